@@ -1,0 +1,1 @@
+//! Credentials to principals, and minting short-lived ones.

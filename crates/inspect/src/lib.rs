@@ -1,0 +1,1 @@
+//! Content to findings; rewriting: redact, pseudonymise, filter.

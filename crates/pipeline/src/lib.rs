@@ -1,0 +1,1 @@
+//! The order: admit, decide, forward, release.

@@ -1,0 +1,1 @@
+//! What must survive: ledger, sealed tables, keys.

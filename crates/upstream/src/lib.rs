@@ -1,0 +1,1 @@
+//! The far side: transports, supervision, sandbox.

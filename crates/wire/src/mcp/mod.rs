@@ -1,0 +1,18 @@
+//! The Model Context Protocol, all revisions: methods, names, headers, and typed views of what we decide on.
+
+pub mod code;
+mod headers;
+pub mod meta;
+mod method;
+mod name;
+mod params;
+mod revision;
+
+pub use headers::{Mirrored, Mismatch, decode_sentinel, encode_sentinel};
+pub use method::{Direction, METHODS, Method, Row, Shape, TASKS_EXTENSION};
+pub use name::{NameError, ServerName, federated, split_federated};
+pub use params::{ParamsError, Reference, Target, target};
+pub use revision::{Era, Revision, Revisions};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+use super::*;
+use crate::{bounds::REQUEST, json::Keys, jsonrpc::Message};
+
+fn message(text: &str) -> Message {
+    Message::parse(text.as_bytes().to_vec(), Keys::Folded, &REQUEST).expect(text)
+}
+
+#[test]
+fn the_table_is_that_of_the_specification() {
+    // One line per revision: who may send what. Compare with `schema/*/schema.ts` of the specification.
+    let mut lines = Vec::new();
+    for revision in Revision::ALL {
+        for (direction, label) in [(Direction::ToServer, "client"), (Direction::ToClient, "server")] {
+            let names: Vec<_> = METHODS
+                .iter()
+                .filter(|r| r.method.exists(revision, direction))
+                .map(|r| r.name)
+                .collect();
+            lines.push(format!("{revision} {label}: {}", names.join(" ")));
+        }
+    }
+    let expected = include_str!("methods.txt");
+    assert_eq!(lines.join("\n"), expected.trim_end());
+}
+
+#[test]
+fn every_row_is_reachable_by_its_own_name() {
+    for row in METHODS {
+        assert_eq!(Method::parse(row.name), Some(row.method));
+        assert!(
+            row.to_client.any() || row.to_server.any(),
+            "{} exists nowhere",
+            row.name
+        );
+        let notification = row.name.starts_with("notifications/");
+        assert_eq!(notification, row.shape == Shape::Notification, "{}", row.name);
+    }
+    assert_eq!(Method::parse("tools/Call"), None);
+    assert_eq!(Method::parse(""), None);
+}
+
+#[test]
+fn server_names_split_in_one_way() {
+    for bad in ["", "a__b", "_a", "a_", "a b", "a.b", "é", &"a".repeat(65)] {
+        assert!(ServerName::parse(bad).is_err(), "{bad}");
+    }
+    let name = |text: &str| ServerName::parse(text).expect(text);
+    assert_eq!(split_federated("a_b__c__d"), Some((name("a_b"), "c__d")));
+    assert_eq!(split_federated("a__b"), Some((name("a"), "b")));
+    assert_eq!(split_federated("ab"), None);
+    assert_eq!(split_federated("a__"), None);
+    assert_eq!(federated(&name("a"), "b"), "a__b");
+    assert_eq!(ServerName::from_label("GitHub (work)"), Ok(name("GitHub-work")));
+    assert_eq!(ServerName::from_label("a__b"), Ok(name("a_b")));
+    assert!(ServerName::from_label("日本").is_err());
+}
+
+#[test]
+fn targets_are_read_and_bad_ones_refused() {
+    let call =
+        |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+    let of = |text: &str| {
+        target(&message(text)).map(|t| format!("{t:?}").split(' ').next().unwrap_or("").to_owned())
+    };
+    assert_eq!(of(&call(r#"{"name":"x"}"#)), Ok("Tool".into()));
+    assert_eq!(of(&call("{}")), Err(ParamsError::Missing("name")));
+    assert_eq!(of(&call(r#"{"name":1}"#)), Err(ParamsError::Type("name")));
+    assert_eq!(of(&call(r#"{"name":""}"#)), Err(ParamsError::Value("name")));
+    assert_eq!(
+        of(&call(r#"{"name":"a\u0000b"}"#)),
+        Err(ParamsError::Value("name"))
+    );
+    assert_eq!(
+        of(&call(r#"{"name":"x","arguments":[]}"#)),
+        Err(ParamsError::Type("arguments"))
+    );
+    let null = message(&call(r#"{"name":"x","arguments":null}"#));
+    assert!(matches!(target(&null), Ok(Target::Tool { arguments: None, .. })));
+}
+
+#[test]
+fn headers_must_say_what_the_body_says() {
+    let body = message(
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"grüß",
+            "_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#,
+    );
+    let encoded = encode_sentinel("grüß");
+    let good = Mirrored {
+        protocol_version: Some("2026-07-28"),
+        method: Some("tools/call"),
+        name: Some(&encoded),
+    };
+    assert_eq!(good.agree(&body), Ok(()));
+    let padded = Mirrored {
+        method: Some(" tools/call\t"),
+        ..good.clone()
+    };
+    assert_eq!(
+        padded.agree(&body),
+        Ok(()),
+        "optional white space is not part of the value"
+    );
+    for (bad, expected) in [
+        (
+            Mirrored {
+                protocol_version: None,
+                ..good.clone()
+            },
+            Mismatch::Missing("MCP-Protocol-Version"),
+        ),
+        (
+            Mirrored {
+                protocol_version: Some("2025-11-25"),
+                ..good.clone()
+            },
+            Mismatch::Differs("MCP-Protocol-Version"),
+        ),
+        (
+            Mirrored {
+                method: None,
+                ..good.clone()
+            },
+            Mismatch::Missing("Mcp-Method"),
+        ),
+        (
+            Mirrored {
+                method: Some("tools/list"),
+                ..good.clone()
+            },
+            Mismatch::Differs("Mcp-Method"),
+        ),
+        (
+            Mirrored {
+                method: Some("Tools/Call"),
+                ..good.clone()
+            },
+            Mismatch::Differs("Mcp-Method"),
+        ),
+        (
+            Mirrored {
+                name: None,
+                ..good.clone()
+            },
+            Mismatch::Missing("Mcp-Name"),
+        ),
+        (
+            Mirrored {
+                name: Some("other"),
+                ..good.clone()
+            },
+            Mismatch::Differs("Mcp-Name"),
+        ),
+        (
+            Mirrored {
+                name: Some("=?base64?Z3I?="),
+                ..good.clone()
+            },
+            Mismatch::Malformed("Mcp-Name"),
+        ),
+        (
+            Mirrored {
+                name: Some("=?base64?!!!!?="),
+                ..good.clone()
+            },
+            Mismatch::Malformed("Mcp-Name"),
+        ),
+    ] {
+        assert_eq!(bad.agree(&body), Err(expected));
+    }
+}
+
+#[test]
+fn header_values_survive_their_encoding() {
+    for value in [
+        "plain",
+        "",
+        " lead",
+        "trail ",
+        "grüß",
+        "a\nb",
+        "=?base64?eA==?=",
+        "with space",
+    ] {
+        let header = encode_sentinel(value);
+        assert!(header.is_ascii() && !header.contains('\n'));
+        assert_eq!(decode_sentinel(&header).as_deref(), Some(value));
+    }
+}
