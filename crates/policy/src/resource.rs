@@ -1,0 +1,106 @@
+//! What is asked for, as rules see it.
+
+use crate::label::Labels;
+
+/// Whether what a server says may be taken as the operator's own word.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Trust {
+    /// Its content counts as trusted.
+    Trusted,
+    /// Its content may carry instructions from anyone. The default.
+    #[default]
+    Untrusted,
+}
+
+/// What calling a tool can do to the world. Ordered from harmless to grave.
+///
+/// Taken from the approved manifest; never from a tool's own annotations alone, which are hearsay.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Sink {
+    /// Only reads.
+    Read,
+    /// Changes something that stays inside.
+    Write,
+    /// Sends data to somebody outside.
+    Egress,
+    /// Destroys or cannot be taken back.
+    Destructive,
+    /// Nobody has said. Judged as the gravest.
+    #[default]
+    Unknown,
+}
+
+/// What rules may know of a tool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolFacts {
+    /// The server it belongs to.
+    pub server: String,
+    /// Its own name on that server.
+    pub name: String,
+    /// What it can do.
+    pub sink: Sink,
+    /// Whether its server's content is trusted.
+    pub trust: Trust,
+    /// What data of this server is like.
+    pub labels: Labels,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resource {
+    /// The gateway itself: `Gateway::"sallyport"`.
+    Gateway,
+    /// A prompt: `Prompt::"server__name"` in `Server::"server"`.
+    Prompt(ToolFacts),
+    /// A resource: `Resource::"uri"` in `Server::"server"`.
+    Resource {
+        /// Its URI.
+        uri: String,
+        /// What is known of its server; `name` is the URI.
+        facts: ToolFacts,
+    },
+    /// A server as a whole: `Server::"server"`.
+    Server(ToolFacts),
+    /// A tool: `Tool::"server__name"` in `Server::"server"`.
+    Tool(ToolFacts),
+}
+
+impl Trust {
+    /// The word rules and records use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::Untrusted => "untrusted",
+        }
+    }
+}
+
+impl Sink {
+    /// All sinks, most harmless first.
+    pub const ALL: [Self; 5] = [
+        Self::Read,
+        Self::Write,
+        Self::Egress,
+        Self::Destructive,
+        Self::Unknown,
+    ];
+
+    /// The word rules, configuration and records use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Egress => "egress",
+            Self::Destructive => "destructive",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|sink| sink.as_str() == word)
+    }
+}
