@@ -1,1 +1,16 @@
-//! Credentials to principals, and minting short-lived ones.
+//! Credentials to principals, and minting short-lived credentials.
+//!
+//! A [`Principal`] can be made only here, by a check that succeeded; there is no default one, and a check
+//! that fails has no way to produce one. This crate must not know tools, rules, upstreams or HTTP
+//! frameworks. It does no I/O: fetching keys is somebody else's, time and randomness are passed in.
+
+pub mod jose;
+pub mod oauth;
+mod principal;
+mod resource;
+mod secret;
+pub mod token;
+
+pub use principal::{Actor, ActorKind, CredentialId, DeclaredContext, Local, LocalPeer, Principal};
+pub use resource::{ResourceError, ResourceId};
+pub use secret::{Secret, SecretDigest, WeakSecret};

@@ -1,0 +1,9 @@
+//! JSON Web Signatures, strictly: one serialisation, a short list of algorithms, no header that makes a
+//! verifier fetch or trust anything (RFC 7515, RFC 8725).
+
+mod compact;
+mod keys;
+
+pub(crate) use compact::sign;
+pub use compact::{Compact, JoseError, TOKEN_BYTES_MAX};
+pub use keys::{Algorithm, KeySet, PublicKey, SigningKey, thumbprint};

@@ -1,0 +1,42 @@
+//! `WWW-Authenticate`: how to get past a refusal that a token can cure (RFC 6750, RFC 9728 section 5.1).
+
+/// A challenge.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Challenge {
+    /// Where the resource's metadata is.
+    pub resource_metadata: String,
+    /// The scopes this very request needs.
+    pub scope: String,
+    /// `invalid_token` or `insufficient_scope`; none when no token was presented.
+    pub error: Option<&'static str>,
+    /// For developers; the same for every cause of the same error.
+    pub description: Option<&'static str>,
+}
+
+impl Challenge {
+    /// The header's value.
+    #[must_use]
+    pub fn header(&self) -> String {
+        let mut header = String::from("Bearer ");
+        let mut parameter = |name: &str, value: &str| {
+            if !header.ends_with(' ') {
+                header.push_str(", ");
+            }
+            // Values are ours; the filter keeps a quote or a line end from ever ending them early.
+            let safe: String = value
+                .chars()
+                .filter(|c| (' '..='~').contains(c) && !matches!(c, '"' | '\\'))
+                .collect();
+            header.push_str(&format!("{name}=\"{safe}\""));
+        };
+        if let Some(error) = self.error {
+            parameter("error", error);
+        }
+        if let Some(description) = self.description {
+            parameter("error_description", description);
+        }
+        parameter("resource_metadata", &self.resource_metadata);
+        parameter("scope", &self.scope);
+        header
+    }
+}

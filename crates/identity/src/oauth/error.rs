@@ -1,0 +1,69 @@
+//! OAuth errors (RFC 6749 section 5.2 and what later RFCs add).
+
+use thiserror::Error;
+
+/// An error of the token endpoint.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("{fault}: {description}")]
+pub struct OauthError {
+    /// Which error.
+    pub fault: OauthFault,
+    /// For developers of clients; holds nothing they did not send.
+    pub description: String,
+}
+
+/// The error codes in use.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum OauthFault {
+    /// RFC 9396.
+    #[error("invalid_authorization_details")]
+    InvalidAuthorizationDetails,
+    /// The client is unknown or failed to authenticate.
+    #[error("invalid_client")]
+    InvalidClient,
+    /// The request is malformed.
+    #[error("invalid_request")]
+    InvalidRequest,
+    /// A scope the client may not have.
+    #[error("invalid_scope")]
+    InvalidScope,
+    /// RFC 8707.
+    #[error("invalid_target")]
+    InvalidTarget,
+    /// The client may not use this grant.
+    #[error("unauthorized_client")]
+    UnauthorizedClient,
+    /// A grant we do not have.
+    #[error("unsupported_grant_type")]
+    UnsupportedGrantType,
+}
+
+impl OauthError {
+    /// An error with its description.
+    #[must_use]
+    pub fn new(fault: OauthFault, description: impl Into<String>) -> Self {
+        Self {
+            fault,
+            description: description.into(),
+        }
+    }
+
+    /// The HTTP status: 401 for a client that failed to authenticate, 400 otherwise.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        if self.fault == OauthFault::InvalidClient {
+            401
+        } else {
+            400
+        }
+    }
+
+    /// The JSON body.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        wire::json::object(|out| {
+            out.string("error", &self.fault.to_string());
+            out.string("error_description", &self.description);
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! The token endpoint: who may have which token.
+
+use std::collections::BTreeSet;
+
+use aws_lc_rs::hmac;
+use wire::{
+    bounds::CREDENTIAL,
+    json::{Document, Keys},
+};
+
+use super::{Client, ClientLookup, Form, OauthError, OauthFault, client, read_details};
+use crate::{
+    principal::{Actor, DeclaredContext},
+    resource::ResourceId,
+    token::{Grant, Issuer, LIFETIME_MS_MAX, SCOPE},
+};
+
+/// A request to the token endpoint.
+#[derive(Debug)]
+pub struct TokenRequest<'r> {
+    /// The body.
+    pub form: &'r Form,
+    /// The `Authorization` header.
+    pub authorization: Option<&'r str>,
+    /// Now, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// A name for the token that was never used before.
+    pub token_id: String,
+    /// A name for a context that was never used before.
+    pub context_id: String,
+}
+
+/// The token endpoint.
+#[derive(Debug)]
+pub struct TokenEndpoint<'e, C, D> {
+    /// Who mints.
+    pub issuer: &'e Issuer,
+    /// Who may ask.
+    pub clients: &'e C,
+    /// The key of secret digests.
+    pub secrets: &'e hmac::Key,
+    /// What tokens are for; the first is meant when a client does not say.
+    pub resources: &'e [ResourceId],
+    /// Which declarations a client may make; the error says why not.
+    pub may_declare: D,
+}
+
+/// A token, and what there is to say of it.
+#[derive(Debug)]
+pub struct Granted {
+    /// What was granted.
+    pub grant: Grant,
+    /// The JSON body of the answer. It holds the token.
+    pub body: Vec<u8>,
+}
+
+impl<C, D> TokenEndpoint<'_, C, D>
+where
+    C: ClientLookup,
+    D: Fn(&Client, &DeclaredContext) -> Result<(), String>,
+{
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// An OAuth error, ready to be sent.
+    pub fn answer(&self, request: TokenRequest<'_>) -> Result<Granted, OauthError> {
+        match request.form.get("grant_type") {
+            Some("client_credentials") => self.client_credentials(request),
+            Some(_) => Err(OauthError::new(
+                OauthFault::UnsupportedGrantType,
+                "use `client_credentials`",
+            )),
+            None => Err(OauthError::new(
+                OauthFault::InvalidRequest,
+                "`grant_type` is missing",
+            )),
+        }
+    }
+
+    fn client_credentials(&self, request: TokenRequest<'_>) -> Result<Granted, OauthError> {
+        let client = client::authenticate(self.clients, self.secrets, request.form, request.authorization)?;
+        let audience = self.audience(request.form.get("resource"))?;
+        let scopes = scopes(&client, request.form.get("scope"))?;
+        let declared = self.declared(&client, request.form.get("authorization_details"))?;
+        let for_user = acts_for(&client, declared.as_ref())?;
+        let grant = Grant {
+            actor: Actor {
+                kind: client.kind,
+                name: client.id,
+            },
+            for_user,
+            tenant: client.tenant,
+            model: client.model,
+            scopes,
+            context: declared.is_some().then_some(request.context_id),
+            declared,
+            audience,
+            token_id: request.token_id,
+            issued_ms: request.now_ms,
+            lifetime_ms: LIFETIME_MS_MAX,
+        };
+        Ok(Granted {
+            body: body(&grant, &self.issuer.mint(&grant)),
+            grant,
+        })
+    }
+
+    fn audience(&self, resource: Option<&str>) -> Result<ResourceId, OauthError> {
+        let invalid = || OauthError::new(OauthFault::InvalidTarget, "`resource` is none of this gateway");
+        let Some(resource) = resource else {
+            return self.resources.first().cloned().ok_or_else(invalid);
+        };
+        let asked = ResourceId::parse(resource).map_err(|_| invalid())?;
+        self.resources
+            .iter()
+            .find(|known| **known == asked)
+            .cloned()
+            .ok_or_else(invalid)
+    }
+
+    fn declared(
+        &self,
+        client: &Client,
+        details: Option<&str>,
+    ) -> Result<Option<DeclaredContext>, OauthError> {
+        let Some(details) = details else { return Ok(None) };
+        let refuse = |why: String| OauthError::new(OauthFault::InvalidAuthorizationDetails, why);
+        let document = Document::parse(details.as_bytes().to_vec(), Keys::Folded, &CREDENTIAL)
+            .map_err(|error| refuse(error.to_string()))?;
+        let declared = read_details(document.root()).map_err(|error| refuse(error.to_string()))?;
+        if let Some(declared) = &declared {
+            (self.may_declare)(client, declared).map_err(refuse)?;
+        }
+        Ok(declared)
+    }
+}
+
+/// The scopes asked for, or all the client may have; never more, and never none.
+fn scopes(client: &Client, asked: Option<&str>) -> Result<BTreeSet<String>, OauthError> {
+    let may: BTreeSet<String> = client
+        .scopes
+        .iter()
+        .cloned()
+        .chain(std::iter::once(SCOPE.to_owned()))
+        .collect();
+    let Some(asked) = asked else { return Ok(may) };
+    let asked: BTreeSet<String> = asked
+        .split(' ')
+        .filter(|s| !s.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if asked.is_empty() || !asked.is_subset(&may) {
+        return Err(OauthError::new(
+            OauthFault::InvalidScope,
+            "the client may not have that scope",
+        ));
+    }
+    Ok(asked)
+}
+
+/// For whom the agent acts: whom it names, or the only one it can act for.
+fn acts_for(client: &Client, declared: Option<&DeclaredContext>) -> Result<Option<String>, OauthError> {
+    let named = declared.and_then(|declared| declared.entity.as_deref());
+    let Some(user) = named.and_then(|entity| entity.strip_prefix("user:")) else {
+        let only = if client.acts_for.len() == 1 {
+            client.acts_for.first()
+        } else {
+            None
+        };
+        return Ok(only.cloned());
+    };
+    if client.acts_for.iter().any(|may| may == user) {
+        return Ok(Some(user.to_owned()));
+    }
+    let why = "the client may not act for that user";
+    Err(OauthError::new(OauthFault::InvalidAuthorizationDetails, why))
+}
+
+fn body(grant: &Grant, token: &str) -> Vec<u8> {
+    let scopes: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
+    wire::json::object(|out| {
+        out.string("access_token", token);
+        out.string("token_type", "Bearer");
+        out.integer("expires_in", grant.lifetime_ms.min(LIFETIME_MS_MAX) / 1000);
+        out.string("scope", &scopes.join(" "));
+        if let Some(declared) = &grant.declared {
+            out.array("authorization_details", |details| {
+                super::write_details(declared, details)
+            });
+        }
+    })
+}

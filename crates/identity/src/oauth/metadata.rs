@@ -1,0 +1,51 @@
+//! What clients read before they ask: RFC 8414 and OpenID discovery, RFC 9728.
+
+use wire::json::object;
+
+use super::DETAILS_TYPE;
+use crate::{resource::ResourceId, token::SCOPE};
+
+/// Where the authorization server's endpoints are.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    /// The issuer identifier.
+    pub issuer: String,
+    /// The token endpoint.
+    pub token: String,
+    /// The key set.
+    pub jwks: String,
+}
+
+/// `/.well-known/oauth-authorization-server`. It says what works, nothing else.
+#[must_use]
+pub fn authorization_server_metadata(endpoints: &Endpoints) -> Vec<u8> {
+    object(|out| {
+        out.string("issuer", &endpoints.issuer);
+        out.string("token_endpoint", &endpoints.token);
+        out.string("jwks_uri", &endpoints.jwks);
+        out.array("grant_types_supported", |list| list.string("client_credentials"));
+        out.array("response_types_supported", |_| {});
+        out.array("token_endpoint_auth_methods_supported", |list| {
+            list.string("client_secret_basic");
+            list.string("client_secret_post");
+        });
+        out.array("scopes_supported", |list| list.string(SCOPE));
+        out.array("authorization_details_types_supported", |list| {
+            list.string(DETAILS_TYPE)
+        });
+    })
+}
+
+/// `/.well-known/oauth-protected-resource[/...]` for one resource.
+#[must_use]
+pub fn protected_resource_metadata(resource: &ResourceId, issuers: &[String]) -> Vec<u8> {
+    object(|out| {
+        out.string("resource", resource.as_str());
+        out.array("authorization_servers", |list| {
+            issuers.iter().for_each(|issuer| list.string(issuer))
+        });
+        out.array("scopes_supported", |list| list.string(SCOPE));
+        out.array("bearer_methods_supported", |list| list.string("header"));
+        out.string("resource_name", "Sallyport");
+    })
+}

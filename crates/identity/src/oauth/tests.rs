@@ -1,0 +1,295 @@
+use aws_lc_rs::hmac;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use wire::json::{Document, Keys, Node};
+
+use super::*;
+use crate::{
+    jose::SigningKey,
+    principal::{ActorKind, DeclaredContext},
+    resource::ResourceId,
+    secret::{Secret, SecretDigest},
+    token::Issuer,
+};
+
+const SECRET: &str = "N7vQ2m9xKp4LrT8sWz3Y";
+
+struct World {
+    issuer: Issuer,
+    secrets: hmac::Key,
+    resources: Vec<ResourceId>,
+}
+
+impl ClientLookup for World {
+    fn client(&self, id: &str) -> Option<Client> {
+        (id == "scribe").then(|| Client {
+            id: "scribe".into(),
+            kind: ActorKind::Agent,
+            secret: Some(SecretDigest::of(&Secret::presented(SECRET.into()), &self.secrets)),
+            scopes: vec!["mcp".into(), "extra".into()],
+            acts_for: vec!["alice".into()],
+            model: None,
+            tenant: None,
+        })
+    }
+}
+
+fn world() -> World {
+    World {
+        issuer: Issuer::new(
+            "https://g".into(),
+            SigningKey::from_seed(&[1; 32]).expect("a seed"),
+            Vec::new(),
+        ),
+        secrets: hmac::Key::new(hmac::HMAC_SHA256, b"key"),
+        resources: vec![
+            ResourceId::parse("https://g/mcp").expect("a resource"),
+            ResourceId::parse("https://g/mcp/charts").expect("a resource"),
+        ],
+    }
+}
+
+fn ask(body: &str, authorization: Option<&str>) -> Result<Granted, OauthError> {
+    let world = world();
+    let may_declare = |_: &Client, declared: &DeclaredContext| match declared.purpose.as_deref() {
+        Some("treatment") => Ok(()),
+        _ => Err("not a purpose of this agent".to_owned()),
+    };
+    let endpoint = TokenEndpoint {
+        issuer: &world.issuer,
+        clients: &world,
+        secrets: &world.secrets,
+        resources: &world.resources,
+        may_declare,
+    };
+    let form = Form::parse(body.as_bytes())?;
+    endpoint.answer(TokenRequest {
+        form: &form,
+        authorization,
+        now_ms: 0,
+        token_id: "t".into(),
+        context_id: "c".into(),
+    })
+}
+
+fn granted(body: &str) -> Granted {
+    ask(
+        &format!("grant_type=client_credentials&client_id=scribe&client_secret={SECRET}{body}"),
+        None,
+    )
+    .expect(body)
+}
+
+fn fault(body: &str, authorization: Option<&str>) -> OauthFault {
+    ask(body, authorization).expect_err(body).fault
+}
+
+#[test]
+fn a_client_gets_a_token_for_the_resource_it_names() {
+    let plain = granted("");
+    assert_eq!(plain.grant.audience.as_str(), "https://g/mcp");
+    assert_eq!(
+        plain.grant.for_user.as_deref(),
+        Some("alice"),
+        "the only user it acts for"
+    );
+    assert_eq!(
+        plain.grant.context, None,
+        "nothing declared, no context of its own"
+    );
+    assert_eq!(
+        granted("&resource=https://G/mcp/charts/").grant.audience.as_str(),
+        "https://g/mcp/charts"
+    );
+    assert_eq!(granted("&scope=mcp").grant.scopes.len(), 1);
+    let basic = format!("Basic {}", STANDARD.encode(format!("scribe:{SECRET}")));
+    assert!(ask("grant_type=client_credentials", Some(&basic)).is_ok());
+    let body = Document::parse(plain.body, Keys::Exact, &wire::bounds::CREDENTIAL).expect("json");
+    assert!(body.root().get("token_type").is_some_and(|t| t.is_str("Bearer")));
+    assert_eq!(
+        body.root()
+            .get("expires_in")
+            .and_then(Node::as_number)
+            .and_then(|n| n.as_i64()),
+        Some(600)
+    );
+}
+
+#[test]
+fn a_declaration_opens_a_context_and_only_a_permitted_one_does() {
+    let details = |purpose: &str| {
+        form_urlencoded::Serializer::new(String::new())
+            .append_pair(
+                "authorization_details",
+                &format!(r#"[{{"type":"sallyport_context","purpose":"{purpose}"}}]"#),
+            )
+            .finish()
+    };
+    let declared = granted(&format!("&{}", details("treatment")));
+    assert_eq!(declared.grant.context.as_deref(), Some("c"));
+    let base = format!("grant_type=client_credentials&client_id=scribe&client_secret={SECRET}&");
+    assert_eq!(
+        fault(&(base.clone() + &details("research")), None),
+        OauthFault::InvalidAuthorizationDetails
+    );
+    for bad in [
+        "{}",
+        "[{}]",
+        "[5]",
+        r#"[{"type":"payment"}]"#,
+        r#"[{"type":"sallyport_context","purpose":5}]"#,
+        r#"[{"type":"sallyport_context","unknown":"x"}]"#,
+        r#"[{"type":"sallyport_context","purpose":"treatment"},{"type":"sallyport_context","purpose":"treatment"}]"#,
+        r#"[{"type":"sallyport_context","purpose":"treatment","entity":"user:bob"}]"#,
+        "not json",
+    ] {
+        let pair = form_urlencoded::Serializer::new(String::new())
+            .append_pair("authorization_details", bad)
+            .finish();
+        assert_eq!(
+            fault(&(base.clone() + &pair), None),
+            OauthFault::InvalidAuthorizationDetails,
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn requests_that_are_not_exactly_right_are_refused() {
+    let good = format!("grant_type=client_credentials&client_id=scribe&client_secret={SECRET}");
+    let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+    for (body, authorization, expected) in [
+        (String::new(), None, OauthFault::InvalidRequest),
+        (
+            "grant_type=password&username=a&password=b".into(),
+            None,
+            OauthFault::UnsupportedGrantType,
+        ),
+        (
+            "grant_type=client_credentials".into(),
+            None,
+            OauthFault::InvalidClient,
+        ),
+        (
+            "grant_type=client_credentials&client_id=scribe".into(),
+            None,
+            OauthFault::InvalidClient,
+        ),
+        (
+            "grant_type=client_credentials&client_id=scribe&client_secret=wrong".into(),
+            None,
+            OauthFault::InvalidClient,
+        ),
+        (good.replace("scribe", "Scribe"), None, OauthFault::InvalidClient),
+        (good.replace("scribe", "nobody"), None, OauthFault::InvalidClient),
+        (
+            format!("{good}&client_id=scribe"),
+            None,
+            OauthFault::InvalidRequest,
+        ),
+        (
+            format!("{good}&scope=mcp&scope=admin"),
+            None,
+            OauthFault::InvalidRequest,
+        ),
+        (
+            good.clone(),
+            Some(basic(&format!("scribe:{SECRET}"))),
+            OauthFault::InvalidRequest,
+        ),
+        (
+            "grant_type=client_credentials".into(),
+            Some(basic("scribe:wrong")),
+            OauthFault::InvalidClient,
+        ),
+        (
+            "grant_type=client_credentials".into(),
+            Some("Basic !!!".into()),
+            OauthFault::InvalidClient,
+        ),
+        (
+            "grant_type=client_credentials".into(),
+            Some("Bearer x".into()),
+            OauthFault::InvalidClient,
+        ),
+        (
+            "grant_type=client_credentials&client_id=other".into(),
+            Some(basic(&format!("scribe:{SECRET}"))),
+            OauthFault::InvalidClient,
+        ),
+        (format!("{good}&scope=admin"), None, OauthFault::InvalidScope),
+        (
+            format!("{good}&scope=mcp%20admin"),
+            None,
+            OauthFault::InvalidScope,
+        ),
+        (format!("{good}&scope=%20"), None, OauthFault::InvalidScope),
+        (
+            format!("{good}&resource=https://evil/mcp"),
+            None,
+            OauthFault::InvalidTarget,
+        ),
+        (
+            format!("{good}&resource=https://g"),
+            None,
+            OauthFault::InvalidTarget,
+        ),
+        (format!("{good}&resource=mcp"), None, OauthFault::InvalidTarget),
+        (format!("{good}&x=%ff"), None, OauthFault::InvalidRequest),
+    ] {
+        assert_eq!(fault(&body, authorization.as_deref()), expected, "{body}");
+    }
+}
+
+#[test]
+fn an_error_never_repeats_a_secret() {
+    let error = ask(
+        "grant_type=client_credentials&client_id=scribe&client_secret=hunter2hunter2",
+        None,
+    )
+    .expect_err("wrong secret");
+    assert!(
+        !String::from_utf8(error.body())
+            .expect("utf-8")
+            .contains("hunter2")
+    );
+    assert_eq!(error.status(), 401);
+}
+
+#[test]
+fn a_challenge_cannot_be_broken_out_of() {
+    let challenge = Challenge {
+        resource_metadata: "https://g/.well-known/oauth-protected-resource/mcp\r\nX: y".into(),
+        scope: "mcp\" evil=\"1".into(),
+        error: Some("invalid_token"),
+        description: None,
+    };
+    assert_eq!(
+        challenge.header(),
+        "Bearer error=\"invalid_token\", \
+         resource_metadata=\"https://g/.well-known/oauth-protected-resource/mcpX: y\", scope=\"mcp evil=1\""
+    );
+}
+
+#[test]
+fn resource_identifiers_have_one_spelling() {
+    for (text, expected) in [
+        ("HTTPS://Gate.Example/mcp/", Some("https://gate.example/mcp")),
+        ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080")),
+        ("https://g/mcp?x", None),
+        ("https://g/mcp#x", None),
+        ("https://u@g/mcp", None),
+        ("https://g/../mcp", None),
+        ("https://g//mcp", None),
+        ("https://g\\mcp", None),
+        ("ftp://g/mcp", None),
+        ("https:///mcp", None),
+        ("/mcp", None),
+        ("https://g/m cp", None),
+    ] {
+        assert_eq!(
+            ResourceId::parse(text).ok().as_ref().map(ResourceId::as_str),
+            expected,
+            "{text}"
+        );
+    }
+}

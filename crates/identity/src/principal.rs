@@ -1,0 +1,232 @@
+//! Who asks, proven.
+
+use std::{collections::BTreeSet, fmt, net::IpAddr};
+
+use crate::secret::sha256;
+
+/// What kind of caller.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum ActorKind {
+    /// An AI application with its model.
+    Agent,
+    /// A program without a model.
+    Service,
+    /// A person.
+    User,
+}
+
+/// Who sent the message.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Actor {
+    /// What kind of caller.
+    pub kind: ActorKind,
+    /// Its name.
+    pub name: String,
+}
+
+/// What the caller declared when the credential was issued (RFC 9396, type `sallyport_context`).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct DeclaredContext {
+    /// Why.
+    pub purpose: Option<String>,
+    /// For whom or what the agent acts, as the caller names it.
+    pub entity: Option<String>,
+    /// How far the caller trusts its own input: `trusted` or `untrusted`.
+    pub trust: Option<String>,
+    /// Classes of data it means to touch.
+    pub classes: Vec<String>,
+    /// The task, in the caller's words; recorded, and something rules may compare.
+    pub task: Option<String>,
+}
+
+/// Names one credential without revealing it: the digest of a token, a certificate or a connection.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CredentialId([u8; 32]);
+
+impl CredentialId {
+    pub(crate) fn of(credential: &[u8]) -> Self {
+        Self(sha256(credential))
+    }
+
+    /// The digest.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CredentialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0.iter().take(4) {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str("…")
+    }
+}
+
+/// A caller whose credential was checked.
+///
+/// INVARIANT (principal): made by [`Principal::vouch`] alone, which only the checks of this crate can
+/// reach. There is no default principal and no way to get one from a failed check (LiteLLM CVE-2026-12773).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Principal {
+    pub(crate) actor: Actor,
+    pub(crate) for_user: Option<String>,
+    pub(crate) tenant: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) scopes: BTreeSet<String>,
+    pub(crate) context: Option<String>,
+    pub(crate) declared: Option<DeclaredContext>,
+    pub(crate) credential: CredentialId,
+    pub(crate) token_id: Option<String>,
+    pub(crate) issued_ms: i64,
+    pub(crate) expires_ms: i64,
+}
+
+impl Principal {
+    /// The one place where a principal begins. `grep -rn 'vouch('` lists every origin of trust.
+    pub(crate) fn vouch(principal: Self) -> Self {
+        principal
+    }
+
+    /// Who sent the message.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// For which user, if the actor acts for one.
+    #[must_use]
+    pub fn for_user(&self) -> Option<&str> {
+        self.for_user.as_deref()
+    }
+
+    /// The tenant, where there are several.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// The model behind an agent, as attested at enrolment.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// Whether the credential carries a scope.
+    #[must_use]
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes.contains(scope)
+    }
+
+    /// The context the credential is bound to, if it names one.
+    #[must_use]
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_deref()
+    }
+
+    /// What was declared when the credential was issued.
+    #[must_use]
+    pub fn declared(&self) -> Option<&DeclaredContext> {
+        self.declared.as_ref()
+    }
+
+    /// Which credential proved it.
+    #[must_use]
+    pub fn credential(&self) -> CredentialId {
+        self.credential
+    }
+
+    /// The `jti` of the token, if a token proved it.
+    #[must_use]
+    pub fn token_id(&self) -> Option<&str> {
+        self.token_id.as_deref()
+    }
+
+    /// When the credential was issued, in milliseconds since 1970.
+    #[must_use]
+    pub fn issued_ms(&self) -> i64 {
+        self.issued_ms
+    }
+
+    /// When the credential ends, in milliseconds since 1970.
+    #[must_use]
+    pub fn expires_ms(&self) -> i64 {
+        self.expires_ms
+    }
+
+    /// What a session, a task or a stream is bound to: the same actor for the same user in the same
+    /// tenant. A new token of the same caller keeps it; nobody else has it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let part = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |t| format!("{}:{t}", t.len()));
+        let kind = match self.actor.kind {
+            ActorKind::Agent => "agent",
+            ActorKind::Service => "service",
+            ActorKind::User => "user",
+        };
+        // Lengths keep the parts apart, so no name can be spelled to look like two.
+        let (actor, user) = (part(Some(&self.actor.name)), part(self.for_user()));
+        format!("{kind}/{actor}/{user}/{}", part(self.tenant()))
+    }
+}
+
+/// Somebody on this very machine, whom the operator decided to believe.
+#[derive(Clone, Debug)]
+pub enum LocalPeer {
+    /// The parent process over its own pipe: `sallyport wrap`, `sallyport serve --stdio`.
+    Pipe,
+    /// A TCP peer. Accepted only from a loopback address.
+    Tcp(IpAddr),
+    /// A Unix socket peer with the user id the kernel gives for it.
+    Unix {
+        /// The peer's user id.
+        uid: u32,
+        /// Ours.
+        own_uid: u32,
+    },
+}
+
+/// Admits callers without a credential, where configuration says so and the caller is on this machine.
+///
+/// There is no such thing for any other address; [`Local::admit`] refuses it whatever configuration says.
+#[derive(Clone, Debug)]
+pub struct Local {
+    user: String,
+}
+
+impl Local {
+    /// Local callers count as this user.
+    #[must_use]
+    pub fn as_user(user: String) -> Self {
+        Self { user }
+    }
+
+    /// Admits a local peer; nobody else.
+    #[must_use]
+    pub fn admit(&self, peer: &LocalPeer, now_ms: i64) -> Option<Principal> {
+        let local = match peer {
+            LocalPeer::Pipe => true,
+            LocalPeer::Tcp(address) => address.is_loopback(),
+            LocalPeer::Unix { uid, own_uid } => uid == own_uid,
+        };
+        local.then(|| {
+            Principal::vouch(Principal {
+                actor: Actor {
+                    kind: ActorKind::User,
+                    name: self.user.clone(),
+                },
+                for_user: None,
+                tenant: None,
+                model: None,
+                scopes: BTreeSet::from([crate::token::SCOPE.to_owned()]),
+                context: None,
+                declared: None,
+                credential: CredentialId::of(format!("local:{}", self.user).as_bytes()),
+                token_id: None,
+                issued_ms: now_ms,
+                expires_ms: i64::MAX,
+            })
+        })
+    }
+}

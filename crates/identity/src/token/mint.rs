@@ -1,0 +1,131 @@
+//! Minting: the embedded issuer.
+
+use std::collections::BTreeSet;
+
+use wire::json::{ObjectWriter, Writer};
+
+use super::{LIFETIME_MS_MAX, OWN_CLAIM, TYP};
+use crate::{
+    jose::{KeySet, PublicKey, SigningKey, sign},
+    oauth::write_details,
+    principal::{Actor, ActorKind, DeclaredContext},
+    resource::ResourceId,
+};
+
+/// What a token is to say.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Who will use it.
+    pub actor: Actor,
+    /// For which user.
+    pub for_user: Option<String>,
+    /// In which tenant.
+    pub tenant: Option<String>,
+    /// The actor's model.
+    pub model: Option<String>,
+    /// What for, in scopes.
+    pub scopes: BTreeSet<String>,
+    /// The context it is bound to.
+    pub context: Option<String>,
+    /// What was declared.
+    pub declared: Option<DeclaredContext>,
+    /// Where it may be used: there and nowhere else.
+    pub audience: ResourceId,
+    /// A name never used before.
+    pub token_id: String,
+    /// When, in milliseconds since 1970.
+    pub issued_ms: i64,
+    /// For how long; cut to [`LIFETIME_MS_MAX`].
+    pub lifetime_ms: i64,
+}
+
+/// An issuer of access tokens.
+#[derive(Debug)]
+pub struct Issuer {
+    id: String,
+    key: SigningKey,
+    earlier: Vec<PublicKey>,
+}
+
+impl Issuer {
+    /// An issuer that signs with this key; tokens signed with earlier keys stay good until they expire.
+    #[must_use]
+    pub fn new(id: String, key: SigningKey, earlier: Vec<PublicKey>) -> Self {
+        Self { id, key, earlier }
+    }
+
+    /// The issuer identifier, an URL; compared letter by letter.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The keys to verify with.
+    #[must_use]
+    pub fn keys(&self) -> KeySet {
+        KeySet::of(
+            std::iter::once(self.key.public())
+                .chain(self.earlier.iter().cloned())
+                .collect(),
+        )
+    }
+
+    /// The key set as published at `/.well-known/jwks.json`.
+    #[must_use]
+    pub fn jwks(&self) -> Vec<u8> {
+        wire::json::object(|out| out.array("keys", |keys| keys.object(|key| self.key.write_jwk(key))))
+    }
+
+    /// Mints a token.
+    #[must_use]
+    pub fn mint(&self, grant: &Grant) -> String {
+        let mut writer = Writer::with_capacity(512);
+        writer.object(|out| self.claims(grant, out));
+        sign(&self.key, TYP, &writer.into_bytes())
+    }
+
+    fn claims(&self, grant: &Grant, out: &mut ObjectWriter<'_>) {
+        let lifetime_ms = grant.lifetime_ms.clamp(0, LIFETIME_MS_MAX);
+        out.string("iss", &self.id);
+        out.string("aud", grant.audience.as_str());
+        out.string("client_id", &grant.actor.name);
+        // RFC 8693 section 4.1: the subject is on whose behalf, `act` is who acts.
+        match &grant.for_user {
+            Some(user) => {
+                out.string("sub", user);
+                out.object("act", |act| act.string("sub", &grant.actor.name));
+            }
+            None => out.string("sub", &grant.actor.name),
+        }
+        out.integer("iat", grant.issued_ms.div_euclid(1000));
+        out.integer("exp", (grant.issued_ms + lifetime_ms).div_euclid(1000));
+        out.string("jti", &grant.token_id);
+        let scopes: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
+        out.string("scope", &scopes.join(" "));
+        if let Some(context) = &grant.context {
+            out.string("ctx", context);
+        }
+        if let Some(declared) = &grant.declared {
+            out.array("authorization_details", |details| {
+                write_details(declared, details)
+            });
+        }
+        out.object(OWN_CLAIM, |own| {
+            own.string("kind", kind_name(grant.actor.kind));
+            if let Some(model) = &grant.model {
+                own.string("model", model);
+            }
+            if let Some(tenant) = &grant.tenant {
+                own.string("tenant", tenant);
+            }
+        });
+    }
+}
+
+pub(super) fn kind_name(kind: ActorKind) -> &'static str {
+    match kind {
+        ActorKind::Agent => "agent",
+        ActorKind::Service => "service",
+        ActorKind::User => "user",
+    }
+}
