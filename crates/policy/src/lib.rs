@@ -1,18 +1,21 @@
 //! Facts to permits: may exactly this principal, for this purpose, do exactly this, here and now.
 //!
-//! Everything here is a pure function of its arguments and one immutable snapshot. This crate
+//! Everything here is a pure function of its arguments and one immutable [snapshot](registry::Registry). This crate
 //! must not know tokio, files or clocks (time is an argument), how a principal was proven, or how a text was
 //! scanned. No verdict is a `bool`, no rule means no, and a rule that errors never allows.
 
 mod action;
+mod context;
 mod facts;
 mod label;
 mod permit;
+pub mod registry;
 mod resource;
 pub mod rules;
 mod subject;
 
 pub use action::Action;
+pub use context::{Absorbed, Context};
 pub use facts::{Facts, Source, TlsFacts};
 pub use label::{Categories, Confidentiality, Integrity, Labels};
 pub use permit::{Decision, Denial, Obligation, Permit, RuleId};
