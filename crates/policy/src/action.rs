@@ -21,6 +21,8 @@ pub enum Action {
     Notify,
     /// Read a resource.
     Read,
+    /// Let an answer go back to whoever asked: judged with what was found in it.
+    Release,
     /// Learn the client's roots (server to client).
     Roots,
     /// Ask the client's model (server to client).
@@ -33,7 +35,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Complete,
         Self::Connect,
         Self::Discover,
@@ -42,6 +44,7 @@ impl Action {
         Self::Invoke,
         Self::Notify,
         Self::Read,
+        Self::Release,
         Self::Roots,
         Self::Sample,
         Self::Subscribe,
@@ -60,6 +63,7 @@ impl Action {
             Self::Invoke => "invoke",
             Self::Notify => "notify",
             Self::Read => "read",
+            Self::Release => "release",
             Self::Roots => "roots",
             Self::Sample => "sample",
             Self::Subscribe => "subscribe",

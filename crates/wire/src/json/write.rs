@@ -109,10 +109,12 @@ impl ObjectWriter<'_> {
         write_node(self.out, value, None);
     }
 
-    /// A member whose value was read, with changes.
+    /// A member whose value was read, with changes; nothing at all if the change is to leave it out.
     pub fn edited(&mut self, key: &str, value: Node<'_>, edits: &Edits) {
-        self.key(key);
-        write_node(self.out, value, Some(edits));
+        if !edits.removes(value) {
+            self.key(key);
+            write_node(self.out, value, Some(edits));
+        }
     }
 
     /// A member whose value is a JSON text made by a [`Writer`] or taken from a
@@ -144,12 +146,13 @@ impl ObjectWriter<'_> {
         self.out.push(b']');
     }
 
-    /// The members of an object that was read, but for those the caller writes anew or leaves out.
-    pub fn members_except(&mut self, of: Node<'_>, left_out: &[&str]) {
+    /// The members of an object that was read, with changes, but for those the caller writes anew or leaves
+    /// out.
+    pub fn members_except(&mut self, of: Node<'_>, left_out: &[&str], edits: &Edits) {
         for (key, value) in of.members() {
             let Some(name) = key.as_str() else { continue };
             if !left_out.contains(&name.as_ref()) {
-                self.node(&name, value);
+                self.edited(&name, value, edits);
             }
         }
     }

@@ -1,0 +1,122 @@
+//! What a listener or an upstream link hands in.
+
+use std::{fmt, sync::Arc};
+
+use identity::{LocalPeer, Secret};
+use wire::{
+    json::{Document, Kind, Node},
+    jsonrpc::Message,
+    mcp::{Direction, Revision, ServerName},
+};
+
+use crate::ports::Exchange;
+
+/// The name of one message's passage; all its entries in the ledger have it.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct CallId(pub Arc<str>);
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the sender shows to say who it is. Nothing of it is believed yet.
+#[derive(Debug)]
+pub enum Credential {
+    /// A bearer token.
+    Bearer(Secret),
+    /// The upstream link the message came over, which the supervisor knows to be this server's.
+    Link(ServerName),
+    /// No credential, from somewhere on this machine.
+    Local(LocalPeer),
+    /// No credential.
+    None,
+}
+
+/// Which door the message came to.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Endpoint {
+    /// `/mcp`: all servers, under federated names.
+    All,
+    /// `/mcp/{server}`: one server, under its own names.
+    Server(ServerName),
+}
+
+/// How the message travelled.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Via {
+    /// `http`, `stdio`, ...
+    pub transport: &'static str,
+    /// The peer's address, where there is one.
+    pub peer: Option<String>,
+    /// Version and group of the TLS connection, where there is one.
+    pub tls: Option<(String, String)>,
+}
+
+/// What the client declared it can do: per request in the modern era, at `initialize` before.
+#[derive(Clone, Debug, Default)]
+pub struct Capabilities(Option<Arc<Document>>);
+
+impl Capabilities {
+    /// The declared object, kept whole.
+    #[must_use]
+    pub fn declared(object: Node<'_>) -> Self {
+        let (start, end) = object.span();
+        let text = object
+            .document()
+            .text()
+            .get(start..end)
+            .unwrap_or_default()
+            .as_bytes()
+            .to_vec();
+        let keys = wire::json::Keys::Exact;
+        Self(
+            Document::parse(text, keys, &wire::bounds::REQUEST)
+                .ok()
+                .map(Arc::new),
+        )
+    }
+
+    /// The value at a path of member names, such as `["elicitation", "url"]`.
+    #[must_use]
+    pub fn at(&self, path: &[&str]) -> Option<Node<'_>> {
+        let root = self.0.as_ref()?.root();
+        path.iter()
+            .try_fold(root, |node, name| node.get(name))
+            .filter(|node| node.kind() != Kind::Null)
+    }
+
+    /// The whole object, if anything was declared.
+    #[must_use]
+    pub fn document(&self) -> Option<&Arc<Document>> {
+        self.0.as_ref()
+    }
+}
+
+/// One message and all that is known of where it came from.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The name of its passage.
+    pub call: CallId,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// The revision its sender speaks.
+    pub revision: Revision,
+    /// The door it came to.
+    pub endpoint: Endpoint,
+    /// The message.
+    pub message: Message,
+    /// What the sender shows.
+    pub credential: Credential,
+    /// How it travelled.
+    pub via: Via,
+    /// The session it names (legacy era): a name, never a credential.
+    pub session: Option<Arc<str>>,
+    /// What the client can do.
+    pub capabilities: Capabilities,
+    /// The client's side while the message is on its way.
+    pub exchange: Arc<dyn Exchange>,
+    /// When it arrived, in milliseconds since 1970.
+    pub received_ms: i64,
+}

@@ -1,0 +1,162 @@
+//! Authorize: policy permits exactly this call.
+
+use std::collections::BTreeSet;
+
+use ::inspect::{FindingKind, Findings, SUSPECT_MIN};
+use policy::{Action, Decision, Denial, Facts, Permit, TlsFacts, rules::Discovery};
+use wire::{
+    json::Node,
+    mcp::{Target, target},
+};
+
+use crate::{Objection, Passed, Ready, Refusal, ports::Rules, refusal};
+
+/// Policy said yes.
+#[derive(Debug)]
+pub struct Authorized {
+    permit: Permit,
+    action: Action,
+}
+
+impl Authorized {
+    pub(crate) const VERB: &'static str = "authorize";
+}
+
+impl Passed<Authorized> {
+    /// The rules that said yes, and what they demand.
+    #[must_use]
+    pub fn permit(&self) -> &Permit {
+        &self.proof().permit
+    }
+
+    /// What was permitted.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.proof().action
+    }
+}
+
+/// Asks the policy engine. No rule means no.
+pub(crate) fn authorize(rules: &impl Rules, call: Ready<Authorized>) -> Result<Passed<Authorized>, Refusal> {
+    let arrival = call.arrival();
+    let action = match arrival.message.method() {
+        Some(method) => Action::of(method, arrival.direction),
+        // An answer continues the exchange it answers, which was permitted; `resolve` matched the two.
+        None => Action::Connect,
+    };
+    let labels = call.context().labels();
+    let facts = facts(&call, &labels);
+    let subject = &*call.caller().subject;
+    let resource = call.resolution().resource();
+    call.dossier().note(|known| known.policy = Some(rules.digest()));
+    match rules.decide(subject, action, resource, &facts) {
+        Decision::Permit(permit) => {
+            call.dossier().note(|known| {
+                known.permitted = true;
+                known.rules = permit.rules().to_vec();
+                known.obligations = permit.obligations().to_vec();
+            });
+            fits_schema(&call)?;
+            Ok(Passed::pass(call, Authorized { permit, action }))
+        }
+        Decision::Refuse(denial) => {
+            let discovery = rules.could_permit(subject, action, resource, &facts);
+            call.dossier().note(|known| known.rules.clone_from(&denial.rules));
+            Err(Refusal::at::<Authorized>(objection(denial, discovery)))
+        }
+    }
+}
+
+/// The facts of a call, as rules see them.
+pub(crate) fn facts<'c>(call: &'c Ready<Authorized>, labels: &'c policy::Labels) -> Facts<'c> {
+    let arrival = call.arrival();
+    Facts {
+        args: arguments(call),
+        purpose: call.purpose().map(|purpose| &**purpose),
+        task: call
+            .principal()
+            .declared()
+            .and_then(|declared| declared.task.as_deref()),
+        labels,
+        findings: counting(call.findings()),
+        sources: call.sources(),
+        tls: arrival
+            .via
+            .tls
+            .as_ref()
+            .map(|(version, group)| TlsFacts { version, group }),
+        now_ms: arrival.received_ms,
+    }
+}
+
+/// The kinds of findings that are sure enough to count.
+pub(crate) fn counting(findings: &Findings) -> BTreeSet<&'static str> {
+    findings
+        .iter()
+        .filter(|finding| finding.score >= SUSPECT_MIN)
+        .map(|finding| finding.kind.as_str())
+        .collect()
+}
+
+/// What rules read as `context.args`: the arguments of tools and prompts, the whole of `params` otherwise.
+fn arguments(call: &Ready<Authorized>) -> Option<Node<'_>> {
+    let message = &call.arrival().message;
+    match target(message) {
+        Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
+        Ok(Target::Completion { .. } | Target::None | Target::Resource { .. } | Target::Task { .. })
+        | Err(_) => message.params(),
+    }
+}
+
+/// After the rules, so that nobody learns the schema of what they may not call.
+fn fits_schema(call: &Ready<Authorized>) -> Result<(), Refusal> {
+    let Some(misfit) = call
+        .findings()
+        .iter()
+        .find(|finding| finding.kind == FindingKind::Schema)
+    else {
+        return Ok(());
+    };
+    let at = misfit.location.pointer.as_str();
+    let shown = format!("{} at `{}`", misfit.note, if at.is_empty() { "/" } else { at });
+    let objection = Objection::new(&refusal::ARGUMENTS_INVALID, shown.clone()).showing(shown);
+    Err(Refusal::at::<Authorized>(objection))
+}
+
+/// What is not to be discovered answers as if it were not there.
+fn objection(denial: Denial, discovery: Discovery) -> Objection {
+    let inside = inside(&denial);
+    if discovery == Discovery::Hidden && denial.scope.is_none() {
+        return Objection::new(&refusal::TARGET_UNKNOWN, inside);
+    }
+    if !denial.errors.is_empty() {
+        return Objection::new(&refusal::RULE_FAILED, inside);
+    }
+    let code = if denial.scope.is_some() {
+        &refusal::NOT_GRANTED
+    } else {
+        &refusal::NOT_PERMITTED
+    };
+    Objection {
+        shown: denial.reason,
+        scope: denial.scope,
+        ..Objection::new(code, inside)
+    }
+}
+
+fn inside(denial: &Denial) -> String {
+    let mut parts = Vec::new();
+    if let Some((rule, error)) = denial.errors.first() {
+        parts.push(format!("rule `{rule}` could not be evaluated: {error}"));
+    }
+    if let Some(rule) = denial.rules.first() {
+        parts.push(format!("rule `{rule}` forbids it"));
+    }
+    if let Some(reason) = &denial.reason {
+        parts.push(reason.clone());
+    }
+    if parts.is_empty() {
+        parts.push("no rule permits it".to_owned());
+    }
+    parts.join("; ")
+}

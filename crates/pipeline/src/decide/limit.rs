@@ -1,0 +1,23 @@
+//! Limit: the caller has budget left.
+
+use crate::{
+    Passed, Ready, Refusal,
+    ports::{Limits, Slot},
+};
+
+/// The call counts against its limits, and holds its place among concurrent ones until it ends.
+#[derive(Debug)]
+pub struct Limited {
+    #[expect(dead_code, reason = "held for its drop: it gives the concurrency slot back")]
+    slot: Slot,
+}
+
+impl Limited {
+    pub(crate) const VERB: &'static str = "limit";
+}
+
+/// Takes what the call costs.
+pub(crate) fn limit(limits: &impl Limits, call: Ready<Limited>) -> Result<Passed<Limited>, Refusal> {
+    let slot = limits.take(&call).map_err(Refusal::at::<Limited>)?;
+    Ok(Passed::pass(call, Limited { slot }))
+}

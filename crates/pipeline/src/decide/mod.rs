@@ -1,0 +1,19 @@
+//! Is exactly this call, on exactly this pinned tool, allowed now. Refusals here are told to the model, or
+//! are 403 or 429.
+
+mod approve;
+mod authorize;
+mod inspect;
+mod limit;
+mod resolve;
+
+pub use self::{
+    approve::Approved, authorize::Authorized, inspect::Inspected, limit::Limited, resolve::Resolved,
+};
+pub(crate) use self::{
+    approve::approve,
+    authorize::{authorize, counting, facts},
+    inspect::inspect,
+    limit::limit,
+    resolve::resolve,
+};

@@ -1,0 +1,56 @@
+//! What is known of a message, for the record.
+//!
+//! INVARIANT (dossier): stages write, only the case reads. No decision may rest on it; a fact a later stage
+//! needs is a proof.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use policy::{Context, Obligation, RuleId, Source};
+
+use crate::{Resolution, ports::Caller};
+
+/// Facts in the order in which they become known; `None` was never reached.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Who asks.
+    pub caller: Option<Caller>,
+    /// In which context.
+    pub context: Option<Arc<Context>>,
+    /// For which declared purpose.
+    pub purpose: Option<Arc<str>>,
+    /// What for.
+    pub resolution: Option<Resolution>,
+    /// What inspection found on the way in.
+    pub findings: Option<Arc<inspect::Findings>>,
+    /// Where arguments came from.
+    pub sources: Arc<[Source]>,
+    /// Rules that decided, for or against.
+    pub rules: Vec<RuleId>,
+    /// What the permit demands.
+    pub obligations: Vec<Obligation>,
+    /// Whether policy said yes.
+    pub permitted: bool,
+    /// Digest of the policy in force.
+    pub policy: Option<Arc<str>>,
+    /// Whether the intent is durable.
+    pub intent: Option<u64>,
+    /// What inspection found on the way back.
+    pub answer_findings: Option<Arc<inspect::Findings>>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Dossier(Mutex<Known>);
+
+impl Dossier {
+    /// Writes facts down.
+    pub fn note(&self, write: impl FnOnce(&mut Known)) {
+        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// All that is known, for the case.
+    #[must_use]
+    pub fn read(&self) -> Known {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

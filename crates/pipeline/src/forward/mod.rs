@@ -1,0 +1,9 @@
+//! Nothing leaves before its intent is durable. Refusals here are 502, 503 or 504.
+
+mod answer;
+mod record;
+
+pub use answer::Answered;
+pub(crate) use answer::answer;
+pub use record::Recorded;
+pub(crate) use record::record;

@@ -1,0 +1,88 @@
+//! Record: the intent is durable, and the far side is still what was approved.
+
+use std::{future::Future, pin::pin, task::Poll};
+
+use crate::{
+    Destination, Objection, Passed, Ready, Refusal,
+    ports::{Ledger, Upstream},
+};
+
+/// The call may leave.
+#[derive(Debug)]
+pub struct Recorded {
+    index: Option<u64>,
+}
+
+impl Recorded {
+    pub(crate) const VERB: &'static str = "record";
+}
+
+impl Passed<Recorded> {
+    /// Where in the ledger the intent is; none for what the gateway answers itself, which leaves nothing
+    /// but an outcome.
+    #[must_use]
+    pub fn ledger_index(&self) -> Option<u64> {
+        self.proof().index
+    }
+}
+
+/// Appends the intent. A ledger that cannot write stops the traffic.
+///
+/// While the disk works, the server is asked whether the tool is still the pinned one: a change between
+/// approval and call is found before the call, at no cost in time.
+pub(crate) async fn record(
+    engines: &(impl Ledger + Upstream),
+    call: Ready<Recorded>,
+) -> Result<Passed<Recorded>, Refusal> {
+    let index = match call.resolution().destination() {
+        Destination::Gateway => None,
+        Destination::Client => {
+            // Only what asks something of the client is an act; what merely informs it has an outcome.
+            let asks = call.arrival().message.id().is_some();
+            if asks {
+                Some(engines.intent(&call).await.map_err(Refusal::at::<Recorded>)?)
+            } else {
+                None
+            }
+        }
+        Destination::Upstream => {
+            let (intent, confirmed) = both(engines.intent(&call), engines.confirm(&call)).await;
+            let index = intent.map_err(Refusal::at::<Recorded>)?;
+            call.dossier().note(|known| known.intent = Some(index));
+            confirmed.map_err(Refusal::at::<Recorded>)?;
+            Some(index)
+        }
+    };
+    call.dossier().note(|known| known.intent = index);
+    Ok(Passed::pass(call, Recorded { index }))
+}
+
+/// Runs two futures side by side to the end of both.
+async fn both<A, B>(a: A, b: B) -> (Result<u64, Objection>, Result<(), Objection>)
+where
+    A: Future<Output = Result<u64, Objection>>,
+    B: Future<Output = Result<(), Objection>>,
+{
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut first, mut second) = (None, None);
+    std::future::poll_fn(|cx| {
+        if first.is_none()
+            && let Poll::Ready(done) = a.as_mut().poll(cx)
+        {
+            first = Some(done);
+        }
+        if second.is_none()
+            && let Poll::Ready(done) = b.as_mut().poll(cx)
+        {
+            second = Some(done);
+        }
+        match (first.take(), second.take()) {
+            (Some(first), Some(second)) => Poll::Ready((first, second)),
+            (unfinished_first, unfinished_second) => {
+                (first, second) = (unfinished_first, unfinished_second);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,280 @@
+//! What the road needs from the world, and nothing more: one small trait per engine, so that a stage's
+//! signature shows the only engine it can reach.
+
+use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
+
+use identity::Principal;
+use inspect::Findings;
+use policy::{Action, Context, Decision, Facts, Resource, Source, Subject, rules::Discovery};
+use wire::json::Edits;
+
+use crate::{
+    Answer, Arrival, CallId, Objection, Passed, Ready, Received, Refusal, Reply, Resolution, Via,
+    admit::Declared,
+    decide::{Approved, Authorized, Inspected, Limited, Resolved},
+    forward::Recorded,
+    release::Screened,
+};
+
+/// All engines.
+pub trait Engines:
+    Approvals
+    + Clients
+    + Contexts
+    + Identify
+    + Inspect
+    + Ledger
+    + Limits
+    + Local
+    + Purposes
+    + Resolve
+    + Rules
+    + Tasks
+    + Upstream
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<T> Engines for T where
+    T: Approvals
+        + Clients
+        + Contexts
+        + Identify
+        + Inspect
+        + Ledger
+        + Limits
+        + Local
+        + Purposes
+        + Resolve
+        + Rules
+        + Tasks
+        + Upstream
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// A proven caller, and the same caller as rules see it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Proven by `identity`.
+    pub principal: Arc<Principal>,
+    /// The principal with its roles and attributes.
+    pub subject: Arc<Subject>,
+}
+
+/// `identity`: who asks.
+pub trait Identify {
+    /// Verifies the credential.
+    fn identify(&self, arrival: &Arrival) -> impl Future<Output = Result<Caller, Objection>> + Send;
+}
+
+/// The contexts labels stick to.
+pub trait Contexts {
+    /// The context of this caller's message.
+    ///
+    /// # Errors
+    /// When the context is not the caller's, or the session it came in is not.
+    fn enter(&self, caller: &Caller, arrival: &Arrival) -> Result<Arc<Context>, Objection>;
+
+    /// Takes in what an answer brought, before anybody sees it.
+    fn absorb(&self, call: &Passed<Screened>);
+}
+
+/// What a caller may declare.
+pub trait Purposes {
+    /// The declared purpose of this message, if there is one.
+    ///
+    /// # Errors
+    /// When the caller may not declare it, or has declared another.
+    fn purpose(&self, call: &Ready<Declared>) -> Result<Option<Arc<str>>, Objection>;
+}
+
+/// `policy::registry`: what names mean.
+pub trait Resolve {
+    /// What the message is for.
+    ///
+    /// # Errors
+    /// When the name means nothing, several things, or something held back.
+    fn resolve(&self, call: &Ready<Resolved>) -> Result<Resolution, Objection>;
+}
+
+/// What inspection reports.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// Facts.
+    pub findings: Findings,
+    /// Changes to the text, made before it is passed on: what may never pass, such as spoofed `_meta` keys.
+    pub edits: Edits,
+    /// Where arguments came from (flow control).
+    pub sources: Vec<Source>,
+}
+
+/// `inspect`: what a text holds.
+pub trait Inspect {
+    /// Reads what is sent: arguments against their pinned schema, and all text.
+    fn inspect(&self, call: &Ready<Inspected>) -> Inspection;
+
+    /// Reads what came back.
+    fn screen(&self, call: &Ready<Screened>) -> Inspection;
+
+    /// The changes that `obligations` of the permit demand of the answer.
+    ///
+    /// # Errors
+    /// When an obligation cannot be met.
+    fn redact(&self, call: &Passed<Screened>, obligations: &[policy::Obligation])
+    -> Result<Edits, Objection>;
+}
+
+/// `policy::rules`: may it be.
+pub trait Rules {
+    /// Decides exactly this.
+    fn decide(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>) -> Decision;
+
+    /// Whether some call to this could be permitted.
+    fn could_permit(
+        &self,
+        subject: &Subject,
+        action: Action,
+        resource: &Resource,
+        facts: &Facts<'_>,
+    ) -> Discovery;
+
+    /// The digest of the rules in force.
+    fn digest(&self) -> Arc<str>;
+}
+
+/// Held while a call counts against a limit; dropping it gives concurrency back.
+#[derive(Debug)]
+pub struct Slot(pub Box<dyn Held>);
+
+/// What a [`Slot`] may hold.
+pub trait Held: Debug + Send + Sync {}
+impl<T: Debug + Send + Sync> Held for T {}
+
+/// `policy::limits`: how much.
+pub trait Limits {
+    /// Takes what this call costs.
+    ///
+    /// # Errors
+    /// When the budget is used up, with the time after which to try again.
+    fn take(&self, call: &Passed<Authorized>) -> Result<Slot, Objection>;
+}
+
+/// People.
+pub trait Approvals {
+    /// Asks people where the permit demands it.
+    ///
+    /// # Errors
+    /// When nobody agreed, or not enough.
+    fn approve(&self, call: &Passed<Limited>) -> impl Future<Output = Result<(), Objection>> + Send;
+}
+
+/// An open case; dropping it unclosed records "abandoned".
+pub trait Case: Send + 'static {
+    /// Records the one outcome and hands it on. An outcome that cannot be recorded becomes a refusal.
+    fn close(self, outcome: Result<Reply, Refusal>) -> impl Future<Output = Result<Reply, Refusal>> + Send;
+}
+
+/// Somebody who did not get as far as sending a message.
+#[derive(Debug)]
+pub struct Stranger {
+    /// The name of the passage that did not take place.
+    pub call: CallId,
+    /// How they came.
+    pub via: Via,
+    /// What they seem to have wanted; shortened, escaped, never believed.
+    pub what: String,
+    /// When, in milliseconds since 1970.
+    pub received_ms: i64,
+}
+
+/// `records::ledger`: what must survive.
+pub trait Ledger {
+    /// See [`Case`].
+    type Case: Case;
+
+    /// Opens the case of a message before the first stage.
+    fn open_case(&self, call: &Received) -> Self::Case;
+
+    /// Records the intent; returns its place once it is durable.
+    ///
+    /// # Errors
+    /// When the ledger cannot write. Nothing is sent then.
+    fn intent(&self, call: &Passed<Approved>) -> impl Future<Output = Result<u64, Objection>> + Send;
+
+    /// Records a refusal at the gate.
+    fn turn_away(&self, who: Stranger, refusal: Refusal) -> impl Future<Output = Refusal> + Send;
+}
+
+/// `upstream`: the far side.
+pub trait Upstream {
+    /// Asks the server whether the tool or prompt is still the pinned one. Runs while the intent is written.
+    ///
+    /// # Errors
+    /// When it changed, or the server cannot say.
+    fn confirm(&self, call: &Passed<Approved>) -> impl Future<Output = Result<(), Objection>> + Send;
+
+    /// Sends the call. Note the type: nothing less than a recorded call can be sent.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, fails, or answers what is no answer.
+    fn send(&self, call: &Passed<Recorded>) -> impl Future<Output = Result<Answer, Objection>> + Send;
+}
+
+/// The client, as the other side of messages from a server.
+pub trait Clients {
+    /// Delivers a server's message to the client it concerns, and its answer back.
+    ///
+    /// # Errors
+    /// When the client is gone or did not declare that it can do this.
+    fn deliver(&self, call: &Passed<Recorded>) -> impl Future<Output = Result<Answer, Objection>> + Send;
+}
+
+/// The gateway, where it answers itself.
+pub trait Local {
+    /// Answers.
+    ///
+    /// # Errors
+    /// When the message does not make sense here and now.
+    fn answer(&self, call: &Passed<Recorded>) -> Result<Answer, Objection>;
+}
+
+/// Work that goes on when nobody waits for it.
+pub trait Tasks {
+    /// Runs the work to its end, whatever becomes of the returned future.
+    fn detach<F>(&self, work: F) -> impl Future<Output = Result<Reply, Refusal>> + Send
+    where
+        F: Future<Output = Result<Reply, Refusal>> + Send + 'static;
+}
+
+/// A future on the heap.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The client's side of a message while it is on its way.
+pub trait Exchange: Debug + Send + Sync {
+    /// Hands the client a message that belongs to this one: progress, log, a question.
+    /// The client may be gone; then nothing happens.
+    fn deliver(&self, message: Vec<u8>) -> Boxed<'_, ()>;
+
+    /// Resolves when the client withdraws the message: `notifications/cancelled`, or in the modern era by
+    /// closing the stream. Never resolves otherwise.
+    fn withdrawn(&self) -> Boxed<'_, ()>;
+}
+
+/// The client's side of a message nobody waits for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nobody;
+
+impl Exchange for Nobody {
+    fn deliver(&self, _: Vec<u8>) -> Boxed<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn withdrawn(&self) -> Boxed<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}

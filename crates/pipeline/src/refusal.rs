@@ -1,0 +1,335 @@
+//! Why a message was turned back: the list of all refusals, and what each side learns.
+//!
+//! Outside: a stable code, a bland sentence, a remedy. Inside, for the ledger and the operator: the whole
+//! reason. `docs/reference/refusals.md` is generated from [`REFUSALS`].
+
+use std::fmt;
+
+use wire::mcp::code;
+
+use crate::Stage;
+
+/// Whose fault it is; what an operator asks first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// The caller's.
+    Caller,
+    /// The upstream server's.
+    Upstream,
+    /// Ours, or of the machine we run on.
+    Us,
+}
+
+/// How a refusal is said where the protocol leaves a choice.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Manner {
+    /// HTTP 401 with a challenge: a credential would cure it.
+    Challenge,
+    /// HTTP 403 with a challenge: more scope would cure it.
+    StepUp,
+    /// A tool result with `isError`, which models can read; a JSON-RPC error for everything but tool calls.
+    Tell,
+    /// A JSON-RPC error.
+    Error,
+}
+
+/// One row of the list.
+#[derive(Debug)]
+pub struct Code {
+    /// The stable name.
+    pub name: &'static str,
+    /// Whose fault.
+    pub fault: Fault,
+    /// How it is said.
+    pub manner: Manner,
+    /// HTTP status, where the transport is HTTP and the answer is not a plain JSON-RPC one.
+    pub http: u16,
+    /// JSON-RPC error code.
+    pub rpc: i64,
+    /// What the caller learns.
+    pub outside: &'static str,
+    /// What the caller, or whoever runs this, can do.
+    pub remedy: &'static str,
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+impl Eq for Code {}
+
+macro_rules! refusals {
+    ($($constant:ident $name:literal $fault:ident $manner:ident $http:literal $rpc:path,
+       $outside:literal, $remedy:literal;)*) => {
+        $(#[doc = concat!("`", $name, "`: ", $outside)]
+        pub static $constant: Code = Code {
+            name: $name,
+            fault: Fault::$fault,
+            manner: Manner::$manner,
+            http: $http,
+            rpc: $rpc,
+            outside: $outside,
+            remedy: $remedy,
+        };)*
+
+        /// Every refusal there is.
+        pub static REFUSALS: &[&Code] = &[$(&$constant,)*];
+    };
+}
+
+refusals! {
+    // At the gate, before the road.
+    HOST_REFUSED "host-refused" Caller Error 403 code::REFUSED,
+        "this host name is not served here",
+        "use an address listed under `hosts`, or add this one";
+    MESSAGE_BATCH "message-batch" Caller Error 400 code::INVALID_REQUEST,
+        "several messages in one array",
+        "send one message per request; only revision 2025-03-26 has batches";
+    MESSAGE_MALFORMED "message-malformed" Caller Error 400 code::PARSE_ERROR,
+        "not a message two parsers would read the same way",
+        "send strict UTF-8 JSON without duplicate keys, within the limits";
+    MESSAGE_INVALID "message-invalid" Caller Error 400 code::INVALID_REQUEST,
+        "not a JSON-RPC 2.0 message",
+        "send exactly one of method, result and error, and no member JSON-RPC does not have";
+    MESSAGE_TOO_LARGE "message-too-large" Caller Error 413 code::INVALID_REQUEST,
+        "the message is larger than the limit",
+        "send less at once";
+    METHOD_UNKNOWN "method-unknown" Caller Error 404 code::METHOD_NOT_FOUND,
+        "there is no such method in this revision and direction",
+        "use a method of the negotiated revision";
+    HEADER_MISMATCH "header-mismatch" Caller Error 400 code::HEADER_MISMATCH,
+        "a header and the body do not agree",
+        "mirror the body in the headers exactly, or use a client that does";
+    MEDIA_TYPE "media-type" Caller Error 415 code::INVALID_REQUEST,
+        "the content type is not application/json",
+        "send `Content-Type: application/json`";
+    NOT_ACCEPTABLE "not-acceptable" Caller Error 406 code::INVALID_REQUEST,
+        "the client does not accept what this endpoint sends",
+        "send `Accept: application/json, text/event-stream`";
+    ORIGIN_REFUSED "origin-refused" Caller Error 403 code::REFUSED,
+        "this origin may not call",
+        "list the origin under `origins` if it is yours";
+    VERSION_UNSUPPORTED "version-unsupported" Caller Error 400 code::UNSUPPORTED_PROTOCOL_VERSION,
+        "this protocol version is not spoken here",
+        "use one of the supported versions";
+
+    // admit
+    CREDENTIAL_MISSING "credential-missing" Caller Challenge 401 code::REFUSED,
+        "a credential is required",
+        "get a token from the authorization server named in the challenge";
+    CREDENTIAL_INVALID "credential-invalid" Caller Challenge 401 code::REFUSED,
+        "the credential is not accepted",
+        "get a new token for this resource";
+    SCOPE_MISSING "scope-missing" Caller StepUp 403 code::REFUSED,
+        "the credential does not carry the scope this needs",
+        "ask for the scope named in the challenge";
+    SESSION_MISSING "session-missing" Caller Error 400 code::INVALID_REQUEST,
+        "this revision needs a session",
+        "send `initialize` first, then its session id with every request";
+    SESSION_UNKNOWN "session-unknown" Caller Error 404 code::INVALID_REQUEST,
+        "there is no such session",
+        "start again with `initialize`";
+    CONTEXT_INVALID "context-invalid" Caller Error 400 code::INVALID_PARAMS,
+        "the declared context is malformed",
+        "declare purpose, entity, trust, classes and task as short texts";
+    PURPOSE_REFUSED "purpose-refused" Caller Tell 200 code::REFUSED,
+        "this purpose may not be declared here",
+        "declare a purpose the operator allows for this agent";
+
+    // decide
+    PARAMS_INVALID "params-invalid" Caller Error 200 code::INVALID_PARAMS,
+        "the parameters do not fit the method",
+        "send the parameters the specification has for this method";
+    TARGET_UNKNOWN "target-unknown" Caller Error 200 code::INVALID_PARAMS,
+        "there is nothing of that name",
+        "list what there is";
+    TARGET_AMBIGUOUS "target-ambiguous" Caller Error 200 code::INVALID_PARAMS,
+        "several things could be meant",
+        "use the full name as listed, or the endpoint of one server";
+    TARGET_HELD "target-held" Upstream Tell 200 code::REFUSED,
+        "this is held back: it is new, or it changed since it was approved",
+        "the operator can review it: sallyport server diff";
+    ARGUMENTS_INVALID "arguments-invalid" Caller Tell 200 code::INVALID_PARAMS,
+        "the arguments do not fit the approved schema",
+        "send arguments as the tool's input schema has them";
+    NOT_PERMITTED "not-permitted" Caller Tell 200 code::REFUSED,
+        "policy does not permit this",
+        "the operator can say why: sallyport policy explain";
+    NOT_GRANTED "not-granted" Caller StepUp 403 code::REFUSED,
+        "this needs more scope",
+        "ask for the scope named in the challenge";
+    RULE_FAILED "rule-failed" Us Tell 200 code::REFUSED,
+        "a rule could not be evaluated, so the answer is no",
+        "the operator can see which: sallyport policy explain";
+    OVER_LIMIT "over-limit" Caller Error 429 code::REFUSED,
+        "too much at once",
+        "try again after the time given";
+    NOT_APPROVED "not-approved" Caller Tell 200 code::REFUSED,
+        "nobody agreed to this",
+        "ask somebody who may: sallyport approvals list";
+
+    // forward
+    LEDGER_UNAVAILABLE "ledger-unavailable" Us Error 503 code::REFUSED,
+        "what cannot be recorded is not done",
+        "the operator must make room for the ledger; nothing was sent";
+    TARGET_CHANGED "target-changed" Upstream Tell 200 code::REFUSED,
+        "this changed since it was approved and is held back now",
+        "the operator can review it: sallyport server diff";
+    CAPABILITY_MISSING "capability-missing" Upstream Error 200 code::METHOD_NOT_FOUND,
+        "the client did not declare that it can do this",
+        "declare the capability, or do without";
+    CLIENT_GONE "client-gone" Caller Error 200 code::REFUSED,
+        "the client does not listen any more",
+        "nothing";
+    WITHDRAWN "withdrawn" Caller Error 200 code::REFUSED,
+        "the caller withdrew it",
+        "nothing";
+    UPSTREAM_UNREACHABLE "upstream-unreachable" Upstream Tell 502 code::INTERNAL_ERROR,
+        "the server cannot be reached",
+        "the operator can look: sallyport server show";
+    UPSTREAM_GARBLED "upstream-garbled" Upstream Tell 502 code::INTERNAL_ERROR,
+        "the server's answer is not an answer",
+        "the operator can look: sallyport server show";
+    UPSTREAM_TIMEOUT "upstream-timeout" Upstream Tell 504 code::INTERNAL_ERROR,
+        "the server did not answer in time",
+        "try again, or raise the server's `timeout`";
+
+    // release
+    ANSWER_INVALID "answer-invalid" Upstream Tell 200 code::INTERNAL_ERROR,
+        "the answer does not fit the approved schema",
+        "the operator can review the tool: sallyport server diff";
+    ANSWER_WITHHELD "answer-withheld" Upstream Tell 200 code::REFUSED,
+        "the answer is withheld",
+        "the operator can say why: sallyport ledger show";
+    OBLIGATION_UNMET "obligation-unmet" Us Tell 200 code::REFUSED,
+        "what the permit demands cannot be done, so the answer is withheld",
+        "the operator must change the rule or the set-up";
+    INTERNAL "internal" Us Error 500 code::INTERNAL_ERROR,
+        "something failed here",
+        "report it with the reference";
+}
+
+/// An engine's no. The stage that asked puts its name on it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Objection {
+    /// Which refusal.
+    pub code: &'static Code,
+    /// The whole reason, for the ledger.
+    pub inside: String,
+    /// What of it the caller may know too: the place of a bad argument, a rule's `@reason`.
+    pub shown: Option<String>,
+    /// When trying again makes sense, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+    /// The scope that would cure it.
+    pub scope: Option<String>,
+    /// JSON for the error's `data`.
+    pub data: Option<Vec<u8>>,
+}
+
+impl Objection {
+    /// A no with its reason.
+    #[must_use]
+    pub fn new(code: &'static Code, inside: impl Into<String>) -> Self {
+        Self {
+            code,
+            inside: inside.into(),
+            shown: None,
+            retry_after_ms: None,
+            scope: None,
+            data: None,
+        }
+    }
+
+    /// Shows the caller this, too.
+    #[must_use]
+    pub fn showing(mut self, shown: impl Into<String>) -> Self {
+        self.shown = Some(shown.into());
+        self
+    }
+}
+
+/// Why a message was turned back, and where.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    stage: &'static str,
+    objection: Objection,
+}
+
+impl Refusal {
+    /// A refusal by a stage.
+    pub(crate) fn at<P: Stage>(objection: Objection) -> Self {
+        Self {
+            stage: P::NAME,
+            objection,
+        }
+    }
+
+    /// A refusal before the first stage.
+    pub(crate) fn at_the_gate(objection: Objection) -> Self {
+        Self {
+            stage: "gate",
+            objection,
+        }
+    }
+
+    /// A refusal because the outcome itself could not be recorded, or the work was lost.
+    #[must_use]
+    pub fn at_the_end(objection: Objection) -> Self {
+        Self {
+            stage: "close",
+            objection,
+        }
+    }
+
+    /// Which stage refused, by its verb.
+    #[must_use]
+    pub fn stage(&self) -> &'static str {
+        self.stage
+    }
+
+    /// Which refusal.
+    #[must_use]
+    pub fn code(&self) -> &'static Code {
+        self.objection.code
+    }
+
+    /// The engine's no.
+    #[must_use]
+    pub fn objection(&self) -> &Objection {
+        &self.objection
+    }
+
+    /// What the caller is told.
+    #[must_use]
+    pub fn outside(&self) -> String {
+        match &self.objection.shown {
+            Some(shown) => format!("{}: {shown}", self.code().outside),
+            None => self.code().outside.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} refused ({}): {}",
+            self.stage,
+            self.code().name,
+            self.objection.inside
+        )
+    }
+}
+
+impl Fault {
+    /// The word records use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Upstream => "upstream",
+            Self::Us => "us",
+        }
+    }
+}

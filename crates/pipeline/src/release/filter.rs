@@ -1,0 +1,108 @@
+//! Filter: the answer holds only what this caller may see.
+
+use std::sync::Arc;
+
+use policy::{Action, Decision, Facts, Obligation, rules::Discovery};
+use wire::json::{Edits, object};
+
+use crate::{
+    Answer, Body, Listing, Objection, Passed, Ready, Refusal, Reply,
+    ports::{Inspect, Rules},
+    refusal,
+};
+
+/// What the caller gets.
+#[derive(Debug)]
+pub struct Filtered {
+    released: Released,
+}
+
+#[derive(Debug)]
+enum Released {
+    Edited(Edits),
+    Listed(Vec<u8>),
+    Whole,
+}
+
+impl Filtered {
+    pub(crate) const VERB: &'static str = "filter";
+}
+
+impl Passed<Filtered> {
+    /// The reply, with what may not be seen cut out.
+    pub(crate) fn into_reply(self) -> Reply {
+        let call = self.arrival().call.clone();
+        let body = match (self.unread(), &self.proof().released) {
+            (Answer::Foreign(response, era), Released::Edited(edits)) => {
+                Body::Foreign(Arc::clone(response), edits.clone(), *era)
+            }
+            (Answer::Listing(_), Released::Listed(result)) => Body::Listed(result.clone()),
+            (Answer::Own(own), Released::Whole) => Body::Own(Arc::clone(own)),
+            // Nothing else can be: `filter` chooses by the answer. What could, would say nothing.
+            (Answer::Accepted | Answer::Foreign(..) | Answer::Listing(_) | Answer::Own(_), _) => {
+                Body::Accepted
+            }
+        };
+        Reply { call, body }
+    }
+}
+
+/// Cuts the answer down to what the caller may see.
+pub(crate) fn filter(
+    engines: &(impl Inspect + Rules),
+    call: Ready<Filtered>,
+) -> Result<Passed<Filtered>, Refusal> {
+    let released = match call.unread() {
+        Answer::Listing(listing) => Released::Listed(trim(engines, &call, listing)),
+        Answer::Foreign(..) => Released::Edited(release(engines, &call)?),
+        Answer::Accepted | Answer::Own(_) => Released::Whole,
+    };
+    Ok(Passed::pass(call, Filtered { released }))
+}
+
+/// A list has what some call could be permitted for, and nothing else.
+fn trim(rules: &impl Rules, call: &Ready<Filtered>, listing: &Listing) -> Vec<u8> {
+    let labels = call.context().labels();
+    let facts = Facts {
+        args: None,
+        findings: Default::default(),
+        ..crate::decide::facts(call, &labels)
+    };
+    let subject = &*call.caller().subject;
+    object(|out| {
+        out.array(listing.member, |list| {
+            for entry in &listing.entries {
+                let seen = rules.could_permit(subject, Action::Discover, &entry.resource, &facts);
+                if seen == Discovery::Listed {
+                    list.json(&entry.shown);
+                }
+            }
+        });
+    })
+}
+
+/// Policy decides on the answer as it decided on the call: by who asks, and what was found in it.
+fn release(engines: &(impl Inspect + Rules), call: &Ready<Filtered>) -> Result<Edits, Refusal> {
+    let labels = call.context().labels();
+    let findings = crate::decide::counting(call.answer_findings());
+    let facts = Facts {
+        findings,
+        ..crate::decide::facts(call, &labels)
+    };
+    let subject = &*call.caller().subject;
+    let demanded = match engines.decide(subject, Action::Release, call.resolution().resource(), &facts) {
+        Decision::Permit(permit) => permit.obligations().to_vec(),
+        Decision::Refuse(denial) => {
+            let why = denial
+                .reason
+                .unwrap_or_else(|| "no rule permits its release".to_owned());
+            let objection = Objection::new(&refusal::ANSWER_WITHHELD, why);
+            return Err(Refusal::at::<Filtered>(objection));
+        }
+    };
+    let mut obligations: Vec<Obligation> = call.permit().obligations().to_vec();
+    obligations.extend(demanded);
+    engines
+        .redact(call, &obligations)
+        .map_err(Refusal::at::<Filtered>)
+}

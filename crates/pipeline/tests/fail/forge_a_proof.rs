@@ -1,0 +1,5 @@
+//~ E0423
+use pipeline::decide::Approved;
+fn main() {
+    let _ = Approved(());
+}

@@ -1,0 +1,4 @@
+//~ E0624
+fn main() {
+    let _ = policy::Permit::vouch(Vec::new(), Vec::new());
+}

@@ -1,0 +1,4 @@
+//~ E0624
+fn main() {
+    let _ = identity::Principal::vouch;
+}
