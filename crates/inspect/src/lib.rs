@@ -1,1 +1,27 @@
 //! Content to findings; rewriting: redact, pseudonymise, filter.
+//!
+//! Findings are facts with a place, a kind and a score. This crate must not know who asks or what is
+//! allowed, reads and writes nothing outside memory, and holds no state between two contents.
+
+mod detect;
+mod finding;
+mod injection;
+mod inspector;
+mod pattern;
+mod personal;
+mod scan;
+mod secret;
+mod surface;
+mod unicode;
+mod verdict;
+mod view;
+
+pub use detect::{Detector, Passage, Report, Sighting};
+pub use finding::{FINDINGS_MAX, Finding, FindingKind, Findings, Location, Part, Score};
+pub use inspector::{Inspector, Settings, SettingsError};
+pub use surface::{Scope, Surface};
+pub use verdict::{HOSTILE_MIN, SUSPECT_MIN, Verdict};
+pub use view::{Reading, View};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! One road for every content: values are strung together, read in windows of bounded size, and what is seen
+//! is brought back to the value it was seen in.
+
+use std::ops::Range;
+
+use wire::json::{Kind, Node, Pointer};
+
+use crate::{
+    FINDINGS_MAX, Finding, FindingKind, Findings, Inspector, Location, Part, Passage, Report, Score,
+    Sighting, Surface,
+};
+
+/// Bytes held at once. All memory of an inspection is a small multiple of this.
+const WINDOW_BYTES: usize = 32 * 1024;
+/// Bytes that two windows share, so that nothing shorter is cut in two.
+const OVERLAP_BYTES: usize = 2 * 1024;
+/// Encoded text is read on from a place that keeps its groups whole: 4 of base64, 2 of hex, 3 of URL.
+const GROUP_BYTES: usize = 12;
+
+/// Reads a content of any length, piece by piece.
+#[derive(Debug)]
+pub(crate) struct Scan<'i> {
+    inspector: &'i Inspector,
+    surface: Surface,
+    buffer: String,
+    /// Where the buffer begins in the whole string of pieces.
+    base: usize,
+    pieces: Vec<Piece>,
+    found: Vec<Found>,
+    /// How far reports have been taken: what begins before it was reported already.
+    settled: usize,
+}
+
+/// A value or key and where it stands in the whole string of pieces.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start: usize,
+    end: usize,
+    place: u32,
+    part: Part,
+}
+
+/// A finding whose pointer is still to be looked up.
+#[derive(Debug)]
+struct Found {
+    place: u32,
+    part: Part,
+    span: Range<usize>,
+    sighting: Sighting,
+}
+
+impl<'i> Scan<'i> {
+    pub(crate) fn new(inspector: &'i Inspector, surface: Surface) -> Self {
+        Self {
+            inspector,
+            surface,
+            buffer: String::new(),
+            base: 0,
+            pieces: Vec::new(),
+            found: Vec::new(),
+            settled: 0,
+        }
+    }
+
+    /// Reads a value with all it holds.
+    pub(crate) fn node(&mut self, node: Node<'_>) {
+        match node.kind() {
+            Kind::Object => {
+                for (key, value) in node.members() {
+                    self.piece(&key.as_str().unwrap_or_default(), key.place(), Part::Key);
+                    self.glue(": ");
+                    self.node(value);
+                }
+            }
+            Kind::Array => node.elements().for_each(|element| self.node(element)),
+            Kind::String => {
+                self.piece(&node.as_str().unwrap_or_default(), node.place(), Part::Value);
+                self.glue("\n");
+            }
+            // A number may be a card or a telephone.
+            Kind::Number => {
+                self.piece(node.written(), node.place(), Part::Value);
+                self.glue("\n");
+            }
+            Kind::Bool | Kind::Null => self.glue("\n"),
+        }
+    }
+
+    /// Reads one value or key; further text of the same place continues it.
+    pub(crate) fn piece(&mut self, text: &str, place: u32, part: Part) {
+        let start = self.base + self.buffer.len();
+        match self.pieces.last_mut() {
+            Some(last) if last.place == place && last.part == part && last.end == start => {
+                last.end += text.len();
+            }
+            Some(_) | None => self.pieces.push(Piece {
+                start,
+                end: start + text.len(),
+                place,
+                part,
+            }),
+        }
+        self.append(text);
+    }
+
+    fn glue(&mut self, text: &str) {
+        self.append(text);
+    }
+
+    fn append(&mut self, mut text: &str) {
+        while self.buffer.len() + text.len() > WINDOW_BYTES {
+            let room = floor(text, WINDOW_BYTES.saturating_sub(self.buffer.len()));
+            let (now, later) = text.split_at_checked(room).unwrap_or((text, ""));
+            self.buffer.push_str(now);
+            text = later;
+            self.turn();
+        }
+        self.buffer.push_str(text);
+    }
+
+    /// Looks at a full window and keeps the part the next one shares.
+    fn turn(&mut self) {
+        let keep = self.overlap_start();
+        self.look(self.base + keep);
+        self.buffer.drain(..keep);
+        self.base += keep;
+        let base = self.base;
+        let last = self.pieces.len().saturating_sub(1);
+        let mut index = 0;
+        self.pieces.retain(|piece| {
+            index += 1;
+            piece.end > base || index > last
+        });
+    }
+
+    /// Where the next window begins: before the end by the overlap, at a character, and inside an unbroken
+    /// run at a whole number of groups from where the run began.
+    fn overlap_start(&self) -> usize {
+        let wanted = floor(&self.buffer, self.buffer.len().saturating_sub(OVERLAP_BYTES));
+        let before = self.buffer.get(..wanted).unwrap_or_default();
+        let run = before.len() - before.trim_end_matches(|c: char| c.is_ascii_graphic()).len();
+        let begin = wanted - run % GROUP_BYTES;
+        if begin == 0 { wanted.max(1) } else { begin }
+    }
+
+    /// Looks at the window; reports what begins before `until`.
+    fn look(&mut self, until: usize) {
+        let passage = Passage::new(&self.buffer, self.surface);
+        let mut report = Report::default();
+        for detector in self.inspector.detectors() {
+            detector.look(&passage, &mut report);
+        }
+        for sighting in report.into_sightings() {
+            let start = self.base + sighting.written.start;
+            if start < self.settled || start >= until {
+                continue;
+            }
+            self.place(sighting);
+        }
+        self.settled = self.settled.max(until);
+    }
+
+    /// Brings what was seen back to the values it was seen in.
+    fn place(&mut self, sighting: Sighting) {
+        let (start, end) = (
+            self.base + sighting.written.start,
+            self.base + sighting.written.end,
+        );
+        let first = self.pieces.partition_point(|piece| piece.end <= start);
+        for piece in self
+            .pieces
+            .iter()
+            .skip(first)
+            .take_while(|piece| piece.start < end)
+        {
+            if self.found.len() > FINDINGS_MAX {
+                return;
+            }
+            self.found.push(Found {
+                place: piece.place,
+                part: piece.part,
+                span: start.max(piece.start) - piece.start..end.min(piece.end) - piece.start,
+                sighting: sighting.clone(),
+            });
+        }
+    }
+
+    /// Looks at what is left and gives what was found; places are named from `root`.
+    pub(crate) fn finish(mut self, root: Option<Node<'_>>) -> Findings {
+        self.look(usize::MAX);
+        let too_many = self.found.len() > FINDINGS_MAX;
+        self.found.truncate(FINDINGS_MAX);
+        let mut findings: Vec<Finding> = self
+            .found
+            .into_iter()
+            .map(|found| found.into_finding(root))
+            .collect();
+        if too_many {
+            findings.push(Finding {
+                kind: FindingKind::Uninspectable,
+                detector: "uninspectable/too-many-findings".into(),
+                location: Location {
+                    pointer: Pointer::default(),
+                    part: Part::Value,
+                    place: root.map_or(0, Node::place),
+                    span: 0..0,
+                },
+                score: Score::new(0.5),
+                note: format!("more than {FINDINGS_MAX} findings; the rest is not listed").into(),
+            });
+        }
+        Findings::new(findings)
+    }
+}
+
+impl Found {
+    fn into_finding(self, root: Option<Node<'_>>) -> Finding {
+        let pointer = root
+            .and_then(|root| Pointer::to(root, root.document().at(self.place)?))
+            .unwrap_or_default();
+        Finding {
+            kind: self.sighting.kind,
+            detector: self.sighting.detector,
+            location: Location {
+                pointer,
+                part: self.part,
+                place: self.place,
+                span: self.span,
+            },
+            score: self.sighting.score,
+            note: self.sighting.note,
+        }
+    }
+}
+
+/// The last character boundary at or before `at`.
+fn floor(text: &str, at: usize) -> usize {
+    let at = at.min(text.len());
+    (0..4)
+        .map(|back| at.saturating_sub(back))
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
+}

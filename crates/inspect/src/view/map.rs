@@ -1,0 +1,70 @@
+//! From a place in a view back to the place in the text as written.
+
+use std::ops::Range;
+
+/// Where the bytes of a view come from, stretch by stretch. No stretches: the view is the text as written.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Map {
+    stretches: Vec<Stretch>,
+    view_len: usize,
+}
+
+/// View bytes from `view` up to the next stretch stand for `written`: byte for byte where both are equally
+/// long, otherwise as a whole.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Stretch {
+    view: usize,
+    written: Range<usize>,
+}
+
+impl Map {
+    /// The next `view_len` bytes of the view stand for `written`.
+    pub(crate) fn push(&mut self, view_len: usize, written: Range<usize>) {
+        let straight = view_len == written.len();
+        if let Some(last) = self.stretches.last_mut().filter(|_| straight) {
+            let last_straight = self.view_len - last.view == last.written.len();
+            if last_straight && last.written.end == written.start {
+                last.written.end = written.end;
+                self.view_len += view_len;
+                return;
+            }
+        }
+        self.stretches.push(Stretch {
+            view: self.view_len,
+            written,
+        });
+        self.view_len += view_len;
+    }
+
+    /// The written bytes that a range of view bytes stands for.
+    pub(crate) fn written(&self, range: Range<usize>) -> Range<usize> {
+        if self.stretches.is_empty() {
+            return range;
+        }
+        let first = self.one(range.start);
+        if range.len() < 2 {
+            return if range.is_empty() {
+                first.start..first.start
+            } else {
+                first
+            };
+        }
+        let last = self.one(range.end - 1);
+        first.start.min(last.start)..first.end.max(last.end)
+    }
+
+    /// The written bytes that one view byte stands for.
+    fn one(&self, at: usize) -> Range<usize> {
+        let after = self.stretches.partition_point(|stretch| stretch.view <= at);
+        let Some(stretch) = after.checked_sub(1).and_then(|index| self.stretches.get(index)) else {
+            return at..at + 1;
+        };
+        let end = self.stretches.get(after).map_or(self.view_len, |next| next.view);
+        if end - stretch.view == stretch.written.len() {
+            let place = stretch.written.start + (at - stretch.view);
+            place..place + 1
+        } else {
+            stretch.written.clone()
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The view a person has: what is hidden is left out, and noted.
+
+use std::{borrow::Cow, ops::Range};
+
+use super::{
+    Map, Reading, View,
+    hidden::{self, Around, Hidden},
+};
+
+/// A run of hidden characters that has no good reason to be there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct HiddenRun {
+    pub(crate) sort: Hidden,
+    /// Bytes of the text as written, from the first hidden character to the last.
+    pub(crate) written: Range<usize>,
+    pub(crate) count: usize,
+}
+
+/// Characters that may lie between two hidden ones of one run, as where one hides behind every letter.
+const RUN_GAP_MAX: usize = 8;
+
+/// Makes the plain view of a text and says what it left out.
+pub(crate) fn plain(written: &str) -> (View<'_>, Vec<HiddenRun>) {
+    if !written.bytes().any(may_hide) {
+        return (
+            View::new(Cow::Borrowed(written), Map::default(), Reading::Plain),
+            Vec::new(),
+        );
+    }
+    let mut plain = Plain {
+        written,
+        right_to_left: written.chars().any(hidden::is_right_to_left),
+        text: String::with_capacity(written.len()),
+        map: Map::default(),
+        runs: Vec::new(),
+        seen_before: None,
+        before: None,
+    };
+    plain.read();
+    (
+        View::new(Cow::Owned(plain.text), plain.map, Reading::Plain),
+        plain.runs,
+    )
+}
+
+fn may_hide(byte: u8) -> bool {
+    !byte.is_ascii() || (byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r'))
+}
+
+struct Plain<'t> {
+    written: &'t str,
+    right_to_left: bool,
+    text: String,
+    map: Map,
+    runs: Vec<HiddenRun>,
+    seen_before: Option<char>,
+    before: Option<char>,
+}
+
+impl Plain<'_> {
+    fn read(&mut self) {
+        let mut at = 0;
+        while let Some((c, after)) = next(self.written, at) {
+            let length = match Hidden::of(c) {
+                None => {
+                    self.keep(c, at);
+                    after - at
+                }
+                Some(Hidden::Control) if c == '\u{1b}' => self.leave_out_sequence(at),
+                Some(Hidden::Tag) => self.tags(at),
+                Some(sort) => {
+                    self.hidden(sort, c, at);
+                    after - at
+                }
+            };
+            at += length.max(1);
+        }
+    }
+
+    fn keep(&mut self, c: char, at: usize) {
+        self.text.push(c);
+        self.map.push(c.len_utf8(), at..at + c.len_utf8());
+        self.before = Some(c);
+        self.seen_before = Some(c);
+    }
+
+    fn hidden(&mut self, sort: Hidden, c: char, at: usize) {
+        let end = at + c.len_utf8();
+        let around = Around {
+            before: self.before,
+            seen_before: self.seen_before,
+            after: next(self.written, end).map(|(c, _)| c),
+            right_to_left: self.right_to_left,
+        };
+        self.before = Some(c);
+        if !hidden::is_lawful(c, around) {
+            self.note(sort, at..end);
+        }
+    }
+
+    /// A terminal sequence: ECMA-48 control sequences and operating-system commands.
+    fn leave_out_sequence(&mut self, at: usize) -> usize {
+        let rest = self.written.as_bytes().get(at + 1..).unwrap_or_default();
+        let length = match rest.first() {
+            Some(b'[') => {
+                2 + rest
+                    .iter()
+                    .skip(1)
+                    .take(32)
+                    .position(|b| (0x40..=0x7e).contains(b))
+                    .map_or(0, |n| n + 1)
+            }
+            Some(b']') => {
+                2 + rest
+                    .iter()
+                    .skip(1)
+                    .take(256)
+                    .position(|b| matches!(b, 0x07 | 0x1b))
+                    .map_or(0, |n| n + 1)
+            }
+            Some(_) | None => 1,
+        };
+        let length = (length..)
+            .find(|n| self.written.is_char_boundary(at + n))
+            .unwrap_or(1);
+        self.before = Some('\u{1b}');
+        self.note(Hidden::Control, at..at + length);
+        length
+    }
+
+    fn tags(&mut self, at: usize) -> usize {
+        let rest = self.written.get(at..).unwrap_or_default();
+        let flag = hidden::flag_length(self.before, rest.chars().take(8));
+        let count = if flag > 0 {
+            flag
+        } else {
+            rest.chars()
+                .take_while(|c| Hidden::of(*c) == Some(Hidden::Tag))
+                .count()
+        };
+        let length = rest.chars().take(count).map(char::len_utf8).sum();
+        self.before = rest.chars().nth(count.saturating_sub(1));
+        if flag == 0 {
+            self.note(Hidden::Tag, at..at + length);
+        }
+        length
+    }
+
+    fn note(&mut self, sort: Hidden, written: Range<usize>) {
+        if let Some(last) = self.runs.last_mut()
+            && last.sort == sort
+            && written.start - last.written.end <= RUN_GAP_MAX
+        {
+            last.written.end = written.end;
+            last.count += 1;
+            return;
+        }
+        self.runs.push(HiddenRun {
+            sort,
+            written,
+            count: 1,
+        });
+    }
+}
+
+fn next(text: &str, at: usize) -> Option<(char, usize)> {
+    let c = text.get(at..)?.chars().next()?;
+    Some((c, at + c.len_utf8()))
+}
