@@ -10,6 +10,7 @@ mod inspector;
 mod pattern;
 mod personal;
 mod scan;
+pub mod schema;
 mod secret;
 mod surface;
 mod unicode;
