@@ -25,6 +25,7 @@ use std::sync::Arc;
 pub use arrival::{Arrival, CallId, Capabilities, Credential, Endpoint, Via};
 pub use dossier::{Dossier, Known};
 pub use passage::{Passed, Ready, Received, Stage};
+pub use policy::registry;
 use ports::{Case, Engines};
 pub use refusal::{Objection, Refusal};
 pub use reply::{Answer, Body, Destination, Entry, Listing, Own, Reply, Resolution};
@@ -115,3 +116,6 @@ async fn cross<X: Engines>(engines: &X, call: Passed<decide::Approved>) -> Resul
     let call = release::filter(engines, call)?;
     Ok(call.into_reply())
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,10 @@ use std::{
 #[test]
 fn every_abuse_is_a_compile_error() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut abuses: Vec<PathBuf> =
-        fs::read_dir(here.join("tests/fail")).expect("tests/fail").map(|entry| entry.expect("entry").path()).collect();
+    let mut abuses: Vec<PathBuf> = fs::read_dir(here.join("tests/fail"))
+        .expect("tests/fail")
+        .map(|entry| entry.expect("entry").path())
+        .collect();
     abuses.sort();
     assert!(abuses.len() >= 10, "the list of abuses only grows");
 
@@ -25,7 +27,9 @@ fn every_abuse_is_a_compile_error() {
         let name = abuse.file_name().expect("a name").to_string_lossy().into_owned();
         let text = fs::read_to_string(&abuse).expect(&name);
         let (first, rest) = text.split_once('\n').expect(&name);
-        let expected = first.strip_prefix("//~ ").expect("the first line names the error");
+        let expected = first
+            .strip_prefix("//~ ")
+            .expect("the first line names the error");
         lab.reset();
         if name.ends_with(".edit") {
             lab.edit(rest);
@@ -33,7 +37,10 @@ fn every_abuse_is_a_compile_error() {
             fs::write(lab.dir.join("examples/abuse.rs"), rest).expect("write");
         }
         let errors = lab.check();
-        assert!(errors.contains(&format!("error[{expected}]")), "{name}: expected {expected}, got:\n{errors}");
+        assert!(
+            errors.contains(&format!("error[{expected}]")),
+            "{name}: expected {expected}, got:\n{errors}"
+        );
     }
 }
 
@@ -46,7 +53,10 @@ struct Lab {
 impl Lab {
     fn new(crate_dir: &Path) -> Self {
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("abuses");
-        Self { crate_dir: crate_dir.to_path_buf(), dir }
+        Self {
+            crate_dir: crate_dir.to_path_buf(),
+            dir,
+        }
     }
 
     fn reset(&self) {
@@ -101,7 +111,11 @@ impl Lab {
             .env_remove("RUSTFLAGS")
             .output()
             .expect("cargo runs");
-        if output.status.success() { String::new() } else { String::from_utf8_lossy(&output.stderr).into_owned() }
+        if output.status.success() {
+            String::new()
+        } else {
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        }
     }
 }
 

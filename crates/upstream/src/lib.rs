@@ -1,1 +1,25 @@
-//! The far side: transports, supervision, sandbox.
+//! The far side: reaching MCP servers, over pipes and over HTTP, and keeping them from harming each other.
+//!
+//! Only a recorded call crosses: [`Upstreams`] sends nothing but a `&Passed<Recorded>`. What it says of its
+//! own accord (handshakes, listings) holds nothing that came from a caller. This crate must not know rules,
+//! what the registry decided, or callers' credentials.
+
+mod backchannel;
+mod encode;
+mod error;
+mod group;
+mod handshake;
+mod http;
+mod inbox;
+mod link;
+mod listing;
+mod pending;
+mod pool;
+mod spec;
+mod stdio;
+
+pub use backchannel::{Backchannel, Incoming, Noise};
+pub use error::LinkError;
+pub use listing::{Catalogue, Offered};
+pub use pool::{Health, Upstreams};
+pub use spec::{Command, HttpTarget, Isolation, Reach, ServerSpec, Timeouts};

@@ -1,0 +1,45 @@
+//! What a server says of its own accord.
+
+use std::sync::Arc;
+
+use pipeline::ports::{Boxed, Exchange};
+use wire::{
+    jsonrpc::Message,
+    mcp::{Revision, ServerName},
+};
+
+/// A message from a server that answers nothing.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The server.
+    pub server: ServerName,
+    /// The revision of the link it came over.
+    pub revision: Revision,
+    /// The message: a request or a notification.
+    pub message: Message,
+    /// The client's side of the call it belongs to, where one is known.
+    pub exchange: Option<Arc<dyn Exchange>>,
+    /// Which principal the link serves; none on the gateway's own link.
+    pub owner: Option<Arc<str>>,
+}
+
+/// Something a server sent that is no message, or answers nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Noise {
+    /// The server.
+    pub server: ServerName,
+    /// What it was, shortened and escaped.
+    pub what: String,
+}
+
+/// Where such messages go: onto the road.
+pub trait Backchannel: Send + Sync + 'static {
+    /// Takes a message; for a request, returns the answer to be sent back.
+    fn incoming(&self, incoming: Incoming) -> Boxed<'_, Option<Vec<u8>>>;
+
+    /// Takes notice of noise.
+    fn noise(&self, noise: Noise);
+
+    /// A server's listing is not what it was: what it offers now.
+    fn listed(&self, server: &ServerName, catalogue: Arc<crate::Catalogue>);
+}

@@ -1,0 +1,159 @@
+//! The first words with a server: which revision it speaks and what it can do.
+
+use std::{sync::Arc, time::Duration};
+
+use pipeline::{Capabilities, registry::Definition};
+use wire::{
+    json::{Document, Keys, Node, ObjectWriter},
+    jsonrpc::{self, Answer, Id, Response},
+    mcp::{Era, Method, Revision},
+};
+
+use crate::{
+    LinkError, encode,
+    inbox::Inbox,
+    link::{Asking, Head, Side, Wire},
+    listing::Offered,
+};
+
+/// What of a client's capabilities a server may hear of: what the gateway can carry to the client.
+const RELAYED: [&str; 3] = ["elicitation", "roots", "sampling"];
+
+/// Opens a session (legacy era).
+pub(crate) async fn initialize(
+    wire: &Wire,
+    inbox: &Arc<Inbox>,
+    client: &Capabilities,
+    wait: Duration,
+) -> Result<Offered, LinkError> {
+    let body = |id| {
+        jsonrpc::request(&Id::Integer(id), Method::Initialize, |params| {
+            params.string("protocolVersion", Revision::LATEST_LEGACY.as_str());
+            params.object("capabilities", |out| write_capabilities(client, out));
+            params.object("clientInfo", encode::write_identity);
+        })
+    };
+    let head = Head {
+        method: Method::Initialize.name(),
+        name: None,
+    };
+    let asking = Asking {
+        wire,
+        inbox,
+        era: Era::Legacy,
+        wait,
+    };
+    let answer = asking.ask(head, body, Side::default()).await?;
+    let offered = read_initialize(&answer)?;
+    inbox.agree(offered.revision);
+    if let Wire::Http(endpoint) = wire {
+        endpoint.agree(offered.revision);
+    }
+    let done = jsonrpc::notification(Method::NotificationsInitialized, |_| {});
+    let head = Head {
+        method: Method::NotificationsInitialized.name(),
+        name: None,
+    };
+    match wire {
+        Wire::Http(endpoint) => endpoint.post(inbox, head, done, None).await?,
+        Wire::Stdio(pipe) => pipe.send(done).await?,
+    }
+    Ok(offered)
+}
+
+/// Asks what a server of the modern era offers.
+pub(crate) async fn discover(wire: &Wire, inbox: &Arc<Inbox>, wait: Duration) -> Result<Offered, LinkError> {
+    let revision = Revision::V2026_07_28;
+    if let Wire::Http(endpoint) = wire {
+        endpoint.agree(revision);
+    }
+    let body = |id| {
+        jsonrpc::request(&Id::Integer(id), Method::ServerDiscover, |params| {
+            encode::own_meta(revision, params)
+        })
+    };
+    let head = Head {
+        method: Method::ServerDiscover.name(),
+        name: None,
+    };
+    let asking = Asking {
+        wire,
+        inbox,
+        era: Era::Modern,
+        wait,
+    };
+    let answer = asking.ask(head, body, Side::default()).await?;
+    let result = result(&answer)?;
+    let versions = result
+        .get("supportedVersions")
+        .into_iter()
+        .flat_map(Node::elements);
+    if !versions
+        .into_iter()
+        .any(|version| version.is_str(revision.as_str()))
+    {
+        return Err(LinkError::Absent("revision 2026-07-28"));
+    }
+    inbox.agree(revision);
+    let identity = result
+        .get("_meta")
+        .and_then(|m| m.get(wire::mcp::meta::SERVER_INFO));
+    offered(revision, result, identity.or_else(|| result.get("serverInfo")))
+}
+
+fn read_initialize(answer: &Response) -> Result<Offered, LinkError> {
+    let result = result(answer)?;
+    let version = result
+        .get("protocolVersion")
+        .and_then(Node::as_str)
+        .unwrap_or_default();
+    let revision = Revision::parse(&version).filter(|revision| revision.era() == Era::Legacy);
+    let Some(revision) = revision else {
+        let version: String = version.chars().take(40).flat_map(char::escape_default).collect();
+        return Err(LinkError::Garbled(format!(
+            "it speaks protocol version `{version}`, which is not known here"
+        )));
+    };
+    offered(revision, result, result.get("serverInfo"))
+}
+
+fn result(answer: &Response) -> Result<Node<'_>, LinkError> {
+    match answer.answer() {
+        Answer::Result(result) => Ok(result),
+        Answer::Error(error) => {
+            let message = error.get("message").and_then(Node::as_str).unwrap_or_default();
+            let message: String = message.chars().take(200).flat_map(char::escape_debug).collect();
+            Err(LinkError::Unreachable(format!(
+                "it refused the handshake: {message}"
+            )))
+        }
+    }
+}
+
+fn offered(revision: Revision, result: Node<'_>, identity: Option<Node<'_>>) -> Result<Offered, LinkError> {
+    let capabilities = result
+        .get("capabilities")
+        .map_or("{}", Node::written)
+        .as_bytes()
+        .to_vec();
+    let capabilities = Document::parse(capabilities, Keys::Exact, &wire::bounds::ANSWER)
+        .map_err(|error| LinkError::Garbled(error.to_string()))?;
+    let instructions = result
+        .get("instructions")
+        .and_then(Node::as_str)
+        .map(std::borrow::Cow::into_owned);
+    Ok(Offered {
+        revision,
+        capabilities: Arc::new(capabilities),
+        identity: identity.and_then(|identity| Definition::offered(identity).ok()),
+        instructions,
+    })
+}
+
+fn write_capabilities(client: &Capabilities, out: &mut ObjectWriter<'_>) {
+    for name in RELAYED {
+        if let Some(declared) = client.at(&[name]) {
+            out.node(name, declared);
+        }
+    }
+}

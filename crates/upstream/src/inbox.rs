@@ -1,0 +1,174 @@
+//! What arrives from a server: sorted into answers, which go to whoever waits, and the rest, which takes
+//! the road.
+
+use std::sync::{Arc, OnceLock};
+
+use pipeline::ports::Exchange;
+use wire::{
+    bounds::ANSWER,
+    json::{Keys, Node},
+    jsonrpc::{self, Message, Notification, Refused, Request},
+    mcp::{Direction, Method, Revision, ServerName, code, meta},
+};
+
+use crate::{Backchannel, Incoming, LinkError, Noise, pending::Pending};
+
+/// Sends bytes to the server: the answers to its requests.
+pub(crate) type Answerer = Arc<dyn Fn(Vec<u8>) + Send + Sync>;
+
+/// One link's inbox.
+pub(crate) struct Inbox {
+    pub(crate) server: ServerName,
+    /// The principal the link serves; none on the gateway's own.
+    pub(crate) owner: Option<Arc<str>>,
+    pub(crate) pending: Pending,
+    revision: OnceLock<Revision>,
+    answerer: OnceLock<Answerer>,
+    backchannel: Arc<dyn Backchannel>,
+}
+
+impl Inbox {
+    pub(crate) fn new(
+        server: ServerName,
+        owner: Option<Arc<str>>,
+        backchannel: Arc<dyn Backchannel>,
+    ) -> Self {
+        Self {
+            server,
+            owner,
+            pending: Pending::default(),
+            revision: OnceLock::new(),
+            answerer: OnceLock::new(),
+            backchannel,
+        }
+    }
+
+    /// How to answer the server's own requests.
+    pub(crate) fn answer_with(&self, answerer: Answerer) {
+        let _ = self.answerer.set(answerer);
+    }
+
+    /// The revision agreed on; set once, by the handshake.
+    pub(crate) fn agree(&self, revision: Revision) {
+        let _ = self.revision.set(revision);
+    }
+
+    /// Takes one message. Notifications are passed on before the next message is taken, so that progress
+    /// never comes after the answer it belongs to; requests wait for people, so nobody waits for them.
+    ///
+    /// `exchange` is the client's side of the call on whose own stream the message came, if it came on one.
+    pub(crate) async fn take(self: &Arc<Self>, bytes: Vec<u8>, exchange: Option<&Arc<dyn Exchange>>) {
+        match Message::parse(bytes, Keys::Exact, &ANSWER) {
+            Err(refused) => self.unreadable(&refused),
+            Ok(Message::Response(response)) => {
+                if let Err(response) = self.pending.settle(response) {
+                    let id = response
+                        .id()
+                        .map_or_else(|| "none".to_owned(), ToString::to_string);
+                    self.noise(format!("an answer to nothing we asked (id {id})"));
+                }
+            }
+            Ok(Message::Notification(notification)) => self.notified(notification, exchange).await,
+            Ok(Message::Request(request)) => self.asked(request, exchange),
+        }
+    }
+
+    /// Says that something came that is no message. A request among it is told so.
+    fn unreadable(&self, refused: &Refused) {
+        self.noise(refused.error.to_string());
+        // An answer that cannot be read still ends the call it names, as garbled and not as a timeout.
+        if let Some(jsonrpc::Id::Integer(id)) = refused.id {
+            let why = LinkError::Garbled(refused.error.to_string());
+            self.pending.abort(id, why);
+        }
+    }
+
+    async fn notified(&self, notification: Notification, exchange: Option<&Arc<dyn Exchange>>) {
+        let method = notification.method();
+        if !method.exists(self.revision(), Direction::ToClient) {
+            return self.noise(format!("`{method}` is not a server's to send"));
+        }
+        let (message, exchange) = if method == Method::NotificationsProgress {
+            match self.retoken(&notification) {
+                Some((message, exchange)) => (message, Some(exchange)),
+                None => return self.noise("progress of nothing that runs".to_owned()),
+            }
+        } else {
+            (
+                Message::Notification(notification),
+                exchange.cloned().or_else(|| self.pending.only()),
+            )
+        };
+        self.backchannel.incoming(self.incoming(message, exchange)).await;
+    }
+
+    fn asked(self: &Arc<Self>, request: Request, exchange: Option<&Arc<dyn Exchange>>) {
+        let (id, method) = (request.id().clone(), request.method());
+        if method == Method::Ping {
+            return self.answer(jsonrpc::result(&id, b"{}"));
+        }
+        if !method.exists(self.revision(), Direction::ToClient) {
+            self.noise(format!("`{method}` is not a server's to send"));
+            let text = "no such method in this direction and revision";
+            return self.answer(jsonrpc::error(Some(&id), code::METHOD_NOT_FOUND, text, None));
+        }
+        let exchange = exchange.cloned().or_else(|| self.pending.only());
+        let incoming = self.incoming(Message::Request(request), exchange);
+        let inbox = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Some(answer) = inbox.backchannel.incoming(incoming).await {
+                inbox.answer(answer);
+            }
+        });
+    }
+
+    fn incoming(&self, message: Message, exchange: Option<Arc<dyn Exchange>>) -> Incoming {
+        Incoming {
+            server: self.server.clone(),
+            revision: self.revision(),
+            message,
+            exchange,
+            owner: self.owner.clone(),
+        }
+    }
+
+    /// Gives a progress notification the token the client chose.
+    fn retoken(&self, notification: &Notification) -> Option<(Message, Arc<dyn Exchange>)> {
+        let params = notification.params()?;
+        let token = params
+            .get(meta::PROGRESS_TOKEN)
+            .and_then(Node::as_number)?
+            .as_i64()?;
+        let (token, exchange) = self.pending.progress(token)?;
+        let text = jsonrpc::notification(notification.method(), |out| {
+            out.json(meta::PROGRESS_TOKEN, &token);
+            out.members_except(params, &[meta::PROGRESS_TOKEN], &wire::json::Edits::default());
+        });
+        let message = Message::parse(text, Keys::Exact, &ANSWER).ok()?;
+        Some((message, exchange))
+    }
+
+    fn answer(&self, bytes: Vec<u8>) {
+        if let Some(answerer) = self.answerer.get() {
+            answerer(bytes);
+        }
+    }
+
+    fn revision(&self) -> Revision {
+        self.revision.get().copied().unwrap_or(Revision::LATEST_LEGACY)
+    }
+
+    pub(crate) fn noise(&self, what: String) {
+        let what = what.chars().take(200).collect();
+        self.backchannel.noise(Noise {
+            server: self.server.clone(),
+            what,
+        });
+    }
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Inbox({}, {} waiting)", self.server, self.pending.len())
+    }
+}

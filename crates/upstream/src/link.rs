@@ -1,0 +1,244 @@
+//! One connection to one server: a process with its pipes, or an HTTP endpoint with its session.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use pipeline::{
+    ports::{Exchange, Nobody},
+    registry::ItemKind,
+};
+use tokio::time::Instant;
+use wire::{
+    jsonrpc::Response,
+    mcp::{Era, Revision},
+};
+
+use crate::{
+    LinkError, Timeouts, encode,
+    group::Group,
+    http::Endpoint,
+    inbox::Inbox,
+    listing::{Items, Offered},
+    stdio::Pipe,
+};
+
+/// How often progress may begin the wait anew.
+const PROGRESS_TIMES_MAX: u32 = 10;
+
+/// What a request says besides its body.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Head {
+    /// The method's name (mirrored in a header by the modern era).
+    pub(crate) method: &'static str,
+    /// The name or URI mirrored in a header by the modern era.
+    pub(crate) name: Option<String>,
+}
+
+/// The client's side of a call, for the link that carries it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Side {
+    /// Where messages that belong to the call go.
+    pub(crate) exchange: Option<Arc<dyn Exchange>>,
+    /// The client's progress token, as JSON.
+    pub(crate) token: Option<Arc<[u8]>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Wire {
+    Http(Arc<Endpoint>),
+    Stdio(Pipe),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) wire: Wire,
+    pub(crate) revision: Revision,
+    pub(crate) offered: Offered,
+    timeouts: Timeouts,
+    tools: Group<Items>,
+    prompts: Group<Items>,
+    used: Mutex<Instant>,
+}
+
+impl Link {
+    pub(crate) fn new(
+        inbox: Arc<Inbox>,
+        wire: Wire,
+        revision: Revision,
+        offered: Offered,
+        timeouts: Timeouts,
+    ) -> Self {
+        Self {
+            inbox,
+            wire,
+            revision,
+            offered,
+            timeouts,
+            tools: Group::default(),
+            prompts: Group::default(),
+            used: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Why the link is of no use any more, if it is not.
+    pub(crate) fn closed(&self) -> Option<String> {
+        match &self.wire {
+            Wire::Http(endpoint) => endpoint.closed(),
+            Wire::Stdio(pipe) => pipe.closed(),
+        }
+    }
+
+    /// How long nothing was asked over it; nothing while something is.
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.inbox.pending.len() == 0).then(|| used.elapsed())
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) async fn ask(
+        &self,
+        head: Head,
+        body: impl FnOnce(i64) -> Vec<u8>,
+        side: Side,
+    ) -> Result<Response, LinkError> {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let asking = Asking {
+            wire: &self.wire,
+            inbox: &self.inbox,
+            era: self.revision.era(),
+            wait: self.timeouts.call,
+        };
+        asking.ask(head, body, side).await
+    }
+
+    /// Sends a notification.
+    pub(crate) async fn tell(&self, head: Head, body: Vec<u8>) -> Result<(), LinkError> {
+        match &self.wire {
+            Wire::Http(endpoint) => endpoint.post(&self.inbox, head, body, None).await,
+            Wire::Stdio(pipe) => pipe.send(body).await,
+        }
+    }
+
+    /// What the server lists now, seen after this call began.
+    pub(crate) async fn items(&self, kind: ItemKind) -> Result<Arc<Items>, LinkError> {
+        let group = match kind {
+            ItemKind::Prompt => &self.prompts,
+            ItemKind::Tool => &self.tools,
+        };
+        group.now(|before| Items::fetch(self, kind, before)).await
+    }
+
+    /// Closes the connection; waiting calls end with an error.
+    pub(crate) fn close(&self, why: &str) {
+        match &self.wire {
+            Wire::Http(endpoint) => endpoint.close(why),
+            Wire::Stdio(pipe) => pipe.close(why),
+        }
+        self.inbox.pending.fail(&LinkError::Closed(why.to_owned()));
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.close("no longer needed");
+    }
+}
+
+/// A request on its way: used by links, and by the handshake before there is a link.
+pub(crate) struct Asking<'l> {
+    pub(crate) wire: &'l Wire,
+    pub(crate) inbox: &'l Arc<Inbox>,
+    pub(crate) era: Era,
+    pub(crate) wait: Duration,
+}
+
+impl Asking<'_> {
+    pub(crate) async fn ask(
+        self,
+        head: Head,
+        body: impl FnOnce(i64) -> Vec<u8>,
+        side: Side,
+    ) -> Result<Response, LinkError> {
+        let mut wait = self.inbox.pending.open(side.token, side.exchange.clone());
+        // Whatever ends the wait, the id is given up with it.
+        let _forget = Forget {
+            inbox: self.inbox,
+            id: wait.id,
+        };
+        let exchange: Arc<dyn Exchange> = side.exchange.unwrap_or_else(|| Arc::new(Nobody));
+        let body = body(wait.id);
+        let sending = async {
+            match self.wire {
+                Wire::Http(endpoint) => endpoint.post(self.inbox, head, body, Some(&exchange)).await,
+                Wire::Stdio(pipe) => pipe.send(body).await,
+            }
+        };
+        tokio::pin!(sending);
+        let mut sent = false;
+        let began = Instant::now();
+        let mut until = began + self.wait;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut wait.answer => {
+                    return answer.unwrap_or_else(|_| Err(LinkError::Closed("the link was closed".into())));
+                }
+                result = &mut sending, if !sent => {
+                    sent = true;
+                    result?;
+                    if let Wire::Http(_) = self.wire {
+                        // The end of the stream is the end of the answer: it is here, or there is none.
+                        let none = || LinkError::Garbled("the stream ended without an answer".into());
+                        return wait.answer.try_recv().unwrap_or_else(|_| Err(none()));
+                    }
+                }
+                Some(()) = wait.progress.recv() => {
+                    until = (Instant::now() + self.wait).min(began + self.wait * PROGRESS_TIMES_MAX);
+                }
+                () = exchange.withdrawn() => {
+                    self.withdraw(wait.id).await;
+                    return Err(LinkError::Withdrawn);
+                }
+                () = tokio::time::sleep_until(until) => {
+                    self.withdraw(wait.id).await;
+                    return Err(LinkError::Timeout(until - began));
+                }
+            }
+        }
+    }
+
+    /// Tells the server that nobody waits any more. In the modern era over HTTP, dropping the stream says it.
+    async fn withdraw(&self, id: i64) {
+        let body = encode::cancelled(id);
+        let told = async {
+            match self.wire {
+                Wire::Http(_) if self.era == Era::Modern => Ok(()),
+                Wire::Http(endpoint) => {
+                    let head = Head {
+                        method: "notifications/cancelled",
+                        name: None,
+                    };
+                    endpoint.post(self.inbox, head, body, None).await
+                }
+                Wire::Stdio(pipe) => pipe.send(body).await,
+            }
+        };
+        // A server that does not even take this has a second; the caller has left already.
+        let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
+    }
+}
+
+struct Forget<'l> {
+    inbox: &'l Inbox,
+    id: i64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.inbox.pending.forget(self.id);
+    }
+}

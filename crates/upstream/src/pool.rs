@@ -1,0 +1,584 @@
+//! All servers, and the links to them: opened when needed, kept apart by principal, closed when idle.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use pipeline::{
+    Answer, Arrival, Capabilities, Objection, Passed, Ready, Resolution,
+    decide::{Approved, Resolved},
+    forward::Recorded,
+    ports, refusal,
+};
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+use wire::{
+    json::canonical,
+    jsonrpc::Message,
+    mcp::{Era, ServerName, Target, target},
+};
+
+use crate::{
+    Backchannel, Catalogue, Isolation, LinkError, Reach, ServerSpec, encode, handshake,
+    http::{Client, Endpoint},
+    inbox::Inbox,
+    link::{Head, Link, Side, Wire},
+    stdio::Pipe,
+};
+
+/// Most links to one server. Beyond it, the link that was idle longest is closed.
+const LINKS_MAX: usize = 256;
+/// The longest wait before a server that keeps failing is tried again.
+const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+
+/// See the module. This is the production engine behind [`ports::Upstream`].
+pub struct Upstreams {
+    stations: RwLock<HashMap<ServerName, Arc<Station>>>,
+    backchannel: Arc<dyn Backchannel>,
+    client: Client,
+}
+
+/// How a server is doing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Health {
+    /// Open links.
+    pub links: usize,
+    /// Failures in a row.
+    pub failures: u32,
+    /// The last failure.
+    pub last_error: Option<String>,
+    /// The end of what it wrote to its error stream, where it is a process.
+    pub stderr: String,
+}
+
+#[derive(Debug)]
+struct Station {
+    spec: ServerSpec,
+    links: Mutex<HashMap<Key, Arc<Seat>>>,
+    trouble: Mutex<Trouble>,
+    /// Whether it speaks the modern era; found out once.
+    modern: AsyncMutex<Option<bool>>,
+}
+
+/// Whose link it is.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Key {
+    owner: Option<Arc<str>>,
+    session: Option<Arc<str>>,
+    capabilities: Option<Vec<u8>>,
+    era: Era,
+}
+
+/// The place of one link: one caller opens it, the others wait for it.
+#[derive(Debug, Default)]
+struct Seat {
+    link: AsyncMutex<Option<Arc<Link>>>,
+    shown: Mutex<Option<Arc<Link>>>,
+}
+
+#[derive(Debug, Default)]
+struct Trouble {
+    failures: u32,
+    not_before: Option<Instant>,
+    last_error: Option<String>,
+    stderr: String,
+}
+
+impl Upstreams {
+    /// No servers yet.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(backchannel: Arc<dyn Backchannel>) -> Result<Self, LinkError> {
+        Ok(Self {
+            stations: RwLock::default(),
+            backchannel,
+            client: Client::new()?,
+        })
+    }
+
+    /// Takes a server in, or anew when its specification changed. Nothing is started.
+    pub fn place(&self, spec: ServerSpec) {
+        let mut stations = self.stations.write().unwrap_or_else(PoisonError::into_inner);
+        if stations
+            .get(&spec.name)
+            .is_some_and(|station| station.spec == spec)
+        {
+            return;
+        }
+        let name = spec.name.clone();
+        let station = Station {
+            spec,
+            links: Mutex::default(),
+            trouble: Mutex::default(),
+            modern: AsyncMutex::new(None),
+        };
+        if let Some(old) = stations.insert(name, Arc::new(station)) {
+            old.close("its configuration changed");
+        }
+    }
+
+    /// Takes a server out and ends its links.
+    pub fn remove(&self, name: &ServerName) {
+        let removed = self
+            .stations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+        if let Some(station) = removed {
+            station.close("it was taken out of service");
+        }
+    }
+
+    /// What a server offers, over the gateway's own link.
+    ///
+    /// # Errors
+    /// When it cannot be reached or does not say.
+    pub async fn catalogue(&self, name: &ServerName) -> Result<Catalogue, LinkError> {
+        let station = self.station(name)?;
+        let era = station.era(None, &self.client, &self.backchannel).await;
+        let key = Key {
+            owner: None,
+            session: None,
+            capabilities: None,
+            era,
+        };
+        let link = station
+            .link(&key, &Capabilities::default(), &self.client, &self.backchannel)
+            .await?;
+        Catalogue::fetch(&link).await
+    }
+
+    /// How a server is doing.
+    #[must_use]
+    pub fn health(&self, name: &ServerName) -> Option<Health> {
+        let station = self.station(name).ok()?;
+        let links: Vec<_> = station.open_links();
+        let trouble = station.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let stderr = links.iter().find_map(|link| match &link.wire {
+            Wire::Stdio(pipe) => Some(pipe.stderr()),
+            Wire::Http(_) => None,
+        });
+        Some(Health {
+            links: links.len(),
+            failures: trouble.failures,
+            last_error: trouble.last_error.clone(),
+            stderr: stderr.unwrap_or_else(|| trouble.stderr.clone()),
+        })
+    }
+
+    /// Closes links that have been idle, and forgets closed ones. Call it every few seconds.
+    pub fn sweep(&self) {
+        for station in self.all() {
+            station.sweep();
+        }
+    }
+
+    /// Ends the links that belong to a session.
+    pub fn end_session(&self, session: &str) {
+        for station in self.all() {
+            station.drop_links(
+                |key| key.session.as_deref() == Some(session),
+                "its session has ended",
+            );
+        }
+    }
+
+    /// Ends every link, and waits until the processes are gone or had their time.
+    pub async fn shut_down(&self) {
+        let stations = self.all();
+        self.stations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        for station in &stations {
+            station.close("the gateway stops");
+        }
+        // Children have two seconds after their input closed and two after SIGTERM.
+        for _ in 0..50 {
+            if stations.iter().all(|station| station.open_links().is_empty()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Station>> {
+        self.stations
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    fn station(&self, name: &ServerName) -> Result<Arc<Station>, LinkError> {
+        let stations = self.stations.read().unwrap_or_else(PoisonError::into_inner);
+        let station = stations.get(name).cloned();
+        station.ok_or_else(|| LinkError::Unreachable(format!("`{name}` is not in service")))
+    }
+
+    /// The link for a call: the principal's own, unless the operator says the server keeps nothing.
+    async fn link_for(
+        &self,
+        call: &Ready<Resolved>,
+        resolution: &Resolution,
+    ) -> Result<Arc<Link>, LinkError> {
+        let name = resolution.server_name().ok_or(LinkError::Absent("a server"))?;
+        let station = self.station(name)?;
+        let arrival = call.arrival();
+        let era = station
+            .era(Some(arrival.revision.era()), &self.client, &self.backchannel)
+            .await;
+        let key = station.key(arrival, call.principal().key(), era);
+        station
+            .link(&key, &arrival.capabilities, &self.client, &self.backchannel)
+            .await
+    }
+}
+
+impl std::fmt::Debug for Upstreams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.all().iter().map(|station| &station.spec.name))
+            .finish()
+    }
+}
+
+impl ports::Upstream for Upstreams {
+    async fn confirm(&self, call: &Passed<Approved>) -> Result<(), Objection> {
+        let Resolution::Item { item, .. } = call.resolution() else {
+            return Ok(());
+        };
+        let link = self.link_for(call, call.resolution()).await?;
+        let kind = match target(&call.arrival().message) {
+            Ok(Target::Prompt { .. }) => pipeline::registry::ItemKind::Prompt,
+            _ => pipeline::registry::ItemKind::Tool,
+        };
+        let items = link.items(kind).await?;
+        if items.pin(item.name()) == Some(item.pin()) {
+            return Ok(());
+        }
+        let catalogue = Catalogue::with(link.offered.clone(), kind, &items);
+        self.backchannel.listed(item.server(), Arc::new(catalogue));
+        let why = format!(
+            "`{}` of `{}` is not what was approved as {}",
+            item.name(),
+            item.server(),
+            item.pin()
+        );
+        Err(Objection::new(&refusal::TARGET_CHANGED, why))
+    }
+
+    async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        let link = self.link_for(call, call.resolution()).await?;
+        let arrival = call.arrival();
+        let Some(method) = arrival.message.method() else {
+            return Err(LinkError::Absent("answers to nothing").into());
+        };
+        let head = Head {
+            method: method.name(),
+            name: mirrored(call),
+        };
+        match &arrival.message {
+            Message::Notification(_) | Message::Response(_) => {
+                link.tell(head, encode::notification(call, method, link.revision))
+                    .await?;
+                Ok(Answer::Accepted)
+            }
+            Message::Request(_) => {
+                let side = Side {
+                    exchange: Some(Arc::clone(&arrival.exchange)),
+                    token: encode::progress_token(arrival).map(Arc::from),
+                };
+                let body = |id| encode::request(call, method, id, link.revision);
+                let response = link.ask(head, body, side).await?;
+                Ok(Answer::Foreign(Arc::new(response), link.revision.era()))
+            }
+        }
+    }
+}
+
+/// What the modern era mirrors in `Mcp-Name`.
+fn mirrored(call: &Passed<Recorded>) -> Option<String> {
+    if let Resolution::Item { item, .. } = call.resolution() {
+        return Some(item.name().to_owned());
+    }
+    match target(&call.arrival().message).ok()? {
+        Target::Resource { uri } => Some(uri.into_owned()),
+        Target::Task { id } => Some(id.into_owned()),
+        Target::Completion { .. } | Target::None | Target::Prompt { .. } | Target::Tool { .. } => None,
+    }
+}
+
+impl Station {
+    fn key(&self, arrival: &Arrival, principal: String, era: Era) -> Key {
+        let owner = match self.spec.isolation {
+            Isolation::Principal => Some(Arc::from(principal)),
+            Isolation::Shared => Some(Arc::from("shared")),
+        };
+        let capabilities = arrival
+            .capabilities
+            .document()
+            .map(|document| canonical(document.root()));
+        match (&self.spec.reach, era) {
+            // In the modern era every request stands alone.
+            (Reach::Http(_), Era::Modern) => Key {
+                owner,
+                session: None,
+                capabilities: None,
+                era,
+            },
+            // An upstream session costs one request, so each session here has its own there.
+            (Reach::Http(_), Era::Legacy) => Key {
+                owner,
+                session: arrival.session.clone(),
+                capabilities,
+                era,
+            },
+            (Reach::Stdio(_), _) => Key {
+                owner,
+                session: None,
+                capabilities,
+                era,
+            },
+        }
+    }
+
+    /// The era to speak: the client's where the server speaks it.
+    async fn era(&self, wanted: Option<Era>, client: &Client, backchannel: &Arc<dyn Backchannel>) -> Era {
+        let Reach::Http(target) = &self.spec.reach else {
+            return Era::Legacy;
+        };
+        if wanted == Some(Era::Legacy) {
+            return Era::Legacy;
+        }
+        let mut modern = self.modern.lock().await;
+        if let Some(modern) = *modern {
+            return if modern { Era::Modern } else { Era::Legacy };
+        }
+        let inbox = Arc::new(Inbox::new(self.spec.name.clone(), None, Arc::clone(backchannel)));
+        let wire = Wire::Http(Endpoint::new(client.clone(), target.clone()));
+        let speaks = match handshake::discover(&wire, &inbox, self.spec.timeouts.start).await {
+            Ok(_) => Some(true),
+            // A server that is down has said nothing about its era.
+            Err(LinkError::Timeout(_) | LinkError::Closed(_)) => None,
+            Err(LinkError::Unreachable(why)) if why.starts_with("no connection") => None,
+            Err(
+                LinkError::Absent(_)
+                | LinkError::Garbled(_)
+                | LinkError::Unreachable(_)
+                | LinkError::Withdrawn,
+            ) => Some(false),
+        };
+        *modern = speaks;
+        if speaks == Some(true) {
+            Era::Modern
+        } else {
+            Era::Legacy
+        }
+    }
+
+    /// The link for a key, opened if there is none.
+    async fn link(
+        &self,
+        key: &Key,
+        capabilities: &Capabilities,
+        client: &Client,
+        backchannel: &Arc<dyn Backchannel>,
+    ) -> Result<Arc<Link>, LinkError> {
+        let seat = self.seat(key);
+        let mut held = seat.link.lock().await;
+        if let Some(link) = held.as_ref().filter(|link| link.closed().is_none()) {
+            return Ok(Arc::clone(link));
+        }
+        if let Some(gone) = held.take() {
+            self.remember_end(&gone);
+        }
+        self.may_try()?;
+        match self.open(key, capabilities, client, backchannel).await {
+            Ok(link) => {
+                let link = Arc::new(link);
+                *held = Some(Arc::clone(&link));
+                *seat.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
+                let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                trouble.failures = 0;
+                trouble.not_before = None;
+                Ok(link)
+            }
+            Err(error) => {
+                self.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn open(
+        &self,
+        key: &Key,
+        capabilities: &Capabilities,
+        client: &Client,
+        backchannel: &Arc<dyn Backchannel>,
+    ) -> Result<Link, LinkError> {
+        let inbox = Arc::new(Inbox::new(
+            self.spec.name.clone(),
+            key.owner.clone(),
+            Arc::clone(backchannel),
+        ));
+        let timeouts = self.spec.timeouts;
+        let wire = match &self.spec.reach {
+            Reach::Stdio(command) => Wire::Stdio(Pipe::spawn(command, Arc::clone(&inbox))?),
+            Reach::Http(target) => {
+                let endpoint = Endpoint::new(client.clone(), target.clone());
+                answer_by_post(&endpoint, &inbox);
+                Wire::Http(endpoint)
+            }
+        };
+        let offered = match key.era {
+            Era::Legacy => handshake::initialize(&wire, &inbox, capabilities, timeouts.start).await,
+            Era::Modern => handshake::discover(&wire, &inbox, timeouts.start).await,
+        };
+        let offered = match offered {
+            Ok(offered) => offered,
+            Err(error) => return Err(self.with_stderr(&wire, error)),
+        };
+        if let (Wire::Http(endpoint), Era::Legacy) = (&wire, key.era) {
+            endpoint.listen(Arc::clone(&inbox));
+        }
+        Ok(Link::new(inbox, wire, offered.revision, offered, timeouts))
+    }
+
+    /// A process that dies in its handshake usually says why on its error stream.
+    fn with_stderr(&self, wire: &Wire, error: LinkError) -> LinkError {
+        let Wire::Stdio(pipe) = wire else { return error };
+        let stderr = pipe.stderr();
+        pipe.close("the handshake failed");
+        let last = stderr
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or_default();
+        let last: String = last.chars().take(200).flat_map(char::escape_debug).collect();
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).stderr = stderr;
+        let said = if last.is_empty() {
+            String::new()
+        } else {
+            format!("; it said: {last}")
+        };
+        LinkError::Unreachable(format!("{error}{said}"))
+    }
+
+    fn seat(&self, key: &Key) -> Arc<Seat> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if !links.contains_key(key) && links.len() >= LINKS_MAX {
+            let idlest = links
+                .iter()
+                .filter_map(|(key, seat)| Some((seat.open()?.idle()?, key.clone())))
+                .max_by_key(|(idle, _)| *idle);
+            if let Some((_, key)) = idlest
+                && let Some(link) = links.remove(&key).and_then(|seat| seat.open())
+            {
+                link.close("others needed its place");
+            }
+        }
+        Arc::clone(links.entry(key.clone()).or_default())
+    }
+
+    /// A server that keeps failing is left alone for a while; callers learn at once that it is down.
+    fn may_try(&self) -> Result<(), LinkError> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble.not_before.filter(|at| *at > Instant::now()) {
+            None => Ok(()),
+            Some(_) => {
+                let last = trouble.last_error.as_deref().unwrap_or("it failed");
+                let times = trouble.failures;
+                Err(LinkError::Unreachable(format!(
+                    "{last} ({times} times in a row; it is left alone for a while)"
+                )))
+            }
+        }
+    }
+
+    fn failed(&self, error: &LinkError) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.failures = trouble.failures.saturating_add(1);
+        let wait = Duration::from_millis(250) * 2_u32.saturating_pow(trouble.failures.min(10));
+        trouble.not_before = Some(Instant::now() + wait.min(BACK_OFF_MAX));
+        trouble.last_error = Some(error.to_string());
+    }
+
+    fn remember_end(&self, link: &Link) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.last_error = link.closed();
+        if let Wire::Stdio(pipe) = &link.wire {
+            trouble.stderr = pipe.stderr();
+        }
+    }
+
+    fn open_links(&self) -> Vec<Arc<Link>> {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.values().filter_map(|seat| seat.open()).collect()
+    }
+
+    fn sweep(&self) {
+        let idle_max = self.spec.timeouts.idle;
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|key, seat| {
+            let Ok(held) = seat.link.try_lock() else {
+                return true;
+            };
+            match held.as_ref() {
+                None => Arc::strong_count(seat) > 1,
+                Some(link) if link.closed().is_some() => false,
+                // The gateway's own link stays: it hears of changes.
+                Some(link) if key.owner.is_some() && link.idle().is_some_and(|idle| idle > idle_max) => {
+                    link.close("idle");
+                    false
+                }
+                Some(_) => true,
+            }
+        });
+    }
+
+    fn drop_links(&self, which: impl Fn(&Key) -> bool, why: &str) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|key, seat| {
+            if !which(key) {
+                return true;
+            }
+            if let Some(link) = seat.open() {
+                link.close(why);
+            }
+            false
+        });
+    }
+
+    fn close(&self, why: &str) {
+        for link in self.open_links() {
+            link.close(why);
+        }
+    }
+}
+
+impl Seat {
+    /// The link, if there is one that is open.
+    fn open(&self) -> Option<Arc<Link>> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.as_ref().filter(|link| link.closed().is_none()).cloned()
+    }
+}
+
+/// Answers to a server's own requests are posted like any other message.
+fn answer_by_post(endpoint: &Arc<Endpoint>, inbox: &Arc<Inbox>) {
+    let (endpoint, weak) = (Arc::clone(endpoint), Arc::downgrade(inbox));
+    inbox.answer_with(Arc::new(move |bytes| {
+        let (endpoint, weak) = (Arc::clone(&endpoint), weak.clone());
+        tokio::spawn(async move {
+            let Some(inbox) = weak.upgrade() else { return };
+            if let Err(error) = endpoint.post(&inbox, Head::default(), bytes, None).await {
+                inbox.noise(format!("it does not take an answer to its own question: {error}"));
+            }
+        });
+    }));
+}

@@ -1,0 +1,104 @@
+//! What to start or connect to. Comes from configuration and approval, never from a message.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use wire::mcp::ServerName;
+
+/// A server to reach.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerSpec {
+    /// Its name in the registry.
+    pub name: ServerName,
+    /// How to reach it.
+    pub reach: Reach,
+    /// How long to wait for it.
+    pub timeouts: Timeouts,
+    /// Who shares a process or an upstream session.
+    pub isolation: Isolation,
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reach {
+    /// Over HTTP.
+    Http(HttpTarget),
+    /// As a child process, over its pipes.
+    Stdio(Command),
+}
+
+/// Who shares a process or an upstream session.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Isolation {
+    /// Each principal has its own. Nothing a server keeps in memory can cross between them. The default.
+    #[default]
+    Principal,
+    /// All principals share one, because the operator says the server keeps nothing.
+    Shared,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Timeouts {
+    /// For a process to start and shake hands, or a connection to stand. Package runners download first.
+    pub start: Duration,
+    /// For an answer; progress notifications begin it anew, up to ten times as long in all.
+    pub call: Duration,
+    /// Without calls until a principal's own process or session is closed.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            start: Duration::from_secs(60),
+            call: Duration::from_secs(120),
+            idle: Duration::from_secs(300),
+        }
+    }
+}
+
+/// A command line. Run as it stands, never through a shell.
+#[derive(Clone, PartialEq)]
+pub struct Command {
+    /// The program.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables it gets besides the few every program needs; values may be secrets.
+    pub env: Vec<(String, String)>,
+    /// Where it runs.
+    pub directory: Option<PathBuf>,
+}
+
+/// Values of variables are never printed.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Command")
+            .field("program", &self.program)
+            .field("args", &self.args)
+            .field("env", &names)
+            .field("directory", &self.directory)
+            .finish()
+    }
+}
+
+/// An HTTP endpoint.
+#[derive(Clone, PartialEq)]
+pub struct HttpTarget {
+    /// The URL: `http` or `https`.
+    pub url: hyper::Uri,
+    /// Headers to send along; values may be secrets.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Values of headers are never printed.
+impl fmt::Debug for HttpTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("HttpTarget")
+            .field("url", &self.url)
+            .field("headers", &names)
+            .finish()
+    }
+}
