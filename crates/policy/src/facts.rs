@@ -6,6 +6,17 @@ use wire::json::Node;
 
 use crate::label::Labels;
 
+/// The kinds of findings there are; rules and obligations may name no others.
+pub const FINDING_KINDS: [&str; 7] = [
+    "injection",
+    "personal",
+    "poisoning",
+    "schema",
+    "secret",
+    "unicode",
+    "uninspectable",
+];
+
 /// Where a value among the arguments came from.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Source {
@@ -32,8 +43,10 @@ pub struct Facts<'c> {
     pub labels: &'c Labels,
     /// Kinds of findings in the arguments, such as `injection`: `context.findings`.
     pub findings: BTreeSet<&'static str>,
-    /// Where arguments came from: `context.sources`.
+    /// Where arguments came from: `context.sources`, summed up as sets because rules have no loops.
     pub sources: &'c [Source],
+    /// What the credential was issued for: `context.scopes`, and what `@scope` asks for.
+    pub scopes: &'c BTreeSet<String>,
     /// Negotiated TLS version and group towards the caller, if any: `context.tls`.
     pub tls: Option<TlsFacts<'c>>,
     /// Milliseconds since 1970-01-01T00:00:00Z: `context.time`, a `datetime`.

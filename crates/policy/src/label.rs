@@ -30,7 +30,7 @@ pub enum Confidentiality {
 pub type Categories = BTreeSet<String>;
 
 /// The labels of a piece of data or of a context.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Labels {
     /// Who may have had a hand in it.
     pub integrity: Integrity,
@@ -62,6 +62,9 @@ impl Labels {
 }
 
 impl Integrity {
+    /// Both, the better first.
+    pub const ALL: [Self; 2] = [Self::Trusted, Self::Untrusted];
+
     /// The word rules and records use.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -69,6 +72,12 @@ impl Integrity {
             Self::Trusted => "trusted",
             Self::Untrusted => "untrusted",
         }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|integrity| integrity.as_str() == word)
     }
 }
 

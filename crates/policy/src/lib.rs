@@ -16,8 +16,8 @@ mod subject;
 
 pub use action::Action;
 pub use context::{Absorbed, Context};
-pub use facts::{Facts, Source, TlsFacts};
+pub use facts::{FINDING_KINDS, Facts, Source, TlsFacts};
 pub use label::{Categories, Confidentiality, Integrity, Labels};
-pub use permit::{Decision, Denial, Obligation, Permit, RuleId};
+pub use permit::{Decision, Denial, Obligation, Permit, Reviewers, RuleId};
 pub use resource::{Resource, Sink, ToolFacts, Trust};
 pub use subject::{Party, PartyKind, Subject};

@@ -1,6 +1,8 @@
 //! The outcomes of a decision.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use crate::label::Labels;
 
 /// The name of a rule: its `@id`, or its place in its source, such as `policy.rules[2]`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -35,7 +37,7 @@ impl Permit {
         Self { rules, obligations }
     }
 
-    /// The rules that said yes.
+    /// The rules that said yes, then those that ask for approval.
     #[must_use]
     pub fn rules(&self) -> &[RuleId] {
         &self.rules
@@ -57,30 +59,73 @@ pub struct Denial {
     pub reason: Option<String>,
     /// Rules that could not be evaluated, and why. An error is a refusal.
     pub errors: Vec<(RuleId, String)>,
-    /// A scope that would have permitted the call, if a rule names one (`@scope`): worth a step-up challenge.
+    /// The one thing missing, if a rule would permit with that scope (`@scope`) and nothing else refuses:
+    /// worth a step-up challenge.
     pub scope: Option<String>,
 }
 
-/// What must be done for a permit to hold; from the annotations of the rules that permit.
+/// What must be done for a permit to hold; from the annotations of the rules that permit, and of the
+/// `forbid` rules that would rather ask (`@approve` on a `forbid`).
+///
+/// When several rules speak, the strictest holds: all approvals, the fields all of them name, the redactions
+/// and labels of any.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Obligation {
-    /// `@approve("role:doctor 2")`: so many people of that kind must agree.
+    /// `@approve("role:doctor 2")`: so many people of that kind must agree first.
     Approve {
-        /// Who may: `user:NAME`, `role:NAME`, `group:NAME`.
-        by: String,
-        /// How many.
+        /// Who may.
+        by: Reviewers,
+        /// How many; at least one.
         needed: u8,
     },
-    /// `@fields("/name /birth")`: only these parts of the result come back (JSON pointers).
-    Fields(Vec<String>),
+    /// `@fields("/name /birth")`: only these parts of the result come back (JSON pointers, RFC 6901).
+    Fields(BTreeSet<String>),
     /// `@label("confidentiality:restricted category:phi")`: the result gets these labels too.
-    Label(Vec<String>),
+    Label(Labels),
     /// `@limit("name")`: counts against that limit.
     Limit(String),
     /// `@pseudonymise("personal")`: findings of these kinds become reversible pseudonyms in the result.
-    Pseudonymise(Vec<String>),
+    Pseudonymise(BTreeSet<String>),
     /// `@redact("secret personal")`: findings of these kinds are cut out of the result.
-    Redact(Vec<String>),
+    Redact(BTreeSet<String>),
+    /// `@review("role:privacy_officer")`: somebody looks at the call afterwards; for break-glass.
+    Review(Reviewers),
     /// `@step_up("mfa")`: the caller must have authenticated at least so.
     StepUp(String),
+}
+
+/// Who may approve or review: `user:NAME`, `role:NAME` or `group:NAME`.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Reviewers {
+    /// Members of a group.
+    Group(String),
+    /// Holders of a role.
+    Role(String),
+    /// One person.
+    User(String),
+}
+
+impl Reviewers {
+    /// Reads the form rules use.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, name) = text.split_once(':')?;
+        let name = Some(name.to_owned()).filter(|name| !name.is_empty())?;
+        match kind {
+            "group" => Some(Self::Group(name)),
+            "role" => Some(Self::Role(name)),
+            "user" => Some(Self::User(name)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Reviewers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Group(name) => write!(f, "group:{name}"),
+            Self::Role(name) => write!(f, "role:{name}"),
+            Self::User(name) => write!(f, "user:{name}"),
+        }
+    }
 }

@@ -66,6 +66,9 @@ pub enum Resource {
 }
 
 impl Trust {
+    /// Both, the better first.
+    pub const ALL: [Self; 2] = [Self::Trusted, Self::Untrusted];
+
     /// The word rules and records use.
     #[must_use]
     pub fn as_str(self) -> &'static str {

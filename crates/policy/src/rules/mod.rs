@@ -1,14 +1,184 @@
 //! Rules, written in Cedar, compiled to a form that decides in microseconds.
+//!
+//! Cedar's own crate reads the rules and checks them against a schema, and is the oracle our tests compare
+//! with. Deciding is ours for three reasons: Cedar asks every rule about every call, where we ask only those
+//! that can concern it; a list needs to know whether *some* call could be permitted, which is evaluation
+//! with three values; and a rule that fails must refuse, where Cedar leaves it out.
+//!
+//! This module must not know where rules come from, how a principal was proven, or what a tool does.
 
+mod annotation;
+mod argument;
+mod compile;
+mod datum;
+mod decide;
+mod decimal;
+mod diagnostic;
+mod evaluate;
+mod expr;
+mod memory;
+mod moment;
+mod network;
+mod obligation;
+mod parse;
+mod pattern;
+mod possible;
+mod rule;
+mod slices;
+mod token;
+mod uri;
 mod value;
+mod vocabulary;
+mod world;
 
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+};
+
+use sha2::{Digest, Sha256};
+use wire::{bounds, json};
+
+pub use argument::{ArgumentType, Field};
+pub use decimal::Decimal;
+pub use diagnostic::{Diagnostic, RuleErrors};
+pub use possible::Discovery;
+pub use rule::{Effect, RuleText};
 pub use value::Value;
 
-/// Whether some call could be permitted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Discovery {
-    /// No call could.
-    Hidden,
-    /// Some call could.
-    Listed,
+use parse::Parsed;
+use rule::Rule;
+use slices::Slices;
+use world::Target;
+
+use crate::{action::Action, permit::RuleId, subject::Party};
+
+/// A text of rules and what to call it in messages.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RuleSource {
+    /// A file, or a place in the configuration such as `policy.rules[2]`.
+    pub name: String,
+    /// Cedar.
+    pub text: String,
 }
+
+/// Rules that decide. Immutable: a change is a new set.
+///
+/// INVARIANT (rule set): every rule in it was read without a fault, so evaluation meets no unknown name.
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    slices: Slices,
+    /// Whether any rule forbids discovery by name.
+    hides: bool,
+    /// What arguments are, per federated tool name.
+    arguments: BTreeMap<String, ArgumentType>,
+    digest: String,
+}
+
+impl RuleSet {
+    /// Reads the rules of all sources.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of them, with its place and what to do about it.
+    pub fn parse(sources: &[RuleSource]) -> Result<Self, RuleErrors> {
+        parse::with_room(|| Self::read(sources))
+    }
+
+    fn read(sources: &[RuleSource]) -> Result<Self, RuleErrors> {
+        let parsed = parse::parse(sources)?;
+        let digest = digest(&parsed);
+        let rules: Vec<Rule> = parsed.into_iter().map(|parsed| parsed.rule).collect();
+        Ok(Self {
+            slices: Slices::of(&rules),
+            hides: rules.iter().any(Rule::hides),
+            rules,
+            arguments: BTreeMap::new(),
+            digest,
+        })
+    }
+
+    /// `sha256:` and the digest of the rules' meaning: their names, their Cedar as canonical JSON
+    /// (RFC 8785), whatever their order, layout and comments.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The rules, in the order of their sources.
+    pub fn rules(&self) -> impl Iterator<Item = (&RuleId, Effect, &RuleText)> {
+        self.rules.iter().map(|rule| (&rule.id, rule.effect, &rule.text))
+    }
+
+    /// The `@reason` of a rule.
+    #[must_use]
+    pub fn reason(&self, id: &RuleId) -> Option<&str> {
+        let rule = self.rules.iter().find(|rule| rule.id == *id)?;
+        rule.reason.as_deref()
+    }
+
+    fn concerning(&self, party: &Party, action: Action, target: &Target<'_>) -> impl Iterator<Item = &Rule> {
+        let found = self.slices.concerning(party, action, target);
+        found.into_iter().filter_map(|at| self.rules.get(at as usize))
+    }
+
+    /// The rules that forbid the discovery of something but are silent about its use. What may not be
+    /// discovered may not be used either.
+    fn hiding(&self, party: &Party, action: Action, target: &Target<'_>) -> impl Iterator<Item = &Rule> {
+        let found = if self.hides {
+            self.slices.concerning(party, Action::Discover, target)
+        } else {
+            Vec::new()
+        };
+        let rules = found.into_iter().filter_map(|at| self.rules.get(at as usize));
+        rules.filter(move |rule| rule.hides() && !rule.actions.admit(action))
+    }
+
+    fn argument_types(&self, target: &Target<'_>) -> Option<&ArgumentType> {
+        (target.kind() == "Tool")
+            .then(|| self.arguments.get(target.id()))
+            .flatten()
+    }
+}
+
+impl fmt::Debug for RuleSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuleSet")
+            .field("digest", &self.digest)
+            .field("rules", &self.rules.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Canonical JSON of every rule under its name, sorted by name, one per line.
+fn digest(parsed: &[Parsed]) -> String {
+    let mut lines: Vec<Vec<u8>> = parsed.iter().map(canonical).collect();
+    lines.sort();
+    let mut hasher = Sha256::new();
+    for line in lines {
+        hasher.update(line);
+        hasher.update(b"\n");
+    }
+    let mut text = String::from("sha256:");
+    for byte in hasher.finalize() {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// The rule's name and its Cedar JSON. A rule that has none could not have been read; its text stands in.
+fn canonical(parsed: &Parsed) -> Vec<u8> {
+    let json = parsed.policy.to_json().map(|json| json.to_string()).ok();
+    let document = json
+        .and_then(|json| json::Document::parse(json.into_bytes(), json::Keys::Exact, &bounds::REQUEST).ok());
+    let mut line = parsed.rule.id.0.as_bytes().to_vec();
+    line.push(b' ');
+    match document {
+        Some(document) => line.extend(json::canonical(document.root())),
+        None => line.extend_from_slice(parsed.rule.text.cedar.as_bytes()),
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests;

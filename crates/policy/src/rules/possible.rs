@@ -1,0 +1,286 @@
+//! What a condition could come to when arguments, findings and sources are not known yet.
+//!
+//! Three answers are possible for a condition: true, false and failure. Each expression is given the set of
+//! those it could have. The sets never miss one that a real call could have, so a tool that some call could
+//! be permitted for is always listed. They may hold one that no call has, where two conditions about the
+//! same argument exclude each other; such a tool is listed although every call is refused.
+
+use super::{
+    RuleSet,
+    datum::Datum,
+    evaluate::{self, Failure},
+    expr::{Expr, Unary},
+    rule::{Effect, Rule},
+    world::{Call, Entity, Seen, Target, UNKNOWN_BEFORE_A_CALL, View, World},
+};
+use crate::{action::Action, facts::Facts, resource::Resource, subject::Subject};
+
+/// Whether somebody may learn that something exists.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Discovery {
+    /// No call to it could be permitted.
+    #[default]
+    Hidden,
+    /// Some call to it could be permitted, perhaps after approval or with a further scope.
+    Listed,
+}
+
+impl RuleSet {
+    /// Whether some call could be permitted: any arguments, with any findings in them, from any source.
+    ///
+    /// The rest of `facts` counts: purpose, labels so far, time and connection. `action` is what would be
+    /// done with the resource, such as [`Action::Invoke`] for a tool.
+    #[must_use]
+    pub fn could_permit(
+        &self,
+        subject: &Subject,
+        action: Action,
+        resource: &Resource,
+        facts: &Facts<'_>,
+    ) -> Discovery {
+        let target = Target::of(resource);
+        let call = Call {
+            subject,
+            action,
+            target: &target,
+            facts,
+            arguments: None,
+        };
+        let discovery = Call {
+            action: Action::Discover,
+            ..call
+        };
+        let mut permitted = false;
+        for party in subject.parties() {
+            let world = World::new(party, &call);
+            for rule in self.concerning(party, action, &target) {
+                let could = possible(rule, &world);
+                let harmless = match rule.effect {
+                    Effect::Forbid if rule.obligations.is_empty() => could.contains(Outcomes::FALSE),
+                    Effect::Forbid | Effect::Permit => could != Outcomes::FAILURE,
+                };
+                if !harmless {
+                    return Discovery::Hidden;
+                }
+                permitted |= rule.effect == Effect::Permit && could.contains(Outcomes::TRUE);
+            }
+            let world = World::new(party, &discovery);
+            let mut hiding = self.hiding(party, action, &target);
+            if hiding.any(|rule| !possible(rule, &world).contains(Outcomes::FALSE)) {
+                return Discovery::Hidden;
+            }
+        }
+        if permitted {
+            Discovery::Listed
+        } else {
+            Discovery::Hidden
+        }
+    }
+}
+
+/// A set of outcomes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Outcomes(u8);
+
+impl Outcomes {
+    const NONE: Self = Self(0);
+    pub(super) const TRUE: Self = Self(1);
+    pub(super) const FALSE: Self = Self(2);
+    pub(super) const FAILURE: Self = Self(4);
+    const EVERY: Self = Self(7);
+
+    pub(super) fn contains(self, outcome: Self) -> bool {
+        self.0 & outcome.0 == outcome.0
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    fn without(self, outcome: Self) -> Self {
+        Self(self.0 & !outcome.0)
+    }
+
+    fn only(self, outcome: Self) -> Self {
+        Self(self.0 & outcome.0)
+    }
+
+    /// All parts in order, as `&&` would have it.
+    fn all(parts: impl Iterator<Item = Self>) -> Self {
+        let mut so_far = Self::TRUE;
+        for part in parts {
+            if !so_far.contains(Self::TRUE) {
+                break;
+            }
+            so_far = so_far.without(Self::TRUE).or(part);
+        }
+        so_far
+    }
+
+    fn negated(self) -> Self {
+        let swapped = |from: Self, to: Self| if self.contains(from) { to } else { Self::NONE };
+        self.only(Self::FAILURE)
+            .or(swapped(Self::TRUE, Self::FALSE))
+            .or(swapped(Self::FALSE, Self::TRUE))
+    }
+}
+
+/// What a rule could come to: true where it would match.
+pub(super) fn possible<'a>(rule: &'a Rule, world: &World<'a>) -> Outcomes {
+    let principal = Entity::Party(world.principal);
+    let resource = Entity::Target(world.call.target);
+    let concerned = rule.actions.admit(world.call.action)
+        && rule.principal.admits(&principal, world)
+        && rule.resource.admits(&resource, world);
+    if !concerned {
+        return Outcomes::FALSE;
+    }
+    Outcomes::all(
+        rule.conditions
+            .iter()
+            .map(|condition| outcomes(&condition.expr, world)),
+    )
+}
+
+/// What an expression could be.
+enum Maybe<'a> {
+    /// Anything.
+    Anything,
+    /// It fails, whatever the call.
+    Fails,
+    /// This value, whatever the call.
+    Known(Seen<'a>),
+    /// A truth value or a failure, one of these.
+    Truth(Outcomes),
+}
+
+impl<'a> Maybe<'a> {
+    fn of(outcome: Result<Seen<'a>, Failure>) -> Self {
+        outcome.map_or(Self::Fails, Self::Known)
+    }
+
+    fn is_context(&self) -> bool {
+        matches!(self, Self::Known(Seen::View(View::Context)))
+    }
+
+    /// What becomes of an operation on this value.
+    fn then(self, operation: impl FnOnce(Seen<'a>) -> Result<Seen<'a>, Failure>) -> Self {
+        match self {
+            Self::Known(seen) => Self::of(operation(seen)),
+            Self::Fails => Self::Fails,
+            Self::Anything | Self::Truth(_) => Self::Anything,
+        }
+    }
+
+    /// This value where it is used whole. The whole of the context is never known before the call.
+    fn whole(self) -> Self {
+        let truth = |truth| Self::Known(Seen::Datum(Datum::Bool(truth)));
+        match self {
+            Self::Known(Seen::View(View::Context)) => Self::Anything,
+            Self::Truth(Outcomes::TRUE) => truth(true),
+            Self::Truth(Outcomes::FALSE) => truth(false),
+            Self::Truth(Outcomes::FAILURE) => Self::Fails,
+            Self::Anything | Self::Fails | Self::Known(_) | Self::Truth(_) => self,
+        }
+    }
+}
+
+/// What an expression could be where a truth value is needed.
+fn outcomes<'a>(expr: &'a Expr, world: &World<'a>) -> Outcomes {
+    if let Expr::If(parts) = expr {
+        let condition = outcomes(&parts.0, world);
+        let branch = |taken: Outcomes, branch: &'a Expr| {
+            if condition.contains(taken) {
+                outcomes(branch, world)
+            } else {
+                Outcomes::NONE
+            }
+        };
+        return condition
+            .only(Outcomes::FAILURE)
+            .or(branch(Outcomes::TRUE, &parts.1))
+            .or(branch(Outcomes::FALSE, &parts.2));
+    }
+    match maybe(expr, world) {
+        Maybe::Anything => Outcomes::EVERY,
+        Maybe::Fails => Outcomes::FAILURE,
+        Maybe::Known(seen) => match evaluate::as_truth(&seen) {
+            Ok(true) => Outcomes::TRUE,
+            Ok(false) => Outcomes::FALSE,
+            Err(_) => Outcomes::FAILURE,
+        },
+        Maybe::Truth(outcomes) => outcomes,
+    }
+}
+
+fn maybe<'a>(expr: &'a Expr, world: &World<'a>) -> Maybe<'a> {
+    match expr {
+        Expr::And(all) => Maybe::Truth(Outcomes::all(all.iter().map(|part| outcomes(part, world)))),
+        // `a || b` is `!(!a && !b)`, failures included.
+        Expr::Or(any) => {
+            let parts = any.iter().map(|part| outcomes(part, world).negated());
+            Maybe::Truth(Outcomes::all(parts).negated())
+        }
+        Expr::Unary(Unary::Not, of) => Maybe::Truth(outcomes(of, world).negated()),
+        Expr::If(parts) => match outcomes(&parts.0, world) {
+            Outcomes::TRUE => maybe(&parts.1, world),
+            Outcomes::FALSE => maybe(&parts.2, world),
+            Outcomes::FAILURE => Maybe::Fails,
+            Outcomes(_) => Maybe::Anything,
+        },
+        Expr::Get(of, name) => {
+            let of = maybe(of, world);
+            if of.is_context() && is_unknown(name) {
+                return Maybe::Anything;
+            }
+            of.then(|of| evaluate::get(of, name, world))
+        }
+        Expr::Has(of, path) => {
+            let of = maybe(of, world);
+            let unknown = path.first().is_some_and(|name| is_unknown(name));
+            if of.is_context() && unknown && path.len() > 1 {
+                return Maybe::Anything;
+            }
+            of.then(|of| evaluate::has(of, path, world))
+        }
+        Expr::Is(of, kind) => maybe(of, world).whole().then(|of| evaluate::is(&of, kind)),
+        Expr::Like(of, pattern) => maybe(of, world).whole().then(|of| evaluate::like(&of, pattern)),
+        Expr::Unary(operator, of) => {
+            let of = maybe(of, world).whole();
+            of.then(|of| evaluate::unary(*operator, of, world))
+        }
+        Expr::Binary(operator, sides) => {
+            match (maybe(&sides.0, world).whole(), maybe(&sides.1, world).whole()) {
+                (Maybe::Fails, _) | (_, Maybe::Fails) => Maybe::Fails,
+                (Maybe::Known(left), right) => {
+                    right.then(|right| evaluate::binary(*operator, left, right, world))
+                }
+                (Maybe::Anything | Maybe::Truth(_), _) => Maybe::Anything,
+            }
+        }
+        Expr::Record(fields) => literal(expr, fields.iter().map(|(_, field)| field), world),
+        Expr::Set(elements) => literal(expr, elements.iter(), world),
+        Expr::Constant(_) | Expr::Variable(_) => Maybe::of(evaluate::evaluate(expr, world)),
+    }
+}
+
+/// A set or record literal is known when all its parts are, and fails when one is bound to.
+fn literal<'a>(whole: &'a Expr, parts: impl Iterator<Item = &'a Expr>, world: &World<'a>) -> Maybe<'a> {
+    let mut known = true;
+    for part in parts {
+        match maybe(part, world).whole() {
+            Maybe::Fails => return Maybe::Fails,
+            Maybe::Known(_) => {}
+            Maybe::Anything | Maybe::Truth(_) => known = false,
+        }
+    }
+    if known {
+        Maybe::of(evaluate::evaluate(whole, world))
+    } else {
+        Maybe::Anything
+    }
+}
+
+fn is_unknown(name: &str) -> bool {
+    UNKNOWN_BEFORE_A_CALL.contains(&name)
+}

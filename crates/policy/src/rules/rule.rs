@@ -1,0 +1,127 @@
+//! One rule, read and compiled.
+
+use std::sync::Arc;
+
+use super::{
+    expr::Expr,
+    world::{Entity, Uid, World},
+};
+use crate::{
+    action::Action,
+    permit::{Obligation, RuleId},
+};
+
+/// What a rule does when it matches.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// It refuses, or with `@approve` asks; whatever permits.
+    Forbid,
+    /// It permits, under its obligations.
+    Permit,
+}
+
+impl Effect {
+    /// The word rules use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbid => "forbid",
+            Self::Permit => "permit",
+        }
+    }
+}
+
+/// One rule.
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    pub(super) id: RuleId,
+    pub(super) effect: Effect,
+    pub(super) principal: Constraint,
+    pub(super) actions: Actions,
+    pub(super) resource: Constraint,
+    /// In the order written; all must hold.
+    pub(super) conditions: Vec<Condition>,
+    pub(super) reason: Option<String>,
+    pub(super) scope: Option<String>,
+    /// On a `forbid` only approvals: whoever may lift it.
+    pub(super) obligations: Vec<Obligation>,
+    pub(super) text: RuleText,
+}
+
+/// A rule as written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RuleText {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// The line it begins on, from 1.
+    pub line: usize,
+    /// The rule, in Cedar.
+    pub cedar: Arc<str>,
+}
+
+/// What a rule's head says of the principal or the resource.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Constraint {
+    Any,
+    Equal(Uid),
+    In(Uid),
+    Is(Arc<str>),
+    IsIn(Arc<str>, Uid),
+}
+
+/// The actions a rule's head names; all when it names none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Actions(Option<Vec<Action>>);
+
+/// One part of a rule's `when` and `unless`, that can decide by itself.
+#[derive(Clone, Debug)]
+pub(super) struct Condition {
+    pub(super) expr: Expr,
+}
+
+impl Rule {
+    /// Whether the rule forbids discovery by name.
+    pub(super) fn hides(&self) -> bool {
+        let refuses = self.effect == Effect::Forbid && self.obligations.is_empty();
+        refuses && self.actions.name(Action::Discover)
+    }
+}
+
+impl Constraint {
+    /// The entity it names.
+    pub(super) fn uid(&self) -> Option<&Uid> {
+        match self {
+            Self::Any | Self::Is(_) => None,
+            Self::Equal(uid) | Self::In(uid) | Self::IsIn(_, uid) => Some(uid),
+        }
+    }
+
+    pub(super) fn admits<'a>(&self, entity: &Entity<'a>, world: &World<'a>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Equal(uid) => entity.key() == uid.key(),
+            Self::In(uid) => world.is_below(entity, uid.key()),
+            Self::Is(kind) => entity.key().0 == kind.as_ref(),
+            Self::IsIn(kind, uid) => entity.key().0 == kind.as_ref() && world.is_below(entity, uid.key()),
+        }
+    }
+}
+
+impl Actions {
+    pub(super) fn all() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn only(actions: Vec<Action>) -> Self {
+        Self(Some(actions))
+    }
+
+    pub(super) fn admit(&self, action: Action) -> bool {
+        self.0.as_ref().is_none_or(|actions| actions.contains(&action))
+    }
+
+    /// Whether the action is named, not merely included in all.
+    pub(super) fn name(&self, action: Action) -> bool {
+        self.0.as_ref().is_some_and(|actions| actions.contains(&action))
+    }
+}

@@ -1,0 +1,170 @@
+//! A call to judge: a doctor or her agent, a chart, and what is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wire::{
+    bounds::REQUEST,
+    json::{Document, Keys},
+};
+
+use crate::{
+    Action, Categories, Confidentiality, Decision, Facts, Integrity, Labels, Party, PartyKind, Resource,
+    Sink, Source, Subject, TlsFacts, ToolFacts, Trust,
+    rules::{Discovery, RuleSet, RuleSource, Value},
+};
+
+#[derive(Debug)]
+pub(super) struct Scene {
+    pub(super) subject: Subject,
+    pub(super) action: Action,
+    pub(super) resource: Resource,
+    pub(super) args: Option<Document>,
+    pub(super) purpose: Option<String>,
+    pub(super) task: Option<String>,
+    pub(super) labels: Labels,
+    pub(super) findings: BTreeSet<&'static str>,
+    pub(super) sources: Vec<Source>,
+    pub(super) scopes: BTreeSet<String>,
+    pub(super) tls: Option<(String, String)>,
+    pub(super) now_ms: i64,
+}
+
+impl Default for Scene {
+    fn default() -> Self {
+        Self {
+            subject: Subject {
+                actor: party(PartyKind::User, "alice", &["doctor"]),
+                for_user: None,
+            },
+            action: Action::Invoke,
+            resource: Resource::Tool(tool("charts", "read")),
+            args: None,
+            purpose: None,
+            task: None,
+            labels: Labels::none(),
+            findings: BTreeSet::new(),
+            sources: Vec::new(),
+            scopes: BTreeSet::new(),
+            tls: None,
+            now_ms: 1_795_248_000_000,
+        }
+    }
+}
+
+impl Scene {
+    pub(super) fn with_args(mut self, json: &str) -> Self {
+        self.args = Some(Document::parse(json.into(), Keys::Folded, &REQUEST).expect(json));
+        self
+    }
+
+    pub(super) fn on(mut self, resource: Resource) -> Self {
+        self.resource = resource;
+        self
+    }
+
+    pub(super) fn by_agent(mut self) -> Self {
+        let user = self.subject.actor;
+        self.subject = Subject {
+            actor: party(PartyKind::Agent, "scribe", &["assistant"]),
+            for_user: Some(user),
+        };
+        self
+    }
+
+    pub(super) fn facts(&self) -> Facts<'_> {
+        Facts {
+            args: self.args.as_ref().map(Document::root),
+            purpose: self.purpose.as_deref(),
+            task: self.task.as_deref(),
+            labels: &self.labels,
+            findings: self.findings.clone(),
+            sources: &self.sources,
+            scopes: &self.scopes,
+            tls: self
+                .tls
+                .as_ref()
+                .map(|(version, group)| TlsFacts { version, group }),
+            now_ms: self.now_ms,
+        }
+    }
+
+    pub(super) fn decide(&self, rules: &RuleSet) -> Decision {
+        rules.decide(&self.subject, self.action, &self.resource, &self.facts())
+    }
+
+    /// The verdict in short, with the rules' names sorted: `permit: a b`, `forbid: a`, `error: a` or `no`.
+    pub(super) fn verdict(&self, rules: &RuleSet) -> String {
+        let (word, ids): (_, Vec<String>) = match self.decide(rules) {
+            Decision::Permit(permit) => ("permit", permit.rules().iter().map(ToString::to_string).collect()),
+            Decision::Refuse(denial) if !denial.errors.is_empty() => (
+                "error",
+                denial.errors.iter().map(|(id, _)| id.to_string()).collect(),
+            ),
+            Decision::Refuse(denial) if !denial.rules.is_empty() => {
+                ("forbid", denial.rules.iter().map(ToString::to_string).collect())
+            }
+            Decision::Refuse(_) => return "no".into(),
+        };
+        let ids: Vec<String> = BTreeSet::from_iter(ids).into_iter().collect();
+        format!("{word}: {}", ids.join(" "))
+    }
+
+    pub(super) fn discovery(&self, rules: &RuleSet) -> Discovery {
+        rules.could_permit(&self.subject, self.action, &self.resource, &self.facts())
+    }
+}
+
+pub(super) fn party(kind: PartyKind, name: &str, roles: &[&str]) -> Party {
+    let attributes = BTreeMap::from([
+        ("patients".to_owned(), words(&["p1", "p2"])),
+        ("level".to_owned(), Value::Long(2)),
+        (
+            "ward".to_owned(),
+            Value::Record(BTreeMap::from([(
+                "name".to_owned(),
+                Value::String("north".into()),
+            )])),
+        ),
+    ]);
+    Party {
+        kind,
+        name: name.into(),
+        roles: roles.iter().map(ToString::to_string).collect(),
+        groups: vec!["staff".into()],
+        tenant: Some("clinic".into()),
+        attributes,
+    }
+}
+
+pub(super) fn words(words: &[&str]) -> Value {
+    Value::Set(words.iter().map(|word| Value::String((*word).into())).collect())
+}
+
+pub(super) fn tool(server: &str, name: &str) -> ToolFacts {
+    ToolFacts {
+        server: server.into(),
+        name: name.into(),
+        sink: Sink::Read,
+        trust: Trust::Trusted,
+        labels: Labels {
+            integrity: Integrity::Trusted,
+            confidentiality: Confidentiality::Restricted,
+            categories: Categories::from(["phi".into()]),
+        },
+    }
+}
+
+pub(super) fn sink(server: &str, name: &str, sink: Sink) -> Resource {
+    Resource::Tool(ToolFacts {
+        sink,
+        ..tool(server, name)
+    })
+}
+
+pub(super) fn rules(text: &str) -> RuleSet {
+    let source = RuleSource {
+        name: "test".into(),
+        text: text.into(),
+    };
+    RuleSet::parse(&[source]).unwrap_or_else(|errors| panic!("{errors}"))
+}
