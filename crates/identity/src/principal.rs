@@ -119,6 +119,12 @@ impl Principal {
         self.scopes.contains(scope)
     }
 
+    /// The scopes the credential carries.
+    #[must_use]
+    pub fn scopes(&self) -> &BTreeSet<String> {
+        &self.scopes
+    }
+
     /// The context the credential is bound to, if it names one.
     #[must_use]
     pub fn context(&self) -> Option<&str> {

@@ -99,7 +99,16 @@ pub trait Resolve {
     ///
     /// # Errors
     /// When the name means nothing, several things, or something held back.
-    fn resolve(&self, call: &Ready<Resolved>) -> Result<Resolution, Objection>;
+    fn resolve(&self, call: &Ready<Resolved>) -> Result<Resolution, Unfound>;
+}
+
+/// Why a name leads nowhere.
+#[derive(Clone, Debug)]
+pub enum Unfound {
+    /// It is there, but held back. Whoever may not know of it is told that there is nothing.
+    Held(Arc<Resource>, Box<Objection>),
+    /// There is nothing, or it cannot be said what is meant.
+    Nothing(Box<Objection>),
 }
 
 /// What inspection reports.
@@ -240,7 +249,7 @@ pub trait Local {
     ///
     /// # Errors
     /// When the message does not make sense here and now.
-    fn answer(&self, call: &Passed<Recorded>) -> Result<Answer, Objection>;
+    fn answer(&self, call: &Passed<Recorded>) -> impl Future<Output = Result<Answer, Objection>> + Send;
 }
 
 /// Work that goes on when nobody waits for it.
@@ -256,6 +265,15 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The client's side of a message while it is on its way.
 pub trait Exchange: Debug + Send + Sync {
+    /// The client has proven who it is. Messages from servers on this exchange are for that caller.
+    fn admitted(&self, caller: &Caller);
+
+    /// Whose exchange it is, once that is proven.
+    fn caller(&self) -> Option<Caller>;
+
+    /// The session it is part of (legacy era).
+    fn session(&self) -> Option<Arc<str>>;
+
     /// Hands the client a message that belongs to this one: progress, log, a question.
     /// The client may be gone; then nothing happens.
     fn deliver(&self, message: Vec<u8>) -> Boxed<'_, ()>;
@@ -270,6 +288,16 @@ pub trait Exchange: Debug + Send + Sync {
 pub struct Nobody;
 
 impl Exchange for Nobody {
+    fn admitted(&self, _: &Caller) {}
+
+    fn caller(&self) -> Option<Caller> {
+        None
+    }
+
+    fn session(&self) -> Option<Arc<str>> {
+        None
+    }
+
     fn deliver(&self, _: Vec<u8>) -> Boxed<'_, ()> {
         Box::pin(std::future::ready(()))
     }

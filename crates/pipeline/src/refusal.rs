@@ -253,7 +253,7 @@ impl Objection {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refusal {
     stage: &'static str,
-    objection: Objection,
+    objection: Box<Objection>,
 }
 
 impl Refusal {
@@ -261,7 +261,7 @@ impl Refusal {
     pub(crate) fn at<P: Stage>(objection: Objection) -> Self {
         Self {
             stage: P::NAME,
-            objection,
+            objection: Box::new(objection),
         }
     }
 
@@ -269,7 +269,7 @@ impl Refusal {
     pub(crate) fn at_the_gate(objection: Objection) -> Self {
         Self {
             stage: "gate",
-            objection,
+            objection: Box::new(objection),
         }
     }
 
@@ -278,7 +278,7 @@ impl Refusal {
     pub fn at_the_end(objection: Objection) -> Self {
         Self {
             stage: "close",
-            objection,
+            objection: Box::new(objection),
         }
     }
 

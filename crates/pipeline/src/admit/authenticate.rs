@@ -41,5 +41,6 @@ pub(crate) async fn authenticate(
         .await
         .map_err(Refusal::at::<Authenticated>)?;
     call.dossier().note(|known| known.caller = Some(caller.clone()));
+    call.arrival().exchange.admitted(&caller);
     Ok(Passed::pass(call, Authenticated { caller }))
 }

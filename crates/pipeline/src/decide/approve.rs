@@ -27,7 +27,8 @@ pub(crate) async fn approve(
             | Obligation::Label(_)
             | Obligation::Limit(_)
             | Obligation::Pseudonymise(_)
-            | Obligation::Redact(_) => false,
+            | Obligation::Redact(_)
+            | Obligation::Review(_) => false,
         });
     if demanded {
         people.approve(&call).await.map_err(Refusal::at::<Approved>)?;

@@ -78,6 +78,7 @@ pub(crate) fn facts<'c>(call: &'c Ready<Authorized>, labels: &'c policy::Labels)
             .declared()
             .and_then(|declared| declared.task.as_deref()),
         labels,
+        scopes: call.principal().scopes(),
         findings: counting(call.findings()),
         sources: call.sources(),
         tls: arrival

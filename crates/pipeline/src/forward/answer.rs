@@ -30,7 +30,7 @@ pub(crate) async fn answer(
 ) -> Result<Passed<Answered>, Refusal> {
     let answer = match call.resolution().destination() {
         Destination::Client => engines.deliver(&call).await,
-        Destination::Gateway => engines.answer(&call),
+        Destination::Gateway => engines.answer(&call).await,
         Destination::Upstream => engines.send(&call).await,
     };
     let answer = answer.map_err(Refusal::at::<Answered>)?;

@@ -56,10 +56,10 @@ pub(super) struct World {
     pub(super) fail_at: Option<usize>,
     pub(super) outcome_fails: bool,
     pub(super) rules: RuleSet,
-    log: Arc<Mutex<Vec<String>>>,
-    known: Arc<Mutex<Option<Known>>>,
-    detached: Mutex<Vec<Arc<Mutex<Work>>>>,
-    registry: Registry,
+    pub(super) log: Arc<Mutex<Vec<String>>>,
+    pub(super) known: Arc<Mutex<Option<Known>>>,
+    pub(super) detached: Mutex<Vec<Arc<Mutex<Work>>>>,
+    pub(super) registry: Registry,
 }
 
 impl World {
@@ -205,8 +205,9 @@ impl ports::Purposes for World {
 }
 
 impl ports::Resolve for World {
-    fn resolve(&self, _: &Ready<Resolved>) -> Result<Resolution, Objection> {
-        self.port("resolve")?;
+    fn resolve(&self, _: &Ready<Resolved>) -> Result<Resolution, ports::Unfound> {
+        self.port("resolve")
+            .map_err(|objection| ports::Unfound::Nothing(Box::new(objection)))?;
         let item = self
             .registry
             .federated(ItemKind::Tool, "files__read")
@@ -326,13 +327,13 @@ impl ports::Clients for World {
 }
 
 impl ports::Local for World {
-    fn answer(&self, _: &Passed<Recorded>) -> Result<Answer, Objection> {
+    async fn answer(&self, _: &Passed<Recorded>) -> Result<Answer, Objection> {
         panic!("a tool call is not for the gateway")
     }
 }
 
-type Work = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
-trait Poller {
+pub(super) type Work = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
+pub(super) trait Poller {
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()>;
 }
 impl Poller for Work {

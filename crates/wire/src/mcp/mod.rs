@@ -7,6 +7,7 @@ mod method;
 mod name;
 mod params;
 mod revision;
+pub mod shape;
 
 pub use headers::{Mirrored, Mismatch, decode_sentinel, encode_sentinel};
 pub use method::{Direction, METHODS, Method, Row, Shape, TASKS_EXTENSION};

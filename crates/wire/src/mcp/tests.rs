@@ -186,3 +186,70 @@ fn header_values_survive_their_encoding() {
         assert_eq!(decode_sentinel(&header).as_deref(), Some(value));
     }
 }
+
+fn shaped(result: &str, from: Era, to: Revision, method: Method) -> String {
+    let text = result.as_bytes().to_vec();
+    let document = crate::json::Document::parse(text, Keys::Exact, &REQUEST).expect(result);
+    let shaped = shape::result(document.root(), &Default::default(), from, to, method);
+    String::from_utf8(shaped).expect("utf-8")
+}
+
+#[test]
+fn results_are_written_as_each_era_has_them() {
+    use Method::*;
+    let (old, new) = (Revision::V2025_11_25, Revision::V2026_07_28);
+    assert_eq!(
+        shaped(r#"{"content":[],"vendor":1.50}"#, Era::Legacy, old, ToolsCall),
+        r#"{"content":[],"vendor":1.50}"#
+    );
+    assert_eq!(
+        shaped(r#"{"content":[]}"#, Era::Legacy, new, ToolsCall),
+        r#"{"content":[],"resultType":"complete"}"#
+    );
+    assert_eq!(
+        shaped(
+            r#"{"resultType":"complete","tools":[],"ttlMs":9000,"cacheScope":"public"}"#,
+            Era::Modern,
+            new,
+            ToolsList
+        ),
+        r#"{"resultType":"complete","tools":[],"ttlMs":0,"cacheScope":"private"}"#
+    );
+    assert_eq!(
+        shaped(
+            r#"{"resultType":"complete","tools":[],"ttlMs":9000,"cacheScope":"public"}"#,
+            Era::Modern,
+            old,
+            ToolsList
+        ),
+        r#"{"tools":[]}"#
+    );
+    assert_eq!(
+        shaped(
+            r#"{"resultType":"input_required","requestState":"x"}"#,
+            Era::Modern,
+            new,
+            ToolsCall
+        ),
+        r#"{"resultType":"input_required","requestState":"x"}"#
+    );
+    assert_eq!(
+        shaped(
+            r#"{"_meta":{"io.sallyport/call":{"id":"forged"},"vendor/x":1}}"#,
+            Era::Legacy,
+            old,
+            ToolsCall
+        ),
+        r#"{"_meta":{"vendor/x":1}}"#
+    );
+    assert_eq!(shape::own(b"{}", old, Ping), b"{}");
+    let own = String::from_utf8(shape::own(b"{\"tools\":[]}", new, ToolsList)).expect("utf-8");
+    assert_eq!(
+        own,
+        r#"{"tools":[],"resultType":"complete","ttlMs":0,"cacheScope":"private"}"#
+    );
+    assert_eq!(
+        shape::own(b"{}", new, ToolsCall),
+        b"{\"resultType\":\"complete\"}"
+    );
+}

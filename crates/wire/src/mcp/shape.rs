@@ -1,0 +1,91 @@
+//! Results as each era writes them (2026-07-28 changelog; bridging rules in `docs/bridging.md`).
+//!
+//! The modern era says of each result whether it is complete, and of each list how long and by whom it may
+//! be kept. The legacy era knows none of that, and strict peers of it refuse what they do not know.
+
+use super::{Era, Method, Revision, meta};
+use crate::json::{Edits, Kind, Node, ObjectWriter, object};
+
+/// Members only the modern era has.
+const MODERN: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+
+/// Writes a result that came in one era for a peer that speaks a revision.
+///
+/// Lists are always private to the caller: policy has trimmed them for it, so nobody else may be shown them
+/// from a cache; and they are to be asked for again, since policy may change.
+#[must_use]
+pub fn result(result: Node<'_>, edits: &Edits, from: Era, to: Revision, method: Method) -> Vec<u8> {
+    let (start, end) = result.span();
+    let mut writer = crate::json::Writer::with_capacity(end - start + 128);
+    writer.object(|out| {
+        let cacheable = is_cacheable(method);
+        for (key, value) in result.members() {
+            let name = key.as_str().unwrap_or_default();
+            let of_modern = MODERN.contains(&name.as_ref()) && from == Era::Modern;
+            let rewritten = cacheable && name != "resultType";
+            if name == "_meta" || of_modern && (to.era() == Era::Legacy || rewritten) {
+                continue;
+            }
+            out.edited(&name, value, edits);
+        }
+        if to.era() == Era::Modern {
+            let complete = from == Era::Legacy && result.get("resultType").is_none();
+            write_modern(out, method, complete);
+        }
+        let written = object(|out| write_meta(result, edits, out));
+        if written != b"{}" {
+            out.json("_meta", &written);
+        }
+    });
+    writer.into_bytes()
+}
+
+/// Writes a result of the gateway's own for a peer that speaks a revision.
+#[must_use]
+pub fn own(result: &[u8], to: Revision, method: Method) -> Vec<u8> {
+    if to.era() == Era::Legacy {
+        return result.to_vec();
+    }
+    let inner = result
+        .strip_prefix(b"{")
+        .and_then(|rest| rest.strip_suffix(b"}"))
+        .unwrap_or_default();
+    let added = object(|out| write_modern(out, method, true));
+    let added = added.strip_prefix(b"{").unwrap_or_default();
+    let comma: &[u8] = if inner.is_empty() { b"" } else { b"," };
+    [b"{", inner, comma, added].concat()
+}
+
+fn write_modern(out: &mut ObjectWriter<'_>, method: Method, complete: bool) {
+    if complete {
+        out.string("resultType", "complete");
+    }
+    if is_cacheable(method) {
+        out.integer("ttlMs", 0);
+        out.string("cacheScope", "private");
+    }
+}
+
+/// Results the modern era lets clients keep.
+fn is_cacheable(method: Method) -> bool {
+    matches!(
+        method,
+        Method::PromptsList
+            | Method::ResourcesList
+            | Method::ResourcesRead
+            | Method::ResourcesTemplatesList
+            | Method::ServerDiscover
+            | Method::ToolsList
+    )
+}
+
+/// `_meta` of a result: vendors' keys pass, ours are never an upstream's to set.
+fn write_meta(result: Node<'_>, edits: &Edits, out: &mut ObjectWriter<'_>) {
+    let given = result.get("_meta").filter(|given| given.kind() == Kind::Object);
+    for (key, value) in given.into_iter().flat_map(Node::members) {
+        let name = key.as_str().unwrap_or_default();
+        if !meta::is_ours(&name) {
+            out.edited(&name, value, edits);
+        }
+    }
+}
