@@ -30,6 +30,8 @@ pub struct Known {
     pub obligations: Vec<Obligation>,
     /// Whether policy said yes.
     pub permitted: bool,
+    /// Why policy would have refused, where it only observes.
+    pub would_refuse: Option<String>,
     /// Digest of the policy in force.
     pub policy: Option<Arc<str>>,
     /// Whether the intent is durable.

@@ -5,7 +5,7 @@ use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
 
 use identity::Principal;
 use inspect::Findings;
-use policy::{Action, Context, Decision, Facts, Resource, Source, Subject, rules::Discovery};
+use policy::{Action, Context, Decision, Facts, Permit, Resource, Source, Subject, rules::Discovery};
 use wire::json::Edits;
 
 use crate::{
@@ -151,6 +151,10 @@ pub trait Rules {
         resource: &Resource,
         facts: &Facts<'_>,
     ) -> Discovery;
+
+    /// In `observe` mode: lets through what was refused. None where rules are enforced.
+    fn observe(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>)
+    -> Option<Permit>;
 
     /// The digest of the rules in force.
     fn digest(&self) -> Arc<str>;

@@ -60,8 +60,15 @@ pub(crate) fn authorize(rules: &impl Rules, call: Ready<Authorized>) -> Result<P
             Ok(Passed::pass(call, Authorized { permit, action }))
         }
         Decision::Refuse(denial) => {
-            let discovery = rules.could_permit(subject, action, resource, &facts);
             call.dossier().note(|known| known.rules.clone_from(&denial.rules));
+            if let Some(permit) = rules.observe(subject, action, resource, &facts) {
+                call.dossier().note(|known| {
+                    known.permitted = true;
+                    known.would_refuse = Some(inside(&denial));
+                });
+                return Ok(Passed::pass(call, Authorized { permit, action }));
+            }
+            let discovery = rules.could_permit(subject, action, resource, &facts);
             Err(Refusal::at::<Authorized>(objection(denial, discovery)))
         }
     }

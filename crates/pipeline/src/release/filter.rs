@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::inspect::FindingKind;
 use policy::{Action, Decision, Facts, Obligation, rules::Discovery};
 use wire::json::{Edits, object};
 
@@ -84,6 +85,10 @@ fn trim(rules: &impl Rules, call: &Ready<Filtered>, listing: &Listing) -> Vec<u8
 /// Policy decides on the answer as it decided on the call: by who asks, and what was found in it.
 fn release(engines: &(impl Inspect + Rules), call: &Ready<Filtered>) -> Result<Edits, Refusal> {
     let labels = call.context().labels();
+    if let Some(misfit) = call.answer_findings().iter().find(|finding| finding.kind == FindingKind::Schema) {
+        let why = format!("{} at `{}`", misfit.note, misfit.location.pointer);
+        return Err(Refusal::at::<Filtered>(Objection::new(&refusal::ANSWER_INVALID, why)));
+    }
     let findings = crate::decide::counting(call.answer_findings());
     let facts = Facts {
         findings,
@@ -92,10 +97,9 @@ fn release(engines: &(impl Inspect + Rules), call: &Ready<Filtered>) -> Result<E
     let subject = &*call.caller().subject;
     let demanded = match engines.decide(subject, Action::Release, call.resolution().resource(), &facts) {
         Decision::Permit(permit) => permit.obligations().to_vec(),
+        Decision::Refuse(_) if engines.observe(subject, Action::Release, resource, &facts).is_some() => Vec::new(),
         Decision::Refuse(denial) => {
-            let why = denial
-                .reason
-                .unwrap_or_else(|| "no rule permits its release".to_owned());
+            let why = denial.reason.unwrap_or_else(|| "no rule permits its release".to_owned());
             let objection = Objection::new(&refusal::ANSWER_WITHHELD, why);
             return Err(Refusal::at::<Filtered>(objection));
         }

@@ -280,6 +280,10 @@ impl ports::Rules for World {
         self.rules.could_permit(subject, action, resource, facts)
     }
 
+    fn observe(&self, _: &Subject, _: Action, _: &Resource, _: &Facts<'_>) -> Option<policy::Permit> {
+        None
+    }
+
     fn digest(&self) -> Arc<str> {
         "sha256:test".into()
     }

@@ -108,6 +108,24 @@ impl Server {
         }
     }
 
+    /// Why something of this server does not serve, for people.
+    #[must_use]
+    pub fn held_because(&self, kind: ItemKind, name: &str) -> String {
+        match &self.state {
+            ServerState::Proposed => return "the server was never approved".to_owned(),
+            ServerState::Quarantined { why } => return format!("the server is quarantined: {why}"),
+            ServerState::Retired => return "the server is retired".to_owned(),
+            ServerState::Approved => {}
+        }
+        match self.items.get(&(kind, name.to_owned())).map(|item| &item.state) {
+            Some(ItemState::Proposed) => "it was never approved".to_owned(),
+            Some(ItemState::Quarantined { why }) => why.clone(),
+            Some(ItemState::Withdrawn) => "the server no longer offers it".to_owned(),
+            Some(ItemState::Approved) => "what the server would start changed".to_owned(),
+            None => "there is no such thing".to_owned(),
+        }
+    }
+
     /// Whether it may be started: approved, and configured to start what was approved.
     #[must_use]
     pub fn may_start(&self) -> bool {

@@ -154,11 +154,7 @@ impl Pinned {
             .approved
             .as_ref()
             .filter(|_| item.state == ItemState::Approved)?;
-        let facts = facts(&server.manifest, &server.name, definition.name());
-        let resource = match kind {
-            ItemKind::Prompt => Resource::Prompt(facts),
-            ItemKind::Tool => Resource::Tool(facts),
-        };
+        let resource = server.resource(kind, definition.name());
         Some(Self {
             server: server.name.clone(),
             definition: definition.clone(),
@@ -194,6 +190,18 @@ impl Pinned {
     #[must_use]
     pub fn resource(&self) -> &Arc<Resource> {
         &self.resource
+    }
+}
+
+impl Server {
+    /// What rules would know of a tool or prompt of this server, whatever its state.
+    #[must_use]
+    pub fn resource(&self, kind: ItemKind, name: &str) -> Resource {
+        let facts = facts(&self.manifest, &self.name, name);
+        match kind {
+            ItemKind::Prompt => Resource::Prompt(facts),
+            ItemKind::Tool => Resource::Tool(facts),
+        }
     }
 }
 

@@ -1,0 +1,66 @@
+//! Time and chance: the two things that are not arguments anywhere else. Everything that needs them is given
+//! an [`Ambient`].
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use pipeline::CallId;
+
+/// Where time and chance come from.
+#[derive(Clone)]
+pub(crate) struct Ambient {
+    now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    random: Arc<SystemRandom>,
+}
+
+impl Ambient {
+    /// The system's.
+    pub(crate) fn system() -> Self {
+        let now = || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        };
+        Self { now: Arc::new(now), random: Arc::new(SystemRandom::new()) }
+    }
+
+    /// Now, in milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> i64 {
+        (self.now)()
+    }
+
+    /// A name nobody can guess and nobody else has: 128 bits.
+    pub(crate) fn name(&self) -> Arc<str> {
+        Arc::from(URL_SAFE_NO_PAD.encode(self.bytes::<16>()))
+    }
+
+    /// A secret: 256 bits.
+    pub(crate) fn secret(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.bytes::<32>())
+    }
+
+    /// The name of a message's passage.
+    pub(crate) fn call(&self) -> CallId {
+        CallId(self.name())
+    }
+
+    /// Random bytes.
+    ///
+    /// A machine without randomness cannot be guarded; there is nothing sensible left to do on it.
+    pub(crate) fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        match self.random.fill(&mut bytes) {
+            Ok(()) => bytes,
+            Err(_) => std::process::abort(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Ambient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ambient")
+    }
+}

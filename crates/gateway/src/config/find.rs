@@ -1,0 +1,55 @@
+//! Which configuration file is used, and reading it.
+
+use std::path::{Path, PathBuf};
+
+use super::{ConfigError, said::Said};
+
+/// The name looked for.
+pub(crate) const FILE: &str = "sallyport.yaml";
+
+/// The largest configuration read, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The first of `./sallyport.yaml`, `~/.config/sallyport/sallyport.yaml`, `/etc/sallyport/sallyport.yaml`.
+pub(crate) fn find(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let home = env("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env("HOME").map(|home| Path::new(&home).join(".config")));
+    let places = [
+        Some(PathBuf::from(".")),
+        home.map(|config| config.join("sallyport")),
+        Some(PathBuf::from("/etc/sallyport")),
+    ];
+    places.into_iter().flatten().map(|place| place.join(FILE)).find(|path| path.is_file())
+}
+
+/// Where state is kept unless configuration says otherwise.
+pub(crate) fn default_data(env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let base = env("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env("HOME").map(|home| Path::new(&home).join(".local/share")));
+    base.unwrap_or_else(|| PathBuf::from(".")).join("sallyport")
+}
+
+/// Reads a file.
+pub(crate) fn read(path: &Path) -> Result<Said, ConfigError> {
+    let unreadable = |why: String| ConfigError::Unreadable { path: path.to_path_buf(), why };
+    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(unreadable(format!("larger than {FILE_BYTES_MAX} bytes")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    parse(&text).map_err(unreadable)
+}
+
+/// Reads a text; YAML, of which JSON is a part.
+pub(crate) fn parse(text: &str) -> Result<Said, String> {
+    if text.trim().is_empty() {
+        return Ok(Said::default());
+    }
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_nodes: 20_000, max_aliases: 100, max_events: 100_000 },
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+}

@@ -1,0 +1,412 @@
+//! What a configuration means: checked, resolved, ready to build from.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use identity::Secret;
+use policy::{
+    Confidentiality, Labels, PartyKind, Sink, Trust,
+    registry::{Glob, Launch, Manifest, Pin, ToolManifest},
+    rules::Value,
+};
+use upstream::{Command, HttpTarget, Isolation, Reach, ServerSpec, Timeouts};
+use wire::mcp::ServerName;
+
+use super::{
+    Problem,
+    reference::Lookup,
+    said::{Approve, Mode, Said, SaidAgent, SaidIsolation, SaidKind, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
+};
+
+/// Where the gateway listens unless told otherwise.
+pub(crate) const LISTEN: &str = "127.0.0.1:8420";
+
+/// A configuration that makes sense.
+#[derive(Clone, Debug)]
+pub(crate) struct Meant {
+    pub(crate) listen: SocketAddr,
+    pub(crate) mode: Mode,
+    pub(crate) data: PathBuf,
+    pub(crate) servers: Vec<MeantServer>,
+    pub(crate) approve: Approve,
+    pub(crate) anonymous: Option<String>,
+    pub(crate) hosts: BTreeSet<String>,
+    pub(crate) origins: BTreeSet<String>,
+    pub(crate) parties: Vec<MeantParty>,
+    pub(crate) purposes: BTreeMap<String, String>,
+    pub(crate) packs: Vec<String>,
+    pub(crate) rules: Vec<(String, String)>,
+    pub(crate) limits: BTreeMap<String, MeantLimit>,
+}
+
+/// A server.
+#[derive(Clone, Debug)]
+pub(crate) struct MeantServer {
+    pub(crate) spec: ServerSpec,
+    pub(crate) launch: Launch,
+    pub(crate) manifest: Manifest,
+}
+
+/// A user, an agent or a service.
+#[derive(Clone, Debug)]
+pub(crate) struct MeantParty {
+    pub(crate) kind: PartyKind,
+    pub(crate) name: String,
+    pub(crate) secret: Option<Secret>,
+    pub(crate) roles: Vec<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) tenant: Option<String>,
+    pub(crate) attributes: BTreeMap<String, Value>,
+    pub(crate) purposes: BTreeSet<String>,
+    pub(crate) acts_for: Vec<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) scopes: Vec<String>,
+}
+
+/// A limit.
+#[derive(Clone, Debug)]
+pub(crate) struct MeantLimit {
+    pub(crate) rate: Option<String>,
+    pub(crate) burst: Option<u32>,
+    pub(crate) concurrency: Option<u32>,
+}
+
+/// Finds out what was meant. All problems are collected, so that one look mends them all.
+pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Result<Meant, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut note = |result: Result<(), Problem>| problems.extend(result.err());
+    let listen = listen(said.listen.as_deref().unwrap_or(LISTEN));
+    let mut servers = Vec::new();
+    let mut names = BTreeSet::new();
+    for (label, server) in &said.servers {
+        if server.disabled || server.enabled == Some(false) {
+            continue;
+        }
+        match meant_server(label, server, lookup) {
+            Ok(server) if !names.insert(server.spec.name.as_str().to_ascii_lowercase()) => {
+                let at = format!("mcpServers.{label}");
+                let what = format!("another server is called `{}`, too", server.spec.name);
+                note(Err(Problem::new(at, what, "rename one of them")));
+            }
+            Ok(server) => servers.push(server),
+            Err(problem) => note(Err(problem)),
+        }
+    }
+    let purposes: BTreeMap<_, _> =
+        said.purposes.iter().map(|purpose| (purpose.name.clone(), purpose.description.clone())).collect();
+    let mut parties: Vec<MeantParty> = Vec::new();
+    for (n, user) in said.users.iter().enumerate() {
+        note(name_is_fit(&format!("users[{n}].name"), &user.name));
+        parties.push(MeantParty {
+            kind: PartyKind::User,
+            name: user.name.clone(),
+            secret: None,
+            roles: user.roles.clone(),
+            groups: user.groups.clone(),
+            tenant: user.tenant.clone(),
+            attributes: attributes(&user.attributes),
+            purposes: purposes.keys().cloned().collect(),
+            acts_for: Vec::new(),
+            model: None,
+            scopes: Vec::new(),
+        });
+    }
+    let users: BTreeSet<_> = said.users.iter().map(|user| user.name.as_str()).collect();
+    for (n, agent) in said.agents.iter().enumerate() {
+        let at = format!("agents[{n}]");
+        note(name_is_fit(&format!("{at}.name"), &agent.name));
+        note(known(&format!("{at}.for"), "user", &agent.acts_for, |name| users.contains(name)));
+        note(known(&format!("{at}.purposes"), "purpose", &agent.purposes, |name| purposes.contains_key(name)));
+        match meant_agent(&at, agent, lookup) {
+            Ok(agent) => parties.push(agent),
+            Err(problem) => note(Err(problem)),
+        }
+    }
+    note(distinct(&parties));
+    if let Some(anonymous) = &said.anonymous
+        && !users.contains(anonymous.as_str())
+    {
+        let what = format!("there is no user `{anonymous}`");
+        note(Err(Problem::new("anonymous", what, "add it under `users`, with its roles")));
+    }
+    if !said.issuers.is_empty() {
+        note(Err(Problem::new(
+            "issuers",
+            "external identity providers are not supported by this build",
+            "leave `issuers` empty; agents use the embedded issuer",
+        )));
+    }
+    let policy = said.policy.unwrap_or_default();
+    let mut rules: Vec<_> =
+        policy.rules.iter().enumerate().map(|(n, rule)| (format!("policy.rules[{n}]"), rule.clone())).collect();
+    for (n, file) in policy.files.iter().enumerate() {
+        let path = lookup.path(&file.display().to_string());
+        match std::fs::read_to_string(&path) {
+            Ok(text) => rules.push((path.display().to_string(), text)),
+            Err(error) => note(Err(Problem::new(
+                format!("policy.files[{n}]"),
+                format!("{}: {error}", path.display()),
+                "create the file, or correct the path",
+            ))),
+        }
+    }
+    let listen = match listen {
+        Ok(listen) => Some(listen),
+        Err(problem) => {
+            note(Err(problem));
+            None
+        }
+    };
+    match listen {
+        Some(listen) if problems.is_empty() => Ok(Meant {
+            listen,
+            mode: said.mode.unwrap_or_default(),
+            data: said.data.map_or_else(|| default_data.to_path_buf(), |d| lookup.path(&d.display().to_string())),
+            servers,
+            approve: said.approve.unwrap_or_default(),
+            anonymous: said.anonymous,
+            hosts: said.hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect(),
+            origins: said.origins.into_iter().collect(),
+            parties,
+            purposes,
+            packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
+            rules,
+            limits: said
+                .limits
+                .into_iter()
+                .map(|(name, said)| {
+                    let limit =
+                        MeantLimit { rate: said.rate, burst: said.burst, concurrency: said.concurrency };
+                    (name, limit)
+                })
+                .collect(),
+        }),
+        Some(_) | None => Err(problems),
+    }
+}
+
+fn listen(text: &str) -> Result<SocketAddr, Problem> {
+    let normal = text.replace("localhost:", "127.0.0.1:");
+    let address: SocketAddr = normal.parse().map_err(|_| {
+        Problem::new("listen", format!("`{text}` is not an address"), "write it as `127.0.0.1:8420`")
+    })?;
+    if !address.ip().is_loopback() {
+        return Err(Problem::new(
+            "listen",
+            format!("{address} can be reached from other machines, which needs TLS, and this build has no TLS listener"),
+            "listen on 127.0.0.1 and put a TLS terminator on this machine before it",
+        ));
+    }
+    Ok(address)
+}
+
+fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<MeantServer, Problem> {
+    let at = format!("mcpServers.{label}");
+    let name = ServerName::from_label(label)
+        .map_err(|error| Problem::new(&at, error.to_string(), "rename the server"))?;
+    let (reach, launch) = match (&said.command, &said.url) {
+        (Some(command), None) => stdio(&at, command, said, lookup)?,
+        (None, Some(url)) => http(&at, url, said, lookup)?,
+        (Some(_), Some(_)) => {
+            return Err(Problem::new(&at, "it has both `command` and `url`", "keep one of them"));
+        }
+        (None, None) => {
+            return Err(Problem::new(&at, "it has neither `command` nor `url`", "add one of them"));
+        }
+    };
+    let mut timeouts = Timeouts::default();
+    if let Some(seconds) = said.timeout {
+        timeouts.call = Duration::from_secs(seconds.clamp(1, 3600));
+    }
+    if let Some(seconds) = said.start_timeout {
+        timeouts.start = Duration::from_secs(seconds.clamp(1, 3600));
+    }
+    let isolation = match said.isolation {
+        Some(SaidIsolation::Shared) => Isolation::Shared,
+        Some(SaidIsolation::Principal) | None => Isolation::Principal,
+    };
+    let manifest = manifest(&at, said)?;
+    Ok(MeantServer { spec: ServerSpec { name, reach, timeouts, isolation }, launch, manifest })
+}
+
+fn stdio(
+    at: &str,
+    command: &str,
+    said: &SaidServer,
+    lookup: &Lookup<'_>,
+) -> Result<(Reach, Launch), Problem> {
+    let expand = |place: &str, text: &str| lookup.value(&format!("{at}.{place}"), text);
+    let mut program = expand("command", command)?;
+    // A path is relative to the file it stands in; a bare name is looked up in PATH.
+    if program.contains('/') {
+        program = lookup.path(&program).display().to_string();
+    }
+    let args: Vec<String> = said.args.iter().map(|arg| expand("args", arg)).collect::<Result<_, _>>()?;
+    let env: Vec<(String, String)> = said
+        .env
+        .iter()
+        .map(|(name, value)| Ok((name.clone(), lookup.value(&format!("{at}.env.{name}"), value)?)))
+        .collect::<Result<_, Problem>>()?;
+    let directory = match &said.cwd {
+        Some(cwd) => lookup.path(&cwd.display().to_string()),
+        None => lookup.base.to_path_buf(),
+    };
+    // Shown and pinned as written: what `${...}` and `env:` stand for are secrets, and secrets rotate.
+    let shown = std::iter::once(command).chain(said.args.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    let pin = wire::json::object(|out| {
+        out.string("command", &program);
+        out.array("args", |list| said.args.iter().for_each(|arg| list.string(arg)));
+        out.array("env", |list| env.iter().for_each(|(name, _)| list.string(name)));
+        if said.cwd.is_some() {
+            out.string("cwd", &directory.display().to_string());
+        }
+    });
+    let command = Command { program, args, env, directory: Some(directory) };
+    Ok((Reach::Stdio(command), Launch { pin: Pin::of_bytes(&pin), shown }))
+}
+
+fn http(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<(Reach, Launch), Problem> {
+    let written = url;
+    let url = lookup.value(&format!("{at}.url"), url)?;
+    let bad = |what: &str, remedy: &str| Problem::new(format!("{at}.url"), what.to_owned(), remedy.to_owned());
+    let uri: hyper::Uri =
+        url.parse().map_err(|_| bad("it is not a URL", "write it as `https://host/path`"))?;
+    let scheme = uri.scheme_str().unwrap_or_default();
+    if !matches!(scheme, "http" | "https") || uri.authority().is_none() {
+        return Err(bad("it is not an http or https URL", "write it as `https://host/path`"));
+    }
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(bad("it has a password in it", "use `headers` with `env:` or `file:`"));
+    }
+    let headers: Vec<(String, String)> = said
+        .headers
+        .iter()
+        .map(|(name, value)| Ok((name.clone(), lookup.value(&format!("{at}.headers.{name}"), value)?)))
+        .collect::<Result<_, Problem>>()?;
+    let pin = wire::json::object(|out| {
+        out.string("url", written);
+        out.array("headers", |list| headers.iter().for_each(|(name, _)| list.string(name)));
+    });
+    let launch = Launch { pin: Pin::of_bytes(&pin), shown: written.to_owned() };
+    Ok((Reach::Http(HttpTarget { url: uri, headers }), launch))
+}
+
+fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
+    let labels = labels(at, said.labels.as_ref())?;
+    let trust = match said.trust {
+        Some(SaidTrust::Trusted) => Trust::Trusted,
+        Some(SaidTrust::Untrusted) | None => Trust::Untrusted,
+    };
+    let mut tools = Vec::new();
+    if let ToolsSaid::Patterns(patterns) = &said.tools {
+        for (pattern, tool) in patterns {
+            let at = format!("{at}.tools.{pattern}");
+            let sink = tool.sink.as_deref().map(|word| {
+                Sink::parse(word).ok_or_else(|| {
+                    let remedy = "use one of: read, write, egress, destructive";
+                    Problem::new(format!("{at}.sink"), format!("`{word}` is not a sink"), remedy)
+                })
+            });
+            let own = tool.labels.as_ref().map(|own| self::labels(&at, Some(own))).transpose()?;
+            tools.push((Glob::new(pattern), ToolManifest { sink: sink.transpose()?, labels: own }));
+        }
+    }
+    Ok(Manifest { trust, labels, tools })
+}
+
+fn labels(at: &str, said: Option<&SaidLabels>) -> Result<Labels, Problem> {
+    let mut labels = Labels::none();
+    let Some(said) = said else { return Ok(labels) };
+    if let Some(word) = &said.confidentiality {
+        labels.confidentiality = Confidentiality::parse(word).ok_or_else(|| {
+            let remedy = "use one of: public, internal, confidential, restricted";
+            Problem::new(format!("{at}.labels.confidentiality"), format!("`{word}` is not a level"), remedy)
+        })?;
+    }
+    labels.categories = said.categories.iter().cloned().collect();
+    Ok(labels)
+}
+
+fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantParty, Problem> {
+    let secret = match &said.secret {
+        None => None,
+        Some(reference) => {
+            let at = format!("{at}.secret");
+            let text = lookup.secret(&at, reference)?;
+            let strong = Secret::strong(text);
+            Some(strong.map_err(|error| Problem::new(at, error.to_string(), "then start again"))?)
+        }
+    };
+    let kind = match said.kind {
+        Some(SaidKind::Service) => PartyKind::Service,
+        Some(SaidKind::Agent) | None => PartyKind::Agent,
+    };
+    Ok(MeantParty {
+        kind,
+        name: said.name.clone(),
+        secret,
+        roles: said.roles.clone(),
+        groups: said.groups.clone(),
+        tenant: said.tenant.clone(),
+        attributes: attributes(&said.attributes),
+        purposes: said.purposes.iter().cloned().collect(),
+        acts_for: said.acts_for.clone(),
+        model: said.model.clone(),
+        scopes: said.scopes.clone(),
+    })
+}
+
+fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.@:/+".contains(c);
+    if (1..=128).contains(&name.len()) && name.chars().all(good) {
+        return Ok(());
+    }
+    let what = format!("`{}` is not a name", name.escape_debug());
+    Err(Problem::new(at, what, "use 1 to 128 letters, digits and - _ . @ : / +"))
+}
+
+fn known(at: &str, kind: &str, names: &[String], exists: impl Fn(&str) -> bool) -> Result<(), Problem> {
+    match names.iter().find(|name| !exists(name)) {
+        None => Ok(()),
+        Some(name) => Err(Problem::new(
+            at,
+            format!("there is no {kind} `{name}`"),
+            format!("add it under `{kind}s`, or correct the name"),
+        )),
+    }
+}
+
+/// Names of agents and services are client ids, so no two may share one.
+fn distinct(parties: &[MeantParty]) -> Result<(), Problem> {
+    let mut seen = BTreeSet::new();
+    for party in parties {
+        if !seen.insert((party.kind == PartyKind::User, party.name.as_str())) {
+            let what = format!("two entries are called `{}`", party.name);
+            return Err(Problem::new("users, agents", what, "rename one of them"));
+        }
+    }
+    Ok(())
+}
+
+fn attributes(said: &BTreeMap<String, serde_json::Value>) -> BTreeMap<String, Value> {
+    said.iter().filter_map(|(name, value)| Some((name.clone(), attribute(value)?))).collect()
+}
+
+/// An attribute as rules see it. A number that is no 64-bit integer has no counterpart and is left out, so
+/// that a rule that reads it fails and refuses.
+fn attribute(said: &serde_json::Value) -> Option<Value> {
+    Some(match said {
+        serde_json::Value::Null => return None,
+        serde_json::Value::Bool(b) => Value::Bool(*b),
+        serde_json::Value::Number(n) => Value::Long(n.as_i64()?),
+        serde_json::Value::String(text) => Value::String(text.clone()),
+        serde_json::Value::Array(list) => Value::Set(list.iter().filter_map(attribute).collect()),
+        serde_json::Value::Object(members) => Value::Record(
+            members.iter().filter_map(|(name, value)| Some((name.clone(), attribute(value)?))).collect(),
+        ),
+    })
+}

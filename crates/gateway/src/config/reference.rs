@@ -1,0 +1,125 @@
+//! Secrets by reference: `env:NAME`, `file:PATH`. A secret written into a configuration file is refused.
+
+use std::path::{Path, PathBuf};
+
+use super::Problem;
+
+/// Where references are looked up; passed in so that tests need no real environment.
+pub(crate) struct Lookup<'l> {
+    /// The environment.
+    pub(crate) env: &'l dyn Fn(&str) -> Option<String>,
+    /// What relative paths are relative to.
+    pub(crate) base: &'l Path,
+}
+
+impl Lookup<'_> {
+    /// Resolves a reference that must be one.
+    pub(crate) fn secret(&self, at: &str, reference: &str) -> Result<String, Problem> {
+        match self.resolve(at, reference)? {
+            Some(secret) => Ok(secret),
+            None => Err(Problem::new(
+                at,
+                "a secret stands in the file itself",
+                "write `env:NAME` or `file:PATH` and put the secret there",
+            )),
+        }
+    }
+
+    /// Resolves a value that may be a reference or a plain text, as in clients' files.
+    pub(crate) fn value(&self, at: &str, value: &str) -> Result<String, Problem> {
+        match self.resolve(at, value)? {
+            Some(secret) => Ok(secret),
+            None => self.expand(at, value),
+        }
+    }
+
+    fn resolve(&self, at: &str, reference: &str) -> Result<Option<String>, Problem> {
+        if let Some(name) = reference.strip_prefix("env:") {
+            return self.variable(at, name).map(Some);
+        }
+        if let Some(path) = reference.strip_prefix("file:") {
+            return self.file(at, path).map(Some);
+        }
+        for scheme in ["vault:", "keyring:"] {
+            if reference.starts_with(scheme) {
+                return Err(Problem::new(
+                    at,
+                    format!("`{scheme}` references are not supported by this build"),
+                    "use `env:NAME` or `file:PATH`",
+                ));
+            }
+        }
+        Ok(None)
+    }
+
+    fn variable(&self, at: &str, name: &str) -> Result<String, Problem> {
+        (self.env)(name).filter(|value| !value.is_empty()).ok_or_else(|| {
+            Problem::new(
+                at,
+                format!("the environment variable `{name}` is not set"),
+                format!("export {name}=... before starting"),
+            )
+        })
+    }
+
+    fn file(&self, at: &str, path: &str) -> Result<String, Problem> {
+        let path = self.path(path);
+        private(at, &path)?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Problem::new(at, format!("{}: {error}", path.display()), "create the file, or correct the path")
+        })?;
+        Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    }
+
+    /// `${NAME}` and `${NAME:-default}`, as clients write them.
+    fn expand(&self, at: &str, text: &str) -> Result<String, Problem> {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, tail)) = rest.split_once("${") {
+            out.push_str(before);
+            let Some((name, after)) = tail.split_once('}') else {
+                return Err(Problem::new(at, "`${` without `}`", "close it"));
+            };
+            if name.starts_with("input:") {
+                return Err(Problem::new(
+                    at,
+                    format!("`${{{name}}}` asks the editor's user, who is not here"),
+                    "write `env:NAME` or `file:PATH`",
+                ));
+            }
+            let name = name.strip_prefix("env:").unwrap_or(name);
+            let (name, default) = name.split_once(":-").map_or((name, None), |(n, d)| (n, Some(d)));
+            match ((self.env)(name), default) {
+                (Some(value), _) => out.push_str(&value),
+                (None, Some(default)) => out.push_str(default),
+                (None, None) => return self.variable(at, name),
+            }
+            rest = after;
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+
+    /// A path as written in the file: relative to the file, `~` for the home directory.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        match (path.strip_prefix("~/"), (self.env)("HOME")) {
+            (Some(rest), Some(home)) => Path::new(&home).join(rest),
+            _ => self.base.join(path),
+        }
+    }
+}
+
+/// Refuses a file of secrets that others on this machine can read or change.
+fn private(at: &str, path: &Path) -> Result<(), Problem> {
+    use std::os::unix::fs::PermissionsExt;
+    let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Problem::new(
+            at,
+            format!("others on this machine can read {} (mode {mode:o})", path.display()),
+            format!("chmod 600 {}", path.display()),
+        ));
+    }
+    Ok(())
+}

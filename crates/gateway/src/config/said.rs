@@ -1,0 +1,284 @@
+//! What a configuration file says, key by key. A superset of a client's `mcp.json`.
+//!
+//! Every key is optional. A key nobody knows is an error: a misspelt guard is no guard.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::Deserialize;
+
+/// A configuration file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Said {
+    /// Address to listen on. `127.0.0.1:8420` unless said; port 0 lets the system choose.
+    pub(crate) listen: Option<String>,
+    /// `enforce` (the default) or `observe`: decide and record, never block.
+    pub(crate) mode: Option<Mode>,
+    /// Where state is kept: ledger, keys, registry.
+    pub(crate) data: Option<PathBuf>,
+    /// The servers, as in any `mcp.json`.
+    #[serde(default, rename = "mcpServers", alias = "servers", alias = "context_servers")]
+    pub(crate) servers: BTreeMap<String, SaidServer>,
+    /// What happens to servers nobody has approved yet: `ask` (the default) or `all`: approve what is
+    /// configured at first start.
+    pub(crate) approve: Option<Approve>,
+    /// The user that callers on this machine without a credential count as. None unless said.
+    pub(crate) anonymous: Option<String>,
+    /// Host names clients may use besides the address itself.
+    #[serde(default)]
+    pub(crate) hosts: Vec<String>,
+    /// Origins browsers may call from. None unless said.
+    #[serde(default)]
+    pub(crate) origins: Vec<String>,
+    /// People.
+    #[serde(default)]
+    pub(crate) users: Vec<SaidUser>,
+    /// AI applications.
+    #[serde(default)]
+    pub(crate) agents: Vec<SaidAgent>,
+    /// Purposes that may be declared.
+    #[serde(default)]
+    pub(crate) purposes: Vec<SaidPurpose>,
+    /// Rules.
+    pub(crate) policy: Option<SaidPolicy>,
+    /// Limits by name; `default` is for everyone.
+    #[serde(default)]
+    pub(crate) limits: BTreeMap<String, SaidLimit>,
+    /// External identity providers.
+    #[serde(default)]
+    pub(crate) issuers: Vec<serde_json::Value>,
+}
+
+/// Whether refusals stop anything.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// They do.
+    #[default]
+    Enforce,
+    /// They are recorded, and the call goes on.
+    Observe,
+}
+
+/// What happens to what nobody has approved.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Approve {
+    /// What is configured is approved at first start, with the tools it offers then.
+    All,
+    /// It waits for `sallyport server approve`.
+    #[default]
+    Ask,
+}
+
+/// One server. Keys that clients write for themselves are accepted and have no effect here.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidServer {
+    /// The program to start.
+    pub(crate) command: Option<String>,
+    /// Its arguments.
+    #[serde(default)]
+    pub(crate) args: Vec<String>,
+    /// Its environment; values may be `env:NAME` or `file:PATH`.
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, String>,
+    /// Where it runs.
+    pub(crate) cwd: Option<PathBuf>,
+    /// The URL of a server over HTTP.
+    #[serde(alias = "serverUrl", alias = "httpUrl")]
+    pub(crate) url: Option<String>,
+    /// Headers to send to it; values may be `env:NAME` or `file:PATH`.
+    #[serde(default, alias = "http_headers")]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// `trusted` or `untrusted` (the default): whether its content may be taken as the operator's own.
+    pub(crate) trust: Option<SaidTrust>,
+    /// What its data is like.
+    pub(crate) labels: Option<SaidLabels>,
+    /// What its tools can do, by name pattern.
+    #[serde(default)]
+    pub(crate) tools: ToolsSaid,
+    /// `principal` (the default) or `shared`: who shares a process.
+    pub(crate) isolation: Option<SaidIsolation>,
+    /// Seconds to wait for an answer.
+    #[serde(alias = "tool_timeout_sec")]
+    pub(crate) timeout: Option<u64>,
+    /// Seconds to wait for it to start.
+    #[serde(rename = "startTimeout", alias = "startup_timeout_sec")]
+    pub(crate) start_timeout: Option<u64>,
+    /// Not to be used.
+    #[serde(default)]
+    pub(crate) disabled: bool,
+    /// To be used; clients that have this instead of `disabled`.
+    pub(crate) enabled: Option<bool>,
+
+    // What clients write for themselves.
+    #[serde(default, rename = "type", alias = "transport")]
+    _kind: Option<serde_json::Value>,
+    #[serde(default, rename = "autoApprove", alias = "alwaysAllow")]
+    _auto_approve: Option<serde_json::Value>,
+    #[serde(default, rename = "description", alias = "name", alias = "title")]
+    _description: Option<serde_json::Value>,
+    #[serde(default, rename = "gallery", alias = "version", alias = "source", alias = "icon")]
+    _gallery: Option<serde_json::Value>,
+    #[serde(default, rename = "disabledTools", alias = "includeTools", alias = "excludeTools")]
+    _disabled_tools: Option<serde_json::Value>,
+}
+
+/// Tools by name pattern. VS Code and others write a list of names here, which says nothing to us.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum ToolsSaid {
+    /// Ours.
+    Patterns(BTreeMap<String, SaidTool>),
+    /// A client's.
+    #[expect(dead_code, reason = "accepted so that clients' files work unchanged")]
+    Names(Vec<String>),
+}
+
+impl Default for ToolsSaid {
+    fn default() -> Self {
+        Self::Patterns(BTreeMap::new())
+    }
+}
+
+/// What the operator says of tools.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidTool {
+    /// `read`, `write`, `egress`, `destructive`.
+    pub(crate) sink: Option<String>,
+    /// What its results are like.
+    pub(crate) labels: Option<SaidLabels>,
+}
+
+/// Trust in a server's content.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SaidTrust {
+    /// The operator's own word.
+    Trusted,
+    /// Anyone may have written it.
+    Untrusted,
+}
+
+/// Who shares a process.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SaidIsolation {
+    /// Each principal has its own.
+    Principal,
+    /// One for all.
+    Shared,
+}
+
+/// What data is like.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidLabels {
+    /// `public`, `internal`, `confidential`, `restricted`.
+    pub(crate) confidentiality: Option<String>,
+    /// `phi`, `pii`, `credential`, ...
+    #[serde(default)]
+    pub(crate) categories: Vec<String>,
+}
+
+/// A person.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidUser {
+    /// The name.
+    pub(crate) name: String,
+    /// Roles.
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    /// Groups.
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
+    /// Tenant.
+    pub(crate) tenant: Option<String>,
+    /// What rules may read.
+    #[serde(default)]
+    pub(crate) attributes: BTreeMap<String, serde_json::Value>,
+}
+
+/// An AI application or a program.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidAgent {
+    /// The name, and its `client_id`.
+    pub(crate) name: String,
+    /// `agent` (the default) or `service`.
+    pub(crate) kind: Option<SaidKind>,
+    /// Its secret, by reference: `env:NAME` or `file:PATH`.
+    pub(crate) secret: Option<String>,
+    /// Roles.
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    /// Groups.
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
+    /// Tenant.
+    pub(crate) tenant: Option<String>,
+    /// Purposes it may declare.
+    #[serde(default)]
+    pub(crate) purposes: Vec<String>,
+    /// Users it may act for.
+    #[serde(default, rename = "for")]
+    pub(crate) acts_for: Vec<String>,
+    /// Its model: `vendor/model`.
+    pub(crate) model: Option<String>,
+    /// Scopes it may have besides `mcp`.
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
+    /// What rules may read.
+    #[serde(default)]
+    pub(crate) attributes: BTreeMap<String, serde_json::Value>,
+}
+
+/// What kind of caller.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SaidKind {
+    /// With a model.
+    Agent,
+    /// Without one.
+    Service,
+}
+
+/// A purpose.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidPurpose {
+    /// The word callers declare.
+    pub(crate) name: String,
+    /// For people.
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+/// Rules.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidPolicy {
+    /// Bundled rules; `[baseline]` unless said.
+    pub(crate) packs: Option<Vec<String>>,
+    /// Rules, in Cedar.
+    #[serde(default)]
+    pub(crate) rules: Vec<String>,
+    /// Files of rules, relative to this file.
+    #[serde(default)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// A limit.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidLimit {
+    /// Such as `600/min`.
+    pub(crate) rate: Option<String>,
+    /// How many at once on top of the rate.
+    pub(crate) burst: Option<u32>,
+    /// How many at the same time.
+    pub(crate) concurrency: Option<u32>,
+}

@@ -1,0 +1,63 @@
+//! The engines behind the road's ports: one file per port.
+
+mod approvals;
+mod clients;
+mod contexts;
+mod identify;
+mod inspection;
+mod ledger;
+mod limits;
+mod local;
+mod purposes;
+mod resolve;
+mod rules;
+mod tasks;
+mod upstreams;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use identity::Local;
+use inspect::Inspector;
+use policy::rules::RuleSet;
+use upstream::Upstreams;
+use wire::json::Document;
+
+pub(crate) use contexts::ContextStore;
+pub(crate) use identify::Tokens;
+pub(crate) use limits::LimitStore;
+pub(crate) use local::Listeners;
+pub(crate) use rules::observing;
+
+use crate::{
+    ambient::Ambient, config::said::Mode, journal::Journal, keeper::Keeper, people::People, sessions::Sessions,
+};
+
+/// All engines, assembled in `assemble.rs`.
+#[derive(Debug)]
+pub(crate) struct Engines {
+    pub(crate) ambient: Ambient,
+    pub(crate) mode: Mode,
+    pub(crate) people: People,
+    pub(crate) tokens: Tokens,
+    pub(crate) local: Option<Local>,
+    pub(crate) contexts: ContextStore,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) inspector: Inspector,
+    pub(crate) rules: RwLock<Arc<RuleSet>>,
+    pub(crate) limits: LimitStore,
+    pub(crate) journal: Journal,
+    pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) sessions: Sessions,
+    pub(crate) listeners: Listeners,
+    /// The rule of `observe` mode.
+    pub(crate) observing: RuleSet,
+    /// `{}`: the arguments of a call that has none.
+    pub(crate) empty: Document,
+}
+
+impl Engines {
+    /// The rules in force.
+    pub(crate) fn rules(&self) -> Arc<RuleSet> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,178 @@
+//! What names mean.
+
+use std::sync::Arc;
+
+use pipeline::{
+    Credential, Endpoint, Objection, Ready, Resolution,
+    decide::Resolved,
+    ports::{Resolve, Unfound},
+    refusal,
+};
+use policy::{
+    Resource,
+    registry::{ItemKind, PinnedServer, Unresolved},
+};
+use wire::mcp::{Direction, Method, Reference, ServerName, Target, split_federated, target};
+
+use super::Engines;
+use crate::view::{NoOwner, View};
+
+impl Resolve for Engines {
+    fn resolve(&self, call: &Ready<Resolved>) -> Result<Resolution, Unfound> {
+        let arrival = call.arrival();
+        let view = self.keeper.view();
+        if arrival.direction == Direction::ToClient {
+            return to_client(&view, call);
+        }
+        let target = target(&arrival.message).map_err(|error| {
+            nothing(&refusal::PARAMS_INVALID, error.to_string(), Some(error.to_string()))
+        })?;
+        let door = Door { view: &view, endpoint: &arrival.endpoint };
+        match target {
+            Target::Tool { name, .. } => door.item(ItemKind::Tool, &name),
+            Target::Prompt { name, .. } => door.item(ItemKind::Prompt, &name),
+            Target::Resource { uri } => door.resource(&uri),
+            Target::Completion { reference: Reference::Prompt(name), .. } => {
+                let (server, item) = door.find(ItemKind::Prompt, &name)?;
+                Ok(Resolution::Server { resource: Arc::clone(item.resource()), server, prompt: Some(item) })
+            }
+            Target::Completion { reference: Reference::Template(uri), .. } => door.resource(&uri),
+            Target::Task { id } => door.whole_server().map_err(|_| {
+                nothing(&refusal::TARGET_UNKNOWN, format!("no task `{}`", id.escape_debug()), None)
+            }),
+            Target::None => match arrival.message.method() {
+                Some(method) if is_for_the_server(method) && door.single().is_some() => door.whole_server(),
+                Some(_) | None => Ok(Resolution::Gateway),
+            },
+        }
+    }
+}
+
+/// Methods without a target that one server answers itself, where the door is one server's.
+fn is_for_the_server(method: Method) -> bool {
+    matches!(
+        method,
+        Method::LoggingSetLevel
+            | Method::ResourcesList
+            | Method::ResourcesTemplatesList
+            | Method::TasksList
+    )
+}
+
+/// Lists that changed are the gateway's to look at; everything else is for the client.
+fn to_client(view: &View, call: &Ready<Resolved>) -> Result<Resolution, Unfound> {
+    let arrival = call.arrival();
+    let Credential::Link(name) = &arrival.credential else {
+        return Err(nothing(&refusal::TARGET_UNKNOWN, "not a server's message".into(), None));
+    };
+    match arrival.message.method() {
+        Some(
+            Method::NotificationsPromptsListChanged
+            | Method::NotificationsResourcesListChanged
+            | Method::NotificationsToolsListChanged,
+        ) => Ok(Resolution::Gateway),
+        Some(_) | None => Ok(Resolution::Client { server: pinned_server(view, name)? }),
+    }
+}
+
+/// One door, with what can be seen through it.
+struct Door<'d> {
+    view: &'d View,
+    endpoint: &'d Endpoint,
+}
+
+impl Door<'_> {
+    /// The one server behind the door, if it is one.
+    fn single(&self) -> Option<&ServerName> {
+        match self.endpoint {
+            Endpoint::All => None,
+            Endpoint::Server(name) => Some(name),
+        }
+    }
+
+    fn item(&self, kind: ItemKind, name: &str) -> Result<Resolution, Unfound> {
+        self.find(kind, name).map(|(server, item)| Resolution::Item { server, item })
+    }
+
+    fn find(&self, kind: ItemKind, name: &str) -> Result<(PinnedServer, policy::registry::Pinned), Unfound> {
+        let registry = &self.view.registry;
+        let found = match self.endpoint {
+            Endpoint::All => registry.federated(kind, name),
+            Endpoint::Server(server) => registry.item(server, kind, name),
+        };
+        let item = found.map_err(|unresolved| self.unfound(kind, name, unresolved))?;
+        Ok((pinned_server(self.view, item.server())?, item))
+    }
+
+    fn unfound(&self, kind: ItemKind, name: &str, unresolved: Unresolved) -> Unfound {
+        let shown = name.escape_debug().to_string();
+        match unresolved {
+            Unresolved::Unknown => {
+                nothing(&refusal::TARGET_UNKNOWN, format!("no {} `{shown}`", kind.as_str()), Some(shown))
+            }
+            Unresolved::Ambiguous => {
+                nothing(&refusal::TARGET_AMBIGUOUS, format!("`{shown}` could be several"), Some(shown))
+            }
+            Unresolved::Held => match self.held(kind, name) {
+                Some((resource, why)) => {
+                    let objection = Objection::new(&refusal::TARGET_HELD, why).showing(shown);
+                    Unfound::Held(Arc::new(resource), Box::new(objection))
+                }
+                None => nothing(&refusal::TARGET_UNKNOWN, format!("`{shown}` is held back"), Some(shown)),
+            },
+        }
+    }
+
+    /// What is held back, as rules would see it, and why it is.
+    fn held(&self, kind: ItemKind, name: &str) -> Option<(Resource, String)> {
+        let split = split_federated(name);
+        let (server, item) = match (self.endpoint, &split) {
+            (Endpoint::Server(server), _) => (server, name),
+            (Endpoint::All, Some((server, item))) => (server, *item),
+            (Endpoint::All, None) => return None,
+        };
+        let server = self.view.registry.server(server)?;
+        Some((server.resource(kind, item), server.held_because(kind, item)))
+    }
+
+    fn resource(&self, uri: &str) -> Result<Resolution, Unfound> {
+        let shown = uri.escape_debug().to_string();
+        let name = match self.endpoint {
+            Endpoint::Server(name) => name.clone(),
+            Endpoint::All => self.view.owner_of(uri).map_err(|none| match none {
+                NoOwner::Unknown => {
+                    nothing(&refusal::TARGET_UNKNOWN, format!("no resource `{shown}`"), Some(shown.clone()))
+                }
+                NoOwner::Several => nothing(
+                    &refusal::TARGET_AMBIGUOUS,
+                    format!("several servers could have `{shown}`"),
+                    Some(format!("{shown} (use the endpoint of one server)")),
+                ),
+            })?,
+        };
+        let server = pinned_server(self.view, &name)?;
+        let resource = Arc::new(server.resource_at(uri));
+        Ok(Resolution::Server { server, resource, prompt: None })
+    }
+
+    fn whole_server(&self) -> Result<Resolution, Unfound> {
+        let name = self.single().ok_or_else(|| nothing(&refusal::TARGET_UNKNOWN, "no server".into(), None))?;
+        let server = pinned_server(self.view, name)?;
+        let resource = Arc::clone(server.resource());
+        Ok(Resolution::Server { server, resource, prompt: None })
+    }
+}
+
+fn pinned_server(view: &View, name: &ServerName) -> Result<PinnedServer, Unfound> {
+    view.registry.pinned_server(name).map_err(|unresolved| {
+        let why = match unresolved {
+            Unresolved::Held => format!("server `{name}` is held back"),
+            Unresolved::Ambiguous | Unresolved::Unknown => format!("no server `{name}`"),
+        };
+        nothing(&refusal::TARGET_UNKNOWN, why, None)
+    })
+}
+
+fn nothing(code: &'static refusal::Code, inside: String, shown: Option<String>) -> Unfound {
+    Unfound::Nothing(Box::new(Objection { shown, ..Objection::new(code, inside) }))
+}

@@ -1,0 +1,99 @@
+//! The client's side of a message while it is on its way.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use pipeline::ports::{Boxed, Caller, Exchange};
+use tokio::sync::{mpsc, watch};
+
+use crate::sessions::Session;
+
+/// How long a client may take to read a message that belongs to its call.
+const DELIVERY_WAIT: Duration = Duration::from_secs(10);
+
+/// A way to withdraw a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Withdrawal(Arc<watch::Sender<bool>>);
+
+impl Withdrawal {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::channel(false).0))
+    }
+
+    /// Withdraws the message.
+    pub(crate) fn withdraw(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn withdrawn(&self) {
+        // The sender lives as long as this does, so the wait ends with a withdrawal or never.
+        let _ = self.0.subscribe().wait_for(|withdrawn| *withdrawn).await;
+    }
+}
+
+/// The exchange of one message: its own stream, and the session it is part of.
+#[derive(Debug)]
+pub(crate) struct CallExchange {
+    stream: mpsc::Sender<Vec<u8>>,
+    withdrawal: Withdrawal,
+    session: Option<Arc<str>>,
+    caller: OnceLock<Caller>,
+}
+
+impl CallExchange {
+    pub(crate) fn new(stream: mpsc::Sender<Vec<u8>>, withdrawal: Withdrawal, session: Option<Arc<str>>) -> Self {
+        Self { stream, withdrawal, session, caller: OnceLock::new() }
+    }
+}
+
+impl Exchange for CallExchange {
+    fn admitted(&self, caller: &Caller) {
+        let _ = self.caller.set(caller.clone());
+    }
+
+    fn caller(&self) -> Option<Caller> {
+        self.caller.get().cloned()
+    }
+
+    fn session(&self) -> Option<Arc<str>> {
+        self.session.clone()
+    }
+
+    fn deliver(&self, message: Vec<u8>) -> Boxed<'_, ()> {
+        Box::pin(async {
+            // A client that does not read holds its own call up for a while, and then misses the message.
+            let _ = tokio::time::timeout(DELIVERY_WAIT, self.stream.send(message)).await;
+        })
+    }
+
+    fn withdrawn(&self) -> Boxed<'_, ()> {
+        Box::pin(self.withdrawal.withdrawn())
+    }
+}
+
+/// The exchange of what belongs to no call: the session's own stream.
+#[derive(Debug)]
+pub(crate) struct SessionExchange(pub(crate) Arc<Session>);
+
+impl Exchange for SessionExchange {
+    fn admitted(&self, _: &Caller) {}
+
+    fn caller(&self) -> Option<Caller> {
+        Some(self.0.caller.clone())
+    }
+
+    fn session(&self) -> Option<Arc<str>> {
+        Some(Arc::clone(&self.0.id))
+    }
+
+    fn deliver(&self, message: Vec<u8>) -> Boxed<'_, ()> {
+        self.0.tell(message);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn withdrawn(&self) -> Boxed<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+}

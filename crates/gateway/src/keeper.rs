@@ -1,0 +1,350 @@
+//! The keeper of the registry: the one place where it changes.
+//!
+//! Servers are seen, compared with what was approved, judged, and only then shown. Every change is in the
+//! ledger and in the store before anybody is told.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use inspect::{
+    Inspector, Surface, Verdict,
+    schema::{CompiledSchema, SchemaOptions},
+};
+use policy::registry::{
+    Change, Definition, Item, ItemKind, ItemState, OnNew, Pin, Registry, Server, ServerState, TransitionError,
+};
+use thiserror::Error;
+use tokio::sync::watch;
+use upstream::{Catalogue, LinkError, Upstreams};
+use wire::mcp::ServerName;
+
+use crate::{
+    ambient::Ambient,
+    config::{meant::MeantServer, said::Approve},
+    journal::Journal,
+    store::{Store, StoreError},
+    view::{Schemas, View},
+};
+
+/// The store's table.
+const TABLE: &str = "servers";
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    servers: Mutex<BTreeMap<ServerName, Server>>,
+    seen: Mutex<BTreeMap<ServerName, Arc<Catalogue>>>,
+    compiled: Mutex<HashMap<Pin, Arc<Schemas>>>,
+    /// Definitions that inspection had nothing against, or that a person approved all the same.
+    judged: Mutex<HashSet<Pin>>,
+    view: RwLock<Arc<View>>,
+    changed: watch::Sender<u64>,
+    upstreams: Arc<Upstreams>,
+    specs: RwLock<BTreeMap<ServerName, MeantServer>>,
+    inspector: Inspector,
+    store: Store,
+    journal: Journal,
+    ambient: Ambient,
+}
+
+/// Why the keeper cannot do something.
+#[derive(Debug, Error)]
+pub(crate) enum KeeperError {
+    /// It cannot be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is stored cannot be used.
+    #[error("server `{0}`: {1}")]
+    Stored(String, policy::registry::StoredError),
+    /// The step is not possible from this state.
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
+    /// No such server.
+    #[error("there is no server `{0}`; see `sallyport server list`")]
+    Unknown(String),
+    /// The server cannot be reached.
+    #[error("`{0}`: {1}")]
+    Unreachable(String, LinkError),
+}
+
+impl Keeper {
+    /// Takes over what is stored and what is configured. Nothing is started.
+    pub(crate) fn new(
+        upstreams: Arc<Upstreams>,
+        inspector: Inspector,
+        store: Store,
+        journal: Journal,
+        ambient: Ambient,
+    ) -> Self {
+        Self {
+            servers: Mutex::default(),
+            seen: Mutex::default(),
+            compiled: Mutex::default(),
+            judged: Mutex::default(),
+            view: RwLock::default(),
+            changed: watch::channel(0).0,
+            upstreams,
+            specs: RwLock::default(),
+            inspector,
+            store,
+            journal,
+            ambient,
+        }
+    }
+
+    /// Takes over the configured servers: their stored states and pins, and what configuration says now.
+    pub(crate) fn configure(&self, configured: &[MeantServer], approve: Approve) -> Result<(), KeeperError> {
+        let stored: BTreeMap<String, Vec<u8>> = self.store.list(TABLE)?.into_iter().collect();
+        for meant in configured {
+            let name = &meant.spec.name;
+            let (server, changes) = match stored.get(name.as_str()) {
+                Some(text) => {
+                    let mut server = Server::from_stored(text, meant.manifest.clone())
+                        .map_err(|error| KeeperError::Stored(name.to_string(), error))?;
+                    let approved = server.items.values().filter_map(|item| item.approved.as_ref());
+                    self.judged().extend(approved.map(Definition::pin));
+                    let change = server.configure(meant.launch.clone(), meant.manifest.clone());
+                    (server, change.into_iter().collect::<Vec<_>>())
+                }
+                None => {
+                    let mut server =
+                        Server::proposed(name.clone(), meant.launch.clone(), meant.manifest.clone());
+                    let change = match approve {
+                        Approve::All => Some(server.approve()?),
+                        Approve::Ask => None,
+                    };
+                    (server, change.into_iter().collect())
+                }
+            };
+            self.specs.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), meant.clone());
+            self.keep(server, &changes, "configuration")?;
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// The registry as calls see it.
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts up whenever the view changes.
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// One server, whatever its state.
+    pub(crate) fn server(&self, name: &str) -> Result<Server, KeeperError> {
+        let known = ServerName::parse(name).ok().and_then(|name| self.lock().get(&name).cloned());
+        known.ok_or_else(|| KeeperError::Unknown(name.to_owned()))
+    }
+
+    /// Looks at a server: what it offers is compared, judged and shown.
+    pub(crate) async fn refresh(&self, name: &ServerName) -> Result<Vec<Change>, KeeperError> {
+        let server = self.server(name.as_str())?;
+        if !server.may_start() {
+            return Ok(Vec::new());
+        }
+        let seen = self.upstreams.catalogue(name).await;
+        let catalogue = seen.map_err(|error| KeeperError::Unreachable(name.to_string(), error))?;
+        self.take_in(name, Arc::new(catalogue), true)
+    }
+
+    /// Takes in what a server was seen to offer.
+    pub(crate) fn take_in(
+        &self,
+        name: &ServerName,
+        catalogue: Arc<Catalogue>,
+        whole: bool,
+    ) -> Result<Vec<Change>, KeeperError> {
+        let mut server = self.server(name.as_str())?;
+        // What is offered at the first look after a person approved the server is approved with it.
+        let first = server.revision.is_none();
+        let on_new = if first && whole { OnNew::Approve } else { OnNew::Propose };
+        let mut changes = server.observe(catalogue.offer(), on_new);
+        changes.extend(self.judge(&mut server));
+        if whole {
+            server.revision = Some((catalogue.offered.revision, self.ambient.now_ms()));
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), catalogue);
+        }
+        self.keep(server, &changes, "observed")?;
+        self.publish();
+        Ok(changes)
+    }
+
+    /// A person approves a server, or one of its tools or prompts.
+    pub(crate) fn approve(&self, name: &str, item: Option<&str>) -> Result<Vec<Change>, KeeperError> {
+        let mut server = self.server(name)?;
+        let changes = match item {
+            None => vec![server.approve()?],
+            Some(item) => {
+                let change = server.approve_item(kind_of(&server, item)?, item)?;
+                // The person has seen what inspection says, and decided.
+                self.judged().extend(change.approved);
+                vec![change]
+            }
+        };
+        self.keep(server, &changes, "approved by a person")?;
+        self.publish();
+        Ok(changes)
+    }
+
+    /// Holds a server, or one of its tools or prompts, back.
+    pub(crate) fn quarantine(&self, name: &str, item: Option<&str>, why: &str) -> Result<Change, KeeperError> {
+        let mut server = self.server(name)?;
+        let change = match item {
+            None => server.quarantine(why.to_owned())?,
+            Some(item) => server.quarantine_item(kind_of(&server, item)?, item, why.to_owned())?,
+        };
+        self.keep(server, std::slice::from_ref(&change), why)?;
+        self.publish();
+        Ok(change)
+    }
+
+    /// Ends a server for good.
+    pub(crate) fn retire(&self, name: &str) -> Result<(), KeeperError> {
+        let mut server = self.server(name)?;
+        server.retire();
+        self.upstreams.remove(&server.name);
+        self.journal.registry(&server.name, None, "retired", "retired by a person", None, None);
+        self.store_server(&server)?;
+        self.lock().insert(server.name.clone(), server);
+        self.publish();
+        Ok(())
+    }
+
+    /// What inspection makes of what is new: a definition that speaks to the model instead of describing is
+    /// held back, and so is one whose schema cannot be honoured.
+    fn judge(&self, server: &mut Server) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let approved: Vec<(ItemKind, String, Definition)> = server
+            .items
+            .iter()
+            .filter(|(_, item)| item.state == ItemState::Approved)
+            .filter_map(|((kind, name), item)| Some((*kind, name.clone(), item.approved.clone()?)))
+            .collect();
+        for (kind, name, definition) in approved {
+            let why = self.objection(kind, &definition);
+            if let Some(why) = why
+                && let Ok(change) = server.quarantine_item(kind, &name, why)
+            {
+                changes.push(change);
+            }
+        }
+        changes
+    }
+
+    /// What speaks against a definition that was not judged before.
+    fn objection(&self, kind: ItemKind, definition: &Definition) -> Option<String> {
+        if self.judged().contains(&definition.pin()) {
+            return None;
+        }
+        let findings = self.inspector.inspect_node(definition.document().root(), Surface::Definition);
+        if Verdict::of(&findings).0 == Verdict::Hostile {
+            let worst = findings.iter().max_by(|a, b| a.score.get().total_cmp(&b.score.get()))?;
+            let (note, detector, at) = (&worst.note, &worst.detector, &worst.location.pointer);
+            return Some(format!("inspection: {note} ({detector}) at `{at}`"));
+        }
+        if kind == ItemKind::Tool
+            && let Err(why) = compile(definition)
+        {
+            return Some(why);
+        }
+        self.judged().insert(definition.pin());
+        None
+    }
+
+    fn judged(&self) -> std::sync::MutexGuard<'_, HashSet<Pin>> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores and records a server's new state, and has it placed or taken out of service.
+    fn keep(&self, server: Server, changes: &[Change], why: &str) -> Result<(), KeeperError> {
+        for change in changes {
+            let item = change.item.as_ref().map(|(_, name)| name.as_str());
+            let reason = reason(&server, change).unwrap_or_else(|| why.to_owned());
+            let (approved, offered) = (change.approved, change.offered);
+            self.journal.registry(&server.name, item, change.kind.as_str(), &reason, approved, offered);
+        }
+        self.store_server(&server)?;
+        if server.may_start() {
+            let specs = self.specs.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(meant) = specs.get(&server.name) {
+                self.upstreams.place(meant.spec.clone());
+            }
+        } else {
+            self.upstreams.remove(&server.name);
+        }
+        self.lock().insert(server.name.clone(), server);
+        Ok(())
+    }
+
+    fn store_server(&self, server: &Server) -> Result<(), KeeperError> {
+        Ok(self.store.put(TABLE, server.name.as_str(), &server.to_stored())?)
+    }
+
+    /// Makes the changes visible, all at once.
+    fn publish(&self) {
+        let servers: Vec<Server> = self.lock().values().cloned().collect();
+        let registry = Registry::new(servers);
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        for pinned in registry.approved(ItemKind::Tool, None) {
+            if !compiled.contains_key(&pinned.pin())
+                && let Ok(schemas) = compile(pinned.definition())
+            {
+                compiled.insert(pinned.pin(), Arc::new(schemas));
+            }
+        }
+        let live: std::collections::HashSet<Pin> =
+            registry.approved(ItemKind::Tool, None).map(policy::registry::Pinned::pin).collect();
+        compiled.retain(|pin, _| live.contains(pin));
+        let catalogues = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let view = View::new(registry, catalogues, compiled.clone());
+        drop(compiled);
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ServerName, Server>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Compiles the schemas of a tool.
+fn compile(definition: &Definition) -> Result<Schemas, String> {
+    let root = definition.document().root();
+    let options = SchemaOptions::default();
+    let Some(input) = root.get("inputSchema") else {
+        return Err("it has no input schema, so its arguments cannot be checked".to_owned());
+    };
+    let input = CompiledSchema::compile(input, &options).map_err(|error| format!("its input schema: {error}"))?;
+    let output = root
+        .get("outputSchema")
+        .map(|schema| CompiledSchema::compile(schema, &options))
+        .transpose()
+        .map_err(|error| format!("its output schema: {error}"))?;
+    Ok(Schemas { input, output })
+}
+
+fn kind_of(server: &Server, item: &str) -> Result<ItemKind, TransitionError> {
+    [ItemKind::Tool, ItemKind::Prompt]
+        .into_iter()
+        .find(|kind| server.items.contains_key(&(*kind, item.to_owned())))
+        .ok_or_else(|| TransitionError::Unknown(item.to_owned()))
+}
+
+/// Why something is held back, in the registry's own words.
+fn reason(server: &Server, change: &Change) -> Option<String> {
+    match &change.item {
+        Some(key) => match server.items.get(key).map(|item: &Item| &item.state) {
+            Some(ItemState::Quarantined { why }) => Some(why.clone()),
+            _ => None,
+        },
+        None => match &server.state {
+            ServerState::Quarantined { why } => Some(why.clone()),
+            ServerState::Approved | ServerState::Proposed | ServerState::Retired => None,
+        },
+    }
+}

@@ -1,0 +1,149 @@
+//! Who is known: users, agents and services, with what rules may read of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use aws_lc_rs::hmac;
+use identity::{
+    ActorKind, DeclaredContext, Principal, SecretDigest,
+    oauth::{Client, ClientLookup},
+};
+use policy::{Party, PartyKind, Subject};
+
+use crate::config::meant::MeantParty;
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Person {
+    pub(crate) party: Party,
+    pub(crate) secret: Option<SecretDigest>,
+    pub(crate) purposes: BTreeSet<String>,
+    pub(crate) acts_for: Vec<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) scopes: Vec<String>,
+    /// Added by command, not by configuration.
+    pub(crate) added: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct People {
+    key: hmac::Key,
+    by_name: RwLock<BTreeMap<(bool, String), Arc<Person>>>,
+}
+
+impl People {
+    /// Those of the configuration. Secrets are kept as digests under the gateway's own key.
+    pub(crate) fn new(parties: &[MeantParty], key: hmac::Key) -> Self {
+        let people = Self { key, by_name: RwLock::default() };
+        for party in parties {
+            let secret = party.secret.as_ref().map(|secret| SecretDigest::of(secret, &people.key));
+            people.put(Person {
+                party: Party {
+                    kind: party.kind,
+                    name: party.name.clone(),
+                    roles: party.roles.clone(),
+                    groups: party.groups.clone(),
+                    tenant: party.tenant.clone(),
+                    attributes: party.attributes.clone(),
+                },
+                secret,
+                purposes: party.purposes.clone(),
+                acts_for: party.acts_for.clone(),
+                model: party.model.clone(),
+                scopes: party.scopes.clone(),
+                added: false,
+            });
+        }
+        people
+    }
+
+    /// The key of secret digests.
+    pub(crate) fn key(&self) -> &hmac::Key {
+        &self.key
+    }
+
+    /// Adds one, or replaces one of the same name.
+    pub(crate) fn put(&self, person: Person) {
+        let key = (person.party.kind == PartyKind::User, person.party.name.clone());
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(person));
+    }
+
+    /// Removes an agent or service.
+    pub(crate) fn remove_client(&self, name: &str) -> Option<Arc<Person>> {
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(&(false, name.to_owned()))
+    }
+
+    /// An agent or service.
+    pub(crate) fn client(&self, name: &str) -> Option<Arc<Person>> {
+        self.person(false, name)
+    }
+
+    /// A user.
+    pub(crate) fn user(&self, name: &str) -> Option<Arc<Person>> {
+        self.person(true, name)
+    }
+
+    /// All agents and services.
+    pub(crate) fn clients(&self) -> Vec<Arc<Person>> {
+        let people = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        people.iter().filter(|((user, _), _)| !user).map(|(_, person)| Arc::clone(person)).collect()
+    }
+
+    /// A proven principal as rules see it; none if it is not known any more.
+    pub(crate) fn subject(&self, principal: &Principal) -> Option<Subject> {
+        let actor = principal.actor();
+        let actor = self.person(actor.kind == ActorKind::User, &actor.name)?;
+        let for_user = match principal.for_user() {
+            None => None,
+            Some(user) => {
+                // The delegation must still stand.
+                let may = actor.acts_for.iter().any(|may| may == user);
+                Some(self.user(user).filter(|_| may)?.party.clone())
+            }
+        };
+        Some(Subject { actor: actor.party.clone(), for_user })
+    }
+
+    /// Whether somebody may declare a context; the error says why not.
+    pub(crate) fn may_declare(&self, person: &Person, declared: &DeclaredContext) -> Result<(), String> {
+        if let Some(purpose) = &declared.purpose
+            && !person.purposes.contains(purpose)
+        {
+            return Err(format!("`{}` may not declare the purpose `{purpose}`", person.party.name));
+        }
+        if let Some(trust) = &declared.trust
+            && !matches!(trust.as_str(), "trusted" | "untrusted")
+        {
+            return Err("`trust` is `trusted` or `untrusted`".to_owned());
+        }
+        Ok(())
+    }
+
+    fn person(&self, user: bool, name: &str) -> Option<Arc<Person>> {
+        let people = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        people.get(&(user, name.to_owned())).cloned()
+    }
+}
+
+impl ClientLookup for People {
+    fn client(&self, id: &str) -> Option<Client> {
+        let person = self.person(false, id)?;
+        let kind = match person.party.kind {
+            PartyKind::Agent => ActorKind::Agent,
+            PartyKind::Service => ActorKind::Service,
+            PartyKind::User => return None,
+        };
+        Some(Client {
+            id: person.party.name.clone(),
+            kind,
+            secret: person.secret,
+            scopes: person.scopes.clone(),
+            acts_for: person.acts_for.clone(),
+            model: person.model.clone(),
+            tenant: person.party.tenant.clone(),
+        })
+    }
+}

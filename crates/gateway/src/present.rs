@@ -1,0 +1,177 @@
+//! How an outcome is said: as a result, as an error, as a tool result a model can read, or as an HTTP status
+//! with a challenge.
+
+use pipeline::{
+    Body, Refusal, Reply,
+    refusal::{Code, Manner},
+};
+use wire::{
+    json::{Edits, object},
+    jsonrpc::{self, Answer, Id},
+    mcp::{Era, Method, Revision, code, meta, shape},
+};
+
+/// What is to be answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// The id to answer under; none for notifications and answers.
+    pub(crate) id: Option<Id>,
+    /// The method; none where it is not known.
+    pub(crate) method: Option<Method>,
+    /// The revision the client speaks.
+    pub(crate) revision: Revision,
+}
+
+/// An answer, ready for any transport.
+#[derive(Debug)]
+pub(crate) struct Said {
+    /// The HTTP status it goes out with, where the transport is HTTP.
+    pub(crate) status: u16,
+    /// The JSON-RPC message; none for notifications that were taken.
+    pub(crate) message: Option<Vec<u8>>,
+    /// A session that was opened with it.
+    pub(crate) session: Option<std::sync::Arc<str>>,
+    /// When to try again, in milliseconds.
+    pub(crate) retry_after_ms: Option<u64>,
+    /// The challenge to send, if a credential or scope would cure the refusal.
+    pub(crate) challenge: Option<Cure>,
+}
+
+/// What would cure a refusal.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Cure {
+    /// A credential; whether one was presented.
+    Credential {
+        /// A credential was presented and not accepted.
+        presented: bool,
+    },
+    /// A scope.
+    Scope(String),
+}
+
+/// Says an outcome.
+pub(crate) fn outcome(asked: &Asked, outcome: Result<Reply, Refusal>, call: &str) -> Said {
+    match outcome {
+        Ok(reply) => answer(asked, reply),
+        Err(refusal) => self::refusal(asked, &refusal, call),
+    }
+}
+
+fn answer(asked: &Asked, reply: Reply) -> Said {
+    let mut said = Said { status: 200, message: None, session: None, retry_after_ms: None, challenge: None };
+    let (Some(id), Some(method)) = (&asked.id, asked.method) else {
+        said.status = 202;
+        return said;
+    };
+    let result = match &reply.body {
+        Body::Accepted => shape::own(b"{}", asked.revision, method),
+        Body::Listed(result) => shape::own(result, asked.revision, method),
+        Body::Own(own) => {
+            said.session.clone_from(&own.session);
+            shape::own(&own.result, asked.revision, method)
+        }
+        Body::Foreign(response, edits, era) => match response.answer() {
+            Answer::Result(result) => shape::result(result, edits, *era, asked.revision, method),
+            Answer::Error(error) => {
+                said.message = Some(foreign_error(asked, id, error, edits, *era));
+                return said;
+            }
+        },
+    };
+    said.message = Some(jsonrpc::result(id, &result));
+    said
+}
+
+/// An upstream's error, written anew. What a code means differs between eras.
+fn foreign_error(asked: &Asked, id: &Id, error: wire::json::Node<'_>, edits: &Edits, from: Era) -> Vec<u8> {
+    let mut code = error.get("code").and_then(wire::json::Node::as_number).and_then(|n| n.as_i64());
+    let to = asked.revision.era();
+    if asked.method == Some(Method::ResourcesRead) && from != to {
+        code = match (code, to) {
+            (Some(code::RESOURCE_NOT_FOUND), Era::Modern) => Some(code::INVALID_PARAMS),
+            (Some(code::INVALID_PARAMS), Era::Legacy) => Some(code::RESOURCE_NOT_FOUND),
+            (other, Era::Legacy | Era::Modern) => other,
+        };
+    }
+    object(|out| {
+        out.string("jsonrpc", "2.0");
+        id.write("id", out);
+        out.object("error", |out| {
+            out.integer("code", code.unwrap_or(code::INTERNAL_ERROR));
+            out.members_except(error, &["code"], edits);
+        });
+    })
+}
+
+fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
+    let code = refusal.code();
+    let objection = refusal.objection();
+    let mut said = Said {
+        status: status(asked, code),
+        message: None,
+        session: None,
+        retry_after_ms: objection.retry_after_ms,
+        challenge: None,
+    };
+    match code.manner {
+        Manner::Challenge => {
+            let presented = code.name != pipeline::refusal::CREDENTIAL_MISSING.name;
+            said.challenge = Some(Cure::Credential { presented });
+        }
+        Manner::StepUp => said.challenge = objection.scope.clone().map(Cure::Scope),
+        Manner::Tell if asked.method == Some(Method::ToolsCall) => {
+            said.status = 200;
+            said.message = asked.id.as_ref().map(|id| tool_error(id, asked, refusal, call));
+            return said;
+        }
+        Manner::Error | Manner::Tell => {}
+    }
+    let data = error_data(refusal, call);
+    said.message = Some(jsonrpc::error(asked.id.as_ref(), code.rpc, &refusal.outside(), Some(&data)));
+    said
+}
+
+/// In the legacy era a 404 means that the session is gone, so nothing else may say it.
+fn status(asked: &Asked, code: &Code) -> u16 {
+    let legacy = asked.revision.era() == Era::Legacy;
+    if code.http == 404 && legacy && code.name != pipeline::refusal::SESSION_UNKNOWN.name { 200 } else { code.http }
+}
+
+/// A refusal as a tool result: models read it, and go on with something else.
+fn tool_error(id: &Id, asked: &Asked, refusal: &Refusal, call: &str) -> Vec<u8> {
+    let code = refusal.code();
+    let text = format!(
+        "Refused by Sallyport: {}. What can be done: {}. Code: {}. Reference: {call}.",
+        refusal.outside(),
+        code.remedy,
+        code.name
+    );
+    let result = object(|out| {
+        out.array("content", |content| {
+            content.object(|block| {
+                block.string("type", "text");
+                block.string("text", &text);
+            });
+        });
+        out.boolean("isError", true);
+        out.object("_meta", |out| out.json(meta::CALL, &error_data(refusal, call)));
+    });
+    jsonrpc::result(id, &shape::own(&result, asked.revision, Method::ToolsCall))
+}
+
+fn error_data(refusal: &Refusal, call: &str) -> Vec<u8> {
+    let objection = refusal.objection();
+    let given = objection.data.as_deref();
+    if let Some(given) = given {
+        // The specification has its own `data` for this error; nothing may be added to it.
+        return given.to_vec();
+    }
+    object(|out| {
+        out.string("code", refusal.code().name);
+        out.string("remedy", refusal.code().remedy);
+        out.string("reference", call);
+        if let Some(after) = objection.retry_after_ms {
+            out.integer("retryAfterMs", after);
+        }
+    })
+}
