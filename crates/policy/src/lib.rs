@@ -7,6 +7,7 @@
 mod action;
 mod facts;
 mod label;
+pub mod packs;
 mod permit;
 mod resource;
 pub mod rules;
