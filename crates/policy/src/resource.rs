@@ -43,6 +43,8 @@ pub struct ToolFacts {
     pub trust: Trust,
     /// What data of this server is like.
     pub labels: Labels,
+    /// Whose it is: `resource.tenant`, and `resource in Tenant::"..."`. None is everybody's.
+    pub tenant: Option<String>,
 }
 
 /// What is asked for.

@@ -26,9 +26,9 @@ pub struct Party {
     pub roles: Vec<String>,
     /// `Group::"..."` entities it is in.
     pub groups: Vec<String>,
-    /// `Tenant::"..."` it belongs to.
+    /// `Tenant::"..."` it belongs to; also `principal.tenant`.
     pub tenant: Option<String>,
-    /// What rules may read as `principal.name_of_attribute`.
+    /// What rules may read as `principal.name_of_attribute`; `name` and `tenant` are taken.
     pub attributes: BTreeMap<String, Value>,
 }
 

@@ -181,4 +181,4 @@ fn canonical(parsed: &Parsed) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -60,6 +60,7 @@ impl Slices {
             Some(ANY),
             self.name(target.kind(), target.id()),
             target.server().and_then(|server| self.name("Server", server)),
+            target.tenant().and_then(|tenant| self.name("Tenant", tenant)),
         ];
         let groups = [("Role", &party.roles), ("Group", &party.groups)];
         let memberships = groups

@@ -27,8 +27,8 @@ pub(super) const CONTEXT: [&str; 11] = [
 ];
 /// The members of `context` that nobody knows before a call is made.
 pub(super) const UNKNOWN_BEFORE_A_CALL: [&str; 3] = ["args", "findings", "sources"];
-/// The attributes of a resource, in order of their names; the last four only where they apply.
-pub(super) const RESOURCE: [&str; 11] = [
+/// The attributes of a resource; the last five only where they apply.
+pub(super) const RESOURCE: [&str; 12] = [
     "categories",
     "confidentiality",
     "level",
@@ -39,6 +39,7 @@ pub(super) const RESOURCE: [&str; 11] = [
     "host",
     "path",
     "scheme",
+    "tenant",
     "uri",
 ];
 pub(super) const LABELS: [&str; 4] = ["categories", "confidentiality", "integrity", "level"];
@@ -139,6 +140,10 @@ impl<'a> Target<'a> {
         &self.id
     }
 
+    pub(super) fn tenant(&self) -> Option<&'a str> {
+        self.facts.and_then(|facts| facts.tenant.as_deref())
+    }
+
     pub(super) fn server(&self) -> Option<&'a str> {
         self.facts.map(|facts| facts.server.as_str())
     }
@@ -162,6 +167,7 @@ impl<'a> Target<'a> {
             "scheme" => Datum::text(uri?.scheme.as_deref()?),
             "server" => Datum::text(self.server().unwrap_or_default()),
             "sink" => Datum::text(self.facts.map_or(Sink::Read, |facts| facts.sink).as_str()),
+            "tenant" => Datum::text(self.tenant()?),
             "trust" => Datum::text(self.facts.map_or(Trust::Trusted, |facts| facts.trust).as_str()),
             "uri" => uri.map(|_| Datum::text(&self.id))?,
             _ => return None,
@@ -236,6 +242,10 @@ impl<'a> World<'a> {
         match self.known(entity) {
             Entity::Action(_) | Entity::Named(_) => None,
             Entity::Party(party) if name == "name" => Some(Seen::Datum(Datum::text(&party.name))),
+            Entity::Party(party) if name == "tenant" => party
+                .tenant
+                .as_deref()
+                .map(|tenant| Seen::Datum(Datum::text(tenant))),
             Entity::Party(party) => party.attributes.get(name).map(Seen::configured),
             Entity::Target(target) => target.attribute(name),
         }
@@ -259,7 +269,11 @@ impl<'a> World<'a> {
                 "Tenant" => party.tenant.as_deref() == Some(id),
                 _ => false,
             },
-            Entity::Target(target) => kind == "Server" && target.server() == Some(id),
+            Entity::Target(target) => match kind {
+                "Server" => target.server() == Some(id),
+                "Tenant" => target.tenant() == Some(id),
+                _ => false,
+            },
         }
     }
 

@@ -39,10 +39,11 @@ const ENTITIES: [&str; 14] = [
     r#"Resource::"file:///notes/a.txt""#,
     r#"Action::"invoke""#,
 ];
-const PATHS: [&str; 36] = [
+const PATHS: [&str; 38] = [
     "principal.name",
     "principal.level",
     "principal.patients",
+    "principal.tenant",
     "principal.ward",
     "principal.ward.name",
     "principal.missing",
@@ -51,6 +52,7 @@ const PATHS: [&str; 36] = [
     "resource.level",
     "resource.categories",
     "resource.path",
+    "resource.tenant",
     "resource.uri",
     "context.args",
     "context.args.patient",
@@ -260,11 +262,16 @@ fn resource() -> impl Strategy<Value = Resource> {
         prop::sample::select(&Sink::ALL[..]),
         prop::sample::select(&Trust::ALL[..]),
         labels(),
+        prop::option::of(prop::sample::select(vec![
+            "clinic".to_owned(),
+            "other".to_owned(),
+        ])),
     )
-        .prop_map(|((server, name), sink, trust, labels)| ToolFacts {
+        .prop_map(|((server, name), sink, trust, labels, tenant)| ToolFacts {
             sink,
             trust,
             labels,
+            tenant,
             ..tool(server, name)
         });
     (0..9, facts).prop_map(|(which, facts)| match which {

@@ -4,5 +4,5 @@ mod language;
 mod load;
 mod oracle;
 mod outcome;
-mod scene;
+pub(crate) mod scene;
 mod uri;

@@ -167,6 +167,12 @@ fn party(party: &Party) -> Entity {
         .map(|(name, held)| (name.clone(), value(held)))
         .collect();
     attributes.insert("name".into(), Cedar::new_string(party.name.clone()));
+    attributes.extend(
+        party
+            .tenant
+            .iter()
+            .map(|tenant| ("tenant".into(), Cedar::new_string(tenant.clone()))),
+    );
     let parents: HashSet<EntityUid> = party
         .roles
         .iter()
@@ -184,6 +190,7 @@ fn resource(resource: &Resource) -> Entity {
         sink: crate::Sink::Read,
         trust: crate::Trust::Trusted,
         labels: crate::Labels::none(),
+        tenant: None,
     };
     let facts = match resource {
         Resource::Gateway => &nothing,
@@ -221,12 +228,14 @@ fn resource(resource: &Resource) -> Entity {
             attributes.extend(part.map(|part| (name.to_owned(), Cedar::new_string(part))));
         }
     }
-    let parents = match resource {
+    attributes.extend(facts.tenant.iter().map(|tenant| ("tenant".into(), text(tenant))));
+    let mut parents = match resource {
         Resource::Gateway | Resource::Server(_) => HashSet::new(),
         Resource::Prompt(_) | Resource::Resource { .. } | Resource::Tool(_) => {
             HashSet::from([uid("Server", &facts.server)])
         }
     };
+    parents.extend(facts.tenant.iter().map(|tenant| uid("Tenant", tenant)));
     Entity::new(resource_uid(resource), attributes, parents).expect("a resource")
 }
 

@@ -14,19 +14,19 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub(super) struct Scene {
-    pub(super) subject: Subject,
-    pub(super) action: Action,
-    pub(super) resource: Resource,
-    pub(super) args: Option<Document>,
-    pub(super) purpose: Option<String>,
-    pub(super) task: Option<String>,
-    pub(super) labels: Labels,
-    pub(super) findings: BTreeSet<&'static str>,
-    pub(super) sources: Vec<Source>,
-    pub(super) scopes: BTreeSet<String>,
-    pub(super) tls: Option<(String, String)>,
-    pub(super) now_ms: i64,
+pub(crate) struct Scene {
+    pub(crate) subject: Subject,
+    pub(crate) action: Action,
+    pub(crate) resource: Resource,
+    pub(crate) args: Option<Document>,
+    pub(crate) purpose: Option<String>,
+    pub(crate) task: Option<String>,
+    pub(crate) labels: Labels,
+    pub(crate) findings: BTreeSet<&'static str>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) scopes: BTreeSet<String>,
+    pub(crate) tls: Option<(String, String)>,
+    pub(crate) now_ms: i64,
 }
 
 impl Default for Scene {
@@ -52,17 +52,17 @@ impl Default for Scene {
 }
 
 impl Scene {
-    pub(super) fn with_args(mut self, json: &str) -> Self {
+    pub(crate) fn with_args(mut self, json: &str) -> Self {
         self.args = Some(Document::parse(json.into(), Keys::Folded, &REQUEST).expect(json));
         self
     }
 
-    pub(super) fn on(mut self, resource: Resource) -> Self {
+    pub(crate) fn on(mut self, resource: Resource) -> Self {
         self.resource = resource;
         self
     }
 
-    pub(super) fn by_agent(mut self) -> Self {
+    pub(crate) fn by_agent(mut self) -> Self {
         let user = self.subject.actor;
         self.subject = Subject {
             actor: party(PartyKind::Agent, "scribe", &["assistant"]),
@@ -71,7 +71,7 @@ impl Scene {
         self
     }
 
-    pub(super) fn facts(&self) -> Facts<'_> {
+    pub(crate) fn facts(&self) -> Facts<'_> {
         Facts {
             args: self.args.as_ref().map(Document::root),
             purpose: self.purpose.as_deref(),
@@ -88,12 +88,12 @@ impl Scene {
         }
     }
 
-    pub(super) fn decide(&self, rules: &RuleSet) -> Decision {
+    pub(crate) fn decide(&self, rules: &RuleSet) -> Decision {
         rules.decide(&self.subject, self.action, &self.resource, &self.facts())
     }
 
     /// The verdict in short, with the rules' names sorted: `permit: a b`, `forbid: a`, `error: a` or `no`.
-    pub(super) fn verdict(&self, rules: &RuleSet) -> String {
+    pub(crate) fn verdict(&self, rules: &RuleSet) -> String {
         let (word, ids): (_, Vec<String>) = match self.decide(rules) {
             Decision::Permit(permit) => ("permit", permit.rules().iter().map(ToString::to_string).collect()),
             Decision::Refuse(denial) if !denial.errors.is_empty() => (
@@ -109,12 +109,12 @@ impl Scene {
         format!("{word}: {}", ids.join(" "))
     }
 
-    pub(super) fn discovery(&self, rules: &RuleSet) -> Discovery {
+    pub(crate) fn discovery(&self, rules: &RuleSet) -> Discovery {
         rules.could_permit(&self.subject, self.action, &self.resource, &self.facts())
     }
 }
 
-pub(super) fn party(kind: PartyKind, name: &str, roles: &[&str]) -> Party {
+pub(crate) fn party(kind: PartyKind, name: &str, roles: &[&str]) -> Party {
     let attributes = BTreeMap::from([
         ("patients".to_owned(), words(&["p1", "p2"])),
         ("level".to_owned(), Value::Long(2)),
@@ -136,11 +136,11 @@ pub(super) fn party(kind: PartyKind, name: &str, roles: &[&str]) -> Party {
     }
 }
 
-pub(super) fn words(words: &[&str]) -> Value {
+pub(crate) fn words(words: &[&str]) -> Value {
     Value::Set(words.iter().map(|word| Value::String((*word).into())).collect())
 }
 
-pub(super) fn tool(server: &str, name: &str) -> ToolFacts {
+pub(crate) fn tool(server: &str, name: &str) -> ToolFacts {
     ToolFacts {
         server: server.into(),
         name: name.into(),
@@ -151,17 +151,18 @@ pub(super) fn tool(server: &str, name: &str) -> ToolFacts {
             confidentiality: Confidentiality::Restricted,
             categories: Categories::from(["phi".into()]),
         },
+        tenant: None,
     }
 }
 
-pub(super) fn sink(server: &str, name: &str, sink: Sink) -> Resource {
+pub(crate) fn sink(server: &str, name: &str, sink: Sink) -> Resource {
     Resource::Tool(ToolFacts {
         sink,
         ..tool(server, name)
     })
 }
 
-pub(super) fn rules(text: &str) -> RuleSet {
+pub(crate) fn rules(text: &str) -> RuleSet {
     let source = RuleSource {
         name: "test".into(),
         text: text.into(),
