@@ -1,0 +1,3 @@
+//! Tests of the ledger, by subject.
+
+mod formats;
