@@ -50,7 +50,6 @@ impl Digester {
     }
 
     /// The digest of some parts, one after the other.
-    #[expect(dead_code, reason = "the writer, which comes next, tags its frames with it")]
     pub(crate) fn tag(&self, parts: &[&[u8]]) -> Sha256 {
         let mut context = hmac::Context::with_key(&self.0);
         for part in parts {

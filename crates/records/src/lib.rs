@@ -5,6 +5,7 @@
 
 pub mod ambient;
 pub mod digest;
+pub mod disk;
 pub mod keys;
 pub mod ledger;
 mod words;

@@ -102,7 +102,6 @@ impl LogKeys {
     }
 
     /// Tags the frames of the write-ahead segments.
-    #[expect(dead_code, reason = "the writer, which comes next, tags its frames with it")]
     pub(crate) fn frames(&self) -> &Digester {
         &self.frames
     }

@@ -266,6 +266,11 @@ impl Entry {
     }
 }
 
+/// Whether some bytes stand in an entry: a quick look before it is read.
+pub(crate) fn holds(entry: &[u8], part: &[u8]) -> bool {
+    entry.windows(part.len()).any(|window| window == part)
+}
+
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())

@@ -56,6 +56,15 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// An entry that was stored, as it stands.
+    #[must_use]
+    pub fn from_stored(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            leaf: leaf_hash(bytes),
+        }
+    }
+
     /// The canonical text.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

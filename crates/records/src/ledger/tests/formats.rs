@@ -12,7 +12,7 @@ use crate::{
             roots_from_consistency,
         },
         note::{Note, NoteError, VerifierKey},
-        proof::{Receipt, ReceiptError},
+        proof::{Proof, ProofError},
         tile::{Edge, Layer, TILE_WIDTH, TileId, TileTree, entries_of, hashes_of, tiles_of},
     },
 };
@@ -304,33 +304,33 @@ fn a_witness_of_either_kind_is_heard() {
 }
 
 #[test]
-fn a_receipt_proves_its_entry_and_no_other() {
+fn a_proof_proves_its_entry_and_no_other() {
     let (keys, _, note) = signed();
     let all = leaves(3);
     let path = inclusion(&mut Tree::of(&all).look_up(), 1, 3).unwrap();
-    let text = Receipt {
+    let text = Proof {
         index: 1,
         path,
         checkpoint: note,
     }
     .to_string();
-    let receipt = Receipt::from_text(&text).unwrap();
-    assert_eq!(receipt.to_string(), text);
-    receipt.verify(&all[1], "log.example/1", &keys.known()).unwrap();
+    let proof = Proof::from_text(&text).unwrap();
+    assert_eq!(proof.to_string(), text);
+    proof.verify(&all[1], "log.example/1", &keys.known()).unwrap();
     assert_eq!(
-        receipt.verify(&all[0], "log.example/1", &keys.known()),
-        Err(ReceiptError::Other(1))
+        proof.verify(&all[0], "log.example/1", &keys.known()),
+        Err(ProofError::Other(1))
     );
     let with_extra = text.replacen("index", "extra AAAA\nindex", 1);
-    assert_eq!(Receipt::from_text(&with_extra).unwrap(), receipt);
+    assert_eq!(Proof::from_text(&with_extra).unwrap(), proof);
     for (from, to, line) in [
         ("@v1", "@v2", 1),
         ("index 1", "index 01", 2),
         ("index 1\n", "index 1\nzz\n", 3),
     ] {
         assert_eq!(
-            Receipt::from_text(&text.replacen(from, to, 1)),
-            Err(ReceiptError::Form(line)),
+            Proof::from_text(&text.replacen(from, to, 1)),
+            Err(ProofError::Form(line)),
             "{to}"
         );
     }
@@ -341,11 +341,12 @@ proptest! {
     fn no_text_makes_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let text = String::from_utf8_lossy(&bytes);
         let _ = Note::from_bytes(&bytes);
-        let _ = Receipt::from_text(&text);
-        let _ = Receipt::from_text(&format!("c2sp.org/tlog-proof@v1\n{text}"));
+        let _ = Proof::from_text(&text);
+        let _ = Proof::from_text(&format!("c2sp.org/tlog-proof@v1\n{text}"));
         let _ = Checkpoint::from_text(&text);
         let _ = VerifierKey::from_text(&text);
         let _ = TileId::from_path(&text);
         let _ = entries_of(&bytes);
+        let _ = crate::ledger::frame::Frame::read(&bytes);
     }
 }
