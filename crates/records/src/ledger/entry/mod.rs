@@ -1,0 +1,296 @@
+//! Entries: one record each, as typed facts with a schema version.
+//!
+//! Stored as canonical JSON (RFC 8785), so that one entry has one text and one hash. It must not know
+//! what the facts mean: to the ledger a tool and a policy are names.
+
+mod export;
+mod read;
+mod write;
+
+use std::collections::BTreeMap;
+
+pub use export::{export, rfc3339};
+pub use read::EntryError;
+pub use write::{ENTRY_BYTES_MAX, Encoded};
+
+use crate::words::words;
+
+#[cfg(test)]
+mod tests;
+
+/// The schema version that is written.
+pub const SCHEMA_VERSION: u64 = 1;
+
+words! {
+    /// What an entry records.
+    pub enum Kind {
+        /// A person's yes or no, or a request for one.
+        Approval => "approval",
+        /// Configuration was loaded or changed.
+        Configuration => "configuration",
+        /// Inspection found something outside a call.
+        Finding => "finding",
+        /// A time for which entries are missing, and why.
+        Gap => "gap",
+        /// Nothing happened, and the ledger was alive.
+        Heartbeat => "heartbeat",
+        /// An incident was opened, contained or resolved.
+        Incident => "incident",
+        /// A call is about to be sent.
+        Intent => "intent",
+        /// A key was made, changed or retired.
+        Key => "key",
+        /// How a call ended.
+        Outcome => "outcome",
+        /// A policy was loaded or changed.
+        Policy => "policy",
+        /// A call, or a message outside a call, was refused.
+        Refusal => "refusal",
+        /// A server or a tool was proposed, approved, quarantined, released or retired.
+        Registry => "registry",
+        /// A session or context was opened, tightened or closed.
+        Session => "session",
+        /// The ledger was opened or closed by a process.
+        Shard => "shard",
+        /// A data subject's records were shown or erased.
+        Subject => "subject",
+    }
+}
+
+impl Kind {
+    /// Whether such an entry ends the call it names.
+    #[must_use]
+    pub const fn ends_call(self) -> bool {
+        matches!(self, Self::Outcome | Self::Refusal)
+    }
+}
+
+words! {
+    /// What was decided.
+    pub enum Decision {
+        /// Not yet: a person must say.
+        Hold => "hold",
+        /// Yes.
+        Permit => "permit",
+        /// No.
+        Refuse => "refuse",
+    }
+}
+
+/// One record, before it is written or after it was read.
+///
+/// Made with [`Entry::new`], the rest by struct update:
+/// `Entry { tool: Some(name), ..Entry::new(now, Kind::Intent) }`.
+/// What is `None` or empty is left out of the stored text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// When it happened, in milliseconds since 1970, as the caller's clock says.
+    pub time_ms: u64,
+    /// What kind of record it is.
+    pub kind: Kind,
+    /// Id that all entries of one call share.
+    pub call: Option<String>,
+    /// Who asked.
+    pub principal: Principal,
+    /// Declared purpose.
+    pub purpose: Option<String>,
+    /// The conversation or task the call belongs to.
+    pub context: Option<String>,
+    /// What was asked for, in the policy's words.
+    pub action: Option<String>,
+    /// The protocol's method.
+    pub method: Option<String>,
+    /// Which upstream.
+    pub server: Option<String>,
+    /// Which tool, prompt or resource.
+    pub tool: Option<String>,
+    /// What was decided.
+    pub decision: Option<Decision>,
+    /// Stable code of a refusal or an outcome.
+    pub code: Option<String>,
+    /// Where on the road it ended.
+    pub stage: Option<String>,
+    /// Whose fault a refusal is.
+    pub fault: Option<String>,
+    /// The full inside text of a refusal, for people.
+    pub reason: Option<String>,
+    /// What a permit demanded besides.
+    pub obligations: Vec<String>,
+    /// Ids of the rules that decided.
+    pub rules: Vec<String>,
+    /// What inspection reported.
+    pub findings: Vec<Finding>,
+    /// What is known of the data.
+    pub labels: Labels,
+    /// Where values of the call came from.
+    pub sources: Vec<String>,
+    /// Digest of the policy that decided.
+    pub policy: Option<String>,
+    /// Digest of the pinned definition that was called.
+    pub pin: Option<String>,
+    /// How the connection was protected.
+    pub tls: Tls,
+    /// Keyed digest of the arguments.
+    pub args_digest: Option<String>,
+    /// Keyed digest of the result.
+    pub result_digest: Option<String>,
+    /// Protocol revision.
+    pub revision: Option<String>,
+    /// How the message came.
+    pub transport: Option<String>,
+    /// How long it took, in milliseconds.
+    pub ms: Option<u64>,
+    /// Anything else: plain words and numbers.
+    pub detail: BTreeMap<String, Value>,
+    /// Whether something was too long and was shortened when the entry was written.
+    pub truncated: bool,
+}
+
+/// Who asked.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Principal {
+    /// On whose behalf.
+    pub user: Option<String>,
+    /// Which application.
+    pub agent: Option<String>,
+    /// With which model.
+    pub model: Option<String>,
+    /// For which tenant.
+    pub tenant: Option<String>,
+}
+
+/// What is known of the data of a call.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Labels {
+    /// May it be believed?
+    pub integrity: Option<String>,
+    /// Who may see it?
+    pub confidentiality: Option<String>,
+    /// What is in it?
+    pub categories: Vec<String>,
+}
+
+/// How a connection was protected.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Tls {
+    /// Version of the protocol.
+    pub version: Option<String>,
+    /// Key-exchange group.
+    pub group: Option<String>,
+}
+
+/// One thing inspection reported.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Finding {
+    /// Class of finding.
+    pub kind: String,
+    /// Which detector.
+    pub detector: Option<String>,
+    /// Where in the message.
+    pub location: Option<String>,
+    /// How sure, in thousandths, 0 to 1,000; stored as a number from 0 to 1.
+    pub score_millis: Option<u16>,
+}
+
+/// A value of [`Entry::detail`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Value {
+    /// A whole number. Beyond ±(2^53 − 1) it is stored as its decimal text, for no two readers of JSON
+    /// agree on such numbers.
+    Number(i64),
+    /// A text.
+    Text(String),
+}
+
+impl Entry {
+    /// An entry with nothing but its time and kind.
+    #[must_use]
+    pub fn new(time_ms: u64, kind: Kind) -> Self {
+        Self {
+            time_ms,
+            kind,
+            call: None,
+            principal: Principal::default(),
+            purpose: None,
+            context: None,
+            action: None,
+            method: None,
+            server: None,
+            tool: None,
+            decision: None,
+            code: None,
+            stage: None,
+            fault: None,
+            reason: None,
+            obligations: Vec::new(),
+            rules: Vec::new(),
+            findings: Vec::new(),
+            labels: Labels::default(),
+            sources: Vec::new(),
+            policy: None,
+            pin: None,
+            tls: Tls::default(),
+            args_digest: None,
+            result_digest: None,
+            revision: None,
+            transport: None,
+            ms: None,
+            detail: BTreeMap::new(),
+            truncated: false,
+        }
+    }
+
+    /// The same entry with one more detail.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.detail.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// A number among the details.
+    #[must_use]
+    pub fn number(&self, key: &str) -> Option<u64> {
+        match self.detail.get(key)? {
+            Value::Number(number) => u64::try_from(*number).ok(),
+            Value::Text(_) => None,
+        }
+    }
+
+    /// A text among the details.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match self.detail.get(key)? {
+            Value::Number(_) => None,
+            Value::Text(text) => Some(text),
+        }
+    }
+}
+
+/// Whether some bytes stand in an entry: a quick look before it is read.
+pub(crate) fn holds(entry: &[u8], part: &[u8]) -> bool {
+    entry.windows(part.len()).any(|window| window == part)
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        i64::try_from(number).map_or_else(|_| Self::Text(number.to_string()), Self::Number)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}

@@ -1,0 +1,300 @@
+//! The ledger as the rest of the program sees it: open, append, ask, close.
+
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::watch as progress;
+
+use super::{
+    begin::{announce, start},
+    entry::Entry,
+    follow::{Tail, of_call},
+    layout::{Layout, at},
+    merkle::Hash,
+    options::{OpenError, Options, Ports, Unavailable},
+    owner::Owner,
+    publisher::Publisher,
+    queue::{Job, Pending, Want},
+    reader::{ReadError, Reader, Stored},
+    recover,
+    shared::{Phase, Progress, Shared},
+    syncer, watch, writer,
+};
+use crate::keys::LogKeys;
+
+/// How long [`Ledger::close`] waits for the disk.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
+/// An open ledger. Clones are the same ledger; when the last is dropped it closes in the background.
+#[derive(Clone, Debug)]
+pub struct Ledger(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        begin_close(&self.shared);
+    }
+}
+
+/// What was found when a ledger was opened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Opening {
+    /// Entries before this process wrote any.
+    pub size: u64,
+    /// The how-manieth process this is, from 1.
+    pub epoch: u64,
+    /// Which directory this is.
+    pub instance: String,
+    /// The directory this one is a copy of. Two copies that are both written fork the log.
+    pub copied_from: Option<String>,
+    /// Calls whose outcome will never be known.
+    pub unknown_outcomes: usize,
+    /// Bytes of a torn write that were cut.
+    pub cut_bytes: u64,
+}
+
+/// How a ledger is doing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Status {
+    /// Entries written, durable or not.
+    pub written: u64,
+    /// How far it has come.
+    pub progress: Progress,
+    /// Calls that have begun and not ended.
+    pub open_calls: usize,
+    /// Appends that could not be recorded since it was opened.
+    pub refused: u64,
+    /// Why appends are refused now.
+    pub trouble: Option<Unavailable>,
+    /// Why tiles or checkpoints cannot be written now.
+    pub publish_trouble: Option<String>,
+}
+
+impl Ledger {
+    /// Opens the ledger in a directory, or begins one there. Blocks until its first entry is published.
+    ///
+    /// A torn end is cut. An intent whose outcome is missing gets the outcome `outcome-unknown`.
+    ///
+    /// # Errors
+    /// When another process has the directory, the disk refuses, or what stands there is not the log that
+    /// was signed. Then nothing was changed but the lock.
+    pub fn open(
+        dir: &Path,
+        keys: LogKeys,
+        options: Options,
+        ports: Ports,
+    ) -> Result<(Self, Opening), OpenError> {
+        let layout = Layout::new(dir);
+        let mut owner = Owner::take(&layout, &ports)?;
+        let found = recover::recover(&layout, &keys, &options, &ports)?;
+        let epoch = found.past.epoch + 1;
+        owner.mark(epoch)?;
+        let opening = Opening {
+            size: found.size(),
+            epoch,
+            instance: owner.instance.clone(),
+            copied_from: owner.copied_from.clone(),
+            unknown_outcomes: found.past.open.len(),
+            cut_bytes: found.cut_bytes,
+        };
+        let (shared, publisher) = start(found, keys, options, ports, layout, owner, &opening)?;
+        let ledger = Self(Arc::new(Handle {
+            shared: Arc::new(shared),
+        }));
+        let begun = ledger
+            .spawn(publisher)
+            .and_then(|()| ledger.await_published(opening.size));
+        match begun {
+            Ok(()) => Ok((ledger, opening)),
+            Err(error) => {
+                ledger.0.shared.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    /// Records an entry. The answer comes when it survives loss of power.
+    pub fn append_durable(&self, entry: &Entry) -> Pending {
+        self.submit(entry, Want::Durable)
+    }
+
+    /// Records an entry. The answer comes when it survives the end of this process; it becomes durable
+    /// with the next group.
+    ///
+    /// The ending of a call whose intent was accepted is kept and written as soon as the disk allows, even
+    /// when the answer is [`Unavailable`]: do not append it again.
+    pub fn append(&self, entry: &Entry) -> Pending {
+        self.submit(entry, Want::Written)
+    }
+
+    /// Records an entry without waiting: for a guard that is being dropped. Never blocks.
+    ///
+    /// While the disk fails it waits in memory. Endings of accepted intents always have a place, set aside
+    /// with the intent; of other entries a bounded number waits, and what exceeds it is counted and the
+    /// counts are recorded as an entry of kind `gap`. Silence is not possible.
+    pub fn append_soon(&self, entry: &Entry) {
+        drop(self.submit(entry, Want::Soon));
+    }
+
+    fn submit(&self, entry: &Entry, want: Want) -> Pending {
+        let shared = &self.0.shared;
+        let (job, pending) = Job::new(entry, want);
+        let now_ms = shared.ports.clock.unix_ms();
+        shared.lock().accept(job, now_ms, &shared.options);
+        shared.wake.writer.notify_one();
+        shared.wake.watch.notify_one();
+        pending
+    }
+
+    /// How the ledger is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let shared = &self.0.shared;
+        let state = shared.lock();
+        Status {
+            written: state.tail.written,
+            progress: *shared.progress.borrow(),
+            open_calls: state.calls.open().0,
+            refused: state.refused(),
+            trouble: state.trouble.clone(),
+            publish_trouble: state.publish_trouble.clone(),
+        }
+    }
+
+    /// Reads what is published.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        let shared = &self.0.shared;
+        Reader::new(shared.ports.disk.clone(), shared.layout.dir())
+    }
+
+    /// Size and root of the newest checkpoint, for whoever remembers it elsewhere ([`Options::at_least`]).
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn head(&self) -> Result<(u64, Hash), ReadError> {
+        self.reader().head().map(|head| (head.size, head.root))
+    }
+
+    /// Waits until a checkpoint covers the entry of this index, and hastens it. Then [`Reader::proof`]
+    /// can prove it.
+    ///
+    /// # Errors
+    /// When the ledger is closed before.
+    pub async fn covered(&self, index: u64) -> Result<(), Unavailable> {
+        let mut progress = self.ask_to_publish(index.saturating_add(1));
+        let found = progress
+            .wait_for(|progress| progress.published > index || progress.ended)
+            .await;
+        match found {
+            Ok(progress) if progress.published > index => Ok(()),
+            Ok(_) | Err(_) => Err(Unavailable::Closed),
+        }
+    }
+
+    fn ask_to_publish(&self, size: u64) -> progress::Receiver<Progress> {
+        let shared = &self.0.shared;
+        let mut state = shared.lock();
+        state.publish_wanted = state.publish_wanted.max(size);
+        drop(state);
+        shared.wake.publisher.notify_all();
+        shared.progress.subscribe()
+    }
+
+    /// The entries of a call among the newest `entries_max` of the log, in order, published or not.
+    ///
+    /// # Errors
+    /// When a bundle cannot be read.
+    pub fn call(&self, call: &str, entries_max: u64) -> Result<Vec<Stored>, ReadError> {
+        of_call(&self.0.shared, &self.reader(), call, entries_max)
+    }
+
+    /// Follows the log from an index: every entry once, in order, as soon as it is durable.
+    #[must_use]
+    pub fn tail(&self, from: u64) -> Tail {
+        Tail::new(self.0.shared.clone(), self.reader(), from)
+    }
+
+    /// Signs with other keys from now on. `entry` records the change; the last checkpoint of the old keys
+    /// covers it, and the next checkpoint is signed by the new ones.
+    ///
+    /// # Errors
+    /// When the entry cannot be recorded or published; then the old keys stay.
+    pub async fn rotate(&self, keys: LogKeys, entry: Entry) -> Result<(), Unavailable> {
+        let receipt = self.append_durable(&announce(entry, &keys)).await?;
+        self.covered(receipt.index).await?;
+        self.0.shared.lock().keys = Arc::new(keys);
+        self.0.shared.wake.publisher.notify_all();
+        Ok(())
+    }
+
+    /// Writes and publishes all that waits, ends calls that nobody has ended, records the closing, and
+    /// lets the directory go. Blocks for at most ten seconds.
+    ///
+    /// # Errors
+    /// When the disk does not allow it; then the next opening recovers what was acknowledged.
+    pub fn close(&self) -> Result<(), Unavailable> {
+        let shared = &self.0.shared;
+        begin_close(shared);
+        let waited = shared
+            .wake
+            .closer
+            .wait_timeout_while(shared.lock(), CLOSE_WITHIN, |state| !state.has_ended());
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.phase == Phase::Closed {
+            return Ok(());
+        }
+        let why = state.trouble.clone().unwrap_or(Unavailable::Slow);
+        drop(state);
+        shared.abandon();
+        Err(why)
+    }
+
+    fn spawn(&self, publisher: Publisher) -> Result<(), OpenError> {
+        let run = |name: &str, body: Box<dyn FnOnce(&Shared) + Send>| {
+            let shared = self.0.shared.clone();
+            let thread = thread::Builder::new().name(format!("ledger-{name}"));
+            let spawned = thread.spawn(move || body(&shared));
+            spawned.map(drop).map_err(at(self.0.shared.layout.dir()))
+        };
+        run("writer", Box::new(writer::run))?;
+        run("syncer", Box::new(syncer::run))?;
+        run("watch", Box::new(watch::run))?;
+        run("publisher", Box::new(move |shared| publisher.run(shared)))
+    }
+
+    /// Waits until the first entry of this process is published.
+    fn await_published(&self, size: u64) -> Result<(), OpenError> {
+        let shared = &self.0.shared;
+        drop(self.ask_to_publish(size.saturating_add(1)));
+        let mut state = shared.lock();
+        while state.published <= size {
+            if let Some(cause) = &state.publish_trouble {
+                return Err(Unavailable::Disk(cause.clone()).into());
+            }
+            if let Some(trouble) = &state.trouble {
+                return Err(trouble.clone().into());
+            }
+            let waited = shared.wake.closer.wait_timeout(state, Duration::from_millis(20));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+}
+
+fn begin_close(shared: &Shared) {
+    let mut state = shared.lock();
+    if state.phase == Phase::Open {
+        state.phase = Phase::Closing;
+    }
+    drop(state);
+    shared.wake_all();
+}

@@ -1,0 +1,119 @@
+//! What the threads of a ledger hold together: the state, its lock, and the ways to wake each other.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::{
+    layout::Layout,
+    options::{Options, Ports, Unavailable},
+    state::{Start, State},
+};
+
+/// The state, and the ways to wake those who wait for it to change.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    pub(crate) wake: Wake,
+    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) options: Options,
+    pub(crate) ports: Ports,
+    pub(crate) layout: Layout,
+}
+
+/// One place to wait at for each thread, and one for whoever closes.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    pub(crate) writer: Condvar,
+    pub(crate) syncer: Condvar,
+    pub(crate) publisher: Condvar,
+    pub(crate) watch: Condvar,
+    pub(crate) closer: Condvar,
+}
+
+/// How far the log has come.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Progress {
+    /// Entries that survive loss of power.
+    pub durable: u64,
+    /// Entries that a signed checkpoint covers.
+    pub published: u64,
+    /// Whether nothing will come any more.
+    pub ended: bool,
+}
+
+/// Where the life of a ledger stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    /// It was given up: what is not done stays undone.
+    Abandoned,
+    /// Everything is written, durable and published.
+    Closed,
+    /// No more entries from outside; what waits is written.
+    Closing,
+    /// The last entry is written.
+    Draining,
+    /// Entries are taken.
+    Open,
+}
+
+impl Shared {
+    pub(crate) fn new(start: Start, options: Options, ports: Ports, layout: Layout) -> Self {
+        let now = ports.clock.unix_ms();
+        let progress = Progress {
+            durable: start.tail.durable,
+            published: start.published,
+            ended: false,
+        };
+        let state = State::new(start, now);
+        Self {
+            state: Mutex::new(state),
+            wake: Wake::default(),
+            progress: watch::Sender::new(progress),
+            options,
+            ports,
+            layout,
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // No thread panics while it holds the lock; if one did, the state is still what it last reported.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wake_all(&self) {
+        let Wake {
+            writer,
+            syncer,
+            publisher,
+            watch,
+            closer,
+        } = &self.wake;
+        for thread in [writer, syncer, publisher, watch, closer] {
+            thread.notify_all();
+        }
+    }
+
+    /// Gives the log up: what is not done stays undone.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        if !state.has_ended() {
+            state.phase = Phase::Abandoned;
+            let why = state.trouble.clone().unwrap_or(Unavailable::Closed);
+            let now_ms = self.ports.clock.unix_ms();
+            state.refuse_all(&why, now_ms);
+        }
+        self.report(&state);
+        drop(state);
+        self.wake_all();
+    }
+
+    /// Tells readers how far the log has come.
+    pub(crate) fn report(&self, state: &State) {
+        self.progress.send_replace(Progress {
+            durable: state.tail.durable,
+            published: state.published,
+            ended: state.has_ended(),
+        });
+    }
+}

@@ -1,0 +1,177 @@
+//! The writer: the one thread that puts frames into the write-ahead segment, and mends it after a fault.
+
+use std::{
+    io,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    frame,
+    layout::Layout,
+    options::Options,
+    shared::{Phase, Shared},
+    state::{Group, State},
+};
+use crate::disk::{Disk, DiskFile, How};
+
+/// How long a disk that fails is left alone between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the writer does next.
+enum Step {
+    /// Open the segment anew and make sure of all that was written.
+    Mend,
+    /// Begin a new segment.
+    Rotate,
+    /// Nothing, ever.
+    Stop,
+    /// Write a group.
+    Write(Group),
+}
+
+/// Runs until the log is closed.
+pub(crate) fn run(shared: &Shared) {
+    let mut frames = Vec::new();
+    loop {
+        match next(shared) {
+            Step::Mend => mend(shared),
+            Step::Rotate => rotate(shared),
+            Step::Stop => return,
+            Step::Write(group) => write(shared, &group, &mut frames),
+        }
+    }
+}
+
+fn next(shared: &Shared) -> Step {
+    let options = &shared.options;
+    let mut state = shared.lock();
+    loop {
+        let now_ms = shared.ports.clock.unix_ms();
+        if state.has_ended() {
+            return Step::Stop;
+        }
+        if state.tail.broken && !state.tail.syncing {
+            return Step::Mend;
+        }
+        if let Some(step) = work(&mut state, now_ms, options) {
+            return step;
+        }
+        let heartbeat = Duration::from_millis(options.heartbeat_ms);
+        let waited = shared.wake.writer.wait_timeout(state, heartbeat);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+/// What there is to write, when the tail is sound.
+fn work(state: &mut State, now_ms: u64, options: &Options) -> Option<Step> {
+    if state.tail.broken {
+        return None;
+    }
+    if matches!(state.phase, Phase::Open | Phase::Closing) {
+        state.add_due(now_ms, options);
+    }
+    if state.queue.is_empty() && state.phase == Phase::Closing {
+        state.add_last(now_ms);
+        state.phase = Phase::Draining;
+    }
+    if state.queue.is_empty() {
+        return None;
+    }
+    if state.tail.offset >= options.segment_bytes {
+        // The next segment begins when the last one is durable to its end.
+        return (state.tail.written == state.tail.durable).then_some(Step::Rotate);
+    }
+    let group = state.may_write(options).then(|| state.next_group());
+    group.flatten().map(Step::Write)
+}
+
+fn write(shared: &Shared, group: &Group, frames: &mut Vec<u8>) {
+    frames.clear();
+    for (index, entry) in (group.first..).zip(&group.entries) {
+        let key = group.keys.frames();
+        frame::write(frames, key, index, group.durable, entry.bytes(), entry.leaf());
+    }
+    let written = group.file.write_at(frames, group.offset);
+    let now_ms = shared.ports.clock.unix_ms();
+    let mut state = shared.lock();
+    match written {
+        Ok(()) => state.written(frames, now_ms),
+        Err(error) => state.write_failed(&error.to_string(), now_ms),
+    }
+    shared.report(&state);
+    shared.wake.syncer.notify_all();
+}
+
+/// Begins a new segment. The old one is durable to its end.
+fn rotate(shared: &Shared) {
+    let first = shared.lock().tail.written;
+    let begun = begin(&*shared.ports.disk, &shared.layout, first);
+    let now_ms = shared.ports.clock.unix_ms();
+    let mut state = shared.lock();
+    match begun {
+        Ok((file, offset)) => {
+            state.tail.file = file;
+            state.tail.first = first;
+            state.tail.offset = offset;
+            state.segments.push_back(first);
+        }
+        Err(error) => state.write_failed(&error.to_string(), now_ms),
+    }
+}
+
+/// Makes a segment's file, durably, with its header. Gives the file and the place of the first frame.
+pub(crate) fn begin(disk: &dyn Disk, layout: &Layout, first: u64) -> io::Result<(Arc<dyn DiskFile>, u64)> {
+    let file = disk.open(&layout.segment(first), How::Replace)?;
+    let header = frame::header(first);
+    file.write_at(&header, 0)?;
+    file.sync()?;
+    disk.sync_dir(&layout.wal())?;
+    Ok((file, u64::try_from(header.len()).unwrap_or(u64::MAX)))
+}
+
+/// Opens the segment anew, writes again all that was never durable, syncs, and reads it back.
+///
+/// After a failed sync the kernel may have dropped the pages and forgotten the failure, so a later sync
+/// proves nothing about them; only bytes that are written again and synced are durable (the PostgreSQL
+/// lesson of 2018). Bytes beyond what was written are the remains of a failed write and are cut.
+fn mend(shared: &Shared) {
+    let mut state = shared.lock();
+    if state.tail.strikes > 1 {
+        if state.phase != Phase::Open {
+            drop(state);
+            return shared.abandon();
+        }
+        let waited = shared.wake.writer.wait_timeout(state, PAUSE);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if state.has_ended() {
+            return;
+        }
+    }
+    let (path, offset) = (shared.layout.segment(state.tail.first), state.tail.offset);
+    let unsynced = state.tail.unsynced.clone();
+    drop(state);
+
+    let mended = shared.ports.disk.open(&path, How::Existing).and_then(|file| {
+        let from = offset.saturating_sub(u64::try_from(unsynced.len()).unwrap_or(u64::MAX));
+        file.set_len(offset)?;
+        file.write_at(&unsynced, from)?;
+        file.sync()?;
+        let mut back = vec![0; unsynced.len()];
+        file.read_at(&mut back, from)?;
+        if back != unsynced {
+            return Err(io::Error::other(
+                "the disk gives back other bytes than were written",
+            ));
+        }
+        Ok(file)
+    });
+    let now_ms = shared.ports.clock.unix_ms();
+    let mut state = shared.lock();
+    match mended {
+        Ok(file) => state.mended(file),
+        Err(error) => state.failed(&error.to_string(), now_ms),
+    }
+    shared.report(&state);
+    shared.wake.publisher.notify_all();
+}
