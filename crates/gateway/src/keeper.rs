@@ -329,7 +329,7 @@ fn compile(definition: &Definition) -> Result<Schemas, String> {
 }
 
 fn kind_of(server: &Server, item: &str) -> Result<ItemKind, TransitionError> {
-    [ItemKind::Tool, ItemKind::Prompt]
+    [ItemKind::Tool, ItemKind::Prompt, ItemKind::Instructions]
         .into_iter()
         .find(|kind| server.items.contains_key(&(*kind, item.to_owned())))
         .ok_or_else(|| TransitionError::Unknown(item.to_owned()))

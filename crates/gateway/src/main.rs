@@ -1,1 +1,25 @@
-fn main() {}
+//! `sallyport`: the binary. Parses the command line and hands over to one file per command.
+
+mod ambient;
+mod assemble;
+mod behind;
+mod cli;
+mod config;
+mod engines;
+mod exchange;
+mod failure;
+mod journal;
+mod keeper;
+mod listen;
+mod people;
+mod present;
+mod sessions;
+mod store;
+mod vault;
+mod view;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -153,8 +153,13 @@ pub trait Rules {
     ) -> Discovery;
 
     /// In `observe` mode: lets through what was refused. None where rules are enforced.
-    fn observe(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>)
-    -> Option<Permit>;
+    fn observe(
+        &self,
+        subject: &Subject,
+        action: Action,
+        resource: &Resource,
+        facts: &Facts<'_>,
+    ) -> Option<Permit>;
 
     /// The digest of the rules in force.
     fn digest(&self) -> Arc<str>;

@@ -2,6 +2,8 @@
 
 use wire::mcp::{Direction, Method};
 
+use crate::resource::Resource;
+
 /// An action, as rules name it: `Action::"invoke"`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Action {
@@ -75,6 +77,17 @@ impl Action {
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == word)
+    }
+
+    /// What is done with a resource once it is discovered.
+    #[must_use]
+    pub fn upon(resource: &Resource) -> Self {
+        match resource {
+            Resource::Gateway | Resource::Server(_) => Self::Connect,
+            Resource::Prompt(_) => Self::Get,
+            Resource::Resource { .. } => Self::Read,
+            Resource::Tool(_) => Self::Invoke,
+        }
     }
 
     /// What a message does. Lists are [`Action::Connect`] as requests; each entry of the answer is then

@@ -5,10 +5,7 @@ use std::{
     time::Duration,
 };
 
-use pipeline::{
-    ports::{Exchange, Nobody},
-    registry::ItemKind,
-};
+use pipeline::ports::{Exchange, Nobody};
 use tokio::time::Instant;
 use wire::{
     jsonrpc::Response,
@@ -20,7 +17,7 @@ use crate::{
     group::Group,
     http::Endpoint,
     inbox::Inbox,
-    listing::{Items, Offered},
+    listing::{Items, List, Offered},
     stdio::Pipe,
 };
 
@@ -124,12 +121,12 @@ impl Link {
     }
 
     /// What the server lists now, seen after this call began.
-    pub(crate) async fn items(&self, kind: ItemKind) -> Result<Arc<Items>, LinkError> {
-        let group = match kind {
-            ItemKind::Prompt => &self.prompts,
-            ItemKind::Tool => &self.tools,
+    pub(crate) async fn items(&self, list: List) -> Result<Arc<Items>, LinkError> {
+        let group = match list {
+            List::Prompts => &self.prompts,
+            List::Tools => &self.tools,
         };
-        group.now(|before| Items::fetch(self, kind, before)).await
+        group.now(|before| Items::fetch(self, list, before)).await
     }
 
     /// Closes the connection; waiting calls end with an error.

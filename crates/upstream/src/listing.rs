@@ -63,12 +63,29 @@ impl Catalogue {
     /// What the registry compares with what was approved.
     #[must_use]
     pub fn offer(&self) -> Offer {
+        let mut items = self.items.clone();
+        items.extend(
+            self.instructions()
+                .map(|definition| (ItemKind::Instructions, definition)),
+        );
+        let mut listed = self.listed.clone();
+        listed.insert(ItemKind::Instructions);
         Offer {
-            items: self.items.clone(),
+            items,
             malformed: self.malformed.clone(),
             identity: self.offered.identity.clone(),
-            listed: self.listed.clone(),
+            listed,
         }
+    }
+
+    /// The instructions as a definition, to be pinned like one.
+    fn instructions(&self) -> Option<Definition> {
+        let said = self.offered.instructions.as_ref()?;
+        let text = wire::json::object(|out| {
+            out.string("name", "instructions");
+            out.string("instructions", said);
+        });
+        Definition::parse(text).ok()
     }
 
     /// Asks for everything the server declared.
@@ -81,10 +98,10 @@ impl Catalogue {
             templates: Vec::new(),
             listed: BTreeSet::new(),
         };
-        for kind in [ItemKind::Tool, ItemKind::Prompt] {
-            if link.offered.has(capability(kind)) {
-                let items = link.items(kind).await?;
-                catalogue.add(kind, &items);
+        for list in [List::Tools, List::Prompts] {
+            if link.offered.has(list.capability()) {
+                let items = link.items(list).await?;
+                catalogue.add(list, &items);
             }
         }
         if link.offered.has("resources") {
@@ -97,8 +114,8 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// The catalogue with one list seen anew.
-    pub(crate) fn with(offered: Offered, kind: ItemKind, items: &Items) -> Self {
+    /// What one list holds now, when nothing else was looked at.
+    pub(crate) fn with(offered: Offered, list: List, items: &Items) -> Self {
         let mut catalogue = Self {
             offered,
             items: Vec::new(),
@@ -107,11 +124,12 @@ impl Catalogue {
             templates: Vec::new(),
             listed: BTreeSet::new(),
         };
-        catalogue.add(kind, items);
+        catalogue.add(list, items);
         catalogue
     }
 
-    fn add(&mut self, kind: ItemKind, items: &Items) {
+    fn add(&mut self, list: List, items: &Items) {
+        let kind = list.kind();
         self.listed.insert(kind);
         self.items.extend(
             items
@@ -120,6 +138,37 @@ impl Catalogue {
                 .map(|definition| (kind, definition.clone())),
         );
         self.malformed.extend(items.malformed.iter().cloned());
+    }
+}
+
+/// A list of definitions that a server can be asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum List {
+    Prompts,
+    Tools,
+}
+
+impl List {
+    /// The capability, which is also the member of the answer.
+    fn capability(self) -> &'static str {
+        match self {
+            Self::Prompts => "prompts",
+            Self::Tools => "tools",
+        }
+    }
+
+    fn method(self) -> Method {
+        match self {
+            Self::Prompts => Method::PromptsList,
+            Self::Tools => Method::ToolsList,
+        }
+    }
+
+    fn kind(self) -> ItemKind {
+        match self {
+            Self::Prompts => ItemKind::Prompt,
+            Self::Tools => ItemKind::Tool,
+        }
     }
 }
 
@@ -145,11 +194,11 @@ impl Items {
 
     pub(crate) async fn fetch(
         link: &Link,
-        kind: ItemKind,
+        list: List,
         before: Option<Arc<Self>>,
     ) -> Result<Arc<Self>, LinkError> {
-        let member = capability(kind);
-        let pages = pages(link, method(kind), member).await?;
+        let member = list.capability();
+        let pages = pages(link, list.method(), member).await?;
         let texts: Vec<String> = pages
             .iter()
             .map(|page| result(page).map_or("", Node::written).to_owned())
@@ -176,20 +225,6 @@ impl Items {
             }
         }
         Ok(Arc::new(items))
-    }
-}
-
-fn capability(kind: ItemKind) -> &'static str {
-    match kind {
-        ItemKind::Prompt => "prompts",
-        ItemKind::Tool => "tools",
-    }
-}
-
-fn method(kind: ItemKind) -> Method {
-    match kind {
-        ItemKind::Prompt => Method::PromptsList,
-        ItemKind::Tool => Method::ToolsList,
     }
 }
 

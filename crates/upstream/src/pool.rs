@@ -24,6 +24,7 @@ use crate::{
     http::{Client, Endpoint},
     inbox::Inbox,
     link::{Head, Link, Side, Wire},
+    listing::List,
     stdio::Pipe,
 };
 
@@ -252,15 +253,15 @@ impl ports::Upstream for Upstreams {
             return Ok(());
         };
         let link = self.link_for(call, call.resolution()).await?;
-        let kind = match target(&call.arrival().message) {
-            Ok(Target::Prompt { .. }) => pipeline::registry::ItemKind::Prompt,
-            _ => pipeline::registry::ItemKind::Tool,
+        let list = match target(&call.arrival().message) {
+            Ok(Target::Prompt { .. }) => List::Prompts,
+            Ok(_) | Err(_) => List::Tools,
         };
-        let items = link.items(kind).await?;
+        let items = link.items(list).await?;
         if items.pin(item.name()) == Some(item.pin()) {
             return Ok(());
         }
-        let catalogue = Catalogue::with(link.offered.clone(), kind, &items);
+        let catalogue = Catalogue::with(link.offered.clone(), list, &items);
         self.backchannel.listed(item.server(), Arc::new(catalogue));
         let why = format!(
             "`{}` of `{}` is not what was approved as {}",

@@ -25,7 +25,7 @@ use wire::json::Document;
 pub(crate) use contexts::ContextStore;
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
-pub(crate) use local::Listeners;
+pub(crate) use local::{Listeners, SPOKEN, settle};
 pub(crate) use rules::observing;
 
 use crate::{

@@ -60,7 +60,7 @@ fn held(rules: &impl Rules, call: &Ready<Resolved>, resource: &Resource, objecti
         tls: None,
         now_ms: arrival.received_ms,
     };
-    match rules.could_permit(&call.caller().subject, Action::Discover, resource, &facts) {
+    match rules.could_permit(&call.caller().subject, Action::upon(resource), resource, &facts) {
         Discovery::Listed => objection,
         Discovery::Hidden => Objection {
             shown: None,

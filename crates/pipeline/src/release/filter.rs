@@ -73,7 +73,8 @@ fn trim(rules: &impl Rules, call: &Ready<Filtered>, listing: &Listing) -> Vec<u8
     object(|out| {
         out.array(listing.member, |list| {
             for entry in &listing.entries {
-                let seen = rules.could_permit(subject, Action::Discover, &entry.resource, &facts);
+                let seen =
+                    rules.could_permit(subject, Action::upon(&entry.resource), &entry.resource, &facts);
                 if seen == Discovery::Listed {
                     list.json(&entry.shown);
                 }
@@ -85,9 +86,16 @@ fn trim(rules: &impl Rules, call: &Ready<Filtered>, listing: &Listing) -> Vec<u8
 /// Policy decides on the answer as it decided on the call: by who asks, and what was found in it.
 fn release(engines: &(impl Inspect + Rules), call: &Ready<Filtered>) -> Result<Edits, Refusal> {
     let labels = call.context().labels();
-    if let Some(misfit) = call.answer_findings().iter().find(|finding| finding.kind == FindingKind::Schema) {
+    if let Some(misfit) = call
+        .answer_findings()
+        .iter()
+        .find(|finding| finding.kind == FindingKind::Schema)
+    {
         let why = format!("{} at `{}`", misfit.note, misfit.location.pointer);
-        return Err(Refusal::at::<Filtered>(Objection::new(&refusal::ANSWER_INVALID, why)));
+        return Err(Refusal::at::<Filtered>(Objection::new(
+            &refusal::ANSWER_INVALID,
+            why,
+        )));
     }
     let findings = crate::decide::counting(call.answer_findings());
     let facts = Facts {
@@ -95,11 +103,20 @@ fn release(engines: &(impl Inspect + Rules), call: &Ready<Filtered>) -> Result<E
         ..crate::decide::facts(call, &labels)
     };
     let subject = &*call.caller().subject;
-    let demanded = match engines.decide(subject, Action::Release, call.resolution().resource(), &facts) {
+    let resource = call.resolution().resource();
+    let demanded = match engines.decide(subject, Action::Release, resource, &facts) {
         Decision::Permit(permit) => permit.obligations().to_vec(),
-        Decision::Refuse(_) if engines.observe(subject, Action::Release, resource, &facts).is_some() => Vec::new(),
+        Decision::Refuse(_)
+            if engines
+                .observe(subject, Action::Release, resource, &facts)
+                .is_some() =>
+        {
+            Vec::new()
+        }
         Decision::Refuse(denial) => {
-            let why = denial.reason.unwrap_or_else(|| "no rule permits its release".to_owned());
+            let why = denial
+                .reason
+                .unwrap_or_else(|| "no rule permits its release".to_owned());
             let objection = Objection::new(&refusal::ANSWER_WITHHELD, why);
             return Err(Refusal::at::<Filtered>(objection));
         }

@@ -36,6 +36,8 @@ pub struct Launch {
 /// Which kind of definition.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ItemKind {
+    /// What the server would have the model know: text that acts before any call.
+    Instructions,
     /// From `prompts/list`.
     Prompt,
     /// From `tools/list`.
@@ -164,6 +166,7 @@ impl ItemKind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Instructions => "instructions",
             Self::Prompt => "prompt",
             Self::Tool => "tool",
         }

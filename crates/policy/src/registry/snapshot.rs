@@ -199,6 +199,7 @@ impl Server {
     pub fn resource(&self, kind: ItemKind, name: &str) -> Resource {
         let facts = facts(&self.manifest, &self.name, name);
         match kind {
+            ItemKind::Instructions => Resource::Server(facts),
             ItemKind::Prompt => Resource::Prompt(facts),
             ItemKind::Tool => Resource::Tool(facts),
         }
@@ -238,5 +239,6 @@ fn facts(manifest: &Manifest, server: &ServerName, item: &str) -> ToolFacts {
         sink: tool.sink.unwrap_or_default(),
         trust: manifest.trust,
         labels: tool.labels.unwrap_or_else(|| manifest.labels.clone()),
+        tenant: None,
     }
 }

@@ -119,6 +119,7 @@ fn write_definition(key: &str, definition: &Definition, out: &mut ObjectWriter<'
 
 fn read_item(node: Node<'_>) -> Result<((ItemKind, String), Item), StoredError> {
     let kind = match text_at(node, "kind")?.as_str() {
+        "instructions" => ItemKind::Instructions,
         "prompt" => ItemKind::Prompt,
         "tool" => ItemKind::Tool,
         _ => return Err(StoredError::Damaged("kind")),

@@ -1,0 +1,203 @@
+//! Assembly: the only file that names all engines and puts them together.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+
+use identity::{
+    Local, ResourceId,
+    jose::SigningKey,
+    token::{Issuer, TokenCache, Verifier},
+};
+use inspect::{Inspector, Settings};
+use pipeline::Pipeline;
+use policy::rules::{RuleSet, RuleSource};
+use records::ledger::Kind;
+use tokio::sync::watch;
+use upstream::Upstreams;
+use wire::json::{Document, Keys};
+
+use crate::{
+    ambient::Ambient,
+    behind::Behind,
+    config::{Meant, said::Mode},
+    engines::{ContextStore, Engines, LimitStore, Listeners, Tokens, observing},
+    failure::Failure,
+    journal::Journal,
+    keeper::Keeper,
+    listen::{House, stopped},
+    people::People,
+    sessions::Sessions,
+    vault::Vault,
+};
+
+/// How often what is over is cleared away.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Puts the house together. Nothing listens and nothing is started yet.
+pub(crate) fn assemble(
+    meant: &Meant,
+    address: SocketAddr,
+    ambient: Ambient,
+    vault: &Vault,
+) -> Result<Arc<House>, Failure> {
+    let rules = rules(meant)?;
+    let journal = Journal::new(vault.ledger().clone(), vault.digester().clone(), ambient.clone());
+    journal.note(Kind::Policy, "in-force", &[("policy", rules.digest().to_owned())]);
+    if meant.mode == Mode::Observe {
+        journal.note(Kind::Policy, "observe-mode", &[("why", "refusals are recorded and stop nothing".into())]);
+    }
+    let base = format!("http://{address}");
+    let behind = Behind::default();
+    let upstreams = Upstreams::new(Arc::new(behind.clone())).map_err(|error| Failure::other(error.to_string()))?;
+    let upstreams = Arc::new(upstreams);
+    let inspector = Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
+    let keeper = Keeper::new(
+        Arc::clone(&upstreams),
+        inspector.clone(),
+        vault.store().clone(),
+        journal.clone(),
+        ambient.clone(),
+    );
+    keeper.configure(&meant.servers, meant.approve).map_err(|error| Failure::configuration(error.to_string()))?;
+    let engines = Engines {
+        mode: meant.mode,
+        people: People::new(&meant.parties, vault.secrets_key()),
+        tokens: tokens(&base, vault)?,
+        local: meant.anonymous.clone().map(Local::as_user),
+        contexts: ContextStore::default(),
+        keeper: Arc::new(keeper),
+        inspector,
+        rules: RwLock::new(Arc::new(rules)),
+        limits: LimitStore::default(),
+        journal,
+        upstreams,
+        sessions: Sessions::default(),
+        listeners: Listeners::default(),
+        observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
+        empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
+            .map_err(|error| Failure::other(error.to_string()))?,
+        ambient,
+    };
+    let engines = Arc::new(engines);
+    let house = Arc::new(House {
+        pipeline: Pipeline::new(Arc::clone(&engines)),
+        engines,
+        base,
+        hosts: hosts(meant, address),
+        origins: meant.origins.iter().map(|origin| origin.to_ascii_lowercase()).collect(),
+    });
+    behind.of(&house);
+    Ok(house)
+}
+
+/// Starts what runs beside the doors: first looks at the servers, notices of changes, clearing away.
+/// Returns when every server was looked at once, or after the grace.
+pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace: Duration) {
+    tokio::spawn(tell_of_changes(Arc::clone(house), stop.clone()));
+    tokio::spawn(sweep(Arc::clone(house), stop));
+    let looks = {
+        let view = house.engines.keeper.view();
+        let names: Vec<_> = view.registry.servers().filter(|s| s.may_start()).map(|s| s.name.clone()).collect();
+        let mut looks = tokio::task::JoinSet::new();
+        for name in names {
+            let house = Arc::clone(house);
+            looks.spawn(async move { look(&house, &name).await });
+        }
+        looks
+    };
+    let looking = tokio::spawn(async move {
+        let mut looks = looks;
+        while looks.join_next().await.is_some() {}
+    });
+    // Slow servers do not hold the others up: they are announced when they come.
+    let _ = tokio::time::timeout(grace, looking).await;
+}
+
+/// Looks at a server until it was seen once; one that fails is tried again, less and less often.
+async fn look(house: &Arc<House>, name: &wire::mcp::ServerName) {
+    let mut wait = Duration::from_secs(1);
+    loop {
+        match house.engines.keeper.refresh(name).await {
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(server = %name, %error, "a server cannot be looked at");
+                house.engines.journal.noise(name, &error.to_string());
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(60));
+        let gone = house.engines.keeper.view().registry.server(name).is_none_or(|server| !server.may_start());
+        if gone {
+            return;
+        }
+    }
+}
+
+async fn tell_of_changes(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    use wire::{jsonrpc, mcp::Method};
+    let mut changed = house.engines.keeper.changed();
+    changed.mark_unchanged();
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            more = changed.changed() => if more.is_err() { return },
+        }
+        for session in house.engines.sessions.all() {
+            for method in [
+                Method::NotificationsToolsListChanged,
+                Method::NotificationsPromptsListChanged,
+                Method::NotificationsResourcesListChanged,
+            ] {
+                session.tell(jsonrpc::notification(method, |_| {}));
+            }
+        }
+        house.engines.listeners.lists_changed().await;
+    }
+}
+
+async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+        let engines = &house.engines;
+        let now_ms = engines.ambient.now_ms();
+        engines.upstreams.sweep();
+        engines.contexts.sweep(now_ms);
+        for session in engines.sessions.sweep(now_ms) {
+            engines.upstreams.end_session(&session.id);
+        }
+    }
+}
+
+/// The rules in force: packs first, then the operator's own.
+pub(crate) fn rules(meant: &Meant) -> Result<RuleSet, Failure> {
+    let packs = policy::packs::sources(meant.packs.iter().map(String::as_str));
+    let mut sources = packs.map_err(|error| Failure::configuration(format!("policy.packs: {error}")))?;
+    sources.extend(meant.rules.iter().map(|(name, text)| RuleSource { name: name.clone(), text: text.clone() }));
+    RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
+}
+
+fn tokens(base: &str, vault: &Vault) -> Result<Tokens, Failure> {
+    let key = SigningKey::from_seed(vault.token_seed());
+    let key = key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))?;
+    let issuer = Issuer::new(base.to_owned(), key, Vec::new());
+    let verifier = Verifier::new(base.to_owned(), issuer.keys());
+    let resource = ResourceId::parse(&format!("{base}/mcp")).map_err(|error| Failure::other(error.to_string()))?;
+    Ok(Tokens { issuer, verifier, cache: TokenCache::default(), resource })
+}
+
+/// The spellings under which the gateway may be called.
+fn hosts(meant: &Meant, address: SocketAddr) -> BTreeSet<String> {
+    let port = address.port();
+    let mut hosts: BTreeSet<String> =
+        ["127.0.0.1", "localhost", "[::1]"].iter().map(|host| format!("{host}:{port}")).collect();
+    hosts.insert(address.to_string());
+    hosts.extend(meant.hosts.iter().cloned());
+    hosts
+}

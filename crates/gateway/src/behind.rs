@@ -1,0 +1,102 @@
+//! What servers say of their own accord: onto the road with it.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use pipeline::{
+    Arrival, Body, Capabilities, Credential, Endpoint, Reply, Via,
+    ports::{Boxed, Exchange, Nobody},
+};
+use upstream::{Backchannel, Catalogue, Incoming, Noise};
+use wire::{
+    jsonrpc::{self, Message},
+    mcp::{Direction, ServerName, code, shape},
+};
+
+use crate::{exchange::SessionExchange, listen::House};
+
+/// See the module. Given to the upstreams before the house stands, and told of it afterwards.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Behind(Arc<OnceLock<Weak<House>>>);
+
+impl Behind {
+    /// The house stands.
+    pub(crate) fn of(&self, house: &Arc<House>) {
+        let _ = self.0.set(Arc::downgrade(house));
+    }
+
+    fn house(&self) -> Option<Arc<House>> {
+        self.0.get().and_then(Weak::upgrade)
+    }
+}
+
+impl Backchannel for Behind {
+    fn incoming(&self, incoming: Incoming) -> Boxed<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let house = self.house()?;
+            carry(&house, incoming).await
+        })
+    }
+
+    fn noise(&self, noise: Noise) {
+        tracing::debug!(server = %noise.server, what = noise.what, "noise from a server");
+        if let Some(house) = self.house() {
+            house.engines.journal.noise(&noise.server, &noise.what);
+        }
+    }
+
+    fn listed(&self, server: &ServerName, catalogue: Arc<Catalogue>) {
+        let Some(house) = self.house() else { return };
+        if let Err(error) = house.engines.keeper.take_in(server, catalogue, false) {
+            tracing::warn!(%server, %error, "what a server offers now could not be taken in");
+        }
+    }
+}
+
+/// Carries a server's message; for a request, gives the answer to be sent back.
+async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Vec<u8>> {
+    let engines = &house.engines;
+    let call = engines.ambient.call();
+    let (id, method) = match &incoming.message {
+        Message::Request(request) => (Some(request.id().clone()), Some(request.method())),
+        Message::Notification(notification) => (None, Some(notification.method())),
+        Message::Response(_) => return None,
+    };
+    // The client's side of the call it belongs to, or else the stream of the owner's session.
+    let of_session = || {
+        let session = engines.sessions.listening(incoming.owner.as_deref()?)?;
+        Some(Arc::new(SessionExchange(session)) as Arc<dyn Exchange>)
+    };
+    let exchange = incoming.exchange.clone().or_else(of_session).unwrap_or_else(|| Arc::new(Nobody));
+    let revision = incoming.revision;
+    let arrival = Arrival {
+        call,
+        direction: Direction::ToClient,
+        revision,
+        endpoint: Endpoint::Server(incoming.server.clone()),
+        message: incoming.message,
+        credential: Credential::Link(incoming.server),
+        via: Via { transport: "upstream", ..Via::default() },
+        session: exchange.session(),
+        capabilities: Capabilities::default(),
+        exchange,
+        received_ms: engines.ambient.now_ms(),
+    };
+    let result = house.pipeline.carry(arrival).await;
+    let id = id?;
+    Some(match result {
+        Ok(Reply { body: Body::Foreign(response, edits, era), .. }) => match response.answer() {
+            jsonrpc::Answer::Result(result) => {
+                let method = method?;
+                jsonrpc::result(&id, &shape::result(result, &edits, era, revision, method))
+            }
+            jsonrpc::Answer::Error(error) => wire::json::object(|out| {
+                out.string("jsonrpc", "2.0");
+                id.write("id", out);
+                out.edited("error", error, &edits);
+            }),
+        },
+        Ok(_) => jsonrpc::error(Some(&id), code::INTERNAL_ERROR, "there is no answer", None),
+        Err(refusal) => jsonrpc::error(Some(&id), refusal.code().rpc, &refusal.outside(), None),
+    })
+}
+

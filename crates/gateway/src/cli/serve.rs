@@ -1,0 +1,117 @@
+//! `sallyport serve`
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use clap::Args;
+use tokio::sync::watch;
+
+use super::{Common, say};
+use crate::{
+    ambient::Ambient,
+    assemble,
+    config::{ConfigError, Meant, find, meant, reference::Lookup, said::Said},
+    failure::Failure,
+    listen::{self, House, Listening},
+    vault::Vault,
+};
+
+/// How long the first looks at servers may hold the ready line back.
+const READY_GRACE: Duration = Duration::from_secs(10);
+
+/// Run the gateway.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Print one line of JSON on standard output when listening.
+    #[arg(long)]
+    ready_json: bool,
+}
+
+impl Serve {
+    /// Runs until told to stop by SIGINT or SIGTERM.
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
+        let meant = load(common)?;
+        start_logging();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::other(error.to_string()))?;
+        runtime.block_on(self.serve(&meant))
+    }
+
+    async fn serve(self, meant: &Meant) -> Result<(), Failure> {
+        let ambient = Ambient::system();
+        let listening = Listening::bind(meant.listen).await.map_err(|error| {
+            Failure::configuration(format!(
+                "cannot listen on {}: {error}; stop what uses the port, or set `listen` to another",
+                meant.listen
+            ))
+        })?;
+        let vault = Vault::open(&meant.data, &ambient)?;
+        let house = assemble::assemble(meant, listening.address, ambient, &vault)?;
+        let (stop, stopped) = watch::channel(false);
+        let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
+        assemble::open(&house, stopped, READY_GRACE).await;
+        self.announce(&house);
+        asked_to_stop().await;
+        stop.send_replace(true);
+        let _ = serving.await;
+        house.engines.upstreams.shut_down().await;
+        vault.close().await;
+        Ok(())
+    }
+
+    fn announce(&self, house: &House) {
+        let base = &house.base;
+        if self.ready_json {
+            let line = wire::json::object(|out| {
+                out.string("event", "ready");
+                out.object("endpoints", |out| {
+                    out.string("base", base);
+                    out.string("mcp", &format!("{base}/mcp"));
+                    out.string("token", &format!("{base}/oauth/token"));
+                    out.string("issuer", base);
+                    out.string("jwks", &format!("{base}/.well-known/jwks.json"));
+                    out.string("health", &format!("{base}/healthz"));
+                });
+            });
+            say(&String::from_utf8_lossy(&line));
+        } else {
+            say(&format!("listening on {base}/mcp"));
+        }
+    }
+}
+
+/// Reads the configuration and finds out what it means.
+pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let path = common.config.clone().or_else(|| find::find(&env));
+    let said = match &path {
+        Some(path) => find::read(path)?,
+        None => Said::default(),
+    };
+    let base = path.as_deref().and_then(Path::parent).filter(|parent| !parent.as_os_str().is_empty());
+    let base = base.unwrap_or_else(|| Path::new("."));
+    let base = std::path::absolute(base).unwrap_or_else(|_| base.to_path_buf());
+    let lookup = Lookup { env: &env, base: &base };
+    let meant = meant::mean(said, &lookup, &find::default_data(&env));
+    meant.map_err(|problems| ConfigError::Problems { path, problems }.into())
+}
+
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SALLYPORT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    // Where somebody has set logging up already, theirs stays.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,331 @@
+//! The gateway, where it answers itself.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use pipeline::{
+    Answer, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed,
+    forward::Recorded,
+    ports::{Exchange, Local},
+    refusal,
+};
+use policy::registry::ItemKind;
+use wire::{
+    bounds::REQUEST,
+    json::{Keys, Node, ObjectWriter, object},
+    jsonrpc::{self, Id, Message},
+    mcp::{Era, Method, Revision, ServerName, meta},
+};
+
+use super::Engines;
+use crate::{
+    sessions::Opening,
+    view::{View, text},
+};
+
+/// Most instructions of one server that are passed on, in bytes.
+const INSTRUCTIONS_BYTES_MAX: usize = 4 * 1024;
+
+/// Open `subscriptions/listen` streams (modern era).
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    open: Mutex<HashMap<u64, Listener>>,
+    next: std::sync::atomic::AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Listener {
+    exchange: Arc<dyn Exchange>,
+    id: Id,
+    wants: Wants,
+}
+
+/// What a listener asked for.
+#[derive(Clone, Debug, Default)]
+struct Wants {
+    tools: bool,
+    prompts: bool,
+    resources: bool,
+}
+
+impl Listeners {
+    fn add(&self, listener: Listener) -> u64 {
+        let key = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.lock().insert(key, listener);
+        key
+    }
+
+    fn remove(&self, key: u64) {
+        self.lock().remove(&key);
+    }
+
+    /// Tells every listener that wants it that lists have changed.
+    pub(crate) async fn lists_changed(&self) {
+        let open: Vec<Listener> = self.lock().values().cloned().collect();
+        for listener in open {
+            for (wanted, method) in [
+                (listener.wants.tools, Method::NotificationsToolsListChanged),
+                (listener.wants.prompts, Method::NotificationsPromptsListChanged),
+                (listener.wants.resources, Method::NotificationsResourcesListChanged),
+            ] {
+                if wanted {
+                    let text = jsonrpc::notification(method, |out| {
+                        out.object("_meta", |out| listener.id.write(meta::SUBSCRIPTION_ID, out));
+                    });
+                    listener.exchange.deliver(text).await;
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Listener>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Local for Engines {
+    async fn answer(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        let arrival = call.arrival();
+        let view = self.keeper.view();
+        let of = match &arrival.endpoint {
+            Endpoint::All => None,
+            Endpoint::Server(name) => Some(name),
+        };
+        let Some(method) = arrival.message.method() else { return self.client_answered(call) };
+        match method {
+            Method::Initialize => Ok(self.initialize(call, &view, of)),
+            Method::ServerDiscover => Ok(own(object(|out| {
+                out.array("supportedVersions", |list| {
+                    for revision in SPOKEN {
+                        list.string(revision.as_str());
+                    }
+                });
+                write_offer(&view, of, out);
+                out.object("_meta", |out| out.object(meta::SERVER_INFO, write_identity));
+            }))),
+            Method::ToolsList => Ok(listing("tools", view.entries(ItemKind::Tool, of))),
+            Method::PromptsList => Ok(listing("prompts", view.entries(ItemKind::Prompt, of))),
+            Method::ResourcesList => Ok(resources(&view, "resources", "uri")),
+            Method::ResourcesTemplatesList => Ok(resources(&view, "resourceTemplates", "uriTemplate")),
+            Method::SubscriptionsListen => self.listen(call).await,
+            Method::NotificationsCancelled => {
+                self.withdraw(call);
+                Ok(Answer::Accepted)
+            }
+            Method::NotificationsPromptsListChanged
+            | Method::NotificationsResourcesListChanged
+            | Method::NotificationsToolsListChanged => {
+                self.look_again(call);
+                Ok(Answer::Accepted)
+            }
+            Method::LoggingSetLevel | Method::Ping => Ok(own(b"{}".to_vec())),
+            Method::NotificationsInitialized
+            | Method::NotificationsProgress
+            | Method::NotificationsRootsListChanged
+            | Method::NotificationsTasksStatus => Ok(Answer::Accepted),
+            Method::CompletionComplete
+            | Method::ElicitationCreate
+            | Method::NotificationsElicitationComplete
+            | Method::NotificationsMessage
+            | Method::NotificationsResourcesUpdated
+            | Method::NotificationsSubscriptionsAcknowledged
+            | Method::NotificationsTasks
+            | Method::PromptsGet
+            | Method::ResourcesRead
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
+            | Method::RootsList
+            | Method::SamplingCreateMessage
+            | Method::TasksCancel
+            | Method::TasksGet
+            | Method::TasksList
+            | Method::TasksResult
+            | Method::TasksUpdate
+            | Method::ToolsCall => {
+                Err(Objection::new(&refusal::METHOD_UNKNOWN, format!("`{method}` is not the gateway's to answer")))
+            }
+        }
+    }
+}
+
+/// Revisions spoken here, newest first.
+pub(crate) const SPOKEN: [Revision; 3] =
+    [Revision::V2026_07_28, Revision::V2025_11_25, Revision::V2025_06_18];
+
+impl Engines {
+    fn initialize(&self, call: &Passed<Recorded>, view: &View, of: Option<&ServerName>) -> Answer {
+        let arrival = call.arrival();
+        let declared = arrival.message.params().and_then(|params| params.get("capabilities"));
+        let session = self.sessions.open(Opening {
+            id: self.ambient.name(),
+            caller: call.caller().clone(),
+            endpoint: arrival.endpoint.clone(),
+            revision: arrival.revision,
+            capabilities: declared.map(Capabilities::declared).unwrap_or_default(),
+            now_ms: arrival.received_ms,
+        });
+        let result = object(|out| {
+            out.string("protocolVersion", arrival.revision.as_str());
+            write_offer(view, of, out);
+            out.object("serverInfo", write_identity);
+        });
+        Answer::Own(Arc::new(Own { result, session: Some(Arc::clone(&session.id)) }))
+    }
+
+    /// The client answers a question a server asked it.
+    fn client_answered(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        let arrival = call.arrival();
+        let nothing = || Objection::new(&refusal::TARGET_UNKNOWN, "an answer to nothing that was asked");
+        let session = arrival.session.as_ref().and_then(|id| self.sessions.peek(id)).ok_or_else(nothing)?;
+        let asked = arrival.message.id().and_then(|id| session.asked(id)).ok_or_else(nothing)?;
+        let text = arrival.message.document().text().as_bytes().to_vec();
+        let Ok(Message::Response(response)) = Message::parse(text, Keys::Folded, &REQUEST) else {
+            return Err(nothing());
+        };
+        // Whoever asked may have given up a moment ago.
+        let _ = asked.send(response);
+        Ok(Answer::Accepted)
+    }
+
+    fn withdraw(&self, call: &Passed<Recorded>) {
+        let arrival = call.arrival();
+        let id = arrival.message.params().and_then(|params| params.get("requestId")).and_then(Id::read);
+        let session = arrival.session.as_ref().and_then(|id| self.sessions.peek(id));
+        if let (Some(id), Some(session)) = (id, session) {
+            session.withdraw(&id);
+        }
+    }
+
+    /// A server says that what it offers changed: it is looked at, and clients hear of it after that.
+    fn look_again(&self, call: &Passed<Recorded>) {
+        let pipeline::Credential::Link(server) = &call.arrival().credential else { return };
+        let (keeper, server) = (Arc::clone(&self.keeper), server.clone());
+        tokio::spawn(async move {
+            if let Err(error) = keeper.refresh(&server).await {
+                tracing::warn!(server = %server, %error, "a server said its lists changed and cannot be looked at");
+            }
+        });
+    }
+
+    async fn listen(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        let arrival = call.arrival();
+        let Some(id) = arrival.message.id().cloned() else { return Ok(Answer::Accepted) };
+        let asked = arrival.message.params().and_then(|params| params.get("notifications"));
+        let wants = |name: &str| asked.and_then(|asked| asked.get(name)).and_then(Node::as_bool) == Some(true);
+        let wants = Wants {
+            tools: wants("toolsListChanged"),
+            prompts: wants("promptsListChanged"),
+            resources: wants("resourcesListChanged"),
+        };
+        let honoured = jsonrpc::notification(Method::NotificationsSubscriptionsAcknowledged, |out| {
+            out.object("notifications", |out| {
+                for (name, wanted) in [
+                    ("toolsListChanged", wants.tools),
+                    ("promptsListChanged", wants.prompts),
+                    ("resourcesListChanged", wants.resources),
+                ] {
+                    if wanted {
+                        out.boolean(name, true);
+                    }
+                }
+            });
+            out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out));
+        });
+        let exchange = Arc::clone(&arrival.exchange);
+        exchange.deliver(honoured).await;
+        let key = self.listeners.add(Listener { exchange: Arc::clone(&exchange), id: id.clone(), wants });
+        // The stream stays open until the client closes it or its credential ends.
+        let left_ms = call.principal().expires_ms().saturating_sub(arrival.received_ms).clamp(0, 24 * 3600 * 1000);
+        let left = std::time::Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+        tokio::select! {
+            () = exchange.withdrawn() => {}
+            () = tokio::time::sleep(left) => {}
+        }
+        self.listeners.remove(key);
+        Ok(own(object(|out| out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out)))))
+    }
+}
+
+fn own(result: Vec<u8>) -> Answer {
+    Answer::Own(Arc::new(Own { result, session: None }))
+}
+
+fn listing(member: &'static str, entries: &[Entry]) -> Answer {
+    Answer::Listing(Listing { member, entries: entries.to_vec() })
+}
+
+/// The resources of all servers, as last seen.
+fn resources(view: &View, member: &'static str, key: &str) -> Answer {
+    let mut entries = Vec::new();
+    for (name, catalogue) in view.serving() {
+        let Ok(server) = view.registry.pinned_server(name) else { continue };
+        let listed = if key == "uri" { &catalogue.resources } else { &catalogue.templates };
+        for document in listed {
+            let Some(uri) = text(document, key) else { continue };
+            let shown = Arc::from(document.text().as_bytes());
+            entries.push(Entry { resource: Arc::new(server.resource_at(&uri)), shown });
+        }
+    }
+    Answer::Listing(Listing { member, entries })
+}
+
+fn write_identity(out: &mut ObjectWriter<'_>) {
+    out.string("name", "sallyport");
+    out.string("title", "Sallyport");
+    out.string("version", env!("CARGO_PKG_VERSION"));
+}
+
+/// Capabilities and instructions: what the servers behind the door offer.
+fn write_offer(view: &View, of: Option<&ServerName>, out: &mut ObjectWriter<'_>) {
+    out.object("capabilities", |out| {
+        // Servers may still be starting; what they bring is announced when they have.
+        out.object("tools", |out| out.boolean("listChanged", true));
+        if view.has("prompts", of) {
+            out.object("prompts", |out| out.boolean("listChanged", true));
+        }
+        if view.has("resources", of) {
+            out.object("resources", |out| {
+                out.boolean("listChanged", true);
+                let subscribes = |c: &upstream::Catalogue| {
+                    c.offered.capabilities.root().get("resources").and_then(|r| r.get("subscribe")).and_then(Node::as_bool)
+                        == Some(true)
+                };
+                if view.serving().any(|(name, c)| of.is_none_or(|of| of == name) && subscribes(c)) {
+                    out.boolean("subscribe", true);
+                }
+            });
+        }
+        for plain in ["completions", "logging"] {
+            if view.has(plain, of) {
+                out.object(plain, |_| {});
+            }
+        }
+    });
+    let mut instructions = String::new();
+    for (name, _) in view.serving().filter(|(name, _)| of.is_none_or(|of| of == *name)) {
+        // Only what was approved: instructions act on a model before any call does.
+        let approved = view.registry.item(name, ItemKind::Instructions, "instructions").ok();
+        let Some(said) = approved.and_then(|pinned| text(pinned.definition().document(), "instructions")) else {
+            continue;
+        };
+        let said: String = said.chars().take(INSTRUCTIONS_BYTES_MAX).collect();
+        if of.is_some() {
+            instructions = said;
+        } else {
+            instructions.push_str(&format!("Server `{name}`: {said}\n"));
+        }
+    }
+    if !instructions.is_empty() {
+        out.string("instructions", &instructions);
+    }
+}
+
+/// The legacy revision to settle on with a client that asks for one.
+pub(crate) fn settle(asked: Option<&str>) -> Revision {
+    let known = asked.and_then(Revision::parse);
+    known
+        .filter(|revision| revision.era() == Era::Legacy && SPOKEN.contains(revision))
+        .unwrap_or(Revision::LATEST_LEGACY)
+}

@@ -1,0 +1,54 @@
+//! How a command ends when it does not end well: a sentence and an exit code.
+
+use std::fmt;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    /// The thing checked does not hold: exit code 1.
+    pub(crate) fn does_not_hold(text: impl Into<String>) -> Self {
+        Self { code: 1, text: text.into() }
+    }
+
+    /// Wrong use or configuration: exit code 2.
+    pub(crate) fn configuration(text: impl Into<String>) -> Self {
+        Self { code: 2, text: text.into() }
+    }
+
+    /// Refused by policy: exit code 3.
+    pub(crate) fn refused(text: impl Into<String>) -> Self {
+        Self { code: 3, text: text.into() }
+    }
+
+    /// Something cannot be reached: exit code 4.
+    pub(crate) fn unreachable(text: impl Into<String>) -> Self {
+        Self { code: 4, text: text.into() }
+    }
+
+    /// Anything else: exit code 1.
+    pub(crate) fn other(text: impl Into<String>) -> Self {
+        Self::does_not_hold(text)
+    }
+
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<crate::config::ConfigError> for Failure {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self::configuration(error.to_string())
+    }
+}

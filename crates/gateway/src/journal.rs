@@ -1,0 +1,325 @@
+//! The journal: what happened, as entries of the ledger. The only file that knows both the road and the
+//! ledger's own types.
+
+use std::sync::Arc;
+
+use pipeline::{
+    Arrival, Body, Dossier, Known, Passed, Received, Refusal, Reply, Resolution,
+    decide::Approved,
+    ports::{Caller, Stranger},
+};
+use policy::{Action, registry::Pin};
+use records::{
+    digest::Digester,
+    ledger::{
+        Decision, Entry, Kind, Ledger, Receipt, Unavailable,
+        entry::{Finding, Labels, Principal, Tls, Value},
+    },
+};
+use wire::{
+    json::{Node, canonical},
+    jsonrpc,
+    mcp::{Direction, ServerName, Target, target},
+};
+
+use crate::ambient::Ambient;
+
+/// See the module. Clones write the same ledger.
+#[derive(Clone, Debug)]
+pub(crate) struct Journal {
+    ledger: Ledger,
+    digester: Digester,
+    ambient: Ambient,
+}
+
+/// The open case of one message. Dropped unclosed, it records that the message was abandoned.
+#[derive(Debug)]
+pub(crate) struct OpenCase {
+    journal: Journal,
+    begun: Begun,
+    dossier: Arc<Dossier>,
+    closed: bool,
+}
+
+/// What is known of a message from the start.
+#[derive(Debug)]
+struct Begun {
+    call: String,
+    method: Option<&'static str>,
+    action: Option<&'static str>,
+    transport: &'static str,
+    revision: &'static str,
+    direction: Direction,
+    peer: Option<String>,
+    tls: Option<(String, String)>,
+    received_ms: i64,
+    /// What the caller named, until it is resolved.
+    named: Option<String>,
+}
+
+impl Journal {
+    pub(crate) fn new(ledger: Ledger, digester: Digester, ambient: Ambient) -> Self {
+        Self { ledger, digester, ambient }
+    }
+
+    /// The ledger, for reading.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Opens the case of a message.
+    pub(crate) fn open_case(&self, call: &Received) -> OpenCase {
+        OpenCase {
+            journal: self.clone(),
+            begun: Begun::of(call.arrival()),
+            dossier: Arc::clone(call.dossier()),
+            closed: false,
+        }
+    }
+
+    /// Records an intent; returns its place once it is durable.
+    pub(crate) async fn intent(&self, call: &Passed<Approved>) -> Result<u64, Unavailable> {
+        let arrival = call.arrival();
+        let mut entry = self.entry(Kind::Intent, &Begun::of(arrival), &call.dossier().read());
+        entry.args_digest = arguments(arrival).map(|arguments| self.digester.text(&canonical(arguments)));
+        let receipt: Receipt = self.ledger.append_durable(&entry).await?;
+        Ok(receipt.index)
+    }
+
+    /// Records that somebody was turned away at the gate.
+    pub(crate) async fn turned_away(&self, who: &Stranger, refusal: &Refusal) {
+        let mut entry = Entry::new(unsigned(who.received_ms), Kind::Refusal);
+        entry.call = Some(who.call.to_string());
+        entry.transport = Some(who.via.transport.to_owned());
+        refused(&mut entry, refusal);
+        entry.detail.insert("what".into(), Value::Text(who.what.clone()));
+        if let Some(peer) = &who.via.peer {
+            entry.detail.insert("peer".into(), Value::Text(peer.clone()));
+        }
+        // Nothing was done, so nothing hangs on it; what cannot be written is counted as a gap.
+        self.ledger.append_soon(&entry);
+    }
+
+    /// Records a change of the registry.
+    pub(crate) fn registry(
+        &self,
+        server: &ServerName,
+        item: Option<&str>,
+        what: &str,
+        reason: &str,
+        approved: Option<Pin>,
+        offered: Option<Pin>,
+    ) {
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Registry);
+        entry.server = Some(server.to_string());
+        entry.tool = item.map(str::to_owned);
+        entry.action = Some(what.to_owned());
+        entry.reason = Some(reason.to_owned());
+        entry.pin = approved.map(|pin| pin.to_string());
+        if let Some(offered) = offered.filter(|offered| Some(*offered) != approved) {
+            entry.detail.insert("offered".into(), Value::Text(offered.to_string()));
+        }
+        self.ledger.append_soon(&entry);
+    }
+
+    /// Records something that is not about a message: policy in force, a token issued, a session's end.
+    pub(crate) fn note(&self, kind: Kind, action: &str, detail: &[(&str, String)]) {
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), kind);
+        entry.action = Some(action.to_owned());
+        for (name, text) in detail {
+            entry.detail.insert((*name).to_owned(), Value::Text(text.clone()));
+        }
+        self.ledger.append_soon(&entry);
+    }
+
+    /// Records a finding that belongs to no call: noise from a server.
+    pub(crate) fn noise(&self, server: &ServerName, what: &str) {
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Finding);
+        entry.server = Some(server.to_string());
+        entry.reason = Some(what.to_owned());
+        self.ledger.append_soon(&entry);
+    }
+
+    fn entry(&self, kind: Kind, begun: &Begun, known: &Known) -> Entry {
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), kind);
+        entry.call = Some(begun.call.clone());
+        entry.method = begun.method.map(str::to_owned);
+        entry.action = begun.action.map(str::to_owned);
+        entry.transport = Some(begun.transport.to_owned());
+        entry.revision = Some(begun.revision.to_owned());
+        entry.principal = known.caller.as_ref().map(principal).unwrap_or_default();
+        entry.context = known.context.as_ref().map(|context| context.id().to_owned());
+        entry.labels = known.context.as_ref().map(|context| labels(&context.labels())).unwrap_or_default();
+        entry.purpose = known.purpose.as_ref().map(|purpose| purpose.to_string());
+        entry.policy = known.policy.as_ref().map(|policy| policy.to_string());
+        entry.rules = known.rules.iter().map(ToString::to_string).collect();
+        entry.obligations = known.obligations.iter().map(|obligation| format!("{obligation:?}")).collect();
+        entry.sources = known.sources.iter().map(|source| format!("{}/{}", source.server, source.tool)).collect();
+        entry.findings = findings(known);
+        match &known.resolution {
+            Some(resolution) => target_of(resolution, &mut entry),
+            None => entry.tool.clone_from(&begun.named),
+        }
+        if let Some((version, group)) = &begun.tls {
+            entry.tls = Tls { version: Some(version.clone()), group: Some(group.clone()) };
+        }
+        if let Some(peer) = &begun.peer {
+            entry.detail.insert("peer".into(), Value::Text(peer.clone()));
+        }
+        if let Some(why) = &known.would_refuse {
+            entry.detail.insert("would_refuse".into(), Value::Text(why.clone()));
+        }
+        if begun.direction == Direction::ToClient {
+            entry.detail.insert("direction".into(), Value::Text("to-client".into()));
+        }
+        entry.decision = Some(if known.permitted { Decision::Permit } else { Decision::Refuse });
+        entry
+    }
+}
+
+impl OpenCase {
+    /// Records the one outcome.
+    pub(crate) async fn outcome(&mut self, outcome: &Result<Reply, Refusal>) -> Result<(), Unavailable> {
+        self.closed = true;
+        let known = self.dossier.read();
+        let mut entry = match outcome {
+            Ok(reply) => {
+                let mut entry = self.journal.entry(Kind::Outcome, &self.begun, &known);
+                entry.code = Some("ok".to_owned());
+                entry.result_digest = self.digest(reply);
+                entry
+            }
+            Err(refusal) => {
+                // An intent has an outcome; what was refused before there was one is a refusal.
+                let kind = if known.intent.is_some() { Kind::Outcome } else { Kind::Refusal };
+                let mut entry = self.journal.entry(kind, &self.begun, &known);
+                refused(&mut entry, refusal);
+                entry
+            }
+        };
+        entry.ms = Some(unsigned(self.journal.ambient.now_ms() - self.begun.received_ms));
+        self.journal.ledger.append(&entry).await.map(|_| ())
+    }
+
+    /// The digest of what was released; whole lists of our own need none, they follow from the registry.
+    fn digest(&self, reply: &Reply) -> Option<String> {
+        match &reply.body {
+            Body::Foreign(response, edits, _) => {
+                let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
+                let mut writer = wire::json::Writer::default();
+                writer.edited(said, edits);
+                Some(self.journal.digester.text(&writer.into_bytes()))
+            }
+            Body::Accepted | Body::Listed(_) | Body::Own(_) => None,
+        }
+    }
+}
+
+impl Drop for OpenCase {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        let known = self.dossier.read();
+        let kind = if known.intent.is_some() { Kind::Outcome } else { Kind::Refusal };
+        let mut entry = self.journal.entry(kind, &self.begun, &known);
+        entry.decision = Some(Decision::Refuse);
+        entry.code = Some("abandoned".to_owned());
+        entry.fault = Some("caller".to_owned());
+        entry.reason = Some("the caller hung up, or the work was lost".to_owned());
+        self.journal.ledger.append_soon(&entry);
+    }
+}
+
+impl Begun {
+    fn of(arrival: &Arrival) -> Self {
+        let method = arrival.message.method();
+        let named = match target(&arrival.message) {
+            Ok(Target::Tool { name, .. } | Target::Prompt { name, .. }) => Some(name.into_owned()),
+            Ok(Target::Resource { uri }) => Some(uri.into_owned()),
+            Ok(Target::Completion { .. } | Target::None | Target::Task { .. }) | Err(_) => None,
+        };
+        Self {
+            call: arrival.call.to_string(),
+            method: method.map(wire::mcp::Method::name),
+            action: method.map(|method| Action::of(method, arrival.direction).as_str()),
+            transport: arrival.via.transport,
+            revision: arrival.revision.as_str(),
+            direction: arrival.direction,
+            peer: arrival.via.peer.clone(),
+            tls: arrival.via.tls.clone(),
+            received_ms: arrival.received_ms,
+            named: named.map(|name| name.chars().take(200).collect()),
+        }
+    }
+}
+
+fn arguments(arrival: &Arrival) -> Option<Node<'_>> {
+    match target(&arrival.message) {
+        Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
+        Ok(Target::Completion { .. } | Target::None | Target::Resource { .. } | Target::Task { .. }) | Err(_) => {
+            arrival.message.params()
+        }
+    }
+}
+
+fn refused(entry: &mut Entry, refusal: &Refusal) {
+    entry.decision = Some(Decision::Refuse);
+    entry.code = Some(refusal.code().name.to_owned());
+    entry.stage = Some(refusal.stage().to_owned());
+    entry.fault = Some(refusal.code().fault.as_str().to_owned());
+    entry.reason = Some(refusal.objection().inside.clone());
+}
+
+fn target_of(resolution: &Resolution, entry: &mut Entry) {
+    entry.server = resolution.server_name().map(ToString::to_string);
+    entry.pin = resolution.pin().map(|pin| pin.to_string());
+    entry.tool = match (resolution.item(), resolution.resource()) {
+        (Some(item), _) => Some(item.name().to_owned()),
+        (None, policy::Resource::Resource { uri, .. }) => Some(uri.clone()),
+        (None, _) => None,
+    };
+}
+
+fn principal(caller: &Caller) -> Principal {
+    let proven = &caller.principal;
+    let actor = proven.actor();
+    let is_user = actor.kind == identity::ActorKind::User;
+    Principal {
+        user: if is_user { Some(actor.name.clone()) } else { proven.for_user().map(str::to_owned) },
+        agent: (!is_user).then(|| actor.name.clone()),
+        model: proven.model().map(str::to_owned),
+        tenant: proven.tenant().map(str::to_owned),
+    }
+}
+
+fn labels(labels: &policy::Labels) -> Labels {
+    Labels {
+        integrity: Some(labels.integrity.as_str().to_owned()),
+        confidentiality: Some(labels.confidentiality.as_str().to_owned()),
+        categories: labels.categories.iter().cloned().collect(),
+    }
+}
+
+fn findings(known: &Known) -> Vec<Finding> {
+    let found = known.findings.iter().chain(&known.answer_findings);
+    found
+        .flat_map(|findings| findings.iter())
+        .map(|finding| Finding {
+            kind: finding.kind.as_str().to_owned(),
+            detector: Some(finding.detector.to_string()),
+            location: Some(finding.location.pointer.to_string()),
+            score_millis: Some(millis(finding.score.get())),
+        })
+        .collect()
+}
+
+/// A score from 0 to 1 in thousandths.
+fn millis(score: f32) -> u16 {
+    format!("{:.0}", score * 1000.0).parse().unwrap_or(1000)
+}
+
+fn unsigned(ms: i64) -> u64 {
+    u64::try_from(ms).unwrap_or(0)
+}
+

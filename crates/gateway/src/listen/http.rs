@@ -1,0 +1,182 @@
+//! The HTTP listener: connections, limits before anything is read, and the way from a path to its door.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use pipeline::{Endpoint, Objection, Via, ports::Stranger};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+use wire::mcp::ServerName;
+
+use super::{
+    House,
+    body::{self, Body},
+    gate,
+    mcp::Visit,
+    oauth, tiles,
+};
+
+/// Most connections at a time; more wait in the system's queue.
+const CONNECTIONS_MAX: usize = 4_096;
+/// How long a client may take to send its headers.
+const HEADER_WAIT: Duration = Duration::from_secs(10);
+/// How large all headers of a request may be together, in bytes.
+const HEADERS_BYTES_MAX: usize = 64 * 1024;
+/// Most headers of a request.
+const HEADERS_MAX: usize = 100;
+/// How long running calls may take to end when the gateway stops.
+const DRAIN_WAIT: Duration = Duration::from_secs(10);
+
+/// A bound listener.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) listener: TcpListener,
+    pub(crate) address: SocketAddr,
+}
+
+impl Listening {
+    /// Binds an address.
+    pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+}
+
+/// Serves until told to stop, then lets running calls end.
+pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: watch::Receiver<bool>) {
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            () = stopped(&mut stop) => break,
+            accepted = listening.listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely: others will be closed soon.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Latency of small answers matters more than packets.
+        let _ = stream.set_nodelay(true);
+        let house = Arc::clone(&house);
+        let service = service_fn(move |request| {
+            let house = Arc::clone(&house);
+            async move { Ok::<_, Infallible>(answer(&house, peer, request).await) }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_WAIT)
+            .max_buf_size(HEADERS_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .half_close(false);
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A connection that breaks is its client's affair.
+            let _ = connection.await;
+            drop(place);
+        });
+    }
+    drop(listening);
+    let _ = tokio::time::timeout(DRAIN_WAIT, graceful.shutdown()).await;
+}
+
+/// Resolves when the gateway is told to stop.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Whoever tells is gone, too: that also means to stop.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// From a path to its door.
+async fn answer(house: &Arc<House>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    // Health says nothing about anybody and must work when nothing else does.
+    if request.method() == Method::GET && path == "/healthz" {
+        return body::with_type(StatusCode::OK, "text/plain", b"ok\n".to_vec());
+    }
+    if let Err(objection) = gate::check(request.uri(), request.headers(), &house.hosts, &house.origins) {
+        return turned_away(house, peer, &path, objection).await;
+    }
+    let get = request.method() == Method::GET;
+    match path.as_str() {
+        "/mcp" => visit(house, peer, Endpoint::All, request).await,
+        "/oauth/token" if request.method() == Method::POST => oauth::token(house, request).await,
+        "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
+        "/readyz" if get => ready(house),
+        "/.well-known/jwks.json" if get => oauth::keys(house),
+        _ => match (path.strip_prefix("/mcp/"), get) {
+            (Some(name), _) => match ServerName::parse(name) {
+                Ok(name) => visit(house, peer, Endpoint::Server(name), request).await,
+                Err(_) => body::empty(StatusCode::NOT_FOUND),
+            },
+            (None, true) => published(house, &path).await,
+            (None, false) => body::empty(StatusCode::NOT_FOUND),
+        },
+    }
+}
+
+/// What anybody may read.
+async fn published(house: &Arc<House>, path: &str) -> Response<Body> {
+    let well_known = path.strip_prefix("/.well-known/").unwrap_or_default();
+    // Clients append the resource's path, or do not; the answer is the same.
+    if well_known.starts_with("oauth-authorization-server") || well_known.starts_with("openid-configuration") {
+        return oauth::server_metadata(house);
+    }
+    if let Some(resource) = well_known.strip_prefix("oauth-protected-resource") {
+        return oauth::resource_metadata(house, resource);
+    }
+    match path.strip_prefix("/ledger/") {
+        Some(tile) => tiles::serve(house, tile).await,
+        None => body::empty(StatusCode::NOT_FOUND),
+    }
+}
+
+async fn visit(
+    house: &Arc<House>,
+    peer: SocketAddr,
+    endpoint: Endpoint,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let ambient = &house.engines.ambient;
+    let visit = Visit { house, endpoint, peer, call: ambient.call(), received_ms: ambient.now_ms() };
+    visit.answer(request).await
+}
+
+async fn turned_away(house: &Arc<House>, peer: SocketAddr, path: &str, objection: Objection) -> Response<Body> {
+    let ambient = &house.engines.ambient;
+    let stranger = Stranger {
+        call: ambient.call(),
+        via: Via { transport: "http", peer: Some(peer.to_string()), tls: None },
+        what: path.chars().take(100).collect(),
+        received_ms: ambient.now_ms(),
+    };
+    let refusal = house.pipeline.turn_away(stranger, objection).await;
+    let status = StatusCode::from_u16(refusal.code().http).unwrap_or(StatusCode::FORBIDDEN);
+    let text = wire::jsonrpc::error(None, refusal.code().rpc, &refusal.outside(), None);
+    body::json(status, text)
+}
+
+/// Ready when the ledger can write.
+fn ready(house: &House) -> Response<Body> {
+    match house.engines.journal.ledger().status().trouble {
+        None => body::with_type(StatusCode::OK, "text/plain", b"ready\n".to_vec()),
+        Some(trouble) => {
+            let text = format!("{trouble}\n").into_bytes();
+            body::with_type(StatusCode::SERVICE_UNAVAILABLE, "text/plain", text)
+        }
+    }
+}

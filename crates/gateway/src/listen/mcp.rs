@@ -1,0 +1,523 @@
+//! Streamable HTTP, both eras: one endpoint, one message per POST.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap, Method as HttpMethod, Request, Response, StatusCode,
+    body::Incoming,
+    header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use identity::{LocalPeer, Secret, oauth::Challenge};
+use pipeline::{Arrival, CallId, Capabilities, Credential, Endpoint, Objection, Refusal, Via, ports::Stranger, refusal};
+use tokio::sync::mpsc;
+use wire::{
+    bounds::REQUEST,
+    json::{Keys, Node, object},
+    jsonrpc::{Message, MessageError},
+    mcp::{Direction, Era, Method, Mirrored, Revision, Shape, code, meta},
+};
+
+use super::{
+    House,
+    body::{self, Body},
+    gate::one,
+    stream::{EventBody, OnClose},
+};
+use crate::{
+    engines::{SPOKEN, settle},
+    exchange::{CallExchange, Withdrawal},
+    present::{Asked, Cure, Said, outcome},
+    sessions::Session,
+};
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// Messages of one call that may wait to be read by the client.
+const STREAM_MESSAGES_MAX: usize = 64;
+/// After this long without an answer, the answer becomes a stream, so that nobody takes it for dead.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// One request at one MCP endpoint.
+pub(super) struct Visit<'h> {
+    pub(super) house: &'h Arc<House>,
+    pub(super) endpoint: Endpoint,
+    pub(super) peer: SocketAddr,
+    pub(super) call: CallId,
+    pub(super) received_ms: i64,
+}
+
+/// A message and what its transport says about it.
+struct Parcel {
+    message: Message,
+    revision: Revision,
+    session: Option<Arc<str>>,
+    capabilities: Capabilities,
+}
+
+impl Visit<'_> {
+    /// Answers a request.
+    pub(super) async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        match *request.method() {
+            HttpMethod::POST => self.post(request).await,
+            HttpMethod::GET => self.listen(request).await,
+            HttpMethod::DELETE => self.end(request).await,
+            _ => {
+                let mut response = body::empty(StatusCode::METHOD_NOT_ALLOWED);
+                response.headers_mut().insert(hyper::header::ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
+                response
+            }
+        }
+    }
+
+    async fn post(self, request: Request<Incoming>) -> Response<Body> {
+        let (head, incoming) = request.into_parts();
+        let parcel = match self.unpack(&head.headers, incoming).await {
+            Ok(parcel) => parcel,
+            Err((asked, objection)) => return self.turn_away(&asked, *objection).await,
+        };
+        let asked = Asked {
+            id: match &parcel.message {
+                Message::Request(request) => Some(request.id().clone()),
+                Message::Notification(_) | Message::Response(_) => None,
+            },
+            method: parcel.message.method(),
+            revision: parcel.revision,
+        };
+        self.carry(&head.headers, parcel, asked).await
+    }
+
+    /// Sends a message on its way and answers with whatever comes first: the answer, or something that
+    /// belongs to it and makes the answer a stream.
+    async fn carry(self, headers: &HeaderMap, parcel: Parcel, asked: Asked) -> Response<Body> {
+        let (sender, mut messages) = mpsc::channel(STREAM_MESSAGES_MAX);
+        let withdrawal = Withdrawal::new();
+        let exchange = CallExchange::new(sender, withdrawal.clone(), parcel.session.clone());
+        let session = parcel.session.as_ref().and_then(|id| self.house.engines.sessions.peek(id));
+        let running = match self.begin(session, &asked, &withdrawal) {
+            Ok(running) => running,
+            Err(objection) => return self.turn_away(&asked, objection).await,
+        };
+        let era = parcel.revision.era();
+        let arrival = self.arrival(headers, parcel, Arc::new(exchange), "http");
+        let call = self.call.to_string();
+        let house = Arc::clone(self.house);
+        let carrying = {
+            let (house, asked) = (Arc::clone(&house), asked.clone());
+            async move {
+                let _running = running;
+                let result = house.pipeline.carry(arrival).await;
+                outcome(&asked, result, &call)
+            }
+        };
+        let mut carrying = Box::pin(carrying);
+        // In the modern era closing the stream withdraws the request; in the legacy era it does not.
+        let mut on_close = Closing::new((era == Era::Modern).then_some(withdrawal));
+        let first = tokio::select! {
+            biased;
+            Some(message) = messages.recv() => Some(message),
+            said = &mut carrying => {
+                on_close.disarm();
+                return match messages.try_recv() {
+                    Ok(message) => events(Some(message), messages, Box::pin(async { said.message }), None),
+                    Err(_) => self.respond(said),
+                };
+            }
+            () = tokio::time::sleep(QUIET), if asked.id.is_some() => None,
+        };
+        let last = Box::pin(async move { carrying.await.message });
+        events(first, messages, last, on_close.into_on_close())
+    }
+
+    /// Notes a request of a session as running, so that it can be withdrawn; the same id twice at a time is
+    /// a replay.
+    fn begin(
+        &self,
+        session: Option<Arc<Session>>,
+        asked: &Asked,
+        withdrawal: &Withdrawal,
+    ) -> Result<Option<Running>, Objection> {
+        let (Some(session), Some(id)) = (session, &asked.id) else { return Ok(None) };
+        match session.begin(id, withdrawal.clone()) {
+            Some(()) => Ok(Some(Running { session, id: id.clone() })),
+            None => {
+                let why = "a request with this id is on its way already";
+                Err(Objection::new(&refusal::MESSAGE_INVALID, why).showing(why))
+            }
+        }
+    }
+
+    fn arrival(
+        &self,
+        headers: &HeaderMap,
+        parcel: Parcel,
+        exchange: Arc<CallExchange>,
+        transport: &'static str,
+    ) -> Arrival {
+        Arrival {
+            call: self.call.clone(),
+            direction: Direction::ToServer,
+            revision: parcel.revision,
+            endpoint: self.endpoint.clone(),
+            message: parcel.message,
+            credential: credential(headers, self.peer),
+            via: Via { transport, peer: Some(self.peer.to_string()), tls: None },
+            session: parcel.session,
+            capabilities: parcel.capabilities,
+            exchange,
+            received_ms: self.received_ms,
+        }
+    }
+
+    /// Reads the message and finds out how to read it.
+    async fn unpack(&self, headers: &HeaderMap, incoming: Incoming) -> Result<Parcel, (Asked, Box<Objection>)> {
+        let nobody = || Asked { id: None, method: None, revision: guess(headers) };
+        let refuse = |objection: Objection| (nobody(), Box::new(objection));
+        accepts(headers).map_err(refuse)?;
+        let bytes = body::read(incoming, REQUEST.text_bytes_max).await.map_err(refuse)?;
+        let message = Message::parse(bytes, Keys::Folded, &REQUEST).map_err(|refused| {
+            let asked = Asked { id: refused.id.clone(), ..nobody() };
+            (asked, Box::new(unreadable(&refused.error)))
+        })?;
+        let asked = |revision| Asked { id: message.id().cloned(), method: message.method(), revision };
+        let refuse = |objection: Objection| (asked(guess(headers)), Box::new(objection));
+        let session = one(headers, &SESSION)
+            .map_err(|why| refuse(Objection::new(&refusal::MESSAGE_INVALID, why)))?
+            .map(Arc::from);
+        let revision = self.revision(headers, &message, session.as_deref()).map_err(refuse)?;
+        // In the modern era the header means nothing.
+        let session = session.filter(|_| revision.era() == Era::Legacy);
+        if let Some(method) = message.method()
+            && !method.exists(revision, Direction::ToServer)
+        {
+            let why = format!("`{method}` does not exist in {revision}");
+            return Err((asked(revision), Box::new(Objection::new(&refusal::METHOD_UNKNOWN, why.clone()).showing(why))));
+        }
+        let capabilities = match revision.era() {
+            Era::Modern => declared(&message).map_or_else(Capabilities::default, Capabilities::declared),
+            Era::Legacy => {
+                let session = session.as_ref().and_then(|id| self.house.engines.sessions.peek(id));
+                session.map(|session| session.capabilities.clone()).unwrap_or_default()
+            }
+        };
+        Ok(Parcel { message, revision, session, capabilities })
+    }
+
+    /// Which revision a message is in: what its body and its headers say, and they must agree.
+    fn revision(
+        &self,
+        headers: &HeaderMap,
+        message: &Message,
+        session: Option<&str>,
+    ) -> Result<Revision, Objection> {
+        let bad = |why: &str| Objection::new(&refusal::HEADER_MISMATCH, why);
+        let header = one(headers, &VERSION).map_err(bad)?;
+        let in_body = message.params().and_then(meta::of).and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
+        let modern_header = header.and_then(Revision::parse).is_some_and(|r| r.era() == Era::Modern);
+        if in_body.is_some() || modern_header || message.method() == Some(Method::ServerDiscover) {
+            return modern(headers, message, header, in_body);
+        }
+        let named = match header {
+            None => None,
+            Some(text) => {
+                Some(Revision::parse(text).filter(|r| SPOKEN.contains(r)).ok_or_else(|| unsupported(text))?)
+            }
+        };
+        if message.method() == Some(Method::Initialize) {
+            let asked = message.params().and_then(|params| params.get("protocolVersion"));
+            return Ok(settle(asked.and_then(Node::as_str).as_deref()));
+        }
+        let session = session.and_then(|id| self.house.engines.sessions.peek(id));
+        match (session, named) {
+            (Some(session), Some(named)) if named != session.revision => {
+                let why = "the version header is not the session's version";
+                Err(Objection::new(&refusal::VERSION_UNSUPPORTED, why).showing(why))
+            }
+            (Some(session), _) => Ok(session.revision),
+            // The road will say that the session is missing, or first that the credential is.
+            (None, named) => Ok(named.unwrap_or(Revision::LATEST_LEGACY)),
+        }
+    }
+
+    /// Opens the stream of a session for what belongs to no call (legacy era).
+    async fn listen(self, request: Request<Incoming>) -> Response<Body> {
+        let headers = request.headers().clone();
+        if !accepted(&headers, "text/event-stream") {
+            let asked = Asked { id: None, method: None, revision: guess(&headers) };
+            let why = "a stream is opened with `Accept: text/event-stream`";
+            return self.turn_away(&asked, Objection::new(&refusal::NOT_ACCEPTABLE, why)).await;
+        }
+        let Some(session) = self.knock(&headers, "http-get").await else {
+            // In the modern era there is no such stream; nor is there without a session.
+            return body::empty(StatusCode::METHOD_NOT_ALLOWED);
+        };
+        match session {
+            Err(response) => response,
+            Ok(session) => {
+                let (sender, messages) = mpsc::channel(STREAM_MESSAGES_MAX);
+                session.listen(sender);
+                events(None, messages, Box::pin(std::future::pending()), None)
+            }
+        }
+    }
+
+    /// Ends a session (legacy era).
+    async fn end(self, request: Request<Incoming>) -> Response<Body> {
+        let headers = request.headers().clone();
+        let house = Arc::clone(self.house);
+        match self.knock(&headers, "http-delete").await {
+            None => body::empty(StatusCode::METHOD_NOT_ALLOWED),
+            Some(Err(response)) => response,
+            Some(Ok(session)) => {
+                house.engines.sessions.end(&session.id);
+                house.engines.upstreams.end_session(&session.id);
+                body::empty(StatusCode::NO_CONTENT)
+            }
+        }
+    }
+
+    /// Has the caller of a GET or DELETE prove itself and its session like any other: on the road, with a
+    /// message that asks for nothing. None when no session is named.
+    async fn knock(
+        self,
+        headers: &HeaderMap,
+        transport: &'static str,
+    ) -> Option<Result<Arc<Session>, Response<Body>>> {
+        let id: Arc<str> = Arc::from(one(headers, &SESSION).ok()??);
+        let text = br#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#.to_vec();
+        let message = Message::parse(text, Keys::Folded, &REQUEST).ok()?;
+        let session = self.house.engines.sessions.peek(&id);
+        let revision = session.as_ref().map_or(Revision::LATEST_LEGACY, |session| session.revision);
+        let asked = Asked { id: None, method: Some(Method::Ping), revision };
+        let (sender, _messages) = mpsc::channel(1);
+        let exchange = CallExchange::new(sender, Withdrawal::new(), Some(Arc::clone(&id)));
+        let parcel =
+            Parcel { message, revision, session: Some(id), capabilities: Capabilities::default() };
+        let arrival = self.arrival(headers, parcel, Arc::new(exchange), transport);
+        let result = self.house.pipeline.carry(arrival).await;
+        Some(match (result, session) {
+            (Ok(_), Some(session)) => Ok(session),
+            (Ok(_), None) => Err(body::empty(StatusCode::NOT_FOUND)),
+            (Err(refused), _) => Err(self.respond(outcome(&asked, Err(refused), &self.call.0))),
+        })
+    }
+
+    async fn turn_away(&self, asked: &Asked, objection: Objection) -> Response<Body> {
+        let stranger = Stranger {
+            call: self.call.clone(),
+            via: Via { transport: "http", peer: Some(self.peer.to_string()), tls: None },
+            what: asked.method.map_or_else(String::new, |method| method.name().to_owned()),
+            received_ms: self.received_ms,
+        };
+        let refusal: Refusal = self.house.pipeline.turn_away(stranger, objection).await;
+        self.respond(outcome(asked, Err(refusal), &self.call.0))
+    }
+
+    fn respond(&self, said: Said) -> Response<Body> {
+        let status = StatusCode::from_u16(said.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = match said.message {
+            Some(message) => body::json(status, message),
+            None => body::empty(status),
+        };
+        let headers = response.headers_mut();
+        if let Some(session) = said.session
+            && let Ok(value) = HeaderValue::try_from(&*session)
+        {
+            headers.insert(SESSION, value);
+        }
+        if let Some(after_ms) = said.retry_after_ms {
+            headers.insert(RETRY_AFTER, HeaderValue::from(after_ms.div_ceil(1000)));
+        }
+        if let Some(cure) = said.challenge
+            && let Ok(value) = HeaderValue::try_from(self.challenge(&cure).header())
+        {
+            headers.insert(WWW_AUTHENTICATE, value);
+        }
+        response
+    }
+
+    fn challenge(&self, cure: &Cure) -> Challenge {
+        let path = match &self.endpoint {
+            Endpoint::All => "/mcp".to_owned(),
+            Endpoint::Server(name) => format!("/mcp/{name}"),
+        };
+        let resource_metadata = format!("{}/.well-known/oauth-protected-resource{path}", self.house.base);
+        match cure {
+            Cure::Credential { presented } => Challenge {
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: presented.then_some("invalid_token"),
+                description: presented.then_some("the token is not accepted for this resource"),
+            },
+            Cure::Scope(scope) => Challenge {
+                resource_metadata,
+                scope: scope.clone(),
+                error: Some("insufficient_scope"),
+                description: Some("this needs more scope"),
+            },
+        }
+    }
+}
+
+/// A request that is noted as running; dropping it says that it has ended.
+struct Running {
+    session: Arc<Session>,
+    id: wire::jsonrpc::Id,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.session.done(&self.id);
+    }
+}
+
+/// Withdraws a request when it is dropped before it is disarmed.
+struct Closing(Option<Withdrawal>);
+
+impl Closing {
+    fn new(withdrawal: Option<Withdrawal>) -> Self {
+        Self(withdrawal)
+    }
+
+    fn disarm(&mut self) {
+        self.0 = None;
+    }
+
+    fn into_on_close(mut self) -> Option<OnClose> {
+        let withdrawal = self.0.take()?;
+        Some(Box::new(move || withdrawal.withdraw()))
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(withdrawal) = self.0.take() {
+            withdrawal.withdraw();
+        }
+    }
+}
+
+/// Checks a message of the modern era: version, required `_meta`, and headers that mirror the body.
+fn modern(
+    headers: &HeaderMap,
+    message: &Message,
+    header: Option<&str>,
+    in_body: Option<Node<'_>>,
+) -> Result<Revision, Objection> {
+    let missing = |what: &str| {
+        let why = format!("`_meta[\"{what}\"]` is required");
+        Objection::new(&MISSING_META, why.clone()).showing(why)
+    };
+    let Some(said) = in_body else { return Err(missing(meta::PROTOCOL_VERSION)) };
+    let said = said.as_str().ok_or_else(|| missing(meta::PROTOCOL_VERSION))?;
+    let mirrored = Mirrored {
+        protocol_version: header,
+        method: one(headers, &METHOD).map_err(|why| Objection::new(&refusal::HEADER_MISMATCH, why))?,
+        name: one(headers, &NAME).map_err(|why| Objection::new(&refusal::HEADER_MISMATCH, why))?,
+    };
+    mirrored.agree(message).map_err(|mismatch| {
+        Objection::new(&refusal::HEADER_MISMATCH, mismatch.to_string()).showing(mismatch.to_string())
+    })?;
+    let revision = Revision::parse(&said).filter(|r| r.era() == Era::Modern && SPOKEN.contains(r));
+    let revision = revision.ok_or_else(|| unsupported(&said))?;
+    let wants = message.method().is_some_and(|method| method.shape() == Shape::Request);
+    if wants && declared(message).is_none() {
+        return Err(missing(meta::CLIENT_CAPABILITIES));
+    }
+    Ok(revision)
+}
+
+/// A request of the modern era that lacks what each must have: HTTP 400 and -32602.
+static MISSING_META: refusal::Code = refusal::Code {
+    http: 400,
+    rpc: code::INVALID_PARAMS,
+    ..refusal::PARAMS_INVALID
+};
+
+fn declared(message: &Message) -> Option<Node<'_>> {
+    let declared = message.params().and_then(meta::of)?.get(meta::CLIENT_CAPABILITIES)?;
+    (declared.kind() == wire::json::Kind::Object).then_some(declared)
+}
+
+fn unsupported(requested: &str) -> Objection {
+    let requested: String = requested.chars().take(64).collect();
+    let data = object(|out| {
+        out.array("supported", |list| SPOKEN.iter().for_each(|revision| list.string(revision.as_str())));
+        out.string("requested", &requested);
+    });
+    let why = format!("version `{}` is not spoken here", requested.escape_debug());
+    Objection { data: Some(data), ..Objection::new(&refusal::VERSION_UNSUPPORTED, why) }
+}
+
+pub(super) fn unreadable(error: &MessageError) -> Objection {
+    let code = match error {
+        MessageError::Batch => &refusal::MESSAGE_BATCH,
+        MessageError::CaseVariant(..) | MessageError::Envelope(_) => &refusal::MESSAGE_INVALID,
+        MessageError::Json(_) => &refusal::MESSAGE_MALFORMED,
+        MessageError::UnknownMethod(_) => &refusal::METHOD_UNKNOWN,
+    };
+    Objection::new(code, error.to_string()).showing(error.to_string())
+}
+
+/// The revision to answer in before the message was read.
+fn guess(headers: &HeaderMap) -> Revision {
+    let named = one(headers, &VERSION).ok().flatten().and_then(Revision::parse);
+    named.unwrap_or(Revision::LATEST_LEGACY)
+}
+
+fn accepts(headers: &HeaderMap) -> Result<(), Objection> {
+    let content = one(headers, &CONTENT_TYPE).ok().flatten().unwrap_or_default();
+    let essence = content.split(';').next().unwrap_or_default().trim();
+    // Also what keeps a browser from posting here across origins without asking first.
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Objection::new(&refusal::MEDIA_TYPE, "the body is not announced as JSON"));
+    }
+    if accepted(headers, "application/json") && accepted(headers, "text/event-stream") {
+        return Ok(());
+    }
+    Err(Objection::new(&refusal::NOT_ACCEPTABLE, "the client does not accept both JSON and event streams"))
+}
+
+/// Whether `Accept` has this type, itself or by a wildcard.
+fn accepted(headers: &HeaderMap, wanted: &str) -> bool {
+    let group = wanted.split('/').next().unwrap_or_default();
+    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).any(|range| {
+        let range = range.split(';').next().unwrap_or_default().trim();
+        range.eq_ignore_ascii_case(wanted) || range == "*/*" || range.eq_ignore_ascii_case(&format!("{group}/*"))
+    })
+}
+
+/// What the caller shows. A loopback address is somebody on this machine only if nobody forwards.
+fn credential(headers: &HeaderMap, peer: SocketAddr) -> Credential {
+    const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
+    match one(headers, &AUTHORIZATION) {
+        Ok(Some(header)) => {
+            let token = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            let token = token.map(|(_, token)| token.trim()).unwrap_or_default();
+            Credential::Bearer(Secret::presented(token.to_owned()))
+        }
+        // Two credentials prove nothing.
+        Err(_) => Credential::Bearer(Secret::presented(String::new())),
+        Ok(None) if FORWARDED.iter().any(|name| headers.contains_key(*name)) => Credential::None,
+        Ok(None) => Credential::Local(LocalPeer::Tcp(peer.ip())),
+    }
+}
+
+fn events(
+    first: Option<Vec<u8>>,
+    messages: mpsc::Receiver<Vec<u8>>,
+    last: super::stream::Last,
+    on_close: Option<OnClose>,
+) -> Response<Body> {
+    let body: Body = EventBody::new(first, messages, last, on_close).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+

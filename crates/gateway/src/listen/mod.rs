@@ -1,0 +1,35 @@
+//! The doors: what comes in over HTTP and over pipes, up to where it becomes an [`pipeline::Arrival`].
+//!
+//! A listener looks at hosts, origins, sizes and framing, and decides nothing else. Whatever gets past it
+//! takes the road.
+
+mod body;
+mod gate;
+mod http;
+mod mcp;
+mod oauth;
+mod stdio;
+mod stream;
+mod tiles;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use pipeline::Pipeline;
+
+pub(crate) use http::{Listening, serve, stopped};
+pub(crate) use stdio::serve_pipes;
+
+use crate::engines::Engines;
+
+/// What every door needs.
+#[derive(Debug)]
+pub(crate) struct House {
+    pub(crate) engines: Arc<Engines>,
+    pub(crate) pipeline: Pipeline<Engines>,
+    /// `http://127.0.0.1:8420`: how the gateway names itself.
+    pub(crate) base: String,
+    /// `host:port` spellings under which it may be called.
+    pub(crate) hosts: BTreeSet<String>,
+    /// Origins browsers may call from.
+    pub(crate) origins: BTreeSet<String>,
+}

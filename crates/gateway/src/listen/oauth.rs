@@ -1,0 +1,127 @@
+//! The embedded issuer's endpoints.
+
+use std::sync::Arc;
+
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE},
+};
+use identity::oauth::{Client, Endpoints, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest};
+use identity::{DeclaredContext, ResourceId, oauth};
+use records::ledger::Kind;
+
+use super::{
+    House,
+    body::{self, Body},
+    gate::one,
+};
+
+/// The largest token request read, in bytes.
+const FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// `POST /oauth/token`
+pub(super) async fn token(house: &Arc<House>, request: Request<Incoming>) -> Response<Body> {
+    let (head, incoming) = request.into_parts();
+    let answered = match body::read(incoming, FORM_BYTES_MAX).await {
+        Err(objection) => Err(OauthError::new(OauthFault::InvalidRequest, objection.inside)),
+        Ok(bytes) => {
+            let authorization = one(&head.headers, &AUTHORIZATION);
+            authorization
+                .map_err(|why| OauthError::new(OauthFault::InvalidRequest, why))
+                .and_then(|authorization| grant(house, &bytes, authorization))
+        }
+    };
+    match answered {
+        Ok(bytes) => body::json(StatusCode::OK, bytes),
+        Err(error) => {
+            house.engines.journal.note(Kind::Session, "token-refused", &[("why", error.to_string())]);
+            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+            let mut response = body::json(status, error.body());
+            if status == StatusCode::UNAUTHORIZED {
+                let basic = HeaderValue::from_static("Basic realm=\"sallyport\"");
+                response.headers_mut().insert(WWW_AUTHENTICATE, basic);
+            }
+            response
+        }
+    }
+}
+
+fn grant(house: &House, bytes: &[u8], authorization: Option<&str>) -> Result<Vec<u8>, OauthError> {
+    let engines = &house.engines;
+    let form = Form::parse(bytes)?;
+    let resources = resources(house);
+    let may_declare = |client: &Client, declared: &DeclaredContext| {
+        let person = engines.people.client(&client.id).ok_or_else(|| "the client is gone".to_owned())?;
+        engines.people.may_declare(&person, declared)
+    };
+    let endpoint = TokenEndpoint {
+        issuer: &engines.tokens.issuer,
+        clients: &engines.people,
+        secrets: engines.people.key(),
+        resources: &resources,
+        may_declare,
+    };
+    let granted = endpoint.answer(TokenRequest {
+        form: &form,
+        authorization,
+        now_ms: engines.ambient.now_ms(),
+        token_id: engines.ambient.name().to_string(),
+        context_id: engines.ambient.name().to_string(),
+    })?;
+    let grant = &granted.grant;
+    let purpose = grant.declared.as_ref().and_then(|declared| declared.purpose.clone());
+    engines.journal.note(
+        Kind::Session,
+        "token-issued",
+        &[
+            ("agent", grant.actor.name.clone()),
+            ("user", grant.for_user.clone().unwrap_or_default()),
+            ("token", grant.token_id.clone()),
+            ("audience", grant.audience.to_string()),
+            ("purpose", purpose.unwrap_or_default()),
+        ],
+    );
+    Ok(granted.body)
+}
+
+/// What tokens may be for: the whole gateway, or one server.
+pub(super) fn resources(house: &House) -> Vec<ResourceId> {
+    let whole = &house.engines.tokens.resource;
+    let view = house.engines.keeper.view();
+    let servers = view.registry.servers().map(|server| whole.join(server.name.as_str()));
+    std::iter::once(whole.clone()).chain(servers).collect()
+}
+
+/// `/.well-known/oauth-authorization-server` and OpenID discovery.
+pub(super) fn server_metadata(house: &House) -> Response<Body> {
+    let endpoints = Endpoints {
+        issuer: house.base.clone(),
+        token: format!("{}/oauth/token", house.base),
+        jwks: format!("{}/.well-known/jwks.json", house.base),
+    };
+    body::json(StatusCode::OK, oauth::authorization_server_metadata(&endpoints))
+}
+
+/// `/.well-known/oauth-protected-resource[/...]`
+pub(super) fn resource_metadata(house: &House, path: &str) -> Response<Body> {
+    let wanted = match path.trim_matches('/') {
+        "" | "mcp" => Some(house.engines.tokens.resource.clone()),
+        other => {
+            let asked = ResourceId::parse(&format!("{}/{other}", house.base)).ok();
+            asked.filter(|asked| resources(house).contains(asked))
+        }
+    };
+    match wanted {
+        Some(resource) => {
+            let issuers = [house.base.clone()];
+            body::json(StatusCode::OK, oauth::protected_resource_metadata(&resource, &issuers))
+        }
+        None => body::empty(StatusCode::NOT_FOUND),
+    }
+}
+
+/// `/.well-known/jwks.json`
+pub(super) fn keys(house: &House) -> Response<Body> {
+    body::json(StatusCode::OK, house.engines.tokens.issuer.jwks())
+}
