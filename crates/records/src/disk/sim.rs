@@ -170,10 +170,6 @@ impl SimDisk {
         self.world.released.notify_all();
     }
 
-    pub(crate) fn calls(&self) -> u64 {
-        self.inner().calls
-    }
-
     /// The process is killed: what it wrote stays, its handles and locks are gone.
     pub(crate) fn kill(&self) -> Self {
         let mut inner = self.inner();
