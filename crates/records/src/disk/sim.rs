@@ -420,7 +420,14 @@ impl Disk for SimDisk {
         id.map(|inode| Identity { device: 1, inode })
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+
+    fn mode(&self, path: &Path) -> io::Result<u32> {
+        self.identity(path).map(|_| MODE)
+    }
 }
+
+/// All files here are the owner's alone.
+const MODE: u32 = 0o600;
 
 #[derive(Debug)]
 struct SimFile {
