@@ -8,4 +8,5 @@ pub mod digest;
 pub mod disk;
 pub mod keys;
 pub mod ledger;
+pub mod verify;
 mod words;

@@ -80,6 +80,12 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the system reports.
     fn identity(&self, path: &Path) -> io::Result<Identity>;
+
+    /// Who may do what with a file: the nine permission bits.
+    ///
+    /// # Errors
+    /// What the system reports.
+    fn mode(&self, path: &Path) -> io::Result<u32>;
 }
 
 /// An open file.

@@ -108,6 +108,10 @@ impl Disk for RealDisk {
             inode: metadata.ino(),
         })
     }
+
+    fn mode(&self, path: &Path) -> io::Result<u32> {
+        Ok(fs::metadata(path)?.mode() & 0o777)
+    }
 }
 
 fn owned() -> OpenOptions {

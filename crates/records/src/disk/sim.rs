@@ -170,10 +170,6 @@ impl SimDisk {
         self.world.released.notify_all();
     }
 
-    pub(crate) fn calls(&self) -> u64 {
-        self.inner().calls
-    }
-
     /// The process is killed: what it wrote stays, its handles and locks are gone.
     pub(crate) fn kill(&self) -> Self {
         let mut inner = self.inner();
@@ -424,7 +420,14 @@ impl Disk for SimDisk {
         id.map(|inode| Identity { device: 1, inode })
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
+
+    fn mode(&self, path: &Path) -> io::Result<u32> {
+        self.identity(path).map(|_| MODE)
+    }
 }
+
+/// All files here are the owner's alone.
+const MODE: u32 = 0o600;
 
 #[derive(Debug)]
 struct SimFile {

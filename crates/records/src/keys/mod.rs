@@ -1,12 +1,25 @@
-//! Keys: secrets that are overwritten when dropped, and what signs the log.
+//! Keys: where secrets come from, the ring that keeps them, what seals and what signs the log.
+//!
+//! ```text
+//! root key (file, environment)          never written by us but when it is made
+//!   seals the key ring                   one file: signing, frame, digest, token and wrapping keys
+//!     wrapping key seals data keys       one per tenant and per data subject, in the tables
+//!       data key seals records           destroying it makes them unreadable, everywhere at once
+//! ```
 //!
 //! It must not know what is signed, sealed or digested, nor who is allowed to.
 
+mod ring;
+pub(crate) mod seal;
 mod secret;
 mod sign;
+mod source;
 
+pub use ring::{Key, KeyRing, RingError, Use};
+pub use seal::SealError;
 pub use secret::Secret;
 pub use sign::{KeyError, LogKeys};
+pub use source::{SecretError, SecretSource, create_key_file};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,50 @@
-//! Keys.
+//! Keys: refused when weak or open, lost when the root key is lost, never printed.
+
+use std::{
+    collections::HashMap,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::*;
-use crate::ambient::Random;
+use crate::{
+    ambient::{Clock, Random},
+    disk::{Disk, RealDisk, replace, sim::SimDisk},
+    ledger::{checkpoint::Checkpoint, note::SignatureType},
+};
+
+const HEX: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+fn ring_path() -> &'static Path {
+    Path::new("/data/keys/ring")
+}
+
+fn root(byte: u8) -> Secret {
+    Secret::new(vec![byte; 32])
+}
+
+fn create(disk: &SimDisk) -> KeyRing {
+    let clock = Clock::new(|| 5);
+    KeyRing::create(
+        ring_path(),
+        root(1),
+        Arc::new(disk.clone()),
+        clock,
+        Random::system(),
+    )
+    .unwrap()
+}
+
+fn open(disk: &SimDisk, root: Secret) -> Result<KeyRing, RingError> {
+    KeyRing::open(
+        ring_path(),
+        root,
+        Arc::new(disk.clone()),
+        Clock::new(|| 9),
+        Random::system(),
+    )
+}
 
 #[test]
 fn a_secret_does_not_print() {
@@ -13,8 +56,10 @@ fn a_secret_does_not_print() {
 fn a_logs_keys_print_their_public_halves_only() {
     let keys = LogKeys::generate("log.example", &Random::system()).unwrap();
     let shown = format!("{keys:?}");
-    assert!(shown.contains("log.example+"), "{shown}");
-    assert!(!shown.contains("seed"), "{shown}");
+    assert!(
+        shown.contains("log.example+") && !shown.contains("seed"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -22,4 +67,308 @@ fn a_log_whose_name_cannot_stand_in_a_note_gets_no_keys() {
     for name in ["", "two words", "plus+sign", "line\nbreak"] {
         assert!(LogKeys::generate(name, &Random::system()).is_err(), "{name:?}");
     }
+}
+
+#[test]
+fn a_reference_is_read_and_a_secret_in_its_place_is_not_repeated() {
+    let env = SecretSource::from_text("env:NAME").unwrap();
+    assert_eq!(
+        (env.to_string().as_str(), env),
+        ("env:NAME", SecretSource::Env("NAME".to_owned()))
+    );
+    let file = SecretSource::from_text("file:/a/b:c").unwrap();
+    assert_eq!(file, SecretSource::File(PathBuf::from("/a/b:c")));
+    for text in [
+        "hunter2hunter2",
+        "env:",
+        "file:",
+        "vault:secret/x",
+        "s3cr3t-t0ken:with-colon",
+    ] {
+        let error = SecretSource::from_text(text).unwrap_err().to_string();
+        assert!(
+            error.contains("is no reference to a secret") && !error.contains("hunter2"),
+            "{error}"
+        );
+        assert!(
+            !error.contains("with-colon") && !error.contains("t0ken") && !error.contains("scrt"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_is_refused_when_missing_weak_or_of_another_length() {
+    let variables = HashMap::from([
+        ("GOOD", HEX.to_owned()),
+        ("UPPER", HEX.to_uppercase()),
+        (
+            "BASE64",
+            "ABEiM0RVZneImaq7zN3u/wARIjNEVWZ3iJmqu8zd7v8=\n".to_owned(),
+        ),
+        ("SHORT", "abc".to_owned()),
+        ("REGULAR", "00".repeat(32)),
+        ("LONG", format!("{HEX}00")),
+        ("PHRASE", "correct horse battery staple and so on".to_owned()),
+        ("EMPTY", String::new()),
+    ]);
+    let read = |name: &str| {
+        let environment = |name: &str| variables.get(name).cloned();
+        SecretSource::Env(name.to_owned()).read_key(&SimDisk::new(), &environment)
+    };
+    for good in ["GOOD", "UPPER", "BASE64"] {
+        assert_eq!(crate::digest::hex(read(good).unwrap().expose()), HEX, "{good}");
+    }
+    for (name, sentence) in [
+        ("NONE", "there is no secret in `env:NONE`"),
+        ("EMPTY", "there is no secret in `env:EMPTY`"),
+        ("SHORT", "can be guessed"),
+        ("REGULAR", "can be guessed"),
+        ("LONG", "must be 32 bytes"),
+        ("PHRASE", "must be 32 bytes"),
+    ] {
+        let error = read(name).unwrap_err().to_string();
+        assert!(error.contains(sentence) && error.contains(';'), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused_with_the_remedy() {
+    let dir = std::env::temp_dir().join(format!("records-{}-secrets", std::process::id()));
+    let path = dir.join("root.key");
+    create_key_file(&RealDisk, &path, &Random::system()).unwrap();
+    let source = SecretSource::File(path.clone());
+    let read = || source.read_key(&RealDisk, &|_| None);
+    let first = read().unwrap();
+    create_key_file(&RealDisk, &path, &Random::system()).expect_err("it is never overwritten");
+    assert_eq!(read().unwrap().expose(), first.expose());
+    for mode in [0o640, 0o604, 0o660, 0o620] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let error = read().unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("chmod 600 {}", path.display())),
+            "{error}"
+        );
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_ring_opens_with_its_root_key_and_no_other() {
+    let disk = SimDisk::new();
+    let made = create(&disk);
+    let opened = open(&disk, root(1)).unwrap();
+    for purpose in Use::ALL {
+        let (before, after) = (made.current(*purpose).unwrap(), opened.current(*purpose).unwrap());
+        assert_eq!((&before.id, &before.public), (&after.id, &after.public));
+        assert_eq!(
+            before.secret.as_ref().unwrap().expose(),
+            after.secret.as_ref().unwrap().expose()
+        );
+    }
+    assert!(matches!(
+        open(&disk, root(2)).unwrap_err(),
+        RingError::WrongRoot(_)
+    ));
+    let again = KeyRing::create(
+        ring_path(),
+        root(1),
+        Arc::new(disk.clone()),
+        Clock::new(|| 5),
+        Random::system(),
+    );
+    assert!(matches!(again.unwrap_err(), RingError::Exists(_)));
+    assert!(matches!(
+        open(&SimDisk::new(), root(1)).unwrap_err(),
+        RingError::Missing(_)
+    ));
+    let stored = String::from_utf8(disk.bytes(ring_path()).unwrap()).unwrap();
+    for purpose in Use::ALL {
+        let secret = made.current(*purpose).unwrap().secret.clone().unwrap();
+        assert!(
+            !stored.contains(&crate::digest::hex(secret.expose())),
+            "sealed, not written"
+        );
+    }
+}
+
+#[test]
+fn a_ring_that_was_touched_is_refused() {
+    let disk = SimDisk::new();
+    create(&disk);
+    let stored = String::from_utf8(disk.bytes(ring_path()).unwrap()).unwrap();
+    let moved = stored.replacen("\"use\":\"digest\"", "\"use\":\"wrap\"", 1);
+    let retired = stored.replacen(",\"sealed\"", ",\"retired\":7,\"sealed\"", 1);
+    let newer = stored.replacen("\"v\":1", "\"v\":2", 1);
+    let cut = stored.get(..stored.len() / 2).unwrap().to_owned();
+    for (what, text, error) in [
+        ("a key moved to another use", moved, "does not open the key ring"),
+        ("a key marked as retired", retired, "does not open the key ring"),
+        ("a newer version", newer, "use a newer one"),
+        ("a cut file", cut, "is damaged"),
+        (
+            "no keys",
+            r#"{"keys":[],"log_begun":false,"v":1}"#.to_owned(),
+            "is damaged",
+        ),
+    ] {
+        assert_ne!(text, stored, "{what}");
+        replace(&disk, ring_path(), text.as_bytes()).unwrap();
+        let refused = open(&disk, root(1)).unwrap_err().to_string();
+        assert!(refused.contains(error), "{what}: {refused}");
+    }
+}
+
+#[test]
+fn rotated_keys_are_forgotten_or_kept_as_old_data_demands() {
+    let disk = SimDisk::new();
+    let mut ring = create(&disk);
+    let before: HashMap<Use, String> = Use::ALL
+        .iter()
+        .map(|purpose| (*purpose, ring.current(*purpose).unwrap().id.clone()))
+        .collect();
+    for purpose in [Use::Digest, Use::Token, Use::Wrap] {
+        let id = ring.rotate(purpose).unwrap().id.clone();
+        assert_ne!(id, before[&purpose]);
+    }
+    for purpose in [Use::LogEd25519, Use::LogMlDsa44, Use::LogFrames] {
+        assert!(matches!(ring.rotate(purpose), Err(RingError::WithTheLog)));
+    }
+    ring.rotate_log("log.example").unwrap();
+    let opened = open(&disk, root(1)).unwrap();
+    for (purpose, keeps) in [
+        (Use::Digest, true),
+        (Use::Wrap, true),
+        (Use::Token, false),
+        (Use::LogEd25519, false),
+        (Use::LogMlDsa44, false),
+    ] {
+        let old = opened.key(purpose, &before[&purpose]).unwrap();
+        assert_eq!(
+            (old.retired_ms, old.secret.is_some()),
+            (Some(5), keeps),
+            "{purpose:?}"
+        );
+        assert_ne!(opened.current(purpose).unwrap().id, before[&purpose]);
+    }
+    assert_eq!(
+        opened.current(Use::LogFrames).unwrap().id,
+        before[&Use::LogFrames]
+    );
+}
+
+#[test]
+fn old_checkpoints_verify_after_a_rotation() {
+    let disk = SimDisk::new();
+    let mut ring = create(&disk);
+    let old = ring.log_keys("log.example").unwrap();
+    let head = Checkpoint {
+        origin: "log.example".to_owned(),
+        size: 0,
+        root: crate::ledger::merkle::empty_root(),
+    };
+    let note = head.sign(&old, 5).unwrap().to_string();
+    let new = ring.rotate_log("log.example").unwrap();
+    assert_eq!(new.known().len(), 4);
+    let (_, vouched) = Checkpoint::verify(note.as_bytes(), "log.example", &new.known()).unwrap();
+    let kinds: Vec<_> = vouched.iter().map(|one| one.key.kind()).collect();
+    assert_eq!(kinds, [SignatureType::Ed25519, SignatureType::MlDsa44]);
+    Checkpoint::verify(note.as_bytes(), "log.example", new.verifiers()).unwrap_err();
+}
+
+#[test]
+fn another_root_key_takes_over_and_the_old_one_opens_nothing() {
+    let disk = SimDisk::new();
+    let mut ring = create(&disk);
+    ring.mark_log_begun().unwrap();
+    ring.change_root(root(2)).unwrap();
+    assert!(matches!(
+        open(&disk, root(1)).unwrap_err(),
+        RingError::WrongRoot(_)
+    ));
+    let opened = open(&disk, root(2)).unwrap();
+    assert!(opened.log_begun());
+    assert_eq!(
+        opened.current(Use::Digest).unwrap().id,
+        ring.current(Use::Digest).unwrap().id
+    );
+}
+
+#[test]
+fn what_cannot_be_saved_has_not_happened() {
+    let disk = SimDisk::new();
+    let mut ring = create(&disk);
+    let before = ring.current(Use::Token).unwrap().id.clone();
+    disk.fail(|_, _, _| Some(crate::disk::sim::Fault::Fails(std::io::ErrorKind::StorageFull)));
+    ring.rotate(Use::Token).unwrap_err();
+    ring.change_root(root(2)).unwrap_err();
+    ring.mark_log_begun().unwrap_err();
+    disk.heal();
+    assert_eq!(
+        (ring.current(Use::Token).unwrap().id.as_str(), ring.log_begun()),
+        (before.as_str(), false)
+    );
+    assert_eq!(
+        open(&disk, root(1)).unwrap().current(Use::Token).unwrap().id,
+        before
+    );
+}
+
+#[test]
+fn a_ring_is_for_its_owner_alone() {
+    let dir = std::env::temp_dir().join(format!("records-{}-ring", std::process::id()));
+    let path = dir.join("keys/ring");
+    let made = |disk| KeyRing::create(&path, root(1), disk, Clock::new(|| 5), Random::system());
+    made(Arc::new(RealDisk)).unwrap();
+    assert_eq!(RealDisk.mode(&path).unwrap(), 0o600);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let opened = KeyRing::open(
+        &path,
+        root(1),
+        Arc::new(RealDisk),
+        Clock::new(|| 5),
+        Random::system(),
+    );
+    let error = opened.unwrap_err().to_string();
+    assert!(error.contains("chmod 600"), "{error}");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn what_is_sealed_opens_in_its_place_alone() {
+    let random = Random::system();
+    let sealed = seal::seal(&root(1), b"here", b"plain", &random).unwrap();
+    assert_eq!(seal::open(&root(1), b"here", &sealed).unwrap().expose(), b"plain");
+    assert!(!sealed.windows(5).any(|part| part == b"plain"));
+    assert_eq!(
+        seal::open(&root(1), b"there", &sealed).unwrap_err(),
+        SealError::Broken
+    );
+    assert_eq!(
+        seal::open(&root(2), b"here", &sealed).unwrap_err(),
+        SealError::Broken
+    );
+    assert_eq!(
+        seal::open(&Secret::new(vec![1; 16]), b"here", &sealed).unwrap_err(),
+        SealError::Key
+    );
+    for at in 0..sealed.len() {
+        let mut altered = sealed.clone();
+        altered[at] ^= 1;
+        assert_eq!(
+            seal::open(&root(1), b"here", &altered).unwrap_err(),
+            SealError::Broken,
+            "byte {at}"
+        );
+        assert_eq!(
+            seal::open(&root(1), b"here", &sealed[..at]).unwrap_err(),
+            SealError::Broken,
+            "cut {at}"
+        );
+    }
+    assert_ne!(
+        sealed,
+        seal::seal(&root(1), b"here", b"plain", &random).unwrap(),
+        "a nonce is used once"
+    );
 }

@@ -3,11 +3,14 @@
 //!
 //! Pure. It must not know where a checkpoint is kept or how old it may be.
 
+use std::fmt;
+
 use aws_lc_rs::signature::{ED25519, ML_DSA_44, UnparsedPublicKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use thiserror::Error;
 
 use super::{
+    entry::rfc3339,
     merkle::Hash,
     note::{Note, NoteError, NoteSignature, SignatureType, VerifierKey},
 };
@@ -31,6 +34,16 @@ pub struct Vouched {
     pub key: VerifierKey,
     /// When the signer says it signed, in seconds since 1970; cosignatures only.
     pub time_s: Option<u64>,
+}
+
+impl fmt::Display for Vouched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key.label())?;
+        match self.time_s {
+            Some(time_s) => write!(f, " at {}", rfc3339(time_s.saturating_mul(1_000))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why a checkpoint is not to be trusted.

@@ -16,9 +16,9 @@ mod begin;
 pub mod checkpoint;
 pub mod entry;
 mod follow;
-mod frame;
+pub(crate) mod frame;
 mod handle;
-mod layout;
+pub(crate) mod layout;
 pub mod merkle;
 pub mod note;
 mod options;
@@ -45,4 +45,4 @@ pub use reader::{ReadError, Reader, Stored};
 pub use shared::Progress;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -149,6 +149,12 @@ impl VerifierKey {
         self.id
     }
 
+    /// The key as a person names it: `name+id (kind)`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}+{} ({})", self.name, hex(&self.id), self.kind)
+    }
+
     /// How the key signs.
     #[must_use]
     pub fn kind(&self) -> SignatureType {
@@ -171,7 +177,7 @@ impl fmt::Display for VerifierKey {
 
 impl fmt::Debug for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VerifierKey({}+{} {})", self.name, hex(&self.id), self.kind)
+        write!(f, "VerifierKey({})", self.label())
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Options {
     pub segment_bytes: u64,
     /// A state the log must contain: what a witness saw, or what was remembered elsewhere.
     pub at_least: Option<(u64, Hash)>,
+    /// A log was begun here before ([`KeyRing::log_begun`](crate::keys::KeyRing::log_begun)): an empty
+    /// directory is a loss, not a beginning.
+    pub must_exist: bool,
     /// The operator vouches for a directory that was restored or copied: a missing unsigned tail is
     /// accepted, and recorded.
     pub adopt: bool,
@@ -51,6 +54,7 @@ impl Default for Options {
             unpublished_bytes_max: 64 * 1024 * 1024,
             segment_bytes: 8 * 1024 * 1024,
             at_least: None,
+            must_exist: false,
             adopt: false,
         }
     }
@@ -167,6 +171,9 @@ pub enum OpenError {
          lost; restore `wal`, or accept the loss by adopting the directory"
     )]
     TailMissing,
+    /// There is no log though there was one.
+    #[error("the log that was kept here is gone; restore it from a copy: a new one would hide the loss")]
+    Vanished,
     /// The tiles do not lead to the signed root.
     #[error(
         "the tiles do not lead to the root that was signed for {0} entries; `sallyport-verify` names the \

@@ -133,6 +133,27 @@ impl Reader {
         }
     }
 
+    /// The partial tiles that lie beside a tile, in its layer and, for leaf tiles, among the bundles.
+    pub(crate) fn partials(&self, id: TileId) -> Vec<TileId> {
+        let is_leaf = id.layer == Layer::Hashes(0);
+        let layers = [Some(id.layer), is_leaf.then_some(Layer::Entries)];
+        let mut partials = Vec::new();
+        for id in layers
+            .into_iter()
+            .flatten()
+            .map(|layer| id.full().in_layer(layer))
+        {
+            let dir = format!("{}.p", id.path());
+            let names = self.disk.list(&self.dir().join(&dir)).unwrap_or_default();
+            partials.extend(
+                names
+                    .iter()
+                    .filter_map(|name| TileId::from_path(&format!("{dir}/{name}"))),
+            );
+        }
+        partials
+    }
+
     /// Whether there is any tile.
     pub(crate) fn has_tiles(&self) -> io::Result<bool> {
         Ok(!self.disk.list(&self.dir().join("tile"))?.is_empty())

@@ -10,7 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use records::{disk::RealDisk, ledger::Kind};
+use records::{
+    disk::RealDisk,
+    ledger::Kind,
+    verify::{Request, verify},
+};
 
 use super::*;
 
@@ -135,6 +139,15 @@ fn a_killed_process_has_lost_nothing_it_acknowledged() {
         acknowledged += promised.len();
         checked += u64::try_from(entries.len()).unwrap();
     }
+    let known = keys().known();
+    let request = Request {
+        dir: &dir,
+        known: &known,
+        older: &[],
+        own: Some(&keys()),
+    };
+    let verified = verify(Arc::new(RealDisk), &request);
+    assert!(verified.holds(), "{verified}");
     assert!(acknowledged > 100, "the children did something: {acknowledged}");
     let report = format!(
         "{rounds} kills: {acknowledged} acknowledged, 0 missing, {unknown} outcomes unknown, {checked} entries, \

@@ -8,6 +8,7 @@
 )]
 
 mod kill;
+mod verifier;
 
 use std::{
     path::{Path, PathBuf},

@@ -1,6 +1,6 @@
 //! The line `ledger export --json` prints for an entry.
 
-use wire::json::{JsonError, object};
+use wire::json::{Edits, JsonError, object};
 
 use super::read::document;
 
@@ -18,7 +18,7 @@ pub fn export(index: u64, entry: &[u8]) -> Result<Vec<u8>, JsonError> {
         if let Some(time_ms) = time_ms {
             line.string("time", &rfc3339(time_ms));
         }
-        line.members_except(node, &["index", "time"], &wire::json::Edits::default());
+        line.members_except(node, &["index", "time"], &Edits::default());
     }))
 }
 

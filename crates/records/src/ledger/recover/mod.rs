@@ -78,6 +78,9 @@ pub(crate) fn recover(
     if signed.is_none() && wal.is_empty() && reader.has_tiles().map_err(at(layout.dir()))? {
         return Err(OpenError::CheckpointMissing);
     }
+    if signed.is_none() && wal.is_empty() && options.must_exist {
+        return Err(OpenError::Vanished);
+    }
     let (edge, bundle) = match &signed {
         Some(signed) => published::load(&reader, &signed.head, &segments)?,
         None => (Edge::default(), Vec::new()),

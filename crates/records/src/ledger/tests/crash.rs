@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     disk::sim::{Dice, Fault, Op},
     ledger::Receipt,
+    verify::{Request, verify},
 };
 
 /// An acknowledged entry, and whether it was promised to survive loss of power.
@@ -75,6 +76,15 @@ fn rounds_of_death(rounds: u64, seed: u64) {
         for (receipt, entry, _) in &promised {
             assert_eq!(at(&entries, *receipt), Some(entry), "round {round}, seed {seed}");
         }
+        let known = keys().known();
+        let request = Request {
+            dir: dir(),
+            known: &known,
+            older: &[],
+            own: None,
+        };
+        let report = verify(Arc::new(disk.clone()), &request);
+        assert!(report.holds(), "round {round}, seed {seed}: {report}");
         acknowledged += promised.len();
     }
     assert!(

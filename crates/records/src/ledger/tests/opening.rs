@@ -236,6 +236,16 @@ fn a_lost_checkpoint_is_no_loss_while_the_segments_reach_back_to_the_start() {
 }
 
 #[test]
+fn a_log_that_is_gone_is_not_begun_anew_by_whoever_remembers_it() {
+    let must_exist = Options {
+        must_exist: true,
+        ..quick()
+    };
+    let error = try_open(&SimDisk::new(), must_exist).unwrap_err();
+    assert!(matches!(error, OpenError::Vanished), "{error}");
+}
+
+#[test]
 fn a_directory_has_one_writer() {
     let disk = SimDisk::new();
     let ledger = open(&disk);

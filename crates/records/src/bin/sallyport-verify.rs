@@ -1,0 +1,206 @@
+//! `sallyport-verify`: verifies a Sallyport ledger with public keys alone.
+//!
+//! A small program for auditors: no network, no database, no secrets. It must not know anything of the
+//! gateway.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use records::{
+    disk::{Disk as _, RealDisk},
+    ledger::{
+        entry::rfc3339,
+        note::{NOTE_BYTES_MAX, VerifierKey},
+    },
+    verify::{Request, verify, verify_proof},
+};
+use wire::json::object;
+
+const USAGE: &str = "\
+usage: sallyport-verify [--json] (--key KEY | --keys FILE)... [--older FILE]... DIR
+       sallyport-verify [--json] (--key KEY | --keys FILE)... --proof FILE --entry FILE
+
+Verifies a ledger's directory, a copy of it, or its checkpoint and tiles alone; or one entry by its
+tlog-proof. Nothing is written, nothing is asked over a network.
+
+  --key KEY      a verifier key that is trusted: name+id+key
+  --keys FILE    a file of verifier keys, one a line
+  --older FILE   a checkpoint seen before: the log must continue it
+  --proof FILE   a tlog-proof
+  --entry FILE   the entry it is about, as it is stored
+  --json         one JSON object instead of text
+
+exit codes: 0 it holds, 1 it does not hold, 2 usage
+";
+
+/// Longest entry or key file read.
+const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+fn main() -> ExitCode {
+    let arguments = std::env::args_os().skip(1);
+    let (text, code) = match Asked::from_arguments(arguments).and_then(|asked| asked.answer()) {
+        Ok((text, true)) => (text, ExitCode::SUCCESS),
+        Ok((text, false)) => (text, ExitCode::from(1)),
+        Err(Wrong::Help) => (USAGE.as_bytes().to_vec(), ExitCode::SUCCESS),
+        Err(Wrong::Usage(text)) => {
+            // Whoever closed our standard error does not read it.
+            let _ = writeln!(io::stderr(), "sallyport-verify: {text}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match io::stdout().write_all(&text) {
+        Ok(()) => code,
+        Err(_) => ExitCode::from(2),
+    }
+}
+
+/// Why nothing was verified.
+enum Wrong {
+    Help,
+    Usage(String),
+}
+
+fn usage(text: impl Into<String>) -> Wrong {
+    Wrong::Usage(text.into())
+}
+
+/// What was asked.
+#[derive(Default)]
+struct Asked {
+    json: bool,
+    keys: Vec<VerifierKey>,
+    older: Vec<(String, Vec<u8>)>,
+    proof: Option<PathBuf>,
+    entry: Option<PathBuf>,
+    dir: Option<PathBuf>,
+}
+
+impl Asked {
+    fn from_arguments(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, Wrong> {
+        let mut asked = Self::default();
+        while let Some(argument) = arguments.next() {
+            let text = argument.to_str().unwrap_or_default().to_owned();
+            let mut value = || {
+                let value = arguments.next();
+                value.ok_or_else(|| usage(format!("`{text}` needs a value")))
+            };
+            match text.as_str() {
+                "--json" => asked.json = true,
+                "--help" | "-h" => return Err(Wrong::Help),
+                "--key" => asked.key(&value()?.to_string_lossy())?,
+                "--keys" => asked.keys_file(Path::new(&value()?))?,
+                "--older" => {
+                    let path = PathBuf::from(value()?);
+                    let bytes = read(&path, NOTE_BYTES_MAX)?;
+                    asked.older.push((path.display().to_string(), bytes));
+                }
+                "--proof" => asked.proof = Some(value()?.into()),
+                "--entry" => asked.entry = Some(value()?.into()),
+                option if option.starts_with('-') => {
+                    return Err(usage(format!("there is no option `{option}`")));
+                }
+                _ if asked.dir.is_none() => asked.dir = Some(argument.into()),
+                _ => return Err(usage("only one directory can be verified at a time")),
+            }
+        }
+        if asked.keys.is_empty() {
+            return Err(usage(
+                "no key is trusted, so nothing can be verified; give `--key` or `--keys`",
+            ));
+        }
+        Ok(asked)
+    }
+
+    fn key(&mut self, text: &str) -> Result<(), Wrong> {
+        self.keys
+            .push(VerifierKey::from_text(text).map_err(|error| usage(error.to_string()))?);
+        Ok(())
+    }
+
+    fn keys_file(&mut self, path: &Path) -> Result<(), Wrong> {
+        let bytes = read(path, FILE_BYTES_MAX)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.lines().map(str::trim);
+        for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            self.key(line)?;
+        }
+        Ok(())
+    }
+
+    /// Verifies. Gives what to print and whether it holds.
+    fn answer(self) -> Result<(Vec<u8>, bool), Wrong> {
+        match (&self.dir, &self.proof, &self.entry) {
+            (Some(dir), None, None) => self.directory(dir),
+            (None, Some(proof), Some(entry)) => self.entry_by(proof, entry),
+            _ => Err(usage("give a directory, or both `--proof` and `--entry`")),
+        }
+    }
+
+    fn directory(&self, dir: &Path) -> Result<(Vec<u8>, bool), Wrong> {
+        if !dir.is_dir() {
+            return Err(usage(format!("`{}` is no directory", dir.display())));
+        }
+        let request = Request {
+            dir,
+            known: &self.keys,
+            older: &self.older,
+            own: None,
+        };
+        let report = verify(Arc::new(RealDisk), &request);
+        let text = if self.json {
+            [report.to_json(), b"\n".to_vec()].concat()
+        } else {
+            report.to_string().into_bytes()
+        };
+        Ok((text, report.holds()))
+    }
+
+    fn entry_by(&self, proof: &Path, entry: &Path) -> Result<(Vec<u8>, bool), Wrong> {
+        let proof = read(proof, FILE_BYTES_MAX)?;
+        let entry = read(entry, FILE_BYTES_MAX)?;
+        // An editor's newline at the end is no part of the entry.
+        let entry = entry.strip_suffix(b"\n").unwrap_or(&entry);
+        let found = verify_proof(&String::from_utf8_lossy(&proof), entry, &self.keys);
+        let text = match (&found, self.json) {
+            (Ok((index, head, vouched)), true) => object(|out| {
+                out.boolean("holds", true);
+                out.string("origin", &head.origin);
+                out.integer("index", *index);
+                out.integer("size", head.size);
+                out.array("signed_by", |list| {
+                    vouched.iter().for_each(|one| list.string(&one.to_string()));
+                });
+            }),
+            (Err(error), true) => object(|out| {
+                out.boolean("holds", false);
+                out.string("problem", &error.to_string());
+            }),
+            (Ok((index, head, vouched)), false) => {
+                let times: Vec<_> = vouched.iter().filter_map(|one| one.time_s).collect();
+                let time = times.first().map(|time_s| rfc3339(time_s.saturating_mul(1_000)));
+                let when = time.map_or_else(String::new, |time| format!(", signed at {time}"));
+                format!(
+                    "the proof holds: entry {index} of {} in {}{when}",
+                    head.size, head.origin
+                )
+                .into_bytes()
+            }
+            (Err(error), false) => format!("the proof does not hold: {error}").into_bytes(),
+        };
+        Ok(([text, b"\n".to_vec()].concat(), found.is_ok()))
+    }
+}
+
+fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Wrong> {
+    let shown = path.display();
+    match RealDisk.read(path, bytes_max) {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(usage(format!("there is no file `{shown}`"))),
+        Err(error) => Err(usage(format!("cannot read `{shown}`: {error}"))),
+    }
+}
