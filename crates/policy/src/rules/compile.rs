@@ -8,11 +8,11 @@ use cedar_policy::pst;
 use super::{
     datum::Datum,
     diagnostic::Fault,
+    entity::{Entity, Uid},
     evaluate,
     expr::{Binary, Expr, Order, Reader, Unary, Variable},
     pattern::{Pattern, Piece},
     vocabulary,
-    world::{Entity, Uid},
 };
 use crate::action::Action;
 

@@ -1,9 +1,9 @@
 //! Values while a rule is evaluated: borrowed from the rules, the configuration or the message, and
 //! ordered, so that sets of them are sorted slices.
 
-use std::{borrow::Cow, cmp::Ordering, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, fmt, sync::Arc};
 
-use super::{Value, decimal::Decimal, moment::Moment, moment::Span, network::Network, world::Entity};
+use super::{Value, decimal::Decimal, entity::Entity, moment::Moment, moment::Span, network::Network};
 
 /// A value. Two values are equal exactly when Cedar calls them equal.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -119,6 +119,38 @@ impl<'a> Datum<'a> {
             Self::Set(_) => "a set",
             Self::Span(_) => "a duration",
             Self::Text(_) => "a text",
+        }
+    }
+}
+
+/// As Cedar writes it.
+impl fmt::Display for Datum<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(truth) => write!(f, "{truth}"),
+            Self::Decimal(number) => write!(f, "decimal(\"{number}\")"),
+            Self::Entity(entity) => write!(f, "{entity}"),
+            Self::Long(number) => write!(f, "{number}"),
+            Self::Moment(moment) => write!(f, "datetime(\"{moment}\")"),
+            Self::Network(network) => write!(f, "ip(\"{network}\")"),
+            Self::Record(fields) => {
+                f.write_str("{")?;
+                for (n, (name, value)) in fields.iter().enumerate() {
+                    let comma = if n > 0 { ", " } else { "" };
+                    write!(f, "{comma}\"{}\": {value}", name.escape_debug())?;
+                }
+                f.write_str("}")
+            }
+            Self::Set(elements) => {
+                f.write_str("[")?;
+                for (n, element) in elements.iter().enumerate() {
+                    let comma = if n > 0 { ", " } else { "" };
+                    write!(f, "{comma}{element}")?;
+                }
+                f.write_str("]")
+            }
+            Self::Span(span) => write!(f, "duration(\"{span}\")"),
+            Self::Text(text) => write!(f, "\"{}\"", text.escape_debug()),
         }
     }
 }

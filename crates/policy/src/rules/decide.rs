@@ -6,17 +6,20 @@
 
 use super::{
     RuleSet,
+    entity::{Entity, Target},
     evaluate::{self, Failure},
     obligation,
+    remember::Found,
     rule::{Effect, Rule},
-    world::{Call, Entity, Target, World},
+    slices::Name,
+    world::{Call, Known, World},
 };
 use crate::{
     action::Action,
     facts::Facts,
     permit::{Decision, Denial, Permit, RuleId},
     resource::Resource,
-    subject::Subject,
+    subject::{Party, Subject},
 };
 
 /// What a rule comes to.
@@ -32,6 +35,8 @@ pub(super) enum Verdict {
 
 impl RuleSet {
     /// Decides one call. Deny by default; an error refuses.
+    ///
+    /// For lists ask [`RuleSet::could_permit`]: what may be discovered follows from what could be done.
     #[must_use]
     pub fn decide(
         &self,
@@ -41,36 +46,114 @@ impl RuleSet {
         facts: &Facts<'_>,
     ) -> Decision {
         let target = Target::of(resource);
-        let call = Call {
-            subject,
-            action,
-            target: &target,
-            facts,
-            arguments: self.argument_types(&target),
-        };
+        let call = self.call(subject, action, &target, facts);
+        let known = Known::nothing(self.numbered);
+        let callers = self.callers(subject);
         let mut ballot = Ballot::default();
-        for party in subject.parties() {
-            let world = World::new(party, &call);
-            for rule in self.concerning(party, action, &target) {
+        for caller in &callers {
+            let world = caller.world(call, &known);
+            for rule in self.concerning(caller, action, &target) {
                 ballot.count(rule, verdict(rule, &world), facts);
             }
-        }
-        let discovery = Call {
-            action: Action::Discover,
-            ..call
-        };
-        for party in subject.parties() {
-            let world = World::new(party, &discovery);
-            for rule in self.hiding(party, action, &target) {
+            let world = caller.world(call.discovery(), &known);
+            for rule in self.hiding(caller, action, &target) {
                 ballot.count(rule, verdict(rule, &world), facts);
             }
         }
         ballot.decide()
     }
+
+    pub(super) fn call<'a>(
+        &'a self,
+        subject: &'a Subject,
+        action: Action,
+        target: &'a Target<'a>,
+        facts: &'a Facts<'a>,
+    ) -> Call<'a> {
+        Call {
+            subject,
+            action,
+            target,
+            facts,
+            arguments: self.argument_types(target),
+        }
+    }
+
+    /// The parties of a call, each with what the rules call it.
+    pub(super) fn callers<'a>(&self, subject: &'a Subject) -> Vec<Caller<'a>> {
+        let caller = |(nth, party)| Caller {
+            party,
+            first: nth == 0,
+            names: self.slices.names(party),
+            found: Found::nothing(self.numbered.principal),
+        };
+        subject.parties().enumerate().map(caller).collect()
+    }
+
+    /// The rules that can concern a party's call.
+    pub(super) fn concerning(
+        &self,
+        caller: &Caller<'_>,
+        action: Action,
+        target: &Target<'_>,
+    ) -> impl Iterator<Item = &Rule> {
+        let found = self.slices.concerning(&caller.names, action, target);
+        self.asked(caller, found)
+    }
+
+    fn asked(&self, caller: &Caller<'_>, found: Vec<u32>) -> impl Iterator<Item = &Rule> {
+        let first = caller.first;
+        let rules = found.into_iter().filter_map(|at| self.rules.get(at as usize));
+        rules.filter(move |rule| first || !rule.impersonal)
+    }
+
+    /// The rules that forbid the discovery of something but are silent about its use. What may not be
+    /// discovered may not be used either.
+    pub(super) fn hiding(
+        &self,
+        caller: &Caller<'_>,
+        action: Action,
+        target: &Target<'_>,
+    ) -> impl Iterator<Item = &Rule> {
+        let found = if self.hides {
+            self.slices.concerning(&caller.names, Action::Discover, target)
+        } else {
+            Vec::new()
+        };
+        self.asked(caller, found)
+            .filter(move |rule| rule.hides() && !rule.actions.admit(action))
+    }
+}
+
+/// A party of a call.
+#[derive(Debug)]
+pub(super) struct Caller<'a> {
+    party: &'a Party,
+    /// Rules that are the same for everybody are asked about the first party only.
+    first: bool,
+    /// Itself and everything it is below, as far as rules name it.
+    names: Vec<Name>,
+    found: Found<'a>,
+}
+
+impl<'a> Caller<'a> {
+    #[cfg(test)]
+    pub(super) fn names(&self) -> &[Name] {
+        &self.names
+    }
+
+    pub(super) fn world<'w>(&'w self, call: Call<'a>, known: &'w Known<'a>) -> World<'w, 'a> {
+        World {
+            principal: self.party,
+            call,
+            own: &self.found,
+            known,
+        }
+    }
 }
 
 /// What one rule comes to.
-pub(super) fn verdict<'a>(rule: &'a Rule, world: &World<'a>) -> Verdict {
+pub(super) fn verdict<'a>(rule: &'a Rule, world: &World<'_, 'a>) -> Verdict {
     let principal = Entity::Party(world.principal);
     let resource = Entity::Target(world.call.target);
     let concerned = rule.actions.admit(world.call.action)

@@ -8,11 +8,13 @@ use thiserror::Error;
 use super::{
     datum::{self, Datum},
     decimal::Decimal,
+    entity::Entity,
     expr::{Binary, Expr, Reader, Unary, Variable},
     moment::{Moment, Span},
     network::Network,
     pattern::Pattern,
-    world::{Entity, Seen, View, World},
+    view::{Seen, View},
+    world::World,
 };
 
 /// Why a condition has no value. A rule that fails refuses.
@@ -32,7 +34,7 @@ pub(super) enum Failure {
 }
 
 /// The value of an expression.
-pub(super) fn evaluate<'a>(expr: &'a Expr, world: &World<'a>) -> Result<Seen<'a>, Failure> {
+pub(super) fn evaluate<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Result<Seen<'a>, Failure> {
     match expr {
         Expr::And(all) => {
             for part in all {
@@ -51,6 +53,9 @@ pub(super) fn evaluate<'a>(expr: &'a Expr, world: &World<'a>) -> Result<Seen<'a>
             Ok(yes_or_no(false))
         }
         Expr::Binary(operator, sides) => {
+            if let Some(truth) = at_a_glance(*operator, &sides.0, &sides.1, world) {
+                return Ok(yes_or_no(truth));
+            }
             let left = evaluate(&sides.0, world)?;
             let right = evaluate(&sides.1, world)?;
             binary(*operator, left, right, world)
@@ -78,6 +83,10 @@ pub(super) fn evaluate<'a>(expr: &'a Expr, world: &World<'a>) -> Result<Seen<'a>
                 .collect();
             Ok(Seen::Datum(Datum::record(fields?)))
         }
+        Expr::Remembered(remembered) => match world.recall(remembered) {
+            Some(found) => found.clone(),
+            None => evaluate(&remembered.path, world),
+        },
         Expr::Set(elements) => {
             let elements: Result<Vec<_>, _> = elements
                 .iter()
@@ -90,8 +99,48 @@ pub(super) fn evaluate<'a>(expr: &'a Expr, world: &World<'a>) -> Result<Seen<'a>
     }
 }
 
+/// The commonest comparisons, of a constant with something remembered, without copying either.
+pub(super) fn at_a_glance<'a>(
+    operator: Binary,
+    left: &'a Expr,
+    right: &'a Expr,
+    world: &World<'_, 'a>,
+) -> Option<bool> {
+    let (left, right) = (glance(left, world)?, glance(right, world)?);
+    match (operator, left, right) {
+        (Binary::Equal, left, right) => Some(left == right),
+        (Binary::NotEqual, left, right) => Some(left != right),
+        (Binary::Contains, Datum::Set(elements), right) => Some(elements.binary_search(right).is_ok()),
+        (Binary::Compare(order), Datum::Long(left), Datum::Long(right)) => Some(order.holds(left, right)),
+        _ => None,
+    }
+}
+
+fn glance<'w, 'a>(expr: &'a Expr, world: &'w World<'_, 'a>) -> Option<&'w Datum<'a>> {
+    let seen = match expr {
+        Expr::Constant(datum) => return Some(datum),
+        Expr::Remembered(remembered) => world.recall(remembered),
+        Expr::And(_)
+        | Expr::Binary(..)
+        | Expr::Get(..)
+        | Expr::Has(..)
+        | Expr::If(_)
+        | Expr::Is(..)
+        | Expr::Like(..)
+        | Expr::Or(_)
+        | Expr::Record(_)
+        | Expr::Set(_)
+        | Expr::Unary(..)
+        | Expr::Variable(_) => return None,
+    };
+    if let Some(Ok(Seen::Datum(datum))) = seen {
+        return Some(datum);
+    }
+    None
+}
+
 /// The truth value of an expression that must have one.
-pub(super) fn truth<'a>(expr: &'a Expr, world: &World<'a>) -> Result<bool, Failure> {
+pub(super) fn truth<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Result<bool, Failure> {
     as_truth(&evaluate(expr, world)?)
 }
 
@@ -102,7 +151,7 @@ pub(super) fn as_truth(seen: &Seen<'_>) -> Result<bool, Failure> {
     Ok(*truth)
 }
 
-pub(super) fn value_of<'a>(variable: Variable, world: &World<'a>) -> Seen<'a> {
+pub(super) fn value_of<'a>(variable: Variable, world: &World<'_, 'a>) -> Seen<'a> {
     Seen::Datum(Datum::Entity(match variable {
         Variable::Action => Entity::Action(world.call.action),
         Variable::Context => return Seen::View(View::Context),
@@ -112,7 +161,7 @@ pub(super) fn value_of<'a>(variable: Variable, world: &World<'a>) -> Seen<'a> {
 }
 
 /// `of.name`
-pub(super) fn get<'a>(of: Seen<'a>, name: &str, world: &World<'a>) -> Result<Seen<'a>, Failure> {
+pub(super) fn get<'a>(of: Seen<'a>, name: &str, world: &World<'_, 'a>) -> Result<Seen<'a>, Failure> {
     attribute(&of, name, world)?.ok_or_else(|| Failure::Absent {
         attribute: name.to_owned(),
         of: described(&of),
@@ -120,7 +169,7 @@ pub(super) fn get<'a>(of: Seen<'a>, name: &str, world: &World<'a>) -> Result<See
 }
 
 /// `of has path`
-pub(super) fn has<'a>(of: Seen<'a>, path: &[Arc<str>], world: &World<'a>) -> Result<Seen<'a>, Failure> {
+pub(super) fn has<'a>(of: Seen<'a>, path: &[Arc<str>], world: &World<'_, 'a>) -> Result<Seen<'a>, Failure> {
     let mut of = of;
     for name in path {
         match attribute(&of, name, world)? {
@@ -131,7 +180,7 @@ pub(super) fn has<'a>(of: Seen<'a>, path: &[Arc<str>], world: &World<'a>) -> Res
     Ok(yes_or_no(true))
 }
 
-fn attribute<'a>(of: &Seen<'a>, name: &str, world: &World<'a>) -> Result<Option<Seen<'a>>, Failure> {
+fn attribute<'a>(of: &Seen<'a>, name: &str, world: &World<'_, 'a>) -> Result<Option<Seen<'a>>, Failure> {
     match of {
         Seen::Datum(Datum::Entity(entity)) => Ok(world.attribute(entity, name)),
         Seen::Datum(record @ Datum::Record(_)) => Ok(record.field(name).cloned().map(Seen::Datum)),
@@ -173,7 +222,7 @@ pub(super) fn read(reader: Reader, text: &str) -> Result<Datum<'static>, Failure
     })
 }
 
-pub(super) fn unary<'a>(operator: Unary, of: Seen<'a>, world: &World<'a>) -> Result<Seen<'a>, Failure> {
+pub(super) fn unary<'a>(operator: Unary, of: Seen<'a>, world: &World<'_, 'a>) -> Result<Seen<'a>, Failure> {
     let network = |test: fn(Network) -> bool| Ok(Datum::Bool(test(as_network(&of)?)));
     let span = |part: fn(Span) -> i64| Ok(Datum::Long(part(as_span(&of)?)));
     let datum = match operator {
@@ -203,7 +252,7 @@ pub(super) fn binary<'a>(
     operator: Binary,
     left: Seen<'a>,
     right: Seen<'a>,
-    world: &World<'a>,
+    world: &World<'_, 'a>,
 ) -> Result<Seen<'a>, Failure> {
     let arithmetic = |compute: fn(i64, i64) -> Option<i64>| {
         let (left, right) = (as_long(&left)?, as_long(&right)?);
@@ -255,7 +304,7 @@ pub(super) fn binary<'a>(
 }
 
 /// Sets of words and configured sets are asked as they are; others are sorted slices.
-fn contains<'a>(set: Seen<'a>, element: Seen<'a>, world: &World<'a>) -> Result<bool, Failure> {
+fn contains<'a>(set: Seen<'a>, element: Seen<'a>, world: &World<'_, 'a>) -> Result<bool, Failure> {
     let element = world.whole(element);
     match (set, &element) {
         (Seen::View(View::Words(words)), Datum::Text(text)) => Ok(words.contains(text.as_ref())),
@@ -267,7 +316,7 @@ fn contains<'a>(set: Seen<'a>, element: Seen<'a>, world: &World<'a>) -> Result<b
     }
 }
 
-fn is_in<'a>(left: &Seen<'a>, right: Seen<'a>, world: &World<'a>) -> Result<bool, Failure> {
+fn is_in<'a>(left: &Seen<'a>, right: Seen<'a>, world: &World<'_, 'a>) -> Result<bool, Failure> {
     let entity = as_entity(left)?;
     let right = world.whole(right);
     if let Datum::Entity(other) = &right {
@@ -286,7 +335,7 @@ fn is_in<'a>(left: &Seen<'a>, right: Seen<'a>, world: &World<'a>) -> Result<bool
     Ok(found)
 }
 
-fn elements<'a>(seen: Seen<'a>, world: &World<'a>) -> Result<Arc<[Datum<'a>]>, Failure> {
+fn elements<'a>(seen: Seen<'a>, world: &World<'_, 'a>) -> Result<Arc<[Datum<'a>]>, Failure> {
     let whole = world.whole(seen);
     let Datum::Set(elements) = whole else {
         return Err(wrong_kind(&Seen::Datum(whole), "a set"));
@@ -355,10 +404,7 @@ fn wrong_kind(seen: &Seen<'_>, wanted: &'static str) -> Failure {
 /// The owner of a missing attribute, for people.
 fn described(seen: &Seen<'_>) -> String {
     match seen {
-        Seen::Datum(Datum::Entity(entity)) => {
-            let (kind, id) = entity.key();
-            format!("{kind}::\"{id}\"")
-        }
+        Seen::Datum(Datum::Entity(entity)) => entity.to_string(),
         Seen::View(View::Context) => "the context".to_owned(),
         Seen::View(View::Object(..)) => "the arguments' object".to_owned(),
         Seen::Datum(datum) => datum.kind().to_owned(),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{datum::Datum, pattern::Pattern};
+use super::{datum::Datum, pattern::Pattern, remember::Remembered};
 
 /// An expression. Depth is bounded when it is compiled.
 #[derive(Clone, Debug)]
@@ -21,12 +21,14 @@ pub(super) enum Expr {
     /// Any of them, in order; the first that is true or fails decides.
     Or(Vec<Expr>),
     Record(Vec<(Arc<str>, Expr)>),
+    /// A path of attributes that other rules read too.
+    Remembered(Box<Remembered>),
     Set(Vec<Expr>),
     Unary(Unary, Box<Expr>),
     Variable(Variable),
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) enum Variable {
     Action,
     Context,
@@ -97,6 +99,72 @@ impl Order {
             Self::GreaterOrEqual => left >= right,
             Self::Less => left < right,
             Self::LessOrEqual => left <= right,
+        }
+    }
+}
+
+impl Expr {
+    /// Whether it reads a variable.
+    pub(super) fn mentions(&self, variable: Variable) -> bool {
+        let mut found = matches!(self, Self::Variable(this) if *this == variable);
+        self.parts(&mut |part| found |= part.mentions(variable));
+        found
+    }
+
+    /// Whether it is a remembered path that begins with something nobody knows before a call.
+    pub(super) fn is_unknown_before_a_call(&self) -> bool {
+        matches!(self, Self::Remembered(remembered) if remembered.unknown_before_a_call)
+    }
+
+    /// The expressions right below this one.
+    pub(super) fn parts<'e>(&'e self, each: &mut impl FnMut(&'e Self)) {
+        match self {
+            Self::Constant(_) | Self::Variable(_) => {}
+            Self::And(all) | Self::Or(all) | Self::Set(all) => all.iter().for_each(each),
+            Self::Binary(_, sides) => {
+                each(&sides.0);
+                each(&sides.1);
+            }
+            Self::Get(of, _)
+            | Self::Has(of, _)
+            | Self::Is(of, _)
+            | Self::Like(of, _)
+            | Self::Unary(_, of) => {
+                each(of);
+            }
+            Self::If(parts) => {
+                each(&parts.0);
+                each(&parts.1);
+                each(&parts.2);
+            }
+            Self::Record(fields) => fields.iter().for_each(|(_, field)| each(field)),
+            Self::Remembered(remembered) => each(&remembered.path),
+        }
+    }
+
+    /// The expressions right below this one, to be changed.
+    pub(super) fn parts_mut(&mut self, each: &mut impl FnMut(&mut Self)) {
+        match self {
+            Self::Constant(_) | Self::Variable(_) => {}
+            Self::And(all) | Self::Or(all) | Self::Set(all) => all.iter_mut().for_each(each),
+            Self::Binary(_, sides) => {
+                each(&mut sides.0);
+                each(&mut sides.1);
+            }
+            Self::Get(of, _)
+            | Self::Has(of, _)
+            | Self::Is(of, _)
+            | Self::Like(of, _)
+            | Self::Unary(_, of) => {
+                each(of);
+            }
+            Self::If(parts) => {
+                each(&mut parts.0);
+                each(&mut parts.1);
+                each(&mut parts.2);
+            }
+            Self::Record(fields) => fields.iter_mut().for_each(|(_, field)| each(field)),
+            Self::Remembered(remembered) => each(&mut remembered.path),
         }
     }
 }

@@ -14,7 +14,9 @@ mod datum;
 mod decide;
 mod decimal;
 mod diagnostic;
+mod entity;
 mod evaluate;
+mod explain;
 mod expr;
 mod memory;
 mod moment;
@@ -23,11 +25,13 @@ mod obligation;
 mod parse;
 mod pattern;
 mod possible;
+mod remember;
 mod rule;
 mod slices;
 mod token;
 mod uri;
 mod value;
+mod view;
 mod vocabulary;
 mod world;
 
@@ -42,16 +46,18 @@ use wire::{bounds, json};
 pub use argument::{ArgumentType, Field};
 pub use decimal::Decimal;
 pub use diagnostic::{Diagnostic, RuleErrors};
+pub use explain::{Account, Explanation, Finding};
 pub use possible::Discovery;
 pub use rule::{Effect, RuleText};
 pub use value::Value;
 
+use entity::Target;
 use parse::Parsed;
+use remember::Numbered;
 use rule::Rule;
 use slices::Slices;
-use world::Target;
 
-use crate::{action::Action, permit::RuleId, subject::Party};
+use crate::permit::RuleId;
 
 /// A text of rules and what to call it in messages.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -70,6 +76,7 @@ pub struct RuleSet {
     slices: Slices,
     /// Whether any rule forbids discovery by name.
     hides: bool,
+    numbered: Numbered,
     /// What arguments are, per federated tool name.
     arguments: BTreeMap<String, ArgumentType>,
     digest: String,
@@ -87,11 +94,13 @@ impl RuleSet {
     fn read(sources: &[RuleSource]) -> Result<Self, RuleErrors> {
         let parsed = parse::parse(sources)?;
         let digest = digest(&parsed);
-        let rules: Vec<Rule> = parsed.into_iter().map(|parsed| parsed.rule).collect();
+        let mut rules: Vec<Rule> = parsed.into_iter().map(|parsed| parsed.rule).collect();
+        let numbered = remember::number(&mut rules);
         Ok(Self {
             slices: Slices::of(&rules),
             hides: rules.iter().any(Rule::hides),
             rules,
+            numbered,
             arguments: BTreeMap::new(),
             digest,
         })
@@ -114,23 +123,6 @@ impl RuleSet {
     pub fn reason(&self, id: &RuleId) -> Option<&str> {
         let rule = self.rules.iter().find(|rule| rule.id == *id)?;
         rule.reason.as_deref()
-    }
-
-    fn concerning(&self, party: &Party, action: Action, target: &Target<'_>) -> impl Iterator<Item = &Rule> {
-        let found = self.slices.concerning(party, action, target);
-        found.into_iter().filter_map(|at| self.rules.get(at as usize))
-    }
-
-    /// The rules that forbid the discovery of something but are silent about its use. What may not be
-    /// discovered may not be used either.
-    fn hiding(&self, party: &Party, action: Action, target: &Target<'_>) -> impl Iterator<Item = &Rule> {
-        let found = if self.hides {
-            self.slices.concerning(party, Action::Discover, target)
-        } else {
-            Vec::new()
-        };
-        let rules = found.into_iter().filter_map(|at| self.rules.get(at as usize));
-        rules.filter(move |rule| rule.hides() && !rule.actions.admit(action))
     }
 
     fn argument_types(&self, target: &Target<'_>) -> Option<&ArgumentType> {
@@ -168,7 +160,10 @@ fn digest(parsed: &[Parsed]) -> String {
 
 /// The rule's name and its Cedar JSON. A rule that has none could not have been read; its text stands in.
 fn canonical(parsed: &Parsed) -> Vec<u8> {
-    let json = parsed.policy.to_json().map(|json| json.to_string()).ok();
+    let policy = cedar_policy::Policy::from_pst(parsed.policy.clone()).ok();
+    let json = policy
+        .and_then(|policy| policy.to_json().ok())
+        .map(|json| json.to_string());
     let document = json
         .and_then(|json| json::Document::parse(json.into_bytes(), json::Keys::Exact, &bounds::REQUEST).ok());
     let mut line = parsed.rule.id.0.as_bytes().to_vec();

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
-use cedar_policy::{Policy, PolicyId, pst};
+use cedar_policy::{Policy, PolicyId, PolicySet, pst};
 
 use super::{
     RuleErrors, RuleSource,
@@ -11,7 +11,7 @@ use super::{
     compile::Compiler,
     diagnostic::{Diagnostic, Fault},
     expr::{Expr, Unary},
-    rule::{Actions, Condition, Constraint, Effect, Rule, RuleText},
+    rule::{self, Actions, Condition, Constraint, Effect, Rule, RuleText},
     token::{self, Token, TokenKind},
 };
 use crate::permit::RuleId;
@@ -33,7 +33,7 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// A rule together with what Cedar read, which the schema and the digest are taken from.
 pub(super) struct Parsed {
     pub(super) rule: Rule,
-    pub(super) policy: Policy,
+    pub(super) policy: pst::Policy,
     /// Where the rule begins in its source.
     pub(super) start: usize,
 }
@@ -45,41 +45,33 @@ pub(super) fn with_room<T>(recurse: impl FnOnce() -> T) -> T {
 
 /// Reads all rules of all sources.
 pub(super) fn parse(sources: &[RuleSource]) -> Result<Vec<Parsed>, RuleErrors> {
-    let mut rules = Vec::new();
     let mut wrong = Vec::new();
-    let mut places: BTreeMap<RuleId, String> = BTreeMap::new();
-    for source in sources {
-        let mut report = |faults: Vec<Fault>| {
-            let place = |fault: Fault| fault.within(&source.name, &source.text);
-            wrong.extend(faults.into_iter().map(place));
-        };
-        if source.text.len() > SOURCE_BYTES_MAX {
-            let message = format!("the source has more than {SOURCE_BYTES_MAX} bytes");
-            report(vec![Fault::new(0, message, "split it")]);
-            continue;
+    let mut report = |source: &RuleSource, faults: Vec<Fault>| {
+        let place = |fault: Fault| fault.within(&source.name, &source.text);
+        wrong.extend(faults.into_iter().map(place));
+    };
+    let tokens: Vec<_> = sources.iter().map(|source| token::tokens(&source.text)).collect();
+    let mut statements = Vec::new();
+    for (source, tokens) in sources.iter().zip(&tokens) {
+        match statements_of(source, tokens) {
+            Ok(more) => statements.extend(more),
+            Err(fault) => report(source, vec![fault]),
         }
-        let tokens = token::tokens(&source.text);
-        let statements: Vec<_> = token::statements(&tokens).collect();
-        let single = statements.len() == 1;
-        for (n, tokens) in statements.into_iter().enumerate() {
-            let name = if single {
-                source.name.clone()
-            } else {
-                format!("{}#{}", source.name, n + 1)
-            };
-            let statement = Statement { source, tokens };
-            match statement.read(&name) {
-                Err(faults) => report(faults),
-                Ok(parsed) => {
-                    let RuleText { source: at, line, .. } = &parsed.rule.text;
-                    let place = format!("{at}:{line}");
-                    if let Some(first) = places.insert(parsed.rule.id.clone(), place) {
-                        let message = format!("rule `{}` stands at {first} already", parsed.rule.id);
-                        let remedy = "give each rule an `@id` of its own";
-                        report(vec![Fault::new(parsed.start, message, remedy)]);
-                    }
-                    rules.push(parsed);
+    }
+    let mut together = all_at_once(&statements).into_iter();
+    let mut rules = Vec::new();
+    let mut places: BTreeMap<RuleId, String> = BTreeMap::new();
+    for statement in statements {
+        match statement.read(together.next()) {
+            Err(faults) => report(statement.source, faults),
+            Ok(parsed) => {
+                let place = format!("{}:{}", statement.source.name, statement.line);
+                if let Some(first) = places.insert(parsed.rule.id.clone(), place) {
+                    let message = format!("rule `{}` stands at {first} already", parsed.rule.id);
+                    let remedy = "give each rule an `@id` of its own";
+                    report(statement.source, vec![Fault::new(parsed.start, message, remedy)]);
                 }
+                rules.push(parsed);
             }
         }
     }
@@ -88,6 +80,49 @@ pub(super) fn parse(sources: &[RuleSource]) -> Result<Vec<Parsed>, RuleErrors> {
     }
     RuleErrors::check(wrong)?;
     Ok(rules)
+}
+
+/// The statements of a source, within bounds.
+fn statements_of<'s>(source: &'s RuleSource, tokens: &'s [Token]) -> Result<Vec<Statement<'s>>, Fault> {
+    if source.text.len() > SOURCE_BYTES_MAX {
+        let message = format!("the source has more than {SOURCE_BYTES_MAX} bytes");
+        return Err(Fault::new(0, message, "split it"));
+    }
+    let mut found: Vec<Statement<'_>> = Vec::new();
+    let (mut line, mut counted) = (1, 0);
+    for tokens in token::statements(tokens) {
+        let start = tokens.first().map_or(0, |token| token.start);
+        line += source
+            .text
+            .get(counted..start)
+            .unwrap_or_default()
+            .matches('\n')
+            .count();
+        counted = start;
+        let statement = Statement {
+            source,
+            tokens,
+            line,
+            number: found.len() + 1,
+        };
+        statement.check_bounds()?;
+        found.push(statement);
+    }
+    if let [only] = found.as_mut_slice() {
+        only.number = 0;
+    }
+    Ok(found)
+}
+
+/// What Cedar makes of all statements in one go, in their order; nothing if anything is wrong with any.
+/// Its lexer warms up anew for every text it is given, which for ten thousand rules is seconds.
+fn all_at_once(statements: &[Statement<'_>]) -> Vec<Policy> {
+    let texts: Vec<_> = statements.iter().map(|statement| statement.text()).collect();
+    let Ok(set) = PolicySet::from_str(&texts.join("\n")) else {
+        return Vec::new();
+    };
+    let policies = (0..texts.len()).map(|n| set.policy(&PolicyId::new(format!("policy{n}"))).cloned());
+    policies.collect::<Option<Vec<_>>>().unwrap_or_default()
 }
 
 fn too_many(count: usize) -> Diagnostic {
@@ -100,6 +135,10 @@ fn too_many(count: usize) -> Diagnostic {
 struct Statement<'s> {
     source: &'s RuleSource,
     tokens: &'s [Token],
+    /// The line it begins on, from 1.
+    line: usize,
+    /// Which of its source's statements it is, from 1; 0 if it is the only one.
+    number: usize,
 }
 
 impl<'s> Statement<'s> {
@@ -134,13 +173,23 @@ impl<'s> Statement<'s> {
         pairs.find(is_it).map_or(self.start(), |(sign, _)| sign.start)
     }
 
-    fn read(self, name: &str) -> Result<Parsed, Vec<Fault>> {
-        self.check_bounds().map_err(|fault| vec![fault])?;
-        let policy = self.cedar(name)?;
-        let template = policy
+    /// The name of a rule that has no `@id`.
+    fn name(self) -> String {
+        match self.number {
+            0 => self.source.name.clone(),
+            n => format!("{}#{n}", self.source.name),
+        }
+    }
+
+    /// Compiles what Cedar made of the statement, or else lets Cedar say what is wrong with it.
+    fn read(self, policy: Option<Policy>) -> Result<Parsed, Vec<Fault>> {
+        let policy = policy.map_or_else(|| self.cedar(), Ok)?;
+        let policy = policy
             .to_pst()
             .map_err(|error| vec![Fault::of_cedar(&error, self.start(), "rewrite the rule")])?;
-        self.compile(policy, template.body(), name)
+        let rule = self.compile(policy.body())?;
+        let start = self.start();
+        Ok(Parsed { rule, policy, start })
     }
 
     fn check_bounds(self) -> Result<(), Fault> {
@@ -163,16 +212,15 @@ impl<'s> Statement<'s> {
         Ok(())
     }
 
-    fn cedar(self, name: &str) -> Result<Policy, Vec<Fault>> {
-        let id = PolicyId::from_str(name).ok();
-        Policy::parse(id, self.text()).map_err(|errors| {
+    fn cedar(self) -> Result<Policy, Vec<Fault>> {
+        Policy::parse(None, self.text()).map_err(|errors| {
             let remedy = "rules are written in Cedar: `permit(principal, action, resource) when { ... };`";
             let fault = |error| Fault::of_cedar(error, self.start(), remedy);
             errors.iter().map(|error| fault(error)).collect()
         })
     }
 
-    fn compile(self, policy: Policy, body: &pst::Template, name: &str) -> Result<Parsed, Vec<Fault>> {
+    fn compile(self, body: &pst::Template) -> Result<Rule, Vec<Fault>> {
         let effect = match body.effect {
             pst::Effect::Forbid => Effect::Forbid,
             pst::Effect::Permit => Effect::Permit,
@@ -186,17 +234,19 @@ impl<'s> Statement<'s> {
         }
         let place_of = |word: &str| self.place_of(word);
         let mut compiler = Compiler::new(&place_of);
+        let principal = principal(&mut compiler, &body.principal);
+        let clauses = body.clauses().iter();
+        let conditions: Vec<_> = clauses
+            .flat_map(|clause| conditions(&mut compiler, clause))
+            .collect();
         let rule = Rule {
-            id: RuleId(annotations.id.as_deref().unwrap_or(name).into()),
+            impersonal: rule::is_impersonal(&principal, &conditions),
+            id: RuleId(annotations.id.unwrap_or_else(|| self.name()).into()),
             effect,
-            principal: principal(&mut compiler, &body.principal),
+            principal,
             actions: actions(&mut compiler, &body.action),
             resource: resource(&mut compiler, &body.resource),
-            conditions: body
-                .clauses()
-                .iter()
-                .flat_map(|clause| conditions(&mut compiler, clause))
-                .collect(),
+            conditions,
             reason: annotations.reason,
             scope: annotations.scope,
             obligations: annotations.obligations,
@@ -206,15 +256,13 @@ impl<'s> Statement<'s> {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let start = self.start();
-        Ok(Parsed { rule, policy, start })
+        Ok(rule)
     }
 
     fn rule_text(self) -> RuleText {
-        let before = self.source.text.get(..self.start()).unwrap_or_default();
         RuleText {
             source: self.source.name.as_str().into(),
-            line: before.matches('\n').count() + 1,
+            line: self.line,
             cedar: self.text().into(),
         }
     }
@@ -251,7 +299,7 @@ fn resource(compiler: &mut Compiler<'_>, constraint: &pst::ResourceConstraint) -
 fn named(
     compiler: &mut Compiler<'_>,
     entity: &pst::EntityOrSlot,
-    constraint: impl FnOnce(super::world::Uid) -> Constraint,
+    constraint: impl FnOnce(super::entity::Uid) -> Constraint,
 ) -> Constraint {
     match entity {
         pst::EntityOrSlot::Entity(uid) => constraint(compiler.uid(uid)),
@@ -273,6 +321,7 @@ fn conditions(compiler: &mut Compiler<'_>, clause: &pst::Clause) -> Vec<Conditio
     match clause {
         pst::Clause::Unless(expr) => vec![Condition {
             expr: Expr::Unary(Unary::Not, Box::new(compiler.expr(expr, 0))),
+            text: format!("unless {expr}").into(),
         }],
         pst::Clause::When(expr) => {
             let mut parts = Vec::new();
@@ -289,6 +338,7 @@ fn conditions(compiler: &mut Compiler<'_>, clause: &pst::Clause) -> Vec<Conditio
             parts.push(rest);
             let condition = |part: &Arc<pst::Expr>| Condition {
                 expr: compiler.expr(part, 0),
+                text: part.to_string().into(),
             };
             parts.into_iter().rev().map(condition).collect()
         }

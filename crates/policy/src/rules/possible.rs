@@ -8,10 +8,14 @@
 use super::{
     RuleSet,
     datum::Datum,
+    decide::Caller,
+    entity::{Entity, Target},
     evaluate::{self, Failure},
     expr::{Expr, Unary},
+    remember::Found,
     rule::{Effect, Rule},
-    world::{Call, Entity, Seen, Target, UNKNOWN_BEFORE_A_CALL, View, World},
+    view::{Seen, View},
+    world::{Call, Known, UNKNOWN_BEFORE_A_CALL, World},
 };
 use crate::{action::Action, facts::Facts, resource::Resource, subject::Subject};
 
@@ -38,22 +42,37 @@ impl RuleSet {
         resource: &Resource,
         facts: &Facts<'_>,
     ) -> Discovery {
-        let target = Target::of(resource);
-        let call = Call {
-            subject,
-            action,
-            target: &target,
-            facts,
-            arguments: None,
-        };
-        let discovery = Call {
-            action: Action::Discover,
-            ..call
-        };
-        let mut permitted = false;
-        for party in subject.parties() {
-            let world = World::new(party, &call);
-            for rule in self.concerning(party, action, &target) {
+        self.could_permit_each(subject, action, [resource], facts)
+            .pop()
+            .unwrap_or_default()
+    }
+
+    /// The same for many resources, in their order, for what a list costs.
+    #[must_use]
+    pub fn could_permit_each<'r>(
+        &self,
+        subject: &Subject,
+        action: Action,
+        resources: impl IntoIterator<Item = &'r Resource>,
+        facts: &Facts<'_>,
+    ) -> Vec<Discovery> {
+        let targets: Vec<Target<'r>> = resources.into_iter().map(Target::of).collect();
+        let callers = self.callers(subject);
+        let mut known = Known::nothing(self.numbered);
+        let mut found = Vec::with_capacity(targets.len());
+        for target in &targets {
+            let call = self.call(subject, action, target, facts);
+            known.resource = Found::nothing(self.numbered.resource);
+            found.push(self.discovery(call, &callers, &known));
+        }
+        found
+    }
+
+    fn discovery<'a>(&'a self, call: Call<'a>, callers: &[Caller<'a>], known: &Known<'a>) -> Discovery {
+        let mut discovery = Discovery::Hidden;
+        for caller in callers {
+            let world = caller.world(call, known);
+            for rule in self.concerning(caller, call.action, call.target) {
                 let could = possible(rule, &world);
                 let harmless = match rule.effect {
                     Effect::Forbid if rule.obligations.is_empty() => could.contains(Outcomes::FALSE),
@@ -62,19 +81,17 @@ impl RuleSet {
                 if !harmless {
                     return Discovery::Hidden;
                 }
-                permitted |= rule.effect == Effect::Permit && could.contains(Outcomes::TRUE);
+                if rule.effect == Effect::Permit && could.contains(Outcomes::TRUE) {
+                    discovery = Discovery::Listed;
+                }
             }
-            let world = World::new(party, &discovery);
-            let mut hiding = self.hiding(party, action, &target);
+            let world = caller.world(call.discovery(), known);
+            let mut hiding = self.hiding(caller, call.action, call.target);
             if hiding.any(|rule| !possible(rule, &world).contains(Outcomes::FALSE)) {
                 return Discovery::Hidden;
             }
         }
-        if permitted {
-            Discovery::Listed
-        } else {
-            Discovery::Hidden
-        }
+        discovery
     }
 }
 
@@ -126,7 +143,7 @@ impl Outcomes {
 }
 
 /// What a rule could come to: true where it would match.
-pub(super) fn possible<'a>(rule: &'a Rule, world: &World<'a>) -> Outcomes {
+pub(super) fn possible<'a>(rule: &'a Rule, world: &World<'_, 'a>) -> Outcomes {
     let principal = Entity::Party(world.principal);
     let resource = Entity::Target(world.call.target);
     let concerned = rule.actions.admit(world.call.action)
@@ -186,7 +203,7 @@ impl<'a> Maybe<'a> {
 }
 
 /// What an expression could be where a truth value is needed.
-fn outcomes<'a>(expr: &'a Expr, world: &World<'a>) -> Outcomes {
+fn outcomes<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Outcomes {
     if let Expr::If(parts) = expr {
         let condition = outcomes(&parts.0, world);
         let branch = |taken: Outcomes, branch: &'a Expr| {
@@ -213,7 +230,7 @@ fn outcomes<'a>(expr: &'a Expr, world: &World<'a>) -> Outcomes {
     }
 }
 
-fn maybe<'a>(expr: &'a Expr, world: &World<'a>) -> Maybe<'a> {
+fn maybe<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Maybe<'a> {
     match expr {
         Expr::And(all) => Maybe::Truth(Outcomes::all(all.iter().map(|part| outcomes(part, world)))),
         // `a || b` is `!(!a && !b)`, failures included.
@@ -250,6 +267,11 @@ fn maybe<'a>(expr: &'a Expr, world: &World<'a>) -> Maybe<'a> {
             of.then(|of| evaluate::unary(*operator, of, world))
         }
         Expr::Binary(operator, sides) => {
+            let known = !sides.0.is_unknown_before_a_call() && !sides.1.is_unknown_before_a_call();
+            let glance = || evaluate::at_a_glance(*operator, &sides.0, &sides.1, world);
+            if let Some(truth) = known.then(glance).flatten() {
+                return Maybe::Known(Seen::Datum(Datum::Bool(truth)));
+            }
             match (maybe(&sides.0, world).whole(), maybe(&sides.1, world).whole()) {
                 (Maybe::Fails, _) | (_, Maybe::Fails) => Maybe::Fails,
                 (Maybe::Known(left), right) => {
@@ -258,14 +280,17 @@ fn maybe<'a>(expr: &'a Expr, world: &World<'a>) -> Maybe<'a> {
                 (Maybe::Anything | Maybe::Truth(_), _) => Maybe::Anything,
             }
         }
+        Expr::Remembered(_) if expr.is_unknown_before_a_call() => Maybe::Anything,
         Expr::Record(fields) => literal(expr, fields.iter().map(|(_, field)| field), world),
         Expr::Set(elements) => literal(expr, elements.iter(), world),
-        Expr::Constant(_) | Expr::Variable(_) => Maybe::of(evaluate::evaluate(expr, world)),
+        Expr::Constant(_) | Expr::Remembered(_) | Expr::Variable(_) => {
+            Maybe::of(evaluate::evaluate(expr, world))
+        }
     }
 }
 
 /// A set or record literal is known when all its parts are, and fails when one is bound to.
-fn literal<'a>(whole: &'a Expr, parts: impl Iterator<Item = &'a Expr>, world: &World<'a>) -> Maybe<'a> {
+fn literal<'a>(whole: &'a Expr, parts: impl Iterator<Item = &'a Expr>, world: &World<'_, 'a>) -> Maybe<'a> {
     let mut known = true;
     for part in parts {
         match maybe(part, world).whole() {

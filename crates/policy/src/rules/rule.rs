@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    expr::Expr,
-    world::{Entity, Uid, World},
+    entity::{Entity, Uid},
+    expr::{Expr, Variable},
+    world::World,
 };
 use crate::{
     action::Action,
@@ -46,6 +47,8 @@ pub(super) struct Rule {
     /// On a `forbid` only approvals: whoever may lift it.
     pub(super) obligations: Vec<Obligation>,
     pub(super) text: RuleText,
+    /// Whether it comes to the same for every principal.
+    pub(super) impersonal: bool,
 }
 
 /// A rule as written.
@@ -77,6 +80,16 @@ pub(super) struct Actions(Option<Vec<Action>>);
 #[derive(Clone, Debug)]
 pub(super) struct Condition {
     pub(super) expr: Expr,
+    /// As a person would read it.
+    pub(super) text: Box<str>,
+}
+
+/// Whether a rule with this head and these conditions comes to the same for every principal.
+pub(super) fn is_impersonal(principal: &Constraint, conditions: &[Condition]) -> bool {
+    let silent = conditions
+        .iter()
+        .all(|condition| !condition.expr.mentions(Variable::Principal));
+    *principal == Constraint::Any && silent
 }
 
 impl Rule {
@@ -96,7 +109,19 @@ impl Constraint {
         }
     }
 
-    pub(super) fn admits<'a>(&self, entity: &Entity<'a>, world: &World<'a>) -> bool {
+    /// The constraint as the rule's head has it; empty for any.
+    pub(super) fn text(&self, variable: &str) -> String {
+        let named = |uid: &Uid| Entity::Named(uid.clone());
+        match self {
+            Self::Any => String::new(),
+            Self::Equal(uid) => format!("{variable} == {}", named(uid)),
+            Self::In(uid) => format!("{variable} in {}", named(uid)),
+            Self::Is(kind) => format!("{variable} is {kind}"),
+            Self::IsIn(kind, uid) => format!("{variable} is {kind} in {}", named(uid)),
+        }
+    }
+
+    pub(super) fn admits<'a>(&self, entity: &Entity<'a>, world: &World<'_, 'a>) -> bool {
         match self {
             Self::Any => true,
             Self::Equal(uid) => entity.key() == uid.key(),

@@ -1,24 +1,24 @@
 //! Which rules a call can concern, found without looking at the others.
 //!
-//! A rule goes into one slice per action: that of the party and the resource it names, or of *any*. A call
-//! looks into the slices of everything its party and its resource are or are below. What a rule names is
+//! Rules are sorted per action by the party and the resource they name, or *any*. A call looks up everything
+//! its party and its resource are or are below. What a rule names is
 //! taken from its head and from leading conditions that only restate a head (`principal in Role::"x" && ...`),
-//! because those cannot fail; so a rule outside the slices of a call is one that neither matches nor errors.
+//! because those cannot fail; so a rule that is not found is one that neither matches nor errors.
 //! `tests/differential.rs` compares with a decision over all rules.
 
 use std::collections::HashMap;
 
 use super::{
     datum::Datum,
+    entity::{Entity, Target},
     expr::{Binary, Expr, Variable},
     rule::{Constraint, Rule},
     vocabulary::KINDS,
-    world::{Entity, Target},
 };
 use crate::{action::Action, subject::Party};
 
 /// Numbers for the entities rules name. Zero stands for any.
-type Name = u32;
+pub(super) type Name = u32;
 const ANY: Name = 0;
 
 /// The slices of a rule set.
@@ -28,7 +28,14 @@ pub(super) struct Slices {
     names: [HashMap<Box<str>, Name>; KINDS.len()],
     named: Name,
     /// Per action, in the order of [`Action::ALL`].
-    slices: [HashMap<(Name, Name), Vec<u32>>; Action::ALL.len()],
+    actions: [Slice; Action::ALL.len()],
+}
+
+/// The rules about one action.
+#[derive(Clone, Debug, Default)]
+struct Slice {
+    /// Principal, resource and place of the rule; sorted.
+    entries: Vec<(Name, Name, u32)>,
 }
 
 impl Slices {
@@ -38,47 +45,61 @@ impl Slices {
             let keys = Keys::of(rule);
             let principal = slices.intern(keys.principal);
             let resource = slices.intern(keys.resource);
-            for (action, by_name) in Action::ALL.into_iter().zip(&mut slices.slices) {
+            for (action, slice) in Action::ALL.into_iter().zip(&mut slices.actions) {
                 if rule.actions.admit(action) {
-                    by_name.entry((principal, resource)).or_default().push(at);
+                    slice.entries.push((principal, resource, at));
                 }
             }
+        }
+        for slice in &mut slices.actions {
+            slice.entries.sort_unstable();
         }
         slices
     }
 
-    /// The rules that can concern a call, in their order.
-    pub(super) fn concerning(&self, party: &Party, action: Action, target: &Target<'_>) -> Vec<u32> {
-        let Some((_, slices)) = Action::ALL
-            .iter()
-            .zip(&self.slices)
-            .find(|(each, _)| **each == action)
-        else {
+    /// The numbers of a party and of everything it is below.
+    pub(super) fn names(&self, party: &Party) -> Vec<Name> {
+        let memberships = [("Role", &party.roles), ("Group", &party.groups)];
+        let memberships = memberships
+            .into_iter()
+            .flat_map(|(kind, ids)| ids.iter().map(move |id| (kind, id.as_str())));
+        let mut names: Vec<Name> = std::iter::once((party.kind.as_str(), party.name.as_str()))
+            .chain(party.tenant.as_deref().map(|tenant| ("Tenant", tenant)))
+            .chain(memberships)
+            .filter_map(|(kind, id)| self.name(kind, id))
+            .chain([ANY])
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The rules that can concern a call of somebody with these names, in their order.
+    pub(super) fn concerning(&self, principals: &[Name], action: Action, target: &Target<'_>) -> Vec<u32> {
+        let mut actions = Action::ALL.iter().zip(&self.actions);
+        let Some((_, slice)) = actions.find(|(each, _)| **each == action) else {
             return Vec::new();
         };
-        let resources = [
+        let mut resources = [
             Some(ANY),
             self.name(target.kind(), target.id()),
             target.server().and_then(|server| self.name("Server", server)),
             target.tenant().and_then(|tenant| self.name("Tenant", tenant)),
         ];
-        let groups = [("Role", &party.roles), ("Group", &party.groups)];
-        let memberships = groups
-            .into_iter()
-            .flat_map(|(kind, ids)| ids.iter().map(move |id| (kind, id.as_str())));
-        let principals = std::iter::once((party.kind.as_str(), party.name.as_str()))
-            .chain(party.tenant.as_deref().map(|tenant| ("Tenant", tenant)))
-            .chain(memberships)
-            .filter_map(|(kind, id)| self.name(kind, id));
+        // A server is its own server: each name counts once.
+        resources.sort_unstable();
         let mut found = Vec::new();
-        for principal in std::iter::once(ANY).chain(principals) {
+        for principal in principals {
+            let of_principal = run(&slice.entries, *principal, |(name, _, _)| *name);
+            let mut last = None;
             for resource in resources.into_iter().flatten() {
-                found.extend(slices.get(&(principal, resource)).into_iter().flatten());
+                if last.replace(resource) != Some(resource) {
+                    let both = run(of_principal, resource, |(_, name, _)| *name);
+                    found.extend(both.iter().map(|(_, _, rule)| *rule));
+                }
             }
         }
-        // A server is its own server, and a role may be listed twice.
         found.sort_unstable();
-        found.dedup();
         found
     }
 
@@ -103,6 +124,13 @@ impl Slices {
     }
 }
 
+/// The entries of a name, where entries are sorted by it.
+fn run<E>(entries: &[E], name: Name, of: impl Fn(&E) -> Name) -> &[E] {
+    let (_, from) = entries.split_at(entries.partition_point(|entry| of(entry) < name));
+    let (run, _) = from.split_at(from.partition_point(|entry| of(entry) == name));
+    run
+}
+
 /// What a rule names.
 struct Keys<'r> {
     principal: Option<(&'r str, &'r str)>,
@@ -111,7 +139,7 @@ struct Keys<'r> {
 
 impl<'r> Keys<'r> {
     fn of(rule: &'r Rule) -> Self {
-        let named = |constraint: &'r Constraint| constraint.uid().map(super::world::Uid::key);
+        let named = |constraint: &'r Constraint| constraint.uid().map(super::entity::Uid::key);
         let mut keys = Self {
             principal: named(&rule.principal),
             resource: named(&rule.resource),

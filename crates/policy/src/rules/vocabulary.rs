@@ -2,8 +2,9 @@
 
 use super::{
     datum::Datum,
+    entity,
     expr::{Binary, Expr, Variable},
-    world,
+    view, world,
 };
 use crate::{
     facts::FINDING_KINDS,
@@ -36,6 +37,7 @@ pub(super) fn misnamed(expr: &Expr) -> Option<(String, String, String)> {
         | Expr::Like(..)
         | Expr::Or(_)
         | Expr::Record(_)
+        | Expr::Remembered(_)
         | Expr::Set(_)
         | Expr::Unary(..)
         | Expr::Variable(_) => None,
@@ -68,11 +70,11 @@ fn unknown_field(of: &Expr, name: &str) -> Option<(String, String, String)> {
 fn closed_record(of: &Expr) -> Option<(&'static str, &'static [&'static str])> {
     match of {
         Expr::Variable(Variable::Context) => Some(("context", &world::CONTEXT)),
-        Expr::Variable(Variable::Resource) => Some(("resource", &world::RESOURCE)),
+        Expr::Variable(Variable::Resource) => Some(("resource", &entity::RESOURCE)),
         Expr::Get(of, field) if is_context(of) => match field.as_ref() {
-            "labels" => Some(("context.labels", &world::LABELS)),
-            "sources" => Some(("context.sources", &world::SOURCES)),
-            "tls" => Some(("context.tls", &world::TLS)),
+            "labels" => Some(("context.labels", &view::LABELS)),
+            "sources" => Some(("context.sources", &view::SOURCES)),
+            "tls" => Some(("context.tls", &view::TLS)),
             _ => None,
         },
         Expr::And(_)
@@ -85,6 +87,7 @@ fn closed_record(of: &Expr) -> Option<(&'static str, &'static [&'static str])> {
         | Expr::Like(..)
         | Expr::Or(_)
         | Expr::Record(_)
+        | Expr::Remembered(_)
         | Expr::Set(_)
         | Expr::Unary(..)
         | Expr::Variable(_) => None,

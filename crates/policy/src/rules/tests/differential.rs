@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Action, Confidentiality, Integrity, Labels, PartyKind, Resource, Sink, Source, Subject, ToolFacts, Trust,
-    rules::{Discovery, RuleSet, RuleSource},
+    rules::{Discovery, RuleSet, RuleSource, decide::Verdict},
 };
 
 /// Texts that occur on both sides, so that comparisons are sometimes true.
@@ -424,5 +424,34 @@ proptest! {
         if called.verdict(&set).starts_with("permit") {
             prop_assert_eq!(called.discovery(&set), Discovery::Listed);
         }
+    }
+
+    #[test]
+    fn a_rule_that_is_not_asked_has_nothing_to_say(
+        rules in prop::collection::vec(rule(), 20..60),
+        scene in scene(),
+        args in arguments(),
+    ) {
+        let rules: Vec<_> = rules.into_iter().filter(|rule| parsed(std::slice::from_ref(rule)).is_some()).collect();
+        let set = parsed(&rules).expect("each was read");
+        let scene = scene.with_args(&args.json());
+        for silent in scene.not_asked(&set) {
+            prop_assert_eq!(silent, Verdict::Silent);
+        }
+    }
+
+    #[test]
+    fn a_list_is_what_each_of_it_is(
+        rules in prop::collection::vec(rule(), 1..8),
+        scene in scene(),
+        resources in prop::collection::vec(resource(), 0..5),
+    ) {
+        let Some(set) = parsed(&rules) else { return Err(TestCaseError::reject("misspelt")) };
+        let facts = scene.facts();
+        let each: Vec<_> = resources
+            .iter()
+            .map(|resource| set.could_permit(&scene.subject, scene.action, resource, &facts))
+            .collect();
+        prop_assert_eq!(set.could_permit_each(&scene.subject, scene.action, &resources, &facts), each);
     }
 }

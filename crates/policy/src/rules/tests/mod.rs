@@ -1,5 +1,6 @@
 mod differential;
 mod discovery;
+mod explain;
 mod language;
 mod load;
 mod oracle;

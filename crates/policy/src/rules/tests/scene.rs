@@ -10,7 +10,12 @@ use wire::{
 use crate::{
     Action, Categories, Confidentiality, Decision, Facts, Integrity, Labels, Party, PartyKind, Resource,
     Sink, Source, Subject, TlsFacts, ToolFacts, Trust,
-    rules::{Discovery, RuleSet, RuleSource, Value},
+    rules::{
+        Discovery, RuleSet, RuleSource, Value,
+        decide::{Verdict, verdict},
+        entity::Target,
+        world::Known,
+    },
 };
 
 #[derive(Debug)]
@@ -107,6 +112,23 @@ impl Scene {
         };
         let ids: Vec<String> = BTreeSet::from_iter(ids).into_iter().collect();
         format!("{word}: {}", ids.join(" "))
+    }
+
+    /// What the rules that a decision leaves out would have come to.
+    pub(in crate::rules) fn not_asked(&self, rules: &RuleSet) -> Vec<Verdict> {
+        let target = Target::of(&self.resource);
+        let facts = self.facts();
+        let call = rules.call(&self.subject, self.action, &target, &facts);
+        let known = Known::nothing(rules.numbered);
+        let callers = rules.callers(&self.subject);
+        let mut verdicts = Vec::new();
+        for caller in &callers {
+            let found = rules.slices.concerning(caller.names(), self.action, &target);
+            let left_out = (0..).zip(&rules.rules).filter(|(at, _)| !found.contains(at));
+            let world = caller.world(call, &known);
+            verdicts.extend(left_out.map(|(_, rule)| verdict(rule, &world)));
+        }
+        verdicts
     }
 
     pub(crate) fn discovery(&self, rules: &RuleSet) -> Discovery {
