@@ -1,13 +1,17 @@
 //! What the data directory holds: keys, the ledger, the store.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aws_lc_rs::hmac;
 use records::{
     ambient::{Clock, Random},
     digest::Digester,
-    keys::{LogKeys, Secret},
-    ledger::{Ledger, Options, Ports},
+    disk::{Disk, RealDisk},
+    keys::{KeyRing, SecretSource, Use, create_key_file},
+    ledger::{Ledger, Opening, Options, Ports},
 };
 
 use crate::{ambient::Ambient, failure::Failure, store::Store};
@@ -16,10 +20,43 @@ use crate::{ambient::Ambient, failure::Failure, store::Store};
 #[derive(Debug)]
 pub(crate) struct Vault {
     ledger: Ledger,
+    opening: Opening,
     digester: Digester,
     store: Store,
     token_seed: [u8; 32],
     secrets_key: hmac::Key,
+}
+
+/// The files of a data directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_path_buf() }
+    }
+
+    /// The ledger's directory.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.root.join("ledger")
+    }
+
+    /// The ring of keys, sealed by the root key.
+    fn ring(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    /// The root key, unless configuration names another place.
+    fn root_key(&self) -> PathBuf {
+        self.root.join("root.key")
+    }
+
+    /// The log's own name, which its keys are bound to.
+    fn origin(&self) -> PathBuf {
+        self.root.join("origin")
+    }
 }
 
 impl Vault {
@@ -29,18 +66,37 @@ impl Vault {
             let ambient = ambient.clone();
             Clock::new(move || u64::try_from(ambient.now_ms()).unwrap_or(0))
         };
-        let keys = LogKeys::generate("sallyport.local", &Random::system()).map_err(|e| Failure::other(e.to_string()))?;
-        let ledger = directory.join("ledger");
-        std::fs::create_dir_all(&ledger).map_err(|e| Failure::configuration(e.to_string()))?;
-        let (ledger, _opening) = Ledger::open(&ledger, keys, Options::default(), Ports::real(clock))
-            .map_err(|error| Failure::configuration(error.to_string()))?;
+        let layout = Layout::new(directory);
+        own(directory)?;
+        let mut ring = ring(&layout, clock.clone())?;
+        let origin = origin(&layout, ambient)?;
+        let keys = ring.log_keys(&origin).map_err(unusable)?;
+        let begun = layout.ledger().join("checkpoint").exists();
+        if ring.log_begun() && !begun {
+            return Err(Failure::configuration(format!(
+                "the ledger in {} is gone though it was begun; restore it from a copy, or begin a new data directory",
+                layout.ledger().display()
+            )));
+        }
+        let opened = Ledger::open(&layout.ledger(), keys, Options::default(), Ports::real(clock));
+        let (ledger, opening) = opened.map_err(unusable)?;
+        if !ring.log_begun() {
+            ring.mark_log_begun().map_err(unusable)?;
+        }
+        let digest_key = secret(&ring, Use::Digest)?;
         Ok(Self {
             ledger,
-            digester: Digester::new(&Secret::new(ambient.bytes::<32>().to_vec())),
+            opening,
+            digester: ring.digester().map_err(unusable)?,
             store: Store::default(),
-            token_seed: ambient.bytes::<32>(),
-            secrets_key: hmac::Key::new(hmac::HMAC_SHA256, &ambient.bytes::<32>()),
+            token_seed: secret(&ring, Use::Token)?,
+            secrets_key: derive(&digest_key, b"sallyport: digests of client secrets, version 1"),
         })
+    }
+
+    /// What was found when the ledger was opened.
+    pub(crate) fn opening(&self) -> &Opening {
+        &self.opening
     }
 
     /// The ledger.
@@ -76,4 +132,70 @@ impl Vault {
         drop(self);
         let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
     }
+}
+
+/// Makes the data directory, or refuses one that others can change.
+fn own(directory: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let shown = directory.display();
+    if !directory.exists() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| Failure::configuration(format!("cannot make the data directory {shown}: {error}")))?;
+    }
+    let metadata = std::fs::metadata(directory)
+        .map_err(|error| Failure::configuration(format!("cannot use the data directory {shown}: {error}")))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o022 != 0 {
+        return Err(Failure::configuration(format!(
+            "others can change the data directory {shown} (mode {mode:03o}); run `chmod 700 {shown}`"
+        )));
+    }
+    Ok(())
+}
+
+/// Opens the key ring, or makes one together with its root key.
+fn ring(layout: &Layout, clock: Clock) -> Result<KeyRing, Failure> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let environment = |name: &str| std::env::var(name).ok();
+    let root_key = layout.root_key();
+    let source = match environment("SALLYPORT_ROOT_KEY") {
+        Some(_) => SecretSource::Env("SALLYPORT_ROOT_KEY".to_owned()),
+        None => SecretSource::File(root_key.clone()),
+    };
+    let new = !layout.ring().exists();
+    if new && !root_key.exists() && matches!(source, SecretSource::File(_)) {
+        create_key_file(&*disk, &root_key, &Random::system()).map_err(unusable)?;
+    }
+    let root = source.read_key(&*disk, &environment).map_err(unusable)?;
+    let open = if new { KeyRing::create } else { KeyRing::open };
+    open(&layout.ring(), root, disk, clock, Random::system()).map_err(unusable)
+}
+
+/// The log's name: made once, kept beside it.
+fn origin(layout: &Layout, ambient: &Ambient) -> Result<String, Failure> {
+    let path = layout.origin();
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        return Ok(text.trim().to_owned());
+    }
+    let suffix: String = ambient.bytes::<6>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let origin = format!("sallyport.local/{suffix}");
+    std::fs::write(&path, format!("{origin}\n"))
+        .map_err(|error| Failure::configuration(format!("cannot write {}: {error}", path.display())))?;
+    Ok(origin)
+}
+
+fn secret(ring: &KeyRing, purpose: Use) -> Result<[u8; 32], Failure> {
+    let key = ring.current(purpose).map_err(unusable)?;
+    let bytes = key.secret.as_ref().and_then(|secret| <[u8; 32]>::try_from(secret.expose()).ok());
+    bytes.ok_or_else(|| Failure::configuration("the key ring is damaged; restore it from a copy"))
+}
+
+/// A key for one purpose, derived so that no purpose's key says anything about another's.
+fn derive(key: &[u8; 32], purpose: &[u8]) -> hmac::Key {
+    let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), purpose);
+    hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+}
+
+fn unusable(error: impl std::fmt::Display) -> Failure {
+    Failure::configuration(error.to_string())
 }
