@@ -8,5 +8,7 @@ pub mod digest;
 pub mod disk;
 pub mod keys;
 pub mod ledger;
+#[cfg(feature = "tables")]
+pub mod table;
 pub mod verify;
 mod words;

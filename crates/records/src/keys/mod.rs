@@ -19,6 +19,8 @@ pub use ring::{Key, KeyRing, RingError, Use};
 pub use seal::SealError;
 pub use secret::Secret;
 pub use sign::{KeyError, LogKeys};
+#[cfg(feature = "tables")]
+pub(crate) use source::private;
 pub use source::{SecretError, SecretSource, create_key_file};
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ pub fn create_key_file(disk: &dyn Disk, path: &Path, random: &Random) -> Result<
 }
 
 /// Refuses a file that anybody but its owner can read or write.
-pub(super) fn private(disk: &dyn Disk, path: &Path) -> Result<(), SecretError> {
+pub(crate) fn private(disk: &dyn Disk, path: &Path) -> Result<(), SecretError> {
     match disk.mode(path) {
         Ok(mode) if mode & 0o077 != 0 => Err(SecretError::Readable {
             path: path.to_owned(),

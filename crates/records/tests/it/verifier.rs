@@ -127,3 +127,10 @@ fn wrong_use_is_a_sentence_and_exit_code_2() {
     let (code, out, _) = run(&["--help"]);
     assert!(code == 0 && out.starts_with("usage: sallyport-verify"));
 }
+
+#[test]
+fn the_verifier_brings_no_database_along() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_sallyport-verify")).unwrap();
+    let mark = b"SQLite format 3";
+    assert!(!program.windows(mark.len()).any(|window| window == mark));
+}

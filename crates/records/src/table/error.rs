@@ -1,0 +1,86 @@
+//! Why the state cannot be used.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+use super::schema::VERSION;
+use crate::{
+    ambient::RandomError,
+    keys::{RingError, SealError, SecretError},
+};
+
+/// Why the state, or a record of it, cannot be used.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// A sealed record does not open: it was edited, moved, or taken from another file.
+    #[error("the record `{key}` in `{table}` was altered outside this program; restore the file from a copy")]
+    Altered {
+        /// Its table.
+        table: String,
+        /// Its key.
+        key: String,
+    },
+    /// The record is not what the caller saw.
+    #[error("the record `{key}` in `{table}` was changed by somebody else; read it again")]
+    Conflict {
+        /// Its table.
+        table: String,
+        /// Its key.
+        key: String,
+    },
+    /// The file is not a database of ours, or is damaged.
+    #[error("the database `{0}` is damaged or not a database; restore it from a copy")]
+    Damaged(PathBuf),
+    /// The system refuses.
+    #[error("cannot use the database `{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system reports.
+        source: io::Error,
+    },
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] RingError),
+    /// The key that wraps a data key is not in the ring.
+    #[error("the wrapping key `{0}` is not in the key ring; restore the ring that belongs to this database")]
+    MissingKey(String),
+    /// Written by a newer program.
+    #[error("the database has schema version {0}, this program knows up to {VERSION}; use a newer program")]
+    Newer(i64),
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// Others can read the file.
+    #[error(transparent)]
+    Readable(#[from] SecretError),
+    /// What was destroyed may still be read in the database's log.
+    #[error("it is done, but another process still reads older pages; stop that process and try again")]
+    Remains,
+    /// A table name, key or value is too long.
+    #[error("`{0}` is too long; at most {1} bytes")]
+    TooLong(&'static str, usize),
+    /// The database refuses.
+    #[error("the database refuses: {0}")]
+    Sqlite(#[source] rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for StateError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl StateError {
+    /// A record that does not open.
+    pub(super) fn sealed(error: SealError, table: &str, key: &str) -> Self {
+        match error {
+            SealError::Random(error) => Self::Random(error),
+            SealError::Broken | SealError::Key => Self::Altered {
+                table: table.to_owned(),
+                key: key.to_owned(),
+            },
+        }
+    }
+}

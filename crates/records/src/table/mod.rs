@@ -1,0 +1,21 @@
+//! Sealed tables: what the program knows between two starts, in one SQLite file.
+//!
+//! A record has a table, a key, a version and bytes. The bytes are sealed with the data key of whom they
+//! belong to (the platform, a tenant, a person), bound to their place and version, so that a row that is
+//! edited or moved does not open. Destroying a data key makes all its records unreadable at once. Table
+//! names and keys are not sealed: what is itself personal must not be a key; a keyed digest of it may.
+//!
+//! One backend, so there is no trait: the seam for a second one is this module's face. It must not know
+//! what a record means.
+
+mod error;
+mod owner;
+mod schema;
+mod state;
+
+pub use error::StateError;
+pub use owner::Owner;
+pub use state::{Expect, Record, State, Transaction};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! Whose a record is, and the data key that seals it.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::StateError;
+use crate::{
+    ambient::{Clock, Random},
+    digest::{Digester, Sha256},
+    keys::{
+        KeyRing, Secret, Use,
+        seal::{open, seal},
+    },
+};
+
+/// Whose a record is. All records of one owner become unreadable together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owner<'o> {
+    /// The installation itself.
+    Platform,
+    /// A person in a tenant.
+    Subject {
+        /// The tenant; empty where there is but one.
+        tenant: &'o str,
+        /// The person, by whatever the tenant calls people.
+        subject: &'o str,
+    },
+    /// A tenant.
+    Tenant(&'o str),
+}
+
+/// Bytes of a data key.
+const KEY_BYTES: usize = 32;
+
+/// Data keys held in memory.
+const CACHED_MAX: usize = 1_024;
+
+/// The wrapping keys, the key of the blind index, and the data keys in use.
+#[derive(Debug)]
+pub(super) struct DataKeys {
+    wrapping: HashMap<String, Secret>,
+    current: String,
+    index: Digester,
+    cached: HashMap<i64, Secret>,
+    pub(super) clock: Clock,
+    pub(super) random: Random,
+}
+
+impl DataKeys {
+    /// The keys of a database, from the ring it belongs to. A new database gets the key of its index.
+    pub(super) fn of(
+        connection: &Connection,
+        ring: &KeyRing,
+        clock: Clock,
+        random: Random,
+    ) -> Result<Self, StateError> {
+        let (wrapping, current) = wrapping_keys(ring)?;
+        let wrap = |id: &str| {
+            wrapping
+                .get(id)
+                .ok_or_else(|| StateError::MissingKey(id.to_owned()))
+        };
+        let stored = meta(connection, "index_key")?.zip(meta(connection, "index_key_by")?);
+        let index = match stored {
+            Some((sealed, by)) => {
+                let by = String::from_utf8_lossy(&by).into_owned();
+                let opened = open(wrap(&by)?, INDEX_PLACE, &sealed);
+                opened.map_err(|error| StateError::sealed(error, "meta", "index_key"))?
+            }
+            None => {
+                let index = Secret::new(random.array::<KEY_BYTES>()?.to_vec());
+                store_index(connection, wrap(&current)?, &current, &index, &random)?;
+                index
+            }
+        };
+        Ok(Self {
+            index: Digester::new(&index),
+            wrapping,
+            current,
+            cached: HashMap::new(),
+            clock,
+            random,
+        })
+    }
+
+    /// The data key of an owner, made if there is none.
+    pub(super) fn for_owner(
+        &mut self,
+        connection: &Connection,
+        owner: Owner<'_>,
+    ) -> Result<(i64, Secret), StateError> {
+        let owner = self.blind(owner);
+        if let Some(id) = living(connection, &owner)? {
+            return Ok((id, self.by_id(connection, id)?));
+        }
+        let key = Secret::new(self.random.array::<KEY_BYTES>()?.to_vec());
+        let now_ms = i64::try_from(self.clock.unix_ms()).unwrap_or(i64::MAX);
+        connection.execute(
+            "INSERT INTO data_key (owner, created_ms) VALUES (?1, ?2)",
+            (owner, now_ms),
+        )?;
+        let id = connection.last_insert_rowid();
+        self.wrap(connection, id, &owner, &key)?;
+        self.remember(id, &key);
+        Ok((id, key))
+    }
+
+    /// A data key that is not destroyed.
+    pub(super) fn by_id(&mut self, connection: &Connection, id: i64) -> Result<Secret, StateError> {
+        if let Some(key) = self.cached.get(&id) {
+            return Ok(key.clone());
+        }
+        let key = self.unwrap(connection, id)?;
+        self.remember(id, &key);
+        Ok(key)
+    }
+
+    /// Destroys the data key of an owner and deletes what it sealed. Gives how many records that were.
+    pub(super) fn destroy(&mut self, connection: &Connection, owner: Owner<'_>) -> Result<usize, StateError> {
+        let owner = self.blind(owner);
+        let Some(id) = living(connection, &owner)? else {
+            return Ok(0);
+        };
+        self.cached.remove(&id);
+        let deleted = connection.execute("DELETE FROM record WHERE data_key = ?1", [id])?;
+        let now_ms = i64::try_from(self.clock.unix_ms()).unwrap_or(i64::MAX);
+        let sql = "UPDATE data_key SET wrapped_by = NULL, wrapped = NULL, destroyed_ms = ?2 WHERE id = ?1";
+        connection.execute(sql, (id, now_ms))?;
+        Ok(deleted)
+    }
+
+    /// Forgets what a transaction made that was not committed.
+    pub(super) fn forget(&mut self) {
+        self.cached.clear();
+    }
+
+    /// Wraps every data key with the ring's current wrapping key.
+    pub(super) fn rewrap(&mut self, connection: &Connection, ring: &KeyRing) -> Result<usize, StateError> {
+        (self.wrapping, self.current) = wrapping_keys(ring)?;
+        let sql = "SELECT id, owner FROM data_key WHERE destroyed_ms IS NULL AND wrapped_by <> ?1";
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([&self.current], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let old: Vec<(i64, Sha256)> = rows.collect::<Result<_, _>>()?;
+        for (id, owner) in &old {
+            let key = self.unwrap(connection, *id)?;
+            self.wrap(connection, *id, owner, &key)?;
+        }
+        let index = meta(connection, "index_key")?.zip(meta(connection, "index_key_by")?);
+        if let Some((sealed, by)) = index {
+            let by = String::from_utf8_lossy(&by).into_owned();
+            let index = open(self.wrapping_key(&by)?, INDEX_PLACE, &sealed)
+                .map_err(|error| StateError::sealed(error, "meta", "index_key"))?;
+            let current = self.wrapping_key(&self.current)?;
+            store_index(connection, current, &self.current, &index, &self.random)?;
+        }
+        Ok(old.len())
+    }
+
+    fn unwrap(&self, connection: &Connection, id: i64) -> Result<Secret, StateError> {
+        let sql = "SELECT owner, wrapped_by, wrapped FROM data_key WHERE id = ?1 AND destroyed_ms IS NULL";
+        let row = connection.query_row(sql, [id], |row| {
+            Ok((
+                row.get::<_, Sha256>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, Vec<u8>>(2)?,
+            ))
+        });
+        let altered = || StateError::Altered {
+            table: "data_key".to_owned(),
+            key: id.to_string(),
+        };
+        let (owner, by, wrapped) = row.optional()?.ok_or_else(altered)?;
+        open(self.wrapping_key(&by)?, &place(id, &owner), &wrapped).map_err(|_| altered())
+    }
+
+    fn wrap(&self, connection: &Connection, id: i64, owner: &Sha256, key: &Secret) -> Result<(), StateError> {
+        let wrapped = seal(
+            self.wrapping_key(&self.current)?,
+            &place(id, owner),
+            key.expose(),
+            &self.random,
+        )
+        .map_err(|error| StateError::sealed(error, "data_key", &id.to_string()))?;
+        let sql = "UPDATE data_key SET wrapped_by = ?2, wrapped = ?3 WHERE id = ?1";
+        connection.execute(sql, (id, &self.current, wrapped))?;
+        Ok(())
+    }
+
+    fn wrapping_key(&self, id: &str) -> Result<&Secret, StateError> {
+        self.wrapping
+            .get(id)
+            .ok_or_else(|| StateError::MissingKey(id.to_owned()))
+    }
+
+    /// What stands for an owner in the file: nobody can try names against it without the key.
+    fn blind(&self, owner: Owner<'_>) -> Sha256 {
+        let length = |text: &str| u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes();
+        match owner {
+            Owner::Platform => self.index.tag(&[b"platform"]),
+            Owner::Tenant(tenant) => self.index.tag(&[b"tenant", tenant.as_bytes()]),
+            Owner::Subject { tenant, subject } => {
+                let parts: [&[u8]; 4] = [b"subject", &length(tenant), tenant.as_bytes(), subject.as_bytes()];
+                self.index.tag(&parts)
+            }
+        }
+    }
+
+    fn remember(&mut self, id: i64, key: &Secret) {
+        if self.cached.len() >= CACHED_MAX {
+            self.cached.clear();
+        }
+        self.cached.insert(id, key.clone());
+    }
+}
+
+/// What the index key is bound to.
+const INDEX_PLACE: &[u8] = b"sallyport-index-key/1";
+
+fn place(id: i64, owner: &Sha256) -> Vec<u8> {
+    [b"sallyport-data-key/1".as_slice(), &id.to_be_bytes(), owner].concat()
+}
+
+fn wrapping_keys(ring: &KeyRing) -> Result<(HashMap<String, Secret>, String), StateError> {
+    let wrapping = ring.keys().iter().filter(|key| key.purpose == Use::Wrap);
+    let wrapping = wrapping.filter_map(|key| Some((key.id.clone(), key.secret.clone()?)));
+    Ok((wrapping.collect(), ring.current(Use::Wrap)?.id.clone()))
+}
+
+fn living(connection: &Connection, owner: &Sha256) -> Result<Option<i64>, StateError> {
+    let sql = "SELECT id FROM data_key WHERE owner = ?1 AND destroyed_ms IS NULL";
+    Ok(connection.query_row(sql, [owner], |row| row.get(0)).optional()?)
+}
+
+fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+    let sql = "SELECT value FROM meta WHERE name = ?1";
+    Ok(connection.query_row(sql, [name], |row| row.get(0)).optional()?)
+}
+
+fn store_index(
+    connection: &Connection,
+    wrap: &Secret,
+    by: &str,
+    index: &Secret,
+    random: &Random,
+) -> Result<(), StateError> {
+    let sealed = seal(wrap, INDEX_PLACE, index.expose(), random)
+        .map_err(|error| StateError::sealed(error, "meta", "index_key"))?;
+    let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
+    connection.execute(sql, ("index_key", sealed))?;
+    connection.execute(sql, ("index_key_by", by.as_bytes()))?;
+    Ok(())
+}
