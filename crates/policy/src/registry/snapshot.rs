@@ -238,5 +238,6 @@ fn facts(manifest: &Manifest, server: &ServerName, item: &str) -> ToolFacts {
         sink: tool.sink.unwrap_or_default(),
         trust: manifest.trust,
         labels: tool.labels.unwrap_or_else(|| manifest.labels.clone()),
+        tenant: None,
     }
 }
