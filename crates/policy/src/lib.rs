@@ -8,6 +8,7 @@ mod action;
 mod context;
 mod facts;
 mod label;
+pub mod limits;
 pub mod packs;
 mod permit;
 pub mod registry;

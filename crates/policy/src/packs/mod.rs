@@ -37,7 +37,7 @@ const FLOWS_REFUSE: File = file!("flows-refuse.cedar");
 pub const PACKS: &[Pack] = &[
     Pack {
         name: "baseline",
-        summary: "connect, and nothing flows where it must not; grants no tool",
+        summary: "connect and get answers, and nothing flows where it must not; grants no tool",
         files: &[COMMON, FLOWS_REFUSE],
     },
     Pack {

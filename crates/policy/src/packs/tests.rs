@@ -114,7 +114,7 @@ fn no_pack_but_the_workstations_owner_grants_a_tool() {
             let mut scene = to(Sink::Read);
             scene.action = action;
             scene.purpose = Some("treatment".into());
-            let talks = matches!(action, Action::Connect | Action::Notify);
+            let talks = matches!(action, Action::Connect | Action::Notify | Action::Release);
             let permitted = matches!(scene.decide(&rules), Decision::Permit(_));
             assert_eq!(permitted, talks, "{} {action}", pack.name);
         }

@@ -40,7 +40,7 @@ use std::{
     fmt::{self, Write},
 };
 
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest;
 use wire::{bounds, json};
 
 pub use argument::{ArgumentType, Field};
@@ -93,7 +93,7 @@ impl RuleSet {
 
     fn read(sources: &[RuleSource]) -> Result<Self, RuleErrors> {
         let parsed = parse::parse(sources)?;
-        let digest = digest(&parsed);
+        let digest = digest_of(&parsed);
         let mut rules: Vec<Rule> = parsed.into_iter().map(|parsed| parsed.rule).collect();
         let numbered = remember::number(&mut rules);
         Ok(Self {
@@ -142,16 +142,16 @@ impl fmt::Debug for RuleSet {
 }
 
 /// Canonical JSON of every rule under its name, sorted by name, one per line.
-fn digest(parsed: &[Parsed]) -> String {
+fn digest_of(parsed: &[Parsed]) -> String {
     let mut lines: Vec<Vec<u8>> = parsed.iter().map(canonical).collect();
     lines.sort();
-    let mut hasher = Sha256::new();
+    let mut context = digest::Context::new(&digest::SHA256);
     for line in lines {
-        hasher.update(line);
-        hasher.update(b"\n");
+        context.update(&line);
+        context.update(b"\n");
     }
     let mut text = String::from("sha256:");
-    for byte in hasher.finalize() {
+    for byte in context.finish().as_ref() {
         // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");
     }

@@ -33,7 +33,8 @@ impl RuleSet {
     /// Whether some call could be permitted: any arguments, with any findings in them, from any source.
     ///
     /// The rest of `facts` counts: purpose, labels so far, time and connection. `action` is what would be
-    /// done with the resource, such as [`Action::Invoke`] for a tool.
+    /// done with the resource; [`Action::Discover`] stands for whatever it is there for: to invoke a tool, to
+    /// get a prompt, to read a resource.
     #[must_use]
     pub fn could_permit(
         &self,
@@ -56,12 +57,15 @@ impl RuleSet {
         resources: impl IntoIterator<Item = &'r Resource>,
         facts: &Facts<'_>,
     ) -> Vec<Discovery> {
-        let targets: Vec<Target<'r>> = resources.into_iter().map(Target::of).collect();
+        let resources = resources.into_iter();
+        let targets: Vec<(Action, Target<'r>)> = resources
+            .map(|resource| (used_by(action, resource), Target::of(resource)))
+            .collect();
         let callers = self.callers(subject);
         let mut known = Known::nothing(self.numbered);
         let mut found = Vec::with_capacity(targets.len());
-        for target in &targets {
-            let call = self.call(subject, action, target, facts);
+        for (action, target) in &targets {
+            let call = self.call(subject, *action, target, facts);
             known.resource = Found::nothing(self.numbered.resource);
             found.push(self.discovery(call, &callers, &known));
         }
@@ -92,6 +96,17 @@ impl RuleSet {
             }
         }
         discovery
+    }
+}
+
+/// What is done with a resource that is worth discovering.
+fn used_by(action: Action, resource: &Resource) -> Action {
+    match (action, resource) {
+        (Action::Discover, Resource::Gateway | Resource::Server(_)) => Action::Connect,
+        (Action::Discover, Resource::Prompt(_)) => Action::Get,
+        (Action::Discover, Resource::Resource { .. }) => Action::Read,
+        (Action::Discover, Resource::Tool(_)) => Action::Invoke,
+        (action, _) => action,
     }
 }
 

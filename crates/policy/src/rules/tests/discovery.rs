@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::scene::{Scene, rules};
+use super::scene::{Scene, rules, tool};
 use crate::{
-    Action, Decision, Source,
+    Action, Decision, Resource, Source,
     rules::{Discovery, RuleSet},
 };
 
@@ -106,6 +106,32 @@ fn a_permit_to_discover_alone_grants_nothing() {
     let set = rules(r#"permit(principal, action == Action::"discover", resource);"#);
     assert_eq!(Scene::default().discovery(&set), Discovery::Hidden);
     assert_eq!(Scene::default().verdict(&set), "no");
+}
+
+#[test]
+fn to_discover_is_to_ask_whether_it_could_be_used() {
+    let set = rules(
+        r#"permit(principal, action == Action::"invoke", resource == Tool::"charts__read");
+           permit(principal, action == Action::"get", resource == Prompt::"charts__write");
+           permit(principal, action == Action::"connect", resource is Server);"#,
+    );
+    for (resource, expected) in [
+        (Resource::Tool(tool("charts", "read")), Discovery::Listed),
+        (Resource::Prompt(tool("charts", "read")), Discovery::Hidden),
+        (Resource::Prompt(tool("charts", "write")), Discovery::Listed),
+        (Resource::Server(tool("charts", "")), Discovery::Listed),
+        (Resource::Gateway, Discovery::Hidden),
+    ] {
+        let scene = Scene {
+            action: Action::Discover,
+            ..Scene::default()
+        };
+        assert_eq!(
+            scene.on(resource.clone()).discovery(&set),
+            expected,
+            "{resource:?}"
+        );
+    }
 }
 
 /// Conditions about independent facts: each reads something no other reads, so that what each could be is
