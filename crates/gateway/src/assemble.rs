@@ -23,7 +23,7 @@ use wire::json::{Document, Keys};
 use crate::{
     ambient::Ambient,
     behind::Behind,
-    config::{Meant, said::Mode},
+    config::{ConfigError, Meant, said::Mode},
     engines::{ContextStore, Engines, LimitStore, Listeners, Tokens, observing},
     failure::Failure,
     journal::Journal,
@@ -63,6 +63,8 @@ pub(crate) fn assemble(
         ambient.clone(),
     );
     keeper.configure(&meant.servers, meant.approve).map_err(|error| Failure::configuration(error.to_string()))?;
+    let limits = LimitStore::new(&meant.limits)
+        .map_err(|problems| ConfigError::Problems { path: None, problems })?;
     let engines = Engines {
         mode: meant.mode,
         people: People::new(&meant.parties, vault.secrets_key()),
@@ -72,7 +74,7 @@ pub(crate) fn assemble(
         keeper: Arc::new(keeper),
         inspector,
         rules: RwLock::new(Arc::new(rules)),
-        limits: LimitStore::default(),
+        limits,
         journal,
         upstreams,
         sessions: Sessions::default(),

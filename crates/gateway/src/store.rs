@@ -1,33 +1,51 @@
-//! The store of what must survive a restart besides the ledger.
+//! The store of what must survive a restart besides the ledger: sealed tables.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
+use records::table::{Expect, Owner, State};
 use thiserror::Error;
 
 /// Why the store cannot serve.
 #[derive(Debug, Error)]
 #[error("the store fails: {0}")]
-pub(crate) struct StoreError(pub(crate) String);
+pub(crate) struct StoreError(String);
 
-/// See the module. Clones are the same store.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Store(Arc<Mutex<BTreeMap<(String, String), Vec<u8>>>>);
+impl From<records::table::StateError> for StoreError {
+    fn from(error: records::table::StateError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// See the module. Clones are the same store. What is kept here belongs to the installation itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Store(Arc<State>);
 
 impl Store {
+    pub(crate) fn new(state: State) -> Self {
+        Self(Arc::new(state))
+    }
+
     /// Stores a value.
     pub(crate) fn put(&self, table: &str, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.insert((table.to_owned(), key.to_owned()), value.to_vec());
+        self.0.put(Owner::Platform, table, key, value, Expect::Any)?;
         Ok(())
+    }
+
+    /// Removes a value.
+    pub(crate) fn delete(&self, table: &str, key: &str) -> Result<(), StoreError> {
+        Ok(self.0.delete(table, key, Expect::Any)?)
     }
 
     /// All values of a table, by key.
     pub(crate) fn list(&self, table: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_table = rows.iter().filter(|((of, _), _)| of == table);
-        Ok(of_table.map(|((_, key), value)| (key.clone(), value.clone())).collect())
+        let mut all = Vec::new();
+        loop {
+            let after = all.last().map(|(key, _): &(String, _)| key.clone());
+            let page = self.0.list(table, "", after.as_deref())?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page.into_iter().map(|record| (record.key, record.value.expose().to_vec())));
+        }
     }
 }

@@ -12,6 +12,7 @@ use records::{
     disk::{Disk, RealDisk},
     keys::{KeyRing, SecretSource, Use, create_key_file},
     ledger::{Ledger, Opening, Options, Ports},
+    table::State,
 };
 
 use crate::{ambient::Ambient, failure::Failure, store::Store};
@@ -53,6 +54,11 @@ impl Layout {
         self.root.join("root.key")
     }
 
+    /// The sealed tables.
+    fn state(&self) -> PathBuf {
+        self.root.join("state.db")
+    }
+
     /// The log's own name, which its keys are bound to.
     fn origin(&self) -> PathBuf {
         self.root.join("origin")
@@ -78,17 +84,18 @@ impl Vault {
                 layout.ledger().display()
             )));
         }
-        let opened = Ledger::open(&layout.ledger(), keys, Options::default(), Ports::real(clock));
+        let opened = Ledger::open(&layout.ledger(), keys, Options::default(), Ports::real(clock.clone()));
         let (ledger, opening) = opened.map_err(unusable)?;
         if !ring.log_begun() {
             ring.mark_log_begun().map_err(unusable)?;
         }
+        let state = State::open(&layout.state(), &ring, clock, Random::system()).map_err(unusable)?;
         let digest_key = secret(&ring, Use::Digest)?;
         Ok(Self {
             ledger,
             opening,
             digester: ring.digester().map_err(unusable)?,
-            store: Store::default(),
+            store: Store::new(state),
             token_seed: secret(&ring, Use::Token)?,
             secrets_key: derive(&digest_key, b"sallyport: digests of client secrets, version 1"),
         })

@@ -40,7 +40,7 @@ pub(crate) struct Meant {
     pub(crate) purposes: BTreeMap<String, String>,
     pub(crate) packs: Vec<String>,
     pub(crate) rules: Vec<(String, String)>,
-    pub(crate) limits: BTreeMap<String, MeantLimit>,
+    pub(crate) limits: Vec<MeantLimit>,
 }
 
 /// A server.
@@ -70,9 +70,15 @@ pub(crate) struct MeantParty {
 /// A limit.
 #[derive(Clone, Debug)]
 pub(crate) struct MeantLimit {
+    pub(crate) name: String,
     pub(crate) rate: Option<String>,
     pub(crate) burst: Option<u32>,
     pub(crate) concurrency: Option<u32>,
+    pub(crate) bytes: Option<String>,
+    pub(crate) cost: Option<String>,
+    pub(crate) total: Option<u64>,
+    pub(crate) per: Vec<String>,
+    pub(crate) named: bool,
 }
 
 /// Finds out what was meant. All problems are collected, so that one look mends them all.
@@ -178,10 +184,16 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             limits: said
                 .limits
                 .into_iter()
-                .map(|(name, said)| {
-                    let limit =
-                        MeantLimit { rate: said.rate, burst: said.burst, concurrency: said.concurrency };
-                    (name, limit)
+                .map(|(name, said)| MeantLimit {
+                    name,
+                    rate: said.rate,
+                    burst: said.burst,
+                    concurrency: said.concurrency,
+                    bytes: said.bytes,
+                    cost: said.cost,
+                    total: said.total,
+                    per: said.per,
+                    named: said.named,
                 })
                 .collect(),
         }),

@@ -281,4 +281,17 @@ pub(crate) struct SaidLimit {
     pub(crate) burst: Option<u32>,
     /// How many at the same time.
     pub(crate) concurrency: Option<u32>,
+    /// Bytes over time, such as `10000000/min`.
+    pub(crate) bytes: Option<String>,
+    /// Cost units over time.
+    pub(crate) cost: Option<String>,
+    /// How many in all.
+    pub(crate) total: Option<u64>,
+    /// What has a count of its own: `principal` (the default), `agent`, `user`, `tool`, `server`, `purpose`,
+    /// `context`, `tenant`, `call`.
+    #[serde(default)]
+    pub(crate) per: Vec<String>,
+    /// Counts only calls whose permit names it with `@limit`.
+    #[serde(default)]
+    pub(crate) named: bool,
 }
