@@ -21,9 +21,10 @@ use upstream::Upstreams;
 use wire::json::{Document, Keys};
 
 use crate::{
+    admin,
     ambient::Ambient,
     behind::Behind,
-    config::{ConfigError, Meant, said::Mode},
+    config::{ConfigError, Meant, meant::MeantServer, said::Mode},
     engines::{ContextStore, Engines, LimitStore, Listeners, Tokens, observing},
     failure::Failure,
     journal::Journal,
@@ -31,6 +32,7 @@ use crate::{
     listen::{House, stopped},
     people::People,
     sessions::Sessions,
+    store::Store,
     vault::Vault,
 };
 
@@ -62,7 +64,9 @@ pub(crate) fn assemble(
         journal.clone(),
         ambient.clone(),
     );
-    keeper.configure(&meant.servers, meant.approve).map_err(|error| Failure::configuration(error.to_string()))?;
+    let mut servers = meant.servers.clone();
+    servers.extend(added(vault.store(), &servers)?);
+    keeper.configure(&servers, meant.approve)?;
     let limits = LimitStore::new(&meant.limits)
         .map_err(|problems| ConfigError::Problems { path: None, problems })?;
     let engines = Engines {
@@ -87,12 +91,14 @@ pub(crate) fn assemble(
     let engines = Arc::new(engines);
     let house = Arc::new(House {
         pipeline: Pipeline::new(Arc::clone(&engines)),
+        store: vault.store().clone(),
         engines,
         base,
         hosts: hosts(meant, address),
         origins: meant.origins.iter().map(|origin| origin.to_ascii_lowercase()).collect(),
     });
     behind.of(&house);
+    admin::restore(&house)?;
     Ok(house)
 }
 
@@ -175,6 +181,21 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             engines.upstreams.end_session(&session.id);
         }
     }
+}
+
+/// Servers added by command; those of the configuration come first.
+fn added(store: &Store, configured: &[MeantServer]) -> Result<Vec<MeantServer>, Failure> {
+    let mut servers = Vec::new();
+    for (name, text) in store.list(admin::ADDED_SERVERS).map_err(|error| Failure::other(error.to_string()))? {
+        let parsed = admin::parse_added(&String::from_utf8_lossy(&text));
+        match parsed {
+            Ok(parsed) => servers.extend(parsed),
+            // A server whose secret is missing today must not keep the others from starting.
+            Err(error) => tracing::warn!(server = name, %error, "an added server cannot be used"),
+        }
+    }
+    servers.retain(|server| configured.iter().all(|other| other.spec.name != server.spec.name));
+    Ok(servers)
 }
 
 /// The rules in force: packs first, then the operator's own.

@@ -35,6 +35,11 @@ impl Failure {
         Self::does_not_hold(text)
     }
 
+    /// As another process told it.
+    pub(crate) fn with_code(code: u8, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         self.code

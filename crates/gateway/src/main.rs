@@ -1,5 +1,6 @@
 //! `sallyport`: the binary. Parses the command line and hands over to one file per command.
 
+mod admin;
 mod ambient;
 mod assemble;
 mod behind;

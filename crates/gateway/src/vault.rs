@@ -10,7 +10,7 @@ use records::{
     ambient::{Clock, Random},
     digest::Digester,
     disk::{Disk, RealDisk},
-    keys::{KeyRing, SecretSource, Use, create_key_file},
+    keys::{KeyRing, LogKeys, SecretSource, Use, create_key_file},
     ledger::{Ledger, Opening, Options, Ports},
     table::State,
 };
@@ -52,6 +52,11 @@ impl Layout {
     /// The root key, unless configuration names another place.
     fn root_key(&self) -> PathBuf {
         self.root.join("root.key")
+    }
+
+    /// The control socket of the gateway that runs here.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.root.join("control.sock")
     }
 
     /// The sealed tables.
@@ -176,6 +181,16 @@ fn ring(layout: &Layout, clock: Clock) -> Result<KeyRing, Failure> {
     let root = source.read_key(&*disk, &environment).map_err(unusable)?;
     let open = if new { KeyRing::create } else { KeyRing::open };
     open(&layout.ring(), root, disk, clock, Random::system()).map_err(unusable)
+}
+
+/// The log's keys, for verifying. Nothing is made.
+pub(crate) fn keys_of(layout: &Layout) -> Result<LogKeys, Failure> {
+    if !layout.ring().exists() {
+        return Err(Failure::configuration(format!("there is no data directory in {}", layout.root.display())));
+    }
+    let origin = std::fs::read_to_string(layout.origin()).map_err(unusable)?;
+    let ring = ring(layout, Clock::new(|| 0))?;
+    ring.log_keys(origin.trim()).map_err(unusable)
 }
 
 /// The log's name: made once, kept beside it.

@@ -3,7 +3,11 @@
 //! readable. Exit codes: 0 ok, 1 the thing checked does not hold, 2 usage or configuration error, 3 refused
 //! by policy, 4 unreachable.
 
+mod agent;
+mod desk;
+mod ledger;
 mod serve;
+mod server;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -27,8 +31,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(subcommand)]
+    Agent(agent::Agent),
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
     /// Run the gateway.
     Serve(serve::Serve),
+    #[command(subcommand)]
+    Server(server::Server),
+    Token(agent::Token),
 }
 
 /// What every command gets.
@@ -52,7 +63,11 @@ pub(crate) fn main() -> ExitCode {
     };
     let common = Common { config: cli.config, json: cli.json };
     let result = match cli.command {
+        Command::Agent(agent) => agent.run(&common),
+        Command::Ledger(ledger) => ledger.run(&common),
         Command::Serve(serve) => serve.run(&common),
+        Command::Server(server) => server.run(&common),
+        Command::Token(token) => token.run(&common),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,6 +81,27 @@ pub(crate) fn main() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "the one place where commands complain")]
 fn complain(failure: &Failure) {
     eprintln!("sallyport: {failure}");
+}
+
+/// Runs something to its end on a small runtime.
+fn block_on<T>(work: impl std::future::Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::other(error.to_string()))?.block_on(work)
+}
+
+/// Columns for people.
+fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut all = vec![head.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()];
+    all.extend(rows);
+    let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let lines = all.iter().map(|row| {
+        let cells = row.iter().enumerate().map(|(n, cell)| {
+            let last = n + 1 == row.len();
+            if last { cell.clone() } else { format!("{cell:<width$}", width = width(n).unwrap_or(0)) }
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Says something to standard output.

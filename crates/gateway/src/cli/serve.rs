@@ -7,12 +7,13 @@ use tokio::sync::watch;
 
 use super::{Common, say};
 use crate::{
+    admin::control,
     ambient::Ambient,
     assemble,
     config::{ConfigError, Meant, find, meant, reference::Lookup, said::Said},
     failure::Failure,
     listen::{self, House, Listening},
-    vault::Vault,
+    vault::{Layout, Vault},
 };
 
 /// How long the first looks at servers may hold the ready line back.
@@ -48,7 +49,10 @@ impl Serve {
         })?;
         let vault = Vault::open(&meant.data, &ambient)?;
         let house = assemble::assemble(meant, listening.address, ambient, &vault)?;
+        let control = control::open(&Layout::new(&meant.data).control())
+            .map_err(|error| Failure::configuration(format!("cannot open the control socket: {error}")))?;
         let (stop, stopped) = watch::channel(false);
+        tokio::spawn(control::serve(Arc::clone(&house), control, stopped.clone()));
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
         self.announce(&house);

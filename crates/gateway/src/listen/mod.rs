@@ -19,13 +19,15 @@ use pipeline::Pipeline;
 pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use stdio::serve_pipes;
 
-use crate::engines::Engines;
+use crate::{engines::Engines, store::Store};
 
 /// What every door needs.
 #[derive(Debug)]
 pub(crate) struct House {
     pub(crate) engines: Arc<Engines>,
     pub(crate) pipeline: Pipeline<Engines>,
+    /// What survives a restart besides the ledger.
+    pub(crate) store: Store,
     /// `http://127.0.0.1:8420`: how the gateway names itself.
     pub(crate) base: String,
     /// `host:port` spellings under which it may be called.

@@ -1,0 +1,184 @@
+//! Agents: who may ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use identity::{Secret, SecretDigest};
+use policy::{Party, PartyKind};
+use records::{
+    digest::{from_hex, hex},
+    ledger::Kind,
+};
+use wire::json::{Document, Keys, Node, object};
+
+use super::{Args, write_list};
+use crate::{failure::Failure, listen::House, people::Person};
+
+/// Where agents added by command are kept, and the names of those revoked.
+const ADDED: &str = "agents";
+const REVOKED: &str = "revoked-agents";
+
+pub(super) fn list(house: &House) -> Vec<u8> {
+    object(|out| {
+        out.array("agents", |list| {
+            for person in house.engines.people.clients() {
+                list.object(|out| {
+                    out.string("name", &person.party.name);
+                    out.string("kind", person.party.kind.as_str());
+                    write_list(out, "roles", &person.party.roles);
+                    write_list(out, "purposes", &person.purposes.iter().cloned().collect::<Vec<_>>());
+                    write_list(out, "for", &person.acts_for);
+                    if let Some(model) = &person.model {
+                        out.string("model", model);
+                    }
+                    out.string("from", if person.added { "command" } else { "configuration" });
+                });
+            }
+        });
+    })
+}
+
+/// Adds an agent and returns its secret, which is shown this once.
+pub(super) fn add(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let name = args.needed("name")?;
+    if house.engines.people.client(&name).is_some() {
+        return Err(Failure::configuration(format!("there is an agent `{name}` already")));
+    }
+    for user in args.list("for") {
+        if house.engines.people.user(&user).is_none() {
+            return Err(Failure::configuration(format!("there is no user `{user}`")));
+        }
+    }
+    let kind = if args.text("kind").as_deref() == Some("service") { PartyKind::Service } else { PartyKind::Agent };
+    let person = Person {
+        party: Party {
+            kind,
+            name,
+            roles: args.list("roles"),
+            groups: args.list("groups"),
+            tenant: args.text("tenant"),
+            attributes: BTreeMap::new(),
+        },
+        secret: None,
+        purposes: args.list("purposes").into_iter().collect::<BTreeSet<_>>(),
+        acts_for: args.list("for"),
+        model: args.text("model"),
+        scopes: args.list("scopes"),
+        added: true,
+    };
+    with_new_secret(house, person, "agent-added")
+}
+
+/// Gives an agent another secret. Tokens it has stay good until they expire.
+pub(super) fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let name = args.needed("name")?;
+    let person = house.engines.people.client(&name).ok_or_else(|| unknown(&name))?;
+    if !person.added {
+        return Err(Failure::configuration(format!(
+            "`{name}` has its secret from configuration; change it there and restart"
+        )));
+    }
+    with_new_secret(house, (*person).clone(), "agent-rotated")
+}
+
+/// Ends an agent: no new tokens, and the ones it has are worth nothing from now on.
+pub(super) fn revoke(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let name = args.needed("name")?;
+    let engines = &house.engines;
+    engines.people.remove_client(&name).ok_or_else(|| unknown(&name))?;
+    let stored = |result: Result<(), crate::store::StoreError>| result.map_err(|e| Failure::other(e.to_string()));
+    let _ = house.store.delete(ADDED, &name);
+    stored(house.store.put(REVOKED, &name, b"{}"))?;
+    engines.tokens.cache.cut_off(&name, engines.ambient.now_ms());
+    for session in engines.sessions.end_of_actor(&name) {
+        engines.upstreams.end_session(&session.id);
+    }
+    engines.journal.note(Kind::Key, "agent-revoked", &[("agent", name.clone())]);
+    Ok(object(|out| out.string("revoked", &name)))
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::configuration(format!("there is no agent `{name}`; see `sallyport agent list`"))
+}
+
+fn with_new_secret(house: &House, mut person: Person, what: &str) -> Result<Vec<u8>, Failure> {
+    let secret = house.engines.ambient.secret();
+    let digest = SecretDigest::of(&Secret::presented(secret.clone()), house.engines.people.key());
+    person.secret = Some(digest);
+    let name = person.party.name.clone();
+    house.store.put(ADDED, &name, &write(&person)).map_err(|error| Failure::other(error.to_string()))?;
+    // A name that was revoked once may be given to a new agent only by saying so here.
+    let _ = house.store.delete(REVOKED, &name);
+    house.engines.people.put(person);
+    house.engines.journal.note(Kind::Key, what, &[("agent", name.clone())]);
+    Ok(object(|out| {
+        out.string("name", &name);
+        out.string("secret", &secret);
+    }))
+}
+
+/// Brings back agents added by command, and takes out those revoked.
+pub(crate) fn restore(house: &House) -> Result<(), Failure> {
+    let failed = |error: crate::store::StoreError| Failure::other(error.to_string());
+    for (name, text) in house.store.list(ADDED).map_err(failed)? {
+        // Configuration is the operator's newer word.
+        if house.engines.people.client(&name).is_none()
+            && let Some(person) = read(&text)
+        {
+            house.engines.people.put(person);
+        }
+    }
+    for (name, _) in house.store.list(REVOKED).map_err(failed)? {
+        house.engines.people.remove_client(&name);
+    }
+    Ok(())
+}
+
+fn write(person: &Person) -> Vec<u8> {
+    object(|out| {
+        out.string("name", &person.party.name);
+        out.string("kind", person.party.kind.as_str());
+        if let Some(digest) = &person.secret {
+            out.string("secret", &hex(digest.as_bytes()));
+        }
+        write_list(out, "roles", &person.party.roles);
+        write_list(out, "groups", &person.party.groups);
+        write_list(out, "purposes", &person.purposes.iter().cloned().collect::<Vec<_>>());
+        write_list(out, "for", &person.acts_for);
+        write_list(out, "scopes", &person.scopes);
+        if let Some(model) = &person.model {
+            out.string("model", model);
+        }
+        if let Some(tenant) = &person.party.tenant {
+            out.string("tenant", tenant);
+        }
+    })
+}
+
+fn read(text: &[u8]) -> Option<Person> {
+    let document = Document::parse(text.to_vec(), Keys::Exact, &wire::bounds::ANSWER).ok()?;
+    let root = document.root();
+    let args = Args(root);
+    let kind = if root.get("kind").is_some_and(|kind| kind.is_str("Service")) {
+        PartyKind::Service
+    } else {
+        PartyKind::Agent
+    };
+    let digest = root.get("secret").and_then(Node::as_str).and_then(|text| from_hex(&text));
+    let digest = digest.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    Some(Person {
+        party: Party {
+            kind,
+            name: args.text("name")?,
+            roles: args.list("roles"),
+            groups: args.list("groups"),
+            tenant: args.text("tenant"),
+            attributes: BTreeMap::new(),
+        },
+        secret: digest.map(SecretDigest::from_bytes),
+        purposes: args.list("purposes").into_iter().collect(),
+        acts_for: args.list("for"),
+        model: args.text("model"),
+        scopes: args.list("scopes"),
+        added: true,
+    })
+}

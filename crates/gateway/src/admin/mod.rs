@@ -1,0 +1,94 @@
+//! Running the house: what operators do to it, from the command line.
+//!
+//! Each operation is one function over the house. A running gateway takes them over a socket in its data
+//! directory that only its own user can open ([`control`]); without one, the command does the same to the
+//! data directory itself.
+
+mod agents;
+pub(crate) mod control;
+mod ledger;
+mod servers;
+mod tokens;
+
+use std::sync::Arc;
+
+pub(crate) use agents::restore;
+pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
+
+use wire::json::{Node, ObjectWriter};
+
+use crate::{failure::Failure, listen::House};
+
+/// Does one operation and returns its answer as a JSON text.
+pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> Result<Vec<u8>, Failure> {
+    let args = Args(args);
+    match operation {
+        "agent.add" => agents::add(house, &args),
+        "agent.list" => Ok(agents::list(house)),
+        "agent.revoke" => agents::revoke(house, &args),
+        "agent.rotate" => agents::rotate(house, &args),
+        "ledger.settle" => ledger::settle(house).await,
+        "server.add" => servers::add(house, &args).await,
+        "server.approve" => servers::approve(house, &args).await,
+        "server.diff" => servers::diff(house, &args),
+        "server.list" => Ok(servers::list(house)),
+        "server.quarantine" => servers::quarantine(house, &args),
+        "server.retire" => servers::retire(house, &args),
+        "server.show" => servers::show(house, &args),
+        "status" => Ok(status(house)),
+        "token" => tokens::mint(house, &args),
+        other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
+    }
+}
+
+/// The arguments of an operation.
+struct Args<'a>(Node<'a>);
+
+impl<'a> Args<'a> {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(Node::as_str).map(std::borrow::Cow::into_owned)
+    }
+
+    fn needed(&self, name: &str) -> Result<String, Failure> {
+        self.text(name).ok_or_else(|| Failure::configuration(format!("`{name}` is missing")))
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let elements = self.0.get(name).into_iter().flat_map(Node::elements);
+        elements.filter_map(|element| element.as_str().map(std::borrow::Cow::into_owned)).collect()
+    }
+
+    fn node(&self, name: &str) -> Option<Node<'a>> {
+        self.0.get(name)
+    }
+}
+
+/// How the house is doing, in numbers.
+fn status(house: &House) -> Vec<u8> {
+    let engines = &house.engines;
+    let ledger = engines.journal.ledger().status();
+    wire::json::object(|out| {
+        out.string("base", &house.base);
+        out.integer("sessions", count(engines.sessions.len()));
+        out.integer("contexts", count(engines.contexts.len()));
+        out.string("policy", engines.rules().digest());
+        out.object("ledger", |out| {
+            out.integer("written", ledger.written);
+            out.integer("open_calls", count(ledger.open_calls));
+            if let Some(trouble) = &ledger.trouble {
+                out.string("trouble", &trouble.to_string());
+            }
+        });
+    })
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+/// Writes a list of texts, if there are any.
+fn write_list(out: &mut ObjectWriter<'_>, name: &str, list: &[String]) {
+    if !list.is_empty() {
+        out.array(name, |out| list.iter().for_each(|text| out.string(text)));
+    }
+}

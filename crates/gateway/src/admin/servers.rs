@@ -1,0 +1,201 @@
+//! Servers: their life cycle.
+
+use std::sync::Arc;
+
+use policy::registry::{Change, Definition, Item, ItemKind, ItemState, Server, ServerState};
+use wire::json::{ArrayWriter, ObjectWriter, object};
+
+use super::{Args, count};
+use crate::{
+    config::{find, meant, reference::Lookup},
+    failure::Failure,
+    keeper::KeeperError,
+    listen::House,
+};
+
+/// Where servers added by command are kept.
+pub(crate) const ADDED: &str = "added-servers";
+
+impl From<KeeperError> for Failure {
+    fn from(error: KeeperError) -> Self {
+        match &error {
+            KeeperError::Unreachable(..) => Self::unreachable(error.to_string()),
+            KeeperError::Store(_) | KeeperError::Stored(..) => Self::other(error.to_string()),
+            KeeperError::Transition(_) | KeeperError::Unknown(_) => Self::configuration(error.to_string()),
+        }
+    }
+}
+
+pub(super) fn list(house: &House) -> Vec<u8> {
+    let view = house.engines.keeper.view();
+    object(|out| {
+        out.array("servers", |list| {
+            for server in view.registry.servers() {
+                list.object(|out| write_head(house, server, out));
+            }
+        });
+    })
+}
+
+pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let server = house.engines.keeper.server(&args.needed("name")?)?;
+    Ok(object(|out| {
+        write_head(house, &server, out);
+        out.array("items", |list| {
+            for ((kind, name), item) in &server.items {
+                list.object(|out| write_item(*kind, name, item, out));
+            }
+        });
+        if let Some(health) = house.engines.upstreams.health(&server.name) {
+            out.object("health", |out| {
+                out.integer("links", count(health.links));
+                out.integer("failures", health.failures);
+                if let Some(error) = &health.last_error {
+                    out.string("last_error", error);
+                }
+                if !health.stderr.is_empty() {
+                    out.string("stderr", &health.stderr);
+                }
+            });
+        }
+    }))
+}
+
+pub(super) fn diff(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let server = house.engines.keeper.server(&args.needed("name")?)?;
+    Ok(object(|out| {
+        out.string("name", server.name.as_str());
+        out.string("state", server.state.as_str());
+        out.array("changes", |list| {
+            for ((kind, name), item) in &server.items {
+                if item.offered.is_some() || item.state == ItemState::Withdrawn {
+                    list.object(|out| {
+                        write_item(*kind, name, item, out);
+                        write_definition("approved_definition", item.approved.as_ref(), out);
+                        write_definition("offered_definition", item.offered.as_ref(), out);
+                    });
+                }
+            }
+        });
+    }))
+}
+
+pub(super) async fn approve(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let (name, item) = (args.needed("name")?, args.text("item"));
+    let keeper = &house.engines.keeper;
+    let mut changes = keeper.approve(&name, item.as_deref())?;
+    // An approved server is looked at now, so that what it offers can be seen and is pinned.
+    if item.is_none() && args.text("offline").is_none() {
+        let server = keeper.server(&name)?;
+        changes.extend(keeper.refresh(&server.name).await?);
+    }
+    Ok(told(&changes))
+}
+
+pub(super) fn quarantine(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let why = args.text("why").unwrap_or_else(|| "a person said so".to_owned());
+    let change = house.engines.keeper.quarantine(&args.needed("name")?, args.text("item").as_deref(), &why)?;
+    Ok(told(&[change]))
+}
+
+pub(super) fn retire(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    house.engines.keeper.retire(&args.needed("name")?)?;
+    Ok(told(&[]))
+}
+
+/// Adds a server in the shape configuration has for one. It is proposed, not started.
+pub(super) async fn add(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let name = args.needed("name")?;
+    let said = args.node("server").ok_or_else(|| Failure::configuration("`server` is missing"))?;
+    let text = object(|out| out.object("mcpServers", |out| out.node(&name, said)));
+    let text = String::from_utf8(text).unwrap_or_default();
+    let meant = parse_added(&text)?;
+    let [server] = meant.as_slice() else { return Err(Failure::configuration("exactly one server is expected")) };
+    if house.engines.keeper.server(server.spec.name.as_str()).is_ok() {
+        return Err(Failure::configuration(format!("there is a server `{}` already", server.spec.name)));
+    }
+    house.store.put(ADDED, server.spec.name.as_str(), text.as_bytes()).map_err(|e| Failure::other(e.to_string()))?;
+    house.engines.keeper.configure(&meant, crate::config::said::Approve::Ask)?;
+    Ok(object(|out| {
+        out.string("name", server.spec.name.as_str());
+        out.string("state", ServerState::Proposed.as_str());
+        out.string("launch", &server.launch.shown);
+    }))
+}
+
+/// Reads servers that were added by command.
+pub(crate) fn parse_added(text: &str) -> Result<Vec<meant::MeantServer>, Failure> {
+    let said = find::parse(text).map_err(Failure::configuration)?;
+    let env = |name: &str| std::env::var(name).ok();
+    let base = std::env::current_dir().unwrap_or_default();
+    let lookup = Lookup { env: &env, base: &base };
+    let meant = meant::mean(said, &lookup, &base);
+    meant.map(|meant| meant.servers).map_err(|problems| {
+        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Failure::configuration(texts.join("\n"))
+    })
+}
+
+fn write_head(house: &House, server: &Server, out: &mut ObjectWriter<'_>) {
+    out.string("name", server.name.as_str());
+    out.string("state", server.state.as_str());
+    if let ServerState::Quarantined { why } = &server.state {
+        out.string("why", why);
+    }
+    out.string("launch", &server.launch.shown);
+    out.string("launch_pin", &server.launch.pin.to_string());
+    out.string("trust", server.manifest.trust.as_str());
+    if let Some((revision, _)) = server.revision {
+        out.string("revision", revision.as_str());
+    }
+    let counted = |state: fn(&ItemState) -> bool| {
+        let items = server.items.iter().filter(|((kind, _), item)| *kind == ItemKind::Tool && state(&item.state));
+        count(items.count())
+    };
+    out.object("tools", |out| {
+        out.integer("approved", counted(|state| *state == ItemState::Approved));
+        out.integer("proposed", counted(|state| *state == ItemState::Proposed));
+        out.integer("quarantined", counted(|state| matches!(state, ItemState::Quarantined { .. })));
+        out.integer("withdrawn", counted(|state| *state == ItemState::Withdrawn));
+    });
+    out.boolean("running", house.engines.upstreams.health(&server.name).is_some_and(|health| health.links > 0));
+}
+
+fn write_item(kind: ItemKind, name: &str, item: &Item, out: &mut ObjectWriter<'_>) {
+    out.string("kind", kind.as_str());
+    out.string("name", name);
+    out.string("state", item.state.as_str());
+    if let ItemState::Quarantined { why } = &item.state {
+        out.string("why", why);
+    }
+    if let Some(approved) = &item.approved {
+        out.string("pin", &approved.pin().to_string());
+    }
+    if let Some(offered) = &item.offered {
+        out.string("offered_pin", &offered.pin().to_string());
+    }
+}
+
+fn write_definition(key: &str, definition: Option<&Definition>, out: &mut ObjectWriter<'_>) {
+    match definition {
+        Some(definition) => out.node(key, definition.document().root()),
+        None => out.null(key),
+    }
+}
+
+fn told(changes: &[Change]) -> Vec<u8> {
+    object(|out| out.array("changes", |list| changes.iter().for_each(|change| write_change(change, list))))
+}
+
+fn write_change(change: &Change, list: &mut ArrayWriter<'_>) {
+    list.object(|out| {
+        out.string("change", change.kind.as_str());
+        if let Some((kind, name)) = &change.item {
+            out.string("kind", kind.as_str());
+            out.string("name", name);
+        }
+        if let Some(pin) = change.approved {
+            out.string("pin", &pin.to_string());
+        }
+    });
+}

@@ -1,0 +1,74 @@
+//! Tokens for scripts.
+
+use std::collections::BTreeSet;
+
+use identity::{
+    Actor, ActorKind, DeclaredContext,
+    token::{Grant, LIFETIME_MS_MAX, SCOPE},
+};
+use policy::PartyKind;
+use records::ledger::Kind;
+use wire::json::object;
+
+use super::Args;
+use crate::{failure::Failure, listen::House};
+
+/// Mints a token for a known agent. Whoever may open the control socket may do so.
+pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let engines = &house.engines;
+    let name = args.needed("agent")?;
+    let person = engines.people.client(&name).ok_or_else(|| {
+        Failure::configuration(format!("there is no agent `{name}`; see `sallyport agent list`"))
+    })?;
+    let declared = args.text("purpose").map(|purpose| DeclaredContext {
+        purpose: Some(purpose),
+        task: args.text("task"),
+        ..DeclaredContext::default()
+    });
+    if let Some(declared) = &declared {
+        engines.people.may_declare(&person, declared).map_err(Failure::refused)?;
+    }
+    let for_user = match args.text("for") {
+        Some(user) if person.acts_for.contains(&user) => Some(user),
+        Some(user) => return Err(Failure::refused(format!("`{name}` may not act for `{user}`"))),
+        None if person.acts_for.len() == 1 => person.acts_for.first().cloned(),
+        None => None,
+    };
+    let audience = match args.text("server") {
+        Some(server) => engines.tokens.resource.join(&server),
+        None => engines.tokens.resource.clone(),
+    };
+    let seconds = args.text("seconds").and_then(|text| text.parse::<i64>().ok());
+    let lifetime_ms = seconds.map_or(LIFETIME_MS_MAX, |seconds| seconds.saturating_mul(1000));
+    let grant = Grant {
+        actor: Actor { kind: kind(person.party.kind), name: name.clone() },
+        for_user,
+        tenant: person.party.tenant.clone(),
+        model: person.model.clone(),
+        scopes: person.scopes.iter().cloned().chain([SCOPE.to_owned()]).collect::<BTreeSet<_>>(),
+        context: declared.is_some().then(|| engines.ambient.name().to_string()),
+        declared,
+        audience,
+        token_id: engines.ambient.name().to_string(),
+        // A lifetime in the past makes a token that has expired, for those who want to see it refused.
+        issued_ms: engines.ambient.now_ms() + lifetime_ms.min(0) - if lifetime_ms < 0 { LIFETIME_MS_MAX } else { 0 },
+        lifetime_ms: if lifetime_ms < 0 { LIFETIME_MS_MAX } else { lifetime_ms },
+    };
+    let token = engines.tokens.issuer.mint(&grant);
+    let told = [("agent", name), ("token", grant.token_id.clone()), ("audience", grant.audience.to_string())];
+    engines.journal.note(Kind::Session, "token-issued", &told);
+    Ok(object(|out| {
+        out.string("access_token", &token);
+        out.string("token_type", "Bearer");
+        out.integer("expires_in", lifetime_ms.clamp(0, LIFETIME_MS_MAX) / 1000);
+    }))
+}
+
+fn kind(kind: PartyKind) -> ActorKind {
+    match kind {
+        PartyKind::Agent => ActorKind::Agent,
+        PartyKind::Service => ActorKind::Service,
+        PartyKind::User => ActorKind::User,
+    }
+}
+

@@ -1,0 +1,143 @@
+//! `sallyport agent ...` and `sallyport token`: who may ask.
+
+use clap::{Args, Subcommand};
+use wire::json::Node;
+
+use super::{Common, desk, say, table};
+use crate::failure::Failure;
+
+/// Agents: who may ask, and with what secret.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agent {
+    /// Add an agent. Its secret is shown this once.
+    Add(Add),
+    /// List agents.
+    List,
+    /// End an agent at once: its tokens are worth nothing any more.
+    Revoke(Name),
+    /// Give an agent another secret.
+    Rotate(Name),
+}
+
+/// Add an agent.
+#[derive(Args, Debug)]
+pub(crate) struct Add {
+    /// Its name, and its client id.
+    name: String,
+    /// A role.
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// A purpose it may declare.
+    #[arg(long = "purpose", value_name = "PURPOSE")]
+    purposes: Vec<String>,
+    /// A user it may act for.
+    #[arg(long = "for", value_name = "USER")]
+    acts_for: Vec<String>,
+    /// Its model, such as vendor/model-1.
+    #[arg(long)]
+    model: Option<String>,
+    /// A program without a model.
+    #[arg(long)]
+    service: bool,
+}
+
+/// An agent.
+#[derive(Args, Debug)]
+pub(crate) struct Name {
+    /// Its name.
+    name: String,
+}
+
+/// Mint a short-lived token for scripts.
+#[derive(Args, Debug)]
+pub(crate) struct Token {
+    /// The agent.
+    #[arg(long)]
+    agent: String,
+    /// The purpose to declare.
+    #[arg(long)]
+    purpose: Option<String>,
+    /// The user it acts for.
+    #[arg(long = "for", value_name = "USER")]
+    acts_for: Option<String>,
+    /// For the endpoint of one server instead of /mcp.
+    #[arg(long)]
+    server: Option<String>,
+    /// How long it is good, in seconds; at most 600.
+    #[arg(long, allow_negative_numbers = true)]
+    seconds: Option<i64>,
+}
+
+impl Agent {
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
+        let answer = match self {
+            Self::Add(add) => desk::ask(common, "agent.add", |args| {
+                args.string("name", &add.name);
+                for (name, list) in [("roles", &add.roles), ("purposes", &add.purposes), ("for", &add.acts_for)] {
+                    args.array(name, |out| list.iter().for_each(|text| out.string(text)));
+                }
+                if let Some(model) = &add.model {
+                    args.string("model", model);
+                }
+                if add.service {
+                    args.string("kind", "service");
+                }
+            })?,
+            Self::List => desk::ask(common, "agent.list", |_| {})?,
+            Self::Revoke(name) => desk::ask(common, "agent.revoke", |args| args.string("name", &name.name))?,
+            Self::Rotate(name) => desk::ask(common, "agent.rotate", |args| args.string("name", &name.name))?,
+        };
+        if common.json {
+            say(answer.text());
+            return Ok(());
+        }
+        let root = answer.root();
+        let text = |node: Node<'_>, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
+        let list = |node: Node<'_>, name: &str| {
+            let texts = node.get(name).into_iter().flat_map(Node::elements).filter_map(Node::as_str);
+            texts.map(std::borrow::Cow::into_owned).collect::<Vec<_>>().join(",")
+        };
+        if let Some(agents) = root.get("agents") {
+            let rows = agents.elements().map(|agent| {
+                vec![
+                    text(agent, "name"),
+                    text(agent, "kind"),
+                    list(agent, "roles"),
+                    list(agent, "purposes"),
+                    list(agent, "for"),
+                    text(agent, "model"),
+                ]
+            });
+            say(&table(&["AGENT", "KIND", "ROLES", "PURPOSES", "FOR", "MODEL"], rows.collect()));
+        } else if root.get("secret").is_some() {
+            say(&format!("client_id     {}\nclient_secret {}", text(root, "name"), text(root, "secret")));
+            say("the secret is shown this once; keep it where only the agent can read it");
+        } else {
+            say("done");
+        }
+        Ok(())
+    }
+}
+
+impl Token {
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
+        let answer = desk::ask(common, "token", |args| {
+            args.string("agent", &self.agent);
+            for (name, text) in [("purpose", &self.purpose), ("for", &self.acts_for), ("server", &self.server)] {
+                if let Some(text) = text {
+                    args.string(name, text);
+                }
+            }
+            if let Some(seconds) = self.seconds {
+                args.string("seconds", &seconds.to_string());
+            }
+        })?;
+        if common.json {
+            say(answer.text());
+        } else {
+            let token = answer.root().get("access_token").and_then(Node::as_str).unwrap_or_default();
+            say(&token);
+        }
+        Ok(())
+    }
+}

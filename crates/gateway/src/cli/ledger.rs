@@ -1,0 +1,245 @@
+//! `sallyport ledger ...`: evidence.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+use records::{
+    disk::RealDisk,
+    ledger::{Reader, Stored, entry::export},
+    verify::{Report, Request, verify},
+};
+use wire::json::{Document, Keys, Node};
+
+use super::{Common, desk, say, serve::load};
+use crate::{
+    admin::control,
+    failure::Failure,
+    vault::{Layout, keys_of},
+};
+
+/// Entries read at a time.
+const PAGE: usize = 256;
+
+/// The ledger: what happened, and the proof of it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// Print all entries, one a line.
+    Export(Range),
+    /// Print the receipt (tlog-proof) of an entry.
+    Prove(Prove),
+    /// Print the entries of one call.
+    Show(Show),
+    /// Print the newest entries, and with --follow those to come.
+    Tail(Tail),
+    /// Check that nothing was changed, removed or forged since it was written.
+    Verify(Verify),
+}
+
+/// Which entries.
+#[derive(Args, Debug)]
+pub(crate) struct Range {
+    /// The first entry.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// One past the last entry.
+    #[arg(long)]
+    to: Option<u64>,
+}
+
+/// An entry.
+#[derive(Args, Debug)]
+pub(crate) struct Prove {
+    /// Its index.
+    index: u64,
+}
+
+/// A call.
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// Its reference, as refusals show it.
+    call: String,
+}
+
+/// The newest entries.
+#[derive(Args, Debug)]
+pub(crate) struct Tail {
+    /// How many.
+    #[arg(short = 'n', long, default_value_t = 10)]
+    lines: u64,
+    /// Go on with those to come.
+    #[arg(short, long)]
+    follow: bool,
+}
+
+/// Check the ledger.
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    /// The ledger's directory or a copy of it; the gateway's own unless given.
+    directory: Option<PathBuf>,
+    /// A checkpoint seen before; the ledger must continue it.
+    #[arg(long, value_name = "FILE")]
+    older: Vec<PathBuf>,
+}
+
+impl Ledger {
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
+        match self {
+            Self::Verify(verify) => verify.run(common),
+            Self::Export(range) => {
+                let reader = settled(common)?;
+                each(&reader, range.from, range.to, |stored| {
+                    say(&line(stored));
+                })
+            }
+            Self::Prove(prove) => {
+                let proof = settled(common)?.proof(prove.index).map_err(unreadable)?;
+                say(proof.to_string().trim_end());
+                Ok(())
+            }
+            Self::Show(show) => show.run(common),
+            Self::Tail(tail) => tail.run(common),
+        }
+    }
+}
+
+impl Show {
+    fn run(self, common: &Common) -> Result<(), Failure> {
+        let reader = settled(common)?;
+        let mut found = 0;
+        each(&reader, 0, None, |stored| {
+            let document = Document::parse(stored.bytes.clone(), Keys::Exact, &wire::bounds::ANSWER);
+            let of_call = |document: &Document| document.root().get("call").is_some_and(|call| call.is_str(&self.call));
+            if document.is_ok_and(|document| of_call(&document)) {
+                found += 1;
+                say(&line(stored));
+            }
+        })?;
+        if found == 0 {
+            return Err(Failure::does_not_hold(format!("the ledger has no call `{}`", self.call)));
+        }
+        Ok(())
+    }
+}
+
+impl Tail {
+    fn run(self, common: &Common) -> Result<(), Failure> {
+        let reader = settled(common)?;
+        let mut next = reader.head().map_err(unreadable)?.size;
+        each(&reader, next.saturating_sub(self.lines), Some(next), |stored| say(&shown(common, stored)))?;
+        while self.follow {
+            std::thread::sleep(Duration::from_millis(500));
+            let size = reader.head().map_err(unreadable)?.size;
+            each(&reader, next, Some(size), |stored| say(&shown(common, stored)))?;
+            next = size;
+        }
+        Ok(())
+    }
+}
+
+impl Verify {
+    fn run(self, common: &Common) -> Result<(), Failure> {
+        let meant = load(common)?;
+        let layout = Layout::new(&meant.data);
+        let own = keys_of(&layout)?;
+        let directory = self.directory.unwrap_or_else(|| layout.ledger());
+        let report = check(&directory, &own, &self.older)?;
+        if common.json {
+            say(&String::from_utf8_lossy(&report.to_json()));
+        } else {
+            say(report.to_string().trim_end());
+        }
+        if report.holds() { Ok(()) } else { Err(Failure::does_not_hold("the ledger does not hold")) }
+    }
+}
+
+/// Verifies a ledger with this installation's keys.
+pub(super) fn check(
+    directory: &Path,
+    own: &records::keys::LogKeys,
+    older: &[PathBuf],
+) -> Result<Report, Failure> {
+    let older: Vec<(String, Vec<u8>)> = older
+        .iter()
+        .map(|path| {
+            let read = std::fs::read(path);
+            let bytes = read.map_err(|error| Failure::configuration(format!("{}: {error}", path.display())))?;
+            Ok((path.display().to_string(), bytes))
+        })
+        .collect::<Result<_, Failure>>()?;
+    let known = own.known();
+    let request = Request { dir: directory, known: &known, older: &older, own: Some(own) };
+    Ok(verify(Arc::new(RealDisk), &request))
+}
+
+/// A reader that sees everything written so far: the running gateway is asked to publish it; a gateway that
+/// was killed is recovered first.
+pub(super) fn settled(common: &Common) -> Result<Reader, Failure> {
+    let meant = load(common)?;
+    let layout = Layout::new(&meant.data);
+    let asked = super::block_on(async { control::ask(&layout.control(), "ledger.settle", b"{}").await })?;
+    if asked.is_none() && layout.ledger().join("checkpoint").exists() {
+        desk::ask(common, "status", |_| {})?;
+    }
+    Ok(Reader::new(Arc::new(RealDisk), &layout.ledger()))
+}
+
+/// Reads entries page by page.
+pub(super) fn each(
+    reader: &Reader,
+    from: u64,
+    to: Option<u64>,
+    mut take: impl FnMut(&Stored),
+) -> Result<(), Failure> {
+    let end = match to {
+        Some(to) => to.min(reader.head().map_err(unreadable)?.size),
+        None => reader.head().map_err(unreadable)?.size,
+    };
+    let mut next = from;
+    while next < end {
+        let page = reader.page(next..end, PAGE).map_err(unreadable)?;
+        let Some(last) = page.last() else { break };
+        next = last.index + 1;
+        page.iter().for_each(&mut take);
+    }
+    Ok(())
+}
+
+/// An entry as it is exported.
+pub(super) fn line(stored: &Stored) -> String {
+    let exported = export(stored.index, &stored.bytes);
+    exported.map_or_else(|error| format!("{{\"index\":{},\"error\":\"{error}\"}}", stored.index), |bytes| {
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// An entry for people, unless machines asked.
+fn shown(common: &Common, stored: &Stored) -> String {
+    let line = line(stored);
+    if common.json {
+        return line;
+    }
+    let Ok(document) = Document::parse(line.clone().into_bytes(), Keys::Exact, &wire::bounds::ANSWER) else {
+        return line;
+    };
+    let root = document.root();
+    let text = |name: &str| root.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
+    let who = root.get("principal").and_then(|p| p.get("agent").or_else(|| p.get("user"))).and_then(Node::as_str);
+    format!(
+        "{:>6} {} {:<10} {:<7} {:<18} {} {}",
+        stored.index,
+        text("time"),
+        text("kind"),
+        text("decision"),
+        text("code"),
+        who.unwrap_or_default(),
+        [text("server"), text("tool"), text("reason")].iter().filter(|t| !t.is_empty()).cloned().collect::<Vec<_>>().join(" ")
+    )
+}
+
+fn unreadable(error: records::ledger::ReadError) -> Failure {
+    Failure::does_not_hold(format!("the ledger cannot be read: {error}"))
+}

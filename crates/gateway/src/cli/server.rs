@@ -1,0 +1,182 @@
+//! `sallyport server ...`: the life cycle of servers.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use wire::json::{Document, Node, object};
+
+use super::{Common, desk, say, table};
+use crate::failure::Failure;
+
+/// Servers: what is known, what is approved, what changed.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Server {
+    /// Add a server. It is proposed: nothing is started before it is approved.
+    Add(Add),
+    /// Approve a server as it is configured now, or one of its tools or prompts as it is offered now.
+    Approve(Named),
+    /// Show what a server offers that is not what was approved.
+    Diff(Name),
+    /// List servers.
+    List,
+    /// Hold a server, or one of its tools or prompts, back.
+    Quarantine(Quarantine),
+    /// Let what was held back serve again, as it is now.
+    Release(Named),
+    /// End a server for good; its name is not used again.
+    Retire(Name),
+    /// Show a server.
+    Show(Name),
+}
+
+/// Add a server.
+#[derive(Args, Debug)]
+pub(crate) struct Add {
+    /// Its name.
+    name: String,
+    /// The URL of a server over HTTP.
+    #[arg(long, conflicts_with = "command")]
+    url: Option<String>,
+    /// Environment variables, NAME=VALUE; values may be env:NAME or file:PATH.
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Take its content as your own word.
+    #[arg(long)]
+    trusted: bool,
+    /// The command and its arguments, after `--`.
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+/// A server.
+#[derive(Args, Debug)]
+pub(crate) struct Name {
+    /// Its name.
+    name: String,
+}
+
+/// A server, or one of its tools or prompts.
+#[derive(Args, Debug)]
+pub(crate) struct Named {
+    /// Its name.
+    name: String,
+    /// A tool or prompt of it.
+    #[arg(long, value_name = "TOOL")]
+    tool: Option<String>,
+}
+
+/// Hold something back.
+#[derive(Args, Debug)]
+pub(crate) struct Quarantine {
+    #[command(flatten)]
+    what: Named,
+    /// Why, for the record.
+    #[arg(long, default_value = "a person said so")]
+    why: String,
+}
+
+impl Server {
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
+        let answer = match self {
+            Self::Add(add) => add.run(common)?,
+            Self::Approve(named) | Self::Release(named) => ask(common, "server.approve", &named, None)?,
+            Self::Diff(name) => desk::ask(common, "server.diff", |args| args.string("name", &name.name))?,
+            Self::List => desk::ask(common, "server.list", |_| {})?,
+            Self::Quarantine(held) => ask(common, "server.quarantine", &held.what, Some(&held.why))?,
+            Self::Retire(name) => desk::ask(common, "server.retire", |args| args.string("name", &name.name))?,
+            Self::Show(name) => desk::ask(common, "server.show", |args| args.string("name", &name.name))?,
+        };
+        if common.json {
+            say(answer.text());
+        } else {
+            say(&shown(&answer));
+        }
+        Ok(())
+    }
+}
+
+fn ask(common: &Common, operation: &str, what: &Named, why: Option<&str>) -> Result<Document, Failure> {
+    desk::ask(common, operation, |args| {
+        args.string("name", &what.name);
+        if let Some(tool) = &what.tool {
+            args.string("item", tool);
+        }
+        if let Some(why) = why {
+            args.string("why", why);
+        }
+    })
+}
+
+impl Add {
+    fn run(self, common: &Common) -> Result<Document, Failure> {
+        let mut env = BTreeMap::new();
+        for pair in &self.env {
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Failure::configuration(format!("`{pair}` is not NAME=VALUE")))?;
+            env.insert(name.to_owned(), value.to_owned());
+        }
+        let here = std::env::current_dir().unwrap_or_default().display().to_string();
+        let server = object(|out| {
+            match (self.command.split_first(), &self.url) {
+                (Some((program, args)), _) => {
+                    out.string("command", program);
+                    out.array("args", |list| args.iter().for_each(|arg| list.string(arg)));
+                    out.string("cwd", &here);
+                }
+                (None, Some(url)) => out.string("url", url),
+                (None, None) => {}
+            }
+            out.object("env", |out| env.iter().for_each(|(name, value)| out.string(name, value)));
+            if self.trusted {
+                out.string("trust", "trusted");
+            }
+        });
+        desk::ask(common, "server.add", |args| {
+            args.string("name", &self.name);
+            args.json("server", &server);
+        })
+    }
+}
+
+/// The answer for people.
+fn shown(answer: &Document) -> String {
+    let root = answer.root();
+    let text = |node: Node<'_>, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
+    let number = |node: Node<'_>, name: &str| {
+        node.get("tools").and_then(|tools| tools.get(name)).map_or_else(String::new, |n| n.written().to_owned())
+    };
+    if let Some(servers) = root.get("servers") {
+        let rows = servers.elements().map(|server| {
+            vec![
+                text(server, "name"),
+                text(server, "state"),
+                number(server, "approved"),
+                number(server, "quarantined"),
+                number(server, "proposed"),
+                text(server, "launch"),
+            ]
+        });
+        return table(&["SERVER", "STATE", "TOOLS", "HELD", "NEW", "STARTS"], rows.collect());
+    }
+    let mut lines = Vec::new();
+    for name in ["name", "state", "why", "launch", "trust", "revision"] {
+        if root.get(name).is_some() {
+            lines.push(format!("{name:<9} {}", text(root, name)));
+        }
+    }
+    for list in ["items", "changes"] {
+        for item in root.get(list).into_iter().flat_map(Node::elements) {
+            let what = if item.get("state").is_some() { text(item, "state") } else { text(item, "change") };
+            let why = text(item, "why");
+            let why = if why.is_empty() { why } else { format!(": {why}") };
+            lines.push(format!("{what:<12} {} {}{why}", text(item, "kind"), text(item, "name")));
+            for side in ["approved_definition", "offered_definition"] {
+                if let Some(definition) = item.get(side).filter(|definition| !definition.is_null()) {
+                    lines.push(format!("    {side}: {}", definition.written()));
+                }
+            }
+        }
+    }
+    if lines.is_empty() { "done".to_owned() } else { lines.join("\n") }
+}
