@@ -9,6 +9,7 @@ mod config;
 mod engines;
 mod exchange;
 mod failure;
+mod fetch;
 mod journal;
 mod keeper;
 mod listen;

@@ -11,7 +11,7 @@ use records::{
     digest::Digester,
     disk::{Disk, RealDisk},
     keys::{KeyRing, LogKeys, SecretSource, Use, create_key_file},
-    ledger::{Ledger, Opening, Options, Ports},
+    ledger::{Ledger, OpenError, Opening, Options, Ports},
     table::State,
 };
 
@@ -32,16 +32,26 @@ pub(crate) struct Vault {
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     root: PathBuf,
+    place: u32,
 }
 
 impl Layout {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_path_buf() }
+        Self { root: root.to_path_buf(), place: 0 }
+    }
+
+    /// The same keys and tables with a ledger of its own: a ledger has one writer, and hosts may wrap the
+    /// same server several times at once.
+    pub(crate) fn at_place(&self, place: u32) -> Self {
+        Self { place, ..self.clone() }
     }
 
     /// The ledger's directory.
     pub(crate) fn ledger(&self) -> PathBuf {
-        self.root.join("ledger")
+        match self.place {
+            0 => self.root.join("ledger"),
+            place => self.root.join(format!("ledger-{place}")),
+        }
     }
 
     /// The ring of keys, sealed by the root key.
@@ -66,44 +76,61 @@ impl Layout {
 
     /// The log's own name, which its keys are bound to.
     fn origin(&self) -> PathBuf {
-        self.root.join("origin")
+        match self.place {
+            0 => self.root.join("origin"),
+            place => self.root.join(format!("origin-{place}")),
+        }
     }
 }
 
 impl Vault {
     /// Opens a data directory, or begins one.
     pub(crate) fn open(directory: &Path, ambient: &Ambient) -> Result<Self, Failure> {
+        let opened = Self::try_open(&Layout::new(directory), ambient)?;
+        opened.ok_or_else(|| {
+            Failure::configuration(format!(
+                "another process uses {}; stop it, or set `data` to another directory",
+                directory.display()
+            ))
+        })
+    }
+
+    /// Opens a data directory, unless another process has its ledger.
+    pub(crate) fn try_open(layout: &Layout, ambient: &Ambient) -> Result<Option<Self>, Failure> {
         let clock = {
             let ambient = ambient.clone();
             Clock::new(move || u64::try_from(ambient.now_ms()).unwrap_or(0))
         };
-        let layout = Layout::new(directory);
-        own(directory)?;
-        let mut ring = ring(&layout, clock.clone())?;
-        let origin = origin(&layout, ambient)?;
+        own(&layout.root)?;
+        let mut ring = ring(layout, clock.clone())?;
+        let origin = origin(layout, ambient)?;
         let keys = ring.log_keys(&origin).map_err(unusable)?;
         let begun = layout.ledger().join("checkpoint").exists();
-        if ring.log_begun() && !begun {
+        if ring.log_begun() && !begun && layout.place == 0 {
             return Err(Failure::configuration(format!(
                 "the ledger in {} is gone though it was begun; restore it from a copy, or begin a new data directory",
                 layout.ledger().display()
             )));
         }
         let opened = Ledger::open(&layout.ledger(), keys, Options::default(), Ports::real(clock.clone()));
-        let (ledger, opening) = opened.map_err(unusable)?;
+        let (ledger, opening) = match opened {
+            Ok(opened) => opened,
+            Err(OpenError::Locked(_)) => return Ok(None),
+            Err(error) => return Err(unusable(error)),
+        };
         if !ring.log_begun() {
             ring.mark_log_begun().map_err(unusable)?;
         }
         let state = State::open(&layout.state(), &ring, clock, Random::system()).map_err(unusable)?;
         let digest_key = secret(&ring, Use::Digest)?;
-        Ok(Self {
+        Ok(Some(Self {
             ledger,
             opening,
             digester: ring.digester().map_err(unusable)?,
             store: Store::new(state),
             token_seed: secret(&ring, Use::Token)?,
             secrets_key: derive(&digest_key, b"sallyport: digests of client secrets, version 1"),
-        })
+        }))
     }
 
     /// What was found when the ledger was opened.

@@ -180,11 +180,25 @@ pub(super) fn check(
 pub(super) fn settled(common: &Common) -> Result<Reader, Failure> {
     let meant = load(common)?;
     let layout = Layout::new(&meant.data);
+    let reader = Reader::new(Arc::new(RealDisk), &layout.ledger());
     let asked = super::block_on(async { control::ask(&layout.control(), "ledger.settle", b"{}").await })?;
-    if asked.is_none() && layout.ledger().join("checkpoint").exists() {
+    if asked.is_none() && layout.ledger().join("checkpoint").exists() && !was_closed(&reader) {
         desk::ask(common, "status", |_| {})?;
     }
-    Ok(Reader::new(Arc::new(RealDisk), &layout.ledger()))
+    Ok(reader)
+}
+
+/// Whether the last published entry says that the ledger was closed: then nothing follows it.
+fn was_closed(reader: &Reader) -> bool {
+    let Some(last) = reader.head().ok().and_then(|head| head.size.checked_sub(1)) else { return false };
+    let Ok(page) = reader.page(last..last + 1, 1) else { return false };
+    page.first().is_some_and(|stored| {
+        let document = Document::parse(stored.bytes.clone(), Keys::Exact, &wire::bounds::ANSWER);
+        document.is_ok_and(|document| {
+            let is = |name: &str, text: &str| document.root().get(name).is_some_and(|node| node.is_str(text));
+            is("kind", "shard") && is("code", "close")
+        })
+    })
 }
 
 /// Reads entries page by page.

@@ -4,10 +4,13 @@
 //! by policy, 4 unreachable.
 
 mod agent;
+mod connect;
 mod desk;
 mod ledger;
 mod serve;
 mod server;
+mod token;
+mod wrap;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -33,6 +36,7 @@ struct Cli {
 enum Command {
     #[command(subcommand)]
     Agent(agent::Agent),
+    Connect(connect::Connect),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     /// Run the gateway.
@@ -40,6 +44,7 @@ enum Command {
     #[command(subcommand)]
     Server(server::Server),
     Token(agent::Token),
+    Wrap(wrap::Wrap),
 }
 
 /// What every command gets.
@@ -64,10 +69,12 @@ pub(crate) fn main() -> ExitCode {
     let common = Common { config: cli.config, json: cli.json };
     let result = match cli.command {
         Command::Agent(agent) => agent.run(&common),
+        Command::Connect(connect) => connect.run(&common),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
         Command::Token(token) => token.run(&common),
+        Command::Wrap(wrap) => wrap.run(&common),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

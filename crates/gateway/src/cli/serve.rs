@@ -101,14 +101,14 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
     meant.map_err(|problems| ConfigError::Problems { path, problems }.into())
 }
 
-fn start_logging() {
+pub(super) fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SALLYPORT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     // Where somebody has set logging up already, theirs stays.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 
-async fn asked_to_stop() {
+pub(super) async fn asked_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {

@@ -1,0 +1,155 @@
+//! `sallyport wrap -- CMD ARGS`: one stdio server, guarded in place, without a daemon.
+//!
+//! The host starts this instead of the server. What the server offers is approved at the first start of
+//! this very command and pinned from then on.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use pipeline::Endpoint;
+use tokio::sync::watch;
+use wire::mcp::ServerName;
+
+use super::{
+    Common,
+    serve::{asked_to_stop, start_logging},
+};
+use crate::{
+    ambient::Ambient,
+    assemble,
+    config::{
+        ConfigError, find, meant,
+        reference::Lookup,
+        said::{Approve, Said, SaidPolicy, SaidServer, SaidUser},
+    },
+    failure::Failure,
+    listen,
+    vault::{Layout, Vault},
+};
+
+/// How long the first list may wait for the server.
+const START_GRACE: Duration = Duration::from_secs(30);
+/// How many hosts may wrap the same server at a time; each needs a ledger of its own.
+const PLACES_MAX: u32 = 64;
+
+/// Guard one stdio server in place.
+#[derive(Args, Debug)]
+pub(crate) struct Wrap {
+    /// The name of the server; taken from the command unless given.
+    #[arg(long)]
+    name: Option<String>,
+    /// Where ledger, keys and pins are kept; below the user's data directory unless given.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Environment variables the server gets, NAME or NAME=VALUE; values may be env:NAME or file:PATH.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// The command and its arguments, after `--`.
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+impl Wrap {
+    /// Serves the host over our own pipes until it closes them.
+    pub(crate) fn run(self, _common: &Common) -> Result<(), Failure> {
+        start_logging();
+        let (name, said) = self.said()?;
+        let env = |name: &str| std::env::var(name).ok();
+        let base = std::env::current_dir().unwrap_or_default();
+        let lookup = Lookup { env: &env, base: &base };
+        let data = self.data.clone().unwrap_or_else(|| find::default_data(&env).join("wrap").join(name.as_str()));
+        let mut meant = meant::mean(said, &lookup, &data)
+            .map_err(|problems| ConfigError::Problems { path: None, problems })?;
+        let ambient = Ambient::system();
+        let vault = vacant(&data, &ambient)?;
+        meant.data = data;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::other(error.to_string()))?;
+        let served = runtime.block_on(async {
+            let house = assemble::assemble(&meant, meant.listen, ambient, &vault)?;
+            let (stop, stopped) = watch::channel(false);
+            // One server: the host waits for it as it would without us.
+            assemble::open(&house, stopped, START_GRACE).await;
+            let pipes = listen::serve_pipes(
+                Arc::clone(&house),
+                Endpoint::Server(name),
+                tokio::io::stdin(),
+                tokio::io::stdout(),
+            );
+            tokio::select! {
+                () = pipes => {}
+                () = asked_to_stop() => {}
+            }
+            stop.send_replace(true);
+            house.engines.upstreams.shut_down().await;
+            drop(house);
+            vault.close().await;
+            Ok(())
+        });
+        // Reading standard input cannot be interrupted; nothing waits for it.
+        runtime.shutdown_background();
+        served
+    }
+
+    /// What configuration would say.
+    fn said(&self) -> Result<(ServerName, Said), Failure> {
+        let Some((program, args)) = self.command.split_first() else {
+            return Err(Failure::configuration("there is no command after `--`"));
+        };
+        let label = self.name.clone().unwrap_or_else(|| label(&self.command));
+        let name = ServerName::from_label(&label).map_err(|error| Failure::configuration(error.to_string()))?;
+        let mut env = BTreeMap::new();
+        for pair in &self.env {
+            let (name, value) = pair.split_once('=').map_or_else(
+                || (pair.clone(), format!("env:{pair}")),
+                |(name, value)| (name.to_owned(), value.to_owned()),
+            );
+            env.insert(name, value);
+        }
+        let mut server = SaidServer::default();
+        server.command = Some(program.clone());
+        server.args = args.to_vec();
+        server.env = env;
+        let owner = SaidUser { name: "owner".to_owned(), roles: vec!["owner".to_owned()], ..SaidUser::default() };
+        let said = Said {
+            servers: BTreeMap::from([(name.to_string(), server)]),
+            approve: Some(Approve::All),
+            anonymous: Some(owner.name.clone()),
+            users: vec![owner],
+            policy: Some(SaidPolicy {
+                packs: Some(vec!["developer-workstation".to_owned()]),
+                ..SaidPolicy::default()
+            }),
+            ..Said::default()
+        };
+        Ok((name, said))
+    }
+}
+
+/// A name for a command: the package, where it looks like one, or else the program.
+fn label(command: &[String]) -> String {
+    let file = |text: &str| text.rsplit('/').find(|part| !part.is_empty()).unwrap_or(text).to_owned();
+    let runner = command.first().map(|program| file(program)).unwrap_or_default();
+    let runners = ["npx", "uvx", "uv", "node", "python", "python3", "bunx", "deno", "docker", "pipx"];
+    let package = command.iter().skip(1).find(|arg| !arg.starts_with('-') && !matches!(arg.as_str(), "run" | "exec" | "tool"));
+    match package {
+        Some(package) if runners.contains(&runner.as_str()) => file(package),
+        Some(_) | None => runner,
+    }
+}
+
+/// A ledger nobody writes now.
+fn vacant(data: &Path, ambient: &Ambient) -> Result<Vault, Failure> {
+    let layout = Layout::new(data);
+    for place in 0..PLACES_MAX {
+        if let Some(vault) = Vault::try_open(&layout.at_place(place), ambient)? {
+            return Ok(vault);
+        }
+    }
+    Err(Failure::configuration(format!("{PLACES_MAX} hosts wrap this server already; end some of them")))
+}
