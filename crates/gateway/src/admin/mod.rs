@@ -7,6 +7,7 @@
 mod agents;
 pub(crate) mod control;
 mod ledger;
+mod policy;
 mod servers;
 mod tokens;
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "agent.revoke" => agents::revoke(house, &args),
         "agent.rotate" => agents::rotate(house, &args),
         "ledger.settle" => ledger::settle(house).await,
+        "policy.explain" => policy::explain(house, &args),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
         "server.diff" => servers::diff(house, &args),

@@ -6,7 +6,9 @@
 mod agent;
 mod connect;
 mod desk;
+mod doctor;
 mod ledger;
+mod policy;
 mod serve;
 mod server;
 mod token;
@@ -37,8 +39,11 @@ enum Command {
     #[command(subcommand)]
     Agent(agent::Agent),
     Connect(connect::Connect),
+    Doctor(doctor::Doctor),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Run the gateway.
     Serve(serve::Serve),
     #[command(subcommand)]
@@ -70,7 +75,9 @@ pub(crate) fn main() -> ExitCode {
     let result = match cli.command {
         Command::Agent(agent) => agent.run(&common),
         Command::Connect(connect) => connect.run(&common),
+        Command::Doctor(doctor) => doctor.run(&common),
         Command::Ledger(ledger) => ledger.run(&common),
+        Command::Policy(policy) => policy.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
         Command::Token(token) => token.run(&common),

@@ -1,0 +1,124 @@
+//! `sallyport policy ...`: what the rules say.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use wire::json::{Node, object};
+
+use super::{Common, desk, say, serve::load};
+use crate::{assemble, failure::Failure};
+
+/// Policy: what is permitted, and why.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Read the rules and say what is wrong with them.
+    Check(Check),
+    /// Say why a call would be permitted or refused, rule by rule.
+    Explain(Explain),
+}
+
+/// Read the rules.
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// Files of rules to check instead of those of the configuration.
+    files: Vec<PathBuf>,
+}
+
+/// Why.
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// Who asks: an agent.
+    #[arg(long)]
+    agent: Option<String>,
+    /// Who asks, or for whom the agent does: a user.
+    #[arg(long)]
+    user: Option<String>,
+    /// The tool, by its full name: server__tool.
+    #[arg(long)]
+    tool: Option<String>,
+    /// A resource's URI, together with --server.
+    #[arg(long, requires = "server")]
+    resource: Option<String>,
+    /// The server of the resource.
+    #[arg(long)]
+    server: Option<String>,
+    /// The arguments, as JSON.
+    #[arg(long, value_name = "JSON")]
+    args: Option<String>,
+    /// The declared purpose.
+    #[arg(long)]
+    purpose: Option<String>,
+    /// The action; what is usually done with the target unless given.
+    #[arg(long)]
+    action: Option<String>,
+}
+
+impl Policy {
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
+        match self {
+            Self::Check(check) => check.run(common),
+            Self::Explain(explain) => explain.run(common),
+        }
+    }
+}
+
+impl Check {
+    fn run(self, common: &Common) -> Result<(), Failure> {
+        let mut meant = load(common)?;
+        if !self.files.is_empty() {
+            meant.rules.clear();
+            for file in &self.files {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| Failure::configuration(format!("{}: {error}", file.display())))?;
+                meant.rules.push((file.display().to_string(), text));
+            }
+        }
+        let rules = assemble::rules(&meant).map_err(|failure| Failure::does_not_hold(failure.to_string()))?;
+        let count = rules.rules().count();
+        if common.json {
+            let answer = object(|out| {
+                out.boolean("ok", true);
+                out.integer("rules", u64::try_from(count).unwrap_or(0));
+                out.string("digest", rules.digest());
+            });
+            say(&String::from_utf8_lossy(&answer));
+        } else {
+            say(&format!("{count} rules, {}", rules.digest()));
+        }
+        Ok(())
+    }
+}
+
+impl Explain {
+    fn run(self, common: &Common) -> Result<(), Failure> {
+        let answer = desk::ask(common, "policy.explain", |out| {
+            for (name, text) in [
+                ("agent", &self.agent),
+                ("user", &self.user),
+                ("tool", &self.tool),
+                ("resource", &self.resource),
+                ("server", &self.server),
+                ("args", &self.args),
+                ("purpose", &self.purpose),
+                ("action", &self.action),
+            ] {
+                if let Some(text) = text {
+                    out.string(name, text);
+                }
+            }
+        })?;
+        if common.json {
+            say(answer.text());
+            return Ok(());
+        }
+        let root = answer.root();
+        let text = |node: Node<'_>, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
+        let reason = text(root, "reason");
+        let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
+        say(&format!("{}{reason}", text(root, "decision")));
+        for rule in root.get("rules").into_iter().flat_map(Node::elements) {
+            say(&format!("  {}", text(rule, "says")));
+        }
+        Ok(())
+    }
+}
