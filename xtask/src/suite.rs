@@ -1,0 +1,58 @@
+//! `cargo xtask test`, `e2e`, `gen` and `demo`.
+
+use std::process::Command;
+
+use crate::{
+    peers,
+    run::{self, cargo, exists, root},
+};
+
+/// Installs what the tests need and runs all of them.
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    let peers = peers::install()?;
+    // Tests start the programs themselves, so these have to be there.
+    build()?;
+    let mut command = runner(&["--workspace"], args);
+    peers.announce(&mut command);
+    run::run(&mut command)?;
+    // Examples in documentation are tests, too, and nextest does not run them.
+    run::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))
+}
+
+/// The end-to-end tests alone.
+pub(crate) fn end_to_end(args: &[String]) -> Result<(), String> {
+    let peers = peers::install()?;
+    build()?;
+    let mut command = runner(&["--package", "e2e"], args);
+    peers.announce(&mut command);
+    run::run(&mut command)
+}
+
+/// Writes the generated documents anew: each is kept by a test that compares, and writes when told to.
+pub(crate) fn generate() -> Result<(), String> {
+    let mut command = runner(&["--workspace"], &["generated".to_owned()]);
+    run::run(command.env("SALLYPORT_GENERATE", "1"))
+}
+
+/// Builds everything light and runs the demo.
+pub(crate) fn demo(args: &[String]) -> Result<(), String> {
+    run::run(cargo().args(["build", "--release", "--quiet", "--package", "gateway", "--package", "hospital"]))?;
+    let binary = crate::run::target().join("release/sallyport");
+    run::run(Command::new(binary).arg("demo").args(args).current_dir(root()))
+}
+
+fn build() -> Result<(), String> {
+    run::run(cargo().args(["build", "--workspace", "--bins", "--quiet"]))
+}
+
+/// nextest where it is installed, which runs each test in a process of its own; plain cargo otherwise.
+fn runner(which: &[&str], args: &[String]) -> Command {
+    let mut command = cargo();
+    if exists("cargo-nextest") {
+        command.args(["nextest", "run"]);
+    } else {
+        command.args(["test", "--all-targets"]);
+    }
+    command.args(which).args(args);
+    command
+}
