@@ -140,13 +140,15 @@ impl Tail {
         each(&reader, next.saturating_sub(self.lines), Some(next), |stored| {
             say(&shown(common, stored))
         })?;
-        while self.follow {
+        if !self.follow {
+            return Ok(());
+        }
+        loop {
             std::thread::sleep(Duration::from_millis(500));
             let size = reader.head().map_err(unreadable)?.size;
             each(&reader, next, Some(size), |stored| say(&shown(common, stored)))?;
             next = size;
         }
-        Ok(())
     }
 }
 

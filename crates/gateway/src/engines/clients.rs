@@ -56,14 +56,18 @@ impl Clients for Engines {
     }
 }
 
-/// What a client must have declared to be asked this.
+/// What a client must have declared to be asked this; what is not here is asked of nobody.
+const CAPABILITIES: [(Method, &str); 3] = [
+    (Method::ElicitationCreate, "elicitation"),
+    (Method::RootsList, "roots"),
+    (Method::SamplingCreateMessage, "sampling"),
+];
+
 fn capability(method: Method) -> Option<&'static str> {
-    match method {
-        Method::ElicitationCreate => Some("elicitation"),
-        Method::RootsList => Some("roots"),
-        Method::SamplingCreateMessage => Some("sampling"),
-        _ => None,
-    }
+    CAPABILITIES
+        .iter()
+        .find(|(asked, _)| *asked == method)
+        .map(|(_, capability)| *capability)
 }
 
 /// The parameters as judged, without keys that are the gateway's to set.
