@@ -19,7 +19,7 @@ use records::{
 use wire::{
     json::{Node, canonical},
     jsonrpc,
-    mcp::{Direction, ServerName, Target, target},
+    mcp::{Direction, ServerName, Target, meta, target},
 };
 
 use crate::ambient::Ambient;
@@ -55,6 +55,8 @@ struct Begun {
     received_ms: i64,
     /// What the caller named, until it is resolved.
     named: Option<String>,
+    /// The caller's trace, which the upstream is told, too.
+    trace: Option<String>,
 }
 
 impl Journal {
@@ -187,6 +189,9 @@ impl Journal {
         if let Some(peer) = &begun.peer {
             entry.detail.insert("peer".into(), Value::Text(peer.clone()));
         }
+        if let Some(trace) = &begun.trace {
+            entry.detail.insert("trace".into(), Value::Text(trace.clone()));
+        }
         if let Some(why) = &known.would_refuse {
             entry
                 .detail
@@ -287,8 +292,18 @@ impl Begun {
             tls: arrival.via.tls.clone(),
             received_ms: arrival.received_ms,
             named: named.map(|name| name.chars().take(200).collect()),
+            trace: trace(arrival),
         }
     }
+}
+
+fn trace(arrival: &Arrival) -> Option<String> {
+    let parent = arrival
+        .message
+        .params()
+        .and_then(meta::of)?
+        .get(meta::TRACEPARENT)?;
+    meta::trace_id(&parent.as_str()?).map(str::to_owned)
 }
 
 fn arguments(arrival: &Arrival) -> Option<Node<'_>> {
