@@ -78,13 +78,13 @@ fn compare(ledger: &[Value], executed: &str, acknowledged: &BTreeSet<String>) {
         missing.len()
     );
     assert!(executed.len() > 200, "too little happened to show anything");
-    assert_eq!(unrecorded, Vec::<&&str>::new(), "executed without an intent");
-    assert_eq!(missing, Vec::<&String>::new(), "acknowledged and not in the ledger");
+    assert!(unrecorded.is_empty(), "executed without an intent: {:?}", unrecorded.first());
+    assert!(missing.is_empty(), "acknowledged and not in the ledger: {:?}", missing.first());
     // Every intent has exactly one end: an outcome, or the entry of the next life that none is known.
     let intents: BTreeSet<_> = calls(ledger, "intent");
     let outcomes: BTreeSet<_> = calls(ledger, "outcome");
     let open: Vec<_> = intents.difference(&outcomes).collect();
-    assert!(open.is_empty(), "intents without an end: {open:?}");
+    assert!(open.is_empty(), "{} intents without an end: {:?}", open.len(), open.first());
 }
 
 fn calls<'l>(ledger: &'l [Value], kind: &str) -> BTreeSet<&'l str> {
