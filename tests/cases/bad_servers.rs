@@ -47,3 +47,28 @@ fn a_wrong_id_no_answer_and_a_death_fail_their_own_calls_alone() {
         assert_eq!(outcome["fault"], json!("upstream"), "{outcome}");
     }
 }
+
+/// Regression: the answer to a server's own question was written without a newline, so the next request
+/// was part of the same line and got no answer.
+#[test]
+fn a_server_that_asks_gets_its_answer_on_a_line_of_its_own() {
+    let (_gateway, client) = start();
+    for n in 0..3 {
+        let text = format!("call {n}");
+        let answer = client.call("good__ask", &json!({"text": text})).expect("an answer");
+        assert_eq!(answer.text(), text, "{answer:?}");
+    }
+}
+
+/// A client's own line breaks must not become a server's.
+#[test]
+fn a_message_in_many_lines_reaches_a_server_as_one() {
+    let (_gateway, client) = start();
+    let params = json!({"name": "good__echo", "arguments": {"text": "one\ntwo"}, "_meta": e2e::mcp::own_meta()});
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let headers = [("Mcp-Method", "tools/call"), ("Mcp-Name", "good__echo")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let pretty = serde_json::to_string_pretty(&message).expect("JSON");
+    let answer = client.raw(&pretty, &headers).expect("an answer");
+    assert_eq!(answer.text(), "one\ntwo", "{answer:?}");
+}

@@ -74,6 +74,10 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
             answer["id"] = json!("nobody asked");
             Some(Ok(answer.to_string()))
         }
+        "ask" => {
+            println!("{}", json!({"jsonrpc": "2.0", "id": "a question", "method": "ping"}));
+            None
+        }
         "never" => Some(Err(())),
         "die" => std::process::exit(1),
         _ => None,
@@ -108,6 +112,7 @@ fn tools() -> Value {
         tool("journal", "Writes one line to the journal."),
         tool("garbage", "Prints lines that are no messages, then answers."),
         tool("wrong_id", "Answers under an id nobody used."),
+        tool("ask", "Asks the client something first."),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
     ])
