@@ -42,7 +42,11 @@ fn every_client_lists_and_calls_every_server() {
     let scratch = e2e::gateway::Scratch::new();
     let folder = scratch.path();
     std::fs::write(folder.join("hello.txt"), "hello from a file").expect("a file");
-    let git = Command::new("git").args(["init", "-q"]).current_dir(folder).status().expect("git is installed");
+    let git = Command::new("git")
+        .args(["init", "-q"])
+        .current_dir(folder)
+        .status()
+        .expect("git is installed");
     assert!(git.success());
     let gateway = Gateway::start(&configuration(&peers, folder));
     let url = format!("{}/mcp", gateway.base());
@@ -50,12 +54,21 @@ fn every_client_lists_and_calls_every_server() {
     let node = peers::node(&peers);
     let modules = peers.join("node/node_modules");
     let clients: [(&str, Command); 6] = [
-        ("Python SDK 2.x", script(&peers.join("py2/bin/python"), "python2.py")),
-        ("Python SDK 1.30", script(&peers.join("py1/bin/python"), "python1.py")),
+        (
+            "Python SDK 2.x",
+            script(&peers.join("py2/bin/python"), "python2.py"),
+        ),
+        (
+            "Python SDK 1.30",
+            script(&peers.join("py1/bin/python"), "python1.py"),
+        ),
         ("TypeScript SDK 1", script(&node, "typescript1.mjs")),
         ("TypeScript SDK 2", script(&node, "typescript2.mjs")),
         ("Inspector", script(&node, "inspector.mjs")),
-        ("Python SDK over `connect`", script(&peers.join("py2/bin/python"), "connect.py")),
+        (
+            "Python SDK over `connect`",
+            script(&peers.join("py2/bin/python"), "connect.py"),
+        ),
     ];
     let mut failures = Vec::new();
     for (name, mut command) in clients {
@@ -72,7 +85,11 @@ fn every_client_lists_and_calls_every_server() {
             .expect("the client starts");
         let said = String::from_utf8_lossy(&output.stdout);
         if !(output.status.success() && said.trim_end().ends_with("all called")) {
-            failures.push(format!("{name}: {}\n{said}{}", output.status, String::from_utf8_lossy(&output.stderr)));
+            failures.push(format!(
+                "{name}: {}\n{said}{}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            ));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));

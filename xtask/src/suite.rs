@@ -12,11 +12,11 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let peers = peers::install()?;
     // Tests start the programs themselves, so these have to be there.
     build()?;
+    // Examples in documentation are tests, too, and nextest does not run them.
+    run::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
     let mut command = runner(&["--workspace"], args);
     peers.announce(&mut command);
-    run::run(&mut command)?;
-    // Examples in documentation are tests, too, and nextest does not run them.
-    run::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))
+    run::run(&mut command)
 }
 
 /// The end-to-end tests alone.
