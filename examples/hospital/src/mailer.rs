@@ -30,7 +30,7 @@ impl Desk for Mailer {
     const NAME: &'static str = "mailer";
 
     fn tools(&self) -> Vec<Tool> {
-        let to = json!({ "type": "string", "pattern": "^[^@ ]+@[^@ ]+$", "description": "The address" });
+        let to = json!({ "type": "string", "pattern": "^[^@,; ]+@[^@,; ]+$", "description": "One address" });
         vec![tool(
             "send",
             "Sends a mail.",

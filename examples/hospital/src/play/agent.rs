@@ -140,7 +140,7 @@ pub(crate) async fn token(play: &Play, who: Who) -> Result<String, PlayError> {
         ("authorization_details", &details),
     ];
     let missing = |why: String| PlayError::NoToken(why);
-    let answer = reqwest::Client::new().post(&play.issuer).form(&form).send().await;
+    let answer = client().post(&play.issuer).form(&form).send().await;
     let answer: Value = async { answer?.json().await }
         .await
         .map_err(|error| missing(chain(&error)))?;
@@ -178,6 +178,11 @@ async fn connect(play: &Play, token: &str) -> Result<RunningService<RoleClient, 
         config,
     ))
     .await
+}
+
+/// A client for this machine: a proxy of the environment has no part in it.
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap_or_default()
 }
 
 /// Reads a result: an answer, or a refusal that a model can read.

@@ -102,9 +102,12 @@ async fn rug_pull(play: &Play) -> Result<(), PlayError> {
 
 async fn bad_argument(play: &Play) -> Result<(), PlayError> {
     let agent = Agent::arrive(play, SCRIBE).await?;
-    agent
-        .call("charts__read_chart", json!({ "patient": "p1' OR '1'='1" }))
-        .await?;
+    let copied = json!({
+        "to": format!("bob@hospital.example,{COLLECTOR}"),
+        "subject": "Round",
+        "body": "The round begins at ten tomorrow.",
+    });
+    agent.call("mailer__send", copied).await?;
     agent.leave().await;
     Ok(())
 }
