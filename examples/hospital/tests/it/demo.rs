@@ -2,15 +2,15 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
-    thread,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
+
+use crate::place::{Place, kill, objects, sallyport, wait};
 
 /// What has to become of every call: scene, then verdict and code of each of its calls.
 const SCENES: [(&str, &[(&str, &str)]); 8] = [
@@ -210,7 +210,7 @@ fn a_kept_hospital_can_be_used_until_it_is_stopped() {
 #[test]
 fn a_scene_that_ends_otherwise_is_named_and_fails_the_demo() {
     let place = Place::new();
-    let installed = place.0.join("bin");
+    let installed = place.folder().join("bin");
     fs::create_dir(&installed).unwrap();
     let (own, program) = (sallyport(), installed.join("sallyport"));
     fs::hard_link(&own, &program)
@@ -253,125 +253,4 @@ fn a_scene_that_ends_otherwise_is_named_and_fails_the_demo() {
     );
     fs::remove_dir_all(installed).unwrap();
     place.is_empty();
-}
-
-/// A folder for temporary files of its own. Short, since the path of a socket below it may not be long.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("hospital-test-{}-{number}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn command(&self, program: &Path, args: &[&str]) -> Command {
-        let mut command = Command::new(program);
-        command
-            .args(args)
-            .env("TMPDIR", &self.0)
-            .env_remove("SALLYPORT_ROOT_KEY")
-            .current_dir(&self.0);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn start(&self, program: &Path, args: &[&str]) -> Child {
-        self.command(program, args).spawn().unwrap()
-    }
-
-    fn run(&self, program: &Path, args: &[&str]) -> Output {
-        self.command(program, args).output().unwrap()
-    }
-
-    /// The demo's directory, once there is one.
-    fn house(&self) -> Option<PathBuf> {
-        fs::read_dir(&self.0)
-            .unwrap()
-            .next()
-            .map(|entry| entry.unwrap().path())
-    }
-
-    /// No file is left, and no process that was started from here.
-    fn is_empty(&self) {
-        assert_eq!(self.house(), None);
-        // Servers get two seconds to leave by themselves.
-        wait("the end of all processes", || self.processes().is_empty());
-    }
-
-    /// Processes that know this folder: by their directory, their arguments or their environment.
-    fn processes(&self) -> Vec<String> {
-        let own = std::process::id().to_string();
-        let mut found = Vec::new();
-        for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
-            let id = entry.file_name().to_string_lossy().into_owned();
-            if id == own || !id.chars().all(|c| c.is_ascii_digit()) {
-                continue;
-            }
-            let mut known = fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&self.0));
-            for file in ["cmdline", "environ"] {
-                let mut text = Vec::new();
-                let read =
-                    fs::File::open(entry.path().join(file)).and_then(|mut file| file.read_to_end(&mut text));
-                known |= read.is_ok() && String::from_utf8_lossy(&text).contains(self.0.to_str().unwrap());
-            }
-            if known {
-                found.push(id);
-            }
-        }
-        found
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// The gateway's program, beside the hospital's; built if nobody has yet.
-fn sallyport() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_sallyport-hospital")).with_file_name("sallyport");
-    if !program.exists() {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "gateway"]);
-        assert!(
-            cargo
-                .current_dir(env!("CARGO_MANIFEST_DIR"))
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-    program
-}
-
-fn objects(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-fn kill(signal: &str, process: &Child) {
-    assert!(
-        Command::new("kill")
-            .args([signal, &process.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
-}
-
-fn wait(what: &str, done: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < Duration::from_secs(10), "waited for {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
