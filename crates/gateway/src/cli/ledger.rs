@@ -145,9 +145,12 @@ impl Tail {
         while self.follow && heard.is_ok() {
             std::thread::sleep(Duration::from_millis(500));
             let size = reader.head().map_err(unreadable)?.size;
-            each(&reader, next, Some(size), |stored| heard = tell(&shown(common, stored)))?;
+            each(&reader, next, Some(size), |stored| {
+                heard = tell(&shown(common, stored))
+            })?;
             next = size;
         }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::place::{Place, kill, sallyport};
 
-const SERVERS: usize = 6;
+const SERVERS: usize = 24;
 
 /// Regression: two servers seen at the same moment could hide each other's tools for good.
 #[test]
