@@ -25,8 +25,11 @@ pub(super) struct Scene {
     /// What has to become of each call: nothing refuses, or the code of the refusal.
     expected: &'static [Option<&'static str>],
     /// What has to be true in the hospital afterwards.
-    after: Option<fn(&House) -> Result<String, String>>,
+    after: Option<Check>,
 }
+
+/// What is true, or what is wrong.
+type Check = fn(&House) -> Result<String, String>;
 
 /// All scenes that agents play, in order.
 pub(super) const SCENES: &[Scene] = &[
