@@ -18,7 +18,8 @@ const ROWS_MAX: usize = 100;
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS patient (id TEXT PRIMARY KEY, name TEXT NOT NULL, born TEXT NOT NULL);
     CREATE TABLE IF NOT EXISTS entry (
-        patient TEXT NOT NULL REFERENCES patient(id), day TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL
+        patient TEXT NOT NULL REFERENCES patient(id),
+        day TEXT NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL
     );
 ";
 
@@ -144,7 +145,8 @@ impl Desk for Charts {
         let sql = json!({
             "type": "string",
             "maxLength": 2000,
-            "description": "One SELECT over the table chart (day, kind, text), which holds this patient's entries",
+            "description": "One SELECT over the table chart (day, kind, text), which holds this patient's \
+             entries",
         });
         vec![
             tool(

@@ -223,7 +223,8 @@ fn a_scene_that_ends_otherwise_is_named_and_fails_the_demo() {
         "{missing:?}"
     );
     let script = format!(
-        "#!/bin/sh\nif [ \"$1 $2\" = 'play other-patient' ]; then shift 2; set -- play own-patient \"$@\"; fi\n\
+        "#!/bin/sh\nif [ \"$1 $2\" = 'play other-patient' ]; then shift 2;\n\
+         set -- play own-patient \"$@\"; fi\n\
          exec '{}' \"$@\"\n",
         env!("CARGO_BIN_EXE_sallyport-hospital")
     );

@@ -19,8 +19,8 @@ use crate::{cli::ledger::check, failure::Failure, vault::keys_of};
 pub(super) fn verified(house: &House, show: &Show) -> Result<Played, Failure> {
     show.heading(
         "The ledger is verified",
-        "Every call above is in a tree of hashes under a signed head. Whoever has the keys can check it, without \
-         the gateway.",
+        "Every call above is in a tree of hashes under a signed head. Whoever has the keys can check it, \
+         without the gateway.",
     );
     let layout = house.layout();
     let report = check(&layout.ledger(), &keys_of(&layout)?, &[])?;
@@ -45,7 +45,8 @@ pub(super) fn verified(house: &House, show: &Show) -> Result<Played, Failure> {
 pub(super) fn tampered(house: &House, theft: Option<u64>, show: &Show) -> Result<Played, Failure> {
     show.heading(
         "One byte of a copy is changed",
-        "Somebody would rather not have the theft attempt on record. Verification names the entry and the file.",
+        "Somebody would rather not have the theft attempt on record. Verification names the entry and the \
+         file.",
     );
     let layout = house.layout();
     let copy = house.directory().join("copy");

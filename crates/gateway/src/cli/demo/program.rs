@@ -43,7 +43,8 @@ pub(super) fn own() -> Result<PathBuf, Failure> {
 
 fn missing(folder: &Path) -> Failure {
     Failure::configuration(format!(
-        "the demo needs `{PROGRAM}` in {}; install it there, or run `cargo run --release -- demo` in a checkout",
+        "the demo needs `{PROGRAM}` in {}; install it there, or run `cargo run --release -- demo` in a \
+         checkout",
         folder.display()
     ))
 }

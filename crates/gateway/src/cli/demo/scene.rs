@@ -43,31 +43,33 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "other-patient",
         title: "The same agent asks for another doctor's patient",
-        meaning: "p3 is Bob's patient. The server would answer anybody; the gateway's rules do not let the call through.",
+        meaning: "p3 is Bob's patient. The server would answer anybody; the gateway's rules do not let \
+                  the call through.",
         expected: &[Some("not-permitted")],
         after: None,
     },
     Scene {
         name: "sql-write",
         title: "A write through a tool that reads",
-        meaning: "Rules see the arguments of a call: this tool takes one SELECT, and an UPDATE never reaches the database.",
+        meaning: "Rules see the arguments of a call: this tool takes one SELECT, and an UPDATE never \
+                  reaches the database.",
         expected: &[None, Some("not-permitted")],
         after: None,
     },
     Scene {
         name: "puppet",
         title: "A web page tries to make the agent mail the chart out",
-        meaning: "The agent reads a chart, then a page that tells it what to do, and obeys. The gateway remembers what \
-                  the conversation has read: from then on nothing may leave it, and the mailer is as if it were not \
-                  there.",
+        meaning: "The agent reads a chart, then a page that tells it what to do, and obeys. The gateway \
+                  remembers what the conversation has read: from then on nothing may leave it, and the \
+                  mailer is as if it were not there.",
         expected: &[None, None, None, Some("target-unknown")],
         after: Some(outbox),
     },
     Scene {
         name: "rug-pull",
         title: "A server changes a tool after it was approved",
-        meaning: "The laboratory's update gives its tool another description. The gateway compares before each call: \
-                  the tool is held back for everybody until a person has looked at it.",
+        meaning: "The laboratory's update gives its tool another description. The gateway compares before \
+                  each call: the tool is held back for everybody until a person has looked at it.",
         expected: &[None, Some("target-changed"), Some("target-held")],
         after: None,
     },
@@ -88,8 +90,8 @@ pub(super) const SCENES: &[Scene] = &[
     Scene {
         name: "bad-argument",
         title: "A second address hidden in an argument",
-        meaning: "The mailer's schema has a pattern for one address, and the gateway holds every argument against the \
-                  schema that was approved.",
+        meaning: "The mailer's schema has a pattern for one address, and the gateway holds every argument \
+                  against the schema that was approved.",
         expected: &[Some("arguments-invalid")],
         after: None,
     },

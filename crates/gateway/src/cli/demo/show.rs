@@ -48,8 +48,9 @@ impl Show {
             say(&self.ink(Ink::Bold, "A hospital behind Sallyport"));
             self.paragraph(
                 "",
-                "Four MCP servers (charts in SQLite, a laboratory, a mailer, a reader of web pages) and the agents \
-                 of two doctors. All are separate programs on the official SDK; between them stands this gateway.",
+                "Four MCP servers (charts in SQLite, a laboratory, a mailer, a reader of web pages) and \
+                 the agents of two doctors. All are separate programs on the official SDK; between them \
+                 stands this gateway.",
             );
         });
     }
