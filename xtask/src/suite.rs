@@ -34,19 +34,20 @@ pub(crate) fn generate() -> Result<(), String> {
     run::run(command.env("SALLYPORT_GENERATE", "1"))
 }
 
-/// Builds everything light and runs the demo.
+/// Builds everything light and runs the demo, as a newcomer's first command does. The demo builds its peers
+/// itself: together with the gateway they would have it built with other features, that is twice.
 pub(crate) fn demo(args: &[String]) -> Result<(), String> {
-    run::run(cargo().args([
-        "build",
+    let mut command = cargo();
+    command.args([
+        "run",
         "--release",
         "--quiet",
         "--package",
         "gateway",
-        "--package",
-        "hospital",
-    ]))?;
-    let binary = crate::run::target().join("release/sallyport");
-    run::run(Command::new(binary).arg("demo").args(args).current_dir(root()))
+        "--",
+        "demo",
+    ]);
+    run::run(command.args(args).current_dir(root()))
 }
 
 fn build() -> Result<(), String> {

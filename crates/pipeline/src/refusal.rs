@@ -346,7 +346,7 @@ mod tests {
         let mut page = String::from(
             "# Every refusal\n\nWritten by `cargo xtask gen` from `crates/pipeline/src/refusal.rs`. The code is stable and is in\n\
              the answer (`error.data.code`, or `_meta[\"io.sallyport/call\"]` of a tool's result) and in the ledger\n\
-             (`code`). What policy refuses answers as a tool's result with `isError`, everything else as shown.\n\n\
+             (`code`). What policy refuses answers as a tool's result with `isError`, all else as shown.\n\n\
              | code | HTTP | JSON-RPC | whose fault | what it says | what to do |\n\
              | --- | --- | --- | --- | --- | --- |\n",
         );
