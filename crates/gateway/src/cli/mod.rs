@@ -7,7 +7,10 @@ mod agent;
 mod connect;
 mod desk;
 mod doctor;
+mod import;
+mod init;
 mod ledger;
+mod onboard;
 mod policy;
 mod serve;
 mod server;
@@ -40,6 +43,8 @@ enum Command {
     Agent(agent::Agent),
     Connect(connect::Connect),
     Doctor(doctor::Doctor),
+    Import(import::Import),
+    Init(init::Init),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
@@ -79,6 +84,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Agent(agent) => agent.run(&common),
         Command::Connect(connect) => connect.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),
+        Command::Import(import) => import.run(&common),
+        Command::Init(init) => init.run(&common),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Policy(policy) => policy.run(&common),
         Command::Serve(serve) => serve.run(&common),
