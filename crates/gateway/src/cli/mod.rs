@@ -4,6 +4,7 @@
 //! by policy, 4 unreachable.
 
 mod agent;
+mod attach;
 mod connect;
 mod desk;
 mod doctor;
