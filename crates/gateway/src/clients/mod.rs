@@ -226,3 +226,6 @@ fn whole_seconds(seconds: f64) -> u64 {
     (1..3600_u32).find(|whole| f64::from(*whole) >= seconds).map_or(3600, u64::from)
 }
 
+
+#[cfg(test)]
+mod tests;

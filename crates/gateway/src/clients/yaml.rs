@@ -74,6 +74,10 @@ fn in_block((name, from, fields): &(&str, String, &[(String, Value)]), indent: &
                     out.push_str(&format!("{indent}    {}: {value}\n", json!(name)));
                 }
             }
+            Value::Array(list) => {
+                let list: Vec<_> = list.iter().map(Value::to_string).collect();
+                out.push_str(&format!("{indent}  {field}: [{}]\n", list.join(", ")));
+            }
             value => out.push_str(&format!("{indent}  {field}: {value}\n")),
         }
     }

@@ -103,8 +103,7 @@ impl Report {
     /// What was done, and what comes next.
     pub(super) fn done(&self) -> String {
         if !self.carried_out {
-            let dry = if self.dry_run { "nothing was changed (--dry-run)" } else { "nothing was changed" };
-            return dry.to_owned();
+            return if self.dry_run { "nothing was changed (--dry-run)" } else { "nothing was changed" }.to_owned();
         }
         let mut lines = Vec::new();
         for server in &self.onboarded {
