@@ -30,7 +30,12 @@ pub(crate) enum Stay {
 
 /// Greets whoever holds the gateway open with a line. Returns when told to stop, or when nobody holds it and
 /// that ends it: then nobody who comes later is greeted any more, and so knows that he must start another.
-pub(crate) async fn serve(listener: UnixListener, greeting: Vec<u8>, stay: Stay, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    listener: UnixListener,
+    greeting: Vec<u8>,
+    stay: Stay,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut holding = JoinSet::new();
     let mut wait = FIRST_WAIT;
     loop {

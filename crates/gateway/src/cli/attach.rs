@@ -75,10 +75,17 @@ async fn start(config: &Path, data: &Path, layout: &Layout, deadline: Instant) -
     let words = data.join("gateway.log");
     let _ = std::fs::remove_file(&words);
     let unable = |error: std::io::Error| Failure::other(format!("the gateway cannot be started: {error}"));
-    let log = File::options().write(true).create_new(true).mode(0o600).open(&words).map_err(unable)?;
+    let log = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&words)
+        .map_err(unable)?;
     let mut child = tokio::process::Command::new(std::env::current_exe().map_err(unable)?)
         .args(["serve", "--while-used", "--config"])
         .arg(config)
+        // Not the host's folder, which may go away.
+        .current_dir(config.parent().unwrap_or(Path::new("/")))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
@@ -120,35 +127,61 @@ fn last_words(path: &PathBuf, code: Option<i32>) -> Failure {
 
 /// The gateway, if it runs and greets.
 async fn greeted(config: &Path, layout: &Layout) -> Result<Option<Attached>, Failure> {
-    let Ok(stream) = UnixStream::connect(layout.hold()).await else { return Ok(None) };
+    let Ok(stream) = UnixStream::connect(layout.hold()).await else {
+        return Ok(None);
+    };
     let mut connection = BufReader::new(stream);
     let mut line = Vec::new();
     let reading = tokio::time::timeout(GREETING_WAIT, connection.read_until(b'\n', &mut line)).await;
     // One that is about to end hangs up without a word.
-    let (Ok(Ok(1..)), true) = (reading, line.ends_with(b"\n")) else { return Ok(None) };
+    let (Ok(Ok(1..)), true) = (reading, line.ends_with(b"\n")) else {
+        return Ok(None);
+    };
     let garbled = || Failure::unreachable("the gateway's greeting is garbled; are both of the same version?");
     let greeting = Document::parse(line, Keys::Exact, &CREDENTIAL).map_err(|_| garbled())?;
-    let text = |name: &str| greeting.root().get(name).and_then(Node::as_str).map(std::borrow::Cow::into_owned);
+    let text = |name: &str| {
+        greeting
+            .root()
+            .get(name)
+            .and_then(Node::as_str)
+            .map(std::borrow::Cow::into_owned)
+    };
     let runs = text("config").map(PathBuf::from);
     let same = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     if let Some(runs) = runs.filter(|runs| same(runs) != same(config)) {
         return Err(Failure::configuration(format!(
-            "a gateway with another configuration, {}, uses the same data directory; stop it, or set `data` in {}",
+            "a gateway of another configuration, {}, has this data directory; stop it, or set `data` in {}",
             runs.display(),
             config.display()
         )));
     }
-    Ok(Some(Attached { base: text("base").ok_or_else(garbled)?, connection }))
+    Ok(Some(Attached {
+        base: text("base").ok_or_else(garbled)?,
+        connection,
+    }))
 }
 
 /// The lock of those who start a gateway; none if somebody else has it. It ends with its owner.
 fn lock(data: &Path) -> Result<Option<File>, Failure> {
     let path = data.join("connect.lock");
     let unusable = |error: std::io::Error| {
-        Failure::configuration(format!("cannot use {}: {error}; make the directory writable for you", path.display()))
+        Failure::configuration(format!(
+            "cannot use {}: {error}; make the directory writable for you",
+            path.display()
+        ))
     };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(unusable)?;
-    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(unusable)?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .map_err(unusable)?;
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

@@ -65,6 +65,13 @@ struct Target {
     says_data: bool,
 }
 
+/// What is written.
+struct Changes<'c> {
+    config: Option<String>,
+    agents: &'c [&'static str],
+    rewrites: Vec<Rewrite>,
+}
+
 /// A client's file and what it will be.
 struct Rewrite {
     file: ClientFile,
@@ -74,7 +81,16 @@ struct Rewrite {
 impl Import {
     pub(super) fn of_init(dry_run: bool, yes: bool, no_approve: bool) -> Self {
         let (files, rewrite, undo, force) = (Vec::new(), false, false, false);
-        Self { files, dry_run, yes, rewrite, no_approve, undo, force, init: true }
+        Self {
+            files,
+            dry_run,
+            yes,
+            rewrite,
+            no_approve,
+            undo,
+            force,
+            init: true,
+        }
     }
 
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
@@ -85,14 +101,28 @@ impl Import {
         }
         let home = home(&env)?;
         let mut files = self.read(&home)?;
-        let lookup = Lookup { env: &env, base: &target.base };
-        let known: Vec<_> =
-            target.said.servers.iter().filter_map(|(label, server)| Known::of(label, server, &lookup)).collect();
+        let lookup = Lookup {
+            env: &env,
+            base: &target.base,
+        };
+        let known: Vec<_> = target
+            .said
+            .servers
+            .iter()
+            .filter_map(|(label, server)| Known::of(label, server, &lookup))
+            .collect();
         let plan = clients::plan(&mut files, &known, &target.data, &lookup);
         let agents = self.agents(&files, &target.said);
         let config = target.extended(&plan, &agents, self.init)?;
         let rewrites = self.rewrites(&files, &target.path)?;
-        let mut report = Report::new(&target.path, target.text.is_none(), &files, &plan, &agents, &rewrites);
+        let mut report = Report::new(
+            &target.path,
+            target.text.is_none(),
+            &files,
+            &plan,
+            &agents,
+            &rewrites,
+        );
         report.changes_config = config.is_some();
         report.dry_run = self.dry_run;
         if !common.json {
@@ -100,7 +130,12 @@ impl Import {
         }
         if !self.dry_run && report.changes_anything() {
             self.confirm(common, &rewrites)?;
-            self.carry_out(&target, &plan, agents, config, rewrites, &lookup, &mut report)?;
+            let changes = Changes {
+                config,
+                agents: &agents,
+                rewrites,
+            };
+            self.carry_out(&target, &plan, changes, &lookup, &mut report)?;
         }
         say(&if common.json { report.json() } else { report.done() });
         Ok(())
@@ -111,7 +146,10 @@ impl Import {
             home.places()
         } else {
             let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            self.files.iter().map(|path| home.recognise(&absolute(path))).collect()
+            self.files
+                .iter()
+                .map(|path| home.recognise(&absolute(path)))
+                .collect()
         };
         let mut files = Vec::new();
         for (client, place) in &places {
@@ -120,14 +158,19 @@ impl Import {
                 None if self.files.is_empty() => {}
                 None => {
                     let path = place.path.display();
-                    return Err(Failure::configuration(format!("there is no file {path}; correct the path")));
+                    return Err(Failure::configuration(format!(
+                        "there is no file {path}; correct the path"
+                    )));
                 }
             }
         }
         if files.is_empty() && !self.init {
-            let looked: Vec<_> = places.iter().map(|(_, place)| format!("\n  {}", place.path.display())).collect();
+            let looked: Vec<_> = places
+                .iter()
+                .map(|(_, place)| format!("\n  {}", place.path.display()))
+                .collect();
             return Err(Failure::configuration(format!(
-                "no client's configuration was found; name a file: `sallyport import FILE`. These are not there:{}",
+                "no client's configuration was found; name a file: `sallyport import FILE`. Looked for:{}",
                 looked.concat()
             )));
         }
@@ -151,12 +194,27 @@ impl Import {
 
     fn rewrites(&self, files: &[ClientFile], config: &Path) -> Result<Vec<Rewrite>, Failure> {
         let program = std::env::current_exe().and_then(std::fs::canonicalize);
-        let program = program.map_err(|error| Failure::other(format!("where this program is cannot be found out: {error}")))?;
+        let program = program
+            .map_err(|error| Failure::other(format!("where this program is cannot be found out: {error}")))?;
         let mut rewrites = Vec::new();
-        for file in files.iter().filter(|file| file.has_servers() && (file.is_known() || self.rewrite)) {
+        for file in files
+            .iter()
+            .filter(|file| file.has_servers() && (file.is_known() || self.rewrite))
+        {
             let config = config.display().to_string();
-            let args = ["connect", "--serve", "--config", &config, "--agent", file.client.id].map(str::to_owned);
-            rewrites.push(Rewrite { new: file.rewritten(&program, &args)?, file: file.clone() });
+            let args = [
+                "connect",
+                "--serve",
+                "--config",
+                &config,
+                "--agent",
+                file.client.id,
+            ]
+            .map(str::to_owned);
+            rewrites.push(Rewrite {
+                new: file.rewritten(&program, &args)?,
+                file: file.clone(),
+            });
         }
         Ok(rewrites)
     }
@@ -169,7 +227,9 @@ impl Import {
         }
         if !terminal {
             let why = "files of clients would be changed and nobody can be asked; run it again with --yes";
-            return Err(Failure::configuration(format!("{why}, or with --dry-run to see what would change")));
+            return Err(Failure::configuration(format!(
+                "{why}, or with --dry-run to see what would change"
+            )));
         }
         say("Go on? The new servers are started once to see their tools. [y/N]");
         let mut answer = String::new();
@@ -180,40 +240,63 @@ impl Import {
         Err(Failure::does_not_hold("nothing was changed"))
     }
 
-    /// Writes: secrets, then the configuration, then the approvals, then the clients' files.
+    /// Writes: secrets, then the configuration, then the approvals, then the clients' files. What fails half
+    /// way is taken back.
     fn carry_out(
         &self,
         target: &Target,
         plan: &Plan,
-        agents: Vec<&str>,
-        config: Option<String>,
-        rewrites: Vec<Rewrite>,
+        changes: Changes<'_>,
         lookup: &Lookup<'_>,
         report: &mut Report,
     ) -> Result<(), Failure> {
         plan.keeping.write()?;
         let secrets = plan.keeping.files.iter().map(|(path, _)| path.clone()).collect();
         let mut record = Record::begin(&target.data, Ambient::system().now_ms(), secrets);
-        if let Some(config) = &config {
-            let written = target.check(config, lookup).and_then(|()| {
-                let (path, old) = (target.path.as_path(), target.text.as_deref());
-                record.change(&clients::Change { client: None, path, old, new: config })
-            });
-            if let Err(failure) = written {
-                plan.keeping.remove();
-                return Err(failure);
+        let written = self.write(target, plan, changes, lookup, report, &mut record);
+        if written.is_err() {
+            plan.keeping.remove();
+            if !record.saved.is_empty() {
+                clients::undo(&record, false)?;
             }
         }
+        report.carried_out = written.is_ok();
+        written
+    }
+
+    fn write(
+        &self,
+        target: &Target,
+        plan: &Plan,
+        changes: Changes<'_>,
+        lookup: &Lookup<'_>,
+        report: &mut Report,
+        record: &mut Record,
+    ) -> Result<(), Failure> {
+        if let Some(config) = &changes.config {
+            target.check(config, lookup)?;
+            let (path, old) = (target.path.as_path(), target.text.as_deref());
+            record.change(&clients::Change {
+                client: None,
+                path,
+                old,
+                new: config,
+            })?;
+        }
         if !self.no_approve {
-            let agents = agents.into_iter().map(str::to_owned).collect();
+            let agents = changes.agents.iter().map(|name| (*name).to_owned()).collect();
             report.onboarded = onboard(&target.path, &plan.servers, agents)?;
         }
-        for Rewrite { file, new } in rewrites {
+        for Rewrite { file, new } in &changes.rewrites {
             let (path, old) = (file.path.as_path(), Some(file.text.as_str()));
-            let copy = record.change(&clients::Change { client: Some(file.client.title), path, old, new: &new })?;
+            let copy = record.change(&clients::Change {
+                client: Some(file.client.title),
+                path,
+                old,
+                new,
+            })?;
             report.copies.push((file.path.clone(), copy));
         }
-        report.carried_out = true;
         Ok(())
     }
 
@@ -232,38 +315,65 @@ impl Import {
 
 /// Approves what is new and to be used.
 fn onboard(config: &Path, servers: &[Planned], agents: Vec<String>) -> Result<Vec<Onboarded>, Failure> {
-    let new = servers.iter().filter(|server| !server.disabled).filter_map(|server| {
-        let fields = server.fields.as_ref()?;
-        Some((server.name.to_string(), fields.iter().cloned().collect()))
-    });
-    let newcomers = Newcomers { servers: new.collect(), agents };
+    let new = servers
+        .iter()
+        .filter(|server| !server.disabled)
+        .filter_map(|server| {
+            let fields = server.fields.as_ref()?;
+            Some((server.name.to_string(), fields.iter().cloned().collect()))
+        });
+    let newcomers = Newcomers {
+        servers: new.collect(),
+        agents,
+    };
     if newcomers.servers.is_empty() && newcomers.agents.is_empty() {
         return Ok(Vec::new());
     }
-    let common = Common { config: Some(config.to_path_buf()), json: false };
+    let common = Common {
+        config: Some(config.to_path_buf()),
+        json: false,
+    };
     onboard::onboard(&common, &newcomers)
 }
 
 fn home<'e>(env: &'e dyn Fn(&str) -> Option<String>) -> Result<Home<'e>, Failure> {
     let directory = env("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    let directory = directory.ok_or_else(|| Failure::configuration("HOME is not set; export it, so that clients can be found"))?;
-    let system = if cfg!(target_os = "macos") { System::MacOs } else { System::Linux };
-    Ok(Home { directory, here: std::env::current_dir().unwrap_or_default(), system, env })
+    let directory = directory
+        .ok_or_else(|| Failure::configuration("HOME is not set; export it, so that clients can be found"))?;
+    let system = if cfg!(target_os = "macos") {
+        System::MacOs
+    } else {
+        System::Linux
+    };
+    Ok(Home {
+        directory,
+        here: std::env::current_dir().unwrap_or_default(),
+        system,
+        env,
+    })
 }
 
 impl Target {
     /// The named file, or the one in use, or a new one for the user. For undoing, one that cannot be read
     /// any more is no obstacle.
     fn find(common: &Common, env: &dyn Fn(&str) -> Option<String>, lenient: bool) -> Result<Self, Failure> {
-        let own = env("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(env("HOME")?).join(".config")));
+        let own = env("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(env("HOME")?).join(".config")));
         let own = own.unwrap_or_default().join("sallyport").join(find::FILE);
-        let path = common.config.clone().or_else(|| find::find(env)).unwrap_or_else(|| own.clone());
+        let path = common
+            .config
+            .clone()
+            .or_else(|| find::find(env))
+            .unwrap_or_else(|| own.clone());
         let path = std::path::absolute(&path).unwrap_or(path);
         // Links are followed, so that the file is written where it lies.
         let path = std::fs::canonicalize(&path).unwrap_or(path);
         let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let text = path.exists().then(|| std::fs::read_to_string(&path));
-        let text = text.transpose().map_err(|error| Failure::configuration(format!("{}: {error}", path.display())));
+        let text = text
+            .transpose()
+            .map_err(|error| Failure::configuration(format!("{}: {error}", path.display())));
         let text = if lenient { text.unwrap_or_default() } else { text? };
         let said = match &text {
             None => Said::default(),
@@ -283,7 +393,14 @@ impl Target {
             None => default,
         };
         let data = std::path::absolute(&data).unwrap_or(data);
-        Ok(Self { path, base, text, said, data, says_data: apart })
+        Ok(Self {
+            path,
+            base,
+            text,
+            said,
+            data,
+            says_data: apart,
+        })
     }
 
     /// The configuration with what is planned; none where that changes nothing.
@@ -306,8 +423,8 @@ impl Target {
         };
         let by_hand = || {
             Failure::configuration(format!(
-                "{} is written in a way that cannot be added to; write `mcpServers:` and `agents:` with one entry \
-                 a line below them, or name another file with --config. Nothing was changed",
+                "{} is written in a way that cannot be added to; write `mcpServers:` and `agents:` with \
+                 their entries on lines below them, or name another file with --config. Nothing was changed",
                 self.path.display()
             ))
         };
@@ -316,16 +433,26 @@ impl Target {
         let said = find::parse(&text).map_err(|_| by_hand())?;
         let whole = said.servers.len() == self.said.servers.len() + added.0
             && said.agents.len() == self.said.agents.len() + added.1
-            && self.said.servers.keys().all(|name| said.servers.contains_key(name));
+            && self
+                .said
+                .servers
+                .keys()
+                .all(|name| said.servers.contains_key(name));
         if whole { Ok(Some(text)) } else { Err(by_hand()) }
     }
 
     /// Checks a configuration as the gateway will.
     fn check(&self, text: &str, lookup: &Lookup<'_>) -> Result<(), Failure> {
         let path = self.path.clone();
-        let said = find::parse(text).map_err(|why| ConfigError::Unreadable { path: path.clone(), why })?;
+        let said = find::parse(text).map_err(|why| ConfigError::Unreadable {
+            path: path.clone(),
+            why,
+        })?;
         let meant = meant::mean(said, lookup, &self.data);
-        meant.map_err(|problems| ConfigError::Problems { path: Some(path), problems })?;
+        meant.map_err(|problems| ConfigError::Problems {
+            path: Some(path),
+            problems,
+        })?;
         Ok(())
     }
 }

@@ -38,34 +38,39 @@ pub(super) struct Newcomers {
 /// the others up.
 pub(super) fn onboard(common: &Common, newcomers: &Newcomers) -> Result<Vec<Onboarded>, Failure> {
     let meant = load(common)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.map_err(|error| Failure::other(error.to_string()))?.block_on(async {
-        let socket = Layout::new(&meant.data).control();
-        if control::ask(&socket, "status", b"{}").await?.is_some() {
-            return running(&socket, newcomers).await;
-        }
-        let ambient = Ambient::system();
-        let vault = Vault::open(&meant.data, &ambient)?;
-        let house = assemble::assemble(&meant, meant.listen, ambient, &vault)?;
-        let mut looks = JoinSet::new();
-        for (name, _) in &newcomers.servers {
-            let (name, house) = (name.clone(), Arc::clone(&house));
-            looks.spawn(async move {
-                let approved = here(&house, "server.approve", &json!({ "name": name })).await;
-                let shown = here(&house, "server.show", &json!({ "name": name })).await;
-                told(name, approved, shown)
-            });
-        }
-        let mut onboarded = Vec::new();
-        while let Some(look) = looks.join_next().await {
-            onboarded.extend(look.ok());
-        }
-        house.engines.upstreams.shut_down().await;
-        drop(house);
-        vault.close().await;
-        onboarded.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(onboarded)
-    })
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|error| Failure::other(error.to_string()))?
+        .block_on(async {
+            let socket = Layout::new(&meant.data).control();
+            if control::ask(&socket, "status", b"{}").await?.is_some() {
+                return running(&socket, newcomers).await;
+            }
+            let ambient = Ambient::system();
+            let vault = Vault::open(&meant.data, &ambient)?;
+            let house = assemble::assemble(&meant, meant.listen, ambient, &vault)?;
+            let mut looks = JoinSet::new();
+            for (name, _) in &newcomers.servers {
+                let (name, house) = (name.clone(), Arc::clone(&house));
+                looks.spawn(async move {
+                    let approved = here(&house, "server.approve", &json!({ "name": name })).await;
+                    let shown = here(&house, "server.show", &json!({ "name": name })).await;
+                    told(name, approved, shown)
+                });
+            }
+            let mut onboarded = Vec::new();
+            while let Some(look) = looks.join_next().await {
+                onboarded.extend(look.ok());
+            }
+            house.engines.upstreams.shut_down().await;
+            drop(house);
+            vault.close().await;
+            onboarded.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(onboarded)
+        })
 }
 
 /// A running gateway has read its configuration already, so it is told what is new.
@@ -94,7 +99,8 @@ async fn there(socket: &std::path::Path, operation: &str, args: &Value) -> Resul
 
 async fn here(house: &Arc<House>, operation: &str, args: &Value) -> Result<Document, Failure> {
     let parse = |text: Vec<u8>| {
-        Document::parse(text, Keys::Exact, &wire::bounds::ANSWER).map_err(|error| Failure::other(error.to_string()))
+        Document::parse(text, Keys::Exact, &wire::bounds::ANSWER)
+            .map_err(|error| Failure::other(error.to_string()))
     };
     let args = parse(args.to_string().into_bytes())?;
     parse(admin::run(house, operation, args.root()).await?)
@@ -107,5 +113,10 @@ fn told(name: String, approved: Result<Document, Failure>, shown: Result<Documen
         number.and_then(|number| number.as_u64()).unwrap_or(0)
     };
     let (tools, held) = (count("approved"), count("quarantined"));
-    Onboarded { name, tools, held, trouble: approved.err().map(|failure| failure.to_string()) }
+    Onboarded {
+        name,
+        tools,
+        held,
+        trouble: approved.err().map(|failure| failure.to_string()),
+    }
 }

@@ -60,7 +60,11 @@ fn sum(bytes: &[u8]) -> String {
 impl Record {
     /// Begins a record. The time orders records.
     pub(crate) fn begin(data: &Path, now_ms: i64, secrets: Vec<PathBuf>) -> Self {
-        Self { folder: backups(data).join(format!("{now_ms:015}")), saved: Vec::new(), secrets }
+        Self {
+            folder: backups(data).join(format!("{now_ms:015}")),
+            saved: Vec::new(),
+            secrets,
+        }
     }
 
     /// Changes a file: first the copy and the record, then the file itself, all at once. A file that is not
@@ -70,10 +74,14 @@ impl Record {
         let now = read(change.path).map_err(|error| failed("read", change.path, &error))?;
         if now.as_deref() != change.old.map(str::as_bytes) {
             return Err(Failure::configuration(format!(
-                "{shown} was changed by somebody else in this moment; close what writes to it and import again"
+                "{shown} was changed in this moment; close what writes to it and import again"
             )));
         }
-        let name = change.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = change
+            .path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let copy = format!("{}-{name}", self.saved.len());
         let kept = self.folder.join(&copy);
         let old = change.old.unwrap_or_default().as_bytes();
@@ -106,12 +114,20 @@ impl Record {
         let path = folder.join(RECORD);
         let damaged = || {
             let shown = path.display();
-            Failure::configuration(format!("{shown} is damaged; the copies beside it are whole, put them back by hand"))
+            Failure::configuration(format!(
+                "{shown} is damaged; the copies beside it are whole, put them back by hand"
+            ))
         };
         let text = std::fs::read(&path).map_err(|error| failed("read", &path, &error))?;
         let record: Value = serde_json::from_slice(&text).map_err(|_| damaged())?;
         let texts = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-        let list = |key: &str| record.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        let list = |key: &str| {
+            record
+                .get(key)
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default()
+        };
         let files = list("files");
         let saved = files.iter().map(|file| {
             Some(Saved {
@@ -123,14 +139,24 @@ impl Record {
             })
         });
         let saved = saved.collect::<Option<Vec<_>>>().ok_or_else(damaged)?;
-        let secrets = list("secrets").iter().filter_map(Value::as_str).map(PathBuf::from).collect();
-        Ok(Self { folder, saved, secrets })
+        let secrets = list("secrets")
+            .iter()
+            .filter_map(Value::as_str)
+            .map(PathBuf::from)
+            .collect();
+        Ok(Self {
+            folder,
+            saved,
+            secrets,
+        })
     }
 }
 
 /// The last import that was not undone.
 pub(crate) fn last(data: &Path) -> Result<Option<Record>, Failure> {
-    let Ok(folders) = std::fs::read_dir(backups(data)) else { return Ok(None) };
+    let Ok(folders) = std::fs::read_dir(backups(data)) else {
+        return Ok(None);
+    };
     let folders = folders.filter_map(Result::ok).map(|folder| folder.path());
     let open = folders.filter(|folder| folder.join(RECORD).is_file()).max();
     open.map(Record::read).transpose()
@@ -162,7 +188,12 @@ pub(crate) fn undo(record: &Record, force: bool) -> Result<Vec<(Saved, Undone)>,
             )));
         }
         let stays = !untouched && saved.client.is_none();
-        planned.push((saved, now, if stays { Undone::Stays } else { Undone::Restored }, untouched));
+        planned.push((
+            saved,
+            now,
+            if stays { Undone::Stays } else { Undone::Restored },
+            untouched,
+        ));
     }
     let mut done = Vec::new();
     for (saved, now, what, untouched) in planned {
@@ -189,7 +220,9 @@ pub(crate) fn undo(record: &Record, force: bool) -> Result<Vec<(Saved, Undone)>,
 fn restore(saved: &Saved, copy: &Path) -> Result<(), Failure> {
     let Some(before) = &saved.before else {
         return match std::fs::remove_file(&saved.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("remove", &saved.path, &error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed("remove", &saved.path, &error))
+            }
             Ok(()) | Err(_) => Ok(()),
         };
     };
@@ -214,7 +247,10 @@ fn read(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
 
 /// Writes a file all at once. It keeps its mode; a new one is for its owner alone.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let new = path.with_file_name(format!(".{name}.sallyport-{}", std::process::id()));
     let mode = std::fs::metadata(path).map_or(0o600, |metadata| metadata.permissions().mode() & 0o7777);
     let _ = std::fs::remove_file(&new);
@@ -233,5 +269,8 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn failed(what: &str, path: &Path, error: &std::io::Error) -> Failure {
-    Failure::configuration(format!("cannot {what} {}: {error}; correct its permissions and try again", path.display()))
+    Failure::configuration(format!(
+        "cannot {what} {}: {error}; correct its permissions and try again",
+        path.display()
+    ))
 }

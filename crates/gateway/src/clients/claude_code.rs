@@ -20,6 +20,11 @@ pub(super) const CLAUDE_CODE: Client = Client {
 pub(super) const WITH_PROJECTS: &str = ".claude.json";
 
 fn places(home: &Home<'_>) -> Vec<Place> {
-    let directory = home.variable("CLAUDE_CONFIG_DIR").unwrap_or_else(|| home.directory.clone());
-    vec![Place::of_user(directory.join(WITH_PROJECTS)), Place::of_project(&home.here, ".mcp.json")]
+    let directory = home
+        .variable("CLAUDE_CONFIG_DIR")
+        .unwrap_or_else(|| home.directory.clone());
+    vec![
+        Place::of_user(directory.join(WITH_PROJECTS)),
+        Place::of_project(&home.here, ".mcp.json"),
+    ]
 }

@@ -17,5 +17,7 @@ pub(super) const CLAUDE_DESKTOP: Client = Client {
 };
 
 fn places(home: &Home<'_>) -> Vec<Place> {
-    vec![Place::of_user(home.applications().join("Claude/claude_desktop_config.json"))]
+    vec![Place::of_user(
+        home.applications().join("Claude/claude_desktop_config.json"),
+    )]
 }

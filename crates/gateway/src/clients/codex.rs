@@ -17,7 +17,9 @@ pub(super) const CODEX: Client = Client {
 };
 
 fn places(home: &Home<'_>) -> Vec<Place> {
-    let directory = home.variable("CODEX_HOME").unwrap_or_else(|| home.directory.join(".codex"));
+    let directory = home
+        .variable("CODEX_HOME")
+        .unwrap_or_else(|| home.directory.join(".codex"));
     vec![Place::of_user(directory.join("config.toml"))]
 }
 
@@ -29,7 +31,10 @@ fn normalise(mut server: Map<String, Value>) -> Result<Map<String, Value>, Strin
     };
     if let Some(Value::Object(named)) = server.remove("env_http_headers") {
         for (header, variable) in named {
-            headers.insert(header, json!(format!("${{{}}}", variable.as_str().unwrap_or_default())));
+            headers.insert(
+                header,
+                json!(format!("${{{}}}", variable.as_str().unwrap_or_default())),
+            );
         }
     }
     if let Some(variable) = server.remove("bearer_token_env_var") {
@@ -47,7 +52,10 @@ fn normalise(mut server: Map<String, Value>) -> Result<Map<String, Value>, Strin
             }
         }
     }
-    for (theirs, ours) in [("startup_timeout_sec", "startTimeout"), ("tool_timeout_sec", "timeout")] {
+    for (theirs, ours) in [
+        ("startup_timeout_sec", "startTimeout"),
+        ("tool_timeout_sec", "timeout"),
+    ] {
         if let Some(seconds) = server.remove(theirs).as_ref().and_then(Value::as_f64) {
             server.insert(ours.to_owned(), json!(super::whole_seconds(seconds)));
         }

@@ -42,7 +42,9 @@ impl Word {
     /// Whether our configuration would read something else out of it.
     pub(crate) fn misleads(&self) -> bool {
         match self {
-            Self::Literal(text) => text.contains("${") || REFERENCES.iter().any(|scheme| text.starts_with(scheme)),
+            Self::Literal(text) => {
+                text.contains("${") || REFERENCES.iter().any(|scheme| text.starts_with(scheme))
+            }
             Self::Written(_) => false,
         }
     }
@@ -61,7 +63,10 @@ pub(crate) enum Reach {
         bound: bool,
     },
     /// Over HTTP.
-    Url { url: Word, headers: BTreeMap<String, Word> },
+    Url {
+        url: Word,
+        headers: BTreeMap<String, Word>,
+    },
 }
 
 /// A server.
@@ -123,24 +128,41 @@ pub(super) fn read(server: &Map<String, Value>, origin: &Origin<'_>) -> Result<E
 /// `sallyport connect --serve ...`, wherever the binary lies.
 fn is_ours(server: &Map<String, Value>) -> bool {
     let program = server.get("command").and_then(Value::as_str).unwrap_or_default();
-    let args: Vec<&str> =
-        server.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    Path::new(program).file_name().is_some_and(|name| name == super::OURS)
+    let args: Vec<&str> = server
+        .get("args")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    Path::new(program)
+        .file_name()
+        .is_some_and(|name| name == super::OURS)
         && args.contains(&"connect")
         && args.contains(&"--serve")
 }
 
 fn definition(server: &Map<String, Value>, origin: &Origin<'_>) -> Result<Definition, Stop> {
-    let url = ["url", "serverUrl", "httpUrl"].iter().find_map(|key| server.get(*key)).filter(|url| !url.is_null());
+    let url = ["url", "serverUrl", "httpUrl"]
+        .iter()
+        .find_map(|key| server.get(*key))
+        .filter(|url| !url.is_null());
     let reach = match (server.get("command").filter(|command| !command.is_null()), url) {
         (Some(command), None) => command_line(command, server, origin)?,
         (None, Some(url)) => {
-            let kind = server.get("type").or_else(|| server.get("transport")).and_then(Value::as_str);
+            let kind = server
+                .get("type")
+                .or_else(|| server.get("transport"))
+                .and_then(Value::as_str);
             if kind.is_some_and(|kind| kind.eq_ignore_ascii_case("sse")) {
-                let why = "it speaks the old HTTP+SSE transport; give the URL of its Streamable HTTP endpoint";
+                let why =
+                    "it speaks the old HTTP+SSE transport; give the URL of its Streamable HTTP endpoint";
                 return Err(Stop::Left(why.to_owned()));
             }
-            Reach::Url { url: word(text("url", url)?, origin)?, headers: words("headers", server, origin)? }
+            Reach::Url {
+                url: word(text("url", url)?, origin)?,
+                headers: words("headers", server, origin)?,
+            }
         }
         (Some(_), Some(_)) => return Err(Stop::Wrong("it has both `command` and `url`".to_owned())),
         (None, None) => return Err(Stop::Wrong("it has neither `command` nor `url`".to_owned())),
@@ -152,7 +174,11 @@ fn definition(server: &Map<String, Value>, origin: &Origin<'_>) -> Result<Defini
     Ok(Definition {
         reach,
         disabled: flag("disabled") == Some(true) || flag("enabled") == Some(false),
-        kept: server.iter().filter(ours).map(|(key, value)| (key.clone(), value.clone())).collect(),
+        kept: server
+            .iter()
+            .filter(ours)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
     })
 }
 
@@ -164,22 +190,26 @@ fn command_line(command: &Value, server: &Map<String, Value>, origin: &Origin<'_
     let program = word(text("command", command)?, origin)?;
     // A path is relative to where the client would start it; a bare name is looked up in PATH.
     let relative = |path: &str| path.contains('/') && !path.starts_with(['/', '~', '$']);
-    let program = match program {
-        Word::Literal(path) if relative(&path) => Word::Literal(joined(origin.base, &path).display().to_string()),
-        other => other,
+    let program = match &program {
+        Word::Literal(path) if relative(path) => {
+            Word::Literal(joined(origin.base, path).display().to_string())
+        }
+        Word::Literal(_) | Word::Written(_) => program,
     };
     let args = match server.get("args") {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(args)) => {
-            args.iter().map(|arg| word(text("args", arg)?, origin)).collect::<Result<_, Stop>>()?
-        }
+        Some(Value::Array(args)) => args
+            .iter()
+            .map(|arg| word(text("args", arg)?, origin))
+            .collect::<Result<_, Stop>>()?,
         Some(_) => return Err(Stop::Wrong("`args` is not a list".to_owned())),
     };
     let cwd = server.get("cwd").filter(|cwd| !cwd.is_null());
     let written = cwd.map(|cwd| word(text("cwd", cwd)?, origin)).transpose()?;
     let here = |arg: &Word| {
         let text = arg.text();
-        text.starts_with('.') || (relative(&format!("{text}/")) && !text.is_empty() && origin.base.join(text).exists())
+        text.starts_with('.')
+            || (relative(&format!("{text}/")) && !text.is_empty() && origin.base.join(text).exists())
     };
     Ok(Reach::Command {
         bound: written.is_some() || args.iter().any(here),
@@ -198,7 +228,8 @@ fn joined(base: &Path, path: &str) -> PathBuf {
 }
 
 fn home(path: &str, home: &Path) -> String {
-    path.strip_prefix("~/").map_or_else(|| path.to_owned(), |rest| home.join(rest).display().to_string())
+    path.strip_prefix("~/")
+        .map_or_else(|| path.to_owned(), |rest| home.join(rest).display().to_string())
 }
 
 /// A text; numbers and truth values count as what they look like, as in most clients.
@@ -206,17 +237,28 @@ fn text(key: &str, value: &Value) -> Result<String, Stop> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        Value::Array(_) | Value::Null | Value::Object(_) => Err(Stop::Wrong(format!("`{key}` has something that is not a text"))),
+        Value::Array(_) | Value::Null | Value::Object(_) => {
+            Err(Stop::Wrong(format!("`{key}` has something that is not a text")))
+        }
     }
 }
 
-fn words(key: &str, server: &Map<String, Value>, origin: &Origin<'_>) -> Result<BTreeMap<String, Word>, Stop> {
+fn words(
+    key: &str,
+    server: &Map<String, Value>,
+    origin: &Origin<'_>,
+) -> Result<BTreeMap<String, Word>, Stop> {
     match server.get(key) {
         None | Some(Value::Null) => Ok(BTreeMap::new()),
         Some(Value::Object(map)) => map
             .iter()
             .filter(|(_, value)| !value.is_null())
-            .map(|(name, value)| Ok((name.clone(), word(text(&format!("{key}.{name}"), value)?, origin)?)))
+            .map(|(name, value)| {
+                Ok((
+                    name.clone(),
+                    word(text(&format!("{key}.{name}"), value)?, origin)?,
+                ))
+            })
             .collect(),
         Some(_) => Err(Stop::Wrong(format!("`{key}` is not an object"))),
     }
@@ -226,20 +268,33 @@ fn words(key: &str, server: &Map<String, Value>, origin: &Origin<'_>) -> Result<
 fn word(text: String, origin: &Origin<'_>) -> Result<Word, Stop> {
     let mut text = text;
     let project = origin.base.display().to_string();
-    let folder = origin.base.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = origin
+        .base
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     if origin.project {
-        text = text.replace("${workspaceFolder}", &project).replace("${workspaceRoot}", &project);
+        text = text
+            .replace("${workspaceFolder}", &project)
+            .replace("${workspaceRoot}", &project);
         text = text.replace("${workspaceFolderBasename}", &folder);
     }
     text = text.replace("${userHome}", &origin.home.display().to_string());
     text = text.replace("${/}", "/").replace("${pathSeparator}", "/");
-    for (start, what) in [("${input:", "asks the editor's user for a value"), ("${workspace", "means whatever folder is open")]
-    {
+    for (start, what) in [
+        ("${input:", "asks the editor's user for a value"),
+        ("${workspace", "means whatever folder is open"),
+    ] {
         if text.contains(start) {
-            let why = format!("`{start}...}}` {what}, which only the editor can know; write the value itself");
+            let why =
+                format!("`{start}...}}` {what}, which only the editor can know; write the value itself");
             return Err(Stop::Left(why));
         }
     }
     let reference = origin.plain && REFERENCES.iter().any(|scheme| text.starts_with(scheme));
-    Ok(if text.contains("${") || reference { Word::Written(text) } else { Word::Literal(text) })
+    Ok(if text.contains("${") || reference {
+        Word::Written(text)
+    } else {
+        Word::Literal(text)
+    })
 }

@@ -56,10 +56,16 @@ struct Site {
 }
 
 /// Reads a file; none if there is none.
-pub(crate) fn read(client: &'static Client, place: &Place, home: &Home<'_>) -> Result<Option<ClientFile>, Failure> {
+pub(crate) fn read(
+    client: &'static Client,
+    place: &Place,
+    home: &Home<'_>,
+) -> Result<Option<ClientFile>, Failure> {
     let unreadable = |why: String| {
         let path = place.path.display();
-        Failure::configuration(format!("{path} cannot be read: {why}; correct that, or name the other files. Nothing was changed"))
+        Failure::configuration(format!(
+            "{path} cannot be read: {why}; correct that, or name the other files. Nothing was changed"
+        ))
     };
     let size = match std::fs::metadata(&place.path) {
         Ok(metadata) => metadata.len(),
@@ -71,15 +77,34 @@ pub(crate) fn read(client: &'static Client, place: &Place, home: &Home<'_>) -> R
     }
     let text = std::fs::read_to_string(&place.path).map_err(|error| unreadable(error.to_string()))?;
     let path = std::fs::canonicalize(&place.path).map_err(|error| unreadable(error.to_string()))?;
-    let by_name = if path.extension().is_some_and(|extension| extension == "toml") { Format::Toml } else { Format::Json };
-    let format = if client.id == PLAIN.id { by_name } else { client.format };
-    let reading = Reading { client, place, home, format };
+    let by_name = if path.extension().is_some_and(|extension| extension == "toml") {
+        Format::Toml
+    } else {
+        Format::Json
+    };
+    let format = if client.id == PLAIN.id {
+        by_name
+    } else {
+        client.format
+    };
+    let reading = Reading {
+        client,
+        place,
+        home,
+        format,
+    };
     let blocks = match format {
         Format::Json => reading.json(&text),
         Format::Toml => reading.toml(&text),
     };
     let blocks = blocks.map_err(|trouble| trouble.of(&place.path, &text))?;
-    Ok(Some(ClientFile { client, path, text, blocks, format }))
+    Ok(Some(ClientFile {
+        client,
+        path,
+        text,
+        blocks,
+        format,
+    }))
 }
 
 struct Reading<'r> {
@@ -95,11 +120,17 @@ impl Reading<'_> {
     }
 
     fn keys(&self) -> Vec<&'static str> {
-        if self.is_plain() { KEYS.to_vec() } else { vec![self.client.key] }
+        if self.is_plain() {
+            KEYS.to_vec()
+        } else {
+            vec![self.client.key]
+        }
     }
 
     fn entry(&self, label: &str, server: &Value, project: Option<&Path>) -> Result<Entry, String> {
-        let Value::Object(server) = server else { return Err(format!("`{label}` is not an object")) };
+        let Value::Object(server) = server else {
+            return Err(format!("`{label}` is not an object"));
+        };
         // TOML is what Codex has, and so are its keys.
         let normalise = if self.is_plain() && self.format == Format::Toml {
             super::codex::CODEX.normalise
@@ -122,7 +153,11 @@ impl Reading<'_> {
     fn json(&self, text: &str) -> Result<Vec<Block>, Trouble> {
         let root = jsonc::parse(text)?;
         if root.members().is_none() {
-            return Err(Trouble::at(root.span.start, "it is not an object", "begin it with `{`"));
+            return Err(Trouble::at(
+                root.span.start,
+                "it is not an object",
+                "begin it with `{`",
+            ));
         }
         let mut blocks = Vec::new();
         for key in self.keys() {
@@ -130,7 +165,8 @@ impl Reading<'_> {
                 blocks.extend(self.json_block(member, self.place.project.as_deref())?);
             }
         }
-        let has_projects = self.client.id == claude_code::CLAUDE_CODE.id && self.place.path.ends_with(claude_code::WITH_PROJECTS);
+        let has_projects = self.client.id == claude_code::CLAUDE_CODE.id
+            && self.place.path.ends_with(claude_code::WITH_PROJECTS);
         if has_projects && let Some(projects) = root.get("projects")? {
             for project in projects.value.members().unwrap_or_default() {
                 if let Some(member) = project.value.get(self.client.key)? {
@@ -146,7 +182,10 @@ impl Reading<'_> {
 
     fn no_servers(&self) -> Trouble {
         let keys = KEYS.map(|key| format!("`{key}`")).join(", ");
-        Trouble::somewhere(format!("it names no servers: it has none of {keys}"), "name a client's MCP configuration")
+        Trouble::somewhere(
+            format!("it names no servers: it has none of {keys}"),
+            "name a client's MCP configuration",
+        )
     }
 
     fn json_block(&self, member: &Member, project: Option<&Path>) -> Result<Option<Block>, Trouble> {
@@ -156,7 +195,11 @@ impl Reading<'_> {
                 return Ok(None);
             }
             let what = format!("`{}` is not an object", member.name);
-            return Err(Trouble::at(block.span.start, what, "write it as { \"name\": { \"command\": ... } }"));
+            return Err(Trouble::at(
+                block.span.start,
+                what,
+                "write it as { \"name\": { \"command\": ... } }",
+            ));
         };
         let mut entries = Vec::new();
         for server in members {
@@ -172,7 +215,10 @@ impl Reading<'_> {
             site: Some(Site {
                 at: member.at,
                 span: block.span.clone(),
-                members: members.iter().map(|member| member.at..member.value.span.end).collect(),
+                members: members
+                    .iter()
+                    .map(|member| member.at..member.value.span.end)
+                    .collect(),
             }),
         }))
     }
@@ -191,11 +237,18 @@ impl Reading<'_> {
             for (label, server) in servers.iter() {
                 let server = toml_value(server);
                 let wrong = |what| Trouble::somewhere(what, "correct it, or remove the server");
-                let entry = self.entry(label, &server, self.place.project.as_deref()).map_err(wrong)?;
+                let entry = self
+                    .entry(label, &server, self.place.project.as_deref())
+                    .map_err(wrong)?;
                 entries.push((label.to_owned(), entry));
                 written.insert(label.to_owned(), server);
             }
-            blocks.push(Block { key: key.to_owned(), entries, written, site: None });
+            blocks.push(Block {
+                key: key.to_owned(),
+                entries,
+                written,
+                site: None,
+            });
         }
         if self.is_plain() && blocks.is_empty() {
             return Err(self.no_servers());
@@ -205,23 +258,29 @@ impl Reading<'_> {
 }
 
 fn written(block: &Node) -> Result<Map<String, Value>, Trouble> {
-    Ok(match block.value()? {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    })
+    Ok(block.value()?.as_object().cloned().unwrap_or_default())
 }
 
 fn parse_toml(text: &str) -> Result<DocumentMut, Trouble> {
     text.parse::<DocumentMut>().map_err(|error| {
         let what = error.message().lines().collect::<Vec<_>>().join(", ");
-        Trouble { at: error.span().map(|span| span.start), what, remedy: "correct the TOML".to_owned() }
+        Trouble {
+            at: error.span().map(|span| span.start),
+            what,
+            remedy: "correct the TOML".to_owned(),
+        }
     })
 }
 
 /// A value of TOML as one of JSON; dates become texts.
 fn toml_value(item: &Item) -> Value {
     if let Some(table) = item.as_table_like() {
-        return Value::Object(table.iter().map(|(key, item)| (key.to_owned(), toml_value(item))).collect());
+        return Value::Object(
+            table
+                .iter()
+                .map(|(key, item)| (key.to_owned(), toml_value(item)))
+                .collect(),
+        );
     }
     match item.as_value() {
         Some(toml_edit::Value::String(text)) => json!(text.value()),
@@ -229,9 +288,11 @@ fn toml_value(item: &Item) -> Value {
         Some(toml_edit::Value::Float(number)) => json!(number.value()),
         Some(toml_edit::Value::Boolean(flag)) => json!(flag.value()),
         Some(toml_edit::Value::Datetime(time)) => json!(time.value().to_string()),
-        Some(toml_edit::Value::Array(list)) => {
-            Value::Array(list.iter().map(|value| toml_value(&Item::Value(value.clone()))).collect())
-        }
+        Some(toml_edit::Value::Array(list)) => Value::Array(
+            list.iter()
+                .map(|value| toml_value(&Item::Value(value.clone())))
+                .collect(),
+        ),
         Some(toml_edit::Value::InlineTable(_)) | None => Value::Null,
     }
 }
@@ -239,7 +300,9 @@ fn toml_value(item: &Item) -> Value {
 impl Block {
     /// Whether there is anything to take out of it.
     fn has_servers(&self) -> bool {
-        self.entries.iter().any(|(_, entry)| matches!(entry, Entry::Server(_)))
+        self.entries
+            .iter()
+            .any(|(_, entry)| matches!(entry, Entry::Server(_)))
     }
 }
 
@@ -256,13 +319,16 @@ impl ClientFile {
 
     /// The servers that must stay where they are, and why.
     pub(crate) fn left(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.blocks.iter().flat_map(|block| &block.entries).filter_map(|(label, entry)| match entry {
-            Entry::Left(why) => Some((label.as_str(), why.as_str())),
-            Entry::Ours | Entry::Server(_) => None,
-        })
+        self.blocks
+            .iter()
+            .flat_map(|block| &block.entries)
+            .filter_map(|(label, entry)| match entry {
+                Entry::Left(why) => Some((label.as_str(), why.as_str())),
+                Entry::Ours | Entry::Server(_) => None,
+            })
     }
 
-    /// The file with Sallyport in the place of its servers. Those that `stays` names stay, as they stand.
+    /// The file with Sallyport in the place of its servers. Those that must stay do, as they stand.
     pub(crate) fn rewritten(&self, command: &Path, args: &[String]) -> Result<String, Failure> {
         let command = command.display().to_string();
         match self.format {
@@ -281,7 +347,10 @@ impl ClientFile {
             let mut members = vec![(OURS.to_owned(), self.entry(block, command, args))];
             for (range, (_, entry)) in site.members.iter().zip(&block.entries) {
                 if matches!(entry, Entry::Left(_)) {
-                    members.push((String::new(), self.text.get(range.clone()).unwrap_or_default().to_owned()));
+                    members.push((
+                        String::new(),
+                        self.text.get(range.clone()).unwrap_or_default().to_owned(),
+                    ));
                 }
             }
             let replacement = layout(&self.text, site).render(&members);
@@ -292,19 +361,36 @@ impl ClientFile {
 
     /// Our entry: command, arguments, and what this client wants besides. Each value on a line of its own.
     fn entry(&self, block: &Block, command: &str, args: &[String]) -> String {
-        let args = args.iter().map(|arg| json!(arg).to_string()).collect::<Vec<_>>().join(", ");
+        let args = args
+            .iter()
+            .map(|arg| json!(arg).to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
         let more = (self.client.entry)(&block.written);
-        let more = more.as_object().into_iter().flatten().map(|(key, value)| format!("{}: {value}", json!(key)));
-        let own = [format!("\"command\": {}", json!(command)), format!("\"args\": [{args}]")];
+        let more = more
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| format!("{}: {value}", json!(key)));
+        let own = [
+            format!("\"command\": {}", json!(command)),
+            format!("\"args\": [{args}]"),
+        ];
         more.chain(own).collect::<Vec<_>>().join("\n")
     }
 
     fn toml_rewritten(&self, command: &str, args: &[String]) -> Result<String, Failure> {
         let mut document = parse_toml(&self.text).map_err(|trouble| trouble.of(&self.path, &self.text))?;
         for block in self.blocks.iter().filter(|block| block.has_servers()) {
-            let Some(item) = document.get_mut(&block.key) else { continue };
-            let position = item.as_table().and_then(|table| table.iter().find_map(|(_, server)| server.as_table()?.position()));
-            let Some(servers) = item.as_table_like_mut() else { continue };
+            let Some(item) = document.get_mut(&block.key) else {
+                continue;
+            };
+            let position = item
+                .as_table()
+                .and_then(|table| table.iter().find_map(|(_, server)| server.as_table()?.position()));
+            let Some(servers) = item.as_table_like_mut() else {
+                continue;
+            };
             for (label, entry) in &block.entries {
                 if !matches!(entry, Entry::Left(_)) {
                     servers.remove(label);
@@ -319,7 +405,8 @@ impl ClientFile {
 /// Our entry in TOML: a table of its own, or an inline one among inline ones.
 fn toml_entry(servers: &dyn TableLike, position: Option<isize>, command: &str, args: &[String]) -> Item {
     let list: toml_edit::Array = args.iter().map(String::as_str).collect();
-    let inline = position.is_none() && !servers.is_empty() && servers.iter().all(|(_, server)| server.is_value());
+    let inline =
+        position.is_none() && !servers.is_empty() && servers.iter().all(|(_, server)| server.is_value());
     if inline {
         let mut table = toml_edit::InlineTable::new();
         table.insert("command", command.into());
@@ -345,14 +432,24 @@ struct Layout {
 fn layout(text: &str, site: &Site) -> Layout {
     let line_of = |at: usize| {
         let before = text.get(..at).unwrap_or_default();
-        before.get(before.rfind('\n').map_or(0, |newline| newline + 1)..).unwrap_or_default().to_owned()
+        before
+            .get(before.rfind('\n').map_or(0, |newline| newline + 1)..)
+            .unwrap_or_default()
+            .to_owned()
     };
     let blank = |line: &str| line.chars().all(|c| c == ' ' || c == '\t');
     let indent = line_of(site.at);
     let inner = site.members.first().map(|member| line_of(member.start));
-    let own_lines = text.get(site.span.clone()).is_some_and(|block| block.contains('\n'));
-    let step = inner.as_deref().filter(|line| blank(line)).and_then(|line| line.strip_prefix(indent.as_str()));
-    let step = step.filter(|step| !step.is_empty()).unwrap_or(if indent.starts_with('\t') { "\t" } else { "  " });
+    let own_lines = text
+        .get(site.span.clone())
+        .is_some_and(|block| block.contains('\n'));
+    let step = inner
+        .as_deref()
+        .filter(|line| blank(line))
+        .and_then(|line| line.strip_prefix(indent.as_str()));
+    let step = step
+        .filter(|step| !step.is_empty())
+        .unwrap_or(if indent.starts_with('\t') { "\t" } else { "  " });
     Layout {
         step: step.to_owned(),
         compact: !own_lines || !blank(&indent),
@@ -364,7 +461,12 @@ fn layout(text: &str, site: &Site) -> Layout {
 impl Layout {
     /// An object of members: ours with its lines, others as they stand.
     fn render(&self, members: &[(String, String)]) -> String {
-        let Self { indent, step, newline, compact } = self;
+        let Self {
+            indent,
+            step,
+            newline,
+            compact,
+        } = self;
         let rendered = members.iter().map(|(name, body)| {
             if name.is_empty() {
                 return body.clone();
@@ -372,14 +474,20 @@ impl Layout {
             if *compact {
                 return format!("{}: {{ {} }}", json!(name), body.replace('\n', ", "));
             }
-            let lines: Vec<_> = body.lines().map(|line| format!("{newline}{indent}{step}{step}{line}")).collect();
+            let lines: Vec<_> = body
+                .lines()
+                .map(|line| format!("{newline}{indent}{step}{step}{line}"))
+                .collect();
             format!("{}: {{{}{newline}{indent}{step}}}", json!(name), lines.join(","))
         });
         let rendered: Vec<_> = rendered.collect();
         if *compact {
             return format!("{{ {} }}", rendered.join(", "));
         }
-        let lines: Vec<_> = rendered.iter().map(|member| format!("{newline}{indent}{step}{member}")).collect();
+        let lines: Vec<_> = rendered
+            .iter()
+            .map(|member| format!("{newline}{indent}{step}{member}"))
+            .collect();
         format!("{{{}{newline}{indent}}}", lines.join(","))
     }
 }

@@ -23,11 +23,15 @@ fn places(home: &Home<'_>) -> Vec<Place> {
     ]
 }
 
-/// Its times are in milliseconds, its `trust` says whether to ask the user, and `url` alone is the old transport.
+/// Its times are in milliseconds, its `trust` says whether to ask the user, and `url` alone is the old
+/// transport.
 fn normalise(mut server: Map<String, Value>) -> Result<Map<String, Value>, String> {
     server.remove("trust");
     if let Some(milliseconds) = server.remove("timeout").as_ref().and_then(Value::as_f64) {
-        server.insert("timeout".to_owned(), json!(super::whole_seconds(milliseconds / 1000.0)));
+        server.insert(
+            "timeout".to_owned(),
+            json!(super::whole_seconds(milliseconds / 1000.0)),
+        );
     }
     if server.contains_key("url") && !server.contains_key("httpUrl") && !server.contains_key("type") {
         server.insert("type".to_owned(), json!("sse"));

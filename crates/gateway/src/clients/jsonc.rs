@@ -46,10 +46,18 @@ impl Node {
 
     /// A member; of several of the same name none, because readers differ in which one they take.
     pub(super) fn get(&self, name: &str) -> Result<Option<&Member>, Trouble> {
-        let mut found = self.members().unwrap_or_default().iter().filter(|member| member.name == name);
+        let mut found = self
+            .members()
+            .unwrap_or_default()
+            .iter()
+            .filter(|member| member.name == name);
         let first = found.next();
         match found.next() {
-            Some(second) => Err(Trouble::at(second.at, format!("`{name}` comes twice"), "keep one of them")),
+            Some(second) => Err(Trouble::at(
+                second.at,
+                format!("`{name}` comes twice"),
+                "keep one of them",
+            )),
             None => Ok(first),
         }
     }
@@ -81,13 +89,19 @@ pub(super) fn parse(text: &str) -> Result<Node, Trouble> {
     }
     reader.skip()?;
     if reader.peek().is_none() {
-        return Ok(Node { span: reader.at..reader.at, kind: Kind::Object(Vec::new()) });
+        return Ok(Node {
+            span: reader.at..reader.at,
+            kind: Kind::Object(Vec::new()),
+        });
     }
     let node = reader.value(0)?;
     reader.skip()?;
     match reader.peek() {
         None => Ok(node),
-        Some(_) => Err(reader.trouble("there is something after the end", "remove what follows the last bracket")),
+        Some(_) => Err(reader.trouble(
+            "there is something after the end",
+            "remove what follows the last bracket",
+        )),
     }
 }
 
@@ -118,7 +132,9 @@ impl Reader<'_> {
             } else if rest.starts_with("//") {
                 self.at += rest.find('\n').unwrap_or(rest.len());
             } else if rest.starts_with("/*") {
-                let end = rest.find("*/").ok_or_else(|| self.trouble("a comment has no end", "close it with `*/`"))?;
+                let end = rest
+                    .find("*/")
+                    .ok_or_else(|| self.trouble("a comment has no end", "close it with `*/`"))?;
                 self.at += end + 2;
             } else {
                 return Ok(());
@@ -128,7 +144,10 @@ impl Reader<'_> {
 
     fn value(&mut self, depth: usize) -> Result<Node, Trouble> {
         if depth > DEPTH_MAX {
-            return Err(self.trouble("values are nested too deep", "this is not a client's configuration"));
+            return Err(self.trouble(
+                "values are nested too deep",
+                "this is not a client's configuration",
+            ));
         }
         let start = self.at;
         let kind = match self.peek() {
@@ -138,7 +157,10 @@ impl Reader<'_> {
             Some(_) => Kind::Plain(self.word()?),
             None => return Err(self.trouble("a value is missing: the file ends here", "complete the file")),
         };
-        Ok(Node { span: start..self.at, kind })
+        Ok(Node {
+            span: start..self.at,
+            kind,
+        })
     }
 
     fn object(&mut self, depth: usize) -> Result<Kind, Trouble> {
@@ -151,8 +173,16 @@ impl Reader<'_> {
             match self.peek() {
                 Some(b'}') => break self.at += 1,
                 Some(b'"') => {}
-                Some(_) => return Err(self.trouble("a name in quotation marks is expected", "write it as \"name\"")),
-                None => return Err(Trouble::at(open, "this `{` is never closed", "add the missing `}`")),
+                Some(_) => {
+                    return Err(self.trouble("a name in quotation marks is expected", "write it as \"name\""));
+                }
+                None => {
+                    return Err(Trouble::at(
+                        open,
+                        "this `{` is never closed",
+                        "add the missing `}`",
+                    ));
+                }
             }
             let name = self.string()?;
             self.skip()?;
@@ -177,7 +207,13 @@ impl Reader<'_> {
             match self.peek() {
                 Some(b']') => break self.at += 1,
                 Some(_) => {}
-                None => return Err(Trouble::at(open, "this `[` is never closed", "add the missing `]`")),
+                None => {
+                    return Err(Trouble::at(
+                        open,
+                        "this `[` is never closed",
+                        "add the missing `]`",
+                    ));
+                }
             }
             elements.push(self.value(depth + 1)?);
             self.comma(b']', open)?;
@@ -198,7 +234,11 @@ impl Reader<'_> {
             None => {
                 let bracket = if end == b'}' { ('{', '}') } else { ('[', ']') };
                 let what = format!("this `{}` is never closed", bracket.0);
-                return Err(Trouble::at(open, what, format!("add the missing `{}`", bracket.1)));
+                return Err(Trouble::at(
+                    open,
+                    what,
+                    format!("add the missing `{}`", bracket.1),
+                ));
             }
         }
         Ok(())
@@ -215,7 +255,10 @@ impl Reader<'_> {
         });
         let end = start + 1 + length.count() + 1;
         let unfit = |what: String| Trouble::at(start, what, "correct the text between the quotation marks");
-        let quoted = self.text.get(start..end).ok_or_else(|| unfit("a text has no end".to_owned()))?;
+        let quoted = self
+            .text
+            .get(start..end)
+            .ok_or_else(|| unfit("a text has no end".to_owned()))?;
         let string = serde_json::from_str(quoted).map_err(|error| {
             let error = error.to_string();
             unfit(error.split(" at line").next().unwrap_or(&error).to_owned())
@@ -226,11 +269,16 @@ impl Reader<'_> {
 
     fn word(&mut self) -> Result<serde_json::Value, Trouble> {
         let rest = self.rest();
-        let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "+-._".contains(c))).unwrap_or(rest.len());
+        let length = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || "+-._".contains(c)))
+            .unwrap_or(rest.len());
         let word = rest.get(..length).unwrap_or_default();
         let shown: String = rest.chars().take(length.clamp(1, 20)).collect();
         let value = serde_json::from_str(word).map_err(|_| {
-            self.trouble(&format!("`{}` is not a value", shown.escape_debug()), "put texts into quotation marks")
+            self.trouble(
+                &format!("`{}` is not a value", shown.escape_debug()),
+                "put texts into quotation marks",
+            )
         })?;
         self.at += length;
         Ok(value)

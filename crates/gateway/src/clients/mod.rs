@@ -61,6 +61,9 @@ pub(crate) const PLAIN: &Client = &Client {
     entry: |_| json!({}),
 };
 
+/// From a client's own way of writing a server to the common one; the error says why a server must stay.
+type Normalise = fn(Map<String, Value>) -> Result<Map<String, Value>, String>;
+
 /// A client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
@@ -74,8 +77,7 @@ pub(crate) struct Client {
     format: Format,
     /// The key its servers are under.
     key: &'static str,
-    /// From its own way of writing a server to the common one; the error says why a server must stay.
-    normalise: fn(Map<String, Value>) -> Result<Map<String, Value>, String>,
+    normalise: Normalise,
     /// What its entry for Sallyport has besides command and arguments.
     entry: fn(&Map<String, Value>) -> Value,
 }
@@ -104,7 +106,10 @@ impl Place {
     }
 
     fn of_project(project: &Path, file: &str) -> Self {
-        Self { path: project.join(file), project: Some(project.to_path_buf()) }
+        Self {
+            path: project.join(file),
+            project: Some(project.to_path_buf()),
+        }
     }
 }
 
@@ -139,11 +144,14 @@ impl Home<'_> {
     }
 
     fn configuration(&self) -> PathBuf {
-        self.variable("XDG_CONFIG_HOME").unwrap_or_else(|| self.directory.join(".config"))
+        self.variable("XDG_CONFIG_HOME")
+            .unwrap_or_else(|| self.directory.join(".config"))
     }
 
     fn variable(&self, name: &str) -> Option<PathBuf> {
-        (self.env)(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+        (self.env)(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
     }
 
     /// Every file a known client may have, whether it is there or not.
@@ -169,18 +177,33 @@ impl Home<'_> {
         let place = |client: &Client| {
             let folder = path.parent().unwrap_or(Path::new("/"));
             // A dotted folder is the client's own; the project is the folder around it.
-            let dotted = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-            let project = if dotted && client.id != PLAIN.id { folder.parent().unwrap_or(folder) } else { folder };
-            Place { path: path.to_path_buf(), project: Some(project.to_path_buf()) }
+            let dotted = folder
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            let project = if dotted && client.id != PLAIN.id {
+                folder.parent().unwrap_or(folder)
+            } else {
+                folder
+            };
+            Place {
+                path: path.to_path_buf(),
+                project: Some(project.to_path_buf()),
+            }
         };
-        let named = CLIENTS.iter().copied().find(|client| (client.recognises)(path)).unwrap_or(PLAIN);
+        let named = CLIENTS
+            .iter()
+            .copied()
+            .find(|client| (client.recognises)(path))
+            .unwrap_or(PLAIN);
         (named, place(named))
     }
 }
 
 impl fmt::Debug for Home<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Home").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("Home")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
     }
 }
 
@@ -194,16 +217,27 @@ pub(crate) struct Trouble {
 
 impl Trouble {
     fn at(at: usize, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { at: Some(at), what: what.into(), remedy: remedy.into() }
+        Self {
+            at: Some(at),
+            what: what.into(),
+            remedy: remedy.into(),
+        }
     }
 
     fn somewhere(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { at: None, what: what.into(), remedy: remedy.into() }
+        Self {
+            at: None,
+            what: what.into(),
+            remedy: remedy.into(),
+        }
     }
 
     /// As a sentence that names the file, the line and the column.
     pub(crate) fn of(&self, path: &Path, text: &str) -> Failure {
-        let place = self.at.map(|at| position(text, at)).map_or_else(String::new, |(l, c)| format!(":{l}:{c}"));
+        let place = self
+            .at
+            .map(|at| position(text, at))
+            .map_or_else(String::new, |(l, c)| format!(":{l}:{c}"));
         let (path, what, remedy) = (path.display(), &self.what, &self.remedy);
         Failure::configuration(format!("{path}{place}: {what}; {remedy}. Nothing was changed"))
     }
@@ -223,9 +257,10 @@ fn as_written(server: Map<String, Value>) -> Result<Map<String, Value>, String> 
 
 /// Seconds, at least one and at most an hour.
 fn whole_seconds(seconds: f64) -> u64 {
-    (1..3600_u32).find(|whole| f64::from(*whole) >= seconds).map_or(3600, u64::from)
+    (1..3600_u32)
+        .find(|whole| f64::from(*whole) >= seconds)
+        .map_or(3600, u64::from)
 }
-
 
 #[cfg(test)]
 mod tests;

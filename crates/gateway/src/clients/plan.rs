@@ -59,9 +59,14 @@ impl Known {
         let name = ServerName::from_label(label).ok()?;
         let mut server = said.clone();
         (server.disabled, server.enabled) = (false, None);
-        let said = Said { servers: BTreeMap::from([(label.to_owned(), server)]), ..Said::default() };
+        let said = Said {
+            servers: BTreeMap::from([(label.to_owned(), server)]),
+            ..Said::default()
+        };
         let meant = meant::mean(said, lookup, lookup.base).ok();
-        let reach = meant.and_then(|meant| meant.servers.into_iter().next()).map(|server| server.spec.reach);
+        let reach = meant
+            .and_then(|meant| meant.servers.into_iter().next())
+            .map(|server| server.spec.reach);
         let resolved = reach.map(|reach| match reach {
             upstream::Reach::Http(target) => Resolved {
                 core: Core::Url(target.url.to_string(), target.headers.into_iter().collect()),
@@ -104,16 +109,21 @@ pub(crate) struct Plan {
 /// Plans. Servers that cannot be taken over are marked in the files as to be left, with the reason.
 pub(crate) fn plan(files: &mut [ClientFile], known: &[Known], data: &Path, lookup: &Lookup<'_>) -> Plan {
     let mut known = known.to_vec();
-    let mut plan = Plan { servers: Vec::new(), keeping: Keeping::below(data) };
+    let mut plan = Plan {
+        servers: Vec::new(),
+        keeping: Keeping::below(data),
+    };
     for file in files {
         let client = file.client;
         for block in &mut file.blocks {
             let Block { entries, .. } = block;
             for (label, entry) in entries {
-                let Entry::Server(definition) = &*entry else { continue };
+                let Entry::Server(definition) = &*entry else {
+                    continue;
+                };
                 match resolve(definition, lookup) {
                     Ok(resolved) => {
-                        plan.add(client, label, definition, resolved, &mut known, lookup);
+                        plan.add(client, label, definition, resolved, &mut known);
                     }
                     Err(problem) => *entry = Entry::Left(format!("{}; {}", problem.what, problem.remedy)),
                 }
@@ -133,21 +143,27 @@ impl Plan {
         definition: &Definition,
         resolved: Resolved,
         known: &mut Vec<Known>,
-        lookup: &Lookup<'_>,
     ) {
         for n in 0..NAMES_MAX {
-            let Some(name) = candidate(client, label, n) else { continue };
-            let there = known.iter().find(|other| other.name.as_str().eq_ignore_ascii_case(name.as_str()));
+            let Some(name) = candidate(client, label, n) else {
+                continue;
+            };
+            let there = known
+                .iter()
+                .find(|other| other.name.as_str().eq_ignore_ascii_case(name.as_str()));
             match there {
                 Some(there) if there.resolved.as_ref().is_some_and(|other| other.is(&resolved)) => {
                     return self.merge(client, &there.name.clone(), definition);
                 }
                 Some(_) => {}
                 None => {
-                    known.push(Known { name: name.clone(), resolved: Some(resolved) });
+                    known.push(Known {
+                        name: name.clone(),
+                        resolved: Some(resolved),
+                    });
                     let mut secrets = Vec::new();
                     let keeping = &mut self.keeping;
-                    let fields = fields(definition, lookup.base, &mut |place, text| {
+                    let fields = fields(definition, &mut |place, text| {
                         secrets.push(place.to_owned());
                         keeping.take(name.as_str(), place, text)
                     });
@@ -199,7 +215,9 @@ fn shown(fields: &[(String, Value)]) -> String {
     for (key, value) in fields {
         match (key.as_str(), value) {
             ("command" | "url", Value::String(text)) => words.push(text.clone()),
-            ("args", Value::Array(args)) => words.extend(args.iter().filter_map(Value::as_str).map(str::to_owned)),
+            ("args", Value::Array(args)) => {
+                words.extend(args.iter().filter_map(Value::as_str).map(str::to_owned))
+            }
             _ => {}
         }
     }
@@ -209,9 +227,13 @@ fn shown(fields: &[(String, Value)]) -> String {
 /// What a definition comes to, or why our configuration could not start it.
 fn resolve(definition: &Definition, lookup: &Lookup<'_>) -> Result<Resolved, Problem> {
     // Checked by those who will read it, with texts in the place of secrets that are not in their files yet.
-    let mut fields = fields(definition, lookup.base, &mut |_, text| {
+    let mut fields = fields(definition, &mut |_, text| {
         let misleading = Word::Literal(text.to_owned()).misleads();
-        if misleading { "hidden".to_owned() } else { text.to_owned() }
+        if misleading {
+            "hidden".to_owned()
+        } else {
+            text.to_owned()
+        }
     });
     fields.retain(|(key, _)| key != "disabled");
     let server: Map<String, Value> = fields.into_iter().collect();
@@ -222,16 +244,35 @@ fn resolve(definition: &Definition, lookup: &Lookup<'_>) -> Result<Resolved, Pro
         first.unwrap_or_else(|| Problem::new("", "it cannot be started", "correct it"))
     })?;
     let all = |words: &BTreeMap<String, Word>| {
-        words.iter().map(|(name, word)| Ok((name.clone(), word.resolve(name, lookup)?))).collect::<Result<_, Problem>>()
+        words
+            .iter()
+            .map(|(name, word)| Ok((name.clone(), word.resolve(name, lookup)?)))
+            .collect::<Result<_, Problem>>()
     };
     Ok(match &definition.reach {
         Reach::Url { url, headers } => {
             let url = url.resolve("url", lookup)?;
-            let uri = url.parse::<hyper::Uri>().map(|uri| uri.to_string()).unwrap_or(url);
-            Resolved { core: Core::Url(uri, all(headers)?), directory: lookup.base.to_path_buf(), bound: false }
+            let uri = url
+                .parse::<hyper::Uri>()
+                .map(|uri| uri.to_string())
+                .unwrap_or(url);
+            Resolved {
+                core: Core::Url(uri, all(headers)?),
+                directory: lookup.base.to_path_buf(),
+                bound: false,
+            }
         }
-        Reach::Command { program, args, env, directory, bound } => {
-            let args = args.iter().map(|arg| arg.resolve("args", lookup)).collect::<Result<_, _>>()?;
+        Reach::Command {
+            program,
+            args,
+            env,
+            directory,
+            bound,
+        } => {
+            let args = args
+                .iter()
+                .map(|arg| arg.resolve("args", lookup))
+                .collect::<Result<_, _>>()?;
             let mut program = program.resolve("command", lookup)?;
             if program.contains('/') {
                 program = lookup.path(&program).display().to_string();
@@ -247,18 +288,20 @@ fn resolve(definition: &Definition, lookup: &Lookup<'_>) -> Result<Resolved, Pro
 
 /// What configuration says of a server. `hide` is given each text that must not stand there, with its place,
 /// and gives what stands there instead.
-fn fields(
-    definition: &Definition,
-    base: &Path,
-    hide: &mut dyn FnMut(&str, &str) -> String,
-) -> Vec<(String, Value)> {
+fn fields(definition: &Definition, hide: &mut dyn FnMut(&str, &str) -> String) -> Vec<(String, Value)> {
     let mut out = Vec::new();
     let mut put = |place: &str, word: &Word, secret: bool| match word {
         Word::Literal(text) if secret || word.misleads() => hide(place, text),
         Word::Literal(text) | Word::Written(text) => text.clone(),
     };
     match &definition.reach {
-        Reach::Command { program, args, env, directory, .. } => {
+        Reach::Command {
+            program,
+            args,
+            env,
+            directory,
+            ..
+        } => {
             out.push(("command".to_owned(), json!(put("command", program, false))));
             let mut written = Vec::new();
             let mut before = None;
@@ -271,16 +314,24 @@ fn fields(
                 out.push(("args".to_owned(), json!(written)));
             }
             texts("env", env, &mut out, &mut put);
-            if let Some(directory) = directory.as_deref().filter(|directory| *directory != base) {
+            if let Some(directory) = directory {
                 out.push(("cwd".to_owned(), json!(directory.display().to_string())));
             }
         }
         Reach::Url { url, headers } => {
-            out.push(("url".to_owned(), json!(put("url", url, secrets::looks_secret(url.text())))));
+            out.push((
+                "url".to_owned(),
+                json!(put("url", url, secrets::looks_secret(url.text()))),
+            ));
             texts("headers", headers, &mut out, &mut put);
         }
     }
-    out.extend(definition.kept.iter().map(|(key, value)| (key.clone(), value.clone())));
+    out.extend(
+        definition
+            .kept
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
     if definition.disabled {
         out.push(("disabled".to_owned(), json!(true)));
     }
@@ -295,7 +346,12 @@ fn texts(
 ) {
     let written: Map<String, Value> = words
         .iter()
-        .map(|(name, word)| (name.clone(), json!(put(name, word, secrets::is_secret(name, word.text())))))
+        .map(|(name, word)| {
+            (
+                name.clone(),
+                json!(put(name, word, secrets::is_secret(name, word.text()))),
+            )
+        })
         .collect();
     if !written.is_empty() {
         out.push((key.to_owned(), Value::Object(written)));

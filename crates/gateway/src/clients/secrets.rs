@@ -10,14 +10,55 @@ use std::{
 use crate::failure::Failure;
 
 /// Parts of names that announce a secret.
-const PARTS: [&str; 9] =
-    ["TOKEN", "SECRET", "PASSW", "APIKEY", "CREDENTIAL", "PRIVATE", "COOKIE", "SIGNATURE", "CONNECTIONSTRING"];
+const PARTS: [&str; 9] = [
+    "TOKEN",
+    "SECRET",
+    "PASSW",
+    "APIKEY",
+    "CREDENTIAL",
+    "PRIVATE",
+    "COOKIE",
+    "SIGNATURE",
+    "CONNECTIONSTRING",
+];
 /// Whole words of names that do.
-const WORDS: [&str; 11] = ["KEY", "KEYS", "PAT", "PW", "PWD", "PASS", "DSN", "AUTH", "AUTHORIZATION", "BEARER", "JWT"];
+const WORDS: [&str; 11] = [
+    "KEY",
+    "KEYS",
+    "PAT",
+    "PW",
+    "PWD",
+    "PASS",
+    "DSN",
+    "AUTH",
+    "AUTHORIZATION",
+    "BEARER",
+    "JWT",
+];
 /// How well-known secrets begin.
 const PREFIXES: [&str; 22] = [
-    "sk-", "sk_", "pk_", "rk_", "ghp_", "gho_", "ghs_", "ghu_", "github_pat_", "glpat-", "xox", "xapp-", "AKIA",
-    "ASIA", "AIza", "ya29.", "eyJ", "hf_", "npm_", "lin_", "Bearer ", "-----BEGIN",
+    "sk-",
+    "sk_",
+    "pk_",
+    "rk_",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "ghu_",
+    "github_pat_",
+    "glpat-",
+    "xox",
+    "xapp-",
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "ya29.",
+    "eyJ",
+    "hf_",
+    "npm_",
+    "lin_",
+    "Bearer ",
+    "-----BEGIN",
 ];
 /// From this length on a mixture of letters and digits is taken for a secret.
 const RANDOM_CHARS_MIN: usize = 20;
@@ -34,10 +75,13 @@ pub(super) fn is_secret(name: &str, text: &str) -> bool {
 pub(super) fn is_secret_argument(before: Option<&str>, text: &str) -> bool {
     let flag = before.filter(|flag| flag.starts_with('-') && !flag.contains('=') && !text.starts_with('-'));
     let named = flag.is_some_and(|flag| is_secret(flag, text));
-    let pair = ['=', ':'].iter().filter_map(|mark| text.split_once(*mark)).any(|(name, value)| {
-        let short = !name.contains(['/', ' ']);
-        short && !value.starts_with('/') && is_secret(name, value.trim())
-    });
+    let pair = ['=', ':']
+        .iter()
+        .filter_map(|mark| text.split_once(*mark))
+        .any(|(name, value)| {
+            let short = !name.contains(['/', ' ']);
+            short && !value.starts_with('/') && is_secret(name, value.trim())
+        });
     named || pair || looks_secret(text)
 }
 
@@ -56,7 +100,9 @@ pub(super) fn looks_secret(text: &str) -> bool {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let query = rest.split_once('?').map(|(_, query)| query).unwrap_or_default();
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        return authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+        return authority
+            .split_once('@')
+            .is_some_and(|(user, _)| user.contains(':'))
             || pairs.into_iter().any(|(name, value)| is_secret(name, value))
             || rest.split(['/', '?', '#']).any(looks_random);
     }
@@ -65,7 +111,9 @@ pub(super) fn looks_secret(text: &str) -> bool {
 
 /// Long, and letters and digits mixed without a pattern a person would choose.
 fn looks_random(text: &str) -> bool {
-    let good = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+=~".contains(c));
+    let good = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_.+=~".contains(c));
     let switches = text.as_bytes().windows(2).filter(|pair| match pair {
         [a, b] => a.is_ascii_digit() != b.is_ascii_digit(),
         _ => false,
@@ -84,20 +132,40 @@ pub(crate) struct Keeping {
 impl Keeping {
     /// Below a data directory.
     pub(crate) fn below(data: &Path) -> Self {
-        Self { root: data.join("secrets"), files: Vec::new() }
+        Self {
+            root: data.join("secrets"),
+            files: Vec::new(),
+        }
     }
 
     /// Takes a secret and gives the reference that stands for it. The same secret has the same file again.
     pub(super) fn take(&mut self, server: &str, name: &str, text: &str) -> String {
-        let good = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+        let good = |c: char| {
+            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        };
         let name: String = name.chars().map(good).collect();
         let place = |n: u32| {
-            let name = if n == 1 { name.clone() } else { format!("{name}-{n}") };
+            let name = if n == 1 {
+                name.clone()
+            } else {
+                format!("{name}-{n}")
+            };
             self.root.join(server).join(name)
         };
         let taken = |path: &PathBuf| {
-            let planned = self.files.iter().find(|(other, _)| other == path).map(|(_, held)| held.clone());
-            planned.or_else(|| path.exists().then(|| std::fs::read_to_string(path).unwrap_or_default()))
+            let planned = self
+                .files
+                .iter()
+                .find(|(other, _)| other == path)
+                .map(|(_, held)| held.clone());
+            planned.or_else(|| {
+                path.exists()
+                    .then(|| std::fs::read_to_string(path).unwrap_or_default())
+            })
         };
         let free = |path: &PathBuf| taken(path).is_none_or(|held| held == text);
         let path = (1..1000).map(place).find(free).unwrap_or_else(|| place(1000));
@@ -141,9 +209,16 @@ pub(super) fn forget(path: &Path) {
 /// Writes a new file that only its owner can read, in folders only the owner can enter.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -22,7 +22,10 @@ fn comments_and_trailing_commas_are_read_over() {
     let text = "\u{feff}// a\n{ \"a\": [1, 2.5e3, /* b */ true,], \"u\": \"\\u00fc//\\\"\", }\n// c";
     let value = jsonc::parse(text).unwrap().value().unwrap();
     assert_eq!(value, json!({ "a": [1, 2.5e3, true], "u": "ü//\"" }));
-    assert_eq!(jsonc::parse("  // nothing\n").unwrap().value().unwrap(), json!({}));
+    assert_eq!(
+        jsonc::parse("  // nothing\n").unwrap().value().unwrap(),
+        json!({})
+    );
 }
 
 #[test]
@@ -79,15 +82,25 @@ fn secrets_are_told_from_the_rest() {
     }
     assert!(secrets::is_secret_argument(Some("--api-key"), "abc"));
     assert!(secrets::is_secret_argument(None, "--token=abc"));
-    assert!(secrets::is_secret_argument(Some("--header"), "Authorization: Bearer abc"));
-    assert!(!secrets::is_secret_argument(Some("-y"), "@modelcontextprotocol/server-filesystem"));
+    assert!(secrets::is_secret_argument(
+        Some("--header"),
+        "Authorization: Bearer abc"
+    ));
+    assert!(!secrets::is_secret_argument(
+        Some("-y"),
+        "@modelcontextprotocol/server-filesystem"
+    ));
     assert!(!secrets::is_secret_argument(Some("-e"), "GITHUB_TOKEN"));
     assert!(!secrets::is_secret_argument(None, "/home/ada/keys=/tmp"));
 }
 
 fn entry(server: Value, plain: bool) -> Result<Entry, String> {
-    let origin =
-        Origin { base: Path::new("/p/shop"), project: true, plain, home: Path::new("/home/ada") };
+    let origin = Origin {
+        base: Path::new("/p/shop"),
+        project: true,
+        plain,
+        home: Path::new("/home/ada"),
+    };
     definition::read(server.as_object().unwrap(), &origin)
 }
 
@@ -101,10 +114,15 @@ fn servers_that_are_sallyport_are_known_by_what_they_start() {
 
 #[test]
 fn a_text_that_looks_like_a_reference_of_ours_is_not_one_in_a_clients_file() {
-    let server = json!({ "command": "x", "env": { "DB": "file:./dev.db", "HERE": "${workspaceFolder}/a", "T": "${T}" } });
+    let env = json!({ "DB": "file:./dev.db", "HERE": "${workspaceFolder}/a", "T": "${T}" });
+    let server = json!({ "command": "x", "env": env });
     for (plain, expected) in [(false, true), (true, false)] {
-        let Ok(Entry::Server(definition)) = entry(server.clone(), plain) else { panic!("a server") };
-        let Reach::Command { env, .. } = definition.reach else { panic!("a command") };
+        let Ok(Entry::Server(definition)) = entry(server.clone(), plain) else {
+            panic!("a server")
+        };
+        let Reach::Command { env, .. } = definition.reach else {
+            panic!("a command")
+        };
         assert_eq!(env["DB"].misleads(), expected);
         assert_eq!(env["HERE"], Word::Literal("/p/shop/a".to_owned()));
         assert_eq!(env["T"], Word::Written("${T}".to_owned()));
@@ -116,18 +134,32 @@ fn shapes_that_are_wrong_are_mistakes_and_what_only_the_client_can_do_is_left() 
     for (server, what) in [
         (json!({}), "neither `command` nor `url`"),
         (json!({ "command": "x", "url": "http://h/" }), "both"),
-        (json!({ "command": ["x"] }), "`command` has something that is not a text"),
+        (
+            json!({ "command": ["x"] }),
+            "`command` has something that is not a text",
+        ),
         (json!({ "command": "x", "args": "y" }), "`args` is not a list"),
-        (json!({ "command": "x", "env": ["A=1"] }), "`env` is not an object"),
+        (
+            json!({ "command": "x", "env": ["A=1"] }),
+            "`env` is not an object",
+        ),
     ] {
-        assert!(entry(server.clone(), false).unwrap_err().contains(what), "{server}");
+        assert!(
+            entry(server.clone(), false).unwrap_err().contains(what),
+            "{server}"
+        );
     }
     for (server, what) in [
         (json!({ "url": "http://h/", "type": "sse" }), "old HTTP+SSE"),
-        (json!({ "command": "x", "args": ["${input:k}"] }), "asks the editor's user"),
+        (
+            json!({ "command": "x", "args": ["${input:k}"] }),
+            "asks the editor's user",
+        ),
         (json!({ "command": "x", "envFile": ".env" }), "envFile"),
     ] {
-        let Ok(Entry::Left(why)) = entry(server.clone(), false) else { panic!("{server}") };
+        let Ok(Entry::Left(why)) = entry(server.clone(), false) else {
+            panic!("{server}")
+        };
         assert!(why.contains(what), "{why}");
     }
 }
@@ -135,8 +167,19 @@ fn shapes_that_are_wrong_are_mistakes_and_what_only_the_client_can_do_is_left() 
 #[test]
 fn every_client_has_its_places_on_both_systems() {
     let none = |_: &str| None;
-    let home = |system| Home { directory: "/home/ada".into(), here: "/p".into(), system, env: &none };
-    let of = |system| home(system).places().into_iter().map(|(_, place)| place.path).collect::<Vec<PathBuf>>();
+    let home = |system| Home {
+        directory: "/home/ada".into(),
+        here: "/p".into(),
+        system,
+        env: &none,
+    };
+    let of = |system| {
+        home(system)
+            .places()
+            .into_iter()
+            .map(|(_, place)| place.path)
+            .collect::<Vec<PathBuf>>()
+    };
     let (linux, mac) = (of(System::Linux), of(System::MacOs));
     assert_eq!(linux.len(), mac.len());
     assert!(linux.contains(&"/home/ada/.config/Claude/claude_desktop_config.json".into()));
@@ -155,7 +198,10 @@ fn every_client_has_its_places_on_both_systems() {
 
 #[test]
 fn what_is_added_leaves_what_is_there() {
-    let fields = [("command".to_owned(), json!("x")), ("env".to_owned(), json!({ "A": "b: c # d" }))];
+    let fields = [
+        ("command".to_owned(), json!("x")),
+        ("env".to_owned(), json!({ "A": "b: c # d" })),
+    ];
     let addition = || Addition {
         servers: vec![("new", "Cursor".to_owned(), fields.as_slice())],
         agents: vec!["cursor"],

@@ -17,5 +17,7 @@ pub(super) const WINDSURF: Client = Client {
 };
 
 fn places(home: &Home<'_>) -> Vec<Place> {
-    vec![Place::of_user(home.directory.join(".codeium/windsurf/mcp_config.json"))]
+    vec![Place::of_user(
+        home.directory.join(".codeium/windsurf/mcp_config.json"),
+    )]
 }

@@ -1,5 +1,6 @@
-//! Adding to `sallyport.yaml` without touching what is in it: text is put in, none is taken out. Whoever calls
-//! reads the result and compares, so a file written in a way this does not know is refused, never broken.
+//! Adding to `sallyport.yaml` without touching what is in it: text is put in, none is taken out. Whoever
+//! calls reads the result and compares, so a file written in a way this does not know is refused, never
+//! broken.
 
 use serde_json::{Value, json};
 
@@ -10,11 +11,18 @@ const SERVERS: [&str; 3] = ["mcpServers", "servers", "context_servers"];
 /// The rules a person's own machine begins with.
 const PACK: &str = "developer-workstation";
 
+/// How a new file begins.
+const HEAD: &str =
+    "# Written by `sallyport import`; it is yours to change. docs/import.md tells what was done.\n";
+
+/// A server to be added: its name, where it is from, what is said of it.
+type Server<'a> = (&'a str, String, &'a [(String, Value)]);
+
 /// What is added.
 #[derive(Debug, Default)]
 pub(crate) struct Addition<'a> {
-    /// Servers: name, where from, what is said of each.
-    pub(crate) servers: Vec<(&'a str, String, &'a [(String, Value)])>,
+    /// Servers.
+    pub(crate) servers: Vec<Server<'a>>,
     /// Agents, with the role that may use what was approved.
     pub(crate) agents: Vec<&'a str>,
     /// There are no rules yet: those for a person's own machine.
@@ -29,7 +37,7 @@ pub(crate) fn extend(text: Option<&str>, addition: &Addition<'_>) -> Option<Stri
         Some(text) if text.trim_start().starts_with('{') => extend_json(text, addition),
         Some(text) => extend_yaml(text, addition),
         None => {
-            let mut head = "# Written by `sallyport import`; it is yours to change. docs/import.md tells what was done.\n".to_owned();
+            let mut head = HEAD.to_owned();
             head.push_str("listen: \"127.0.0.1:0\"\n");
             if let Some(data) = &addition.data {
                 head.push_str(&format!("data: {}\n", json!(data)));
@@ -42,17 +50,29 @@ pub(crate) fn extend(text: Option<&str>, addition: &Addition<'_>) -> Option<Stri
 fn extend_yaml(text: &str, addition: &Addition<'_>) -> Option<String> {
     let mut text = text.to_owned();
     if !addition.servers.is_empty() {
-        let block = |indent: &str| addition.servers.iter().map(|server| in_block(server, indent)).collect::<String>();
-        let flow = |(name, _, fields): &(&str, String, &[(String, Value)])| format!("{}: {}", json!(name), object(fields));
+        let block = |indent: &str| {
+            addition
+                .servers
+                .iter()
+                .map(|server| in_block(server, indent))
+                .collect::<String>()
+        };
+        let flow = |(name, _, fields): &Server<'_>| format!("{}: {}", json!(name), object(fields));
         let flow = addition.servers.iter().map(flow).collect::<Vec<_>>().join(", ");
         insert(&mut text, &SERVERS, &block, &flow)?;
     }
     if !addition.agents.is_empty() {
         let block = |indent: &str| {
-            let lines = addition.agents.iter().map(|name| format!("{indent}- name: {name}\n{indent}  roles: [owner]\n"));
+            let lines = addition
+                .agents
+                .iter()
+                .map(|name| format!("{indent}- name: {name}\n{indent}  roles: [owner]\n"));
             lines.collect::<String>()
         };
-        let flow = addition.agents.iter().map(|name| format!("{{ \"name\": {}, \"roles\": [\"owner\"] }}", json!(name)));
+        let flow = addition
+            .agents
+            .iter()
+            .map(|name| format!("{{ \"name\": {}, \"roles\": [\"owner\"] }}", json!(name)));
         let flow = flow.collect::<Vec<_>>().join(", ");
         insert(&mut text, &["agents"], &block, &flow)?;
     }
@@ -64,7 +84,7 @@ fn extend_yaml(text: &str, addition: &Addition<'_>) -> Option<String> {
 }
 
 /// A server in block style.
-fn in_block((name, from, fields): &(&str, String, &[(String, Value)]), indent: &str) -> String {
+fn in_block((name, from, fields): &Server<'_>, indent: &str) -> String {
     let mut out = format!("{indent}# from {from}\n{indent}{}:\n", key(name));
     for (field, value) in *fields {
         match value {
@@ -78,7 +98,9 @@ fn in_block((name, from, fields): &(&str, String, &[(String, Value)]), indent: &
                 let list: Vec<_> = list.iter().map(Value::to_string).collect();
                 out.push_str(&format!("{indent}  {field}: [{}]\n", list.join(", ")));
             }
-            value => out.push_str(&format!("{indent}  {field}: {value}\n")),
+            Value::Bool(_) | Value::Null | Value::Number(_) | Value::Object(_) | Value::String(_) => {
+                out.push_str(&format!("{indent}  {field}: {value}\n"));
+            }
         }
     }
     out
@@ -87,12 +109,21 @@ fn in_block((name, from, fields): &(&str, String, &[(String, Value)]), indent: &
 /// A name as a key; in quotation marks where YAML might take it for something else.
 fn key(name: &str) -> String {
     let letters = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.len() > 1;
-    let word = ["true", "false", "null", "yes", "no", "on", "off"].iter().any(|word| name.eq_ignore_ascii_case(word));
-    if letters && !word { name.to_owned() } else { json!(name).to_string() }
+    let word = ["true", "false", "null", "yes", "no", "on", "off"]
+        .iter()
+        .any(|word| name.eq_ignore_ascii_case(word));
+    if letters && !word {
+        name.to_owned()
+    } else {
+        json!(name).to_string()
+    }
 }
 
 fn object(fields: &[(String, Value)]) -> String {
-    let members: Vec<_> = fields.iter().map(|(key, value)| format!("{}: {value}", json!(key))).collect();
+    let members: Vec<_> = fields
+        .iter()
+        .map(|(key, value)| format!("{}: {value}", json!(key)))
+        .collect();
     format!("{{ {} }}", members.join(", "))
 }
 
@@ -114,7 +145,11 @@ fn insert(text: &mut String, keys: &[&str], block: &dyn Fn(&str) -> String, flow
             text.insert_str(at, &new);
         }
         Section::Flow { last, empty } => {
-            let new = if empty { format!(" {flow} ") } else { format!(", {flow}") };
+            let new = if empty {
+                format!(" {flow} ")
+            } else {
+                format!(", {flow}")
+            };
             text.insert_str(last, &new);
         }
     }
@@ -134,7 +169,9 @@ fn section(text: &str, keys: &[&str]) -> Option<Option<Section>> {
     let mut at = 0;
     let mut lines = text.split_inclusive('\n');
     let after = loop {
-        let Some(line) = lines.next() else { return Some(None) };
+        let Some(line) = lines.next() else {
+            return Some(None);
+        };
         if let Some(value) = keys.iter().find_map(|key| value_of(line, key)) {
             let value_at = at + (line.len() - value.len());
             let trimmed = value.trim_start();
@@ -163,12 +200,17 @@ fn section(text: &str, keys: &[&str]) -> Option<Option<Section>> {
         indent.get_or_insert_with(|| " ".repeat(depth));
         end = at;
     }
-    Some(Some(Section::Block { end, indent: indent.unwrap_or_else(|| "  ".to_owned()) }))
+    Some(Some(Section::Block {
+        end,
+        indent: indent.unwrap_or_else(|| "  ".to_owned()),
+    }))
 }
 
 /// What follows a key at the beginning of a line.
 fn value_of<'l>(line: &'l str, key: &str) -> Option<&'l str> {
-    let rest = [key.to_owned(), format!("\"{key}\""), format!("'{key}'")].iter().find_map(|key| line.strip_prefix(key.as_str()))?;
+    let rest = [key.to_owned(), format!("\"{key}\""), format!("'{key}'")]
+        .iter()
+        .find_map(|key| line.strip_prefix(key.as_str()))?;
     let value = rest.trim_start_matches(' ').strip_prefix(':')?;
     (value.is_empty() || value.starts_with([' ', '\t', '\n', '\r'])).then_some(value)
 }
@@ -200,7 +242,10 @@ fn flow_end(text: &str, open: usize) -> Option<Section> {
                 '}' | ']' if depth == 1 => {
                     let inside = text.get(open + 1..last)?;
                     let empty = inside.trim().is_empty();
-                    return Some(Section::Flow { last: if empty { open + 1 } else { last }, empty });
+                    return Some(Section::Flow {
+                        last: if empty { open + 1 } else { last },
+                        empty,
+                    });
                 }
                 '}' | ']' => {
                     depth -= 1;
@@ -231,12 +276,23 @@ fn end_line(text: &mut String) {
 /// A configuration that is JSON.
 fn extend_json(text: &str, addition: &Addition<'_>) -> Option<String> {
     let mut text = text.to_owned();
-    let servers = addition.servers.iter().map(|(name, _, fields)| format!("{}: {}", json!(name), object(fields)));
-    let agents = addition.agents.iter().map(|name| json!({ "name": name, "roles": ["owner"] }).to_string());
+    let servers = addition
+        .servers
+        .iter()
+        .map(|(name, _, fields)| format!("{}: {}", json!(name), object(fields)));
+    let agents = addition
+        .agents
+        .iter()
+        .map(|name| json!({ "name": name, "roles": ["owner"] }).to_string());
     add_json(&mut text, &SERVERS, ('{', '}'), servers.collect())?;
     add_json(&mut text, &["agents"], ('[', ']'), agents.collect())?;
     if addition.policy {
-        add_json(&mut text, &["policy"], ('{', '}'), vec![format!("\"packs\": [{}]", json!(PACK))])?;
+        add_json(
+            &mut text,
+            &["policy"],
+            ('{', '}'),
+            vec![format!("\"packs\": [{}]", json!(PACK))],
+        )?;
     }
     Some(text)
 }
@@ -251,7 +307,14 @@ fn add_json(text: &mut String, keys: &[&str], brackets: (char, char), members: V
         Some(member) => (&member.value, members.join(",\n    ")),
         None => {
             let (key, (open, close)) = (keys.first()?, brackets);
-            (&root, format!("{}: {open}\n    {}\n  {close}", json!(key), members.join(",\n    ")))
+            (
+                &root,
+                format!(
+                    "{}: {open}\n    {}\n  {close}",
+                    json!(key),
+                    members.join(",\n    ")
+                ),
+            )
         }
     };
     let indent = if found.is_some() { "    " } else { "  " };

@@ -27,7 +27,11 @@ fn places(home: &Home<'_>) -> Vec<Place> {
 /// Older versions want `source`, newer ones do without: we do as the servers that are there do.
 fn entry(servers: &Map<String, Value>) -> Value {
     let old = servers.values().any(|server| server.get("source").is_some());
-    if old { json!({ "source": "custom" }) } else { json!({}) }
+    if old {
+        json!({ "source": "custom" })
+    } else {
+        json!({})
+    }
 }
 
 /// Older versions have the command, its arguments and its environment in an object.

@@ -23,9 +23,17 @@ struct Host {
 impl Host {
     fn start(house: &House, args: &[&str]) -> Self {
         let mut command = house.command(args);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        Self { child, input, output: BufReader::new(output) }
+        Self {
+            child,
+            input,
+            output: BufReader::new(output),
+        }
     }
 
     fn send(&mut self, message: &Value) {
@@ -36,7 +44,10 @@ impl Host {
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
         loop {
             let mut line = String::new();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "the bridge ended before it answered {method}");
+            assert!(
+                self.output.read_line(&mut line).unwrap() > 0,
+                "the bridge ended before it answered {method}"
+            );
             let answer: Value = serde_json::from_str(&line).unwrap();
             if answer["id"] == id {
                 return answer["result"].clone();
@@ -47,14 +58,20 @@ impl Host {
     fn shake_hands(&mut self) {
         let client = json!({ "name": "test", "version": "1" });
         let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
-        assert_eq!(self.ask(1, "initialize", params)["serverInfo"]["name"], "sallyport");
+        assert_eq!(
+            self.ask(1, "initialize", params)["serverInfo"]["name"],
+            "sallyport"
+        );
         self.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
     }
 
     fn greet(&mut self, id: u32) -> String {
         let params = json!({ "name": "greeter__greet", "arguments": { "name": "Ada" } });
         let result = self.ask(id, "tools/call", params);
-        result["content"][0]["text"].as_str().unwrap_or_default().to_owned()
+        result["content"][0]["text"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     fn end(mut self) {
@@ -66,8 +83,12 @@ impl Host {
 fn imported() -> House {
     let house = House::new();
     house.put("shop/greeter.py", GREETER);
-    let greeter = json!({ "command": "python3", "args": ["greeter.py"], "env": { "GREETER_API_KEY": "sk-12345678" } });
-    house.put("shop/mcp.json", &json!({ "mcpServers": { "greeter": greeter } }).to_string());
+    let greeter =
+        json!({ "command": "python3", "args": ["greeter.py"], "env": { "GREETER_API_KEY": "sk-12345678" } });
+    house.put(
+        "shop/mcp.json",
+        &json!({ "mcpServers": { "greeter": greeter } }).to_string(),
+    );
     house.says(&["import", "mcp.json", "--config", "sallyport.yaml"]);
     house
 }
@@ -87,13 +108,20 @@ fn processes(house: &Path) -> Vec<String> {
 }
 
 fn gateways(house: &House) -> usize {
-    processes(&house.home).iter().filter(|line| line.contains("--while-used")).count()
+    processes(&house.home)
+        .iter()
+        .filter(|line| line.contains("--while-used"))
+        .count()
 }
 
 fn all_gone(house: &House) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !processes(&house.home).is_empty() {
-        assert!(Instant::now() < deadline, "left behind: {:?}", processes(&house.home));
+        assert!(
+            Instant::now() < deadline,
+            "left behind: {:?}",
+            processes(&house.home)
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -104,12 +132,25 @@ fn what_was_imported_is_listed_and_called_and_nothing_is_left_behind() {
     let mut host = Host::start(&house, &CONNECT);
     host.shake_hands();
     let tools = host.ask(2, "tools/list", json!({}));
-    let names: Vec<_> = tools["tools"].as_array().unwrap().iter().map(|tool| tool["name"].clone()).collect();
+    let names: Vec<_> = tools["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| tool["name"].clone())
+        .collect();
     assert_eq!(names, ["greeter__greet", "greeter__where"]);
     assert_eq!(host.greet(3), "Hello, Ada!");
-    let told = host.ask(4, "tools/call", json!({ "name": "greeter__where", "arguments": {} }));
+    let told = host.ask(
+        4,
+        "tools/call",
+        json!({ "name": "greeter__where", "arguments": {} }),
+    );
     let told = told["content"][0]["text"].as_str().unwrap().to_owned();
-    assert_eq!(told, format!("{} key 11", house.project().display()), "it runs where it belongs and has its secret");
+    assert_eq!(
+        told,
+        format!("{} key 11", house.project().display()),
+        "it runs where it belongs and has its secret"
+    );
     host.end();
     all_gone(&house);
     house.says(&["ledger", "verify", "--config", "sallyport.yaml"]);
@@ -161,7 +202,11 @@ fn a_server_imported_while_the_gateway_runs_is_there_at_once() {
     house.put("shop/more.json", &again.to_string());
     let said = house.says(&["import", "more.json", "--config", "sallyport.yaml"]);
     assert!(said.contains("second: approved with 2 tools"), "{said}");
-    let result = host.ask(2, "tools/call", json!({ "name": "second__greet", "arguments": { "name": "Bo" } }));
+    let result = host.ask(
+        2,
+        "tools/call",
+        json!({ "name": "second__greet", "arguments": { "name": "Bo" } }),
+    );
     assert_eq!(result["content"][0]["text"], "Hello, Bo!");
     host.end();
     all_gone(&house);
@@ -170,14 +215,35 @@ fn a_server_imported_while_the_gateway_runs_is_there_at_once() {
 #[test]
 fn what_is_missing_is_said_before_anything_starts() {
     let house = House::new();
-    assert!(house.fails(&["connect", "--serve"]).1.contains("there is no configuration"));
+    assert!(
+        house
+            .fails(&["connect", "--serve"])
+            .1
+            .contains("there is no configuration")
+    );
     assert_eq!(house.fails(&["connect"]).0, 2);
     house.put("shop/sallyport.yaml", "mcpServers: { a: {} }");
     let (code, complaint) = house.fails(&CONNECT);
-    assert!(code == 2 && complaint.contains("neither `command` nor `url`"), "{complaint}");
-    house.put("shop/sallyport.yaml", "agents: [ { name: a }, { name: b } ]\ndata: ./d\nlisten: 127.0.0.1:0\n");
+    assert!(
+        code == 2 && complaint.contains("neither `command` nor `url`"),
+        "{complaint}"
+    );
+    house.put(
+        "shop/sallyport.yaml",
+        "agents: [ { name: a }, { name: b } ]\ndata: ./d\nlisten: 127.0.0.1:0\n",
+    );
     assert!(house.fails(&CONNECT).1.contains("there are a, b"));
-    let (code, complaint) = house.fails(&["connect", "--serve", "--agent", "nobody", "--config", "sallyport.yaml"]);
-    assert!(code == 2 && complaint.contains("there is no agent `nobody`"), "{complaint}");
+    let (code, complaint) = house.fails(&[
+        "connect",
+        "--serve",
+        "--agent",
+        "nobody",
+        "--config",
+        "sallyport.yaml",
+    ]);
+    assert!(
+        code == 2 && complaint.contains("there is no agent `nobody`"),
+        "{complaint}"
+    );
     all_gone(&house);
 }

@@ -20,7 +20,9 @@ impl House {
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let home = std::env::temp_dir().join(format!("sp-{}-{n}", std::process::id()));
         std::fs::create_dir_all(home.join("shop")).unwrap();
-        Self { home: std::fs::canonicalize(home).unwrap() }
+        Self {
+            home: std::fs::canonicalize(home).unwrap(),
+        }
     }
 
     pub(crate) fn project(&self) -> PathBuf {
@@ -40,8 +42,17 @@ impl House {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sallyport"));
-        command.args(args).current_dir(self.project()).env("HOME", &self.home);
-        for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR", "SALLYPORT_ROOT_KEY"] {
+        command
+            .args(args)
+            .current_dir(self.project())
+            .env("HOME", &self.home);
+        for name in [
+            "XDG_CONFIG_HOME",
+            "XDG_DATA_HOME",
+            "CODEX_HOME",
+            "CLAUDE_CONFIG_DIR",
+            "SALLYPORT_ROOT_KEY",
+        ] {
             command.env_remove(name);
         }
         command
@@ -63,7 +74,10 @@ impl House {
     pub(crate) fn fails(&self, args: &[&str]) -> (i32, String) {
         let output = self.run(args);
         assert!(!output.status.success(), "{args:?} should fail");
-        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     }
 
     /// Every file there is, with its content.

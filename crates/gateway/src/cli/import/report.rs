@@ -45,7 +45,10 @@ impl Report {
             id: file.client.id,
             title: file.client.title,
             path: file.path.clone(),
-            left: file.left().map(|(label, why)| (label.to_owned(), why.to_owned())).collect(),
+            left: file
+                .left()
+                .map(|(label, why)| (label.to_owned(), why.to_owned()))
+                .collect(),
             rewrites: rewrites.iter().any(|rewrite| rewrite.file.path == file.path),
         });
         Self {
@@ -84,7 +87,10 @@ impl Report {
                 Some(_) => format!("  server {}: {} (from {clients})", server.name, server.shown),
             });
             if !server.secrets.is_empty() {
-                lines.push(format!("    secrets into files of their own: {}", server.secrets.join(", ")));
+                lines.push(format!(
+                    "    secrets into files of their own: {}",
+                    server.secrets.join(", ")
+                ));
             }
         }
         if self.changes_config {
@@ -103,7 +109,12 @@ impl Report {
     /// What was done, and what comes next.
     pub(super) fn done(&self) -> String {
         if !self.carried_out {
-            return if self.dry_run { "nothing was changed (--dry-run)" } else { "nothing was changed" }.to_owned();
+            return if self.dry_run {
+                "nothing was changed (--dry-run)"
+            } else {
+                "nothing was changed"
+            }
+            .to_owned();
         }
         let mut lines = Vec::new();
         for server in &self.onboarded {
@@ -120,7 +131,11 @@ impl Report {
             lines.push(format!("wrote {}", self.config.display()));
         }
         for (path, copy) in &self.copies {
-            lines.push(format!("changed {}; a copy is {}", path.display(), copy.display()));
+            lines.push(format!(
+                "changed {}; a copy is {}",
+                path.display(),
+                copy.display()
+            ));
         }
         lines.push(self.next().join("\n"));
         lines.join("\n")
@@ -135,17 +150,28 @@ impl Report {
             next.push(format!("next: sallyport serve --config {config}"));
         }
         if self.onboarded.iter().any(|server| server.trouble.is_some()) {
-            next.push(format!("see what is wrong: sallyport server list --config {config}"));
+            next.push(format!(
+                "see what is wrong: sallyport server list --config {config}"
+            ));
         }
-        next.push(format!("put everything back: sallyport import --undo --config {config}"));
+        next.push(format!(
+            "put everything back: sallyport import --undo --config {config}"
+        ));
         next
     }
 
     /// The same for programs.
     pub(super) fn json(&self) -> String {
         let clients = self.clients.iter().map(|client| {
-            let copy = self.copies.iter().find(|(path, _)| *path == client.path).map(|(_, copy)| copy);
-            let left = client.left.iter().map(|(name, why)| json!({ "name": name, "why": why }));
+            let copy = self
+                .copies
+                .iter()
+                .find(|(path, _)| *path == client.path)
+                .map(|(_, copy)| copy);
+            let left = client
+                .left
+                .iter()
+                .map(|(name, why)| json!({ "name": name, "why": why }));
             json!({
                 "client": client.id, "title": client.title, "path": client.path, "rewritten": client.rewrites,
                 "left": left.collect::<Vec<_>>(), "backup": copy,
@@ -163,7 +189,10 @@ impl Report {
 
     fn server(&self, server: &Planned) -> Value {
         let clients: Vec<_> = server.clients.iter().map(|client| client.id).collect();
-        let seen = self.onboarded.iter().find(|onboarded| onboarded.name == server.name.as_str());
+        let seen = self
+            .onboarded
+            .iter()
+            .find(|onboarded| onboarded.name == server.name.as_str());
         json!({
             "name": server.name.as_str(), "clients": clients, "secrets": server.secrets,
             "action": if server.fields.is_some() { "add" } else { "none" },
@@ -182,12 +211,17 @@ pub(super) fn undone(done: &[(Saved, Undone)], json: bool) -> String {
         Undone::Stays => "stays",
     };
     if json {
-        let files = done.iter().map(|(saved, what)| json!({ "path": saved.path, "client": saved.client, "what": word(*what) }));
+        let files = done
+            .iter()
+            .map(|(saved, what)| json!({ "path": saved.path, "client": saved.client, "what": word(*what) }));
         return json!({ "undone": files.collect::<Vec<_>>() }).to_string();
     }
     let lines = done.iter().map(|(saved, what)| match what {
         Undone::Restored => format!("restored {}", saved.path.display()),
-        Undone::Stays => format!("{} was changed since the import and stays as it is", saved.path.display()),
+        Undone::Stays => format!(
+            "{} was changed since the import and stays as it is",
+            saved.path.display()
+        ),
     });
     lines.collect::<Vec<_>>().join("\n")
 }
