@@ -234,3 +234,37 @@ fn what_is_added_leaves_what_is_there() {
     let anchored = "mcpServers: &all\n  a: { command: y }\n";
     assert!(extend(Some(anchored), &addition()).is_none());
 }
+
+/// Files as clients have them, to be damaged.
+const WHOLE: &[&str] = &[
+    include_str!("../../tests/it/clients/claude_code.before"),
+    include_str!("../../tests/it/clients/cursor.before"),
+    include_str!("../../tests/it/clients/vscode.before"),
+    include_str!("../../tests/it/clients/zed.before"),
+];
+
+#[test]
+fn a_damaged_file_is_read_or_named_with_its_place() {
+    let judge = |text: &str| {
+        match jsonc::parse(text) {
+            Ok(node) => {
+                let _ = node.value();
+                assert!(text.get(node.span).is_some(), "{text}");
+            }
+            Err(trouble) => {
+                let at = trouble.at.unwrap();
+                assert!(at <= text.len() && position(text, at).0 >= 1, "{at} of {text}");
+            }
+        };
+    };
+    for whole in WHOLE {
+        for (at, c) in whole.char_indices() {
+            let (before, after) = whole.split_at(at);
+            judge(before);
+            judge(&format!("{before}{}", after.strip_prefix(c).unwrap()));
+            for put in ["\"", "{", "]", ",", "\\", "/*", "ü", "\u{0}"] {
+                judge(&format!("{before}{put}{after}"));
+            }
+        }
+    }
+}
