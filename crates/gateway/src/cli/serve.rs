@@ -59,8 +59,17 @@ impl Serve {
         let holders = control::open(&layout.hold()).map_err(unable)?;
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(control::serve(Arc::clone(&house), control, stopped.clone()));
-        let stay = if self.while_used { holders::Stay::WhileUsed } else { holders::Stay::UntilTold };
-        let holding = tokio::spawn(holders::serve(holders, greeting(&house, config), stay, stopped.clone()));
+        let stay = if self.while_used {
+            holders::Stay::WhileUsed
+        } else {
+            holders::Stay::UntilTold
+        };
+        let holding = tokio::spawn(holders::serve(
+            holders,
+            greeting(&house, config),
+            stay,
+            stopped.clone(),
+        ));
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
         self.announce(&house);
@@ -77,7 +86,11 @@ impl Serve {
 
     /// Takes the port and the data directory. One that is ending may have them still.
     async fn occupy(&self, meant: &Meant, ambient: &Ambient) -> Result<(Listening, Vault), Failure> {
-        let wait = if self.while_used { PREDECESSOR_WAIT } else { Duration::ZERO };
+        let wait = if self.while_used {
+            PREDECESSOR_WAIT
+        } else {
+            Duration::ZERO
+        };
         let deadline = tokio::time::Instant::now() + wait;
         loop {
             let late = tokio::time::Instant::now() >= deadline;
