@@ -4,11 +4,15 @@
 //! by policy, 4 unreachable.
 
 mod agent;
+mod attach;
 mod connect;
 mod demo;
 mod desk;
 mod doctor;
+mod import;
+mod init;
 mod ledger;
+mod onboard;
 mod policy;
 mod serve;
 mod server;
@@ -42,6 +46,8 @@ enum Command {
     Connect(connect::Connect),
     Demo(demo::Demo),
     Doctor(doctor::Doctor),
+    Import(import::Import),
+    Init(init::Init),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
@@ -82,6 +88,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Connect(connect) => connect.run(&common),
         Command::Demo(demo) => demo.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),
+        Command::Import(import) => import.run(&common),
+        Command::Init(init) => init.run(&common),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Policy(policy) => policy.run(&common),
         Command::Serve(serve) => serve.run(&common),
