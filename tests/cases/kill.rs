@@ -85,13 +85,6 @@ fn compare(ledger: &[Value], executed: &str, acknowledged: &BTreeSet<String>) {
         .iter()
         .filter(|trace| !(has(trace, "intent") && executed.contains(trace.as_str())))
         .collect();
-    eprintln!(
-        "{ROUNDS} kills: {} executed, {} acknowledged, {} without intent, {} missing",
-        executed.len(),
-        acknowledged.len(),
-        unrecorded.len(),
-        missing.len()
-    );
     assert!(executed.len() > 200, "too little happened to show anything");
     assert!(
         unrecorded.is_empty(),

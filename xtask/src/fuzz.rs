@@ -47,7 +47,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
             let status = child.wait().map_err(|error| format!("{name}: {error}"))?;
             if !status.success() {
                 return Err(format!(
-                    "fuzz target `{name}` found something; see fuzz/artifacts/{name}"
+                    "fuzz target `{name}` found something; see fuzz/artifacts/{name}, and `log` in it"
                 ));
             }
             say(&format!("fuzz {name}: {seconds} s without a crash"));
@@ -93,6 +93,9 @@ fn start(built: &std::path::Path, name: &str, seconds: u32) -> Result<std::proce
     for folder in [&corpus, &found, &artifacts] {
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
+    // libFuzzer tells much; it is of use only when something was found.
+    let log = artifacts.join("log");
+    let log = std::fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     let mut command = Command::new(built.join(name));
     command
         .arg(&found)
@@ -106,5 +109,8 @@ fn start(built: &std::path::Path, name: &str, seconds: u32) -> Result<std::proce
             "-verbosity=0",
             "-max_len=65536",
         ]);
-    command.spawn().map_err(|error| format!("{name}: {error}"))
+    command
+        .stderr(log)
+        .spawn()
+        .map_err(|error| format!("{name}: {error}"))
 }

@@ -18,7 +18,10 @@ use policy::rules::{RuleSet, RuleSource};
 use records::ledger::Kind;
 use tokio::sync::watch;
 use upstream::Upstreams;
-use wire::json::{Document, Keys};
+use wire::{
+    json::{Document, Keys},
+    mcp::ServerName,
+};
 
 use crate::{
     admin,
@@ -140,30 +143,36 @@ pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace:
     let _ = tokio::time::timeout(grace, looking).await;
 }
 
-/// Looks at a server until it was seen once; one that fails is tried again, less and less often.
-async fn look(house: &Arc<House>, name: &wire::mcp::ServerName) {
+/// Looks at a server. One that fails is tried again, less and less often, and nobody waits for that.
+async fn look(house: &Arc<House>, name: &ServerName) {
+    if !is_seen(house, name).await {
+        tokio::spawn(look_again(Arc::clone(house), name.clone()));
+    }
+}
+
+async fn look_again(house: Arc<House>, name: ServerName) {
     let mut wait = Duration::from_secs(1);
     loop {
-        match house.engines.keeper.refresh(name).await {
-            Ok(_) => return,
-            Err(error) => {
-                tracing::warn!(server = %name, %error, "a server cannot be looked at");
-                house.engines.journal.noise(name, &error.to_string());
-            }
-        }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(60));
-        let gone = house
-            .engines
-            .keeper
-            .view()
+        let view = house.engines.keeper.view();
+        let is_gone = view
             .registry
-            .server(name)
+            .server(&name)
             .is_none_or(|server| !server.may_start());
-        if gone {
+        if is_gone || is_seen(&house, &name).await {
             return;
         }
     }
+}
+
+async fn is_seen(house: &House, name: &ServerName) -> bool {
+    let Err(error) = house.engines.keeper.refresh(name).await else {
+        return true;
+    };
+    tracing::warn!(server = %name, %error, "a server cannot be looked at");
+    house.engines.journal.noise(name, &error.to_string());
+    false
 }
 
 async fn tell_of_changes(house: Arc<House>, mut stop: watch::Receiver<bool>) {
