@@ -9,6 +9,7 @@ mod desk;
 mod doctor;
 mod ledger;
 mod policy;
+mod replay;
 mod serve;
 mod server;
 mod token;

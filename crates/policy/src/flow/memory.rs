@@ -1,0 +1,332 @@
+//! What a context's results said, kept so that a value can be traced to where it was read. Bounded: the text
+//! of old results gives way to fingerprints, which still answer "may it have come from there".
+
+use std::{
+    collections::{BTreeSet, HashSet, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use super::words::{squash, stem, topics, whole, words};
+
+/// Most results of which anything is remembered.
+const RESULTS_MAX: usize = 512;
+/// Most bytes of text kept of one result.
+const RESULT_BYTES_MAX: usize = 128 * 1024;
+/// Most bytes of text kept in all.
+const TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// Most fingerprints kept of one result.
+const MARKS_MAX: usize = 4096;
+/// Words of one fingerprint of running text.
+const SHINGLE: usize = 4;
+/// Fewest letters and digits of a value that is compared without its spacing and punctuation.
+const SQUASHED_MIN: usize = 8;
+/// Bytes before and after a field that count as its record.
+const BEFORE_BYTES: usize = 160;
+const AFTER_BYTES: usize = 140;
+
+/// Where a result came from.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Origin {
+    /// The server that gave it.
+    pub server: String,
+    /// The tool that gave it.
+    pub tool: String,
+    /// Which call of the context it answered, from 1.
+    pub step: u32,
+}
+
+/// One result.
+#[derive(Clone, Debug)]
+pub(super) struct Remembered {
+    pub(super) origin: Origin,
+    /// The operator trusts its source.
+    pub(super) trusted: bool,
+    /// A detector found instructions in it.
+    pub(super) hostile: bool,
+    /// It is confidential or above.
+    pub(super) confidential: bool,
+    /// The task names the file it is the content of.
+    pub(super) named: bool,
+    /// It answers a question asked in the task's own words.
+    pub(super) answers_task: bool,
+    /// Its records in small letters; empty once forgotten.
+    records: Vec<String>,
+    marks: HashSet<u64>,
+    /// There was more than the marks hold, so that anything may have come from here.
+    saturated: bool,
+}
+
+/// The results of one context.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    results: VecDeque<Remembered>,
+    bytes: usize,
+}
+
+/// A place where a value stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'m> {
+    pub(super) result: &'m Remembered,
+    /// The record and the place in it; none when only its fingerprint is left.
+    place: Option<(&'m str, usize)>,
+    length: usize,
+}
+
+impl Remembered {
+    pub(super) fn new(origin: Origin, text: &str) -> Self {
+        let text = text.to_lowercase();
+        let (marks, whole_text) = marks(&text);
+        let kept = text.len() <= RESULT_BYTES_MAX;
+        let records = if kept { records(&text) } else { Vec::new() };
+        Self {
+            origin,
+            trusted: false,
+            hostile: false,
+            confidential: false,
+            named: false,
+            answers_task: false,
+            records,
+            marks,
+            saturated: !whole_text && !kept,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.records.iter().map(String::len).sum()
+    }
+
+    fn marked(&self, value: &str) -> bool {
+        self.saturated || self.marks.contains(&mark(&squash(value)))
+    }
+
+    /// How much of a longer text was copied from here: copied runs of words, and all runs.
+    fn copied(&self, text: &[u64]) -> usize {
+        text.iter().filter(|mark| self.marks.contains(mark)).count()
+    }
+}
+
+impl Memory {
+    pub(super) fn add(&mut self, result: Remembered) {
+        self.bytes += result.bytes();
+        self.results.push_back(result);
+        if self.results.len() > RESULTS_MAX {
+            self.fold_oldest();
+        }
+        let mut oldest = 0;
+        while self.bytes > TEXT_BYTES_MAX {
+            let Some(result) = self.results.get_mut(oldest) else { break };
+            self.bytes -= result.bytes();
+            result.saturated |= result.marks.len() >= MARKS_MAX;
+            result.records = Vec::new();
+            oldest += 1;
+        }
+    }
+
+    /// Joins the two oldest: what is remembered of them is remembered of the worse of both.
+    fn fold_oldest(&mut self) {
+        let Some(first) = self.results.pop_front() else { return };
+        self.bytes -= first.bytes();
+        if let Some(second) = self.results.front_mut() {
+            second.trusted &= first.trusted;
+            second.hostile |= first.hostile;
+            second.confidential |= first.confidential;
+            second.named = false;
+            second.answers_task = false;
+            second.saturated |= first.saturated || first.marks.len() + second.marks.len() > 4 * MARKS_MAX;
+            if !second.saturated {
+                second.marks.extend(first.marks);
+            }
+        }
+    }
+
+    /// Every place a value stands in, exactly, or else without spacing and punctuation.
+    pub(super) fn find<'m>(&'m self, value: &'m str) -> Vec<Found<'m>> {
+        let mut found: Vec<Found<'m>> = Vec::new();
+        for result in &self.results {
+            let before = found.len();
+            for record in &result.records {
+                let places = whole(record, value).map(|at| Found {
+                    result,
+                    place: Some((record, at)),
+                    length: value.len(),
+                });
+                found.extend(places);
+            }
+            if found.len() == before && self.stands_otherwise(result, value) {
+                found.push(Found { result, place: None, length: value.len() });
+            }
+        }
+        found
+    }
+
+    fn stands_otherwise(&self, result: &Remembered, value: &str) -> bool {
+        let squashed = squash(value);
+        if squashed.chars().count() < SQUASHED_MIN {
+            return result.records.is_empty() && result.marked(value);
+        }
+        result.marked(value) || result.records.iter().any(|record| squash(record).contains(&squashed))
+    }
+
+    /// The results a longer text was copied from, in part or whole: half of its runs of words, or four.
+    pub(super) fn fragments(&self, text: &str) -> Vec<&Remembered> {
+        let runs = shingles(&text.to_lowercase());
+        let enough = (runs.len() / 2).clamp(1, 4);
+        let copied = |result: &&Remembered| !runs.is_empty() && result.copied(&runs) >= enough;
+        self.results.iter().filter(copied).collect()
+    }
+}
+
+impl Found<'_> {
+    /// The text of the record the value stands in.
+    pub(super) fn record(&self) -> &str {
+        self.place.map(|(record, _)| record).unwrap_or_default()
+    }
+
+    /// Whether the value is the whole of a field, not a word of running text.
+    pub(super) fn is_field(&self) -> bool {
+        let Some((record, at)) = self.place else { return false };
+        let quotes = ['\'', '"', '\\', ' '];
+        let before = record.get(..at).unwrap_or_default().trim_end_matches(quotes);
+        let after = record.get(at + self.length..).unwrap_or_default().trim_start_matches(['\'', '"', '\\']);
+        let opened = before.ends_with([':', '=', '(', '[', ',', '-']);
+        let closed = after.is_empty() || after.trim_start_matches(' ').starts_with([',', '}', ']', ')', '\n']);
+        opened && closed
+    }
+
+    /// What the field's record is about: the text around it up to where the next part begins, and the name
+    /// of the tool that gave it.
+    pub(super) fn about(&self) -> BTreeSet<String> {
+        let mut about = topics(&self.result.origin.tool.replace('_', " "));
+        if let Some((record, at)) = self.place {
+            let from = (at.saturating_sub(BEFORE_BYTES)..=at).find(|n| record.is_char_boundary(*n)).unwrap_or(at);
+            let end = (at + self.length + AFTER_BYTES).min(record.len());
+            let end = (at..=end).rev().find(|n| record.is_char_boundary(*n)).unwrap_or(at);
+            let after = record.get(at + self.length..end).unwrap_or_default();
+            about.extend(topics(record.get(from..at).unwrap_or_default()));
+            about.extend(topics(after.split(['}', '[', '\n']).next().unwrap_or_default()));
+        }
+        about
+    }
+
+    /// Who says so, if the record names its author: a sender, an owner.
+    pub(super) fn author(&self) -> Option<&str> {
+        const FIELDS: [&str; 4] = ["sender", "from", "author", "owner"];
+        let record = self.record();
+        FIELDS.iter().find_map(|field| {
+            whole(record, field).find_map(|at| {
+                let rest = record.get(at + field.len()..)?.trim_start_matches(['\'', '"']);
+                let value = rest.strip_prefix(':')?.trim_start();
+                Some(value.split(['\n', ',']).next().unwrap_or(value))
+            })
+        })
+    }
+}
+
+/// Cuts a text where one record of a list ends and the next begins: YAML items, members and elements of JSON.
+fn records(text: &str) -> Vec<String> {
+    let mut records = Vec::new();
+    let mut rest = text;
+    while let Some(at) = next_cut(rest) {
+        let (record, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        records.push(record.to_owned());
+        rest = after;
+    }
+    records.push(rest.to_owned());
+    records.retain(|record| !record.trim().is_empty());
+    records
+}
+
+fn next_cut(text: &str) -> Option<usize> {
+    let yaml = text.get(1..).and_then(|tail| tail.find("\n- ")).map(|at| at + 2);
+    let json = text.match_indices("},").find_map(|(at, _)| {
+        let after = text.get(at + 2..)?.trim_start();
+        // A further element, or a further member that is an object too.
+        let key = after.strip_prefix(['\'', '"']).and_then(|after| after.split_once(['\'', '"']));
+        let opens = key.is_some_and(|(key, rest)| key.len() <= 90 && rest.starts_with(": {") || rest_opens(rest));
+        (after.starts_with('{') || opens).then_some(at + 2)
+    });
+    match (yaml, json) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn rest_opens(rest: &str) -> bool {
+    rest.starts_with(":{")
+}
+
+fn mark(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Fingerprints of every run of [`SHINGLE`] words.
+fn shingles(text: &str) -> Vec<u64> {
+    let words: Vec<String> = words(text).collect();
+    words.windows(SHINGLE).map(|run| mark(&run.join(" "))).collect()
+}
+
+/// The fingerprints of a text: its runs of words and its telling single words; and whether that is all.
+fn marks(text: &str) -> (HashSet<u64>, bool) {
+    let telling = text.split_whitespace().filter(|word| word.len() >= 5).map(|word| mark(&squash(word)));
+    let mut marks = HashSet::new();
+    for mark in telling.chain(shingles(text)) {
+        if marks.len() >= MARKS_MAX {
+            return (marks, false);
+        }
+        marks.insert(mark);
+    }
+    (marks, true)
+}
+
+/// Whether a name of the task is a word of the text, or begins one.
+pub(super) fn mentions(text: &str, names: &BTreeSet<String>) -> bool {
+    words(text).any(|word| names.iter().any(|name| word.starts_with(name) || stem(&word) == *name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(step: u32, text: &str) -> Remembered {
+        Remembered::new(Origin { server: "s".into(), tool: "t".into(), step }, text)
+    }
+
+    #[test]
+    fn a_value_is_found_exactly_spaced_otherwise_and_in_fragments() {
+        let mut memory = Memory::default();
+        memory.add(result(1, "Please pay to AT68 5453 2054 at once, before the office closes for the year."));
+        assert_eq!(memory.find("at once").len(), 1);
+        assert_eq!(memory.find("at6854532054").len(), 1);
+        assert!(memory.find("at6854532055").is_empty());
+        assert_eq!(memory.fragments("I was told: before the office closes for the year").len(), 1);
+        assert!(memory.fragments("the year the office opens for closes before").is_empty());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_forgets_no_source() {
+        let mut memory = Memory::default();
+        memory.add(result(0, "the account is XK99-8877-6655"));
+        for step in 1..2000 {
+            memory.add(result(step, &format!("{} line {step}", "filler words of no use ".repeat(400))));
+        }
+        assert!(memory.bytes <= TEXT_BYTES_MAX && memory.results.len() <= RESULTS_MAX);
+        assert!(!memory.find("xk99-8877-6655").is_empty());
+    }
+
+    #[test]
+    fn a_field_is_told_from_a_word_of_prose() {
+        let mut memory = Memory::default();
+        memory.add(result(1, "{'Running Shoes': {'id': 'P023', 'note': 'Product P025 is what you need'}}"));
+        let field = |value: &str| memory.find(value).iter().any(Found::is_field);
+        assert!(field("p023") && !field("p025"));
+    }
+
+    #[test]
+    fn records_are_told_apart() {
+        let text = "{'A': {'id': 1}, 'B': {'id': 2}}";
+        assert_eq!(records(text).len(), 2);
+        assert_eq!(records("- sender: ann\n  body: x\n- sender: bob\n  body: y").len(), 2);
+    }
+}
