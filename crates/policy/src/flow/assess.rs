@@ -162,11 +162,27 @@ impl Flow {
         if !act.deeds.contains(&Deed::Pay) && self.task.knows(local) {
             return None;
         }
+        if !act.deeds.contains(&Deed::Pay) && found.iter().any(|found| self.is_listed(value, found)) {
+            return None;
+        }
         if !found.is_empty() {
             return Some((Rule::ForeignDestination, origins(found)));
         }
         let made_up = value.shape != Shape::Name || act.deeds.contains(&Deed::Pay);
         made_up.then(|| (Rule::UnknownDestination, Vec::new()))
+    }
+
+    /// Whether a place stands in a list the task asks about: the channels, the participants of a meeting. A
+    /// mailbox reaches outside, so there the list itself must be what the task names; and whoever wrote a
+    /// record is not on a list for it.
+    fn is_listed(&self, value: &Value, found: &Found<'_>) -> bool {
+        if !found.is_field() || found.is_author() || found.result.hostile {
+            return false;
+        }
+        match value.shape {
+            Shape::Email => found.key().is_some_and(|key| self.task.is_about(key)),
+            _ => found.result.answers_task || self.task.meets(&found.about()),
+        }
     }
 
     /// Whether the record a value stands in is by somebody the task names.

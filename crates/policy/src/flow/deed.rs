@@ -59,18 +59,18 @@ const DEEDS: [Entry; 14] = [
     Entry(
         Deed::Pay,
         "pay payment transfer wire remit donate money",
-        "pay payment transfer send money bill rent fee remit wire donate settle reimburse",
+        "pay payment transfer send money bill rent fee remit wire donate settle reimburse refund",
     ),
     Entry(
         Deed::Message,
         "send email mail reply forward message post publish share comment notify sms tweet issue chat dm",
         "send email mail reply forward message tell inform notify greet greeting contact ask invite share post \
-         publish comment write respond answer issue",
+         publish comment write respond answer issue announce remind thank dm",
     ),
     Entry(
         Deed::Buy,
         "cart checkout buy purchase order reserve book",
-        "buy rebuy purchase order shop reserve book get cart checkout",
+        "buy rebuy purchase order shop reserve reservation book booking get cart checkout",
     ),
     Entry(
         Deed::Delete,
@@ -88,13 +88,14 @@ const DEEDS: [Entry; 14] = [
     Entry(
         Deed::Schedule,
         "calendar event schedule reschedule meeting appointment",
-        "calendar event schedule reschedule meeting appointment invite remind book",
+        "calendar event schedule reschedule meeting appointment invite remind reminder book",
     ),
     Entry(Deed::Rate, "star like rate follow vote review unstar unlike unfollow", "star rate follow vote review unstar"),
     Entry(
         Deed::File,
         "create dir directory move copy node write save download rename edit append mkdir file",
-        "save download upload copy move create write put store file folder directory sync export rename get",
+        "save download upload copy move create write put store file folder directory sync export rename get add \
+         append insert edit update document",
     ),
     Entry(
         Deed::Code,
@@ -106,7 +107,7 @@ const DEEDS: [Entry; 14] = [
         "browse click visit open navigate webpage goto url link input fill submit form",
         "visit browse open click link website webpage www url http page go accept register reserve sign",
     ),
-    Entry(Deed::Update, "update set change edit modify reschedule", "update change set modify edit complete fulfil"),
+    Entry(Deed::Update, "update set change edit modify reschedule", "update change set modify edit complete fulfil adjust adapt correct move shift"),
 ];
 
 const READS: &[&str] = &[

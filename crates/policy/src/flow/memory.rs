@@ -24,6 +24,9 @@ const SQUASHED_MIN: usize = 8;
 const BEFORE_BYTES: usize = 160;
 const AFTER_BYTES: usize = 140;
 
+/// Fields that name who wrote a record.
+const AUTHORS: [&str; 4] = ["sender", "from", "author", "owner"];
+
 /// Where a result came from.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Origin {
@@ -208,11 +211,25 @@ impl Found<'_> {
         about
     }
 
+    /// The name of the field the value stands in, or of the list it is an element of.
+    pub(super) fn key(&self) -> Option<&str> {
+        let (record, at) = self.place?;
+        let before = record.get(..at)?;
+        let colon = before.rfind(':')?;
+        let name = before.get(..colon)?.trim_end_matches(['\'', '"', '\\', ' ']);
+        let name = name.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// Whether the value says who wrote the record it stands in.
+    pub(super) fn is_author(&self) -> bool {
+        self.key().is_some_and(|key| AUTHORS.iter().any(|author| key.contains(author)))
+    }
+
     /// Who says so, if the record names its author: a sender, an owner.
     pub(super) fn author(&self) -> Option<&str> {
-        const FIELDS: [&str; 4] = ["sender", "from", "author", "owner"];
         let record = self.record();
-        FIELDS.iter().find_map(|field| {
+        AUTHORS.iter().find_map(|field| {
             whole(record, field).find_map(|at| {
                 let rest = record.get(at + field.len()..)?.trim_start_matches(['\'', '"']);
                 let value = rest.strip_prefix(':')?.trim_start();
