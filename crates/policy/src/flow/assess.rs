@@ -107,6 +107,11 @@ impl Flow {
         if value.sensitive() {
             return Some((Rule::SensitivePlace, origins(&self.memory.find(&value.text))));
         }
+        if act.deeds.contains(&Deed::Message) && matches!(value.shape, Shape::Name | Shape::Text) {
+            if let Some(sources) = self.foreign_link(&value.text) {
+                return Some((Rule::ForeignLink, sources));
+            }
+        }
         match value.shape {
             Shape::Address => self.assess_address(value),
             Shape::Date | Shape::Number | Shape::Path | Shape::Text => None,
@@ -131,9 +136,27 @@ impl Flow {
         Some((Rule::ForeignDestination, origins(&found)))
     }
 
+    /// An address inside a message that some result asked to be passed on.
+    fn foreign_link(&self, text: &str) -> Option<Vec<Origin>> {
+        text.split_whitespace().find_map(|word| {
+            let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');
+            let link = Value::of_text(word);
+            if link.shape != Shape::Address {
+                return None;
+            }
+            self.assess_address(&link).filter(|(rule, _)| *rule == Rule::ForeignDestination).map(|(_, from)| from)
+        })
+    }
+
     fn assess_named(&self, value: &Value, act: &Act) -> Option<(Rule, Vec<Origin>)> {
         let found = self.memory.find(&value.text);
-        if found.iter().any(|found| found.result.trusted || found.result.named) {
+        // The user sent the agent to that document; who can write into it can add a destination, but then
+        // there are two of them.
+        let meant = |found: &Found<'_>| {
+            let plain = || self.task.meets(&found.surroundings()) && found.result.singles_out(&value.text);
+            found.result.meant && (!value.directs() || plain())
+        };
+        if found.iter().any(|found| found.result.trusted || meant(found)) {
             return None;
         }
         if value.directs() {

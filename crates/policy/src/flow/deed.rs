@@ -81,7 +81,7 @@ const DEEDS: [Entry; 14] = [
     Entry(
         Deed::Grant,
         "invite grant collaborators collaborator ssh key permission permissions role participants member",
-        "invite grant collaborator access permission member participant key",
+        "invite grant collaborator access permission member participant key add include give allow join",
     ),
     Entry(Deed::Handover, "ownership owner", "transfer owner ownership handover"),
     Entry(Deed::Credential, "password credential token secret", "password credential token reset"),

@@ -48,8 +48,8 @@ pub(super) struct Remembered {
     pub(super) hostile: bool,
     /// It is confidential or above.
     pub(super) confidential: bool,
-    /// The task names the file it is the content of.
-    pub(super) named: bool,
+    /// It is the content of a document the task means.
+    pub(super) meant: bool,
     /// It answers a question asked in the task's own words.
     pub(super) answers_task: bool,
     /// Its records in small letters; empty once forgotten.
@@ -86,12 +86,24 @@ impl Remembered {
             trusted: false,
             hostile: false,
             confidential: false,
-            named: false,
+            meant: false,
             answers_task: false,
             records,
             marks,
             saturated: !whole_text && !kept,
         }
+    }
+
+    /// Whether it holds one value of this look and no other: then there is no doubt which one is meant.
+    pub(super) fn singles_out(&self, value: &str) -> bool {
+        let look = look(value);
+        let parts = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '\'' | '"' | '(' | ')' | '<' | '>');
+        let tokens = self.records.iter().flat_map(|record| record.split(parts));
+        let mut alike = tokens.map(|token| token.trim_matches(['.', ':', '!', '?'])).filter(|token| {
+            let near = token.len() * 2 >= value.len() && token.len() <= value.len() * 2;
+            near && self::look(token) == look
+        });
+        !self.records.is_empty() && alike.all(|token| token == value)
     }
 
     fn bytes(&self) -> usize {
@@ -133,7 +145,7 @@ impl Memory {
             second.trusted &= first.trusted;
             second.hostile |= first.hostile;
             second.confidential |= first.confidential;
-            second.named = false;
+            second.meant = false;
             second.answers_task = false;
             second.saturated |= first.saturated || first.marks.len() + second.marks.len() > 4 * MARKS_MAX;
             if !second.saturated {
@@ -196,10 +208,16 @@ impl Found<'_> {
         opened && closed
     }
 
-    /// What the field's record is about: the text around it up to where the next part begins, and the name
-    /// of the tool that gave it.
+    /// What the field's record is about: the text around it, and the name of the tool that gave it.
     pub(super) fn about(&self) -> BTreeSet<String> {
-        let mut about = topics(&self.result.origin.tool.replace('_', " "));
+        let mut about = self.surroundings();
+        about.extend(topics(&self.result.origin.tool.replace('_', " ")));
+        about
+    }
+
+    /// What the text around the value is about, up to where the next part begins.
+    pub(super) fn surroundings(&self) -> BTreeSet<String> {
+        let mut about = BTreeSet::new();
         if let Some((record, at)) = self.place {
             let from = (at.saturating_sub(BEFORE_BYTES)..=at).find(|n| record.is_char_boundary(*n)).unwrap_or(at);
             let end = (at + self.length + AFTER_BYTES).min(record.len());
@@ -211,19 +229,28 @@ impl Found<'_> {
         about
     }
 
-    /// The name of the field the value stands in, or of the list it is an element of.
+    /// The name of the field the value stands in, or of the list it is an element of, where the record's form
+    /// says so: `email address: a@b` in a sentence is no field.
     pub(super) fn key(&self) -> Option<&str> {
-        let (record, at) = self.place?;
-        let before = record.get(..at)?;
-        let colon = before.rfind(':')?;
-        let name = before.get(..colon)?.trim_end_matches(['\'', '"', '\\', ' ']);
-        let name = name.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next()?;
-        (!name.is_empty()).then_some(name)
+        let (before, name) = self.nearest_name()?;
+        let before = before.trim_end_matches(['\'', '"', '\\']);
+        let formal = before.is_empty() || before.trim_end_matches(' ').ends_with(['\n', '{', ',', '-', '(']);
+        formal.then_some(name)
     }
 
     /// Whether the value says who wrote the record it stands in.
     pub(super) fn is_author(&self) -> bool {
-        self.key().is_some_and(|key| AUTHORS.iter().any(|author| key.contains(author)))
+        self.nearest_name().is_some_and(|(_, name)| AUTHORS.iter().any(|author| name.contains(author)))
+    }
+
+    /// The last word before the value that a colon follows, and what stands before that word.
+    fn nearest_name(&self) -> Option<(&str, &str)> {
+        let (record, at) = self.place?;
+        let before = record.get(..at)?;
+        let before = before.get(..before.rfind(':')?)?.trim_end_matches(['\'', '"', '\\', ' ']);
+        let from = before.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+        let (before, name) = before.split_at_checked(from)?;
+        (!name.is_empty()).then_some((before, name))
     }
 
     /// Who says so, if the record names its author: a sender, an owner.
@@ -266,6 +293,25 @@ fn next_cut(text: &str) -> Option<usize> {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
+}
+
+/// What a value looks like whatever it says: a mailbox, or its runs of letters and digits.
+fn look(value: &str) -> String {
+    if value.contains('@') {
+        return "@".to_owned();
+    }
+    let kind = |c: char| match c {
+        '0'..='9' => '9',
+        c if c.is_alphabetic() => 'a',
+        c => c,
+    };
+    let mut look = String::new();
+    for c in value.chars().map(kind) {
+        if !look.ends_with(c) {
+            look.push(c);
+        }
+    }
+    look
 }
 
 fn rest_opens(rest: &str) -> bool {

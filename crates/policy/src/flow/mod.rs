@@ -173,7 +173,7 @@ impl Flow {
         result.hostile = brought.suspicious;
         result.confidential = confidentiality >= Confidentiality::Confidential;
         if act.reach == Reach::Read && !brought.suspicious {
-            result.named = values.iter().any(|value| self.task.names_file(value));
+            result.meant = values.iter().any(|value| self.task.means_document(value));
             result.answers_task = values.iter().any(|value| self.task.is_about(&value.text));
         }
         self.memory.add(result);

@@ -54,6 +54,8 @@ pub enum Rule {
     UnknownDestination,
     /// What it is done to is named only in running text of an untrusted result.
     ForeignThing,
+    /// A message passes on a link that only an untrusted result names.
+    ForeignLink,
     /// What is made is titled only by an untrusted result.
     ForeignTitle,
     /// The task asks for no change of that sort.
@@ -117,7 +119,7 @@ impl Outcome {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::LethalTrifecta,
         Self::Relay,
         Self::FlaggedValue,
@@ -126,6 +128,7 @@ impl Rule {
         Self::ForeignDestination,
         Self::UnknownDestination,
         Self::ForeignThing,
+        Self::ForeignLink,
         Self::ForeignTitle,
         Self::ChangeNotAsked,
         Self::Tainted,
@@ -138,9 +141,11 @@ impl Rule {
             Self::LethalTrifecta | Self::Relay | Self::FlaggedValue => Strictness::Trifecta,
             Self::SensitivePlace | Self::NotAsked => Strictness::Lenient,
             Self::ForeignDestination => Strictness::Balanced,
-            Self::UnknownDestination | Self::ForeignThing | Self::ForeignTitle | Self::ChangeNotAsked => {
-                Strictness::Strict
-            }
+            Self::UnknownDestination
+            | Self::ForeignThing
+            | Self::ForeignLink
+            | Self::ForeignTitle
+            | Self::ChangeNotAsked => Strictness::Strict,
             Self::Tainted => Strictness::Paranoid,
         }
     }
@@ -157,6 +162,7 @@ impl Rule {
             Self::ForeignDestination => "foreign_destination",
             Self::UnknownDestination => "unknown_destination",
             Self::ForeignThing => "foreign_thing",
+            Self::ForeignLink => "foreign_link",
             Self::ForeignTitle => "foreign_title",
             Self::ChangeNotAsked => "change_not_asked",
             Self::Tainted => "tainted",
@@ -174,6 +180,7 @@ impl Rule {
             | Self::ForeignDestination
             | Self::UnknownDestination
             | Self::ForeignThing
+            | Self::ForeignLink
             | Self::ForeignTitle
             | Self::ChangeNotAsked
             | Self::Tainted => Outcome::Ask,
@@ -223,6 +230,7 @@ impl fmt::Display for Cause {
             Rule::ForeignThing => {
                 write!(f, "{argument} comes from running text in {from}, and the task is not about it")
             }
+            Rule::ForeignLink => write!(f, "{argument} passes on a link from {from}, and the task does not name it"),
             Rule::ForeignTitle => write!(f, "{argument} comes from {from}, and the task is not about it"),
             Rule::ChangeNotAsked => write!(f, "the task asks for no change like `{tool}`"),
             Rule::Tainted => write!(f, "`{tool}` is called after untrusted content was read"),

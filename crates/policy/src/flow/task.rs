@@ -53,9 +53,15 @@ impl Task {
         mentions(text, &self.names)
     }
 
-    /// Whether the value is a file that the task names in full: the user vouches for what it says.
-    pub(super) fn names_file(&self, value: &Value) -> bool {
-        let deep = value.text.matches('/').count() > 1 && value.text.contains('.');
-        value.shape == Shape::Path && deep && self.says(&value.text)
+    /// Whether the value is a document the task means: one it names, or one whose name is made of its words.
+    pub(super) fn means_document(&self, value: &Value) -> bool {
+        let file = value.text.rsplit('/').next().unwrap_or_default();
+        let Some((stem, extension)) = file.rsplit_once('.') else { return false };
+        let document = matches!(value.shape, Shape::Path | Shape::Identifier | Shape::Name);
+        if !document || stem.is_empty() || extension.is_empty() || extension.len() > 5 {
+            return false;
+        }
+        let about = topics(stem);
+        self.says(&value.text) || !about.is_empty() && about.is_subset(&self.topics)
     }
 }

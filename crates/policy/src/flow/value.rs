@@ -72,6 +72,11 @@ impl Value {
         Self { pointer, key, text, shape }
     }
 
+    /// A word of a longer text.
+    pub(super) fn of_text(word: &str) -> Self {
+        Self::new(String::new(), "", word)
+    }
+
     /// Whether its name says where something goes.
     pub(super) fn directs(&self) -> bool {
         matches!(self.shape, Shape::Address | Shape::Email) || self.named(DIRECTING)
