@@ -10,10 +10,10 @@ use std::{
 };
 
 use clap::Args;
-use inspect::{Inspector, SUSPECT_MIN, Settings as Detectors, Surface, Verdict};
+use inspect::{Inspector, Settings as Detectors, Surface};
 use policy::{
     Confidentiality, Trust,
-    flow::{Brought, Call, Cause, Flow, Outcome, Settings, Strictness},
+    flow::{Brought, Call, Cause, Flow, Outcome, Settings, Strictness, Suspicion},
 };
 use wire::{
     bounds::ANSWER,
@@ -21,7 +21,7 @@ use wire::{
 };
 
 use super::{Common, say, table};
-use crate::failure::Failure;
+use crate::{engines, failure::Failure};
 
 /// Decide recorded runs again, without executing anything.
 #[derive(Args, Debug)]
@@ -83,7 +83,7 @@ impl Replay {
             true => None,
             false => Some(Inspector::new(&Detectors::default()).map_err(|e| Failure::configuration(e.to_string()))?),
         };
-        let suspicions: Vec<Vec<bool>> = runs.iter().map(|run| suspicions(run.root(), inspector.as_ref())).collect();
+        let suspicions: Vec<Vec<Suspicion>> = runs.iter().map(|run| suspicions(run.root(), inspector.as_ref())).collect();
         let decided = |settings: Settings| {
             runs.iter().zip(&suspicions).map(move |(run, suspicions)| (run, decide(run.root(), suspicions, settings)))
         };
@@ -141,18 +141,17 @@ fn read(path: &Path) -> Result<Vec<Document>, Failure> {
 }
 
 /// For each step, whether a detector found instructions in what it brought.
-fn suspicions(run: Node<'_>, inspector: Option<&Inspector>) -> Vec<bool> {
+fn suspicions(run: Node<'_>, inspector: Option<&Inspector>) -> Vec<Suspicion> {
     steps(run)
         .map(|step| {
-            inspector.is_some_and(|inspector| {
-                let findings = inspector.inspect_text(&brought(step), Surface::Result);
-                Verdict::of(&findings).1 >= SUSPECT_MIN
-            })
+            let Some(inspector) = inspector else { return Suspicion::None };
+            let findings = inspector.inspect_text(&brought(step), Surface::Result);
+            engines::flow::suspicion(&findings)
         })
         .collect()
 }
 
-fn decide(run: Node<'_>, suspicions: &[bool], settings: Settings) -> Told {
+fn decide(run: Node<'_>, suspicions: &[Suspicion], settings: Settings) -> Told {
     let mut flow = Flow::new(Some(&text(run, "user_prompt")), settings);
     let mut told = Told { held: Vec::new(), stopped: false };
     for (n, step) in steps(run).enumerate() {
@@ -168,9 +167,9 @@ fn decide(run: Node<'_>, suspicions: &[bool], settings: Settings) -> Told {
         }
         // The record says what the call brought, so what it brought is read, whatever was said to it.
         let text = brought(step);
-        let suspicious = suspicions.get(n).copied().unwrap_or(false);
+        let suspicion = suspicions.get(n).copied().unwrap_or_default();
         let confidentiality = Confidentiality::Public;
-        flow.absorb(&call, &Brought { text: &text, trust: Trust::Untrusted, confidentiality, suspicious });
+        flow.absorb(&call, &Brought { text: &text, trust: Trust::Untrusted, confidentiality, suspicion });
     }
     told
 }

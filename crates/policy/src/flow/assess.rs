@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Call, Cause, Flow, Origin, Rule,
+    Call, Cause, Flow, Origin, Rule, Suspicion,
     deed::{Act, Deed, Reach},
     memory::Found,
     value::{Shape, Value},
@@ -215,7 +215,7 @@ impl Flow {
 
     /// The flagged results a value stands in.
     fn flagged(&self, value: &Value) -> Option<Vec<Origin>> {
-        if !self.suspicious || value.text.len() < TRACED_MIN || self.task.says(&value.text) {
+        if self.suspicion < Suspicion::Marked || value.text.len() < TRACED_MIN || self.task.says(&value.text) {
             return None;
         }
         let flagged = self.traced(value, |found| found.hostile);

@@ -2,20 +2,22 @@
 //! of old results gives way to fingerprints, which still answer "may it have come from there".
 
 use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
 use super::words::{squash, stem, topics, whole, words};
 
 /// Most results of which anything is remembered.
-const RESULTS_MAX: usize = 512;
+const RESULTS_MAX: usize = 128;
 /// Most bytes of text kept of one result.
 const RESULT_BYTES_MAX: usize = 128 * 1024;
 /// Most bytes of text kept in all.
-const TEXT_BYTES_MAX: usize = 1024 * 1024;
-/// Most fingerprints kept of one result.
-const MARKS_MAX: usize = 4096;
+const TEXT_BYTES_MAX: usize = 512 * 1024;
+/// Most fingerprints of each sort kept of one result.
+const MARKS_MAX: usize = 1024;
+/// Fewest bytes of a word that is worth a fingerprint of its own.
+const WORD_MIN: usize = 5;
 /// Words of one fingerprint of running text.
 const SHINGLE: usize = 4;
 /// Fewest letters and digits of a value that is compared without its spacing and punctuation.
@@ -44,7 +46,7 @@ pub(super) struct Remembered {
     pub(super) origin: Origin,
     /// The operator trusts its source.
     pub(super) trusted: bool,
-    /// A detector found instructions in it.
+    /// A detector is sure of instructions in it.
     pub(super) hostile: bool,
     /// It is confidential or above.
     pub(super) confidential: bool,
@@ -54,9 +56,18 @@ pub(super) struct Remembered {
     pub(super) answers_task: bool,
     /// Its records in small letters; empty once forgotten.
     records: Vec<String>,
-    marks: HashSet<u64>,
-    /// There was more than the marks hold, so that anything may have come from here.
-    saturated: bool,
+    /// Of its telling words: what still answers for the text once that is forgotten.
+    words: Sketch,
+    /// Of its runs of words.
+    runs: Sketch,
+}
+
+/// Fingerprints, sorted: all of them, or the smallest, which are as good as drawn by lot.
+#[derive(Clone, Debug)]
+struct Sketch {
+    marks: Vec<u64>,
+    /// The largest fingerprint of which it is known whether it is there.
+    ceiling: u64,
 }
 
 /// The results of one context.
@@ -78,7 +89,7 @@ pub(super) struct Found<'m> {
 impl Remembered {
     pub(super) fn new(origin: Origin, text: &str) -> Self {
         let text = text.to_lowercase();
-        let (marks, whole_text) = marks(&text);
+        let telling = text.split_whitespace().filter(|word| word.len() >= WORD_MIN).map(|word| mark(&squash(word)));
         let kept = text.len() <= RESULT_BYTES_MAX;
         let records = if kept { records(&text) } else { Vec::new() };
         Self {
@@ -89,8 +100,8 @@ impl Remembered {
             meant: false,
             answers_task: false,
             records,
-            marks,
-            saturated: !whole_text && !kept,
+            words: Sketch::of(telling.collect()),
+            runs: Sketch::of(shingles(&text)),
         }
     }
 
@@ -110,13 +121,41 @@ impl Remembered {
         self.records.iter().map(String::len).sum()
     }
 
-    fn marked(&self, value: &str) -> bool {
-        self.saturated || self.marks.contains(&mark(&squash(value)))
+    /// Whether a value may have stood in the text, as far as that is still known.
+    fn may_hold(&self, value: &str) -> bool {
+        let mut words = value.split_whitespace().filter(|word| word.len() >= WORD_MIN).peekable();
+        words.peek().is_some() && words.all(|word| self.words.may_hold(mark(&squash(word))))
     }
 
-    /// How much of a longer text was copied from here: copied runs of words, and all runs.
-    fn copied(&self, text: &[u64]) -> usize {
-        text.iter().filter(|mark| self.marks.contains(mark)).count()
+    /// Whether a good part of these runs of words was copied from here: half of them, or four.
+    fn lent(&self, runs: &[u64]) -> bool {
+        let known: Vec<u64> = runs.iter().copied().filter(|run| *run <= self.runs.ceiling).collect();
+        let copied = known.iter().filter(|run| self.runs.marks.binary_search(run).is_ok()).count();
+        !known.is_empty() && copied >= (known.len() / 2).clamp(1, 4)
+    }
+}
+
+impl Sketch {
+    fn of(mut marks: Vec<u64>) -> Self {
+        marks.sort_unstable();
+        marks.dedup();
+        let whole = marks.len() <= MARKS_MAX;
+        marks.truncate(MARKS_MAX);
+        let ceiling = if whole { u64::MAX } else { marks.last().copied().unwrap_or(u64::MAX) };
+        Self { marks, ceiling }
+    }
+
+    /// What lies beyond what is known counts as there.
+    fn may_hold(&self, mark: u64) -> bool {
+        mark > self.ceiling || self.marks.binary_search(&mark).is_ok()
+    }
+
+    fn join(&mut self, other: &Self) {
+        let ceiling = self.ceiling.min(other.ceiling);
+        self.marks.extend(&other.marks);
+        self.marks.retain(|mark| *mark <= ceiling);
+        let joined = Self::of(std::mem::take(&mut self.marks));
+        *self = Self { ceiling: ceiling.min(joined.ceiling), ..joined };
     }
 }
 
@@ -131,7 +170,6 @@ impl Memory {
         while self.bytes > TEXT_BYTES_MAX {
             let Some(result) = self.results.get_mut(oldest) else { break };
             self.bytes -= result.bytes();
-            result.saturated |= result.marks.len() >= MARKS_MAX;
             result.records = Vec::new();
             oldest += 1;
         }
@@ -147,10 +185,11 @@ impl Memory {
             second.confidential |= first.confidential;
             second.meant = false;
             second.answers_task = false;
-            second.saturated |= first.saturated || first.marks.len() + second.marks.len() > 4 * MARKS_MAX;
-            if !second.saturated {
-                second.marks.extend(first.marks);
-            }
+            second.words.join(&first.words);
+            second.runs.join(&first.runs);
+            self.bytes -= second.bytes();
+            // A text that is half of what the record stands for would answer for all of it.
+            second.records = Vec::new();
         }
     }
 
@@ -167,27 +206,26 @@ impl Memory {
                 });
                 found.extend(places);
             }
-            if found.len() == before && self.stands_otherwise(result, value) {
+            if found.len() == before && Self::stands_otherwise(result, value) {
                 found.push(Found { result, place: None, length: value.len() });
             }
         }
         found
     }
 
-    fn stands_otherwise(&self, result: &Remembered, value: &str) -> bool {
-        let squashed = squash(value);
-        if squashed.chars().count() < SQUASHED_MIN {
-            return result.records.is_empty() && result.marked(value);
+    fn stands_otherwise(result: &Remembered, value: &str) -> bool {
+        if result.records.is_empty() {
+            return result.may_hold(value);
         }
-        result.marked(value) || result.records.iter().any(|record| squash(record).contains(&squashed))
+        let squashed = squash(value);
+        squashed.chars().count() >= SQUASHED_MIN
+            && result.records.iter().any(|record| squash(record).contains(&squashed))
     }
 
-    /// The results a longer text was copied from, in part or whole: half of its runs of words, or four.
+    /// The results a longer text was copied from, in part or whole.
     pub(super) fn fragments(&self, text: &str) -> Vec<&Remembered> {
         let runs = shingles(&text.to_lowercase());
-        let enough = (runs.len() / 2).clamp(1, 4);
-        let copied = |result: &&Remembered| !runs.is_empty() && result.copied(&runs) >= enough;
-        self.results.iter().filter(copied).collect()
+        self.results.iter().filter(|result| result.lent(&runs)).collect()
     }
 }
 
@@ -328,19 +366,6 @@ fn mark(text: &str) -> u64 {
 fn shingles(text: &str) -> Vec<u64> {
     let words: Vec<String> = words(text).collect();
     words.windows(SHINGLE).map(|run| mark(&run.join(" "))).collect()
-}
-
-/// The fingerprints of a text: its runs of words and its telling single words; and whether that is all.
-fn marks(text: &str) -> (HashSet<u64>, bool) {
-    let telling = text.split_whitespace().filter(|word| word.len() >= 5).map(|word| mark(&squash(word)));
-    let mut marks = HashSet::new();
-    for mark in telling.chain(shingles(text)) {
-        if marks.len() >= MARKS_MAX {
-            return (marks, false);
-        }
-        marks.insert(mark);
-    }
-    (marks, true)
 }
 
 /// Whether a name of the task is a word of the text, or begins one.

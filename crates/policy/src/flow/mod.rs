@@ -39,7 +39,7 @@ use crate::{
 pub struct Settings {
     /// As long as nothing suspicious was read.
     pub strictness: Strictness,
-    /// Once a detector has found instructions in a result.
+    /// Once a detector suspects instructions in a result.
     pub once_suspicious: Strictness,
 }
 
@@ -56,6 +56,18 @@ pub struct Call<'c> {
     pub args: Option<Node<'c>>,
 }
 
+/// What detectors think of a result.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Suspicion {
+    /// Nothing was found, or nobody looked.
+    #[default]
+    None,
+    /// There may be instructions in it: more is put to a person from now on.
+    Slight,
+    /// There are instructions in it: nothing it says may direct a call.
+    Marked,
+}
+
 /// What a call brought.
 #[derive(Clone, Copy, Debug)]
 pub struct Brought<'r> {
@@ -66,7 +78,7 @@ pub struct Brought<'r> {
     /// Who may see it.
     pub confidentiality: Confidentiality,
     /// Whether a detector found instructions in it.
-    pub suspicious: bool,
+    pub suspicion: Suspicion,
 }
 
 /// What is to be done with a call, and why.
@@ -85,7 +97,7 @@ pub struct Flow {
     task: Task,
     memory: Memory,
     labels: Labels,
-    suspicious: bool,
+    suspicion: Suspicion,
     /// Hosts that permitted calls went to.
     hosts: BTreeSet<String>,
     /// Values that permitted calls wrote: what the context made, it may unmake.
@@ -112,7 +124,7 @@ impl Flow {
             task: Task::new(task.unwrap_or_default()),
             memory: Memory::default(),
             labels: Labels::none(),
-            suspicious: false,
+            suspicion: Suspicion::None,
             hosts: BTreeSet::new(),
             written: BTreeSet::new(),
             steps: 0,
@@ -129,7 +141,10 @@ impl Flow {
     #[must_use]
     pub fn judge(&self, call: &Call<'_>) -> Judgement {
         let (act, values) = read(call);
-        let strictness = if self.suspicious { self.settings.once_suspicious } else { self.settings.strictness };
+        let strictness = match self.suspicion {
+            Suspicion::None => self.settings.strictness,
+            Suspicion::Slight | Suspicion::Marked => self.settings.once_suspicious,
+        };
         let mut causes = self.causes(call, &act, &values);
         causes.retain(|cause| cause.rule.holds_from() <= strictness);
         let outcome = causes.iter().map(|cause| cause.rule.outcome(act.reach)).max();
@@ -160,19 +175,20 @@ impl Flow {
             true => Confidentiality::Restricted,
             false => brought.confidentiality,
         };
+        let clean = brought.suspicion == Suspicion::None;
         let integrity = match brought.trust {
-            Trust::Trusted if !brought.suspicious => Integrity::Trusted,
+            Trust::Trusted if clean => Integrity::Trusted,
             Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
         };
         let labels = Labels { integrity, confidentiality, ..Labels::none() };
         self.labels = self.labels.clone().join(&labels);
-        self.suspicious |= brought.suspicious;
+        self.suspicion = self.suspicion.max(brought.suspicion);
         let origin = Origin { server: call.server.into(), tool: call.tool.into(), step: self.steps };
         let mut result = Remembered::new(origin, brought.text);
         result.trusted = integrity == Integrity::Trusted;
-        result.hostile = brought.suspicious;
+        result.hostile = brought.suspicion == Suspicion::Marked;
         result.confidential = confidentiality >= Confidentiality::Confidential;
-        if act.reach == Reach::Read && !brought.suspicious {
+        if act.reach == Reach::Read && clean {
             result.meant = values.iter().any(|value| self.task.means_document(value));
             result.answers_task = values.iter().any(|value| self.task.is_about(&value.text));
         }
