@@ -7,6 +7,14 @@ use crate::{
 
 pub(crate) fn run() -> Result<(), String> {
     run::run(cargo().args(["fmt", "--all", "--check"]))?;
-    run::run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    run::run(cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     tidy::run()
 }

@@ -30,7 +30,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     }
     let known = targets()?;
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
-        return Err(format!("there is no fuzz target `{name}`; there are {}", known.join(", ")));
+        return Err(format!(
+            "there is no fuzz target `{name}`; there are {}",
+            known.join(", ")
+        ));
     }
     let chosen = if names.is_empty() { known } else { names };
     let built = build()?;
@@ -43,7 +46,9 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         for (name, mut child) in children {
             let status = child.wait().map_err(|error| format!("{name}: {error}"))?;
             if !status.success() {
-                return Err(format!("fuzz target `{name}` found something; see fuzz/artifacts/{name}"));
+                return Err(format!(
+                    "fuzz target `{name}` found something; see fuzz/artifacts/{name}"
+                ));
             }
             say(&format!("fuzz {name}: {seconds} s without a crash"));
         }
@@ -64,11 +69,20 @@ fn targets() -> Result<Vec<String>, String> {
 fn build() -> Result<PathBuf, String> {
     let directory = target().join("fuzz");
     // With a target named, build scripts are not instrumented.
-    run::run(cargo()
-        .args(["build", "--release", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--target"])
-        .arg("x86_64-unknown-linux-gnu")
-        .env("CARGO_TARGET_DIR", &directory)
-        .env("RUSTFLAGS", FLAGS))?;
+    run::run(
+        cargo()
+            .args([
+                "build",
+                "--release",
+                "--quiet",
+                "--manifest-path",
+                "fuzz/Cargo.toml",
+                "--target",
+            ])
+            .arg("x86_64-unknown-linux-gnu")
+            .env("CARGO_TARGET_DIR", &directory)
+            .env("RUSTFLAGS", FLAGS),
+    )?;
     Ok(directory.join("x86_64-unknown-linux-gnu/release"))
 }
 
@@ -85,6 +99,12 @@ fn start(built: &std::path::Path, name: &str, seconds: u32) -> Result<std::proce
         .arg(&corpus)
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        .args(["-rss_limit_mb=2048", "-timeout=20", "-print_final_stats=0", "-verbosity=0", "-max_len=65536"]);
+        .args([
+            "-rss_limit_mb=2048",
+            "-timeout=20",
+            "-print_final_stats=0",
+            "-verbosity=0",
+            "-max_len=65536",
+        ]);
     command.spawn().map_err(|error| format!("{name}: {error}"))
 }

@@ -24,8 +24,12 @@ const NPM: [&str; 9] = [
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI for the SDK's second line, and for its first.
-const PYPI_2: [&str; 4] =
-    ["mcp==2.3.0", "mcp-server-git==2026.10.19", "mcp-server-time==2026.10.19", "mcp-server-fetch==2026.10.24"];
+const PYPI_2: [&str; 4] = [
+    "mcp==2.3.0",
+    "mcp-server-git==2026.10.19",
+    "mcp-server-time==2026.10.19",
+    "mcp-server-fetch==2026.10.24",
+];
 const PYPI_1: [&str; 1] = ["mcp==1.30.0"];
 /// What Debian has to provide, by the program that shows that it has.
 const DEBIAN: [(&str, &str); 3] = [("npm", "npm"), ("python3", "python3-venv"), ("git", "git")];
@@ -38,7 +42,9 @@ pub(crate) struct Peers {
 impl Peers {
     /// Tells tests where the peers are, and that they must not be missed.
     pub(crate) fn announce(&self, command: &mut Command) {
-        command.env("SALLYPORT_PEERS", &self.directory).env("SALLYPORT_REQUIRE_PEERS", "1");
+        command
+            .env("SALLYPORT_PEERS", &self.directory)
+            .env("SALLYPORT_REQUIRE_PEERS", "1");
     }
 }
 
@@ -46,7 +52,12 @@ impl Peers {
 pub(crate) fn install() -> Result<Peers, String> {
     let directory = target().join("peers");
     let stamp = directory.join("stamp");
-    let wanted = format!("{NODE}\n{}\n{}\n{}\n", NPM.join("\n"), PYPI_2.join("\n"), PYPI_1.join("\n"));
+    let wanted = format!(
+        "{NODE}\n{}\n{}\n{}\n",
+        NPM.join("\n"),
+        PYPI_2.join("\n"),
+        PYPI_1.join("\n")
+    );
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(Peers { directory });
     }
@@ -64,7 +75,9 @@ fn debian() -> Result<(), String> {
         if exists(program) {
             continue;
         }
-        complain(&format!("`{program}` is missing; installing Debian's `{package}`"));
+        complain(&format!(
+            "`{program}` is missing; installing Debian's `{package}`"
+        ));
         run(Command::new("apt-get").args(["install", "-y", "-q", package]))
             .map_err(|error| format!("{error}\ninstall `{package}` yourself, then run this again"))?;
     }
@@ -74,10 +87,19 @@ fn debian() -> Result<(), String> {
 fn node(directory: &Path) -> Result<(), String> {
     make(directory)?;
     let manifest = directory.join("package.json");
-    std::fs::write(&manifest, "{\"private\":true}\n").map_err(|error| format!("{}: {error}", manifest.display()))?;
+    std::fs::write(&manifest, "{\"private\":true}\n")
+        .map_err(|error| format!("{}: {error}", manifest.display()))?;
     let npm = |path: Option<&Path>, packages: &[&str]| {
         let mut command = Command::new("npm");
-        command.args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--save-exact"]).args(packages);
+        command
+            .args([
+                "install",
+                "--no-audit",
+                "--no-fund",
+                "--loglevel=error",
+                "--save-exact",
+            ])
+            .args(packages);
         if let Some(path) = path {
             let rest = std::env::var("PATH").unwrap_or_default();
             command.env("PATH", format!("{}:{rest}", path.display()));

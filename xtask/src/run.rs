@@ -37,7 +37,9 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
 /// Runs a command and gives what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let shown = shown(command);
-    let output = command.output().map_err(|error| format!("`{shown}` could not be started: {error}"))?;
+    let output = command
+        .output()
+        .map_err(|error| format!("`{shown}` could not be started: {error}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("`{shown}` ended with {}\n{said}", output.status));
@@ -47,7 +49,10 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
 
 /// Whether a program is there.
 pub(crate) fn exists(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
 }
 
 fn shown(command: &Command) -> String {

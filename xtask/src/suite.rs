@@ -36,7 +36,15 @@ pub(crate) fn generate() -> Result<(), String> {
 
 /// Builds everything light and runs the demo.
 pub(crate) fn demo(args: &[String]) -> Result<(), String> {
-    run::run(cargo().args(["build", "--release", "--quiet", "--package", "gateway", "--package", "hospital"]))?;
+    run::run(cargo().args([
+        "build",
+        "--release",
+        "--quiet",
+        "--package",
+        "gateway",
+        "--package",
+        "hospital",
+    ]))?;
     let binary = crate::run::target().join("release/sallyport");
     run::run(Command::new(binary).arg("demo").args(args).current_dir(root()))
 }

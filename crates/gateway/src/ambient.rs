@@ -24,7 +24,10 @@ impl Ambient {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
         };
-        Self { now: Arc::new(now), random: Arc::new(SystemRandom::new()) }
+        Self {
+            now: Arc::new(now),
+            random: Arc::new(SystemRandom::new()),
+        }
     }
 
     /// Now, in milliseconds since 1970.

@@ -50,13 +50,19 @@ pub(crate) fn assemble(
     let journal = Journal::new(vault.ledger().clone(), vault.digester().clone(), ambient.clone());
     journal.note(Kind::Policy, "in-force", &[("policy", rules.digest().to_owned())]);
     if meant.mode == Mode::Observe {
-        journal.note(Kind::Policy, "observe-mode", &[("why", "refusals are recorded and stop nothing".into())]);
+        journal.note(
+            Kind::Policy,
+            "observe-mode",
+            &[("why", "refusals are recorded and stop nothing".into())],
+        );
     }
     let base = format!("http://{address}");
     let behind = Behind::default();
-    let upstreams = Upstreams::new(Arc::new(behind.clone())).map_err(|error| Failure::other(error.to_string()))?;
+    let upstreams =
+        Upstreams::new(Arc::new(behind.clone())).map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
-    let inspector = Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
+    let inspector =
+        Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
     let keeper = Keeper::new(
         Arc::clone(&upstreams),
         inspector.clone(),
@@ -67,8 +73,8 @@ pub(crate) fn assemble(
     let mut servers = meant.servers.clone();
     servers.extend(added(vault.store(), &servers)?);
     keeper.configure(&servers, meant.approve)?;
-    let limits = LimitStore::new(&meant.limits)
-        .map_err(|problems| ConfigError::Problems { path: None, problems })?;
+    let limits =
+        LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems { path: None, problems })?;
     let engines = Engines {
         mode: meant.mode,
         people: People::new(&meant.parties, vault.secrets_key()),
@@ -95,7 +101,11 @@ pub(crate) fn assemble(
         engines,
         base,
         hosts: hosts(meant, address),
-        origins: meant.origins.iter().map(|origin| origin.to_ascii_lowercase()).collect(),
+        origins: meant
+            .origins
+            .iter()
+            .map(|origin| origin.to_ascii_lowercase())
+            .collect(),
     });
     behind.of(&house);
     admin::restore(&house)?;
@@ -109,7 +119,12 @@ pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace:
     tokio::spawn(sweep(Arc::clone(house), stop));
     let looks = {
         let view = house.engines.keeper.view();
-        let names: Vec<_> = view.registry.servers().filter(|s| s.may_start()).map(|s| s.name.clone()).collect();
+        let names: Vec<_> = view
+            .registry
+            .servers()
+            .filter(|s| s.may_start())
+            .map(|s| s.name.clone())
+            .collect();
         let mut looks = tokio::task::JoinSet::new();
         for name in names {
             let house = Arc::clone(house);
@@ -138,7 +153,13 @@ async fn look(house: &Arc<House>, name: &wire::mcp::ServerName) {
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(60));
-        let gone = house.engines.keeper.view().registry.server(name).is_none_or(|server| !server.may_start());
+        let gone = house
+            .engines
+            .keeper
+            .view()
+            .registry
+            .server(name)
+            .is_none_or(|server| !server.may_start());
         if gone {
             return;
         }
@@ -186,7 +207,10 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
 /// Servers added by command; those of the configuration come first.
 fn added(store: &Store, configured: &[MeantServer]) -> Result<Vec<MeantServer>, Failure> {
     let mut servers = Vec::new();
-    for (name, text) in store.list(admin::ADDED_SERVERS).map_err(|error| Failure::other(error.to_string()))? {
+    for (name, text) in store
+        .list(admin::ADDED_SERVERS)
+        .map_err(|error| Failure::other(error.to_string()))?
+    {
         let parsed = admin::parse_added(&String::from_utf8_lossy(&text));
         match parsed {
             Ok(parsed) => servers.extend(parsed),
@@ -202,7 +226,10 @@ fn added(store: &Store, configured: &[MeantServer]) -> Result<Vec<MeantServer>, 
 pub(crate) fn rules(meant: &Meant) -> Result<RuleSet, Failure> {
     let packs = policy::packs::sources(meant.packs.iter().map(String::as_str));
     let mut sources = packs.map_err(|error| Failure::configuration(format!("policy.packs: {error}")))?;
-    sources.extend(meant.rules.iter().map(|(name, text)| RuleSource { name: name.clone(), text: text.clone() }));
+    sources.extend(meant.rules.iter().map(|(name, text)| RuleSource {
+        name: name.clone(),
+        text: text.clone(),
+    }));
     RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
 }
 
@@ -211,15 +238,23 @@ fn tokens(base: &str, vault: &Vault) -> Result<Tokens, Failure> {
     let key = key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))?;
     let issuer = Issuer::new(base.to_owned(), key, Vec::new());
     let verifier = Verifier::new(base.to_owned(), issuer.keys());
-    let resource = ResourceId::parse(&format!("{base}/mcp")).map_err(|error| Failure::other(error.to_string()))?;
-    Ok(Tokens { issuer, verifier, cache: TokenCache::default(), resource })
+    let resource =
+        ResourceId::parse(&format!("{base}/mcp")).map_err(|error| Failure::other(error.to_string()))?;
+    Ok(Tokens {
+        issuer,
+        verifier,
+        cache: TokenCache::default(),
+        resource,
+    })
 }
 
 /// The spellings under which the gateway may be called.
 fn hosts(meant: &Meant, address: SocketAddr) -> BTreeSet<String> {
     let port = address.port();
-    let mut hosts: BTreeSet<String> =
-        ["127.0.0.1", "localhost", "[::1]"].iter().map(|host| format!("{host}:{port}")).collect();
+    let mut hosts: BTreeSet<String> = ["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .map(|host| format!("{host}:{port}"))
+        .collect();
     hosts.insert(address.to_string());
     hosts.extend(meant.hosts.iter().cloned());
     hosts

@@ -66,7 +66,11 @@ async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Vec<u8>> {
         let session = engines.sessions.listening(incoming.owner.as_deref()?)?;
         Some(Arc::new(SessionExchange(session)) as Arc<dyn Exchange>)
     };
-    let exchange = incoming.exchange.clone().or_else(of_session).unwrap_or_else(|| Arc::new(Nobody));
+    let exchange = incoming
+        .exchange
+        .clone()
+        .or_else(of_session)
+        .unwrap_or_else(|| Arc::new(Nobody));
     let revision = incoming.revision;
     let arrival = Arrival {
         call,
@@ -75,7 +79,10 @@ async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Vec<u8>> {
         endpoint: Endpoint::Server(incoming.server.clone()),
         message: incoming.message,
         credential: Credential::Link(incoming.server),
-        via: Via { transport: "upstream", ..Via::default() },
+        via: Via {
+            transport: "upstream",
+            ..Via::default()
+        },
         session: exchange.session(),
         capabilities: Capabilities::default(),
         exchange,
@@ -84,7 +91,10 @@ async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Vec<u8>> {
     let result = house.pipeline.carry(arrival).await;
     let id = id?;
     Some(match result {
-        Ok(Reply { body: Body::Foreign(response, edits, era), .. }) => match response.answer() {
+        Ok(Reply {
+            body: Body::Foreign(response, edits, era),
+            ..
+        }) => match response.answer() {
             jsonrpc::Answer::Result(result) => {
                 let method = method?;
                 jsonrpc::result(&id, &shape::result(result, &edits, era, revision, method))
@@ -99,4 +109,3 @@ async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Vec<u8>> {
         Err(refusal) => jsonrpc::error(Some(&id), refusal.code().rpc, &refusal.outside(), None),
     })
 }
-

@@ -43,8 +43,17 @@ pub(crate) struct CallExchange {
 }
 
 impl CallExchange {
-    pub(crate) fn new(stream: mpsc::Sender<Vec<u8>>, withdrawal: Withdrawal, session: Option<Arc<str>>) -> Self {
-        Self { stream, withdrawal, session, caller: OnceLock::new() }
+    pub(crate) fn new(
+        stream: mpsc::Sender<Vec<u8>>,
+        withdrawal: Withdrawal,
+        session: Option<Arc<str>>,
+    ) -> Self {
+        Self {
+            stream,
+            withdrawal,
+            session,
+            caller: OnceLock::new(),
+        }
     }
 }
 

@@ -12,22 +12,34 @@ pub(crate) struct Failure {
 impl Failure {
     /// The thing checked does not hold: exit code 1.
     pub(crate) fn does_not_hold(text: impl Into<String>) -> Self {
-        Self { code: 1, text: text.into() }
+        Self {
+            code: 1,
+            text: text.into(),
+        }
     }
 
     /// Wrong use or configuration: exit code 2.
     pub(crate) fn configuration(text: impl Into<String>) -> Self {
-        Self { code: 2, text: text.into() }
+        Self {
+            code: 2,
+            text: text.into(),
+        }
     }
 
     /// Refused by policy: exit code 3.
     pub(crate) fn refused(text: impl Into<String>) -> Self {
-        Self { code: 3, text: text.into() }
+        Self {
+            code: 3,
+            text: text.into(),
+        }
     }
 
     /// Something cannot be reached: exit code 4.
     pub(crate) fn unreachable(text: impl Into<String>) -> Self {
-        Self { code: 4, text: text.into() }
+        Self {
+            code: 4,
+            text: text.into(),
+        }
     }
 
     /// Anything else: exit code 1.
@@ -37,7 +49,10 @@ impl Failure {
 
     /// As another process told it.
     pub(crate) fn with_code(code: u8, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        Self {
+            code,
+            text: text.into(),
+        }
     }
 
     /// The exit code.

@@ -25,7 +25,9 @@ pub(crate) struct Fetch(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes
 impl Fetch {
     /// A client that trusts the public certificate authorities and never follows a redirect.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| Failure::other(error.to_string()))?
@@ -35,7 +37,10 @@ impl Fetch {
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(Duration::from_secs(10)));
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1();
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .build(https.wrap_connector(http));
@@ -44,7 +49,11 @@ impl Fetch {
 
     /// Sends a request.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
-        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let host = request
+            .uri()
+            .authority()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         self.0.request(request).await.map_err(|error| {
             let mut text = format!("no connection to {host}: {error}");
             let mut source = std::error::Error::source(&error);
@@ -61,7 +70,8 @@ impl Fetch {
         let mut body = response.into_body();
         let mut whole = Vec::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Failure::unreachable(format!("the answer broke off: {error}")))?;
+            let frame =
+                frame.map_err(|error| Failure::unreachable(format!("the answer broke off: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
             if whole.len() + data.len() > ANSWER_BYTES_MAX {
                 return Err(Failure::unreachable("the answer is too long"));

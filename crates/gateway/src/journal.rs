@@ -19,7 +19,7 @@ use records::{
 use wire::{
     json::{Node, canonical},
     jsonrpc,
-    mcp::{Direction, ServerName, Target, target},
+    mcp::{Direction, ServerName, Target, meta, target},
 };
 
 use crate::ambient::Ambient;
@@ -55,11 +55,17 @@ struct Begun {
     received_ms: i64,
     /// What the caller named, until it is resolved.
     named: Option<String>,
+    /// The caller's trace, which the upstream is told, too.
+    trace: Option<String>,
 }
 
 impl Journal {
     pub(crate) fn new(ledger: Ledger, digester: Digester, ambient: Ambient) -> Self {
-        Self { ledger, digester, ambient }
+        Self {
+            ledger,
+            digester,
+            ambient,
+        }
     }
 
     /// The ledger, for reading.
@@ -117,7 +123,9 @@ impl Journal {
         entry.reason = Some(reason.to_owned());
         entry.pin = approved.map(|pin| pin.to_string());
         if let Some(offered) = offered.filter(|offered| Some(*offered) != approved) {
-            entry.detail.insert("offered".into(), Value::Text(offered.to_string()));
+            entry
+                .detail
+                .insert("offered".into(), Value::Text(offered.to_string()));
         }
         self.ledger.append_soon(&entry);
     }
@@ -149,30 +157,56 @@ impl Journal {
         entry.revision = Some(begun.revision.to_owned());
         entry.principal = known.caller.as_ref().map(principal).unwrap_or_default();
         entry.context = known.context.as_ref().map(|context| context.id().to_owned());
-        entry.labels = known.context.as_ref().map(|context| labels(&context.labels())).unwrap_or_default();
+        entry.labels = known
+            .context
+            .as_ref()
+            .map(|context| labels(&context.labels()))
+            .unwrap_or_default();
         entry.purpose = known.purpose.as_ref().map(|purpose| purpose.to_string());
         entry.policy = known.policy.as_ref().map(|policy| policy.to_string());
         entry.rules = known.rules.iter().map(ToString::to_string).collect();
-        entry.obligations = known.obligations.iter().map(|obligation| format!("{obligation:?}")).collect();
-        entry.sources = known.sources.iter().map(|source| format!("{}/{}", source.server, source.tool)).collect();
+        entry.obligations = known
+            .obligations
+            .iter()
+            .map(|obligation| format!("{obligation:?}"))
+            .collect();
+        entry.sources = known
+            .sources
+            .iter()
+            .map(|source| format!("{}/{}", source.server, source.tool))
+            .collect();
         entry.findings = findings(known);
         match &known.resolution {
             Some(resolution) => target_of(resolution, &mut entry),
             None => entry.tool.clone_from(&begun.named),
         }
         if let Some((version, group)) = &begun.tls {
-            entry.tls = Tls { version: Some(version.clone()), group: Some(group.clone()) };
+            entry.tls = Tls {
+                version: Some(version.clone()),
+                group: Some(group.clone()),
+            };
         }
         if let Some(peer) = &begun.peer {
             entry.detail.insert("peer".into(), Value::Text(peer.clone()));
         }
+        if let Some(trace) = &begun.trace {
+            entry.detail.insert("trace".into(), Value::Text(trace.clone()));
+        }
         if let Some(why) = &known.would_refuse {
-            entry.detail.insert("would_refuse".into(), Value::Text(why.clone()));
+            entry
+                .detail
+                .insert("would_refuse".into(), Value::Text(why.clone()));
         }
         if begun.direction == Direction::ToClient {
-            entry.detail.insert("direction".into(), Value::Text("to-client".into()));
+            entry
+                .detail
+                .insert("direction".into(), Value::Text("to-client".into()));
         }
-        entry.decision = Some(if known.permitted { Decision::Permit } else { Decision::Refuse });
+        entry.decision = Some(if known.permitted {
+            Decision::Permit
+        } else {
+            Decision::Refuse
+        });
         entry
     }
 }
@@ -191,7 +225,11 @@ impl OpenCase {
             }
             Err(refusal) => {
                 // An intent has an outcome; what was refused before there was one is a refusal.
-                let kind = if known.intent.is_some() { Kind::Outcome } else { Kind::Refusal };
+                let kind = if known.intent.is_some() {
+                    Kind::Outcome
+                } else {
+                    Kind::Refusal
+                };
                 let mut entry = self.journal.entry(kind, &self.begun, &known);
                 refused(&mut entry, refusal);
                 entry
@@ -221,7 +259,11 @@ impl Drop for OpenCase {
             return;
         }
         let known = self.dossier.read();
-        let kind = if known.intent.is_some() { Kind::Outcome } else { Kind::Refusal };
+        let kind = if known.intent.is_some() {
+            Kind::Outcome
+        } else {
+            Kind::Refusal
+        };
         let mut entry = self.journal.entry(kind, &self.begun, &known);
         entry.decision = Some(Decision::Refuse);
         entry.code = Some("abandoned".to_owned());
@@ -250,16 +292,25 @@ impl Begun {
             tls: arrival.via.tls.clone(),
             received_ms: arrival.received_ms,
             named: named.map(|name| name.chars().take(200).collect()),
+            trace: trace(arrival),
         }
     }
+}
+
+fn trace(arrival: &Arrival) -> Option<String> {
+    let parent = arrival
+        .message
+        .params()
+        .and_then(meta::of)?
+        .get(meta::TRACEPARENT)?;
+    meta::trace_id(&parent.as_str()?).map(str::to_owned)
 }
 
 fn arguments(arrival: &Arrival) -> Option<Node<'_>> {
     match target(&arrival.message) {
         Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
-        Ok(Target::Completion { .. } | Target::None | Target::Resource { .. } | Target::Task { .. }) | Err(_) => {
-            arrival.message.params()
-        }
+        Ok(Target::Completion { .. } | Target::None | Target::Resource { .. } | Target::Task { .. })
+        | Err(_) => arrival.message.params(),
     }
 }
 
@@ -286,7 +337,11 @@ fn principal(caller: &Caller) -> Principal {
     let actor = proven.actor();
     let is_user = actor.kind == identity::ActorKind::User;
     Principal {
-        user: if is_user { Some(actor.name.clone()) } else { proven.for_user().map(str::to_owned) },
+        user: if is_user {
+            Some(actor.name.clone())
+        } else {
+            proven.for_user().map(str::to_owned)
+        },
         agent: (!is_user).then(|| actor.name.clone()),
         model: proven.model().map(str::to_owned),
         tenant: proven.tenant().map(str::to_owned),
@@ -322,4 +377,3 @@ fn millis(score: f32) -> u16 {
 fn unsigned(ms: i64) -> u64 {
     u64::try_from(ms).unwrap_or(0)
 }
-

@@ -118,7 +118,10 @@ impl Keeper {
                     (server, change.into_iter().collect())
                 }
             };
-            self.specs.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), meant.clone());
+            self.specs
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(name.clone(), meant.clone());
             self.keep(server, &changes, "configuration")?;
         }
         self.publish();
@@ -137,7 +140,9 @@ impl Keeper {
 
     /// One server, whatever its state.
     pub(crate) fn server(&self, name: &str) -> Result<Server, KeeperError> {
-        let known = ServerName::parse(name).ok().and_then(|name| self.lock().get(&name).cloned());
+        let known = ServerName::parse(name)
+            .ok()
+            .and_then(|name| self.lock().get(&name).cloned());
         known.ok_or_else(|| KeeperError::Unknown(name.to_owned()))
     }
 
@@ -162,12 +167,19 @@ impl Keeper {
         let mut server = self.server(name.as_str())?;
         // What is offered at the first look after a person approved the server is approved with it.
         let first = server.revision.is_none();
-        let on_new = if first && whole { OnNew::Approve } else { OnNew::Propose };
+        let on_new = if first && whole {
+            OnNew::Approve
+        } else {
+            OnNew::Propose
+        };
         let mut changes = server.observe(catalogue.offer(), on_new);
         changes.extend(self.judge(&mut server));
         if whole {
             server.revision = Some((catalogue.offered.revision, self.ambient.now_ms()));
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), catalogue);
+            self.seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(name.clone(), catalogue);
         }
         self.keep(server, &changes, "observed")?;
         self.publish();
@@ -192,7 +204,12 @@ impl Keeper {
     }
 
     /// Holds a server, or one of its tools or prompts, back.
-    pub(crate) fn quarantine(&self, name: &str, item: Option<&str>, why: &str) -> Result<Change, KeeperError> {
+    pub(crate) fn quarantine(
+        &self,
+        name: &str,
+        item: Option<&str>,
+        why: &str,
+    ) -> Result<Change, KeeperError> {
         let mut server = self.server(name)?;
         let change = match item {
             None => server.quarantine(why.to_owned())?,
@@ -208,7 +225,8 @@ impl Keeper {
         let mut server = self.server(name)?;
         server.retire();
         self.upstreams.remove(&server.name);
-        self.journal.registry(&server.name, None, "retired", "retired by a person", None, None);
+        self.journal
+            .registry(&server.name, None, "retired", "retired by a person", None, None);
         self.store_server(&server)?;
         self.lock().insert(server.name.clone(), server);
         self.publish();
@@ -241,9 +259,13 @@ impl Keeper {
         if self.judged().contains(&definition.pin()) {
             return None;
         }
-        let findings = self.inspector.inspect_node(definition.document().root(), Surface::Definition);
+        let findings = self
+            .inspector
+            .inspect_node(definition.document().root(), Surface::Definition);
         if Verdict::of(&findings).0 == Verdict::Hostile {
-            let worst = findings.iter().max_by(|a, b| a.score.get().total_cmp(&b.score.get()))?;
+            let worst = findings
+                .iter()
+                .max_by(|a, b| a.score.get().total_cmp(&b.score.get()))?;
             let (note, detector, at) = (&worst.note, &worst.detector, &worst.location.pointer);
             return Some(format!("inspection: {note} ({detector}) at `{at}`"));
         }
@@ -266,7 +288,14 @@ impl Keeper {
             let item = change.item.as_ref().map(|(_, name)| name.as_str());
             let reason = reason(&server, change).unwrap_or_else(|| why.to_owned());
             let (approved, offered) = (change.approved, change.offered);
-            self.journal.registry(&server.name, item, change.kind.as_str(), &reason, approved, offered);
+            self.journal.registry(
+                &server.name,
+                item,
+                change.kind.as_str(),
+                &reason,
+                approved,
+                offered,
+            );
         }
         self.store_server(&server)?;
         if server.may_start() {
@@ -297,8 +326,10 @@ impl Keeper {
                 compiled.insert(pinned.pin(), Arc::new(schemas));
             }
         }
-        let live: std::collections::HashSet<Pin> =
-            registry.approved(ItemKind::Tool, None).map(policy::registry::Pinned::pin).collect();
+        let live: std::collections::HashSet<Pin> = registry
+            .approved(ItemKind::Tool, None)
+            .map(policy::registry::Pinned::pin)
+            .collect();
         compiled.retain(|pin, _| live.contains(pin));
         let catalogues = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let view = View::new(registry, catalogues, compiled.clone());
@@ -319,7 +350,8 @@ fn compile(definition: &Definition) -> Result<Schemas, String> {
     let Some(input) = root.get("inputSchema") else {
         return Err("it has no input schema, so its arguments cannot be checked".to_owned());
     };
-    let input = CompiledSchema::compile(input, &options).map_err(|error| format!("its input schema: {error}"))?;
+    let input =
+        CompiledSchema::compile(input, &options).map_err(|error| format!("its input schema: {error}"))?;
     let output = root
         .get("outputSchema")
         .map(|schema| CompiledSchema::compile(schema, &options))

@@ -37,9 +37,15 @@ pub(crate) struct People {
 impl People {
     /// Those of the configuration. Secrets are kept as digests under the gateway's own key.
     pub(crate) fn new(parties: &[MeantParty], key: hmac::Key) -> Self {
-        let people = Self { key, by_name: RwLock::default() };
+        let people = Self {
+            key,
+            by_name: RwLock::default(),
+        };
         for party in parties {
-            let secret = party.secret.as_ref().map(|secret| SecretDigest::of(secret, &people.key));
+            let secret = party
+                .secret
+                .as_ref()
+                .map(|secret| SecretDigest::of(secret, &people.key));
             people.put(Person {
                 party: Party {
                     kind: party.kind,
@@ -68,12 +74,18 @@ impl People {
     /// Adds one, or replaces one of the same name.
     pub(crate) fn put(&self, person: Person) {
         let key = (person.party.kind == PartyKind::User, person.party.name.clone());
-        self.by_name.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(person));
+        self.by_name
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, Arc::new(person));
     }
 
     /// Removes an agent or service.
     pub(crate) fn remove_client(&self, name: &str) -> Option<Arc<Person>> {
-        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(&(false, name.to_owned()))
+        self.by_name
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&(false, name.to_owned()))
     }
 
     /// An agent or service.
@@ -89,7 +101,11 @@ impl People {
     /// All agents and services.
     pub(crate) fn clients(&self) -> Vec<Arc<Person>> {
         let people = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        people.iter().filter(|((user, _), _)| !user).map(|(_, person)| Arc::clone(person)).collect()
+        people
+            .iter()
+            .filter(|((user, _), _)| !user)
+            .map(|(_, person)| Arc::clone(person))
+            .collect()
     }
 
     /// A proven principal as rules see it; none if it is not known any more.
@@ -104,7 +120,10 @@ impl People {
                 Some(self.user(user).filter(|_| may)?.party.clone())
             }
         };
-        Some(Subject { actor: actor.party.clone(), for_user })
+        Some(Subject {
+            actor: actor.party.clone(),
+            for_user,
+        })
     }
 
     /// Whether somebody may declare a context; the error says why not.
@@ -112,7 +131,10 @@ impl People {
         if let Some(purpose) = &declared.purpose
             && !person.purposes.contains(purpose)
         {
-            return Err(format!("`{}` may not declare the purpose `{purpose}`", person.party.name));
+            return Err(format!(
+                "`{}` may not declare the purpose `{purpose}`",
+                person.party.name
+            ));
         }
         if let Some(trust) = &declared.trust
             && !matches!(trust.as_str(), "trusted" | "untrusted")

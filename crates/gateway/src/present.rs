@@ -58,7 +58,13 @@ pub(crate) fn outcome(asked: &Asked, outcome: Result<Reply, Refusal>, call: &str
 }
 
 fn answer(asked: &Asked, reply: Reply) -> Said {
-    let mut said = Said { status: 200, message: None, session: None, retry_after_ms: None, challenge: None };
+    let mut said = Said {
+        status: 200,
+        message: None,
+        session: None,
+        retry_after_ms: None,
+        challenge: None,
+    };
     let (Some(id), Some(method)) = (&asked.id, asked.method) else {
         said.status = 202;
         return said;
@@ -84,7 +90,10 @@ fn answer(asked: &Asked, reply: Reply) -> Said {
 
 /// An upstream's error, written anew. What a code means differs between eras.
 fn foreign_error(asked: &Asked, id: &Id, error: wire::json::Node<'_>, edits: &Edits, from: Era) -> Vec<u8> {
-    let mut code = error.get("code").and_then(wire::json::Node::as_number).and_then(|n| n.as_i64());
+    let mut code = error
+        .get("code")
+        .and_then(wire::json::Node::as_number)
+        .and_then(|n| n.as_i64());
     let to = asked.revision.era();
     if asked.method == Some(Method::ResourcesRead) && from != to {
         code = match (code, to) {
@@ -127,14 +136,23 @@ fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
         Manner::Error | Manner::Tell => {}
     }
     let data = error_data(refusal, call);
-    said.message = Some(jsonrpc::error(asked.id.as_ref(), code.rpc, &refusal.outside(), Some(&data)));
+    said.message = Some(jsonrpc::error(
+        asked.id.as_ref(),
+        code.rpc,
+        &refusal.outside(),
+        Some(&data),
+    ));
     said
 }
 
 /// In the legacy era a 404 means that the session is gone, so nothing else may say it.
 fn status(asked: &Asked, code: &Code) -> u16 {
     let legacy = asked.revision.era() == Era::Legacy;
-    if code.http == 404 && legacy && code.name != pipeline::refusal::SESSION_UNKNOWN.name { 200 } else { code.http }
+    if code.http == 404 && legacy && code.name != pipeline::refusal::SESSION_UNKNOWN.name {
+        200
+    } else {
+        code.http
+    }
 }
 
 /// A refusal as a tool result: models read it, and go on with something else.

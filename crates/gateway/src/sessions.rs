@@ -86,9 +86,13 @@ impl Sessions {
         let own = || sessions.values().filter(|held| held.owner == session.owner);
         let crowded = sessions.len() >= SESSIONS_MAX || own().count() >= SESSIONS_OF_ONE_MAX;
         if crowded {
-            let oldest = own().min_by_key(|held| held.used_ms.load(Ordering::Relaxed)).or_else(|| {
-                sessions.values().min_by_key(|held| held.used_ms.load(Ordering::Relaxed))
-            });
+            let oldest = own()
+                .min_by_key(|held| held.used_ms.load(Ordering::Relaxed))
+                .or_else(|| {
+                    sessions
+                        .values()
+                        .min_by_key(|held| held.used_ms.load(Ordering::Relaxed))
+                });
             if let Some(id) = oldest.map(|held| Arc::clone(&held.id)) {
                 sessions.remove(&id);
             }
@@ -125,7 +129,11 @@ impl Sessions {
     /// Ends sessions that are over, and gives them back so that what belongs to them can end, too.
     pub(crate) fn sweep(&self, now_ms: i64) -> Vec<Arc<Session>> {
         let mut sessions = self.lock();
-        let over: Vec<_> = sessions.values().filter(|session| session.is_over(now_ms)).cloned().collect();
+        let over: Vec<_> = sessions
+            .values()
+            .filter(|session| session.is_over(now_ms))
+            .cloned()
+            .collect();
         for session in &over {
             sessions.remove(&session.id);
         }
@@ -135,8 +143,11 @@ impl Sessions {
     /// Ends every session of an actor.
     pub(crate) fn end_of_actor(&self, actor: &str) -> Vec<Arc<Session>> {
         let mut sessions = self.lock();
-        let ended: Vec<_> =
-            sessions.values().filter(|s| s.caller.principal.actor().name == actor).cloned().collect();
+        let ended: Vec<_> = sessions
+            .values()
+            .filter(|s| s.caller.principal.actor().name == actor)
+            .cloned()
+            .collect();
         for session in &ended {
             sessions.remove(&session.id);
         }
@@ -151,8 +162,12 @@ impl Sessions {
     /// The session of this owner that was used last and listens.
     pub(crate) fn listening(&self, owner: &str) -> Option<Arc<Session>> {
         let sessions = self.lock();
-        let listening = sessions.values().filter(|session| session.owner == owner && session.listens());
-        listening.max_by_key(|session| session.used_ms.load(Ordering::Relaxed)).cloned()
+        let listening = sessions
+            .values()
+            .filter(|session| session.owner == owner && session.listens());
+        listening
+            .max_by_key(|session| session.used_ms.load(Ordering::Relaxed))
+            .cloned()
     }
 
     /// How many there are.
@@ -204,12 +219,18 @@ impl Session {
 
     /// Gives a question up.
     pub(crate) fn forget(&self, id: &Id) {
-        self.asks.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.asks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
     }
 
     /// The place where the answer to a question is awaited.
     pub(crate) fn asked(&self, id: &Id) -> Option<oneshot::Sender<Response>> {
-        self.asks.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
+        self.asks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id)
     }
 
     /// Notes a request on its way, so that the client can withdraw it. None if it runs already under this
@@ -225,7 +246,10 @@ impl Session {
 
     /// A request has ended.
     pub(crate) fn done(&self, id: &Id) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
     }
 
     /// Withdraws a request; nothing happens if none runs under this id.

@@ -45,7 +45,10 @@ impl Store {
             if page.is_empty() {
                 return Ok(all);
             }
-            all.extend(page.into_iter().map(|record| (record.key, record.value.expose().to_vec())));
+            all.extend(
+                page.into_iter()
+                    .map(|record| (record.key, record.value.expose().to_vec())),
+            );
         }
     }
 }

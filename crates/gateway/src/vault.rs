@@ -21,7 +21,6 @@ use crate::{ambient::Ambient, failure::Failure, store::Store};
 #[derive(Debug)]
 pub(crate) struct Vault {
     ledger: Ledger,
-    opening: Opening,
     digester: Digester,
     store: Store,
     token_seed: [u8; 32],
@@ -37,13 +36,19 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_path_buf(), place: 0 }
+        Self {
+            root: root.to_path_buf(),
+            place: 0,
+        }
     }
 
     /// The same keys and tables with a ledger of its own: a ledger has one writer, and hosts may wrap the
     /// same server several times at once.
     pub(crate) fn at_place(&self, place: u32) -> Self {
-        Self { place, ..self.clone() }
+        Self {
+            place,
+            ..self.clone()
+        }
     }
 
     /// The ledger's directory.
@@ -112,12 +117,18 @@ impl Vault {
                 layout.ledger().display()
             )));
         }
-        let opened = Ledger::open(&layout.ledger(), keys, Options::default(), Ports::real(clock.clone()));
+        let opened = Ledger::open(
+            &layout.ledger(),
+            keys,
+            Options::default(),
+            Ports::real(clock.clone()),
+        );
         let (ledger, opening) = match opened {
             Ok(opened) => opened,
             Err(OpenError::Locked(_)) => return Ok(None),
             Err(error) => return Err(unusable(error)),
         };
+        tell(&opening);
         if !ring.log_begun() {
             ring.mark_log_begun().map_err(unusable)?;
         }
@@ -125,17 +136,11 @@ impl Vault {
         let digest_key = secret(&ring, Use::Digest)?;
         Ok(Some(Self {
             ledger,
-            opening,
             digester: ring.digester().map_err(unusable)?,
             store: Store::new(state),
             token_seed: secret(&ring, Use::Token)?,
             secrets_key: derive(&digest_key, b"sallyport: digests of client secrets, version 1"),
         }))
-    }
-
-    /// What was found when the ledger was opened.
-    pub(crate) fn opening(&self) -> &Opening {
-        &self.opening
     }
 
     /// The ledger.
@@ -178,8 +183,13 @@ fn own(directory: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     let shown = directory.display();
     if !directory.exists() {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| Failure::configuration(format!("cannot make the data directory {shown}: {error}")))?;
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory);
+        made.map_err(|error| {
+            Failure::configuration(format!("cannot make the data directory {shown}: {error}"))
+        })?;
     }
     let metadata = std::fs::metadata(directory)
         .map_err(|error| Failure::configuration(format!("cannot use the data directory {shown}: {error}")))?;
@@ -213,7 +223,10 @@ fn ring(layout: &Layout, clock: Clock) -> Result<KeyRing, Failure> {
 /// The log's keys, for verifying. Nothing is made.
 pub(crate) fn keys_of(layout: &Layout) -> Result<LogKeys, Failure> {
     if !layout.ring().exists() {
-        return Err(Failure::configuration(format!("there is no data directory in {}", layout.root.display())));
+        return Err(Failure::configuration(format!(
+            "there is no data directory in {}",
+            layout.root.display()
+        )));
     }
     let origin = std::fs::read_to_string(layout.origin()).map_err(unusable)?;
     let ring = ring(layout, Clock::new(|| 0))?;
@@ -226,7 +239,11 @@ fn origin(layout: &Layout, ambient: &Ambient) -> Result<String, Failure> {
     if let Ok(text) = std::fs::read_to_string(&path) {
         return Ok(text.trim().to_owned());
     }
-    let suffix: String = ambient.bytes::<6>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let suffix: String = ambient
+        .bytes::<6>()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let origin = format!("sallyport.local/{suffix}");
     std::fs::write(&path, format!("{origin}\n"))
         .map_err(|error| Failure::configuration(format!("cannot write {}: {error}", path.display())))?;
@@ -235,7 +252,10 @@ fn origin(layout: &Layout, ambient: &Ambient) -> Result<String, Failure> {
 
 fn secret(ring: &KeyRing, purpose: Use) -> Result<[u8; 32], Failure> {
     let key = ring.current(purpose).map_err(unusable)?;
-    let bytes = key.secret.as_ref().and_then(|secret| <[u8; 32]>::try_from(secret.expose()).ok());
+    let bytes = key
+        .secret
+        .as_ref()
+        .and_then(|secret| <[u8; 32]>::try_from(secret.expose()).ok());
     bytes.ok_or_else(|| Failure::configuration("the key ring is damaged; restore it from a copy"))
 }
 
@@ -247,4 +267,24 @@ fn derive(key: &[u8; 32], purpose: &[u8]) -> hmac::Key {
 
 fn unusable(error: impl std::fmt::Display) -> Failure {
     Failure::configuration(error.to_string())
+}
+
+/// Says what was found when the ledger was opened, where a person should know.
+fn tell(opening: &Opening) {
+    if opening.unknown_outcomes > 0 {
+        let calls = opening.unknown_outcomes;
+        tracing::warn!("the last process ended in the middle of {calls} call(s); the ledger says so");
+    }
+    if opening.cut_bytes > 0 {
+        tracing::warn!(
+            "{} bytes of a torn write were cut from the ledger's end",
+            opening.cut_bytes
+        );
+    }
+    if let Some(original) = &opening.copied_from {
+        tracing::warn!(
+            "this data directory ({}) is a copy of {original}; run only one of the two, or their ledgers fork",
+            opening.instance
+        );
+    }
 }

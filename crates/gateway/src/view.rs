@@ -53,7 +53,11 @@ impl View {
         catalogues: BTreeMap<ServerName, Arc<Catalogue>>,
         schemas: HashMap<Pin, Arc<Schemas>>,
     ) -> Self {
-        let mut view = Self { catalogues, schemas, ..Self::default() };
+        let mut view = Self {
+            catalogues,
+            schemas,
+            ..Self::default()
+        };
         for kind in [ItemKind::Tool, ItemKind::Prompt] {
             for pinned in registry.approved(kind, None) {
                 let shared = federated(pinned.server(), pinned.name());
@@ -79,12 +83,19 @@ impl View {
     /// that has resources at all.
     pub(crate) fn owner_of(&self, uri: &str) -> Result<ServerName, NoOwner> {
         let lists = |catalogue: &Catalogue| {
-            catalogue.resources.iter().any(|resource| text(resource, "uri").is_some_and(|found| found == uri))
+            catalogue
+                .resources
+                .iter()
+                .any(|resource| text(resource, "uri").is_some_and(|found| found == uri))
         };
         let fits = |catalogue: &Catalogue| {
             catalogue.templates.iter().any(|template| {
                 let pattern = text(template, "uriTemplate").unwrap_or_default();
-                pattern == uri || pattern.split('{').next().is_some_and(|head| !head.is_empty() && uri.starts_with(head))
+                pattern == uri
+                    || pattern
+                        .split('{')
+                        .next()
+                        .is_some_and(|head| !head.is_empty() && uri.starts_with(head))
             })
         };
         let has = |catalogue: &Catalogue| catalogue.offered.has("resources");
@@ -101,13 +112,21 @@ impl View {
 
     /// Servers that may be reached and have been seen.
     pub(crate) fn serving(&self) -> impl Iterator<Item = (&ServerName, &Catalogue)> {
-        let serves = |name: &ServerName| self.registry.server(name).is_some_and(|server| server.may_start());
-        self.catalogues.iter().filter(move |(name, _)| serves(name)).map(|(name, c)| (name, &**c))
+        let serves = |name: &ServerName| {
+            self.registry
+                .server(name)
+                .is_some_and(|server| server.may_start())
+        };
+        self.catalogues
+            .iter()
+            .filter(move |(name, _)| serves(name))
+            .map(|(name, c)| (name, &**c))
     }
 
     /// Whether any server at an endpoint has a capability.
     pub(crate) fn has(&self, capability: &str, of: Option<&ServerName>) -> bool {
-        self.serving().any(|(name, c)| of.is_none_or(|of| of == name) && c.offered.has(capability))
+        self.serving()
+            .any(|(name, c)| of.is_none_or(|of| of == name) && c.offered.has(capability))
     }
 }
 
@@ -126,10 +145,17 @@ fn entry(pinned: &Pinned, name: &str) -> Entry {
         out.string("name", name);
         out.members_except(root, &["name"], &edits);
     });
-    Entry { resource: Arc::clone(pinned.resource()), shown: Arc::from(shown) }
+    Entry {
+        resource: Arc::clone(pinned.resource()),
+        shown: Arc::from(shown),
+    }
 }
 
 /// A text member of a listed resource or template.
 pub(crate) fn text(document: &Document, member: &str) -> Option<String> {
-    document.root().get(member).and_then(Node::as_str).map(std::borrow::Cow::into_owned)
+    document
+        .root()
+        .get(member)
+        .and_then(Node::as_str)
+        .map(std::borrow::Cow::into_owned)
 }

@@ -11,7 +11,10 @@ use wire::{
     mcp::{Direction, Method, Revision, ServerName, code, meta},
 };
 
-use crate::{Backchannel, Incoming, LinkError, Noise, pending::Pending};
+use crate::{
+    Backchannel, Incoming, LinkError, Noise,
+    pending::{Pending, Progress},
+};
 
 /// Sends bytes to the server: the answers to its requests.
 pub(crate) type Answerer = Arc<dyn Fn(Vec<u8>) + Send + Sync>;
@@ -139,7 +142,7 @@ impl Inbox {
             .get(meta::PROGRESS_TOKEN)
             .and_then(Node::as_number)?
             .as_i64()?;
-        let (token, exchange) = self.pending.progress(token)?;
+        let Progress { token, exchange } = self.pending.progress(token)?;
         let text = jsonrpc::notification(notification.method(), |out| {
             out.json(meta::PROGRESS_TOKEN, &token);
             out.members_except(params, &[meta::PROGRESS_TOKEN], &wire::json::Edits::default());

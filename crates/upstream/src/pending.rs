@@ -41,6 +41,15 @@ pub(crate) struct Wait {
     pub(crate) progress: mpsc::Receiver<()>,
 }
 
+/// Whom progress of one call is for.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// The client's own token, as JSON.
+    pub(crate) token: Arc<[u8]>,
+    /// The client's side of the call.
+    pub(crate) exchange: Arc<dyn Exchange>,
+}
+
 impl Pending {
     /// A new call.
     pub(crate) fn open(&self, token: Option<Arc<[u8]>>, exchange: Option<Arc<dyn Exchange>>) -> Wait {
@@ -93,11 +102,14 @@ impl Pending {
     }
 
     /// The client's side of the call a progress token of ours stands for, and the client's own token.
-    pub(crate) fn progress(&self, token: i64) -> Option<(Arc<[u8]>, Arc<dyn Exchange>)> {
+    pub(crate) fn progress(&self, token: i64) -> Option<Progress> {
         let waiting = self.lock();
         let waiting = waiting.get(&token)?;
         let _ = waiting.progress.try_send(());
-        Some((waiting.token.clone()?, waiting.exchange.clone()?))
+        Some(Progress {
+            token: waiting.token.clone()?,
+            exchange: waiting.exchange.clone()?,
+        })
     }
 
     /// The client's side of the one call that waits. With several, nobody can say whose a message is.

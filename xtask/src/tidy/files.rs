@@ -29,12 +29,19 @@ fn check_file(name: &str, text: &str, wrong: &mut Vec<String>) {
     let is_test = name.contains("/tests") || name.starts_with("tests/");
     let lines: Vec<&str> = text.lines().collect();
     if lines.len() > LINES_MAX && !is_test {
-        wrong.push(format!("{name}: {} lines; divide it where the sense divides", lines.len()));
+        wrong.push(format!(
+            "{name}: {} lines; divide it where the sense divides",
+            lines.len()
+        ));
     }
-    let says_what_it_is = lines.iter().find(|line| !line.trim().is_empty() && !line.starts_with("#!["));
+    let says_what_it_is = lines
+        .iter()
+        .find(|line| !line.trim().is_empty() && !line.starts_with("#!["));
     let is_leaf = name.contains("/tests/") || name.ends_with("tests.rs") || name.starts_with("fuzz/");
     if !is_leaf && !says_what_it_is.is_some_and(|line| line.starts_with("//!")) {
-        wrong.push(format!("{name}: begin it with `//!`: what it is, what it must not know"));
+        wrong.push(format!(
+            "{name}: begin it with `//!`: what it is, what it must not know"
+        ));
     }
     for (n, line) in lines.iter().enumerate() {
         // A text that cannot be broken is better long than broken.
@@ -65,7 +72,12 @@ fn check_functions(name: &str, lines: &[&str], wrong: &mut Vec<String>) {
             }
             continue;
         }
-        let declares = trimmed.split('(').next().unwrap_or_default().split_whitespace().any(|word| word == "fn");
+        let declares = trimmed
+            .split('(')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .any(|word| word == "fn");
         if declares && !trimmed.starts_with("//") && !trimmed.ends_with(';') && !trimmed.ends_with('}') {
             let function = trimmed.split("fn ").nth(1).unwrap_or_default();
             let function = function.split(['(', '<']).next().unwrap_or_default().to_owned();
@@ -75,10 +87,18 @@ fn check_functions(name: &str, lines: &[&str], wrong: &mut Vec<String>) {
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Ok(());
+    };
     for entry in entries {
-        let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = entry
+            .map_err(|error| format!("{}: {error}", folder.display()))?
+            .path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if path.is_dir() {
             if name != "target" && !name.starts_with('.') {
                 collect(&path, files)?;

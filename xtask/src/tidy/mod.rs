@@ -14,5 +14,9 @@ pub(crate) fn run() -> Result<(), String> {
         say("tidy");
         return Ok(());
     }
-    Err(format!("{}\n{} things are not tidy", wrong.join("\n"), wrong.len()))
+    Err(format!(
+        "{}\n{} things are not tidy",
+        wrong.join("\n"),
+        wrong.len()
+    ))
 }

@@ -25,7 +25,11 @@ pub(super) fn list(house: &House) -> Vec<u8> {
                     out.string("name", &person.party.name);
                     out.string("kind", person.party.kind.as_str());
                     write_list(out, "roles", &person.party.roles);
-                    write_list(out, "purposes", &person.purposes.iter().cloned().collect::<Vec<_>>());
+                    write_list(
+                        out,
+                        "purposes",
+                        &person.purposes.iter().cloned().collect::<Vec<_>>(),
+                    );
                     write_list(out, "for", &person.acts_for);
                     if let Some(model) = &person.model {
                         out.string("model", model);
@@ -41,14 +45,20 @@ pub(super) fn list(house: &House) -> Vec<u8> {
 pub(super) fn add(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let name = args.needed("name")?;
     if house.engines.people.client(&name).is_some() {
-        return Err(Failure::configuration(format!("there is an agent `{name}` already")));
+        return Err(Failure::configuration(format!(
+            "there is an agent `{name}` already"
+        )));
     }
     for user in args.list("for") {
         if house.engines.people.user(&user).is_none() {
             return Err(Failure::configuration(format!("there is no user `{user}`")));
         }
     }
-    let kind = if args.text("kind").as_deref() == Some("service") { PartyKind::Service } else { PartyKind::Agent };
+    let kind = if args.text("kind").as_deref() == Some("service") {
+        PartyKind::Service
+    } else {
+        PartyKind::Agent
+    };
     let person = Person {
         party: Party {
             kind,
@@ -84,15 +94,21 @@ pub(super) fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure>
 pub(super) fn revoke(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let name = args.needed("name")?;
     let engines = &house.engines;
-    engines.people.remove_client(&name).ok_or_else(|| unknown(&name))?;
-    let stored = |result: Result<(), crate::store::StoreError>| result.map_err(|e| Failure::other(e.to_string()));
+    engines
+        .people
+        .remove_client(&name)
+        .ok_or_else(|| unknown(&name))?;
+    let stored =
+        |result: Result<(), crate::store::StoreError>| result.map_err(|e| Failure::other(e.to_string()));
     let _ = house.store.delete(ADDED, &name);
     stored(house.store.put(REVOKED, &name, b"{}"))?;
     engines.tokens.cache.cut_off(&name, engines.ambient.now_ms());
     for session in engines.sessions.end_of_actor(&name) {
         engines.upstreams.end_session(&session.id);
     }
-    engines.journal.note(Kind::Key, "agent-revoked", &[("agent", name.clone())]);
+    engines
+        .journal
+        .note(Kind::Key, "agent-revoked", &[("agent", name.clone())]);
     Ok(object(|out| out.string("revoked", &name)))
 }
 
@@ -105,11 +121,17 @@ fn with_new_secret(house: &House, mut person: Person, what: &str) -> Result<Vec<
     let digest = SecretDigest::of(&Secret::presented(secret.clone()), house.engines.people.key());
     person.secret = Some(digest);
     let name = person.party.name.clone();
-    house.store.put(ADDED, &name, &write(&person)).map_err(|error| Failure::other(error.to_string()))?;
+    house
+        .store
+        .put(ADDED, &name, &write(&person))
+        .map_err(|error| Failure::other(error.to_string()))?;
     // A name that was revoked once may be given to a new agent only by saying so here.
     let _ = house.store.delete(REVOKED, &name);
     house.engines.people.put(person);
-    house.engines.journal.note(Kind::Key, what, &[("agent", name.clone())]);
+    house
+        .engines
+        .journal
+        .note(Kind::Key, what, &[("agent", name.clone())]);
     Ok(object(|out| {
         out.string("name", &name);
         out.string("secret", &secret);
@@ -142,7 +164,11 @@ fn write(person: &Person) -> Vec<u8> {
         }
         write_list(out, "roles", &person.party.roles);
         write_list(out, "groups", &person.party.groups);
-        write_list(out, "purposes", &person.purposes.iter().cloned().collect::<Vec<_>>());
+        write_list(
+            out,
+            "purposes",
+            &person.purposes.iter().cloned().collect::<Vec<_>>(),
+        );
         write_list(out, "for", &person.acts_for);
         write_list(out, "scopes", &person.scopes);
         if let Some(model) = &person.model {
@@ -163,7 +189,10 @@ fn read(text: &[u8]) -> Option<Person> {
     } else {
         PartyKind::Agent
     };
-    let digest = root.get("secret").and_then(Node::as_str).and_then(|text| from_hex(&text));
+    let digest = root
+        .get("secret")
+        .and_then(Node::as_str)
+        .and_then(|text| from_hex(&text));
     let digest = digest.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     Some(Person {
         party: Party {

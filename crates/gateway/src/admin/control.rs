@@ -41,7 +41,9 @@ pub(crate) async fn serve(house: Arc<House>, listener: UnixListener, mut stop: w
         };
         let Ok((stream, _)) = accepted else { continue };
         // The file's mode keeps others out already; the kernel's word on who is there does so again.
-        let own = stream.peer_cred().is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw());
+        let own = stream
+            .peer_cred()
+            .is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw());
         if own {
             let house = Arc::clone(&house);
             tokio::spawn(async move {
@@ -79,9 +81,14 @@ async fn answer(house: &Arc<House>, mut stream: UnixStream) -> std::io::Result<(
 
 /// Asks the running gateway of a data directory. None when no gateway runs there.
 pub(crate) async fn ask(socket: &Path, operation: &str, args: &[u8]) -> Result<Option<Document>, Failure> {
-    let Ok(mut stream) = UnixStream::connect(socket).await else { return Ok(None) };
+    let Ok(mut stream) = UnixStream::connect(socket).await else {
+        return Ok(None);
+    };
     let broken = |error: std::io::Error| {
-        Failure::unreachable(format!("the running gateway does not answer on {}: {error}", socket.display()))
+        Failure::unreachable(format!(
+            "the running gateway does not answer on {}: {error}",
+            socket.display()
+        ))
     };
     let asked = object(|out| {
         out.string("op", operation);
@@ -96,12 +103,22 @@ pub(crate) async fn ask(socket: &Path, operation: &str, args: &[u8]) -> Result<O
 
 /// Reads an answer: the document of what follows `ok`, or the failure it tells.
 fn read(answered: Vec<u8>) -> Result<Document, Failure> {
-    let garbled = |error: wire::json::JsonError| Failure::unreachable(format!("the gateway's answer is garbled: {error}"));
+    let garbled = |error: wire::json::JsonError| {
+        Failure::unreachable(format!("the gateway's answer is garbled: {error}"))
+    };
     let document = Document::parse(answered, Keys::Exact, &ANSWER).map_err(garbled)?;
     let root = document.root();
     if let Some(error) = root.get("error") {
-        let text = error.get("text").and_then(Node::as_str).unwrap_or_default().into_owned();
-        let code = error.get("code").and_then(Node::as_number).and_then(|n| n.as_u64()).unwrap_or(1);
+        let text = error
+            .get("text")
+            .and_then(Node::as_str)
+            .unwrap_or_default()
+            .into_owned();
+        let code = error
+            .get("code")
+            .and_then(Node::as_number)
+            .and_then(|n| n.as_u64())
+            .unwrap_or(1);
         return Err(Failure::with_code(u8::try_from(code).unwrap_or(1), text));
     }
     let ok = root.get("ok").map_or("{}", Node::written).as_bytes().to_vec();

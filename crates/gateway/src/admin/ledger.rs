@@ -9,7 +9,10 @@ pub(super) async fn settle(house: &House) -> Result<Vec<u8>, Failure> {
     let ledger = house.engines.journal.ledger();
     let written = ledger.status().written;
     if let Some(last) = written.checked_sub(1) {
-        ledger.covered(last).await.map_err(|error| Failure::unreachable(error.to_string()))?;
+        ledger
+            .covered(last)
+            .await
+            .map_err(|error| Failure::unreachable(error.to_string()))?;
     }
     Ok(object(|out| out.integer("size", written)))
 }

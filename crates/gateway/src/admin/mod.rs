@@ -48,16 +48,22 @@ struct Args<'a>(Node<'a>);
 
 impl<'a> Args<'a> {
     fn text(&self, name: &str) -> Option<String> {
-        self.0.get(name).and_then(Node::as_str).map(std::borrow::Cow::into_owned)
+        self.0
+            .get(name)
+            .and_then(Node::as_str)
+            .map(std::borrow::Cow::into_owned)
     }
 
     fn needed(&self, name: &str) -> Result<String, Failure> {
-        self.text(name).ok_or_else(|| Failure::configuration(format!("`{name}` is missing")))
+        self.text(name)
+            .ok_or_else(|| Failure::configuration(format!("`{name}` is missing")))
     }
 
     fn list(&self, name: &str) -> Vec<String> {
         let elements = self.0.get(name).into_iter().flat_map(Node::elements);
-        elements.filter_map(|element| element.as_str().map(std::borrow::Cow::into_owned)).collect()
+        elements
+            .filter_map(|element| element.as_str().map(std::borrow::Cow::into_owned))
+            .collect()
     }
 
     fn node(&self, name: &str) -> Option<Node<'a>> {

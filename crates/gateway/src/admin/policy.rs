@@ -48,20 +48,32 @@ pub(super) fn explain(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure
 fn subject(house: &House, args: &Args<'_>) -> Result<Subject, Failure> {
     let people = &house.engines.people;
     let user = |name: &str| {
-        people.user(name).ok_or_else(|| Failure::configuration(format!("there is no user `{name}`")))
+        people
+            .user(name)
+            .ok_or_else(|| Failure::configuration(format!("there is no user `{name}`")))
     };
     match (args.text("agent"), args.text("user")) {
         (Some(agent), acts_for) => {
             let person = people.client(&agent);
-            let person = person.ok_or_else(|| Failure::configuration(format!("there is no agent `{agent}`")))?;
+            let person =
+                person.ok_or_else(|| Failure::configuration(format!("there is no agent `{agent}`")))?;
             let acts_for = acts_for.or_else(|| match person.acts_for.as_slice() {
                 [only] => Some(only.clone()),
                 _ => None,
             });
-            let for_user = acts_for.map(|name| user(&name)).transpose()?.map(|user| user.party.clone());
-            Ok(Subject { actor: person.party.clone(), for_user })
+            let for_user = acts_for
+                .map(|name| user(&name))
+                .transpose()?
+                .map(|user| user.party.clone());
+            Ok(Subject {
+                actor: person.party.clone(),
+                for_user,
+            })
         }
-        (None, Some(name)) => Ok(Subject { actor: user(&name)?.party.clone(), for_user: None }),
+        (None, Some(name)) => Ok(Subject {
+            actor: user(&name)?.party.clone(),
+            for_user: None,
+        }),
         (None, None) => Err(Failure::configuration("say who asks: --agent or --user")),
     }
 }
@@ -91,13 +103,19 @@ fn write(explanation: &Explanation, action: Action) -> Vec<u8> {
             Decision::Permit(permit) => {
                 out.string("decision", "permit");
                 out.array("obligations", |list| {
-                    permit.obligations().iter().for_each(|obligation| list.string(&format!("{obligation:?}")));
+                    permit
+                        .obligations()
+                        .iter()
+                        .for_each(|obligation| list.string(&format!("{obligation:?}")));
                 });
             }
             Decision::Refuse(denial) => {
                 out.string("decision", "refuse");
                 let none = denial.rules.is_empty() && denial.errors.is_empty();
-                let why = denial.reason.clone().or_else(|| none.then(|| "no rule permits it".to_owned()));
+                let why = denial
+                    .reason
+                    .clone()
+                    .or_else(|| none.then(|| "no rule permits it".to_owned()));
                 if let Some(why) = why {
                     out.string("reason", &why);
                 }
@@ -129,4 +147,3 @@ fn write_account(account: &Account, out: &mut ObjectWriter<'_>) {
         out.string("condition", condition);
     }
 }
-

@@ -94,7 +94,11 @@ pub(super) async fn approve(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u
 
 pub(super) fn quarantine(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let why = args.text("why").unwrap_or_else(|| "a person said so".to_owned());
-    let change = house.engines.keeper.quarantine(&args.needed("name")?, args.text("item").as_deref(), &why)?;
+    let change =
+        house
+            .engines
+            .keeper
+            .quarantine(&args.needed("name")?, args.text("item").as_deref(), &why)?;
     Ok(told(&[change]))
 }
 
@@ -106,16 +110,29 @@ pub(super) fn retire(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure>
 /// Adds a server in the shape configuration has for one. It is proposed, not started.
 pub(super) async fn add(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let name = args.needed("name")?;
-    let said = args.node("server").ok_or_else(|| Failure::configuration("`server` is missing"))?;
+    let said = args
+        .node("server")
+        .ok_or_else(|| Failure::configuration("`server` is missing"))?;
     let text = object(|out| out.object("mcpServers", |out| out.node(&name, said)));
     let text = String::from_utf8(text).unwrap_or_default();
     let meant = parse_added(&text)?;
-    let [server] = meant.as_slice() else { return Err(Failure::configuration("exactly one server is expected")) };
+    let [server] = meant.as_slice() else {
+        return Err(Failure::configuration("exactly one server is expected"));
+    };
     if house.engines.keeper.server(server.spec.name.as_str()).is_ok() {
-        return Err(Failure::configuration(format!("there is a server `{}` already", server.spec.name)));
+        return Err(Failure::configuration(format!(
+            "there is a server `{}` already",
+            server.spec.name
+        )));
     }
-    house.store.put(ADDED, server.spec.name.as_str(), text.as_bytes()).map_err(|e| Failure::other(e.to_string()))?;
-    house.engines.keeper.configure(&meant, crate::config::said::Approve::Ask)?;
+    house
+        .store
+        .put(ADDED, server.spec.name.as_str(), text.as_bytes())
+        .map_err(|e| Failure::other(e.to_string()))?;
+    house
+        .engines
+        .keeper
+        .configure(&meant, crate::config::said::Approve::Ask)?;
     Ok(object(|out| {
         out.string("name", server.spec.name.as_str());
         out.string("state", ServerState::Proposed.as_str());
@@ -128,7 +145,10 @@ pub(crate) fn parse_added(text: &str) -> Result<Vec<meant::MeantServer>, Failure
     let said = find::parse(text).map_err(Failure::configuration)?;
     let env = |name: &str| std::env::var(name).ok();
     let base = std::env::current_dir().unwrap_or_default();
-    let lookup = Lookup { env: &env, base: &base };
+    let lookup = Lookup {
+        env: &env,
+        base: &base,
+    };
     let meant = meant::mean(said, &lookup, &base);
     meant.map(|meant| meant.servers).map_err(|problems| {
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -149,16 +169,29 @@ fn write_head(house: &House, server: &Server, out: &mut ObjectWriter<'_>) {
         out.string("revision", revision.as_str());
     }
     let counted = |state: fn(&ItemState) -> bool| {
-        let items = server.items.iter().filter(|((kind, _), item)| *kind == ItemKind::Tool && state(&item.state));
+        let items = server
+            .items
+            .iter()
+            .filter(|((kind, _), item)| *kind == ItemKind::Tool && state(&item.state));
         count(items.count())
     };
     out.object("tools", |out| {
         out.integer("approved", counted(|state| *state == ItemState::Approved));
         out.integer("proposed", counted(|state| *state == ItemState::Proposed));
-        out.integer("quarantined", counted(|state| matches!(state, ItemState::Quarantined { .. })));
+        out.integer(
+            "quarantined",
+            counted(|state| matches!(state, ItemState::Quarantined { .. })),
+        );
         out.integer("withdrawn", counted(|state| *state == ItemState::Withdrawn));
     });
-    out.boolean("running", house.engines.upstreams.health(&server.name).is_some_and(|health| health.links > 0));
+    out.boolean(
+        "running",
+        house
+            .engines
+            .upstreams
+            .health(&server.name)
+            .is_some_and(|health| health.links > 0),
+    );
 }
 
 fn write_item(kind: ItemKind, name: &str, item: &Item, out: &mut ObjectWriter<'_>) {
@@ -184,7 +217,11 @@ fn write_definition(key: &str, definition: Option<&Definition>, out: &mut Object
 }
 
 fn told(changes: &[Change]) -> Vec<u8> {
-    object(|out| out.array("changes", |list| changes.iter().for_each(|change| write_change(change, list))))
+    object(|out| {
+        out.array("changes", |list| {
+            changes.iter().for_each(|change| write_change(change, list))
+        })
+    })
 }
 
 fn write_change(change: &Change, list: &mut ArrayWriter<'_>) {

@@ -26,7 +26,10 @@ pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
         ..DeclaredContext::default()
     });
     if let Some(declared) = &declared {
-        engines.people.may_declare(&person, declared).map_err(Failure::refused)?;
+        engines
+            .people
+            .may_declare(&person, declared)
+            .map_err(Failure::refused)?;
     }
     let for_user = match args.text("for") {
         Some(user) if person.acts_for.contains(&user) => Some(user),
@@ -41,21 +44,38 @@ pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let seconds = args.text("seconds").and_then(|text| text.parse::<i64>().ok());
     let lifetime_ms = seconds.map_or(LIFETIME_MS_MAX, |seconds| seconds.saturating_mul(1000));
     let grant = Grant {
-        actor: Actor { kind: kind(person.party.kind), name: name.clone() },
+        actor: Actor {
+            kind: kind(person.party.kind),
+            name: name.clone(),
+        },
         for_user,
         tenant: person.party.tenant.clone(),
         model: person.model.clone(),
-        scopes: person.scopes.iter().cloned().chain([SCOPE.to_owned()]).collect::<BTreeSet<_>>(),
+        scopes: person
+            .scopes
+            .iter()
+            .cloned()
+            .chain([SCOPE.to_owned()])
+            .collect::<BTreeSet<_>>(),
         context: declared.is_some().then(|| engines.ambient.name().to_string()),
         declared,
         audience,
         token_id: engines.ambient.name().to_string(),
         // A lifetime in the past makes a token that has expired, for those who want to see it refused.
-        issued_ms: engines.ambient.now_ms() + lifetime_ms.min(0) - if lifetime_ms < 0 { LIFETIME_MS_MAX } else { 0 },
-        lifetime_ms: if lifetime_ms < 0 { LIFETIME_MS_MAX } else { lifetime_ms },
+        issued_ms: engines.ambient.now_ms() + lifetime_ms.min(0)
+            - if lifetime_ms < 0 { LIFETIME_MS_MAX } else { 0 },
+        lifetime_ms: if lifetime_ms < 0 {
+            LIFETIME_MS_MAX
+        } else {
+            lifetime_ms
+        },
     };
     let token = engines.tokens.issuer.mint(&grant);
-    let told = [("agent", name), ("token", grant.token_id.clone()), ("audience", grant.audience.to_string())];
+    let told = [
+        ("agent", name),
+        ("token", grant.token_id.clone()),
+        ("audience", grant.audience.to_string()),
+    ];
     engines.journal.note(Kind::Session, "token-issued", &told);
     Ok(object(|out| {
         out.string("access_token", &token);
@@ -71,4 +91,3 @@ fn kind(kind: PartyKind) -> ActorKind {
         PartyKind::User => ActorKind::User,
     }
 }
-

@@ -73,7 +73,11 @@ impl Agent {
         let answer = match self {
             Self::Add(add) => desk::ask(common, "agent.add", |args| {
                 args.string("name", &add.name);
-                for (name, list) in [("roles", &add.roles), ("purposes", &add.purposes), ("for", &add.acts_for)] {
+                for (name, list) in [
+                    ("roles", &add.roles),
+                    ("purposes", &add.purposes),
+                    ("for", &add.acts_for),
+                ] {
                     args.array(name, |out| list.iter().for_each(|text| out.string(text)));
                 }
                 if let Some(model) = &add.model {
@@ -92,10 +96,22 @@ impl Agent {
             return Ok(());
         }
         let root = answer.root();
-        let text = |node: Node<'_>, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
+        let text = |node: Node<'_>, name: &str| {
+            node.get(name)
+                .and_then(Node::as_str)
+                .unwrap_or_default()
+                .into_owned()
+        };
         let list = |node: Node<'_>, name: &str| {
-            let texts = node.get(name).into_iter().flat_map(Node::elements).filter_map(Node::as_str);
-            texts.map(std::borrow::Cow::into_owned).collect::<Vec<_>>().join(",")
+            let texts = node
+                .get(name)
+                .into_iter()
+                .flat_map(Node::elements)
+                .filter_map(Node::as_str);
+            texts
+                .map(std::borrow::Cow::into_owned)
+                .collect::<Vec<_>>()
+                .join(",")
         };
         if let Some(agents) = root.get("agents") {
             let rows = agents.elements().map(|agent| {
@@ -108,9 +124,16 @@ impl Agent {
                     text(agent, "model"),
                 ]
             });
-            say(&table(&["AGENT", "KIND", "ROLES", "PURPOSES", "FOR", "MODEL"], rows.collect()));
+            say(&table(
+                &["AGENT", "KIND", "ROLES", "PURPOSES", "FOR", "MODEL"],
+                rows.collect(),
+            ));
         } else if root.get("secret").is_some() {
-            say(&format!("client_id     {}\nclient_secret {}", text(root, "name"), text(root, "secret")));
+            say(&format!(
+                "client_id     {}\nclient_secret {}",
+                text(root, "name"),
+                text(root, "secret")
+            ));
             say("the secret is shown this once; keep it where only the agent can read it");
         } else {
             say("done");
@@ -123,7 +146,11 @@ impl Token {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let answer = desk::ask(common, "token", |args| {
             args.string("agent", &self.agent);
-            for (name, text) in [("purpose", &self.purpose), ("for", &self.acts_for), ("server", &self.server)] {
+            for (name, text) in [
+                ("purpose", &self.purpose),
+                ("for", &self.acts_for),
+                ("server", &self.server),
+            ] {
                 if let Some(text) = text {
                     args.string(name, text);
                 }
@@ -135,7 +162,11 @@ impl Token {
         if common.json {
             say(answer.text());
         } else {
-            let token = answer.root().get("access_token").and_then(Node::as_str).unwrap_or_default();
+            let token = answer
+                .root()
+                .get("access_token")
+                .and_then(Node::as_str)
+                .unwrap_or_default();
             say(&token);
         }
         Ok(())

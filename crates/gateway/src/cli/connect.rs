@@ -66,7 +66,10 @@ pub(crate) struct Connect {
 impl Connect {
     pub(crate) fn run(self, _common: &Common) -> Result<(), Failure> {
         let bridge = Arc::new(self.bridge()?);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(|error| Failure::other(error.to_string()))?;
         let result = runtime.block_on(bridge.run());
         runtime.shutdown_background();
@@ -74,10 +77,9 @@ impl Connect {
     }
 
     fn bridge(self) -> Result<Bridge, Failure> {
-        let url: Uri = self
-            .url
-            .parse()
-            .map_err(|_| Failure::configuration(format!("`{}` is not a URL; write http://host/mcp", self.url)))?;
+        let url: Uri = self.url.parse().map_err(|_| {
+            Failure::configuration(format!("`{}` is not a URL; write http://host/mcp", self.url))
+        })?;
         let local = matches!(url.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
         match url.scheme_str() {
             Some("https") => {}
@@ -87,12 +89,22 @@ impl Connect {
                     "the URL is not encrypted; use https://, or --allow-http if you know the network",
                 ));
             }
-            _ => return Err(Failure::configuration("the URL must begin with http:// or https://")),
+            _ => {
+                return Err(Failure::configuration(
+                    "the URL must begin with http:// or https://",
+                ));
+            }
         }
         if !matches!(self.transport.as_str(), "http-first" | "http-only") {
-            return Err(Failure::configuration("only Streamable HTTP is supported; use --transport http-only"));
+            return Err(Failure::configuration(
+                "only Streamable HTTP is supported; use --transport http-only",
+            ));
         }
-        let headers = self.header.iter().map(|text| header(text)).collect::<Result<Vec<_>, _>>()?;
+        let headers = self
+            .header
+            .iter()
+            .map(|text| header(text))
+            .collect::<Result<Vec<_>, _>>()?;
         let fetch = Fetch::new()?;
         let resource = self.resource.unwrap_or_else(|| self.url.clone());
         let credentials = Credentials::from_environment(self.client_id, resource, self.purpose);
@@ -193,7 +205,10 @@ impl Bridge {
     async fn post(&self, line: Vec<u8>, message: Option<&Message>) {
         if let Err(failure) = self.exchange(line, message).await {
             self.complain(&failure.to_string());
-            if let Some(id) = message.and_then(Message::id).filter(|_| matches!(message, Some(Message::Request(_)))) {
+            if let Some(id) = message
+                .and_then(Message::id)
+                .filter(|_| matches!(message, Some(Message::Request(_))))
+            {
                 let answer = jsonrpc::error(Some(id), code::INTERNAL_ERROR, &failure.to_string(), None);
                 let _ = self.queue.send(answer).await;
             }
@@ -201,17 +216,26 @@ impl Bridge {
     }
 
     async fn exchange(&self, line: Vec<u8>, message: Option<&Message>) -> Result<(), Failure> {
-        let mut response = self.fetch.send(self.request(Method::POST, line.clone(), message)?).await?;
+        let mut response = self
+            .fetch
+            .send(self.request(Method::POST, line.clone(), message)?)
+            .await?;
         if response.status() == StatusCode::UNAUTHORIZED
             && let Some(credentials) = &self.credentials
         {
-            let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+            let challenge = response
+                .headers()
+                .get(WWW_AUTHENTICATE)
+                .and_then(|value| value.to_str().ok());
             let challenge = challenge.map(str::to_owned);
             let token = credentials.token(&self.fetch, challenge.as_deref()).await?;
             let value = HeaderValue::try_from(format!("Bearer {token}"))
                 .map_err(|_| Failure::unreachable("the token cannot be put into a header"))?;
             self.state.lock().unwrap_or_else(PoisonError::into_inner).token = Some(value);
-            response = self.fetch.send(self.request(Method::POST, line, message)?).await?;
+            response = self
+                .fetch
+                .send(self.request(Method::POST, line, message)?)
+                .await?;
         }
         if let Some(session) = response.headers().get(SESSION) {
             self.state.lock().unwrap_or_else(PoisonError::into_inner).session = Some(session.clone());
@@ -222,7 +246,10 @@ impl Bridge {
     /// Passes on whatever comes back.
     async fn read(&self, response: Response<Incoming>) -> Result<(), Failure> {
         let status = response.status();
-        let content = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let content = content.unwrap_or_default().to_owned();
         if content.starts_with("text/event-stream") {
             return self.read_events(response).await;
@@ -242,7 +269,8 @@ impl Bridge {
         let mut body = response.into_body();
         let mut reader = EventReader::new(ANSWER.text_bytes_max);
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Failure::unreachable(format!("the stream broke off: {error}")))?;
+            let frame =
+                frame.map_err(|error| Failure::unreachable(format!("the stream broke off: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
             let mut events = Vec::new();
             let pushed = reader.push(&data, |event| events.push(event));
@@ -260,7 +288,10 @@ impl Bridge {
             return self.complain("the server sent something that is not JSON");
         };
         let root = document.root();
-        let version = root.get("result").and_then(|result| result.get("protocolVersion")).and_then(Node::as_str);
+        let version = root
+            .get("result")
+            .and_then(|result| result.get("protocolVersion"))
+            .and_then(Node::as_str);
         if let Some(version) = version.and_then(|version| HeaderValue::try_from(&*version).ok()) {
             self.state.lock().unwrap_or_else(PoisonError::into_inner).version = Some(version);
         }
@@ -275,8 +306,12 @@ impl Bridge {
 
     /// The stream for what belongs to no call.
     async fn listen(&self) {
-        let Ok(mut request) = self.request(Method::GET, Vec::new(), None) else { return };
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let Ok(mut request) = self.request(Method::GET, Vec::new(), None) else {
+            return;
+        };
+        request
+            .headers_mut()
+            .insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         if let Ok(response) = self.fetch.send(request).await
             && response.status().is_success()
         {
@@ -285,7 +320,12 @@ impl Bridge {
     }
 
     async fn end_session(&self) {
-        let has_session = self.state.lock().unwrap_or_else(PoisonError::into_inner).session.is_some();
+        let has_session = self
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .session
+            .is_some();
         if has_session && let Ok(request) = self.request(Method::DELETE, Vec::new(), None) {
             let _ = tokio::time::timeout(std::time::Duration::from_secs(2), self.fetch.send(request)).await;
         }
@@ -303,11 +343,18 @@ impl Bridge {
         *request.uri_mut() = self.url.clone();
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());
         }
-        for (name, value) in [(SESSION, state.session), (VERSION, state.version), (AUTHORIZATION, state.token)] {
+        for (name, value) in [
+            (SESSION, state.session),
+            (VERSION, state.version),
+            (AUTHORIZATION, state.token),
+        ] {
             if let Some(value) = value {
                 headers.insert(name, value);
             }
@@ -331,8 +378,13 @@ fn mirror(message: &Message, headers: &mut hyper::HeaderMap) -> Result<(), Failu
     let value = |text: &str| {
         HeaderValue::try_from(text).map_err(|_| Failure::configuration("a name cannot be put into a header"))
     };
-    let said = message.params().and_then(meta::of).and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
-    let (Some(version), Some(method)) = (said.and_then(Node::as_str), message.method()) else { return Ok(()) };
+    let said = message
+        .params()
+        .and_then(meta::of)
+        .and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
+    let (Some(version), Some(method)) = (said.and_then(Node::as_str), message.method()) else {
+        return Ok(());
+    };
     headers.insert(VERSION, value(&version)?);
     headers.insert("mcp-method", value(method.name())?);
     let name = match target(message) {
@@ -357,7 +409,9 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), Failure> {
         let (variable, after) = tail.split_once('}').ok_or_else(wrong)?;
         out.push_str(before);
         let found = std::env::var(variable);
-        out.push_str(&found.map_err(|_| Failure::configuration(format!("the variable `{variable}` is not set")))?);
+        out.push_str(
+            &found.map_err(|_| Failure::configuration(format!("the variable `{variable}` is not set")))?,
+        );
         rest = after;
     }
     out.push_str(rest);

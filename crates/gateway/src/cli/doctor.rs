@@ -36,7 +36,10 @@ impl Doctor {
         match load(common) {
             Err(failure) => found.push(Finding::bad("configuration", failure.to_string())),
             Ok(meant) => {
-                found.push(Finding::good("configuration", format!("{} servers", meant.servers.len())));
+                found.push(Finding::good(
+                    "configuration",
+                    format!("{} servers", meant.servers.len()),
+                ));
                 examine(&meant, &mut found);
             }
         }
@@ -55,7 +58,12 @@ impl Doctor {
             say(&String::from_utf8_lossy(&answer));
         } else {
             for finding in &found {
-                say(&format!("{:<5} {:<14} {}", finding.state.as_str(), finding.what, finding.text));
+                say(&format!(
+                    "{:<5} {:<14} {}",
+                    finding.state.as_str(),
+                    finding.what,
+                    finding.text
+                ));
             }
         }
         if found.iter().any(|finding| finding.state == State::Bad) {
@@ -67,17 +75,25 @@ impl Doctor {
 
 fn examine(meant: &Meant, found: &mut Vec<Finding>) {
     match assemble::rules(meant) {
-        Ok(rules) => found.push(Finding::good("policy", format!("{} rules", rules.rules().count()))),
+        Ok(rules) => found.push(Finding::good(
+            "policy",
+            format!("{} rules", rules.rules().count()),
+        )),
         Err(failure) => found.push(Finding::bad("policy", failure.to_string())),
     }
     for server in &meant.servers {
         found.push(match &server.spec.reach {
-            upstream::Reach::Http(target) => Finding::note("server", format!("{}: {}", server.spec.name, target.url)),
+            upstream::Reach::Http(target) => {
+                Finding::note("server", format!("{}: {}", server.spec.name, target.url))
+            }
             upstream::Reach::Stdio(command) => match program(&command.program) {
                 Some(path) => Finding::good("server", format!("{}: {}", server.spec.name, path.display())),
                 None => Finding::bad(
                     "server",
-                    format!("{}: `{}` was not found; install it or write its full path", server.spec.name, command.program),
+                    format!(
+                        "{}: `{}` was not found; install it or write its full path",
+                        server.spec.name, command.program
+                    ),
                 ),
             },
         });
@@ -86,19 +102,32 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
     let asked = super::block_on(async { control::ask(&layout.control(), "status", b"{}").await });
     found.push(match asked {
         Ok(Some(status)) => Finding::good("gateway", format!("runs: {}", status.text())),
-        Ok(None) => Finding::note("gateway", "does not run; start it with `sallyport serve`".to_owned()),
+        Ok(None) => Finding::note(
+            "gateway",
+            "does not run; start it with `sallyport serve`".to_owned(),
+        ),
         Err(failure) => Finding::bad("gateway", failure.to_string()),
     });
     if !layout.ledger().join("checkpoint").exists() {
-        found.push(Finding::note("ledger", format!("none yet in {}", layout.ledger().display())));
+        found.push(Finding::note(
+            "ledger",
+            format!("none yet in {}", layout.ledger().display()),
+        ));
         return;
     }
     let checked = keys_of(&layout).and_then(|own| ledger::check(&layout.ledger(), &own, &[]));
     found.push(match checked {
         Ok(report) if report.holds() => Finding::good("ledger", format!("{} entries, all hold", report.size)),
         Ok(report) => {
-            let first = report.problems.first().map(|problem| problem.text.clone()).unwrap_or_default();
-            Finding::bad("ledger", format!("does not hold: {first}; see `sallyport ledger verify`"))
+            let first = report
+                .problems
+                .first()
+                .map(|problem| problem.text.clone())
+                .unwrap_or_default();
+            Finding::bad(
+                "ledger",
+                format!("does not hold: {first}; see `sallyport ledger verify`"),
+            )
         }
         Err(failure) => Finding::bad("keys", failure.to_string()),
     });
@@ -115,20 +144,34 @@ fn program(name: &str) -> Option<std::path::PathBuf> {
         return runs(&path).then_some(path);
     }
     let paths = std::env::var_os("PATH")?;
-    std::env::split_paths(&paths).map(|directory| directory.join(name)).find(|path| runs(path))
+    std::env::split_paths(&paths)
+        .map(|directory| directory.join(name))
+        .find(|path| runs(path))
 }
 
 impl Finding {
     fn bad(what: &'static str, text: String) -> Self {
-        Self { what, state: State::Bad, text }
+        Self {
+            what,
+            state: State::Bad,
+            text,
+        }
     }
 
     fn good(what: &'static str, text: String) -> Self {
-        Self { what, state: State::Good, text }
+        Self {
+            what,
+            state: State::Good,
+            text,
+        }
     }
 
     fn note(what: &'static str, text: String) -> Self {
-        Self { what, state: State::Note, text }
+        Self {
+            what,
+            state: State::Note,
+            text,
+        }
     }
 }
 

@@ -112,14 +112,22 @@ impl Show {
         let mut found = 0;
         each(&reader, 0, None, |stored| {
             let document = Document::parse(stored.bytes.clone(), Keys::Exact, &wire::bounds::ANSWER);
-            let of_call = |document: &Document| document.root().get("call").is_some_and(|call| call.is_str(&self.call));
+            let of_call = |document: &Document| {
+                document
+                    .root()
+                    .get("call")
+                    .is_some_and(|call| call.is_str(&self.call))
+            };
             if document.is_ok_and(|document| of_call(&document)) {
                 found += 1;
                 say(&line(stored));
             }
         })?;
         if found == 0 {
-            return Err(Failure::does_not_hold(format!("the ledger has no call `{}`", self.call)));
+            return Err(Failure::does_not_hold(format!(
+                "the ledger has no call `{}`",
+                self.call
+            )));
         }
         Ok(())
     }
@@ -129,14 +137,18 @@ impl Tail {
     fn run(self, common: &Common) -> Result<(), Failure> {
         let reader = settled(common)?;
         let mut next = reader.head().map_err(unreadable)?.size;
-        each(&reader, next.saturating_sub(self.lines), Some(next), |stored| say(&shown(common, stored)))?;
-        while self.follow {
+        each(&reader, next.saturating_sub(self.lines), Some(next), |stored| {
+            say(&shown(common, stored))
+        })?;
+        if !self.follow {
+            return Ok(());
+        }
+        loop {
             std::thread::sleep(Duration::from_millis(500));
             let size = reader.head().map_err(unreadable)?.size;
             each(&reader, next, Some(size), |stored| say(&shown(common, stored)))?;
             next = size;
         }
-        Ok(())
     }
 }
 
@@ -152,7 +164,11 @@ impl Verify {
         } else {
             say(report.to_string().trim_end());
         }
-        if report.holds() { Ok(()) } else { Err(Failure::does_not_hold("the ledger does not hold")) }
+        if report.holds() {
+            Ok(())
+        } else {
+            Err(Failure::does_not_hold("the ledger does not hold"))
+        }
     }
 }
 
@@ -166,12 +182,18 @@ pub(super) fn check(
         .iter()
         .map(|path| {
             let read = std::fs::read(path);
-            let bytes = read.map_err(|error| Failure::configuration(format!("{}: {error}", path.display())))?;
+            let bytes =
+                read.map_err(|error| Failure::configuration(format!("{}: {error}", path.display())))?;
             Ok((path.display().to_string(), bytes))
         })
         .collect::<Result<_, Failure>>()?;
     let known = own.known();
-    let request = Request { dir: directory, known: &known, older: &older, own: Some(own) };
+    let request = Request {
+        dir: directory,
+        known: &known,
+        older: &older,
+        own: Some(own),
+    };
     Ok(verify(Arc::new(RealDisk), &request))
 }
 
@@ -190,8 +212,12 @@ pub(super) fn settled(common: &Common) -> Result<Reader, Failure> {
 
 /// Whether the last published entry says that the ledger was closed: then nothing follows it.
 fn was_closed(reader: &Reader) -> bool {
-    let Some(last) = reader.head().ok().and_then(|head| head.size.checked_sub(1)) else { return false };
-    let Ok(page) = reader.page(last..last + 1, 1) else { return false };
+    let Some(last) = reader.head().ok().and_then(|head| head.size.checked_sub(1)) else {
+        return false;
+    };
+    let Ok(page) = reader.page(last..last + 1, 1) else {
+        return false;
+    };
     page.first().is_some_and(|stored| {
         let document = Document::parse(stored.bytes.clone(), Keys::Exact, &wire::bounds::ANSWER);
         document.is_ok_and(|document| {
@@ -225,9 +251,10 @@ pub(super) fn each(
 /// An entry as it is exported.
 pub(super) fn line(stored: &Stored) -> String {
     let exported = export(stored.index, &stored.bytes);
-    exported.map_or_else(|error| format!("{{\"index\":{},\"error\":\"{error}\"}}", stored.index), |bytes| {
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+    exported.map_or_else(
+        |error| format!("{{\"index\":{},\"error\":\"{error}\"}}", stored.index),
+        |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+    )
 }
 
 /// An entry for people, unless machines asked.
@@ -240,8 +267,16 @@ fn shown(common: &Common, stored: &Stored) -> String {
         return line;
     };
     let root = document.root();
-    let text = |name: &str| root.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
-    let who = root.get("principal").and_then(|p| p.get("agent").or_else(|| p.get("user"))).and_then(Node::as_str);
+    let text = |name: &str| {
+        root.get(name)
+            .and_then(Node::as_str)
+            .unwrap_or_default()
+            .into_owned()
+    };
+    let who = root
+        .get("principal")
+        .and_then(|p| p.get("agent").or_else(|| p.get("user")))
+        .and_then(Node::as_str);
     format!(
         "{:>6} {} {:<10} {:<7} {:<18} {} {}",
         stored.index,
@@ -250,7 +285,12 @@ fn shown(common: &Common, stored: &Stored) -> String {
         text("decision"),
         text("code"),
         who.unwrap_or_default(),
-        [text("server"), text("tool"), text("reason")].iter().filter(|t| !t.is_empty()).cloned().collect::<Vec<_>>().join(" ")
+        [text("server"), text("tool"), text("reason")]
+            .iter()
+            .filter(|t| !t.is_empty())
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ")
     )
 }
 

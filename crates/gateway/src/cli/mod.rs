@@ -72,7 +72,10 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let common = Common { config: cli.config, json: cli.json };
+    let common = Common {
+        config: cli.config,
+        json: cli.json,
+    };
     let result = match cli.command {
         Command::Agent(agent) => agent.run(&common),
         Command::Connect(connect) => connect.run(&common),
@@ -101,18 +104,29 @@ fn complain(failure: &Failure) {
 /// Runs something to its end on a small runtime.
 fn block_on<T>(work: impl std::future::Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::other(error.to_string()))?.block_on(work)
+    runtime
+        .map_err(|error| Failure::other(error.to_string()))?
+        .block_on(work)
 }
 
 /// Columns for people.
 fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut all = vec![head.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>()];
     all.extend(rows);
-    let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let width = |column: usize| {
+        all.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
     let lines = all.iter().map(|row| {
         let cells = row.iter().enumerate().map(|(n, cell)| {
             let last = n + 1 == row.len();
-            if last { cell.clone() } else { format!("{cell:<width$}", width = width(n).unwrap_or(0)) }
+            if last {
+                cell.clone()
+            } else {
+                format!("{cell:<width$}", width = width(n).unwrap_or(0))
+            }
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });

@@ -114,9 +114,18 @@ impl Explain {
             return Ok(());
         }
         let root = answer.root();
-        let text = |node: Node<'_>, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
+        let text = |node: Node<'_>, name: &str| {
+            node.get(name)
+                .and_then(Node::as_str)
+                .unwrap_or_default()
+                .into_owned()
+        };
         let reason = text(root, "reason");
-        let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
+        let reason = if reason.is_empty() {
+            reason
+        } else {
+            format!(": {reason}")
+        };
         say(&format!("{}{reason}", text(root, "decision")));
         for rule in root.get("rules").into_iter().flat_map(Node::elements) {
             say(&format!("  {}", text(rule, "says")));

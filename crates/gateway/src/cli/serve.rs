@@ -93,10 +93,16 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
         Some(path) => find::read(path)?,
         None => Said::default(),
     };
-    let base = path.as_deref().and_then(Path::parent).filter(|parent| !parent.as_os_str().is_empty());
+    let base = path
+        .as_deref()
+        .and_then(Path::parent)
+        .filter(|parent| !parent.as_os_str().is_empty());
     let base = base.unwrap_or_else(|| Path::new("."));
     let base = std::path::absolute(base).unwrap_or_else(|_| base.to_path_buf());
-    let lookup = Lookup { env: &env, base: &base };
+    let lookup = Lookup {
+        env: &env,
+        base: &base,
+    };
     let meant = meant::mean(said, &lookup, &find::default_data(&env));
     meant.map_err(|problems| ConfigError::Problems { path, problems }.into())
 }
@@ -105,12 +111,16 @@ pub(super) fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SALLYPORT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     // Where somebody has set logging up already, theirs stays.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 pub(super) async fn asked_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return std::future::pending().await;
     };

@@ -127,7 +127,9 @@ impl Add {
                 (None, Some(url)) => out.string("url", url),
                 (None, None) => {}
             }
-            out.object("env", |out| env.iter().for_each(|(name, value)| out.string(name, value)));
+            out.object("env", |out| {
+                env.iter().for_each(|(name, value)| out.string(name, value))
+            });
             if self.trusted {
                 out.string("trust", "trusted");
             }
@@ -142,9 +144,16 @@ impl Add {
 /// The answer for people.
 fn shown(answer: &Document) -> String {
     let root = answer.root();
-    let text = |node: Node<'_>, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
+    let text = |node: Node<'_>, name: &str| {
+        node.get(name)
+            .and_then(Node::as_str)
+            .unwrap_or_default()
+            .into_owned()
+    };
     let number = |node: Node<'_>, name: &str| {
-        node.get("tools").and_then(|tools| tools.get(name)).map_or_else(String::new, |n| n.written().to_owned())
+        node.get("tools")
+            .and_then(|tools| tools.get(name))
+            .map_or_else(String::new, |n| n.written().to_owned())
     };
     if let Some(servers) = root.get("servers") {
         let rows = servers.elements().map(|server| {
@@ -157,7 +166,10 @@ fn shown(answer: &Document) -> String {
                 text(server, "launch"),
             ]
         });
-        return table(&["SERVER", "STATE", "TOOLS", "HELD", "NEW", "STARTS"], rows.collect());
+        return table(
+            &["SERVER", "STATE", "TOOLS", "HELD", "NEW", "STARTS"],
+            rows.collect(),
+        );
     }
     let mut lines = Vec::new();
     for name in ["name", "state", "why", "launch", "trust", "revision"] {
@@ -167,10 +179,18 @@ fn shown(answer: &Document) -> String {
     }
     for list in ["items", "changes"] {
         for item in root.get(list).into_iter().flat_map(Node::elements) {
-            let what = if item.get("state").is_some() { text(item, "state") } else { text(item, "change") };
+            let what = if item.get("state").is_some() {
+                text(item, "state")
+            } else {
+                text(item, "change")
+            };
             let why = text(item, "why");
             let why = if why.is_empty() { why } else { format!(": {why}") };
-            lines.push(format!("{what:<12} {} {}{why}", text(item, "kind"), text(item, "name")));
+            lines.push(format!(
+                "{what:<12} {} {}{why}",
+                text(item, "kind"),
+                text(item, "name")
+            ));
             for side in ["approved_definition", "offered_definition"] {
                 if let Some(definition) = item.get(side).filter(|definition| !definition.is_null()) {
                     lines.push(format!("    {side}: {}", definition.written()));
@@ -178,5 +198,9 @@ fn shown(answer: &Document) -> String {
             }
         }
     }
-    if lines.is_empty() { "done".to_owned() } else { lines.join("\n") }
+    if lines.is_empty() {
+        "done".to_owned()
+    } else {
+        lines.join("\n")
+    }
 }

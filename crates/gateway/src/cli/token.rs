@@ -26,15 +26,26 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// From SALLYPORT_CLIENT_ID and SALLYPORT_CLIENT_SECRET; none if there is no secret.
-    pub(super) fn from_environment(id: Option<String>, resource: String, purpose: Option<String>) -> Option<Self> {
+    pub(super) fn from_environment(
+        id: Option<String>,
+        resource: String,
+        purpose: Option<String>,
+    ) -> Option<Self> {
         let id = id.or_else(|| std::env::var("SALLYPORT_CLIENT_ID").ok())?;
         let secret = std::env::var("SALLYPORT_CLIENT_SECRET").ok()?;
-        Some(Self { id, secret: Secret::presented(secret), resource, purpose })
+        Some(Self {
+            id,
+            secret: Secret::presented(secret),
+            resource,
+            purpose,
+        })
     }
 
     /// A new token, from the issuer the challenge leads to.
     pub(super) async fn token(&self, fetch: &Fetch, challenge: Option<&str>) -> Result<String, Failure> {
-        let metadata = challenge.and_then(resource_metadata).map_or_else(|| well_known(&self.resource), Ok)?;
+        let metadata = challenge
+            .and_then(resource_metadata)
+            .map_or_else(|| well_known(&self.resource), Ok)?;
         let resource = json(fetch, &metadata).await?;
         let issuer = resource
             .root()
@@ -42,13 +53,23 @@ impl Credentials {
             .and_then(|servers| servers.elements().next())
             .and_then(Node::as_str)
             .ok_or_else(|| Failure::unreachable(format!("{metadata} names no authorization server")))?;
-        let found = format!("{}/.well-known/oauth-authorization-server", issuer.trim_end_matches('/'));
+        let found = format!(
+            "{}/.well-known/oauth-authorization-server",
+            issuer.trim_end_matches('/')
+        );
         let server = json(fetch, &found).await?;
-        if !server.root().get("issuer").is_some_and(|said| said.is_str(&issuer)) {
-            return Err(Failure::unreachable(format!("{found} is the metadata of another issuer")));
+        if !server
+            .root()
+            .get("issuer")
+            .is_some_and(|said| said.is_str(&issuer))
+        {
+            return Err(Failure::unreachable(format!(
+                "{found} is the metadata of another issuer"
+            )));
         }
         let endpoint = server.root().get("token_endpoint").and_then(Node::as_str);
-        let endpoint = endpoint.ok_or_else(|| Failure::unreachable(format!("{found} names no token endpoint")))?;
+        let endpoint =
+            endpoint.ok_or_else(|| Failure::unreachable(format!("{found} names no token endpoint")))?;
         self.ask(fetch, &endpoint).await
     }
 
@@ -61,7 +82,14 @@ impl Credentials {
         let response = fetch.send(request).await?;
         let status = response.status();
         let answer = document(Fetch::whole(response).await?)?;
-        let text = |name: &str| answer.root().get(name).and_then(Node::as_str).unwrap_or_default().into_owned();
+        let text = |name: &str| {
+            answer
+                .root()
+                .get(name)
+                .and_then(Node::as_str)
+                .unwrap_or_default()
+                .into_owned()
+        };
         if !status.is_success() {
             let why = format!("no token: {} ({})", text("error_description"), text("error"));
             return Err(Failure::refused(why));
@@ -80,7 +108,10 @@ impl Credentials {
                 out.string("type", identity::oauth::DETAILS_TYPE);
                 out.string("purpose", purpose);
             });
-            form.append_pair("authorization_details", &format!("[{}]", String::from_utf8_lossy(&details)));
+            form.append_pair(
+                "authorization_details",
+                &format!("[{}]", String::from_utf8_lossy(&details)),
+            );
         }
         form.finish()
     }
@@ -98,16 +129,24 @@ fn well_known(resource: &str) -> Result<String, Failure> {
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err(Failure::configuration(format!("`{resource}` is not a URL")));
     };
-    Ok(format!("{scheme}://{authority}/.well-known/oauth-protected-resource{}", uri.path().trim_end_matches('/')))
+    Ok(format!(
+        "{scheme}://{authority}/.well-known/oauth-protected-resource{}",
+        uri.path().trim_end_matches('/')
+    ))
 }
 
 async fn json(fetch: &Fetch, url: &str) -> Result<Document, Failure> {
     let mut request = Request::new(Full::new(Bytes::new()));
     *request.uri_mut() = uri(url)?;
-    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    request
+        .headers_mut()
+        .insert(ACCEPT, HeaderValue::from_static("application/json"));
     let response = fetch.send(request).await?;
     if !response.status().is_success() {
-        return Err(Failure::unreachable(format!("{url} answered {}", response.status())));
+        return Err(Failure::unreachable(format!(
+            "{url} answered {}",
+            response.status()
+        )));
     }
     document(Fetch::whole(response).await?)
 }
@@ -118,5 +157,6 @@ fn document(bytes: Vec<u8>) -> Result<Document, Failure> {
 }
 
 fn uri(text: &str) -> Result<Uri, Failure> {
-    text.parse().map_err(|_| Failure::unreachable(format!("`{text}` is not a URL")))
+    text.parse()
+        .map_err(|_| Failure::unreachable(format!("`{text}` is not a URL")))
 }

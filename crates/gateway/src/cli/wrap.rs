@@ -61,14 +61,23 @@ impl Wrap {
         let (name, said) = self.said()?;
         let env = |name: &str| std::env::var(name).ok();
         let base = std::env::current_dir().unwrap_or_default();
-        let lookup = Lookup { env: &env, base: &base };
-        let data = self.data.clone().unwrap_or_else(|| find::default_data(&env).join("wrap").join(name.as_str()));
+        let lookup = Lookup {
+            env: &env,
+            base: &base,
+        };
+        let data = self
+            .data
+            .clone()
+            .unwrap_or_else(|| find::default_data(&env).join("wrap").join(name.as_str()));
         let mut meant = meant::mean(said, &lookup, &data)
             .map_err(|problems| ConfigError::Problems { path: None, problems })?;
         let ambient = Ambient::system();
         let vault = vacant(&data, &ambient)?;
         meant.data = data;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(|error| Failure::other(error.to_string()))?;
         let served = runtime.block_on(async {
             let house = assemble::assemble(&meant, meant.listen, ambient, &vault)?;
@@ -102,7 +111,8 @@ impl Wrap {
             return Err(Failure::configuration("there is no command after `--`"));
         };
         let label = self.name.clone().unwrap_or_else(|| label(&self.command));
-        let name = ServerName::from_label(&label).map_err(|error| Failure::configuration(error.to_string()))?;
+        let name =
+            ServerName::from_label(&label).map_err(|error| Failure::configuration(error.to_string()))?;
         let mut env = BTreeMap::new();
         for pair in &self.env {
             let (name, value) = pair.split_once('=').map_or_else(
@@ -115,7 +125,11 @@ impl Wrap {
         server.command = Some(program.clone());
         server.args = args.to_vec();
         server.env = env;
-        let owner = SaidUser { name: "owner".to_owned(), roles: vec!["owner".to_owned()], ..SaidUser::default() };
+        let owner = SaidUser {
+            name: "owner".to_owned(),
+            roles: vec!["owner".to_owned()],
+            ..SaidUser::default()
+        };
         let said = Said {
             servers: BTreeMap::from([(name.to_string(), server)]),
             approve: Some(Approve::All),
@@ -133,10 +147,20 @@ impl Wrap {
 
 /// A name for a command: the package, where it looks like one, or else the program.
 fn label(command: &[String]) -> String {
-    let file = |text: &str| text.rsplit('/').find(|part| !part.is_empty()).unwrap_or(text).to_owned();
+    let file = |text: &str| {
+        text.rsplit('/')
+            .find(|part| !part.is_empty())
+            .unwrap_or(text)
+            .to_owned()
+    };
     let runner = command.first().map(|program| file(program)).unwrap_or_default();
-    let runners = ["npx", "uvx", "uv", "node", "python", "python3", "bunx", "deno", "docker", "pipx"];
-    let package = command.iter().skip(1).find(|arg| !arg.starts_with('-') && !matches!(arg.as_str(), "run" | "exec" | "tool"));
+    let runners = [
+        "npx", "uvx", "uv", "node", "python", "python3", "bunx", "deno", "docker", "pipx",
+    ];
+    let package = command
+        .iter()
+        .skip(1)
+        .find(|arg| !arg.starts_with('-') && !matches!(arg.as_str(), "run" | "exec" | "tool"));
     match package {
         Some(package) if runners.contains(&runner.as_str()) => file(package),
         Some(_) | None => runner,
@@ -151,5 +175,7 @@ fn vacant(data: &Path, ambient: &Ambient) -> Result<Vault, Failure> {
             return Ok(vault);
         }
     }
-    Err(Failure::configuration(format!("{PLACES_MAX} hosts wrap this server already; end some of them")))
+    Err(Failure::configuration(format!(
+        "{PLACES_MAX} hosts wrap this server already; end some of them"
+    )))
 }

@@ -20,7 +20,11 @@ pub(crate) fn find(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
         home.map(|config| config.join("sallyport")),
         Some(PathBuf::from("/etc/sallyport")),
     ];
-    places.into_iter().flatten().map(|place| place.join(FILE)).find(|path| path.is_file())
+    places
+        .into_iter()
+        .flatten()
+        .map(|place| place.join(FILE))
+        .find(|path| path.is_file())
 }
 
 /// Where state is kept unless configuration says otherwise.
@@ -33,8 +37,13 @@ pub(crate) fn default_data(env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
 
 /// Reads a file.
 pub(crate) fn read(path: &Path) -> Result<Said, ConfigError> {
-    let unreadable = |why: String| ConfigError::Unreadable { path: path.to_path_buf(), why };
-    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+    let unreadable = |why: String| ConfigError::Unreadable {
+        path: path.to_path_buf(),
+        why,
+    };
+    let size = std::fs::metadata(path)
+        .map_err(|error| unreadable(error.to_string()))?
+        .len();
     if size > FILE_BYTES_MAX {
         return Err(unreadable(format!("larger than {FILE_BYTES_MAX} bytes")));
     }

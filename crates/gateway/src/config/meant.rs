@@ -19,7 +19,9 @@ use wire::mcp::ServerName;
 use super::{
     Problem,
     reference::Lookup,
-    said::{Approve, Mode, Said, SaidAgent, SaidIsolation, SaidKind, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
+    said::{
+        Approve, Mode, Said, SaidAgent, SaidIsolation, SaidKind, SaidLabels, SaidServer, SaidTrust, ToolsSaid,
+    },
 };
 
 /// Where the gateway listens unless told otherwise.
@@ -37,7 +39,6 @@ pub(crate) struct Meant {
     pub(crate) hosts: BTreeSet<String>,
     pub(crate) origins: BTreeSet<String>,
     pub(crate) parties: Vec<MeantParty>,
-    pub(crate) purposes: BTreeMap<String, String>,
     pub(crate) packs: Vec<String>,
     pub(crate) rules: Vec<(String, String)>,
     pub(crate) limits: Vec<MeantLimit>,
@@ -102,8 +103,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             Err(problem) => note(Err(problem)),
         }
     }
-    let purposes: BTreeMap<_, _> =
-        said.purposes.iter().map(|purpose| (purpose.name.clone(), purpose.description.clone())).collect();
+    let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
     for (n, user) in said.users.iter().enumerate() {
         note(name_is_fit(&format!("users[{n}].name"), &user.name));
@@ -115,7 +115,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             groups: user.groups.clone(),
             tenant: user.tenant.clone(),
             attributes: attributes(&user.attributes),
-            purposes: purposes.keys().cloned().collect(),
+            purposes: purposes.clone(),
             acts_for: Vec::new(),
             model: None,
             scopes: Vec::new(),
@@ -125,8 +125,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     for (n, agent) in said.agents.iter().enumerate() {
         let at = format!("agents[{n}]");
         note(name_is_fit(&format!("{at}.name"), &agent.name));
-        note(known(&format!("{at}.for"), "user", &agent.acts_for, |name| users.contains(name)));
-        note(known(&format!("{at}.purposes"), "purpose", &agent.purposes, |name| purposes.contains_key(name)));
+        note(known(&format!("{at}.for"), "user", &agent.acts_for, |name| {
+            users.contains(name)
+        }));
+        note(known(
+            &format!("{at}.purposes"),
+            "purpose",
+            &agent.purposes,
+            |name| purposes.contains(name),
+        ));
         match meant_agent(&at, agent, lookup) {
             Ok(agent) => parties.push(agent),
             Err(problem) => note(Err(problem)),
@@ -137,7 +144,11 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         && !users.contains(anonymous.as_str())
     {
         let what = format!("there is no user `{anonymous}`");
-        note(Err(Problem::new("anonymous", what, "add it under `users`, with its roles")));
+        note(Err(Problem::new(
+            "anonymous",
+            what,
+            "add it under `users`, with its roles",
+        )));
     }
     if !said.issuers.is_empty() {
         note(Err(Problem::new(
@@ -147,8 +158,12 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         )));
     }
     let policy = said.policy.unwrap_or_default();
-    let mut rules: Vec<_> =
-        policy.rules.iter().enumerate().map(|(n, rule)| (format!("policy.rules[{n}]"), rule.clone())).collect();
+    let mut rules: Vec<_> = policy
+        .rules
+        .iter()
+        .enumerate()
+        .map(|(n, rule)| (format!("policy.rules[{n}]"), rule.clone()))
+        .collect();
     for (n, file) in policy.files.iter().enumerate() {
         let path = lookup.path(&file.display().to_string());
         match std::fs::read_to_string(&path) {
@@ -171,14 +186,20 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         Some(listen) if problems.is_empty() => Ok(Meant {
             listen,
             mode: said.mode.unwrap_or_default(),
-            data: said.data.map_or_else(|| default_data.to_path_buf(), |d| lookup.path(&d.display().to_string())),
+            data: said.data.map_or_else(
+                || default_data.to_path_buf(),
+                |d| lookup.path(&d.display().to_string()),
+            ),
             servers,
             approve: said.approve.unwrap_or_default(),
             anonymous: said.anonymous,
-            hosts: said.hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect(),
+            hosts: said
+                .hosts
+                .into_iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect(),
             origins: said.origins.into_iter().collect(),
             parties,
-            purposes,
             packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
             limits: said
@@ -204,12 +225,18 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
 fn listen(text: &str) -> Result<SocketAddr, Problem> {
     let normal = text.replace("localhost:", "127.0.0.1:");
     let address: SocketAddr = normal.parse().map_err(|_| {
-        Problem::new("listen", format!("`{text}` is not an address"), "write it as `127.0.0.1:8420`")
+        Problem::new(
+            "listen",
+            format!("`{text}` is not an address"),
+            "write it as `127.0.0.1:8420`",
+        )
     })?;
     if !address.ip().is_loopback() {
         return Err(Problem::new(
             "listen",
-            format!("{address} can be reached from other machines, which needs TLS, and this build has no TLS listener"),
+            format!(
+                "{address} can be reached from other machines, which needs TLS, and this build has no TLS listener"
+            ),
             "listen on 127.0.0.1 and put a TLS terminator on this machine before it",
         ));
     }
@@ -224,10 +251,18 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
         (Some(command), None) => stdio(&at, command, said, lookup)?,
         (None, Some(url)) => http(&at, url, said, lookup)?,
         (Some(_), Some(_)) => {
-            return Err(Problem::new(&at, "it has both `command` and `url`", "keep one of them"));
+            return Err(Problem::new(
+                &at,
+                "it has both `command` and `url`",
+                "keep one of them",
+            ));
         }
         (None, None) => {
-            return Err(Problem::new(&at, "it has neither `command` nor `url`", "add one of them"));
+            return Err(Problem::new(
+                &at,
+                "it has neither `command` nor `url`",
+                "add one of them",
+            ));
         }
     };
     let mut timeouts = Timeouts::default();
@@ -242,7 +277,16 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
         Some(SaidIsolation::Principal) | None => Isolation::Principal,
     };
     let manifest = manifest(&at, said)?;
-    Ok(MeantServer { spec: ServerSpec { name, reach, timeouts, isolation }, launch, manifest })
+    Ok(MeantServer {
+        spec: ServerSpec {
+            name,
+            reach,
+            timeouts,
+            isolation,
+        },
+        launch,
+        manifest,
+    })
 }
 
 fn stdio(
@@ -257,7 +301,11 @@ fn stdio(
     if program.contains('/') {
         program = lookup.path(&program).display().to_string();
     }
-    let args: Vec<String> = said.args.iter().map(|arg| expand("args", arg)).collect::<Result<_, _>>()?;
+    let args: Vec<String> = said
+        .args
+        .iter()
+        .map(|arg| expand("args", arg))
+        .collect::<Result<_, _>>()?;
     let env: Vec<(String, String)> = said
         .env
         .iter()
@@ -268,7 +316,10 @@ fn stdio(
         None => lookup.base.to_path_buf(),
     };
     // Shown and pinned as written: what `${...}` and `env:` stand for are secrets, and secrets rotate.
-    let shown = std::iter::once(command).chain(said.args.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    let shown = std::iter::once(command)
+        .chain(said.args.iter().map(String::as_str))
+        .collect::<Vec<_>>()
+        .join(" ");
     let pin = wire::json::object(|out| {
         out.string("command", &program);
         out.array("args", |list| said.args.iter().for_each(|arg| list.string(arg)));
@@ -277,33 +328,65 @@ fn stdio(
             out.string("cwd", &directory.display().to_string());
         }
     });
-    let command = Command { program, args, env, directory: Some(directory) };
-    Ok((Reach::Stdio(command), Launch { pin: Pin::of_bytes(&pin), shown }))
+    let command = Command {
+        program,
+        args,
+        env,
+        directory: Some(directory),
+    };
+    Ok((
+        Reach::Stdio(command),
+        Launch {
+            pin: Pin::of_bytes(&pin),
+            shown,
+        },
+    ))
 }
 
 fn http(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<(Reach, Launch), Problem> {
     let written = url;
     let url = lookup.value(&format!("{at}.url"), url)?;
-    let bad = |what: &str, remedy: &str| Problem::new(format!("{at}.url"), what.to_owned(), remedy.to_owned());
-    let uri: hyper::Uri =
-        url.parse().map_err(|_| bad("it is not a URL", "write it as `https://host/path`"))?;
+    let bad =
+        |what: &str, remedy: &str| Problem::new(format!("{at}.url"), what.to_owned(), remedy.to_owned());
+    let uri: hyper::Uri = url
+        .parse()
+        .map_err(|_| bad("it is not a URL", "write it as `https://host/path`"))?;
     let scheme = uri.scheme_str().unwrap_or_default();
     if !matches!(scheme, "http" | "https") || uri.authority().is_none() {
-        return Err(bad("it is not an http or https URL", "write it as `https://host/path`"));
+        return Err(bad(
+            "it is not an http or https URL",
+            "write it as `https://host/path`",
+        ));
     }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(bad("it has a password in it", "use `headers` with `env:` or `file:`"));
+    if uri
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
+        return Err(bad(
+            "it has a password in it",
+            "use `headers` with `env:` or `file:`",
+        ));
     }
     let headers: Vec<(String, String)> = said
         .headers
         .iter()
-        .map(|(name, value)| Ok((name.clone(), lookup.value(&format!("{at}.headers.{name}"), value)?)))
+        .map(|(name, value)| {
+            Ok((
+                name.clone(),
+                lookup.value(&format!("{at}.headers.{name}"), value)?,
+            ))
+        })
         .collect::<Result<_, Problem>>()?;
     let pin = wire::json::object(|out| {
         out.string("url", written);
-        out.array("headers", |list| headers.iter().for_each(|(name, _)| list.string(name)));
+        out.array("headers", |list| {
+            headers.iter().for_each(|(name, _)| list.string(name))
+        });
     });
-    let launch = Launch { pin: Pin::of_bytes(&pin), shown: written.to_owned() };
+    let launch = Launch {
+        pin: Pin::of_bytes(&pin),
+        shown: written.to_owned(),
+    };
     Ok((Reach::Http(HttpTarget { url: uri, headers }), launch))
 }
 
@@ -323,8 +406,18 @@ fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
                     Problem::new(format!("{at}.sink"), format!("`{word}` is not a sink"), remedy)
                 })
             });
-            let own = tool.labels.as_ref().map(|own| self::labels(&at, Some(own))).transpose()?;
-            tools.push((Glob::new(pattern), ToolManifest { sink: sink.transpose()?, labels: own }));
+            let own = tool
+                .labels
+                .as_ref()
+                .map(|own| self::labels(&at, Some(own)))
+                .transpose()?;
+            tools.push((
+                Glob::new(pattern),
+                ToolManifest {
+                    sink: sink.transpose()?,
+                    labels: own,
+                },
+            ));
         }
     }
     Ok(Manifest { trust, labels, tools })
@@ -336,7 +429,11 @@ fn labels(at: &str, said: Option<&SaidLabels>) -> Result<Labels, Problem> {
     if let Some(word) = &said.confidentiality {
         labels.confidentiality = Confidentiality::parse(word).ok_or_else(|| {
             let remedy = "use one of: public, internal, confidential, restricted";
-            Problem::new(format!("{at}.labels.confidentiality"), format!("`{word}` is not a level"), remedy)
+            Problem::new(
+                format!("{at}.labels.confidentiality"),
+                format!("`{word}` is not a level"),
+                remedy,
+            )
         })?;
     }
     labels.categories = said.categories.iter().cloned().collect();
@@ -378,7 +475,11 @@ fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
         return Ok(());
     }
     let what = format!("`{}` is not a name", name.escape_debug());
-    Err(Problem::new(at, what, "use 1 to 128 letters, digits and - _ . @ : / +"))
+    Err(Problem::new(
+        at,
+        what,
+        "use 1 to 128 letters, digits and - _ . @ : / +",
+    ))
 }
 
 fn known(at: &str, kind: &str, names: &[String], exists: impl Fn(&str) -> bool) -> Result<(), Problem> {
@@ -405,7 +506,9 @@ fn distinct(parties: &[MeantParty]) -> Result<(), Problem> {
 }
 
 fn attributes(said: &BTreeMap<String, serde_json::Value>) -> BTreeMap<String, Value> {
-    said.iter().filter_map(|(name, value)| Some((name.clone(), attribute(value)?))).collect()
+    said.iter()
+        .filter_map(|(name, value)| Some((name.clone(), attribute(value)?)))
+        .collect()
 }
 
 /// An attribute as rules see it. A number that is no 64-bit integer has no counterpart and is left out, so
@@ -418,7 +521,10 @@ fn attribute(said: &serde_json::Value) -> Option<Value> {
         serde_json::Value::String(text) => Value::String(text.clone()),
         serde_json::Value::Array(list) => Value::Set(list.iter().filter_map(attribute).collect()),
         serde_json::Value::Object(members) => Value::Record(
-            members.iter().filter_map(|(name, value)| Some((name.clone(), attribute(value)?))).collect(),
+            members
+                .iter()
+                .filter_map(|(name, value)| Some((name.clone(), attribute(value)?)))
+                .collect(),
         ),
     })
 }

@@ -15,7 +15,11 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(at: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { at: at.into(), what: what.into(), remedy: remedy.into() }
+        Self {
+            at: at.into(),
+            what: what.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
@@ -49,7 +53,9 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Unreadable { path, why } => write!(f, "{}: {why}", path.display()),
             Self::Problems { path, problems } => {
-                let file = path.as_ref().map_or_else(|| "configuration".to_owned(), |p| p.display().to_string());
+                let file = path
+                    .as_ref()
+                    .map_or_else(|| "configuration".to_owned(), |p| p.display().to_string());
                 write!(f, "{file} has {} problem(s):", problems.len())?;
                 problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
             }

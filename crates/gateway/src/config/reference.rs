@@ -66,7 +66,11 @@ impl Lookup<'_> {
         let path = self.path(path);
         private(at, &path)?;
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            Problem::new(at, format!("{}: {error}", path.display()), "create the file, or correct the path")
+            Problem::new(
+                at,
+                format!("{}: {error}", path.display()),
+                "create the file, or correct the path",
+            )
         })?;
         Ok(text.trim_end_matches(['\n', '\r']).to_owned())
     }
@@ -112,12 +116,17 @@ impl Lookup<'_> {
 /// Refuses a file of secrets that others on this machine can read or change.
 fn private(at: &str, path: &Path) -> Result<(), Problem> {
     use std::os::unix::fs::PermissionsExt;
-    let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
+    let Ok(metadata) = std::fs::metadata(path) else {
+        return Ok(());
+    };
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(Problem::new(
             at,
-            format!("others on this machine can read {} (mode {mode:o})", path.display()),
+            format!(
+                "others on this machine can read {} (mode {mode:o})",
+                path.display()
+            ),
             format!("chmod 600 {}", path.display()),
         ));
     }

@@ -119,9 +119,20 @@ pub(crate) struct SaidServer {
     _auto_approve: Option<serde_json::Value>,
     #[serde(default, rename = "description", alias = "name", alias = "title")]
     _description: Option<serde_json::Value>,
-    #[serde(default, rename = "gallery", alias = "version", alias = "source", alias = "icon")]
+    #[serde(
+        default,
+        rename = "gallery",
+        alias = "version",
+        alias = "source",
+        alias = "icon"
+    )]
     _gallery: Option<serde_json::Value>,
-    #[serde(default, rename = "disabledTools", alias = "includeTools", alias = "excludeTools")]
+    #[serde(
+        default,
+        rename = "disabledTools",
+        alias = "includeTools",
+        alias = "excludeTools"
+    )]
     _disabled_tools: Option<serde_json::Value>,
 }
 
@@ -252,9 +263,9 @@ pub(crate) enum SaidKind {
 pub(crate) struct SaidPurpose {
     /// The word callers declare.
     pub(crate) name: String,
-    /// For people.
-    #[serde(default)]
-    pub(crate) description: String,
+    /// For people who read the file.
+    #[serde(default, rename = "description")]
+    _description: String,
 }
 
 /// Rules.

@@ -18,7 +18,9 @@ impl Clients for Engines {
     async fn deliver(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let arrival = call.arrival();
         let gone = |why: &str| Objection::new(&refusal::CLIENT_GONE, why);
-        let Some(method) = arrival.message.method() else { return Err(gone("an answer to nothing")) };
+        let Some(method) = arrival.message.method() else {
+            return Err(gone("an answer to nothing"));
+        };
         let session = arrival.exchange.session().and_then(|id| self.sessions.peek(&id));
         // The client's own revision decides what it can be told.
         if let Some(session) = &session
@@ -39,7 +41,9 @@ impl Clients for Engines {
             let why = format!("the client did not declare `{needed}`");
             return Err(Objection::new(&refusal::CAPABILITY_MISSING, why));
         }
-        let (id, answer) = session.ask().ok_or_else(|| gone("too many questions wait for the client already"))?;
+        let (id, answer) = session
+            .ask()
+            .ok_or_else(|| gone("too many questions wait for the client already"))?;
         let text = jsonrpc::request(&id, method, |out| write_params(call, out));
         arrival.exchange.deliver(text).await;
         let answered = tokio::select! {
@@ -52,19 +56,25 @@ impl Clients for Engines {
     }
 }
 
-/// What a client must have declared to be asked this.
+/// What a client must have declared to be asked this; what is not here is asked of nobody.
+const CAPABILITIES: [(Method, &str); 3] = [
+    (Method::ElicitationCreate, "elicitation"),
+    (Method::RootsList, "roots"),
+    (Method::SamplingCreateMessage, "sampling"),
+];
+
 fn capability(method: Method) -> Option<&'static str> {
-    match method {
-        Method::ElicitationCreate => Some("elicitation"),
-        Method::RootsList => Some("roots"),
-        Method::SamplingCreateMessage => Some("sampling"),
-        _ => None,
-    }
+    CAPABILITIES
+        .iter()
+        .find(|(asked, _)| *asked == method)
+        .map(|(_, capability)| *capability)
 }
 
 /// The parameters as judged, without keys that are the gateway's to set.
 fn write_params(call: &Passed<Recorded>, out: &mut ObjectWriter<'_>) {
-    let Some(params) = call.arrival().message.params() else { return };
+    let Some(params) = call.arrival().message.params() else {
+        return;
+    };
     let mut edits: Edits = call.edits().clone();
     if let Some(given) = meta::of(params) {
         for (key, value) in given.members() {

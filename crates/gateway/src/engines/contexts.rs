@@ -72,7 +72,9 @@ impl Contexts for Engines {
     }
 
     fn absorb(&self, call: &Passed<Screened>) {
-        let (Answer::Foreign(..), Some(server)) = (call.unread(), call.resolution().server()) else { return };
+        let (Answer::Foreign(..), Some(server)) = (call.unread(), call.resolution().server()) else {
+            return;
+        };
         let manifest = &server.server().manifest;
         let mut brought = match call.resolution().item() {
             Some(item) => labels_of(item.resource()).clone(),
@@ -102,14 +104,18 @@ impl Engines {
             return Ok(());
         }
         let initialize = arrival.message.method() == Some(Method::Initialize);
-        let needs_one = arrival.revision.era() == Era::Legacy && !initialize && arrival.via.transport == "http";
+        let needs_one =
+            arrival.revision.era() == Era::Legacy && !initialize && arrival.via.transport == "http";
         match &arrival.session {
             Some(id) => {
                 let session = self.sessions.of(id, &caller.principal.key(), arrival.received_ms);
-                session.filter(|session| session.endpoint == arrival.endpoint).map(|_| ()).ok_or_else(|| {
-                    let why = "the session does not exist, has ended, or is somebody else's";
-                    Objection::new(&refusal::SESSION_UNKNOWN, why)
-                })
+                session
+                    .filter(|session| session.endpoint == arrival.endpoint)
+                    .map(|_| ())
+                    .ok_or_else(|| {
+                        let why = "the session does not exist, has ended, or is somebody else's";
+                        Objection::new(&refusal::SESSION_UNKNOWN, why)
+                    })
             }
             None if needs_one => Err(Objection::new(&refusal::SESSION_MISSING, "no session was named")),
             None => Ok(()),

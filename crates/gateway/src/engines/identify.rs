@@ -41,19 +41,31 @@ impl Identify for Engines {
             Credential::Local(peer) => self.local(peer, arrival)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
-                return Err(Objection::new(&refusal::CREDENTIAL_MISSING, "no credential was sent"));
+                return Err(Objection::new(
+                    &refusal::CREDENTIAL_MISSING,
+                    "no credential was sent",
+                ));
             }
         };
         if !principal.has_scope(SCOPE) {
             let why = format!("the token lacks the scope `{SCOPE}`");
             let objection = Objection::new(&refusal::SCOPE_MISSING, why);
-            return Err(Objection { scope: Some(SCOPE.to_owned()), ..objection });
+            return Err(Objection {
+                scope: Some(SCOPE.to_owned()),
+                ..objection
+            });
         }
         let subject = self.people.subject(&principal).ok_or_else(|| {
             let name = &principal.actor().name;
-            Objection::new(&refusal::CREDENTIAL_INVALID, format!("`{name}` is not known here any more"))
+            Objection::new(
+                &refusal::CREDENTIAL_INVALID,
+                format!("`{name}` is not known here any more"),
+            )
         })?;
-        Ok(Caller { principal, subject: Arc::new(subject) })
+        Ok(Caller {
+            principal,
+            subject: Arc::new(subject),
+        })
     }
 }
 
@@ -80,9 +92,14 @@ impl Engines {
 
     fn local(&self, peer: &LocalPeer, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {
         let missing = |why: &str| Objection::new(&refusal::CREDENTIAL_MISSING, why);
-        let local = self.local.as_ref().ok_or_else(|| missing("no credential was sent"))?;
+        let local = self
+            .local
+            .as_ref()
+            .ok_or_else(|| missing("no credential was sent"))?;
         let principal = local.admit(peer, arrival.received_ms);
-        principal.map(Arc::new).ok_or_else(|| missing("the caller is not on this machine"))
+        principal
+            .map(Arc::new)
+            .ok_or_else(|| missing("the caller is not on this machine"))
     }
 
     /// A server speaks to the client of one of its links: the caller is that client, whose own proof still
@@ -94,7 +111,10 @@ impl Engines {
         })?;
         let over = arrival.received_ms > caller.principal.expires_ms();
         if over || self.tokens.cache.is_revoked(&caller.principal) {
-            return Err(Objection::new(&refusal::CREDENTIAL_INVALID, "the client's credential has ended"));
+            return Err(Objection::new(
+                &refusal::CREDENTIAL_INVALID,
+                "the client's credential has ended",
+            ));
         }
         Ok(caller)
     }

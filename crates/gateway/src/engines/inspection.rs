@@ -35,7 +35,8 @@ impl Inspect for Engines {
             Direction::ToServer => Surface::Argument,
         };
         let mut findings = arguments.map_or_else(Findings::default, |arguments| {
-            self.inspector.inspect_node(arguments, scope(call.resolution(), surface))
+            self.inspector
+                .inspect_node(arguments, scope(call.resolution(), surface))
         });
         if let (Resolution::Item { item, .. }, Ok(Target::Tool { arguments, .. })) =
             (call.resolution(), target(message))
@@ -50,27 +51,40 @@ impl Inspect for Engines {
                 None => findings.and(unchecked()),
             };
         }
-        Inspection { findings, ..Inspection::default() }
+        Inspection {
+            findings,
+            ..Inspection::default()
+        }
     }
 
     fn screen(&self, call: &Ready<Screened>) -> Inspection {
-        let Answer::Foreign(response, _) = call.unread() else { return Inspection::default() };
+        let Answer::Foreign(response, _) = call.unread() else {
+            return Inspection::default();
+        };
         let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
         let surface = match call.arrival().direction {
             // What a client answers a server is on its way to the server.
             Direction::ToClient => Surface::Argument,
             Direction::ToServer => Surface::Result,
         };
-        let mut findings = self.inspector.inspect_node(said, scope(call.resolution(), surface));
+        let mut findings = self
+            .inspector
+            .inspect_node(said, scope(call.resolution(), surface));
         if let Resolution::Item { item, .. } = call.resolution() {
             let view = self.keeper.view();
             let failed = said.get("isError").and_then(Node::as_bool) == Some(true);
-            let output = view.schemas.get(&item.pin()).and_then(|schemas| schemas.output.as_ref());
+            let output = view
+                .schemas
+                .get(&item.pin())
+                .and_then(|schemas| schemas.output.as_ref());
             if let (Some(output), Some(structured), false) = (output, said.get("structuredContent"), failed) {
                 findings = findings.and(output.check(structured));
             }
         }
-        Inspection { findings, ..Inspection::default() }
+        Inspection {
+            findings,
+            ..Inspection::default()
+        }
     }
 
     fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {
@@ -89,9 +103,14 @@ impl Inspect for Engines {
                 }
             }
         }
-        let Answer::Foreign(response, _) = call.unread() else { return Ok(Edits::default()) };
+        let Answer::Foreign(response, _) = call.unread() else {
+            return Ok(Edits::default());
+        };
         let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
-        let wanted = call.answer_findings().iter().filter(|finding| kinds.contains(finding.kind.as_str()));
+        let wanted = call
+            .answer_findings()
+            .iter()
+            .filter(|finding| kinds.contains(finding.kind.as_str()));
         Ok(mask(said, wanted))
     }
 }
@@ -105,7 +124,12 @@ fn scope(resolution: &Resolution, surface: Surface) -> Scope<'_> {
 }
 
 fn unchecked() -> Findings {
-    let location = inspect::Location { pointer: Default::default(), part: Part::Value, place: 0, span: 0..0 };
+    let location = inspect::Location {
+        pointer: Default::default(),
+        part: Part::Value,
+        place: 0,
+        span: 0..0,
+    };
     Findings::new(vec![Finding {
         kind: FindingKind::Schema,
         detector: "schema/missing".into(),
@@ -123,7 +147,9 @@ fn mask<'f>(said: Node<'_>, findings: impl Iterator<Item = &'f Finding>) -> Edit
     }
     let mut edits = Edits::default();
     for (place, mut found) in by_place {
-        let Some(node) = said.document().at(place) else { continue };
+        let Some(node) = said.document().at(place) else {
+            continue;
+        };
         let text = match node.kind() {
             Kind::String => node.as_str().unwrap_or_default(),
             Kind::Array | Kind::Bool | Kind::Null | Kind::Number | Kind::Object => node.written().into(),

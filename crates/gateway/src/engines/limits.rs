@@ -42,7 +42,10 @@ impl LimitStore {
             limits = built_in();
         }
         let tells_calls_apart = limits.iter().any(|limit| limit.per.contains(&Dimension::Call));
-        Ok(Self { limiter: Limiter::new(limits, KEYS_MAX), tells_calls_apart })
+        Ok(Self {
+            limiter: Limiter::new(limits, KEYS_MAX),
+            tells_calls_apart,
+        })
     }
 }
 
@@ -60,8 +63,16 @@ fn built_in() -> Vec<Limit> {
         total: None,
     };
     vec![
-        Limit { concurrency: Some(256), ..limit("default", &[Dimension::Principal], 12_000, 2_000) },
-        limit("loop", &[Dimension::Principal, Dimension::Context, Dimension::Call], 600, 300),
+        Limit {
+            concurrency: Some(256),
+            ..limit("default", &[Dimension::Principal], 12_000, 2_000)
+        },
+        limit(
+            "loop",
+            &[Dimension::Principal, Dimension::Context, Dimension::Call],
+            600,
+            300,
+        ),
     ]
 }
 
@@ -69,23 +80,39 @@ fn read(said: &MeantLimit) -> Result<Limit, Problem> {
     let at = format!("limits.{}", said.name);
     let rate = |name: &str, text: &Option<String>| {
         let parsed = text.as_deref().map(Rate::parse).transpose();
-        parsed.map_err(|error| Problem::new(format!("{at}.{name}"), error.to_string(), "write it as `600/min`"))
+        parsed
+            .map_err(|error| Problem::new(format!("{at}.{name}"), error.to_string(), "write it as `600/min`"))
     };
     let per: Result<Vec<_>, _> = said
         .per
         .iter()
         .map(|word| {
             Dimension::parse(word).ok_or_else(|| {
-                let known: Vec<_> = Dimension::ALL.iter().map(|dimension| dimension.as_str()).collect();
+                let known: Vec<_> = Dimension::ALL
+                    .iter()
+                    .map(|dimension| dimension.as_str())
+                    .collect();
                 let remedy = format!("use one of: {}", known.join(", "));
-                Problem::new(format!("{at}.per"), format!("nothing is counted per `{word}`"), remedy)
+                Problem::new(
+                    format!("{at}.per"),
+                    format!("nothing is counted per `{word}`"),
+                    remedy,
+                )
             })
         })
         .collect();
     Ok(Limit {
         name: said.name.clone(),
-        applies: if said.named { Applies::WhenNamed } else { Applies::Always },
-        per: if said.per.is_empty() { vec![Dimension::Principal] } else { per? },
+        applies: if said.named {
+            Applies::WhenNamed
+        } else {
+            Applies::Always
+        },
+        per: if said.per.is_empty() {
+            vec![Dimension::Principal]
+        } else {
+            per?
+        },
         rate: rate("rate", &said.rate)?,
         burst: said.burst.map(u64::from),
         concurrency: said.concurrency,
@@ -102,7 +129,13 @@ impl Limits for Engines {
             .permit()
             .obligations()
             .iter()
-            .filter_map(|obligation| if let Obligation::Limit(name) = obligation { Some(name.as_str()) } else { None })
+            .filter_map(|obligation| {
+                if let Obligation::Limit(name) = obligation {
+                    Some(name.as_str())
+                } else {
+                    None
+                }
+            })
             .collect();
         let params = arrival.message.params();
         let arguments = match params {
@@ -131,7 +164,10 @@ impl Limits for Engines {
                     Exceeded::UsedUp { retry_after_ms, .. } => retry_after_ms,
                     Exceeded::Unknown(_) => None,
                 };
-                Err(Objection { retry_after_ms, ..Objection::new(&refusal::OVER_LIMIT, why) })
+                Err(Objection {
+                    retry_after_ms,
+                    ..Objection::new(&refusal::OVER_LIMIT, why)
+                })
             }
         }
     }

@@ -68,7 +68,10 @@ impl Listeners {
             for (wanted, method) in [
                 (listener.wants.tools, Method::NotificationsToolsListChanged),
                 (listener.wants.prompts, Method::NotificationsPromptsListChanged),
-                (listener.wants.resources, Method::NotificationsResourcesListChanged),
+                (
+                    listener.wants.resources,
+                    Method::NotificationsResourcesListChanged,
+                ),
             ] {
                 if wanted {
                     let text = jsonrpc::notification(method, |out| {
@@ -93,7 +96,9 @@ impl Local for Engines {
             Endpoint::All => None,
             Endpoint::Server(name) => Some(name),
         };
-        let Some(method) = arrival.message.method() else { return self.client_answered(call) };
+        let Some(method) = arrival.message.method() else {
+            return self.client_answered(call);
+        };
         match method {
             Method::Initialize => Ok(self.initialize(call, &view, of)),
             Method::ServerDiscover => Ok(own(object(|out| {
@@ -143,21 +148,28 @@ impl Local for Engines {
             | Method::TasksList
             | Method::TasksResult
             | Method::TasksUpdate
-            | Method::ToolsCall => {
-                Err(Objection::new(&refusal::METHOD_UNKNOWN, format!("`{method}` is not the gateway's to answer")))
-            }
+            | Method::ToolsCall => Err(Objection::new(
+                &refusal::METHOD_UNKNOWN,
+                format!("`{method}` is not the gateway's to answer"),
+            )),
         }
     }
 }
 
 /// Revisions spoken here, newest first.
-pub(crate) const SPOKEN: [Revision; 3] =
-    [Revision::V2026_07_28, Revision::V2025_11_25, Revision::V2025_06_18];
+pub(crate) const SPOKEN: [Revision; 3] = [
+    Revision::V2026_07_28,
+    Revision::V2025_11_25,
+    Revision::V2025_06_18,
+];
 
 impl Engines {
     fn initialize(&self, call: &Passed<Recorded>, view: &View, of: Option<&ServerName>) -> Answer {
         let arrival = call.arrival();
-        let declared = arrival.message.params().and_then(|params| params.get("capabilities"));
+        let declared = arrival
+            .message
+            .params()
+            .and_then(|params| params.get("capabilities"));
         let session = self.sessions.open(Opening {
             id: self.ambient.name(),
             caller: call.caller().clone(),
@@ -171,15 +183,26 @@ impl Engines {
             write_offer(view, of, out);
             out.object("serverInfo", write_identity);
         });
-        Answer::Own(Arc::new(Own { result, session: Some(Arc::clone(&session.id)) }))
+        Answer::Own(Arc::new(Own {
+            result,
+            session: Some(Arc::clone(&session.id)),
+        }))
     }
 
     /// The client answers a question a server asked it.
     fn client_answered(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let arrival = call.arrival();
         let nothing = || Objection::new(&refusal::TARGET_UNKNOWN, "an answer to nothing that was asked");
-        let session = arrival.session.as_ref().and_then(|id| self.sessions.peek(id)).ok_or_else(nothing)?;
-        let asked = arrival.message.id().and_then(|id| session.asked(id)).ok_or_else(nothing)?;
+        let session = arrival
+            .session
+            .as_ref()
+            .and_then(|id| self.sessions.peek(id))
+            .ok_or_else(nothing)?;
+        let asked = arrival
+            .message
+            .id()
+            .and_then(|id| session.asked(id))
+            .ok_or_else(nothing)?;
         let text = arrival.message.document().text().as_bytes().to_vec();
         let Ok(Message::Response(response)) = Message::parse(text, Keys::Folded, &REQUEST) else {
             return Err(nothing());
@@ -191,7 +214,11 @@ impl Engines {
 
     fn withdraw(&self, call: &Passed<Recorded>) {
         let arrival = call.arrival();
-        let id = arrival.message.params().and_then(|params| params.get("requestId")).and_then(Id::read);
+        let id = arrival
+            .message
+            .params()
+            .and_then(|params| params.get("requestId"))
+            .and_then(Id::read);
         let session = arrival.session.as_ref().and_then(|id| self.sessions.peek(id));
         if let (Some(id), Some(session)) = (id, session) {
             session.withdraw(&id);
@@ -200,7 +227,9 @@ impl Engines {
 
     /// A server says that what it offers changed: it is looked at, and clients hear of it after that.
     fn look_again(&self, call: &Passed<Recorded>) {
-        let pipeline::Credential::Link(server) = &call.arrival().credential else { return };
+        let pipeline::Credential::Link(server) = &call.arrival().credential else {
+            return;
+        };
         let (keeper, server) = (Arc::clone(&self.keeper), server.clone());
         tokio::spawn(async move {
             if let Err(error) = keeper.refresh(&server).await {
@@ -211,9 +240,15 @@ impl Engines {
 
     async fn listen(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let arrival = call.arrival();
-        let Some(id) = arrival.message.id().cloned() else { return Ok(Answer::Accepted) };
-        let asked = arrival.message.params().and_then(|params| params.get("notifications"));
-        let wants = |name: &str| asked.and_then(|asked| asked.get(name)).and_then(Node::as_bool) == Some(true);
+        let Some(id) = arrival.message.id().cloned() else {
+            return Ok(Answer::Accepted);
+        };
+        let asked = arrival
+            .message
+            .params()
+            .and_then(|params| params.get("notifications"));
+        let wants =
+            |name: &str| asked.and_then(|asked| asked.get(name)).and_then(Node::as_bool) == Some(true);
         let wants = Wants {
             tools: wants("toolsListChanged"),
             prompts: wants("promptsListChanged"),
@@ -235,37 +270,62 @@ impl Engines {
         });
         let exchange = Arc::clone(&arrival.exchange);
         exchange.deliver(honoured).await;
-        let key = self.listeners.add(Listener { exchange: Arc::clone(&exchange), id: id.clone(), wants });
+        let key = self.listeners.add(Listener {
+            exchange: Arc::clone(&exchange),
+            id: id.clone(),
+            wants,
+        });
         // The stream stays open until the client closes it or its credential ends.
-        let left_ms = call.principal().expires_ms().saturating_sub(arrival.received_ms).clamp(0, 24 * 3600 * 1000);
+        let left_ms = call
+            .principal()
+            .expires_ms()
+            .saturating_sub(arrival.received_ms)
+            .clamp(0, 24 * 3600 * 1000);
         let left = std::time::Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
         tokio::select! {
             () = exchange.withdrawn() => {}
             () = tokio::time::sleep(left) => {}
         }
         self.listeners.remove(key);
-        Ok(own(object(|out| out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out)))))
+        Ok(own(object(|out| {
+            out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out))
+        })))
     }
 }
 
 fn own(result: Vec<u8>) -> Answer {
-    Answer::Own(Arc::new(Own { result, session: None }))
+    Answer::Own(Arc::new(Own {
+        result,
+        session: None,
+    }))
 }
 
 fn listing(member: &'static str, entries: &[Entry]) -> Answer {
-    Answer::Listing(Listing { member, entries: entries.to_vec() })
+    Answer::Listing(Listing {
+        member,
+        entries: entries.to_vec(),
+    })
 }
 
 /// The resources of all servers, as last seen.
 fn resources(view: &View, member: &'static str, key: &str) -> Answer {
     let mut entries = Vec::new();
     for (name, catalogue) in view.serving() {
-        let Ok(server) = view.registry.pinned_server(name) else { continue };
-        let listed = if key == "uri" { &catalogue.resources } else { &catalogue.templates };
+        let Ok(server) = view.registry.pinned_server(name) else {
+            continue;
+        };
+        let listed = if key == "uri" {
+            &catalogue.resources
+        } else {
+            &catalogue.templates
+        };
         for document in listed {
             let Some(uri) = text(document, key) else { continue };
             let shown = Arc::from(document.text().as_bytes());
-            entries.push(Entry { resource: Arc::new(server.resource_at(&uri)), shown });
+            entries.push(Entry {
+                resource: Arc::new(server.resource_at(&uri)),
+                shown,
+            });
         }
     }
     Answer::Listing(Listing { member, entries })
@@ -289,10 +349,18 @@ fn write_offer(view: &View, of: Option<&ServerName>, out: &mut ObjectWriter<'_>)
             out.object("resources", |out| {
                 out.boolean("listChanged", true);
                 let subscribes = |c: &upstream::Catalogue| {
-                    c.offered.capabilities.root().get("resources").and_then(|r| r.get("subscribe")).and_then(Node::as_bool)
+                    c.offered
+                        .capabilities
+                        .root()
+                        .get("resources")
+                        .and_then(|r| r.get("subscribe"))
+                        .and_then(Node::as_bool)
                         == Some(true)
                 };
-                if view.serving().any(|(name, c)| of.is_none_or(|of| of == name) && subscribes(c)) {
+                if view
+                    .serving()
+                    .any(|(name, c)| of.is_none_or(|of| of == name) && subscribes(c))
+                {
                     out.boolean("subscribe", true);
                 }
             });
@@ -306,8 +374,12 @@ fn write_offer(view: &View, of: Option<&ServerName>, out: &mut ObjectWriter<'_>)
     let mut instructions = String::new();
     for (name, _) in view.serving().filter(|(name, _)| of.is_none_or(|of| of == *name)) {
         // Only what was approved: instructions act on a model before any call does.
-        let approved = view.registry.item(name, ItemKind::Instructions, "instructions").ok();
-        let Some(said) = approved.and_then(|pinned| text(pinned.definition().document(), "instructions")) else {
+        let approved = view
+            .registry
+            .item(name, ItemKind::Instructions, "instructions")
+            .ok();
+        let Some(said) = approved.and_then(|pinned| text(pinned.definition().document(), "instructions"))
+        else {
             continue;
         };
         let said: String = said.chars().take(INSTRUCTIONS_BYTES_MAX).collect();

@@ -30,7 +30,8 @@ pub(crate) use local::{Listeners, SPOKEN, settle};
 pub(crate) use rules::observing;
 
 use crate::{
-    ambient::Ambient, config::said::Mode, journal::Journal, keeper::Keeper, people::People, sessions::Sessions,
+    ambient::Ambient, config::said::Mode, journal::Journal, keeper::Keeper, people::People,
+    sessions::Sessions,
 };
 
 /// All engines, assembled in `assemble.rs`.

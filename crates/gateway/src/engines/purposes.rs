@@ -11,7 +11,9 @@ use super::Engines;
 impl Purposes for Engines {
     fn purpose(&self, call: &Ready<Declared>) -> Result<Option<Arc<str>>, Objection> {
         let principal = call.principal();
-        let with_credential = principal.declared().and_then(|declared| declared.purpose.as_deref());
+        let with_credential = principal
+            .declared()
+            .and_then(|declared| declared.purpose.as_deref());
         let params = call.arrival().message.params();
         let Some(declaration) = params.and_then(meta::of).and_then(|meta| meta.get(meta::CONTEXT)) else {
             return Ok(with_credential.map(Arc::from));
@@ -27,9 +29,9 @@ impl Purposes for Engines {
         let person = person.ok_or_else(|| refuse(format!("`{}` is not known here any more", actor.name)))?;
         self.people.may_declare(&person, &declared).map_err(refuse)?;
         match (with_credential, declared.purpose) {
-            (Some(first), Some(second)) if first != second => {
-                Err(refuse(format!("the credential was issued for `{first}`, not for `{second}`")))
-            }
+            (Some(first), Some(second)) if first != second => Err(refuse(format!(
+                "the credential was issued for `{first}`, not for `{second}`"
+            ))),
             (Some(purpose), _) => Ok(Some(Arc::from(purpose))),
             (None, declared) => Ok(declared.map(Arc::from)),
         }

@@ -25,20 +25,41 @@ impl Resolve for Engines {
             return to_client(&view, call);
         }
         let target = target(&arrival.message).map_err(|error| {
-            nothing(&refusal::PARAMS_INVALID, error.to_string(), Some(error.to_string()))
+            nothing(
+                &refusal::PARAMS_INVALID,
+                error.to_string(),
+                Some(error.to_string()),
+            )
         })?;
-        let door = Door { view: &view, endpoint: &arrival.endpoint };
+        let door = Door {
+            view: &view,
+            endpoint: &arrival.endpoint,
+        };
         match target {
             Target::Tool { name, .. } => door.item(ItemKind::Tool, &name),
             Target::Prompt { name, .. } => door.item(ItemKind::Prompt, &name),
             Target::Resource { uri } => door.resource(&uri),
-            Target::Completion { reference: Reference::Prompt(name), .. } => {
+            Target::Completion {
+                reference: Reference::Prompt(name),
+                ..
+            } => {
                 let (server, item) = door.find(ItemKind::Prompt, &name)?;
-                Ok(Resolution::Server { resource: Arc::clone(item.resource()), server, prompt: Some(item) })
+                Ok(Resolution::Server {
+                    resource: Arc::clone(item.resource()),
+                    server,
+                    prompt: Some(item),
+                })
             }
-            Target::Completion { reference: Reference::Template(uri), .. } => door.resource(&uri),
+            Target::Completion {
+                reference: Reference::Template(uri),
+                ..
+            } => door.resource(&uri),
             Target::Task { id } => door.whole_server().map_err(|_| {
-                nothing(&refusal::TARGET_UNKNOWN, format!("no task `{}`", id.escape_debug()), None)
+                nothing(
+                    &refusal::TARGET_UNKNOWN,
+                    format!("no task `{}`", id.escape_debug()),
+                    None,
+                )
             }),
             Target::None => match arrival.message.method() {
                 Some(method) if is_for_the_server(method) && door.single().is_some() => door.whole_server(),
@@ -52,10 +73,7 @@ impl Resolve for Engines {
 fn is_for_the_server(method: Method) -> bool {
     matches!(
         method,
-        Method::LoggingSetLevel
-            | Method::ResourcesList
-            | Method::ResourcesTemplatesList
-            | Method::TasksList
+        Method::LoggingSetLevel | Method::ResourcesList | Method::ResourcesTemplatesList | Method::TasksList
     )
 }
 
@@ -63,7 +81,11 @@ fn is_for_the_server(method: Method) -> bool {
 fn to_client(view: &View, call: &Ready<Resolved>) -> Result<Resolution, Unfound> {
     let arrival = call.arrival();
     let Credential::Link(name) = &arrival.credential else {
-        return Err(nothing(&refusal::TARGET_UNKNOWN, "not a server's message".into(), None));
+        return Err(nothing(
+            &refusal::TARGET_UNKNOWN,
+            "not a server's message".into(),
+            None,
+        ));
     };
     match arrival.message.method() {
         Some(
@@ -71,7 +93,9 @@ fn to_client(view: &View, call: &Ready<Resolved>) -> Result<Resolution, Unfound>
             | Method::NotificationsResourcesListChanged
             | Method::NotificationsToolsListChanged,
         ) => Ok(Resolution::Gateway),
-        Some(_) | None => Ok(Resolution::Client { server: pinned_server(view, name)? }),
+        Some(_) | None => Ok(Resolution::Client {
+            server: pinned_server(view, name)?,
+        }),
     }
 }
 
@@ -91,7 +115,8 @@ impl Door<'_> {
     }
 
     fn item(&self, kind: ItemKind, name: &str) -> Result<Resolution, Unfound> {
-        self.find(kind, name).map(|(server, item)| Resolution::Item { server, item })
+        self.find(kind, name)
+            .map(|(server, item)| Resolution::Item { server, item })
     }
 
     fn find(&self, kind: ItemKind, name: &str) -> Result<(PinnedServer, policy::registry::Pinned), Unfound> {
@@ -107,18 +132,26 @@ impl Door<'_> {
     fn unfound(&self, kind: ItemKind, name: &str, unresolved: Unresolved) -> Unfound {
         let shown = name.escape_debug().to_string();
         match unresolved {
-            Unresolved::Unknown => {
-                nothing(&refusal::TARGET_UNKNOWN, format!("no {} `{shown}`", kind.as_str()), Some(shown))
-            }
-            Unresolved::Ambiguous => {
-                nothing(&refusal::TARGET_AMBIGUOUS, format!("`{shown}` could be several"), Some(shown))
-            }
+            Unresolved::Unknown => nothing(
+                &refusal::TARGET_UNKNOWN,
+                format!("no {} `{shown}`", kind.as_str()),
+                Some(shown),
+            ),
+            Unresolved::Ambiguous => nothing(
+                &refusal::TARGET_AMBIGUOUS,
+                format!("`{shown}` could be several"),
+                Some(shown),
+            ),
             Unresolved::Held => match self.held(kind, name) {
                 Some((resource, why)) => {
                     let objection = Objection::new(&refusal::TARGET_HELD, why).showing(shown);
                     Unfound::Held(Arc::new(resource), Box::new(objection))
                 }
-                None => nothing(&refusal::TARGET_UNKNOWN, format!("`{shown}` is held back"), Some(shown)),
+                None => nothing(
+                    &refusal::TARGET_UNKNOWN,
+                    format!("`{shown}` is held back"),
+                    Some(shown),
+                ),
             },
         }
     }
@@ -140,9 +173,11 @@ impl Door<'_> {
         let name = match self.endpoint {
             Endpoint::Server(name) => name.clone(),
             Endpoint::All => self.view.owner_of(uri).map_err(|none| match none {
-                NoOwner::Unknown => {
-                    nothing(&refusal::TARGET_UNKNOWN, format!("no resource `{shown}`"), Some(shown.clone()))
-                }
+                NoOwner::Unknown => nothing(
+                    &refusal::TARGET_UNKNOWN,
+                    format!("no resource `{shown}`"),
+                    Some(shown.clone()),
+                ),
                 NoOwner::Several => nothing(
                     &refusal::TARGET_AMBIGUOUS,
                     format!("several servers could have `{shown}`"),
@@ -152,14 +187,24 @@ impl Door<'_> {
         };
         let server = pinned_server(self.view, &name)?;
         let resource = Arc::new(server.resource_at(uri));
-        Ok(Resolution::Server { server, resource, prompt: None })
+        Ok(Resolution::Server {
+            server,
+            resource,
+            prompt: None,
+        })
     }
 
     fn whole_server(&self) -> Result<Resolution, Unfound> {
-        let name = self.single().ok_or_else(|| nothing(&refusal::TARGET_UNKNOWN, "no server".into(), None))?;
+        let name = self
+            .single()
+            .ok_or_else(|| nothing(&refusal::TARGET_UNKNOWN, "no server".into(), None))?;
         let server = pinned_server(self.view, name)?;
         let resource = Arc::clone(server.resource());
-        Ok(Resolution::Server { server, resource, prompt: None })
+        Ok(Resolution::Server {
+            server,
+            resource,
+            prompt: None,
+        })
     }
 }
 
@@ -174,5 +219,8 @@ fn pinned_server(view: &View, name: &ServerName) -> Result<PinnedServer, Unfound
 }
 
 fn nothing(code: &'static refusal::Code, inside: String, shown: Option<String>) -> Unfound {
-    Unfound::Nothing(Box::new(Objection { shown, ..Objection::new(code, inside) }))
+    Unfound::Nothing(Box::new(Objection {
+        shown,
+        ..Objection::new(code, inside)
+    }))
 }

@@ -16,7 +16,13 @@ impl Rules for Engines {
         self.rules().decide(subject, action, resource, facts)
     }
 
-    fn could_permit(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>) -> Discovery {
+    fn could_permit(
+        &self,
+        subject: &Subject,
+        action: Action,
+        resource: &Resource,
+        facts: &Facts<'_>,
+    ) -> Discovery {
         match self.mode {
             Mode::Enforce => self.rules().could_permit(subject, action, resource, facts),
             Mode::Observe => Discovery::Listed,

@@ -14,7 +14,10 @@ impl Tasks for Engines {
         // Dropping the handle does not stop the task.
         tokio::spawn(work).await.unwrap_or_else(|error| {
             // The case was dropped with the task, and recorded that.
-            Err(Refusal::at_the_end(Objection::new(&refusal::INTERNAL, format!("the work was lost: {error}"))))
+            Err(Refusal::at_the_end(Objection::new(
+                &refusal::INTERNAL,
+                format!("the work was lost: {error}"),
+            )))
         })
     }
 }

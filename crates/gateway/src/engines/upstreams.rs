@@ -1,11 +1,6 @@
 //! The far side.
 
-use pipeline::{
-    Answer, Objection, Passed,
-    decide::Approved,
-    forward::Recorded,
-    ports::Upstream,
-};
+use pipeline::{Answer, Objection, Passed, decide::Approved, forward::Recorded, ports::Upstream};
 
 use super::Engines;
 

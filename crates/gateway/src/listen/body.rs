@@ -19,7 +19,12 @@ pub(super) type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
 /// Reads a body of a bounded size in a bounded time.
 pub(super) async fn read(body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Objection> {
-    let too_large = || Objection::new(&refusal::MESSAGE_TOO_LARGE, format!("the body is over {bytes_max} bytes"));
+    let too_large = || {
+        Objection::new(
+            &refusal::MESSAGE_TOO_LARGE,
+            format!("the body is over {bytes_max} bytes"),
+        )
+    };
     let announced = body.size_hint().lower();
     if usize::try_from(announced).map_or(true, |announced| announced > bytes_max) {
         return Err(too_large());
@@ -29,7 +34,9 @@ pub(super) async fn read(body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Ob
         let mut whole = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
         while let Some(frame) = body.frame().await {
             let broken = |_| Objection::new(&refusal::MESSAGE_MALFORMED, "the body ended early");
-            let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(broken)?.into_data() else {
+                continue;
+            };
             if whole.len() + data.len() > bytes_max {
                 return Err(too_large());
             }
@@ -54,7 +61,9 @@ pub(super) fn json(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
 /// An answer that nobody may keep.
 pub(super) fn with_type(status: StatusCode, content_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
     let mut response = empty(status);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     *response.body_mut() = whole(bytes);
     response
 }
@@ -63,6 +72,8 @@ pub(super) fn with_type(status: StatusCode, content_type: &'static str, bytes: V
 pub(super) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(whole(Bytes::new()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

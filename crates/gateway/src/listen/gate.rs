@@ -20,18 +20,31 @@ pub(super) fn check(
     origins: &BTreeSet<String>,
 ) -> Result<(), Objection> {
     let refuse = |why: &str| Objection::new(&refusal::HOST_REFUSED, why);
-    let host = one(headers, &HOST).map_err(refuse)?.or_else(|| uri.authority().map(|a| a.as_str()));
-    let host = host.ok_or_else(|| refuse("no host is named"))?.to_ascii_lowercase();
-    if uri.authority().is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(&host)) {
-        return Err(refuse("the request line and the `Host` header name different hosts"));
+    let host = one(headers, &HOST)
+        .map_err(refuse)?
+        .or_else(|| uri.authority().map(|a| a.as_str()));
+    let host = host
+        .ok_or_else(|| refuse("no host is named"))?
+        .to_ascii_lowercase();
+    if uri
+        .authority()
+        .is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(&host))
+    {
+        return Err(refuse(
+            "the request line and the `Host` header name different hosts",
+        ));
     }
     if !hosts.contains(&host) {
         return Err(refuse("the `Host` header names a host that is not served here"));
     }
     let refuse = |why: &str| Objection::new(&refusal::ORIGIN_REFUSED, why);
-    let Some(origin) = one(headers, &ORIGIN).map_err(refuse)? else { return Ok(()) };
+    let Some(origin) = one(headers, &ORIGIN).map_err(refuse)? else {
+        return Ok(());
+    };
     let origin = origin.to_ascii_lowercase();
-    let ours = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let ours = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
     if origins.contains(&origin) || ours.is_some_and(|host| hosts.contains(host)) {
         return Ok(());
     }
@@ -41,7 +54,9 @@ pub(super) fn check(
 /// The value of a header that may come once.
 pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, &'static str> {
     let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return Err("a header comes twice");
     }

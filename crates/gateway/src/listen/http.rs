@@ -54,7 +54,9 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            break;
+        };
         let accepted = tokio::select! {
             () = stopped(&mut stop) => break,
             accepted = listening.listener.accept() => accepted,
@@ -83,7 +85,9 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
             .max_buf_size(HEADERS_BYTES_MAX)
             .max_headers(HEADERS_MAX)
             .half_close(false);
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A connection that breaks is its client's affair.
@@ -133,7 +137,8 @@ async fn answer(house: &Arc<House>, peer: SocketAddr, request: Request<Incoming>
 async fn published(house: &Arc<House>, path: &str) -> Response<Body> {
     let well_known = path.strip_prefix("/.well-known/").unwrap_or_default();
     // Clients append the resource's path, or do not; the answer is the same.
-    if well_known.starts_with("oauth-authorization-server") || well_known.starts_with("openid-configuration") {
+    if well_known.starts_with("oauth-authorization-server") || well_known.starts_with("openid-configuration")
+    {
         return oauth::server_metadata(house);
     }
     if let Some(resource) = well_known.strip_prefix("oauth-protected-resource") {
@@ -152,15 +157,30 @@ async fn visit(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let ambient = &house.engines.ambient;
-    let visit = Visit { house, endpoint, peer, call: ambient.call(), received_ms: ambient.now_ms() };
+    let visit = Visit {
+        house,
+        endpoint,
+        peer,
+        call: ambient.call(),
+        received_ms: ambient.now_ms(),
+    };
     visit.answer(request).await
 }
 
-async fn turned_away(house: &Arc<House>, peer: SocketAddr, path: &str, objection: Objection) -> Response<Body> {
+async fn turned_away(
+    house: &Arc<House>,
+    peer: SocketAddr,
+    path: &str,
+    objection: Objection,
+) -> Response<Body> {
     let ambient = &house.engines.ambient;
     let stranger = Stranger {
         call: ambient.call(),
-        via: Via { transport: "http", peer: Some(peer.to_string()), tls: None },
+        via: Via {
+            transport: "http",
+            peer: Some(peer.to_string()),
+            tls: None,
+        },
         what: path.chars().take(100).collect(),
         received_ms: ambient.now_ms(),
     };

@@ -6,10 +6,15 @@ use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, Method as HttpMethod, Request, Response, StatusCode,
     body::Incoming,
-    header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{
+        ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+        WWW_AUTHENTICATE,
+    },
 };
 use identity::{LocalPeer, Secret, oauth::Challenge};
-use pipeline::{Arrival, CallId, Capabilities, Credential, Endpoint, Objection, Refusal, Via, ports::Stranger, refusal};
+use pipeline::{
+    Arrival, CallId, Capabilities, Credential, Endpoint, Objection, Refusal, Via, ports::Stranger, refusal,
+};
 use tokio::sync::mpsc;
 use wire::{
     bounds::REQUEST,
@@ -67,7 +72,10 @@ impl Visit<'_> {
             HttpMethod::DELETE => self.end(request).await,
             _ => {
                 let mut response = body::empty(StatusCode::METHOD_NOT_ALLOWED);
-                response.headers_mut().insert(hyper::header::ALLOW, HeaderValue::from_static("GET, POST, DELETE"));
+                response.headers_mut().insert(
+                    hyper::header::ALLOW,
+                    HeaderValue::from_static("GET, POST, DELETE"),
+                );
                 response
             }
         }
@@ -96,7 +104,10 @@ impl Visit<'_> {
         let (sender, mut messages) = mpsc::channel(STREAM_MESSAGES_MAX);
         let withdrawal = Withdrawal::new();
         let exchange = CallExchange::new(sender, withdrawal.clone(), parcel.session.clone());
-        let session = parcel.session.as_ref().and_then(|id| self.house.engines.sessions.peek(id));
+        let session = parcel
+            .session
+            .as_ref()
+            .and_then(|id| self.house.engines.sessions.peek(id));
         let running = match self.begin(session, &asked, &withdrawal) {
             Ok(running) => running,
             Err(objection) => return self.turn_away(&asked, objection).await,
@@ -140,9 +151,14 @@ impl Visit<'_> {
         asked: &Asked,
         withdrawal: &Withdrawal,
     ) -> Result<Option<Running>, Objection> {
-        let (Some(session), Some(id)) = (session, &asked.id) else { return Ok(None) };
+        let (Some(session), Some(id)) = (session, &asked.id) else {
+            return Ok(None);
+        };
         match session.begin(id, withdrawal.clone()) {
-            Some(()) => Ok(Some(Running { session, id: id.clone() })),
+            Some(()) => Ok(Some(Running {
+                session,
+                id: id.clone(),
+            })),
             None => {
                 let why = "a request with this id is on its way already";
                 Err(Objection::new(&refusal::MESSAGE_INVALID, why).showing(why))
@@ -164,7 +180,11 @@ impl Visit<'_> {
             endpoint: self.endpoint.clone(),
             message: parcel.message,
             credential: credential(headers, self.peer),
-            via: Via { transport, peer: Some(self.peer.to_string()), tls: None },
+            via: Via {
+                transport,
+                peer: Some(self.peer.to_string()),
+                tls: None,
+            },
             session: parcel.session,
             capabilities: parcel.capabilities,
             exchange,
@@ -173,37 +193,68 @@ impl Visit<'_> {
     }
 
     /// Reads the message and finds out how to read it.
-    async fn unpack(&self, headers: &HeaderMap, incoming: Incoming) -> Result<Parcel, (Asked, Box<Objection>)> {
-        let nobody = || Asked { id: None, method: None, revision: guess(headers) };
+    async fn unpack(
+        &self,
+        headers: &HeaderMap,
+        incoming: Incoming,
+    ) -> Result<Parcel, (Asked, Box<Objection>)> {
+        let nobody = || Asked {
+            id: None,
+            method: None,
+            revision: guess(headers),
+        };
         let refuse = |objection: Objection| (nobody(), Box::new(objection));
         accepts(headers).map_err(refuse)?;
-        let bytes = body::read(incoming, REQUEST.text_bytes_max).await.map_err(refuse)?;
+        let bytes = body::read(incoming, REQUEST.text_bytes_max)
+            .await
+            .map_err(refuse)?;
         let message = Message::parse(bytes, Keys::Folded, &REQUEST).map_err(|refused| {
-            let asked = Asked { id: refused.id.clone(), ..nobody() };
+            let asked = Asked {
+                id: refused.id.clone(),
+                ..nobody()
+            };
             (asked, Box::new(unreadable(&refused.error)))
         })?;
-        let asked = |revision| Asked { id: message.id().cloned(), method: message.method(), revision };
+        let asked = |revision| Asked {
+            id: message.id().cloned(),
+            method: message.method(),
+            revision,
+        };
         let refuse = |objection: Objection| (asked(guess(headers)), Box::new(objection));
         let session = one(headers, &SESSION)
             .map_err(|why| refuse(Objection::new(&refusal::MESSAGE_INVALID, why)))?
             .map(Arc::from);
-        let revision = self.revision(headers, &message, session.as_deref()).map_err(refuse)?;
+        let revision = self
+            .revision(headers, &message, session.as_deref())
+            .map_err(refuse)?;
         // In the modern era the header means nothing.
         let session = session.filter(|_| revision.era() == Era::Legacy);
         if let Some(method) = message.method()
             && !method.exists(revision, Direction::ToServer)
         {
             let why = format!("`{method}` does not exist in {revision}");
-            return Err((asked(revision), Box::new(Objection::new(&refusal::METHOD_UNKNOWN, why.clone()).showing(why))));
+            return Err((
+                asked(revision),
+                Box::new(Objection::new(&refusal::METHOD_UNKNOWN, why.clone()).showing(why)),
+            ));
         }
         let capabilities = match revision.era() {
             Era::Modern => declared(&message).map_or_else(Capabilities::default, Capabilities::declared),
             Era::Legacy => {
-                let session = session.as_ref().and_then(|id| self.house.engines.sessions.peek(id));
-                session.map(|session| session.capabilities.clone()).unwrap_or_default()
+                let session = session
+                    .as_ref()
+                    .and_then(|id| self.house.engines.sessions.peek(id));
+                session
+                    .map(|session| session.capabilities.clone())
+                    .unwrap_or_default()
             }
         };
-        Ok(Parcel { message, revision, session, capabilities })
+        Ok(Parcel {
+            message,
+            revision,
+            session,
+            capabilities,
+        })
     }
 
     /// Which revision a message is in: what its body and its headers say, and they must agree.
@@ -215,16 +266,23 @@ impl Visit<'_> {
     ) -> Result<Revision, Objection> {
         let bad = |why: &str| Objection::new(&refusal::HEADER_MISMATCH, why);
         let header = one(headers, &VERSION).map_err(bad)?;
-        let in_body = message.params().and_then(meta::of).and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
-        let modern_header = header.and_then(Revision::parse).is_some_and(|r| r.era() == Era::Modern);
+        let in_body = message
+            .params()
+            .and_then(meta::of)
+            .and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
+        let modern_header = header
+            .and_then(Revision::parse)
+            .is_some_and(|r| r.era() == Era::Modern);
         if in_body.is_some() || modern_header || message.method() == Some(Method::ServerDiscover) {
             return modern(headers, message, header, in_body);
         }
         let named = match header {
             None => None,
-            Some(text) => {
-                Some(Revision::parse(text).filter(|r| SPOKEN.contains(r)).ok_or_else(|| unsupported(text))?)
-            }
+            Some(text) => Some(
+                Revision::parse(text)
+                    .filter(|r| SPOKEN.contains(r))
+                    .ok_or_else(|| unsupported(text))?,
+            ),
         };
         if message.method() == Some(Method::Initialize) {
             let asked = message.params().and_then(|params| params.get("protocolVersion"));
@@ -246,9 +304,15 @@ impl Visit<'_> {
     async fn listen(self, request: Request<Incoming>) -> Response<Body> {
         let headers = request.headers().clone();
         if !accepted(&headers, "text/event-stream") {
-            let asked = Asked { id: None, method: None, revision: guess(&headers) };
+            let asked = Asked {
+                id: None,
+                method: None,
+                revision: guess(&headers),
+            };
             let why = "a stream is opened with `Accept: text/event-stream`";
-            return self.turn_away(&asked, Objection::new(&refusal::NOT_ACCEPTABLE, why)).await;
+            return self
+                .turn_away(&asked, Objection::new(&refusal::NOT_ACCEPTABLE, why))
+                .await;
         }
         let Some(session) = self.knock(&headers, "http-get").await else {
             // In the modern era there is no such stream; nor is there without a session.
@@ -290,12 +354,22 @@ impl Visit<'_> {
         let text = br#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#.to_vec();
         let message = Message::parse(text, Keys::Folded, &REQUEST).ok()?;
         let session = self.house.engines.sessions.peek(&id);
-        let revision = session.as_ref().map_or(Revision::LATEST_LEGACY, |session| session.revision);
-        let asked = Asked { id: None, method: Some(Method::Ping), revision };
+        let revision = session
+            .as_ref()
+            .map_or(Revision::LATEST_LEGACY, |session| session.revision);
+        let asked = Asked {
+            id: None,
+            method: Some(Method::Ping),
+            revision,
+        };
         let (sender, _messages) = mpsc::channel(1);
         let exchange = CallExchange::new(sender, Withdrawal::new(), Some(Arc::clone(&id)));
-        let parcel =
-            Parcel { message, revision, session: Some(id), capabilities: Capabilities::default() };
+        let parcel = Parcel {
+            message,
+            revision,
+            session: Some(id),
+            capabilities: Capabilities::default(),
+        };
         let arrival = self.arrival(headers, parcel, Arc::new(exchange), transport);
         let result = self.house.pipeline.carry(arrival).await;
         Some(match (result, session) {
@@ -308,8 +382,14 @@ impl Visit<'_> {
     async fn turn_away(&self, asked: &Asked, objection: Objection) -> Response<Body> {
         let stranger = Stranger {
             call: self.call.clone(),
-            via: Via { transport: "http", peer: Some(self.peer.to_string()), tls: None },
-            what: asked.method.map_or_else(String::new, |method| method.name().to_owned()),
+            via: Via {
+                transport: "http",
+                peer: Some(self.peer.to_string()),
+                tls: None,
+            },
+            what: asked
+                .method
+                .map_or_else(String::new, |method| method.name().to_owned()),
             received_ms: self.received_ms,
         };
         let refusal: Refusal = self.house.pipeline.turn_away(stranger, objection).await;
@@ -411,7 +491,9 @@ fn modern(
         let why = format!("`_meta[\"{what}\"]` is required");
         Objection::new(&MISSING_META, why.clone()).showing(why)
     };
-    let Some(said) = in_body else { return Err(missing(meta::PROTOCOL_VERSION)) };
+    let Some(said) = in_body else {
+        return Err(missing(meta::PROTOCOL_VERSION));
+    };
     let said = said.as_str().ok_or_else(|| missing(meta::PROTOCOL_VERSION))?;
     let mirrored = Mirrored {
         protocol_version: header,
@@ -423,7 +505,9 @@ fn modern(
     })?;
     let revision = Revision::parse(&said).filter(|r| r.era() == Era::Modern && SPOKEN.contains(r));
     let revision = revision.ok_or_else(|| unsupported(&said))?;
-    let wants = message.method().is_some_and(|method| method.shape() == Shape::Request);
+    let wants = message
+        .method()
+        .is_some_and(|method| method.shape() == Shape::Request);
     if wants && declared(message).is_none() {
         return Err(missing(meta::CLIENT_CAPABILITIES));
     }
@@ -438,18 +522,26 @@ static MISSING_META: refusal::Code = refusal::Code {
 };
 
 fn declared(message: &Message) -> Option<Node<'_>> {
-    let declared = message.params().and_then(meta::of)?.get(meta::CLIENT_CAPABILITIES)?;
+    let declared = message
+        .params()
+        .and_then(meta::of)?
+        .get(meta::CLIENT_CAPABILITIES)?;
     (declared.kind() == wire::json::Kind::Object).then_some(declared)
 }
 
 fn unsupported(requested: &str) -> Objection {
     let requested: String = requested.chars().take(64).collect();
     let data = object(|out| {
-        out.array("supported", |list| SPOKEN.iter().for_each(|revision| list.string(revision.as_str())));
+        out.array("supported", |list| {
+            SPOKEN.iter().for_each(|revision| list.string(revision.as_str()))
+        });
         out.string("requested", &requested);
     });
     let why = format!("version `{}` is not spoken here", requested.escape_debug());
-    Objection { data: Some(data), ..Objection::new(&refusal::VERSION_UNSUPPORTED, why) }
+    Objection {
+        data: Some(data),
+        ..Objection::new(&refusal::VERSION_UNSUPPORTED, why)
+    }
 }
 
 pub(super) fn unreadable(error: &MessageError) -> Objection {
@@ -473,21 +565,34 @@ fn accepts(headers: &HeaderMap) -> Result<(), Objection> {
     let essence = content.split(';').next().unwrap_or_default().trim();
     // Also what keeps a browser from posting here across origins without asking first.
     if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Objection::new(&refusal::MEDIA_TYPE, "the body is not announced as JSON"));
+        return Err(Objection::new(
+            &refusal::MEDIA_TYPE,
+            "the body is not announced as JSON",
+        ));
     }
     if accepted(headers, "application/json") && accepted(headers, "text/event-stream") {
         return Ok(());
     }
-    Err(Objection::new(&refusal::NOT_ACCEPTABLE, "the client does not accept both JSON and event streams"))
+    Err(Objection::new(
+        &refusal::NOT_ACCEPTABLE,
+        "the client does not accept both JSON and event streams",
+    ))
 }
 
 /// Whether `Accept` has this type, itself or by a wildcard.
 fn accepted(headers: &HeaderMap, wanted: &str) -> bool {
     let group = wanted.split('/').next().unwrap_or_default();
-    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).any(|range| {
-        let range = range.split(';').next().unwrap_or_default().trim();
-        range.eq_ignore_ascii_case(wanted) || range == "*/*" || range.eq_ignore_ascii_case(&format!("{group}/*"))
-    })
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .any(|range| {
+            let range = range.split(';').next().unwrap_or_default().trim();
+            range.eq_ignore_ascii_case(wanted)
+                || range == "*/*"
+                || range.eq_ignore_ascii_case(&format!("{group}/*"))
+        })
 }
 
 /// What the caller shows. A loopback address is somebody on this machine only if nobody forwards.
@@ -495,7 +600,9 @@ fn credential(headers: &HeaderMap, peer: SocketAddr) -> Credential {
     const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
     match one(headers, &AUTHORIZATION) {
         Ok(Some(header)) => {
-            let token = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            let token = header
+                .split_once(' ')
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
             let token = token.map(|(_, token)| token.trim()).unwrap_or_default();
             Credential::Bearer(Secret::presented(token.to_owned()))
         }
@@ -512,7 +619,9 @@ fn events(
     last: super::stream::Last,
     on_close: Option<OnClose>,
 ) -> Response<Body> {
-    let body: Body = EventBody::new(first, messages, last, on_close).map_err(|never| match never {}).boxed_unsync();
+    let body: Body = EventBody::new(first, messages, last, on_close)
+        .map_err(|never| match never {})
+        .boxed_unsync();
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -520,4 +629,3 @@ fn events(
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
-

@@ -35,7 +35,10 @@ pub(super) async fn token(house: &Arc<House>, request: Request<Incoming>) -> Res
     match answered {
         Ok(bytes) => body::json(StatusCode::OK, bytes),
         Err(error) => {
-            house.engines.journal.note(Kind::Session, "token-refused", &[("why", error.to_string())]);
+            house
+                .engines
+                .journal
+                .note(Kind::Session, "token-refused", &[("why", error.to_string())]);
             let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
             let mut response = body::json(status, error.body());
             if status == StatusCode::UNAUTHORIZED {
@@ -52,7 +55,10 @@ fn grant(house: &House, bytes: &[u8], authorization: Option<&str>) -> Result<Vec
     let form = Form::parse(bytes)?;
     let resources = resources(house);
     let may_declare = |client: &Client, declared: &DeclaredContext| {
-        let person = engines.people.client(&client.id).ok_or_else(|| "the client is gone".to_owned())?;
+        let person = engines
+            .people
+            .client(&client.id)
+            .ok_or_else(|| "the client is gone".to_owned())?;
         engines.people.may_declare(&person, declared)
     };
     let endpoint = TokenEndpoint {
@@ -70,7 +76,10 @@ fn grant(house: &House, bytes: &[u8], authorization: Option<&str>) -> Result<Vec
         context_id: engines.ambient.name().to_string(),
     })?;
     let grant = &granted.grant;
-    let purpose = grant.declared.as_ref().and_then(|declared| declared.purpose.clone());
+    let purpose = grant
+        .declared
+        .as_ref()
+        .and_then(|declared| declared.purpose.clone());
     engines.journal.note(
         Kind::Session,
         "token-issued",
@@ -89,7 +98,10 @@ fn grant(house: &House, bytes: &[u8], authorization: Option<&str>) -> Result<Vec
 pub(super) fn resources(house: &House) -> Vec<ResourceId> {
     let whole = &house.engines.tokens.resource;
     let view = house.engines.keeper.view();
-    let servers = view.registry.servers().map(|server| whole.join(server.name.as_str()));
+    let servers = view
+        .registry
+        .servers()
+        .map(|server| whole.join(server.name.as_str()));
     std::iter::once(whole.clone()).chain(servers).collect()
 }
 
@@ -115,7 +127,10 @@ pub(super) fn resource_metadata(house: &House, path: &str) -> Response<Body> {
     match wanted {
         Some(resource) => {
             let issuers = [house.base.clone()];
-            body::json(StatusCode::OK, oauth::protected_resource_metadata(&resource, &issuers))
+            body::json(
+                StatusCode::OK,
+                oauth::protected_resource_metadata(&resource, &issuers),
+            )
         }
         None => body::empty(StatusCode::NOT_FOUND),
     }

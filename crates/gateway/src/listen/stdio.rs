@@ -46,7 +46,12 @@ pub(crate) async fn serve_pipes(
             }
         }
     });
-    let client = Arc::new(Client { house, endpoint, queue, session: std::sync::Mutex::default() });
+    let client = Arc::new(Client {
+        house,
+        endpoint,
+        queue,
+        session: std::sync::Mutex::default(),
+    });
     let mut lines = Lines::new(REQUEST.text_bytes_max);
     let mut buffer = vec![0; 64 * 1024];
     let mut running = JoinSet::new();
@@ -76,7 +81,11 @@ struct Client {
 impl Client {
     /// Takes one line. A handshake is finished before the next line is looked at; requests run side by side.
     async fn take(self: &Arc<Self>, line: Line, running: &mut JoinSet<()>) {
-        let asked = |id: Option<Id>| Asked { id, method: None, revision: self.revision_so_far() };
+        let asked = |id: Option<Id>| Asked {
+            id,
+            method: None,
+            revision: self.revision_so_far(),
+        };
         let bytes = match line {
             Line::Whole(bytes) => bytes,
             Line::TooLong => {
@@ -107,7 +116,11 @@ impl Client {
             Message::Request(request) => Some(request.id().clone()),
             Message::Notification(_) | Message::Response(_) => None,
         };
-        let asked = Asked { id, method: message.method(), revision };
+        let asked = Asked {
+            id,
+            method: message.method(),
+            revision,
+        };
         if let Some(method) = message.method()
             && !method.exists(revision, Direction::ToServer)
         {
@@ -132,7 +145,10 @@ impl Client {
             capabilities: capabilities(&message, revision, session.as_deref()),
             message,
             credential: Credential::Local(LocalPeer::Pipe),
-            via: Via { transport: "stdio", ..Via::default() },
+            via: Via {
+                transport: "stdio",
+                ..Via::default()
+            },
             session: session_id,
             exchange: Arc::new(exchange),
             received_ms: ambient.now_ms(),
@@ -142,9 +158,16 @@ impl Client {
         if let (Some(session), Some(id)) = (&session, &asked.id) {
             session.done(id);
         }
-        if let Some(session) = said.session.as_ref().and_then(|id| self.house.engines.sessions.peek(id)) {
+        if let Some(session) = said
+            .session
+            .as_ref()
+            .and_then(|id| self.house.engines.sessions.peek(id))
+        {
             session.listen(self.queue.clone());
-            *self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(session);
+            *self
+                .session
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(session);
         }
         if let Some(message) = said.message {
             // The client closed its end: nobody is left to tell.
@@ -155,13 +178,20 @@ impl Client {
     /// Modern requests say their revision themselves; everything else is in the session's.
     fn revision(&self, message: &Message) -> Revision {
         let params = message.params();
-        let said = params.and_then(meta::of).and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
-        if let Some(revision) = said.and_then(Node::as_str).and_then(|text| Revision::parse(&text)) {
+        let said = params
+            .and_then(meta::of)
+            .and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
+        if let Some(revision) = said
+            .and_then(Node::as_str)
+            .and_then(|text| Revision::parse(&text))
+        {
             return revision;
         }
         match message.method() {
             Some(Method::Initialize) => {
-                let asked = params.and_then(|params| params.get("protocolVersion")).and_then(Node::as_str);
+                let asked = params
+                    .and_then(|params| params.get("protocolVersion"))
+                    .and_then(Node::as_str);
                 settle(asked.as_deref())
             }
             Some(Method::ServerDiscover) => Revision::V2026_07_28,
@@ -170,11 +200,15 @@ impl Client {
     }
 
     fn revision_so_far(&self) -> Revision {
-        self.session().map_or(Revision::LATEST_LEGACY, |session| session.revision)
+        self.session()
+            .map_or(Revision::LATEST_LEGACY, |session| session.revision)
     }
 
     fn session(&self) -> Option<Arc<Session>> {
-        self.session.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.session
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     async fn turn_away(&self, asked: &Asked, objection: Objection) {
@@ -182,8 +216,13 @@ impl Client {
         let call = ambient.call();
         let stranger = Stranger {
             call: call.clone(),
-            via: Via { transport: "stdio", ..Via::default() },
-            what: asked.method.map_or_else(String::new, |method| method.name().to_owned()),
+            via: Via {
+                transport: "stdio",
+                ..Via::default()
+            },
+            what: asked
+                .method
+                .map_or_else(String::new, |method| method.name().to_owned()),
             received_ms: ambient.now_ms(),
         };
         let refusal = self.house.pipeline.turn_away(stranger, objection).await;
@@ -195,11 +234,15 @@ impl Client {
 
 fn capabilities(message: &Message, revision: Revision, session: Option<&Session>) -> Capabilities {
     match revision.era() {
-        Era::Legacy => session.map(|session| session.capabilities.clone()).unwrap_or_default(),
+        Era::Legacy => session
+            .map(|session| session.capabilities.clone())
+            .unwrap_or_default(),
         Era::Modern => {
             let meta = message.params().and_then(meta::of);
             let declared = meta.and_then(|meta| meta.get(meta::CLIENT_CAPABILITIES));
-            declared.filter(|d| d.kind() == Kind::Object).map_or_else(Capabilities::default, Capabilities::declared)
+            declared
+                .filter(|d| d.kind() == Kind::Object)
+                .map_or_else(Capabilities::default, Capabilities::declared)
         }
     }
 }

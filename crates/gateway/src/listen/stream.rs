@@ -45,7 +45,14 @@ impl EventBody {
         let mut alive = interval(ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         alive.reset();
-        Self { first: first.map(event), messages, last: Some(last), ended: None, alive, on_close }
+        Self {
+            first: first.map(event),
+            messages,
+            last: Some(last),
+            ended: None,
+            alive,
+            on_close,
+        }
     }
 }
 
@@ -95,5 +102,9 @@ impl Drop for EventBody {
 }
 
 fn event(message: Vec<u8>) -> Bytes {
-    Bytes::from(write_event(&Event { name: "message".to_owned(), data: message, ..Event::default() }))
+    Bytes::from(write_event(&Event {
+        name: "message".to_owned(),
+        data: message,
+        ..Event::default()
+    }))
 }

@@ -17,7 +17,10 @@ pub(super) async fn serve(house: &Arc<House>, path: &str) -> Response<Body> {
     let reader = house.engines.journal.ledger().reader();
     let path = path.to_owned();
     let read = tokio::task::spawn_blocking(move || match path.as_str() {
-        "checkpoint" => Some((reader.checkpoint().ok()?.into_bytes(), "text/plain; charset=utf-8")),
+        "checkpoint" => Some((
+            reader.checkpoint().ok()?.into_bytes(),
+            "text/plain; charset=utf-8",
+        )),
         tile => Some((reader.tile(of_hashes(tile)?).ok()?, "application/octet-stream")),
     });
     match read.await {

@@ -125,14 +125,14 @@ impl State {
 }
 
 fn explain(program: &str, error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            format!("`{program}` was not found; install it, or write its full path in `command`")
-        }
-        std::io::ErrorKind::PermissionDenied => {
-            format!("`{program}` may not be executed; check its permissions (`chmod +x`)")
-        }
-        _ => format!("`{program}` could not be started: {error}"),
+    use std::io::ErrorKind;
+    let kind = error.kind();
+    if kind == ErrorKind::NotFound {
+        format!("`{program}` was not found; install it, or write its full path in `command`")
+    } else if kind == ErrorKind::PermissionDenied {
+        format!("`{program}` may not be executed; check its permissions (`chmod +x`)")
+    } else {
+        format!("`{program}` could not be started: {error}")
     }
 }
 

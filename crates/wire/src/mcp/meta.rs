@@ -24,6 +24,9 @@ pub const CONTEXT: &str = "io.sallyport/context";
 /// What the gateway says of a call: its id and what it changed.
 pub const CALL: &str = "io.sallyport/call";
 
+/// The caller's place in a distributed trace (W3C Trace Context, section 3.2; MCP 2026-07-28, `_meta`).
+pub const TRACEPARENT: &str = "traceparent";
+
 /// Keys the modern era puts on a request that a legacy server must not see, and the other way round.
 pub const MODERN_REQUEST_KEYS: [&str; 4] = [PROTOCOL_VERSION, CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL];
 
@@ -40,4 +43,36 @@ pub fn of(holder: Node<'_>) -> Option<Node<'_>> {
     holder
         .get("_meta")
         .filter(|meta| meta.kind() == crate::json::Kind::Object)
+}
+
+/// The trace id of a `traceparent` (W3C Trace Context, section 3.2.2.3): 32 hexadecimal digits, not all zero.
+#[must_use]
+pub fn trace_id(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let hex = |text: &str, length| {
+        text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let fit = hex(version, 2) && version != "ff" && hex(trace, 32) && trace.bytes().any(|b| b != b'0');
+    (fit && hex(parts.next()?, 16)).then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::trace_id;
+
+    #[test]
+    fn only_a_well_formed_traceparent_names_a_trace() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(trace_id(&format!("00-{id}-00f067aa0ba902b7-01")), Some(id));
+        for bad in [
+            format!("ff-{id}-00f067aa0ba902b7-01"),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase()),
+            format!("00-{id}"),
+            id.to_owned(),
+        ] {
+            assert_eq!(trace_id(&bad), None, "{bad}");
+        }
+    }
 }

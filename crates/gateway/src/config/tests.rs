@@ -1,0 +1,195 @@
+use std::{collections::BTreeMap, path::Path};
+
+use super::{
+    Meant, Problem,
+    find::parse,
+    meant::mean,
+    reference::Lookup,
+    said::{Approve, Mode, Said},
+};
+
+const STRONG: &str = "0f3a9c5d7e1b2468ace0";
+
+fn meant_in(base: &Path, text: &str) -> Result<Meant, Vec<Problem>> {
+    let env = |name: &str| match name {
+        "SCRIBE_SECRET" => Some(STRONG.to_owned()),
+        "WEAK" => Some("hunter2".to_owned()),
+        "WHERE" => Some("/data".to_owned()),
+        _ => None,
+    };
+    let lookup = Lookup { env: &env, base };
+    mean(
+        parse(text).expect("it can be read"),
+        &lookup,
+        Path::new("/default"),
+    )
+}
+
+fn meant(text: &str) -> Meant {
+    meant_in(Path::new("/etc/sallyport"), text).expect("it makes sense")
+}
+
+/// All problems as one text.
+fn wrong(text: &str) -> String {
+    let problems = meant_in(Path::new("/etc/sallyport"), text).expect_err("it makes no sense");
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn nothing_said_is_a_safe_default() {
+    let meant = meant("");
+    assert_eq!(meant.listen.to_string(), "127.0.0.1:8420");
+    assert_eq!(meant.mode, Mode::Enforce);
+    assert_eq!(meant.approve, Approve::Ask);
+    assert_eq!(meant.anonymous, None);
+    assert_eq!(meant.packs, ["baseline"]);
+    assert_eq!(meant.data, Path::new("/default"));
+}
+
+/// The shape that ARCHITECTURE.md promises to tests outside of this repository.
+#[test]
+fn the_promised_shape_is_understood() {
+    let meant = meant(
+        r#"
+listen: "127.0.0.1:0"
+mode: enforce
+data: ./state
+mcpServers:
+  charts: { command: ./charts, args: [], env: {}, trust: trusted, labels: { confidentiality: restricted, categories: [phi] }, tools: { "read_*": { sink: read } } }
+  web:    { url: "http://127.0.0.1:9000/mcp", trust: untrusted }
+  mail:   { url: "http://127.0.0.1:9001/mcp", tools: { send: { sink: egress } } }
+approve: all
+users:   [ { name: alice, roles: [doctor], attributes: { patients: [p1, p2] } } ]
+agents:  [ { name: scribe, secret: "env:SCRIBE_SECRET", roles: [assistant], purposes: [treatment], for: [alice], model: "vendor/model-1" } ]
+purposes: [ { name: treatment, description: "care of a patient" } ]
+policy:  { packs: [baseline], rules: [ "permit(principal in Role::\"doctor\", action == Action::\"invoke\", resource == Tool::\"charts__read\") when { principal.patients.contains(context.args.patient) };" ], files: [] }
+limits:  { default: { rate: 600/min, burst: 60, concurrency: 32 } }
+issuers: []
+"#,
+    );
+    assert_eq!(meant.servers.len(), 3);
+    assert_eq!(meant.parties.len(), 2);
+    assert_eq!(meant.data, Path::new("/etc/sallyport/./state"));
+    assert_eq!(meant.rules.len(), 1);
+}
+
+#[test]
+fn a_clients_file_works_unchanged() {
+    let meant = meant(
+        r#"{ "mcpServers": {
+            "filesystem": { "type": "stdio", "command": "npx", "args": ["-y", "server-filesystem", "${WHERE}/x"], "autoApprove": ["read"] },
+            "off": { "command": "nothing", "disabled": true } } }"#,
+    );
+    let names: Vec<_> = meant
+        .servers
+        .iter()
+        .map(|server| server.spec.name.to_string())
+        .collect();
+    assert_eq!(names, ["filesystem"]);
+    let upstream::Reach::Stdio(command) = &meant.servers[0].spec.reach else {
+        panic!("it is a program")
+    };
+    assert_eq!(command.args[2], "/data/x");
+}
+
+#[test]
+fn a_key_nobody_knows_is_named_with_its_line() {
+    let error = parse("listen: 127.0.0.1:0\nmod: enforce\n").expect_err("`mod` is no key");
+    assert!(error.contains("mod") && error.contains("line 2"), "{error}");
+    let error = parse("mode: enforce\nmode: observe\n").expect_err("twice");
+    assert!(error.contains("duplicate"), "{error}");
+}
+
+#[test]
+fn all_problems_come_at_once_each_with_a_remedy() {
+    let text = wrong(
+        r#"
+listen: nowhere
+mcpServers:
+  both: { command: a, url: "http://localhost/" }
+  none: {}
+  sink: { command: a, tools: { "*": { sink: drain } } }
+agents: [ { name: scribe, secret: "env:MISSING", for: [bob] }, { name: "b ad" } ]
+anonymous: eve
+"#,
+    );
+    for part in [
+        "listen: `nowhere` is not an address",
+        "mcpServers.both: it has both `command` and `url`",
+        "mcpServers.none: it has neither `command` nor `url`",
+        "`drain` is not a sink",
+        "the environment variable `MISSING` is not set",
+        "there is no user `bob`",
+        "agents[1].name: `b ad` is not a name",
+        "anonymous: there is no user `eve`",
+    ] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn no_address_but_loopback_without_tls() {
+    assert!(wrong("listen: 0.0.0.0:80").contains("TLS"));
+    assert!(wrong("listen: \"[::]:80\"").contains("TLS"));
+}
+
+#[test]
+fn a_secret_in_the_file_or_a_weak_one_is_refused() {
+    let literal = wrong("agents: [ { name: a, secret: 0f3a9c5d7e1b2468ace0 } ]");
+    assert!(
+        literal.contains("a secret stands in the file itself") && literal.contains("env:NAME"),
+        "{literal}"
+    );
+    assert!(
+        !literal.contains("0f3a9c5d7e1b2468ace0"),
+        "the secret is repeated"
+    );
+    let weak = wrong("agents: [ { name: a, secret: \"env:WEAK\" } ]");
+    assert!(
+        weak.contains("agents[0].secret") && !weak.contains("hunter2"),
+        "{weak}"
+    );
+}
+
+#[test]
+fn a_secret_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = std::env::temp_dir().join(format!("sallyport-config-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let file = directory.join("secret");
+    std::fs::write(&file, STRONG).expect("a file");
+    let text = "agents: [ { name: a, secret: \"file:secret\" } ]";
+    for (mode, good) in [(0o644, false), (0o640, false), (0o600, true)] {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).expect("a mode");
+        let result = meant_in(&directory, text);
+        assert_eq!(result.is_ok(), good, "mode {mode:o}: {result:?}");
+        if let Err(problems) = result {
+            assert!(problems[0].remedy.contains("chmod 600"), "{problems:?}");
+        }
+    }
+    std::fs::remove_dir_all(&directory).expect("gone");
+}
+
+#[test]
+fn two_servers_may_not_differ_in_case_alone() {
+    assert!(
+        wrong("mcpServers: { a: { command: x }, A: { command: y } }").contains("another server is called")
+    );
+}
+
+#[test]
+fn numbers_that_rules_cannot_hold_are_left_out() {
+    let said: Said = parse("users: [ { name: a, attributes: { n: 1, f: 1.5 } } ]").expect("it can be read");
+    let env = |_: &str| None;
+    let lookup = Lookup {
+        env: &env,
+        base: Path::new("/"),
+    };
+    let meant = mean(said, &lookup, Path::new("/")).expect("it makes sense");
+    let names: BTreeMap<_, _> = meant.parties[0].attributes.clone();
+    assert_eq!(names.keys().collect::<Vec<_>>(), ["n"]);
+}

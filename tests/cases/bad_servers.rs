@@ -1,0 +1,49 @@
+//! What a server may do wrong: its own calls fail with a sentence, and nobody else notices.
+
+use e2e::{
+    gateway::{Gateway, OPEN_TO_TESTER, program},
+    mcp::Client,
+};
+use serde_json::json;
+
+fn start() -> (Gateway, Client) {
+    let stub = program("e2e-stub");
+    let yaml = format!(
+        "mcpServers:\n  bad: {{ command: {stub:?}, args: [stdio], timeout: 2 }}\n  good: {{ command: {stub:?}, args: [stdio] }}\n{OPEN_TO_TESTER}"
+    );
+    let gateway = Gateway::start(&yaml);
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    (gateway, client)
+}
+
+#[test]
+fn lines_that_are_no_messages_are_recorded_and_skipped() {
+    let (gateway, client) = start();
+    let answer = client.call("bad__garbage", &json!({"text": "after the noise"})).expect("an answer");
+    assert_eq!(answer.text(), "after the noise", "{answer:?}");
+    let noise = gateway.ledger().into_iter().filter(|entry| entry["kind"] == json!("finding")).count();
+    assert!(noise >= 1, "the noise is not recorded");
+}
+
+#[test]
+fn a_wrong_id_no_answer_and_a_death_fail_their_own_calls_alone() {
+    let (gateway, client) = start();
+    for tool in ["bad__wrong_id", "bad__never", "bad__die"] {
+        let answer = client.call(tool, &json!({})).expect("an answer");
+        assert!(!answer.is_good(), "{tool}: {answer:?}");
+        let good = client.call("good__echo", &json!({"text": "unharmed"})).expect("an answer");
+        assert_eq!(good.text(), "unharmed", "after {tool}: {good:?}");
+    }
+    // A server that died is started again for the next call.
+    let again = (0..50).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        client.call("bad__echo", &json!({"text": "back"})).is_ok_and(|answer| answer.text() == "back")
+    });
+    assert!(again, "the server did not come back");
+    let ledger = gateway.ledger();
+    for tool in ["wrong_id", "never", "die"] {
+        let outcome = ledger.iter().find(|entry| entry["kind"] == json!("outcome") && entry["tool"] == json!(tool));
+        let outcome = outcome.unwrap_or_else(|| panic!("{tool} has no outcome"));
+        assert_eq!(outcome["fault"], json!("upstream"), "{outcome}");
+    }
+}

@@ -1,0 +1,92 @@
+//! Nothing reaches an upstream without an intent in the ledger, and nothing that was answered is missing from
+//! it, however often the process is killed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use e2e::{
+    gateway::{Gateway, OPEN_TO_TESTER, program},
+    mcp::Client,
+};
+use serde_json::{Value, json};
+
+const ROUNDS: u32 = 100;
+const CLIENTS: u32 = 8;
+
+#[test]
+fn a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded() {
+    let stub = program("e2e-stub");
+    let servers = format!("mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio, journal.txt] }} }}\n");
+    let mut gateway = Gateway::configured(&format!("{servers}{OPEN_TO_TESTER}"));
+    let acknowledged = Mutex::new(BTreeSet::new());
+    let next = AtomicU32::new(1);
+    for round in 0..ROUNDS {
+        gateway.run();
+        let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+        let dead = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    while !dead.load(Ordering::Relaxed) {
+                        let trace = format!("{:032x}", next.fetch_add(1, Ordering::Relaxed));
+                        let answer = client.call_traced("stub__journal", &json!({"text": "x"}), &trace);
+                        if answer.is_ok_and(|answer| answer.is_good()) {
+                            acknowledged.lock().expect("no panic").insert(trace);
+                        }
+                    }
+                });
+            }
+            // Spread over the life of many calls, and different in every run.
+            let noise = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.subsec_micros() % 40);
+            std::thread::sleep(Duration::from_millis(u64::from(20 + round % 60 + noise)));
+            gateway.kill();
+            dead.store(true, Ordering::Relaxed);
+        });
+    }
+    // One more life, so that open intents are closed as entries.
+    gateway.run();
+    gateway.stop();
+    let executed = std::fs::read_to_string(gateway.path("journal.txt")).expect("something was executed");
+    compare(&gateway.ledger(), &executed, &acknowledged.into_inner().expect("no panic"));
+    let verified = gateway.output(&["ledger", "verify"]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+fn compare(ledger: &[Value], executed: &str, acknowledged: &BTreeSet<String>) {
+    let mut kinds: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
+    for entry in ledger {
+        if let (Some(trace), Some(kind)) = (entry["detail"]["trace"].as_str(), entry["kind"].as_str()) {
+            *kinds.entry(trace).or_default().entry(kind).or_default() += 1;
+        }
+    }
+    let has = |trace: &str, kind: &str| kinds.get(trace).is_some_and(|kinds| kinds.contains_key(kind));
+    let executed: BTreeSet<&str> = executed.lines().filter_map(|line| line.split('-').nth(1)).collect();
+    let unrecorded: Vec<_> = executed.iter().filter(|trace| !has(trace, "intent")).collect();
+    let missing: Vec<_> =
+        acknowledged.iter().filter(|trace| !(has(trace, "intent") && executed.contains(trace.as_str()))).collect();
+    eprintln!(
+        "{ROUNDS} kills: {} executed, {} acknowledged, {} without intent, {} missing",
+        executed.len(),
+        acknowledged.len(),
+        unrecorded.len(),
+        missing.len()
+    );
+    assert!(executed.len() > 200, "too little happened to show anything");
+    assert_eq!(unrecorded, Vec::<&&str>::new(), "executed without an intent");
+    assert_eq!(missing, Vec::<&String>::new(), "acknowledged and not in the ledger");
+    // Every intent has exactly one end: an outcome, or the entry of the next life that none is known.
+    let intents: BTreeSet<_> = calls(ledger, "intent");
+    let outcomes: BTreeSet<_> = calls(ledger, "outcome");
+    let open: Vec<_> = intents.difference(&outcomes).collect();
+    assert!(open.is_empty(), "intents without an end: {open:?}");
+}
+
+fn calls<'l>(ledger: &'l [Value], kind: &str) -> BTreeSet<&'l str> {
+    ledger.iter().filter(|entry| entry["kind"] == json!(kind)).filter_map(|entry| entry["call"].as_str()).collect()
+}

@@ -1,0 +1,9 @@
+//! End-to-end tests: the real binary, real peers, loopback.
+
+#![cfg(test)]
+
+mod bad_input;
+mod bad_servers;
+mod kill;
+mod real_peers;
+mod start;

@@ -1,0 +1,132 @@
+//! The load generator of the bench: `tools/call` over Streamable HTTP from many connections at once.
+//!
+//! `e2e-load URL TOOL BYTES CONNECTIONS SECONDS [TOKEN]` prints one line of JSON: calls, seconds, p50 and p99
+//! in microseconds, failures. It knows nothing of what answers.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a program of the bench; what is not as expected ends it"
+)]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, client::conn::http1::SendRequest};
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+
+const REVISION: &str = "2026-07-28";
+
+struct Work {
+    host: String,
+    path: String,
+    tool: String,
+    token: Option<String>,
+    body: Bytes,
+    until: Instant,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let url = args[0].strip_prefix("http://").expect("an http URL");
+    let (host, path) = url.split_once('/').expect("a path");
+    let bytes: usize = args[2].parse().expect("bytes");
+    let connections: usize = args[3].parse().expect("connections");
+    let seconds: f64 = args[4].parse().expect("seconds");
+    let start = Instant::now();
+    let work = Arc::new(Work {
+        host: host.to_owned(),
+        path: format!("/{path}"),
+        tool: args[1].clone(),
+        token: args.get(5).cloned(),
+        body: body(&args[1], bytes),
+        until: start + Duration::from_secs_f64(seconds),
+    });
+    let workers: Vec<_> = (0..connections).map(|_| tokio::spawn(worker(Arc::clone(&work)))).collect();
+    let (mut times, mut failures) = (Vec::new(), 0_u64);
+    for worker in workers {
+        let (own, failed) = worker.await.expect("a worker ends");
+        times.extend(own);
+        failures += failed;
+    }
+    let elapsed = start.elapsed().as_secs_f64();
+    times.sort_unstable();
+    let at = |part: usize| times.get(times.len() * part / 1000).map_or(0, Duration::as_micros);
+    let (calls, p50, p99) = (times.len(), at(500), at(990));
+    println!("{}", json!({"calls": calls, "seconds": elapsed, "p50_us": p50, "p99_us": p99, "failures": failures}));
+}
+
+fn body(tool: &str, bytes: usize) -> Bytes {
+    // Prose of the size wanted: what inspection has to read.
+    let prose = "The quarterly report lists revenue by region and compares it with the plan of last spring. ";
+    let text: String = prose.chars().cycle().take(bytes).collect();
+    let message = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {
+            "name": tool,
+            "arguments": {"text": text},
+            "_meta": {
+                "io.modelcontextprotocol/protocolVersion": REVISION,
+                "io.modelcontextprotocol/clientInfo": {"name": "load", "version": "1"},
+                "io.modelcontextprotocol/clientCapabilities": {},
+            },
+        },
+    });
+    Bytes::from(message.to_string())
+}
+
+async fn worker(work: Arc<Work>) -> (Vec<Duration>, u64) {
+    let mut times = Vec::new();
+    let mut failures = 0;
+    let mut connection = connect(&work).await;
+    while Instant::now() < work.until {
+        let begun = Instant::now();
+        match call(&mut connection, &work).await {
+            Ok(true) => times.push(begun.elapsed()),
+            Ok(false) => failures += 1,
+            Err(_) => {
+                failures += 1;
+                connection = connect(&work).await;
+            }
+        }
+    }
+    (times, failures)
+}
+
+async fn connect(work: &Work) -> SendRequest<Full<Bytes>> {
+    let stream = tokio::net::TcpStream::connect(&work.host).await.expect("it listens");
+    stream.set_nodelay(true).expect("a socket");
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+    tokio::spawn(connection);
+    sender
+}
+
+async fn call(connection: &mut SendRequest<Full<Bytes>>, work: &Work) -> Result<bool, hyper::Error> {
+    let mut request = Request::post(&work.path)
+        .header("Host", &work.host)
+        .header("Content-Type", "application/json")
+        .header("Accept", "application/json, text/event-stream")
+        .header("MCP-Protocol-Version", REVISION)
+        .header("Mcp-Method", "tools/call")
+        .header("Mcp-Name", &work.tool);
+    if let Some(token) = &work.token {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    connection.ready().await?;
+    let request = request.body(Full::new(work.body.clone())).expect("a request");
+    let answer = connection.send_request(request).await?;
+    let is_ok = answer.status().is_success();
+    let body = answer.into_body().collect().await?.to_bytes();
+    // An answer that refuses is no call.
+    let refused = [&b"\"isError\":true"[..], b"\"error\":"];
+    let head = &body[..body.len().min(400)];
+    Ok(is_ok && !refused.iter().any(|mark| head.windows(mark.len()).any(|part| part == *mark)))
+}

@@ -1,0 +1,154 @@
+//! An MCP server for tests and the bench: it keeps a journal of what it executed, and misbehaves on demand.
+//!
+//! `e2e-stub stdio [JOURNAL]` serves standard input and output; `e2e-stub http` serves a port of its own and
+//! prints its URL. It knows nothing of the gateway.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::exit,
+    reason = "a program of the tests; what is not as expected ends it"
+)]
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufRead, Write},
+    sync::Mutex,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, body::Incoming, header::CONTENT_TYPE, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+
+/// What it executed, one trace id a line.
+static JOURNAL: Mutex<Option<File>> = Mutex::new(None);
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
+        Some("stdio") => {
+            if let Some(path) = args.get(1) {
+                let file = OpenOptions::new().create(true).append(true).open(path).expect("a journal");
+                *JOURNAL.lock().expect("one thread") = Some(file);
+            }
+            stdio();
+        }
+        Some("http") => http(),
+        _ => {
+            println!("usage: e2e-stub stdio [JOURNAL] | http");
+            std::process::exit(2);
+        }
+    }
+}
+
+fn stdio() {
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { return };
+        let message: Value = serde_json::from_str(&line).expect("the gateway sends JSON");
+        match misbehave(&message) {
+            Some(Ok(instead)) => println!("{instead}"),
+            Some(Err(())) => {}
+            None => {
+                if let Some(answer) = answer(&message) {
+                    println!("{answer}");
+                }
+            }
+        }
+    }
+}
+
+/// What a bad server does when one of its bad tools is called: prints something else, or nothing.
+fn misbehave(message: &Value) -> Option<Result<String, ()>> {
+    let tool = message["params"]["name"].as_str()?;
+    match tool {
+        "garbage" => {
+            println!("Listening on port 3000 ...");
+            println!("{{\"jsonrpc\": \"2.0\", \"id\": ");
+            Some(Ok(answer(message)?.to_string()))
+        }
+        "wrong_id" => {
+            let mut answer = answer(message)?;
+            answer["id"] = json!("nobody asked");
+            Some(Ok(answer.to_string()))
+        }
+        "never" => Some(Err(())),
+        "die" => std::process::exit(1),
+        _ => None,
+    }
+}
+
+fn answer(message: &Value) -> Option<Value> {
+    let id = message.get("id")?;
+    let good = |result: Value| json!({"jsonrpc": "2.0", "id": id, "result": result});
+    let info = json!({"name": "stub", "version": "1"});
+    Some(match message["method"].as_str().unwrap_or_default() {
+        "initialize" => good(json!({
+            "protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info,
+        })),
+        "ping" => good(json!({})),
+        "tools/list" => good(json!({"tools": tools()})),
+        "tools/call" => good(call(message)),
+        _ => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "Method not found"}}),
+    })
+}
+
+fn tools() -> Value {
+    let tool = |name: &str, description: &str| {
+        json!({
+            "name": name,
+            "description": description,
+            "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}},
+        })
+    };
+    json!([
+        tool("echo", "Gives back the text."),
+        tool("journal", "Writes one line to the journal."),
+        tool("garbage", "Prints lines that are no messages, then answers."),
+        tool("wrong_id", "Answers under an id nobody used."),
+        tool("never", "Does not answer."),
+        tool("die", "Ends the process."),
+    ])
+}
+
+fn call(message: &Value) -> Value {
+    let params = &message["params"];
+    if params["name"] == json!("journal") {
+        let parent = params["_meta"]["traceparent"].as_str().unwrap_or("none");
+        let mut journal = JOURNAL.lock().expect("one thread");
+        let journal = journal.as_mut().expect("a journal");
+        // One write of one line to a file opened for appending: whole or not at all.
+        journal.write_all(format!("{parent}\n").as_bytes()).expect("the journal can be written");
+    }
+    let text = params["arguments"]["text"].as_str().unwrap_or_default();
+    json!({"content": [{"type": "text", "text": text}]})
+}
+
+#[tokio::main]
+async fn http() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    println!("http://{}/mcp", listener.local_addr().expect("an address"));
+    loop {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
+        tokio::spawn(async move {
+            let service = service_fn(serve);
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn serve(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let body = request.into_body().collect().await?.to_bytes();
+    let message: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let (status, body) = match answer(&message) {
+        Some(answer) => (200, answer.to_string()),
+        None => (202, String::new()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = hyper::StatusCode::from_u16(status).expect("a status");
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    Ok(response)
+}

