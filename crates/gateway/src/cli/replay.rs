@@ -81,15 +81,25 @@ impl Replay {
         let runs = read(&self.runs)?;
         let inspector = match self.no_detectors {
             true => None,
-            false => Some(Inspector::new(&Detectors::default()).map_err(|e| Failure::configuration(e.to_string()))?),
+            false => Some(
+                Inspector::new(&Detectors::default()).map_err(|e| Failure::configuration(e.to_string()))?,
+            ),
         };
-        let suspicions: Vec<Vec<Suspicion>> = runs.iter().map(|run| suspicions(run.root(), inspector.as_ref())).collect();
+        let suspicions: Vec<Vec<Suspicion>> = runs
+            .iter()
+            .map(|run| suspicions(run.root(), inspector.as_ref()))
+            .collect();
         let decided = |settings: Settings| {
-            runs.iter().zip(&suspicions).map(move |(run, suspicions)| (run, decide(run.root(), suspicions, settings)))
+            runs.iter()
+                .zip(&suspicions)
+                .map(move |(run, suspicions)| (run, decide(run.root(), suspicions, settings)))
         };
         if self.curve {
             let rows = Strictness::ALL.map(|level| {
-                (level.as_str().to_owned(), Figures::of(decided(at(level)).map(|(run, told)| (run.root(), told))))
+                (
+                    level.as_str().to_owned(),
+                    Figures::of(decided(at(level)).map(|(run, told)| (run.root(), told))),
+                )
             });
             print("strictness", rows.into_iter().collect(), common.json);
             return Ok(());
@@ -102,9 +112,13 @@ impl Replay {
         if let Some(field) = &self.by {
             let mut sets: BTreeMap<String, Vec<_>> = BTreeMap::new();
             for (run, told) in decided(settings) {
-                sets.entry(text(run.root(), field)).or_default().push((run.root(), told));
+                sets.entry(text(run.root(), field))
+                    .or_default()
+                    .push((run.root(), told));
             }
-            let rows = sets.into_iter().map(|(value, runs)| (value, Figures::of(runs.into_iter())));
+            let rows = sets
+                .into_iter()
+                .map(|(value, runs)| (value, Figures::of(runs.into_iter())));
             print(field, rows.collect(), common.json);
             return Ok(());
         }
@@ -117,13 +131,21 @@ impl Replay {
 
 /// A strictness, and no less once something suspicious was read.
 fn at(level: Strictness) -> Settings {
-    let once_suspicious = if level == Strictness::Off { level } else { level.max(Strictness::Strict) };
-    Settings { strictness: level, once_suspicious }
+    let once_suspicious = if level == Strictness::Off {
+        level
+    } else {
+        level.max(Strictness::Strict)
+    };
+    Settings {
+        strictness: level,
+        once_suspicious,
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<Document>, Failure> {
     let wrong = |at: usize, what: &str| Failure::configuration(format!("{}:{at}: {what}", path.display()));
-    let file = File::open(path).map_err(|error| Failure::configuration(format!("{}: {error}", path.display())))?;
+    let file =
+        File::open(path).map_err(|error| Failure::configuration(format!("{}: {error}", path.display())))?;
     let mut runs = Vec::new();
     for (n, line) in BufReader::new(file).lines().enumerate() {
         let line = line.map_err(|error| wrong(n + 1, &error.to_string()))?;
@@ -133,7 +155,10 @@ fn read(path: &Path) -> Result<Vec<Document>, Failure> {
         let run = Document::parse(line.into_bytes(), Keys::Exact, &ANSWER);
         let run = run.map_err(|error| wrong(n + 1, &error.to_string()))?;
         if run.root().get("steps").is_none() {
-            return Err(wrong(n + 1, "has no `steps`; a run is an object with `id`, `user_prompt` and `steps`"));
+            return Err(wrong(
+                n + 1,
+                "has no `steps`; a run is an object with `id`, `user_prompt` and `steps`",
+            ));
         }
         runs.push(run);
     }
@@ -144,7 +169,9 @@ fn read(path: &Path) -> Result<Vec<Document>, Failure> {
 fn suspicions(run: Node<'_>, inspector: Option<&Inspector>) -> Vec<Suspicion> {
     steps(run)
         .map(|step| {
-            let Some(inspector) = inspector else { return Suspicion::None };
+            let Some(inspector) = inspector else {
+                return Suspicion::None;
+            };
             let findings = inspector.inspect_text(&brought(step), Surface::Result);
             engines::flow::suspicion(&findings)
         })
@@ -153,23 +180,44 @@ fn suspicions(run: Node<'_>, inspector: Option<&Inspector>) -> Vec<Suspicion> {
 
 fn decide(run: Node<'_>, suspicions: &[Suspicion], settings: Settings) -> Told {
     let mut flow = Flow::new(Some(&text(run, "user_prompt")), settings);
-    let mut told = Told { held: Vec::new(), stopped: false };
+    let mut told = Told {
+        held: Vec::new(),
+        stopped: false,
+    };
     for (n, step) in steps(run).enumerate() {
         let tool = text(step, "tool");
-        let call = Call { server: "", tool: &tool, sink: None, args: step.get("args") };
+        let call = Call {
+            server: "",
+            tool: &tool,
+            sink: None,
+            args: step.get("args"),
+        };
         let judgement = flow.judge(&call);
         if judgement.outcome == Outcome::Permit {
             flow.made(&call);
         } else {
             told.stopped |= n > 0;
             let (outcome, causes) = (judgement.outcome, judgement.causes);
-            told.held.push(Held { step: n + 1, tool: tool.clone(), outcome, causes });
+            told.held.push(Held {
+                step: n + 1,
+                tool: tool.clone(),
+                outcome,
+                causes,
+            });
         }
         // The record says what the call brought, so what it brought is read, whatever was said to it.
         let text = brought(step);
         let suspicion = suspicions.get(n).copied().unwrap_or_default();
         let confidentiality = Confidentiality::Public;
-        flow.absorb(&call, &Brought { text: &text, trust: Trust::Untrusted, confidentiality, suspicion });
+        flow.absorb(
+            &call,
+            &Brought {
+                text: &text,
+                trust: Trust::Untrusted,
+                confidentiality,
+                suspicion,
+            },
+        );
     }
     told
 }
@@ -179,13 +227,20 @@ fn steps(run: Node<'_>) -> impl Iterator<Item = Node<'_>> {
 }
 
 fn text(node: Node<'_>, name: &str) -> String {
-    node.get(name).and_then(Node::as_str).unwrap_or_default().into_owned()
+    node.get(name)
+        .and_then(Node::as_str)
+        .unwrap_or_default()
+        .into_owned()
 }
 
 /// What the agent reads of a step: the output, and the error if there was one.
 fn brought(step: Node<'_>) -> String {
     let (output, error) = (text(step, "output"), text(step, "error"));
-    if error.is_empty() { output } else { format!("{output}\n{error}") }
+    if error.is_empty() {
+        output
+    } else {
+        format!("{output}\n{error}")
+    }
 }
 
 impl Held {
@@ -195,21 +250,34 @@ impl Held {
             Outcome::Ask | Outcome::Permit => "held for approval",
         };
         let reasons: Vec<String> = self.causes.iter().map(ToString::to_string).collect();
-        format!("call {}, `{}`, {said}: {}", self.step, self.tool, reasons.join("; "))
+        format!(
+            "call {}, `{}`, {said}: {}",
+            self.step,
+            self.tool,
+            reasons.join("; ")
+        )
     }
 
     fn write(&self, out: &mut ObjectWriter<'_>) {
         out.integer("step", u64::try_from(self.step).unwrap_or(u64::MAX));
         out.string("tool", &self.tool);
         out.string("outcome", self.outcome.as_str());
-        out.array("rules", |out| self.causes.iter().for_each(|cause| out.string(cause.rule.as_str())));
+        out.array("rules", |out| {
+            self.causes
+                .iter()
+                .for_each(|cause| out.string(cause.rule.as_str()))
+        });
         out.string("reason", &self.sentence());
     }
 }
 
 impl Told {
     fn line(&self, run: Node<'_>) -> Vec<u8> {
-        let asked = self.held.iter().filter(|held| held.outcome == Outcome::Ask).count();
+        let asked = self
+            .held
+            .iter()
+            .filter(|held| held.outcome == Outcome::Ask)
+            .count();
         object(|out| {
             out.string("id", &text(run, "id"));
             out.string("label", &text(run, "label"));
@@ -220,7 +288,11 @@ impl Told {
                 Some(held) => out.string("first_refusal", &held.sentence()),
                 None => out.null("first_refusal"),
             }
-            out.array("held", |out| self.held.iter().for_each(|held| out.object(|out| held.write(out))));
+            out.array("held", |out| {
+                self.held
+                    .iter()
+                    .for_each(|held| out.object(|out| held.write(out)))
+            });
         })
     }
 }
@@ -230,7 +302,11 @@ impl Figures {
         let mut figures: BTreeMap<String, Share> = BTreeMap::new();
         for (run, told) in runs {
             let label = text(run, "label");
-            let hit = if label == "benign" { !told.held.is_empty() } else { told.stopped };
+            let hit = if label == "benign" {
+                !told.held.is_empty()
+            } else {
+                told.stopped
+            };
             let share = figures.entry(label).or_default();
             share.of += 1;
             share.hit += u32::from(hit);
@@ -247,7 +323,14 @@ fn print(first: &str, rows: Vec<(String, Figures)>, json: bool) {
                 out.string(first, &name);
                 for (label, share) in &figures.0 {
                     out.object(label, |out| {
-                        out.integer(if label == "benign" { "interrupted" } else { "stopped" }, share.hit);
+                        out.integer(
+                            if label == "benign" {
+                                "interrupted"
+                            } else {
+                                "stopped"
+                            },
+                            share.hit,
+                        );
                         out.integer("of", share.of);
                     });
                 }
@@ -256,19 +339,36 @@ fn print(first: &str, rows: Vec<(String, Figures)>, json: bool) {
         }
         return;
     }
-    let labels: std::collections::BTreeSet<String> =
-        rows.iter().flat_map(|(_, figures)| figures.0.keys().cloned()).collect();
+    let labels: std::collections::BTreeSet<String> = rows
+        .iter()
+        .flat_map(|(_, figures)| figures.0.keys().cloned())
+        .collect();
     let heads: Vec<String> = labels
         .iter()
-        .map(|label| if label == "benign" { "benign interrupted".to_owned() } else { format!("{label} stopped") })
+        .map(|label| {
+            if label == "benign" {
+                "benign interrupted".to_owned()
+            } else {
+                format!("{label} stopped")
+            }
+        })
         .collect();
-    let head: Vec<&str> = std::iter::once(first).chain(heads.iter().map(String::as_str)).collect();
+    let head: Vec<&str> = std::iter::once(first)
+        .chain(heads.iter().map(String::as_str))
+        .collect();
     let cell = |share: Option<&Share>| match share {
-        Some(share) => format!("{}/{} {:.1} %", share.hit, share.of, 100.0 * f64::from(share.hit) / f64::from(share.of)),
+        Some(share) => format!(
+            "{}/{} {:.1} %",
+            share.hit,
+            share.of,
+            100.0 * f64::from(share.hit) / f64::from(share.of)
+        ),
         None => "-".to_owned(),
     };
     let rows = rows.into_iter().map(|(name, figures)| {
-        std::iter::once(name).chain(labels.iter().map(|label| cell(figures.0.get(label)))).collect()
+        std::iter::once(name)
+            .chain(labels.iter().map(|label| cell(figures.0.get(label))))
+            .collect()
     });
     say(&table(&head, rows.collect()));
 }

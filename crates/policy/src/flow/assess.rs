@@ -21,7 +21,12 @@ impl Flow {
         }
         let mut causes = Vec::new();
         let mut add = |rule: Rule, argument: &str, sources: Vec<Origin>| {
-            causes.push(Cause { rule, tool: call.tool.to_owned(), argument: argument.to_owned(), sources });
+            causes.push(Cause {
+                rule,
+                tool: call.tool.to_owned(),
+                argument: argument.to_owned(),
+                sources,
+            });
         };
         for value in values {
             if let Some(sources) = self.flagged(value) {
@@ -62,7 +67,9 @@ impl Flow {
             return;
         }
         // Where the task itself names the destination, the user sends the data, not the content.
-        let directed = values.iter().any(|value| value.directs() && self.task.says(self.destination(value)));
+        let directed = values
+            .iter()
+            .any(|value| value.directs() && self.task.says(destination(value)));
         if directed && !strayed {
             return;
         }
@@ -76,7 +83,9 @@ impl Flow {
             }
         }
         for value in values {
-            let sources = self.traced(value, |found| found.confidential && found.origin.server != call.server);
+            let sources = self.traced(value, |found| {
+                found.confidential && found.origin.server != call.server
+            });
             if !sources.is_empty() {
                 add(Rule::Relay, &value.pointer, sources);
             }
@@ -107,10 +116,9 @@ impl Flow {
         if value.sensitive() {
             return Some((Rule::SensitivePlace, origins(&self.memory.find(&value.text))));
         }
-        if act.deeds.contains(&Deed::Message) && matches!(value.shape, Shape::Name | Shape::Text) {
-            if let Some(sources) = self.foreign_link(&value.text) {
-                return Some((Rule::ForeignLink, sources));
-            }
+        let message = act.deeds.contains(&Deed::Message) && matches!(value.shape, Shape::Name | Shape::Text);
+        if let Some(sources) = message.then(|| self.foreign_link(&value.text)).flatten() {
+            return Some((Rule::ForeignLink, sources));
         }
         match value.shape {
             Shape::Address => self.assess_address(value),
@@ -129,7 +137,9 @@ impl Flow {
             return Some((Rule::UnknownDestination, Vec::new()));
         }
         // A link of somebody the task names, or about them, is one the user can have meant.
-        let vouched = found.iter().any(|found| found.result.trusted || self.from_known(found));
+        let vouched = found
+            .iter()
+            .any(|found| found.result.trusted || self.by_known(found));
         if vouched || self.task.knows(&value.text) {
             return None;
         }
@@ -144,7 +154,9 @@ impl Flow {
             if link.shape != Shape::Address {
                 return None;
             }
-            self.assess_address(&link).filter(|(rule, _)| *rule == Rule::ForeignDestination).map(|(_, from)| from)
+            self.assess_address(&link)
+                .filter(|(rule, _)| *rule == Rule::ForeignDestination)
+                .map(|(_, from)| from)
         })
     }
 
@@ -165,21 +177,26 @@ impl Flow {
         if found.is_empty() || self.task.is_about(&value.text) {
             return None;
         }
-        let rule = match value.shape {
-            Shape::Identifier => {
-                let meant = |found: &Found<'_>| found.result.answers_task || self.task.meets(&found.about());
-                if found.iter().any(|found| found.is_field() && meant(found)) {
-                    return None;
-                }
-                Rule::ForeignThing
+        let rule = if value.shape == Shape::Identifier {
+            let meant = |found: &Found<'_>| found.result.answers_task || self.task.meets(&found.about());
+            if found.iter().any(|found| found.is_field() && meant(found)) {
+                return None;
             }
-            _ if value.titles() => Rule::ForeignTitle,
-            _ => return None,
+            Rule::ForeignThing
+        } else if value.titles() {
+            Rule::ForeignTitle
+        } else {
+            return None;
         };
         Some((rule, origins(&found)))
     }
 
-    fn assess_destination(&self, value: &Value, act: &Act, found: &[Found<'_>]) -> Option<(Rule, Vec<Origin>)> {
+    fn assess_destination(
+        &self,
+        value: &Value,
+        act: &Act,
+        found: &[Found<'_>],
+    ) -> Option<(Rule, Vec<Origin>)> {
         // An account says nothing about whose it is; a mailbox or user name may.
         let local = value.text.split('@').next().unwrap_or_default();
         if !act.deeds.contains(&Deed::Pay) && self.task.knows(local) {
@@ -202,20 +219,21 @@ impl Flow {
         if !found.is_field() || found.is_author() || found.result.hostile {
             return false;
         }
-        match value.shape {
-            Shape::Email => found.key().is_some_and(|key| self.task.is_about(key)),
-            _ => found.result.answers_task || self.task.meets(&found.about()),
+        if value.shape == Shape::Email {
+            return found.key().is_some_and(|key| self.task.is_about(key));
         }
+        found.result.answers_task || self.task.meets(&found.about())
     }
 
     /// Whether the record a value stands in is by somebody the task names.
-    fn from_known(&self, found: &Found<'_>) -> bool {
+    fn by_known(&self, found: &Found<'_>) -> bool {
         found.author().is_some_and(|author| self.task.knows(author))
     }
 
     /// The flagged results a value stands in.
     fn flagged(&self, value: &Value) -> Option<Vec<Origin>> {
-        if self.suspicion < Suspicion::Marked || value.text.len() < TRACED_MIN || self.task.says(&value.text) {
+        if self.suspicion < Suspicion::Marked || value.text.len() < TRACED_MIN || self.task.says(&value.text)
+        {
             return None;
         }
         let flagged = self.traced(value, |found| found.hostile);
@@ -224,30 +242,45 @@ impl Flow {
 
     /// The results a value was taken from, as a whole or in fragments, as far as they are of a kind.
     fn traced(&self, value: &Value, of: impl Fn(&super::Remembered) -> bool) -> Vec<Origin> {
-        if value.text.len() < TRACED_MIN || self.task.says(self.destination(value)) {
+        if value.text.len() < TRACED_MIN || self.task.says(destination(value)) {
             return Vec::new();
         }
         let mut sources: BTreeSet<Origin> = BTreeSet::new();
         if !matches!(value.shape, Shape::Text) {
             let found = self.memory.find(&value.text);
-            sources.extend(found.iter().filter(|found| of(found.result)).map(|found| found.result.origin.clone()));
+            sources.extend(
+                found
+                    .iter()
+                    .filter(|found| of(found.result))
+                    .map(|found| found.result.origin.clone()),
+            );
         }
         let copied = self.memory.fragments(&value.text);
-        sources.extend(copied.into_iter().filter(|result| of(result)).map(|result| result.origin.clone()));
+        sources.extend(
+            copied
+                .into_iter()
+                .filter(|result| of(result))
+                .map(|result| result.origin.clone()),
+        );
         sources.into_iter().collect()
     }
+}
 
-    fn destination<'v>(&self, value: &'v Value) -> &'v str {
-        match value.shape {
-            Shape::Address => value.host(),
-            _ => &value.text,
-        }
+/// What of a value says where it goes.
+fn destination(value: &Value) -> &str {
+    if value.shape == Shape::Address {
+        value.host()
+    } else {
+        &value.text
     }
 }
 
 /// Whether it is the address that decides about a call.
 fn addressed(act: &Act, values: &[Value]) -> bool {
-    let follows = act.deeds.iter().all(|deed| matches!(deed, Deed::Visit | Deed::File));
+    let follows = act
+        .deeds
+        .iter()
+        .all(|deed| matches!(deed, Deed::Visit | Deed::File));
     follows
         && matches!(act.reach, Reach::Visit | Reach::Egress)
         && values.iter().any(|value| value.shape == Shape::Address)
@@ -256,7 +289,9 @@ fn addressed(act: &Act, values: &[Value]) -> bool {
 /// The values that say what a call does to whom. What is put into a form goes where the form goes.
 fn directing<'v>(act: &Act, values: &'v [Value]) -> impl Iterator<Item = &'v Value> {
     let addressed = addressed(act, values);
-    values.iter().filter(move |value| !addressed || value.shape == Shape::Address || value.sensitive())
+    values
+        .iter()
+        .filter(move |value| !addressed || value.shape == Shape::Address || value.sensitive())
 }
 
 fn origins(found: &[Found<'_>]) -> Vec<Origin> {

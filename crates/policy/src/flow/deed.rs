@@ -83,14 +83,26 @@ const DEEDS: [Entry; 14] = [
         "invite grant collaborators collaborator ssh key permission permissions role participants member",
         "invite grant collaborator access permission member participant key add include give allow join",
     ),
-    Entry(Deed::Handover, "ownership owner", "transfer owner ownership handover"),
-    Entry(Deed::Credential, "password credential token secret", "password credential token reset"),
+    Entry(
+        Deed::Handover,
+        "ownership owner",
+        "transfer owner ownership handover",
+    ),
+    Entry(
+        Deed::Credential,
+        "password credential token secret",
+        "password credential token reset",
+    ),
     Entry(
         Deed::Schedule,
         "calendar event schedule reschedule meeting appointment",
         "calendar event schedule reschedule meeting appointment invite remind reminder book",
     ),
-    Entry(Deed::Rate, "star like rate follow vote review unstar unlike unfollow", "star rate follow vote review unstar"),
+    Entry(
+        Deed::Rate,
+        "star like rate follow vote review unstar unlike unfollow",
+        "star rate follow vote review unstar",
+    ),
     Entry(
         Deed::File,
         "create dir directory move copy node write save download rename edit append mkdir file",
@@ -107,14 +119,26 @@ const DEEDS: [Entry; 14] = [
         "browse click visit open navigate webpage goto url link input fill submit form",
         "visit browse open click link website webpage www url http page go accept register reserve sign",
     ),
-    Entry(Deed::Update, "update set change edit modify reschedule", "update change set modify edit complete fulfil adjust adapt correct move shift"),
+    Entry(
+        Deed::Update,
+        "update set change edit modify reschedule",
+        "update change set modify edit complete fulfil adjust adapt correct move shift",
+    ),
 ];
 
 const READS: &[&str] = &[
-    "check", "count", "describe", "explain", "fetch", "find", "get", "history", "inspect", "list", "look", "lookup",
-    "preview", "query", "read", "search", "select", "show", "stat", "status", "total", "view",
+    "check", "count", "describe", "explain", "fetch", "find", "get", "history", "inspect", "list", "look",
+    "lookup", "preview", "query", "read", "search", "select", "show", "stat", "status", "total", "view",
 ];
-const CONFIRMS: &[&str] = &["authenticate", "confirm", "login", "logon", "signin", "validate", "verify"];
+const CONFIRMS: &[&str] = &[
+    "authenticate",
+    "confirm",
+    "login",
+    "logon",
+    "signin",
+    "validate",
+    "verify",
+];
 /// What has no effect before it is committed by another call.
 const DRAFTS: &[&str] = &["basket", "cart", "draft"];
 
@@ -127,7 +151,9 @@ impl Entry {
 /// Whether a stem is one that people ask for deeds or readings with.
 pub(super) fn is_verb(stemmed: &str) -> bool {
     let asked = DEEDS.iter().flat_map(|entry| entry.2.split_whitespace());
-    asked.chain(READS.iter().copied()).any(|word| stem(word) == stemmed)
+    asked
+        .chain(READS.iter().copied())
+        .any(|word| stem(word) == stemmed)
 }
 
 impl Act {
@@ -145,7 +171,12 @@ impl Act {
             Some(Sink::Unknown) | None => named,
         };
         let additive = adds_files(&words);
-        Self { reach, deeds, additive, topics: topics(&words.join(" ")) }
+        Self {
+            reach,
+            deeds,
+            additive,
+            topics: topics(&words.join(" ")),
+        }
     }
 
     /// Whether it only adds to the files at hand.
@@ -159,14 +190,19 @@ impl Act {
             return share(&self.topics, task_topics);
         }
         let entries = DEEDS.iter().filter(|entry| self.deeds.contains(&entry.0));
-        entries.into_iter().any(|entry| share(&stems(entry.2), task_stems))
+        entries
+            .into_iter()
+            .any(|entry| share(&stems(entry.2), task_stems))
     }
 }
 
 fn by_name(words: &[String], addressed: bool) -> (Reach, Vec<Deed>) {
     let has = |names: &[&str]| words.iter().any(|word| names.contains(&word.as_str()));
-    let deeds: Vec<Deed> =
-        DEEDS.iter().filter(|entry| words.iter().any(|word| entry.tool(word))).map(|entry| entry.0).collect();
+    let deeds: Vec<Deed> = DEEDS
+        .iter()
+        .filter(|entry| words.iter().any(|word| entry.tool(word)))
+        .map(|entry| entry.0)
+        .collect();
     let leading = words.iter().find(|word| {
         let word = word.as_str();
         READS.contains(&word) || CONFIRMS.contains(&word) || DEEDS.iter().any(|entry| entry.tool(word))
@@ -180,7 +216,11 @@ fn by_name(words: &[String], addressed: bool) -> (Reach, Vec<Deed>) {
         return (Reach::Read, Vec::new());
     }
     if addressed {
-        let deed = if deeds.contains(&Deed::File) { Deed::File } else { Deed::Visit };
+        let deed = if deeds.contains(&Deed::File) {
+            Deed::File
+        } else {
+            Deed::Visit
+        };
         let hands = has(&["input", "fill", "submit", "post", "upload", "send"]);
         return (if hands { Reach::Egress } else { Reach::Visit }, vec![deed]);
     }
@@ -200,7 +240,13 @@ fn adds_files(words: &[String]) -> bool {
 
 /// The gravest reading of the deeds.
 fn graded(deeds: &[Deed], money: bool, push: bool) -> (Reach, Vec<Deed>) {
-    let of = |among: &[Deed]| deeds.iter().copied().filter(|deed| among.contains(deed)).collect::<Vec<_>>();
+    let of = |among: &[Deed]| {
+        deeds
+            .iter()
+            .copied()
+            .filter(|deed| among.contains(deed))
+            .collect::<Vec<_>>()
+    };
     if money {
         return (Reach::Egress, vec![Deed::Pay]);
     }
@@ -215,8 +261,16 @@ fn graded(deeds: &[Deed], money: bool, push: bool) -> (Reach, Vec<Deed>) {
     if push {
         return (Reach::Egress, vec![Deed::Code]);
     }
-    let inward =
-        [Deed::Buy, Deed::Credential, Deed::Schedule, Deed::Rate, Deed::Code, Deed::File, Deed::Update, Deed::Visit];
+    let inward = [
+        Deed::Buy,
+        Deed::Credential,
+        Deed::Schedule,
+        Deed::Rate,
+        Deed::Code,
+        Deed::File,
+        Deed::Update,
+        Deed::Visit,
+    ];
     let first = inward.into_iter().find(|deed| deeds.contains(deed));
     (Reach::Write, first.into_iter().collect())
 }
@@ -247,7 +301,10 @@ mod tests {
 
     #[test]
     fn the_operators_word_outweighs_the_name() {
-        assert_eq!(Act::of("get_page", Some(Sink::Egress), false).reach, Reach::Egress);
+        assert_eq!(
+            Act::of("get_page", Some(Sink::Egress), false).reach,
+            Reach::Egress
+        );
         assert_eq!(Act::of("send_mail", Some(Sink::Read), false).reach, Reach::Read);
     }
 
@@ -256,7 +313,10 @@ mod tests {
         let task = "Please reply to Ann's mails and delete the old ones.";
         let asked = |tool: &str| Act::of(tool, None, false).asked_by(&stems(task), &topics(task));
         assert!(asked("send_mail") && asked("delete_mail"));
-        assert!(!asked("send_money") || task.contains("send"), "paying was not asked for");
+        assert!(
+            !asked("send_money") || task.contains("send"),
+            "paying was not asked for"
+        );
         assert!(!asked("set_password") && !asked("create_event"));
     }
 }

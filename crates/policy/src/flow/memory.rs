@@ -89,7 +89,10 @@ pub(super) struct Found<'m> {
 impl Remembered {
     pub(super) fn new(origin: Origin, text: &str) -> Self {
         let text = text.to_lowercase();
-        let telling = text.split_whitespace().filter(|word| word.len() >= WORD_MIN).map(|word| mark(&squash(word)));
+        let telling = text
+            .split_whitespace()
+            .filter(|word| word.len() >= WORD_MIN)
+            .map(|word| mark(&squash(word)));
         let kept = text.len() <= RESULT_BYTES_MAX;
         let records = if kept { records(&text) } else { Vec::new() };
         Self {
@@ -108,12 +111,15 @@ impl Remembered {
     /// Whether it holds one value of this look and no other: then there is no doubt which one is meant.
     pub(super) fn singles_out(&self, value: &str) -> bool {
         let look = look(value);
-        let parts = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '\'' | '"' | '(' | ')' | '<' | '>');
+        let parts =
+            |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '\'' | '"' | '(' | ')' | '<' | '>');
         let tokens = self.records.iter().flat_map(|record| record.split(parts));
-        let mut alike = tokens.map(|token| token.trim_matches(['.', ':', '!', '?'])).filter(|token| {
-            let near = token.len() * 2 >= value.len() && token.len() <= value.len() * 2;
-            near && self::look(token) == look
-        });
+        let mut alike = tokens
+            .map(|token| token.trim_matches(['.', ':', '!', '?']))
+            .filter(|token| {
+                let near = token.len() * 2 >= value.len() && token.len() <= value.len() * 2;
+                near && self::look(token) == look
+            });
         !self.records.is_empty() && alike.all(|token| token == value)
     }
 
@@ -123,14 +129,24 @@ impl Remembered {
 
     /// Whether a value may have stood in the text, as far as that is still known.
     fn may_hold(&self, value: &str) -> bool {
-        let mut words = value.split_whitespace().filter(|word| word.len() >= WORD_MIN).peekable();
+        let mut words = value
+            .split_whitespace()
+            .filter(|word| word.len() >= WORD_MIN)
+            .peekable();
         words.peek().is_some() && words.all(|word| self.words.may_hold(mark(&squash(word))))
     }
 
     /// Whether a good part of these runs of words was copied from here: half of them, or four.
     fn lent(&self, runs: &[u64]) -> bool {
-        let known: Vec<u64> = runs.iter().copied().filter(|run| *run <= self.runs.ceiling).collect();
-        let copied = known.iter().filter(|run| self.runs.marks.binary_search(run).is_ok()).count();
+        let known: Vec<u64> = runs
+            .iter()
+            .copied()
+            .filter(|run| *run <= self.runs.ceiling)
+            .collect();
+        let copied = known
+            .iter()
+            .filter(|run| self.runs.marks.binary_search(run).is_ok())
+            .count();
         !known.is_empty() && copied >= (known.len() / 2).clamp(1, 4)
     }
 }
@@ -141,7 +157,11 @@ impl Sketch {
         marks.dedup();
         let whole = marks.len() <= MARKS_MAX;
         marks.truncate(MARKS_MAX);
-        let ceiling = if whole { u64::MAX } else { marks.last().copied().unwrap_or(u64::MAX) };
+        let ceiling = if whole {
+            u64::MAX
+        } else {
+            marks.last().copied().unwrap_or(u64::MAX)
+        };
         Self { marks, ceiling }
     }
 
@@ -155,7 +175,10 @@ impl Sketch {
         self.marks.extend(&other.marks);
         self.marks.retain(|mark| *mark <= ceiling);
         let joined = Self::of(std::mem::take(&mut self.marks));
-        *self = Self { ceiling: ceiling.min(joined.ceiling), ..joined };
+        *self = Self {
+            ceiling: ceiling.min(joined.ceiling),
+            ..joined
+        };
     }
 }
 
@@ -168,7 +191,9 @@ impl Memory {
         }
         let mut oldest = 0;
         while self.bytes > TEXT_BYTES_MAX {
-            let Some(result) = self.results.get_mut(oldest) else { break };
+            let Some(result) = self.results.get_mut(oldest) else {
+                break;
+            };
             self.bytes -= result.bytes();
             result.records = Vec::new();
             oldest += 1;
@@ -177,7 +202,9 @@ impl Memory {
 
     /// Joins the two oldest: what is remembered of them is remembered of the worse of both.
     fn fold_oldest(&mut self) {
-        let Some(first) = self.results.pop_front() else { return };
+        let Some(first) = self.results.pop_front() else {
+            return;
+        };
         self.bytes -= first.bytes();
         if let Some(second) = self.results.front_mut() {
             second.trusted &= first.trusted;
@@ -207,7 +234,11 @@ impl Memory {
                 found.extend(places);
             }
             if found.len() == before && Self::stands_otherwise(result, value) {
-                found.push(Found { result, place: None, length: value.len() });
+                found.push(Found {
+                    result,
+                    place: None,
+                    length: value.len(),
+                });
             }
         }
         found
@@ -219,7 +250,10 @@ impl Memory {
         }
         let squashed = squash(value);
         squashed.chars().count() >= SQUASHED_MIN
-            && result.records.iter().any(|record| squash(record).contains(&squashed))
+            && result
+                .records
+                .iter()
+                .any(|record| squash(record).contains(&squashed))
     }
 
     /// The results a longer text was copied from, in part or whole.
@@ -237,12 +271,20 @@ impl Found<'_> {
 
     /// Whether the value is the whole of a field, not a word of running text.
     pub(super) fn is_field(&self) -> bool {
-        let Some((record, at)) = self.place else { return false };
+        let Some((record, at)) = self.place else {
+            return false;
+        };
         let quotes = ['\'', '"', '\\', ' '];
         let before = record.get(..at).unwrap_or_default().trim_end_matches(quotes);
-        let after = record.get(at + self.length..).unwrap_or_default().trim_start_matches(['\'', '"', '\\']);
+        let after = record
+            .get(at + self.length..)
+            .unwrap_or_default()
+            .trim_start_matches(['\'', '"', '\\']);
         let opened = before.ends_with([':', '=', '(', '[', ',', '-']);
-        let closed = after.is_empty() || after.trim_start_matches(' ').starts_with([',', '}', ']', ')', '\n']);
+        let closed = after.is_empty()
+            || after
+                .trim_start_matches(' ')
+                .starts_with([',', '}', ']', ')', '\n']);
         opened && closed
     }
 
@@ -257,9 +299,14 @@ impl Found<'_> {
     pub(super) fn surroundings(&self) -> BTreeSet<String> {
         let mut about = BTreeSet::new();
         if let Some((record, at)) = self.place {
-            let from = (at.saturating_sub(BEFORE_BYTES)..=at).find(|n| record.is_char_boundary(*n)).unwrap_or(at);
+            let from = (at.saturating_sub(BEFORE_BYTES)..=at)
+                .find(|n| record.is_char_boundary(*n))
+                .unwrap_or(at);
             let end = (at + self.length + AFTER_BYTES).min(record.len());
-            let end = (at..=end).rev().find(|n| record.is_char_boundary(*n)).unwrap_or(at);
+            let end = (at..=end)
+                .rev()
+                .find(|n| record.is_char_boundary(*n))
+                .unwrap_or(at);
             let after = record.get(at + self.length..end).unwrap_or_default();
             about.extend(topics(record.get(from..at).unwrap_or_default()));
             about.extend(topics(after.split(['}', '[', '\n']).next().unwrap_or_default()));
@@ -278,15 +325,20 @@ impl Found<'_> {
 
     /// Whether the value says who wrote the record it stands in.
     pub(super) fn is_author(&self) -> bool {
-        self.nearest_name().is_some_and(|(_, name)| AUTHORS.iter().any(|author| name.contains(author)))
+        self.nearest_name()
+            .is_some_and(|(_, name)| AUTHORS.iter().any(|author| name.contains(author)))
     }
 
     /// The last word before the value that a colon follows, and what stands before that word.
     fn nearest_name(&self) -> Option<(&str, &str)> {
         let (record, at) = self.place?;
         let before = record.get(..at)?;
-        let before = before.get(..before.rfind(':')?)?.trim_end_matches(['\'', '"', '\\', ' ']);
-        let from = before.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |at| at + 1);
+        let before = before
+            .get(..before.rfind(':')?)?
+            .trim_end_matches(['\'', '"', '\\', ' ']);
+        let from = before
+            .rfind(|c: char| !c.is_alphanumeric() && c != '_')
+            .map_or(0, |at| at + 1);
         let (before, name) = before.split_at_checked(from)?;
         (!name.is_empty()).then_some((before, name))
     }
@@ -323,8 +375,11 @@ fn next_cut(text: &str) -> Option<usize> {
     let json = text.match_indices("},").find_map(|(at, _)| {
         let after = text.get(at + 2..)?.trim_start();
         // A further element, or a further member that is an object too.
-        let key = after.strip_prefix(['\'', '"']).and_then(|after| after.split_once(['\'', '"']));
-        let opens = key.is_some_and(|(key, rest)| key.len() <= 90 && rest.starts_with(": {") || rest_opens(rest));
+        let key = after
+            .strip_prefix(['\'', '"'])
+            .and_then(|after| after.split_once(['\'', '"']));
+        let opens =
+            key.is_some_and(|(key, rest)| key.len() <= 90 && rest.starts_with(": {") || rest_opens(rest));
         (after.starts_with('{') || opens).then_some(at + 2)
     });
     match (yaml, json) {
@@ -370,7 +425,11 @@ fn shingles(text: &str) -> Vec<u64> {
 
 /// Whether a name of the task is a word of the text, or begins one.
 pub(super) fn mentions(text: &str, names: &BTreeSet<String>) -> bool {
-    words(text).any(|word| names.iter().any(|name| word.starts_with(name) || stem(&word) == *name))
+    words(text).any(|word| {
+        names
+            .iter()
+            .any(|name| word.starts_with(name) || stem(&word) == *name)
+    })
 }
 
 #[cfg(test)]
@@ -378,18 +437,37 @@ mod tests {
     use super::*;
 
     fn result(step: u32, text: &str) -> Remembered {
-        Remembered::new(Origin { server: "s".into(), tool: "t".into(), step }, text)
+        Remembered::new(
+            Origin {
+                server: "s".into(),
+                tool: "t".into(),
+                step,
+            },
+            text,
+        )
     }
 
     #[test]
     fn a_value_is_found_exactly_spaced_otherwise_and_in_fragments() {
         let mut memory = Memory::default();
-        memory.add(result(1, "Please pay to AT68 5453 2054 at once, before the office closes for the year."));
+        memory.add(result(
+            1,
+            "Please pay to AT68 5453 2054 at once, before the office closes for the year.",
+        ));
         assert_eq!(memory.find("at once").len(), 1);
         assert_eq!(memory.find("at6854532054").len(), 1);
         assert!(memory.find("at6854532055").is_empty());
-        assert_eq!(memory.fragments("I was told: before the office closes for the year").len(), 1);
-        assert!(memory.fragments("the year the office opens for closes before").is_empty());
+        assert_eq!(
+            memory
+                .fragments("I was told: before the office closes for the year")
+                .len(),
+            1
+        );
+        assert!(
+            memory
+                .fragments("the year the office opens for closes before")
+                .is_empty()
+        );
     }
 
     #[test]
@@ -397,7 +475,10 @@ mod tests {
         let mut memory = Memory::default();
         memory.add(result(0, "the account is XK99-8877-6655"));
         for step in 1..2000 {
-            memory.add(result(step, &format!("{} line {step}", "filler words of no use ".repeat(400))));
+            memory.add(result(
+                step,
+                &format!("{} line {step}", "filler words of no use ".repeat(400)),
+            ));
         }
         assert!(memory.bytes <= TEXT_BYTES_MAX && memory.results.len() <= RESULTS_MAX);
         assert!(!memory.find("xk99-8877-6655").is_empty());
@@ -406,7 +487,10 @@ mod tests {
     #[test]
     fn a_field_is_told_from_a_word_of_prose() {
         let mut memory = Memory::default();
-        memory.add(result(1, "{'Running Shoes': {'id': 'P023', 'note': 'Product P025 is what you need'}}"));
+        memory.add(result(
+            1,
+            "{'Running Shoes': {'id': 'P023', 'note': 'Product P025 is what you need'}}",
+        ));
         let field = |value: &str| memory.find(value).iter().any(Found::is_field);
         assert!(field("p023") && !field("p025"));
     }
@@ -415,6 +499,9 @@ mod tests {
     fn records_are_told_apart() {
         let text = "{'A': {'id': 1}, 'B': {'id': 2}}";
         assert_eq!(records(text).len(), 2);
-        assert_eq!(records("- sender: ann\n  body: x\n- sender: bob\n  body: y").len(), 2);
+        assert_eq!(
+            records("- sender: ann\n  body: x\n- sender: bob\n  body: y").len(),
+            2
+        );
     }
 }

@@ -110,7 +110,10 @@ const WRITTEN_MAX: usize = 4096;
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { strictness: Strictness::Lenient, once_suspicious: Strictness::Strict }
+        Self {
+            strictness: Strictness::Lenient,
+            once_suspicious: Strictness::Strict,
+        }
     }
 }
 
@@ -148,7 +151,10 @@ impl Flow {
         let mut causes = self.causes(call, &act, &values);
         causes.retain(|cause| cause.rule.holds_from() <= strictness);
         let outcome = causes.iter().map(|cause| cause.rule.outcome(act.reach)).max();
-        Judgement { outcome: outcome.unwrap_or(Outcome::Permit), causes }
+        Judgement {
+            outcome: outcome.unwrap_or(Outcome::Permit),
+            causes,
+        }
     }
 
     /// A call was permitted: what it made, and where it went, belongs to the context from now on.
@@ -180,10 +186,18 @@ impl Flow {
             Trust::Trusted if clean => Integrity::Trusted,
             Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
         };
-        let labels = Labels { integrity, confidentiality, ..Labels::none() };
+        let labels = Labels {
+            integrity,
+            confidentiality,
+            ..Labels::none()
+        };
         self.labels = self.labels.clone().join(&labels);
         self.suspicion = self.suspicion.max(brought.suspicion);
-        let origin = Origin { server: call.server.into(), tool: call.tool.into(), step: self.steps };
+        let origin = Origin {
+            server: call.server.into(),
+            tool: call.tool.into(),
+            step: self.steps,
+        };
         let mut result = Remembered::new(origin, brought.text);
         result.trusted = integrity == Integrity::Trusted;
         result.hostile = brought.suspicion == Suspicion::Marked;

@@ -82,8 +82,14 @@ const SOURCES_TOLD_MAX: usize = 3;
 
 impl Strictness {
     /// All levels, the loosest first.
-    pub const ALL: [Self; 6] =
-        [Self::Off, Self::Trifecta, Self::Lenient, Self::Balanced, Self::Strict, Self::Paranoid];
+    pub const ALL: [Self; 6] = [
+        Self::Off,
+        Self::Trifecta,
+        Self::Lenient,
+        Self::Balanced,
+        Self::Strict,
+        Self::Paranoid,
+    ];
 
     /// The word configuration and the command line use.
     #[must_use]
@@ -206,8 +212,16 @@ impl fmt::Display for Cause {
             "" => format!("what `{tool}` is called with"),
             name => format!("`{name}` of `{tool}`"),
         };
-        let told: Vec<String> = self.sources.iter().take(SOURCES_TOLD_MAX).map(ToString::to_string).collect();
-        let from = match (told.join(", "), self.sources.len().saturating_sub(SOURCES_TOLD_MAX)) {
+        let told: Vec<String> = self
+            .sources
+            .iter()
+            .take(SOURCES_TOLD_MAX)
+            .map(ToString::to_string)
+            .collect();
+        let from = match (
+            told.join(", "),
+            self.sources.len().saturating_sub(SOURCES_TOLD_MAX),
+        ) {
             (told, _) if told.is_empty() => "untrusted content".to_owned(),
             (told, 0) => told,
             (told, more) => format!("{told} and {more} more"),
@@ -217,20 +231,44 @@ impl fmt::Display for Cause {
                 f,
                 "restricted data was read, and {argument} would take data out where only {from} says so"
             ),
-            Rule::Relay => write!(f, "{argument} carries confidential data from {from} to another server"),
-            Rule::FlaggedValue => write!(f, "{argument} comes from {from}, in which instructions to the agent were found"),
-            Rule::SensitivePlace => write!(f, "{argument} is a place that opens doors, and the task does not name it"),
-            Rule::NotAsked => write!(f, "the task asks for nothing like `{tool}`, which cannot be taken back"),
+            Rule::Relay => write!(
+                f,
+                "{argument} carries confidential data from {from} to another server"
+            ),
+            Rule::FlaggedValue => write!(
+                f,
+                "{argument} comes from {from}, in which instructions to the agent were found"
+            ),
+            Rule::SensitivePlace => write!(
+                f,
+                "{argument} is a place that opens doors, and the task does not name it"
+            ),
+            Rule::NotAsked => write!(
+                f,
+                "the task asks for nothing like `{tool}`, which cannot be taken back"
+            ),
             Rule::ForeignDestination => {
-                write!(f, "{argument} says where it goes, comes from {from}, and the task does not name it")
+                write!(
+                    f,
+                    "{argument} says where it goes, comes from {from}, and the task does not name it"
+                )
             }
             Rule::UnknownDestination => {
-                write!(f, "{argument} says where it goes, and neither the task nor any result names it")
+                write!(
+                    f,
+                    "{argument} says where it goes, and neither the task nor any result names it"
+                )
             }
             Rule::ForeignThing => {
-                write!(f, "{argument} comes from running text in {from}, and the task is not about it")
+                write!(
+                    f,
+                    "{argument} comes from running text in {from}, and the task is not about it"
+                )
             }
-            Rule::ForeignLink => write!(f, "{argument} passes on a link from {from}, and the task does not name it"),
+            Rule::ForeignLink => write!(
+                f,
+                "{argument} passes on a link from {from}, and the task does not name it"
+            ),
             Rule::ForeignTitle => write!(f, "{argument} comes from {from}, and the task is not about it"),
             Rule::ChangeNotAsked => write!(f, "the task asks for no change like `{tool}`"),
             Rule::Tainted => write!(f, "`{tool}` is called after untrusted content was read"),

@@ -56,7 +56,9 @@ impl Task {
     /// Whether the value is a document the task means: one it names, or one whose name is made of its words.
     pub(super) fn means_document(&self, value: &Value) -> bool {
         let file = value.text.rsplit('/').next().unwrap_or_default();
-        let Some((stem, extension)) = file.rsplit_once('.') else { return false };
+        let Some((stem, extension)) = file.rsplit_once('.') else {
+            return false;
+        };
         let document = matches!(value.shape, Shape::Path | Shape::Identifier | Shape::Name);
         if !document || stem.is_empty() || extension.is_empty() || extension.len() > 5 {
             return false;

@@ -27,9 +27,32 @@ pub(super) enum Shape {
 
 /// Names of arguments that say where something goes, who gets it, or what opens a door.
 const DIRECTING: &[&str] = &[
-    "account", "address", "bcc", "cc", "channel", "collaborator", "destination", "email", "endpoint", "host", "iban",
-    "key", "owner", "participant", "participants", "password", "payee", "phone", "recipient", "recipients", "secret",
-    "to", "token", "uri", "url", "webhook",
+    "account",
+    "address",
+    "bcc",
+    "cc",
+    "channel",
+    "collaborator",
+    "destination",
+    "email",
+    "endpoint",
+    "host",
+    "iban",
+    "key",
+    "owner",
+    "participant",
+    "participants",
+    "password",
+    "payee",
+    "phone",
+    "recipient",
+    "recipients",
+    "secret",
+    "to",
+    "token",
+    "uri",
+    "url",
+    "webhook",
 ];
 
 /// Names of arguments that title what is made.
@@ -37,8 +60,22 @@ const TITLING: &[&str] = &["name", "subject", "summary", "title"];
 
 /// Places whose content opens doors, or whose change opens them.
 const SENSITIVE: &[&str] = &[
-    "/.aws", "/.bash", "/.env", "/.git/hooks", "/.kube", "/.netrc", "/.profile", "/.ssh", "/.zsh", "/etc/", "/system/",
-    "authorized_keys", "credentials", "id_ed25519", "id_rsa", "shadow",
+    "/.aws",
+    "/.bash",
+    "/.env",
+    "/.git/hooks",
+    "/.kube",
+    "/.netrc",
+    "/.profile",
+    "/.ssh",
+    "/.zsh",
+    "/etc/",
+    "/system/",
+    "authorized_keys",
+    "credentials",
+    "id_ed25519",
+    "id_rsa",
+    "shadow",
 ];
 
 /// Most words of a [`Shape::Name`].
@@ -69,7 +106,12 @@ impl Value {
     fn new(pointer: String, key: &str, text: &str) -> Self {
         let (key, text) = (name_words(key), text.trim().to_lowercase());
         let shape = shape(&key, &text);
-        Self { pointer, key, text, shape }
+        Self {
+            pointer,
+            key,
+            text,
+            shape,
+        }
     }
 
     /// A word of a longer text.
@@ -93,13 +135,19 @@ impl Value {
 
     /// Whether it names a place whose content or change opens doors.
     pub(super) fn sensitive(&self) -> bool {
-        let place = matches!(self.shape, Shape::Path | Shape::Address | Shape::Identifier | Shape::Name);
+        let place = matches!(
+            self.shape,
+            Shape::Path | Shape::Address | Shape::Identifier | Shape::Name
+        );
         place && SENSITIVE.iter().any(|part| self.text.contains(part))
     }
 
     /// The host of an address.
     pub(super) fn host(&self) -> &str {
-        let text = self.text.split_once("://").map_or(self.text.as_str(), |(_, rest)| rest);
+        let text = self
+            .text
+            .split_once("://")
+            .map_or(self.text.as_str(), |(_, rest)| rest);
         let text = text.strip_prefix("www.").unwrap_or(text);
         text.split(['/', '?', '#', ':']).next().unwrap_or(text)
     }
@@ -110,7 +158,12 @@ fn gather(node: Node<'_>, pointer: String, key: &str, found: &mut Vec<Value>) {
         Kind::Object => {
             for (name, value) in node.members() {
                 let name = name.as_str().unwrap_or_default();
-                gather(value, format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")), &name, found);
+                gather(
+                    value,
+                    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
+                    &name,
+                    found,
+                );
             }
         }
         Kind::Array => {
@@ -136,9 +189,14 @@ fn shape(key: &[String], text: &str) -> Shape {
         Shape::Email
     } else if address(text) || keyed(&["url", "uri", "link", "href"]) {
         Shape::Address
-    } else if ["/", "~/", "./"].iter().any(|head| text.starts_with(head)) || keyed(&["path", "dir", "directory"]) {
+    } else if ["/", "~/", "./"].iter().any(|head| text.starts_with(head))
+        || keyed(&["path", "dir", "directory"])
+    {
         Shape::Path
-    } else if text.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '-')) {
+    } else if text
+        .chars()
+        .all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '-'))
+    {
         Shape::Number
     } else if date(text) {
         Shape::Date
@@ -198,7 +256,11 @@ mod tests {
 
     #[test]
     fn the_host_is_what_lies_between_scheme_and_path() {
-        for text in ["https://www.Example.com/a?b", "example.com:443", "www.example.com#x"] {
+        for text in [
+            "https://www.Example.com/a?b",
+            "example.com:443",
+            "www.example.com#x",
+        ] {
             assert_eq!(Value::new(String::new(), "url", text).host(), "example.com");
         }
     }

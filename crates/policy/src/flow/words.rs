@@ -5,24 +5,54 @@ use std::collections::BTreeSet;
 
 /// Words that say nothing about what a text is about.
 const HOLLOW: &[&str] = &[
-    "a", "about", "account", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been", "before",
-    "but", "by", "can", "com", "could", "do", "does", "edu", "file", "for", "from", "had", "has", "have", "her",
-    "here", "his", "how", "http", "https", "if", "in", "info", "into", "is", "it", "item", "me", "more", "much",
-    "my", "name", "net", "new", "not", "of", "on", "one", "or", "org", "our", "out", "pdf", "please", "so", "than",
-    "that", "the", "their", "them", "then", "there", "this", "to", "too", "txt", "up", "user", "was", "were",
-    "what", "which", "who", "will", "with", "would", "www", "you", "your",
+    "a", "about", "account", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been",
+    "before", "but", "by", "can", "com", "could", "do", "does", "edu", "file", "for", "from", "had", "has",
+    "have", "her", "here", "his", "how", "http", "https", "if", "in", "info", "into", "is", "it", "item",
+    "me", "more", "much", "my", "name", "net", "new", "not", "of", "on", "one", "or", "org", "our", "out",
+    "pdf", "please", "so", "than", "that", "the", "their", "them", "then", "there", "this", "to", "too",
+    "txt", "up", "user", "was", "were", "what", "which", "who", "will", "with", "would", "www", "you",
+    "your",
 ];
 
 /// Capitalised words at the head of a sentence that are nobody's name.
 const OPENERS: &[&str] = &[
-    "according", "based", "hello", "hey", "help", "january", "february", "march", "april", "june", "july", "august",
-    "september", "october", "november", "december", "monday", "tuesday", "wednesday", "thursday", "friday",
-    "saturday", "sunday", "specific", "thanks", "use", "using", "when", "where", "why",
+    "according",
+    "based",
+    "hello",
+    "hey",
+    "help",
+    "january",
+    "february",
+    "march",
+    "april",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "specific",
+    "thanks",
+    "use",
+    "using",
+    "when",
+    "where",
+    "why",
 ];
 
 /// The words of a text in small letters.
 pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
 }
 
 /// A tool's or argument's name in words: `sendMoney`, `send_money` and `send-money` are two words each.
@@ -36,7 +66,11 @@ pub(super) fn name_words(name: &str) -> Vec<String> {
         small_before = c.is_lowercase() || c.is_ascii_digit();
         spaced.push(c);
     }
-    spaced.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    spaced
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
 }
 
 /// A word without its ending, roughly: `invites`, `invited` and `inviting` become one.
@@ -47,10 +81,16 @@ pub(super) fn stem(word: &str) -> String {
     let mut head = word;
     if !word.ends_with("ss") {
         let endings = ["ing", "ed", "es", "s", "er"];
-        let found = endings.iter().find_map(|ending| word.strip_suffix(ending).filter(|head| head.len() >= 3));
+        let found = endings
+            .iter()
+            .find_map(|ending| word.strip_suffix(ending).filter(|head| head.len() >= 3));
         head = found.unwrap_or(word);
     }
-    if head.len() > 3 { head.trim_end_matches('e').to_owned() } else { head.to_owned() }
+    if head.len() > 3 {
+        head.trim_end_matches('e').to_owned()
+    } else {
+        head.to_owned()
+    }
 }
 
 /// The stems of all words.
@@ -99,7 +139,10 @@ pub(super) fn whole<'t>(text: &'t str, needle: &'t str) -> impl Iterator<Item = 
 
 /// Letters and digits alone: what survives spacing, punctuation and case.
 pub(super) fn squash(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 #[cfg(test)]
@@ -113,7 +156,12 @@ mod tests {
 
     #[test]
     fn forms_of_a_word_are_one() {
-        for (a, b) in [("invites", "invited"), ("buying", "buy"), ("repositories", "repository"), ("notes", "note")] {
+        for (a, b) in [
+            ("invites", "invited"),
+            ("buying", "buy"),
+            ("repositories", "repository"),
+            ("notes", "note"),
+        ] {
             assert_eq!(stem(a), stem(b), "{a} {b}");
         }
     }
