@@ -149,7 +149,6 @@ impl Flow {
     /// An address inside a message that some result asked to be passed on.
     fn foreign_link(&self, text: &str) -> Option<Vec<Origin>> {
         text.split_whitespace().find_map(|word| {
-            let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');
             let link = Value::of_text(word);
             if link.shape != Shape::Address {
                 return None;
@@ -246,7 +245,10 @@ impl Flow {
             return Vec::new();
         }
         let mut sources: BTreeSet<Origin> = BTreeSet::new();
-        if !matches!(value.shape, Shape::Text) {
+        // A word or two stands in every other text; it tells something only where it directs.
+        if value.shape != Shape::Text
+            && (value.shape != Shape::Name || value.directs() || self.suspicion > Suspicion::None)
+        {
             let found = self.memory.find(&value.text);
             sources.extend(
                 found

@@ -6,14 +6,17 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use super::words::{squash, stem, topics, whole, words};
+use super::{
+    value::{Shape, Value},
+    words::{squash, stem, topics, whole, words},
+};
 
 /// Most results of which anything is remembered.
 const RESULTS_MAX: usize = 128;
 /// Most bytes of text kept of one result.
 const RESULT_BYTES_MAX: usize = 128 * 1024;
 /// Most bytes of text kept in all.
-const TEXT_BYTES_MAX: usize = 512 * 1024;
+const TEXT_BYTES_MAX: usize = 256 * 1024;
 /// Most fingerprints of each sort kept of one result.
 const MARKS_MAX: usize = 1024;
 /// Fewest bytes of a word that is worth a fingerprint of its own.
@@ -22,6 +25,8 @@ const WORD_MIN: usize = 5;
 const SHINGLE: usize = 4;
 /// Fewest letters and digits of a value that is compared without its spacing and punctuation.
 const SQUASHED_MIN: usize = 8;
+/// Fewest bytes of an identifier in running text that is worth tracing.
+const TRACED_MIN: usize = 6;
 /// Bytes before and after a field that count as its record.
 const BEFORE_BYTES: usize = 160;
 const AFTER_BYTES: usize = 140;
@@ -138,16 +143,23 @@ impl Remembered {
 
     /// Whether a good part of these runs of words was copied from here: half of them, or four.
     fn lent(&self, runs: &[u64]) -> bool {
-        let known: Vec<u64> = runs
-            .iter()
-            .copied()
-            .filter(|run| *run <= self.runs.ceiling)
-            .collect();
+        let (copied, known) = self.shared(runs);
+        known > 0 && copied >= (known / 2).clamp(1, 4)
+    }
+
+    /// Whether more than half of these runs of words was copied from here.
+    fn lent_most(&self, runs: &[u64]) -> bool {
+        let (copied, known) = self.shared(runs);
+        copied * 2 > known
+    }
+
+    /// How many of the runs were copied, and of how many that can be said.
+    fn shared(&self, runs: &[u64]) -> (usize, usize) {
+        let known = runs.iter().filter(|run| **run <= self.runs.ceiling);
         let copied = known
-            .iter()
-            .filter(|run| self.runs.marks.binary_search(run).is_ok())
-            .count();
-        !known.is_empty() && copied >= (known.len() / 2).clamp(1, 4)
+            .clone()
+            .filter(|run| self.runs.marks.binary_search(run).is_ok());
+        (copied.count(), known.count())
     }
 }
 
@@ -248,12 +260,35 @@ impl Memory {
         if result.records.is_empty() {
             return result.may_hold(value);
         }
-        let squashed = squash(value);
+        // Numbers are what people space out: accounts, telephones.
+        let spaced = value.contains(|c: char| c.is_ascii_digit());
+        let squashed = if spaced { squash(value) } else { String::new() };
         squashed.chars().count() >= SQUASHED_MIN
             && result
                 .records
                 .iter()
                 .any(|record| squash(record).contains(&squashed))
+    }
+
+    /// The results a value stands in.
+    pub(super) fn holding(&self, value: &str) -> Vec<&Remembered> {
+        let stands = |result: &&Remembered| {
+            result
+                .records
+                .iter()
+                .any(|record| whole(record, value).next().is_some())
+                || Self::stands_otherwise(result, value)
+        };
+        self.results.iter().filter(stands).collect()
+    }
+
+    /// The results that most of a text was copied from: quoting a line is not passing a text on.
+    pub(super) fn copied(&self, text: &str) -> Vec<&Remembered> {
+        let runs = shingles(&text.to_lowercase());
+        self.results
+            .iter()
+            .filter(|result| result.lent_most(&runs))
+            .collect()
     }
 
     /// The results a longer text was copied from, in part or whole.
@@ -421,6 +456,16 @@ fn mark(text: &str) -> u64 {
 fn shingles(text: &str) -> Vec<u64> {
     let words: Vec<String> = words(text).collect();
     words.windows(SHINGLE).map(|run| mark(&run.join(" "))).collect()
+}
+
+/// Whether a word of a longer text says where or what: an address, a mailbox, a number of an account. Words
+/// with a digit or two are not.
+pub(super) fn worth_tracing(word: &Value) -> bool {
+    match word.shape {
+        Shape::Address | Shape::Email => true,
+        Shape::Identifier => word.text.len() >= TRACED_MIN,
+        Shape::Date | Shape::Name | Shape::Number | Shape::Path | Shape::Text => false,
+    }
 }
 
 /// Whether a name of the task is a word of the text, or begins one.

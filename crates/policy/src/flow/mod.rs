@@ -14,6 +14,7 @@ mod rule;
 mod task;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod value;
 mod words;
 
@@ -102,6 +103,8 @@ pub struct Flow {
     hosts: BTreeSet<String>,
     /// Values that permitted calls wrote: what the context made, it may unmake.
     written: BTreeSet<String>,
+    /// Values that calls used before any result held them.
+    own: BTreeSet<String>,
     steps: u32,
 }
 
@@ -130,6 +133,7 @@ impl Flow {
             suspicion: Suspicion::None,
             hosts: BTreeSet::new(),
             written: BTreeSet::new(),
+            own: BTreeSet::new(),
             steps: 0,
         }
     }
@@ -176,6 +180,7 @@ impl Flow {
     pub fn absorb(&mut self, call: &Call<'_>, brought: &Brought<'_>) {
         self.steps = self.steps.saturating_add(1);
         let (act, values) = read(call);
+        self.own(&values);
         let opens_doors = values.iter().any(Value::sensitive);
         let confidentiality = match opens_doors {
             true => Confidentiality::Restricted,

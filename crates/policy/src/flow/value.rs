@@ -116,7 +116,11 @@ impl Value {
 
     /// A word of a longer text.
     pub(super) fn of_text(word: &str) -> Self {
-        Self::new(String::new(), "", word)
+        Self::new(
+            String::new(),
+            "",
+            word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/'),
+        )
     }
 
     /// Whether its name says where something goes.
