@@ -313,10 +313,6 @@ mod tests {
         let task = "Please reply to Ann's mails and delete the old ones.";
         let asked = |tool: &str| Act::of(tool, None, false).asked_by(&stems(task), &topics(task));
         assert!(asked("send_mail") && asked("delete_mail"));
-        assert!(
-            !asked("send_money") || task.contains("send"),
-            "paying was not asked for"
-        );
         assert!(!asked("set_password") && !asked("create_event"));
     }
 }
