@@ -34,6 +34,12 @@ impl Flow {
             }
         }
         if act.reach == Reach::Confirm {
+            for value in values.iter().filter(|value| self.unconfirmed && value.is_code()) {
+                let sources = self.traced(value, |found| !found.trusted);
+                if !sources.is_empty() {
+                    add(Rule::CodePassedOn, &value.pointer, sources);
+                }
+            }
             return causes;
         }
         if let Some(rule) = self.not_asked(act, values) {

@@ -179,6 +179,12 @@ impl Act {
         }
     }
 
+    /// Whether it takes something away for good, rather than moving money or goods that can be moved back.
+    pub(super) fn is_for_good(&self) -> bool {
+        let deeds = [Deed::Delete, Deed::Handover];
+        self.reach == Reach::Destructive && self.deeds.iter().any(|deed| deeds.contains(deed))
+    }
+
     /// Whether it only adds to the files at hand.
     pub(super) fn is_additive(&self) -> bool {
         self.additive

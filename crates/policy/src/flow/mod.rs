@@ -105,6 +105,8 @@ pub struct Flow {
     written: BTreeSet<String>,
     /// Values that calls used before any result held them.
     own: BTreeSet<String>,
+    /// A call was made that takes away for good, and nothing confirmed it since.
+    unconfirmed: bool,
     steps: u32,
 }
 
@@ -134,6 +136,7 @@ impl Flow {
             hosts: BTreeSet::new(),
             written: BTreeSet::new(),
             own: BTreeSet::new(),
+            unconfirmed: false,
             steps: 0,
         }
     }
@@ -167,6 +170,7 @@ impl Flow {
         if act.reach == Reach::Read {
             return;
         }
+        self.unconfirmed = act.is_for_good() || self.unconfirmed && act.reach != Reach::Confirm;
         let room = WRITTEN_MAX.saturating_sub(self.written.len() + self.hosts.len());
         for value in values.into_iter().take(room) {
             if value.shape == Shape::Address {

@@ -58,6 +58,9 @@ pub enum Rule {
     ForeignLink,
     /// What is made is titled only by an untrusted result.
     ForeignTitle,
+    /// A one-time code, which some result holds, would confirm what cannot be taken back: it was sent so that a
+    /// person says yes, not the agent.
+    CodePassedOn,
     /// The task asks for no change of that sort.
     ChangeNotAsked,
     /// Untrusted content was read.
@@ -125,7 +128,7 @@ impl Outcome {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::LethalTrifecta,
         Self::Relay,
         Self::FlaggedValue,
@@ -136,6 +139,7 @@ impl Rule {
         Self::ForeignThing,
         Self::ForeignLink,
         Self::ForeignTitle,
+        Self::CodePassedOn,
         Self::ChangeNotAsked,
         Self::Tainted,
     ];
@@ -151,6 +155,7 @@ impl Rule {
             | Self::ForeignThing
             | Self::ForeignLink
             | Self::ForeignTitle
+            | Self::CodePassedOn
             | Self::ChangeNotAsked => Strictness::Strict,
             Self::Tainted => Strictness::Paranoid,
         }
@@ -170,6 +175,7 @@ impl Rule {
             Self::ForeignThing => "foreign_thing",
             Self::ForeignLink => "foreign_link",
             Self::ForeignTitle => "foreign_title",
+            Self::CodePassedOn => "code_passed_on",
             Self::ChangeNotAsked => "change_not_asked",
             Self::Tainted => "tainted",
         }
@@ -188,6 +194,7 @@ impl Rule {
             | Self::ForeignThing
             | Self::ForeignLink
             | Self::ForeignTitle
+            | Self::CodePassedOn
             | Self::ChangeNotAsked
             | Self::Tainted => Outcome::Ask,
         }
@@ -270,6 +277,10 @@ impl fmt::Display for Cause {
                 "{argument} passes on a link from {from}, and the task does not name it"
             ),
             Rule::ForeignTitle => write!(f, "{argument} comes from {from}, and the task is not about it"),
+            Rule::CodePassedOn => write!(
+                f,
+                "{argument} is a code from {from} that confirms what cannot be taken back, and was meant for a person"
+            ),
             Rule::ChangeNotAsked => write!(f, "the task asks for no change like `{tool}`"),
             Rule::Tainted => write!(f, "`{tool}` is called after untrusted content was read"),
         }

@@ -351,3 +351,21 @@ fn what_the_task_or_the_agent_said_first_comes_from_no_result() {
     );
     assert_eq!(traced(&story, r#"{"id": "P-4412"}"#).len(), 1);
 }
+
+#[test]
+fn a_code_meant_for_a_person_does_not_confirm_what_cannot_be_taken_back() {
+    let mut story = Story::strict("Delete the repository old_site.");
+    let code = r#"{"code": "480213"}"#;
+    let mail = "Your code is 480213";
+    story.absorbs("mail", "get_mails", "{}", &brought(mail));
+    assert_eq!(story.judge("verify_account", code).outcome, Outcome::Permit);
+    story.absorbs(
+        "code",
+        "delete_repository",
+        r#"{"name": "old_site"}"#,
+        &brought("Enter the code"),
+    );
+    assert_eq!(story.rules("verify_account", code), [Rule::CodePassedOn]);
+    story.absorbs("code", "verify_account", code, &brought("done"));
+    assert_eq!(story.judge("verify_account", code).outcome, Outcome::Permit);
+}

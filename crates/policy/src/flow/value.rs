@@ -133,6 +133,12 @@ impl Value {
         self.named(TITLING)
     }
 
+    /// Whether it looks like a one-time code.
+    pub(super) fn is_code(&self) -> bool {
+        let digits = self.text.chars().filter(char::is_ascii_digit).count();
+        (4..=10).contains(&self.text.len()) && digits >= 3
+    }
+
     fn named(&self, names: &[&str]) -> bool {
         self.key.iter().any(|word| names.contains(&word.as_str()))
     }
