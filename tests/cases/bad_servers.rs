@@ -19,9 +19,15 @@ fn start() -> (Gateway, Client) {
 #[test]
 fn lines_that_are_no_messages_are_recorded_and_skipped() {
     let (gateway, client) = start();
-    let answer = client.call("bad__garbage", &json!({"text": "after the noise"})).expect("an answer");
+    let answer = client
+        .call("bad__garbage", &json!({"text": "after the noise"}))
+        .expect("an answer");
     assert_eq!(answer.text(), "after the noise", "{answer:?}");
-    let noise = gateway.ledger().into_iter().filter(|entry| entry["kind"] == json!("finding")).count();
+    let noise = gateway
+        .ledger()
+        .into_iter()
+        .filter(|entry| entry["kind"] == json!("finding"))
+        .count();
     assert!(noise >= 1, "the noise is not recorded");
 }
 
@@ -31,19 +37,53 @@ fn a_wrong_id_no_answer_and_a_death_fail_their_own_calls_alone() {
     for tool in ["bad__wrong_id", "bad__never", "bad__die"] {
         let answer = client.call(tool, &json!({})).expect("an answer");
         assert!(!answer.is_good(), "{tool}: {answer:?}");
-        let good = client.call("good__echo", &json!({"text": "unharmed"})).expect("an answer");
+        let good = client
+            .call("good__echo", &json!({"text": "unharmed"}))
+            .expect("an answer");
         assert_eq!(good.text(), "unharmed", "after {tool}: {good:?}");
     }
     // A server that died is started again for the next call.
     let again = (0..50).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(100));
-        client.call("bad__echo", &json!({"text": "back"})).is_ok_and(|answer| answer.text() == "back")
+        client
+            .call("bad__echo", &json!({"text": "back"}))
+            .is_ok_and(|answer| answer.text() == "back")
     });
     assert!(again, "the server did not come back");
     let ledger = gateway.ledger();
     for tool in ["wrong_id", "never", "die"] {
-        let outcome = ledger.iter().find(|entry| entry["kind"] == json!("outcome") && entry["tool"] == json!(tool));
+        let outcome = ledger
+            .iter()
+            .find(|entry| entry["kind"] == json!("outcome") && entry["tool"] == json!(tool));
         let outcome = outcome.unwrap_or_else(|| panic!("{tool} has no outcome"));
         assert_eq!(outcome["fault"], json!("upstream"), "{outcome}");
     }
+}
+
+/// Regression: the answer to a server's own question was written without a newline, so the next request
+/// was part of the same line and got no answer.
+#[test]
+fn a_server_that_asks_gets_its_answer_on_a_line_of_its_own() {
+    let (_gateway, client) = start();
+    for n in 0..3 {
+        let text = format!("call {n}");
+        let answer = client
+            .call("good__ask", &json!({"text": text}))
+            .expect("an answer");
+        assert_eq!(answer.text(), text, "{answer:?}");
+    }
+}
+
+/// A client's own line breaks must not become a server's.
+#[test]
+fn a_message_in_many_lines_reaches_a_server_as_one() {
+    let (_gateway, client) = start();
+    let params =
+        json!({"name": "good__echo", "arguments": {"text": "one\ntwo"}, "_meta": e2e::mcp::own_meta()});
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let headers = [("Mcp-Method", "tools/call"), ("Mcp-Name", "good__echo")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let pretty = serde_json::to_string_pretty(&message).expect("JSON");
+    let answer = client.raw(&pretty, &headers).expect("an answer");
+    assert_eq!(answer.text(), "one\ntwo", "{answer:?}");
 }

@@ -43,7 +43,9 @@ fn a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded() {
                 });
             }
             // Spread over the life of many calls, and different in every run.
-            let noise = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.subsec_micros() % 40);
+            let noise = std::time::SystemTime::UNIX_EPOCH
+                .elapsed()
+                .map_or(0, |now| now.subsec_micros() % 40);
             std::thread::sleep(Duration::from_millis(u64::from(20 + round % 60 + noise)));
             gateway.kill();
             dead.store(true, Ordering::Relaxed);
@@ -53,9 +55,17 @@ fn a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded() {
     gateway.run();
     gateway.stop();
     let executed = std::fs::read_to_string(gateway.path("journal.txt")).expect("something was executed");
-    compare(&gateway.ledger(), &executed, &acknowledged.into_inner().expect("no panic"));
+    compare(
+        &gateway.ledger(),
+        &executed,
+        &acknowledged.into_inner().expect("no panic"),
+    );
     let verified = gateway.output(&["ledger", "verify"]);
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    assert!(
+        verified.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verified.stdout)
+    );
 }
 
 fn compare(ledger: &[Value], executed: &str, acknowledged: &BTreeSet<String>) {
@@ -66,10 +76,15 @@ fn compare(ledger: &[Value], executed: &str, acknowledged: &BTreeSet<String>) {
         }
     }
     let has = |trace: &str, kind: &str| kinds.get(trace).is_some_and(|kinds| kinds.contains_key(kind));
-    let executed: BTreeSet<&str> = executed.lines().filter_map(|line| line.split('-').nth(1)).collect();
+    let executed: BTreeSet<&str> = executed
+        .lines()
+        .filter_map(|line| line.split('-').nth(1))
+        .collect();
     let unrecorded: Vec<_> = executed.iter().filter(|trace| !has(trace, "intent")).collect();
-    let missing: Vec<_> =
-        acknowledged.iter().filter(|trace| !(has(trace, "intent") && executed.contains(trace.as_str()))).collect();
+    let missing: Vec<_> = acknowledged
+        .iter()
+        .filter(|trace| !(has(trace, "intent") && executed.contains(trace.as_str())))
+        .collect();
     eprintln!(
         "{ROUNDS} kills: {} executed, {} acknowledged, {} without intent, {} missing",
         executed.len(),
@@ -78,15 +93,32 @@ fn compare(ledger: &[Value], executed: &str, acknowledged: &BTreeSet<String>) {
         missing.len()
     );
     assert!(executed.len() > 200, "too little happened to show anything");
-    assert_eq!(unrecorded, Vec::<&&str>::new(), "executed without an intent");
-    assert_eq!(missing, Vec::<&String>::new(), "acknowledged and not in the ledger");
+    assert!(
+        unrecorded.is_empty(),
+        "executed without an intent: {:?}",
+        unrecorded.first()
+    );
+    assert!(
+        missing.is_empty(),
+        "acknowledged and not in the ledger: {:?}",
+        missing.first()
+    );
     // Every intent has exactly one end: an outcome, or the entry of the next life that none is known.
     let intents: BTreeSet<_> = calls(ledger, "intent");
     let outcomes: BTreeSet<_> = calls(ledger, "outcome");
     let open: Vec<_> = intents.difference(&outcomes).collect();
-    assert!(open.is_empty(), "intents without an end: {open:?}");
+    assert!(
+        open.is_empty(),
+        "{} intents without an end: {:?}",
+        open.len(),
+        open.first()
+    );
 }
 
 fn calls<'l>(ledger: &'l [Value], kind: &str) -> BTreeSet<&'l str> {
-    ledger.iter().filter(|entry| entry["kind"] == json!(kind)).filter_map(|entry| entry["call"].as_str()).collect()
+    ledger
+        .iter()
+        .filter(|entry| entry["kind"] == json!(kind))
+        .filter_map(|entry| entry["call"].as_str())
+        .collect()
 }

@@ -7,55 +7,80 @@ use e2e::{
     gateway::{Gateway, SECRET, program},
     peers,
 };
+use serde_json::{Value, json};
 
-/// What `mcp.json` of a developer may look like, with our own agent and rule added.
-fn configuration(peers: &Path, folder: &Path) -> String {
+/// A developer's `mcp.json`.
+fn mcp_json(peers: &Path, folder: &Path) -> Value {
     let node = peers::node(peers);
-    let npm = |file: &str| peers::npm(peers, file);
-    let server = |name: &str| npm(&format!("@modelcontextprotocol/server-{name}/dist/index.js"));
+    let npm = |name: &str| {
+        peers::npm(
+            peers,
+            &format!("@modelcontextprotocol/server-{name}/dist/index.js"),
+        )
+    };
     let python = |name: &str| peers.join("py2/bin").join(name);
-    format!(
-        r#"
-mcpServers:
-  filesystem: {{ command: {node:?}, args: [{:?}, {folder:?}] }}
-  memory: {{ command: {node:?}, args: [{:?}], env: {{ MEMORY_FILE_PATH: {:?} }} }}
-  everything: {{ command: {node:?}, args: [{:?}] }}
-  git: {{ command: {:?}, args: [--repository, {folder:?}] }}
-  time: {{ command: {:?} }}
-approve: all
-agents: [ {{ name: tester, secret: "env:TESTER_SECRET", roles: [tester] }} ]
-policy: {{ packs: [baseline], rules: [ "permit(principal in Role::\"tester\", action, resource);" ] }}
-"#,
-        server("filesystem"),
-        server("memory"),
-        folder.join("memory.jsonl"),
-        server("everything"),
-        python("mcp-server-git"),
-        python("mcp-server-time"),
-    )
+    json!({"mcpServers": {
+        "filesystem": {"command": node, "args": [npm("filesystem"), folder]},
+        "memory": {
+            "command": node,
+            "args": [npm("memory")],
+            "env": {"MEMORY_FILE_PATH": folder.join("memory.jsonl")},
+        },
+        "everything": {"command": node, "args": [npm("everything")]},
+        "git": {"command": python("mcp-server-git"), "args": ["--repository", folder]},
+        "time": {"command": python("mcp-server-time")},
+    }})
 }
 
+/// Who may use what is imported.
+const TESTER: &str = r#"
+agents: [ { name: tester, secret: "env:TESTER_SECRET", roles: [tester] } ]
+policy: { packs: [baseline], rules: [ "permit(principal in Role::\"tester\", action, resource);" ] }
+"#;
+
 #[test]
-fn every_client_lists_and_calls_every_server() {
+fn every_client_lists_and_calls_every_imported_server() {
     let Some(peers) = peers::directory() else { return };
     let peers = peers.canonicalize().expect("a directory");
     let scratch = e2e::gateway::Scratch::new();
     let folder = scratch.path();
     std::fs::write(folder.join("hello.txt"), "hello from a file").expect("a file");
-    let git = Command::new("git").args(["init", "-q"]).current_dir(folder).status().expect("git is installed");
+    let git = Command::new("git")
+        .args(["init", "-q"])
+        .current_dir(folder)
+        .status()
+        .expect("git is installed");
     assert!(git.success());
-    let gateway = Gateway::start(&configuration(&peers, folder));
+    let mut gateway = Gateway::configured(TESTER);
+    let file = gateway.path("mcp.json");
+    std::fs::write(&file, mcp_json(&peers, folder).to_string()).expect("a file");
+    let imported = gateway.output(&["import", &file.display().to_string(), "--yes"]);
+    assert!(
+        imported.status.success(),
+        "{}",
+        String::from_utf8_lossy(&imported.stderr)
+    );
+    gateway.run();
     let url = format!("{}/mcp", gateway.base());
     let file = folder.join("hello.txt");
     let node = peers::node(&peers);
     let modules = peers.join("node/node_modules");
     let clients: [(&str, Command); 6] = [
-        ("Python SDK 2.x", script(&peers.join("py2/bin/python"), "python2.py")),
-        ("Python SDK 1.30", script(&peers.join("py1/bin/python"), "python1.py")),
+        (
+            "Python SDK 2.x",
+            script(&peers.join("py2/bin/python"), "python2.py"),
+        ),
+        (
+            "Python SDK 1.30",
+            script(&peers.join("py1/bin/python"), "python1.py"),
+        ),
         ("TypeScript SDK 1", script(&node, "typescript1.mjs")),
         ("TypeScript SDK 2", script(&node, "typescript2.mjs")),
         ("Inspector", script(&node, "inspector.mjs")),
-        ("Python SDK over `connect`", script(&peers.join("py2/bin/python"), "connect.py")),
+        (
+            "Python SDK over `connect`",
+            script(&peers.join("py2/bin/python"), "connect.py"),
+        ),
     ];
     let mut failures = Vec::new();
     for (name, mut command) in clients {
@@ -72,7 +97,11 @@ fn every_client_lists_and_calls_every_server() {
             .expect("the client starts");
         let said = String::from_utf8_lossy(&output.stdout);
         if !(output.status.success() && said.trim_end().ends_with("all called")) {
-            failures.push(format!("{name}: {}\n{said}{}", output.status, String::from_utf8_lossy(&output.stderr)));
+            failures.push(format!(
+                "{name}: {}\n{said}{}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            ));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));

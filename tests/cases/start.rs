@@ -17,8 +17,14 @@ fn fails(gateway: &Gateway, code: i32) -> String {
 fn a_configuration_with_mistakes_names_each_and_its_remedy() {
     let said = fails(&Gateway::configured("lisen: x\n"), 2);
     assert!(said.contains("lisen") && said.contains("line 3"), "{said}");
-    let said = fails(&Gateway::configured("mcpServers: { a: {} }\nagents: [ { name: a, secret: hunter2 } ]\n"), 2);
-    assert!(said.contains("mcpServers.a") && said.contains("agents[0].secret"), "{said}");
+    let said = fails(
+        &Gateway::configured("mcpServers: { a: {} }\nagents: [ { name: a, secret: hunter2 } ]\n"),
+        2,
+    );
+    assert!(
+        said.contains("mcpServers.a") && said.contains("agents[0].secret"),
+        "{said}"
+    );
     assert!(!said.contains("hunter2"), "a secret is repeated: {said}");
 }
 
@@ -44,7 +50,10 @@ fn a_port_in_use_is_said_with_what_to_do() {
     let yaml = format!("listen: \"{address}\"\ndata: ./state\n");
     fs::write(gateway.path("sallyport.yaml"), yaml).expect("a file");
     let said = fails(&gateway, 2);
-    assert!(said.contains(&address.to_string()) && said.contains("`listen`"), "{said}");
+    assert!(
+        said.contains(&address.to_string()) && said.contains("`listen`"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -64,6 +73,10 @@ fn a_missing_server_program_is_said_and_harms_nothing() {
     let client = e2e::mcp::Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
     assert!(client.tools().expect("a list").contains(&"stub__echo".to_owned()));
     let doctor = gateway.output(&["doctor"]);
-    let said = String::from_utf8_lossy(&doctor.stdout).into_owned() + &String::from_utf8_lossy(&doctor.stderr);
-    assert!(said.contains("no-such-program") && said.contains("not found"), "{said}");
+    let said =
+        String::from_utf8_lossy(&doctor.stdout).into_owned() + &String::from_utf8_lossy(&doctor.stderr);
+    assert!(
+        said.contains("no-such-program") && said.contains("not found"),
+        "{said}"
+    );
 }

@@ -32,8 +32,15 @@ policy: { packs: [baseline], rules: [ "permit(principal in Role::\"tester\", act
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     let here = std::env::current_exe().expect("a test knows its own path");
-    let folder = here.parent().and_then(Path::parent).expect("target/<profile>/deps");
-    let found = [folder.join(name), folder.join("deps").join(name), here.with_file_name(name)];
+    let folder = here
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/<profile>/deps");
+    let found = [
+        folder.join(name),
+        folder.join("deps").join(name),
+        here.with_file_name(name),
+    ];
     let found = found.into_iter().find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{name} is not built; run `cargo xtask test`"))
 }
@@ -99,7 +106,10 @@ impl Gateway {
         let scratch = Scratch::new();
         let yaml = format!("listen: \"127.0.0.1:0\"\ndata: ./state\n{yaml}");
         fs::write(scratch.path().join("sallyport.yaml"), yaml).expect("a configuration");
-        Self { scratch, running: None }
+        Self {
+            scratch,
+            running: None,
+        }
     }
 
     /// A gateway that is ready.
@@ -116,7 +126,10 @@ impl Gateway {
     /// When it does not get ready.
     pub fn run(&mut self) {
         let mut command = self.command(&["serve", "--ready-json"]);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the gateway starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the gateway starts");
         let output = child.stdout.take().expect("it has an output");
         let (send, line) = mpsc::channel();
         std::thread::spawn(move || {
@@ -129,7 +142,10 @@ impl Gateway {
             let _ = child.kill();
             panic!("the gateway did not get ready: {:?}", child.wait())
         });
-        self.running = Some(Running { child, endpoints: ready["endpoints"].clone() });
+        self.running = Some(Running {
+            child,
+            endpoints: ready["endpoints"].clone(),
+        });
     }
 
     /// A command of the binary with this configuration.
@@ -163,9 +179,15 @@ impl Gateway {
     pub fn json(&self, args: &[&str]) -> Vec<Value> {
         let output = self.output(&[args, &["--json"]].concat());
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?} ended with {}: {errors}", output.status);
+        assert!(
+            output.status.success(),
+            "{args:?} ended with {}: {errors}",
+            output.status
+        );
         let text = String::from_utf8(output.stdout).expect("UTF-8");
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect()
     }
 
     /// Every entry of the ledger.
@@ -231,8 +253,13 @@ impl Gateway {
     /// # Panics
     /// When it does not end within 20 s.
     pub fn stop(&mut self) {
-        let Some(mut running) = self.running.take() else { return };
-        if let Some(pid) = i32::try_from(running.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        let Some(mut running) = self.running.take() else {
+            return;
+        };
+        if let Some(pid) = i32::try_from(running.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         let until = Instant::now() + Duration::from_secs(20);

@@ -29,7 +29,11 @@ impl Client {
     #[must_use]
     pub fn new(url: String, token: Option<String>) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false).build();
-        Self { url, token, agent: config.into() }
+        Self {
+            url,
+            token,
+            agent: config.into(),
+        }
     }
 
     /// `tools/call`.
@@ -58,8 +62,13 @@ impl Client {
     /// When there is no answer, or it is no list.
     pub fn tools(&self) -> Result<Vec<String>, String> {
         let answer = self.request("tools/list", None, json!({"_meta": own_meta()}))?;
-        let tools = answer.body["result"]["tools"].as_array().ok_or_else(|| answer.body.to_string())?;
-        Ok(tools.iter().filter_map(|tool| Some(tool["name"].as_str()?.to_owned())).collect())
+        let tools = answer.body["result"]["tools"]
+            .as_array()
+            .ok_or_else(|| answer.body.to_string())?;
+        Ok(tools
+            .iter()
+            .filter_map(|tool| Some(tool["name"].as_str()?.to_owned()))
+            .collect())
     }
 
     /// Any request.
@@ -94,9 +103,16 @@ impl Client {
         let header = |name: &str| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
         let (status, challenge) = (answer.status().as_u16(), header("www-authenticate"));
         let is_stream = header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
-        let text = answer.into_body().read_to_string().map_err(|error| error.to_string())?;
+        let text = answer
+            .into_body()
+            .read_to_string()
+            .map_err(|error| error.to_string())?;
         let text = if is_stream { last_event(&text) } else { text };
-        Ok(Answer { status, challenge, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
+        Ok(Answer {
+            status,
+            challenge,
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        })
     }
 }
 
@@ -104,7 +120,9 @@ impl Answer {
     /// The text of a tool's result.
     #[must_use]
     pub fn text(&self) -> &str {
-        self.body["result"]["content"][0]["text"].as_str().unwrap_or_default()
+        self.body["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap_or_default()
     }
 
     /// Whether it is a result a tool gave without error.
@@ -126,7 +144,10 @@ pub fn own_meta() -> Value {
 
 fn last_event(stream: &str) -> String {
     let events = stream.split("\n\n").filter_map(|event| {
-        let data: Vec<_> = event.lines().filter_map(|line| line.strip_prefix("data:")).collect();
+        let data: Vec<_> = event
+            .lines()
+            .filter_map(|line| line.strip_prefix("data:"))
+            .collect();
         (!data.is_empty()).then(|| data.join("\n"))
     });
     events.last().unwrap_or_default()

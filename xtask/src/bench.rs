@@ -1,5 +1,196 @@
-//! `cargo xtask bench`
+//! `cargo xtask bench`: calls through the gateway, with every guard on, against the same calls without it.
+//!
+//! Load generator, gateway and upstream share the machine, so throughput counts only as a ratio within one
+//! run; CPU time per call is the figure that holds.
 
-pub(crate) fn run(_args: &[String]) -> Result<(), String> {
-    Err("the bench is not built yet".to_owned())
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::run::{self, cargo, output, say, target};
+
+const SECRET: &str = "bench-0f3a9c5d7e1b2468ace0";
+const PAYLOADS: [usize; 3] = [200, 10_000, 1_000_000];
+const CONNECTIONS: [usize; 4] = [1, 8, 32, 128];
+/// Ticks of `/proc/*/stat` per second on Linux.
+const TICKS: f64 = 100.0;
+
+/// What one run of the load generator showed.
+struct Shown {
+    calls: f64,
+    seconds: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+/// A process that ends with the bench.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    let seconds = match args {
+        [] => "3",
+        [flag, seconds] if flag == "--seconds" => seconds,
+        _ => return Err("usage: cargo xtask bench [--seconds N]".to_owned()),
+    };
+    run::run(cargo().args([
+        "build",
+        "--release",
+        "--quiet",
+        "--package",
+        "gateway",
+        "--package",
+        "e2e",
+    ]))?;
+    let programs = target().join("release");
+    let scratch = std::env::temp_dir().join(format!("sallyport-bench-{}", std::process::id()));
+    let result = measure(&programs, &scratch, seconds);
+    let _ = std::fs::remove_dir_all(&scratch);
+    result
+}
+
+fn measure(programs: &Path, scratch: &Path, seconds: &str) -> Result<(), String> {
+    let (_stub, upstream) = start(Command::new(programs.join("e2e-stub")).arg("http"))?;
+    let upstream = upstream.trim().to_owned();
+    configure(scratch, &upstream)?;
+    let config = scratch.join("sallyport.yaml");
+    let sallyport = |args: &[&str]| {
+        let mut command = Command::new(programs.join("sallyport"));
+        command
+            .args(args)
+            .arg("--config")
+            .arg(&config)
+            .env("BENCH_SECRET", SECRET);
+        command
+    };
+    let (gateway, ready) = start(&mut sallyport(&["serve", "--ready-json"]))?;
+    let ready: Value =
+        serde_json::from_str(&ready).map_err(|_| "the gateway did not get ready".to_owned())?;
+    let url = ready
+        .pointer("/endpoints/mcp")
+        .and_then(Value::as_str)
+        .ok_or("no endpoint")?
+        .to_owned();
+    let token = output(&mut sallyport(&[
+        "token",
+        "--agent",
+        "tester",
+        "--seconds",
+        "900",
+    ]))?;
+    let process = PathBuf::from(format!("/proc/{}", gateway.0.id()));
+    say(&format!("idle: {} MB resident\n", resident_mb(&process)));
+    say(
+        "| bytes | connections | direct calls/s | through calls/s | ratio | p50 µs direct / through | p99 µs direct / through | CPU µs/call | resident MB |",
+    );
+    say("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    for bytes in PAYLOADS {
+        for connections in CONNECTIONS {
+            let load = |url: &str, tool: &str, token: Option<&str>| {
+                let mut command = Command::new(programs.join("e2e-load"));
+                command
+                    .args([url, tool, &bytes.to_string(), &connections.to_string(), seconds])
+                    .args(token);
+                shown(&output(&mut command)?)
+            };
+            let direct = load(&upstream, "echo", None)?;
+            let before = cpu_seconds(&process)?;
+            let through = load(&url, "stub__echo", Some(token.trim()))?;
+            let cpu = (cpu_seconds(&process)? - before) / through.calls * 1e6;
+            let (fast, slow) = (direct.calls / direct.seconds, through.calls / through.seconds);
+            say(&format!(
+                "| {bytes} | {connections} | {fast:.0} | {slow:.0} | {:.2} | {:.0} / {:.0} | {:.0} / {:.0} | {cpu:.0} | {} |",
+                slow / fast,
+                direct.p50_us,
+                through.p50_us,
+                direct.p99_us,
+                through.p99_us,
+                resident_mb(&process),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn configure(scratch: &Path, upstream: &str) -> Result<(), String> {
+    std::fs::create_dir_all(scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+    let yaml = format!(
+        r#"
+listen: "127.0.0.1:0"
+data: ./state
+mcpServers: {{ stub: {{ url: "{upstream}", trust: trusted }} }}
+approve: all
+agents: [ {{ name: tester, secret: "env:BENCH_SECRET", roles: [tester] }} ]
+policy: {{ packs: [baseline], rules: [ "permit(principal in Role::\"tester\", action, resource);" ] }}
+limits: {{ default: {{ rate: 100000000/min, burst: 10000000, concurrency: 1024 }} }}
+"#
+    );
+    std::fs::write(scratch.join("sallyport.yaml"), yaml).map_err(|error| error.to_string())
+}
+
+/// Starts a program and gives the first line it prints.
+fn start(command: &mut Command) -> Result<(Running, String), String> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let stdout = child.stdout.take().ok_or("no output")?;
+    let mut line = String::new();
+    let mut reader = BufReader::new(stdout);
+    reader.read_line(&mut line).map_err(|error| error.to_string())?;
+    // Whatever else it prints is read, so that it never blocks.
+    std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    Ok((Running(child), line))
+}
+
+fn shown(line: &str) -> Result<Shown, String> {
+    let value: Value = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
+    let number = |name: &str| value.get(name).and_then(Value::as_f64).unwrap_or_default();
+    if number("failures") > 0.0 || number("calls") == 0.0 {
+        return Err(format!("calls failed: {line}"));
+    }
+    Ok(Shown {
+        calls: number("calls"),
+        seconds: number("seconds"),
+        p50_us: number("p50_us"),
+        p99_us: number("p99_us"),
+    })
+}
+
+/// User and system time (proc_pid_stat(5), fields 14 and 15).
+fn cpu_seconds(process: &Path) -> Result<f64, String> {
+    let stat = std::fs::read_to_string(process.join("stat"))
+        .map_err(|error| format!("the gateway is gone: {error}"))?;
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks = |n: usize| {
+        fields
+            .get(n)
+            .and_then(|text| text.parse::<f64>().ok())
+            .unwrap_or_default()
+    };
+    Ok((ticks(11) + ticks(12)) / TICKS)
+}
+
+fn resident_mb(process: &Path) -> u64 {
+    let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap_or_default();
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .unwrap_or_default()
+        / 1024
 }

@@ -12,11 +12,11 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let peers = peers::install()?;
     // Tests start the programs themselves, so these have to be there.
     build()?;
+    // Examples in documentation are tests, too, and nextest does not run them.
+    run::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
     let mut command = runner(&["--workspace"], args);
     peers.announce(&mut command);
-    run::run(&mut command)?;
-    // Examples in documentation are tests, too, and nextest does not run them.
-    run::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))
+    run::run(&mut command)
 }
 
 /// The end-to-end tests alone.
@@ -34,19 +34,20 @@ pub(crate) fn generate() -> Result<(), String> {
     run::run(command.env("SALLYPORT_GENERATE", "1"))
 }
 
-/// Builds everything light and runs the demo.
+/// Builds everything light and runs the demo, as a newcomer's first command does. The demo builds its peers
+/// itself: together with the gateway they would have it built with other features, that is twice.
 pub(crate) fn demo(args: &[String]) -> Result<(), String> {
-    run::run(cargo().args([
-        "build",
+    let mut command = cargo();
+    command.args([
+        "run",
         "--release",
         "--quiet",
         "--package",
         "gateway",
-        "--package",
-        "hospital",
-    ]))?;
-    let binary = crate::run::target().join("release/sallyport");
-    run::run(Command::new(binary).arg("demo").args(args).current_dir(root()))
+        "--",
+        "demo",
+    ]);
+    run::run(command.args(args).current_dir(root()))
 }
 
 fn build() -> Result<(), String> {

@@ -34,6 +34,9 @@ const TABLE: &str = "servers";
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Keeper {
+    /// Held through every change, from the look at what is to what everybody sees: of two changes at once,
+    /// neither may take the other back.
+    changing: Mutex<()>,
     servers: Mutex<BTreeMap<ServerName, Server>>,
     seen: Mutex<BTreeMap<ServerName, Arc<Catalogue>>>,
     compiled: Mutex<HashMap<Pin, Arc<Schemas>>>,
@@ -79,6 +82,7 @@ impl Keeper {
         ambient: Ambient,
     ) -> Self {
         Self {
+            changing: Mutex::default(),
             servers: Mutex::default(),
             seen: Mutex::default(),
             compiled: Mutex::default(),
@@ -96,6 +100,7 @@ impl Keeper {
 
     /// Takes over the configured servers: their stored states and pins, and what configuration says now.
     pub(crate) fn configure(&self, configured: &[MeantServer], approve: Approve) -> Result<(), KeeperError> {
+        let _alone = self.alone();
         let stored: BTreeMap<String, Vec<u8>> = self.store.list(TABLE)?.into_iter().collect();
         for meant in configured {
             let name = &meant.spec.name;
@@ -164,6 +169,7 @@ impl Keeper {
         catalogue: Arc<Catalogue>,
         whole: bool,
     ) -> Result<Vec<Change>, KeeperError> {
+        let _alone = self.alone();
         let mut server = self.server(name.as_str())?;
         // What is offered at the first look after a person approved the server is approved with it.
         let first = server.revision.is_none();
@@ -188,6 +194,7 @@ impl Keeper {
 
     /// A person approves a server, or one of its tools or prompts.
     pub(crate) fn approve(&self, name: &str, item: Option<&str>) -> Result<Vec<Change>, KeeperError> {
+        let _alone = self.alone();
         let mut server = self.server(name)?;
         let changes = match item {
             None => vec![server.approve()?],
@@ -210,6 +217,7 @@ impl Keeper {
         item: Option<&str>,
         why: &str,
     ) -> Result<Change, KeeperError> {
+        let _alone = self.alone();
         let mut server = self.server(name)?;
         let change = match item {
             None => server.quarantine(why.to_owned())?,
@@ -222,6 +230,7 @@ impl Keeper {
 
     /// Ends a server for good.
     pub(crate) fn retire(&self, name: &str) -> Result<(), KeeperError> {
+        let _alone = self.alone();
         let mut server = self.server(name)?;
         server.retire();
         self.upstreams.remove(&server.name);
@@ -338,6 +347,10 @@ impl Keeper {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    fn alone(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ServerName, Server>> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -380,3 +393,6 @@ fn reason(server: &Server, change: &Change) -> Option<String> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod ambient;
 mod assemble;
 mod behind;
 mod cli;
+mod clients;
 mod config;
 mod engines;
 mod exchange;

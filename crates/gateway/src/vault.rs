@@ -74,6 +74,11 @@ impl Layout {
         self.root.join("control.sock")
     }
 
+    /// The socket of those who hold that gateway open.
+    pub(crate) fn hold(&self) -> PathBuf {
+        self.root.join("hold.sock")
+    }
+
     /// The sealed tables.
     fn state(&self) -> PathBuf {
         self.root.join("state.db")

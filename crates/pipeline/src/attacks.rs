@@ -1,7 +1,58 @@
 //! Known attacks on what stands between agents and tools, and what stops each here.
 //!
-//! Read it as an index: an attack's name, the type or test that stops it. Names are those of the incident
-//! or of `SECURITY.md`.
+//! Read it as an index: the attack, by the name of the incident or of the class, then the type or the test
+//! that stops it. `cargo xtask tidy` checks that each test named here exists.
+//!
+//! # On tools
 //!
 //! | attack | stopped by |
 //! | --- | --- |
+//! | rug pull: a definition changes after approval (WhatsApp MCP, MCPoison) | [`decide::Resolved`](crate::decide::Resolved) holds the pin that is called; test `a_changed_definition_is_held_back_and_never_learned` |
+//! | drift between the list and the call | the pin is compared while the intent is made durable; test `every_scene_ends_as_described_and_nothing_is_left` (scene `rug-pull`) |
+//! | full-schema poisoning: the payload is in an enum, a default, an annotation (CyberArk) | the pin is over the whole definition; test `every_part_of_a_definition_is_pinned` |
+//! | shadowing: two tools of one name | test `one_name_for_two_definitions_serves_neither` |
+//! | a server that grows tools later | test `tools_that_come_later_wait_for_a_person` |
+//! | name smuggling: a name that two readers split differently | test `server_names_split_in_one_way`, test `names_lead_to_one_thing_or_nowhere` |
+//! | hidden Unicode, split words | test `hidden_characters_do_not_hide_what_they_split` |
+//! | a schema that explodes or fetches | test `schemas_that_explode_are_refused`, test `references_that_lead_outside_are_refused_and_never_fetched` |
+//! | puppet: a page makes the agent mail a chart (EchoLeak, GitHub MCP) | labels of the context and rules over sinks; test `every_scene_ends_as_described_and_nothing_is_left` (scene `puppet`) |
+//!
+//! # On the decision
+//!
+//! | attack | stopped by |
+//! | --- | --- |
+//! | duplicate or case-variant keys smuggled past policy (Envoy AI Gateway GHSA-4gph-2hhr-5mwg) | test `what_two_parsers_could_read_differently_is_refused`, test `what_is_no_message_is_refused_and_recorded` |
+//! | a policy applied on call but not on list (Obot, gh-aw) | lists are made by the decision that judges calls; test `what_may_not_be_discovered_answers_as_unknown` |
+//! | judging one call and sending another | [`Passed`](crate::Passed) owns the call, nothing can change it: `tests/fail/change_the_call_after_it_was_judged.edit` |
+//! | skipping a check on one path (Langflow CVE-2026-7663) | one road: `tests/fail/skip_a_stage.edit`, `tests/fail/swap_two_stages.edit` |
+//! | header and body that disagree (Kuadrant GHSA-g53w-w6mj-hrpp) | test `headers_must_say_what_the_body_says`, test `a_name_in_the_header_that_is_not_the_bodys_is_refused` |
+//! | a rule that errors | a call for which any rule errors is refused; `policy::rules` differential tests |
+//!
+//! # On identity
+//!
+//! | attack | stopped by |
+//! | --- | --- |
+//! | forged, expired and foreign tokens; `alg: none`; wrong types of claims (CVE-2026-25537) | test `faulty_claims_are_refused`, test `faulty_headers_are_refused`, test `malformed_serialisations_are_refused` |
+//! | token passthrough | `upstream` sees [`Passed`](crate::Passed) of [`forward::Recorded`](crate::forward::Recorded), which has no credential |
+//! | confused deputy: an agent acts for anybody | `agents[].for`; [`identity::Principal`] is vouched for inside `identity` only: `tests/fail/make_a_principal.rs` |
+//! | DNS rebinding (CVE-2025-66414, -66416, RUSTSEC-2026-0189) | test `no_token_a_broken_one_and_a_foreign_host_are_turned_away` |
+//! | reachable from the network without authentication (NeighborJack) | test `no_address_but_loopback_without_tls` |
+//! | weak or leaked secrets in configuration | test `a_secret_in_the_file_or_a_weak_one_is_refused`, test `a_secret_others_can_read_is_refused` |
+//!
+//! # On the record
+//!
+//! | attack | stopped by |
+//! | --- | --- |
+//! | acting without a record: crash, kill, full disk | `upstream` takes only recorded calls: `tests/fail/send_unrecorded.edit`; test `a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded` |
+//! | hanging up to escape the record | test `a_client_that_hangs_up_is_recorded_whenever_it_does` |
+//! | an answer without an outcome | test `an_outcome_that_cannot_be_recorded_is_not_an_answer` |
+//! | editing, removing or forging entries | test `a_log_is_verified_with_public_keys_alone_and_damage_is_named` |
+//!
+//! # By servers
+//!
+//! | attack | stopped by |
+//! | --- | --- |
+//! | an answer for somebody else (CVE-2026-25536) | ids are the gateway's own per link; test `a_wrong_id_no_answer_and_a_death_fail_their_own_calls_alone` |
+//! | output that is no protocol | test `lines_that_are_no_messages_are_recorded_and_skipped` |
+//! | a line break that begins another message | test `a_message_in_many_lines_reaches_a_server_as_one` |
+//! | a line, event or document without end | test `a_line_that_never_ends_is_dropped_and_the_next_is_read`, test `an_event_that_grows_without_end_is_given_up` |

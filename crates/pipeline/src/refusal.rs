@@ -333,3 +333,56 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+
+    use super::{Manner, REFUSALS};
+
+    /// `docs/reference/refusals.md` is written from the list; `cargo xtask gen` writes it anew.
+    #[test]
+    fn generated_page_of_refusals_is_the_list() {
+        let mut page = String::from(
+            "# Every refusal\n\nWritten by `cargo xtask gen` from `crates/pipeline/src/refusal.rs`. The code is stable and is in\n\
+             the answer (`error.data.code`, or `_meta[\"io.sallyport/call\"]` of a tool's result) and in the ledger\n\
+             (`code`). What policy refuses answers as a tool's result with `isError`, all else as shown.\n\n\
+             | code | HTTP | JSON-RPC | whose fault | what it says | what to do |\n\
+             | --- | --- | --- | --- | --- | --- |\n",
+        );
+        for code in REFUSALS {
+            let status = if matches!(code.manner, Manner::Tell) {
+                200
+            } else {
+                code.http
+            };
+            let (name, fault) = (code.name, code.fault.as_str());
+            let _ = writeln!(
+                page,
+                "| `{name}` | {status} | {} | {fault} | {} | {} |",
+                code.rpc, code.outside, code.remedy
+            );
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/refusals.md");
+        if std::env::var_os("SALLYPORT_GENERATE").is_some() {
+            std::fs::write(&path, &page).expect("the page can be written");
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == page,
+            "{} is not the list; run `cargo xtask gen`",
+            path.display()
+        );
+    }
+
+    #[test]
+    fn no_two_refusals_share_a_code_and_each_has_a_remedy() {
+        let names: BTreeSet<_> = REFUSALS.iter().map(|code| code.name).collect();
+        assert_eq!(names.len(), REFUSALS.len());
+        assert!(
+            REFUSALS
+                .iter()
+                .all(|code| !code.remedy.is_empty() && !code.outside.is_empty())
+        );
+    }
+}

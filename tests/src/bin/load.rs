@@ -49,7 +49,9 @@ async fn main() {
         body: body(&args[1], bytes),
         until: start + Duration::from_secs_f64(seconds),
     });
-    let workers: Vec<_> = (0..connections).map(|_| tokio::spawn(worker(Arc::clone(&work)))).collect();
+    let workers: Vec<_> = (0..connections)
+        .map(|_| tokio::spawn(worker(Arc::clone(&work))))
+        .collect();
     let (mut times, mut failures) = (Vec::new(), 0_u64);
     for worker in workers {
         let (own, failed) = worker.await.expect("a worker ends");
@@ -58,9 +60,16 @@ async fn main() {
     }
     let elapsed = start.elapsed().as_secs_f64();
     times.sort_unstable();
-    let at = |part: usize| times.get(times.len() * part / 1000).map_or(0, Duration::as_micros);
+    let at = |part: usize| {
+        times
+            .get(times.len() * part / 1000)
+            .map_or(0, Duration::as_micros)
+    };
     let (calls, p50, p99) = (times.len(), at(500), at(990));
-    println!("{}", json!({"calls": calls, "seconds": elapsed, "p50_us": p50, "p99_us": p99, "failures": failures}));
+    println!(
+        "{}",
+        json!({"calls": calls, "seconds": elapsed, "p50_us": p50, "p99_us": p99, "failures": failures})
+    );
 }
 
 fn body(tool: &str, bytes: usize) -> Bytes {
@@ -101,10 +110,13 @@ async fn worker(work: Arc<Work>) -> (Vec<Duration>, u64) {
 }
 
 async fn connect(work: &Work) -> SendRequest<Full<Bytes>> {
-    let stream = tokio::net::TcpStream::connect(&work.host).await.expect("it listens");
+    let stream = tokio::net::TcpStream::connect(&work.host)
+        .await
+        .expect("it listens");
     stream.set_nodelay(true).expect("a socket");
-    let (sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .expect("a connection");
     tokio::spawn(connection);
     sender
 }
@@ -128,5 +140,8 @@ async fn call(connection: &mut SendRequest<Full<Bytes>>, work: &Work) -> Result<
     // An answer that refuses is no call.
     let refused = [&b"\"isError\":true"[..], b"\"error\":"];
     let head = &body[..body.len().min(400)];
-    Ok(is_ok && !refused.iter().any(|mark| head.windows(mark.len()).any(|part| part == *mark)))
+    Ok(is_ok
+        && !refused
+            .iter()
+            .any(|mark| head.windows(mark.len()).any(|part| part == *mark)))
 }

@@ -31,7 +31,11 @@ fn main() {
     match args.first().map(String::as_str) {
         Some("stdio") => {
             if let Some(path) = args.get(1) {
-                let file = OpenOptions::new().create(true).append(true).open(path).expect("a journal");
+                let file = OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(path)
+                    .expect("a journal");
                 *JOURNAL.lock().expect("one thread") = Some(file);
             }
             stdio();
@@ -74,6 +78,13 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
             answer["id"] = json!("nobody asked");
             Some(Ok(answer.to_string()))
         }
+        "ask" => {
+            println!(
+                "{}",
+                json!({"jsonrpc": "2.0", "id": "a question", "method": "ping"})
+            );
+            None
+        }
         "never" => Some(Err(())),
         "die" => std::process::exit(1),
         _ => None,
@@ -108,6 +119,7 @@ fn tools() -> Value {
         tool("journal", "Writes one line to the journal."),
         tool("garbage", "Prints lines that are no messages, then answers."),
         tool("wrong_id", "Answers under an id nobody used."),
+        tool("ask", "Asks the client something first."),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
     ])
@@ -120,7 +132,9 @@ fn call(message: &Value) -> Value {
         let mut journal = JOURNAL.lock().expect("one thread");
         let journal = journal.as_mut().expect("a journal");
         // One write of one line to a file opened for appending: whole or not at all.
-        journal.write_all(format!("{parent}\n").as_bytes()).expect("the journal can be written");
+        journal
+            .write_all(format!("{parent}\n").as_bytes())
+            .expect("the journal can be written");
     }
     let text = params["arguments"]["text"].as_str().unwrap_or_default();
     json!({"content": [{"type": "text", "text": text}]})
@@ -128,14 +142,18 @@ fn call(message: &Value) -> Value {
 
 #[tokio::main]
 async fn http() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
     println!("http://{}/mcp", listener.local_addr().expect("an address"));
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
         stream.set_nodelay(true).expect("a socket");
         tokio::spawn(async move {
             let service = service_fn(serve);
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -149,6 +167,9 @@ async fn serve(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hype
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = hyper::StatusCode::from_u16(status).expect("a status");
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("application/json"),
+    );
     Ok(response)
 }

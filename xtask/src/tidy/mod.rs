@@ -1,5 +1,6 @@
 //! Rules about the code that a compiler does not check, as a check: sizes, module docs, crate edges.
 
+mod attacks;
 mod edges;
 mod files;
 
@@ -10,6 +11,7 @@ pub(crate) fn run() -> Result<(), String> {
     let mut wrong = Vec::new();
     files::check(&mut wrong)?;
     edges::check(&mut wrong)?;
+    attacks::check(&mut wrong)?;
     if wrong.is_empty() {
         say("tidy");
         return Ok(());

@@ -6,6 +6,7 @@
 
 mod agents;
 pub(crate) mod control;
+pub(crate) mod holders;
 mod ledger;
 mod policy;
 mod servers;

@@ -2,8 +2,15 @@
 //!
 //! Lines from the host are posted to the URL, answers and events come back as lines. It proves itself with
 //! a client's id and secret where the server asks for a token, and takes the flags of `mcp-remote`.
+//!
+//! `connect --serve` bridges to the gateway of this machine's own configuration and starts it if it does not
+//! run. Whoever may open that gateway's control socket gets a token for one of its agents there.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use clap::Args;
@@ -17,6 +24,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::mpsc,
     task::JoinSet,
+    time::Instant,
 };
 use wire::{
     bounds::{ANSWER, REQUEST},
@@ -26,17 +34,33 @@ use wire::{
     mcp::{Target, code, encode_sentinel, meta, target},
 };
 
-use super::{Common, token::Credentials};
-use crate::{failure::Failure, fetch::Fetch};
+use policy::PartyKind;
+
+use super::{
+    Common,
+    attach::{self, Attached},
+    serve,
+    token::Credentials,
+};
+use crate::{admin::control, config::Meant, failure::Failure, fetch::Fetch, vault::Layout};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// Tokens last ten minutes.
+const TOKEN_AGE_MAX: Duration = Duration::from_secs(8 * 60);
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// Bridge stdio to a gateway or any MCP server over HTTP.
 #[derive(Args, Debug)]
 pub(crate) struct Connect {
     /// The URL, such as http://127.0.0.1:8420/mcp.
-    url: String,
+    #[arg(required_unless_present = "serve")]
+    url: Option<String>,
+    /// Bridge to the gateway of the configuration; start it if it does not run. It ends with its last host.
+    #[arg(long, conflicts_with = "url")]
+    serve: bool,
+    /// With --serve: the agent the host is; the only configured one unless given.
+    #[arg(long, value_name = "NAME", requires = "serve")]
+    agent: Option<String>,
     /// A header to send along, `Name: value`; `${VARIABLE}` is replaced.
     #[arg(long, value_name = "HEADER")]
     header: Vec<String>,
@@ -64,22 +88,85 @@ pub(crate) struct Connect {
 }
 
 impl Connect {
-    pub(crate) fn run(self, _common: &Common) -> Result<(), Failure> {
-        let bridge = Arc::new(self.bridge()?);
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build();
         let runtime = runtime.map_err(|error| Failure::other(error.to_string()))?;
-        let result = runtime.block_on(bridge.run());
+        let result = runtime.block_on(async {
+            if self.serve {
+                return self.run_attached(common).await;
+            }
+            let url = self.url.clone().unwrap_or_default();
+            let resource = self.resource.clone().unwrap_or_else(|| url.clone());
+            let proof = Credentials::from_environment(self.client_id.clone(), resource, self.purpose.clone());
+            Arc::new(self.bridge(&url, proof.map_or(Proof::None, Proof::Client))?)
+                .run()
+                .await
+        });
         runtime.shutdown_background();
         result
     }
 
-    fn bridge(self) -> Result<Bridge, Failure> {
-        let url: Uri = self.url.parse().map_err(|_| {
-            Failure::configuration(format!("`{}` is not a URL; write http://host/mcp", self.url))
+    /// Bridges to the gateway of the configuration for as long as both live.
+    async fn run_attached(self, common: &Common) -> Result<(), Failure> {
+        let config = serve::config_path(common).ok_or_else(|| {
+            Failure::configuration(
+                "there is no configuration; run `sallyport init`, or name one with --config",
+            )
         })?;
+        let meant = serve::load(common)?;
+        let agent = self.agent(&meant)?;
+        let mut attached: Attached = attach::attach(&config, &meant.data).await?;
+        let url = format!("{}/mcp", attached.base);
+        let proof = match agent {
+            Some(agent) => Proof::Desk(Desk {
+                socket: Layout::new(&meant.data).control(),
+                agent,
+                purpose: self.purpose.clone(),
+                minted: Mutex::default(),
+            }),
+            None => Proof::None,
+        };
+        let bridge = Arc::new(self.bridge(&url, proof)?);
+        // Said at once if the agent is not known there, not at the first call.
+        bridge.renew().await?;
+        tokio::select! {
+            result = bridge.run() => result,
+            () = attached.ended() => Err(Failure::unreachable("the gateway has ended; restart this host's servers")),
+        }
+    }
+
+    /// Who the host is. Nobody in particular where configuration has a user for callers of this machine.
+    fn agent(&self, meant: &Meant) -> Result<Option<String>, Failure> {
+        if self.agent.is_some() || meant.anonymous.is_some() {
+            return Ok(self.agent.clone());
+        }
+        let agents: Vec<_> = meant
+            .parties
+            .iter()
+            .filter(|party| party.kind != PartyKind::User)
+            .collect();
+        match agents.as_slice() {
+            [only] => Ok(Some(only.name.clone())),
+            [] => Err(Failure::configuration(
+                "no agent is configured; add one under `agents` with the role `owner`, or run `sallyport import`",
+            )),
+            several => {
+                let names: Vec<_> = several.iter().map(|agent| agent.name.as_str()).collect();
+                let names = names.join(", ");
+                Err(Failure::configuration(format!(
+                    "say which agent this host is with --agent; there are {names}"
+                )))
+            }
+        }
+    }
+
+    fn bridge(self, url: &str, proof: Proof) -> Result<Bridge, Failure> {
+        let url: Uri = url
+            .parse()
+            .map_err(|_| Failure::configuration(format!("`{url}` is not a URL; write http://host/mcp")))?;
         let local = matches!(url.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
         match url.scheme_str() {
             Some("https") => {}
@@ -105,15 +192,12 @@ impl Connect {
             .iter()
             .map(|text| header(text))
             .collect::<Result<Vec<_>, _>>()?;
-        let fetch = Fetch::new()?;
-        let resource = self.resource.unwrap_or_else(|| self.url.clone());
-        let credentials = Credentials::from_environment(self.client_id, resource, self.purpose);
         let (queue, lines) = mpsc::channel(256);
         Ok(Bridge {
-            fetch,
+            fetch: Fetch::new()?,
             url,
             headers,
-            credentials,
+            proof,
             queue,
             lines: Mutex::new(Some(lines)),
             state: Mutex::default(),
@@ -122,12 +206,64 @@ impl Connect {
     }
 }
 
+/// How the bridge proves who its host is.
+#[derive(Debug)]
+enum Proof {
+    /// With a client's id and secret, where the server asks.
+    Client(Credentials),
+    /// With tokens from the control socket.
+    Desk(Desk),
+    /// Not at all.
+    None,
+}
+
+/// Tokens from a gateway of this machine.
+#[derive(Debug)]
+struct Desk {
+    socket: PathBuf,
+    agent: String,
+    purpose: Option<String>,
+    minted: Mutex<Option<Instant>>,
+}
+
+impl Desk {
+    fn is_stale(&self) -> bool {
+        let minted = *self.minted.lock().unwrap_or_else(PoisonError::into_inner);
+        minted.is_none_or(|minted| minted.elapsed() > TOKEN_AGE_MAX)
+    }
+
+    async fn token(&self) -> Result<String, Failure> {
+        let args = wire::json::object(|out| {
+            out.string("agent", &self.agent);
+            if let Some(purpose) = &self.purpose {
+                out.string("purpose", purpose);
+            }
+        });
+        let answer = control::ask(&self.socket, "token", &args).await?;
+        let answer = answer.ok_or_else(|| Failure::unreachable("the gateway has ended"))?;
+        *self.minted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let token = answer
+            .root()
+            .get("access_token")
+            .and_then(Node::as_str)
+            .unwrap_or_default();
+        Ok(token.into_owned())
+    }
+}
+
+/// What runs beside the reading of lines.
+#[derive(Default)]
+struct Running {
+    calls: JoinSet<()>,
+    streams: JoinSet<()>,
+}
+
 /// One bridge.
 struct Bridge {
     fetch: Fetch,
     url: Uri,
     headers: Vec<(HeaderName, HeaderValue)>,
-    credentials: Option<Credentials>,
+    proof: Proof,
     queue: mpsc::Sender<Vec<u8>>,
     lines: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
     state: Mutex<State>,
@@ -159,32 +295,35 @@ impl Bridge {
         let mut stdin = tokio::io::stdin();
         let mut lines = Lines::new(REQUEST.text_bytes_max);
         let mut buffer = vec![0; 64 * 1024];
-        let mut running = JoinSet::new();
+        let mut running = Running::default();
         while let Ok(read @ 1..) = stdin.read(&mut buffer).await {
             lines.push(buffer.get(..read).unwrap_or_default());
             while let Some(line) = lines.next_line() {
                 if let Line::Whole(line) = line {
                     self.clone().take(line, &mut running).await;
                 }
-                while running.try_join_next().is_some() {}
+                while running.calls.try_join_next().is_some() {}
             }
         }
         // The host is gone: answers that are on their way may still arrive, streams are not waited for.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), async {
-            while running.join_next().await.is_some() {}
+        running.streams.shutdown().await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), async {
+            while running.calls.join_next().await.is_some() {}
         })
         .await;
+        running.calls.shutdown().await;
         self.end_session().await;
+        // The queue ends with us; what is in it is still written.
         drop(self);
-        writing.abort();
+        let _ = tokio::time::timeout(Duration::from_secs(2), writing).await;
         Ok(())
     }
 
     /// Sends one line. The handshake is finished before the next line is sent; requests run side by side.
-    async fn take(self: Arc<Self>, line: Vec<u8>, running: &mut JoinSet<()>) {
+    async fn take(self: Arc<Self>, line: Vec<u8>, running: &mut Running) {
         let Ok(message) = Message::parse(line.clone(), Keys::Exact, &REQUEST) else {
             // Let the server say what is wrong with it.
-            running.spawn(async move { self.post(line, None).await });
+            running.calls.spawn(async move { self.post(line, None).await });
             return;
         };
         let in_order = matches!(message, Message::Notification(_) | Message::Response(_))
@@ -195,10 +334,10 @@ impl Bridge {
         if in_order {
             work.await;
         } else {
-            running.spawn(work);
+            running.calls.spawn(work);
         }
         if initialized {
-            running.spawn(async move { self.listen().await });
+            running.streams.spawn(async move { self.listen().await });
         }
     }
 
@@ -216,12 +355,13 @@ impl Bridge {
     }
 
     async fn exchange(&self, line: Vec<u8>, message: Option<&Message>) -> Result<(), Failure> {
+        self.renew().await?;
         let mut response = self
             .fetch
             .send(self.request(Method::POST, line.clone(), message)?)
             .await?;
         if response.status() == StatusCode::UNAUTHORIZED
-            && let Some(credentials) = &self.credentials
+            && let Proof::Client(credentials) = &self.proof
         {
             let challenge = response
                 .headers()
@@ -229,9 +369,7 @@ impl Bridge {
                 .and_then(|value| value.to_str().ok());
             let challenge = challenge.map(str::to_owned);
             let token = credentials.token(&self.fetch, challenge.as_deref()).await?;
-            let value = HeaderValue::try_from(format!("Bearer {token}"))
-                .map_err(|_| Failure::unreachable("the token cannot be put into a header"))?;
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).token = Some(value);
+            self.bear(&token)?;
             response = self
                 .fetch
                 .send(self.request(Method::POST, line, message)?)
@@ -241,6 +379,21 @@ impl Bridge {
             self.state.lock().unwrap_or_else(PoisonError::into_inner).session = Some(session.clone());
         }
         self.read(response).await
+    }
+
+    /// A new token from the control socket, before the one we have runs out.
+    async fn renew(&self) -> Result<(), Failure> {
+        match &self.proof {
+            Proof::Desk(desk) if desk.is_stale() => self.bear(&desk.token().await?),
+            Proof::Client(_) | Proof::Desk(_) | Proof::None => Ok(()),
+        }
+    }
+
+    fn bear(&self, token: &str) -> Result<(), Failure> {
+        let value = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| Failure::unreachable("the token cannot be put into a header"))?;
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).token = Some(value);
+        Ok(())
     }
 
     /// Passes on whatever comes back.

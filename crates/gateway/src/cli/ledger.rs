@@ -14,7 +14,7 @@ use records::{
 };
 use wire::json::{Document, Keys, Node};
 
-use super::{Common, desk, say, serve::load};
+use super::{Common, desk, say, serve::load, tell};
 use crate::{
     admin::control,
     failure::Failure,
@@ -140,15 +140,17 @@ impl Tail {
         each(&reader, next.saturating_sub(self.lines), Some(next), |stored| {
             say(&shown(common, stored))
         })?;
-        if !self.follow {
-            return Ok(());
-        }
-        loop {
+        let mut heard = Ok(());
+        // With nobody to read it, there is nothing to follow for.
+        while self.follow && heard.is_ok() {
             std::thread::sleep(Duration::from_millis(500));
             let size = reader.head().map_err(unreadable)?.size;
-            each(&reader, next, Some(size), |stored| say(&shown(common, stored)))?;
+            each(&reader, next, Some(size), |stored| {
+                heard = tell(&shown(common, stored))
+            })?;
             next = size;
         }
+        Ok(())
     }
 }
 

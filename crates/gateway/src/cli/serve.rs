@@ -1,13 +1,17 @@
 //! `sallyport serve`
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use tokio::sync::watch;
 
 use super::{Common, say};
 use crate::{
-    admin::control,
+    admin::{control, holders},
     ambient::Ambient,
     assemble,
     config::{ConfigError, Meant, find, meant, reference::Lookup, said::Said},
@@ -19,12 +23,18 @@ use crate::{
 /// How long the first looks at servers may hold the ready line back.
 const READY_GRACE: Duration = Duration::from_secs(10);
 
+/// How long a gateway that a bridge started waits for one that is ending.
+const PREDECESSOR_WAIT: Duration = Duration::from_secs(20);
+
 /// Run the gateway.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
     /// Print one line of JSON on standard output when listening.
     #[arg(long)]
     ready_json: bool,
+    /// End when no bridge is connected any more; `connect --serve` starts it so.
+    #[arg(long, hide = true)]
+    while_used: bool,
 }
 
 impl Serve {
@@ -36,32 +46,71 @@ impl Serve {
             .enable_all()
             .build()
             .map_err(|error| Failure::other(error.to_string()))?;
-        runtime.block_on(self.serve(&meant))
+        runtime.block_on(self.serve(&meant, config_path(common)))
     }
 
-    async fn serve(self, meant: &Meant) -> Result<(), Failure> {
+    async fn serve(self, meant: &Meant, config: Option<PathBuf>) -> Result<(), Failure> {
         let ambient = Ambient::system();
-        let listening = Listening::bind(meant.listen).await.map_err(|error| {
-            Failure::configuration(format!(
-                "cannot listen on {}: {error}; stop what uses the port, or set `listen` to another",
-                meant.listen
-            ))
-        })?;
-        let vault = Vault::open(&meant.data, &ambient)?;
+        let (listening, vault) = self.occupy(meant, &ambient).await?;
         let house = assemble::assemble(meant, listening.address, ambient, &vault)?;
-        let control = control::open(&Layout::new(&meant.data).control())
-            .map_err(|error| Failure::configuration(format!("cannot open the control socket: {error}")))?;
+        let layout = Layout::new(&meant.data);
+        let unable = |error| Failure::configuration(format!("cannot open the control socket: {error}"));
+        let control = control::open(&layout.control()).map_err(unable)?;
+        let holders = control::open(&layout.hold()).map_err(unable)?;
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(control::serve(Arc::clone(&house), control, stopped.clone()));
+        let stay = if self.while_used {
+            holders::Stay::WhileUsed
+        } else {
+            holders::Stay::UntilTold
+        };
+        let holding = tokio::spawn(holders::serve(
+            holders,
+            greeting(&house, config),
+            stay,
+            stopped.clone(),
+        ));
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
         self.announce(&house);
-        asked_to_stop().await;
+        tokio::select! {
+            () = asked_to_stop() => {}
+            _ = holding => {}
+        }
         stop.send_replace(true);
         let _ = serving.await;
         house.engines.upstreams.shut_down().await;
         vault.close().await;
         Ok(())
+    }
+
+    /// Takes the port and the data directory. One that is ending may have them still.
+    async fn occupy(&self, meant: &Meant, ambient: &Ambient) -> Result<(Listening, Vault), Failure> {
+        let wait = if self.while_used {
+            PREDECESSOR_WAIT
+        } else {
+            Duration::ZERO
+        };
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            let late = tokio::time::Instant::now() >= deadline;
+            match Listening::bind(meant.listen).await {
+                Err(error) if late => {
+                    return Err(Failure::configuration(format!(
+                        "cannot listen on {}: {error}; stop what uses the port, or set `listen` to another",
+                        meant.listen
+                    )));
+                }
+                Ok(listening) if late => return Ok((listening, Vault::open(&meant.data, ambient)?)),
+                Ok(listening) => {
+                    if let Some(vault) = Vault::try_open(&Layout::new(&meant.data), ambient)? {
+                        return Ok((listening, vault));
+                    }
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     fn announce(&self, house: &House) {
@@ -83,6 +132,25 @@ impl Serve {
             say(&format!("listening on {base}/mcp"));
         }
     }
+}
+
+/// What those who hold the gateway open are told.
+fn greeting(house: &House, config: Option<PathBuf>) -> Vec<u8> {
+    let mut line = wire::json::object(|out| {
+        out.string("base", &house.base);
+        if let Some(config) = config {
+            out.string("config", &config.display().to_string());
+        }
+    });
+    line.push(b'\n');
+    line
+}
+
+/// The configuration file in use, as an absolute path.
+pub(super) fn config_path(common: &Common) -> Option<PathBuf> {
+    let env = |name: &str| std::env::var(name).ok();
+    let path = common.config.clone().or_else(|| find::find(&env))?;
+    Some(std::path::absolute(&path).unwrap_or(path))
 }
 
 /// Reads the configuration and finds out what it means.

@@ -86,8 +86,7 @@ impl Pipe {
     }
 
     /// Queues a message to be written.
-    pub(crate) async fn send(&self, mut body: Vec<u8>) -> Result<(), LinkError> {
-        body.push(b'\n');
+    pub(crate) async fn send(&self, body: Vec<u8>) -> Result<(), LinkError> {
         self.queue
             .send(body)
             .await
@@ -168,8 +167,10 @@ async fn supervise(
     inbox.pending.fail(&LinkError::Closed(why));
 }
 
+/// Writes each message as a line. Here and nowhere else, so that no sender can forget the newline.
 async fn write(mut stdin: ChildStdin, mut queued: mpsc::Receiver<Vec<u8>>) -> String {
-    while let Some(body) = queued.recv().await {
+    while let Some(mut body) = queued.recv().await {
+        body.push(b'\n');
         let written = async {
             stdin.write_all(&body).await?;
             stdin.flush().await
