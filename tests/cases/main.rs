@@ -7,4 +7,5 @@ mod bad_servers;
 mod flow;
 mod kill;
 mod real_peers;
+mod replay;
 mod start;
