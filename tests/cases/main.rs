@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod bad_servers;
+mod flow;
 mod kill;
 mod real_peers;
+mod replay;
 mod start;

@@ -7,6 +7,7 @@
 mod action;
 mod context;
 mod facts;
+pub mod flow;
 mod label;
 pub mod limits;
 pub mod packs;

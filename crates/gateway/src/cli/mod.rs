@@ -14,6 +14,7 @@ mod init;
 mod ledger;
 mod onboard;
 mod policy;
+mod replay;
 mod serve;
 mod server;
 mod token;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use wire::json::{Node, object};
 
-use super::{Common, desk, say, serve::load};
+use super::{Common, desk, replay::Replay, say, serve::load};
 use crate::{assemble, failure::Failure};
 
 /// Policy: what is permitted, and why.
@@ -15,6 +15,7 @@ pub(crate) enum Policy {
     Check(Check),
     /// Say why a call would be permitted or refused, rule by rule.
     Explain(Explain),
+    Replay(Replay),
 }
 
 /// Read the rules.
@@ -58,6 +59,7 @@ impl Policy {
         match self {
             Self::Check(check) => check.run(common),
             Self::Explain(explain) => explain.run(common),
+            Self::Replay(replay) => replay.run(common),
         }
     }
 }

@@ -5,17 +5,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use inspect::{FindingKind, SUSPECT_MIN};
 use pipeline::{
     Answer, Arrival, Objection, Passed,
     ports::{Caller, Contexts},
     refusal,
     release::Screened,
 };
-use policy::{Context, Integrity, Labels, Obligation, Resource, Trust};
+use policy::{Context, Integrity, Labels, Obligation, Resource, Trust, flow::Suspicion};
 use wire::mcp::{Direction, Era, Method};
 
-use super::Engines;
+use super::{Engines, flow};
 
 /// An idle context ends after this long; until then its labels stay, whatever its caller reconnects with.
 const IDLE_MS_MAX: i64 = 60 * 60 * 1000;
@@ -29,7 +28,7 @@ pub(crate) struct ContextStore {
 }
 
 impl ContextStore {
-    fn find(&self, id: String, now_ms: i64) -> Option<Arc<Context>> {
+    fn find(&self, id: String, task: Option<&str>, now_ms: i64) -> Option<Arc<Context>> {
         let mut contexts = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((context, used_ms)) = contexts.get_mut(&id) {
             *used_ms = now_ms;
@@ -42,7 +41,7 @@ impl ContextStore {
             // Forgetting a context would wash its labels off, so there is no room for another.
             return None;
         }
-        let context = Arc::new(Context::new(id.clone()));
+        let context = Arc::new(Context::new(id.clone(), task));
         contexts.insert(id, (Arc::clone(&context), now_ms));
         Some(context)
     }
@@ -67,7 +66,9 @@ impl Contexts for Engines {
             Some(declared) => declared.to_owned(),
             None => format!("implicit:{}", caller.principal.key()),
         };
-        let context = self.contexts.find(id, arrival.received_ms);
+        let declared = caller.principal.declared();
+        let task = declared.and_then(|declared| declared.task.as_deref());
+        let context = self.contexts.find(id, task, arrival.received_ms);
         context.ok_or_else(|| Objection::new(&refusal::OVER_LIMIT, "too many contexts at a time"))
     }
 
@@ -80,12 +81,9 @@ impl Contexts for Engines {
             Some(item) => labels_of(item.resource()).clone(),
             None => manifest.labels.clone(),
         };
-        let suspicious = call
-            .answer_findings()
-            .iter()
-            .any(|finding| finding.kind == FindingKind::Injection && finding.score >= SUSPECT_MIN);
+        let suspicion = flow::suspicion(call.answer_findings());
         brought.integrity = match manifest.trust {
-            Trust::Trusted if !suspicious => Integrity::Trusted,
+            Trust::Trusted if suspicion < Suspicion::Marked => Integrity::Trusted,
             Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
         };
         for obligation in call.permit().obligations() {
@@ -94,6 +92,7 @@ impl Contexts for Engines {
             }
         }
         call.context().absorb(&brought);
+        flow::remember(call, &brought, suspicion);
     }
 }
 

@@ -17,7 +17,7 @@ use wire::{
     mcp::{Direction, Target, target},
 };
 
-use super::Engines;
+use super::{Engines, flow};
 
 impl Inspect for Engines {
     fn inspect(&self, call: &Ready<Inspected>) -> Inspection {
@@ -34,6 +34,7 @@ impl Inspect for Engines {
             Direction::ToClient => Surface::Message,
             Direction::ToServer => Surface::Argument,
         };
+        let sources = flow::sources(call, arguments);
         let mut findings = arguments.map_or_else(Findings::default, |arguments| {
             self.inspector
                 .inspect_node(arguments, scope(call.resolution(), surface))
@@ -53,6 +54,7 @@ impl Inspect for Engines {
         }
         Inspection {
             findings,
+            sources,
             ..Inspection::default()
         }
     }

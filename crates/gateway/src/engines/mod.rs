@@ -3,6 +3,7 @@
 mod approvals;
 mod clients;
 mod contexts;
+pub(crate) mod flow;
 mod identify;
 mod inspection;
 mod ledger;

@@ -190,7 +190,7 @@ impl ports::Identify for World {
 impl ports::Contexts for World {
     fn enter(&self, _: &Caller, _: &Arrival) -> Result<Arc<Context>, Objection> {
         self.port("enter")?;
-        Ok(Arc::new(Context::new("x".into())))
+        Ok(Arc::new(Context::new("x".into(), None)))
     }
 
     fn absorb(&self, _: &Passed<Screened>) {

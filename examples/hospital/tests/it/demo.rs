@@ -79,7 +79,7 @@ fn every_scene_ends_as_described_and_nothing_is_left() {
     for (scene, reason) in [
         ("other-patient", "healthcare.minimum"),
         ("sql-write", "hospital.query-reads"),
-        ("puppet", "healthcare.phi-stays"),
+        ("puppet", "baseline.puppet"),
         ("rug-pull", "changed after approval"),
         ("forged-token", "signature"),
         ("expired-token", "expired"),

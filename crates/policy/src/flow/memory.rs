@@ -1,0 +1,552 @@
+//! What a context's results said, kept so that a value can be traced to where it was read. Bounded: the text
+//! of old results gives way to fingerprints, which still answer "may it have come from there".
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use super::{
+    value::{Shape, Value},
+    words::{squash, stem, topics, whole, words},
+};
+
+/// Most results of which anything is remembered.
+const RESULTS_MAX: usize = 128;
+/// Most bytes of text kept of one result.
+const RESULT_BYTES_MAX: usize = 128 * 1024;
+/// Most bytes of text kept in all.
+const TEXT_BYTES_MAX: usize = 256 * 1024;
+/// Most fingerprints of each sort kept of one result.
+const MARKS_MAX: usize = 1024;
+/// Fewest bytes of a word that is worth a fingerprint of its own.
+const WORD_MIN: usize = 5;
+/// Words of one fingerprint of running text.
+const SHINGLE: usize = 4;
+/// Fewest letters and digits of a value that is compared without its spacing and punctuation.
+const SQUASHED_MIN: usize = 8;
+/// Fewest bytes of an identifier in running text that is worth tracing.
+const TRACED_MIN: usize = 6;
+/// Bytes before and after a field that count as its record.
+const BEFORE_BYTES: usize = 160;
+const AFTER_BYTES: usize = 140;
+
+/// Fields that name who wrote a record.
+const AUTHORS: [&str; 4] = ["sender", "from", "author", "owner"];
+
+/// Where a result came from.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Origin {
+    /// The server that gave it.
+    pub server: String,
+    /// The tool that gave it.
+    pub tool: String,
+    /// Which call of the context it answered, from 1.
+    pub step: u32,
+}
+
+/// One result.
+#[derive(Clone, Debug)]
+pub(super) struct Remembered {
+    pub(super) origin: Origin,
+    /// The operator trusts its source.
+    pub(super) trusted: bool,
+    /// A detector is sure of instructions in it.
+    pub(super) hostile: bool,
+    /// It is confidential or above.
+    pub(super) confidential: bool,
+    /// It is the content of a document the task means.
+    pub(super) meant: bool,
+    /// It answers a question asked in the task's own words.
+    pub(super) answers_task: bool,
+    /// Its records in small letters; empty once forgotten.
+    records: Vec<String>,
+    /// Of its telling words: what still answers for the text once that is forgotten.
+    words: Sketch,
+    /// Of its runs of words.
+    runs: Sketch,
+}
+
+/// Fingerprints, sorted: all of them, or the smallest, which are as good as drawn by lot.
+#[derive(Clone, Debug)]
+struct Sketch {
+    marks: Vec<u64>,
+    /// The largest fingerprint of which it is known whether it is there.
+    ceiling: u64,
+}
+
+/// The results of one context.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memory {
+    results: VecDeque<Remembered>,
+    bytes: usize,
+}
+
+/// A place where a value stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'m> {
+    pub(super) result: &'m Remembered,
+    /// The record and the place in it; none when only its fingerprint is left.
+    place: Option<(&'m str, usize)>,
+    length: usize,
+}
+
+impl Remembered {
+    pub(super) fn new(origin: Origin, text: &str) -> Self {
+        let text = text.to_lowercase();
+        let telling = text
+            .split_whitespace()
+            .filter(|word| word.len() >= WORD_MIN)
+            .map(|word| mark(&squash(word)));
+        let kept = text.len() <= RESULT_BYTES_MAX;
+        let records = if kept { records(&text) } else { Vec::new() };
+        Self {
+            origin,
+            trusted: false,
+            hostile: false,
+            confidential: false,
+            meant: false,
+            answers_task: false,
+            records,
+            words: Sketch::of(telling.collect()),
+            runs: Sketch::of(shingles(&text)),
+        }
+    }
+
+    /// Whether it holds one value of this look and no other: then there is no doubt which one is meant.
+    pub(super) fn singles_out(&self, value: &str) -> bool {
+        let look = look(value);
+        let parts =
+            |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '\'' | '"' | '(' | ')' | '<' | '>');
+        let tokens = self.records.iter().flat_map(|record| record.split(parts));
+        let mut alike = tokens
+            .map(|token| token.trim_matches(['.', ':', '!', '?']))
+            .filter(|token| {
+                let near = token.len() * 2 >= value.len() && token.len() <= value.len() * 2;
+                near && self::look(token) == look
+            });
+        !self.records.is_empty() && alike.all(|token| token == value)
+    }
+
+    fn bytes(&self) -> usize {
+        self.records.iter().map(String::len).sum()
+    }
+
+    /// Whether a value may have stood in the text, as far as that is still known.
+    fn may_hold(&self, value: &str) -> bool {
+        let mut words = value
+            .split_whitespace()
+            .filter(|word| word.len() >= WORD_MIN)
+            .peekable();
+        words.peek().is_some() && words.all(|word| self.words.may_hold(mark(&squash(word))))
+    }
+
+    /// Whether a good part of these runs of words was copied from here: half of them, or four.
+    fn lent(&self, runs: &[u64]) -> bool {
+        let (copied, known) = self.shared(runs);
+        known > 0 && copied >= (known / 2).clamp(1, 4)
+    }
+
+    /// Whether more than half of these runs of words was copied from here.
+    fn lent_most(&self, runs: &[u64]) -> bool {
+        let (copied, known) = self.shared(runs);
+        copied * 2 > known
+    }
+
+    /// How many of the runs were copied, and of how many that can be said.
+    fn shared(&self, runs: &[u64]) -> (usize, usize) {
+        let known = runs.iter().filter(|run| **run <= self.runs.ceiling);
+        let copied = known
+            .clone()
+            .filter(|run| self.runs.marks.binary_search(run).is_ok());
+        (copied.count(), known.count())
+    }
+}
+
+impl Sketch {
+    fn of(mut marks: Vec<u64>) -> Self {
+        marks.sort_unstable();
+        marks.dedup();
+        let whole = marks.len() <= MARKS_MAX;
+        marks.truncate(MARKS_MAX);
+        let ceiling = if whole {
+            u64::MAX
+        } else {
+            marks.last().copied().unwrap_or(u64::MAX)
+        };
+        Self { marks, ceiling }
+    }
+
+    /// What lies beyond what is known counts as there.
+    fn may_hold(&self, mark: u64) -> bool {
+        mark > self.ceiling || self.marks.binary_search(&mark).is_ok()
+    }
+
+    fn join(&mut self, other: &Self) {
+        let ceiling = self.ceiling.min(other.ceiling);
+        self.marks.extend(&other.marks);
+        self.marks.retain(|mark| *mark <= ceiling);
+        let joined = Self::of(std::mem::take(&mut self.marks));
+        *self = Self {
+            ceiling: ceiling.min(joined.ceiling),
+            ..joined
+        };
+    }
+}
+
+impl Memory {
+    pub(super) fn add(&mut self, result: Remembered) {
+        self.bytes += result.bytes();
+        self.results.push_back(result);
+        if self.results.len() > RESULTS_MAX {
+            self.fold_oldest();
+        }
+        let mut oldest = 0;
+        while self.bytes > TEXT_BYTES_MAX {
+            let Some(result) = self.results.get_mut(oldest) else {
+                break;
+            };
+            self.bytes -= result.bytes();
+            result.records = Vec::new();
+            oldest += 1;
+        }
+    }
+
+    /// Joins the two oldest: what is remembered of them is remembered of the worse of both.
+    fn fold_oldest(&mut self) {
+        let Some(first) = self.results.pop_front() else {
+            return;
+        };
+        self.bytes -= first.bytes();
+        if let Some(second) = self.results.front_mut() {
+            second.trusted &= first.trusted;
+            second.hostile |= first.hostile;
+            second.confidential |= first.confidential;
+            second.meant = false;
+            second.answers_task = false;
+            second.words.join(&first.words);
+            second.runs.join(&first.runs);
+            self.bytes -= second.bytes();
+            // A text that is half of what the record stands for would answer for all of it.
+            second.records = Vec::new();
+        }
+    }
+
+    /// Every place a value stands in, exactly, or else without spacing and punctuation.
+    pub(super) fn find<'m>(&'m self, value: &'m str) -> Vec<Found<'m>> {
+        let mut found: Vec<Found<'m>> = Vec::new();
+        for result in &self.results {
+            let before = found.len();
+            for record in &result.records {
+                let places = whole(record, value).map(|at| Found {
+                    result,
+                    place: Some((record, at)),
+                    length: value.len(),
+                });
+                found.extend(places);
+            }
+            if found.len() == before && Self::stands_otherwise(result, value) {
+                found.push(Found {
+                    result,
+                    place: None,
+                    length: value.len(),
+                });
+            }
+        }
+        found
+    }
+
+    fn stands_otherwise(result: &Remembered, value: &str) -> bool {
+        if result.records.is_empty() {
+            return result.may_hold(value);
+        }
+        // Numbers are what people space out: accounts, telephones.
+        let spaced = value.contains(|c: char| c.is_ascii_digit());
+        let squashed = if spaced { squash(value) } else { String::new() };
+        squashed.chars().count() >= SQUASHED_MIN
+            && result
+                .records
+                .iter()
+                .any(|record| squash(record).contains(&squashed))
+    }
+
+    /// The results a value stands in.
+    pub(super) fn holding(&self, value: &str) -> Vec<&Remembered> {
+        let stands = |result: &&Remembered| {
+            result
+                .records
+                .iter()
+                .any(|record| whole(record, value).next().is_some())
+                || Self::stands_otherwise(result, value)
+        };
+        self.results.iter().filter(stands).collect()
+    }
+
+    /// The results that most of a text was copied from: quoting a line is not passing a text on.
+    pub(super) fn copied(&self, text: &str) -> Vec<&Remembered> {
+        let runs = shingles(&text.to_lowercase());
+        self.results
+            .iter()
+            .filter(|result| result.lent_most(&runs))
+            .collect()
+    }
+
+    /// The results a longer text was copied from, in part or whole.
+    pub(super) fn fragments(&self, text: &str) -> Vec<&Remembered> {
+        let runs = shingles(&text.to_lowercase());
+        self.results.iter().filter(|result| result.lent(&runs)).collect()
+    }
+}
+
+impl Found<'_> {
+    /// The text of the record the value stands in.
+    pub(super) fn record(&self) -> &str {
+        self.place.map(|(record, _)| record).unwrap_or_default()
+    }
+
+    /// Whether the value is the whole of a field, not a word of running text.
+    pub(super) fn is_field(&self) -> bool {
+        let Some((record, at)) = self.place else {
+            return false;
+        };
+        let quotes = ['\'', '"', '\\', ' '];
+        let before = record.get(..at).unwrap_or_default().trim_end_matches(quotes);
+        let after = record
+            .get(at + self.length..)
+            .unwrap_or_default()
+            .trim_start_matches(['\'', '"', '\\']);
+        let opened = before.ends_with([':', '=', '(', '[', ',', '-']);
+        let closed = after.is_empty()
+            || after
+                .trim_start_matches(' ')
+                .starts_with([',', '}', ']', ')', '\n']);
+        opened && closed
+    }
+
+    /// What the field's record is about: the text around it, and the name of the tool that gave it.
+    pub(super) fn about(&self) -> BTreeSet<String> {
+        let mut about = self.surroundings();
+        about.extend(topics(&self.result.origin.tool.replace('_', " ")));
+        about
+    }
+
+    /// What the text around the value is about, up to where the next part begins.
+    pub(super) fn surroundings(&self) -> BTreeSet<String> {
+        let mut about = BTreeSet::new();
+        if let Some((record, at)) = self.place {
+            let from = (at.saturating_sub(BEFORE_BYTES)..=at)
+                .find(|n| record.is_char_boundary(*n))
+                .unwrap_or(at);
+            let end = (at + self.length + AFTER_BYTES).min(record.len());
+            let end = (at..=end)
+                .rev()
+                .find(|n| record.is_char_boundary(*n))
+                .unwrap_or(at);
+            let after = record.get(at + self.length..end).unwrap_or_default();
+            about.extend(topics(record.get(from..at).unwrap_or_default()));
+            about.extend(topics(after.split(['}', '[', '\n']).next().unwrap_or_default()));
+        }
+        about
+    }
+
+    /// The name of the field the value stands in, or of the list it is an element of, where the record's form
+    /// says so: `email address: a@b` in a sentence is no field.
+    pub(super) fn key(&self) -> Option<&str> {
+        let (before, name) = self.nearest_name()?;
+        let before = before.trim_end_matches(['\'', '"', '\\']);
+        let formal = before.is_empty() || before.trim_end_matches(' ').ends_with(['\n', '{', ',', '-', '(']);
+        formal.then_some(name)
+    }
+
+    /// Whether the value says who wrote the record it stands in.
+    pub(super) fn is_author(&self) -> bool {
+        self.nearest_name()
+            .is_some_and(|(_, name)| AUTHORS.iter().any(|author| name.contains(author)))
+    }
+
+    /// The last word before the value that a colon follows, and what stands before that word.
+    fn nearest_name(&self) -> Option<(&str, &str)> {
+        let (record, at) = self.place?;
+        let before = record.get(..at)?;
+        let before = before
+            .get(..before.rfind(':')?)?
+            .trim_end_matches(['\'', '"', '\\', ' ']);
+        let from = before
+            .rfind(|c: char| !c.is_alphanumeric() && c != '_')
+            .map_or(0, |at| at + 1);
+        let (before, name) = before.split_at_checked(from)?;
+        (!name.is_empty()).then_some((before, name))
+    }
+
+    /// Who says so, if the record names its author: a sender, an owner.
+    pub(super) fn author(&self) -> Option<&str> {
+        let record = self.record();
+        AUTHORS.iter().find_map(|field| {
+            whole(record, field).find_map(|at| {
+                let rest = record.get(at + field.len()..)?.trim_start_matches(['\'', '"']);
+                let value = rest.strip_prefix(':')?.trim_start();
+                Some(value.split(['\n', ',']).next().unwrap_or(value))
+            })
+        })
+    }
+}
+
+/// Cuts a text where one record of a list ends and the next begins: YAML items, members and elements of JSON.
+fn records(text: &str) -> Vec<String> {
+    let mut records = Vec::new();
+    let mut rest = text;
+    while let Some(at) = next_cut(rest) {
+        let (record, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        records.push(record.to_owned());
+        rest = after;
+    }
+    records.push(rest.to_owned());
+    records.retain(|record| !record.trim().is_empty());
+    records
+}
+
+fn next_cut(text: &str) -> Option<usize> {
+    let yaml = text.get(1..).and_then(|tail| tail.find("\n- ")).map(|at| at + 2);
+    let json = text.match_indices("},").find_map(|(at, _)| {
+        let after = text.get(at + 2..)?.trim_start();
+        // A further element, or a further member that is an object too.
+        let key = after
+            .strip_prefix(['\'', '"'])
+            .and_then(|after| after.split_once(['\'', '"']));
+        let opens =
+            key.is_some_and(|(key, rest)| key.len() <= 90 && rest.starts_with(": {") || rest_opens(rest));
+        (after.starts_with('{') || opens).then_some(at + 2)
+    });
+    match (yaml, json) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// What a value looks like whatever it says: a mailbox, or its runs of letters and digits.
+fn look(value: &str) -> String {
+    if value.contains('@') {
+        return "@".to_owned();
+    }
+    let kind = |c: char| match c {
+        '0'..='9' => '9',
+        c if c.is_alphabetic() => 'a',
+        c => c,
+    };
+    let mut look = String::new();
+    for c in value.chars().map(kind) {
+        if !look.ends_with(c) {
+            look.push(c);
+        }
+    }
+    look
+}
+
+fn rest_opens(rest: &str) -> bool {
+    rest.starts_with(":{")
+}
+
+fn mark(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Fingerprints of every run of [`SHINGLE`] words.
+fn shingles(text: &str) -> Vec<u64> {
+    let words: Vec<String> = words(text).collect();
+    words.windows(SHINGLE).map(|run| mark(&run.join(" "))).collect()
+}
+
+/// Whether a word of a longer text says where or what: an address, a mailbox, a number of an account. Words
+/// with a digit or two are not.
+pub(super) fn worth_tracing(word: &Value) -> bool {
+    match word.shape {
+        Shape::Address | Shape::Email => true,
+        Shape::Identifier => word.text.len() >= TRACED_MIN,
+        Shape::Date | Shape::Name | Shape::Number | Shape::Path | Shape::Text => false,
+    }
+}
+
+/// Whether a name of the task is a word of the text, or begins one.
+pub(super) fn mentions(text: &str, names: &BTreeSet<String>) -> bool {
+    words(text).any(|word| {
+        names
+            .iter()
+            .any(|name| word.starts_with(name) || stem(&word) == *name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(step: u32, text: &str) -> Remembered {
+        Remembered::new(
+            Origin {
+                server: "s".into(),
+                tool: "t".into(),
+                step,
+            },
+            text,
+        )
+    }
+
+    #[test]
+    fn a_value_is_found_exactly_spaced_otherwise_and_in_fragments() {
+        let mut memory = Memory::default();
+        memory.add(result(
+            1,
+            "Please pay to AT68 5453 2054 at once, before the office closes for the year.",
+        ));
+        assert_eq!(memory.find("at once").len(), 1);
+        assert_eq!(memory.find("at6854532054").len(), 1);
+        assert!(memory.find("at6854532055").is_empty());
+        assert_eq!(
+            memory
+                .fragments("I was told: before the office closes for the year")
+                .len(),
+            1
+        );
+        assert!(
+            memory
+                .fragments("the year the office opens for closes before")
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn memory_is_bounded_and_forgets_no_source() {
+        let mut memory = Memory::default();
+        memory.add(result(0, "the account is XK99-8877-6655"));
+        for step in 1..2000 {
+            memory.add(result(
+                step,
+                &format!("{} line {step}", "filler words of no use ".repeat(400)),
+            ));
+        }
+        assert!(memory.bytes <= TEXT_BYTES_MAX && memory.results.len() <= RESULTS_MAX);
+        assert!(!memory.find("xk99-8877-6655").is_empty());
+    }
+
+    #[test]
+    fn a_field_is_told_from_a_word_of_prose() {
+        let mut memory = Memory::default();
+        memory.add(result(
+            1,
+            "{'Running Shoes': {'id': 'P023', 'note': 'Product P025 is what you need'}}",
+        ));
+        let field = |value: &str| memory.find(value).iter().any(Found::is_field);
+        assert!(field("p023") && !field("p025"));
+    }
+
+    #[test]
+    fn records_are_told_apart() {
+        let text = "{'A': {'id': 1}, 'B': {'id': 2}}";
+        assert_eq!(records(text).len(), 2);
+        assert_eq!(
+            records("- sender: ann\n  body: x\n- sender: bob\n  body: y").len(),
+            2
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! Where the arguments of a call came from: facts for rules, which decide what follows.
+
+use wire::json::Node;
+
+use super::{
+    Flow,
+    memory::{Remembered, worth_tracing},
+    value::{Shape, Value},
+    words::topics,
+};
+use crate::facts::Source;
+
+/// Most sources told of one call.
+const SOURCES_MAX: usize = 64;
+
+impl Flow {
+    /// The results the arguments were taken from. A value that the task says, or that the agent used before any
+    /// result held it, comes from no result, whoever repeats it.
+    #[must_use]
+    pub fn sources(&self, args: Option<Node<'_>>) -> Vec<Source> {
+        let mut sources = Vec::new();
+        for value in Value::all(args) {
+            for result in self.lenders(&value) {
+                let source = Source {
+                    argument: value.pointer.clone(),
+                    server: result.origin.server.clone(),
+                    tool: result.origin.tool.clone(),
+                    trusted: result.trusted,
+                };
+                if !sources.contains(&source) && sources.len() < SOURCES_MAX {
+                    sources.push(source);
+                }
+            }
+        }
+        sources
+    }
+
+    /// The results a value, or what it is made of, was taken from.
+    fn lenders(&self, value: &Value) -> Vec<&Remembered> {
+        let mut lenders = Vec::new();
+        match value.shape {
+            // A day, a sum or a count stands in every other text.
+            Shape::Date | Shape::Number => {}
+            Shape::Address | Shape::Email | Shape::Identifier | Shape::Path => {
+                self.seek(&value.text, &mut lenders)
+            }
+            Shape::Name if value.directs() => self.seek(&value.text, &mut lenders),
+            Shape::Name | Shape::Text => {
+                let telling = value
+                    .text
+                    .split_whitespace()
+                    .map(Value::of_text)
+                    .filter(worth_tracing);
+                for word in telling {
+                    self.seek(&word.text, &mut lenders);
+                }
+                if !topics(&value.text).is_empty() {
+                    lenders.extend(self.memory.copied(&value.text));
+                }
+            }
+        }
+        lenders
+    }
+
+    fn seek<'f>(&'f self, text: &str, lenders: &mut Vec<&'f Remembered>) {
+        if !self.task.says(text) && !self.own.contains(text) {
+            lenders.extend(self.memory.holding(text));
+        }
+    }
+
+    /// Remembers the values of a call that no result held: they are the agent's own, or its user's.
+    pub(super) fn own(&mut self, values: &[Value]) {
+        for value in values {
+            let room = self.own.len() < super::WRITTEN_MAX;
+            if room && !self.own.contains(&value.text) && self.memory.holding(&value.text).is_empty() {
+                self.own.insert(value.text.clone());
+            }
+        }
+    }
+}

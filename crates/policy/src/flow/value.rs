@@ -1,0 +1,277 @@
+//! What a value among the arguments looks like, and whether it says where something goes.
+
+use wire::json::{Kind, Node};
+
+use super::words::name_words;
+
+/// What a value is, by its looks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Shape {
+    /// A network address.
+    Address,
+    /// A day or a time.
+    Date,
+    /// A mailbox.
+    Email,
+    /// A word with digits, slashes or underscores: a thing's own name in some system.
+    Identifier,
+    /// A few words.
+    Name,
+    /// A number.
+    Number,
+    /// A place in a file system.
+    Path,
+    /// More than a few words.
+    Text,
+}
+
+/// Names of arguments that say where something goes, who gets it, or what opens a door.
+const DIRECTING: &[&str] = &[
+    "account",
+    "address",
+    "bcc",
+    "cc",
+    "channel",
+    "collaborator",
+    "destination",
+    "email",
+    "endpoint",
+    "host",
+    "iban",
+    "key",
+    "owner",
+    "participant",
+    "participants",
+    "password",
+    "payee",
+    "phone",
+    "recipient",
+    "recipients",
+    "secret",
+    "to",
+    "token",
+    "uri",
+    "url",
+    "webhook",
+];
+
+/// Names of arguments that title what is made.
+const TITLING: &[&str] = &["name", "subject", "summary", "title"];
+
+/// Places whose content opens doors, or whose change opens them.
+const SENSITIVE: &[&str] = &[
+    "/.aws",
+    "/.bash",
+    "/.env",
+    "/.git/hooks",
+    "/.kube",
+    "/.netrc",
+    "/.profile",
+    "/.ssh",
+    "/.zsh",
+    "/etc/",
+    "/system/",
+    "authorized_keys",
+    "credentials",
+    "id_ed25519",
+    "id_rsa",
+    "shadow",
+];
+
+/// Most words of a [`Shape::Name`].
+const NAME_WORDS_MAX: usize = 8;
+
+/// One value of the arguments.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    /// JSON pointer into the arguments.
+    pub(super) pointer: String,
+    /// The words of the nearest name above it.
+    pub(super) key: Vec<String>,
+    /// In small letters.
+    pub(super) text: String,
+    pub(super) shape: Shape,
+}
+
+impl Value {
+    /// Every string and number below `args`, with where it stands.
+    pub(super) fn all(args: Option<Node<'_>>) -> Vec<Self> {
+        let mut found = Vec::new();
+        if let Some(args) = args {
+            gather(args, String::new(), "", &mut found);
+        }
+        found
+    }
+
+    fn new(pointer: String, key: &str, text: &str) -> Self {
+        let (key, text) = (name_words(key), text.trim().to_lowercase());
+        let shape = shape(&key, &text);
+        Self {
+            pointer,
+            key,
+            text,
+            shape,
+        }
+    }
+
+    /// A word of a longer text.
+    pub(super) fn of_text(word: &str) -> Self {
+        Self::new(
+            String::new(),
+            "",
+            word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/'),
+        )
+    }
+
+    /// Whether its name says where something goes.
+    pub(super) fn directs(&self) -> bool {
+        matches!(self.shape, Shape::Address | Shape::Email) || self.named(DIRECTING)
+    }
+
+    /// Whether its name says that it titles what is made.
+    pub(super) fn titles(&self) -> bool {
+        self.named(TITLING)
+    }
+
+    /// Whether it looks like a one-time code.
+    pub(super) fn is_code(&self) -> bool {
+        let digits = self.text.chars().filter(char::is_ascii_digit).count();
+        (4..=10).contains(&self.text.len()) && digits >= 3
+    }
+
+    fn named(&self, names: &[&str]) -> bool {
+        self.key.iter().any(|word| names.contains(&word.as_str()))
+    }
+
+    /// Whether it names a place whose content or change opens doors.
+    pub(super) fn sensitive(&self) -> bool {
+        let place = matches!(
+            self.shape,
+            Shape::Path | Shape::Address | Shape::Identifier | Shape::Name
+        );
+        place && SENSITIVE.iter().any(|part| self.text.contains(part))
+    }
+
+    /// The host of an address.
+    pub(super) fn host(&self) -> &str {
+        let text = self
+            .text
+            .split_once("://")
+            .map_or(self.text.as_str(), |(_, rest)| rest);
+        let text = text.strip_prefix("www.").unwrap_or(text);
+        text.split(['/', '?', '#', ':']).next().unwrap_or(text)
+    }
+}
+
+fn gather(node: Node<'_>, pointer: String, key: &str, found: &mut Vec<Value>) {
+    match node.kind() {
+        Kind::Object => {
+            for (name, value) in node.members() {
+                let name = name.as_str().unwrap_or_default();
+                gather(
+                    value,
+                    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
+                    &name,
+                    found,
+                );
+            }
+        }
+        Kind::Array => {
+            for (n, value) in node.elements().enumerate() {
+                gather(value, format!("{pointer}/{n}"), key, found);
+            }
+        }
+        Kind::Number => found.push(Value::new(pointer, key, node.written())),
+        Kind::String => {
+            let text = node.as_str().unwrap_or_default();
+            if !text.trim().is_empty() {
+                found.push(Value::new(pointer, key, &text));
+            }
+        }
+        Kind::Bool | Kind::Null => {}
+    }
+}
+
+fn shape(key: &[String], text: &str) -> Shape {
+    let spaced = text.contains(char::is_whitespace);
+    let keyed = |names: &[&str]| key.iter().any(|word| names.contains(&word.as_str()));
+    if !spaced && email(text) {
+        Shape::Email
+    } else if address(text) || keyed(&["url", "uri", "link", "href"]) {
+        Shape::Address
+    } else if ["/", "~/", "./"].iter().any(|head| text.starts_with(head))
+        || keyed(&["path", "dir", "directory"])
+    {
+        Shape::Path
+    } else if text
+        .chars()
+        .all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | '-'))
+    {
+        Shape::Number
+    } else if date(text) {
+        Shape::Date
+    } else if !spaced && text.chars().any(|c| c.is_ascii_digit() || matches!(c, '/' | '_')) {
+        Shape::Identifier
+    } else if text.split_whitespace().count() <= NAME_WORDS_MAX {
+        Shape::Name
+    } else {
+        Shape::Text
+    }
+}
+
+fn email(text: &str) -> bool {
+    text.split_once('@').is_some_and(|(local, host)| {
+        !local.is_empty() && host.contains('.') && !host.starts_with('.') && !host.contains(['@', '/'])
+    })
+}
+
+fn address(text: &str) -> bool {
+    if text.contains(char::is_whitespace) {
+        return false;
+    }
+    let host = text.split('/').next().unwrap_or_default();
+    let bare = text.contains('/') && host.contains('.') && !host.starts_with('.') && !host.ends_with('.');
+    text.contains("://") || text.starts_with("www.") || bare
+}
+
+fn date(text: &str) -> bool {
+    let mut parts = text.splitn(3, '-');
+    let digits = |part: Option<&str>, n: usize| {
+        part.is_some_and(|part| part.len() >= n && part.chars().take(n).all(|c| c.is_ascii_digit()))
+    };
+    digits(parts.next(), 4) && digits(parts.next(), 2) && digits(parts.next(), 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_known_by_its_looks() {
+        let looks = [
+            ("to", "Ann.Lee@example.com", Shape::Email),
+            ("page", "www.example.com", Shape::Address),
+            ("page", "example.com/x", Shape::Address),
+            ("link", "anything", Shape::Address),
+            ("file", "/user/info.txt", Shape::Path),
+            ("amount", "1,653.10", Shape::Number),
+            ("on", "2024-05-19 10:00", Shape::Date),
+            ("recipient", "AT6854532054", Shape::Identifier),
+            ("title", "Day off", Shape::Name),
+        ];
+        for (key, text, shape) in looks {
+            assert_eq!(Value::new(String::new(), key, text).shape, shape, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_what_lies_between_scheme_and_path() {
+        for text in [
+            "https://www.Example.com/a?b",
+            "example.com:443",
+            "www.example.com#x",
+        ] {
+            assert_eq!(Value::new(String::new(), "url", text).host(), "example.com");
+        }
+    }
+}

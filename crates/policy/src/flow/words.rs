@@ -1,0 +1,173 @@
+//! Words of a task, of a tool's name and of results, brought to a form that can be compared. English only:
+//! in other languages nothing is recognised as asked for, so more is put to a person, never less.
+
+use std::collections::BTreeSet;
+
+/// Words that say nothing about what a text is about.
+const HOLLOW: &[&str] = &[
+    "a", "about", "account", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been",
+    "before", "but", "by", "can", "com", "could", "do", "does", "edu", "file", "for", "from", "had", "has",
+    "have", "her", "here", "his", "how", "http", "https", "if", "in", "info", "into", "is", "it", "item",
+    "me", "more", "much", "my", "name", "net", "new", "not", "of", "on", "one", "or", "org", "our", "out",
+    "pdf", "please", "so", "than", "that", "the", "their", "them", "then", "there", "this", "to", "too",
+    "txt", "up", "user", "was", "were", "what", "which", "who", "will", "with", "would", "www", "you",
+    "your",
+];
+
+/// Capitalised words at the head of a sentence that are nobody's name.
+const OPENERS: &[&str] = &[
+    "according",
+    "based",
+    "hello",
+    "hey",
+    "help",
+    "january",
+    "february",
+    "march",
+    "april",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "specific",
+    "thanks",
+    "use",
+    "using",
+    "when",
+    "where",
+    "why",
+];
+
+/// The words of a text in small letters.
+pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+}
+
+/// A tool's or argument's name in words: `sendMoney`, `send_money` and `send-money` are two words each.
+pub(super) fn name_words(name: &str) -> Vec<String> {
+    let mut spaced = String::with_capacity(name.len() + 4);
+    let mut small_before = false;
+    for c in name.chars() {
+        if c.is_uppercase() && small_before {
+            spaced.push(' ');
+        }
+        small_before = c.is_lowercase() || c.is_ascii_digit();
+        spaced.push(c);
+    }
+    spaced
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// A word without its ending, roughly: `invites`, `invited` and `inviting` become one.
+pub(super) fn stem(word: &str) -> String {
+    if let Some(head) = word.strip_suffix("ies").filter(|head| head.len() > 1) {
+        return format!("{head}y");
+    }
+    let mut head = word;
+    if !word.ends_with("ss") {
+        let endings = ["ing", "ed", "es", "s", "er"];
+        let found = endings
+            .iter()
+            .find_map(|ending| word.strip_suffix(ending).filter(|head| head.len() >= 3));
+        head = found.unwrap_or(word);
+    }
+    if head.len() > 3 {
+        head.trim_end_matches('e').to_owned()
+    } else {
+        head.to_owned()
+    }
+}
+
+/// The stems of all words.
+pub(super) fn stems(text: &str) -> BTreeSet<String> {
+    words(text).map(|word| stem(&word)).collect()
+}
+
+/// The stems of the words that say what a text is about.
+pub(super) fn topics(text: &str) -> BTreeSet<String> {
+    let telling = |word: &String| word.chars().count() >= 3 && HOLLOW.binary_search(&word.as_str()).is_err();
+    words(text).filter(telling).map(|word| stem(&word)).collect()
+}
+
+/// Whether two texts share a topic.
+pub(super) fn share(a: &BTreeSet<String>, b: &BTreeSet<String>) -> bool {
+    !a.is_disjoint(b)
+}
+
+/// Names in a text: capitalised words that are not the verb or filler a sentence happens to open with.
+pub(super) fn names(text: &str, is_verb: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for word in text.split(|c: char| !c.is_alphanumeric()) {
+        let mut letters = word.chars();
+        let capital = letters.next().is_some_and(char::is_uppercase);
+        if !capital || word.chars().count() < 3 || !letters.all(char::is_lowercase) {
+            continue;
+        }
+        let small = word.to_lowercase();
+        let filler = HOLLOW.binary_search(&small.as_str()).is_ok() || OPENERS.contains(&small.as_str());
+        if !filler && !is_verb(&stem(&small)) {
+            found.insert(small);
+        }
+    }
+    found
+}
+
+/// Where `needle` stands in `text` as a whole, not as a part of a longer word. Both in small letters.
+pub(super) fn whole<'t>(text: &'t str, needle: &'t str) -> impl Iterator<Item = usize> + 't {
+    let joined = |c: char| c.is_alphanumeric();
+    text.match_indices(needle).map(|(at, _)| at).filter(move |at| {
+        let before = text.get(..*at).and_then(|text| text.chars().next_back());
+        let after = text.get(at + needle.len()..).and_then(|text| text.chars().next());
+        !needle.is_empty() && !before.is_some_and(joined) && !after.is_some_and(joined)
+    })
+}
+
+/// Letters and digits alone: what survives spacing, punctuation and case.
+pub(super) fn squash(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hollow_words_are_sorted_for_the_search() {
+        assert!(HOLLOW.is_sorted());
+    }
+
+    #[test]
+    fn forms_of_a_word_are_one() {
+        for (a, b) in [
+            ("invites", "invited"),
+            ("buying", "buy"),
+            ("repositories", "repository"),
+            ("notes", "note"),
+        ] {
+            assert_eq!(stem(a), stem(b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_longer_word_is_no_match() {
+        assert_eq!(whole("p02 p025 ap02 (p02)", "p02").count(), 2);
+    }
+}
