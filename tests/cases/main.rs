@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod approvals;
 mod bad_input;
 mod bad_servers;
 mod flow;

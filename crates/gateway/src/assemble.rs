@@ -15,7 +15,7 @@ use identity::{
 use inspect::{Inspector, Settings};
 use pipeline::Pipeline;
 use policy::rules::{RuleSet, RuleSource};
-use records::ledger::Kind;
+use records::ledger::{Decision, Kind};
 use tokio::sync::watch;
 use upstream::Upstreams;
 use wire::{
@@ -28,7 +28,7 @@ use crate::{
     ambient::Ambient,
     behind::Behind,
     config::{ConfigError, Meant, meant::MeantServer, said::Mode},
-    engines::{ContextStore, Engines, LimitStore, Listeners, Tokens, observing},
+    engines::{ContextStore, Desk, Engines, LimitStore, Listeners, Tokens, observing},
     failure::Failure,
     journal::Journal,
     keeper::Keeper,
@@ -88,6 +88,7 @@ pub(crate) fn assemble(
         inspector,
         rules: RwLock::new(Arc::new(rules)),
         limits,
+        desk: Desk::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?,
         journal,
         upstreams,
         sessions: Sessions::default(),
@@ -207,6 +208,12 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
         let now_ms = engines.ambient.now_ms();
         engines.upstreams.sweep();
         engines.contexts.sweep(now_ms);
+        for request in engines.desk.sweep(now_ms) {
+            let expired = engines
+                .journal
+                .approval(&request, "expired", Decision::Refuse, None);
+            drop(expired);
+        }
         for session in engines.sessions.sweep(now_ms) {
             engines.upstreams.end_session(&session.id);
         }

@@ -19,10 +19,10 @@ use records::{
 use wire::{
     json::{Node, canonical},
     jsonrpc,
-    mcp::{Direction, ServerName, Target, meta, target},
+    mcp::{Direction, ServerName, Target, meta, split_federated, target},
 };
 
-use crate::ambient::Ambient;
+use crate::{ambient::Ambient, engines::Request};
 
 /// See the module. Clones write the same ledger.
 #[derive(Clone, Debug)]
@@ -140,6 +140,54 @@ impl Journal {
         self.ledger.append_soon(&entry);
     }
 
+    /// Records what became of a question to people. Durable when awaited.
+    pub(crate) fn approval(
+        &self,
+        request: &Request,
+        what: &str,
+        decision: Decision,
+        by: Option<&str>,
+    ) -> impl Future<Output = Result<Receipt, Unavailable>> + use<> {
+        let asked = &request.asked;
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Approval);
+        entry.call = Some(asked.call.clone());
+        entry.principal = Principal {
+            user: asked.requester.user.clone(),
+            agent: asked.requester.agent.clone(),
+            model: None,
+            tenant: asked.requester.tenant.clone(),
+        };
+        entry.purpose.clone_from(&asked.purpose);
+        entry.context = Some(asked.context.clone());
+        entry.action = Some(what.to_owned());
+        entry.server.clone_from(&asked.server);
+        let own = split_federated(&asked.tool).map(|(_, own)| own);
+        entry.tool = Some(own.unwrap_or(&asked.tool).to_owned());
+        entry.decision = Some(decision);
+        entry.policy = Some(asked.policy.clone());
+        entry.pin.clone_from(&asked.pin);
+        entry.args_digest = Some(self.digester.text(asked.args.as_bytes()));
+        entry.sources = asked
+            .sources
+            .iter()
+            .map(|source| format!("{}/{}", source.server, source.tool))
+            .collect();
+        let demands = asked.demands.iter();
+        entry.obligations = demands
+            .map(|demand| format!("approve {} {}", demand.by, demand.needed))
+            .collect();
+        let mut entry = entry
+            .with("approval", request.id.clone())
+            .with("binding", request.binding.clone());
+        if let Some(by) = by {
+            entry = entry.with("by", by);
+        }
+        if let Some(why) = request.denied.as_ref().and_then(|word| word.why.clone()) {
+            entry.reason = Some(why);
+        }
+        self.ledger.append_durable(&entry)
+    }
+
     /// Records a finding that belongs to no call: noise from a server.
     pub(crate) fn noise(&self, server: &ServerName, what: &str) {
         let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Finding);
@@ -191,6 +239,11 @@ impl Journal {
         }
         if let Some(trace) = &begun.trace {
             entry.detail.insert("trace".into(), Value::Text(trace.clone()));
+        }
+        if let Some(approval) = &known.approval {
+            entry
+                .detail
+                .insert("approval".into(), Value::Text(approval.clone()));
         }
         if let Some(why) = &known.would_refuse {
             entry
@@ -316,6 +369,12 @@ fn arguments(arrival: &Arrival) -> Option<Node<'_>> {
 
 fn refused(entry: &mut Entry, refusal: &Refusal) {
     entry.decision = Some(Decision::Refuse);
+    if let Some(approval) = &refusal.objection().approval {
+        entry.decision = Some(Decision::Hold);
+        entry
+            .detail
+            .insert("approval".into(), Value::Text(approval.to_string()));
+    }
     entry.code = Some(refusal.code().name.to_owned());
     entry.stage = Some(refusal.stage().to_owned());
     entry.fault = Some(refusal.code().fault.as_str().to_owned());

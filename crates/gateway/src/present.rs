@@ -127,7 +127,7 @@ fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
             let presented = code.name != pipeline::refusal::CREDENTIAL_MISSING.name;
             said.challenge = Some(Cure::Credential { presented });
         }
-        Manner::StepUp => said.challenge = objection.scope.clone().map(Cure::Scope),
+        Manner::StepUp => said.challenge = objection.scope.clone().map(|scope| Cure::Scope(scope.into())),
         Manner::Tell if asked.method == Some(Method::ToolsCall) => {
             said.status = 200;
             said.message = asked.id.as_ref().map(|id| tool_error(id, asked, refusal, call));
@@ -188,6 +188,9 @@ fn error_data(refusal: &Refusal, call: &str) -> Vec<u8> {
         out.string("code", refusal.code().name);
         out.string("remedy", refusal.code().remedy);
         out.string("reference", call);
+        if let Some(approval) = &objection.approval {
+            out.string("approval", approval);
+        }
         if let Some(after) = objection.retry_after_ms {
             out.integer("retryAfterMs", after);
         }

@@ -10,6 +10,13 @@ use thiserror::Error;
 #[error("the store fails: {0}")]
 pub(crate) struct StoreError(String);
 
+impl StoreError {
+    /// Something that cannot be stored.
+    pub(crate) fn other(why: String) -> Self {
+        Self(why)
+    }
+}
+
 impl From<records::table::StateError> for StoreError {
     fn from(error: records::table::StateError) -> Self {
         Self(error.to_string())

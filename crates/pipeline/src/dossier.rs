@@ -32,6 +32,8 @@ pub struct Known {
     pub permitted: bool,
     /// Why policy would have refused, where it only observes.
     pub would_refuse: Option<String>,
+    /// The approval that was used up for it.
+    pub approval: Option<String>,
     /// Digest of the policy in force.
     pub policy: Option<Arc<str>>,
     /// Whether the intent is durable.

@@ -222,9 +222,11 @@ pub struct Objection {
     /// When trying again makes sense, in milliseconds.
     pub retry_after_ms: Option<u64>,
     /// The scope that would cure it.
-    pub scope: Option<String>,
+    pub scope: Option<Box<str>>,
+    /// The question to people that waits: the call is held, not refused for good.
+    pub approval: Option<Box<str>>,
     /// JSON for the error's `data`.
-    pub data: Option<Vec<u8>>,
+    pub data: Option<Box<[u8]>>,
 }
 
 impl Objection {
@@ -237,6 +239,7 @@ impl Objection {
             shown: None,
             retry_after_ms: None,
             scope: None,
+            approval: None,
             data: None,
         }
     }

@@ -5,6 +5,7 @@
 //! data directory itself.
 
 mod agents;
+mod approvals;
 pub(crate) mod control;
 pub(crate) mod holders;
 mod ledger;
@@ -29,6 +30,10 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "agent.list" => Ok(agents::list(house)),
         "agent.revoke" => agents::revoke(house, &args),
         "agent.rotate" => agents::rotate(house, &args),
+        "approvals.approve" => approvals::approve(house, &args).await,
+        "approvals.deny" => approvals::deny(house, &args).await,
+        "approvals.list" => Ok(approvals::list(house)),
+        "approvals.show" => approvals::show(house, &args),
         "ledger.settle" => ledger::settle(house).await,
         "policy.explain" => policy::explain(house, &args),
         "server.add" => servers::add(house, &args).await,

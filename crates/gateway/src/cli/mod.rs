@@ -4,6 +4,7 @@
 //! by policy, 4 unreachable.
 
 mod agent;
+mod approvals;
 mod attach;
 mod connect;
 mod demo;
@@ -18,6 +19,7 @@ mod replay;
 mod serve;
 mod server;
 mod token;
+mod visible;
 mod wrap;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -44,6 +46,8 @@ struct Cli {
 enum Command {
     #[command(subcommand)]
     Agent(agent::Agent),
+    #[command(subcommand)]
+    Approvals(approvals::Approvals),
     Connect(connect::Connect),
     Demo(demo::Demo),
     Doctor(doctor::Doctor),
@@ -86,6 +90,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Agent(agent) => agent.run(&common),
+        Command::Approvals(approvals) => approvals.run(&common),
         Command::Connect(connect) => connect.run(&common),
         Command::Demo(demo) => demo.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),

@@ -51,7 +51,7 @@ impl Identify for Engines {
             let why = format!("the token lacks the scope `{SCOPE}`");
             let objection = Objection::new(&refusal::SCOPE_MISSING, why);
             return Err(Objection {
-                scope: Some(SCOPE.to_owned()),
+                scope: Some(SCOPE.into()),
                 ..objection
             });
         }

@@ -539,7 +539,7 @@ fn unsupported(requested: &str) -> Objection {
     });
     let why = format!("version `{}` is not spoken here", requested.escape_debug());
     Objection {
-        data: Some(data),
+        data: Some(data.into_boxed_slice()),
         ..Objection::new(&refusal::VERSION_UNSUPPORTED, why)
     }
 }

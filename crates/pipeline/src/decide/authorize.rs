@@ -147,7 +147,7 @@ fn objection(denial: Denial, discovery: Discovery) -> Objection {
     };
     Objection {
         shown: denial.reason,
-        scope: denial.scope,
+        scope: denial.scope.map(String::into_boxed_str),
         ..Objection::new(code, inside)
     }
 }

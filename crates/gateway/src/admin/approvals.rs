@@ -1,0 +1,163 @@
+//! Human approval: what waits, and what people say to it.
+
+use policy::Party;
+use records::ledger::{Decision, entry::rfc3339};
+use wire::json::{ObjectWriter, object};
+
+use super::Args;
+use crate::{
+    engines::{DecideError, Request},
+    failure::Failure,
+    listen::House,
+};
+
+/// Everything that waits.
+pub(super) fn list(house: &House) -> Vec<u8> {
+    let engines = &house.engines;
+    object(|out| {
+        out.array("approvals", |list| {
+            for request in engines.desk.list(engines.ambient.now_ms()) {
+                list.object(|out| write(house, &request, out));
+            }
+        });
+    })
+}
+
+/// One of them.
+pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let id = args.needed("id")?;
+    let engines = &house.engines;
+    let mut all = engines.desk.list(engines.ambient.now_ms()).into_iter();
+    let request = all
+        .find(|request| request.id == id)
+        .ok_or_else(|| Failure::configuration(DecideError::Unknown(id).to_string()))?;
+    Ok(object(|out| write(house, &request, out)))
+}
+
+/// A person agrees.
+pub(super) async fn approve(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    decide(house, args, None).await
+}
+
+/// A person says no.
+pub(super) async fn deny(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let why = args.text("why").unwrap_or_else(|| "a person said no".to_owned());
+    decide(house, args, Some(&why)).await
+}
+
+async fn decide(house: &House, args: &Args<'_>, no: Option<&str>) -> Result<Vec<u8>, Failure> {
+    let engines = &house.engines;
+    let id = args.needed("id")?;
+    let name = args.needed("as")?;
+    let party = engines.party(&name).ok_or_else(|| not_a_person(house, &name))?;
+    let taken = engines.desk.decide(&id, &party, no, engines.ambient.now_ms());
+    let request = taken.map_err(|error| match error {
+        DecideError::NotTheirs(why) => Failure::refused(why),
+        DecideError::Store(error) => Failure::other(error.to_string()),
+        DecideError::Unknown(_) => Failure::configuration(error.to_string()),
+    })?;
+    let (what, decision) = if no.is_some() {
+        ("denied", Decision::Refuse)
+    } else {
+        ("granted", Decision::Permit)
+    };
+    if let Err(objection) = engines.tell(&request, what, decision, Some(&party.name)).await {
+        // A word nobody can prove is not taken.
+        engines
+            .desk
+            .take_back(&id, &party.name)
+            .map_err(|error| Failure::other(error.to_string()))?;
+        return Err(Failure::other(format!(
+            "it could not be recorded, so it does not count: {}",
+            objection.inside
+        )));
+    }
+    Ok(object(|out| write(house, &request, out)))
+}
+
+fn not_a_person(house: &House, name: &str) -> Failure {
+    if house.engines.people.client(name).is_some() {
+        return Failure::refused(format!(
+            "`{name}` is an agent or a service; only a person can decide"
+        ));
+    }
+    Failure::configuration(format!(
+        "there is no user `{name}`; people are listed under `users`"
+    ))
+}
+
+fn write(house: &House, request: &Request, out: &mut ObjectWriter<'_>) {
+    let asked = &request.asked;
+    let person = |name: &str| -> Option<Party> { house.engines.party(name) };
+    let (needed, given) = (request.needed(), request.given(person));
+    let time = |ms: i64| rfc3339(u64::try_from(ms).unwrap_or(0));
+    out.string("id", &request.id);
+    out.string("call", &asked.call);
+    out.string("state", state(request, needed, given));
+    out.object("requester", |out| {
+        for (name, text) in [
+            ("user", &asked.requester.user),
+            ("agent", &asked.requester.agent),
+            ("tenant", &asked.requester.tenant),
+        ] {
+            if let Some(text) = text {
+                out.string(name, text);
+            }
+        }
+    });
+    out.string("action", &asked.action);
+    out.string("tool", &asked.tool);
+    out.json("args", asked.args.as_bytes());
+    if let Some(purpose) = &asked.purpose {
+        out.string("purpose", purpose);
+    }
+    out.array("labels", |list| {
+        asked.labels.iter().for_each(|word| list.string(word))
+    });
+    out.array("sources", |list| {
+        for source in &asked.sources {
+            list.object(|out| {
+                out.string("argument", &source.argument);
+                out.string("server", &source.server);
+                out.string("tool", &source.tool);
+                out.boolean("trusted", source.trusted);
+            });
+        }
+    });
+    out.array("reasons", |list| {
+        asked.reasons.iter().for_each(|why| list.string(why))
+    });
+    out.string("asked", &time(request.opened_ms));
+    out.string("expires", &time(request.expires_ms));
+    out.integer("needed", needed);
+    out.integer("given", given);
+    out.array("by", |list| {
+        for demand in &asked.demands {
+            list.object(|out| {
+                out.string("who", &demand.by);
+                out.integer("needed", demand.needed);
+            });
+        }
+    });
+    out.array("agreed", |list| {
+        request.given.iter().for_each(|word| list.string(&word.by))
+    });
+    if let Some(word) = &request.denied {
+        out.string("denied_by", &word.by);
+    }
+    if let Some(pin) = &asked.pin {
+        out.string("pin", pin);
+    }
+    out.string("policy", &asked.policy);
+    out.string("binding", &request.binding);
+}
+
+fn state(request: &Request, needed: u64, given: u64) -> &'static str {
+    if request.denied.is_some() {
+        "denied"
+    } else if given >= needed {
+        "granted"
+    } else {
+        "waiting"
+    }
+}

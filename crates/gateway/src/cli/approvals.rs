@@ -1,0 +1,213 @@
+//! `sallyport approvals ...`: what waits for people, and what they say.
+
+use clap::{Args, Subcommand};
+use wire::json::{Document, Kind, Node};
+
+use super::{Common, desk, say, table, visible::visible};
+use crate::failure::Failure;
+
+/// Human approval: calls that wait for somebody to agree.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Approvals {
+    /// Agree: the call passes once when it is made again.
+    Approve(Approve),
+    /// Say no.
+    Deny(Deny),
+    /// List what waits.
+    List,
+    /// Show what would happen.
+    Show(Show),
+}
+
+/// Agree.
+#[derive(Args, Debug)]
+pub(crate) struct Approve {
+    /// The approval.
+    id: String,
+    /// Who agrees: a user.
+    #[arg(long = "as", value_name = "USER")]
+    as_user: String,
+}
+
+/// Say no.
+#[derive(Args, Debug)]
+pub(crate) struct Deny {
+    #[command(flatten)]
+    who: Approve,
+    /// Why, for the record.
+    #[arg(long)]
+    why: Option<String>,
+}
+
+/// Show.
+#[derive(Args, Debug)]
+pub(crate) struct Show {
+    /// The approval.
+    id: String,
+}
+
+impl Approvals {
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
+        match self {
+            Self::Approve(approve) => {
+                let answer = decide(common, "approvals.approve", &approve, None)?;
+                shown(common, &answer, &summary(answer.root()));
+            }
+            Self::Deny(deny) => {
+                let answer = decide(common, "approvals.deny", &deny.who, deny.why.as_deref())?;
+                shown(common, &answer, &summary(answer.root()));
+            }
+            Self::List => list(common)?,
+            Self::Show(show) => {
+                let answer = desk::ask(common, "approvals.show", |args| args.string("id", &show.id))?;
+                shown(common, &answer, &whole(answer.root()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn decide(common: &Common, operation: &str, who: &Approve, why: Option<&str>) -> Result<Document, Failure> {
+    desk::ask(common, operation, |args| {
+        args.string("id", &who.id);
+        args.string("as", &who.as_user);
+        if let Some(why) = why {
+            args.string("why", why);
+        }
+    })
+}
+
+fn shown(common: &Common, answer: &Document, words: &str) {
+    say(if common.json { answer.text() } else { words });
+}
+
+/// One a line for machines, as the ledger's entries are.
+fn list(common: &Common) -> Result<(), Failure> {
+    let answer = desk::ask(common, "approvals.list", |_| {})?;
+    let all: Vec<Node<'_>> = answer
+        .root()
+        .get("approvals")
+        .into_iter()
+        .flat_map(Node::elements)
+        .collect();
+    if common.json {
+        all.iter().for_each(|one| say(one.written()));
+        return Ok(());
+    }
+    if all.is_empty() {
+        say("nothing waits");
+        return Ok(());
+    }
+    let rows = all.iter().map(|one| {
+        vec![
+            text(*one, "id"),
+            text(*one, "state"),
+            format!("{} of {}", number(*one, "given"), number(*one, "needed")),
+            requester(*one),
+            text(*one, "tool"),
+            text(*one, "expires"),
+        ]
+    });
+    let head = ["APPROVAL", "STATE", "GIVEN", "ASKED BY", "TOOL", "EXPIRES"];
+    say(&table(&head, rows.collect()));
+    Ok(())
+}
+
+fn summary(one: Node<'_>) -> String {
+    let state = match text(one, "state").as_str() {
+        "granted" => "the call passes once when it is made again".to_owned(),
+        "denied" => "the call is refused".to_owned(),
+        _ => "more people must agree".to_owned(),
+    };
+    let (given, needed) = (number(one, "given"), number(one, "needed"));
+    format!("{}: {given} of {needed} agreed; {state}", text(one, "id"))
+}
+
+/// What would happen, for somebody who has to decide. Every text in it is somebody else's.
+fn whole(one: Node<'_>) -> String {
+    let mut lines = vec![
+        format!("approval   {} ({})", text(one, "id"), text(one, "state")),
+        format!("asked by   {}", requester(one)),
+        format!("would do   {} {}", text(one, "action"), text(one, "tool")),
+    ];
+    match one.get("args").filter(|args| args.kind() == Kind::Object) {
+        Some(args) => {
+            for (key, value) in args.members() {
+                let key = key.as_str().unwrap_or_default();
+                let value = match value.as_str() {
+                    Some(text) => text.into_owned(),
+                    None => value.written().to_owned(),
+                };
+                lines.push(format!("  with     {} = {}", visible(&key), visible(&value)));
+            }
+        }
+        None => lines.push(format!(
+            "  with     {}",
+            visible(one.get("args").map_or("nothing", Node::written))
+        )),
+    }
+    for source in one.get("sources").into_iter().flat_map(Node::elements) {
+        let trusted = source.get("trusted").and_then(Node::as_bool) == Some(true);
+        let word = if trusted { "trusted" } else { "UNTRUSTED" };
+        let (argument, server) = (text(source, "argument"), text(source, "server"));
+        lines.push(format!(
+            "  source   {argument} comes from {server} {} ({word})",
+            text(source, "tool")
+        ));
+    }
+    if one.get("purpose").is_some() {
+        lines.push(format!("purpose    {}", text(one, "purpose")));
+    }
+    lines.push(format!("labels     {}", words(one, "labels")));
+    for reason in one.get("reasons").into_iter().flat_map(Node::elements) {
+        lines.push(format!(
+            "because    {}",
+            visible(&reason.as_str().unwrap_or_default())
+        ));
+    }
+    let who: Vec<String> = one
+        .get("by")
+        .into_iter()
+        .flat_map(Node::elements)
+        .map(|demand| format!("{} of {}", number(demand, "needed"), text(demand, "who")))
+        .collect();
+    lines.push(format!("needs      {}", who.join(" and ")));
+    lines.push(format!("agreed     {}", words(one, "agreed")));
+    if one.get("denied_by").is_some() {
+        lines.push(format!("denied by  {}", text(one, "denied_by")));
+    }
+    lines.push(format!("expires    {}", text(one, "expires")));
+    lines.push(format!("reference  {}", text(one, "call")));
+    lines.join("\n")
+}
+
+fn requester(one: Node<'_>) -> String {
+    let part = |name: &str| {
+        let found = one.get("requester").and_then(|who| who.get(name));
+        found.and_then(Node::as_str).map(|text| visible(&text))
+    };
+    match (part("agent"), part("user")) {
+        (Some(agent), Some(user)) => format!("{agent} for {user}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => "nobody".to_owned(),
+    }
+}
+
+fn text(node: Node<'_>, name: &str) -> String {
+    visible(&node.get(name).and_then(Node::as_str).unwrap_or_default())
+}
+
+fn number(node: Node<'_>, name: &str) -> String {
+    node.get(name)
+        .map_or_else(|| "0".to_owned(), |n| n.written().to_owned())
+}
+
+fn words(node: Node<'_>, name: &str) -> String {
+    let list = node.get(name).into_iter().flat_map(Node::elements);
+    let words: Vec<String> = list.filter_map(|word| Some(visible(&word.as_str()?))).collect();
+    if words.is_empty() {
+        "nobody yet".to_owned()
+    } else {
+        words.join(", ")
+    }
+}

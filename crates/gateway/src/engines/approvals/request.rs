@@ -1,0 +1,162 @@
+//! One question to people: what would happen, who may agree, and who has.
+//!
+//! INVARIANT (bound): a request answers for one binding only: the caller, the pinned tool, the canonical
+//! arguments, the labels, where the arguments came from, and the policy. Anything else asks anew.
+//!
+//! It must not know the store, clocks or the road.
+
+use policy::{Party, Reviewers};
+use serde::{Deserialize, Serialize};
+
+/// Who asks.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Requester {
+    /// [`identity::Principal::key`].
+    pub(crate) key: String,
+    /// The agent or service that sent the call, unless a user did.
+    pub(crate) agent: Option<String>,
+    /// The user who sent the call, or for whom the agent did.
+    pub(crate) user: Option<String>,
+    pub(crate) tenant: Option<String>,
+}
+
+/// So many people of that kind.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Demand {
+    /// As rules write it: `role:owner`.
+    pub(crate) by: String,
+    pub(crate) needed: u8,
+}
+
+/// Somebody's word.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Word {
+    pub(crate) by: String,
+    pub(crate) at_ms: i64,
+    pub(crate) why: Option<String>,
+}
+
+/// Where an argument came from.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Origin {
+    pub(crate) argument: String,
+    pub(crate) server: String,
+    pub(crate) tool: String,
+    pub(crate) trusted: bool,
+}
+
+/// What is asked: everything a person needs to see, and everything the yes is bound to.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Asked {
+    /// The call that asked first.
+    pub(crate) call: String,
+    pub(crate) requester: Requester,
+    pub(crate) action: String,
+    pub(crate) server: Option<String>,
+    /// The full name of what is called: `server__tool`, or a URI.
+    pub(crate) tool: String,
+    /// Canonical JSON (RFC 8785).
+    pub(crate) args: String,
+    pub(crate) purpose: Option<String>,
+    pub(crate) context: String,
+    /// The labels of the context, as words.
+    pub(crate) labels: Vec<String>,
+    pub(crate) sources: Vec<Origin>,
+    /// The rules that ask, each with its reason.
+    pub(crate) reasons: Vec<String>,
+    pub(crate) pin: Option<String>,
+    pub(crate) policy: String,
+    pub(crate) demands: Vec<Demand>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Request {
+    pub(crate) id: String,
+    pub(crate) binding: String,
+    pub(crate) asked: Asked,
+    pub(crate) opened_ms: i64,
+    pub(crate) expires_ms: i64,
+    pub(crate) given: Vec<Word>,
+    pub(crate) denied: Option<Word>,
+}
+
+impl Asked {
+    /// The digest a yes is bound to. The call and the context's name are not in it: the same question asked
+    /// again is the same question.
+    pub(crate) fn binding(&self) -> String {
+        let bound = serde_json::json!([
+            self.requester.key,
+            self.action,
+            self.server,
+            self.tool,
+            self.args,
+            self.purpose,
+            self.labels,
+            self.sources,
+            self.pin,
+            self.policy,
+            self.demands,
+        ]);
+        policy::registry::Pin::of_bytes(bound.to_string().as_bytes()).to_string()
+    }
+}
+
+impl Request {
+    /// How many people must agree.
+    pub(crate) fn needed(&self) -> u64 {
+        self.asked
+            .demands
+            .iter()
+            .map(|demand| u64::from(demand.needed))
+            .sum()
+    }
+
+    /// How many of those have, as far as they may still.
+    pub(crate) fn given(&self, person: impl Fn(&str) -> Option<Party>) -> u64 {
+        let counted = self.asked.demands.iter().map(|demand| {
+            let agreed = self.given.iter().filter(|word| {
+                person(&word.by).is_some_and(|party| self.objects_to(&party).is_none() && is(&party, demand))
+            });
+            u64::try_from(agreed.count())
+                .unwrap_or(u64::MAX)
+                .min(u64::from(demand.needed))
+        });
+        counted.sum()
+    }
+
+    /// Why this person may not decide, if so.
+    pub(crate) fn objects_to(&self, party: &Party) -> Option<String> {
+        let asked = &self.asked;
+        if asked.requester.user.as_deref() == Some(party.name.as_str()) {
+            return Some(format!(
+                "`{}` asked for it, or an agent did on behalf of `{}`; somebody else must decide",
+                party.name, party.name
+            ));
+        }
+        if let (Some(of), Some(theirs)) = (&asked.requester.tenant, &party.tenant)
+            && of != theirs
+        {
+            return Some(format!("`{}` belongs to another tenant", party.name));
+        }
+        if asked.demands.iter().any(|demand| is(party, demand)) {
+            return None;
+        }
+        let wanted: Vec<&str> = asked.demands.iter().map(|demand| demand.by.as_str()).collect();
+        Some(format!(
+            "`{}` is none of those who may decide: {}",
+            party.name,
+            wanted.join(", ")
+        ))
+    }
+}
+
+/// Whether a person is of the kind demanded. What cannot be read is nobody.
+fn is(party: &Party, demand: &Demand) -> bool {
+    match Reviewers::parse(&demand.by) {
+        Some(Reviewers::Group(name)) => party.groups.contains(&name),
+        Some(Reviewers::Role(name)) => party.roles.contains(&name),
+        Some(Reviewers::User(name)) => party.name == name,
+        None => false,
+    }
+}

@@ -1,0 +1,244 @@
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use policy::{Party, PartyKind};
+
+use super::{
+    desk::{Answer, DecideError, Desk},
+    request::{Asked, Demand, Requester},
+};
+use crate::{ambient::Ambient, vault::Vault};
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+
+/// A data directory of its own, removed with the test.
+struct Place(std::path::PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("sallyport-desk-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn vault(&self) -> Vault {
+        Vault::open(&self.0, &Ambient::system()).unwrap()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn party(name: &str) -> Party {
+    let role = match name {
+        "carol" | "dave" | "alice" => "controller",
+        _ => "clerk",
+    };
+    Party {
+        kind: PartyKind::User,
+        name: name.to_owned(),
+        roles: vec![role.to_owned()],
+        groups: Vec::new(),
+        tenant: None,
+        attributes: BTreeMap::new(),
+    }
+}
+
+fn known(name: &str) -> Option<Party> {
+    ["alice", "bob", "carol", "dave"]
+        .contains(&name)
+        .then(|| party(name))
+}
+
+fn asked(needed: u8) -> Asked {
+    Asked {
+        requester: Requester {
+            key: "agent/6:scribe/5:alice/-".to_owned(),
+            agent: Some("scribe".to_owned()),
+            user: Some("alice".to_owned()),
+            tenant: None,
+        },
+        action: "invoke".to_owned(),
+        tool: "bank__pay".to_owned(),
+        args: "{\"amount\":100}".to_owned(),
+        labels: vec!["trusted".to_owned(), "public".to_owned()],
+        pin: Some("sha256:00".to_owned()),
+        policy: "sha256:11".to_owned(),
+        demands: vec![Demand {
+            by: "role:controller".to_owned(),
+            needed,
+        }],
+        ..Asked::default()
+    }
+}
+
+#[test]
+fn of_ten_thousand_racing_uses_of_one_approval_one_passes() {
+    let place = Place::new("race");
+    let vault = place.vault();
+    let desk = Arc::new(Desk::open(vault.store().clone()).unwrap());
+    assert!(matches!(
+        desk.ask(asked(1), "q", 0, known).unwrap(),
+        Answer::Opened(_)
+    ));
+    desk.decide("q", &party("carol"), None, 1).unwrap();
+    let passed = Arc::new(AtomicUsize::new(0));
+    let racers: Vec<_> = (0..16)
+        .map(|racer| {
+            let (desk, passed) = (Arc::clone(&desk), Arc::clone(&passed));
+            std::thread::spawn(move || {
+                for n in 0..625 {
+                    let answer = desk.ask(asked(1), &format!("{racer}-{n}"), 2, known).unwrap();
+                    if matches!(answer, Answer::Agreed(_)) {
+                        passed.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            })
+        })
+        .collect();
+    racers.into_iter().for_each(|racer| racer.join().unwrap());
+    assert_eq!(passed.load(Ordering::SeqCst), 1);
+    let left = desk.list(2);
+    assert_eq!(left.len(), 1, "the next question waits, once");
+    assert!(left.iter().all(|request| request.given.is_empty()));
+}
+
+#[test]
+fn two_of_them_must_agree_and_neither_the_requester_nor_anybody_else_counts() {
+    let place = Place::new("four-eyes");
+    let vault = place.vault();
+    let desk = Desk::open(vault.store().clone()).unwrap();
+    desk.ask(asked(2), "q", 0, known).unwrap();
+    for nobody in ["alice", "bob"] {
+        let refused = desk.decide("q", &party(nobody), None, 1);
+        assert!(
+            matches!(refused, Err(DecideError::NotTheirs(_))),
+            "{nobody}: {refused:?}"
+        );
+        let refused = desk.decide("q", &party(nobody), Some("no"), 1);
+        assert!(
+            matches!(refused, Err(DecideError::NotTheirs(_))),
+            "{nobody}: {refused:?}"
+        );
+    }
+    desk.decide("q", &party("carol"), None, 1).unwrap();
+    assert!(
+        desk.decide("q", &party("carol"), None, 1).is_err(),
+        "one person is one"
+    );
+    assert!(matches!(
+        desk.ask(asked(2), "r", 2, known).unwrap(),
+        Answer::Waiting(_)
+    ));
+    desk.decide("q", &party("dave"), None, 2).unwrap();
+    // Whoever has lost the role since, or has left, does not count any more.
+    let left = |name: &str| known(name).filter(|_| name != "dave");
+    assert!(matches!(
+        desk.ask(asked(2), "r", 3, left).unwrap(),
+        Answer::Waiting(_)
+    ));
+    assert!(matches!(
+        desk.ask(asked(2), "r", 3, known).unwrap(),
+        Answer::Agreed(_)
+    ));
+    assert!(matches!(
+        desk.ask(asked(2), "r", 3, known).unwrap(),
+        Answer::Opened(_)
+    ));
+}
+
+#[test]
+fn whatever_else_is_called_asks_anew() {
+    let place = Place::new("bound");
+    let vault = place.vault();
+    let desk = Desk::open(vault.store().clone()).unwrap();
+    desk.ask(asked(1), "q", 0, known).unwrap();
+    desk.decide("q", &party("carol"), None, 1).unwrap();
+    let changes: [fn(&mut Asked); 7] = [
+        |asked| asked.args = "{\"amount\":101}".to_owned(),
+        |asked| asked.labels = vec!["untrusted".to_owned(), "public".to_owned()],
+        |asked| asked.pin = Some("sha256:01".to_owned()),
+        |asked| asked.policy = "sha256:12".to_owned(),
+        |asked| asked.purpose = Some("fun".to_owned()),
+        |asked| asked.requester.key = "agent/6:other/-/-".to_owned(),
+        |asked| asked.tool = "bank__close".to_owned(),
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        let mut other = asked(1);
+        change(&mut other);
+        let answer = desk.ask(other, &format!("other-{n}"), 2, known).unwrap();
+        assert!(matches!(answer, Answer::Opened(_)), "{n}: {answer:?}");
+    }
+    assert!(matches!(
+        desk.ask(asked(1), "r", 2, known).unwrap(),
+        Answer::Agreed(_)
+    ));
+}
+
+#[test]
+fn what_is_agreed_expires_and_survives_a_restart_until_then() {
+    let place = Place::new("restart");
+    {
+        let vault = place.vault();
+        let desk = Desk::open(vault.store().clone()).unwrap();
+        desk.ask(asked(1), "q", 0, known).unwrap();
+        desk.decide("q", &party("carol"), None, 1).unwrap();
+        let mut no = asked(1);
+        no.args = "{}".to_owned();
+        desk.ask(no, "n", 0, known).unwrap();
+        desk.decide("n", &party("dave"), Some("never"), 1).unwrap();
+        drop(desk);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(vault.close());
+    }
+    let vault = place.vault();
+    let desk = Desk::open(vault.store().clone()).unwrap();
+    assert_eq!(desk.list(HOUR_MS - 1).len(), 2);
+    let mut no = asked(1);
+    no.args = "{}".to_owned();
+    assert!(matches!(desk.ask(no, "m", 2, known).unwrap(), Answer::Denied(_)));
+    assert!(
+        desk.decide("q", &party("dave"), None, HOUR_MS).is_err(),
+        "too late"
+    );
+    assert_eq!(desk.sweep(HOUR_MS).len(), 2);
+    assert!(matches!(
+        desk.ask(asked(1), "r", HOUR_MS, known).unwrap(),
+        Answer::Opened(_)
+    ));
+}
+
+#[test]
+fn one_caller_cannot_flood_people() {
+    let place = Place::new("flood");
+    let vault = place.vault();
+    let desk = Desk::open(vault.store().clone()).unwrap();
+    let mut opened = 0;
+    for n in 0..100 {
+        let mut one = asked(1);
+        one.args = format!("{{\"n\":{n}}}");
+        match desk.ask(one, &n.to_string(), 0, known).unwrap() {
+            Answer::Opened(_) => opened += 1,
+            Answer::TooMuch(_) => {}
+            other @ (Answer::Agreed(_) | Answer::Denied(_) | Answer::Waiting(_)) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(opened, 32);
+    let mut other = asked(1);
+    other.requester.key = "somebody else".to_owned();
+    assert!(matches!(
+        desk.ask(other, "o", 0, known).unwrap(),
+        Answer::Opened(_)
+    ));
+}
