@@ -7,3 +7,4 @@ mod bad_servers;
 mod kill;
 mod real_peers;
 mod start;
+mod transports;

@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 fn mcp_json(peers: &Path, folder: &Path) -> Value {
     let node = peers::node(peers);
     let npm = |name: &str| {
-        peers::npm(peers, &format!("@modelcontextprotocol/server-{name}/dist/index.js"))
+        peers::npm(
+            peers,
+            &format!("@modelcontextprotocol/server-{name}/dist/index.js"),
+        )
     };
     let python = |name: &str| peers.join("py2/bin").join(name);
     json!({"mcpServers": {
@@ -52,7 +55,11 @@ fn every_client_lists_and_calls_every_imported_server() {
     let file = gateway.path("mcp.json");
     std::fs::write(&file, mcp_json(&peers, folder).to_string()).expect("a file");
     let imported = gateway.output(&["import", &file.display().to_string(), "--yes"]);
-    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    assert!(
+        imported.status.success(),
+        "{}",
+        String::from_utf8_lossy(&imported.stderr)
+    );
     gateway.run();
     let url = format!("{}/mcp", gateway.base());
     let file = folder.join("hello.txt");

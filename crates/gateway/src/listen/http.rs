@@ -158,7 +158,7 @@ async fn visit(
 ) -> Response<Body> {
     let ambient = &house.engines.ambient;
     let visit = Visit {
-        house,
+        house: Arc::clone(house),
         endpoint,
         peer,
         call: ambient.call(),
