@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod bad_servers;
+mod conformance;
 mod kill;
 mod real_peers;
 mod start;
