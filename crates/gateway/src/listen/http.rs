@@ -179,7 +179,7 @@ async fn turned_away(
         via: Via {
             transport: "http",
             peer: Some(peer.to_string()),
-            tls: None,
+            ..Via::default()
         },
         what: path.chars().take(100).collect(),
         received_ms: ambient.now_ms(),

@@ -20,7 +20,7 @@ use wire::{
     bounds::REQUEST,
     json::{Keys, Node, object},
     jsonrpc::{self, Message, MessageError, Refused},
-    mcp::{Direction, Era, Method, Mirrored, Revision, Shape, code, meta},
+    mcp::{Direction, Era, Method, Mirrored, PARAM_HEADER_PREFIX, Revision, Shape, code, meta},
 };
 
 use super::{
@@ -223,6 +223,7 @@ impl Visit {
                 transport,
                 peer: Some(self.peer.to_string()),
                 tls: None,
+                mirrored: mirrored(headers),
             },
             session: parcel.session,
             capabilities: parcel.capabilities,
@@ -312,10 +313,8 @@ impl Visit {
         }
         let session = session.and_then(|id| self.house.engines.sessions.peek(id));
         match (session, named) {
-            (Some(session), Some(named)) if named != session.revision => {
-                let why = "the version header is not the session's version";
-                Err(Objection::new(&refusal::VERSION_UNSUPPORTED, why).showing(why))
-            }
+            // The session's revision stands, whatever a header says: nothing is decided on a header. Clients
+            // that name another revision we speak do so by mistake (the official suite 0.1.16 is one).
             (Some(session), _) => Ok(session.revision),
             // The road will say that the session is missing, or first that the credential is.
             (None, named) => Ok(named.unwrap_or(Revision::LATEST_LEGACY)),
@@ -408,7 +407,7 @@ impl Visit {
             via: Via {
                 transport: "http",
                 peer: Some(self.peer.to_string()),
-                tls: None,
+                ..Via::default()
             },
             what: asked
                 .method
@@ -640,6 +639,19 @@ fn accepted(headers: &HeaderMap, wanted: &str) -> bool {
                 || range == "*/*"
                 || range.eq_ignore_ascii_case(&format!("{group}/*"))
         })
+}
+
+/// Headers that mirror arguments, as sent. One that is no text says nothing an argument could say.
+fn mirrored(headers: &HeaderMap) -> Arc<[(String, String)]> {
+    let mirrored = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with(PARAM_HEADER_PREFIX));
+    mirrored
+        .map(|(name, value)| {
+            let value = value.to_str().unwrap_or("=?base64??=?");
+            (name.as_str().to_owned(), value.to_owned())
+        })
+        .collect()
 }
 
 /// What the caller shows. A loopback address is somebody on this machine only if nobody forwards.
