@@ -12,3 +12,4 @@
 pub mod gateway;
 pub mod mcp;
 pub mod peers;
+pub mod wires;

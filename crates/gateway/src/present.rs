@@ -79,7 +79,9 @@ fn answer(asked: &Asked, reply: Reply) -> Said {
         Body::Foreign(response, edits, era) => match response.answer() {
             Answer::Result(result) => shape::result(result, edits, *era, asked.revision, method),
             Answer::Error(error) => {
-                said.message = Some(foreign_error(asked, id, error, edits, *era));
+                let code = foreign_code(asked, error, *era);
+                said.status = error_status(asked.revision.era(), code);
+                said.message = Some(foreign_error(id, code, error, edits));
                 return said;
             }
         },
@@ -88,25 +90,43 @@ fn answer(asked: &Asked, reply: Reply) -> Said {
     said
 }
 
-/// An upstream's error, written anew. What a code means differs between eras.
-fn foreign_error(asked: &Asked, id: &Id, error: wire::json::Node<'_>, edits: &Edits, from: Era) -> Vec<u8> {
-    let mut code = error
+/// The code of an upstream's error. What one means differs between eras.
+fn foreign_code(asked: &Asked, error: wire::json::Node<'_>, from: Era) -> i64 {
+    let code = error
         .get("code")
         .and_then(wire::json::Node::as_number)
-        .and_then(|n| n.as_i64());
+        .and_then(|n| n.as_i64())
+        .unwrap_or(code::INTERNAL_ERROR);
     let to = asked.revision.era();
-    if asked.method == Some(Method::ResourcesRead) && from != to {
-        code = match (code, to) {
-            (Some(code::RESOURCE_NOT_FOUND), Era::Modern) => Some(code::INVALID_PARAMS),
-            (Some(code::INVALID_PARAMS), Era::Legacy) => Some(code::RESOURCE_NOT_FOUND),
-            (other, Era::Legacy | Era::Modern) => other,
-        };
+    if asked.method != Some(Method::ResourcesRead) || from == to {
+        return code;
     }
+    match (code, to) {
+        (code::RESOURCE_NOT_FOUND, Era::Modern) => code::INVALID_PARAMS,
+        (code::INVALID_PARAMS, Era::Legacy) => code::RESOURCE_NOT_FOUND,
+        (other, Era::Legacy | Era::Modern) => other,
+    }
+}
+
+/// The HTTP status the modern era gives an error (2026-07-28, streamable HTTP).
+fn error_status(era: Era, code: i64) -> u16 {
+    match (era, code) {
+        (Era::Modern, code::METHOD_NOT_FOUND) => 404,
+        (
+            Era::Modern,
+            code::HEADER_MISMATCH | code::MISSING_CLIENT_CAPABILITY | code::UNSUPPORTED_PROTOCOL_VERSION,
+        ) => 400,
+        (Era::Legacy | Era::Modern, _) => 200,
+    }
+}
+
+/// An upstream's error, written anew.
+fn foreign_error(id: &Id, code: i64, error: wire::json::Node<'_>, edits: &Edits) -> Vec<u8> {
     object(|out| {
         out.string("jsonrpc", "2.0");
         id.write("id", out);
         out.object("error", |out| {
-            out.integer("code", code.unwrap_or(code::INTERNAL_ERROR));
+            out.integer("code", code);
             out.members_except(error, &["code"], edits);
         });
     })

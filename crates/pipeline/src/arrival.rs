@@ -52,6 +52,9 @@ pub struct Via {
     pub peer: Option<String>,
     /// Version and group of the TLS connection, where there is one.
     pub tls: Option<(String, String)>,
+    /// Headers that claim to mirror arguments: names in lower case, values as sent. Nothing is decided on
+    /// them; they must agree with the message (2026-07-28).
+    pub mirrored: Arc<[(String, String)]>,
 }
 
 /// What the client declared it can do: per request in the modern era, at `initialize` before.

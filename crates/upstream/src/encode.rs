@@ -2,9 +2,9 @@
 
 use pipeline::{Arrival, Passed, Resolution, forward::Recorded};
 use wire::{
-    json::{Edits, Kind, Node, ObjectWriter, object},
+    json::{Document, Edits, Keys, Kind, Node, ObjectWriter, object},
     jsonrpc::{self, Id},
-    mcp::{Era, Method, Revision, meta},
+    mcp::{self, Era, Method, MirroredParam, Revision, Target, meta, target},
 };
 
 /// What we call ourselves towards servers.
@@ -103,6 +103,31 @@ fn write_meta(
             None => out.object(meta::CLIENT_CAPABILITIES, |_| {}),
         }
     }
+}
+
+/// Arguments that the pinned tool has mirrored in headers, as they are sent: after redaction, like the body.
+pub(crate) fn mirrored_params(call: &Passed<Recorded>) -> Vec<(String, String)> {
+    let (Some(item), Ok(Target::Tool { arguments, .. })) =
+        (call.resolution().item(), target(&call.arrival().message))
+    else {
+        return Vec::new();
+    };
+    let schema = item.definition().document().root().get("inputSchema");
+    let params = schema.map(mcp::mirrored_params).and_then(Result::ok);
+    let sent = |argument| {
+        let text = object(|out| out.edited("sent", argument, call.edits()));
+        let text = Document::parse(text, Keys::Exact, &wire::bounds::REQUEST).ok()?;
+        MirroredParam::value(text.root().get("sent")?)
+    };
+    let header = |param: MirroredParam| {
+        let value = sent(param.argument(arguments)?)?;
+        Some((param.header().to_owned(), value))
+    };
+    params
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(header)
+        .collect()
 }
 
 /// `notifications/cancelled` for a request of ours.

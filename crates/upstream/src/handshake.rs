@@ -33,10 +33,7 @@ pub(crate) async fn initialize(
             params.object("clientInfo", encode::write_identity);
         })
     };
-    let head = Head {
-        method: Method::Initialize.name(),
-        name: None,
-    };
+    let head = Head::of(Method::Initialize.name());
     let asking = Asking {
         wire,
         inbox,
@@ -50,10 +47,7 @@ pub(crate) async fn initialize(
         endpoint.agree(offered.revision);
     }
     let done = jsonrpc::notification(Method::NotificationsInitialized, |_| {});
-    let head = Head {
-        method: Method::NotificationsInitialized.name(),
-        name: None,
-    };
+    let head = Head::of(Method::NotificationsInitialized.name());
     match wire {
         Wire::Http(endpoint) => endpoint.post(inbox, head, done, None).await?,
         Wire::Stdio(pipe) => pipe.send(done).await?,
@@ -72,10 +66,7 @@ pub(crate) async fn discover(wire: &Wire, inbox: &Arc<Inbox>, wait: Duration) ->
             encode::own_meta(revision, params)
         })
     };
-    let head = Head {
-        method: Method::ServerDiscover.name(),
-        name: None,
-    };
+    let head = Head::of(Method::ServerDiscover.name());
     let asking = Asking {
         wire,
         inbox,

@@ -60,8 +60,29 @@ impl Inbox {
     /// never comes after the answer it belongs to; requests wait for people, so nobody waits for them.
     ///
     /// `exchange` is the client's side of the call on whose own stream the message came, if it came on one.
+    /// In the one revision that has batches, each message of one is taken as if it had come alone.
     pub(crate) async fn take(self: &Arc<Self>, bytes: Vec<u8>, exchange: Option<&Arc<dyn Exchange>>) {
-        match Message::parse(bytes, Keys::Exact, &ANSWER) {
+        if jsonrpc::is_array(&bytes) && self.revision().has_batches() {
+            match jsonrpc::batch(bytes, Keys::Exact, &ANSWER) {
+                Err(refused) => self.unreadable(&refused),
+                Ok(elements) => {
+                    for element in elements {
+                        self.take_one(element, exchange).await;
+                    }
+                }
+            }
+            return;
+        }
+        self.take_one(Message::parse(bytes, Keys::Exact, &ANSWER), exchange)
+            .await;
+    }
+
+    async fn take_one(
+        self: &Arc<Self>,
+        message: Result<Message, Refused>,
+        exchange: Option<&Arc<dyn Exchange>>,
+    ) {
+        match message {
             Err(refused) => self.unreadable(&refused),
             Ok(Message::Response(response)) => {
                 if let Err(response) = self.pending.settle(response) {

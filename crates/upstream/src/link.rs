@@ -31,6 +31,18 @@ pub(crate) struct Head {
     pub(crate) method: &'static str,
     /// The name or URI mirrored in a header by the modern era.
     pub(crate) name: Option<String>,
+    /// Headers that mirror arguments (modern era).
+    pub(crate) params: Vec<(String, String)>,
+}
+
+impl Head {
+    /// Of a message that names nothing.
+    pub(crate) fn of(method: &'static str) -> Self {
+        Self {
+            method,
+            ..Self::default()
+        }
+    }
 }
 
 /// The client's side of a call, for the link that carries it.
@@ -215,10 +227,7 @@ impl Asking<'_> {
             match self.wire {
                 Wire::Http(_) if self.era == Era::Modern => Ok(()),
                 Wire::Http(endpoint) => {
-                    let head = Head {
-                        method: "notifications/cancelled",
-                        name: None,
-                    };
+                    let head = Head::of("notifications/cancelled");
                     endpoint.post(self.inbox, head, body, None).await
                 }
                 Wire::Stdio(pipe) => pipe.send(body).await,

@@ -6,12 +6,12 @@ use pipeline::registry::{Definition, ItemKind, Offer, Pin};
 use wire::{
     json::{Document, Keys, Kind, Node},
     jsonrpc::{self, Answer, Id, Response},
-    mcp::{Method, Revision},
+    mcp::{Era, Method, Revision, mirrored_params},
 };
 
 use crate::{
     LinkError, encode,
-    link::{Head, Link, Side},
+    link::{Head, Link, Side, Wire},
 };
 
 /// Most pages of one list, and most entries.
@@ -220,12 +220,22 @@ impl Items {
             .flat_map(Node::elements)
         {
             match Definition::offered(entry) {
-                Ok(definition) => items.definitions.push(definition),
+                Ok(definition) => match unmirrorable(link, &definition) {
+                    None => items.definitions.push(definition),
+                    Some(why) => items.malformed.push(format!("`{}`: {why}", definition.name())),
+                },
                 Err(error) => items.malformed.push(error.to_string()),
             }
         }
         Ok(Arc::new(items))
     }
+}
+
+/// Why a tool may not be offered: its schema has arguments mirrored in headers as nobody can mirror them.
+fn unmirrorable(link: &Link, definition: &Definition) -> Option<&'static str> {
+    let over_http = matches!(link.wire, Wire::Http(_)) && link.revision.era() == Era::Modern;
+    let schema = definition.document().root().get("inputSchema")?;
+    over_http.then(|| mirrored_params(schema).err()).flatten()
 }
 
 async fn documents(link: &Link, method: Method, member: &str) -> Result<Vec<Arc<Document>>, LinkError> {
@@ -250,10 +260,7 @@ async fn pages(link: &Link, method: Method, member: &str) -> Result<Vec<Response
     let mut cursor: Option<String> = None;
     let mut entries = 0;
     loop {
-        let head = Head {
-            method: method.name(),
-            name: None,
-        };
+        let head = Head::of(method.name());
         let revision = link.revision;
         let body = |id| {
             jsonrpc::request(&Id::Integer(id), method, |params| {

@@ -281,6 +281,7 @@ impl ports::Upstream for Upstreams {
         let head = Head {
             method: method.name(),
             name: mirrored(call),
+            params: encode::mirrored_params(call),
         };
         match &arrival.message {
             Message::Notification(_) | Message::Response(_) => {

@@ -9,7 +9,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::{
-    bounds::{ID_BYTES_MAX, JsonBounds},
+    bounds::{BATCH_MESSAGES_MAX, ID_BYTES_MAX, JsonBounds},
     json::{Document, JsonError, Keys, Kind, Node, ObjectWriter, fold, object},
     mcp::{Method, Shape, code},
 };
@@ -263,6 +263,40 @@ impl Message {
             Self::Request(request) => &request.document,
             Self::Response(response) => &response.document,
         }
+    }
+}
+
+/// Whether a text can only be an array.
+#[must_use]
+pub fn is_array(text: &[u8]) -> bool {
+    text.trim_ascii_start().first() == Some(&b'[')
+}
+
+/// Reads an array of messages, each for itself: what is wrong with one is not held against the others.
+///
+/// # Errors
+/// When the text is not an array, has no elements, or too many.
+pub fn batch(
+    bytes: Vec<u8>,
+    keys: Keys,
+    bounds: &JsonBounds,
+) -> Result<Vec<Result<Message, Refused>>, Refused> {
+    let refuse = |why| Refused {
+        error: MessageError::Envelope(why),
+        id: None,
+    };
+    let document = Document::parse(bytes, keys, bounds)?;
+    let root = document.root();
+    if root.kind() != Kind::Array {
+        return Err(refuse("a batch is an array"));
+    }
+    match root.elements().take(BATCH_MESSAGES_MAX + 1).count() {
+        0 => Err(refuse("a batch has at least one message")),
+        n if n > BATCH_MESSAGES_MAX => Err(refuse("a batch has too many messages")),
+        _ => Ok(root
+            .elements()
+            .map(|element| Message::parse(element.written().as_bytes().to_vec(), keys, bounds))
+            .collect()),
     }
 }
 

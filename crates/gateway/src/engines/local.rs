@@ -157,10 +157,12 @@ impl Local for Engines {
 }
 
 /// Revisions spoken here, newest first.
-pub(crate) const SPOKEN: [Revision; 3] = [
+pub(crate) const SPOKEN: [Revision; 5] = [
     Revision::V2026_07_28,
     Revision::V2025_11_25,
     Revision::V2025_06_18,
+    Revision::V2025_03_26,
+    Revision::V2024_11_05,
 ];
 
 impl Engines {

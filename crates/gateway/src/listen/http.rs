@@ -158,7 +158,7 @@ async fn visit(
 ) -> Response<Body> {
     let ambient = &house.engines.ambient;
     let visit = Visit {
-        house,
+        house: Arc::clone(house),
         endpoint,
         peer,
         call: ambient.call(),
@@ -179,7 +179,7 @@ async fn turned_away(
         via: Via {
             transport: "http",
             peer: Some(peer.to_string()),
-            tls: None,
+            ..Via::default()
         },
         what: path.chars().take(100).collect(),
         received_ms: ambient.now_ms(),

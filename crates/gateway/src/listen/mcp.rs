@@ -19,12 +19,12 @@ use tokio::sync::mpsc;
 use wire::{
     bounds::REQUEST,
     json::{Keys, Node, object},
-    jsonrpc::{Message, MessageError},
-    mcp::{Direction, Era, Method, Mirrored, Revision, Shape, code, meta},
+    jsonrpc::{self, Message, MessageError, Refused},
+    mcp::{Direction, Era, Method, Mirrored, PARAM_HEADER_PREFIX, Revision, Shape, code, meta},
 };
 
 use super::{
-    House,
+    House, batch,
     body::{self, Body},
     gate::one,
     stream::{EventBody, OnClose},
@@ -42,13 +42,14 @@ const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// Messages of one call that may wait to be read by the client.
-const STREAM_MESSAGES_MAX: usize = 64;
+pub(super) const STREAM_MESSAGES_MAX: usize = 64;
 /// After this long without an answer, the answer becomes a stream, so that nobody takes it for dead.
-const QUIET: Duration = Duration::from_secs(10);
+pub(super) const QUIET: Duration = Duration::from_secs(10);
 
 /// One request at one MCP endpoint.
-pub(super) struct Visit<'h> {
-    pub(super) house: &'h Arc<House>,
+#[derive(Clone)]
+pub(super) struct Visit {
+    pub(super) house: Arc<House>,
     pub(super) endpoint: Endpoint,
     pub(super) peer: SocketAddr,
     pub(super) call: CallId,
@@ -56,14 +57,29 @@ pub(super) struct Visit<'h> {
 }
 
 /// A message and what its transport says about it.
-struct Parcel {
+pub(super) struct Parcel {
     message: Message,
     revision: Revision,
     session: Option<Arc<str>>,
     capabilities: Capabilities,
 }
 
-impl Visit<'_> {
+impl Parcel {
+    /// What is to be answered.
+    pub(super) fn asked(&self) -> Asked {
+        let id = match &self.message {
+            Message::Request(request) => Some(request.id().clone()),
+            Message::Notification(_) | Message::Response(_) => None,
+        };
+        Asked {
+            id,
+            method: self.message.method(),
+            revision: self.revision,
+        }
+    }
+}
+
+impl Visit {
     /// Answers a request.
     pub(super) async fn answer(self, request: Request<Incoming>) -> Response<Body> {
         match *request.method() {
@@ -83,46 +99,43 @@ impl Visit<'_> {
 
     async fn post(self, request: Request<Incoming>) -> Response<Body> {
         let (head, incoming) = request.into_parts();
-        let parcel = match self.unpack(&head.headers, incoming).await {
-            Ok(parcel) => parcel,
-            Err((asked, objection)) => return self.turn_away(&asked, *objection).await,
+        let bytes = match read(&head.headers, incoming).await {
+            Ok(bytes) => bytes,
+            Err(objection) => return self.turn_away(&nobody(&head.headers), objection).await,
         };
-        let asked = Asked {
-            id: match &parcel.message {
-                Message::Request(request) => Some(request.id().clone()),
-                Message::Notification(_) | Message::Response(_) => None,
-            },
-            method: parcel.message.method(),
-            revision: parcel.revision,
+        if jsonrpc::is_array(&bytes) && self.has_batches(&head.headers) {
+            return batch::answer(self, head.headers, bytes).await;
+        }
+        let message = match Message::parse(bytes, Keys::Folded, &REQUEST) {
+            Ok(message) => message,
+            Err(refused) => {
+                let (asked, objection) = unread(&head.headers, &refused);
+                return self.turn_away(&asked, objection).await;
+            }
         };
-        self.carry(&head.headers, parcel, asked).await
+        match self.unpack(&head.headers, message) {
+            Ok(parcel) => self.carry(&head.headers, parcel).await,
+            Err((asked, objection)) => self.turn_away(&asked, *objection).await,
+        }
+    }
+
+    /// Whether the session the message names is in the one revision that has batches.
+    fn has_batches(&self, headers: &HeaderMap) -> bool {
+        let named = one(headers, &SESSION).ok().flatten();
+        let session = named.and_then(|id| self.house.engines.sessions.peek(id));
+        session.is_some_and(|session| session.revision.has_batches())
     }
 
     /// Sends a message on its way and answers with whatever comes first: the answer, or something that
     /// belongs to it and makes the answer a stream.
-    async fn carry(self, headers: &HeaderMap, parcel: Parcel, asked: Asked) -> Response<Body> {
+    async fn carry(self, headers: &HeaderMap, parcel: Parcel) -> Response<Body> {
         let (sender, mut messages) = mpsc::channel(STREAM_MESSAGES_MAX);
         let withdrawal = Withdrawal::new();
-        let exchange = CallExchange::new(sender, withdrawal.clone(), parcel.session.clone());
-        let session = parcel
-            .session
-            .as_ref()
-            .and_then(|id| self.house.engines.sessions.peek(id));
-        let running = match self.begin(session, &asked, &withdrawal) {
-            Ok(running) => running,
-            Err(objection) => return self.turn_away(&asked, objection).await,
-        };
+        let asked = parcel.asked();
         let era = parcel.revision.era();
-        let arrival = self.arrival(headers, parcel, Arc::new(exchange), "http");
-        let call = self.call.to_string();
-        let house = Arc::clone(self.house);
-        let carrying = {
-            let (house, asked) = (Arc::clone(&house), asked.clone());
-            async move {
-                let _running = running;
-                let result = house.pipeline.carry(arrival).await;
-                outcome(&asked, result, &call)
-            }
+        let carrying = match self.set_out(headers, parcel, sender, withdrawal.clone()) {
+            Ok(carrying) => carrying,
+            Err(objection) => return self.turn_away(&asked, objection).await,
         };
         let mut carrying = Box::pin(carrying);
         // In the modern era closing the stream withdraws the request; in the legacy era it does not.
@@ -141,6 +154,32 @@ impl Visit<'_> {
         };
         let last = Box::pin(async move { carrying.await.message });
         events(first, messages, last, on_close.into_on_close())
+    }
+
+    /// Sets a message on its way: what belongs to it goes to `stream` meanwhile, and the future ends with
+    /// what there is to say.
+    pub(super) fn set_out(
+        &self,
+        headers: &HeaderMap,
+        parcel: Parcel,
+        stream: mpsc::Sender<Vec<u8>>,
+        withdrawal: Withdrawal,
+    ) -> Result<impl Future<Output = Said> + Send + use<>, Objection> {
+        let asked = parcel.asked();
+        let session = parcel
+            .session
+            .as_ref()
+            .and_then(|id| self.house.engines.sessions.peek(id));
+        let running = self.begin(session, &asked, &withdrawal)?;
+        let exchange = CallExchange::new(stream, withdrawal, parcel.session.clone());
+        let arrival = self.arrival(headers, parcel, Arc::new(exchange), "http");
+        let call = self.call.to_string();
+        let house = Arc::clone(&self.house);
+        Ok(async move {
+            let _running = running;
+            let result = house.pipeline.carry(arrival).await;
+            outcome(&asked, result, &call)
+        })
     }
 
     /// Notes a request of a session as running, so that it can be withdrawn; the same id twice at a time is
@@ -184,6 +223,7 @@ impl Visit<'_> {
                 transport,
                 peer: Some(self.peer.to_string()),
                 tls: None,
+                mirrored: mirrored(headers),
             },
             session: parcel.session,
             capabilities: parcel.capabilities,
@@ -192,29 +232,12 @@ impl Visit<'_> {
         }
     }
 
-    /// Reads the message and finds out how to read it.
-    async fn unpack(
+    /// Finds out how a message is to be read.
+    pub(super) fn unpack(
         &self,
         headers: &HeaderMap,
-        incoming: Incoming,
+        message: Message,
     ) -> Result<Parcel, (Asked, Box<Objection>)> {
-        let nobody = || Asked {
-            id: None,
-            method: None,
-            revision: guess(headers),
-        };
-        let refuse = |objection: Objection| (nobody(), Box::new(objection));
-        accepts(headers).map_err(refuse)?;
-        let bytes = body::read(incoming, REQUEST.text_bytes_max)
-            .await
-            .map_err(refuse)?;
-        let message = Message::parse(bytes, Keys::Folded, &REQUEST).map_err(|refused| {
-            let asked = Asked {
-                id: refused.id.clone(),
-                ..nobody()
-            };
-            (asked, Box::new(unreadable(&refused.error)))
-        })?;
         let asked = |revision| Asked {
             id: message.id().cloned(),
             method: message.method(),
@@ -290,10 +313,8 @@ impl Visit<'_> {
         }
         let session = session.and_then(|id| self.house.engines.sessions.peek(id));
         match (session, named) {
-            (Some(session), Some(named)) if named != session.revision => {
-                let why = "the version header is not the session's version";
-                Err(Objection::new(&refusal::VERSION_UNSUPPORTED, why).showing(why))
-            }
+            // The session's revision stands, whatever a header says: nothing is decided on a header. Clients
+            // that name another revision we speak do so by mistake (the official suite 0.1.16 is one).
             (Some(session), _) => Ok(session.revision),
             // The road will say that the session is missing, or first that the credential is.
             (None, named) => Ok(named.unwrap_or(Revision::LATEST_LEGACY)),
@@ -304,11 +325,7 @@ impl Visit<'_> {
     async fn listen(self, request: Request<Incoming>) -> Response<Body> {
         let headers = request.headers().clone();
         if !accepted(&headers, "text/event-stream") {
-            let asked = Asked {
-                id: None,
-                method: None,
-                revision: guess(&headers),
-            };
+            let asked = nobody(&headers);
             let why = "a stream is opened with `Accept: text/event-stream`";
             return self
                 .turn_away(&asked, Objection::new(&refusal::NOT_ACCEPTABLE, why))
@@ -331,7 +348,7 @@ impl Visit<'_> {
     /// Ends a session (legacy era).
     async fn end(self, request: Request<Incoming>) -> Response<Body> {
         let headers = request.headers().clone();
-        let house = Arc::clone(self.house);
+        let house = Arc::clone(&self.house);
         match self.knock(&headers, "http-delete").await {
             None => body::empty(StatusCode::METHOD_NOT_ALLOWED),
             Some(Err(response)) => response,
@@ -380,12 +397,17 @@ impl Visit<'_> {
     }
 
     async fn turn_away(&self, asked: &Asked, objection: Objection) -> Response<Body> {
+        self.respond(self.refuse(asked, objection).await)
+    }
+
+    /// Refuses a message before it has set out.
+    pub(super) async fn refuse(&self, asked: &Asked, objection: Objection) -> Said {
         let stranger = Stranger {
             call: self.call.clone(),
             via: Via {
                 transport: "http",
                 peer: Some(self.peer.to_string()),
-                tls: None,
+                ..Via::default()
             },
             what: asked
                 .method
@@ -393,10 +415,10 @@ impl Visit<'_> {
             received_ms: self.received_ms,
         };
         let refusal: Refusal = self.house.pipeline.turn_away(stranger, objection).await;
-        self.respond(outcome(asked, Err(refusal), &self.call.0))
+        outcome(asked, Err(refusal), &self.call.0)
     }
 
-    fn respond(&self, said: Said) -> Response<Body> {
+    pub(super) fn respond(&self, said: Said) -> Response<Body> {
         let status = StatusCode::from_u16(said.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = match said.message {
             Some(message) => body::json(status, message),
@@ -554,6 +576,30 @@ pub(super) fn unreadable(error: &MessageError) -> Objection {
     Objection::new(code, error.to_string()).showing(error.to_string())
 }
 
+/// Reads the body of a message.
+async fn read(headers: &HeaderMap, incoming: Incoming) -> Result<Vec<u8>, Objection> {
+    accepts(headers)?;
+    body::read(incoming, REQUEST.text_bytes_max).await
+}
+
+/// What is to be answered where nothing could be read.
+fn nobody(headers: &HeaderMap) -> Asked {
+    Asked {
+        id: None,
+        method: None,
+        revision: guess(headers),
+    }
+}
+
+/// What is to be answered, and why nothing else, where the text is no message.
+pub(super) fn unread(headers: &HeaderMap, refused: &Refused) -> (Asked, Objection) {
+    let asked = Asked {
+        id: refused.id.clone(),
+        ..nobody(headers)
+    };
+    (asked, unreadable(&refused.error))
+}
+
 /// The revision to answer in before the message was read.
 fn guess(headers: &HeaderMap) -> Revision {
     let named = one(headers, &VERSION).ok().flatten().and_then(Revision::parse);
@@ -595,6 +641,19 @@ fn accepted(headers: &HeaderMap, wanted: &str) -> bool {
         })
 }
 
+/// Headers that mirror arguments, as sent. One that is no text says nothing an argument could say.
+fn mirrored(headers: &HeaderMap) -> Arc<[(String, String)]> {
+    let mirrored = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with(PARAM_HEADER_PREFIX));
+    mirrored
+        .map(|(name, value)| {
+            let value = value.to_str().unwrap_or("=?base64??=?");
+            (name.as_str().to_owned(), value.to_owned())
+        })
+        .collect()
+}
+
 /// What the caller shows. A loopback address is somebody on this machine only if nobody forwards.
 fn credential(headers: &HeaderMap, peer: SocketAddr) -> Credential {
     const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
@@ -613,7 +672,7 @@ fn credential(headers: &HeaderMap, peer: SocketAddr) -> Credential {
     }
 }
 
-fn events(
+pub(super) fn events(
     first: Option<Vec<u8>>,
     messages: mpsc::Receiver<Vec<u8>>,
     last: super::stream::Last,

@@ -3,6 +3,7 @@
 //! A listener looks at hosts, origins, sizes and framing, and decides nothing else. Whatever gets past it
 //! takes the road.
 
+mod batch;
 mod body;
 mod gate;
 mod http;

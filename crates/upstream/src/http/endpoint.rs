@@ -167,6 +167,11 @@ impl Endpoint {
                         HeaderValue::try_from(&*name).map_err(|_| unusable("a name"))?,
                     );
                 }
+                for (name, value) in &head.params {
+                    let name = HeaderName::try_from(name).map_err(|_| unusable("a parameter's name"))?;
+                    let value = HeaderValue::try_from(value).map_err(|_| unusable("an argument"))?;
+                    headers.insert(name, value);
+                }
             }
         }
         if let Some(session) = self.session.get() {

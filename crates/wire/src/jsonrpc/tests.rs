@@ -92,6 +92,19 @@ fn arrays_are_batches_and_refused_here() {
 }
 
 #[test]
+fn the_messages_of_a_batch_are_read_each_for_itself() {
+    let batch = |text: &str| super::batch(text.as_bytes().to_vec(), Keys::Folded, &REQUEST);
+    let read = batch(r#" [{"jsonrpc":"2.0","id":1,"method":"ping"}, 7, []]"#).expect("an array");
+    assert!(matches!(&read[0], Ok(Message::Request(request)) if *request.id() == Id::Integer(1)));
+    assert!(matches!(&read[1], Err(refused) if matches!(refused.error, MessageError::Envelope(_))));
+    assert!(matches!(&read[2], Err(refused) if refused.error == MessageError::Batch));
+    assert!(batch("[]").is_err() && batch("{}").is_err() && batch("[").is_err());
+    let many = |n: usize| format!("[{}]", vec!["1"; n].join(","));
+    assert_eq!(batch(&many(64)).map(|read| read.len()), Ok(64));
+    assert!(batch(&many(65)).is_err());
+}
+
+#[test]
 fn answers_are_read() {
     let Ok(Message::Response(response)) = parse(r#"{"jsonrpc":"2.0","id":1,"result":{"a":1}}"#) else {
         panic!("a response")

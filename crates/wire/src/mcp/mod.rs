@@ -4,6 +4,7 @@ pub mod code;
 mod headers;
 pub mod meta;
 mod method;
+mod mirror;
 mod name;
 mod params;
 mod revision;
@@ -11,6 +12,7 @@ pub mod shape;
 
 pub use headers::{Mirrored, Mismatch, decode_sentinel, encode_sentinel};
 pub use method::{Direction, METHODS, Method, Row, Shape, TASKS_EXTENSION};
+pub use mirror::{MirroredParam, PARAM_HEADER_PREFIX, mirrored_params};
 pub use name::{NameError, ServerName, federated, split_federated};
 pub use params::{ParamsError, Reference, Target, target};
 pub use revision::{Era, Revision, Revisions};

@@ -1,5 +1,9 @@
 use super::*;
-use crate::{bounds::REQUEST, json::Keys, jsonrpc::Message};
+use crate::{
+    bounds::REQUEST,
+    json::{Document, Keys},
+    jsonrpc::Message,
+};
 
 fn message(text: &str) -> Message {
     Message::parse(text.as_bytes().to_vec(), Keys::Folded, &REQUEST).expect(text)
@@ -252,4 +256,63 @@ fn results_are_written_as_each_era_has_them() {
         shape::own(b"{}", new, ToolsCall),
         b"{\"resultType\":\"complete\"}"
     );
+}
+
+fn document(text: &str) -> Document {
+    Document::parse(text.as_bytes().to_vec(), Keys::Exact, &REQUEST).expect("JSON")
+}
+
+#[test]
+fn arguments_are_mirrored_where_the_schema_says_so() {
+    let schema = document(
+        r#"{"type":"object","properties":{
+            "region":{"type":"string","x-mcp-header":"Region"},
+            "deep":{"type":"object","properties":{"n":{"type":"integer","x-mcp-header":"N"}}},
+            "x-mcp-header":{"type":"string","default":{"x-mcp-header":"data"}},
+            "on":{"type":"boolean","x-mcp-header":"On"}}}"#,
+    );
+    let params = mirrored_params(schema.root()).expect("a good schema");
+    let headers: Vec<_> = params.iter().map(MirroredParam::header).collect();
+    assert_eq!(headers, ["mcp-param-region", "mcp-param-n", "mcp-param-on"]);
+    let arguments = document(r#"{"region":"Zürich","deep":{"n":-7},"on":null}"#);
+    let arguments = Some(arguments.root());
+    let value = |param: &MirroredParam| MirroredParam::value(param.argument(arguments)?);
+    let values: Vec<_> = params.iter().map(value).collect();
+    assert_eq!(
+        values,
+        [
+            Some("=?base64?WsO8cmljaA==?=".to_owned()),
+            Some("-7".to_owned()),
+            None
+        ]
+    );
+    let agree = |n: usize, header| params[n].agree(header, arguments);
+    assert_eq!(agree(0, Some("=?base64?WsO8cmljaA==?=")), Ok(()));
+    assert_eq!(agree(1, Some(" -7 ")), Ok(()));
+    assert_eq!(agree(2, None), Ok(()));
+    assert!(matches!(agree(0, None), Err(Mismatch::Missing(_))));
+    assert!(matches!(
+        agree(0, Some("=?base64?WsO8cmljaA?=")),
+        Err(Mismatch::Malformed(_))
+    ));
+    assert!(matches!(agree(1, Some("7")), Err(Mismatch::Differs(_))));
+    assert!(matches!(agree(2, Some("true")), Err(Mismatch::Differs(_))));
+}
+
+#[test]
+fn marks_that_nobody_can_follow_are_refused() {
+    for schema in [
+        r#"{"x-mcp-header":"Root"}"#,
+        r#"{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}"#,
+        r#"{"properties":{"a":{"type":["string"],"x-mcp-header":"A"}}}"#,
+        r#"{"properties":{"a":{"type":"string","x-mcp-header":""}}}"#,
+        r#"{"properties":{"a":{"type":"string","x-mcp-header":"a b"}}}"#,
+        r#"{"properties":{"a":{"type":"string","x-mcp-header":7}}}"#,
+        r#"{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}"#,
+        r#"{"properties":{"a":{"items":{"type":"string","x-mcp-header":"A"}}}}"#,
+        r#"{"anyOf":[{"properties":{"a":{"type":"string","x-mcp-header":"A"}}}]}"#,
+        r#"{"$defs":{"a":{"type":"string","x-mcp-header":"A"}}}"#,
+    ] {
+        assert!(mirrored_params(document(schema).root()).is_err(), "{schema}");
+    }
 }

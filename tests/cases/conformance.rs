@@ -1,0 +1,153 @@
+//! The official conformance suites, directly and through the gateway: what a server gets right, it gets
+//! right behind the gateway, too. No count may drop below the committed table (`tests/conformance.tsv`).
+
+use std::{
+    fmt::Write as _,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use e2e::{gateway::Gateway, peers};
+
+/// What the gateway is configured with: the suites show no credential and ask as fast as they can.
+const OPEN: &str = r#"
+approve: all
+users: [ { name: dev, roles: [dev] } ]
+anonymous: dev
+limits: { default: { rate: 100000/min, burst: 100000, concurrency: 100 } }
+policy: { packs: [], rules: [ "permit(principal, action, resource);" ] }
+"#;
+
+/// The server the suites are run against.
+struct Everything {
+    child: Child,
+    url: String,
+}
+
+impl Everything {
+    fn start(peers: &Path) -> Self {
+        let mut child = Command::new(peers.join("py2/bin/python"))
+            .arg(peers::script("everything.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let mut url = String::new();
+        let output = child.stdout.take().expect("it has an output");
+        BufReader::new(output).read_line(&mut url).expect("a line");
+        let url = url.trim().to_owned();
+        Self { child, url }
+    }
+}
+
+impl Drop for Everything {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One row of the table.
+struct Row {
+    suite: String,
+    revision: String,
+    direct: u32,
+    gateway: u32,
+}
+
+fn table() -> Vec<Row> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance.tsv");
+    let text = std::fs::read_to_string(path).expect("the table");
+    let rows = text.lines().skip(1).map(|line| {
+        let cells: Vec<_> = line.split('\t').collect();
+        Row {
+            suite: cells[0].to_owned(),
+            revision: cells[1].to_owned(),
+            direct: cells[2].parse().expect("a number"),
+            gateway: cells[3].parse().expect("a number"),
+        }
+    });
+    rows.collect()
+}
+
+/// What a run of a suite said: how many checks passed, and which scenarios did not.
+struct Run {
+    passed: u32,
+    failed: Vec<String>,
+    whole: String,
+}
+
+fn run(peers: &Path, row: &Row, url: &str) -> Run {
+    let package = if row.suite.starts_with("0.1.16") {
+        "conformance-legacy"
+    } else {
+        "@modelcontextprotocol/conformance"
+    };
+    let suite = row.suite.rsplit(' ').next().expect("a suite");
+    let scratch = e2e::gateway::Scratch::new();
+    let mut command = Command::new("timeout");
+    command
+        .arg("120")
+        .arg(peers::node(peers))
+        .arg(peers::npm(peers, &format!("{package}/dist/index.js")))
+        .args(["server", "--url", url, "--suite", suite])
+        .current_dir(scratch.path());
+    if package != "conformance-legacy" {
+        command.args(["--spec-version", &row.revision]);
+    }
+    let output = command.output().expect("the suite starts");
+    let whole = String::from_utf8_lossy(&output.stdout).into_owned();
+    let total = whole.lines().find_map(|line| line.strip_prefix("Total: "));
+    let passed = total.and_then(|total| total.split(' ').next()?.parse().ok());
+    Run {
+        passed: passed.unwrap_or(0),
+        failed: whole
+            .lines()
+            .filter(|line| line.starts_with('✗'))
+            .map(str::to_owned)
+            .collect(),
+        whole,
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "the table is what this test is run for")]
+fn no_check_of_the_official_suites_is_lost_behind_the_gateway() {
+    let Some(peers) = peers::directory() else { return };
+    let peers = peers.canonicalize().expect("a directory");
+    let everything = Everything::start(&peers);
+    let servers = format!(
+        "mcpServers: {{ everything: {{ url: \"{}\", trust: trusted }} }}",
+        everything.url
+    );
+    let gateway = Gateway::start(&format!("{servers}\n{OPEN}"));
+    let behind = format!("{}/mcp/everything", gateway.base());
+    let mut shown = String::from("suite\trevision\tdirect\tgateway\n");
+    let mut lost = String::new();
+    for row in table() {
+        let direct = run(&peers, &row, &everything.url);
+        let through = run(&peers, &row, &behind);
+        let counts = (direct.passed, through.passed);
+        let _ = writeln!(
+            shown,
+            "{}\t{}\t{}\t{}",
+            row.suite, row.revision, counts.0, counts.1
+        );
+        let _ = writeln!(shown, "{}", through.failed.join("\n"));
+        if counts.0 < row.direct || counts.1 < row.gateway {
+            let said = if counts.0 < row.direct { &direct } else { &through };
+            let _ = writeln!(
+                lost,
+                "{} {}: {counts:?} passed, the table has {:?}\n{}",
+                row.suite,
+                row.revision,
+                (row.direct, row.gateway),
+                said.whole
+            );
+        }
+    }
+    eprintln!("{shown}");
+    assert!(lost.is_empty(), "{lost}");
+}

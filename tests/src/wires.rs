@@ -1,0 +1,132 @@
+//! Bare clients of the legacy era: what goes over the wire is what the test says, right or wrong.
+
+use serde_json::{Value, json};
+
+/// Text a client sends over Streamable HTTP, and the session it does it in.
+#[derive(Clone, Debug)]
+pub struct Http {
+    url: String,
+    /// Headers of every request; the session's is added when one is opened.
+    pub headers: Vec<(String, String)>,
+    agent: ureq::Agent,
+}
+
+/// An answer of HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub text: String,
+}
+
+impl Answer {
+    /// The value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(found, _)| found == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON; of a stream, all its messages.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        if self.text.starts_with('{') || self.text.starts_with('[') {
+            return serde_json::from_str(&self.text).unwrap_or(Value::Null);
+        }
+        let data = self.text.lines().filter_map(|line| line.strip_prefix("data:"));
+        data.filter_map(|data| serde_json::from_str(data).ok())
+            .collect::<Vec<Value>>()
+            .into()
+    }
+}
+
+impl Http {
+    /// For this endpoint and token.
+    #[must_use]
+    pub fn new(url: &str, token: &str) -> Self {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        Self {
+            url: url.to_owned(),
+            headers: vec![("Authorization".to_owned(), format!("Bearer {token}"))],
+            agent: config.into(),
+        }
+    }
+
+    /// Opens a session of a revision; gives the answer to `initialize`.
+    ///
+    /// # Panics
+    /// When none is opened.
+    pub fn open(&mut self, revision: &str) -> Value {
+        let answer = self.post(&initialize(revision));
+        let session = answer.header("mcp-session-id").expect("a session").to_owned();
+        self.headers.push(("Mcp-Session-Id".to_owned(), session));
+        let done = self.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        assert_eq!(done.status, 202, "{done:?}");
+        answer.json()
+    }
+
+    /// Posts a message.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    #[must_use]
+    pub fn post(&self, message: &Value) -> Answer {
+        let mut request = self
+            .agent
+            .post(&self.url)
+            .header("Content-Type", "application/json")
+            .header("Accept", "application/json, text/event-stream");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        read(request.send(message.to_string()).expect("an answer"))
+    }
+
+    /// Ends the session.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    #[must_use]
+    pub fn delete(&self) -> Answer {
+        let mut request = self.agent.delete(&self.url);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        read(request.call().expect("an answer"))
+    }
+}
+
+fn read(answer: ureq::http::Response<ureq::Body>) -> Answer {
+    let headers = answer
+        .headers()
+        .iter()
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        })
+        .collect();
+    Answer {
+        status: answer.status().as_u16(),
+        headers,
+        text: answer.into_body().read_to_string().unwrap_or_default(),
+    }
+}
+
+/// The first message of a session.
+#[must_use]
+pub fn initialize(revision: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": revision,
+        "capabilities": {},
+        "clientInfo": {"name": "e2e", "version": "1"},
+    }})
+}
+
+/// `tools/call`.
+#[must_use]
+pub fn call(id: i64, tool: &str, arguments: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
+}
