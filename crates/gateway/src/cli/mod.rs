@@ -7,6 +7,7 @@ mod agent;
 mod connect;
 mod desk;
 mod doctor;
+mod inspect;
 mod ledger;
 mod policy;
 mod serve;
@@ -40,6 +41,7 @@ enum Command {
     Agent(agent::Agent),
     Connect(connect::Connect),
     Doctor(doctor::Doctor),
+    Inspect(inspect::Inspect),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
@@ -79,6 +81,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Agent(agent) => agent.run(&common),
         Command::Connect(connect) => connect.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),
+        Command::Inspect(inspect) => inspect.run(),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Policy(policy) => policy.run(&common),
         Command::Serve(serve) => serve.run(&common),
