@@ -7,6 +7,7 @@ mod detect;
 mod finding;
 mod injection;
 mod inspector;
+pub mod learned;
 mod pattern;
 mod personal;
 mod redact;
