@@ -23,10 +23,6 @@ use std::{collections::BTreeMap, ops::Range, path::Path, thread};
 use inspect::learned::{BUCKET_BITS, Model, Sample};
 use support::{Record, Tally, load};
 
-const EPOCHS: usize = 14;
-const RATE: f32 = 0.12;
-/// Weights shrink by this at each update of theirs.
-const SHRINK: f32 = 2e-4;
 /// Thresholds: benign records, left out of training, that may count, and that may count as hostile.
 const SUSPECT_RATE: f64 = 0.004;
 const HOSTILE_RATE: f64 = 0.001;
@@ -39,6 +35,8 @@ struct Item {
     sample: Sample,
     /// Windows that may be the attack.
     attack: Vec<usize>,
+    /// Windows that are known to have nothing of it.
+    context: Vec<usize>,
     weight: f32,
     family: String,
 }
@@ -120,8 +118,10 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
             } else {
                 1.0
             };
+            let (attack, context) = attack_windows(&record, &sample);
             Item {
-                attack: attack_windows(&record, &sample),
+                attack,
+                context,
                 weight: side * topic * (60.0 / count).sqrt().clamp(0.25, 2.0),
                 family: family(&record.source),
                 sample,
@@ -163,14 +163,14 @@ fn family(source: &str) -> String {
 }
 
 /// The windows that may hold the attack: all, or those that touch what is known to attack.
-fn attack_windows(record: &Record, sample: &Sample) -> Vec<usize> {
+fn attack_windows(record: &Record, sample: &Sample) -> (Vec<usize>, Vec<usize>) {
     let all: Vec<usize> = (0..sample.windows.len()).collect();
     let Some(place) = record
         .payload
         .as_ref()
         .and_then(|payload| Some((record.text.find(payload.as_str())?, payload.len())))
     else {
-        return all;
+        return (all, Vec::new());
     };
     let payload = place.0..place.0 + place.1;
     let shared = |window: &Range<usize>| {
@@ -189,11 +189,10 @@ fn attack_windows(record: &Record, sample: &Sample) -> Vec<usize> {
         .max()
         .unwrap_or(0);
     if most == 0 {
-        return all;
+        return (all, Vec::new());
     }
-    all.into_iter()
-        .filter(|n| 2 * shared(&sample.windows[*n].0) > most)
-        .collect()
+    let of = |test: &dyn Fn(usize) -> bool| all.iter().copied().filter(|n| test(shared(&sample.windows[*n].0))).collect();
+    (of(&|n| 2 * n > most), of(&|n| n == 0))
 }
 
 fn folds(items: &[Item], by: impl Fn(&Item) -> String, count: usize) -> Vec<usize> {
@@ -236,6 +235,10 @@ fn out_of_fold(items: &[Item], folds: &[usize]) -> Vec<f32> {
     scores
 }
 
+fn env(name: &str, default: f32) -> f32 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
 /// Learns from the best window of each record: the attack of an attack, the most suspicious of the rest.
 fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
     let mut weights = vec![0.0_f32; 1 << BUCKET_BITS];
@@ -253,9 +256,10 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
         .map(|n| items[*n].weight)
         .sum();
     let lift = (good / bad.max(1.0)).sqrt();
-    for epoch in 0..EPOCHS {
+    let epochs = env("EPOCHS", 14.0) as usize;
+    for epoch in 0..epochs {
         shuffle(&mut order, &mut random);
-        let rate = RATE * (1.0 - 0.8 * epoch as f32 / EPOCHS as f32);
+        let rate = env("RATE", 0.12) * (1.0 - 0.8 * epoch as f32 / epochs as f32);
         for n in &order {
             let item = &items[*n];
             if item.sample.windows.is_empty() {
@@ -273,6 +277,11 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
                 (target, weight, rate),
                 score,
             );
+            if attack && !item.context.is_empty() {
+                let other = item.context[(next(&mut random) % item.context.len() as u64) as usize];
+                let score = of(&weights, &item.sample, other);
+                update(&mut weights, &mut slopes, &item.sample, other, (0.0, 0.5 * item.weight, rate), score);
+            }
             if !attack && item.sample.windows.len() > 1 {
                 // And any other, so that the rest of the text is learned, too.
                 let other = (next(&mut random) % item.sample.windows.len() as u64) as usize;
@@ -291,6 +300,20 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
     weights
 }
 
+fn unsafe_shrink() -> f32 {
+    static S: std::sync::OnceLock<f32> = std::sync::OnceLock::new();
+    *S.get_or_init(|| env("SHRINK", 2e-4))
+}
+
+fn power() -> f32 {
+    static S: std::sync::OnceLock<f32> = std::sync::OnceLock::new();
+    *S.get_or_init(|| env("POWER", 0.5))
+}
+
+fn factor(words: usize) -> f32 {
+    (32.0 / (words as f32 + 3.0)).powf(power())
+}
+
 fn update(
     weights: &mut [f32],
     slopes: &mut [f32],
@@ -299,16 +322,19 @@ fn update(
     (target, weight, rate): (f32, f32, f32),
     score: f32,
 ) {
+    let shrink = unsafe_shrink();
     let slope = weight * (1.0 / (1.0 + (-score).exp()) - target);
     if slope.abs() < 1e-3 {
         return;
     }
     let (words, length) = &sample.windows[window];
-    for bucket in sample.words[words.clone()].iter().flatten().chain([length]) {
+    let factor = factor(words.len());
+    for (bucket, factor) in sample.words[words.clone()].iter().flatten().map(|b| (b, factor)).chain([(length, 1.0)]) {
         let at = *bucket as usize;
+        let slope = slope * factor;
         let w = weights[at];
         slopes[at] += slope * slope;
-        weights[at] = w - rate * (slope / slopes[at].sqrt()) - SHRINK * w;
+        weights[at] = w - rate * (slope / slopes[at].sqrt()) - shrink * w;
     }
 }
 
@@ -332,7 +358,7 @@ fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize,
     }
     let score = |n: usize| {
         let (words, length) = &sample.windows[n];
-        sums[words.end] - sums[words.start] + weights[*length as usize]
+        (sums[words.end] - sums[words.start]) * factor(words.len()) + weights[*length as usize]
     };
     let all = || (0..sample.windows.len()).map(|n| (n, score(n)));
     let better = |a: &(usize, f32), b: &(usize, f32)| a.1.total_cmp(&b.1);
