@@ -23,6 +23,12 @@ use std::{collections::BTreeMap, ops::Range, path::Path, thread};
 use inspect::learned::{BUCKET_BITS, Model, Sample};
 use support::{Record, Tally, load};
 
+const EPOCHS: usize = 14;
+const RATE: f32 = 0.12;
+/// Weights shrink by this at each update of theirs.
+const SHRINK: f32 = 2e-4;
+/// What a record of another sort counts.
+const SIDE: f32 = 0.3;
 /// Thresholds: benign records, left out of training, that may count, and that may count as hostile.
 const SUSPECT_RATE: f64 = 0.004;
 const HOSTILE_RATE: f64 = 0.001;
@@ -99,6 +105,8 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
             .filter(|r| r.tool.is_none() || !r.bad)
             .map(|r| Record { bad: false, ..r }),
     );
+    let twins: Vec<Record> = records.iter().filter_map(twin).collect();
+    records.extend(twins);
     let mut counts: BTreeMap<(String, bool), f32> = BTreeMap::new();
     for record in &records {
         *counts.entry((record.source.clone(), record.bad)).or_default() += 1.0;
@@ -129,6 +137,14 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
             }
         })
         .collect()
+}
+
+/// An attack without what attacks: the same text, harmless.
+fn twin(record: &Record) -> Option<Record> {
+    let at = record.text.find(record.payload.as_ref().filter(|_| record.bad)?.as_str())?;
+    let (before, rest) = record.text.split_at(at);
+    let text = format!("{before}{}", rest.get(record.payload.as_ref()?.len()..)?);
+    Some(Record { bad: false, category: "twin".to_owned(), text, payload: None, ..record.clone() })
 }
 
 /// Records that say nothing a reader could judge by.
@@ -235,10 +251,6 @@ fn out_of_fold(items: &[Item], folds: &[usize]) -> Vec<f32> {
     scores
 }
 
-fn env(name: &str, default: f32) -> f32 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
-
 /// Learns from the best window of each record: the attack of an attack, the most suspicious of the rest.
 fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
     let mut weights = vec![0.0_f32; 1 << BUCKET_BITS];
@@ -256,10 +268,9 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
         .map(|n| items[*n].weight)
         .sum();
     let lift = (good / bad.max(1.0)).sqrt();
-    let epochs = env("EPOCHS", 14.0) as usize;
-    for epoch in 0..epochs {
+        for epoch in 0..EPOCHS {
         shuffle(&mut order, &mut random);
-        let rate = env("RATE", 0.12) * (1.0 - 0.8 * epoch as f32 / epochs as f32);
+        let rate = RATE * (1.0 - 0.8 * epoch as f32 / EPOCHS as f32);
         for n in &order {
             let item = &items[*n];
             if item.sample.windows.is_empty() {
@@ -300,18 +311,8 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
     weights
 }
 
-fn unsafe_shrink() -> f32 {
-    static S: std::sync::OnceLock<f32> = std::sync::OnceLock::new();
-    *S.get_or_init(|| env("SHRINK", 2e-4))
-}
-
-fn power() -> f32 {
-    static S: std::sync::OnceLock<f32> = std::sync::OnceLock::new();
-    *S.get_or_init(|| env("POWER", 0.5))
-}
-
 fn factor(words: usize) -> f32 {
-    (32.0 / (words as f32 + 3.0)).powf(power())
+    inspect::learned::factor(words) as f32 / inspect::learned::FACTOR as f32
 }
 
 fn update(
@@ -322,7 +323,6 @@ fn update(
     (target, weight, rate): (f32, f32, f32),
     score: f32,
 ) {
-    let shrink = unsafe_shrink();
     let slope = weight * (1.0 / (1.0 + (-score).exp()) - target);
     if slope.abs() < 1e-3 {
         return;
@@ -334,7 +334,7 @@ fn update(
         let slope = slope * factor;
         let w = weights[at];
         slopes[at] += slope * slope;
-        weights[at] = w - rate * (slope / slopes[at].sqrt()) - shrink * w;
+        weights[at] = w - rate * (slope / slopes[at].sqrt()) - SHRINK * w;
     }
 }
 

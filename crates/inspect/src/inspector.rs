@@ -29,6 +29,12 @@ pub struct Settings {}
 /// Why settings do not make an inspector.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
+    /// Weights that are none: the build is broken.
+    #[error("the weights of `{name}` cannot be read; train it anew (`examples/train.rs`) and build again")]
+    Model {
+        /// The model.
+        name: &'static str,
+    },
     /// A pattern that is none.
     #[error("`{name}` has a pattern that cannot be read; write a linear-time regular expression")]
     Pattern {
@@ -48,7 +54,7 @@ impl Inspector {
         Ok(Self {
             detectors: Arc::new([
                 Box::new(HiddenCharacters),
-                Box::new(injection::detector()?),
+                Box::new(injection::Injection::new()?),
                 Box::new(secret::detector()?),
                 Box::new(personal::detector()?),
             ]),

@@ -70,10 +70,7 @@ fn record(category: &str, line: &str) -> Option<Record> {
         group: word("group"),
         kind: word("kind"),
         difficulty: word("difficulty"),
-        payload: value
-            .pointer("/meta/payload")
-            .and_then(Value::as_str)
-            .map(str::to_owned),
+        payload: payload(&word("source"), &value, &text),
         spans: spans
             .iter()
             .map(|s| {
@@ -88,6 +85,20 @@ fn record(category: &str, line: &str) -> Option<Record> {
         text,
         tool,
     })
+}
+
+/// What attacks, where it is told, or stands after a first sentence that only reports.
+fn payload(source: &str, value: &Value, text: &str) -> Option<String> {
+    if source == "asb_opi" {
+        let rest = text.get(text.find('.')? + 1..)?;
+        return Some(rest.to_owned());
+    }
+    // Of an overt attack only the goal is told; what is overt stands around it.
+    let overt = value.get("difficulty").and_then(Value::as_str) == Some("overt");
+    if overt && source != "piarena" {
+        return None;
+    }
+    value.pointer("/meta/payload").and_then(Value::as_str).map(str::to_owned)
 }
 
 /// A definition as the scanner strings it together: `key: value` lines.

@@ -15,10 +15,34 @@ pub const BUCKET_BITS: u32 = 18;
 /// Words that may stand between two known ones that belong together.
 const REACH_WORDS: u32 = 8;
 
+/// What was seen a window ago or less is not counted again: saying a thing often does not make it worse.
+#[derive(Clone, Debug)]
+struct Recent(Box<[(u32, u32)]>);
+
+const RECENT: usize = 1024;
+
+impl Recent {
+    /// Whether the bucket is new, as of the word with this number.
+    fn is_new(&mut self, bucket: u32, number: u32) -> bool {
+        let slot = usize::try_from(bucket).unwrap_or(0) % RECENT;
+        let Some(entry) = self.0.get_mut(slot) else { return true };
+        let new = entry.0 != bucket || entry.1 + WINDOW_REACH < number;
+        if new {
+            *entry = (bucket, number);
+        }
+        new
+    }
+}
+
+/// The words of a window, as a number of words.
+const WINDOW_REACH: u32 = 24;
+
 /// What is remembered from word to word.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Memory {
+    recent: Recent,
     number: u32,
+    words: u32,
     hashes: [u32; 2],
     stems: [u32; 2],
     known: [(Class, u32); 2],
@@ -39,9 +63,33 @@ const fn place(sort: u32, a: u32, b: u32, c: u32) -> u32 {
 }
 
 impl Memory {
+    pub(crate) fn new() -> Self {
+        Self {
+            recent: Recent(vec![(u32::MAX, 0); RECENT].into_boxed_slice()),
+            // The first word is far from those of the empty memory.
+            number: 2 * WINDOW_REACH,
+            words: 0,
+            hashes: [0; 2],
+            stems: [0; 2],
+            known: [(0, 0); 2],
+        }
+    }
+
     /// The features of the next word, each a bucket.
     pub(crate) fn next(&mut self, word: &Word, data: bool, mut emit: impl FnMut(u32)) {
         self.number += 1;
+        self.words += 1;
+        let mut recent = std::mem::replace(&mut self.recent, Recent(Box::default()));
+        let number = self.number;
+        self.all(word, data, |bucket| {
+            if recent.is_new(bucket, number) {
+                emit(bucket);
+            }
+        });
+        self.recent = recent;
+    }
+
+    fn all(&mut self, word: &Word, data: bool, mut emit: impl FnMut(u32)) {
         let [one, two] = self.hashes;
         let [stem, _] = self.stems;
         emit(place(1, word.hash, 0, 0));
@@ -57,11 +105,11 @@ impl Memory {
             ));
             emit(place(4, u32::from(word.shape), 0, 0));
         }
-        if self.number > 1 {
+        if self.words > 1 {
             emit(place(5, one, word.hash, 0));
             emit(place(6, stem, word.stem, 0));
         }
-        if self.number > 2 {
+        if self.words > 2 {
             emit(place(7, two, word.hash, 0));
             emit(place(8, two, one, word.hash));
         }

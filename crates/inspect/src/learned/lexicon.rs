@@ -64,32 +64,18 @@ fn insert(slots: &mut [(u32, Class)], hash: u32, class: Class) {
     }
 }
 
-/// The class of a name, for rules.
-#[cfg(test)]
-pub(crate) fn class_named(name: &str) -> Class {
-    (1..)
-        .zip(CLASSES)
-        .find(|(_, (known, _))| *known == name)
-        .map_or(0, |(class, _)| class)
-}
-
 pub(crate) const DROP: Class = 1;
 pub(crate) const PREVIOUS: Class = 2;
 pub(crate) const INSTRUCTIONS: Class = 3;
 pub(crate) const REVEAL: Class = 4;
 pub(crate) const SYSTEM: Class = 5;
-pub(crate) const SECRET: Class = 6;
-pub(crate) const SEND: Class = 7;
 pub(crate) const CONCEAL: Class = 8;
 pub(crate) const NOT: Class = 9;
 pub(crate) const USER: Class = 10;
-pub(crate) const MUST: Class = 11;
-pub(crate) const BEFORE: Class = 12;
-pub(crate) const TOOL: Class = 13;
-pub(crate) const FREE: Class = 14;
-pub(crate) const NEW: Class = 15;
+/// What a text about attacks says.
+pub(crate) const ABOUT: Class = 24;
 
-/// The first list a word stands in gives its class. The order of the first fifteen is that of the constants.
+/// The first list a word stands in gives its class. The constants name some by their number.
 pub(crate) const CLASSES: &[(&str, &str)] = &[
     (
         "drop",

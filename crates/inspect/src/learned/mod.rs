@@ -12,13 +12,13 @@ use std::{borrow::Cow, ops::Range};
 
 use features::Memory;
 pub use features::{BUCKET_BITS, STRIDE_WORDS, WINDOW_WORDS};
-pub(crate) use lexicon::Lexicon;
-pub(crate) use words::{Word, words};
+pub(crate) use lexicon::{ABOUT, CONCEAL, Class, DROP, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SYSTEM, USER};
+pub(crate) use words::{QUOTED, Word, words};
 
 use crate::view::plain;
 
 /// Most words read of one text; a window of text of the scanner holds fewer.
-const WORDS_MAX: usize = 1 << 20;
+pub(crate) const WORDS_MAX: usize = 1 << 20;
 
 /// A text as a model sees it, for training.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Sample {
         let (view, _) = plain(text);
         let words = words(view.text(), &Lexicon::new(), WORDS_MAX);
         let data = is_data(view.text());
-        let mut memory = Memory::default();
+        let mut memory = Memory::new();
         let features = words.iter().map(|word| {
             let mut of_word = Vec::new();
             memory.next(word, data, |bucket| of_word.push(bucket));
@@ -59,7 +59,7 @@ pub(crate) fn is_data(text: &str) -> bool {
     matches!(text.trim_start().bytes().next(), Some(b'{' | b'[' | b'<' | b'|'))
 }
 
-fn place(word: &Word) -> Range<usize> {
+pub(crate) fn place(word: &Word) -> Range<usize> {
     let start = usize::try_from(word.start).unwrap_or(usize::MAX);
     start..usize::try_from(word.end).unwrap_or(usize::MAX)
 }
@@ -70,6 +70,19 @@ fn windows(words: usize) -> impl Iterator<Item = Range<usize>> {
         let end = (n * STRIDE_WORDS + WINDOW_WORDS).min(words);
         end.saturating_sub(WINDOW_WORDS)..end
     })
+}
+
+/// What [`factor`] is counted in.
+pub const FACTOR: i32 = 256;
+
+/// How much more a word counts in a short text: the square root of how much shorter it is.
+#[must_use]
+pub fn factor(words: usize) -> i32 {
+    const FACTORS: [i32; WINDOW_WORDS + 1] = [
+        836, 724, 648, 591, 547, 512, 483, 458, 437, 418, 402, 387, 374, 362, 351, 341, 332, 324, 316, 309, 302,
+        296, 290, 284, 279, 274, 269, 264, 260, 256, 252, 248, 245,
+    ];
+    FACTORS.get(words).or(FACTORS.last()).copied().unwrap_or(FACTOR)
 }
 
 /// A window that the model has an opinion of.
@@ -168,7 +181,7 @@ impl Model {
     }
 
     fn each(&self, words: &[Word], data: bool, mut found: impl FnMut(i32, Range<usize>)) {
-        let mut memory = Memory::default();
+        let mut memory = Memory::new();
         let mut sums = Vec::with_capacity(words.len() + 1);
         let mut sum = 0_i32;
         sums.push(0);
@@ -181,7 +194,8 @@ impl Model {
         }
         for window in windows(words.len()) {
             if let (Some(from), Some(to)) = (sums.get(window.start), sums.get(window.end)) {
-                found(to - from + self.weight(features::of_length(window.len())), window);
+                let sum = (to - from) * factor(window.len()) / FACTOR;
+                found(sum + self.weight(features::of_length(window.len())), window);
             }
         }
     }
