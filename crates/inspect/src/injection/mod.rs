@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::{
     Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting,
-    learned::{Lexicon, Model, WORDS_MAX, is_data, words},
+    learned::{Model, is_data},
     view::Reading,
 };
 
@@ -19,14 +19,13 @@ static WEIGHTS: &[u8] = include_bytes!("../../data/injection.model");
 /// The rules and the model.
 #[derive(Debug)]
 pub(crate) struct Injection {
-    lexicon: Lexicon,
     model: Model,
 }
 
 impl Injection {
     pub(crate) fn new() -> Result<Self, SettingsError> {
         let model = Model::read(WEIGHTS).ok_or(SettingsError::Model { name: "injection" })?;
-        Ok(Self { lexicon: Lexicon::new(), model })
+        Ok(Self { model })
     }
 }
 
@@ -37,9 +36,9 @@ impl Detector for Injection {
 
     fn look(&self, passage: &Passage<'_>, report: &mut Report) {
         for view in passage.views() {
-            let words = words(view.text(), &self.lexicon, WORDS_MAX);
+            let words = view.words();
             let hidden = view.reading() == Reading::Decoded;
-            for hit in self.model.hits(&words, is_data(view.text())) {
+            for hit in self.model.hits(words, is_data(view.text())) {
                 report.add(Sighting {
                     kind: KIND,
                     detector: Cow::Borrowed("injection/learned"),
@@ -52,7 +51,7 @@ impl Detector for Injection {
                     }),
                 });
             }
-            rules::look(&words, view, hidden, report);
+            rules::look(words, view, hidden, report);
         }
     }
 }

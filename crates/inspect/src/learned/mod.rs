@@ -8,17 +8,23 @@ mod features;
 mod lexicon;
 mod words;
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use features::Memory;
 pub use features::{BUCKET_BITS, STRIDE_WORDS, WINDOW_WORDS};
 pub(crate) use lexicon::{ABOUT, CONCEAL, Class, DROP, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SYSTEM, USER};
-pub(crate) use words::{QUOTED, Word, words};
+pub(crate) use words::{QUOTED, Word, hash_bytes, words};
 
 use crate::view::plain;
 
 /// Most words read of one text; a window of text of the scanner holds fewer.
 pub(crate) const WORDS_MAX: usize = 1 << 20;
+
+/// The words known in every text.
+pub(crate) fn lexicon() -> &'static Lexicon {
+    static LEXICON: OnceLock<Lexicon> = OnceLock::new();
+    LEXICON.get_or_init(Lexicon::new)
+}
 
 /// A text as a model sees it, for training.
 #[derive(Clone, Debug)]
@@ -36,7 +42,7 @@ impl Sample {
     #[must_use]
     pub fn new(text: &str) -> Self {
         let (view, _) = plain(text);
-        let words = words(view.text(), &Lexicon::new(), WORDS_MAX);
+        let words = view.words();
         let data = is_data(view.text());
         let mut memory = Memory::new();
         let features = words.iter().map(|word| {

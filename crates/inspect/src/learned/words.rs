@@ -67,6 +67,13 @@ pub(crate) fn hash_of(word: &str) -> u32 {
         .map_or(0, |word| word.hash)
 }
 
+/// The hash of a word given as its lower-case ASCII letters.
+pub(crate) fn hash_bytes(letters: impl Iterator<Item = u8>) -> u32 {
+    letters.fold(FIRST, |hash, letter| mix(hash, u32::from(letter)))
+}
+
+const FIRST: u32 = 0x811C_9DC5;
+
 struct Reader<'l> {
     out: Vec<Word>,
     lexicon: &'l Lexicon,
@@ -154,7 +161,7 @@ impl Reader<'_> {
         let word = &mut self.word;
         if word.letters == 0 {
             word.start = at;
-            word.hash = 0x811C_9DC5;
+            word.hash = FIRST;
             word.shape = match self.before {
                 b'<' | b'[' | b'{' | b'#' | b'/' => OPENS,
                 b'"' | b'\'' | b'`' => QUOTED,
@@ -162,7 +169,7 @@ impl Reader<'_> {
             };
         }
         // A number counts as one digit, whatever its length.
-        if code == u32::from(b'0') && word.letters > 0 && word.hash == mix(0x811C_9DC5, code) {
+        if code == u32::from(b'0') && word.letters > 0 && word.hash == mix(FIRST, code) {
             return;
         }
         word.hash = mix(word.hash, code);

@@ -4,6 +4,7 @@ use std::{borrow::Cow, ops::Range};
 
 use super::{
     Map, Reading, View,
+    fold::{compatible, is_neighbour_script, look_alike},
     hidden::{self, Around, Hidden},
 };
 
@@ -19,6 +20,9 @@ pub(crate) struct HiddenRun {
 /// Characters that may lie between two hidden ones of one run, as where one hides behind every letter.
 const RUN_GAP_MAX: usize = 8;
 
+/// Letters of a word that are looked at together.
+const WORD_LETTERS_MAX: usize = 64;
+
 /// Makes the plain view of a text and says what it left out.
 pub(crate) fn plain(written: &str) -> (View<'_>, Vec<HiddenRun>) {
     if !written.bytes().any(may_hide) {
@@ -30,6 +34,8 @@ pub(crate) fn plain(written: &str) -> (View<'_>, Vec<HiddenRun>) {
     let mut plain = Plain {
         written,
         right_to_left: written.chars().any(hidden::is_right_to_left),
+        neighbours: written.chars().any(|c| is_neighbour_script(c) && look_alike(c).is_none()),
+        word: (0, false),
         text: String::with_capacity(written.len()),
         map: Map::default(),
         runs: Vec::new(),
@@ -50,6 +56,10 @@ fn may_hide(byte: u8) -> bool {
 struct Plain<'t> {
     written: &'t str,
     right_to_left: bool,
+    /// Whether the text has letters that only a text in a neighbouring script has.
+    neighbours: bool,
+    /// The end of the word that was looked at last, and whether its letters are taken for Latin ones.
+    word: (usize, bool),
     text: String,
     map: Map,
     runs: Vec<HiddenRun>,
@@ -78,10 +88,41 @@ impl Plain<'_> {
     }
 
     fn keep(&mut self, c: char, at: usize) {
-        self.text.push(c);
-        self.map.push(c.len_utf8(), at..at + c.len_utf8());
+        let shown = if c.is_ascii() { c } else { self.shown(c, at) };
+        self.text.push(shown);
+        self.map.push(shown.len_utf8(), at..at + c.len_utf8());
         self.before = Some(c);
         self.seen_before = Some(c);
+    }
+
+    /// What a reader takes a character for.
+    fn shown(&mut self, c: char, at: usize) -> char {
+        if let Some(plain) = compatible(c) {
+            return plain;
+        }
+        if !is_neighbour_script(c) {
+            return c;
+        }
+        if at >= self.word.0 {
+            self.word = self.look_at_word(at);
+        }
+        if self.word.1 { look_alike(c).unwrap_or(c) } else { c }
+    }
+
+    /// Letters are taken for Latin ones in a word that has some, or where no text in their script stands.
+    fn look_at_word(&self, at: usize) -> (usize, bool) {
+        let mut end = at;
+        let mut latin = self.seen_before.is_some_and(|before| before.is_ascii_alphabetic());
+        let mut alike = true;
+        for c in self.written.get(at..).unwrap_or_default().chars().take(WORD_LETTERS_MAX) {
+            if !c.is_alphabetic() && Hidden::of(c).is_none() {
+                break;
+            }
+            latin |= c.is_ascii_alphabetic();
+            alike &= !is_neighbour_script(c) || look_alike(c).is_some();
+            end += c.len_utf8();
+        }
+        (end, alike && (latin || !self.neighbours))
     }
 
     fn hidden(&mut self, sort: Hidden, c: char, at: usize) {
