@@ -20,7 +20,10 @@ mod support;
 
 use std::{collections::BTreeMap, ops::Range, path::Path, thread};
 
-use inspect::learned::{BUCKET_BITS, Model, Sample};
+use inspect::{
+    Inspector, SUSPECT_MIN, Settings, Surface,
+    learned::{BUCKET_BITS, Model, Sample},
+};
 use support::{Record, Tally, load};
 
 const EPOCHS: usize = 14;
@@ -45,6 +48,8 @@ struct Item {
     context: Vec<usize>,
     weight: f32,
     family: String,
+    /// Whether the rules alone flag it.
+    ruled: bool,
 }
 
 fn main() {
@@ -111,6 +116,7 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
     for record in &records {
         *counts.entry((record.source.clone(), record.bad)).or_default() += 1.0;
     }
+    let inspector = Inspector::new(&Settings::default()).unwrap();
     records
         .into_iter()
         .map(|record| {
@@ -132,11 +138,22 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
                 context,
                 weight: side * topic * (60.0 / count).sqrt().clamp(0.25, 2.0),
                 family: family(&record.source),
+                ruled: is_ruled(&inspector, &record, name),
                 sample,
                 record,
             }
         })
         .collect()
+}
+
+/// What is flagged without the models.
+fn is_ruled(inspector: &Inspector, record: &Record, name: &str) -> bool {
+    let surface = if name == "poisoning" { Surface::Definition } else { Surface::Result };
+    inspector.inspect_text(&record.text, surface).iter().any(|finding| {
+        let kind = finding.kind.as_str();
+        let hostile = matches!(kind, "injection" | "poisoning" | "unicode" | "uninspectable");
+        hostile && finding.score >= SUSPECT_MIN && !finding.detector.ends_with("/learned")
+    })
 }
 
 /// An attack without what attacks: the same text, harmless.
@@ -155,7 +172,7 @@ fn left_out(record: &Record) -> bool {
         "mcpsecbench_prompts"
         // Cannot be judged from a definition alone (README of the data).
         | "asb_attack_tools" | "cisco_malicious_remote" | "cisco_behavioral"
-    ) || (record.source == "obfuscation_suite" && record.kind != "obf_plain")
+    )
 }
 
 /// Sources that share texts are left out together.
@@ -238,7 +255,10 @@ fn out_of_fold(items: &[Item], folds: &[usize]) -> Vec<f32> {
                         let seen: Vec<usize> = (0..items.len()).filter(|n| folds[*n] != fold).collect();
                         let weights = train(items, &seen);
                         let unseen = (0..items.len()).filter(|n| folds[*n] == fold);
-                        found.extend(unseen.map(|n| (n, best(&weights, &items[n].sample, None).1)));
+                        found.extend(unseen.map(|n| {
+                            let score = best(&weights, &items[n].sample, None).1;
+                            (n, if items[n].ruled { f32::MAX } else { score })
+                        }));
                     }
                 })
             })
@@ -399,7 +419,7 @@ fn threshold(items: &[Item], scores: &[f32], rate: f64) -> f32 {
 }
 
 fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
-    let (mut recall, mut alarms, mut sorts) = (Tally::default(), Tally::default(), Tally::default());
+    let (mut recall, mut alarms, mut sorts, mut rules) = (Tally::default(), Tally::default(), Tally::default(), Tally::default());
     let mut sources: BTreeMap<String, ()> = BTreeMap::new();
     for (item, score) in items.iter().zip(scores) {
         let flagged = *score >= threshold;
@@ -419,6 +439,9 @@ fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
             );
             sorts.add(&format!("harmless {}", record.category), flagged);
         }
+        if item.ruled {
+            rules.add(&format!("{} {}", record.category, record.source), true);
+        }
         if std::env::var("ALARMS").is_ok() && !record.bad && flagged && record.category == "benign" {
             println!(
                 "ALARM {title} {} {score:.2} {:?}",
@@ -428,6 +451,7 @@ fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
         }
     }
     println!("\n=== {title}");
+    rules.print("by rules alone");
     recall.print("found");
     alarms.print("alarms");
     sorts.print("by difficulty");

@@ -8,7 +8,10 @@ use std::borrow::Cow;
 use super::KIND;
 use crate::{
     Report, Score, Sighting,
-    learned::{ABOUT, CONCEAL, Class, DROP, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL, SYSTEM, USER, Word, place},
+    learned::{
+        ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL, SECRET, SYSTEM, USER, Word,
+        YOU, place,
+    },
     view::View,
 };
 
@@ -36,6 +39,26 @@ const RULES: &[Rule] = &[
         note: "asks for the instructions of the reader",
     },
     Rule {
+        detector: "injection/override",
+        words: &[(DROP, 0), (EVERYTHING, 1), (PREVIOUS, 3)],
+        note: "asks the reader to drop its instructions",
+    },
+    Rule {
+        detector: "injection/prompt-extraction",
+        words: &[(REVEAL, 0), (YOU, 3), (INSTRUCTIONS, 1)],
+        note: "asks for the instructions of the reader",
+    },
+    Rule {
+        detector: "injection/secret-extraction",
+        words: &[(REVEAL, 0), (YOU, 1), (SECRET, 1)],
+        note: "asks for the secrets of the reader",
+    },
+    Rule {
+        detector: "injection/conceal",
+        words: &[(NOT, 0), (REVEAL, 1), (USER, 1)],
+        note: "asks to keep something from the user",
+    },
+    Rule {
         detector: "injection/conceal",
         words: &[(NOT, 0), (CONCEAL, 2), (USER, 4)],
         note: "asks to keep something from the user",
@@ -52,7 +75,7 @@ pub(super) fn look(words: &[Word], view: &View<'_>, hidden: bool, report: &mut R
         }
         for rule in RULES {
             let Some(last) = rule.last(words, first) else { continue };
-            let told = is_told(words, first, last);
+            let told = is_told(view, words, first, last);
             let end = words.get(last).map_or(0, |word| place(word).end);
             report.add(Sighting {
                 kind: KIND,
@@ -86,8 +109,14 @@ impl Rule {
     }
 }
 
-fn is_told(words: &[Word], first: usize, last: usize) -> bool {
+fn is_told(view: &View<'_>, words: &[Word], first: usize, last: usize) -> bool {
     let quoted = words.get(first).is_some_and(|word| word.shape & QUOTED != 0);
     let around = words.get(first.saturating_sub(AROUND)..(last + AROUND).min(words.len())).unwrap_or_default();
-    quoted || around.iter().any(|word| word.class == ABOUT)
+    quoted || around.iter().any(|word| word.class == ABOUT && !is_in_a_name(view, word))
+}
+
+/// `example` in `example.com` says nothing.
+fn is_in_a_name(view: &View<'_>, word: &Word) -> bool {
+    let mut after = view.text().as_bytes().get(place(word).end..).unwrap_or_default().iter();
+    after.next() == Some(&b'.') && after.next().is_some_and(u8::is_ascii_alphanumeric)
 }

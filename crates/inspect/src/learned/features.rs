@@ -7,6 +7,8 @@ use super::{
 
 /// Words the model looks at together.
 pub const WINDOW_WORDS: usize = 32;
+/// Words of a narrow window; the next begins a quarter later.
+pub const NARROW_WORDS: usize = 12;
 /// Words from one window to the next.
 pub const STRIDE_WORDS: usize = 8;
 /// Weights of a model: two to this.

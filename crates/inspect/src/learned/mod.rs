@@ -11,11 +11,13 @@ mod words;
 use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use features::Memory;
-pub use features::{BUCKET_BITS, STRIDE_WORDS, WINDOW_WORDS};
-pub(crate) use lexicon::{ABOUT, CONCEAL, Class, DROP, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SYSTEM, USER};
+pub use features::{BUCKET_BITS, NARROW_WORDS, STRIDE_WORDS, WINDOW_WORDS};
+pub(crate) use lexicon::{
+    ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET, SYSTEM, USER, YOU,
+};
 pub(crate) use words::{QUOTED, Word, hash_bytes, words};
 
-use crate::view::plain;
+use crate::{Passage, Surface};
 
 /// Most words read of one text; a window of text of the scanner holds fewer.
 pub(crate) const WORDS_MAX: usize = 1 << 20;
@@ -41,22 +43,24 @@ impl Sample {
     /// Reads a text.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let (view, _) = plain(text);
-        let words = view.words();
-        let data = is_data(view.text());
-        let mut memory = Memory::new();
-        let features = words.iter().map(|word| {
-            let mut of_word = Vec::new();
-            memory.next(word, data, |bucket| of_word.push(bucket));
-            of_word
-        });
-        Self {
-            words: features.collect(),
-            places: words.iter().map(|word| view.written(place(word))).collect(),
-            windows: windows(words.len())
-                .map(|window| (window.clone(), features::of_length(window.len())))
-                .collect(),
+        let passage = Passage::new(text, Surface::Result);
+        let mut sample = Self { words: Vec::new(), places: Vec::new(), windows: Vec::new() };
+        for view in passage.views() {
+            let first = sample.words.len();
+            let (words, data) = (view.words(), is_data(view.text()));
+            let mut memory = Memory::new();
+            sample.words.extend(words.iter().map(|word| {
+                let mut of_word = Vec::new();
+                memory.next(word, data, |bucket| of_word.push(bucket));
+                of_word
+            }));
+            sample.places.extend(words.iter().map(|word| view.written(place(word))));
+            sample.windows.extend(windows(words.len()).map(|window| {
+                let length = features::of_length(window.len());
+                (window.start + first..window.end + first, length)
+            }));
         }
+        sample
     }
 }
 
@@ -70,12 +74,17 @@ pub(crate) fn place(word: &Word) -> Range<usize> {
     start..usize::try_from(word.end).unwrap_or(usize::MAX)
 }
 
+/// Wide windows, and narrow ones for what stands alone in a text of another sort.
 fn windows(words: usize) -> impl Iterator<Item = Range<usize>> {
-    let last = words.saturating_sub(WINDOW_WORDS).div_ceil(STRIDE_WORDS);
-    (0..=last).map(move |n| {
-        let end = (n * STRIDE_WORDS + WINDOW_WORDS).min(words);
-        end.saturating_sub(WINDOW_WORDS)..end
-    })
+    let of = move |size: usize, stride: usize| {
+        let last = words.saturating_sub(size).div_ceil(stride);
+        (0..=last).map(move |n| {
+            let end = (n * stride + size).min(words);
+            end.saturating_sub(size)..end
+        })
+    };
+    let narrow = of(NARROW_WORDS, NARROW_WORDS / 4).filter(move |_| words > NARROW_WORDS);
+    of(WINDOW_WORDS, STRIDE_WORDS).filter(move |_| words > 0).chain(narrow)
 }
 
 /// What [`factor`] is counted in.
@@ -154,24 +163,17 @@ impl Model {
             .map_or(0, |weight| i32::from(weight.cast_signed()))
     }
 
-    /// The best window of words.
-    pub(crate) fn best(&self, words: &[Word], data: bool) -> Option<Scored> {
-        let mut best: Option<(i32, Range<usize>)> = None;
-        self.each(words, data, |sum, window| {
-            if best.as_ref().is_none_or(|(most, _)| sum > *most) {
-                best = Some((sum, window));
-            }
-        });
-        best.map(|(sum, window)| self.scored(sum, words, window))
-    }
-
     /// The windows that count: of those that overlap, the best.
     pub(crate) fn hits(&self, words: &[Word], data: bool) -> Vec<Scored> {
-        let mut hits: Vec<(i32, Range<usize>)> = Vec::new();
+        let mut found: Vec<(i32, Range<usize>)> = Vec::new();
         self.each(words, data, |sum, window| {
-            if sum < self.suspect {
-                return;
+            if sum >= self.suspect {
+                found.push((sum, window));
             }
+        });
+        found.sort_by_key(|(_, window)| window.start);
+        let mut hits: Vec<(i32, Range<usize>)> = Vec::new();
+        for (sum, window) in found {
             match hits.last_mut() {
                 Some((most, last)) if last.end > window.start => {
                     if sum > *most {
@@ -180,7 +182,7 @@ impl Model {
                 }
                 Some(_) | None => hits.push((sum, window)),
             }
-        });
+        }
         hits.into_iter()
             .map(|(sum, window)| self.scored(sum, words, window))
             .collect()
@@ -194,9 +196,6 @@ impl Model {
         for word in words {
             memory.next(word, data, |bucket| sum += self.weight(bucket));
             sums.push(sum);
-        }
-        if words.is_empty() {
-            return;
         }
         for window in windows(words.len()) {
             if let (Some(from), Some(to)) = (sums.get(window.start), sums.get(window.end)) {

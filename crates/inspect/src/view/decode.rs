@@ -12,6 +12,8 @@ const ESCAPES_MIN: usize = 3;
 const LINE_MAX: usize = 4096;
 /// A wrapped stretch goes on after a line at least this long.
 const WRAPPED_MIN: usize = 56;
+/// And with so many characters more.
+const NEXT_MIN: usize = 16;
 
 /// The views of what is encoded in a view, at most two.
 pub(crate) fn decoded<'t>(view: &View<'_>) -> Vec<View<'t>> {
@@ -71,7 +73,8 @@ fn is_base64(byte: u8) -> bool {
 fn run_end(bytes: &[u8], start: usize) -> usize {
     let (mut end, mut line) = (start, start);
     while let Some(&byte) = bytes.get(end) {
-        let goes_on = byte == b'\n' && end - line >= WRAPPED_MIN && bytes.get(end + 1).is_some_and(|b| is_base64(*b));
+        let goes_on = byte == b'\n' && end - line >= WRAPPED_MIN
+            && bytes.get(end + 1..end + 1 + NEXT_MIN).is_some_and(|next| next.iter().all(|b| is_base64(*b)));
         if goes_on {
             line = end + 1;
         } else if !is_base64(byte) {
