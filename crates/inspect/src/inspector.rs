@@ -55,7 +55,7 @@ impl Inspector {
             detectors: Arc::new([
                 Box::new(HiddenCharacters),
                 Box::new(injection::Injection::new()?),
-                Box::new(secret::detector()?),
+                Box::new(secret::Secrets::new()?),
                 Box::new(personal::detector()?),
             ]),
         })
