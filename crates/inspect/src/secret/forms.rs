@@ -240,7 +240,7 @@ pub(super) const FORMS: &[Form] = &[
     Form {
         detector: "secret/curl-user",
         marks: &["curl"],
-        pattern: r#"curl(?-u:\b)[^\n|]{0,200}?\s(?:-u|--user)[ =]{0,2}["']?[^\s:'"]{1,60}:(?P<value>[^\s'"@]{3,100})"#,
+        pattern: r#"curl\s[^|]{0,300}?\s(?:-u|--user)[ =]{0,2}["']?[^\s:'"]{0,60}["']?:["']?(?P<value>[^\s'"]{3,100})"#,
         check: real,
     },
     Form {
@@ -248,6 +248,18 @@ pub(super) const FORMS: &[Form] = &[
         marks: &["uthorization", "AUTHORIZATION", "earer ", "Basic "],
         pattern: r#"(?i)(?:authorization["']?\s{0,3}[:=]\s{0,3}["']?(?:bearer|basic|token|apikey)?\s{0,3}|(?:bearer|basic)\s)(?P<value>[A-Za-z0-9_.~+/=:-]{16,500})"#,
         check: |text| real(text) && super::check::is_random(text),
+    },
+    Form {
+        detector: "secret/twilio",
+        marks: &["SK", "AC"],
+        pattern: r"(?-u:\b)(?:SK|AC)[0-9a-f]{32}(?-u:\b)",
+        check: real,
+    },
+    Form {
+        detector: "secret/mailchimp",
+        marks: &["-us"],
+        pattern: r"(?-u:\b)[0-9a-f]{32}-us[0-9]{1,2}(?-u:\b)",
+        check: real,
     },
     Form {
         detector: "secret/telegram",

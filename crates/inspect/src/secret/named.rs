@@ -15,6 +15,9 @@ const NAMES: &[&str] = &[
     "passphrase", "signing", "webhook", "cookie", "session", "pass", "login", "client", "account", "basic", "psk", "sid",
 ];
 
+/// What names a credential even where its value could be that of anything.
+const STRICT_NAMES: &[&str] = &["key", "token", "secret", "passw", "credential"];
+
 /// What a long number of another sort is called.
 const OTHER: &[&str] = &[
     "checksum", "integrity", "sha1", "sha2", "sha5", "sha-", "digest", "hash", "md5", "commit", "revision", "blake",
@@ -31,6 +34,11 @@ pub(super) struct Vendors(HashSet<&'static str>);
 impl Vendors {
     pub(super) fn new() -> Self {
         Self(VENDORS.split_whitespace().collect())
+    }
+
+    /// Whether a text names a service.
+    fn any(&self, text: &str) -> bool {
+        text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| self.has(word))
     }
 
     /// Whether a word is or begins with the name of a service.
@@ -56,16 +64,20 @@ pub(super) fn value(text: &str, start: usize, run: &str, vendors: &Vendors) -> O
     }
     let named = NAMES.iter().any(|name| around.contains(name));
     let assigned = own.ends_with(['=', ':']) || around.trim_end().ends_with(['=', ':', '"', '\'', '`', '>', '(', ',']);
-    let wordy = !is_random(value);
-    let strong = !wordy && value.len() >= 16 && entropy(value) >= 3.0;
+    let vendor = vendors.any(&around);
     let found = if is_uuid(value) {
-        named && (vendor(&around, vendors) || around.contains("key") || around.contains("token") || around.contains("secret"))
+        (named && vendor) || (assigned && STRICT_NAMES.iter().any(|name| around.contains(name)))
+    } else if named && vendor {
+        value.len() >= VALUE_MIN && is_made_up(value, 12)
     } else if named && assigned {
-        strong || (value.len() >= 20 && !wordy)
+        is_made_up(value, 16) && entropy(value) >= 2.8 && !(is_name(value) && !is_random(value))
     } else if named {
-        strong && value.len() >= 20 && !is_path(value)
+        value.len() >= 20 && is_random(value) && entropy(value) >= 3.0
+    } else if vendor {
+        let in_path = is_hex(value) && around.contains('/');
+        is_made_up(value, 20) && !is_name(value) && entropy(value) >= 2.8 && !in_path
     } else {
-        strong && value.len() >= 20 && vendor(&around, vendors) && !(is_hex(value) && matches!(value.len(), 40 | 64) && around.contains('/'))
+        false
     };
     found.then_some((place.start, place.len()))
 }
@@ -89,6 +101,19 @@ fn is_path(value: &str) -> bool {
         || value.ends_with(".rs") || value.ends_with(".py") || value.ends_with(".js") || value.ends_with(".com")
 }
 
-fn vendor(around: &str, vendors: &Vendors) -> bool {
-    around.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| vendors.has(word))
+/// Whether a value has digits among its letters, or changes case as no word does.
+fn is_made_up(value: &str, least: usize) -> bool {
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    let letters: Vec<bool> =
+        value.bytes().filter(u8::is_ascii_alphabetic).map(|letter| letter.is_ascii_uppercase()).collect();
+    let cases = letters.windows(2).filter(|pair| pair.first() != pair.last()).count();
+    let mixed = value.len() >= 20 && !is_name(value) && cases * 5 >= letters.len() * 2;
+    value.len() >= least && (digits >= 4 || (digits >= 2 && is_random(value)) || mixed)
+}
+
+/// Words joined by underscores, dots or hyphens.
+fn is_name(value: &str) -> bool {
+    let parts = value.split(['_', '.', '-', '/', ':']);
+    let words = parts.filter(|part| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_alphabetic())).count();
+    words >= 2 || value.contains("::")
 }
