@@ -56,7 +56,7 @@ impl Inspector {
                 Box::new(HiddenCharacters),
                 Box::new(injection::Injection::new()?),
                 Box::new(secret::Secrets::new()?),
-                Box::new(personal::detector()?),
+                Box::new(personal::Personal::new()?),
             ]),
         })
     }

@@ -8,7 +8,6 @@ mod finding;
 mod injection;
 mod inspector;
 pub mod learned;
-mod pattern;
 mod personal;
 mod redact;
 mod scan;
