@@ -98,18 +98,16 @@ fn main() {
 fn items(folder: &Path, name: &str) -> Vec<Item> {
     let (main, more): (&[&str], &[&str]) = match name {
         "injection" => (&["injection", "benign"], &["tool_benign", "pii", "secrets"]),
-        "poisoning" => (&["tool_poison", "tool_benign"], &[]),
+        "poisoning" => (&["tool_poison", "tool_benign"], &["injection"]),
         other => panic!("no model is called {other}"),
     };
     let mut records = load(folder, main);
     records.retain(|r| !left_out(r));
-    // Harmless texts of other sorts: nothing in them speaks to a model.
-    records.extend(
-        load(folder, more)
-            .into_iter()
-            .filter(|r| r.tool.is_none() || !r.bad)
-            .map(|r| Record { bad: false, ..r }),
-    );
+    // Harmless texts of other sorts: nothing in them speaks to a model. For definitions, what does.
+    records.extend(load(folder, more).into_iter().filter(|r| match name {
+        "poisoning" => r.bad && r.difficulty == "overt" && !left_out(r),
+        _ => r.tool.is_none() || !r.bad,
+    }).map(|r| Record { bad: name == "poisoning", ..r }));
     let twins: Vec<Record> = records.iter().filter_map(twin).collect();
     records.extend(twins);
     let mut counts: BTreeMap<(String, bool), f32> = BTreeMap::new();
@@ -405,14 +403,14 @@ fn shuffle(order: &mut [usize], random: &mut u64) {
 /// The score that so many of the harmless records lie above.
 fn threshold(items: &[Item], scores: &[f32], rate: f64) -> f32 {
     let main = |item: &Item| matches!(item.record.category.as_str(), "benign" | "tool_benign");
-    let injection = items.iter().any(|item| item.record.category == "injection");
+    let injection = items.iter().any(|item| item.record.category == "benign");
     let counts =
         |item: &Item| !item.record.bad && main(item) && (!injection || item.record.category == "benign");
     let mut good: Vec<f32> = items
         .iter()
         .zip(scores)
         .filter(|(item, _)| counts(item))
-        .map(|(_, s)| *s)
+        .map(|(item, s)| if item.ruled && rate <= HOSTILE_RATE * 2.0 { f32::MIN } else { *s })
         .collect();
     good.sort_by(|a, b| b.total_cmp(a));
     good[(rate * good.len() as f64) as usize] + 1e-3

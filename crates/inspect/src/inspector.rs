@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use wire::json::Node;
 
 use crate::{
-    Detector, Findings, Part, Scope, injection, personal, scan::Scan, secret, unicode::HiddenCharacters,
+    Detector, Findings, Part, Scope, injection, personal, poisoning, scan::Scan, secret, unicode::HiddenCharacters,
 };
 
 /// Looks at content. Immutable, cheap to clone, shared by all threads; made anew when its settings change.
@@ -55,6 +55,7 @@ impl Inspector {
             detectors: Arc::new([
                 Box::new(HiddenCharacters),
                 Box::new(injection::Injection::new()?),
+                Box::new(poisoning::Poisoning::new()?),
                 Box::new(secret::Secrets::new()?),
                 Box::new(personal::Personal::new()?),
             ]),

@@ -9,6 +9,7 @@ mod injection;
 mod inspector;
 pub mod learned;
 mod personal;
+mod poisoning;
 mod redact;
 mod scan;
 pub mod schema;
