@@ -8,11 +8,15 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::{Known, known};
-use crate::SettingsError;
+use crate::{SettingsError, view::floor};
 
 /// Expressions, each with words one of which stands in every text that has it.
 #[derive(Debug)]
-pub(super) struct Prose(Vec<(&'static Rule, Regex)>);
+pub(super) struct Prose {
+    rules: Vec<(&'static Rule, Regex)>,
+    street: Regex,
+    address: Regex,
+}
 
 #[derive(Debug)]
 struct Rule {
@@ -25,38 +29,42 @@ const RULES: &[Rule] = &[
     Rule {
         known: known("personal/name", 0.6, "name of a person"),
         marks: &["Mr", "Mrs", "Ms", "Dr", "Prof", "Miss", "Herr", "Frau", "Señor", "Sra"],
-        pattern: r"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Señora?|Sra?)\.?\s(?P<value>\p{Lu}[\p{L}'-]+(?:\s(?:(?:van|von|der|den|de|la|di|bin)\s)*\p{Lu}[\p{L}'.-]*){0,2})",
+        pattern: r"(?-u:\b)(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Señora?|Sra?)\.?\s(?P<value>\p{Lu}[\p{L}'-]+(?:\s(?:(?:van|von|der|den|de|la|di|bin)\s)*\p{Lu}[\p{L}'.-]*){0,2})",
     },
     Rule {
         known: known("personal/name", 0.6, "name of a person"),
         marks: &["ame is", "ame:", "all me", "I'm ", "I am ", "egards", "incerely", "imes people", "Dear "],
         pattern: r"(?:[Nn]ame is|[Nn]ame:|[Cc]all me|I'm|I am|[Rr]egards,|[Ss]incerely,|Dear)\s+(?P<value>\p{Lu}[\p{Ll}'-]+(?:\s\p{Lu}[\p{L}'.-]*){1,2})",
     },
-    Rule {
-        known: known("personal/address", 0.6, "address of a street"),
-        marks: &[
-            "Street", " St", "Road", " Rd", "Avenue", " Ave", "Lane", "Drive", " Dr", "Boulevard", "Blvd", "Way", "Court",
-            " Ct", "Square", "Place", "Suite", "Apt", "P.O. Box", "PO Box", "straße", "strasse", "Rue ", "rue ", "Via ",
-            "Calle ", "Avenida ", "straat", "weg",
-        ],
-        pattern: r"\b(?:\d{1,5}[A-Za-z]?\s(?:[NSEW]\.?\s)?(?:[\p{Lu}\d][\p{L}\d'.-]*\s){1,4}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Boulevard|Blvd|Way|Court|Ct|Square|Place|Pl|Terrace|Parkway|Highway)\b\.?(?:,?\s(?:Suite|Apt|Unit|Ste)\.?\s#?\w{1,6})?|(?:Suite|Apt|Unit)\.?\s#?\d{1,5}\b|P\.?O\.?\sBox\s\d{1,6}|\p{Lu}[\p{L}-]{2,30}(?:straße|strasse|straat|weg|gatan)\s\d{1,4}|\d{1,4},?\s(?:[Rr]ue|[Aa]venue|[Bb]oulevard)\s\p{L}[\p{L}\s'-]{2,40}\p{L}|(?:Via|Calle|Avenida|Rua)\s\p{Lu}[\p{L}\s]{2,30}\s\d{1,4})",
-    },
 ];
+
+/// What the name of a street ends or begins with, to look around for the rest.
+const STREET: &str = r"(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Boulevard|Blvd|Way|Court|Ct|Square|Place|Pl|Terrace|Parkway|Highway|Suite|Apt|Unit|Box|stra\u{df}e|strasse|straat|weg|gatan|Rue|rue|Via|Calle|Avenida|Rua)(?-u:\b)";
+
+/// An address, in a stretch of text around such a word.
+const ADDRESS: &str = r"(?-u:\b)(?:\d{1,5}[A-Za-z]?\s(?:[NSEW]\.?\s)?(?:[\p{Lu}\d][\p{L}\d'.-]*\s){1,4}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Boulevard|Blvd|Way|Court|Ct|Square|Place|Pl|Terrace|Parkway|Highway)(?-u:\b)\.?(?:,?\s(?:Suite|Apt|Unit|Ste)\.?\s#?\w{1,6})?|(?:Suite|Apt|Unit)\.?\s#?\d{1,5}(?-u:\b)|P\.?O\.?\sBox\s\d{1,6}|\p{Lu}[\p{L}-]{2,30}(?:stra\u{df}e|strasse|straat|weg|gatan)\s\d{1,4}|\d{1,4},?\s(?:[Rr]ue|[Aa]venue|[Bb]oulevard)\s\p{L}[\p{L}\s'-]{2,40}\p{L}|(?:Via|Calle|Avenida|Rua)\s\p{Lu}[\p{L}\s]{2,30}\s\d{1,4})";
+
+/// Bytes before and after such a word that are looked at.
+const AROUND: usize = 56;
 
 impl Prose {
     pub(super) fn new() -> Result<Self, SettingsError> {
-        let rules = RULES.iter().map(|rule| {
-            let regex = Regex::new(rule.pattern).map_err(|source| SettingsError::Pattern {
-                name: rule.known.detector.to_owned(),
+        let made = |name: &str, pattern: &str| {
+            Regex::new(pattern).map_err(|source| SettingsError::Pattern {
+                name: name.to_owned(),
                 source: Box::new(source),
-            })?;
-            Ok((rule, regex))
-        });
-        rules.collect::<Result<_, SettingsError>>().map(Self)
+            })
+        };
+        let rules = RULES.iter().map(|rule| Ok((rule, made(rule.known.detector, rule.pattern)?)));
+        Ok(Self {
+            rules: rules.collect::<Result<_, SettingsError>>()?,
+            street: made("personal/address", STREET)?,
+            address: made("personal/address", ADDRESS)?,
+        })
     }
 
     pub(super) fn look(&self, text: &str, add: &mut impl FnMut(Known, Range<usize>)) {
-        for (rule, regex) in &self.0 {
+        for (rule, regex) in &self.rules {
             if !rule.marks.iter().any(|mark| text.contains(mark)) {
                 continue;
             }
@@ -64,6 +72,23 @@ impl Prose {
                 if let Some(hit) = captures.name("value").or_else(|| captures.get(0)) {
                     add(rule.known, hit.range());
                 }
+            }
+        }
+        self.addresses(text, add);
+    }
+
+    fn addresses(&self, text: &str, add: &mut impl FnMut(Known, Range<usize>)) {
+        let mut done = 0;
+        for word in self.street.find_iter(text).filter(|word| text.as_bytes().get(word.start().wrapping_sub(1)).is_none_or(|b| !b.is_ascii_uppercase())) {
+            let from = floor(text, word.start().saturating_sub(AROUND)).max(done);
+            let to = floor(text, word.end() + AROUND);
+            let around = text.get(from..to).unwrap_or_default();
+            if !around.bytes().any(|b| b.is_ascii_digit()) {
+                continue;
+            }
+            if let Some(hit) = self.address.find(around) {
+                add(known("personal/address", 0.6, "address of a street"), from + hit.start()..from + hit.end());
+                done = from + hit.end();
             }
         }
     }

@@ -70,7 +70,9 @@ struct Plain<'t> {
 impl Plain<'_> {
     fn read(&mut self) {
         let mut at = 0;
-        while let Some((c, after)) = next(self.written, at) {
+        while at < self.written.len() {
+            at = self.keep_plain(at);
+            let Some((c, after)) = next(self.written, at) else { return };
             let length = match Hidden::of(c) {
                 None => {
                     self.keep(c, at);
@@ -85,6 +87,20 @@ impl Plain<'_> {
             };
             at += length.max(1);
         }
+    }
+
+    /// Keeps what is plain up to the next character that is not, and says where that stands.
+    fn keep_plain(&mut self, at: usize) -> usize {
+        let rest = self.written.get(at..).unwrap_or_default();
+        let length = rest.bytes().position(may_hide).unwrap_or(rest.len());
+        let plain = rest.get(..length).unwrap_or_default();
+        if let Some(last) = plain.bytes().next_back() {
+            self.text.push_str(plain);
+            self.map.push(length, at..at + length);
+            self.before = Some(char::from(last));
+            self.seen_before = self.before;
+        }
+        at + length
     }
 
     fn keep(&mut self, c: char, at: usize) {
