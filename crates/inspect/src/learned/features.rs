@@ -2,7 +2,7 @@
 
 use super::{
     lexicon::Class,
-    words::{CALLS, CAPITALS, OPENS, QUOTED, Word},
+    words::{CALLS, CAPITALS, DIGITS, OPENS, QUOTED, Word},
 };
 
 /// Words the model looks at together.
@@ -25,6 +25,7 @@ const RECENT: usize = 1024;
 
 impl Recent {
     /// Whether the bucket is new, as of the word with this number.
+    #[inline]
     fn is_new(&mut self, bucket: u32, number: u32) -> bool {
         let slot = usize::try_from(bucket).unwrap_or(0) % RECENT;
         let Some(entry) = self.0.get_mut(slot) else { return true };
@@ -50,6 +51,7 @@ pub(crate) struct Memory {
     known: [(Class, u32); 2],
 }
 
+#[inline]
 const fn place(sort: u32, a: u32, b: u32, c: u32) -> u32 {
     let h = sort
         .wrapping_mul(0xC2B2_AE35)
@@ -78,6 +80,7 @@ impl Memory {
     }
 
     /// The features of the next word, each a bucket.
+    #[inline]
     pub(crate) fn next(&mut self, word: &Word, data: bool, mut emit: impl FnMut(u32)) {
         self.number += 1;
         self.words += 1;
@@ -91,6 +94,7 @@ impl Memory {
         self.recent = recent;
     }
 
+    #[inline]
     fn all(&mut self, word: &Word, data: bool, mut emit: impl FnMut(u32)) {
         let [one, two] = self.hashes;
         let [stem, _] = self.stems;
@@ -105,7 +109,7 @@ impl Memory {
                 u32::from(word.shape & (CAPITALS | CALLS | OPENS)),
                 0,
             ));
-            emit(place(4, u32::from(word.shape), 0, 0));
+            emit(place(4, u32::from(word.shape & !DIGITS), 0, 0));
         }
         if self.words > 1 {
             emit(place(5, one, word.hash, 0));

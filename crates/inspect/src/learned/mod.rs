@@ -15,7 +15,7 @@ pub use features::{BUCKET_BITS, NARROW_WORDS, STRIDE_WORDS, WINDOW_WORDS};
 pub(crate) use lexicon::{
     ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET, SYSTEM, USER, YOU,
 };
-pub(crate) use words::{QUOTED, Word, hash_bytes, words};
+pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, words};
 
 use crate::{Passage, Surface};
 
@@ -156,6 +156,7 @@ impl Model {
         bytes
     }
 
+    #[inline]
     fn weight(&self, bucket: u32) -> i32 {
         let at = usize::try_from(bucket).unwrap_or(usize::MAX);
         self.weights

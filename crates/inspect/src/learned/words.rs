@@ -29,6 +29,9 @@ pub(crate) const OPENS: u8 = 4;
 /// A quotation mark stands before it.
 pub(crate) const QUOTED: u8 = 8;
 
+/// It has a digit.
+pub(crate) const DIGITS: u8 = 16;
+
 /// Letters that make a stem.
 const STEM_LETTERS: u32 = 5;
 
@@ -105,7 +108,10 @@ impl Reader<'_> {
                 self.letter(u32::from(byte | 0x20), at);
                 self.word.capitals += 1;
             }
-            b'0'..=b'9' => self.letter(u32::from(b'0'), at),
+            b'0'..=b'9' => {
+                self.letter(u32::from(b'0'), at);
+                self.word.shape |= DIGITS;
+            }
             // don't, user's
             b'\'' if self.word.letters > 0 && bytes.get(at + 1).is_some_and(u8::is_ascii_alphabetic) => {}
             b'\\' => {

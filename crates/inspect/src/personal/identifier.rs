@@ -3,32 +3,33 @@
 use std::ops::Range;
 
 use super::{Known, check, has_near, known};
+use crate::{
+    learned::{self, DIGITS},
+    view::View,
+};
+
+/// Longest identifier in one word.
+const WORD_MAX: usize = 64;
 
 /// Finds all identifiers of a text.
-pub(super) fn identifiers(text: &str, add: &mut impl FnMut(Known, Range<usize>)) {
+pub(super) fn identifiers(view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)) {
+    let text = view.text();
     let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        if !byte.is_ascii_alphanumeric() {
-            at += 1;
+    let mut done = 0;
+    for word in view.words().iter().filter(|word| word.shape & DIGITS != 0) {
+        let first = learned::place(word).start;
+        if first < done {
             continue;
         }
-        let rest = bytes.get(at..).unwrap_or_default();
-        let (mut length, mut digits) = (0, 0);
-        for b in rest.iter().take(64).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b':')) {
-            length += 1;
-            digits += usize::from(b.is_ascii_digit());
+        let joined = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b':');
+        let before = bytes.get(done..first).unwrap_or_default().iter().rev().take(WORD_MAX).take_while(joined).count();
+        let after = bytes.get(first..).unwrap_or_default().iter().take(WORD_MAX).take_while(joined).count();
+        let place = first - before..first + after.max(1);
+        done = place.end;
+        if let Some((known, place)) = spaced(text, &place).or_else(|| identifier(text, &place)) {
+            done = done.max(place.end);
+            add(known, place);
         }
-        let length = length.max(1);
-        if digits > 0 {
-            let place = at..at + length;
-            if let Some((known, place)) = spaced(text, &place).or_else(|| identifier(text, &place)) {
-                at = place.end.max(at + 1);
-                add(known, place);
-                continue;
-            }
-        }
-        at += length;
     }
 }
 

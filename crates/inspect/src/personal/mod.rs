@@ -48,8 +48,8 @@ impl Detector for Personal {
             let text = view.text();
             let mut add = |known: Known, place: Range<usize>| add(report, view, known, place);
             emails(text, &mut add);
-            number::numbers(text, &mut add);
-            identifier::identifiers(text, &mut add);
+            number::numbers(view, &mut add);
+            identifier::identifiers(view, &mut add);
             self.prose.look(text, &mut add);
         }
     }
@@ -69,7 +69,7 @@ fn add(report: &mut Report, view: &View<'_>, known: Known, place: Range<usize>) 
 fn emails(text: &str, add: &mut impl FnMut(Known, Range<usize>)) {
     let bytes = text.as_bytes();
     let mut done = 0;
-    for (at, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'@') {
+    for (at, _) in text.match_indices('@') {
         let before = bytes.get(done..at).unwrap_or_default();
         let local = before.iter().rev().take(64).take_while(|b| is_local(**b)).count();
         let after = bytes.get(at + 1..).unwrap_or_default();

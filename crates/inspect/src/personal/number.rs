@@ -4,30 +4,36 @@
 use std::ops::Range;
 
 use super::{Known, check, has_near, known};
+use crate::{
+    learned::{self, DIGITS},
+    view::View,
+};
 
 /// Fewest and most digits of a run that says something about a person.
-const DIGITS: Range<usize> = 7..24;
+const DIGITS_COUNT: Range<usize> = 7..24;
 
 /// Finds all numbers of a text.
-pub(super) fn numbers(text: &str, add: &mut impl FnMut(Known, Range<usize>)) {
+pub(super) fn numbers(view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)) {
+    let text = view.text();
     let bytes = text.as_bytes();
-    let mut at = 0;
-    let mut before = b' ';
-    while let Some(&byte) = bytes.get(at) {
-        let opens = byte.is_ascii_digit() || (matches!(byte, b'+' | b'(') && bytes.get(at + 1).is_some_and(|b| b.is_ascii_digit() || *b == b'('));
-        if !opens || before.is_ascii_alphanumeric() || before == b'_' || before == b'.' {
-            before = byte;
-            at += 1;
+    let mut done = 0;
+    for word in view.words().iter().filter(|word| word.shape & DIGITS != 0) {
+        let first = learned::place(word).start;
+        let before = |at: usize| at.checked_sub(1).and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
+        let opened = matches!(before(first), b'+' | b'(');
+        let at = if opened { first - 1 } else { first };
+        if first < done || !bytes.get(first).is_some_and(u8::is_ascii_digit) || (before(at).is_ascii_alphanumeric() || matches!(before(at), b'_' | b'.')) {
             continue;
         }
+        // Two signs may open a number: (+44), +(1).
+        let at = if opened && matches!(before(at), b'+' | b'(') { at - 1 } else { at };
         let (end, digits) = run(bytes, at);
-        if DIGITS.contains(&digits) && !bytes.get(end).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_') {
+        if DIGITS_COUNT.contains(&digits) && !bytes.get(end).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_') {
             number(text, at..end, digits, add);
-        } else if digits >= 4 && digits < 13 && let Some(place) = address(text, at, end) {
+        } else if (4..13).contains(&digits) && let Some(place) = address(text, at, end) {
             add(known("personal/ip-address", 0.7, "address of a computer"), place);
         }
-        before = bytes.get(end.saturating_sub(1)).copied().unwrap_or(b' ');
-        at = end.max(at + 1);
+        done = end;
     }
 }
 
@@ -79,7 +85,7 @@ fn number(text: &str, place: Range<usize>, count: usize, add: &mut impl FnMut(Kn
             let digits: String = part.chars().filter(char::is_ascii_digit).collect();
             let own = from..from + part.len();
             from += part.len() + 1;
-            if !DIGITS.contains(&digits.len()) {
+            if !DIGITS_COUNT.contains(&digits.len()) {
                 continue;
             }
             let found = card(part, &digits).or_else(|| social(text, &own, part, &digits)).or_else(|| telephone(text, &own, part, digits.len()));

@@ -162,6 +162,8 @@ const PREFIXES: &[Prefix] = &[
     p("secret/tailscale", "tskey-", 20, 80),
     p("secret/tavily", "tvly-", 28, 60),
     p("secret/tencent", "AKID", 32, 40),
+    p("secret/twilio", "SK", 32, 32),
+    p("secret/twilio", "AC", 32, 32),
     p("secret/typeform", "tfp_", 50, 70),
     p("secret/wakatime", "waka_", 36, 36),
     p("secret/xai", "xai-", 70, 90),
@@ -175,6 +177,9 @@ pub(super) fn prefixed(run: &str) -> Option<(usize, usize, &'static Prefix)> {
     let start = run.rfind(['=', ':', '%']).filter(|at| run.len() - at > 12).map_or(0, |at| at + 1);
     let value = run.get(start..)?.trim_end_matches(['.', '=', ':', '/']);
     let first = value.as_bytes().first()?;
+    if matches!(first, b'M' | b'N' | b'O') && is_discord(value) {
+        return Some((start, value.len(), &DISCORD));
+    }
     let known = PREFIXES.iter().filter(|known| known.prefix.as_bytes().first() == Some(first));
     for known in known {
         let Some(rest) = value.strip_prefix(known.prefix) else { continue };
@@ -186,10 +191,19 @@ pub(super) fn prefixed(run: &str) -> Option<(usize, usize, &'static Prefix)> {
     None
 }
 
+const DISCORD: Prefix = p("secret/discord", "", 58, 74);
+
+/// An account, a time and a signature, each of its own length.
+fn is_discord(value: &str) -> bool {
+    let lengths: Vec<usize> = value.split('.').map(str::len).collect();
+    matches!(lengths.as_slice(), [24..=26, 6, 27..=38]) && entropy(value) > 4.0
+}
+
 /// What follows a short prefix must not be a word.
 fn fits(prefix: &str, rest: &str) -> bool {
     match prefix {
         "AKIA" | "ASIA" | "ABIA" | "ACCA" | "A3T" => rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()),
+        "SK" | "AC" => rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
         "1/" => rest.bytes().take(12).all(|b| b.is_ascii_digit()),
         "EAA" | "LTAI" | "sm_" | "md-" | "hf_" | "AKCp" => rest.bytes().all(|b| b.is_ascii_alphanumeric()),
         "A3-" => rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-'),
@@ -250,12 +264,6 @@ pub(super) const FORMS: &[Form] = &[
         check: |text| real(text) && super::check::is_random(text),
     },
     Form {
-        detector: "secret/twilio",
-        marks: &["SK", "AC"],
-        pattern: r"(?-u:\b)(?:SK|AC)[0-9a-f]{32}(?-u:\b)",
-        check: real,
-    },
-    Form {
         detector: "secret/mailchimp",
         marks: &["-us"],
         pattern: r"(?-u:\b)[0-9a-f]{32}-us[0-9]{1,2}(?-u:\b)",
@@ -302,11 +310,5 @@ pub(super) const FORMS: &[Form] = &[
         marks: &["AzFu", "JQQJ99", "ACDb", "APIM", "AzSe", "+ASt", "8Q~", "7Q~"],
         pattern: r"(?-u:\b)(?:[A-Za-z0-9]{44}AzFu[A-Za-z0-9]{4}=?=?|[A-Za-z0-9]{52}JQQJ99[A-Za-z0-9]{10}AC[A-Za-z0-9]{4,20}|[A-Za-z0-9+/]{40,80}\+?(?:ACDb|ASt|APIM|AzSe)[A-Za-z0-9+/]{4,10}={0,2}|[A-Za-z0-9_~.]{3}[78]Q~[A-Za-z0-9_~.-]{31,34})",
         check: |_| true,
-    },
-    Form {
-        detector: "secret/discord",
-        marks: &["."],
-        pattern: r"(?-u:\b)[MNO][A-Za-z\d_-]{23,25}\.[A-Za-z\d_-]{6}\.[A-Za-z\d_-]{27,38}(?-u:\b)",
-        check: |text| entropy(text) > 4.0,
     },
 ];

@@ -14,8 +14,6 @@ use crate::{Detector, FindingKind, Passage, Report, Score, SettingsError, Sighti
 
 const KIND: FindingKind = FindingKind::Secret;
 
-/// Shortest run that is looked at.
-const RUN_MIN: usize = 12;
 /// Longest run that is a credential; what is longer is data.
 const RUN_MAX: usize = 2048;
 
@@ -23,6 +21,8 @@ const RUN_MAX: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Secrets {
     forms: Vec<(&'static forms::Form, Regex)>,
+    /// All marks of all forms, and the form of each.
+    marks: Regex,
     vendors: named::Vendors,
 }
 
@@ -35,23 +35,28 @@ impl Secrets {
             })?;
             Ok((form, regex))
         });
-        Ok(Self { forms: forms.collect::<Result<_, SettingsError>>()?, vendors: named::Vendors::new() })
+        let marks: Vec<String> =
+            forms::FORMS.iter().flat_map(|form| form.marks).map(|mark| regex::escape(mark)).collect();
+        let marks = Regex::new(&marks.join("|")).map_err(|source| SettingsError::Pattern {
+            name: "secret".to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok(Self { marks, forms: forms.collect::<Result<_, SettingsError>>()?, vendors: named::Vendors::new() })
     }
 
-    fn runs(&self, view: &View<'_>, report: &mut Report) {
-        let bytes = view.text().as_bytes();
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            if !is_run(byte) {
-                at += 1;
-                continue;
+    /// The forms that have a mark in a text, one bit each.
+    fn marked(&self, text: &str) -> u32 {
+        let mut there = 0;
+        for mark in self.marks.find_iter(text) {
+            // Marks that share a beginning are found as one, so all forms that could be meant are.
+            let rest = text.get(mark.start()..).unwrap_or_default();
+            for (n, form) in forms::FORMS.iter().enumerate() {
+                if form.marks.iter().any(|known| rest.starts_with(known)) {
+                    there |= 1 << n;
+                }
             }
-            let length = bytes.get(at..).unwrap_or_default().iter().take_while(|b| is_run(**b)).count();
-            if (RUN_MIN..=RUN_MAX).contains(&length) {
-                self.run(view, at, at + length, report);
-            }
-            at += length;
         }
+        there
     }
 
     fn run(&self, view: &View<'_>, start: usize, end: usize, report: &mut Report) {
@@ -74,11 +79,6 @@ impl Secrets {
     }
 }
 
-/// What an unbroken value is made of.
-fn is_run(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'.' | b'~' | b'=' | b':' | b'%')
-}
-
 impl Detector for Secrets {
     fn name(&self) -> &'static str {
         "secret"
@@ -86,9 +86,12 @@ impl Detector for Secrets {
 
     fn look(&self, passage: &Passage<'_>, report: &mut Report) {
         for view in passage.views() {
-            self.runs(view, report);
-            for (form, regex) in &self.forms {
-                if !form.marks.iter().any(|mark| view.text().contains(mark)) {
+            for run in view.runs().iter().filter(|run| run.len() <= RUN_MAX) {
+                self.run(view, run.start, run.end, report);
+            }
+            let there = self.marked(view.text());
+            for (n, (form, regex)) in self.forms.iter().enumerate() {
+                if there & (1 << n) == 0 {
                     continue;
                 }
                 for captures in regex.captures_iter(view.text()) {

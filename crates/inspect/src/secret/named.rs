@@ -52,7 +52,7 @@ pub(super) fn value(text: &str, start: usize, run: &str, vendors: &Vendors) -> O
     // A run may hold its own name: token=..., key:...
     let (own, place) = own_name(run);
     let value = run.get(place.clone())?;
-    if value.len() < VALUE_MIN || is_placeholder(value) {
+    if value.len() < VALUE_MIN || !is_made_up(value, VALUE_MIN) && !is_uuid(value) || is_placeholder(value) {
         return None;
     }
     let before = crate::view::floor(text, start.saturating_sub(BEFORE));
@@ -64,7 +64,7 @@ pub(super) fn value(text: &str, start: usize, run: &str, vendors: &Vendors) -> O
     }
     let named = NAMES.iter().any(|name| around.contains(name));
     let assigned = own.ends_with(['=', ':']) || around.trim_end().ends_with(['=', ':', '"', '\'', '`', '>', '(', ',']);
-    let vendor = vendors.any(&around);
+    let vendor = (named || value.len() >= 20) && vendors.any(&around);
     let found = if is_uuid(value) {
         (named && vendor) || (assigned && STRICT_NAMES.iter().any(|name| around.contains(name)))
     } else if named && vendor {
@@ -104,10 +104,14 @@ fn is_path(value: &str) -> bool {
 /// Whether a value has digits among its letters, or changes case as no word does.
 fn is_made_up(value: &str, least: usize) -> bool {
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    let letters: Vec<bool> =
-        value.bytes().filter(u8::is_ascii_alphabetic).map(|letter| letter.is_ascii_uppercase()).collect();
-    let cases = letters.windows(2).filter(|pair| pair.first() != pair.last()).count();
-    let mixed = value.len() >= 20 && !is_name(value) && cases * 5 >= letters.len() * 2;
+    let (mut letters, mut cases, mut before) = (0, 0, None);
+    for letter in value.bytes().filter(u8::is_ascii_alphabetic) {
+        let upper = letter.is_ascii_uppercase();
+        letters += 1;
+        cases += usize::from(before.is_some_and(|before| before != upper));
+        before = Some(upper);
+    }
+    let mixed = cases * 5 >= letters * 2 && value.len() >= 20 && !is_name(value);
     value.len() >= least && (digits >= 4 || (digits >= 2 && is_random(value)) || mixed)
 }
 

@@ -50,18 +50,17 @@ fn runs<'t>(view: &View<'_>) -> Option<View<'t>> {
     let bytes = view.text().as_bytes();
     let mut parts = Parts::new();
     let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        if !is_base64(byte) {
-            at += 1;
-            continue;
+    for run in view.runs() {
+        at = at.max(run.start);
+        while at < run.end {
+            let end = run_end(bytes, at);
+            if end - at >= RUN_MIN
+                && let Some(text) = bytes.get(at..end).and_then(clear)
+            {
+                parts.add(&text, view, at..end);
+            }
+            at = end + 1;
         }
-        let end = run_end(bytes, at);
-        if end - at >= RUN_MIN
-            && let Some(text) = bytes.get(at..end).and_then(clear)
-        {
-            parts.add(&text, view, at..end);
-        }
-        at = end;
     }
     parts.view(Reading::Decoded)
 }
@@ -91,9 +90,10 @@ fn clear(run: &[u8]) -> Option<String> {
     if hex && let Some(text) = text_of(&from_hex(run)) {
         return Some(text);
     }
-    // Words of one case are words, and a name with underscores is one.
-    let varied = run.iter().any(u8::is_ascii_lowercase) && run.iter().any(u8::is_ascii_uppercase);
-    if !varied {
+    // Words of one case are words, and so are names in several words.
+    let upper = run.iter().filter(|byte| byte.is_ascii_uppercase()).count();
+    let lower = run.iter().filter(|byte| byte.is_ascii_lowercase()).count();
+    if upper * 8 < run.len() || lower * 8 < run.len() {
         return None;
     }
     text_of(&from_base64(run))
@@ -147,7 +147,7 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 /// The lines with several escapes, unescaped.
 fn escapes<'t>(view: &View<'_>) -> Option<View<'t>> {
     let text = view.text();
-    let marks = text.bytes().filter(|b| is_mark(*b)).take(ESCAPES_MIN).count();
+    let marks = text.bytes().filter(|byte| is_mark(*byte)).take(ESCAPES_MIN).count();
     if marks < ESCAPES_MIN {
         return None;
     }

@@ -6,6 +6,7 @@ mod hidden;
 mod map;
 mod plain;
 mod respell;
+mod run;
 mod smuggled;
 
 use std::{borrow::Cow, ops::Range};
@@ -25,6 +26,7 @@ pub struct View<'t> {
     map: Map,
     reading: Reading,
     words: Vec<Word>,
+    runs: Vec<Range<usize>>,
 }
 
 /// How a view came about.
@@ -41,13 +43,19 @@ pub enum Reading {
 impl<'t> View<'t> {
     pub(crate) fn new(text: Cow<'t, str>, map: Map, reading: Reading) -> Self {
         let words = words(&text, lexicon(), WORDS_MAX);
-        Self { text, map, reading, words }
+        let runs = run::runs(&text);
+        Self { text, map, reading, words, runs }
     }
 
     /// The text of this view.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Unbroken stretches that are long enough to be more than a word.
+    pub(crate) fn runs(&self) -> &[Range<usize>] {
+        &self.runs
     }
 
     pub(crate) fn words(&self) -> &[Word] {

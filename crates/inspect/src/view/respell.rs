@@ -4,14 +4,14 @@
 use std::ops::Range;
 
 use super::{Reading, View, decode::Parts};
-use crate::learned::{Word, hash_bytes, lexicon, place};
+use crate::learned::{DIGITS, Word, hash_bytes, lexicon, place};
 
 /// Words in a row that are none, before they are read otherwise.
-const RUN_MIN: usize = 3;
+const RUN_MIN: usize = 4;
 /// Letters in a row that stand alone.
 const LETTERS_MIN: usize = 8;
 /// Letters of a word that may be several.
-const LONG_MIN: usize = 16;
+const LONG_MIN: u32 = 16;
 /// Longest word looked for in such a word.
 const PART_MAX: usize = 14;
 /// Words between two that have digits for letters.
@@ -101,7 +101,7 @@ fn plain_letter(byte: u8) -> u8 {
 /// Lines with several words that are known once their digits are letters.
 fn digits_for_letters(view: &View<'_>, words: &[Word], parts: &mut Parts) {
     let mut hits: Vec<usize> = Vec::new();
-    for (n, word) in words.iter().enumerate().filter(|(_, word)| word.class == 0) {
+    for (n, word) in words.iter().enumerate().filter(|(_, word)| word.class == 0 && word.shape & DIGITS != 0) {
         let bytes = letters(view, word);
         let mixed = bytes.iter().any(u8::is_ascii_digit) && (3..=24).contains(&bytes.len());
         if mixed && bytes.iter().any(u8::is_ascii_alphabetic) && lexicon().class(hash_bytes(bytes.iter().map(|b| plain_letter(*b)))) != 0 {
@@ -132,7 +132,11 @@ fn digits_for_letters(view: &View<'_>, words: &[Word], parts: &mut Parts) {
 fn letter_by_letter(view: &View<'_>, words: &[Word], parts: &mut Parts) {
     let single = |word: &Word| word.end - word.start == 1;
     let mut start = 0;
-    while start < words.len() {
+    while let Some(word) = words.get(start) {
+        if !single(word) {
+            start += 1;
+            continue;
+        }
         let run = words.get(start..).unwrap_or_default();
         let mut count = 0;
         for pair in run.windows(2) {
@@ -163,9 +167,9 @@ fn letter_by_letter(view: &View<'_>, words: &[Word], parts: &mut Parts) {
 
 /// Long words that are several known ones without spaces.
 fn run_together(view: &View<'_>, words: &[Word], parts: &mut Parts) {
-    for word in words.iter().filter(|word| word.class == 0) {
+    for word in words.iter().filter(|word| word.class == 0 && word.end - word.start >= LONG_MIN) {
         let bytes = letters(view, word);
-        if bytes.len() < LONG_MIN || !bytes.iter().take(LONG_MIN).all(u8::is_ascii_alphabetic) {
+        if !bytes.iter().take(16).all(u8::is_ascii_alphabetic) {
             continue;
         }
         let mut clear = String::new();
