@@ -104,10 +104,18 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
     let mut records = load(folder, main);
     records.retain(|r| !left_out(r));
     // Harmless texts of other sorts: nothing in them speaks to a model. For definitions, what does.
-    records.extend(load(folder, more).into_iter().filter(|r| match name {
-        "poisoning" => r.bad && r.difficulty == "overt" && !left_out(r),
-        _ => r.tool.is_none() || !r.bad,
-    }).map(|r| Record { bad: name == "poisoning", ..r }));
+    records.extend(
+        load(folder, more)
+            .into_iter()
+            .filter(|r| match name {
+                "poisoning" => r.bad && r.difficulty == "overt" && !left_out(r),
+                _ => r.tool.is_none() || !r.bad,
+            })
+            .map(|r| Record {
+                bad: name == "poisoning",
+                ..r
+            }),
+    );
     let twins: Vec<Record> = records.iter().filter_map(twin).collect();
     records.extend(twins);
     let mut counts: BTreeMap<(String, bool), f32> = BTreeMap::new();
@@ -146,20 +154,35 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
 
 /// What is flagged without the models.
 fn is_ruled(inspector: &Inspector, record: &Record, name: &str) -> bool {
-    let surface = if name == "poisoning" { Surface::Definition } else { Surface::Result };
-    inspector.inspect_text(&record.text, surface).iter().any(|finding| {
-        let kind = finding.kind.as_str();
-        let hostile = matches!(kind, "injection" | "poisoning" | "unicode" | "uninspectable");
-        hostile && finding.score >= SUSPECT_MIN && !finding.detector.ends_with("/learned")
-    })
+    let surface = if name == "poisoning" {
+        Surface::Definition
+    } else {
+        Surface::Result
+    };
+    inspector
+        .inspect_text(&record.text, surface)
+        .iter()
+        .any(|finding| {
+            let kind = finding.kind.as_str();
+            let hostile = matches!(kind, "injection" | "poisoning" | "unicode" | "uninspectable");
+            hostile && finding.score >= SUSPECT_MIN && !finding.detector.ends_with("/learned")
+        })
 }
 
 /// An attack without what attacks: the same text, harmless.
 fn twin(record: &Record) -> Option<Record> {
-    let at = record.text.find(record.payload.as_ref().filter(|_| record.bad)?.as_str())?;
+    let at = record
+        .text
+        .find(record.payload.as_ref().filter(|_| record.bad)?.as_str())?;
     let (before, rest) = record.text.split_at(at);
     let text = format!("{before}{}", rest.get(record.payload.as_ref()?.len()..)?);
-    Some(Record { bad: false, category: "twin".to_owned(), text, payload: None, ..record.clone() })
+    Some(Record {
+        bad: false,
+        category: "twin".to_owned(),
+        text,
+        payload: None,
+        ..record.clone()
+    })
 }
 
 /// Records that say nothing a reader could judge by.
@@ -222,7 +245,12 @@ fn attack_windows(record: &Record, sample: &Sample) -> (Vec<usize>, Vec<usize>) 
     if most == 0 {
         return (all, Vec::new());
     }
-    let of = |test: &dyn Fn(usize) -> bool| all.iter().copied().filter(|n| test(shared(&sample.windows[*n].0))).collect();
+    let of = |test: &dyn Fn(usize) -> bool| {
+        all.iter()
+            .copied()
+            .filter(|n| test(shared(&sample.windows[*n].0)))
+            .collect()
+    };
     (of(&|n| 2 * n > most), of(&|n| n == 0))
 }
 
@@ -286,7 +314,7 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
         .map(|n| items[*n].weight)
         .sum();
     let lift = (good / bad.max(1.0)).sqrt();
-        for epoch in 0..EPOCHS {
+    for epoch in 0..EPOCHS {
         shuffle(&mut order, &mut random);
         let rate = RATE * (1.0 - 0.8 * epoch as f32 / EPOCHS as f32);
         for n in &order {
@@ -309,7 +337,14 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
             if attack && !item.context.is_empty() {
                 let other = item.context[(next(&mut random) % item.context.len() as u64) as usize];
                 let score = of(&weights, &item.sample, other);
-                update(&mut weights, &mut slopes, &item.sample, other, (0.0, 0.5 * item.weight, rate), score);
+                update(
+                    &mut weights,
+                    &mut slopes,
+                    &item.sample,
+                    other,
+                    (0.0, 0.5 * item.weight, rate),
+                    score,
+                );
             }
             if !attack && item.sample.windows.len() > 1 {
                 // And any other, so that the rest of the text is learned, too.
@@ -347,7 +382,12 @@ fn update(
     }
     let (words, length) = &sample.windows[window];
     let factor = factor(words.len());
-    for (bucket, factor) in sample.words[words.clone()].iter().flatten().map(|b| (b, factor)).chain([(length, 1.0)]) {
+    for (bucket, factor) in sample.words[words.clone()]
+        .iter()
+        .flatten()
+        .map(|b| (b, factor))
+        .chain([(length, 1.0)])
+    {
         let at = *bucket as usize;
         let slope = slope * factor;
         let w = weights[at];
@@ -410,14 +450,25 @@ fn threshold(items: &[Item], scores: &[f32], rate: f64) -> f32 {
         .iter()
         .zip(scores)
         .filter(|(item, _)| counts(item))
-        .map(|(item, s)| if item.ruled && rate <= HOSTILE_RATE * 2.0 { f32::MIN } else { *s })
+        .map(|(item, s)| {
+            if item.ruled && rate <= HOSTILE_RATE * 2.0 {
+                f32::MIN
+            } else {
+                *s
+            }
+        })
         .collect();
     good.sort_by(|a, b| b.total_cmp(a));
     good[(rate * good.len() as f64) as usize] + 1e-3
 }
 
 fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
-    let (mut recall, mut alarms, mut sorts, mut rules) = (Tally::default(), Tally::default(), Tally::default(), Tally::default());
+    let (mut recall, mut alarms, mut sorts, mut rules) = (
+        Tally::default(),
+        Tally::default(),
+        Tally::default(),
+        Tally::default(),
+    );
     let mut sources: BTreeMap<String, ()> = BTreeMap::new();
     for (item, score) in items.iter().zip(scores) {
         let flagged = *score >= threshold;

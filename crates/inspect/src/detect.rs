@@ -49,7 +49,12 @@ impl<'t> Passage<'t> {
             first = views.len();
             views.extend(next);
         }
-        Self { surface, written, views, hidden }
+        Self {
+            surface,
+            written,
+            views,
+            hidden,
+        }
     }
 
     /// What the text is for.

@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use wire::json::Node;
 
 use crate::{
-    Detector, Findings, Part, Scope, injection, personal, poisoning, scan::Scan, secret, unicode::HiddenCharacters,
+    Detector, Findings, Part, Scope, injection, personal, poisoning, scan::Scan, secret,
+    unicode::HiddenCharacters,
 };
 
 /// Looks at content. Immutable, cheap to clone, shared by all threads; made anew when its settings change.

@@ -156,7 +156,10 @@ impl Poisoning {
             })?;
             Ok((rule, regex))
         });
-        Ok(Self { model, rules: rules.collect::<Result<_, SettingsError>>()? })
+        Ok(Self {
+            model,
+            rules: rules.collect::<Result<_, SettingsError>>()?,
+        })
     }
 }
 
@@ -170,17 +173,23 @@ impl Detector for Poisoning {
             return;
         }
         for view in passage.views() {
-            let mut add = |detector: &'static str, score: f32, place: std::ops::Range<usize>, note: &'static str| {
-                report.add(Sighting {
-                    kind: FindingKind::Poisoning,
-                    detector: Cow::Borrowed(detector),
-                    written: view.written(place),
-                    score: Score::new(score),
-                    note: Cow::Borrowed(note),
-                });
-            };
+            let mut add =
+                |detector: &'static str, score: f32, place: std::ops::Range<usize>, note: &'static str| {
+                    report.add(Sighting {
+                        kind: FindingKind::Poisoning,
+                        detector: Cow::Borrowed(detector),
+                        written: view.written(place),
+                        score: Score::new(score),
+                        note: Cow::Borrowed(note),
+                    });
+                };
             for hit in self.model.hits(view.words(), is_data(view.text())) {
-                add("poisoning/learned", hit.score, hit.place, "tells the model what to do rather than what the tool does");
+                add(
+                    "poisoning/learned",
+                    hit.score,
+                    hit.place,
+                    "tells the model what to do rather than what the tool does",
+                );
             }
             for (rule, regex) in &self.rules {
                 for hit in regex.find_iter(view.text()) {

@@ -7,8 +7,7 @@ use wire::json::{Kind, Node, Pointer};
 
 use crate::{
     FINDINGS_MAX, Finding, FindingKind, Findings, Inspector, Location, Part, Passage, Report, Score,
-    Sighting, Surface,
-    view::floor,
+    Sighting, Surface, view::floor,
 };
 
 /// Bytes held at once. All memory of an inspection is a small multiple of this.

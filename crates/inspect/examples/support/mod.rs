@@ -98,7 +98,10 @@ fn payload(source: &str, value: &Value, text: &str) -> Option<String> {
     if overt && source != "piarena" {
         return None;
     }
-    value.pointer("/meta/payload").and_then(Value::as_str).map(str::to_owned)
+    value
+        .pointer("/meta/payload")
+        .and_then(Value::as_str)
+        .map(str::to_owned)
 }
 
 /// A definition as the scanner strings it together: `key: value` lines.

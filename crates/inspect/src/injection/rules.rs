@@ -9,8 +9,8 @@ use super::KIND;
 use crate::{
     Report, Score, Sighting,
     learned::{
-        ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL, SECRET, SYSTEM, USER, Word,
-        YOU, place,
+        ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL, SECRET, SYSTEM,
+        USER, Word, YOU, place,
     },
     view::View,
 };
@@ -74,7 +74,9 @@ pub(super) fn look(words: &[Word], view: &View<'_>, hidden: bool, report: &mut R
             continue;
         }
         for rule in RULES {
-            let Some(last) = rule.last(words, first) else { continue };
+            let Some(last) = rule.last(words, first) else {
+                continue;
+            };
             let told = is_told(view, words, first, last);
             let end = words.get(last).map_or(0, |word| place(word).end);
             report.add(Sighting {
@@ -103,7 +105,8 @@ impl Rule {
                 }
                 continue;
             }
-            at = (at + 1..=at + 1 + gap).find(|at| words.get(*at).is_some_and(|word| word.class == *class))?;
+            at =
+                (at + 1..=at + 1 + gap).find(|at| words.get(*at).is_some_and(|word| word.class == *class))?;
         }
         Some(at)
     }
@@ -111,12 +114,22 @@ impl Rule {
 
 fn is_told(view: &View<'_>, words: &[Word], first: usize, last: usize) -> bool {
     let quoted = words.get(first).is_some_and(|word| word.shape & QUOTED != 0);
-    let around = words.get(first.saturating_sub(AROUND)..(last + AROUND).min(words.len())).unwrap_or_default();
-    quoted || around.iter().any(|word| word.class == ABOUT && !is_in_a_name(view, word))
+    let around = words
+        .get(first.saturating_sub(AROUND)..(last + AROUND).min(words.len()))
+        .unwrap_or_default();
+    quoted
+        || around
+            .iter()
+            .any(|word| word.class == ABOUT && !is_in_a_name(view, word))
 }
 
 /// `example` in `example.com` says nothing.
 fn is_in_a_name(view: &View<'_>, word: &Word) -> bool {
-    let mut after = view.text().as_bytes().get(place(word).end..).unwrap_or_default().iter();
+    let mut after = view
+        .text()
+        .as_bytes()
+        .get(place(word).end..)
+        .unwrap_or_default()
+        .iter();
     after.next() == Some(&b'.') && after.next().is_some_and(u8::is_ascii_alphanumeric)
 }

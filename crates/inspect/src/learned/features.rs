@@ -28,7 +28,9 @@ impl Recent {
     #[inline]
     fn is_new(&mut self, bucket: u32, number: u32) -> bool {
         let slot = usize::try_from(bucket).unwrap_or(0) % RECENT;
-        let Some(entry) = self.0.get_mut(slot) else { return true };
+        let Some(entry) = self.0.get_mut(slot) else {
+            return true;
+        };
         let new = entry.0 != bucket || entry.1 + WINDOW_REACH < number;
         if new {
             *entry = (bucket, number);

@@ -192,7 +192,10 @@ pub(crate) const CLASSES: &[(&str, &str)] = &[
         "identity",
         "name email phone address number account balance bank card credit iban medical health record records patient personal private_data details data information file files contents history messages calendar contacts location",
     ),
-    ("everything", "everything all anything whatever alles alle tout toutes todo todas todos tutto tutti tudo все всё wszystko 一切"),
+    (
+        "everything",
+        "everything all anything whatever alles alle tout toutes todo todas todos tutto tutti tudo все всё wszystko 一切",
+    ),
     (
         "common",
         "the of and a to in is that it for on with was as at by from are this be or an which has have had its but were also their they he she his her not all can will one more there been if would about who out up so what no do into than other some could them these may time any may over most such only two made many between where under through years during well because both how world very still year own part day another same even those",

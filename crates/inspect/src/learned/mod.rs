@@ -13,9 +13,10 @@ use std::{borrow::Cow, ops::Range, sync::OnceLock};
 use features::Memory;
 pub use features::{BUCKET_BITS, NARROW_WORDS, STRIDE_WORDS, WINDOW_WORDS};
 pub(crate) use lexicon::{
-    ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET, SYSTEM, USER, YOU,
+    ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET, SYSTEM,
+    USER, YOU,
 };
-pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, words};
+pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, hash_of, words};
 
 use crate::{Passage, Surface};
 
@@ -44,7 +45,11 @@ impl Sample {
     #[must_use]
     pub fn new(text: &str) -> Self {
         let passage = Passage::new(text, Surface::Result);
-        let mut sample = Self { words: Vec::new(), places: Vec::new(), windows: Vec::new() };
+        let mut sample = Self {
+            words: Vec::new(),
+            places: Vec::new(),
+            windows: Vec::new(),
+        };
         for view in passage.views() {
             let first = sample.words.len();
             let (words, data) = (view.words(), is_data(view.text()));
@@ -54,7 +59,9 @@ impl Sample {
                 memory.next(word, data, |bucket| of_word.push(bucket));
                 of_word
             }));
-            sample.places.extend(words.iter().map(|word| view.written(place(word))));
+            sample
+                .places
+                .extend(words.iter().map(|word| view.written(place(word))));
             sample.windows.extend(windows(words.len()).map(|window| {
                 let length = features::of_length(window.len());
                 (window.start + first..window.end + first, length)
@@ -84,7 +91,9 @@ fn windows(words: usize) -> impl Iterator<Item = Range<usize>> {
         })
     };
     let narrow = of(NARROW_WORDS, NARROW_WORDS / 4).filter(move |_| words > NARROW_WORDS);
-    of(WINDOW_WORDS, STRIDE_WORDS).filter(move |_| words > 0).chain(narrow)
+    of(WINDOW_WORDS, STRIDE_WORDS)
+        .filter(move |_| words > 0)
+        .chain(narrow)
 }
 
 /// What [`factor`] is counted in.
@@ -94,8 +103,8 @@ pub const FACTOR: i32 = 256;
 #[must_use]
 pub fn factor(words: usize) -> i32 {
     const FACTORS: [i32; WINDOW_WORDS + 1] = [
-        836, 724, 648, 591, 547, 512, 483, 458, 437, 418, 402, 387, 374, 362, 351, 341, 332, 324, 316, 309, 302,
-        296, 290, 284, 279, 274, 269, 264, 260, 256, 252, 248, 245,
+        836, 724, 648, 591, 547, 512, 483, 458, 437, 418, 402, 387, 374, 362, 351, 341, 332, 324, 316, 309,
+        302, 296, 290, 284, 279, 274, 269, 264, 260, 256, 252, 248, 245,
     ];
     FACTORS.get(words).or(FACTORS.last()).copied().unwrap_or(FACTOR)
 }

@@ -5,7 +5,11 @@ fn digits(text: &str) -> Vec<u32> {
 }
 
 fn weighted(digits: &[u32], weights: &[u32]) -> u32 {
-    digits.iter().zip(weights).map(|(digit, weight)| digit * weight).sum()
+    digits
+        .iter()
+        .zip(weights)
+        .map(|(digit, weight)| digit * weight)
+        .sum()
 }
 
 /// ISO/IEC 7812-1 annex B.
@@ -32,7 +36,11 @@ pub(super) fn iban(text: &str) -> bool {
     let mut rest = 0_u32;
     for c in body.iter().chain(head) {
         let Some(value) = c.to_digit(36) else { return false };
-        rest = if value > 9 { rest * 100 + value } else { rest * 10 + value } % 97;
+        rest = if value > 9 {
+            rest * 100 + value
+        } else {
+            rest * 10 + value
+        } % 97;
     }
     rest == 1
 }
@@ -41,7 +49,10 @@ pub(super) fn iban(text: &str) -> bool {
 pub(super) fn ssn(digits: &str) -> bool {
     let part = |range: std::ops::Range<usize>| digits.get(range).unwrap_or_default();
     let (area, group, serial) = (part(0..3), part(3..5), part(5..9));
-    !matches!(area, "000" | "666") && !area.starts_with('9') && group != "00" && serial != "0000"
+    !matches!(area, "000" | "666")
+        && !area.starts_with('9')
+        && group != "00"
+        && serial != "0000"
         && !matches!(digits, "123456789" | "078051120" | "219099999")
 }
 
@@ -59,7 +70,11 @@ pub(super) fn verhoeff(text: &str) -> bool {
     let turn = |digit: u32| match digit {
         8 => 9,
         9 => 4,
-        _ => usize::try_from(digit).ok().and_then(|at| base.get(at)).copied().unwrap_or(0),
+        _ => usize::try_from(digit)
+            .ok()
+            .and_then(|at| base.get(at))
+            .copied()
+            .unwrap_or(0),
     };
     let mut sum = 0;
     for (n, digit) in digits(text).into_iter().rev().enumerate() {
@@ -107,7 +122,9 @@ pub(super) fn abn(text: &str) -> bool {
 /// Turkish identity.
 pub(super) fn turkish(text: &str) -> bool {
     let d = digits(text);
-    let [a, b, c, e, f, g, h, i, j, k, l] = d.as_slice() else { return false };
+    let [a, b, c, e, f, g, h, i, j, k, l] = d.as_slice() else {
+        return false;
+    };
     let tenth = ((a + c + f + h + j) * 7 + 100 - (b + e + g + i)) % 10;
     *a != 0 && tenth == *k && (a + b + c + e + f + g + h + i + j + k) % 10 == *l
 }
@@ -149,7 +166,9 @@ pub(super) fn spanish(text: &str) -> bool {
         _ => compact,
     };
     let (body, letter) = number.split_at(number.len().saturating_sub(1));
-    let Ok(value) = body.parse::<usize>() else { return false };
+    let Ok(value) = body.parse::<usize>() else {
+        return false;
+    };
     b"TRWAGMYFPDXBNJZSQVHLCKE".get(value % 23).map(|b| char::from(*b)) == letter.chars().next()
 }
 
@@ -157,7 +176,9 @@ pub(super) fn spanish(text: &str) -> bool {
 pub(super) fn nric(text: &str) -> bool {
     let d = digits(text);
     let bytes = text.as_bytes();
-    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+        return false;
+    };
     let sum = weighted(&d, &[2, 7, 6, 5, 4, 3, 2]) + if matches!(first, b'T' | b'G') { 4 } else { 0 };
     let letters: &[u8] = match first {
         b'S' | b'T' => b"JZIHGFEDCBA",
@@ -170,6 +191,8 @@ pub(super) fn nric(text: &str) -> bool {
 /// Finland's personal identity code.
 pub(super) fn finnish(text: &str) -> bool {
     let d: String = text.chars().take(10).filter(char::is_ascii_digit).collect();
-    let Ok(number) = d.parse::<usize>() else { return false };
+    let Ok(number) = d.parse::<usize>() else {
+        return false;
+    };
     d.len() == 9 && b"0123456789ABCDEFHJKLMNPRSTUVWXY".get(number % 31) == text.as_bytes().last()
 }

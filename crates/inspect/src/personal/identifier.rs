@@ -22,8 +22,21 @@ pub(super) fn identifiers(view: &View<'_>, add: &mut impl FnMut(Known, Range<usi
             continue;
         }
         let joined = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b':');
-        let before = bytes.get(done..first).unwrap_or_default().iter().rev().take(WORD_MAX).take_while(joined).count();
-        let after = bytes.get(first..).unwrap_or_default().iter().take(WORD_MAX).take_while(joined).count();
+        let before = bytes
+            .get(done..first)
+            .unwrap_or_default()
+            .iter()
+            .rev()
+            .take(WORD_MAX)
+            .take_while(joined)
+            .count();
+        let after = bytes
+            .get(first..)
+            .unwrap_or_default()
+            .iter()
+            .take(WORD_MAX)
+            .take_while(joined)
+            .count();
         let place = first - before..first + after.max(1);
         done = place.end;
         if let Some((known, place)) = spaced(text, &place).or_else(|| identifier(text, &place)) {
@@ -56,7 +69,12 @@ fn spaced(text: &str, place: &Range<usize>) -> Option<(Known, Range<usize>)> {
             best = Some(end);
         }
     }
-    best.map(|end| (known("personal/iban", 0.95, "bank account (IBAN)"), place.start..end))
+    best.map(|end| {
+        (
+            known("personal/iban", 0.95, "bank account (IBAN)"),
+            place.start..end,
+        )
+    })
 }
 
 /// The shape of a word: 9 for a digit, A for a letter, others as they are.
@@ -80,23 +98,71 @@ fn identifier(text: &str, place: &Range<usize>) -> Option<(Known, Range<usize>)>
         return found(machine(word)?);
     }
     if word.len() > 24 {
-        let coin = word.starts_with("bc1") && word.len() >= 40 || (word.starts_with(['1', '3']) && (26..=35).contains(&word.len()) && !word.contains(['0', 'O', 'I', 'l']));
-        return if coin && near(&["btc", "bitcoin", "wallet", "address", "crypto"]) { found(known("personal/crypto", 0.6, "address of a crypto currency")) } else { None };
+        let coin = word.starts_with("bc1") && word.len() >= 40
+            || (word.starts_with(['1', '3'])
+                && (26..=35).contains(&word.len())
+                && !word.contains(['0', 'O', 'I', 'l']));
+        return if coin && near(&["btc", "bitcoin", "wallet", "address", "crypto"]) {
+            found(known("personal/crypto", 0.6, "address of a crypto currency"))
+        } else {
+            None
+        };
     }
     let upper = word.to_ascii_uppercase();
     match shape(&upper).as_str() {
-        "99999999A" | "99999999-A" | "A9999999A" | "A9999999-A" if check::spanish(&upper) => found(known("personal/es-identity", 0.7, "NIF or NIE (Spain)")),
-        "A9999999A" if upper.starts_with(['S', 'T', 'F', 'G', 'M']) && check::nric(&upper) => found(known("personal/sg-nric", 0.7, "NRIC or FIN (Singapore)")),
-        "999999-999A" | "999999A999A" | "999999-9999" | "999999A9999" if check::finnish(&upper) => found(known("personal/fi-identity", 0.7, "identity code (Finland)")),
-        "AA999999A" if !upper.starts_with(['D', 'F', 'I', 'Q', 'U', 'V']) && upper.ends_with(['A', 'B', 'C', 'D']) => found(known("personal/uk-nino", 0.6, "national insurance number (UK)")),
-        "AAAAA9999A" if upper.as_bytes().get(3).is_some_and(|b| b"ABCFGHLJPT".contains(b)) => found(known("personal/in-pan", 0.6, "PAN (India)")),
+        "99999999A" | "99999999-A" | "A9999999A" | "A9999999-A" if check::spanish(&upper) => {
+            found(known("personal/es-identity", 0.7, "NIF or NIE (Spain)"))
+        }
+        "A9999999A" if upper.starts_with(['S', 'T', 'F', 'G', 'M']) && check::nric(&upper) => {
+            found(known("personal/sg-nric", 0.7, "NRIC or FIN (Singapore)"))
+        }
+        "999999-999A" | "999999A999A" | "999999-9999" | "999999A9999" if check::finnish(&upper) => {
+            found(known("personal/fi-identity", 0.7, "identity code (Finland)"))
+        }
+        "AA999999A"
+            if !upper.starts_with(['D', 'F', 'I', 'Q', 'U', 'V'])
+                && upper.ends_with(['A', 'B', 'C', 'D']) =>
+        {
+            found(known("personal/uk-nino", 0.6, "national insurance number (UK)"))
+        }
+        "AAAAA9999A" if upper.as_bytes().get(3).is_some_and(|b| b"ABCFGHLJPT".contains(b)) => {
+            found(known("personal/in-pan", 0.6, "PAN (India)"))
+        }
         "AAAAAA99A99A999A" => found(known("personal/it-fiscal-code", 0.8, "fiscal code (Italy)")),
-        "9AA9-AA9-AA99" | "9AA9AA9AA99" | "9A99-A99-AA99" | "9AA9-A99-AA99" | "9A99-AA9-AA99" => found(known("personal/us-mbi", 0.7, "Medicare number (US)")),
+        "9AA9-AA9-AA99" | "9AA9AA9AA99" | "9A99-A99-AA99" | "9AA9-A99-AA99" | "9A99-AA9-AA99" => {
+            found(known("personal/us-mbi", 0.7, "Medicare number (US)"))
+        }
         "99AAAAA9999A9A9" => found(known("personal/in-gstin", 0.6, "GSTIN (India)")),
-        "999999-9999999" if near(&["rrn", "resident", "주민"]) => found(known("personal/kr-rrn", 0.7, "resident number (Korea)")),
-        "A99999999" | "999999999" | "AA9999999" if near(&["passport", "pasaporte", "passeport", "reisepass", "passaporto"]) => found(known("personal/passport", 0.7, "passport number")),
-        _ if near(&["driver", "licence", "license", "dl#"]) && digits_of(word) >= 5 && word.len() >= 6 && near(&["driv"]) => found(known("personal/driving-licence", 0.6, "driving licence number")),
-        _ if near(&["mrn", "medical record", "health record", "patient id", "member id", "policy number"]) && digits_of(word) >= 5 => found(known("personal/medical-record", 0.6, "medical record or plan number")),
+        "999999-9999999" if near(&["rrn", "resident", "주민"]) => {
+            found(known("personal/kr-rrn", 0.7, "resident number (Korea)"))
+        }
+        "A99999999" | "999999999" | "AA9999999"
+            if near(&["passport", "pasaporte", "passeport", "reisepass", "passaporto"]) =>
+        {
+            found(known("personal/passport", 0.7, "passport number"))
+        }
+        _ if near(&["driver", "licence", "license", "dl#"])
+            && digits_of(word) >= 5
+            && word.len() >= 6
+            && near(&["driv"]) =>
+        {
+            found(known("personal/driving-licence", 0.6, "driving licence number"))
+        }
+        _ if near(&[
+            "mrn",
+            "medical record",
+            "health record",
+            "patient id",
+            "member id",
+            "policy number",
+        ]) && digits_of(word) >= 5 =>
+        {
+            found(known(
+                "personal/medical-record",
+                0.6,
+                "medical record or plan number",
+            ))
+        }
         _ => None,
     }
 }
@@ -111,6 +177,9 @@ fn machine(word: &str) -> Option<Known> {
         return Some(known("personal/ip-address", 0.7, "address of a computer"));
     }
     let pairs: Vec<&str> = word.split(':').collect();
-    let hardware = pairs.len() == 6 && pairs.iter().all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()));
+    let hardware = pairs.len() == 6
+        && pairs
+            .iter()
+            .all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()));
     hardware.then_some(known("personal/mac-address", 0.6, "hardware address"))
 }

@@ -23,7 +23,11 @@ struct Known {
 }
 
 const fn known(detector: &'static str, score: f32, note: &'static str) -> Known {
-    Known { detector, score, note }
+    Known {
+        detector,
+        score,
+        note,
+    }
 }
 
 /// The detector.
@@ -34,7 +38,9 @@ pub(crate) struct Personal {
 
 impl Personal {
     pub(crate) fn new() -> Result<Self, SettingsError> {
-        Ok(Self { prose: prose::Prose::new()? })
+        Ok(Self {
+            prose: prose::Prose::new()?,
+        })
     }
 }
 
@@ -50,7 +56,7 @@ impl Detector for Personal {
             emails(text, &mut add);
             number::numbers(view, &mut add);
             identifier::identifiers(view, &mut add);
-            self.prose.look(text, &mut add);
+            self.prose.look(view, &mut add);
         }
     }
 }
@@ -73,13 +79,23 @@ fn emails(text: &str, add: &mut impl FnMut(Known, Range<usize>)) {
         let before = bytes.get(done..at).unwrap_or_default();
         let local = before.iter().rev().take(64).take_while(|b| is_local(**b)).count();
         let after = bytes.get(at + 1..).unwrap_or_default();
-        let domain = after.iter().take(253).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')).count();
+        let domain = after
+            .iter()
+            .take(253)
+            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
+            .count();
         done = at + 1;
-        let host = text.get(at + 1..at + 1 + domain).unwrap_or_default().trim_end_matches(['.', '-']);
+        let host = text
+            .get(at + 1..at + 1 + domain)
+            .unwrap_or_default()
+            .trim_end_matches(['.', '-']);
         let top = host.rsplit('.').next().unwrap_or_default();
         let named = top.len() >= 2 && top.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
         if local > 0 && host.contains('.') && !host.contains("..") && named && !host.starts_with('.') {
-            add(known("personal/email", 0.9, "e-mail address"), at - local..at + 1 + host.len());
+            add(
+                known("personal/email", 0.9, "e-mail address"),
+                at - local..at + 1 + host.len(),
+            );
         }
     }
 }

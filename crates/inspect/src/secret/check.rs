@@ -10,13 +10,27 @@ pub(super) fn entropy(text: &str) -> f32 {
             all += 1.0;
         }
     }
-    counts.iter().filter(|count| **count > 0).map(|count| -(f32::from(*count) / all) * (f32::from(*count) / all).log2()).sum()
+    counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| -(f32::from(*count) / all) * (f32::from(*count) / all).log2())
+        .sum()
 }
 
 /// Whether a value stands for one: `your_token_here`, `xxxxxxxx`, `<key>`, `${KEY}`, `EXAMPLE`.
 pub(super) fn is_placeholder(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    let words = ["example", "your", "xxxxx", "placeholder", "changeme", "dummy", "redacted", "insert", "lorem"];
+    let words = [
+        "example",
+        "your",
+        "xxxxx",
+        "placeholder",
+        "changeme",
+        "dummy",
+        "redacted",
+        "insert",
+        "lorem",
+    ];
     words.iter().any(|word| lower.contains(word)) || entropy(text) < 1.8
 }
 
@@ -38,16 +52,30 @@ pub(super) fn is_random(text: &str) -> bool {
         }
     }
     let length = digits + letters;
-    length >= 10 && letters > 0 && digits >= 2 && (changes * 7 >= length || cases * 4 >= length) && entropy(text) > 2.6
+    length >= 10
+        && letters > 0
+        && digits >= 2
+        && (changes * 7 >= length || cases * 4 >= length)
+        && entropy(text) > 2.6
 }
 
 /// Whether all digits are hexadecimal, in one case.
 pub(super) fn is_hex(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        || text.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b))
+    text.bytes()
+        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        || text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b))
 }
 
 /// Whether a text has the shape of a UUID.
 pub(super) fn is_uuid(text: &str) -> bool {
-    text.len() == 36 && text.bytes().enumerate().all(|(n, b)| if matches!(n, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() })
+    text.len() == 36
+        && text.bytes().enumerate().all(|(n, b)| {
+            if matches!(n, 8 | 13 | 18 | 23) {
+                b == b'-'
+            } else {
+                b.is_ascii_hexdigit()
+            }
+        })
 }

@@ -12,7 +12,11 @@ pub(super) struct Prefix {
 }
 
 const fn p(detector: &'static str, prefix: &'static str, least: usize, most: usize) -> Prefix {
-    Prefix { detector, prefix, length: (least, most) }
+    Prefix {
+        detector,
+        prefix,
+        length: (least, most),
+    }
 }
 
 /// Sorted by nothing: the first that fits is taken, so the longer of two that begin alike stands first.
@@ -174,17 +178,29 @@ const PREFIXES: &[Prefix] = &[
 
 /// The credential with a known prefix in a run: where it begins, how long it is, and whose it is.
 pub(super) fn prefixed(run: &str) -> Option<(usize, usize, &'static Prefix)> {
-    let start = run.rfind(['=', ':', '%']).filter(|at| run.len() - at > 12).map_or(0, |at| at + 1);
+    let start = run
+        .rfind(['=', ':', '%'])
+        .filter(|at| run.len() - at > 12)
+        .map_or(0, |at| at + 1);
     let value = run.get(start..)?.trim_end_matches(['.', '=', ':', '/']);
     let first = value.as_bytes().first()?;
     if matches!(first, b'M' | b'N' | b'O') && is_discord(value) {
         return Some((start, value.len(), &DISCORD));
     }
-    let known = PREFIXES.iter().filter(|known| known.prefix.as_bytes().first() == Some(first));
+    let known = PREFIXES
+        .iter()
+        .filter(|known| known.prefix.as_bytes().first() == Some(first));
     for known in known {
-        let Some(rest) = value.strip_prefix(known.prefix) else { continue };
-        let varied = entropy(rest) > 2.4 && rest.bytes().any(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
-        if (known.length.0..=known.length.1).contains(&rest.len()) && varied && !is_placeholder(rest) && fits(known.prefix, rest) {
+        let Some(rest) = value.strip_prefix(known.prefix) else {
+            continue;
+        };
+        let varied =
+            entropy(rest) > 2.4 && rest.bytes().any(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+        if (known.length.0..=known.length.1).contains(&rest.len())
+            && varied
+            && !is_placeholder(rest)
+            && fits(known.prefix, rest)
+        {
             return Some((start, value.len(), known));
         }
     }
@@ -202,12 +218,20 @@ fn is_discord(value: &str) -> bool {
 /// What follows a short prefix must not be a word.
 fn fits(prefix: &str, rest: &str) -> bool {
     match prefix {
-        "AKIA" | "ASIA" | "ABIA" | "ACCA" | "A3T" => rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()),
-        "SK" | "AC" => rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
+        "AKIA" | "ASIA" | "ABIA" | "ACCA" | "A3T" => {
+            rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        }
+        "SK" | "AC" => rest
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
         "1/" => rest.bytes().take(12).all(|b| b.is_ascii_digit()),
         "EAA" | "LTAI" | "sm_" | "md-" | "hf_" | "AKCp" => rest.bytes().all(|b| b.is_ascii_alphanumeric()),
-        "A3-" => rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-'),
-        "dapi" => rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b) || b == b'-'),
+        "A3-" => rest
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-'),
+        "dapi" => rest
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b) || b == b'-'),
         _ => !rest.contains('/') || prefix.len() > 5,
     }
 }
@@ -223,7 +247,11 @@ pub(super) struct Form {
 }
 
 fn real(text: &str) -> bool {
-    !is_placeholder(text) && !text.contains("${") && !text.contains("{{") && !text.contains('<') && !text.starts_with('$')
+    !is_placeholder(text)
+        && !text.contains("${")
+        && !text.contains("{{")
+        && !text.contains('<')
+        && !text.starts_with('$')
 }
 
 pub(super) const FORMS: &[Form] = &[
@@ -247,7 +275,14 @@ pub(super) const FORMS: &[Form] = &[
     },
     Form {
         detector: "secret/webhook",
-        marks: &["hooks.slack.com", "/api/webhooks/", ".webhook.office.com", "hooks.zapier.com", ".tines.com/webhook", "hooks.slack-gov.com"],
+        marks: &[
+            "hooks.slack.com",
+            "/api/webhooks/",
+            ".webhook.office.com",
+            "hooks.zapier.com",
+            ".tines.com/webhook",
+            "hooks.slack-gov.com",
+        ],
         pattern: r"https?://(?:hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/[A-Za-z0-9/+_-]{20,}|(?:[a-z]+\.)?discord(?:app)?\.com/api/webhooks/\d{17,20}/[A-Za-z0-9_-]{50,}|[a-z0-9-]+\.webhook\.office\.com/webhookb2/[A-Za-z0-9@/-]{40,}|hooks\.zapier\.com/hooks/catch/[A-Za-z0-9/]{8,}|[a-z0-9.-]+\.tines\.com/webhook/[a-z0-9/]{20,})",
         check: |_| true,
     },
@@ -283,15 +318,39 @@ pub(super) const FORMS: &[Form] = &[
     },
     Form {
         detector: "secret/connection-string",
-        marks: &["AccountKey=", "SharedAccessKey=", "wd=", "assword=", "WD=", "ASSWORD="],
+        marks: &[
+            "AccountKey=",
+            "SharedAccessKey=",
+            "wd=",
+            "assword=",
+            "WD=",
+            "ASSWORD=",
+        ],
         pattern: r"(?i)(?:(?:account|sharedaccess)key=(?P<value>[A-Za-z0-9+/]{40,90}={0,2})|(?:server|data source|host|uid|user id|dsn|driver)\s{0,2}=[^\n]{1,160};\s{0,2}(?:pwd|password)\s{0,2}=\s{0,2}[^;\s'\x22]{3,80})",
         check: real,
     },
     Form {
         detector: "secret/password",
-        marks: &["assw", "ASSW", "pwd", "PWD", "asskey", "ecret", "ECRET", "asscode", "passphrase"],
+        marks: &[
+            "assw",
+            "ASSW",
+            "pwd",
+            "PWD",
+            "asskey",
+            "ecret",
+            "ECRET",
+            "asscode",
+            "passphrase",
+        ],
         pattern: r#"(?i)(?:passw(?:or)?d|pwd|passphrase|passcode|secret)[a-z0-9_-]{0,20}["']?\s{0,3}(?:=>|:=|=|:)\s{0,3}["'](?P<value>[^\s"'<>{}()]{8,80})["']"#,
-        check: |text| real(text) && text.bytes().any(|b| b.is_ascii_digit()) && text.bytes().any(|b| b.is_ascii_alphabetic()) && entropy(text) > 2.8 && !text.contains("::") && !text.ends_with(".com"),
+        check: |text| {
+            real(text)
+                && text.bytes().any(|b| b.is_ascii_digit())
+                && text.bytes().any(|b| b.is_ascii_alphabetic())
+                && entropy(text) > 2.8
+                && !text.contains("::")
+                && !text.ends_with(".com")
+        },
     },
     Form {
         detector: "secret/netrc",

@@ -35,13 +35,20 @@ impl Secrets {
             })?;
             Ok((form, regex))
         });
-        let marks: Vec<String> =
-            forms::FORMS.iter().flat_map(|form| form.marks).map(|mark| regex::escape(mark)).collect();
+        let marks: Vec<String> = forms::FORMS
+            .iter()
+            .flat_map(|form| form.marks)
+            .map(|mark| regex::escape(mark))
+            .collect();
         let marks = Regex::new(&marks.join("|")).map_err(|source| SettingsError::Pattern {
             name: "secret".to_owned(),
             source: Box::new(source),
         })?;
-        Ok(Self { marks, forms: forms.collect::<Result<_, SettingsError>>()?, vendors: named::Vendors::new() })
+        Ok(Self {
+            marks,
+            forms: forms.collect::<Result<_, SettingsError>>()?,
+            vendors: named::Vendors::new(),
+        })
     }
 
     /// The forms that have a mark in a text, one bit each.
@@ -72,9 +79,21 @@ impl Secrets {
             });
         };
         if let Some((from, length, prefix)) = forms::prefixed(run) {
-            add(prefix.detector, 0.95, from, length, "has the form of a credential");
+            add(
+                prefix.detector,
+                0.95,
+                from,
+                length,
+                "has the form of a credential",
+            );
         } else if let Some((from, length)) = named::value(text, start, run, &self.vendors) {
-            add("secret/named-value", 0.7, from, length, "a random value that is called a credential");
+            add(
+                "secret/named-value",
+                0.7,
+                from,
+                length,
+                "a random value that is called a credential",
+            );
         }
     }
 }
@@ -95,7 +114,9 @@ impl Detector for Secrets {
                     continue;
                 }
                 for captures in regex.captures_iter(view.text()) {
-                    let Some(hit) = captures.name("value").or_else(|| captures.get(0)) else { continue };
+                    let Some(hit) = captures.name("value").or_else(|| captures.get(0)) else {
+                        continue;
+                    };
                     if (form.check)(hit.as_str()) {
                         report.add(Sighting {
                             kind: KIND,

@@ -11,8 +11,30 @@ const VALUE_MIN: usize = 10;
 
 /// What names a credential.
 const NAMES: &[&str] = &[
-    "key", "token", "secret", "passw", "pwd", "auth", "bearer", "credential", "apikey", "api", "access", "private",
-    "passphrase", "signing", "webhook", "cookie", "session", "pass", "login", "client", "account", "basic", "psk", "sid",
+    "key",
+    "token",
+    "secret",
+    "passw",
+    "pwd",
+    "auth",
+    "bearer",
+    "credential",
+    "apikey",
+    "api",
+    "access",
+    "private",
+    "passphrase",
+    "signing",
+    "webhook",
+    "cookie",
+    "session",
+    "pass",
+    "login",
+    "client",
+    "account",
+    "basic",
+    "psk",
+    "sid",
 ];
 
 /// What names a credential even where its value could be that of anything.
@@ -20,8 +42,29 @@ const STRICT_NAMES: &[&str] = &["key", "token", "secret", "passw", "credential"]
 
 /// What a long number of another sort is called.
 const OTHER: &[&str] = &[
-    "checksum", "integrity", "sha1", "sha2", "sha5", "sha-", "digest", "hash", "md5", "commit", "revision", "blake",
-    "resolved", "fingerprint", "etag", "version", "uuid", "guid", "image", "public", "tarball", "rev=", "ref=",
+    "checksum",
+    "integrity",
+    "sha1",
+    "sha2",
+    "sha5",
+    "sha-",
+    "digest",
+    "hash",
+    "md5",
+    "commit",
+    "revision",
+    "blake",
+    "resolved",
+    "fingerprint",
+    "etag",
+    "version",
+    "uuid",
+    "guid",
+    "image",
+    "public",
+    "tarball",
+    "rev=",
+    "ref=",
 ];
 
 /// Services that give out credentials.
@@ -38,7 +81,8 @@ impl Vendors {
 
     /// Whether a text names a service.
     fn any(&self, text: &str) -> bool {
-        text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| self.has(word))
+        text.split(|c: char| !c.is_ascii_alphanumeric())
+            .any(|word| self.has(word))
     }
 
     /// Whether a word is or begins with the name of a service.
@@ -63,7 +107,10 @@ pub(super) fn value(text: &str, start: usize, run: &str, vendors: &Vendors) -> O
         return None;
     }
     let named = NAMES.iter().any(|name| around.contains(name));
-    let assigned = own.ends_with(['=', ':']) || around.trim_end().ends_with(['=', ':', '"', '\'', '`', '>', '(', ',']);
+    let assigned = own.ends_with(['=', ':'])
+        || around
+            .trim_end()
+            .ends_with(['=', ':', '"', '\'', '`', '>', '(', ',']);
     let vendor = (named || value.len() >= 20) && vendors.any(&around);
     let found = if is_uuid(value) {
         (named && vendor) || (assigned && STRICT_NAMES.iter().any(|name| around.contains(name)))
@@ -85,7 +132,11 @@ pub(super) fn value(text: &str, start: usize, run: &str, vendors: &Vendors) -> O
 /// The name a run begins with, if it has one, and where the value stands.
 fn own_name(run: &str) -> (&str, Range<usize>) {
     let trimmed = run.trim_end_matches(['.', ':', '=', ',']).len();
-    let end = if run.len() - trimmed <= 2 && run.ends_with('=') { run.len() } else { trimmed };
+    let end = if run.len() - trimmed <= 2 && run.ends_with('=') {
+        run.len()
+    } else {
+        trimmed
+    };
     let body = run.get(..trimmed).unwrap_or(run);
     match body.rfind(['=', ':']) {
         Some(at) => (run.get(..=at).unwrap_or_default(), at + 1..end),
@@ -97,8 +148,15 @@ fn own_name(run: &str) -> (&str, Range<usize>) {
 fn is_path(value: &str) -> bool {
     let slashes = value.matches('/').count();
     let dots = value.matches('.').count();
-    value.starts_with(['/', '.']) || value.contains("//") || (slashes >= 1 && dots >= 1) || slashes * 10 > value.len() || dots >= 3
-        || value.ends_with(".rs") || value.ends_with(".py") || value.ends_with(".js") || value.ends_with(".com")
+    value.starts_with(['/', '.'])
+        || value.contains("//")
+        || (slashes >= 1 && dots >= 1)
+        || slashes * 10 > value.len()
+        || dots >= 3
+        || value.ends_with(".rs")
+        || value.ends_with(".py")
+        || value.ends_with(".js")
+        || value.ends_with(".com")
 }
 
 /// Whether a value has digits among its letters, or changes case as no word does.
@@ -118,6 +176,8 @@ fn is_made_up(value: &str, least: usize) -> bool {
 /// Words joined by underscores, dots or hyphens.
 fn is_name(value: &str) -> bool {
     let parts = value.split(['_', '.', '-', '/', ':']);
-    let words = parts.filter(|part| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_alphabetic())).count();
+    let words = parts
+        .filter(|part| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_alphabetic()))
+        .count();
     words >= 2 || value.contains("::")
 }

@@ -31,7 +31,10 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn new() -> Self {
-        Self { text: String::new(), map: Map::default() }
+        Self {
+            text: String::new(),
+            map: Map::default(),
+        }
     }
 
     /// Adds a part that stands for a range of the view as a whole.
@@ -72,8 +75,11 @@ fn is_base64(byte: u8) -> bool {
 fn run_end(bytes: &[u8], start: usize) -> usize {
     let (mut end, mut line) = (start, start);
     while let Some(&byte) = bytes.get(end) {
-        let goes_on = byte == b'\n' && end - line >= WRAPPED_MIN
-            && bytes.get(end + 1..end + 1 + NEXT_MIN).is_some_and(|next| next.iter().all(|b| is_base64(*b)));
+        let goes_on = byte == b'\n'
+            && end - line >= WRAPPED_MIN
+            && bytes
+                .get(end + 1..end + 1 + NEXT_MIN)
+                .is_some_and(|next| next.iter().all(|b| is_base64(*b)));
         if goes_on {
             line = end + 1;
         } else if !is_base64(byte) {
@@ -81,7 +87,13 @@ fn run_end(bytes: &[u8], start: usize) -> usize {
         }
         end += 1;
     }
-    end + bytes.get(end..).unwrap_or_default().iter().take(2).take_while(|b| **b == b'=').count()
+    end + bytes
+        .get(end..)
+        .unwrap_or_default()
+        .iter()
+        .take(2)
+        .take_while(|b| **b == b'=')
+        .count()
 }
 
 /// The text that an encoded stretch carries, if it carries text.
@@ -100,7 +112,10 @@ fn clear(run: &[u8]) -> Option<String> {
 }
 
 fn from_hex(run: &[u8]) -> Vec<u8> {
-    run.chunks_exact(2).filter_map(|pair| number(pair, 16)).filter_map(|n| u8::try_from(n).ok()).collect()
+    run.chunks_exact(2)
+        .filter_map(|pair| number(pair, 16))
+        .filter_map(|n| u8::try_from(n).ok())
+        .collect()
 }
 
 fn from_base64(run: &[u8]) -> Vec<u8> {
@@ -135,8 +150,14 @@ fn text_of(bytes: &[u8]) -> Option<String> {
     if text.len() * 10 < bytes.len() * 9 || text.len() < 8 {
         return None;
     }
-    let readable = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '\n' | '.' | ',' | ':')).count();
-    let bad = text.chars().filter(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')).count();
+    let readable = text
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '\n' | '.' | ',' | ':'))
+        .count();
+    let bad = text
+        .chars()
+        .filter(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+        .count();
     (bad == 0 && readable * 5 >= text.chars().count() * 4).then(|| text.to_owned())
 }
 
@@ -147,8 +168,7 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 /// The lines with several escapes, unescaped.
 fn escapes<'t>(view: &View<'_>) -> Option<View<'t>> {
     let text = view.text();
-    let marks = text.bytes().filter(|byte| is_mark(*byte)).take(ESCAPES_MIN).count();
-    if marks < ESCAPES_MIN {
+    if view.marks < ESCAPES_MIN {
         return None;
     }
     let mut parts = Parts::new();

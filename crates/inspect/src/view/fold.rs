@@ -32,7 +32,11 @@ fn mathematical(code: u32) -> Option<char> {
     let at = code - 0x1D400;
     if at < 0x2A4 {
         let within = at % 52;
-        return char::from_u32(if within < 26 { u32::from(b'A') + within } else { u32::from(b'a') + within - 26 });
+        return char::from_u32(if within < 26 {
+            u32::from(b'A') + within
+        } else {
+            u32::from(b'a') + within - 26
+        });
     }
     if code >= 0x1D7CE {
         return char::from_u32(u32::from(b'0') + (code - 0x1D7CE) % 10);
@@ -50,7 +54,9 @@ fn listed(c: char) -> Option<char> {
         return None;
     }
     let at = FROM.chars().position(|known| known == c)?;
-    TO.get(at).map(|byte| char::from(*byte)).filter(char::is_ascii_alphanumeric)
+    TO.get(at)
+        .map(|byte| char::from(*byte))
+        .filter(char::is_ascii_alphanumeric)
 }
 
 /// The Latin letter that a letter of another script looks like.

@@ -27,6 +27,8 @@ pub struct View<'t> {
     reading: Reading,
     words: Vec<Word>,
     runs: Vec<Range<usize>>,
+    /// What may begin an escape.
+    marks: usize,
 }
 
 /// How a view came about.
@@ -43,8 +45,15 @@ pub enum Reading {
 impl<'t> View<'t> {
     pub(crate) fn new(text: Cow<'t, str>, map: Map, reading: Reading) -> Self {
         let words = words(&text, lexicon(), WORDS_MAX);
-        let runs = run::runs(&text);
-        Self { text, map, reading, words, runs }
+        let (runs, marks) = run::runs(&text);
+        Self {
+            text,
+            map,
+            reading,
+            words,
+            runs,
+            marks,
+        }
     }
 
     /// The text of this view.
@@ -78,5 +87,8 @@ impl<'t> View<'t> {
 /// The last character boundary at or before `at`.
 pub(crate) fn floor(text: &str, at: usize) -> usize {
     let at = at.min(text.len());
-    (0..4).map(|back| at.saturating_sub(back)).find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+    (0..4)
+        .map(|back| at.saturating_sub(back))
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
 }

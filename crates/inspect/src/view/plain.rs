@@ -25,7 +25,7 @@ const WORD_LETTERS_MAX: usize = 64;
 
 /// Makes the plain view of a text and says what it left out.
 pub(crate) fn plain(written: &str) -> (View<'_>, Vec<HiddenRun>) {
-    if !written.bytes().any(may_hide) {
+    if plain_length(written.as_bytes()) == written.len() {
         return (
             View::new(Cow::Borrowed(written), Map::default(), Reading::Plain),
             Vec::new(),
@@ -34,7 +34,9 @@ pub(crate) fn plain(written: &str) -> (View<'_>, Vec<HiddenRun>) {
     let mut plain = Plain {
         written,
         right_to_left: written.chars().any(hidden::is_right_to_left),
-        neighbours: written.chars().any(|c| is_neighbour_script(c) && look_alike(c).is_none()),
+        neighbours: written
+            .chars()
+            .any(|c| is_neighbour_script(c) && look_alike(c).is_none()),
         word: (0, false),
         text: String::with_capacity(written.len()),
         map: Map::default(),
@@ -48,6 +50,20 @@ pub(crate) fn plain(written: &str) -> (View<'_>, Vec<HiddenRun>) {
         plain.runs,
     )
 }
+
+/// How many bytes come before the first that may hide something.
+fn plain_length(bytes: &[u8]) -> usize {
+    // In blocks without a way out, which the processor takes many bytes at a time.
+    let whole = bytes
+        .chunks(BLOCK)
+        .take_while(|block| !block.iter().fold(false, |any, byte| any | may_hide(*byte)))
+        .map(<[u8]>::len)
+        .sum();
+    let rest = bytes.get(whole..).unwrap_or_default();
+    whole + rest.iter().position(|byte| may_hide(*byte)).unwrap_or(rest.len())
+}
+
+const BLOCK: usize = 64;
 
 fn may_hide(byte: u8) -> bool {
     !byte.is_ascii() || (byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r'))
@@ -72,7 +88,9 @@ impl Plain<'_> {
         let mut at = 0;
         while at < self.written.len() {
             at = self.keep_plain(at);
-            let Some((c, after)) = next(self.written, at) else { return };
+            let Some((c, after)) = next(self.written, at) else {
+                return;
+            };
             let length = match Hidden::of(c) {
                 None => {
                     self.keep(c, at);
@@ -92,7 +110,7 @@ impl Plain<'_> {
     /// Keeps what is plain up to the next character that is not, and says where that stands.
     fn keep_plain(&mut self, at: usize) -> usize {
         let rest = self.written.get(at..).unwrap_or_default();
-        let length = rest.bytes().position(may_hide).unwrap_or(rest.len());
+        let length = plain_length(rest.as_bytes());
         let plain = rest.get(..length).unwrap_or_default();
         if let Some(last) = plain.bytes().next_back() {
             self.text.push_str(plain);
@@ -122,15 +140,27 @@ impl Plain<'_> {
         if at >= self.word.0 {
             self.word = self.look_at_word(at);
         }
-        if self.word.1 { look_alike(c).unwrap_or(c) } else { c }
+        if self.word.1 {
+            look_alike(c).unwrap_or(c)
+        } else {
+            c
+        }
     }
 
     /// Letters are taken for Latin ones in a word that has some, or where no text in their script stands.
     fn look_at_word(&self, at: usize) -> (usize, bool) {
         let mut end = at;
-        let mut latin = self.seen_before.is_some_and(|before| before.is_ascii_alphabetic());
+        let mut latin = self
+            .seen_before
+            .is_some_and(|before| before.is_ascii_alphabetic());
         let mut alike = true;
-        for c in self.written.get(at..).unwrap_or_default().chars().take(WORD_LETTERS_MAX) {
+        for c in self
+            .written
+            .get(at..)
+            .unwrap_or_default()
+            .chars()
+            .take(WORD_LETTERS_MAX)
+        {
             if !c.is_alphabetic() && Hidden::of(c).is_none() {
                 break;
             }

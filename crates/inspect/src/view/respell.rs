@@ -27,7 +27,13 @@ pub(crate) fn respelled<'t>(view: &View<'_>) -> Option<View<'t>> {
             start += 1;
             continue;
         }
-        let end = words.get(start..).unwrap_or_default().iter().take_while(|word| is_odd(word)).count() + start;
+        let end = words
+            .get(start..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|word| is_odd(word))
+            .count()
+            + start;
         let end = end.max(start + 1);
         if end - start >= RUN_MIN {
             run(view, words, start..end, &mut parts);
@@ -71,12 +77,17 @@ fn run(view: &View<'_>, words: &[Word], range: Range<usize>, parts: &mut Parts) 
         turned += usize::from(known(hash_bytes(bytes.iter().map(|b| rotated(lower(*b))))));
         backwards += usize::from(known(hash_bytes(bytes.iter().rev().map(|b| lower(*b)))));
     }
-    let (Some(first), Some(last)) = (words.first(), words.last()) else { return };
+    let (Some(first), Some(last)) = (words.first(), words.last()) else {
+        return;
+    };
     let place = place(first).start..place(last).end;
     let enough = |count: usize| count >= 2 && count * 5 >= words.len();
     let text = view.text().get(place.clone()).unwrap_or_default();
     if enough(turned) && turned > backwards {
-        let clear: String = text.chars().map(|c| u8::try_from(c).map_or(c, |b| char::from(rotated(b)))).collect();
+        let clear: String = text
+            .chars()
+            .map(|c| u8::try_from(c).map_or(c, |b| char::from(rotated(b))))
+            .collect();
         parts.add(&clear, view, place);
     } else if enough(backwards) {
         let clear: String = text.chars().rev().collect();
@@ -101,26 +112,49 @@ fn plain_letter(byte: u8) -> u8 {
 /// Lines with several words that are known once their digits are letters.
 fn digits_for_letters(view: &View<'_>, words: &[Word], parts: &mut Parts) {
     let mut hits: Vec<usize> = Vec::new();
-    for (n, word) in words.iter().enumerate().filter(|(_, word)| word.class == 0 && word.shape & DIGITS != 0) {
+    for (n, word) in words
+        .iter()
+        .enumerate()
+        .filter(|(_, word)| word.class == 0 && word.shape & DIGITS != 0)
+    {
         let bytes = letters(view, word);
         let mixed = bytes.iter().any(u8::is_ascii_digit) && (3..=24).contains(&bytes.len());
-        if mixed && bytes.iter().any(u8::is_ascii_alphabetic) && lexicon().class(hash_bytes(bytes.iter().map(|b| plain_letter(*b)))) != 0 {
+        if mixed
+            && bytes.iter().any(u8::is_ascii_alphabetic)
+            && lexicon().class(hash_bytes(bytes.iter().map(|b| plain_letter(*b)))) != 0
+        {
             hits.push(n);
         }
     }
     let mut at = 0;
     while let Some(&first) = hits.get(at) {
         let mut last = at;
-        while hits.get(last + 1).is_some_and(|next| hits.get(last).is_some_and(|hit| next - hit <= NEAR)) {
+        while hits
+            .get(last + 1)
+            .is_some_and(|next| hits.get(last).is_some_and(|hit| next - hit <= NEAR))
+        {
             last += 1;
         }
         if last > at {
             let end = hits.get(last).copied().unwrap_or(first) + NEAR;
-            let near = words.get(first.saturating_sub(NEAR)..end.min(words.len())).unwrap_or_default();
+            let near = words
+                .get(first.saturating_sub(NEAR)..end.min(words.len()))
+                .unwrap_or_default();
             if let (Some(from), Some(to)) = (near.first(), near.last()) {
                 let place = place(from).start..place(to).end;
                 let text = view.text().get(place.clone()).unwrap_or_default();
-                let clear: String = text.chars().map(|c| u8::try_from(c).map_or(c, |b| if b.is_ascii() { char::from(plain_letter(b)) } else { c })).collect();
+                let clear: String = text
+                    .chars()
+                    .map(|c| {
+                        u8::try_from(c).map_or(c, |b| {
+                            if b.is_ascii() {
+                                char::from(plain_letter(b))
+                            } else {
+                                c
+                            }
+                        })
+                    })
+                    .collect();
                 parts.add(&clear, view, place);
             }
         }
@@ -148,7 +182,13 @@ fn letter_by_letter(view: &View<'_>, words: &[Word], parts: &mut Parts) {
         }
         if count >= LETTERS_MIN {
             let run = run.get(..=count).unwrap_or_default();
-            let gap = |pair: &[Word]| if let [one, two] = pair { two.start - one.end } else { 0 };
+            let gap = |pair: &[Word]| {
+                if let [one, two] = pair {
+                    two.start - one.end
+                } else {
+                    0
+                }
+            };
             let narrow = run.windows(2).map(gap).min().unwrap_or(0);
             let mut clear = String::new();
             for (n, word) in run.iter().enumerate() {
@@ -167,7 +207,10 @@ fn letter_by_letter(view: &View<'_>, words: &[Word], parts: &mut Parts) {
 
 /// Long words that are several known ones without spaces.
 fn run_together(view: &View<'_>, words: &[Word], parts: &mut Parts) {
-    for word in words.iter().filter(|word| word.class == 0 && word.end - word.start >= LONG_MIN) {
+    for word in words
+        .iter()
+        .filter(|word| word.class == 0 && word.end - word.start >= LONG_MIN)
+    {
         let bytes = letters(view, word);
         if !bytes.iter().take(16).all(u8::is_ascii_alphabetic) {
             continue;
@@ -176,9 +219,9 @@ fn run_together(view: &View<'_>, words: &[Word], parts: &mut Parts) {
         let (mut at, mut known) = (0, 0);
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let most = rest.len().min(PART_MAX);
-            let length = (2..=most).rev().find(|n| {
-                lexicon().class(hash_bytes(rest.iter().take(*n).map(|b| lower(*b)))) != 0
-            });
+            let length = (2..=most)
+                .rev()
+                .find(|n| lexicon().class(hash_bytes(rest.iter().take(*n).map(|b| lower(*b)))) != 0);
             let take = length.unwrap_or(1);
             if length.is_some_and(|length| length > 2) {
                 known += take;

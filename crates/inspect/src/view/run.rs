@@ -7,16 +7,29 @@ const RUN_MIN: usize = 12;
 
 /// What a stretch is made of.
 const fn is_part(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'.' | b'~' | b'=' | b':' | b'%')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'.' | b'~' | b'=' | b':' | b'%')
 }
 
-const PARTS: [bool; 256] = {
-    let mut parts = [false; 256];
+/// What begins an escape.
+const fn is_mark(byte: u8) -> bool {
+    matches!(byte, b'%' | b'&' | b'\\')
+}
+
+const PART: u8 = 1;
+const MARK: u8 = 2;
+
+const SORTS: [u8; 256] = {
+    let mut parts = [0; 256];
     let mut byte = 0_u8;
     loop {
-        #[expect(clippy::indexing_slicing, reason = "a table for every byte, made when compiled")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a table for every byte, made when compiled"
+        )]
         {
-            parts[byte as usize] = is_part(byte);
+            parts[byte as usize] =
+                if is_part(byte) { PART } else { 0 } | if is_mark(byte) { MARK } else { 0 };
         }
         if byte == u8::MAX {
             break;
@@ -26,12 +39,15 @@ const PARTS: [bool; 256] = {
     parts
 };
 
-/// All stretches of a text.
-pub(super) fn runs(text: &str) -> Vec<Range<usize>> {
+/// All stretches of a text, and how many escapes may stand in it.
+pub(super) fn runs(text: &str) -> (Vec<Range<usize>>, usize) {
     let mut runs = Vec::new();
     let mut start = 0;
+    let mut marks = 0;
     for (at, byte) in text.bytes().enumerate() {
-        if !PARTS.get(usize::from(byte)).copied().unwrap_or(false) {
+        let sort = SORTS.get(usize::from(byte)).copied().unwrap_or(0);
+        marks += usize::from(sort & MARK != 0);
+        if sort & PART == 0 {
             if at - start >= RUN_MIN {
                 runs.push(start..at);
             }
@@ -41,5 +57,5 @@ pub(super) fn runs(text: &str) -> Vec<Range<usize>> {
     if text.len() - start.min(text.len()) >= RUN_MIN {
         runs.push(start..text.len());
     }
-    runs
+    (runs, marks)
 }
