@@ -5,8 +5,8 @@
 mod approvals;
 mod bad_input;
 mod bad_servers;
-mod flow;
 mod conformance;
+mod flow;
 mod kill;
 mod real_peers;
 mod replay;

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, ops::Range};
 
 use crate::{
     FindingKind, Score, Surface,
-    view::{HiddenRun, View, plain, smuggled},
+    view::{HiddenRun, View, decoded, plain, respelled, smuggled},
 };
 
 /// An engine that looks at text. It sees every view of a passage and reports in bytes as written.
@@ -27,13 +27,32 @@ pub struct Passage<'t> {
     hidden: Vec<HiddenRun>,
 }
 
+/// Encodings in encodings that are read.
+const DEPTH_MAX: usize = 3;
+
 impl<'t> Passage<'t> {
     pub(crate) fn new(written: &'t str, surface: Surface) -> Self {
         let (view, hidden) = plain(written);
+        let mut views = vec![view];
+        views.extend(smuggled(written, &hidden));
+        // What is decoded may hold what is encoded; each time it is shorter, and the times are bounded.
+        let mut first = 0;
+        for _ in 0..DEPTH_MAX {
+            let next: Vec<_> = views
+                .iter()
+                .skip(first)
+                .flat_map(|view| decoded(view).into_iter().chain(respelled(view)))
+                .collect();
+            if next.is_empty() {
+                break;
+            }
+            first = views.len();
+            views.extend(next);
+        }
         Self {
             surface,
             written,
-            views: std::iter::once(view).chain(smuggled(written, &hidden)).collect(),
+            views,
             hidden,
         }
     }

@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use wire::json::Node;
 
 use crate::{
-    Detector, Findings, Part, Scope, injection, personal, scan::Scan, secret, unicode::HiddenCharacters,
+    Detector, Findings, Part, Scope, injection, personal, poisoning, scan::Scan, secret,
+    unicode::HiddenCharacters,
 };
 
 /// Looks at content. Immutable, cheap to clone, shared by all threads; made anew when its settings change.
@@ -29,6 +30,12 @@ pub struct Settings {}
 /// Why settings do not make an inspector.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
+    /// Weights that are none: the build is broken.
+    #[error("the weights of `{name}` cannot be read; train it anew (`examples/train.rs`) and build again")]
+    Model {
+        /// The model.
+        name: &'static str,
+    },
     /// A pattern that is none.
     #[error("`{name}` has a pattern that cannot be read; write a linear-time regular expression")]
     Pattern {
@@ -48,9 +55,10 @@ impl Inspector {
         Ok(Self {
             detectors: Arc::new([
                 Box::new(HiddenCharacters),
-                Box::new(injection::detector()?),
-                Box::new(secret::detector()?),
-                Box::new(personal::detector()?),
+                Box::new(injection::Injection::new()?),
+                Box::new(poisoning::Poisoning::new()?),
+                Box::new(secret::Secrets::new()?),
+                Box::new(personal::Personal::new()?),
             ]),
         })
     }

@@ -7,7 +7,7 @@ use wire::json::{Kind, Node, Pointer};
 
 use crate::{
     FINDINGS_MAX, Finding, FindingKind, Findings, Inspector, Location, Part, Passage, Report, Score,
-    Sighting, Surface,
+    Sighting, Surface, view::floor,
 };
 
 /// Bytes held at once. All memory of an inspection is a small multiple of this.
@@ -231,13 +231,4 @@ impl Found {
             note: self.sighting.note,
         }
     }
-}
-
-/// The last character boundary at or before `at`.
-fn floor(text: &str, at: usize) -> usize {
-    let at = at.min(text.len());
-    (0..4)
-        .map(|back| at.saturating_sub(back))
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0)
 }

@@ -12,6 +12,7 @@ mod desk;
 mod doctor;
 mod import;
 mod init;
+mod inspect;
 mod ledger;
 mod onboard;
 mod policy;
@@ -53,6 +54,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Import(import::Import),
     Init(init::Init),
+    Inspect(inspect::Inspect),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
@@ -96,6 +98,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Doctor(doctor) => doctor.run(&common),
         Command::Import(import) => import.run(&common),
         Command::Init(init) => init.run(&common),
+        Command::Inspect(inspect) => inspect.run(),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Policy(policy) => policy.run(&common),
         Command::Serve(serve) => serve.run(&common),

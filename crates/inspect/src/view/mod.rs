@@ -1,15 +1,22 @@
 //! The same text as its readers may see it: decoded and normalised, each byte still traceable.
 
+mod decode;
+mod fold;
 mod hidden;
 mod map;
 mod plain;
+mod respell;
+mod run;
 mod smuggled;
 
 use std::{borrow::Cow, ops::Range};
 
+use crate::learned::{WORDS_MAX, Word, lexicon, words};
+pub(crate) use decode::decoded;
 pub(crate) use hidden::Hidden;
 pub(crate) use map::Map;
 pub(crate) use plain::{HiddenRun, plain};
+pub(crate) use respell::respelled;
 pub(crate) use smuggled::smuggled;
 
 /// A text as some reader would see it.
@@ -18,6 +25,10 @@ pub struct View<'t> {
     text: Cow<'t, str>,
     map: Map,
     reading: Reading,
+    words: Vec<Word>,
+    runs: Vec<Range<usize>>,
+    /// What may begin an escape.
+    marks: usize,
 }
 
 /// How a view came about.
@@ -27,17 +38,37 @@ pub enum Reading {
     Decoded,
     /// What a person sees: nothing hidden, look-alikes as what they look like.
     Plain,
+    /// Lines whose escapes (percent signs, entities, backslashes) are replaced by what they stand for.
+    Unescaped,
 }
 
 impl<'t> View<'t> {
     pub(crate) fn new(text: Cow<'t, str>, map: Map, reading: Reading) -> Self {
-        Self { text, map, reading }
+        let words = words(&text, lexicon(), WORDS_MAX);
+        let (runs, marks) = run::runs(&text);
+        Self {
+            text,
+            map,
+            reading,
+            words,
+            runs,
+            marks,
+        }
     }
 
     /// The text of this view.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Unbroken stretches that are long enough to be more than a word.
+    pub(crate) fn runs(&self) -> &[Range<usize>] {
+        &self.runs
+    }
+
+    pub(crate) fn words(&self) -> &[Word] {
+        &self.words
     }
 
     /// How the view came about.
@@ -51,4 +82,13 @@ impl<'t> View<'t> {
     pub fn written(&self, range: Range<usize>) -> Range<usize> {
         self.map.written(range)
     }
+}
+
+/// The last character boundary at or before `at`.
+pub(crate) fn floor(text: &str, at: usize) -> usize {
+    let at = at.min(text.len());
+    (0..4)
+        .map(|back| at.saturating_sub(back))
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
 }

@@ -4,6 +4,7 @@ use std::{borrow::Cow, ops::Range};
 
 use super::{
     Map, Reading, View,
+    fold::{compatible, is_neighbour_script, look_alike},
     hidden::{self, Around, Hidden},
 };
 
@@ -19,9 +20,12 @@ pub(crate) struct HiddenRun {
 /// Characters that may lie between two hidden ones of one run, as where one hides behind every letter.
 const RUN_GAP_MAX: usize = 8;
 
+/// Letters of a word that are looked at together.
+const WORD_LETTERS_MAX: usize = 64;
+
 /// Makes the plain view of a text and says what it left out.
 pub(crate) fn plain(written: &str) -> (View<'_>, Vec<HiddenRun>) {
-    if !written.bytes().any(may_hide) {
+    if plain_length(written.as_bytes()) == written.len() {
         return (
             View::new(Cow::Borrowed(written), Map::default(), Reading::Plain),
             Vec::new(),
@@ -30,6 +34,10 @@ pub(crate) fn plain(written: &str) -> (View<'_>, Vec<HiddenRun>) {
     let mut plain = Plain {
         written,
         right_to_left: written.chars().any(hidden::is_right_to_left),
+        neighbours: written
+            .chars()
+            .any(|c| is_neighbour_script(c) && look_alike(c).is_none()),
+        word: (0, false),
         text: String::with_capacity(written.len()),
         map: Map::default(),
         runs: Vec::new(),
@@ -43,6 +51,20 @@ pub(crate) fn plain(written: &str) -> (View<'_>, Vec<HiddenRun>) {
     )
 }
 
+/// How many bytes come before the first that may hide something.
+fn plain_length(bytes: &[u8]) -> usize {
+    // In blocks without a way out, which the processor takes many bytes at a time.
+    let whole = bytes
+        .chunks(BLOCK)
+        .take_while(|block| !block.iter().fold(false, |any, byte| any | may_hide(*byte)))
+        .map(<[u8]>::len)
+        .sum();
+    let rest = bytes.get(whole..).unwrap_or_default();
+    whole + rest.iter().position(|byte| may_hide(*byte)).unwrap_or(rest.len())
+}
+
+const BLOCK: usize = 64;
+
 fn may_hide(byte: u8) -> bool {
     !byte.is_ascii() || (byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r'))
 }
@@ -50,6 +72,10 @@ fn may_hide(byte: u8) -> bool {
 struct Plain<'t> {
     written: &'t str,
     right_to_left: bool,
+    /// Whether the text has letters that only a text in a neighbouring script has.
+    neighbours: bool,
+    /// The end of the word that was looked at last, and whether its letters are taken for Latin ones.
+    word: (usize, bool),
     text: String,
     map: Map,
     runs: Vec<HiddenRun>,
@@ -60,7 +86,11 @@ struct Plain<'t> {
 impl Plain<'_> {
     fn read(&mut self) {
         let mut at = 0;
-        while let Some((c, after)) = next(self.written, at) {
+        while at < self.written.len() {
+            at = self.keep_plain(at);
+            let Some((c, after)) = next(self.written, at) else {
+                return;
+            };
             let length = match Hidden::of(c) {
                 None => {
                     self.keep(c, at);
@@ -77,11 +107,68 @@ impl Plain<'_> {
         }
     }
 
+    /// Keeps what is plain up to the next character that is not, and says where that stands.
+    fn keep_plain(&mut self, at: usize) -> usize {
+        let rest = self.written.get(at..).unwrap_or_default();
+        let length = plain_length(rest.as_bytes());
+        let plain = rest.get(..length).unwrap_or_default();
+        if let Some(last) = plain.bytes().next_back() {
+            self.text.push_str(plain);
+            self.map.push(length, at..at + length);
+            self.before = Some(char::from(last));
+            self.seen_before = self.before;
+        }
+        at + length
+    }
+
     fn keep(&mut self, c: char, at: usize) {
-        self.text.push(c);
-        self.map.push(c.len_utf8(), at..at + c.len_utf8());
+        let shown = if c.is_ascii() { c } else { self.shown(c, at) };
+        self.text.push(shown);
+        self.map.push(shown.len_utf8(), at..at + c.len_utf8());
         self.before = Some(c);
         self.seen_before = Some(c);
+    }
+
+    /// What a reader takes a character for.
+    fn shown(&mut self, c: char, at: usize) -> char {
+        if let Some(plain) = compatible(c) {
+            return plain;
+        }
+        if !is_neighbour_script(c) {
+            return c;
+        }
+        if at >= self.word.0 {
+            self.word = self.look_at_word(at);
+        }
+        if self.word.1 {
+            look_alike(c).unwrap_or(c)
+        } else {
+            c
+        }
+    }
+
+    /// Letters are taken for Latin ones in a word that has some, or where no text in their script stands.
+    fn look_at_word(&self, at: usize) -> (usize, bool) {
+        let mut end = at;
+        let mut latin = self
+            .seen_before
+            .is_some_and(|before| before.is_ascii_alphabetic());
+        let mut alike = true;
+        for c in self
+            .written
+            .get(at..)
+            .unwrap_or_default()
+            .chars()
+            .take(WORD_LETTERS_MAX)
+        {
+            if !c.is_alphabetic() && Hidden::of(c).is_none() {
+                break;
+            }
+            latin |= c.is_ascii_alphabetic();
+            alike &= !is_neighbour_script(c) || look_alike(c).is_some();
+            end += c.len_utf8();
+        }
+        (end, alike && (latin || !self.neighbours))
     }
 
     fn hidden(&mut self, sort: Hidden, c: char, at: usize) {

@@ -1,0 +1,57 @@
+//! Content that speaks to the model instead of informing it: a few rules, and a learned model over windows
+//! of words. Neither knows who asked.
+
+mod rules;
+
+use std::borrow::Cow;
+
+use crate::{
+    Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting,
+    learned::{Model, is_data},
+    view::Reading,
+};
+
+const KIND: FindingKind = FindingKind::Injection;
+
+/// The weights (`examples/train.rs` makes them; `NOTICE-data.md` names what they were learned from).
+static WEIGHTS: &[u8] = include_bytes!("../../data/injection.model");
+
+/// The rules and the model.
+#[derive(Debug)]
+pub(crate) struct Injection {
+    model: Model,
+}
+
+impl Injection {
+    pub(crate) fn new() -> Result<Self, SettingsError> {
+        let model = Model::read(WEIGHTS).ok_or(SettingsError::Model { name: "injection" })?;
+        Ok(Self { model })
+    }
+}
+
+impl Detector for Injection {
+    fn name(&self) -> &'static str {
+        "injection"
+    }
+
+    fn look(&self, passage: &Passage<'_>, report: &mut Report) {
+        for view in passage.views() {
+            let words = view.words();
+            let hidden = view.reading() == Reading::Decoded;
+            for hit in self.model.hits(words, is_data(view.text())) {
+                report.add(Sighting {
+                    kind: KIND,
+                    detector: Cow::Borrowed("injection/learned"),
+                    written: view.written(hit.place),
+                    score: Score::new(hit.score),
+                    note: Cow::Borrowed(if hidden {
+                        "hides words that are said to a model"
+                    } else {
+                        "words that are said to a model rather than to a reader"
+                    }),
+                });
+            }
+            rules::look(words, view, hidden, report);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! A small learned model: a weight for each hashed feature, summed over windows of words.
+//!
+//! Reading is linear: each word is looked at once, and a window is the difference of two running sums. The
+//! weights are data (`data/*.model`), made by `examples/train.rs` from development data alone. This module
+//! must not know what the model was trained for.
+
+mod features;
+mod lexicon;
+mod words;
+
+use std::{borrow::Cow, ops::Range, sync::OnceLock};
+
+use features::Memory;
+pub use features::{BUCKET_BITS, NARROW_WORDS, STRIDE_WORDS, WINDOW_WORDS};
+pub(crate) use lexicon::{
+    ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET, SYSTEM,
+    USER, YOU,
+};
+pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, hash_of, words};
+
+use crate::{Passage, Surface};
+
+/// Most words read of one text; a window of text of the scanner holds fewer.
+pub(crate) const WORDS_MAX: usize = 1 << 20;
+
+/// The words known in every text.
+pub(crate) fn lexicon() -> &'static Lexicon {
+    static LEXICON: OnceLock<Lexicon> = OnceLock::new();
+    LEXICON.get_or_init(Lexicon::new)
+}
+
+/// A text as a model sees it, for training.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The features of each word.
+    pub words: Vec<Vec<u32>>,
+    /// The bytes of each word.
+    pub places: Vec<Range<usize>>,
+    /// Windows: a range of words, and the feature of its length.
+    pub windows: Vec<(Range<usize>, u32)>,
+}
+
+impl Sample {
+    /// Reads a text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let passage = Passage::new(text, Surface::Result);
+        let mut sample = Self {
+            words: Vec::new(),
+            places: Vec::new(),
+            windows: Vec::new(),
+        };
+        for view in passage.views() {
+            let first = sample.words.len();
+            let (words, data) = (view.words(), is_data(view.text()));
+            let mut memory = Memory::new();
+            sample.words.extend(words.iter().map(|word| {
+                let mut of_word = Vec::new();
+                memory.next(word, data, |bucket| of_word.push(bucket));
+                of_word
+            }));
+            sample
+                .places
+                .extend(words.iter().map(|word| view.written(place(word))));
+            sample.windows.extend(windows(words.len()).map(|window| {
+                let length = features::of_length(window.len());
+                (window.start + first..window.end + first, length)
+            }));
+        }
+        sample
+    }
+}
+
+/// Whether a text looks like data rather than prose.
+pub(crate) fn is_data(text: &str) -> bool {
+    matches!(text.trim_start().bytes().next(), Some(b'{' | b'[' | b'<' | b'|'))
+}
+
+pub(crate) fn place(word: &Word) -> Range<usize> {
+    let start = usize::try_from(word.start).unwrap_or(usize::MAX);
+    start..usize::try_from(word.end).unwrap_or(usize::MAX)
+}
+
+/// Wide windows, and narrow ones for what stands alone in a text of another sort.
+fn windows(words: usize) -> impl Iterator<Item = Range<usize>> {
+    let of = move |size: usize, stride: usize| {
+        let last = words.saturating_sub(size).div_ceil(stride);
+        (0..=last).map(move |n| {
+            let end = (n * stride + size).min(words);
+            end.saturating_sub(size)..end
+        })
+    };
+    let narrow = of(NARROW_WORDS, NARROW_WORDS / 4).filter(move |_| words > NARROW_WORDS);
+    of(WINDOW_WORDS, STRIDE_WORDS)
+        .filter(move |_| words > 0)
+        .chain(narrow)
+}
+
+/// What [`factor`] is counted in.
+pub const FACTOR: i32 = 256;
+
+/// How much more a word counts in a short text: the square root of how much shorter it is.
+#[must_use]
+pub fn factor(words: usize) -> i32 {
+    const FACTORS: [i32; WINDOW_WORDS + 1] = [
+        836, 724, 648, 591, 547, 512, 483, 458, 437, 418, 402, 387, 374, 362, 351, 341, 332, 324, 316, 309,
+        302, 296, 290, 284, 279, 274, 269, 264, 260, 256, 252, 248, 245,
+    ];
+    FACTORS.get(words).or(FACTORS.last()).copied().unwrap_or(FACTOR)
+}
+
+/// A window that the model has an opinion of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// Bytes of the text.
+    pub place: Range<usize>,
+    /// 0 to 1; 0.5 is the shipped threshold.
+    pub score: f32,
+}
+
+/// Weights.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The sum from which a window counts, in steps of weights.
+    suspect: i32,
+    /// The sum from which a window speaks for itself.
+    hostile: i32,
+    weights: Cow<'static, [u8]>,
+}
+
+/// What a file of weights begins with.
+const MAGIC: &[u8; 8] = b"SPmodel1";
+
+impl Model {
+    /// A model made of weights, one for each bucket.
+    #[must_use]
+    pub fn new(suspect: i32, hostile: i32, weights: &[i8]) -> Self {
+        Self {
+            suspect,
+            hostile,
+            weights: weights.iter().map(|w| w.cast_unsigned()).collect(),
+        }
+    }
+
+    /// Reads a file of weights; nothing, if it is none.
+    #[must_use]
+    pub fn read(bytes: &'static [u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(MAGIC)?;
+        let (suspect, rest) = rest.split_first_chunk::<4>()?;
+        let (hostile, weights) = rest.split_first_chunk::<4>()?;
+        (weights.len() == 1 << BUCKET_BITS).then(|| Self {
+            suspect: i32::from_le_bytes(*suspect),
+            hostile: i32::from_le_bytes(*hostile),
+            weights: Cow::Borrowed(weights),
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(self.suspect.to_le_bytes());
+        bytes.extend(self.hostile.to_le_bytes());
+        bytes.extend_from_slice(&self.weights);
+        bytes
+    }
+
+    #[inline]
+    fn weight(&self, bucket: u32) -> i32 {
+        let at = usize::try_from(bucket).unwrap_or(usize::MAX);
+        self.weights
+            .get(at)
+            .map_or(0, |weight| i32::from(weight.cast_signed()))
+    }
+
+    /// The windows that count: of those that overlap, the best.
+    pub(crate) fn hits(&self, words: &[Word], data: bool) -> Vec<Scored> {
+        let mut found: Vec<(i32, Range<usize>)> = Vec::new();
+        self.each(words, data, |sum, window| {
+            if sum >= self.suspect {
+                found.push((sum, window));
+            }
+        });
+        found.sort_by_key(|(_, window)| window.start);
+        let mut hits: Vec<(i32, Range<usize>)> = Vec::new();
+        for (sum, window) in found {
+            match hits.last_mut() {
+                Some((most, last)) if last.end > window.start => {
+                    if sum > *most {
+                        (*most, *last) = (sum, window);
+                    }
+                }
+                Some(_) | None => hits.push((sum, window)),
+            }
+        }
+        hits.into_iter()
+            .map(|(sum, window)| self.scored(sum, words, window))
+            .collect()
+    }
+
+    fn each(&self, words: &[Word], data: bool, mut found: impl FnMut(i32, Range<usize>)) {
+        let mut memory = Memory::new();
+        let mut sums = Vec::with_capacity(words.len() + 1);
+        let mut sum = 0_i32;
+        sums.push(0);
+        for word in words {
+            memory.next(word, data, |bucket| sum += self.weight(bucket));
+            sums.push(sum);
+        }
+        for window in windows(words.len()) {
+            if let (Some(from), Some(to)) = (sums.get(window.start), sums.get(window.end)) {
+                let sum = (to - from) * factor(window.len()) / FACTOR;
+                found(sum + self.weight(features::of_length(window.len())), window);
+            }
+        }
+    }
+
+    fn scored(&self, sum: i32, words: &[Word], window: Range<usize>) -> Scored {
+        let start = words.get(window.start).map_or(0, |word| place(word).start);
+        let end = words
+            .get(window.end.saturating_sub(1))
+            .map_or(start, |word| place(word).end);
+        Scored {
+            place: start..end,
+            score: self.score(sum),
+        }
+    }
+
+    /// Half at the first threshold, 0.8 at the second, near 1 well above, near 0 well below.
+    fn score(&self, sum: i32) -> f32 {
+        #[expect(clippy::cast_precision_loss, reason = "sums of a window are far below 2^24")]
+        let (above, between) = (
+            (sum - self.suspect) as f32,
+            (self.hostile - self.suspect).max(1) as f32,
+        );
+        let times = above / between;
+        if times >= 1.0 {
+            1.0 - 0.2 / times
+        } else if times >= 0.0 {
+            0.5 + 0.3 * times
+        } else {
+            0.5 / (1.0 - times)
+        }
+    }
+}

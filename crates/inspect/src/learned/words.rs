@@ -1,0 +1,221 @@
+//! A text as words: lower-case, without punctuation, each a hash with its place.
+//!
+//! Scripts without spaces give one word a character. What case and punctuation say is kept as a shape.
+
+use super::lexicon::{Class, Lexicon};
+
+/// One word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word {
+    /// Of the word in lower case, digits taken together.
+    pub(crate) hash: u32,
+    /// Of its first letters; the hash itself for a short word.
+    pub(crate) stem: u32,
+    /// What the lexicon knows about it.
+    pub(crate) class: Class,
+    /// How it was written: see the constants.
+    pub(crate) shape: u8,
+    /// Bytes of the text.
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// All letters are capitals.
+pub(crate) const CAPITALS: u8 = 1;
+/// A colon or an exclamation mark follows.
+pub(crate) const CALLS: u8 = 2;
+/// An opening bracket of any sort, or several number signs, stand before it.
+pub(crate) const OPENS: u8 = 4;
+/// A quotation mark stands before it.
+pub(crate) const QUOTED: u8 = 8;
+
+/// It has a digit.
+pub(crate) const DIGITS: u8 = 16;
+
+/// Letters that make a stem.
+const STEM_LETTERS: u32 = 5;
+
+/// Reads the words of a text, at most `most` of them.
+pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Vec<Word> {
+    let mut reader = Reader {
+        out: Vec::with_capacity(text.len() / 6 + 8),
+        lexicon,
+        word: Open::default(),
+        before: 0,
+    };
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if reader.out.len() >= most {
+            return reader.out;
+        }
+        if byte.is_ascii() {
+            at += reader.ascii(byte, at, bytes);
+        } else {
+            let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) else {
+                break;
+            };
+            reader.wide(c, at);
+            at += c.len_utf8();
+        }
+    }
+    reader.close(at, b' ');
+    reader.out
+}
+
+/// The hash of one word as [`words`] would give it, for tables.
+pub(crate) fn hash_of(word: &str) -> u32 {
+    words(word, &Lexicon::empty(), 1)
+        .first()
+        .map_or(0, |word| word.hash)
+}
+
+/// The hash of a word given as its lower-case ASCII letters.
+pub(crate) fn hash_bytes(letters: impl Iterator<Item = u8>) -> u32 {
+    letters.fold(FIRST, |hash, letter| mix(hash, u32::from(letter)))
+}
+
+const FIRST: u32 = 0x811C_9DC5;
+
+struct Reader<'l> {
+    out: Vec<Word>,
+    lexicon: &'l Lexicon,
+    word: Open,
+    /// The last byte that was neither letter nor space.
+    before: u8,
+}
+
+#[derive(Default)]
+struct Open {
+    letters: u32,
+    capitals: u32,
+    hash: u32,
+    stem: u32,
+    start: usize,
+    shape: u8,
+}
+
+const fn mix(hash: u32, code: u32) -> u32 {
+    (hash ^ code).wrapping_mul(0x9E37_79B1).rotate_left(5)
+}
+
+impl Reader<'_> {
+    /// Takes an ASCII byte, and says how many bytes it took.
+    fn ascii(&mut self, byte: u8, at: usize, bytes: &[u8]) -> usize {
+        match byte {
+            b'a'..=b'z' => self.letter(u32::from(byte), at),
+            b'A'..=b'Z' => {
+                self.letter(u32::from(byte | 0x20), at);
+                self.word.capitals += 1;
+            }
+            b'0'..=b'9' => {
+                self.letter(u32::from(b'0'), at);
+                self.word.shape |= DIGITS;
+            }
+            // don't, user's
+            b'\'' if self.word.letters > 0 && bytes.get(at + 1).is_some_and(u8::is_ascii_alphabetic) => {}
+            b'\\' => {
+                self.close(at, b' ');
+                // An escape of a text inside a text: \n does not begin a word.
+                return if matches!(bytes.get(at + 1), Some(b'n' | b't' | b'r')) {
+                    2
+                } else {
+                    1
+                };
+            }
+            _ => {
+                self.close(at, byte);
+                if byte > b' ' {
+                    self.before = byte;
+                } else if byte == b' ' && self.before != b'#' {
+                    self.before = 0;
+                }
+            }
+        }
+        1
+    }
+
+    fn wide(&mut self, c: char, at: usize) {
+        match c {
+            '\u{2019}' if self.word.letters > 0 => {}
+            _ if stands_alone(c) => {
+                self.close(at, b' ');
+                self.letter(u32::from(c), at);
+                self.close(at + c.len_utf8(), b' ');
+            }
+            '\u{900}'..='\u{dff}' if !matches!(c, '\u{964}' | '\u{965}') => self.letter(u32::from(c), at),
+            _ if c.is_alphanumeric() => {
+                let lower = c.to_lowercase().next().unwrap_or(c);
+                self.letter(u32::from(lower), at);
+                if lower != c {
+                    self.word.capitals += 1;
+                }
+            }
+            '\u{2018}' | '\u{201c}' | '\u{ab}' => {
+                self.close(at, b' ');
+                self.before = b'"';
+            }
+            '\u{ff1a}' => self.close(at, b':'),
+            _ => {
+                self.close(at, b' ');
+                self.before = 0;
+            }
+        }
+    }
+
+    fn letter(&mut self, code: u32, at: usize) {
+        let word = &mut self.word;
+        if word.letters == 0 {
+            word.start = at;
+            word.hash = FIRST;
+            word.shape = match self.before {
+                b'<' | b'[' | b'{' | b'#' | b'/' => OPENS,
+                b'"' | b'\'' | b'`' => QUOTED,
+                _ => 0,
+            };
+        }
+        // A number counts as one digit, whatever its length.
+        if code == u32::from(b'0') && word.letters > 0 && word.hash == mix(FIRST, code) {
+            return;
+        }
+        word.hash = mix(word.hash, code);
+        word.letters += 1;
+        if word.letters == STEM_LETTERS {
+            word.stem = word.hash;
+        }
+    }
+
+    fn close(&mut self, end: usize, by: u8) {
+        let word = std::mem::take(&mut self.word);
+        if word.letters == 0 {
+            return;
+        }
+        self.before = 0;
+        let mut shape = word.shape;
+        if word.letters > 2 && word.capitals >= word.letters {
+            shape |= CAPITALS;
+        }
+        if matches!(by, b':' | b'!') {
+            shape |= CALLS;
+        }
+        self.out.push(Word {
+            hash: word.hash,
+            stem: if word.letters > STEM_LETTERS {
+                word.stem
+            } else {
+                word.hash
+            },
+            class: self.lexicon.class(word.hash),
+            shape,
+            start: u32::try_from(word.start).unwrap_or(u32::MAX),
+            end: u32::try_from(end).unwrap_or(u32::MAX),
+        });
+    }
+}
+
+/// Ideographs, kana, Thai, Lao, Khmer and Burmese: no spaces between words.
+fn stands_alone(c: char) -> bool {
+    matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}'
+        | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
+        | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}

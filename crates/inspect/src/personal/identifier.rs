@@ -1,0 +1,185 @@
+//! Words of letters and digits: account numbers, identity cards, addresses of machines.
+
+use std::ops::Range;
+
+use super::{Known, check, has_near, known};
+use crate::{
+    learned::{self, DIGITS},
+    view::View,
+};
+
+/// Longest identifier in one word.
+const WORD_MAX: usize = 64;
+
+/// Finds all identifiers of a text.
+pub(super) fn identifiers(view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)) {
+    let text = view.text();
+    let bytes = text.as_bytes();
+    let mut done = 0;
+    for word in view.words().iter().filter(|word| word.shape & DIGITS != 0) {
+        let first = learned::place(word).start;
+        if first < done {
+            continue;
+        }
+        let joined = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b':');
+        let before = bytes
+            .get(done..first)
+            .unwrap_or_default()
+            .iter()
+            .rev()
+            .take(WORD_MAX)
+            .take_while(joined)
+            .count();
+        let after = bytes
+            .get(first..)
+            .unwrap_or_default()
+            .iter()
+            .take(WORD_MAX)
+            .take_while(joined)
+            .count();
+        let place = first - before..first + after.max(1);
+        done = place.end;
+        if let Some((known, place)) = spaced(text, &place).or_else(|| identifier(text, &place)) {
+            done = done.max(place.end);
+            add(known, place);
+        }
+    }
+}
+
+/// An IBAN may be written in groups.
+fn spaced(text: &str, place: &Range<usize>) -> Option<(Known, Range<usize>)> {
+    let bytes = text.as_bytes();
+    let head = text.get(place.start..place.start + 4)?.as_bytes();
+    let opens = matches!(head, [a, b, c, d] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_digit() && d.is_ascii_digit());
+    if !opens {
+        return None;
+    }
+    let mut end = place.start;
+    let mut best = None;
+    let mut count = 0;
+    for byte in bytes.get(place.start..)?.iter().take(44) {
+        if byte.is_ascii_alphanumeric() {
+            count += 1;
+        } else if !matches!(byte, b' ' | b'-') {
+            break;
+        }
+        end += 1;
+        let over = bytes.get(end).is_none_or(|next| !next.is_ascii_alphanumeric());
+        if byte.is_ascii_alphanumeric() && over && count >= 15 && check::iban(text.get(place.start..end)?) {
+            best = Some(end);
+        }
+    }
+    best.map(|end| {
+        (
+            known("personal/iban", 0.95, "bank account (IBAN)"),
+            place.start..end,
+        )
+    })
+}
+
+/// The shape of a word: 9 for a digit, A for a letter, others as they are.
+fn shape(word: &str) -> String {
+    word.chars()
+        .map(|c| match c {
+            '0'..='9' => '9',
+            'A'..='Z' => 'A',
+            'a'..='z' => 'a',
+            other => other,
+        })
+        .collect()
+}
+
+fn identifier(text: &str, place: &Range<usize>) -> Option<(Known, Range<usize>)> {
+    let word = text.get(place.clone())?.trim_end_matches([':', '-']);
+    let place = place.start..place.start + word.len();
+    let found = |known: Known| Some((known, place.clone()));
+    let near = |words: &[&str]| has_near(text, &place, words);
+    if word.contains(':') {
+        return found(machine(word)?);
+    }
+    if word.len() > 24 {
+        let coin = word.starts_with("bc1") && word.len() >= 40
+            || (word.starts_with(['1', '3'])
+                && (26..=35).contains(&word.len())
+                && !word.contains(['0', 'O', 'I', 'l']));
+        return if coin && near(&["btc", "bitcoin", "wallet", "address", "crypto"]) {
+            found(known("personal/crypto", 0.6, "address of a crypto currency"))
+        } else {
+            None
+        };
+    }
+    let upper = word.to_ascii_uppercase();
+    match shape(&upper).as_str() {
+        "99999999A" | "99999999-A" | "A9999999A" | "A9999999-A" if check::spanish(&upper) => {
+            found(known("personal/es-identity", 0.7, "NIF or NIE (Spain)"))
+        }
+        "A9999999A" if upper.starts_with(['S', 'T', 'F', 'G', 'M']) && check::nric(&upper) => {
+            found(known("personal/sg-nric", 0.7, "NRIC or FIN (Singapore)"))
+        }
+        "999999-999A" | "999999A999A" | "999999-9999" | "999999A9999" if check::finnish(&upper) => {
+            found(known("personal/fi-identity", 0.7, "identity code (Finland)"))
+        }
+        "AA999999A"
+            if !upper.starts_with(['D', 'F', 'I', 'Q', 'U', 'V'])
+                && upper.ends_with(['A', 'B', 'C', 'D']) =>
+        {
+            found(known("personal/uk-nino", 0.6, "national insurance number (UK)"))
+        }
+        "AAAAA9999A" if upper.as_bytes().get(3).is_some_and(|b| b"ABCFGHLJPT".contains(b)) => {
+            found(known("personal/in-pan", 0.6, "PAN (India)"))
+        }
+        "AAAAAA99A99A999A" => found(known("personal/it-fiscal-code", 0.8, "fiscal code (Italy)")),
+        "9AA9-AA9-AA99" | "9AA9AA9AA99" | "9A99-A99-AA99" | "9AA9-A99-AA99" | "9A99-AA9-AA99" => {
+            found(known("personal/us-mbi", 0.7, "Medicare number (US)"))
+        }
+        "99AAAAA9999A9A9" => found(known("personal/in-gstin", 0.6, "GSTIN (India)")),
+        "999999-9999999" if near(&["rrn", "resident", "주민"]) => {
+            found(known("personal/kr-rrn", 0.7, "resident number (Korea)"))
+        }
+        "A99999999" | "999999999" | "AA9999999"
+            if near(&["passport", "pasaporte", "passeport", "reisepass", "passaporto"]) =>
+        {
+            found(known("personal/passport", 0.7, "passport number"))
+        }
+        _ if near(&["driver", "licence", "license", "dl#"])
+            && digits_of(word) >= 5
+            && word.len() >= 6
+            && near(&["driv"]) =>
+        {
+            found(known("personal/driving-licence", 0.6, "driving licence number"))
+        }
+        _ if near(&[
+            "mrn",
+            "medical record",
+            "health record",
+            "patient id",
+            "member id",
+            "policy number",
+        ]) && digits_of(word) >= 5 =>
+        {
+            found(known(
+                "personal/medical-record",
+                0.6,
+                "medical record or plan number",
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn digits_of(word: &str) -> usize {
+    word.bytes().filter(u8::is_ascii_digit).count()
+}
+
+/// IPv6 and hardware addresses.
+fn machine(word: &str) -> Option<Known> {
+    if word.parse::<std::net::Ipv6Addr>().is_ok() && word.len() > 6 {
+        return Some(known("personal/ip-address", 0.7, "address of a computer"));
+    }
+    let pairs: Vec<&str> = word.split(':').collect();
+    let hardware = pairs.len() == 6
+        && pairs
+            .iter()
+            .all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()));
+    hardware.then_some(known("personal/mac-address", 0.6, "hardware address"))
+}

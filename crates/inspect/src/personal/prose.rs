@@ -1,0 +1,133 @@
+//! What prose says of persons: names where a text introduces them, and addresses of streets.
+//!
+//! A name without a title or an introduction is not looked for: without a model of language that would be
+//! a guess, and a wrong one costs more than a missed one.
+
+use std::ops::Range;
+
+use regex::Regex;
+
+use super::{Known, known};
+use crate::{
+    SettingsError,
+    learned::{self, DIGITS, place},
+    view::{View, floor},
+};
+
+/// Expressions, each with words one of which stands in every text that has it.
+#[derive(Debug)]
+pub(super) struct Prose {
+    rules: Vec<(&'static Rule, Regex)>,
+    street: Vec<u32>,
+    address: Regex,
+}
+
+#[derive(Debug)]
+struct Rule {
+    known: Known,
+    marks: &'static [&'static str],
+    pattern: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        known: known("personal/name", 0.6, "name of a person"),
+        marks: &[
+            "Mr", "Mrs", "Ms", "Dr", "Prof", "Miss", "Herr", "Frau", "Señor", "Sra",
+        ],
+        pattern: r"(?-u:\b)(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Señora?|Sra?)\.?\s(?P<value>\p{Lu}[\p{L}'-]+(?:\s(?:(?:van|von|der|den|de|la|di|bin)\s)*\p{Lu}[\p{L}'.-]*){0,2})",
+    },
+    Rule {
+        known: known("personal/name", 0.6, "name of a person"),
+        marks: &[
+            "ame is",
+            "ame:",
+            "all me",
+            "I'm ",
+            "I am ",
+            "egards",
+            "incerely",
+            "imes people",
+            "Dear ",
+        ],
+        pattern: r"(?:[Nn]ame is|[Nn]ame:|[Cc]all me|I'm|I am|[Rr]egards,|[Ss]incerely,|Dear)\s+(?P<value>\p{Lu}[\p{Ll}'-]+(?:\s\p{Lu}[\p{L}'.-]*){1,2})",
+    },
+];
+
+/// What the name of a street ends or begins with, to look around for the rest.
+const STREET: &str = "street st road rd avenue ave lane ln drive dr boulevard blvd way court ct square place pl terrace \
+    parkway highway suite apt unit box rue via calle avenida rua";
+/// What such a name ends with where it is one word.
+const STREET_END: [&str; 5] = ["stra\u{df}e", "strasse", "straat", "weg", "gatan"];
+
+/// An address, in a stretch of text around such a word.
+const ADDRESS: &str = r"(?-u:\b)(?:\d{1,5}[A-Za-z]?\s(?:[NSEW]\.?\s)?(?:[\p{Lu}\d][\p{L}\d'.-]*\s){1,4}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Boulevard|Blvd|Way|Court|Ct|Square|Place|Pl|Terrace|Parkway|Highway)(?-u:\b)\.?(?:,?\s(?:Suite|Apt|Unit|Ste)\.?\s#?\w{1,6})?|(?:Suite|Apt|Unit)\.?\s#?\d{1,5}(?-u:\b)|P\.?O\.?\sBox\s\d{1,6}|\p{Lu}[\p{L}-]{2,30}(?:stra\u{df}e|strasse|straat|weg|gatan)\s\d{1,4}|\d{1,4},?\s(?:[Rr]ue|[Aa]venue|[Bb]oulevard)\s\p{L}[\p{L}\s'-]{2,40}\p{L}|(?:Via|Calle|Avenida|Rua)\s\p{Lu}[\p{L}\s]{2,30}\s\d{1,4})";
+
+/// Bytes before and after such a word that are looked at.
+const AROUND: usize = 56;
+
+impl Prose {
+    pub(super) fn new() -> Result<Self, SettingsError> {
+        let made = |name: &str, pattern: &str| {
+            Regex::new(pattern).map_err(|source| SettingsError::Pattern {
+                name: name.to_owned(),
+                source: Box::new(source),
+            })
+        };
+        let rules = RULES
+            .iter()
+            .map(|rule| Ok((rule, made(rule.known.detector, rule.pattern)?)));
+        Ok(Self {
+            rules: rules.collect::<Result<_, SettingsError>>()?,
+            street: STREET.split_whitespace().map(learned::hash_of).collect(),
+            address: made("personal/address", ADDRESS)?,
+        })
+    }
+
+    pub(super) fn look(&self, view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)) {
+        let text = view.text();
+        for (rule, regex) in &self.rules {
+            if !rule.marks.iter().any(|mark| text.contains(mark)) {
+                continue;
+            }
+            for captures in regex.captures_iter(text) {
+                if let Some(hit) = captures.name("value").or_else(|| captures.get(0)) {
+                    add(rule.known, hit.range());
+                }
+            }
+        }
+        self.addresses(view, add);
+    }
+
+    fn addresses(&self, view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)) {
+        let text = view.text();
+        let mut done = 0;
+        for pair in view.words().windows(2) {
+            let [word, next] = pair else { continue };
+            let place = place(word);
+            let named = word.end - word.start <= 9 && self.street.contains(&word.hash);
+            let ends = || {
+                STREET_END
+                    .iter()
+                    .any(|end| text.get(place.clone()).is_some_and(|word| word.ends_with(end)))
+            };
+            if !(named || (next.shape & DIGITS != 0 && word.shape & DIGITS == 0 && ends())) {
+                continue;
+            }
+            let from = floor(text, place.start.saturating_sub(AROUND)).max(done);
+            let around = text
+                .get(from..floor(text, place.end + AROUND))
+                .unwrap_or_default();
+            if !around.bytes().any(|b| b.is_ascii_digit()) {
+                continue;
+            }
+            if let Some(hit) = self.address.find(around) {
+                add(
+                    known("personal/address", 0.6, "address of a street"),
+                    from + hit.start()..from + hit.end(),
+                );
+                done = from + hit.end();
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Credentials: known forms by their prefix, and values that a text calls a key, token or password.
+//!
+//! One pass over the bytes; only long unbroken runs, and what an expression is worth, are looked at closer.
+
+mod check;
+mod forms;
+mod named;
+
+use std::borrow::Cow;
+
+use regex::Regex;
+
+use crate::{Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, view::View};
+
+const KIND: FindingKind = FindingKind::Secret;
+
+/// Longest run that is a credential; what is longer is data.
+const RUN_MAX: usize = 2048;
+
+/// The detector.
+#[derive(Debug)]
+pub(crate) struct Secrets {
+    forms: Vec<(&'static forms::Form, Regex)>,
+    /// All marks of all forms, and the form of each.
+    marks: Regex,
+    vendors: named::Vendors,
+}
+
+impl Secrets {
+    pub(crate) fn new() -> Result<Self, SettingsError> {
+        let forms = forms::FORMS.iter().map(|form| {
+            let regex = Regex::new(form.pattern).map_err(|source| SettingsError::Pattern {
+                name: form.detector.to_owned(),
+                source: Box::new(source),
+            })?;
+            Ok((form, regex))
+        });
+        let marks: Vec<String> = forms::FORMS
+            .iter()
+            .flat_map(|form| form.marks)
+            .map(|mark| regex::escape(mark))
+            .collect();
+        let marks = Regex::new(&marks.join("|")).map_err(|source| SettingsError::Pattern {
+            name: "secret".to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok(Self {
+            marks,
+            forms: forms.collect::<Result<_, SettingsError>>()?,
+            vendors: named::Vendors::new(),
+        })
+    }
+
+    /// The forms that have a mark in a text, one bit each.
+    fn marked(&self, text: &str) -> u32 {
+        let mut there = 0;
+        for mark in self.marks.find_iter(text) {
+            // Marks that share a beginning are found as one, so all forms that could be meant are.
+            let rest = text.get(mark.start()..).unwrap_or_default();
+            for (n, form) in forms::FORMS.iter().enumerate() {
+                if form.marks.iter().any(|known| rest.starts_with(known)) {
+                    there |= 1 << n;
+                }
+            }
+        }
+        there
+    }
+
+    fn run(&self, view: &View<'_>, start: usize, end: usize, report: &mut Report) {
+        let text = view.text();
+        let Some(run) = text.get(start..end) else { return };
+        let mut add = |detector: &'static str, score: f32, from: usize, length: usize, note: &'static str| {
+            report.add(Sighting {
+                kind: KIND,
+                detector: Cow::Borrowed(detector),
+                written: view.written(start + from..start + from + length),
+                score: Score::new(score),
+                note: Cow::Borrowed(note),
+            });
+        };
+        if let Some((from, length, prefix)) = forms::prefixed(run) {
+            add(
+                prefix.detector,
+                0.95,
+                from,
+                length,
+                "has the form of a credential",
+            );
+        } else if let Some((from, length)) = named::value(text, start, run, &self.vendors) {
+            add(
+                "secret/named-value",
+                0.7,
+                from,
+                length,
+                "a random value that is called a credential",
+            );
+        }
+    }
+}
+
+impl Detector for Secrets {
+    fn name(&self) -> &'static str {
+        "secret"
+    }
+
+    fn look(&self, passage: &Passage<'_>, report: &mut Report) {
+        for view in passage.views() {
+            for run in view.runs().iter().filter(|run| run.len() <= RUN_MAX) {
+                self.run(view, run.start, run.end, report);
+            }
+            let there = self.marked(view.text());
+            for (n, (form, regex)) in self.forms.iter().enumerate() {
+                if there & (1 << n) == 0 {
+                    continue;
+                }
+                for captures in regex.captures_iter(view.text()) {
+                    let Some(hit) = captures.name("value").or_else(|| captures.get(0)) else {
+                        continue;
+                    };
+                    if (form.check)(hit.as_str()) {
+                        report.add(Sighting {
+                            kind: KIND,
+                            detector: Cow::Borrowed(form.detector),
+                            written: view.written(hit.range()),
+                            score: Score::new(0.9),
+                            note: Cow::Borrowed("has the form of a credential"),
+                        });
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What words say that are spelled to escape a reader: rotated, backwards, with digits for letters, letter
+//! by letter, or run together. Only words that are no words as they stand are looked at.
+
+use std::ops::Range;
+
+use super::{Reading, View, decode::Parts};
+use crate::learned::{DIGITS, Word, hash_bytes, lexicon, place};
+
+/// Words in a row that are none, before they are read otherwise.
+const RUN_MIN: usize = 4;
+/// Letters in a row that stand alone.
+const LETTERS_MIN: usize = 8;
+/// Letters of a word that may be several.
+const LONG_MIN: u32 = 16;
+/// Longest word looked for in such a word.
+const PART_MAX: usize = 14;
+/// Words between two that have digits for letters.
+const NEAR: usize = 8;
+
+/// The view of what is respelled in a view, if anything is.
+pub(crate) fn respelled<'t>(view: &View<'_>) -> Option<View<'t>> {
+    let words = view.words();
+    let mut parts = Parts::new();
+    let mut start = 0;
+    while let Some(word) = words.get(start) {
+        if word.class != 0 {
+            start += 1;
+            continue;
+        }
+        let end = words
+            .get(start..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|word| is_odd(word))
+            .count()
+            + start;
+        let end = end.max(start + 1);
+        if end - start >= RUN_MIN {
+            run(view, words, start..end, &mut parts);
+        }
+        start = end;
+    }
+    digits_for_letters(view, words, &mut parts);
+    letter_by_letter(view, words, &mut parts);
+    run_together(view, words, &mut parts);
+    parts.view(Reading::Decoded)
+}
+
+/// A word of no known class, or one too short to tell.
+fn is_odd(word: &Word) -> bool {
+    word.class == 0 || word.end - word.start <= 2
+}
+
+fn letters<'v>(view: &'v View<'_>, word: &Word) -> &'v [u8] {
+    view.text().as_bytes().get(place(word)).unwrap_or_default()
+}
+
+fn rotated(byte: u8) -> u8 {
+    match byte {
+        b'a'..=b'z' => (byte - b'a' + 13) % 26 + b'a',
+        b'A'..=b'Z' => (byte - b'A' + 13) % 26 + b'A',
+        _ => byte,
+    }
+}
+
+fn lower(byte: u8) -> u8 {
+    byte.to_ascii_lowercase()
+}
+
+/// Words that are none: rotated or backwards they may be.
+fn run(view: &View<'_>, words: &[Word], range: Range<usize>, parts: &mut Parts) {
+    let words = words.get(range).unwrap_or_default();
+    let known = |hash: u32| lexicon().class(hash) != 0;
+    let (mut turned, mut backwards) = (0, 0);
+    for word in words.iter().filter(|word| word.end - word.start > 2) {
+        let bytes = letters(view, word);
+        turned += usize::from(known(hash_bytes(bytes.iter().map(|b| rotated(lower(*b))))));
+        backwards += usize::from(known(hash_bytes(bytes.iter().rev().map(|b| lower(*b)))));
+    }
+    let (Some(first), Some(last)) = (words.first(), words.last()) else {
+        return;
+    };
+    let place = place(first).start..place(last).end;
+    let enough = |count: usize| count >= 2 && count * 5 >= words.len();
+    let text = view.text().get(place.clone()).unwrap_or_default();
+    if enough(turned) && turned > backwards {
+        let clear: String = text
+            .chars()
+            .map(|c| u8::try_from(c).map_or(c, |b| char::from(rotated(b))))
+            .collect();
+        parts.add(&clear, view, place);
+    } else if enough(backwards) {
+        let clear: String = text.chars().rev().collect();
+        parts.add(&clear, view, place);
+    }
+}
+
+fn plain_letter(byte: u8) -> u8 {
+    match byte {
+        b'0' => b'o',
+        b'1' | b'!' | b'|' => b'i',
+        b'3' => b'e',
+        b'4' | b'@' => b'a',
+        b'5' | b'$' => b's',
+        b'7' => b't',
+        b'8' => b'b',
+        b'9' => b'g',
+        other => lower(other),
+    }
+}
+
+/// Lines with several words that are known once their digits are letters.
+fn digits_for_letters(view: &View<'_>, words: &[Word], parts: &mut Parts) {
+    let mut hits: Vec<usize> = Vec::new();
+    for (n, word) in words
+        .iter()
+        .enumerate()
+        .filter(|(_, word)| word.class == 0 && word.shape & DIGITS != 0)
+    {
+        let bytes = letters(view, word);
+        let mixed = bytes.iter().any(u8::is_ascii_digit) && (3..=24).contains(&bytes.len());
+        if mixed
+            && bytes.iter().any(u8::is_ascii_alphabetic)
+            && lexicon().class(hash_bytes(bytes.iter().map(|b| plain_letter(*b)))) != 0
+        {
+            hits.push(n);
+        }
+    }
+    let mut at = 0;
+    while let Some(&first) = hits.get(at) {
+        let mut last = at;
+        while hits
+            .get(last + 1)
+            .is_some_and(|next| hits.get(last).is_some_and(|hit| next - hit <= NEAR))
+        {
+            last += 1;
+        }
+        if last > at {
+            let end = hits.get(last).copied().unwrap_or(first) + NEAR;
+            let near = words
+                .get(first.saturating_sub(NEAR)..end.min(words.len()))
+                .unwrap_or_default();
+            if let (Some(from), Some(to)) = (near.first(), near.last()) {
+                let place = place(from).start..place(to).end;
+                let text = view.text().get(place.clone()).unwrap_or_default();
+                let clear: String = text
+                    .chars()
+                    .map(|c| {
+                        u8::try_from(c).map_or(c, |b| {
+                            if b.is_ascii() {
+                                char::from(plain_letter(b))
+                            } else {
+                                c
+                            }
+                        })
+                    })
+                    .collect();
+                parts.add(&clear, view, place);
+            }
+        }
+        at = last + 1;
+    }
+}
+
+/// Letters that stand alone, put together; a wider gap is a space.
+fn letter_by_letter(view: &View<'_>, words: &[Word], parts: &mut Parts) {
+    let single = |word: &Word| word.end - word.start == 1;
+    let mut start = 0;
+    while let Some(word) = words.get(start) {
+        if !single(word) {
+            start += 1;
+            continue;
+        }
+        let run = words.get(start..).unwrap_or_default();
+        let mut count = 0;
+        for pair in run.windows(2) {
+            let [one, two] = pair else { break };
+            if !single(one) || !single(two) || two.start - one.end > 6 {
+                break;
+            }
+            count += 1;
+        }
+        if count >= LETTERS_MIN {
+            let run = run.get(..=count).unwrap_or_default();
+            let gap = |pair: &[Word]| {
+                if let [one, two] = pair {
+                    two.start - one.end
+                } else {
+                    0
+                }
+            };
+            let narrow = run.windows(2).map(gap).min().unwrap_or(0);
+            let mut clear = String::new();
+            for (n, word) in run.iter().enumerate() {
+                if n > 0 && run.get(n - 1..=n).is_some_and(|pair| gap(pair) > narrow) {
+                    clear.push(' ');
+                }
+                clear.push_str(view.text().get(place(word)).unwrap_or_default());
+            }
+            if let (Some(first), Some(last)) = (run.first(), run.last()) {
+                parts.add(&clear, view, place(first).start..place(last).end);
+            }
+        }
+        start += count.max(1);
+    }
+}
+
+/// Long words that are several known ones without spaces.
+fn run_together(view: &View<'_>, words: &[Word], parts: &mut Parts) {
+    for word in words
+        .iter()
+        .filter(|word| word.class == 0 && word.end - word.start >= LONG_MIN)
+    {
+        let bytes = letters(view, word);
+        if !bytes.iter().take(16).all(u8::is_ascii_alphabetic) {
+            continue;
+        }
+        let mut clear = String::new();
+        let (mut at, mut known) = (0, 0);
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let most = rest.len().min(PART_MAX);
+            let length = (2..=most)
+                .rev()
+                .find(|n| lexicon().class(hash_bytes(rest.iter().take(*n).map(|b| lower(*b)))) != 0);
+            let take = length.unwrap_or(1);
+            if length.is_some_and(|length| length > 2) {
+                known += take;
+            }
+            if length.is_some() {
+                clear.push(' ');
+            }
+            clear.extend(rest.iter().take(take).map(|b| char::from(*b)));
+            if length.is_some() {
+                clear.push(' ');
+            }
+            at += take;
+        }
+        if known * 2 >= bytes.len().min(48) {
+            parts.add(&clear, view, place(word));
+        }
+    }
+}
