@@ -28,11 +28,11 @@ use crate::{
     ambient::Ambient,
     behind::Behind,
     config::{ConfigError, Meant, meant::MeantServer, said::Mode},
-    engines::{ContextStore, Desk, Engines, LimitStore, Listeners, Tokens, observing},
+    engines::{Channels, ContextStore, Desk, Engines, LimitStore, Listeners, Tokens, observing},
     failure::Failure,
     journal::Journal,
     keeper::Keeper,
-    listen::{House, stopped},
+    listen::{Attempts, House, stopped},
     people::People,
     sessions::Sessions,
     store::Store,
@@ -88,7 +88,9 @@ pub(crate) fn assemble(
         inspector,
         rules: RwLock::new(Arc::new(rules)),
         limits,
-        desk: Desk::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?,
+        desk: Desk::open(vault.store().clone(), meant.approvals.expires)
+            .map_err(|error| Failure::other(error.to_string()))?,
+        channels: Channels::new(&base, &meant.approvals)?,
         journal,
         upstreams,
         sessions: Sessions::default(),
@@ -110,6 +112,7 @@ pub(crate) fn assemble(
             .iter()
             .map(|origin| origin.to_ascii_lowercase())
             .collect(),
+        attempts: Attempts::default(),
     });
     behind.of(&house);
     admin::restore(&house)?;

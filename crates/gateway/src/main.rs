@@ -21,6 +21,7 @@ mod sessions;
 mod store;
 mod vault;
 mod view;
+mod visible;
 
 use std::process::ExitCode;
 

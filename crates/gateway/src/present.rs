@@ -153,6 +153,12 @@ fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
             said.message = asked.id.as_ref().map(|id| tool_error(id, asked, refusal, call));
             return said;
         }
+        Manner::Ask => {
+            said.status = 200;
+            let result = objection.data.as_deref().unwrap_or(b"{}");
+            said.message = asked.id.as_ref().map(|id| jsonrpc::result(id, result));
+            return said;
+        }
         Manner::Error | Manner::Tell => {}
     }
     let data = error_data(refusal, call);

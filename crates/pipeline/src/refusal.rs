@@ -23,6 +23,8 @@ pub enum Fault {
 /// How a refusal is said where the protocol leaves a choice.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Manner {
+    /// Not a refusal for good: a result that asks for input, which is the objection's `data`.
+    Ask,
     /// HTTP 401 with a challenge: a credential would cure it.
     Challenge,
     /// HTTP 403 with a challenge: more scope would cure it.

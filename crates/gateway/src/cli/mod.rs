@@ -20,7 +20,6 @@ mod replay;
 mod serve;
 mod server;
 mod token;
-mod visible;
 mod wrap;
 
 use std::{path::PathBuf, process::ExitCode};

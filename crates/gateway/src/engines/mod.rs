@@ -23,7 +23,7 @@ use policy::rules::RuleSet;
 use upstream::Upstreams;
 use wire::json::Document;
 
-pub(crate) use approvals::{DecideError, Desk, Request};
+pub(crate) use approvals::{Channels, DecideError, Desk, Request, Say, Similar};
 pub(crate) use contexts::ContextStore;
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
@@ -49,6 +49,7 @@ pub(crate) struct Engines {
     pub(crate) rules: RwLock<Arc<RuleSet>>,
     pub(crate) limits: LimitStore,
     pub(crate) desk: Desk,
+    pub(crate) channels: Channels,
     pub(crate) journal: Journal,
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) sessions: Sessions,
