@@ -9,6 +9,7 @@
 
 mod assess;
 mod deed;
+mod marks;
 mod memory;
 mod rule;
 mod task;

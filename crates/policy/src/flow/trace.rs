@@ -4,9 +4,9 @@ use wire::json::Node;
 
 use super::{
     Flow,
-    memory::{Remembered, worth_tracing},
+    memory::{Remembered, may_be_worth_tracing, worth_tracing},
     value::{Shape, Value},
-    words::topics,
+    words::has_topic,
 };
 use crate::facts::Source;
 
@@ -54,12 +54,13 @@ impl Flow {
                 let telling = value
                     .text
                     .split_whitespace()
+                    .filter(|word| may_be_worth_tracing(word))
                     .map(Value::of_text)
                     .filter(worth_tracing);
                 for word in telling {
                     self.seek(&word.text, &mut lenders);
                 }
-                if !topics(&value.text).is_empty() {
+                if has_topic(&value.text) {
                     lenders.extend(self.memory.copied(&value.text));
                 }
             }
