@@ -7,6 +7,7 @@ mod agent;
 mod approvals;
 mod attach;
 mod connect;
+mod context;
 mod demo;
 mod desk;
 mod doctor;
@@ -50,6 +51,8 @@ enum Command {
     #[command(subcommand)]
     Approvals(approvals::Approvals),
     Connect(connect::Connect),
+    #[command(subcommand)]
+    Context(context::Context),
     Demo(demo::Demo),
     Doctor(doctor::Doctor),
     Import(import::Import),
@@ -94,6 +97,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Agent(agent) => agent.run(&common),
         Command::Approvals(approvals) => approvals.run(&common),
         Command::Connect(connect) => connect.run(&common),
+        Command::Context(context) => context.run(&common),
         Command::Demo(demo) => demo.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),
         Command::Import(import) => import.run(&common),

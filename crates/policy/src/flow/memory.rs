@@ -1,12 +1,10 @@
 //! What a context's results said, kept so that a value can be traced to where it was read. Bounded: the text
 //! of old results gives way to fingerprints, which still answer "may it have come from there".
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{
+    sketch::{Mark, Sketch, WORD_MIN, mark, shingles, telling},
     value::{Shape, Value},
     words::{squash, stem, topics, whole, words},
 };
@@ -19,10 +17,6 @@ const RESULT_BYTES_MAX: usize = 128 * 1024;
 const TEXT_BYTES_MAX: usize = 256 * 1024;
 /// Most fingerprints of each sort kept of one result.
 const MARKS_MAX: usize = 1024;
-/// Fewest bytes of a word that is worth a fingerprint of its own.
-const WORD_MIN: usize = 5;
-/// Words of one fingerprint of running text.
-const SHINGLE: usize = 4;
 /// Fewest letters and digits of a value that is compared without its spacing and punctuation.
 const SQUASHED_MIN: usize = 8;
 /// Fewest bytes of an identifier in running text that is worth tracing.
@@ -62,17 +56,9 @@ pub(super) struct Remembered {
     /// Its records in small letters; empty once forgotten.
     records: Vec<String>,
     /// Of its telling words: what still answers for the text once that is forgotten.
-    words: Sketch,
+    pub(super) words: Sketch,
     /// Of its runs of words.
-    runs: Sketch,
-}
-
-/// Fingerprints, sorted: all of them, or the smallest, which are as good as drawn by lot.
-#[derive(Clone, Debug)]
-struct Sketch {
-    marks: Vec<u64>,
-    /// The largest fingerprint of which it is known whether it is there.
-    ceiling: u64,
+    pub(super) runs: Sketch,
 }
 
 /// The results of one context.
@@ -94,12 +80,20 @@ pub(super) struct Found<'m> {
 impl Remembered {
     pub(super) fn new(origin: Origin, text: &str) -> Self {
         let text = text.to_lowercase();
-        let telling = text
-            .split_whitespace()
-            .filter(|word| word.len() >= WORD_MIN)
-            .map(|word| mark(&squash(word)));
         let kept = text.len() <= RESULT_BYTES_MAX;
         let records = if kept { records(&text) } else { Vec::new() };
+        Self {
+            records,
+            ..Self::forgotten(
+                origin,
+                Sketch::of(telling(&text).into_iter().collect(), MARKS_MAX),
+                Sketch::of(shingles(&text), MARKS_MAX),
+            )
+        }
+    }
+
+    /// A result of which the text is gone.
+    pub(super) fn forgotten(origin: Origin, words: Sketch, runs: Sketch) -> Self {
         Self {
             origin,
             trusted: false,
@@ -107,9 +101,9 @@ impl Remembered {
             confidential: false,
             meant: false,
             answers_task: false,
-            records,
-            words: Sketch::of(telling.collect()),
-            runs: Sketch::of(shingles(&text)),
+            records: Vec::new(),
+            words,
+            runs,
         }
     }
 
@@ -142,55 +136,24 @@ impl Remembered {
     }
 
     /// Whether a good part of these runs of words was copied from here: half of them, or four.
-    fn lent(&self, runs: &[u64]) -> bool {
+    fn lent(&self, runs: &[Mark]) -> bool {
         let (copied, known) = self.shared(runs);
         known > 0 && copied >= (known / 2).clamp(1, 4)
     }
 
     /// Whether more than half of these runs of words was copied from here.
-    fn lent_most(&self, runs: &[u64]) -> bool {
+    fn lent_most(&self, runs: &[Mark]) -> bool {
         let (copied, known) = self.shared(runs);
         copied * 2 > known
     }
 
     /// How many of the runs were copied, and of how many that can be said.
-    fn shared(&self, runs: &[u64]) -> (usize, usize) {
+    fn shared(&self, runs: &[Mark]) -> (usize, usize) {
         let known = runs.iter().filter(|run| **run <= self.runs.ceiling);
         let copied = known
             .clone()
             .filter(|run| self.runs.marks.binary_search(run).is_ok());
         (copied.count(), known.count())
-    }
-}
-
-impl Sketch {
-    fn of(mut marks: Vec<u64>) -> Self {
-        marks.sort_unstable();
-        marks.dedup();
-        let whole = marks.len() <= MARKS_MAX;
-        marks.truncate(MARKS_MAX);
-        let ceiling = if whole {
-            u64::MAX
-        } else {
-            marks.last().copied().unwrap_or(u64::MAX)
-        };
-        Self { marks, ceiling }
-    }
-
-    /// What lies beyond what is known counts as there.
-    fn may_hold(&self, mark: u64) -> bool {
-        mark > self.ceiling || self.marks.binary_search(&mark).is_ok()
-    }
-
-    fn join(&mut self, other: &Self) {
-        let ceiling = self.ceiling.min(other.ceiling);
-        self.marks.extend(&other.marks);
-        self.marks.retain(|mark| *mark <= ceiling);
-        let joined = Self::of(std::mem::take(&mut self.marks));
-        *self = Self {
-            ceiling: ceiling.min(joined.ceiling),
-            ..joined
-        };
     }
 }
 
@@ -224,12 +187,17 @@ impl Memory {
             second.confidential |= first.confidential;
             second.meant = false;
             second.answers_task = false;
-            second.words.join(&first.words);
-            second.runs.join(&first.runs);
+            second.words.join(&first.words, MARKS_MAX);
+            second.runs.join(&first.runs, MARKS_MAX);
             self.bytes -= second.bytes();
             // A text that is half of what the record stands for would answer for all of it.
             second.records = Vec::new();
         }
+    }
+
+    /// All that is remembered, oldest first.
+    pub(super) fn results(&self) -> impl Iterator<Item = &Remembered> {
+        self.results.iter()
     }
 
     /// Every place a value stands in, exactly, or else without spacing and punctuation.
@@ -446,18 +414,6 @@ fn rest_opens(rest: &str) -> bool {
     rest.starts_with(":{")
 }
 
-fn mark(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Fingerprints of every run of [`SHINGLE`] words.
-fn shingles(text: &str) -> Vec<u64> {
-    let words: Vec<String> = words(text).collect();
-    words.windows(SHINGLE).map(|run| mark(&run.join(" "))).collect()
-}
-
 /// Whether a word of a longer text says where or what: an address, a mailbox, a number of an account. Words
 /// with a digit or two are not.
 pub(super) fn worth_tracing(word: &Value) -> bool {
@@ -519,7 +475,7 @@ mod tests {
     fn memory_is_bounded_and_forgets_no_source() {
         let mut memory = Memory::default();
         memory.add(result(0, "the account is XK99-8877-6655"));
-        for step in 1..2000 {
+        for step in 1..300 {
             memory.add(result(
                 step,
                 &format!("{} line {step}", "filler words of no use ".repeat(400)),
