@@ -230,7 +230,7 @@ impl Gateway {
         self.token_of("tester")
     }
 
-    /// A token for another agent that was configured with the same secret.
+    /// The same for any agent that has the tester's secret.
     ///
     /// # Panics
     /// When it is not given one.

@@ -28,7 +28,8 @@ use crate::{
     ambient::Ambient,
     behind::Behind,
     config::{ConfigError, Meant, meant::MeantServer, said::Mode},
-    engines::{Channels, ContextStore, Desk, Engines, LimitStore, Listeners, Tokens, observing},
+    contexts::{self, ContextStore, DepositStore},
+    engines::{Channels, Desk, Engines, LimitStore, Listeners, Tokens, observing},
     failure::Failure,
     journal::Journal,
     keeper::Keeper,
@@ -83,7 +84,9 @@ pub(crate) fn assemble(
         people: People::new(&meant.parties, vault.secrets_key()),
         tokens: tokens(&base, vault)?,
         local: meant.anonymous.clone().map(Local::as_user),
-        contexts: ContextStore::default(),
+        contexts: ContextStore::new(vault.store().clone()),
+        deposits: DepositStore::open(vault.store().clone())
+            .map_err(|error| Failure::other(error.to_string()))?,
         keeper: Arc::new(keeper),
         inspector,
         rules: RwLock::new(Arc::new(rules)),
@@ -123,7 +126,8 @@ pub(crate) fn assemble(
 /// Returns when every server was looked at once, or after the grace.
 pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace: Duration) {
     tokio::spawn(tell_of_changes(Arc::clone(house), stop.clone()));
-    tokio::spawn(sweep(Arc::clone(house), stop));
+    tokio::spawn(sweep(Arc::clone(house), stop.clone()));
+    tokio::spawn(keep_contexts(Arc::clone(house), stop));
     let looks = {
         let view = house.engines.keeper.view();
         let names: Vec<_> = view
@@ -201,6 +205,13 @@ async fn tell_of_changes(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+async fn keep_contexts(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = stopped(&mut stop) => {}
+        () = contexts::keep_keeping(Arc::clone(&house.engines)) => {}
+    }
+}
+
 async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
@@ -210,7 +221,9 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
         let engines = &house.engines;
         let now_ms = engines.ambient.now_ms();
         engines.upstreams.sweep();
-        engines.contexts.sweep(now_ms);
+        if let Err(error) = engines.contexts.sweep(now_ms) {
+            tracing::error!(%error, "contexts cannot be stored");
+        }
         for request in engines.desk.sweep(now_ms) {
             let expired = engines
                 .journal

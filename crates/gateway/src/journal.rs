@@ -188,6 +188,25 @@ impl Journal {
         self.ledger.append_durable(&entry)
     }
 
+    /// Records that a person takes labels off a context. Durable when awaited.
+    pub(crate) fn declassified(
+        &self,
+        context: &str,
+        from: &policy::Labels,
+        to: &policy::Labels,
+        by: &str,
+        why: &str,
+    ) -> impl Future<Output = Result<Receipt, Unavailable>> + use<> {
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Approval);
+        entry.context = Some(context.to_owned());
+        entry.action = Some("declassified".to_owned());
+        entry.decision = Some(Decision::Permit);
+        entry.reason = Some(why.to_owned());
+        entry.labels = labels(to);
+        let entry = entry.with("by", by).with("before", words_of(from));
+        self.ledger.append_durable(&entry)
+    }
+
     /// Records a finding that belongs to no call: noise from a server.
     pub(crate) fn noise(&self, server: &ServerName, what: &str) {
         let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Finding);
@@ -435,4 +454,11 @@ fn millis(score: f32) -> u16 {
 
 fn unsigned(ms: i64) -> u64 {
     u64::try_from(ms).unwrap_or(0)
+}
+
+/// Labels in words.
+fn words_of(labels: &policy::Labels) -> String {
+    let words = [labels.integrity.as_str(), labels.confidentiality.as_str()];
+    let categories = labels.categories.iter().map(String::as_str);
+    words.into_iter().chain(categories).collect::<Vec<_>>().join(" ")
 }

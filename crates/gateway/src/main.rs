@@ -7,6 +7,7 @@ mod behind;
 mod cli;
 mod clients;
 mod config;
+mod contexts;
 mod engines;
 mod exchange;
 mod failure;

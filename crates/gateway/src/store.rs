@@ -38,6 +38,12 @@ impl Store {
         Ok(())
     }
 
+    /// One value.
+    pub(crate) fn get(&self, table: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self.0.get(table, key)?;
+        Ok(found.map(|record| record.value.expose().to_vec()))
+    }
+
     /// Removes a value.
     pub(crate) fn delete(&self, table: &str, key: &str) -> Result<(), StoreError> {
         Ok(self.0.delete(table, key, Expect::Any)?)

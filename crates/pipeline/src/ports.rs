@@ -81,7 +81,10 @@ pub trait Contexts {
     fn enter(&self, caller: &Caller, arrival: &Arrival) -> Result<Arc<Context>, Objection>;
 
     /// Takes in what an answer brought, before anybody sees it.
-    fn absorb(&self, call: &Passed<Screened>);
+    ///
+    /// # Errors
+    /// When it cannot be kept. Nobody sees the answer then: what was read cannot be unread.
+    fn absorb(&self, call: &Passed<Screened>) -> Result<(), Objection>;
 }
 
 /// What a caller may declare.

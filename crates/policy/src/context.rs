@@ -1,30 +1,60 @@
-//! A context: the conversation or task that labels stick to. It only ever gets more restricted.
+//! A context: the conversation or task that labels stick to. It only ever gets more restricted; only a person
+//! takes a label off, and whoever calls [`Context::declassify`] has recorded who and why.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::{
     facts::Source,
-    flow::{Brought, Call, Flow, Settings},
+    flow::{Brought, Call, Damaged, Flow, Settings},
     label::Labels,
 };
 use wire::json::Node;
 
-/// One context. Shared by every call in it; survives reconnects and refreshed tokens.
+/// One context. Shared by every call in it; survives reconnects, refreshed tokens and restarts.
 #[derive(Debug)]
 pub struct Context {
     id: String,
     labels: Mutex<Labels>,
-    flow: Mutex<Flow>,
+    flow: Mutex<Remembering>,
+}
+
+/// What is remembered, and whether it changed since it was last kept.
+#[derive(Debug)]
+struct Remembering {
+    flow: Flow,
+    unkept: bool,
 }
 
 impl Context {
     /// A context with nothing read yet, for a task if one was declared.
     #[must_use]
     pub fn new(id: String, task: Option<&str>) -> Self {
+        Self::with(id, Labels::none(), Flow::new(task, Settings::default()))
+    }
+
+    /// A context as it was kept: its labels, and what [`Context::unkept`] gave last.
+    ///
+    /// # Errors
+    /// When that is damaged.
+    pub fn kept(
+        id: String,
+        task: Option<&str>,
+        labels: Labels,
+        memory: Option<&[u8]>,
+    ) -> Result<Self, Damaged> {
+        let settings = Settings::default();
+        let flow = match memory {
+            Some(memory) => Flow::from_stored(memory, task, settings)?,
+            None => Flow::new(task, settings),
+        };
+        Ok(Self::with(id, labels, flow))
+    }
+
+    fn with(id: String, labels: Labels, flow: Flow) -> Self {
         Self {
             id,
-            labels: Mutex::new(Labels::none()),
-            flow: Mutex::new(Flow::new(task, Settings::default())),
+            labels: Mutex::new(labels),
+            flow: Mutex::new(Remembering { flow, unkept: false }),
         }
     }
 
@@ -46,34 +76,39 @@ impl Context {
         self.flow
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+            .flow
             .sources(args)
     }
 
     /// Remembers what a call brought, so that later arguments can be traced to it.
     pub fn remember(&self, call: &Call<'_>, brought: &Brought<'_>) {
-        self.flow
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .absorb(call, brought);
+        let mut remembering = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+        remembering.flow.absorb(call, brought);
+        remembering.unkept = true;
     }
 
-    /// Takes in what a result brought. Says whether that changed anything.
-    pub fn absorb(&self, labels: &Labels) -> Absorbed {
+    /// What is remembered, for the store, if it changed since this was last asked.
+    #[must_use]
+    pub fn unkept(&self) -> Option<Vec<u8>> {
+        let mut remembering = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = std::mem::take(&mut remembering.unkept);
+        changed.then(|| remembering.flow.to_stored())
+    }
+
+    /// Takes in what a result brought. Gives the labels there are now, if that changed anything.
+    pub fn absorb(&self, labels: &Labels) -> Option<Labels> {
         let mut held = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
         let joined = held.clone().join(labels);
         if *held == joined {
-            return Absorbed::Nothing;
+            return None;
         }
-        *held = joined;
-        Absorbed::Tightened
+        held.clone_from(&joined);
+        Some(joined)
     }
-}
 
-/// Whether a context changed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Absorbed {
-    /// It had read data of that kind before.
-    Nothing,
-    /// It is more restricted than before.
-    Tightened,
+    /// A person takes labels off. What was read stays known as what it is: a value from an untrusted result
+    /// has an untrusted source before and after.
+    pub fn declassify(&self, to: Labels) {
+        *self.labels.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
 }

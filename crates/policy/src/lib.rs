@@ -18,7 +18,7 @@ pub mod rules;
 mod subject;
 
 pub use action::Action;
-pub use context::{Absorbed, Context};
+pub use context::Context;
 pub use facts::{FINDING_KINDS, Facts, Source, TlsFacts};
 pub use label::{Categories, Confidentiality, Integrity, Labels};
 pub use permit::{Decision, Denial, Obligation, Permit, Reviewers, RuleId};

@@ -117,6 +117,8 @@ fn tools() -> Value {
     json!([
         tool("echo", "Gives back the text."),
         tool("journal", "Writes one line to the journal."),
+        tool("keep", "Keeps a text in the file named by STUB_MEMORY."),
+        tool("recall", "Gives back all kept texts."),
         tool("garbage", "Prints lines that are no messages, then answers."),
         tool("wrong_id", "Answers under an id nobody used."),
         tool("ask", "Asks the client something first."),
@@ -137,7 +139,28 @@ fn call(message: &Value) -> Value {
             .expect("the journal can be written");
     }
     let text = params["arguments"]["text"].as_str().unwrap_or_default();
+    let kept;
+    let text = match params["name"].as_str() {
+        Some("keep") => {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(memory())
+                .expect("a memory");
+            writeln!(file, "{text}").expect("the memory can be written");
+            "kept"
+        }
+        Some("recall") => {
+            kept = std::fs::read_to_string(memory()).unwrap_or_default();
+            kept.as_str()
+        }
+        _ => text,
+    };
     json!({"content": [{"type": "text", "text": text}]})
+}
+
+fn memory() -> String {
+    std::env::var("STUB_MEMORY").expect("STUB_MEMORY names a file")
 }
 
 #[tokio::main]

@@ -6,6 +6,7 @@
 
 mod agents;
 mod approvals;
+mod contexts;
 pub(crate) mod control;
 pub(crate) mod holders;
 mod ledger;
@@ -34,6 +35,8 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.deny" => approvals::deny(house, &args).await,
         "approvals.list" => Ok(approvals::list(house)),
         "approvals.show" => approvals::show(house, &args),
+        "context.declassify" => contexts::declassify(house, &args).await,
+        "context.list" => contexts::list(house),
         "ledger.settle" => ledger::settle(house).await,
         "policy.explain" => policy::explain(house, &args),
         "server.add" => servers::add(house, &args).await,

@@ -7,6 +7,7 @@ mod agent;
 mod approvals;
 mod attach;
 mod connect;
+mod context;
 mod demo;
 mod desk;
 mod doctor;
@@ -49,6 +50,8 @@ enum Command {
     #[command(subcommand)]
     Approvals(approvals::Approvals),
     Connect(connect::Connect),
+    #[command(subcommand)]
+    Context(context::Context),
     Demo(demo::Demo),
     Doctor(doctor::Doctor),
     Import(import::Import),
@@ -93,6 +96,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Agent(agent) => agent.run(&common),
         Command::Approvals(approvals) => approvals.run(&common),
         Command::Connect(connect) => connect.run(&common),
+        Command::Context(context) => context.run(&common),
         Command::Demo(demo) => demo.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),
         Command::Import(import) => import.run(&common),

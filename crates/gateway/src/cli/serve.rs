@@ -15,6 +15,7 @@ use crate::{
     ambient::Ambient,
     assemble,
     config::{ConfigError, Meant, find, meant, reference::Lookup, said::Said},
+    contexts,
     failure::Failure,
     listen::{self, House, Listening},
     vault::{Layout, Vault},
@@ -80,6 +81,7 @@ impl Serve {
         stop.send_replace(true);
         let _ = serving.await;
         house.engines.upstreams.shut_down().await;
+        contexts::keep(&house.engines.contexts, &house.engines.deposits);
         vault.close().await;
         Ok(())
     }

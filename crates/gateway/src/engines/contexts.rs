@@ -1,62 +1,21 @@
-//! Which conversation or task a message belongs to.
+//! Which conversation or task a message belongs to, and what it has read.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use pipeline::{
     Answer, Arrival, Objection, Passed,
+    forward::Recorded,
     ports::{Caller, Contexts},
     refusal,
     release::Screened,
 };
-use policy::{Context, Integrity, Labels, Obligation, Resource, Trust, flow::Suspicion};
+use policy::{
+    Context, Integrity, Labels, Obligation, Resource, Trust,
+    flow::{Brought, Suspicion},
+};
 use wire::mcp::{Direction, Era, Method};
 
 use super::{Engines, flow};
-
-/// An idle context ends after this long; until then its labels stay, whatever its caller reconnects with.
-const IDLE_MS_MAX: i64 = 60 * 60 * 1000;
-/// Most contexts at a time.
-const CONTEXTS_MAX: usize = 50_000;
-
-/// All contexts.
-#[derive(Debug, Default)]
-pub(crate) struct ContextStore {
-    by_id: Mutex<HashMap<String, (Arc<Context>, i64)>>,
-}
-
-impl ContextStore {
-    fn find(&self, id: String, task: Option<&str>, now_ms: i64) -> Option<Arc<Context>> {
-        let mut contexts = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((context, used_ms)) = contexts.get_mut(&id) {
-            *used_ms = now_ms;
-            return Some(Arc::clone(context));
-        }
-        if contexts.len() >= CONTEXTS_MAX {
-            contexts.retain(|_, (_, used_ms)| now_ms - *used_ms < IDLE_MS_MAX);
-        }
-        if contexts.len() >= CONTEXTS_MAX {
-            // Forgetting a context would wash its labels off, so there is no room for another.
-            return None;
-        }
-        let context = Arc::new(Context::new(id.clone(), task));
-        contexts.insert(id, (Arc::clone(&context), now_ms));
-        Some(context)
-    }
-
-    /// Forgets contexts nobody has used for long.
-    pub(crate) fn sweep(&self, now_ms: i64) {
-        let mut contexts = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        contexts.retain(|_, (_, used_ms)| now_ms - *used_ms < IDLE_MS_MAX);
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-}
 
 impl Contexts for Engines {
     fn enter(&self, caller: &Caller, arrival: &Arrival) -> Result<Arc<Context>, Objection> {
@@ -68,35 +27,81 @@ impl Contexts for Engines {
         };
         let declared = caller.principal.declared();
         let task = declared.and_then(|declared| declared.task.as_deref());
-        let context = self.contexts.find(id, task, arrival.received_ms);
+        let found = self.contexts.find(id, task, arrival.received_ms);
+        let context = found.map_err(|error| Objection::new(&refusal::INTERNAL, error.to_string()))?;
         context.ok_or_else(|| Objection::new(&refusal::OVER_LIMIT, "too many contexts at a time"))
     }
 
-    fn absorb(&self, call: &Passed<Screened>) {
-        let (Answer::Foreign(..), Some(server)) = (call.unread(), call.resolution().server()) else {
-            return;
+    fn absorb(&self, call: &Passed<Screened>) -> Result<(), Objection> {
+        let (Answer::Foreign(response, _), Some(server)) = (call.unread(), call.resolution().server()) else {
+            return Ok(());
         };
-        let manifest = &server.server().manifest;
+        let server = server.server();
+        let manifest = &server.manifest;
+        let text = flow::text_of_answer(response);
+        let written = self.deposits.labels_in(server.name.as_str(), &text);
+        let trust = match written.integrity {
+            Integrity::Trusted => manifest.trust,
+            Integrity::Untrusted => Trust::Untrusted,
+        };
+        let suspicion = flow::suspicion(call.answer_findings());
         let mut brought = match call.resolution().item() {
             Some(item) => labels_of(item.resource()).clone(),
             None => manifest.labels.clone(),
         };
-        let suspicion = flow::suspicion(call.answer_findings());
-        brought.integrity = match manifest.trust {
+        brought.integrity = match trust {
             Trust::Trusted if suspicion < Suspicion::Marked => Integrity::Trusted,
             Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
         };
+        brought = brought.join(&written);
         for obligation in call.permit().obligations() {
             if let Obligation::Label(labels) = obligation {
                 brought = brought.join(labels);
             }
         }
-        call.context().absorb(&brought);
-        flow::remember(call, &brought, suspicion);
+        let context = call.context();
+        if context.absorb(&brought).is_some() {
+            let kept = self.contexts.keep_labels(context, &call.caller().principal);
+            kept.map_err(|error| Objection::new(&refusal::LEDGER_UNAVAILABLE, error.to_string()))?;
+        }
+        if call.arrival().direction == Direction::ToServer {
+            let seen = flow::Seen::new(call.resolution().resource(), call.arrival());
+            let confidentiality = brought.confidentiality;
+            context.remember(
+                &seen.call(),
+                &Brought {
+                    text: &text,
+                    trust,
+                    confidentiality,
+                    suspicion,
+                },
+            );
+        }
+        Ok(())
     }
 }
 
 impl Engines {
+    /// What a call is about to write into a server comes back with the labels the context has now.
+    pub(super) fn wrote(&self, call: &Passed<Recorded>) {
+        let (Some(server), Direction::ToServer) = (call.resolution().server(), call.arrival().direction)
+        else {
+            return;
+        };
+        let server = server.server();
+        let mut own = server.manifest.labels.clone();
+        own.integrity = match server.manifest.trust {
+            Trust::Trusted => Integrity::Trusted,
+            Trust::Untrusted => Integrity::Untrusted,
+        };
+        let labels = call.context().labels();
+        // What the server's own labels say of it anyway needs no memory.
+        if own.clone().join(&labels) != own {
+            let seen = flow::Seen::new(call.resolution().resource(), call.arrival());
+            self.deposits.add(server.name.as_str(), &seen.call(), &labels);
+        }
+    }
+
     /// A session named by the message must be the caller's own, at the door it was opened at.
     fn own_session(&self, caller: &Caller, arrival: &Arrival) -> Result<(), Objection> {
         if arrival.direction == Direction::ToClient {

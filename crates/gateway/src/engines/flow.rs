@@ -1,10 +1,10 @@
 //! Data-flow control over the messages that pass: what results brought into a context, and what calls carry.
 
 use inspect::{FindingKind, Findings, SUSPECT_MIN, Score};
-use pipeline::{Answer, Passed, Ready, decide::Inspected, release::Screened};
+use pipeline::{Arrival, Ready, decide::Inspected};
 use policy::{
-    Labels, Resource, Source, ToolFacts,
-    flow::{Brought, Call, Suspicion},
+    Resource, Source, ToolFacts,
+    flow::{Call, Suspicion},
 };
 use wire::{
     json::{Kind, Node},
@@ -40,35 +40,39 @@ pub(crate) fn sources(call: &Ready<Inspected>, args: Option<Node<'_>>) -> Vec<So
     }
 }
 
-/// Remembers what a call brought into its context, so that later arguments can be traced to it.
-pub(crate) fn remember(call: &Passed<Screened>, labels: &Labels, suspicion: Suspicion) {
-    let (Answer::Foreign(response, _), Direction::ToServer) = (call.unread(), call.arrival().direction)
-    else {
-        return;
-    };
-    let Some(server) = call.resolution().server() else {
-        return;
-    };
+/// A call that is on its way to a server, or back from it, as data-flow control sees it.
+pub(crate) struct Seen<'c> {
+    facts: Option<&'c ToolFacts>,
+    args: Option<Node<'c>>,
+}
+
+impl<'c> Seen<'c> {
+    pub(crate) fn new(resource: &'c Resource, arrival: &'c Arrival) -> Self {
+        let message = &arrival.message;
+        let args = match target(message) {
+            Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
+            Ok(_) | Err(_) => message.params(),
+        };
+        Self {
+            facts: facts_of(resource),
+            args,
+        }
+    }
+
+    pub(crate) fn call(&self) -> Call<'c> {
+        Call {
+            server: self.facts.map_or("", |facts| &facts.server),
+            tool: self.facts.map_or("", |facts| &facts.name),
+            sink: self.facts.map(|facts| facts.sink),
+            args: self.args,
+        }
+    }
+}
+
+/// All text of a server's answer.
+pub(crate) fn text_of_answer(response: &jsonrpc::Response) -> String {
     let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
-    let message = &call.arrival().message;
-    let args = match target(message) {
-        Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
-        Ok(_) | Err(_) => message.params(),
-    };
-    let facts = facts_of(call.resolution().resource());
-    let asked = Call {
-        server: facts.map_or("", |facts| &facts.server),
-        tool: facts.map_or("", |facts| &facts.name),
-        sink: facts.map(|facts| facts.sink),
-        args,
-    };
-    let brought = Brought {
-        text: &text_of(said),
-        trust: server.server().manifest.trust,
-        confidentiality: labels.confidentiality,
-        suspicion,
-    };
-    call.context().remember(&asked, &brought);
+    text_of(said)
 }
 
 fn facts_of(resource: &Resource) -> Option<&ToolFacts> {

@@ -24,14 +24,18 @@ use upstream::Upstreams;
 use wire::json::Document;
 
 pub(crate) use approvals::{Channels, DecideError, Desk, Request, Say, Similar};
-pub(crate) use contexts::ContextStore;
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
 pub(crate) use local::{Listeners, SPOKEN, settle};
 pub(crate) use rules::observing;
 
 use crate::{
-    ambient::Ambient, config::said::Mode, journal::Journal, keeper::Keeper, people::People,
+    ambient::Ambient,
+    config::said::Mode,
+    contexts::{ContextStore, DepositStore},
+    journal::Journal,
+    keeper::Keeper,
+    people::People,
     sessions::Sessions,
 };
 
@@ -44,6 +48,7 @@ pub(crate) struct Engines {
     pub(crate) tokens: Tokens,
     pub(crate) local: Option<Local>,
     pub(crate) contexts: ContextStore,
+    pub(crate) deposits: DepositStore,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) inspector: Inspector,
     pub(crate) rules: RwLock<Arc<RuleSet>>,

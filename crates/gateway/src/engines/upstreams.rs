@@ -15,6 +15,8 @@ impl Upstream for Engines {
     }
 
     async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        // Before it is sent: a write that fails half-way may have been done.
+        self.wrote(call);
         self.upstreams.send(call).await
     }
 }

@@ -55,6 +55,6 @@ pub(crate) fn screen(
         },
     );
     // Before anybody sees the answer: what was read cannot be unread.
-    engines.absorb(&call);
+    engines.absorb(&call).map_err(Refusal::at::<Screened>)?;
     Ok(call)
 }

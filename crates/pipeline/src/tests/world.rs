@@ -193,8 +193,8 @@ impl ports::Contexts for World {
         Ok(Arc::new(Context::new("x".into(), None)))
     }
 
-    fn absorb(&self, _: &Passed<Screened>) {
-        let _ = self.port("absorb");
+    fn absorb(&self, _: &Passed<Screened>) -> Result<(), Objection> {
+        self.port("absorb")
     }
 }
 

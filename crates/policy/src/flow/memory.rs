@@ -4,7 +4,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::{
-    marks::{Grams, Runs, Sketch},
+    marks::{Grams, Runs},
+    sketch::{Sketch, shingles, telling},
     value::{Shape, Value},
     words::{squash, stem, topics, whole, words},
 };
@@ -15,6 +16,8 @@ const RESULTS_MAX: usize = 128;
 const RESULT_BYTES_MAX: usize = 128 * 1024;
 /// Most bytes of text kept in all.
 const TEXT_BYTES_MAX: usize = 256 * 1024;
+/// Most fingerprints of each sort kept of one result.
+const MARKS_MAX: usize = 1024;
 /// Fewest letters and digits of a value that is compared without its spacing and punctuation.
 const SQUASHED_MIN: usize = 8;
 /// Fewest bytes of an identifier in running text that is worth tracing.
@@ -59,9 +62,9 @@ pub(super) struct Remembered {
     /// Of the letters and digits of the records: rules most of them out at once.
     grams: Grams,
     /// Of its telling words: what still answers for the text once that is forgotten.
-    words: Sketch,
+    pub(super) words: Sketch,
     /// Of its runs of words.
-    runs: Sketch,
+    pub(super) runs: Sketch,
 }
 
 /// The results of one context.
@@ -89,16 +92,29 @@ impl Remembered {
             (Vec::new(), Grams::default())
         };
         Self {
+            records,
+            grams,
+            ..Self::forgotten(
+                origin,
+                Sketch::of(telling(&text), MARKS_MAX),
+                Sketch::of(shingles(&text), MARKS_MAX),
+            )
+        }
+    }
+
+    /// A result of which the text is gone.
+    pub(super) fn forgotten(origin: Origin, words: Sketch, runs: Sketch) -> Self {
+        Self {
             origin,
             trusted: false,
             hostile: false,
             confidential: false,
             meant: false,
             answers_task: false,
-            records,
-            grams,
-            words: Sketch::of_words(&text),
-            runs: Sketch::of_runs(&text),
+            records: Vec::new(),
+            grams: Grams::default(),
+            words,
+            runs,
         }
     }
 
@@ -123,11 +139,11 @@ impl Remembered {
 
     /// Whether a value may have stood in the text, as far as that is known without reading it again.
     fn may_hold(&self, value: &str) -> bool {
-        if self.records.is_empty() {
-            self.words.may_hold(value)
-        } else {
-            self.grams.may_hold(value)
+        if !self.records.is_empty() {
+            return self.grams.may_hold(value);
         }
+        let words = telling(value);
+        !words.is_empty() && words.into_iter().all(|word| self.words.may_hold(word))
     }
 
     /// Forgets the text. The fingerprints of its words still answer.
@@ -139,13 +155,13 @@ impl Remembered {
     /// Whether a good part of these runs of words was copied from here: half of them, or four.
     fn lent(&self, runs: &Runs) -> bool {
         let wanted = |known: usize| (known / 2).clamp(1, 4);
-        let (copied, known) = self.runs.shared(runs, wanted);
+        let (copied, known) = runs.shared(&self.runs, wanted);
         known > 0 && copied >= wanted(known)
     }
 
     /// Whether more than half of these runs of words was copied from here.
     fn lent_most(&self, runs: &Runs) -> bool {
-        let (copied, known) = self.runs.shared(runs, |known| known / 2 + 1);
+        let (copied, known) = runs.shared(&self.runs, |known| known / 2 + 1);
         copied * 2 > known
     }
 }
@@ -180,12 +196,17 @@ impl Memory {
             second.confidential |= first.confidential;
             second.meant = false;
             second.answers_task = false;
-            second.words.join(&first.words);
-            second.runs.join(&first.runs);
+            second.words.join(&first.words, MARKS_MAX);
+            second.runs.join(&first.runs, MARKS_MAX);
             self.bytes -= second.bytes();
             // A text that is half of what the record stands for would answer for all of it.
             second.forget();
         }
+    }
+
+    /// All that is remembered, oldest first.
+    pub(super) fn results(&self) -> impl Iterator<Item = &Remembered> {
+        self.results.iter()
     }
 
     /// Every place a value stands in, exactly, or else without spacing and punctuation.
@@ -480,7 +501,7 @@ mod tests {
     fn memory_is_bounded_and_forgets_no_source() {
         let mut memory = Memory::default();
         memory.add(result(0, "the account is XK99-8877-6655"));
-        for step in 1..2000 {
+        for step in 1..300 {
             memory.add(result(
                 step,
                 &format!("{} line {step}", "filler words of no use ".repeat(400)),

@@ -9,9 +9,12 @@
 
 mod assess;
 mod deed;
+mod deposit;
 mod marks;
 mod memory;
 mod rule;
+mod sketch;
+mod stored;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -23,8 +26,10 @@ use std::collections::BTreeSet;
 
 use wire::json::Node;
 
+pub use deposit::Deposits;
 pub use memory::Origin;
 pub use rule::{Cause, Outcome, Rule, Strictness};
+pub use stored::Damaged;
 
 use deed::{Act, Reach};
 use memory::{Memory, Remembered};
