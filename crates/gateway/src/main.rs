@@ -14,6 +14,7 @@ mod fetch;
 mod journal;
 mod keeper;
 mod listen;
+mod parked;
 mod people;
 mod present;
 mod replay;

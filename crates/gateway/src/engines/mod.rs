@@ -31,7 +31,7 @@ pub(crate) use local::{Listeners, SPOKEN, settle};
 pub(crate) use rules::observing;
 
 use crate::{
-    ambient::Ambient, config::said::Mode, journal::Journal, keeper::Keeper, people::People,
+    ambient::Ambient, config::said::Mode, journal::Journal, keeper::Keeper, parked::Parking, people::People,
     sessions::Sessions,
 };
 
@@ -52,6 +52,7 @@ pub(crate) struct Engines {
     pub(crate) journal: Journal,
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) sessions: Sessions,
+    pub(crate) parking: Parking,
     pub(crate) listeners: Listeners,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,
