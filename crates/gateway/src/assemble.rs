@@ -34,6 +34,7 @@ use crate::{
     journal::Journal,
     keeper::Keeper,
     listen::{Attempts, House, stopped},
+    parked::Parking,
     people::People,
     sessions::Sessions,
     store::Store,
@@ -97,6 +98,8 @@ pub(crate) fn assemble(
         journal,
         upstreams,
         sessions: Sessions::default(),
+        parking: Parking::new(&ambient)
+            .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         listeners: Listeners::default(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
@@ -224,6 +227,7 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = engines.contexts.sweep(now_ms) {
             tracing::error!(%error, "contexts cannot be stored");
         }
+        engines.parking.sweep(now_ms);
         for request in engines.desk.sweep(now_ms) {
             let expired = engines
                 .journal

@@ -15,6 +15,7 @@ mod fetch;
 mod journal;
 mod keeper;
 mod listen;
+mod parked;
 mod people;
 mod present;
 mod replay;

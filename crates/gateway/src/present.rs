@@ -74,7 +74,11 @@ fn answer(asked: &Asked, reply: Reply) -> Said {
         Body::Listed(result) => shape::own(result, asked.revision, method),
         Body::Own(own) => {
             said.session.clone_from(&own.session);
-            shape::own(&own.result, asked.revision, method)
+            if own.asks {
+                own.result.clone()
+            } else {
+                shape::own(&own.result, asked.revision, method)
+            }
         }
         Body::Foreign(response, edits, era) => match response.answer() {
             Answer::Result(result) => shape::result(result, edits, *era, asked.revision, method),

@@ -187,6 +187,9 @@ refusals! {
     WITHDRAWN "withdrawn" Caller Error 200 code::REFUSED,
         "the caller withdrew it",
         "nothing";
+    STATE_REFUSED "state-refused" Caller Error 400 code::INVALID_PARAMS,
+        "the request state is not one that was given for this call, or it was used or is over",
+        "send the call again without `requestState` and `inputResponses`";
     UPSTREAM_UNREACHABLE "upstream-unreachable" Upstream Tell 502 code::INTERNAL_ERROR,
         "the server cannot be reached",
         "the operator can look: sallyport server show";

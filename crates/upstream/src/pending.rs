@@ -122,6 +122,13 @@ impl Pending {
         })
     }
 
+    /// The server waits for the client: whoever waits for the server waits on.
+    pub(crate) fn hold_on(&self) {
+        for waiting in self.lock().values() {
+            let _ = waiting.progress.try_send(());
+        }
+    }
+
     /// The client's side of the one call that waits. With several, nobody can say whose a message is.
     pub(crate) fn only(&self) -> Option<Arc<dyn Exchange>> {
         let waiting = self.lock();

@@ -185,6 +185,7 @@ impl Engines {
         Answer::Own(Arc::new(Own {
             result,
             session: Some(Arc::clone(&session.id)),
+            ..Own::default()
         }))
     }
 
@@ -282,7 +283,7 @@ impl Engines {
 fn own(result: Vec<u8>) -> Answer {
     Answer::Own(Arc::new(Own {
         result,
-        session: None,
+        ..Own::default()
     }))
 }
 

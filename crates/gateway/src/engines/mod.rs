@@ -35,6 +35,7 @@ use crate::{
     contexts::{ContextStore, DepositStore},
     journal::Journal,
     keeper::Keeper,
+    parked::Parking,
     people::People,
     sessions::Sessions,
 };
@@ -58,6 +59,7 @@ pub(crate) struct Engines {
     pub(crate) journal: Journal,
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) sessions: Sessions,
+    pub(crate) parking: Parking,
     pub(crate) listeners: Listeners,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,
