@@ -237,10 +237,19 @@ impl Gateway {
     /// When it is not given one.
     #[must_use]
     pub fn token(&self) -> String {
+        self.token_of("tester")
+    }
+
+    /// A token for another agent that was configured with the same secret.
+    ///
+    /// # Panics
+    /// When it is not given one.
+    #[must_use]
+    pub fn token_of(&self, agent: &str) -> String {
         let answer = ureq::post(format!("{}/oauth/token", self.base()))
             .send_form([
                 ("grant_type", "client_credentials"),
-                ("client_id", "tester"),
+                ("client_id", agent),
                 ("client_secret", SECRET),
                 ("resource", &format!("{}/mcp", self.base())),
             ])

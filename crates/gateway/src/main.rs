@@ -16,6 +16,7 @@ mod keeper;
 mod listen;
 mod people;
 mod present;
+mod replay;
 mod sessions;
 mod store;
 mod vault;

@@ -290,6 +290,9 @@ pub trait Exchange: Debug + Send + Sync {
     /// Resolves when the client withdraws the message: `notifications/cancelled`, or in the modern era by
     /// closing the stream. Never resolves otherwise.
     fn withdrawn(&self) -> Boxed<'_, ()>;
+
+    /// The server would rather be come back to than be waited for on an open stream (2025-11-25).
+    fn let_go(&self) {}
 }
 
 /// The client's side of a message nobody waits for.

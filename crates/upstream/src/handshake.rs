@@ -49,7 +49,7 @@ pub(crate) async fn initialize(
     let done = jsonrpc::notification(Method::NotificationsInitialized, |_| {});
     let head = Head::of(Method::NotificationsInitialized.name());
     match wire {
-        Wire::Http(endpoint) => endpoint.post(inbox, head, done, None).await?,
+        Wire::Http(endpoint) => drop(endpoint.post(inbox, head, done, None).await?),
         Wire::Stdio(pipe) => pipe.send(done).await?,
     }
     Ok(offered)
@@ -90,6 +90,24 @@ pub(crate) async fn discover(wire: &Wire, inbox: &Arc<Inbox>, wait: Duration) ->
         .get("_meta")
         .and_then(|m| m.get(wire::mcp::meta::SERVER_INFO));
     offered(revision, result, identity.or_else(|| result.get("serverInfo")))
+}
+
+/// Has a server of the modern era say when its lists change: to the gateway itself, which looks and tells.
+pub(crate) fn subscription(id: i64, offered: &Offered) -> Vec<u8> {
+    jsonrpc::request(&Id::Integer(id), Method::SubscriptionsListen, |params| {
+        params.object("notifications", |out| {
+            for (capability, wanted) in [
+                ("prompts", "promptsListChanged"),
+                ("resources", "resourcesListChanged"),
+                ("tools", "toolsListChanged"),
+            ] {
+                if offered.has(capability) {
+                    out.boolean(wanted, true);
+                }
+            }
+        });
+        encode::own_meta(offered.revision, params);
+    })
 }
 
 fn read_initialize(answer: &Response) -> Result<Offered, LinkError> {

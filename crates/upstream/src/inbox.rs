@@ -112,6 +112,14 @@ impl Inbox {
         if !method.exists(self.revision(), Direction::ToClient) {
             return self.noise(format!("`{method}` is not a server's to send"));
         }
+        match method {
+            Method::NotificationsPromptsListChanged
+            | Method::NotificationsResourcesListChanged
+            | Method::NotificationsToolsListChanged => return self.backchannel.changed(&self.server),
+            // Of the one subscription the gateway itself has.
+            Method::NotificationsSubscriptionsAcknowledged => return,
+            _ => {}
+        }
         let (message, exchange) = if method == Method::NotificationsProgress {
             match self.retoken(&notification) {
                 Some((message, exchange)) => (message, Some(exchange)),

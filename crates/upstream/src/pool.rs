@@ -445,8 +445,16 @@ impl Station {
             Ok(offered) => offered,
             Err(error) => return Err(self.with_stderr(&wire, error)),
         };
-        if let (Wire::Http(endpoint), Era::Legacy) = (&wire, key.era) {
-            endpoint.listen(Arc::clone(&inbox));
+        if let Wire::Http(endpoint) = &wire {
+            match key.era {
+                Era::Legacy => endpoint.listen(Arc::clone(&inbox)),
+                // Principals' links hear nothing that belongs to no call, so the gateway's own is enough.
+                Era::Modern if key.owner.is_none() => {
+                    let subscription = handshake::subscription(inbox.pending.reserve(), &offered);
+                    endpoint.subscribe(Arc::clone(&inbox), subscription);
+                }
+                Era::Modern => {}
+            }
         }
         Ok(Link::new(inbox, wire, offered.revision, offered, timeouts))
     }
