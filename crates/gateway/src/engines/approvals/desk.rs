@@ -182,13 +182,12 @@ impl Desk {
         now_ms: i64,
         person: &impl Fn(&str) -> Option<Party>,
     ) -> Result<Option<Box<Request>>, StoreError> {
-        let frame = asked.frame();
         let found = state.standing.values().find(|request| {
             let covers = |standing: &Standing| {
                 standing.left > 0 && standing.similar.covers(&request.asked.args, &asked.args)
             };
             now_ms < request.expires_ms
-                && request.asked.frame() == frame
+                && request.asked.frames(asked)
                 && request.standing.as_ref().is_some_and(covers)
                 && request.needed() > 0
                 && request.given(person) >= request.needed()

@@ -107,9 +107,11 @@ impl Asked {
         self.digest(Some(&self.args))
     }
 
-    /// The same without the arguments: what calls must have in common to be similar.
-    pub(crate) fn frame(&self) -> String {
-        self.digest(None)
+    /// Whether a call is of one kind with this one but for its arguments: the same caller, tool, labels and
+    /// policy, and nothing in it came from where nobody trusts and nobody was shown.
+    pub(crate) fn frames(&self, other: &Self) -> bool {
+        let shown = |source: &Origin| source.trusted || self.sources.contains(source);
+        self.digest(None) == other.digest(None) && other.sources.iter().all(shown)
     }
 
     fn digest(&self, args: Option<&str>) -> String {
@@ -121,7 +123,7 @@ impl Asked {
             args,
             self.purpose,
             self.labels,
-            self.sources,
+            args.map(|_| &self.sources),
             self.pin,
             self.policy,
             self.demands,
