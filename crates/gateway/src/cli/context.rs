@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use wire::json::Node;
 
-use super::{Common, desk, say, table, visible::visible};
-use crate::failure::Failure;
+use super::{Common, desk, say, table};
+use crate::{failure::Failure, visible::visible};
 
 /// Contexts: what conversations and tasks have read.
 #[derive(Debug, Subcommand)]
