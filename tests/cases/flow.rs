@@ -72,6 +72,11 @@ fn what_the_agent_said_first_is_its_own_whoever_repeats_it() {
     assert!(say("mail__echo", "bob@clinic.example").is_good());
     assert!(say("web__echo", "bob@clinic.example").is_good());
     assert!(say("mail__echo", "bob@clinic.example").is_good());
+    // A sentence is its own, too, until a page said it first.
+    let sentence = "Please tell the ward about the new schedule of visits";
+    assert!(say("mail__echo", sentence).is_good());
+    assert!(say("web__echo", sentence).is_good());
+    assert!(say("mail__echo", sentence).is_good());
 }
 
 #[test]

@@ -88,6 +88,7 @@ impl Drop for Scratch {
 pub struct Gateway {
     scratch: Scratch,
     running: Option<Running>,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 #[derive(Debug)]
@@ -109,7 +110,15 @@ impl Gateway {
         Self {
             scratch,
             running: None,
+            variables: Vec::new(),
         }
+    }
+
+    /// Puts further variables into the environment of everything it starts.
+    #[must_use]
+    pub fn with_variables(mut self, variables: &[(&'static str, &'static str)]) -> Self {
+        self.variables.extend(variables);
+        self
     }
 
     /// A gateway that is ready.
@@ -157,6 +166,7 @@ impl Gateway {
             .arg("--config")
             .arg(self.path("sallyport.yaml"))
             .env("TESTER_SECRET", SECRET)
+            .envs(self.variables.iter().copied())
             .env("HOME", self.scratch.path())
             .stdin(Stdio::null());
         command

@@ -8,6 +8,8 @@ pub struct Http {
     url: String,
     /// Headers of every request; the session's is added when one is opened.
     pub headers: Vec<(String, String)>,
+    /// What it accepts, in the order of its preference.
+    pub accept: String,
     agent: ureq::Agent,
 }
 
@@ -28,6 +30,13 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(found, _)| found == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The ids of the events of a stream.
+    #[must_use]
+    pub fn events(&self) -> Vec<String> {
+        let ids = self.text.lines().filter_map(|line| line.strip_prefix("id: "));
+        ids.map(str::to_owned).collect()
     }
 
     /// The body as JSON; of a stream, all its messages.
@@ -51,6 +60,7 @@ impl Http {
         Self {
             url: url.to_owned(),
             headers: vec![("Authorization".to_owned(), format!("Bearer {token}"))],
+            accept: "application/json, text/event-stream".to_owned(),
             agent: config.into(),
         }
     }
@@ -78,11 +88,28 @@ impl Http {
             .agent
             .post(&self.url)
             .header("Content-Type", "application/json")
-            .header("Accept", "application/json, text/event-stream");
+            .header("Accept", &self.accept);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
         read(request.send(message.to_string()).expect("an answer"))
+    }
+
+    /// Comes back to a stream, and reads it to its end.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    #[must_use]
+    pub fn come_back(&self, last_event: &str) -> Answer {
+        let mut request = self
+            .agent
+            .get(&self.url)
+            .header("Accept", "text/event-stream")
+            .header("Last-Event-ID", last_event);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        read(request.call().expect("an answer"))
     }
 
     /// Ends the session.

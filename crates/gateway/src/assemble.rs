@@ -29,11 +29,12 @@ use crate::{
     behind::Behind,
     config::{ConfigError, Meant, meant::MeantServer, said::Mode},
     contexts::{self, ContextStore, DepositStore},
-    engines::{Desk, Engines, LimitStore, Listeners, Tokens, observing},
+    engines::{Channels, Desk, Engines, LimitStore, Listeners, Tokens, observing},
     failure::Failure,
     journal::Journal,
     keeper::Keeper,
-    listen::{House, stopped},
+    listen::{Attempts, House, stopped},
+    parked::Parking,
     people::People,
     sessions::Sessions,
     store::Store,
@@ -91,10 +92,14 @@ pub(crate) fn assemble(
         inspector,
         rules: RwLock::new(Arc::new(rules)),
         limits,
-        desk: Desk::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?,
+        desk: Desk::open(vault.store().clone(), meant.approvals.expires)
+            .map_err(|error| Failure::other(error.to_string()))?,
+        channels: Channels::new(&base, &meant.approvals)?,
         journal,
         upstreams,
         sessions: Sessions::default(),
+        parking: Parking::new(&ambient)
+            .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         listeners: Listeners::default(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
@@ -113,6 +118,7 @@ pub(crate) fn assemble(
             .iter()
             .map(|origin| origin.to_ascii_lowercase())
             .collect(),
+        attempts: Attempts::default(),
     });
     behind.of(&house);
     admin::restore(&house)?;
@@ -221,6 +227,7 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = engines.contexts.sweep(now_ms) {
             tracing::error!(%error, "contexts cannot be stored");
         }
+        engines.parking.sweep(now_ms);
         for request in engines.desk.sweep(now_ms) {
             let expired = engines
                 .journal

@@ -44,6 +44,11 @@ impl Backchannel for Behind {
         }
     }
 
+    fn changed(&self, server: &ServerName) {
+        let Some(house) = self.house() else { return };
+        house.engines.keeper.look_again(server);
+    }
+
     fn listed(&self, server: &ServerName, catalogue: Arc<Catalogue>) {
         let Some(house) = self.house() else { return };
         if let Err(error) = house.engines.keeper.take_in(server, catalogue, false) {

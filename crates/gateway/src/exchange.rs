@@ -6,7 +6,7 @@ use std::{
 };
 
 use pipeline::ports::{Boxed, Caller, Exchange};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::sessions::Session;
 
@@ -40,6 +40,8 @@ pub(crate) struct CallExchange {
     withdrawal: Withdrawal,
     session: Option<Arc<str>>,
     caller: OnceLock<Caller>,
+    /// Told when the server would rather be come back to than be waited for.
+    let_go: Arc<Notify>,
 }
 
 impl CallExchange {
@@ -47,12 +49,14 @@ impl CallExchange {
         stream: mpsc::Sender<Vec<u8>>,
         withdrawal: Withdrawal,
         session: Option<Arc<str>>,
+        let_go: Arc<Notify>,
     ) -> Self {
         Self {
             stream,
             withdrawal,
             session,
             caller: OnceLock::new(),
+            let_go,
         }
     }
 }
@@ -79,6 +83,10 @@ impl Exchange for CallExchange {
 
     fn withdrawn(&self) -> Boxed<'_, ()> {
         Box::pin(self.withdrawal.withdrawn())
+    }
+
+    fn let_go(&self) {
+        self.let_go.notify_one();
     }
 }
 

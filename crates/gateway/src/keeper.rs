@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
 };
 
 use inspect::{
@@ -30,6 +31,8 @@ use crate::{
 
 /// The store's table.
 const TABLE: &str = "servers";
+/// Between two looks at a server that keeps saying it changed.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// See the module.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub(crate) struct Keeper {
     judged: Mutex<HashSet<Pin>>,
     view: RwLock<Arc<View>>,
     changed: watch::Sender<u64>,
+    /// Servers that are being looked at because they said they changed, and whether they said so again.
+    looking: Mutex<HashMap<ServerName, bool>>,
     upstreams: Arc<Upstreams>,
     specs: RwLock<BTreeMap<ServerName, MeantServer>>,
     inspector: Inspector,
@@ -89,6 +94,7 @@ impl Keeper {
             judged: Mutex::default(),
             view: RwLock::default(),
             changed: watch::channel(0).0,
+            looking: Mutex::default(),
             upstreams,
             specs: RwLock::default(),
             inspector,
@@ -160,6 +166,40 @@ impl Keeper {
         let seen = self.upstreams.catalogue(name).await;
         let catalogue = seen.map_err(|error| KeeperError::Unreachable(name.to_string(), error))?;
         self.take_in(name, Arc::new(catalogue), true)
+    }
+
+    /// A server says that what it offers changed: it is looked at, and clients hear of it after that. However
+    /// often it says so, one look runs at a time, and one more follows.
+    pub(crate) fn look_again(self: &Arc<Self>, name: &ServerName) {
+        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(again) = looking.get_mut(name) {
+            *again = true;
+            return;
+        }
+        looking.insert(name.clone(), false);
+        drop(looking);
+        let (keeper, name) = (Arc::clone(self), name.clone());
+        tokio::spawn(async move {
+            loop {
+                if let Err(error) = keeper.refresh(&name).await {
+                    tracing::warn!(server = %name, %error, "its lists changed and cannot be looked at");
+                }
+                if !keeper.said_again(&name) {
+                    return;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        });
+    }
+
+    /// Whether a server that is being looked at said again that it changed; if not, the looking ends.
+    fn said_again(&self, name: &ServerName) -> bool {
+        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = looking.get_mut(name).is_some_and(std::mem::take);
+        if !again {
+            looking.remove(name);
+        }
+        again
     }
 
     /// Takes in what a server was seen to offer.

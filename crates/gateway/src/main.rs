@@ -15,12 +15,15 @@ mod fetch;
 mod journal;
 mod keeper;
 mod listen;
+mod parked;
 mod people;
 mod present;
+mod replay;
 mod sessions;
 mod store;
 mod vault;
 mod view;
+mod visible;
 
 use std::process::ExitCode;
 

@@ -74,7 +74,11 @@ fn answer(asked: &Asked, reply: Reply) -> Said {
         Body::Listed(result) => shape::own(result, asked.revision, method),
         Body::Own(own) => {
             said.session.clone_from(&own.session);
-            shape::own(&own.result, asked.revision, method)
+            if own.asks {
+                own.result.clone()
+            } else {
+                shape::own(&own.result, asked.revision, method)
+            }
         }
         Body::Foreign(response, edits, era) => match response.answer() {
             Answer::Result(result) => shape::result(result, edits, *era, asked.revision, method),
@@ -151,6 +155,12 @@ fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
         Manner::Tell if asked.method == Some(Method::ToolsCall) => {
             said.status = 200;
             said.message = asked.id.as_ref().map(|id| tool_error(id, asked, refusal, call));
+            return said;
+        }
+        Manner::Ask => {
+            said.status = 200;
+            let result = objection.data.as_deref().unwrap_or(b"{}");
+            said.message = asked.id.as_ref().map(|id| jsonrpc::result(id, result));
             return said;
         }
         Manner::Error | Manner::Tell => {}

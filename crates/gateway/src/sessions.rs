@@ -18,7 +18,10 @@ use wire::{
     mcp::Revision,
 };
 
-use crate::exchange::Withdrawal;
+use crate::{
+    exchange::Withdrawal,
+    replay::{Kept, Streams},
+};
 
 /// Idle sessions end after this long.
 const IDLE_MS_MAX: i64 = 60 * 60 * 1000;
@@ -50,8 +53,19 @@ pub(crate) struct Session {
     next_ask: AtomicI64,
     asks: Mutex<HashMap<Id, oneshot::Sender<Response>>>,
     running: Mutex<HashMap<Id, Withdrawal>>,
-    /// The client's stream for what belongs to no call, while it has one open.
-    stream: Mutex<Option<mpsc::Sender<Vec<u8>>>>,
+    /// What was sent on its streams, where the transport can come back to them.
+    pub(crate) streams: Streams,
+    /// The client's stream for what belongs to no call, if it opened one.
+    outlet: Mutex<Option<Outlet>>,
+}
+
+/// Where a session's client hears what belongs to no call.
+#[derive(Clone, Debug)]
+pub(crate) enum Outlet {
+    /// A stream that can be come back to.
+    Kept(Arc<Kept>),
+    /// The one connection it has.
+    Queue(mpsc::Sender<Vec<u8>>),
 }
 
 /// What a session is opened with.
@@ -80,7 +94,8 @@ impl Sessions {
             next_ask: AtomicI64::new(0),
             asks: Mutex::default(),
             running: Mutex::default(),
-            stream: Mutex::default(),
+            streams: Streams::default(),
+            outlet: Mutex::default(),
         });
         let mut sessions = self.lock();
         let own = || sessions.values().filter(|held| held.owner == session.owner);
@@ -94,7 +109,7 @@ impl Sessions {
                         .min_by_key(|held| held.used_ms.load(Ordering::Relaxed))
                 });
             if let Some(id) = oldest.map(|held| Arc::clone(&held.id)) {
-                sessions.remove(&id);
+                sessions.remove(&id).inspect(|session| session.purge());
             }
         }
         sessions.insert(Arc::clone(&session.id), Arc::clone(&session));
@@ -111,7 +126,7 @@ impl Sessions {
         let mut sessions = self.lock();
         let session = sessions.get(id)?;
         if session.is_over(now_ms) {
-            sessions.remove(id);
+            sessions.remove(id).inspect(|session| session.purge());
             return None;
         }
         if session.owner != owner {
@@ -123,7 +138,7 @@ impl Sessions {
 
     /// Ends a session.
     pub(crate) fn end(&self, id: &str) -> Option<Arc<Session>> {
-        self.lock().remove(id)
+        self.lock().remove(id).inspect(|session| session.purge())
     }
 
     /// Ends sessions that are over, and gives them back so that what belongs to them can end, too.
@@ -136,6 +151,7 @@ impl Sessions {
             .collect();
         for session in &over {
             sessions.remove(&session.id);
+            session.purge();
         }
         over
     }
@@ -150,6 +166,7 @@ impl Sessions {
             .collect();
         for session in &ended {
             sessions.remove(&session.id);
+            session.purge();
         }
         ended
     }
@@ -187,22 +204,35 @@ impl Session {
     }
 
     fn listens(&self) -> bool {
-        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        stream.as_ref().is_some_and(|stream| !stream.is_closed())
-    }
-
-    /// Opens the client's stream for what belongs to no call; an earlier one ends.
-    pub(crate) fn listen(&self, stream: mpsc::Sender<Vec<u8>>) {
-        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
-    }
-
-    /// Tells the client something that belongs to no call. Without a stream, nobody hears it.
-    pub(crate) fn tell(&self, message: Vec<u8>) {
-        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stream) = stream.as_ref() {
-            // A client that does not read loses notices, not our memory.
-            let _ = stream.try_send(message);
+        match &*self.outlet.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Outlet::Kept(stream)) => stream.is_read(),
+            Some(Outlet::Queue(queue)) => !queue.is_closed(),
+            None => false,
         }
+    }
+
+    /// The client listens here for what belongs to no call; where it listened before, it does no more.
+    pub(crate) fn listen(&self, outlet: Outlet) {
+        let mut held = self.outlet.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Outlet::Kept(before)) = held.replace(outlet) {
+            before.end();
+        }
+    }
+
+    /// Tells the client something that belongs to no call. A client that never listened does not hear it.
+    pub(crate) fn tell(&self, message: Vec<u8>) {
+        match &*self.outlet.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Outlet::Kept(stream)) => stream.push(message),
+            // A client that does not read loses notices, not our memory.
+            Some(Outlet::Queue(queue)) => drop(queue.try_send(message)),
+            None => {}
+        }
+    }
+
+    /// Nobody may read on, and nothing is kept.
+    fn purge(&self) {
+        self.streams.purge();
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// A question to the client: the id to ask under, and its answer. None when too many wait already.

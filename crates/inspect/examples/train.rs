@@ -11,6 +11,7 @@
     clippy::print_stdout,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     clippy::panic,
     reason = "a tool for developers, run by hand: it may stop at what is not as it should be"
 )]
@@ -131,7 +132,7 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
             let side = if main.contains(&record.category.as_str()) {
                 1.0
             } else {
-                0.3
+                SIDE
             };
             let topic = if record.difficulty == "jailbreak" {
                 0.3
@@ -506,5 +507,5 @@ fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
     sorts.print("by difficulty");
     let mean: f64 =
         sources.keys().map(|source| recall.rate(source)).sum::<f64>() / sources.len().max(1) as f64;
-    println!("mean of sources {:.3}", mean);
+    println!("mean of sources {mean:.3}");
 }

@@ -11,7 +11,7 @@ use crate::{
     learned::{Model, is_data},
 };
 
-/// The weights (`examples/train.rs` makes them; `NOTICE-data.md` names what they were learned from).
+/// The weights (`examples/train.rs` makes them; `NOTICE` names what they were learned from).
 static WEIGHTS: &[u8] = include_bytes!("../data/poisoning.model");
 
 struct Rule {

@@ -14,6 +14,8 @@ use crate::{
 const WINDOW_BYTES: usize = 32 * 1024;
 /// Bytes that two windows share, so that nothing shorter is cut in two.
 const OVERLAP_BYTES: usize = 2 * 1024;
+/// Findings back in which one of the same thing is looked for.
+const LATELY: usize = 16;
 /// Encoded text is read on from a place that keeps its groups whole: 4 of base64, 2 of hex, 3 of URL.
 const GROUP_BYTES: usize = 12;
 
@@ -176,12 +178,17 @@ impl<'i> Scan<'i> {
             if self.found.len() > FINDINGS_MAX {
                 return;
             }
-            self.found.push(Found {
+            let found = Found {
                 place: piece.place,
                 part: piece.part,
                 span: start.max(piece.start) - piece.start..end.min(piece.end) - piece.start,
                 sighting: sighting.clone(),
-            });
+            };
+            let mut lately = self.found.iter_mut().rev().take(LATELY);
+            match lately.find(|earlier| earlier.is_overlapped_by(&found)) {
+                Some(earlier) => earlier.take_in(found),
+                None => self.found.push(found),
+            }
         }
     }
 
@@ -214,6 +221,22 @@ impl<'i> Scan<'i> {
 }
 
 impl Found {
+    /// Whether both say the same of overlapping text: two windows or two views saw one thing.
+    fn is_overlapped_by(&self, other: &Self) -> bool {
+        self.place == other.place
+            && self.part == other.part
+            && self.span.start < other.span.end
+            && other.span.start < self.span.end
+            && self.sighting.detector == other.sighting.detector
+    }
+
+    fn take_in(&mut self, other: Self) {
+        self.span = self.span.start.min(other.span.start)..self.span.end.max(other.span.end);
+        if other.sighting.score > self.sighting.score {
+            self.sighting = other.sighting;
+        }
+    }
+
     fn into_finding(self, root: Option<Node<'_>>) -> Finding {
         let pointer = root
             .and_then(|root| Pointer::to(root, root.document().at(self.place)?))

@@ -6,10 +6,15 @@ use std::{fmt::Debug, future::Future, pin::Pin, sync::Arc};
 use identity::Principal;
 use inspect::Findings;
 use policy::{Action, Context, Decision, Facts, Permit, Resource, Source, Subject, rules::Discovery};
-use wire::json::Edits;
+use wire::{
+    json::Edits,
+    jsonrpc::{Id, Response},
+    mcp::Method,
+};
 
 use crate::{
-    Answer, Arrival, CallId, Objection, Passed, Ready, Received, Refusal, Reply, Resolution, Via,
+    Answer, Arrival, CallId, Capabilities, Objection, Passed, Ready, Received, Refusal, Reply, Resolution,
+    Via,
     admit::Declared,
     decide::{Approved, Authorized, Inspected, Limited, Resolved},
     forward::Recorded,
@@ -293,6 +298,43 @@ pub trait Exchange: Debug + Send + Sync {
     /// Resolves when the client withdraws the message: `notifications/cancelled`, or in the modern era by
     /// closing the stream. Never resolves otherwise.
     fn withdrawn(&self) -> Boxed<'_, ()>;
+
+    /// How the client is asked, where it is asked in the answer to its call (modern era).
+    fn asks(&self) -> Option<&dyn Asks> {
+        None
+    }
+
+    /// The server would rather be come back to than be waited for on an open stream (2025-11-25).
+    fn let_go(&self) {}
+}
+
+/// A question of a server to the client.
+#[derive(Debug)]
+pub struct Question {
+    /// The name it is asked under.
+    pub id: Id,
+    /// What is asked.
+    pub method: Method,
+    /// Its parameters, as judged: a JSON object.
+    pub params: Vec<u8>,
+}
+
+/// A client that is asked in the answer to its call, and answers by calling again (modern era).
+pub trait Asks: Send + Sync {
+    /// What it can be asked, as declared with the call.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// The least level of log messages it wants with this call; none if it wants none.
+    fn log_level(&self) -> Option<&str>;
+
+    /// These questions are about to be asked, and belong into one answer.
+    fn expect(&self, questions: &[Id]);
+
+    /// Nothing more comes of this question: it was answered, or it was refused before it was asked.
+    fn settled(&self, question: &Id);
+
+    /// Asks. The answer comes when the client calls again; none if it never does.
+    fn ask(&self, question: Question) -> Boxed<'static, Option<Response>>;
 }
 
 /// The client's side of a message nobody waits for.

@@ -23,6 +23,8 @@ pub enum Fault {
 /// How a refusal is said where the protocol leaves a choice.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Manner {
+    /// Not a refusal for good: a result that asks for input, which is the objection's `data`.
+    Ask,
     /// HTTP 401 with a challenge: a credential would cure it.
     Challenge,
     /// HTTP 403 with a challenge: more scope would cure it.
@@ -185,6 +187,9 @@ refusals! {
     WITHDRAWN "withdrawn" Caller Error 200 code::REFUSED,
         "the caller withdrew it",
         "nothing";
+    STATE_REFUSED "state-refused" Caller Error 400 code::INVALID_PARAMS,
+        "the request state is not one that was given for this call, or it was used or is over",
+        "send the call again without `requestState` and `inputResponses`";
     UPSTREAM_UNREACHABLE "upstream-unreachable" Upstream Tell 502 code::INTERNAL_ERROR,
         "the server cannot be reached",
         "the operator can look: sallyport server show";

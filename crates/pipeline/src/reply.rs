@@ -127,6 +127,9 @@ pub struct Own {
     pub result: Vec<u8>,
     /// A session that was opened with it (legacy era).
     pub session: Option<Arc<str>>,
+    /// It asks the client for input before there is an answer (modern era). Each question in it has taken the
+    /// road itself.
+    pub asks: bool,
 }
 
 /// A list of the gateway's own making.

@@ -40,6 +40,9 @@ pub trait Backchannel: Send + Sync + 'static {
     /// Takes notice of noise.
     fn noise(&self, noise: Noise);
 
+    /// A server says that what it lists changed. That is said to the gateway: it looks, and then tells.
+    fn changed(&self, server: &ServerName);
+
     /// A server's listing is not what it was: what it offers now.
     fn listed(&self, server: &ServerName, catalogue: Arc<crate::Catalogue>);
 }

@@ -1,10 +1,10 @@
 //! Writing a judged message for the far side: always our own bytes, from the message that was judged.
 
-use pipeline::{Arrival, Passed, Resolution, forward::Recorded};
+use pipeline::{Arrival, Capabilities, Passed, Resolution, forward::Recorded};
 use wire::{
-    json::{Document, Edits, Keys, Kind, Node, ObjectWriter, object},
-    jsonrpc::{self, Id},
-    mcp::{self, Era, Method, MirroredParam, Revision, Target, meta, target},
+    json::{Document, Edits, Keys, Node, ObjectWriter, extended, object},
+    jsonrpc,
+    mcp::{self, Era, Method, MirroredParam, Revision, TASKS_EXTENSION, Target, meta, target},
 };
 
 /// What we call ourselves towards servers.
@@ -13,16 +13,77 @@ pub(crate) fn write_identity(out: &mut ObjectWriter<'_>) {
     out.string("version", env!("CARGO_PKG_VERSION"));
 }
 
-/// The request for a recorded call.
-pub(crate) fn request(call: &Passed<Recorded>, method: Method, id: i64, revision: Revision) -> Vec<u8> {
-    jsonrpc::request(&Id::Integer(id), method, |params| {
-        write_params(call, Some(id), revision, params)
-    })
+/// A recorded message as it goes out, but for the id, which it gets anew each time it is sent.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    method: Method,
+    params: Vec<u8>,
+    meta: Vec<u8>,
+    progress: bool,
 }
 
-/// The notification for a recorded message.
-pub(crate) fn notification(call: &Passed<Recorded>, method: Method, revision: Revision) -> Vec<u8> {
-    jsonrpc::notification(method, |params| write_params(call, None, revision, params))
+/// What the client answered to a server's questions, and what the server wants back with it (modern era).
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    /// The answers, as an object by the questions' names.
+    pub(crate) responses: Option<Vec<u8>>,
+    /// The server's state, as JSON.
+    pub(crate) state: Option<Vec<u8>>,
+}
+
+impl Encoded {
+    /// A recorded message, for a link of this revision.
+    pub(crate) fn of(call: &Passed<Recorded>, method: Method, revision: Revision) -> Self {
+        let arrival = call.arrival();
+        let given = arrival.message.params().and_then(meta::of);
+        Self {
+            method,
+            params: object(|out| write_params(call, out)),
+            meta: object(|out| write_meta(arrival, given, call.edits(), revision, out)),
+            progress: given.is_some_and(|given| given.get(meta::PROGRESS_TOKEN).is_some()),
+        }
+    }
+
+    /// As a request.
+    pub(crate) fn request(&self, id: i64, given: &Given) -> Vec<u8> {
+        // Ids are renumbered, and so are the tokens that name their progress.
+        let meta = extended(&self.meta, |out| {
+            if self.progress {
+                out.integer(meta::PROGRESS_TOKEN, id);
+            }
+        });
+        let params = extended(&self.params, |out| {
+            if let Some(responses) = &given.responses {
+                out.json("inputResponses", responses);
+            }
+            if let Some(state) = &given.state {
+                out.json("requestState", state);
+            }
+            if meta != b"{}" {
+                out.json("_meta", &meta);
+            }
+        });
+        object(|out| {
+            out.string("jsonrpc", "2.0");
+            out.integer("id", id);
+            out.string("method", self.method.name());
+            out.json("params", &params);
+        })
+    }
+
+    /// As a notification.
+    pub(crate) fn notification(&self) -> Vec<u8> {
+        object(|out| {
+            out.string("jsonrpc", "2.0");
+            out.string("method", self.method.name());
+            let params = extended(&self.params, |out| {
+                if self.meta != b"{}" {
+                    out.json("_meta", &self.meta);
+                }
+            });
+            out.json("params", &params);
+        })
+    }
 }
 
 /// The client's progress token as JSON, if it asked for progress.
@@ -34,7 +95,7 @@ pub(crate) fn progress_token(arrival: &Arrival) -> Option<Vec<u8>> {
     Some(writer.into_bytes())
 }
 
-fn write_params(call: &Passed<Recorded>, id: Option<i64>, revision: Revision, out: &mut ObjectWriter<'_>) {
+fn write_params(call: &Passed<Recorded>, out: &mut ObjectWriter<'_>) {
     let arrival = call.arrival();
     let edits = call.edits();
     let params = arrival.message.params();
@@ -55,7 +116,8 @@ fn write_params(call: &Passed<Recorded>, id: Option<i64>, revision: Revision, ou
         for (key, value) in params.members() {
             let name = key.as_str().unwrap_or_default();
             match name.as_ref() {
-                "_meta" => {}
+                // The client's answers are the gateway's to give, in the name of the question they answer.
+                "_meta" | "inputResponses" | "requestState" => {}
                 "name" if renamed.is_some() => {}
                 "ref" if reference.is_some() => out.object("ref", |out| {
                     out.string("name", reference.unwrap_or_default());
@@ -65,10 +127,6 @@ fn write_params(call: &Passed<Recorded>, id: Option<i64>, revision: Revision, ou
             }
         }
     }
-    let written = object(|out| write_meta(arrival, params.and_then(meta::of), edits, id, revision, out));
-    if written != b"{}" {
-        out.json("_meta", &written);
-    }
 }
 
 /// `_meta`: vendors' keys pass, ours never do, and those of an era stay in it.
@@ -76,7 +134,6 @@ fn write_meta(
     arrival: &Arrival,
     given: Option<Node<'_>>,
     edits: &Edits,
-    id: Option<i64>,
     revision: Revision,
     out: &mut ObjectWriter<'_>,
 ) {
@@ -85,23 +142,33 @@ fn write_meta(
         let name = key.as_str().unwrap_or_default();
         let of_an_era = meta::MODERN_REQUEST_KEYS.contains(&name.as_ref()) && name != meta::LOG_LEVEL;
         let drop_level = name == meta::LOG_LEVEL && !modern;
-        if meta::is_ours(&name) || of_an_era || drop_level {
+        if meta::is_ours(&name) || of_an_era || drop_level || name == meta::PROGRESS_TOKEN {
             continue;
         }
-        match id {
-            // Ids are renumbered, and so are the tokens that name their progress.
-            Some(id) if name == meta::PROGRESS_TOKEN => out.integer(meta::PROGRESS_TOKEN, id),
-            _ => out.edited(&name, value, edits),
-        }
+        out.edited(&name, value, edits);
     }
     if modern {
         out.string(meta::PROTOCOL_VERSION, revision.as_str());
         out.object(meta::CLIENT_INFO, write_identity);
-        let declared = arrival.capabilities.document().map(|document| document.root());
-        match declared.filter(|declared| declared.kind() == Kind::Object) {
-            Some(declared) => out.node(meta::CLIENT_CAPABILITIES, declared),
-            None => out.object(meta::CLIENT_CAPABILITIES, |_| {}),
+        out.object(meta::CLIENT_CAPABILITIES, |out| {
+            write_capabilities(&arrival.capabilities, arrival.revision, out);
+        });
+    }
+}
+
+/// What of a client's capabilities a server may hear of: what the gateway can carry to the client.
+const RELAYED: [&str; 3] = ["elicitation", "roots", "sampling"];
+
+/// What the client declared and the gateway can carry: never more than either.
+pub(crate) fn write_capabilities(client: &Capabilities, of: Revision, out: &mut ObjectWriter<'_>) {
+    for name in RELAYED {
+        if let Some(declared) = client.at(&[name]) {
+            out.node(name, declared);
         }
+    }
+    let tasks = client.at(&["extensions", TASKS_EXTENSION]);
+    if let Some(tasks) = tasks.filter(|_| of.era() == Era::Modern) {
+        out.object("extensions", |out| out.node(TASKS_EXTENSION, tasks));
     }
 }
 

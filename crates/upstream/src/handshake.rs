@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use pipeline::{Capabilities, registry::Definition};
 use wire::{
-    json::{Document, Keys, Node, ObjectWriter},
+    json::{Document, Keys, Node},
     jsonrpc::{self, Answer, Id, Response},
     mcp::{Era, Method, Revision},
 };
@@ -16,9 +16,6 @@ use crate::{
     listing::Offered,
 };
 
-/// What of a client's capabilities a server may hear of: what the gateway can carry to the client.
-const RELAYED: [&str; 3] = ["elicitation", "roots", "sampling"];
-
 /// Opens a session (legacy era).
 pub(crate) async fn initialize(
     wire: &Wire,
@@ -29,7 +26,9 @@ pub(crate) async fn initialize(
     let body = |id| {
         jsonrpc::request(&Id::Integer(id), Method::Initialize, |params| {
             params.string("protocolVersion", Revision::LATEST_LEGACY.as_str());
-            params.object("capabilities", |out| write_capabilities(client, out));
+            params.object("capabilities", |out| {
+                encode::write_capabilities(client, Revision::LATEST_LEGACY, out);
+            });
             params.object("clientInfo", encode::write_identity);
         })
     };
@@ -49,7 +48,7 @@ pub(crate) async fn initialize(
     let done = jsonrpc::notification(Method::NotificationsInitialized, |_| {});
     let head = Head::of(Method::NotificationsInitialized.name());
     match wire {
-        Wire::Http(endpoint) => endpoint.post(inbox, head, done, None).await?,
+        Wire::Http(endpoint) => drop(endpoint.post(inbox, head, done, None).await?),
         Wire::Stdio(pipe) => pipe.send(done).await?,
     }
     Ok(offered)
@@ -90,6 +89,24 @@ pub(crate) async fn discover(wire: &Wire, inbox: &Arc<Inbox>, wait: Duration) ->
         .get("_meta")
         .and_then(|m| m.get(wire::mcp::meta::SERVER_INFO));
     offered(revision, result, identity.or_else(|| result.get("serverInfo")))
+}
+
+/// Has a server of the modern era say when its lists change: to the gateway itself, which looks and tells.
+pub(crate) fn subscription(id: i64, offered: &Offered) -> Vec<u8> {
+    jsonrpc::request(&Id::Integer(id), Method::SubscriptionsListen, |params| {
+        params.object("notifications", |out| {
+            for (capability, wanted) in [
+                ("prompts", "promptsListChanged"),
+                ("resources", "resourcesListChanged"),
+                ("tools", "toolsListChanged"),
+            ] {
+                if offered.has(capability) {
+                    out.boolean(wanted, true);
+                }
+            }
+        });
+        encode::own_meta(offered.revision, params);
+    })
 }
 
 fn read_initialize(answer: &Response) -> Result<Offered, LinkError> {
@@ -139,12 +156,4 @@ fn offered(revision: Revision, result: Node<'_>, identity: Option<Node<'_>>) -> 
         identity: identity.and_then(|identity| Definition::offered(identity).ok()),
         instructions,
     })
-}
-
-fn write_capabilities(client: &Capabilities, out: &mut ObjectWriter<'_>) {
-    for name in RELAYED {
-        if let Some(declared) = client.at(&[name]) {
-            out.node(name, declared);
-        }
-    }
 }

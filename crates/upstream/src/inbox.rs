@@ -1,7 +1,10 @@
 //! What arrives from a server: sorted into answers, which go to whoever waits, and the rest, which takes
 //! the road.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use pipeline::ports::Exchange;
 use wire::{
@@ -15,6 +18,9 @@ use crate::{
     Backchannel, Incoming, LinkError, Noise,
     pending::{Pending, Progress},
 };
+
+/// How often a question that waits for the client keeps the calls of its link from running out of time.
+const HOLD_ON: Duration = Duration::from_secs(10);
 
 /// Sends bytes to the server: the answers to its requests.
 pub(crate) type Answerer = Arc<dyn Fn(Vec<u8>) + Send + Sync>;
@@ -112,6 +118,14 @@ impl Inbox {
         if !method.exists(self.revision(), Direction::ToClient) {
             return self.noise(format!("`{method}` is not a server's to send"));
         }
+        match method {
+            Method::NotificationsPromptsListChanged
+            | Method::NotificationsResourcesListChanged
+            | Method::NotificationsToolsListChanged => return self.backchannel.changed(&self.server),
+            // Of the one subscription the gateway itself has.
+            Method::NotificationsSubscriptionsAcknowledged => return,
+            _ => {}
+        }
         let (message, exchange) = if method == Method::NotificationsProgress {
             match self.retoken(&notification) {
                 Some((message, exchange)) => (message, Some(exchange)),
@@ -140,7 +154,15 @@ impl Inbox {
         let incoming = self.incoming(Message::Request(request), exchange);
         let inbox = Arc::clone(self);
         tokio::spawn(async move {
-            if let Some(answer) = inbox.backchannel.incoming(incoming).await {
+            let answering = inbox.backchannel.incoming(incoming);
+            tokio::pin!(answering);
+            let answer = loop {
+                tokio::select! {
+                    answer = &mut answering => break answer,
+                    () = tokio::time::sleep(HOLD_ON) => inbox.pending.hold_on(),
+                }
+            };
+            if let Some(answer) = answer {
                 inbox.answer(answer);
             }
         });

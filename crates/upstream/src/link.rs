@@ -127,7 +127,7 @@ impl Link {
     /// Sends a notification.
     pub(crate) async fn tell(&self, head: Head, body: Vec<u8>) -> Result<(), LinkError> {
         match &self.wire {
-            Wire::Http(endpoint) => endpoint.post(&self.inbox, head, body, None).await,
+            Wire::Http(endpoint) => endpoint.post(&self.inbox, head, body, None).await.map(drop),
             Wire::Stdio(pipe) => pipe.send(body).await,
         }
     }
@@ -180,9 +180,18 @@ impl Asking<'_> {
         };
         let exchange: Arc<dyn Exchange> = side.exchange.unwrap_or_else(|| Arc::new(Nobody));
         let body = body(wait.id);
+        let id = wait.id;
         let sending = async {
             match self.wire {
-                Wire::Http(endpoint) => endpoint.post(self.inbox, head, body, Some(&exchange)).await,
+                Wire::Http(endpoint) => {
+                    let mut ended = endpoint.post(self.inbox, head, body, Some(&exchange)).await?;
+                    // A server may close the stream and have us come back for the answer.
+                    while self.era == Era::Legacy && self.inbox.pending.waits(id) && ended.can_be_resumed() {
+                        exchange.let_go();
+                        ended = endpoint.resume(self.inbox, ended, Some(&exchange)).await?;
+                    }
+                    Ok(())
+                }
                 Wire::Stdio(pipe) => pipe.send(body).await,
             }
         };
@@ -228,7 +237,7 @@ impl Asking<'_> {
                 Wire::Http(_) if self.era == Era::Modern => Ok(()),
                 Wire::Http(endpoint) => {
                     let head = Head::of("notifications/cancelled");
-                    endpoint.post(self.inbox, head, body, None).await
+                    endpoint.post(self.inbox, head, body, None).await.map(drop)
                 }
                 Wire::Stdio(pipe) => pipe.send(body).await,
             }

@@ -51,9 +51,14 @@ pub(crate) struct Progress {
 }
 
 impl Pending {
+    /// An id for a request whose answer nobody waits for.
+    pub(crate) fn reserve(&self) -> i64 {
+        self.next.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// A new call.
     pub(crate) fn open(&self, token: Option<Arc<[u8]>>, exchange: Option<Arc<dyn Exchange>>) -> Wait {
-        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = self.reserve();
         let (answer, answered) = oneshot::channel();
         let (progress, progressed) = mpsc::channel(1);
         self.lock().insert(
@@ -70,6 +75,11 @@ impl Pending {
             answer: answered,
             progress: progressed,
         }
+    }
+
+    /// Whether a call waits still.
+    pub(crate) fn waits(&self, id: i64) -> bool {
+        self.lock().contains_key(&id)
     }
 
     /// Gives a call up.
@@ -110,6 +120,13 @@ impl Pending {
             token: waiting.token.clone()?,
             exchange: waiting.exchange.clone()?,
         })
+    }
+
+    /// The server waits for the client: whoever waits for the server waits on.
+    pub(crate) fn hold_on(&self) {
+        for waiting in self.lock().values() {
+            let _ = waiting.progress.try_send(());
+        }
     }
 
     /// The client's side of the one call that waits. With several, nobody can say whose a message is.

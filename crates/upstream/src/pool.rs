@@ -2,15 +2,19 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use pipeline::{
-    Answer, Arrival, Capabilities, Objection, Passed, Ready, Resolution,
+    Arrival, Capabilities, Objection, Passed, Ready, Resolution,
     decide::{Approved, Resolved},
     forward::Recorded,
-    ports, refusal,
+    ports::Exchange,
+    refusal,
 };
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use wire::{
@@ -20,10 +24,12 @@ use wire::{
 };
 
 use crate::{
-    Backchannel, Catalogue, Isolation, LinkError, Reach, ServerSpec, encode, handshake,
+    Backchannel, Catalogue, Isolation, LinkError, Outgoing, Reach, ServerSpec,
+    encode::{self, Encoded},
+    handshake,
     http::{Client, Endpoint},
     inbox::Inbox,
-    link::{Head, Link, Side, Wire},
+    link::{Head, Link, Wire},
     listing::List,
     stdio::Pipe,
 };
@@ -33,7 +39,7 @@ const LINKS_MAX: usize = 256;
 /// The longest wait before a server that keeps failing is tried again.
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
-/// See the module. This is the production engine behind [`ports::Upstream`].
+/// See the module. This is what the production engine behind `pipeline::ports::Upstream` uses.
 pub struct Upstreams {
     stations: RwLock<HashMap<ServerName, Arc<Station>>>,
     backchannel: Arc<dyn Backchannel>,
@@ -60,6 +66,8 @@ struct Station {
     trouble: Mutex<Trouble>,
     /// Whether it speaks the modern era; found out once.
     modern: AsyncMutex<Option<bool>>,
+    /// Whether it speaks no other; found out when it refuses the other.
+    modern_alone: AtomicBool,
 }
 
 /// Whose link it is.
@@ -114,6 +122,7 @@ impl Upstreams {
             links: Mutex::default(),
             trouble: Mutex::default(),
             modern: AsyncMutex::new(None),
+            modern_alone: AtomicBool::new(false),
         };
         if let Some(old) = stations.insert(name, Arc::new(station)) {
             old.close("its configuration changed");
@@ -232,10 +241,15 @@ impl Upstreams {
         let era = station
             .era(Some(arrival.revision.era()), &self.client, &self.backchannel)
             .await;
-        let key = station.key(arrival, call.principal().key(), era);
-        station
-            .link(&key, &arrival.capabilities, &self.client, &self.backchannel)
-            .await
+        let principal = call.principal().key();
+        let key = station.key(arrival, principal.clone(), era);
+        let open = |key| station.link(key, &arrival.capabilities, &self.client, &self.backchannel);
+        match open(&key).await {
+            Err(error) if era == Era::Legacy && station.is_modern_alone(&error, self).await => {
+                open(&station.key(arrival, principal, Era::Modern)).await
+            }
+            link => link,
+        }
     }
 }
 
@@ -247,8 +261,12 @@ impl std::fmt::Debug for Upstreams {
     }
 }
 
-impl ports::Upstream for Upstreams {
-    async fn confirm(&self, call: &Passed<Approved>) -> Result<(), Objection> {
+impl Upstreams {
+    /// Asks the server whether the tool or prompt is still the pinned one.
+    ///
+    /// # Errors
+    /// When it changed, or the server cannot say.
+    pub async fn confirm(&self, call: &Passed<Approved>) -> Result<(), Objection> {
         let Resolution::Item { item, .. } = call.resolution() else {
             return Ok(());
         };
@@ -272,33 +290,35 @@ impl ports::Upstream for Upstreams {
         Err(Objection::new(&refusal::TARGET_CHANGED, why))
     }
 
-    async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+    /// Makes a recorded call ready to be sent. Note the type: nothing less than a recorded call is. What the
+    /// server says while it runs goes to `exchange`.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn prepare(
+        &self,
+        call: &Passed<Recorded>,
+        exchange: Arc<dyn Exchange>,
+    ) -> Result<Outgoing, Objection> {
         let link = self.link_for(call, call.resolution()).await?;
-        let arrival = call.arrival();
-        let Some(method) = arrival.message.method() else {
+        let message = &call.arrival().message;
+        let Some(method) = message.method() else {
             return Err(LinkError::Absent("answers to nothing").into());
         };
-        let head = Head {
-            method: method.name(),
-            name: mirrored(call),
-            params: encode::mirrored_params(call),
-        };
-        match &arrival.message {
-            Message::Notification(_) | Message::Response(_) => {
-                link.tell(head, encode::notification(call, method, link.revision))
-                    .await?;
-                Ok(Answer::Accepted)
-            }
-            Message::Request(_) => {
-                let side = Side {
-                    exchange: Some(Arc::clone(&arrival.exchange)),
-                    token: encode::progress_token(arrival).map(Arc::from),
-                };
-                let body = |id| encode::request(call, method, id, link.revision);
-                let response = link.ask(head, body, side).await?;
-                Ok(Answer::Foreign(Arc::new(response), link.revision.era()))
-            }
-        }
+        Ok(Outgoing {
+            method,
+            head: Head {
+                method: method.name(),
+                name: mirrored(call),
+                params: encode::mirrored_params(call),
+            },
+            encoded: Encoded::of(call, method, link.revision),
+            exchange,
+            token: encode::progress_token(call.arrival()).map(Arc::from),
+            wants_answer: matches!(message, Message::Request(_)),
+            backchannel: Arc::clone(&self.backchannel),
+            link,
+        })
     }
 }
 
@@ -353,7 +373,7 @@ impl Station {
         let Reach::Http(target) = &self.spec.reach else {
             return Era::Legacy;
         };
-        if wanted == Some(Era::Legacy) {
+        if wanted == Some(Era::Legacy) && !self.modern_alone.load(Ordering::Relaxed) {
             return Era::Legacy;
         }
         let mut modern = self.modern.lock().await;
@@ -380,6 +400,22 @@ impl Station {
         } else {
             Era::Legacy
         }
+    }
+
+    /// Whether a server that would not shake hands speaks the modern era, and it alone; it is remembered.
+    async fn is_modern_alone(&self, error: &LinkError, of: &Upstreams) -> bool {
+        // What is down has said nothing about its era.
+        let refused = matches!(
+            error,
+            LinkError::Absent(_) | LinkError::Garbled(_) | LinkError::Unreachable(_)
+        );
+        let alone = refused && self.era(None, &of.client, &of.backchannel).await == Era::Modern;
+        if alone {
+            self.modern_alone.store(true, Ordering::Relaxed);
+            let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            (trouble.failures, trouble.not_before) = (0, None);
+        }
+        alone
     }
 
     /// The link for a key, opened if there is none.
@@ -445,8 +481,16 @@ impl Station {
             Ok(offered) => offered,
             Err(error) => return Err(self.with_stderr(&wire, error)),
         };
-        if let (Wire::Http(endpoint), Era::Legacy) = (&wire, key.era) {
-            endpoint.listen(Arc::clone(&inbox));
+        if let Wire::Http(endpoint) = &wire {
+            match key.era {
+                Era::Legacy => endpoint.listen(Arc::clone(&inbox)),
+                // Principals' links hear nothing that belongs to no call, so the gateway's own is enough.
+                Era::Modern if key.owner.is_none() => {
+                    let subscription = handshake::subscription(inbox.pending.reserve(), &offered);
+                    endpoint.subscribe(Arc::clone(&inbox), subscription);
+                }
+                Era::Modern => {}
+            }
         }
         Ok(Link::new(inbox, wire, offered.revision, offered, timeouts))
     }

@@ -1,12 +1,12 @@
 //! Human approval: what waits, and what people say to it.
 
 use policy::Party;
-use records::ledger::{Decision, entry::rfc3339};
+use records::ledger::entry::rfc3339;
 use wire::json::{ObjectWriter, object};
 
 use super::Args;
 use crate::{
-    engines::{DecideError, Request},
+    engines::{DecideError, Request, Say, Similar},
     failure::Failure,
     listen::House,
 };
@@ -25,54 +25,60 @@ pub(super) fn list(house: &House) -> Vec<u8> {
 
 /// One of them.
 pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
-    let id = args.needed("id")?;
-    let engines = &house.engines;
-    let mut all = engines.desk.list(engines.ambient.now_ms()).into_iter();
-    let request = all
-        .find(|request| request.id == id)
-        .ok_or_else(|| Failure::configuration(DecideError::Unknown(id).to_string()))?;
+    let request = find(house, &args.needed("id")?)?;
     Ok(object(|out| write(house, &request, out)))
 }
 
-/// A person agrees.
+/// A person agrees: to this call, or to calls within bounds.
 pub(super) async fn approve(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
-    decide(house, args, None).await
+    let bounds = args.list("let");
+    let number = |name: &str, otherwise: u64| match args.text(name) {
+        None => Ok(otherwise),
+        Some(text) => text
+            .parse::<u64>()
+            .map_err(|_| Failure::configuration(format!("`{name}`: `{text}` is not a number"))),
+    };
+    let (uses, seconds) = (number("uses", 10)?, number("seconds", 3600)?);
+    if bounds.is_empty() {
+        return decide(house, args, Say::Yes).await;
+    }
+    let request = find(house, &args.needed("id")?)?;
+    let uses = u32::try_from(uses).unwrap_or(u32::MAX);
+    let similar = Similar::parse(&bounds, uses, seconds, &request.asked.args);
+    decide(
+        house,
+        args,
+        Say::YesToSimilar(similar.map_err(Failure::configuration)?),
+    )
+    .await
 }
 
 /// A person says no.
 pub(super) async fn deny(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let why = args.text("why").unwrap_or_else(|| "a person said no".to_owned());
-    decide(house, args, Some(&why)).await
+    decide(house, args, Say::No(why)).await
 }
 
-async fn decide(house: &House, args: &Args<'_>, no: Option<&str>) -> Result<Vec<u8>, Failure> {
+async fn decide(house: &House, args: &Args<'_>, say: Say) -> Result<Vec<u8>, Failure> {
     let engines = &house.engines;
     let id = args.needed("id")?;
     let name = args.needed("as")?;
     let party = engines.party(&name).ok_or_else(|| not_a_person(house, &name))?;
-    let taken = engines.desk.decide(&id, &party, no, engines.ambient.now_ms());
+    let taken = engines.decide(&id, &party, say).await;
     let request = taken.map_err(|error| match error {
         DecideError::NotTheirs(why) => Failure::refused(why),
-        DecideError::Store(error) => Failure::other(error.to_string()),
+        DecideError::Store(_) | DecideError::Unrecorded(_) => Failure::other(error.to_string()),
         DecideError::Unknown(_) => Failure::configuration(error.to_string()),
     })?;
-    let (what, decision) = if no.is_some() {
-        ("denied", Decision::Refuse)
-    } else {
-        ("granted", Decision::Permit)
-    };
-    if let Err(objection) = engines.tell(&request, what, decision, Some(&party.name)).await {
-        // A word nobody can prove is not taken.
-        engines
-            .desk
-            .take_back(&id, &party.name)
-            .map_err(|error| Failure::other(error.to_string()))?;
-        return Err(Failure::other(format!(
-            "it could not be recorded, so it does not count: {}",
-            objection.inside
-        )));
-    }
     Ok(object(|out| write(house, &request, out)))
+}
+
+/// A question that waits, or stands.
+pub(crate) fn find(house: &House, id: &str) -> Result<Request, Failure> {
+    let engines = &house.engines;
+    let mut all = engines.desk.list(engines.ambient.now_ms()).into_iter();
+    all.find(|request| request.id == id)
+        .ok_or_else(|| Failure::configuration(DecideError::Unknown(id.to_owned()).to_string()))
 }
 
 fn not_a_person(house: &House, name: &str) -> Failure {
@@ -86,7 +92,7 @@ fn not_a_person(house: &House, name: &str) -> Failure {
     ))
 }
 
-fn write(house: &House, request: &Request, out: &mut ObjectWriter<'_>) {
+pub(crate) fn write(house: &House, request: &Request, out: &mut ObjectWriter<'_>) {
     let asked = &request.asked;
     let person = |name: &str| -> Option<Party> { house.engines.party(name) };
     let (needed, given) = (request.needed(), request.given(person));
@@ -145,6 +151,22 @@ fn write(house: &House, request: &Request, out: &mut ObjectWriter<'_>) {
     if let Some(word) = &request.denied {
         out.string("denied_by", &word.by);
     }
+    let similar = request.given.first().and_then(|word| word.similar.as_ref());
+    if let Some(similar) = similar {
+        out.object("similar", |out| {
+            out.object("bounds", |out| {
+                similar
+                    .bounds
+                    .iter()
+                    .for_each(|(name, bound)| out.string(name, bound))
+            });
+            out.integer("uses", similar.uses);
+            out.integer("seconds", similar.seconds);
+            if let Some(standing) = &request.standing {
+                out.integer("left", standing.left);
+            }
+        });
+    }
     if let Some(pin) = &asked.pin {
         out.string("pin", pin);
     }
@@ -155,6 +177,8 @@ fn write(house: &House, request: &Request, out: &mut ObjectWriter<'_>) {
 fn state(request: &Request, needed: u64, given: u64) -> &'static str {
     if request.denied.is_some() {
         "denied"
+    } else if request.standing.is_some() {
+        "standing"
     } else if given >= needed {
         "granted"
     } else {

@@ -1,10 +1,10 @@
 //! `sallyport approvals ...`: what waits for people, and what they say.
 
 use clap::{Args, Subcommand};
-use wire::json::{Document, Kind, Node};
+use wire::json::{Document, Kind, Node, ObjectWriter};
 
-use super::{Common, desk, say, table, visible::visible};
-use crate::failure::Failure;
+use super::{Common, desk, say, table};
+use crate::{failure::Failure, visible::visible};
 
 /// Human approval: calls that wait for somebody to agree.
 #[derive(Debug, Subcommand)]
@@ -22,9 +22,31 @@ pub(crate) enum Approvals {
 /// Agree.
 #[derive(Args, Debug)]
 pub(crate) struct Approve {
+    #[command(flatten)]
+    who: Who,
+    /// Agree to similar calls, too: an argument that may differ and its bound, such as `amount=0..100`,
+    /// `to=bob|carol` or `file=/out/report-*`. All other arguments stay the same.
+    #[arg(long = "let", value_name = "ARGUMENT=BOUND")]
+    bounds: Vec<String>,
+    /// To how many similar calls.
+    #[arg(long, requires = "bounds", default_value = "10")]
+    uses: u32,
+    /// For how many seconds.
+    #[arg(
+        long = "for",
+        value_name = "SECONDS",
+        requires = "bounds",
+        default_value = "3600"
+    )]
+    seconds: u32,
+}
+
+/// Who decides what.
+#[derive(Args, Debug)]
+pub(crate) struct Who {
     /// The approval.
     id: String,
-    /// Who agrees: a user.
+    /// Who decides: a user.
     #[arg(long = "as", value_name = "USER")]
     as_user: String,
 }
@@ -33,7 +55,7 @@ pub(crate) struct Approve {
 #[derive(Args, Debug)]
 pub(crate) struct Deny {
     #[command(flatten)]
-    who: Approve,
+    who: Who,
     /// Why, for the record.
     #[arg(long)]
     why: Option<String>,
@@ -50,11 +72,23 @@ impl Approvals {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         match self {
             Self::Approve(approve) => {
-                let answer = decide(common, "approvals.approve", &approve, None)?;
+                let answer = desk::ask(common, "approvals.approve", |args| {
+                    approve.who.write(args);
+                    args.array("let", |list| {
+                        approve.bounds.iter().for_each(|one| list.string(one))
+                    });
+                    args.string("uses", &approve.uses.to_string());
+                    args.string("seconds", &approve.seconds.to_string());
+                })?;
                 shown(common, &answer, &summary(answer.root()));
             }
             Self::Deny(deny) => {
-                let answer = decide(common, "approvals.deny", &deny.who, deny.why.as_deref())?;
+                let answer = desk::ask(common, "approvals.deny", |args| {
+                    deny.who.write(args);
+                    if let Some(why) = &deny.why {
+                        args.string("why", why);
+                    }
+                })?;
                 shown(common, &answer, &summary(answer.root()));
             }
             Self::List => list(common)?,
@@ -67,14 +101,11 @@ impl Approvals {
     }
 }
 
-fn decide(common: &Common, operation: &str, who: &Approve, why: Option<&str>) -> Result<Document, Failure> {
-    desk::ask(common, operation, |args| {
-        args.string("id", &who.id);
-        args.string("as", &who.as_user);
-        if let Some(why) = why {
-            args.string("why", why);
-        }
-    })
+impl Who {
+    fn write(&self, args: &mut ObjectWriter<'_>) {
+        args.string("id", &self.id);
+        args.string("as", &self.as_user);
+    }
 }
 
 fn shown(common: &Common, answer: &Document, words: &str) {
@@ -116,6 +147,7 @@ fn list(common: &Common) -> Result<(), Failure> {
 fn summary(one: Node<'_>) -> String {
     let state = match text(one, "state").as_str() {
         "granted" => "the call passes once when it is made again".to_owned(),
+        "standing" => "similar calls pass until that is used up".to_owned(),
         "denied" => "the call is refused".to_owned(),
         _ => "more people must agree".to_owned(),
     };
@@ -172,6 +204,22 @@ fn whole(one: Node<'_>) -> String {
         .map(|demand| format!("{} of {}", number(demand, "needed"), text(demand, "who")))
         .collect();
     lines.push(format!("needs      {}", who.join(" and ")));
+    if let Some(similar) = one.get("similar") {
+        let bounds = similar.get("bounds").into_iter().flat_map(Node::members);
+        for (name, bound) in bounds {
+            let (name, bound) = (
+                name.as_str().unwrap_or_default(),
+                bound.as_str().unwrap_or_default(),
+            );
+            lines.push(format!(
+                "similar    {} within {}",
+                visible(&name),
+                visible(&bound)
+            ));
+        }
+        let (uses, seconds) = (number(similar, "uses"), number(similar, "seconds"));
+        lines.push(format!("           {uses} uses, {seconds} seconds"));
+    }
     lines.push(format!("agreed     {}", words(one, "agreed")));
     if one.get("denied_by").is_some() {
         lines.push(format!("denied by  {}", text(one, "denied_by")));

@@ -21,7 +21,6 @@ mod replay;
 mod serve;
 mod server;
 mod token;
-mod visible;
 mod wrap;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -20,7 +20,8 @@ use super::{
     Problem,
     reference::Lookup,
     said::{
-        Approve, Mode, Said, SaidAgent, SaidIsolation, SaidKind, SaidLabels, SaidServer, SaidTrust, ToolsSaid,
+        Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIsolation, SaidKind, SaidLabels, SaidServer,
+        SaidTrust, ToolsSaid,
     },
 };
 
@@ -42,6 +43,21 @@ pub(crate) struct Meant {
     pub(crate) packs: Vec<String>,
     pub(crate) rules: Vec<(String, String)>,
     pub(crate) limits: Vec<MeantLimit>,
+    pub(crate) approvals: MeantApprovals,
+}
+
+/// How people are asked.
+#[derive(Clone, Debug)]
+pub(crate) struct MeantApprovals {
+    pub(crate) expires: Duration,
+    pub(crate) webhook: Option<MeantWebhook>,
+}
+
+/// Where new questions are told.
+#[derive(Clone, Debug)]
+pub(crate) struct MeantWebhook {
+    pub(crate) url: hyper::Uri,
+    pub(crate) secret: Secret,
 }
 
 /// A server.
@@ -107,10 +123,17 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     let mut parties: Vec<MeantParty> = Vec::new();
     for (n, user) in said.users.iter().enumerate() {
         note(name_is_fit(&format!("users[{n}].name"), &user.name));
+        let secret = match strong(&format!("users[{n}].secret"), user.secret.as_deref(), lookup) {
+            Ok(secret) => secret,
+            Err(problem) => {
+                note(Err(problem));
+                None
+            }
+        };
         parties.push(MeantParty {
             kind: PartyKind::User,
             name: user.name.clone(),
-            secret: None,
+            secret,
             roles: user.roles.clone(),
             groups: user.groups.clone(),
             tenant: user.tenant.clone(),
@@ -182,8 +205,16 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
-    match listen {
-        Some(listen) if problems.is_empty() => Ok(Meant {
+    let approvals = match approvals(&said.approvals, lookup) {
+        Ok(approvals) => Some(approvals),
+        Err(problem) => {
+            note(Err(problem));
+            None
+        }
+    };
+    match listen.zip(approvals) {
+        Some((listen, approvals)) if problems.is_empty() => Ok(Meant {
+            approvals,
             listen,
             mode: said.mode.unwrap_or_default(),
             data: said.data.map_or_else(
@@ -441,15 +472,7 @@ fn labels(at: &str, said: Option<&SaidLabels>) -> Result<Labels, Problem> {
 }
 
 fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantParty, Problem> {
-    let secret = match &said.secret {
-        None => None,
-        Some(reference) => {
-            let at = format!("{at}.secret");
-            let text = lookup.secret(&at, reference)?;
-            let strong = Secret::strong(text);
-            Some(strong.map_err(|error| Problem::new(at, error.to_string(), "then start again"))?)
-        }
-    };
+    let secret = strong(&format!("{at}.secret"), said.secret.as_deref(), lookup)?;
     let kind = match said.kind {
         Some(SaidKind::Service) => PartyKind::Service,
         Some(SaidKind::Agent) | None => PartyKind::Agent,
@@ -466,6 +489,42 @@ fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantP
         acts_for: said.acts_for.clone(),
         model: said.model.clone(),
         scopes: said.scopes.clone(),
+    })
+}
+
+/// A secret by reference that is fit to be relied on.
+fn strong(at: &str, reference: Option<&str>, lookup: &Lookup<'_>) -> Result<Option<Secret>, Problem> {
+    let Some(reference) = reference else {
+        return Ok(None);
+    };
+    let strong = Secret::strong(lookup.secret(at, reference)?);
+    strong
+        .map(Some)
+        .map_err(|error| Problem::new(at, error.to_string(), "then start again"))
+}
+
+fn approvals(said: &SaidApprovals, lookup: &Lookup<'_>) -> Result<MeantApprovals, Problem> {
+    let webhook = match &said.webhook {
+        None => None,
+        Some(webhook) => {
+            let at = "approvals.webhook.url";
+            let url = lookup.value(at, &webhook.url)?;
+            let uri = url.parse::<hyper::Uri>().ok().filter(|uri| uri.host().is_some());
+            let uri =
+                uri.ok_or_else(|| Problem::new(at, "it is not a URL", "write it as `https://host/path`"))?;
+            let host = uri.host().unwrap_or_default();
+            let is_here = ["127.0.0.1", "localhost", "[::1]"].contains(&host);
+            if uri.scheme_str() != Some("https") && !(is_here && uri.scheme_str() == Some("http")) {
+                let what = "what people are asked would travel unprotected";
+                return Err(Problem::new(at, what, "use https; http only to this machine"));
+            }
+            let secret = strong("approvals.webhook.secret", Some(&webhook.secret), lookup)?;
+            secret.map(|secret| MeantWebhook { url: uri, secret })
+        }
+    };
+    Ok(MeantApprovals {
+        expires: Duration::from_secs(said.expires.unwrap_or(3600).clamp(1, 7 * 24 * 3600)),
+        webhook,
     })
 }
 

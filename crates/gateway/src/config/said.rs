@@ -41,6 +41,9 @@ pub(crate) struct Said {
     pub(crate) purposes: Vec<SaidPurpose>,
     /// Rules.
     pub(crate) policy: Option<SaidPolicy>,
+    /// How people are asked.
+    #[serde(default)]
+    pub(crate) approvals: SaidApprovals,
     /// Limits by name; `default` is for everyone.
     #[serde(default)]
     pub(crate) limits: BTreeMap<String, SaidLimit>,
@@ -200,6 +203,8 @@ pub(crate) struct SaidLabels {
 pub(crate) struct SaidUser {
     /// The name.
     pub(crate) name: String,
+    /// What they show to decide an approval in a browser, by reference: `env:NAME` or `file:PATH`.
+    pub(crate) secret: Option<String>,
     /// Roles.
     #[serde(default)]
     pub(crate) roles: Vec<String>,
@@ -305,4 +310,24 @@ pub(crate) struct SaidLimit {
     /// Counts only calls whose permit names it with `@limit`.
     #[serde(default)]
     pub(crate) named: bool,
+}
+
+/// How people are asked.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidApprovals {
+    /// Seconds a question waits and a yes holds; 3600 unless said.
+    pub(crate) expires: Option<u64>,
+    /// Where new questions are told.
+    pub(crate) webhook: Option<SaidWebhook>,
+}
+
+/// Where new questions are told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidWebhook {
+    /// An https URL, by itself or by reference: Slack's incoming webhooks are secrets.
+    pub(crate) url: String,
+    /// The secret notices are signed with, by reference.
+    pub(crate) secret: String,
 }

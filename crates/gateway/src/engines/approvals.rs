@@ -1,25 +1,37 @@
 //! People: whether those agreed whom the permit names. See `docs/approvals.md`.
 
+mod channels;
 mod desk;
 mod request;
+mod similar;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use pipeline::{Objection, Passed, Resolution, decide::Limited, ports::Approvals, refusal};
 use policy::{Labels, Obligation, Party, PartyKind};
-use records::ledger::Decision;
+use records::ledger::{Decision, Kind};
 use wire::{
     json::{Document, Edits, Keys, Node, canonical, object},
-    mcp::{Target, federated, target},
+    jsonrpc,
+    mcp::{Method, Revision, Target, federated, target},
 };
 
+pub(crate) use channels::Channels;
+use channels::Reply;
+pub(super) use channels::withhold;
 use desk::Answer;
-pub(crate) use desk::{DecideError, Desk};
+pub(crate) use desk::{DecideError, Desk, Say};
 pub(crate) use request::Request;
 use request::{Asked, Demand, Origin, Requester};
+pub(crate) use similar::Similar;
 
 use super::Engines;
 use crate::{config::said::Mode, store::StoreError};
+
+/// How long a call waits for people once its own user has seen that they are asked.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Approvals for Engines {
     async fn approve(&self, call: &Passed<Limited>) -> Result<(), Objection> {
@@ -39,17 +51,40 @@ impl Approvals for Engines {
             }
         }
         let asked = self.asked(call);
-        let id = self.ambient.name();
-        let answer = self
-            .desk
-            .ask(asked, &id, self.ambient.now_ms(), |name| self.party(name))
-            .map_err(|error| broken(&error))?;
-        match answer {
+        let arrival = call.arrival();
+        let reply = channels::reply(arrival);
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
+        let mut changed = self.desk.changed();
+        loop {
+            let request = match self.ask(call, asked.clone()).await? {
+                None => return Ok(()),
+                Some(held) => held,
+            };
+            // A client whose user has looked waits a while; every other one is told at once.
+            if reply != Reply::Accepted {
+                return Err(self.channels.say(arrival, &request, held(&request)));
+            }
+            tokio::select! {
+                _ = changed.changed() => {}
+                () = &mut patience => return Err(held(&request)),
+                () = arrival.exchange.withdrawn() => return Err(held(&request)),
+            }
+        }
+    }
+}
+
+impl Engines {
+    /// Asks once: nothing if people agreed to this call, or what waits for them.
+    async fn ask(&self, call: &Passed<Limited>, asked: Asked) -> Result<Option<Box<Request>>, Objection> {
+        let (id, now_ms) = (self.ambient.name(), self.ambient.now_ms());
+        let answer = self.desk.ask(asked, &id, now_ms, |name| self.party(name));
+        match answer.map_err(|error| broken(&error))? {
             Answer::Agreed(request) => {
                 self.tell(&request, "used", Decision::Permit, None).await?;
                 call.dossier()
                     .note(|known| known.approval = Some(request.id.clone()));
-                Ok(())
+                Ok(None)
             }
             Answer::Denied(request) => {
                 let by = request
@@ -61,15 +96,49 @@ impl Approvals for Engines {
             }
             Answer::Opened(request) => {
                 self.tell(&request, "requested", Decision::Hold, None).await?;
-                Err(held(&request))
+                if let Some(telling) = self.channels.notify(&request, now_ms) {
+                    let (journal, id) = (self.journal.clone(), request.id.clone());
+                    tokio::spawn(async move {
+                        let told = match telling.await {
+                            Ok(Ok(())) => ("notified", String::new()),
+                            Ok(Err(error)) => ("not-notified", error.to_string()),
+                            Err(error) => ("not-notified", error.to_string()),
+                        };
+                        journal.note(Kind::Approval, told.0, &[("approval", id), ("why", told.1)]);
+                    });
+                }
+                Ok(Some(request))
             }
             Answer::TooMuch(why) => Err(Objection::new(&refusal::NOT_APPROVED, why).showing(why)),
-            Answer::Waiting(request) => Err(held(&request)),
+            Answer::Waiting(request) => Ok(Some(request)),
         }
     }
-}
 
-impl Engines {
+    /// Takes a person's word: durable in the ledger, or it does not count.
+    pub(crate) async fn decide(&self, id: &str, party: &Party, say: Say) -> Result<Request, DecideError> {
+        let (what, decision) = match say {
+            Say::No(_) => ("denied", Decision::Refuse),
+            Say::Yes | Say::YesToSimilar(_) => ("granted", Decision::Permit),
+        };
+        let now_ms = self.ambient.now_ms();
+        let request = self
+            .desk
+            .decide(id, party, say, now_ms, |name| self.party(name))?;
+        if let Err(objection) = self.tell(&request, what, decision, Some(&party.name)).await {
+            self.desk.take_back(id, &party.name)?;
+            return Err(DecideError::Unrecorded(objection.inside));
+        }
+        let decided = request.denied.is_some() || request.given(|name| self.party(name)) >= request.needed();
+        let session = request.asked.session.as_deref();
+        if decided && let Some(session) = session.and_then(|id| self.sessions.peek(id)) {
+            session.tell(jsonrpc::notification(
+                Method::NotificationsElicitationComplete,
+                |out| out.string("elicitationId", id),
+            ));
+        }
+        Ok(request)
+    }
+
     /// A user as rules see them. Agents and services agree to nothing.
     pub(crate) fn party(&self, user: &str) -> Option<Party> {
         self.people.user(user).map(|person| person.party.clone())
@@ -91,6 +160,7 @@ impl Engines {
     }
 
     fn asked(&self, call: &Passed<Limited>) -> Asked {
+        let arrival = call.arrival();
         let principal = call.principal();
         let subject = &call.caller().subject;
         let actor_is_user = subject.actor.kind == PartyKind::User;
@@ -148,6 +218,11 @@ impl Engines {
             pin: call.resolution().pin().map(|pin| pin.to_string()),
             policy: rules.digest().to_owned(),
             demands: demands.collect(),
+            session: arrival
+                .session
+                .as_deref()
+                .filter(|_| arrival.revision == Revision::V2025_11_25)
+                .map(str::to_owned),
         }
     }
 }
@@ -205,7 +280,8 @@ fn name(resolution: &Resolution) -> String {
     }
 }
 
-/// What is sent, as canonical JSON. `_meta` differs from call to call and is not what happens.
+/// What is sent, as canonical JSON. `_meta` and answers to questions differ from call to call and are not
+/// what happens.
 fn arguments(call: &Passed<Limited>) -> String {
     let message = &call.arrival().message;
     let text = match target(message) {
@@ -219,7 +295,13 @@ fn arguments(call: &Passed<Limited>) -> String {
 }
 
 fn without_meta(params: Node<'_>) -> Vec<u8> {
-    let rest = object(|out| out.members_except(params, &["_meta"], &Edits::default()));
+    let rest = object(|out| {
+        out.members_except(
+            params,
+            &["_meta", "inputResponses", "requestState"],
+            &Edits::default(),
+        )
+    });
     let parsed = Document::parse(rest.clone(), Keys::Folded, &wire::bounds::REQUEST);
     parsed.map_or(rest, |document| canonical(document.root()))
 }

@@ -2,11 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pipeline::{Answer, Objection, Passed, forward::Recorded, ports::Clients, refusal};
+use pipeline::{
+    Answer, Objection, Passed,
+    forward::Recorded,
+    ports::{Clients, Question},
+    refusal,
+};
 use wire::{
-    json::{Edits, ObjectWriter},
-    jsonrpc::{self, Message},
-    mcp::{Direction, Era, Method, meta},
+    json::{Edits, Node, ObjectWriter, object},
+    jsonrpc::{self, Id, Message},
+    mcp::{Direction, Era, Method, Revision, meta},
 };
 
 use super::Engines;
@@ -22,6 +27,7 @@ impl Clients for Engines {
             return Err(gone("an answer to nothing"));
         };
         let session = arrival.exchange.session().and_then(|id| self.sessions.peek(&id));
+        let asks = arrival.exchange.asks();
         // The client's own revision decides what it can be told.
         if let Some(session) = &session
             && !method.exists(session.revision, Direction::ToClient)
@@ -29,22 +35,51 @@ impl Clients for Engines {
             let why = format!("the client's revision {} has no `{method}`", session.revision);
             return Err(Objection::new(&refusal::CAPABILITY_MISSING, why));
         }
+        let params = arrival.message.params();
         if let Message::Notification(_) = &arrival.message {
+            if asks.is_some_and(|asks| !is_wanted(method, params, asks.log_level())) {
+                return Ok(Answer::Accepted);
+            }
             let text = jsonrpc::notification(method, |out| write_params(call, out));
             arrival.exchange.deliver(text).await;
             return Ok(Answer::Accepted);
         }
-        let session = session.ok_or_else(|| gone("the client has no session to answer in"))?;
-        if let Some(needed) = capability(method)
-            && session.capabilities.at(&[needed]).is_none()
+        let capabilities = match (&session, asks) {
+            (Some(session), _) => &session.capabilities,
+            (None, Some(asks)) => asks.capabilities(),
+            (None, None) => return Err(gone("the client has no session to answer in")),
+        };
+        if let Some(needed) = needed(method, params)
+            && capabilities.at(needed).is_none()
         {
-            let why = format!("the client did not declare `{needed}`");
+            let why = format!("the client did not declare `{}`", needed.join("."));
             return Err(Objection::new(&refusal::CAPABILITY_MISSING, why));
         }
+        if let Some(asks) = asks {
+            let id = arrival.message.id().cloned().unwrap_or(Id::Integer(0));
+            let params = object(|out| write_params(call, out));
+            let answer = asks.ask(Question { id, method, params });
+            let answered = tokio::select! {
+                answer = answer => answer.ok_or_else(|| gone("it did not come back with an answer")),
+                () = tokio::time::sleep(PATIENCE) => Err(gone("it did not answer in time")),
+                () = arrival.exchange.withdrawn() => Err(gone("the call it was asked in was withdrawn")),
+            };
+            return Ok(Answer::Foreign(Arc::new(answered?), Era::Legacy));
+        }
+        let session = session.ok_or_else(|| gone("the client has no session to answer in"))?;
         let (id, answer) = session
             .ask()
             .ok_or_else(|| gone("too many questions wait for the client already"))?;
-        let text = jsonrpc::request(&id, method, |out| write_params(call, out));
+        let member = |name| params.and_then(|params| params.get(name));
+        // A server of the modern era gives an out-of-band question no name; a session's client needs one.
+        let nameless =
+            member("mode").is_some_and(|mode| mode.is_str("url")) && member("elicitationId").is_none();
+        let text = jsonrpc::request(&id, method, |out| {
+            write_params(call, out);
+            if nameless {
+                out.string("elicitationId", &arrival.call.0);
+            }
+        });
         arrival.exchange.deliver(text).await;
         let answered = tokio::select! {
             answer = answer => answer.map_err(|_| gone("its session has ended")),
@@ -56,18 +91,47 @@ impl Clients for Engines {
     }
 }
 
-/// What a client must have declared to be asked this; what is not here is asked of nobody.
-const CAPABILITIES: [(Method, &str); 3] = [
-    (Method::ElicitationCreate, "elicitation"),
-    (Method::RootsList, "roots"),
-    (Method::SamplingCreateMessage, "sampling"),
+/// What a client must have declared to be asked this.
+fn needed(method: Method, params: Option<Node<'_>>) -> Option<&'static [&'static str]> {
+    let has = |name| params.is_some_and(|params| params.get(name).is_some());
+    let mode = params.and_then(|params| params.get("mode"));
+    match method {
+        Method::ElicitationCreate if mode.is_some_and(|mode| mode.is_str("url")) => {
+            Some(&["elicitation", "url"])
+        }
+        Method::ElicitationCreate => Some(&["elicitation"]),
+        Method::RootsList => Some(&["roots"]),
+        Method::SamplingCreateMessage if has("tools") || has("toolChoice") => Some(&["sampling", "tools"]),
+        Method::SamplingCreateMessage => Some(&["sampling"]),
+        _ => None,
+    }
+}
+
+/// Levels of log messages, least first (RFC 5424).
+const LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
 ];
 
-fn capability(method: Method) -> Option<&'static str> {
-    CAPABILITIES
-        .iter()
-        .find(|(asked, _)| *asked == method)
-        .map(|(_, capability)| *capability)
+/// Whether a client of the modern era asked for this with its call: it hears of logs only if it did.
+fn is_wanted(method: Method, params: Option<Node<'_>>, least: Option<&str>) -> bool {
+    if method != Method::NotificationsMessage {
+        return method.exists(Revision::V2026_07_28, Direction::ToClient);
+    }
+    let place = |level: &str| LEVELS.iter().position(|known| *known == level);
+    let level = params
+        .and_then(|params| params.get("level"))
+        .and_then(Node::as_str);
+    match (least.and_then(place), level.and_then(|level| place(&level))) {
+        (Some(least), Some(level)) => level >= least,
+        (None, _) | (_, None) => false,
+    }
 }
 
 /// The parameters as judged, without keys that are the gateway's to set.

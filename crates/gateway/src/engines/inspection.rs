@@ -17,7 +17,7 @@ use wire::{
     mcp::{Direction, Target, target},
 };
 
-use super::{Engines, flow};
+use super::{Engines, approvals::withhold, flow};
 
 impl Inspect for Engines {
     fn inspect(&self, call: &Ready<Inspected>) -> Inspection {
@@ -52,10 +52,12 @@ impl Inspect for Engines {
                 None => findings.and(unchecked()),
             };
         }
+        let mut edits = Edits::default();
+        withhold(call.arrival(), &mut edits);
         Inspection {
             findings,
+            edits,
             sources,
-            ..Inspection::default()
         }
     }
 

@@ -119,12 +119,6 @@ impl Local for Engines {
                 self.withdraw(call);
                 Ok(Answer::Accepted)
             }
-            Method::NotificationsPromptsListChanged
-            | Method::NotificationsResourcesListChanged
-            | Method::NotificationsToolsListChanged => {
-                self.look_again(call);
-                Ok(Answer::Accepted)
-            }
             Method::LoggingSetLevel | Method::Ping => Ok(own(b"{}".to_vec())),
             Method::NotificationsInitialized
             | Method::NotificationsProgress
@@ -134,9 +128,12 @@ impl Local for Engines {
             | Method::ElicitationCreate
             | Method::NotificationsElicitationComplete
             | Method::NotificationsMessage
+            | Method::NotificationsPromptsListChanged
+            | Method::NotificationsResourcesListChanged
             | Method::NotificationsResourcesUpdated
             | Method::NotificationsSubscriptionsAcknowledged
             | Method::NotificationsTasks
+            | Method::NotificationsToolsListChanged
             | Method::PromptsGet
             | Method::ResourcesRead
             | Method::ResourcesSubscribe
@@ -173,7 +170,7 @@ impl Engines {
             .params()
             .and_then(|params| params.get("capabilities"));
         let session = self.sessions.open(Opening {
-            id: self.ambient.name(),
+            id: Arc::from(self.ambient.secret()),
             caller: call.caller().clone(),
             endpoint: arrival.endpoint.clone(),
             revision: arrival.revision,
@@ -188,6 +185,7 @@ impl Engines {
         Answer::Own(Arc::new(Own {
             result,
             session: Some(Arc::clone(&session.id)),
+            ..Own::default()
         }))
     }
 
@@ -225,19 +223,6 @@ impl Engines {
         if let (Some(id), Some(session)) = (id, session) {
             session.withdraw(&id);
         }
-    }
-
-    /// A server says that what it offers changed: it is looked at, and clients hear of it after that.
-    fn look_again(&self, call: &Passed<Recorded>) {
-        let pipeline::Credential::Link(server) = &call.arrival().credential else {
-            return;
-        };
-        let (keeper, server) = (Arc::clone(&self.keeper), server.clone());
-        tokio::spawn(async move {
-            if let Err(error) = keeper.refresh(&server).await {
-                tracing::warn!(server = %server, %error, "a server said its lists changed and cannot be looked at");
-            }
-        });
     }
 
     async fn listen(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
@@ -298,7 +283,7 @@ impl Engines {
 fn own(result: Vec<u8>) -> Answer {
     Answer::Own(Arc::new(Own {
         result,
-        session: None,
+        ..Own::default()
     }))
 }
 

@@ -23,7 +23,7 @@ use policy::rules::RuleSet;
 use upstream::Upstreams;
 use wire::json::Document;
 
-pub(crate) use approvals::{DecideError, Desk, Request};
+pub(crate) use approvals::{Channels, DecideError, Desk, Request, Say, Similar};
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
 pub(crate) use local::{Listeners, SPOKEN, settle};
@@ -35,6 +35,7 @@ use crate::{
     contexts::{ContextStore, DepositStore},
     journal::Journal,
     keeper::Keeper,
+    parked::Parking,
     people::People,
     sessions::Sessions,
 };
@@ -54,9 +55,11 @@ pub(crate) struct Engines {
     pub(crate) rules: RwLock<Arc<RuleSet>>,
     pub(crate) limits: LimitStore,
     pub(crate) desk: Desk,
+    pub(crate) channels: Channels,
     pub(crate) journal: Journal,
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) sessions: Sessions,
+    pub(crate) parking: Parking,
     pub(crate) listeners: Listeners,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,

@@ -77,26 +77,17 @@ fn is_for_the_server(method: Method) -> bool {
     )
 }
 
-/// Lists that changed are the gateway's to look at; everything else is for the client.
 fn to_client(view: &View, call: &Ready<Resolved>) -> Result<Resolution, Unfound> {
-    let arrival = call.arrival();
-    let Credential::Link(name) = &arrival.credential else {
+    let Credential::Link(name) = &call.arrival().credential else {
         return Err(nothing(
             &refusal::TARGET_UNKNOWN,
             "not a server's message".into(),
             None,
         ));
     };
-    match arrival.message.method() {
-        Some(
-            Method::NotificationsPromptsListChanged
-            | Method::NotificationsResourcesListChanged
-            | Method::NotificationsToolsListChanged,
-        ) => Ok(Resolution::Gateway),
-        Some(_) | None => Ok(Resolution::Client {
-            server: pinned_server(view, name)?,
-        }),
-    }
+    Ok(Resolution::Client {
+        server: pinned_server(view, name)?,
+    })
 }
 
 /// One door, with what can be seen through it.

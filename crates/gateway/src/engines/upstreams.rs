@@ -1,9 +1,21 @@
 //! The far side.
 
-use pipeline::{Answer, Objection, Passed, decide::Approved, forward::Recorded, ports::Upstream, refusal};
-use wire::mcp::{Era, Mismatch, Target, mirrored_params, target};
+use std::{borrow::Cow, sync::Arc};
+
+use pipeline::{
+    Answer, Objection, Own, Passed,
+    decide::Approved,
+    forward::Recorded,
+    ports::{Exchange, Upstream},
+    refusal,
+};
+use wire::{
+    json::Node,
+    mcp::{Era, Method, Mismatch, ServerName, Target, meta, mirrored_params, target},
+};
 
 use super::Engines;
+use crate::parked::{self, Next, Relay};
 
 impl Upstream for Engines {
     async fn confirm(&self, call: &Passed<Approved>) -> Result<(), Objection> {
@@ -17,7 +29,65 @@ impl Upstream for Engines {
     async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         // Before it is sent: a write that fails half-way may have been done.
         self.wrote(call);
-        self.upstreams.send(call).await
+        let arrival = call.arrival();
+        let modern = arrival.revision.era() == Era::Modern;
+        match arrival.message.method() {
+            Some(method @ (Method::PromptsGet | Method::ResourcesRead | Method::ToolsCall)) if modern => {
+                self.send_or_take_up(call, method).await
+            }
+            _ => {
+                let exchange = Arc::clone(&arrival.exchange);
+                self.upstreams.prepare(call, exchange).await?.run().await
+            }
+        }
+    }
+}
+
+impl Engines {
+    /// A call of a modern client, whose server may ask before it answers.
+    async fn send_or_take_up(&self, call: &Passed<Recorded>, method: Method) -> Result<Answer, Objection> {
+        let arrival = call.arrival();
+        let params = arrival.message.params();
+        let server = call
+            .resolution()
+            .server_name()
+            .map(ServerName::as_str)
+            .unwrap_or_default();
+        let content = parked::content(server, method, params);
+        let member = |name| params.and_then(|params| params.get(name));
+        let place = match member("requestState").map(|state| state.as_str().unwrap_or_default()) {
+            Some(state) => self.parking.take_up(
+                &state,
+                call.caller(),
+                content,
+                member("inputResponses"),
+                Arc::clone(&arrival.exchange),
+                arrival.received_ms,
+            )?,
+            None => {
+                let meta = params.and_then(meta::of);
+                let level = meta
+                    .and_then(|meta| meta.get(meta::LOG_LEVEL))
+                    .and_then(Node::as_str);
+                let relay = Relay::new(
+                    Arc::clone(&arrival.exchange),
+                    arrival.capabilities.clone(),
+                    level.map(Cow::into_owned),
+                );
+                let exchange = Arc::clone(&relay) as Arc<dyn Exchange>;
+                let outgoing = self.upstreams.prepare(call, exchange).await?;
+                self.parking
+                    .begin(&self.ambient, call.caller(), content, relay, outgoing.run())
+            }
+        };
+        match self.parking.next(place, &self.ambient).await? {
+            Next::Answer(answer) => answer,
+            Next::Questions(result) => Ok(Answer::Own(Arc::new(Own {
+                result,
+                asks: true,
+                ..Own::default()
+            }))),
+        }
     }
 }
 

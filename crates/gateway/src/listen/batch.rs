@@ -17,7 +17,8 @@ use wire::{
 
 use super::{
     body::Body,
-    mcp::{QUIET, STREAM_MESSAGES_MAX, Visit, events, unread},
+    mcp::{QUIET, STREAM_MESSAGES_MAX, Visit, unread},
+    stream::{Told, events},
 };
 use crate::{exchange::Withdrawal, present::Said};
 
@@ -74,7 +75,12 @@ pub(super) async fn answer(visit: Visit, headers: HeaderMap, bytes: Vec<u8>) -> 
         }
         None
     });
-    events(first, messages, last, None)
+    let told = Told {
+        first,
+        messages,
+        last,
+    };
+    events(told, None)
 }
 
 /// Carries one element; says whether it is one that is answered.
@@ -102,7 +108,7 @@ async fn one(
         let objection = Objection::new(&refusal::MESSAGE_INVALID, why).showing(why);
         return (answered, visit.refuse(&asked, objection).await);
     }
-    match visit.set_out(headers, parcel, stream, Withdrawal::new()) {
+    match visit.set_out(headers, parcel, stream, Withdrawal::new(), &Arc::default()) {
         Ok(carrying) => (answered, carrying.await),
         Err(objection) => (answered, visit.refuse(&asked, objection).await),
     }

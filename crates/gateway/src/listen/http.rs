@@ -17,7 +17,7 @@ use wire::mcp::ServerName;
 use super::{
     House,
     body::{self, Body},
-    gate,
+    decide, gate,
     mcp::Visit,
     oauth, tiles,
 };
@@ -116,6 +116,9 @@ async fn answer(house: &Arc<House>, peer: SocketAddr, request: Request<Incoming>
         return turned_away(house, peer, &path, objection).await;
     }
     let get = request.method() == Method::GET;
+    if let Some(id) = path.strip_prefix("/approvals/") {
+        return decide::answer(house, id, request).await;
+    }
     match path.as_str() {
         "/mcp" => visit(house, peer, Endpoint::All, request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, request).await,

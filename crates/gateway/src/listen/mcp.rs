@@ -2,20 +2,16 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use http_body_util::BodyExt;
 use hyper::{
     HeaderMap, Method as HttpMethod, Request, Response, StatusCode,
     body::Incoming,
-    header::{
-        ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
-        WWW_AUTHENTICATE,
-    },
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use identity::{LocalPeer, Secret, oauth::Challenge};
 use pipeline::{
     Arrival, CallId, Capabilities, Credential, Endpoint, Objection, Refusal, Via, ports::Stranger, refusal,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use wire::{
     bounds::REQUEST,
     json::{Keys, Node, object},
@@ -27,19 +23,21 @@ use super::{
     House, batch,
     body::{self, Body},
     gate::one,
-    stream::{EventBody, OnClose},
+    stream::{OnClose, Told, events, keep, replay},
 };
 use crate::{
     engines::{SPOKEN, settle},
     exchange::{CallExchange, Withdrawal},
     present::{Asked, Cure, Said, outcome},
-    sessions::Session,
+    replay::Place,
+    sessions::{Outlet, Session},
 };
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Messages of one call that may wait to be read by the client.
 pub(super) const STREAM_MESSAGES_MAX: usize = 64;
@@ -127,33 +125,59 @@ impl Visit {
     }
 
     /// Sends a message on its way and answers with whatever comes first: the answer, or something that
-    /// belongs to it and makes the answer a stream.
+    /// belongs to it and makes the answer a stream. A client that names streams first gets one at once.
     async fn carry(self, headers: &HeaderMap, parcel: Parcel) -> Response<Body> {
         let (sender, mut messages) = mpsc::channel(STREAM_MESSAGES_MAX);
         let withdrawal = Withdrawal::new();
         let asked = parcel.asked();
         let era = parcel.revision.era();
-        let carrying = match self.set_out(headers, parcel, sender, withdrawal.clone()) {
-            Ok(carrying) => carrying,
+        let session = self.session_of(&parcel).filter(|_| asked.id.is_some());
+        let let_go = Arc::new(Notify::new());
+        let carrying = self.set_out(headers, parcel, sender, withdrawal.clone(), &let_go);
+        let mut carrying = match carrying {
+            Ok(carrying) => Box::pin(carrying),
             Err(objection) => return self.turn_away(&asked, objection).await,
         };
-        let mut carrying = Box::pin(carrying);
         // In the modern era closing the stream withdraws the request; in the legacy era it does not.
         let mut on_close = Closing::new((era == Era::Modern).then_some(withdrawal));
+        let streams =
+            session.is_some() && asked.method != Some(Method::Initialize) && prefers_stream(headers);
         let first = tokio::select! {
             biased;
+            () = std::future::ready(()), if streams => None,
             Some(message) = messages.recv() => Some(message),
             said = &mut carrying => {
                 on_close.disarm();
                 return match messages.try_recv() {
-                    Ok(message) => events(Some(message), messages, Box::pin(async { said.message }), None),
+                    Ok(message) => {
+                        let last = Box::pin(async { said.message });
+                        stream(session, Told { first: Some(message), messages, last }, let_go, None)
+                    }
                     Err(_) => self.respond(said),
                 };
+            }
+            () = let_go.notified(), if session.as_ref().is_some_and(|session| polls(session)) => {
+                let_go.notify_one();
+                None
             }
             () = tokio::time::sleep(QUIET), if asked.id.is_some() => None,
         };
         let last = Box::pin(async move { carrying.await.message });
-        events(first, messages, last, on_close.into_on_close())
+        stream(
+            session,
+            Told {
+                first,
+                messages,
+                last,
+            },
+            let_go,
+            on_close.into_on_close(),
+        )
+    }
+
+    fn session_of(&self, parcel: &Parcel) -> Option<Arc<Session>> {
+        let id = parcel.session.as_ref()?;
+        self.house.engines.sessions.peek(id)
     }
 
     /// Sets a message on its way: what belongs to it goes to `stream` meanwhile, and the future ends with
@@ -164,14 +188,11 @@ impl Visit {
         parcel: Parcel,
         stream: mpsc::Sender<Vec<u8>>,
         withdrawal: Withdrawal,
+        let_go: &Arc<Notify>,
     ) -> Result<impl Future<Output = Said> + Send + use<>, Objection> {
         let asked = parcel.asked();
-        let session = parcel
-            .session
-            .as_ref()
-            .and_then(|id| self.house.engines.sessions.peek(id));
-        let running = self.begin(session, &asked, &withdrawal)?;
-        let exchange = CallExchange::new(stream, withdrawal, parcel.session.clone());
+        let running = self.begin(self.session_of(&parcel), &asked, &withdrawal)?;
+        let exchange = CallExchange::new(stream, withdrawal, parcel.session.clone(), Arc::clone(let_go));
         let arrival = self.arrival(headers, parcel, Arc::new(exchange), "http");
         let call = self.call.to_string();
         let house = Arc::clone(&self.house);
@@ -338,9 +359,15 @@ impl Visit {
         match session {
             Err(response) => response,
             Ok(session) => {
-                let (sender, messages) = mpsc::channel(STREAM_MESSAGES_MAX);
-                session.listen(sender);
-                events(None, messages, Box::pin(std::future::pending()), None)
+                // A client that comes back names what it has; everyone else listens anew.
+                let place = one(&headers, &LAST_EVENT).ok().flatten().and_then(Place::parse);
+                let stream = place.and_then(|place| session.streams.find(place.stream));
+                if let (Some(place), Some(stream)) = (place, stream) {
+                    return replay(&stream, place.number, false);
+                }
+                let stream = session.streams.open();
+                session.listen(Outlet::Kept(Arc::clone(&stream)));
+                replay(&stream, 0, polls(&session))
             }
         }
     }
@@ -380,7 +407,7 @@ impl Visit {
             revision,
         };
         let (sender, _messages) = mpsc::channel(1);
-        let exchange = CallExchange::new(sender, Withdrawal::new(), Some(Arc::clone(&id)));
+        let exchange = CallExchange::new(sender, Withdrawal::new(), Some(Arc::clone(&id)), Arc::default());
         let parcel = Parcel {
             message,
             revision,
@@ -625,6 +652,34 @@ fn accepts(headers: &HeaderMap) -> Result<(), Objection> {
     ))
 }
 
+/// Whether `Accept` names streams before JSON.
+fn prefers_stream(headers: &HeaderMap) -> bool {
+    let first = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    first.is_some_and(|accept| accept.trim_start().starts_with("text/event-stream"))
+}
+
+/// Whether a client comes back when its stream ends before the answer.
+fn polls(session: &Session) -> bool {
+    session.revision >= Revision::V2025_11_25
+}
+
+/// Answers with a stream: one of the session, if there is one, else one that lives with its connection.
+fn stream(
+    session: Option<Arc<Session>>,
+    told: Told,
+    let_go: Arc<Notify>,
+    on_close: Option<OnClose>,
+) -> Response<Body> {
+    match session {
+        None => events(told, on_close),
+        Some(session) => {
+            let polls = polls(&session);
+            let let_go = if polls { let_go } else { Arc::default() };
+            replay(&keep(&session, told, let_go), 0, polls)
+        }
+    }
+}
+
 /// Whether `Accept` has this type, itself or by a wildcard.
 fn accepted(headers: &HeaderMap, wanted: &str) -> bool {
     let group = wanted.split('/').next().unwrap_or_default();
@@ -670,21 +725,4 @@ fn credential(headers: &HeaderMap, peer: SocketAddr) -> Credential {
         Ok(None) if FORWARDED.iter().any(|name| headers.contains_key(*name)) => Credential::None,
         Ok(None) => Credential::Local(LocalPeer::Tcp(peer.ip())),
     }
-}
-
-pub(super) fn events(
-    first: Option<Vec<u8>>,
-    messages: mpsc::Receiver<Vec<u8>>,
-    last: super::stream::Last,
-    on_close: Option<OnClose>,
-) -> Response<Body> {
-    let body: Body = EventBody::new(first, messages, last, on_close)
-        .map_err(|never| match never {})
-        .boxed_unsync();
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
 }

@@ -5,6 +5,7 @@
 
 mod batch;
 mod body;
+mod decide;
 mod gate;
 mod http;
 mod mcp;
@@ -17,6 +18,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use pipeline::Pipeline;
 
+pub(crate) use decide::Attempts;
 pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use stdio::serve_pipes;
 
@@ -35,4 +37,6 @@ pub(crate) struct House {
     pub(crate) hosts: BTreeSet<String>,
     /// Origins browsers may call from.
     pub(crate) origins: BTreeSet<String>,
+    /// Wrong secrets people showed.
+    pub(crate) attempts: Attempts,
 }

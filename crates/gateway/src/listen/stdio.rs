@@ -22,7 +22,7 @@ use crate::{
     engines::settle,
     exchange::{CallExchange, Withdrawal},
     present::{Asked, outcome},
-    sessions::Session,
+    sessions::{Outlet, Session},
 };
 
 /// Messages that may wait to be written.
@@ -131,7 +131,12 @@ impl Client {
         let session = self.session();
         let withdrawal = Withdrawal::new();
         let session_id = session.as_ref().map(|session| Arc::clone(&session.id));
-        let exchange = CallExchange::new(self.queue.clone(), withdrawal.clone(), session_id.clone());
+        let exchange = CallExchange::new(
+            self.queue.clone(),
+            withdrawal.clone(),
+            session_id.clone(),
+            Arc::default(),
+        );
         if let (Some(session), Some(id)) = (&session, &asked.id) {
             session.begin(id, withdrawal);
         }
@@ -163,7 +168,7 @@ impl Client {
             .as_ref()
             .and_then(|id| self.house.engines.sessions.peek(id))
         {
-            session.listen(self.queue.clone());
+            session.listen(Outlet::Queue(self.queue.clone()));
             *self
                 .session
                 .lock()

@@ -3,20 +3,37 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::{
+    Response,
+    body::Frame,
+    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+};
 use tokio::{
-    sync::mpsc,
+    sync::{Notify, mpsc},
     time::{Interval, MissedTickBehavior, interval},
 };
 use wire::framing::{Event, write_event};
 
+use super::body::Body;
+use crate::{
+    replay::{Kept, Place},
+    sessions::Session,
+};
+
 /// How often a quiet stream shows that it is alive.
 const ALIVE: Duration = Duration::from_secs(15);
+
+/// When a client that was let go may come back.
+const COME_BACK_MS: u64 = 500;
+/// Events that may wait to be written to one connection.
+const EVENTS_MAX: usize = 16;
 
 /// The future whose result is the last event; none if there is to be no last event.
 pub(super) type Last = Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>;
@@ -24,39 +41,166 @@ pub(super) type Last = Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>;
 /// Something to be told when the client closes the stream before its end.
 pub(super) type OnClose = Box<dyn FnOnce() + Send>;
 
+/// What a stream is made of: what belongs to a call, and its answer.
+pub(super) struct Told {
+    /// What is there already.
+    pub(super) first: Option<Vec<u8>>,
+    /// What belongs to the call.
+    pub(super) messages: mpsc::Receiver<Vec<u8>>,
+    /// The answer.
+    pub(super) last: Last,
+}
+
+/// Answers with a stream that lives as long as its connection.
+pub(super) fn events(told: Told, on_close: Option<OnClose>) -> Response<Body> {
+    let mut alive = interval(ALIVE);
+    alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    alive.reset();
+    respond(EventBody {
+        first: told.first.map(event),
+        source: Source::Call {
+            messages: told.messages,
+            last: Some(told.last),
+            ended: None,
+        },
+        alive,
+        on_close,
+    })
+}
+
+/// Keeps what a call has to say on a stream of its session, whoever reads it. `let_go` ends the connection
+/// before the answer.
+pub(super) fn keep(session: &Session, mut told: Told, let_go: Arc<Notify>) -> Arc<Kept> {
+    let stream = session.streams.open();
+    let kept = Arc::clone(&stream);
+    tokio::spawn(async move {
+        told.first
+            .take()
+            .into_iter()
+            .for_each(|message| kept.push(message));
+        let answer = loop {
+            tokio::select! {
+                biased;
+                Some(message) = told.messages.recv() => kept.push(message),
+                answer = &mut told.last => break answer,
+                () = let_go.notified() => kept.let_go(),
+            }
+        };
+        while let Ok(message) = told.messages.try_recv() {
+            kept.push(message);
+        }
+        answer.into_iter().for_each(|answer| kept.push(answer));
+        kept.end();
+    });
+    stream
+}
+
+/// Answers with a kept stream, from after an event on. `primed`: the first event has no data and says where
+/// and when to come back (since 2025-11-25).
+pub(super) fn replay(stream: &Arc<Kept>, after: u64, primed: bool) -> Response<Body> {
+    let (sender, events) = mpsc::channel(EVENTS_MAX);
+    let place = Place {
+        stream: stream.id,
+        number: after,
+    };
+    let mut reader = stream.read(after);
+    tokio::spawn(async move {
+        loop {
+            let next = tokio::select! {
+                next = reader.next() => next,
+                () = sender.closed() => return,
+            };
+            let Some((place, data)) = next else { return };
+            let event = Event {
+                name: "message".to_owned(),
+                id: Some(place.to_string()),
+                data,
+                ..Event::default()
+            };
+            if sender.send(Bytes::from(write_event(&event))).await.is_err() {
+                return;
+            }
+        }
+    });
+    let priming = Event {
+        id: Some(place.to_string()),
+        retry_ms: Some(COME_BACK_MS),
+        ..Event::default()
+    };
+    let mut alive = interval(ALIVE);
+    alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    alive.reset();
+    respond(EventBody {
+        first: primed.then(|| Bytes::from(write_event(&priming))),
+        source: Source::Kept(events),
+        alive,
+        on_close: None,
+    })
+}
+
+fn respond(body: EventBody) -> Response<Body> {
+    let body: Body = body.map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
 /// The body of an event stream.
-pub(super) struct EventBody {
+struct EventBody {
     first: Option<Bytes>,
-    messages: mpsc::Receiver<Vec<u8>>,
-    last: Option<Last>,
-    ended: Option<Vec<u8>>,
+    source: Source,
     alive: Interval,
     on_close: Option<OnClose>,
 }
 
-impl EventBody {
-    /// A stream of messages that ends with the result of `last`.
-    pub(super) fn new(
-        first: Option<Vec<u8>>,
+/// Where events come from.
+enum Source {
+    Call {
         messages: mpsc::Receiver<Vec<u8>>,
-        last: Last,
-        on_close: Option<OnClose>,
-    ) -> Self {
-        let mut alive = interval(ALIVE);
-        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        alive.reset();
-        Self {
-            first: first.map(event),
-            messages,
-            last: Some(last),
-            ended: None,
-            alive,
-            on_close,
+        last: Option<Last>,
+        ended: Option<Vec<u8>>,
+    },
+    Kept(mpsc::Receiver<Bytes>),
+}
+
+impl Source {
+    /// The next event; none when there are no more.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let (messages, last, ended) = match self {
+            Self::Kept(events) => return events.poll_recv(cx),
+            Self::Call {
+                messages,
+                last,
+                ended,
+            } => (messages, last, ended),
+        };
+        // Messages were sent before the answer was, so they are written before it.
+        if let Poll::Ready(Some(message)) = messages.poll_recv(cx) {
+            return Poll::Ready(Some(event(message)));
         }
+        if let Some(running) = last
+            && let Poll::Ready(answer) = running.as_mut().poll(cx)
+        {
+            (*last, *ended) = (None, answer);
+            if let Poll::Ready(Some(message)) = messages.poll_recv(cx) {
+                return Poll::Ready(Some(event(message)));
+            }
+        }
+        match last {
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(ended.take().map(event)),
+        }
+    }
+
+    fn is_answered(&self) -> bool {
+        matches!(self, Self::Call { last: None, .. })
     }
 }
 
-impl Body for EventBody {
+impl hyper::body::Body for EventBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -68,23 +212,12 @@ impl Body for EventBody {
         if let Some(first) = this.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        // Messages were sent before the answer was, so they are written before it.
-        if let Poll::Ready(Some(message)) = this.messages.poll_recv(cx) {
-            return Poll::Ready(Some(Ok(Frame::data(event(message)))));
-        }
-        if let Some(last) = &mut this.last
-            && let Poll::Ready(ended) = last.as_mut().poll(cx)
-        {
-            this.last = None;
-            this.ended = ended;
+        let next = this.source.poll(cx);
+        if this.source.is_answered() {
             this.on_close = None;
-            if let Poll::Ready(Some(message)) = this.messages.poll_recv(cx) {
-                return Poll::Ready(Some(Ok(Frame::data(event(message)))));
-            }
         }
-        if this.last.is_none() {
-            let ended = this.ended.take();
-            return Poll::Ready(ended.map(|message| Ok(Frame::data(event(message)))));
+        if let Poll::Ready(event) = next {
+            return Poll::Ready(event.map(|event| Ok(Frame::data(event))));
         }
         if this.alive.poll_tick(cx).is_ready() {
             return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b": alive\n\n")))));

@@ -1,4 +1,9 @@
 //! The development data, read for training and evaluation. Nothing of it is kept in the repository.
+#![allow(
+    clippy::allow_attributes,
+    dead_code,
+    reason = "not every tool uses all that is shared"
+)]
 
 use std::{collections::BTreeMap, fs, path::Path};
 

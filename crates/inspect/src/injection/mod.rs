@@ -13,7 +13,7 @@ use crate::{
 
 const KIND: FindingKind = FindingKind::Injection;
 
-/// The weights (`examples/train.rs` makes them; `NOTICE-data.md` names what they were learned from).
+/// The weights (`examples/train.rs` makes them; `NOTICE` names what they were learned from).
 static WEIGHTS: &[u8] = include_bytes!("../../data/injection.model");
 
 /// The rules and the model.

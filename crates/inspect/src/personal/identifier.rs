@@ -50,8 +50,8 @@ pub(super) fn identifiers(view: &View<'_>, add: &mut impl FnMut(Known, Range<usi
 fn spaced(text: &str, place: &Range<usize>) -> Option<(Known, Range<usize>)> {
     let bytes = text.as_bytes();
     let head = text.get(place.start..place.start + 4)?.as_bytes();
-    let opens = matches!(head, [a, b, c, d] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() && c.is_ascii_digit() && d.is_ascii_digit());
-    if !opens {
+    let (letters, digits) = head.split_at_checked(2)?;
+    if !letters.iter().all(u8::is_ascii_alphabetic) || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let mut end = place.start;
@@ -141,30 +141,31 @@ fn identifier(text: &str, place: &Range<usize>) -> Option<(Known, Range<usize>)>
         {
             found(known("personal/passport", 0.7, "passport number"))
         }
-        _ if near(&["driver", "licence", "license", "dl#"])
-            && digits_of(word) >= 5
-            && word.len() >= 6
-            && near(&["driv"]) =>
-        {
-            found(known("personal/driving-licence", 0.6, "driving licence number"))
-        }
-        _ if near(&[
-            "mrn",
-            "medical record",
-            "health record",
-            "patient id",
-            "member id",
-            "policy number",
-        ]) && digits_of(word) >= 5 =>
-        {
-            found(known(
-                "personal/medical-record",
-                0.6,
-                "medical record or plan number",
-            ))
-        }
-        _ => None,
+        _ => found(by_context(word, near)?),
     }
+}
+
+/// Numbers without a form of their own: the words around say what they are.
+fn by_context(word: &str, near: impl Fn(&[&str]) -> bool) -> Option<Known> {
+    if digits_of(word) < 5 {
+        return None;
+    }
+    if word.len() >= 6 && near(&["driver", "licence", "license", "dl#"]) && near(&["driv"]) {
+        return Some(known("personal/driving-licence", 0.6, "driving licence number"));
+    }
+    let record = [
+        "mrn",
+        "medical record",
+        "health record",
+        "patient id",
+        "member id",
+        "policy number",
+    ];
+    near(&record).then_some(known(
+        "personal/medical-record",
+        0.6,
+        "medical record or plan number",
+    ))
 }
 
 fn digits_of(word: &str) -> usize {

@@ -117,7 +117,7 @@ pub(super) fn value(text: &str, start: usize, run: &str, vendors: &Vendors) -> O
     } else if named && vendor {
         value.len() >= VALUE_MIN && is_made_up(value, 12)
     } else if named && assigned {
-        is_made_up(value, 16) && entropy(value) >= 2.8 && !(is_name(value) && !is_random(value))
+        is_made_up(value, 16) && entropy(value) >= 2.8 && (!is_name(value) || is_random(value))
     } else if named {
         value.len() >= 20 && is_random(value) && entropy(value) >= 3.0
     } else if vendor {

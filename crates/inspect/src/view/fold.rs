@@ -48,8 +48,8 @@ fn mathematical(code: u32) -> Option<char> {
 fn listed(c: char) -> Option<char> {
     const FROM: &str = "ℂℊℋℌℍℎℐℑℒℓℕℙℚℛℜℝℤℨℬℭℯℰℱℳℴℹᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ";
     const TO: &[u8] = b"CgHHHhIILlNPQRRRZZBCeEFMoiabcdefghijklmnoprstuvwyzabcdefghijklmnoprstuvwxyz";
-    if !matches!(c, '\u{1d00}'..='\u{1dbf}' | '\u{2100}'..='\u{213f}' | '\u{a730}'..='\u{a731}' | '\u{250}'..='\u{2e3}'
-        | '\u{2071}' | '\u{207f}')
+    if !matches!(c, '\u{1d00}'..='\u{1dbf}' | '\u{2100}'..='\u{213f}' | '\u{a730}'..='\u{a731}'
+        | '\u{250}'..='\u{2e3}' | '\u{2071}' | '\u{207f}')
     {
         return None;
     }

@@ -11,10 +11,10 @@ use super::{
     deed::Reach,
     memory::worth_tracing,
     read,
-    sketch::{Mark, RUN, Sketch, mark, runs, telling},
+    sketch::{Mark, RUN, Sketch, mark, runs, spoken, telling},
     stored::{Damaged, labels_at, sketch_at, write_labels},
     value::{Shape, Value},
-    words::{squash, words},
+    words::squash,
 };
 use crate::label::Labels;
 
@@ -160,7 +160,7 @@ impl Written {
         if squashed.chars().count() >= FIELD_MIN {
             self.fields.insert(mark(&squashed));
         }
-        let words: Vec<String> = words(&value.text).collect();
+        let words = spoken(&value.text);
         self.runs.extend(runs(&words, RUN));
         if (2..=RUN).contains(&words.len()) {
             self.grams.extend(runs(&words, words.len()));
@@ -239,8 +239,8 @@ impl Returned {
         let fields = fields
             .map(squash)
             .filter(|field| field.chars().count() >= FIELD_MIN);
-        let spoken: Vec<String> = words(&text).collect();
-        let mut grams: Vec<Mark> = telling(&text).into_iter().collect();
+        let spoken = spoken(&text);
+        let mut grams = telling(&text);
         for count in 2..=RUN {
             grams.extend(runs(&spoken, count));
         }

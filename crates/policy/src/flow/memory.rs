@@ -4,7 +4,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::{
-    sketch::{Mark, Sketch, WORD_MIN, mark, shingles, telling},
+    marks::{Grams, Runs},
+    sketch::{Sketch, shingles, telling},
     value::{Shape, Value},
     words::{squash, stem, topics, whole, words},
 };
@@ -24,6 +25,9 @@ const TRACED_MIN: usize = 6;
 /// Bytes before and after a field that count as its record.
 const BEFORE_BYTES: usize = 160;
 const AFTER_BYTES: usize = 140;
+
+/// Longest name of a member that is an object.
+const KEY_BYTES_MAX: usize = 90;
 
 /// Fields that name who wrote a record.
 const AUTHORS: [&str; 4] = ["sender", "from", "author", "owner"];
@@ -55,6 +59,8 @@ pub(super) struct Remembered {
     pub(super) answers_task: bool,
     /// Its records in small letters; empty once forgotten.
     records: Vec<String>,
+    /// Of the letters and digits of the records: rules most of them out at once.
+    grams: Grams,
     /// Of its telling words: what still answers for the text once that is forgotten.
     pub(super) words: Sketch,
     /// Of its runs of words.
@@ -80,13 +86,17 @@ pub(super) struct Found<'m> {
 impl Remembered {
     pub(super) fn new(origin: Origin, text: &str) -> Self {
         let text = text.to_lowercase();
-        let kept = text.len() <= RESULT_BYTES_MAX;
-        let records = if kept { records(&text) } else { Vec::new() };
+        let (records, grams) = if text.len() <= RESULT_BYTES_MAX {
+            (records(&text), Grams::of(&text))
+        } else {
+            (Vec::new(), Grams::default())
+        };
         Self {
             records,
+            grams,
             ..Self::forgotten(
                 origin,
-                Sketch::of(telling(&text).into_iter().collect(), MARKS_MAX),
+                Sketch::of(telling(&text), MARKS_MAX),
                 Sketch::of(shingles(&text), MARKS_MAX),
             )
         }
@@ -102,6 +112,7 @@ impl Remembered {
             meant: false,
             answers_task: false,
             records: Vec::new(),
+            grams: Grams::default(),
             words,
             runs,
         }
@@ -126,34 +137,32 @@ impl Remembered {
         self.records.iter().map(String::len).sum()
     }
 
-    /// Whether a value may have stood in the text, as far as that is still known.
+    /// Whether a value may have stood in the text, as far as that is known without reading it again.
     fn may_hold(&self, value: &str) -> bool {
-        let mut words = value
-            .split_whitespace()
-            .filter(|word| word.len() >= WORD_MIN)
-            .peekable();
-        words.peek().is_some() && words.all(|word| self.words.may_hold(mark(&squash(word))))
+        if !self.records.is_empty() {
+            return self.grams.may_hold(value);
+        }
+        let words = telling(value);
+        !words.is_empty() && words.into_iter().all(|word| self.words.may_hold(word))
+    }
+
+    /// Forgets the text. The fingerprints of its words still answer.
+    fn forget(&mut self) {
+        self.records = Vec::new();
+        self.grams = Grams::default();
     }
 
     /// Whether a good part of these runs of words was copied from here: half of them, or four.
-    fn lent(&self, runs: &[Mark]) -> bool {
-        let (copied, known) = self.shared(runs);
-        known > 0 && copied >= (known / 2).clamp(1, 4)
+    fn lent(&self, runs: &Runs) -> bool {
+        let wanted = |known: usize| (known / 2).clamp(1, 4);
+        let (copied, known) = runs.shared(&self.runs, wanted);
+        known > 0 && copied >= wanted(known)
     }
 
     /// Whether more than half of these runs of words was copied from here.
-    fn lent_most(&self, runs: &[Mark]) -> bool {
-        let (copied, known) = self.shared(runs);
+    fn lent_most(&self, runs: &Runs) -> bool {
+        let (copied, known) = runs.shared(&self.runs, |known| known / 2 + 1);
         copied * 2 > known
-    }
-
-    /// How many of the runs were copied, and of how many that can be said.
-    fn shared(&self, runs: &[Mark]) -> (usize, usize) {
-        let known = runs.iter().filter(|run| **run <= self.runs.ceiling);
-        let copied = known
-            .clone()
-            .filter(|run| self.runs.marks.binary_search(run).is_ok());
-        (copied.count(), known.count())
     }
 }
 
@@ -170,7 +179,7 @@ impl Memory {
                 break;
             };
             self.bytes -= result.bytes();
-            result.records = Vec::new();
+            result.forget();
             oldest += 1;
         }
     }
@@ -191,7 +200,7 @@ impl Memory {
             second.runs.join(&first.runs, MARKS_MAX);
             self.bytes -= second.bytes();
             // A text that is half of what the record stands for would answer for all of it.
-            second.records = Vec::new();
+            second.forget();
         }
     }
 
@@ -205,6 +214,9 @@ impl Memory {
         let mut found: Vec<Found<'m>> = Vec::new();
         for result in &self.results {
             let before = found.len();
+            if !result.may_hold(value) {
+                continue;
+            }
             for record in &result.records {
                 let places = whole(record, value).map(|at| Found {
                     result,
@@ -224,9 +236,10 @@ impl Memory {
         found
     }
 
+    /// Of a result that may hold the value: whether it does, spaced otherwise or as far as is still known.
     fn stands_otherwise(result: &Remembered, value: &str) -> bool {
         if result.records.is_empty() {
-            return result.may_hold(value);
+            return true;
         }
         // Numbers are what people space out: accounts, telephones.
         let spaced = value.contains(|c: char| c.is_ascii_digit());
@@ -241,28 +254,31 @@ impl Memory {
     /// The results a value stands in.
     pub(super) fn holding(&self, value: &str) -> Vec<&Remembered> {
         let stands = |result: &&Remembered| {
-            result
-                .records
-                .iter()
-                .any(|record| whole(record, value).next().is_some())
-                || Self::stands_otherwise(result, value)
+            let exactly = |record: &String| whole(record, value).next().is_some();
+            result.may_hold(value)
+                && (result.records.iter().any(exactly) || Self::stands_otherwise(result, value))
         };
         self.results.iter().filter(stands).collect()
     }
 
     /// The results that most of a text was copied from: quoting a line is not passing a text on.
     pub(super) fn copied(&self, text: &str) -> Vec<&Remembered> {
-        let runs = shingles(&text.to_lowercase());
-        self.results
-            .iter()
-            .filter(|result| result.lent_most(&runs))
-            .collect()
+        self.lenders(text, Remembered::lent_most)
     }
 
     /// The results a longer text was copied from, in part or whole.
     pub(super) fn fragments(&self, text: &str) -> Vec<&Remembered> {
-        let runs = shingles(&text.to_lowercase());
-        self.results.iter().filter(|result| result.lent(&runs)).collect()
+        self.lenders(text, Remembered::lent)
+    }
+
+    fn lenders(&self, text: &str, lent: impl Fn(&Remembered, &Runs) -> bool) -> Vec<&Remembered> {
+        let runs = Runs::of(&text.to_lowercase());
+        let lenders = self.results.iter().filter(|result| lent(result, &runs));
+        if runs.is_empty() {
+            Vec::new()
+        } else {
+            lenders.collect()
+        }
     }
 }
 
@@ -362,33 +378,40 @@ impl Found<'_> {
 /// Cuts a text where one record of a list ends and the next begins: YAML items, members and elements of JSON.
 fn records(text: &str) -> Vec<String> {
     let mut records = Vec::new();
-    let mut rest = text;
-    while let Some(at) = next_cut(rest) {
-        let (record, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
-        records.push(record.to_owned());
-        rest = after;
+    let mut start = 0;
+    for (at, _) in text.match_indices(['\n', '}']) {
+        let end = at + if ends_with_line(text, at) { 1 } else { 2 };
+        if at > start && (ends_with_line(text, at) || ends_with_brace(text, at)) {
+            records.extend(text.get(start..end).map(str::to_owned));
+            start = end;
+        }
     }
-    records.push(rest.to_owned());
+    records.extend(text.get(start..).map(str::to_owned));
     records.retain(|record| !record.trim().is_empty());
     records
 }
 
-fn next_cut(text: &str) -> Option<usize> {
-    let yaml = text.get(1..).and_then(|tail| tail.find("\n- ")).map(|at| at + 2);
-    let json = text.match_indices("},").find_map(|(at, _)| {
-        let after = text.get(at + 2..)?.trim_start();
-        // A further element, or a further member that is an object too.
-        let key = after
-            .strip_prefix(['\'', '"'])
-            .and_then(|after| after.split_once(['\'', '"']));
-        let opens =
-            key.is_some_and(|(key, rest)| key.len() <= 90 && rest.starts_with(": {") || rest_opens(rest));
-        (after.starts_with('{') || opens).then_some(at + 2)
-    });
-    match (yaml, json) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
+/// Whether an item of a YAML list begins after the line that ends here.
+fn ends_with_line(text: &str, at: usize) -> bool {
+    text.get(at..).is_some_and(|rest| rest.starts_with("\n- "))
+}
+
+/// Whether a further element follows the brace, or a further member that is an object too.
+fn ends_with_brace(text: &str, at: usize) -> bool {
+    let Some(after) = text.get(at..).and_then(|rest| rest.strip_prefix("},")) else {
+        return false;
+    };
+    let after = after.trim_start();
+    let opens = || {
+        let key = after.strip_prefix(['\'', '"'])?;
+        let end = key
+            .bytes()
+            .take(KEY_BYTES_MAX)
+            .position(|b| matches!(b, b'\'' | b'"'))?;
+        let rest = key.get(end + 1..)?;
+        (rest.starts_with(": {") || rest.starts_with(":{")).then_some(())
+    };
+    after.starts_with('{') || opens().is_some()
 }
 
 /// What a value looks like whatever it says: a mailbox, or its runs of letters and digits.
@@ -410,10 +433,6 @@ fn look(value: &str) -> String {
     look
 }
 
-fn rest_opens(rest: &str) -> bool {
-    rest.starts_with(":{")
-}
-
 /// Whether a word of a longer text says where or what: an address, a mailbox, a number of an account. Words
 /// with a digit or two are not.
 pub(super) fn worth_tracing(word: &Value) -> bool {
@@ -422,6 +441,13 @@ pub(super) fn worth_tracing(word: &Value) -> bool {
         Shape::Identifier => word.text.len() >= TRACED_MIN,
         Shape::Date | Shape::Name | Shape::Number | Shape::Path | Shape::Text => false,
     }
+}
+
+/// What [`worth_tracing`] says no to at a glance: a word of letters alone.
+pub(super) fn may_be_worth_tracing(word: &str) -> bool {
+    word.bytes()
+        .any(|b| b.is_ascii_digit() || matches!(b, b'@' | b'/' | b'_'))
+        || word.contains("www.")
 }
 
 /// Whether a name of the task is a word of the text, or begins one.

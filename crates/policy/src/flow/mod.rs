@@ -10,6 +10,7 @@
 mod assess;
 mod deed;
 mod deposit;
+mod marks;
 mod memory;
 mod rule;
 mod sketch;

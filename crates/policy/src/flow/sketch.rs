@@ -1,9 +1,7 @@
 //! Fingerprints of words and of runs of words. Stored ones must be readable by the next version, so the hash is
 //! our own and never changes. They answer "may it have stood there", and where they cannot tell, yes.
 
-use std::collections::BTreeSet;
-
-use super::words::{squash, words};
+use super::words::squash;
 
 /// Fewest bytes of a word that is worth a fingerprint of its own.
 pub(super) const WORD_MIN: usize = 5;
@@ -83,60 +81,70 @@ impl Sketch {
     }
 }
 
-/// A fingerprint under way: FNV-1a, its bits spread at the end.
-#[derive(Clone, Copy)]
-pub(super) struct Hash(u64);
+/// FNV-1a over the bytes of a text.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
 
-impl Hash {
-    pub(super) const EMPTY: Self = Self(0xcbf2_9ce4_8422_2325);
-
-    pub(super) fn and(mut self, text: &str) -> Self {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        self
-    }
-
-    pub(super) fn mark(self) -> Mark {
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        bits = (bits ^ (bits >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-        let [a, b, c, d, ..] = (bits ^ (bits >> 33)).to_be_bytes();
-        Mark::from_be_bytes([a, b, c, d])
-    }
+/// Spreads the bits of a hash (the finish of MurmurHash3).
+fn spread(mut bits: u64) -> Mark {
+    bits = (bits ^ (bits >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    bits = (bits ^ (bits >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    let [a, b, c, d, ..] = (bits ^ (bits >> 33)).to_be_bytes();
+    Mark::from_be_bytes([a, b, c, d])
 }
 
 /// Of one text.
 pub(super) fn mark(text: &str) -> Mark {
-    Hash::EMPTY.and(text).mark()
+    spread(hash(text))
+}
+
+/// A word, as runs are made of it.
+#[derive(Clone, Copy)]
+pub(super) struct Spoken(u64);
+
+/// The words of a text in small letters.
+pub(super) fn spoken(text: &str) -> Vec<Spoken> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(|word| Spoken(hash(word)))
+        .collect()
 }
 
 /// Of every run of `count` words.
-pub(super) fn runs(words: &[String], count: usize) -> impl Iterator<Item = Mark> + '_ {
+pub(super) fn runs(words: &[Spoken], count: usize) -> impl Iterator<Item = Mark> {
     words.windows(count.max(1)).map(|run| {
-        let joined = run.iter().fold(Hash::EMPTY, |hash, word| hash.and(word).and(" "));
-        joined.mark()
+        let join =
+            |run: u64, word: &Spoken| (run.rotate_left(5) ^ word.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        spread(run.iter().fold(0, join))
     })
 }
 
-/// Of every run of [`RUN`] words of a text.
+/// Of every run of [`RUN`] words of a text in small letters.
 pub(super) fn shingles(text: &str) -> Vec<Mark> {
-    let words: Vec<String> = words(text).collect();
-    runs(&words, RUN).collect()
+    runs(&spoken(text), RUN).collect()
 }
 
 /// Of the telling words of a text: with their punctuation taken for nothing, and taken for an end.
-pub(super) fn telling(text: &str) -> BTreeSet<Mark> {
-    let mut marks = BTreeSet::new();
+pub(super) fn telling(text: &str) -> Vec<Mark> {
+    let mut marks = Vec::new();
     for word in text.split_whitespace().filter(|word| word.len() >= WORD_MIN) {
-        marks.insert(mark(&squash(word)));
+        marks.push(squashed(word));
         let ends = |c: char| "\"'`<>()[]{},;=|\\:".contains(c);
         if word.contains(ends) {
             let parts = word.split(ends).filter(|part| part.len() >= WORD_MIN);
-            marks.extend(parts.map(|part| mark(&squash(part))));
+            marks.extend(parts.map(squashed));
         }
     }
     marks
+}
+
+/// Of a word's letters and digits.
+fn squashed(word: &str) -> Mark {
+    let plain = word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if plain { mark(word) } else { mark(&squash(word)) }
 }
 
 #[cfg(test)]

@@ -4,14 +4,16 @@ use wire::json::Node;
 
 use super::{
     Flow,
-    memory::{Remembered, worth_tracing},
+    memory::{Remembered, may_be_worth_tracing, worth_tracing},
     value::{Shape, Value},
-    words::topics,
+    words::has_topic,
 };
 use crate::facts::Source;
 
 /// Most sources told of one call.
 const SOURCES_MAX: usize = 64;
+/// Longest text that is remembered as the agent's own.
+const OWN_BYTES_MAX: usize = 1024;
 
 impl Flow {
     /// The results the arguments were taken from. A value that the task says, or that the agent used before any
@@ -38,6 +40,9 @@ impl Flow {
     /// The results a value, or what it is made of, was taken from.
     fn lenders(&self, value: &Value) -> Vec<&Remembered> {
         let mut lenders = Vec::new();
+        if self.own.contains(&value.text) {
+            return lenders;
+        }
         match value.shape {
             // A day, a sum or a count stands in every other text.
             Shape::Date | Shape::Number => {}
@@ -49,12 +54,13 @@ impl Flow {
                 let telling = value
                     .text
                     .split_whitespace()
+                    .filter(|word| may_be_worth_tracing(word))
                     .map(Value::of_text)
                     .filter(worth_tracing);
                 for word in telling {
                     self.seek(&word.text, &mut lenders);
                 }
-                if !topics(&value.text).is_empty() {
+                if has_topic(&value.text) {
                     lenders.extend(self.memory.copied(&value.text));
                 }
             }
@@ -68,11 +74,13 @@ impl Flow {
         }
     }
 
-    /// Remembers the values of a call that no result held: they are the agent's own, or its user's.
+    /// Remembers the values of a call that no result held, nor lent a part: they are the agent's own, or its
+    /// user's.
     pub(super) fn own(&mut self, values: &[Value]) {
         for value in values {
-            let room = self.own.len() < super::WRITTEN_MAX;
-            if room && !self.own.contains(&value.text) && self.memory.holding(&value.text).is_empty() {
+            let room = self.own.len() < super::WRITTEN_MAX && value.text.len() <= OWN_BYTES_MAX;
+            let lent = || !self.memory.holding(&value.text).is_empty() || !self.lenders(value).is_empty();
+            if room && !self.own.contains(&value.text) && !lent() {
                 self.own.insert(value.text.clone());
             }
         }

@@ -100,8 +100,16 @@ pub(super) fn stems(text: &str) -> BTreeSet<String> {
 
 /// The stems of the words that say what a text is about.
 pub(super) fn topics(text: &str) -> BTreeSet<String> {
-    let telling = |word: &String| word.chars().count() >= 3 && HOLLOW.binary_search(&word.as_str()).is_err();
-    words(text).filter(telling).map(|word| stem(&word)).collect()
+    words(text).filter(is_telling).map(|word| stem(&word)).collect()
+}
+
+/// Whether a text is about anything.
+pub(super) fn has_topic(text: &str) -> bool {
+    words(text).any(|word| is_telling(&word))
+}
+
+fn is_telling(word: &String) -> bool {
+    word.chars().count() >= 3 && HOLLOW.binary_search(&word.as_str()).is_err()
 }
 
 /// Whether two texts share a topic.

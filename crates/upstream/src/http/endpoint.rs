@@ -1,6 +1,10 @@
 //! One server's endpoint, with its session in the legacy era.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -13,7 +17,7 @@ use pipeline::ports::Exchange;
 use tokio::task::JoinHandle;
 use wire::{
     bounds::ANSWER,
-    framing::EventReader,
+    framing::{Event, EventReader},
     mcp::{Era, Revision, encode_sentinel},
 };
 
@@ -24,6 +28,37 @@ const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+
+/// When to come back to a stream whose server does not say when; and the bounds of what it may say.
+const COME_BACK: Duration = Duration::from_secs(1);
+const COME_BACK_MIN: Duration = Duration::from_millis(50);
+const COME_BACK_MAX: Duration = Duration::from_secs(30);
+
+/// How a stream of events ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    /// The last event that had an id: where to go on.
+    last: Option<HeaderValue>,
+    retry: Option<Duration>,
+}
+
+impl Ended {
+    /// Whether there is a place to come back to.
+    pub(crate) fn can_be_resumed(&self) -> bool {
+        self.last.is_some()
+    }
+
+    fn note(&mut self, event: &Event) {
+        if let Some(id) = &event.id {
+            // An id that cannot be sent back cannot be come back to.
+            self.last = HeaderValue::try_from(id).ok();
+        }
+        if let Some(retry) = event.retry_ms {
+            self.retry = Some(Duration::from_millis(retry).clamp(COME_BACK_MIN, COME_BACK_MAX));
+        }
+    }
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -97,13 +132,15 @@ impl Endpoint {
         head: Head,
         body: Vec<u8>,
         exchange: Option<&Arc<dyn Exchange>>,
-    ) -> Result<(), LinkError> {
+    ) -> Result<Ended, LinkError> {
         let response = self.client.send(self.request(Method::POST, &head, body)?).await?;
         self.remember_session(&response);
         let status = response.status();
         match kind(&response) {
-            _ if status == StatusCode::ACCEPTED || status == StatusCode::NO_CONTENT => Ok(()),
-            Content::Events if status.is_success() => read_events(response, inbox, exchange).await,
+            _ if status == StatusCode::ACCEPTED || status == StatusCode::NO_CONTENT => Ok(Ended::default()),
+            Content::Events if status.is_success() => {
+                read_events(response, Ended::default(), inbox, exchange).await
+            }
             // An error answer may come with an error status: the body says what happened.
             Content::Json => {
                 let expired = status == StatusCode::NOT_FOUND && self.session.get().is_some();
@@ -112,31 +149,75 @@ impl Endpoint {
                     return Err(self.expired());
                 }
                 inbox.take(body, exchange).await;
-                Ok(())
+                Ok(Ended::default())
             }
             Content::Events | Content::Other => Err(self.refused(status)),
         }
     }
 
-    /// Opens the stream on which the server may speak of its own accord (legacy era); where it has none,
-    /// nothing happens.
+    /// Comes back to a stream that ended too early (2025-03-26 and later, `Last-Event-ID`).
+    pub(crate) async fn resume(
+        &self,
+        inbox: &Arc<Inbox>,
+        ended: Ended,
+        exchange: Option<&Arc<dyn Exchange>>,
+    ) -> Result<Ended, LinkError> {
+        tokio::time::sleep(ended.retry.unwrap_or(COME_BACK)).await;
+        let mut request = self.request(Method::GET, &Head::default(), Vec::new())?;
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        if let Some(last) = &ended.last {
+            headers.insert(LAST_EVENT, last.clone());
+        }
+        let response = self.client.send(request).await?;
+        match kind(&response) {
+            Content::Events if response.status().is_success() => {
+                read_events(response, ended, inbox, exchange).await
+            }
+            Content::Events | Content::Json | Content::Other => Err(self.refused(response.status())),
+        }
+    }
+
+    /// Opens the stream on which the server may speak of its own accord (legacy era), and comes back to it
+    /// when it ends; where a server has none, nothing happens.
     pub(crate) fn listen(self: &Arc<Self>, inbox: Arc<Inbox>) {
         let endpoint = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            let Ok(mut request) = endpoint.request(Method::GET, &Head::default(), Vec::new()) else {
-                return;
+        self.keep_listening(async move {
+            let mut ended = Ended {
+                last: None,
+                retry: Some(Duration::ZERO),
             };
-            request
-                .headers_mut()
-                .insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-            if let Ok(response) = endpoint.client.send(request).await
-                && response.status().is_success()
-                && matches!(kind(&response), Content::Events)
-            {
-                let _ = read_events(response, &inbox, None).await;
+            // A server that cannot be come back to says so with an error; the calls go on without.
+            while let Ok(next) = endpoint.resume(&inbox, ended, None).await {
+                ended = Ended {
+                    retry: Some(next.retry.unwrap_or(COME_BACK)),
+                    ..next
+                };
             }
         });
-        *self.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// Opens a subscription of the gateway's own (modern era), and opens it anew when it ends.
+    pub(crate) fn subscribe(self: &Arc<Self>, inbox: Arc<Inbox>, body: Vec<u8>) {
+        let endpoint = Arc::clone(self);
+        self.keep_listening(async move {
+            let head = Head::of("subscriptions/listen");
+            while endpoint
+                .post(&inbox, head.clone(), body.clone(), None)
+                .await
+                .is_ok()
+            {
+                tokio::time::sleep(COME_BACK).await;
+            }
+        });
+    }
+
+    fn keep_listening(&self, listening: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(listening);
+        let mut held = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = held.replace(task) {
+            before.abort();
+        }
     }
 
     fn request(&self, method: Method, head: &Head, body: Vec<u8>) -> Result<Request<Full<Bytes>>, LinkError> {
@@ -257,19 +338,26 @@ async fn read_whole(response: Response<Incoming>) -> Result<Vec<u8>, LinkError> 
 
 async fn read_events(
     response: Response<Incoming>,
+    mut ended: Ended,
     inbox: &Arc<Inbox>,
     exchange: Option<&Arc<dyn Exchange>>,
-) -> Result<(), LinkError> {
+) -> Result<Ended, LinkError> {
     let mut body = response.into_body();
     let mut reader = EventReader::new(ANSWER.text_bytes_max);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| LinkError::Closed(chain(&error)))?;
+        let frame = match frame {
+            Ok(frame) => frame,
+            // What broke can be come back to like what ended.
+            Err(_) if ended.can_be_resumed() => break,
+            Err(error) => return Err(LinkError::Closed(chain(&error))),
+        };
         let Ok(data) = frame.into_data() else { continue };
         let mut events = Vec::new();
         reader
             .push(&data, |event| events.push(event))
             .map_err(|error| LinkError::Garbled(error.to_string()))?;
         for event in events {
+            ended.note(&event);
             let message = event.name.is_empty() || event.name == "message";
             // An event without data primes the stream or says when to come back; there is nothing to read.
             if message && !event.data.is_empty() {
@@ -277,5 +365,5 @@ async fn read_events(
             }
         }
     }
-    Ok(())
+    Ok(ended)
 }

@@ -21,7 +21,7 @@ pub use fold::fold;
 pub use number::Number;
 pub use parse::{JsonError, JsonFault, Keys};
 pub use pointer::Pointer;
-pub use write::{ArrayWriter, ObjectWriter, Writer, object, write_string};
+pub use write::{ArrayWriter, ObjectWriter, Writer, extended, object, write_string};
 
 #[cfg(test)]
 mod tests;

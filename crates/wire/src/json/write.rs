@@ -62,6 +62,23 @@ pub fn object(fill: impl FnOnce(&mut ObjectWriter<'_>)) -> Vec<u8> {
     writer.into_bytes()
 }
 
+/// An object that was written here, with more members at its end.
+#[must_use]
+pub fn extended(written: &[u8], more: impl FnOnce(&mut ObjectWriter<'_>)) -> Vec<u8> {
+    let inner = written
+        .strip_prefix(b"{")
+        .and_then(|rest| rest.strip_suffix(b"}"))
+        .unwrap_or_default();
+    let added = object(more);
+    let added = added.strip_prefix(b"{").unwrap_or_default();
+    let comma: &[u8] = if inner.is_empty() || added == b"}" {
+        b""
+    } else {
+        b","
+    };
+    [b"{", inner, comma, added].concat()
+}
+
 /// Writes the members of one object.
 #[derive(Debug)]
 pub struct ObjectWriter<'w> {

@@ -4,7 +4,7 @@
 //! be kept. The legacy era knows none of that, and strict peers of it refuse what they do not know.
 
 use super::{Era, Method, Revision, meta};
-use crate::json::{Edits, Kind, Node, ObjectWriter, object};
+use crate::json::{Edits, Kind, Node, ObjectWriter, extended, object};
 
 /// Members only the modern era has.
 const MODERN: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
@@ -46,14 +46,7 @@ pub fn own(result: &[u8], to: Revision, method: Method) -> Vec<u8> {
     if to.era() == Era::Legacy {
         return result.to_vec();
     }
-    let inner = result
-        .strip_prefix(b"{")
-        .and_then(|rest| rest.strip_suffix(b"}"))
-        .unwrap_or_default();
-    let added = object(|out| write_modern(out, method, true));
-    let added = added.strip_prefix(b"{").unwrap_or_default();
-    let comma: &[u8] = if inner.is_empty() { b"" } else { b"," };
-    [b"{", inner, comma, added].concat()
+    extended(result, |out| write_modern(out, method, true))
 }
 
 fn write_modern(out: &mut ObjectWriter<'_>, method: Method, complete: bool) {

@@ -1,25 +1,31 @@
 //! The desk where questions to people wait. All of it survives a restart: what is here is in the store first.
 //!
 //! INVARIANT (single use): a yes is deleted from the store before the call it lets through goes on, under
-//! the desk's lock, so of any number of racing calls one passes.
+//! the desk's lock, so of any number of racing calls one passes. A yes to similar calls is counted down in
+//! the store in the same way.
 //!
 //! It must not know the road or the ledger.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use policy::Party;
 use thiserror::Error;
+use tokio::sync::watch;
 
-use super::request::{Asked, Request, Word};
+use super::{
+    request::{Asked, Request, Standing, Word},
+    similar::Similar,
+};
 use crate::store::{Store, StoreError};
 
 /// The table questions are kept in, by their binding.
 const TABLE: &str = "approvals";
-/// How long a question waits, and a yes holds, from when it was first asked.
-const EXPIRES_MS: i64 = 60 * 60 * 1000;
+/// The table in which a yes to similar calls is kept, by its id.
+const STANDING: &str = "approvals-standing";
 /// Most questions at a time of one caller: people are the scarcest budget.
 const OPEN_PER_CALLER_MAX: usize = 32;
 /// Most questions at a time.
@@ -42,6 +48,17 @@ pub(crate) enum Answer {
     Waiting(Box<Request>),
 }
 
+/// What somebody says.
+#[derive(Clone, Debug)]
+pub(crate) enum Say {
+    /// No, and why.
+    No(String),
+    /// To exactly this call, once.
+    Yes,
+    /// To calls like this one.
+    YesToSimilar(Similar),
+}
+
 /// Why a word was not taken.
 #[derive(Debug, Error)]
 pub(crate) enum DecideError {
@@ -49,6 +66,8 @@ pub(crate) enum DecideError {
     NotTheirs(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("it could not be recorded, so it does not count: {0}")]
+    Unrecorded(String),
     #[error("there is no approval `{0}` that waits; see `sallyport approvals list`")]
     Unknown(String),
 }
@@ -57,26 +76,52 @@ pub(crate) enum DecideError {
 #[derive(Debug)]
 pub(crate) struct Desk {
     store: Store,
-    by_binding: Mutex<HashMap<String, Request>>,
+    /// How long a question waits, and a yes holds, from when it was first asked.
+    expires_ms: i64,
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Questions, by their binding.
+    waiting: HashMap<String, Request>,
+    /// What was agreed to for similar calls, by id.
+    standing: HashMap<String, Request>,
 }
 
 impl Desk {
     /// The desk as it was left.
-    pub(crate) fn open(store: Store) -> Result<Self, StoreError> {
-        let mut waiting = HashMap::new();
+    pub(crate) fn open(store: Store, expires: Duration) -> Result<Self, StoreError> {
+        let mut state = State::default();
         for (binding, text) in store.list(TABLE)? {
             match serde_json::from_slice::<Request>(&text) {
-                Ok(request) if request.binding == binding => {
-                    waiting.insert(binding, request);
+                Ok(request) if request.binding == binding && request.asked.binding() == binding => {
+                    state.waiting.insert(binding, request);
                 }
                 // What cannot be read cannot be agreed to; it is asked again.
                 Ok(_) | Err(_) => store.delete(TABLE, &binding)?,
             }
         }
+        for (id, text) in store.list(STANDING)? {
+            match serde_json::from_slice::<Request>(&text) {
+                Ok(request) if request.id == id => {
+                    state.standing.insert(id, request);
+                }
+                Ok(_) | Err(_) => store.delete(STANDING, &id)?,
+            }
+        }
         Ok(Self {
             store,
-            by_binding: Mutex::new(waiting),
+            expires_ms: i64::try_from(expires.as_millis()).unwrap_or(i64::MAX),
+            state: Mutex::new(state),
+            changed: watch::channel(0).0,
         })
+    }
+
+    /// Counts up whenever somebody has said something.
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// Asks, or passes once where people have agreed. `id` names the question if it is new.
@@ -87,8 +132,12 @@ impl Desk {
         now_ms: i64,
         person: impl Fn(&str) -> Option<Party>,
     ) -> Result<Answer, StoreError> {
+        let mut state = self.lock();
+        if let Some(request) = self.use_standing(&mut state, &asked, now_ms, &person)? {
+            return Ok(Answer::Agreed(request));
+        }
+        let waiting = &mut state.waiting;
         let binding = asked.binding();
-        let mut waiting = self.lock();
         if let Some(request) = waiting
             .get(&binding)
             .filter(|request| now_ms < request.expires_ms)
@@ -118,26 +167,61 @@ impl Desk {
             binding: binding.clone(),
             asked,
             opened_ms: now_ms,
-            expires_ms: now_ms.saturating_add(EXPIRES_MS),
-            given: Vec::new(),
-            denied: None,
+            expires_ms: now_ms.saturating_add(self.expires_ms),
+            ..Request::default()
         };
-        self.keep(&mut waiting, request.clone())?;
+        self.keep(waiting, request.clone())?;
         Ok(Answer::Opened(Box::new(request)))
     }
 
-    /// Takes a person's word; `why` makes it a no.
+    /// Uses up one of the calls that people let through in advance, if this is one.
+    fn use_standing(
+        &self,
+        state: &mut State,
+        asked: &Asked,
+        now_ms: i64,
+        person: &impl Fn(&str) -> Option<Party>,
+    ) -> Result<Option<Box<Request>>, StoreError> {
+        let found = state.standing.values().find(|request| {
+            let covers = |standing: &Standing| {
+                standing.left > 0 && standing.similar.covers(&request.asked.args, &asked.args)
+            };
+            now_ms < request.expires_ms
+                && request.asked.frames(asked)
+                && request.standing.as_ref().is_some_and(covers)
+                && request.needed() > 0
+                && request.given(person) >= request.needed()
+        });
+        let Some(mut request) = found.cloned() else {
+            return Ok(None);
+        };
+        let left = request.standing.as_mut().map_or(0, |standing| {
+            standing.left = standing.left.saturating_sub(1);
+            standing.left
+        });
+        if left == 0 {
+            self.store.delete(STANDING, &request.id)?;
+            state.standing.remove(&request.id);
+        } else {
+            self.keep_standing(&mut state.standing, request.clone())?;
+        }
+        Ok(Some(Box::new(request)))
+    }
+
+    /// Takes a person's word.
     pub(crate) fn decide(
         &self,
         id: &str,
         party: &Party,
-        no: Option<&str>,
+        say: Say,
         now_ms: i64,
+        person: impl Fn(&str) -> Option<Party>,
     ) -> Result<Request, DecideError> {
-        let mut waiting = self.lock();
-        let mut request = waiting
-            .values()
-            .find(|request| request.id == id && now_ms < request.expires_ms)
+        let mut state = self.lock();
+        let found = state.waiting.values().find(|request| request.id == id);
+        let found = found.or_else(|| state.standing.get(id));
+        let mut request = found
+            .filter(|request| now_ms < request.expires_ms)
             .cloned()
             .ok_or_else(|| DecideError::Unknown(id.to_owned()))?;
         if let Some(why) = request.objects_to(party) {
@@ -146,37 +230,91 @@ impl Desk {
         if let Some(word) = &request.denied {
             return Err(DecideError::NotTheirs(format!("`{}` said no already", word.by)));
         }
-        let word = Word {
+        let mut word = Word {
             by: party.name.clone(),
             at_ms: now_ms,
-            why: no.map(str::to_owned),
+            why: None,
+            similar: None,
         };
-        if no.is_some() {
-            request.denied = Some(word);
-        } else if request.given.iter().any(|word| word.by == party.name) {
-            return Err(DecideError::NotTheirs(format!("`{}` agreed already", party.name)));
-        } else {
-            request.given.push(word);
+        match say {
+            Say::No(why) => {
+                word.why = Some(why);
+                request.denied = Some(word);
+                // Whatever was let through in advance ends with it.
+                if request.standing.is_some() {
+                    self.store.delete(STANDING, id)?;
+                    state.standing.remove(id);
+                    self.changed.send_modify(|count| *count += 1);
+                    return Ok(request);
+                }
+            }
+            Say::Yes | Say::YesToSimilar(_) => {
+                if let Say::YesToSimilar(similar) = say {
+                    word.similar = Some(similar);
+                }
+                if request.standing.is_some() || request.given.iter().any(|word| word.by == party.name) {
+                    return Err(DecideError::NotTheirs(format!("`{}` agreed already", party.name)));
+                }
+                if request.given.iter().any(|other| other.similar != word.similar) {
+                    let why =
+                        "somebody agreed already, to something else: agree to the same bounds, or say no";
+                    return Err(DecideError::NotTheirs(why.to_owned()));
+                }
+                request.given.push(word);
+            }
         }
-        self.keep(&mut waiting, request.clone())?;
+        self.place(&mut state, &mut request, now_ms, person)?;
+        self.changed.send_modify(|count| *count += 1);
         Ok(request)
+    }
+
+    /// Keeps a question after a word; one that is agreed to for similar calls stands from now on.
+    fn place(
+        &self,
+        state: &mut State,
+        request: &mut Request,
+        now_ms: i64,
+        person: impl Fn(&str) -> Option<Party>,
+    ) -> Result<(), StoreError> {
+        let similar = request.given.last().and_then(|word| word.similar.clone());
+        let granted = request.denied.is_none() && request.given(person) >= request.needed();
+        match similar {
+            Some(similar) if granted => {
+                let lasts_ms = i64::try_from(similar.seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+                request.expires_ms = now_ms.saturating_add(lasts_ms);
+                request.standing = Some(Standing {
+                    left: similar.uses,
+                    similar,
+                });
+                // In this order a crash in between loses the yes, and doubles nothing.
+                self.store.delete(TABLE, &request.binding)?;
+                state.waiting.remove(&request.binding);
+                self.keep_standing(&mut state.standing, request.clone())
+            }
+            Some(_) | None => self.keep(&mut state.waiting, request.clone()),
+        }
     }
 
     /// Takes back a word that could not be recorded.
     pub(crate) fn take_back(&self, id: &str, by: &str) -> Result<(), StoreError> {
-        let mut waiting = self.lock();
-        let found = waiting.values().find(|request| request.id == id).cloned();
+        let mut state = self.lock();
+        if state.standing.remove(id).is_some() {
+            return self.store.delete(STANDING, id);
+        }
+        let found = state.waiting.values().find(|request| request.id == id).cloned();
         let Some(mut request) = found else { return Ok(()) };
         request.given.retain(|word| word.by != by);
         request.denied = request.denied.filter(|word| word.by != by);
-        self.keep(&mut waiting, request)
+        self.keep(&mut state.waiting, request)
     }
 
     /// What waits or was agreed to and not used, the oldest first.
     pub(crate) fn list(&self, now_ms: i64) -> Vec<Request> {
-        let mut all: Vec<Request> = self
-            .lock()
+        let state = self.lock();
+        let mut all: Vec<Request> = state
+            .waiting
             .values()
+            .chain(state.standing.values())
             .filter(|request| now_ms < request.expires_ms)
             .cloned()
             .collect();
@@ -186,28 +324,46 @@ impl Desk {
 
     /// Clears away what has expired, and says what that was.
     pub(crate) fn sweep(&self, now_ms: i64) -> Vec<Request> {
-        let mut waiting = self.lock();
-        let over: Vec<Request> = waiting
-            .values()
-            .filter(|request| now_ms >= request.expires_ms)
-            .cloned()
-            .collect();
-        for request in &over {
-            // One the store cannot delete now is expired all the same, and is tried again after a restart.
+        let mut state = self.lock();
+        let over = |requests: &HashMap<String, Request>| -> Vec<Request> {
+            let over = requests.values().filter(|request| now_ms >= request.expires_ms);
+            over.cloned().collect()
+        };
+        let (mut waited, stood) = (over(&state.waiting), over(&state.standing));
+        // One the store cannot delete now is expired all the same, and is tried again after a restart.
+        for request in &waited {
             let _ = self.store.delete(TABLE, &request.binding);
-            waiting.remove(&request.binding);
+            state.waiting.remove(&request.binding);
         }
-        over
+        for request in &stood {
+            let _ = self.store.delete(STANDING, &request.id);
+            state.standing.remove(&request.id);
+        }
+        waited.extend(stood);
+        waited
     }
 
     fn keep(&self, waiting: &mut HashMap<String, Request>, request: Request) -> Result<(), StoreError> {
-        let text = serde_json::to_vec(&request).map_err(|error| StoreError::other(error.to_string()))?;
-        self.store.put(TABLE, &request.binding, &text)?;
+        self.store.put(TABLE, &request.binding, &written(&request)?)?;
         waiting.insert(request.binding.clone(), request);
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Request>> {
-        self.by_binding.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keep_standing(
+        &self,
+        standing: &mut HashMap<String, Request>,
+        request: Request,
+    ) -> Result<(), StoreError> {
+        self.store.put(STANDING, &request.id, &written(&request)?)?;
+        standing.insert(request.id.clone(), request);
+        Ok(())
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn written(request: &Request) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(request).map_err(|error| StoreError::other(error.to_string()))
 }

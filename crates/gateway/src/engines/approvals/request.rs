@@ -8,6 +8,8 @@
 use policy::{Party, Reviewers};
 use serde::{Deserialize, Serialize};
 
+use super::similar::Similar;
+
 /// Who asks.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Requester {
@@ -34,6 +36,9 @@ pub(crate) struct Word {
     pub(crate) by: String,
     pub(crate) at_ms: i64,
     pub(crate) why: Option<String>,
+    /// Agrees to calls like this one, too.
+    #[serde(default)]
+    pub(crate) similar: Option<Similar>,
 }
 
 /// Where an argument came from.
@@ -67,6 +72,9 @@ pub(crate) struct Asked {
     pub(crate) pin: Option<String>,
     pub(crate) policy: String,
     pub(crate) demands: Vec<Demand>,
+    /// The session to tell when it is decided (legacy era).
+    #[serde(default)]
+    pub(crate) session: Option<String>,
 }
 
 /// See the module.
@@ -79,21 +87,43 @@ pub(crate) struct Request {
     pub(crate) expires_ms: i64,
     pub(crate) given: Vec<Word>,
     pub(crate) denied: Option<Word>,
+    /// What is left of a yes to similar calls.
+    #[serde(default)]
+    pub(crate) standing: Option<Standing>,
+}
+
+/// What is left of a yes to similar calls.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Standing {
+    /// Calls it lets through yet.
+    pub(crate) left: u32,
+    pub(crate) similar: Similar,
 }
 
 impl Asked {
     /// The digest a yes is bound to. The call and the context's name are not in it: the same question asked
     /// again is the same question.
     pub(crate) fn binding(&self) -> String {
+        self.digest(Some(&self.args))
+    }
+
+    /// Whether a call is of one kind with this one but for its arguments: the same caller, tool, labels and
+    /// policy, and nothing in it came from where nobody trusts and nobody was shown.
+    pub(crate) fn frames(&self, other: &Self) -> bool {
+        let shown = |source: &Origin| source.trusted || self.sources.contains(source);
+        self.digest(None) == other.digest(None) && other.sources.iter().all(shown)
+    }
+
+    fn digest(&self, args: Option<&str>) -> String {
         let bound = serde_json::json!([
             self.requester.key,
             self.action,
             self.server,
             self.tool,
-            self.args,
+            args,
             self.purpose,
             self.labels,
-            self.sources,
+            args.map(|_| &self.sources),
             self.pin,
             self.policy,
             self.demands,

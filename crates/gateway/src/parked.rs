@@ -1,0 +1,421 @@
+//! Calls of modern clients that wait for the client: a server asked something while the call ran.
+//!
+//! In the modern era a client is asked in the answer to its call, and calls again with its answers. Until then
+//! the call goes on at the server and is parked here: for a while, for its owner alone, and to be taken up
+//! once. `requestState` names it, sealed to the owner, to the call's content and to an hour.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    digest::{SHA256, digest},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use pipeline::{
+    Answer, Capabilities, Objection,
+    ports::{Asks, Boxed, Caller, Exchange, Nobody, Question},
+    refusal,
+};
+use tokio::{
+    sync::{Mutex as AsyncMutex, oneshot, watch},
+    task::JoinHandle,
+};
+use wire::{
+    bounds::REQUEST,
+    json::{Keys, Kind, Node, canonical, object},
+    jsonrpc::{self, Id, Message, Response},
+    mcp::Method,
+};
+
+use crate::ambient::Ambient;
+
+/// How long a call waits for its client.
+const PATIENCE_MS: i64 = 10 * 60 * 1000;
+/// Most calls of one principal that wait, and of all.
+const OF_ONE_MAX: usize = 32;
+const OF_ALL_MAX: usize = 4_096;
+
+/// All parked calls.
+#[derive(Debug)]
+pub(crate) struct Parking {
+    key: LessSafeKey,
+    places: Mutex<HashMap<[u8; 16], Arc<Place>>>,
+}
+
+/// One call and where its client is.
+#[derive(Debug)]
+pub(crate) struct Place {
+    name: [u8; 16],
+    owner: String,
+    content: [u8; 32],
+    running: AsyncMutex<JoinHandle<Result<Answer, Objection>>>,
+    relay: Arc<Relay>,
+    /// Which `requestState` is the next to be taken, and until when.
+    round: Mutex<(u32, i64)>,
+}
+
+/// What there is to say to a client that waits.
+pub(crate) enum Next {
+    /// The call's answer.
+    Answer(Result<Answer, Objection>),
+    /// Questions: a result object.
+    Questions(Vec<u8>),
+}
+
+impl Parking {
+    /// Nothing is parked. What an earlier process sealed cannot be opened.
+    pub(crate) fn new(ambient: &Ambient) -> Option<Self> {
+        let key = UnboundKey::new(&AES_256_GCM, &ambient.bytes::<32>()).ok()?;
+        Some(Self {
+            key: LessSafeKey::new(key),
+            places: Mutex::default(),
+        })
+    }
+
+    /// Takes a call in.
+    pub(crate) fn begin(
+        &self,
+        ambient: &Ambient,
+        caller: &Caller,
+        content: [u8; 32],
+        relay: Arc<Relay>,
+        running: impl Future<Output = Result<Answer, Objection>> + Send + 'static,
+    ) -> Arc<Place> {
+        Arc::new(Place {
+            name: ambient.bytes(),
+            owner: caller.principal.key(),
+            content,
+            running: AsyncMutex::new(tokio::spawn(running)),
+            relay,
+            round: Mutex::new((0, i64::MAX)),
+        })
+    }
+
+    /// Waits for what there is to say; a call that asks is parked with it.
+    pub(crate) async fn next(&self, place: Arc<Place>, ambient: &Ambient) -> Result<Next, Objection> {
+        let mut running = place.running.lock().await;
+        let asked = tokio::select! {
+            biased;
+            answer = &mut *running => Some(answer),
+            () = place.relay.is_asking() => None,
+        };
+        drop(running);
+        if let Some(answer) = asked {
+            lock(&self.places).remove(&place.name);
+            let lost = || Objection::new(&refusal::INTERNAL, "the call was lost");
+            return Ok(Next::Answer(answer.map_err(|_| lost())?));
+        }
+        self.park(&place)?;
+        let until_ms = ambient.now_ms() + PATIENCE_MS;
+        let round = {
+            let mut round = lock(&place.round);
+            *round = (round.0 + 1, until_ms);
+            round.0
+        };
+        place.relay.attach(Arc::new(Nobody));
+        let state = self.seal(&place, round, ambient);
+        Ok(Next::Questions(place.relay.questions(&state)))
+    }
+
+    fn park(&self, place: &Arc<Place>) -> Result<(), Objection> {
+        let mut places = lock(&self.places);
+        let own = places.values().filter(|held| held.owner == place.owner).count();
+        if !places.contains_key(&place.name) && (own >= OF_ONE_MAX || places.len() >= OF_ALL_MAX) {
+            drop(places);
+            place.relay.give_up();
+            let why = "too many calls wait for an answer of the client";
+            return Err(Objection::new(&refusal::OVER_LIMIT, why));
+        }
+        places.insert(place.name, Arc::clone(place));
+        Ok(())
+    }
+
+    /// Takes a parked call up: for its owner, for the same content, once. The client's answers go to whoever
+    /// asked; what it did not answer is asked again.
+    pub(crate) fn take_up(
+        &self,
+        state: &str,
+        caller: &Caller,
+        content: [u8; 32],
+        responses: Option<Node<'_>>,
+        exchange: Arc<dyn Exchange>,
+        now_ms: i64,
+    ) -> Result<Arc<Place>, Objection> {
+        let refuse = |why: &str| Objection::new(&refusal::STATE_REFUSED, why);
+        let owner = caller.principal.key();
+        let (name, said) = self
+            .open(state, &owner, &content)
+            .ok_or_else(|| refuse("it was sealed for somebody else, for another call, or not here"))?;
+        let place = lock(&self.places).get(&name).cloned();
+        let place = place.ok_or_else(|| refuse("the call it names is over"))?;
+        {
+            let mut round = lock(&place.round);
+            if round.0 != said || now_ms > round.1 {
+                return Err(refuse("it was used already, or its time is over"));
+            }
+            // Whoever comes with the same state again is too late.
+            *round = (said.wrapping_add(1), i64::MAX);
+        }
+        place.relay.attach(exchange);
+        place.relay.answer(responses);
+        Ok(place)
+    }
+
+    /// Gives up calls whose clients never came back.
+    pub(crate) fn sweep(&self, now_ms: i64) {
+        lock(&self.places).retain(|_, place| {
+            let over = now_ms > lock(&place.round).1;
+            if over {
+                place.relay.give_up();
+            }
+            !over
+        });
+    }
+
+    /// `requestState`: nonce, sealed name and round, tag.
+    fn seal(&self, place: &Place, round: u32, ambient: &Ambient) -> String {
+        let nonce: [u8; NONCE_LEN] = ambient.bytes();
+        let mut sealed = [place.name.as_slice(), &round.to_be_bytes()].concat();
+        let bound = bound(&place.owner, &place.content);
+        let nonce_once = Nonce::assume_unique_for_key(nonce);
+        match self
+            .key
+            .seal_in_place_append_tag(nonce_once, Aad::from(bound), &mut sealed)
+        {
+            Ok(()) => URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat()),
+            // Then nobody can take the call up, which is the safe side.
+            Err(_) => String::new(),
+        }
+    }
+
+    fn open(&self, state: &str, owner: &str, content: &[u8; 32]) -> Option<([u8; 16], u32)> {
+        let bytes = URL_SAFE_NO_PAD.decode(state).ok()?;
+        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>()?;
+        let mut sealed = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let plain = self
+            .key
+            .open_in_place(nonce, Aad::from(bound(owner, content)), &mut sealed)
+            .ok()?;
+        let (name, round) = plain.split_first_chunk::<16>()?;
+        Some((*name, u32::from_be_bytes(round.try_into().ok()?)))
+    }
+}
+
+/// What a state is bound to: whose call it is, and what the call says.
+fn bound(owner: &str, content: &[u8; 32]) -> Vec<u8> {
+    [
+        b"sallyport request state 1\0".as_slice(),
+        content,
+        owner.as_bytes(),
+    ]
+    .concat()
+}
+
+/// What a call says, besides what changes when it is sent again.
+pub(crate) fn content(server: &str, method: Method, params: Option<Node<'_>>) -> [u8; 32] {
+    let mut text = format!("{server}\0{method}\0").into_bytes();
+    for (key, value) in params.into_iter().flat_map(Node::members) {
+        let name = key.as_str().unwrap_or_default();
+        if !matches!(name.as_ref(), "_meta" | "inputResponses" | "requestState") {
+            text.extend(canonical(key));
+            text.extend(canonical(value));
+        }
+    }
+    let mut content = [0; 32];
+    content.copy_from_slice(digest(&SHA256, &text).as_ref());
+    content
+}
+
+/// The client's side of a call that may be parked: whichever of the client's requests is there now.
+pub(crate) struct Relay {
+    caller: Option<Caller>,
+    capabilities: Capabilities,
+    log_level: Option<String>,
+    now: watch::Sender<Option<Arc<dyn Exchange>>>,
+    desk: watch::Sender<Desk>,
+}
+
+/// Questions to the client.
+#[derive(Default)]
+struct Desk {
+    expected: HashSet<Id>,
+    open: BTreeMap<String, (Question, oneshot::Sender<Response>)>,
+    next: u64,
+}
+
+impl Relay {
+    /// For a call that came on this exchange.
+    pub(crate) fn new(
+        exchange: Arc<dyn Exchange>,
+        capabilities: Capabilities,
+        log_level: Option<String>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            caller: exchange.caller(),
+            capabilities,
+            log_level,
+            now: watch::channel(Some(exchange)).0,
+            desk: watch::channel(Desk::default()).0,
+        })
+    }
+
+    fn attach(&self, exchange: Arc<dyn Exchange>) {
+        self.now.send_replace(Some(exchange));
+    }
+
+    /// Nobody comes back: the call is withdrawn at the server.
+    fn give_up(&self) {
+        self.now.send_replace(None);
+        self.desk.send_modify(|desk| desk.open.clear());
+    }
+
+    /// Resolves when there is something to ask, and nothing more is about to be.
+    async fn is_asking(&self) {
+        let mut desk = self.desk.subscribe();
+        let asking = desk.wait_for(|desk| !desk.open.is_empty() && desk.expected.is_empty());
+        if asking.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The result that asks.
+    fn questions(&self, state: &str) -> Vec<u8> {
+        let desk = self.desk.borrow();
+        object(|out| {
+            out.string("resultType", "input_required");
+            out.object("inputRequests", |out| {
+                for (key, (question, _)) in &desk.open {
+                    out.object(key, |out| {
+                        out.string("method", question.method.name());
+                        if question.params != b"{}" || question.method != Method::RootsList {
+                            out.json("params", &question.params);
+                        }
+                    });
+                }
+            });
+            out.string("requestState", state);
+        })
+    }
+
+    /// Hands answers to whoever asked. An answer to nothing that was asked is none.
+    fn answer(&self, responses: Option<Node<'_>>) {
+        self.desk.send_modify(|desk| {
+            for (key, said) in responses.into_iter().flat_map(Node::members) {
+                let key = key.as_str().unwrap_or_default();
+                let fits = desk
+                    .open
+                    .get(key.as_ref())
+                    .is_some_and(|(asked, _)| answers(asked.method, said));
+                if fits && let Some((question, waiting)) = desk.open.remove(key.as_ref()) {
+                    let text = jsonrpc::result(&question.id, said.written().as_bytes());
+                    if let Ok(Message::Response(response)) = Message::parse(text, Keys::Folded, &REQUEST) {
+                        // Whoever asked may have given up a moment ago.
+                        let _ = waiting.send(response);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Whether this is an answer to such a question at all.
+fn answers(method: Method, said: Node<'_>) -> bool {
+    let has = |name: &str, kind| said.get(name).is_some_and(|member| member.kind() == kind);
+    said.kind() == Kind::Object
+        && match method {
+            Method::ElicitationCreate => has("action", Kind::String),
+            Method::RootsList => has("roots", Kind::Array),
+            Method::SamplingCreateMessage => has("role", Kind::String) && said.get("content").is_some(),
+            _ => false,
+        }
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Relay({} open)", self.desk.borrow().open.len())
+    }
+}
+
+impl Exchange for Relay {
+    fn admitted(&self, _: &Caller) {}
+
+    fn caller(&self) -> Option<Caller> {
+        self.caller.clone()
+    }
+
+    fn session(&self) -> Option<Arc<str>> {
+        None
+    }
+
+    fn deliver(&self, message: Vec<u8>) -> Boxed<'_, ()> {
+        let now = self.now.borrow().clone();
+        Box::pin(async move {
+            if let Some(now) = now {
+                now.deliver(message).await;
+            }
+        })
+    }
+
+    fn withdrawn(&self) -> Boxed<'_, ()> {
+        Box::pin(async move {
+            let mut changes = self.now.subscribe();
+            loop {
+                let Some(now) = changes.borrow_and_update().clone() else {
+                    return;
+                };
+                tokio::select! {
+                    () = now.withdrawn() => return,
+                    changed = changes.changed() => if changed.is_err() { return },
+                }
+            }
+        })
+    }
+
+    fn asks(&self) -> Option<&dyn Asks> {
+        Some(self)
+    }
+}
+
+impl Asks for Relay {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn log_level(&self) -> Option<&str> {
+        self.log_level.as_deref()
+    }
+
+    fn expect(&self, questions: &[Id]) {
+        self.desk
+            .send_modify(|desk| desk.expected.extend(questions.iter().cloned()));
+    }
+
+    fn settled(&self, question: &Id) {
+        self.desk.send_modify(|desk| {
+            desk.expected.remove(question);
+        });
+    }
+
+    fn ask(&self, question: Question) -> Boxed<'static, Option<Response>> {
+        let (waiting, answer) = oneshot::channel();
+        self.desk.send_modify(|desk| {
+            desk.expected.remove(&question.id);
+            desk.next += 1;
+            // A server of the modern era names its questions; those of the others get a name.
+            let key = match &question.id {
+                Id::String(name) if !desk.open.contains_key(name) => name.clone(),
+                Id::Integer(_) | Id::String(_) => format!("question{}", desk.next),
+            };
+            desk.open.insert(key, (question, waiting));
+        });
+        Box::pin(async move { answer.await.ok() })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,262 @@
+//! A recorded call on its way: sent, and sent again with the client's answers where the server asks first.
+//!
+//! Servers of both eras ask their clients. In the legacy era they send requests of their own while a call
+//! runs; in the modern era they answer the call with their questions, and are called again. Here the second
+//! becomes the first: each question takes the road to the client like a request of a legacy server.
+
+use std::{sync::Arc, time::Duration};
+
+use pipeline::{Answer, Objection, ports::Exchange, refusal};
+use tokio::task::JoinSet;
+use wire::{
+    bounds::ANSWER,
+    json::{Document, Keys, Kind, Node, object},
+    jsonrpc::{self, Id, Message, Response},
+    mcp::{Era, Method, Revision, code},
+};
+
+use crate::{
+    Backchannel, Incoming, LinkError,
+    encode::{Encoded, Given},
+    link::{Head, Link, Side},
+};
+
+/// How often a server may ask before it answers.
+const ROUNDS_MAX: u32 = 16;
+/// Most questions at a time.
+const QUESTIONS_MAX: usize = 16;
+/// How long to wait before a server that asks nothing, and wants to be called again, is.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// See the module. Made of a recorded call and nothing else.
+pub struct Outgoing {
+    pub(crate) link: Arc<Link>,
+    pub(crate) method: Method,
+    pub(crate) head: Head,
+    pub(crate) encoded: Encoded,
+    pub(crate) exchange: Arc<dyn Exchange>,
+    pub(crate) token: Option<Arc<[u8]>>,
+    pub(crate) wants_answer: bool,
+    pub(crate) backchannel: Arc<dyn Backchannel>,
+}
+
+/// A question: its name, its method and its parameters.
+type Asked<'a> = (String, Method, Option<Node<'a>>);
+
+/// Questions in an answer.
+struct Questions<'a> {
+    asked: Vec<Asked<'a>>,
+    state: Option<Node<'a>>,
+    /// The server asks by an error, and is called again without the answers (2025-11-25, -32042).
+    by_error: bool,
+}
+
+impl Outgoing {
+    /// Sends it and waits for the answer.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, fails, or answers what is no answer.
+    pub async fn run(self) -> Result<Answer, Objection> {
+        if !self.wants_answer {
+            self.link.tell(self.head, self.encoded.notification()).await?;
+            return Ok(Answer::Accepted);
+        }
+        let era = self.link.revision.era();
+        let mut given = Given::default();
+        for _ in 0..ROUNDS_MAX {
+            let side = Side {
+                exchange: Some(Arc::clone(&self.exchange)),
+                token: self.token.clone(),
+            };
+            let body = |id| self.encoded.request(id, &given);
+            let response = self.link.ask(self.head.clone(), body, side).await?;
+            match self.questions(&response)? {
+                None => return Ok(Answer::Foreign(Arc::new(response), era)),
+                Some(questions) => match self.put(&questions).await? {
+                    Some(answered) => given = answered,
+                    None => return Ok(Answer::Foreign(Arc::new(response), era)),
+                },
+            }
+        }
+        let why = LinkError::Garbled(format!("it asked {ROUNDS_MAX} times and did not answer"));
+        Err(why.into())
+    }
+
+    /// What the server asks instead of answering.
+    fn questions<'a>(&self, response: &'a Response) -> Result<Option<Questions<'a>>, LinkError> {
+        let asking = matches!(
+            self.method,
+            Method::PromptsGet | Method::ResourcesRead | Method::ToolsCall
+        );
+        if !asking {
+            return Ok(None);
+        }
+        let questions = match response.answer() {
+            jsonrpc::Answer::Result(result) => {
+                let kind = result.get("resultType");
+                if self.link.revision.era() == Era::Legacy
+                    || !kind.is_some_and(|kind| kind.is_str("input_required"))
+                {
+                    return Ok(None);
+                }
+                Questions {
+                    asked: in_result(result)?,
+                    state: result.get("requestState"),
+                    by_error: false,
+                }
+            }
+            jsonrpc::Answer::Error(error) => {
+                let number = error
+                    .get("code")
+                    .and_then(Node::as_number)
+                    .and_then(|n| n.as_i64());
+                // A client of the same era knows what this means itself.
+                if number != Some(code::URL_ELICITATION_REQUIRED) || self.exchange.asks().is_none() {
+                    return Ok(None);
+                }
+                Questions {
+                    asked: in_error(error),
+                    state: None,
+                    by_error: true,
+                }
+            }
+        };
+        if questions.asked.len() > QUESTIONS_MAX {
+            return Err(LinkError::Garbled("it asks too much at once".to_owned()));
+        }
+        Ok(Some(questions))
+    }
+
+    /// Has the questions take the road, and gives what the client answered; none if it would not.
+    async fn put(&self, questions: &Questions<'_>) -> Result<Option<Given>, Objection> {
+        let ids: Vec<Id> = questions
+            .asked
+            .iter()
+            .map(|(key, ..)| Id::String(key.clone()))
+            .collect();
+        if let Some(asks) = self.exchange.asks() {
+            asks.expect(&ids);
+        }
+        if ids.is_empty() {
+            tokio::time::sleep(AGAIN).await;
+        }
+        let mut running = JoinSet::new();
+        for ((key, method, params), id) in questions.asked.iter().zip(ids) {
+            let incoming = self.incoming(&id, *method, *params)?;
+            let (backchannel, exchange) = (Arc::clone(&self.backchannel), Arc::clone(&self.exchange));
+            let (key, method) = (key.clone(), *method);
+            running.spawn(async move {
+                let answer = backchannel.incoming(incoming).await;
+                if let Some(asks) = exchange.asks() {
+                    asks.settled(&id);
+                }
+                (key, method, answer)
+            });
+        }
+        let mut answers = Vec::new();
+        while let Some(answered) = running.join_next().await {
+            let (key, method, answer) = answered.map_err(|_| lost("a question was given up"))?;
+            answers.push((key, result_of(method, answer)?));
+        }
+        let accepted = |answer: &[u8]| {
+            let document = Document::parse(answer.to_vec(), Keys::Exact, &ANSWER).ok();
+            document.is_some_and(|d| {
+                d.root()
+                    .get("action")
+                    .is_some_and(|action| action.is_str("accept"))
+            })
+        };
+        if questions.by_error {
+            let all = answers.iter().all(|(_, answer)| accepted(answer));
+            return Ok(all.then(Given::default));
+        }
+        let responses = object(|out| {
+            for (key, answer) in &answers {
+                out.json(key, answer);
+            }
+        });
+        Ok(Some(Given {
+            responses: (!answers.is_empty()).then_some(responses),
+            state: questions.state.map(|state| state.written().as_bytes().to_vec()),
+        }))
+    }
+
+    fn incoming(&self, id: &Id, method: Method, params: Option<Node<'_>>) -> Result<Incoming, LinkError> {
+        let text = jsonrpc::request(id, method, |out| {
+            if let Some(params) = params {
+                out.members_except(params, &[], &wire::json::Edits::default());
+            }
+        });
+        let message = Message::parse(text, Keys::Exact, &ANSWER)
+            .map_err(|refused| LinkError::Garbled(format!("it asks what is no question: {refused}")))?;
+        Ok(Incoming {
+            server: self.link.inbox.server.clone(),
+            revision: Revision::LATEST_LEGACY,
+            message,
+            exchange: Some(Arc::clone(&self.exchange)),
+            owner: self.link.inbox.owner.clone(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Outgoing({} to {})", self.method, self.link.inbox.server)
+    }
+}
+
+fn in_result(result: Node<'_>) -> Result<Vec<Asked<'_>>, LinkError> {
+    let requests = result.get("inputRequests").into_iter().flat_map(Node::members);
+    let read = |(key, request): (Node<'_>, _)| {
+        let request: Node<'_> = request;
+        let key = key.as_str()?.into_owned();
+        let method = request.get("method").and_then(Node::as_str)?;
+        let method = Method::parse(&method).filter(|method| may_be_asked(*method))?;
+        Some((
+            key,
+            method,
+            request
+                .get("params")
+                .filter(|params| params.kind() == Kind::Object),
+        ))
+    };
+    requests
+        .map(|request| {
+            read(request).ok_or_else(|| LinkError::Garbled("it asks what clients are not asked".into()))
+        })
+        .collect()
+}
+
+fn in_error(error: Node<'_>) -> Vec<Asked<'_>> {
+    let listed = error.get("data").and_then(|data| data.get("elicitations"));
+    let urls = listed.into_iter().flat_map(Node::elements);
+    urls.enumerate()
+        .map(|(n, url)| (format!("url{n}"), Method::ElicitationCreate, Some(url)))
+        .collect()
+}
+
+fn may_be_asked(method: Method) -> bool {
+    matches!(
+        method,
+        Method::ElicitationCreate | Method::RootsList | Method::SamplingCreateMessage
+    )
+}
+
+/// What the client answered. A person who was not reached has cancelled; a client that cannot do a thing
+/// ends the call.
+fn result_of(method: Method, answer: Option<Vec<u8>>) -> Result<Vec<u8>, Objection> {
+    let answer = answer.and_then(|text| Message::parse(text, Keys::Exact, &ANSWER).ok());
+    if let Some(Message::Response(response)) = &answer
+        && let jsonrpc::Answer::Result(result) = response.answer()
+    {
+        return Ok(result.written().as_bytes().to_vec());
+    }
+    match method {
+        Method::ElicitationCreate => Ok(br#"{"action":"cancel"}"#.to_vec()),
+        _ => Err(lost("the client did not answer what the server needs to know")),
+    }
+}
+
+fn lost(why: &str) -> Objection {
+    Objection::new(&refusal::CLIENT_GONE, why)
+}

@@ -1,0 +1,121 @@
+//! Sessions of the legacy era: whose they are, how they end, and what can be come back to.
+
+use e2e::{
+    gateway::{Gateway, OPEN_TO_TESTER, program},
+    wires::{Http, call},
+};
+use serde_json::json;
+
+/// A gateway before the stub, with two agents that may do the same.
+fn start() -> Gateway {
+    let stub = program("e2e-stub");
+    let yaml = format!("mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{OPEN_TO_TESTER}");
+    let other = "agents: [ { name: other, secret: \"env:TESTER_SECRET\", roles: [tester] }, ";
+    Gateway::start(&yaml.replace("agents: [ ", other))
+}
+
+fn http(gateway: &Gateway, agent: &str) -> Http {
+    Http::new(&format!("{}/mcp", gateway.base()), &gateway.token_of(agent))
+}
+
+/// The codes of all refusals so far.
+fn refusals(gateway: &Gateway) -> Vec<String> {
+    let entries = gateway.ledger();
+    let codes = entries.iter().filter(|entry| entry["kind"] == json!("refusal"));
+    codes.map(|entry| entry["body"]["code"].to_string()).collect()
+}
+
+#[test]
+fn a_session_is_its_owners_alone_and_what_it_sent_goes_with_it() {
+    let gateway = start();
+    let mut mine = http(&gateway, "tester");
+    mine.open("2025-11-25");
+    mine.accept = "text/event-stream, application/json".to_owned();
+    let stream = mine.post(&call(1, "stub__echo", &json!({"text": "mine alone"})));
+    assert_eq!(
+        stream.header("content-type"),
+        Some("text/event-stream"),
+        "{stream:?}"
+    );
+    let events = stream.events();
+    // The first event primes the stream: it has no data, and says when to come back.
+    assert!(
+        stream.text.starts_with(&format!("id: {}\nretry: ", events[0])),
+        "{stream:?}"
+    );
+    assert!(stream.text.contains("mine alone"), "{stream:?}");
+
+    // Whoever comes back gets what follows, as often as the connection breaks.
+    for _ in 0..2 {
+        let rest = mine.come_back(&events[0]);
+        assert_eq!(rest.events(), events[1..], "{rest:?}");
+        assert!(rest.text.contains("mine alone"), "{rest:?}");
+    }
+    assert_eq!(mine.come_back(&events[1]).text, "");
+
+    // A valid id in foreign hands is as good as none, and is noted.
+    let mut theirs = http(&gateway, "other");
+    let session = mine.headers[1].clone();
+    theirs.headers.push(session.clone());
+    for answer in [
+        theirs.come_back(&events[0]),
+        theirs.post(&call(2, "stub__echo", &json!({"text": "theirs"}))),
+        theirs.delete(),
+    ] {
+        assert_eq!(answer.status, 404, "{answer:?}");
+        assert!(!answer.text.contains("mine alone"), "{answer:?}");
+    }
+    let noted = refusals(&gateway);
+    assert_eq!(noted.len(), 3, "{noted:?}");
+    // In a session of their own, my event ids lead nowhere near my stream.
+    theirs.headers.pop();
+    theirs.open("2025-11-25");
+    theirs.accept = "text/event-stream, application/json".to_owned();
+    let answer = theirs.post(&call(2, "stub__echo", &json!({"text": "theirs"})));
+    assert!(answer.text.contains("theirs"), "{answer:?}");
+    let rest = theirs.come_back(&answer.events()[0]);
+    assert!(!rest.text.contains("mine alone"), "{rest:?}");
+
+    // The victim is unharmed; at the end nothing is kept.
+    let answer = mine.post(&call(3, "stub__echo", &json!({"text": "still here"})));
+    assert!(answer.text.contains("still here"), "{answer:?}");
+    let ended = mine.delete();
+    assert_eq!((ended.status, ended.text.as_str()), (204, ""), "{ended:?}");
+    assert_eq!(mine.come_back(&events[0]).status, 404);
+    assert_eq!(mine.delete().status, 404);
+}
+
+#[test]
+fn before_2025_11_25_no_event_is_without_data() {
+    let gateway = start();
+    for revision in ["2025-03-26", "2025-06-18"] {
+        let mut client = http(&gateway, "tester");
+        client.open(revision);
+        client.accept = "text/event-stream, application/json".to_owned();
+        let stream = client.post(&call(1, "stub__echo", &json!({"text": revision})));
+        assert_eq!(stream.events().len(), 1, "{stream:?}");
+        assert!(!stream.text.contains("retry:"), "{stream:?}");
+    }
+}
+
+#[test]
+fn ids_of_sessions_are_random_and_unknown_ones_are_gone() {
+    let gateway = start();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let mut client = http(&gateway, "tester");
+        client.open("2025-11-25");
+        let id = client.headers[1].1.clone();
+        // 256 bits in base64url without padding.
+        assert_eq!(id.len(), 43, "{id}");
+        assert!(seen.insert(id));
+    }
+    let mut client = http(&gateway, "tester");
+    let made_up = ("Mcp-Session-Id".to_owned(), "A".repeat(43));
+    client.headers.push(made_up);
+    let answer = client.post(&call(1, "stub__echo", &json!({})));
+    assert_eq!(answer.status, 404, "{answer:?}");
+    client.headers.pop();
+    let answer = client.post(&call(1, "stub__echo", &json!({})));
+    assert_eq!(answer.status, 400, "{answer:?}");
+}
