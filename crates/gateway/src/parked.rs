@@ -325,13 +325,12 @@ impl Relay {
 /// Whether this is an answer to such a question at all.
 fn answers(method: Method, said: Node<'_>) -> bool {
     let has = |name: &str, kind| said.get(name).is_some_and(|member| member.kind() == kind);
-    said.kind() == Kind::Object
-        && match method {
-            Method::ElicitationCreate => has("action", Kind::String),
-            Method::RootsList => has("roots", Kind::Array),
-            Method::SamplingCreateMessage => has("role", Kind::String) && said.get("content").is_some(),
-            _ => false,
-        }
+    let fits = (method == Method::ElicitationCreate && has("action", Kind::String))
+        || (method == Method::RootsList && has("roots", Kind::Array))
+        || (method == Method::SamplingCreateMessage
+            && has("role", Kind::String)
+            && said.get("content").is_some());
+    fits && said.kind() == Kind::Object
 }
 
 impl std::fmt::Debug for Relay {

@@ -118,13 +118,17 @@ impl Inbox {
         if !method.exists(self.revision(), Direction::ToClient) {
             return self.noise(format!("`{method}` is not a server's to send"));
         }
-        match method {
+        if matches!(
+            method,
             Method::NotificationsPromptsListChanged
-            | Method::NotificationsResourcesListChanged
-            | Method::NotificationsToolsListChanged => return self.backchannel.changed(&self.server),
-            // Of the one subscription the gateway itself has.
-            Method::NotificationsSubscriptionsAcknowledged => return,
-            _ => {}
+                | Method::NotificationsResourcesListChanged
+                | Method::NotificationsToolsListChanged
+        ) {
+            return self.backchannel.changed(&self.server);
+        }
+        // Of the one subscription the gateway itself has.
+        if method == Method::NotificationsSubscriptionsAcknowledged {
+            return;
         }
         let (message, exchange) = if method == Method::NotificationsProgress {
             match self.retoken(&notification) {

@@ -251,10 +251,10 @@ fn result_of(method: Method, answer: Option<Vec<u8>>) -> Result<Vec<u8>, Objecti
     {
         return Ok(result.written().as_bytes().to_vec());
     }
-    match method {
-        Method::ElicitationCreate => Ok(br#"{"action":"cancel"}"#.to_vec()),
-        _ => Err(lost("the client did not answer what the server needs to know")),
+    if method == Method::ElicitationCreate {
+        return Ok(br#"{"action":"cancel"}"#.to_vec());
     }
+    Err(lost("the client did not answer what the server needs to know"))
 }
 
 fn lost(why: &str) -> Objection {

@@ -95,16 +95,23 @@ impl Clients for Engines {
 fn needed(method: Method, params: Option<Node<'_>>) -> Option<&'static [&'static str]> {
     let has = |name| params.is_some_and(|params| params.get(name).is_some());
     let mode = params.and_then(|params| params.get("mode"));
-    match method {
-        Method::ElicitationCreate if mode.is_some_and(|mode| mode.is_str("url")) => {
-            Some(&["elicitation", "url"])
-        }
-        Method::ElicitationCreate => Some(&["elicitation"]),
-        Method::RootsList => Some(&["roots"]),
-        Method::SamplingCreateMessage if has("tools") || has("toolChoice") => Some(&["sampling", "tools"]),
-        Method::SamplingCreateMessage => Some(&["sampling"]),
-        _ => None,
+    if method == Method::ElicitationCreate {
+        let url = mode.is_some_and(|mode| mode.is_str("url"));
+        return Some(if url {
+            &["elicitation", "url"]
+        } else {
+            &["elicitation"]
+        });
     }
+    if method == Method::SamplingCreateMessage {
+        let tools = has("tools") || has("toolChoice");
+        return Some(if tools {
+            &["sampling", "tools"]
+        } else {
+            &["sampling"]
+        });
+    }
+    (method == Method::RootsList).then_some(&["roots"])
 }
 
 /// Levels of log messages, least first (RFC 5424).

@@ -100,7 +100,10 @@ pub(super) fn stems(text: &str) -> BTreeSet<String> {
 
 /// The stems of the words that say what a text is about.
 pub(super) fn topics(text: &str) -> BTreeSet<String> {
-    words(text).filter(is_telling).map(|word| stem(&word)).collect()
+    words(text)
+        .filter(|word| is_telling(word))
+        .map(|word| stem(&word))
+        .collect()
 }
 
 /// Whether a text is about anything.
@@ -108,8 +111,8 @@ pub(super) fn has_topic(text: &str) -> bool {
     words(text).any(|word| is_telling(&word))
 }
 
-fn is_telling(word: &String) -> bool {
-    word.chars().count() >= 3 && HOLLOW.binary_search(&word.as_str()).is_err()
+fn is_telling(word: &str) -> bool {
+    word.chars().count() >= 3 && HOLLOW.binary_search(&word).is_err()
 }
 
 /// Whether two texts share a topic.
