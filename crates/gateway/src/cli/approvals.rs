@@ -204,22 +204,7 @@ fn whole(one: Node<'_>) -> String {
         .map(|demand| format!("{} of {}", number(demand, "needed"), text(demand, "who")))
         .collect();
     lines.push(format!("needs      {}", who.join(" and ")));
-    if let Some(similar) = one.get("similar") {
-        let bounds = similar.get("bounds").into_iter().flat_map(Node::members);
-        for (name, bound) in bounds {
-            let (name, bound) = (
-                name.as_str().unwrap_or_default(),
-                bound.as_str().unwrap_or_default(),
-            );
-            lines.push(format!(
-                "similar    {} within {}",
-                visible(&name),
-                visible(&bound)
-            ));
-        }
-        let (uses, seconds) = (number(similar, "uses"), number(similar, "seconds"));
-        lines.push(format!("           {uses} uses, {seconds} seconds"));
-    }
+    lines.extend(one.get("similar").into_iter().flat_map(similar));
     lines.push(format!("agreed     {}", words(one, "agreed")));
     if one.get("denied_by").is_some() {
         lines.push(format!("denied by  {}", text(one, "denied_by")));
@@ -227,6 +212,22 @@ fn whole(one: Node<'_>) -> String {
     lines.push(format!("expires    {}", text(one, "expires")));
     lines.push(format!("reference  {}", text(one, "call")));
     lines.join("\n")
+}
+
+/// What similar calls a yes would cover.
+fn similar(similar: Node<'_>) -> Vec<String> {
+    let bounds = similar.get("bounds").into_iter().flat_map(Node::members);
+    let line = |(name, bound): (Node<'_>, Node<'_>)| {
+        let (name, bound) = (
+            name.as_str().unwrap_or_default(),
+            bound.as_str().unwrap_or_default(),
+        );
+        format!("similar    {} within {}", visible(&name), visible(&bound))
+    };
+    let mut lines: Vec<String> = bounds.map(line).collect();
+    let (uses, seconds) = (number(similar, "uses"), number(similar, "seconds"));
+    lines.push(format!("           {uses} uses, {seconds} seconds"));
+    lines
 }
 
 fn requester(one: Node<'_>) -> String {

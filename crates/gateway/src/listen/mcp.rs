@@ -5,24 +5,23 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use hyper::{
     HeaderMap, Method as HttpMethod, Request, Response, StatusCode,
     body::Incoming,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use identity::{LocalPeer, Secret, oauth::Challenge};
-use pipeline::{
-    Arrival, CallId, Capabilities, Credential, Endpoint, Objection, Refusal, Via, ports::Stranger, refusal,
-};
+use identity::oauth::Challenge;
+use pipeline::{Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Via, ports::Stranger, refusal};
 use tokio::sync::{Notify, mpsc};
 use wire::{
     bounds::REQUEST,
     json::{Keys, Node, object},
     jsonrpc::{self, Message, MessageError, Refused},
-    mcp::{Direction, Era, Method, Mirrored, PARAM_HEADER_PREFIX, Revision, Shape, code, meta},
+    mcp::{Direction, Era, Method, Mirrored, Revision, Shape, code, meta},
 };
 
 use super::{
     House, batch,
     body::{self, Body},
     gate::one,
+    head::{VERSION, accepted, accepts, credential, guess, mirrored, prefers_stream},
     stream::{OnClose, Told, events, keep, replay},
 };
 use crate::{
@@ -34,7 +33,6 @@ use crate::{
 };
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
@@ -627,37 +625,6 @@ pub(super) fn unread(headers: &HeaderMap, refused: &Refused) -> (Asked, Objectio
     (asked, unreadable(&refused.error))
 }
 
-/// The revision to answer in before the message was read.
-fn guess(headers: &HeaderMap) -> Revision {
-    let named = one(headers, &VERSION).ok().flatten().and_then(Revision::parse);
-    named.unwrap_or(Revision::LATEST_LEGACY)
-}
-
-fn accepts(headers: &HeaderMap) -> Result<(), Objection> {
-    let content = one(headers, &CONTENT_TYPE).ok().flatten().unwrap_or_default();
-    let essence = content.split(';').next().unwrap_or_default().trim();
-    // Also what keeps a browser from posting here across origins without asking first.
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Objection::new(
-            &refusal::MEDIA_TYPE,
-            "the body is not announced as JSON",
-        ));
-    }
-    if accepted(headers, "application/json") && accepted(headers, "text/event-stream") {
-        return Ok(());
-    }
-    Err(Objection::new(
-        &refusal::NOT_ACCEPTABLE,
-        "the client does not accept both JSON and event streams",
-    ))
-}
-
-/// Whether `Accept` names streams before JSON.
-fn prefers_stream(headers: &HeaderMap) -> bool {
-    let first = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    first.is_some_and(|accept| accept.trim_start().starts_with("text/event-stream"))
-}
-
 /// Whether a client comes back when its stream ends before the answer.
 fn polls(session: &Session) -> bool {
     session.revision >= Revision::V2025_11_25
@@ -677,52 +644,5 @@ fn stream(
             let let_go = if polls { let_go } else { Arc::default() };
             replay(&keep(&session, told, let_go), 0, polls)
         }
-    }
-}
-
-/// Whether `Accept` has this type, itself or by a wildcard.
-fn accepted(headers: &HeaderMap, wanted: &str) -> bool {
-    let group = wanted.split('/').next().unwrap_or_default();
-    headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .any(|range| {
-            let range = range.split(';').next().unwrap_or_default().trim();
-            range.eq_ignore_ascii_case(wanted)
-                || range == "*/*"
-                || range.eq_ignore_ascii_case(&format!("{group}/*"))
-        })
-}
-
-/// Headers that mirror arguments, as sent. One that is no text says nothing an argument could say.
-fn mirrored(headers: &HeaderMap) -> Arc<[(String, String)]> {
-    let mirrored = headers
-        .iter()
-        .filter(|(name, _)| name.as_str().starts_with(PARAM_HEADER_PREFIX));
-    mirrored
-        .map(|(name, value)| {
-            let value = value.to_str().unwrap_or("=?base64??=?");
-            (name.as_str().to_owned(), value.to_owned())
-        })
-        .collect()
-}
-
-/// What the caller shows. A loopback address is somebody on this machine only if nobody forwards.
-fn credential(headers: &HeaderMap, peer: SocketAddr) -> Credential {
-    const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
-    match one(headers, &AUTHORIZATION) {
-        Ok(Some(header)) => {
-            let token = header
-                .split_once(' ')
-                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-            let token = token.map(|(_, token)| token.trim()).unwrap_or_default();
-            Credential::Bearer(Secret::presented(token.to_owned()))
-        }
-        // Two credentials prove nothing.
-        Err(_) => Credential::Bearer(Secret::presented(String::new())),
-        Ok(None) if FORWARDED.iter().any(|name| headers.contains_key(*name)) => Credential::None,
-        Ok(None) => Credential::Local(LocalPeer::Tcp(peer.ip())),
     }
 }

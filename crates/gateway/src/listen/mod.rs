@@ -7,6 +7,7 @@ mod batch;
 mod body;
 mod decide;
 mod gate;
+mod head;
 mod http;
 mod mcp;
 mod oauth;

@@ -212,6 +212,26 @@ impl fmt::Display for Origin {
     }
 }
 
+impl Cause {
+    /// Its sources, in words.
+    fn told(&self) -> String {
+        let told: Vec<String> = self
+            .sources
+            .iter()
+            .take(SOURCES_TOLD_MAX)
+            .map(ToString::to_string)
+            .collect();
+        match (
+            told.join(", "),
+            self.sources.len().saturating_sub(SOURCES_TOLD_MAX),
+        ) {
+            (told, _) if told.is_empty() => "untrusted content".to_owned(),
+            (told, 0) => told,
+            (told, more) => format!("{told} and {more} more"),
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tool = &self.tool;
@@ -219,20 +239,7 @@ impl fmt::Display for Cause {
             "" => format!("what `{tool}` is called with"),
             name => format!("`{name}` of `{tool}`"),
         };
-        let told: Vec<String> = self
-            .sources
-            .iter()
-            .take(SOURCES_TOLD_MAX)
-            .map(ToString::to_string)
-            .collect();
-        let from = match (
-            told.join(", "),
-            self.sources.len().saturating_sub(SOURCES_TOLD_MAX),
-        ) {
-            (told, _) if told.is_empty() => "untrusted content".to_owned(),
-            (told, 0) => told,
-            (told, more) => format!("{told} and {more} more"),
-        };
+        let from = self.told();
         match self.rule {
             Rule::LethalTrifecta => write!(
                 f,

@@ -1,0 +1,95 @@
+//! What the head of an HTTP request says: revision, media types, mirrored arguments, credential. It must not know
+//! what the message says.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use hyper::{
+    HeaderMap,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName},
+};
+use identity::{LocalPeer, Secret};
+use pipeline::{Credential, Objection, refusal};
+use wire::mcp::{PARAM_HEADER_PREFIX, Revision};
+
+use super::gate::one;
+
+pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// The revision to answer in before the message was read.
+pub(super) fn guess(headers: &HeaderMap) -> Revision {
+    let named = one(headers, &VERSION).ok().flatten().and_then(Revision::parse);
+    named.unwrap_or(Revision::LATEST_LEGACY)
+}
+
+/// Whether a message may be posted so.
+pub(super) fn accepts(headers: &HeaderMap) -> Result<(), Objection> {
+    let content = one(headers, &CONTENT_TYPE).ok().flatten().unwrap_or_default();
+    let essence = content.split(';').next().unwrap_or_default().trim();
+    // Also what keeps a browser from posting here across origins without asking first.
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Objection::new(
+            &refusal::MEDIA_TYPE,
+            "the body is not announced as JSON",
+        ));
+    }
+    if accepted(headers, "application/json") && accepted(headers, "text/event-stream") {
+        return Ok(());
+    }
+    Err(Objection::new(
+        &refusal::NOT_ACCEPTABLE,
+        "the client does not accept both JSON and event streams",
+    ))
+}
+
+/// Whether `Accept` names streams before JSON.
+pub(super) fn prefers_stream(headers: &HeaderMap) -> bool {
+    let first = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    first.is_some_and(|accept| accept.trim_start().starts_with("text/event-stream"))
+}
+
+/// Whether `Accept` has this type, itself or by a wildcard.
+pub(super) fn accepted(headers: &HeaderMap, wanted: &str) -> bool {
+    let group = wanted.split('/').next().unwrap_or_default();
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .any(|range| {
+            let range = range.split(';').next().unwrap_or_default().trim();
+            range.eq_ignore_ascii_case(wanted)
+                || range == "*/*"
+                || range.eq_ignore_ascii_case(&format!("{group}/*"))
+        })
+}
+
+/// Headers that mirror arguments, as sent. One that is no text says nothing an argument could say.
+pub(super) fn mirrored(headers: &HeaderMap) -> Arc<[(String, String)]> {
+    let mirrored = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with(PARAM_HEADER_PREFIX));
+    mirrored
+        .map(|(name, value)| {
+            let value = value.to_str().unwrap_or("=?base64??=?");
+            (name.as_str().to_owned(), value.to_owned())
+        })
+        .collect()
+}
+
+/// What the caller shows. A loopback address is somebody on this machine only if nobody forwards.
+pub(super) fn credential(headers: &HeaderMap, peer: SocketAddr) -> Credential {
+    const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
+    match one(headers, &AUTHORIZATION) {
+        Ok(Some(header)) => {
+            let token = header
+                .split_once(' ')
+                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            let token = token.map(|(_, token)| token.trim()).unwrap_or_default();
+            Credential::Bearer(Secret::presented(token.to_owned()))
+        }
+        // Two credentials prove nothing.
+        Err(_) => Credential::Bearer(Secret::presented(String::new())),
+        Ok(None) if FORWARDED.iter().any(|name| headers.contains_key(*name)) => Credential::None,
+        Ok(None) => Credential::Local(LocalPeer::Tcp(peer.ip())),
+    }
+}
