@@ -1,5 +1,7 @@
 //! Somebody else's text on a person's screen: what cannot be seen, or moves other text about, is spelled out.
 
+use std::ops::RangeInclusive;
+
 /// Runs of blanks longer than this push the end of a text out of sight.
 const BLANKS_MAX: usize = 8;
 
@@ -60,14 +62,34 @@ fn spell(shown: &mut String, c: char) {
     shown.push_str(&format!("⟦U+{:04X}⟧", u32::from(c)));
 }
 
+/// Characters that show nothing, turn the text around, or look like our own marks.
+const DECEIVING: &[RangeInclusive<char>] = &[
+    '\u{a0}'..='\u{a0}',
+    '\u{ad}'..='\u{ad}',
+    '\u{34f}'..='\u{34f}',
+    '\u{61c}'..='\u{61c}',
+    '\u{115f}'..='\u{1160}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180b}'..='\u{180f}',
+    '\u{2000}'..='\u{200f}',
+    '\u{2028}'..='\u{202f}',
+    '\u{205f}'..='\u{206f}',
+    '⟦'..='⟧',
+    '\u{3000}'..='\u{3000}',
+    '\u{3164}'..='\u{3164}',
+    '\u{e000}'..='\u{f8ff}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{fff0}'..='\u{fffb}',
+    '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d173}'..='\u{1d17a}',
+    '\u{e0000}'..='\u{e0fff}',
+    '\u{f0000}'..='\u{10ffff}',
+];
+
 fn deceives(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '⟦' | '⟧' | '\u{a0}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}'
-            | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2000}'..='\u{200f}'
-            | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' | '\u{3000}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'..='\u{10ffff}')
+    c.is_control() || DECEIVING.iter().any(|range| range.contains(&c))
 }
 
 #[cfg(test)]

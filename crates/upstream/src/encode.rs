@@ -27,8 +27,8 @@ pub(crate) struct Encoded {
 pub(crate) struct Given {
     /// The answers, as an object by the questions' names.
     pub(crate) responses: Option<Vec<u8>>,
-    /// The server's state, as JSON.
-    pub(crate) state: Option<Vec<u8>>,
+    /// The server's state.
+    pub(crate) state: Option<String>,
 }
 
 impl Encoded {
@@ -57,7 +57,7 @@ impl Encoded {
                 out.json("inputResponses", responses);
             }
             if let Some(state) = &given.state {
-                out.json("requestState", state);
+                out.string("requestState", state);
             }
             if meta != b"{}" {
                 out.json("_meta", &meta);

@@ -4,7 +4,7 @@
 //! runs; in the modern era they answer the call with their questions, and are called again. Here the second
 //! becomes the first: each question takes the road to the client like a request of a legacy server.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use pipeline::{Answer, Objection, ports::Exchange, refusal};
 use tokio::task::JoinSet;
@@ -177,7 +177,7 @@ impl Outgoing {
         });
         Ok(Some(Given {
             responses: (!answers.is_empty()).then_some(responses),
-            state: questions.state.map(|state| state.written().as_bytes().to_vec()),
+            state: questions.state.and_then(Node::as_str).map(Cow::into_owned),
         }))
     }
 
