@@ -25,7 +25,7 @@ use tokio::{
 };
 use wire::{
     bounds::REQUEST,
-    json::{Keys, Kind, Node, canonical, object},
+    json::{Document, Keys, Kind, Node, canonical, object},
     jsonrpc::{self, Id, Message, Response},
     mcp::Method,
 };
@@ -37,6 +37,8 @@ const PATIENCE_MS: i64 = 10 * 60 * 1000;
 /// Most calls of one principal that wait, and of all.
 const OF_ONE_MAX: usize = 32;
 const OF_ALL_MAX: usize = 4_096;
+/// Most answers that are taken before they are asked for.
+const EARLY_MAX: usize = 16;
 
 /// All parked calls.
 #[derive(Debug)]
@@ -244,6 +246,7 @@ pub(crate) struct Relay {
 struct Desk {
     expected: HashSet<Id>,
     open: BTreeMap<String, (Question, oneshot::Sender<Response>)>,
+    early: HashMap<String, Document>,
     next: u64,
 }
 
@@ -306,19 +309,40 @@ impl Relay {
         self.desk.send_modify(|desk| {
             for (key, said) in responses.into_iter().flat_map(Node::members) {
                 let key = key.as_str().unwrap_or_default();
-                let fits = desk
-                    .open
-                    .get(key.as_ref())
-                    .is_some_and(|(asked, _)| answers(asked.method, said));
-                if fits && let Some((question, waiting)) = desk.open.remove(key.as_ref()) {
-                    let text = jsonrpc::result(&question.id, said.written().as_bytes());
-                    if let Ok(Message::Response(response)) = Message::parse(text, Keys::Folded, &REQUEST) {
-                        // Whoever asked may have given up a moment ago.
-                        let _ = waiting.send(response);
-                    }
+                let open = desk.open.get(key.as_ref());
+                let Some(response) = open.and_then(|(asked, _)| response(asked, said)) else {
+                    continue;
+                };
+                if let Some((_, waiting)) = desk.open.remove(key.as_ref()) {
+                    // Whoever asked may have given up a moment ago.
+                    let _ = waiting.send(response);
                 }
             }
         });
+    }
+
+    /// Takes answers that came with the call, before anybody asked: they are for questions of these names.
+    pub(crate) fn take_early(&self, responses: Option<Node<'_>>) {
+        let members = responses.into_iter().flat_map(Node::members).take(EARLY_MAX);
+        let early = members.filter_map(|(key, said)| {
+            let copy = object(|out| out.json("said", said.written().as_bytes()));
+            let copy = (said.kind() == Kind::Object).then_some(copy)?;
+            let copy = Document::parse(copy, Keys::Folded, &REQUEST).ok()?;
+            Some((key.as_str()?.into_owned(), copy))
+        });
+        self.desk.send_modify(|desk| desk.early.extend(early));
+    }
+}
+
+/// What a client said, as the response to a question; none if it does not answer it.
+fn response(question: &Question, said: Node<'_>) -> Option<Response> {
+    if !answers(question.method, said) {
+        return None;
+    }
+    let text = jsonrpc::result(&question.id, said.written().as_bytes());
+    match Message::parse(text, Keys::Folded, &REQUEST) {
+        Ok(Message::Response(response)) => Some(response),
+        Ok(Message::Notification(_) | Message::Request(_)) | Err(_) => None,
     }
 }
 
@@ -409,7 +433,12 @@ impl Asks for Relay {
                 Id::String(name) if !desk.open.contains_key(name) => name.clone(),
                 Id::Integer(_) | Id::String(_) => format!("question{}", desk.next),
             };
-            desk.open.insert(key, (question, waiting));
+            let early = desk.early.remove(&key);
+            let early = early.and_then(|early| response(&question, early.root().get("said")?));
+            match early {
+                Some(response) => drop(waiting.send(response)),
+                None => drop(desk.open.insert(key, (question, waiting))),
+            }
         });
         Box::pin(async move { answer.await.ok() })
     }

@@ -74,6 +74,7 @@ impl Engines {
                     arrival.capabilities.clone(),
                     level.map(Cow::into_owned),
                 );
+                relay.take_early(member("inputResponses"));
                 let exchange = Arc::clone(&relay) as Arc<dyn Exchange>;
                 let outgoing = self.upstreams.prepare(call, exchange).await?;
                 self.parking
