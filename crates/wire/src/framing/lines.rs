@@ -66,7 +66,9 @@ impl Lines {
     /// No line end yet: remember how far we looked, and hold no more than the limit.
     fn wait(&mut self) -> Option<Line> {
         self.seen = self.held.len();
-        if self.seen > self.bytes_max {
+        // The last byte may be the first half of the line's end.
+        let ending = usize::from(self.held.last() == Some(&b'\r'));
+        if self.seen > self.bytes_max + ending {
             self.held = Vec::new();
             self.seen = 0;
             self.skipping = true;

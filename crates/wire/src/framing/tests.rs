@@ -20,6 +20,9 @@ fn lines_are_cut_whatever_the_chunks() {
     assert_eq!(lines(&[b"a\nb\r\n\n\nc"], 10), [whole("a"), whole("b")]);
     assert_eq!(lines(&[b"a", b"b", b"\nc\n"], 10), [whole("ab"), whole("c")]);
     assert_eq!(lines(&[b"0123456789\n"], 10), [whole("0123456789")]);
+    // Found by fuzzing: the longest line was dropped when its end came in two pieces.
+    assert_eq!(lines(&[b"0123456789\r", b"\n"], 10), [whole("0123456789")]);
+    assert_eq!(lines(&[b"0123456789\r", b"a\n"], 10), [Line::TooLong]);
 }
 
 #[test]
