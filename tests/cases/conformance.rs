@@ -79,7 +79,17 @@ struct Run {
     whole: String,
 }
 
-fn run(peers: &Path, row: &Row, url: &str) -> Run {
+/// Runs a suite, and once more if less passed than wanted: its scenarios have time limits of their own, which a busy
+/// machine misses. What is lost is lost twice.
+fn run(peers: &Path, row: &Row, url: &str, wanted: u32) -> Run {
+    let first = run_once(peers, row, url);
+    if first.passed >= wanted {
+        return first;
+    }
+    run_once(peers, row, url)
+}
+
+fn run_once(peers: &Path, row: &Row, url: &str) -> Run {
     let package = if row.suite.starts_with("0.1.16") {
         "conformance-legacy"
     } else {
@@ -127,8 +137,8 @@ fn no_check_of_the_official_suites_is_lost_behind_the_gateway() {
     let mut shown = String::from("suite\trevision\tdirect\tgateway\n");
     let mut lost = String::new();
     for row in table() {
-        let direct = run(&peers, &row, &everything.url);
-        let through = run(&peers, &row, &behind);
+        let direct = run(&peers, &row, &everything.url, row.direct);
+        let through = run(&peers, &row, &behind, row.gateway);
         let counts = (direct.passed, through.passed);
         let _ = writeln!(
             shown,
