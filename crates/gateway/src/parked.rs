@@ -37,6 +37,8 @@ const PATIENCE_MS: i64 = 10 * 60 * 1000;
 /// Most calls of one principal that wait, and of all.
 const OF_ONE_MAX: usize = 32;
 const OF_ALL_MAX: usize = 4_096;
+/// What the names of the gateway's own questions begin with.
+const OWN: &str = "io.sallyport/";
 /// Most answers that are taken before they are asked for.
 const EARLY_MAX: usize = 16;
 
@@ -430,7 +432,8 @@ impl Asks for Relay {
             desk.next += 1;
             // A server of the modern era names its questions; those of the others get a name.
             let key = match &question.id {
-                Id::String(name) if !desk.open.contains_key(name) => name.clone(),
+                // None gets a name of ours: what people answer us about approvals is nothing a server may hear.
+                Id::String(name) if !desk.open.contains_key(name) && !name.starts_with(OWN) => name.clone(),
                 Id::Integer(_) | Id::String(_) => format!("question{}", desk.next),
             };
             let early = desk.early.remove(&key);
@@ -446,4 +449,31 @@ impl Asks for Relay {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(relay: &Relay, name: &str) -> Boxed<'static, Option<Response>> {
+        relay.ask(Question {
+            id: Id::String(name.to_owned()),
+            method: Method::ElicitationCreate,
+            params: b"{}".to_vec(),
+        })
+    }
+
+    #[tokio::test]
+    async fn an_answer_about_an_approval_goes_to_no_server() {
+        let relay = Relay::new(Arc::new(Nobody), Capabilities::default(), None);
+        let said = br#"{"name": {"action": "accept"}, "io.sallyport/approval": {"action": "accept"}}"#;
+        let said = Document::parse(said.to_vec(), Keys::Folded, &REQUEST).expect("JSON");
+        relay.take_early(Some(said.root()));
+        assert!(asked(&relay, "name").await.is_some(), "an answer given early");
+        let stolen = asked(&relay, "io.sallyport/approval");
+        relay.answer(Some(said.root()));
+        let open: Vec<String> = relay.desk.borrow().open.keys().cloned().collect();
+        assert_eq!(open, ["question2"], "it is asked under another name");
+        drop(stolen);
+    }
 }

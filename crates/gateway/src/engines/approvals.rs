@@ -20,7 +20,6 @@ use wire::{
 
 pub(crate) use channels::Channels;
 use channels::Reply;
-pub(super) use channels::withhold;
 use desk::Answer;
 pub(crate) use desk::{DecideError, Desk, Say};
 pub(crate) use request::Request;

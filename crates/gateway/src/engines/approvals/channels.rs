@@ -16,7 +16,7 @@ use pipeline::{
     refusal::{self, Code, Manner},
 };
 use wire::{
-    json::{Edits, Node, object},
+    json::{Node, object},
     mcp::{Era, Method, Revision, code},
 };
 
@@ -207,21 +207,6 @@ pub(super) fn reply(arrival: &Arrival) -> Reply {
         Some(Some(action)) if action == "accept" => Reply::Accepted,
         Some(_) => Reply::Declined,
         None => Reply::None,
-    }
-}
-
-/// Keeps our question's answer from the server: it never asked.
-pub(in crate::engines) fn withhold(arrival: &Arrival, edits: &mut Edits) {
-    let responses = arrival
-        .message
-        .params()
-        .and_then(|params| params.get("inputResponses"));
-    let Some(ours) = responses.and_then(|responses| responses.get(QUESTION)) else {
-        return;
-    };
-    match responses {
-        Some(responses) if responses.members().count() == 1 => edits.remove(responses),
-        Some(_) | None => edits.remove(ours),
     }
 }
 
