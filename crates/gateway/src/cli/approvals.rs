@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use wire::json::{Document, Kind, Node, ObjectWriter};
 
-use super::{Common, desk, say, table};
+use super::{Common, desk, say};
 use crate::{failure::Failure, visible::visible};
 
 /// Human approval: calls that wait for somebody to agree.
@@ -112,36 +112,24 @@ fn shown(common: &Common, answer: &Document, words: &str) {
     say(if common.json { answer.text() } else { words });
 }
 
-/// One a line for machines, as the ledger's entries are.
 fn list(common: &Common) -> Result<(), Failure> {
-    let answer = desk::ask(common, "approvals.list", |_| {})?;
-    let all: Vec<Node<'_>> = answer
-        .root()
-        .get("approvals")
-        .into_iter()
-        .flat_map(Node::elements)
-        .collect();
-    if common.json {
-        all.iter().for_each(|one| say(one.written()));
-        return Ok(());
-    }
-    if all.is_empty() {
-        say("nothing waits");
-        return Ok(());
-    }
-    let rows = all.iter().map(|one| {
-        vec![
-            text(*one, "id"),
-            text(*one, "state"),
-            format!("{} of {}", number(*one, "given"), number(*one, "needed")),
-            requester(*one),
-            text(*one, "tool"),
-            text(*one, "expires"),
-        ]
-    });
     let head = ["APPROVAL", "STATE", "GIVEN", "ASKED BY", "TOOL", "EXPIRES"];
-    say(&table(&head, rows.collect()));
-    Ok(())
+    desk::list(
+        common,
+        ("approvals.list", "approvals"),
+        "nothing waits",
+        &head,
+        |one| {
+            vec![
+                text(one, "id"),
+                text(one, "state"),
+                format!("{} of {}", number(one, "given"), number(one, "needed")),
+                requester(one),
+                text(one, "tool"),
+                text(one, "expires"),
+            ]
+        },
+    )
 }
 
 fn summary(one: Node<'_>) -> String {

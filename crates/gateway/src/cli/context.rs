@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use wire::json::Node;
 
-use super::{Common, desk, say, table};
+use super::{Common, desk, say};
 use crate::{failure::Failure, visible::visible};
 
 /// Contexts: what conversations and tasks have read.
@@ -68,30 +68,14 @@ impl Context {
     }
 }
 
-/// One a line for machines.
 fn list(common: &Common) -> Result<(), Failure> {
-    let answer = desk::ask(common, "context.list", |_| {})?;
-    let all: Vec<Node<'_>> = answer
-        .root()
-        .get("contexts")
-        .into_iter()
-        .flat_map(Node::elements)
-        .collect();
-    if common.json {
-        all.iter().for_each(|one| say(one.written()));
-        return Ok(());
-    }
-    if all.is_empty() {
-        say("no context has read anything that has a label");
-        return Ok(());
-    }
-    let rows = all.iter().map(|one| {
-        let who = ["agent", "user"].map(|name| text(*one, name));
+    let nothing = "no context has read anything that has a label";
+    let head = ["CONTEXT", "WHO", "LABELS"];
+    desk::list(common, ("context.list", "contexts"), nothing, &head, |one| {
+        let who = ["agent", "user"].map(|name| text(one, name));
         let who: Vec<_> = who.into_iter().filter(|name| !name.is_empty()).collect();
-        vec![text(*one, "id"), who.join(" for "), labels(*one)]
-    });
-    say(&table(&["CONTEXT", "WHO", "LABELS"], rows.collect()));
-    Ok(())
+        vec![text(one, "id"), who.join(" for "), labels(one)]
+    })
 }
 
 fn labels(one: Node<'_>) -> String {

@@ -1,8 +1,8 @@
 //! Asking the gateway, or doing it to its data directory when none runs there.
 
-use wire::json::{Document, Keys, ObjectWriter, object};
+use wire::json::{Document, Keys, Node, ObjectWriter, object};
 
-use super::{Common, serve::load};
+use super::{Common, say, serve::load, table};
 use crate::{
     admin::{self, control},
     ambient::Ambient,
@@ -36,4 +36,27 @@ pub(super) fn ask(
         let parsed = Document::parse(answer?, Keys::Exact, &wire::bounds::ANSWER);
         parsed.map_err(|error| Failure::other(error.to_string()))
     })
+}
+
+/// Asks for a list and says it: for machines one a line, as the ledger's entries are, for people as a table.
+pub(super) fn list(
+    common: &Common,
+    (operation, member): (&str, &str),
+    nothing: &str,
+    head: &[&str],
+    row: impl Fn(Node<'_>) -> Vec<String>,
+) -> Result<(), Failure> {
+    let answer = ask(common, operation, |_| {})?;
+    let listed = answer.root().get(member).into_iter().flat_map(Node::elements);
+    if common.json {
+        listed.for_each(|one| say(one.written()));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = listed.map(row).collect();
+    if rows.is_empty() {
+        say(nothing);
+    } else {
+        say(&table(head, rows));
+    }
+    Ok(())
 }
