@@ -9,6 +9,7 @@ use std::{
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pipeline::CallId;
+use records::digest::hex;
 
 /// Where time and chance come from.
 #[derive(Clone)]
@@ -35,9 +36,10 @@ impl Ambient {
         (self.now)()
     }
 
-    /// A name nobody can guess and nobody else has: 128 bits.
+    /// A name nobody can guess and nobody else has: 128 bits, in hexadecimal digits. People type names as
+    /// arguments of a command, where one that starts with `-` would be read as an option.
     pub(crate) fn name(&self) -> Arc<str> {
-        Arc::from(URL_SAFE_NO_PAD.encode(self.bytes::<16>()))
+        Arc::from(hex(&self.bytes::<16>()))
     }
 
     /// A secret: 256 bits.
@@ -65,5 +67,23 @@ impl Ambient {
 impl std::fmt::Debug for Ambient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Ambient")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ambient;
+
+    /// The bug: one approval of 64 could not be decided at the command line, since its name started with `-`.
+    #[test]
+    fn no_name_is_read_as_an_option() {
+        let ambient = Ambient::system();
+        for _ in 0..1000 {
+            let name = ambient.name();
+            assert!(
+                name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "{name}"
+            );
+        }
     }
 }

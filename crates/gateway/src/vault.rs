@@ -8,7 +8,7 @@ use std::{
 use aws_lc_rs::hmac;
 use records::{
     ambient::{Clock, Random},
-    digest::Digester,
+    digest::{Digester, hex},
     disk::{Disk, RealDisk},
     keys::{KeyRing, LogKeys, SecretSource, Use, create_key_file},
     ledger::{Ledger, OpenError, Opening, Options, Ports},
@@ -244,12 +244,7 @@ fn origin(layout: &Layout, ambient: &Ambient) -> Result<String, Failure> {
     if let Ok(text) = std::fs::read_to_string(&path) {
         return Ok(text.trim().to_owned());
     }
-    let suffix: String = ambient
-        .bytes::<6>()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let origin = format!("sallyport.local/{suffix}");
+    let origin = format!("sallyport.local/{}", hex(&ambient.bytes::<6>()));
     std::fs::write(&path, format!("{origin}\n"))
         .map_err(|error| Failure::configuration(format!("cannot write {}: {error}", path.display())))?;
     Ok(origin)

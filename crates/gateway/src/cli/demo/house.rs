@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use records::{disk::RealDisk, ledger::Reader};
+use records::{digest::hex, disk::RealDisk, ledger::Reader};
 use serde::Deserialize;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -57,12 +57,7 @@ impl House {
     /// Makes the directory.
     pub(super) fn build(hospital: &Path) -> Result<Self, Failure> {
         let ambient = Ambient::system();
-        let suffix: String = ambient
-            .bytes::<4>()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let directory = std::env::temp_dir().join(format!("sallyport-demo-{suffix}"));
+        let directory = std::env::temp_dir().join(format!("sallyport-demo-{}", hex(&ambient.bytes::<4>())));
         let failed = |error: std::io::Error| {
             Failure::configuration(format!(
                 "cannot use {}: {error}; set TMPDIR to a directory that can be written",
