@@ -28,7 +28,7 @@ use crate::{
     ambient::Ambient,
     behind::Behind,
     config::{ConfigError, Meant, meant::MeantServer, said::Mode},
-    engines::{Channels, ContextStore, Desk, Engines, LimitStore, Listeners, Tokens, observing},
+    engines::{Channels, ContextStore, Desk, Disguise, Engines, LimitStore, Listeners, Tokens, observing},
     failure::Failure,
     journal::Journal,
     keeper::Keeper,
@@ -86,6 +86,8 @@ pub(crate) fn assemble(
         contexts: ContextStore::default(),
         keeper: Arc::new(keeper),
         inspector,
+        disguise: Disguise::open(vault.store().clone(), vault.pseudonyms_key())
+            .map_err(|error| Failure::other(error.to_string()))?,
         rules: RwLock::new(Arc::new(rules)),
         limits,
         desk: Desk::open(vault.store().clone(), meant.approvals.expires)

@@ -250,6 +250,17 @@ impl Journal {
                 .detail
                 .insert("would_refuse".into(), Value::Text(why.clone()));
         }
+        let changed: Vec<&str> = known
+            .revealed
+            .iter()
+            .chain(&known.changed)
+            .map(String::as_str)
+            .collect();
+        if !changed.is_empty() {
+            entry
+                .detail
+                .insert("changed".into(), Value::Text(changed.join("; ")));
+        }
         if begun.direction == Direction::ToClient {
             entry
                 .detail

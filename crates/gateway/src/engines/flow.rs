@@ -42,14 +42,27 @@ pub(crate) fn sources(call: &Ready<Inspected>, args: Option<Node<'_>>) -> Vec<So
 
 /// Remembers what a call brought into its context, so that later arguments can be traced to it.
 pub(crate) fn remember(call: &Passed<Screened>, labels: &Labels, suspicion: Suspicion) {
-    let (Answer::Foreign(response, _), Direction::ToServer) = (call.unread(), call.arrival().direction)
-    else {
-        return;
-    };
-    let Some(server) = call.resolution().server() else {
+    let Answer::Foreign(response, _) = call.unread() else {
         return;
     };
     let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
+    remember_text(call, labels, suspicion, &text_of(said));
+}
+
+/// Remembers the names under which the asker knows what a call brought.
+pub(crate) fn remember_names(call: &Passed<Screened>, names: &str) {
+    let facts = facts_of(call.resolution().resource());
+    let labels = facts.map_or_else(Labels::none, |facts| facts.labels.clone());
+    remember_text(call, &labels, suspicion(call.answer_findings()), names);
+}
+
+fn remember_text(call: &Passed<Screened>, labels: &Labels, suspicion: Suspicion, text: &str) {
+    if call.arrival().direction != Direction::ToServer {
+        return;
+    }
+    let Some(server) = call.resolution().server() else {
+        return;
+    };
     let message = &call.arrival().message;
     let args = match target(message) {
         Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
@@ -63,7 +76,7 @@ pub(crate) fn remember(call: &Passed<Screened>, labels: &Labels, suspicion: Susp
         args,
     };
     let brought = Brought {
-        text: &text_of(said),
+        text,
         trust: server.server().manifest.trust,
         confidentiality: labels.confidentiality,
         suspicion,

@@ -1,12 +1,12 @@
 //! Reading what is sent and what comes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use inspect::{Finding, FindingKind, Findings, Part, Scope, Surface};
 use pipeline::{
     Answer, Destination, Objection, Passed, Ready, Resolution,
-    decide::Inspected,
-    ports::{Inspect, Inspection},
+    decide::{Approved, Inspected},
+    ports::{Inspect, Inspection, Revealed},
     refusal,
     release::Screened,
 };
@@ -91,31 +91,66 @@ impl Inspect for Engines {
         }
     }
 
-    fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {
-        let mut kinds = BTreeSet::new();
-        for obligation in obligations {
-            match obligation {
-                Obligation::Redact(of) => kinds.extend(of.iter().map(String::as_str)),
-                Obligation::Approve { .. }
-                | Obligation::Label(_)
-                | Obligation::Limit(_)
-                | Obligation::Review(_)
-                | Obligation::StepUp(_) => {}
-                Obligation::Fields(_) | Obligation::Pseudonymise(_) => {
-                    let why = format!("this build cannot meet {obligation:?}");
-                    return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
-                }
+    fn reveal(&self, call: &Passed<Approved>) -> Result<Revealed, Objection> {
+        let kinds: BTreeSet<&str> = call
+            .permit()
+            .obligations()
+            .iter()
+            .filter_map(|obligation| match obligation {
+                Obligation::Reveal(kinds) => Some(kinds),
+                _ => None,
+            })
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        let Ok(Target::Tool {
+            arguments: Some(arguments),
+            ..
+        }) = target(&call.arrival().message)
+        else {
+            return Ok(Revealed::default());
+        };
+        let mut revealed = Revealed::default();
+        if kinds.is_empty() {
+            return Ok(revealed);
+        }
+        for node in arguments.walk() {
+            if !matches!(node.kind(), Kind::Number | Kind::String) {
+                continue;
+            }
+            let text = rewrite::text_of(node);
+            let found = self
+                .disguise
+                .uncover(rewrite::tenant(call), &text)
+                .map_err(|error| {
+                    let why = format!("pseudonyms cannot be looked up: {error}");
+                    Objection::new(&refusal::OBLIGATION_UNMET, why)
+                })?;
+            let known = found
+                .into_iter()
+                .filter(|uncovered| kinds.contains(uncovered.kind.as_str()));
+            let mut changes = Vec::new();
+            for uncovered in known {
+                let pseudonym = text.get(uncovered.span.clone()).unwrap_or_default();
+                revealed
+                    .values
+                    .push((uncovered.original.clone(), pseudonym.to_owned()));
+                changes.push((uncovered.span, uncovered.original));
+            }
+            if !changes.is_empty() {
+                rewrite::put(&mut revealed.edits, node, &rewrite::replace(&text, changes));
             }
         }
-        let Answer::Foreign(response, _) = call.unread() else {
-            return Ok(Edits::default());
-        };
-        let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
-        let wanted = call
-            .answer_findings()
-            .iter()
-            .filter(|finding| kinds.contains(finding.kind.as_str()));
-        Ok(mask(said, wanted))
+        let count = revealed.values.len();
+        if count > 0 {
+            call.dossier()
+                .note(|known| known.revealed = vec![format!("reveal {count}")]);
+        }
+        Ok(revealed)
+    }
+
+    fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {
+        self.rewrite(call, obligations)
     }
 }
 
@@ -141,38 +176,4 @@ fn unchecked() -> Findings {
         score: inspect::Score::CERTAIN,
         note: "the approved schema is not at hand".into(),
     }])
-}
-
-/// Puts a mark in the place of each finding.
-fn mask<'f>(said: Node<'_>, findings: impl Iterator<Item = &'f Finding>) -> Edits {
-    let mut by_place: BTreeMap<u32, Vec<&Finding>> = BTreeMap::new();
-    for finding in findings {
-        by_place.entry(finding.location.place).or_default().push(finding);
-    }
-    let mut edits = Edits::default();
-    for (place, mut found) in by_place {
-        let Some(node) = said.document().at(place) else {
-            continue;
-        };
-        let text = match node.kind() {
-            Kind::String => node.as_str().unwrap_or_default(),
-            Kind::Array | Kind::Bool | Kind::Null | Kind::Number | Kind::Object => node.written().into(),
-        };
-        found.sort_by_key(|finding| finding.location.span.start);
-        let mut masked = String::new();
-        let mut at = 0;
-        for finding in found {
-            let span = &finding.location.span;
-            if let Some(before) = text.get(at..span.start.max(at)) {
-                masked.push_str(before);
-            }
-            if span.end > at {
-                masked.push_str(&format!("[redacted: {}]", finding.detector));
-                at = span.end;
-            }
-        }
-        masked.push_str(text.get(at..).unwrap_or_default());
-        edits.string(node, &masked);
-    }
-    edits
 }

@@ -3,6 +3,7 @@
 mod approvals;
 mod clients;
 mod contexts;
+mod disguise;
 pub(crate) mod flow;
 mod identify;
 mod inspection;
@@ -11,6 +12,7 @@ mod limits;
 mod local;
 mod purposes;
 mod resolve;
+mod rewrite;
 mod rules;
 mod tasks;
 mod upstreams;
@@ -25,6 +27,7 @@ use wire::json::Document;
 
 pub(crate) use approvals::{Channels, DecideError, Desk, Request, Say, Similar};
 pub(crate) use contexts::ContextStore;
+pub(crate) use disguise::Disguise;
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
 pub(crate) use local::{Listeners, SPOKEN, settle};
@@ -46,6 +49,7 @@ pub(crate) struct Engines {
     pub(crate) contexts: ContextStore,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) inspector: Inspector,
+    pub(crate) disguise: Disguise,
     pub(crate) rules: RwLock<Arc<RuleSet>>,
     pub(crate) limits: LimitStore,
     pub(crate) desk: Desk,

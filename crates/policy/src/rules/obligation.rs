@@ -12,8 +12,9 @@ pub(super) fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -
     let mut approvals: BTreeMap<&Reviewers, u8> = BTreeMap::new();
     let mut fields: Option<BTreeSet<String>> = None;
     let mut labels: Option<Labels> = None;
-    let mut pseudonymised = BTreeSet::new();
-    let mut redacted = BTreeSet::new();
+    let mut dropped = BTreeSet::new();
+    let mut hidden = Hidden::default();
+    let mut revealed = BTreeSet::new();
     let mut joined = BTreeSet::new();
     for obligation in obligations {
         match obligation {
@@ -30,24 +31,54 @@ pub(super) fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -
             Obligation::Label(more) => {
                 labels = Some(labels.unwrap_or_else(Labels::none).join(more));
             }
-            Obligation::Pseudonymise(kinds) => pseudonymised.extend(kinds.iter().cloned()),
-            Obligation::Redact(kinds) => redacted.extend(kinds.iter().cloned()),
+            Obligation::Anonymise(kinds) => hidden.anonymised.extend(kinds.iter().cloned()),
+            Obligation::Drop(pointers) => dropped.extend(pointers.iter().cloned()),
+            Obligation::Mask(kinds) => hidden.masked.extend(kinds.iter().cloned()),
+            Obligation::Pseudonymise(kinds) => hidden.pseudonymised.extend(kinds.iter().cloned()),
+            Obligation::Redact(kinds) => hidden.redacted.extend(kinds.iter().cloned()),
+            Obligation::Reveal(kinds) => revealed.extend(kinds.iter().cloned()),
             Obligation::Limit(_) | Obligation::Review(_) | Obligation::StepUp(_) => {
                 joined.insert(obligation.clone());
             }
         }
     }
-    // What is cut out needs no pseudonym.
-    pseudonymised.retain(|kind| !redacted.contains(kind));
     joined.extend(approvals.into_iter().map(|(by, needed)| Obligation::Approve {
         by: by.clone(),
         needed,
     }));
     joined.extend(fields.map(Obligation::Fields));
     joined.extend(labels.map(Obligation::Label));
-    joined.extend(some(pseudonymised).map(Obligation::Pseudonymise));
-    joined.extend(some(redacted).map(Obligation::Redact));
+    joined.extend(some(dropped).map(Obligation::Drop));
+    joined.extend(some(revealed).map(Obligation::Reveal));
+    joined.extend(hidden.obligations());
     joined.into_iter().collect()
+}
+
+/// Ways to hide a finding. For a kind that several are asked for, the one that shows least holds.
+#[derive(Default)]
+struct Hidden {
+    redacted: BTreeSet<String>,
+    masked: BTreeSet<String>,
+    anonymised: BTreeSet<String>,
+    pseudonymised: BTreeSet<String>,
+}
+
+impl Hidden {
+    fn obligations(mut self) -> impl Iterator<Item = Obligation> {
+        let mut hidden = BTreeSet::new();
+        let mut of = |kinds: &mut BTreeSet<String>| {
+            kinds.retain(|kind| hidden.insert(kind.clone()));
+            some(std::mem::take(kinds))
+        };
+        [
+            of(&mut self.redacted).map(Obligation::Redact),
+            of(&mut self.masked).map(Obligation::Mask),
+            of(&mut self.anonymised).map(Obligation::Anonymise),
+            of(&mut self.pseudonymised).map(Obligation::Pseudonymise),
+        ]
+        .into_iter()
+        .flatten()
+    }
 }
 
 fn some(kinds: BTreeSet<String>) -> Option<BTreeSet<String>> {

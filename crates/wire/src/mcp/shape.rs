@@ -88,4 +88,7 @@ fn write_meta(result: Node<'_>, edits: &Edits, out: &mut ObjectWriter<'_>) {
             out.edited(&name, value, edits);
         }
     }
+    for (key, text) in edits.added_meta() {
+        out.json(key, text);
+    }
 }
