@@ -58,13 +58,13 @@ fn injection(inspector: &Inspector, folder: &Path, show: bool) {
         let findings = inspector.inspect_text(&record.text, Surface::Result);
         let flagged = Verdict::of(&findings).0 != Verdict::Clean;
         let side = if record.bad { "attack" } else { "benign" };
-        found.add(&format!("{side} {}", record.source), flagged);
-        sorts.add(&format!("{side} {}", record.difficulty), flagged);
+        found.add(&format!("{side} {}", record.source), &record.group, flagged);
+        sorts.add(&format!("{side} {}", record.difficulty), &record.group, flagged);
         if record.difficulty != "jailbreak" && record.source != "mcpsecbench_prompts" {
-            sorts.add(&format!("{side} in all"), flagged);
+            sorts.add(&format!("{side} in all"), &record.group, flagged);
         }
         if record.source.starts_with("obfuscation") {
-            transforms.add(&format!("{side} {}", record.kind), flagged);
+            transforms.add(&format!("{side} {}", record.kind), &record.group, flagged);
         }
         let wrong = flagged != record.bad && record.difficulty != "contextual";
         if show && wrong {
@@ -99,9 +99,9 @@ fn poisoning(inspector: &Inspector, folder: &Path, show: bool) {
         let findings = inspector.inspect_node(document.root(), Surface::Definition);
         let flagged = Verdict::of(&findings).0 != Verdict::Clean;
         let side = if record.bad { "attack" } else { "benign" };
-        found.add(&format!("{side} {}", record.source), flagged);
+        found.add(&format!("{side} {}", record.source), &record.group, flagged);
         if !record.bad {
-            found.add("benign in all", flagged);
+            found.add("benign in all", &record.group, flagged);
         }
         if show && flagged != record.bad {
             explain(&record, &findings);
@@ -116,8 +116,8 @@ fn secrets(inspector: &Inspector, folder: &Path, show: bool) {
         let findings = inspector.inspect_text(&record.text, Surface::Result);
         let flagged = findings.of(FindingKind::Secret).any(|f| f.score >= SUSPECT_MIN);
         let side = if record.bad { "secret" } else { "clean" };
-        found.add(&format!("{side} {}", record.source), flagged);
-        found.add(&format!("{side} in all"), flagged);
+        found.add(&format!("{side} {}", record.source), &record.group, flagged);
+        found.add(&format!("{side} in all"), &record.group, flagged);
         if show && flagged != record.bad {
             explain(&record, &findings);
         }
@@ -150,8 +150,12 @@ fn personal(inspector: &Inspector, folder: &Path, show: bool) {
             .collect();
         if record.source == "presidio_unit_tests" {
             let side = if record.bad { "there" } else { "none" };
-            tests.add(&format!("{side} {}", record.kind), !ours.is_empty());
-            tests.add(&format!("{side} in all"), !ours.is_empty());
+            tests.add(
+                &format!("{side} {}", record.kind),
+                &record.group,
+                !ours.is_empty(),
+            );
+            tests.add(&format!("{side} in all"), &record.group, !ours.is_empty());
             continue;
         }
         compare(&record, &ours, &mut counts, show);

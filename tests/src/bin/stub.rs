@@ -119,6 +119,7 @@ fn tools() -> Value {
         tool("journal", "Writes one line to the journal."),
         tool("keep", "Keeps a text in the file named by STUB_MEMORY."),
         tool("recall", "Gives back all kept texts."),
+        tool("say", "Answers with the result that the text is."),
         tool("garbage", "Prints lines that are no messages, then answers."),
         tool("wrong_id", "Answers under an id nobody used."),
         tool("ask", "Asks the client something first."),
@@ -139,6 +140,9 @@ fn call(message: &Value) -> Value {
             .expect("the journal can be written");
     }
     let text = params["arguments"]["text"].as_str().unwrap_or_default();
+    if params["name"] == json!("say") {
+        return serde_json::from_str(text).expect("a result");
+    }
     let kept;
     let text = match params["name"].as_str() {
         Some("keep") => {

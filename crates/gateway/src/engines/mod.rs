@@ -3,6 +3,7 @@
 mod approvals;
 mod clients;
 mod contexts;
+mod disguise;
 pub(crate) mod flow;
 mod identify;
 mod inspection;
@@ -11,6 +12,7 @@ mod limits;
 mod local;
 mod purposes;
 mod resolve;
+mod rewrite;
 mod rules;
 mod tasks;
 mod upstreams;
@@ -24,6 +26,7 @@ use upstream::Upstreams;
 use wire::json::Document;
 
 pub(crate) use approvals::{Channels, DecideError, Desk, Request, Say, Similar};
+pub(crate) use disguise::Disguise;
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
 pub(crate) use local::{Listeners, SPOKEN, settle};
@@ -52,6 +55,7 @@ pub(crate) struct Engines {
     pub(crate) deposits: DepositStore,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) inspector: Inspector,
+    pub(crate) disguise: Disguise,
     pub(crate) rules: RwLock<Arc<RuleSet>>,
     pub(crate) limits: LimitStore,
     pub(crate) desk: Desk,
