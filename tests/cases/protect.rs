@@ -240,6 +240,47 @@ fn a_pseudonym_of_another_tenant_says_nothing() {
     );
 }
 
+/// What a server says by the way: the texts of its progress and of its log.
+fn muttered(client: &Client, purpose: Option<&str>, server: &str, text: &str) -> Vec<Value> {
+    let tool = format!("{server}__mutter");
+    let mut params = json!({"name": tool, "arguments": {"text": text}, "_meta": own_meta()});
+    params["_meta"]["progressToken"] = json!("p");
+    params["_meta"]["io.modelcontextprotocol/logLevel"] = json!("debug");
+    if let Some(purpose) = purpose {
+        params["_meta"]["io.sallyport/context"] = json!({"purpose": purpose});
+    }
+    let answer = client
+        .request("tools/call", Some(&tool), params)
+        .expect("an answer");
+    assert!(answer.is_good(), "{}", answer.body);
+    answer.before
+}
+
+#[test]
+fn what_a_server_says_by_the_way_is_held_to_the_same() {
+    let gateway = house();
+    let client = client(&gateway);
+    let text = format!("Card: {CARD}");
+    let said = muttered(&client, None, "masked", &text);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(said[0]["params"]["message"], json!("Card: **** **** **** 1111"));
+    assert_eq!(
+        said[1]["params"]["data"]["text"],
+        json!("Card: **** **** **** 1111")
+    );
+    // What was revealed to the tool is a pseudonym again, and the same one.
+    let name = name_of(&client);
+    let said = muttered(&client, Some("treatment"), "letters", &format!("to {name}"));
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(said[0]["params"]["message"], json!(format!("to {name}")));
+    assert_eq!(said[1]["params"]["data"]["text"], json!(format!("to {name}")));
+    // Words have no fields.
+    assert!(muttered(&client, None, "few", r#"{"diagnosis":"rare"}"#).is_empty());
+    // Where nothing is demanded, nothing is changed.
+    let said = muttered(&client, None, "web", &text);
+    assert_eq!(said[0]["params"]["message"], json!(text), "{said:?}");
+}
+
 #[test]
 fn a_restart_changes_no_pseudonym() {
     let mut gateway = house();

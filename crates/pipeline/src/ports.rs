@@ -137,6 +137,8 @@ pub struct Revealed {
     pub edits: Edits,
     /// Each original with the pseudonym the asker knows it by: what comes back is disguised again.
     pub values: Vec<(String, String)>,
+    /// Held while the call runs: until then what the server says by the way is held to the same.
+    pub held: Option<Slot>,
 }
 
 /// `inspect`: what a text holds.
@@ -149,6 +151,13 @@ pub trait Inspect {
     /// # Errors
     /// When they cannot be looked up.
     fn reveal(&self, call: &Passed<Approved>) -> Result<Revealed, Objection>;
+
+    /// What has to be changed in a server's message before the client gets it: what the permit demands, and
+    /// what the calls demand in whose time it comes.
+    ///
+    /// # Errors
+    /// When that cannot be met.
+    fn veil(&self, call: &Passed<Approved>) -> Result<Edits, Objection>;
 
     /// Reads what came back.
     fn screen(&self, call: &Ready<Screened>) -> Inspection;

@@ -104,17 +104,47 @@ impl Inspect for Engines {
             .flatten()
             .map(String::as_str)
             .collect();
-        let Ok(Target::Tool {
-            arguments: Some(arguments),
-            ..
-        }) = target(&call.arrival().message)
-        else {
-            return Ok(Revealed::default());
+        let arguments = match target(&call.arrival().message) {
+            Ok(Target::Tool { arguments, .. }) => arguments.filter(|_| !kinds.is_empty()),
+            Ok(_) | Err(_) => None,
         };
-        let mut revealed = Revealed::default();
-        if kinds.is_empty() {
-            return Ok(revealed);
+        let mut revealed = match arguments {
+            Some(arguments) => self.uncovered(call, arguments, &kinds)?,
+            None => Revealed::default(),
+        };
+        let server = call.resolution().server_name();
+        let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
+        if let Some(server) = server.filter(|_| demands().next().is_some() || !revealed.values.is_empty()) {
+            let caller = call.principal().key();
+            revealed.held = Some(self.terms.agree(
+                (&caller, server.as_str()),
+                demands().cloned(),
+                &revealed.values,
+                rewrite::subject(call),
+                &self.ambient,
+            ));
         }
+        Ok(revealed)
+    }
+
+    fn veil(&self, call: &Passed<Approved>) -> Result<Edits, Objection> {
+        self.veiled(call)
+    }
+
+    fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {
+        self.rewrite(call, obligations)
+    }
+}
+
+impl Engines {
+    /// The arguments with what pseudonyms of these kinds stand for.
+    fn uncovered(
+        &self,
+        call: &Passed<Approved>,
+        arguments: Node<'_>,
+        kinds: &BTreeSet<&str>,
+    ) -> Result<Revealed, Objection> {
+        let mut revealed = Revealed::default();
         for node in arguments.walk() {
             if !matches!(node.kind(), Kind::Number | Kind::String) {
                 continue;
@@ -151,12 +181,6 @@ impl Inspect for Engines {
         Ok(revealed)
     }
 
-    fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {
-        self.rewrite(call, obligations)
-    }
-}
-
-impl Engines {
     /// The arguments were judged with pseudonyms; what these stand for must fit the approved schema, too.
     fn still_fits(
         &self,

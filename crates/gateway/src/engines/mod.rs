@@ -15,6 +15,7 @@ mod resolve;
 mod rewrite;
 mod rules;
 mod tasks;
+mod terms;
 mod upstreams;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,6 +32,7 @@ pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
 pub(crate) use local::{Listeners, SPOKEN, settle};
 pub(crate) use rules::observing;
+pub(crate) use terms::Terms;
 
 use crate::{
     ambient::Ambient,
@@ -56,6 +58,7 @@ pub(crate) struct Engines {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) inspector: Inspector,
     pub(crate) disguise: Disguise,
+    pub(crate) terms: Terms,
     pub(crate) rules: RwLock<Arc<RuleSet>>,
     pub(crate) limits: LimitStore,
     pub(crate) desk: Desk,

@@ -6,10 +6,11 @@ use std::{
 };
 
 use inspect::{
-    Choice, Finding, FindingKind, Like, Others, SUSPECT_MIN, mask, plain, redact, select, select_text,
+    Choice, Finding, FindingKind, Findings, Like, Others, SUSPECT_MIN, mask, plain, redact, select,
+    select_text,
 };
-use pipeline::{Answer, Objection, Passed, refusal, release::Screened};
-use policy::Obligation;
+use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
+use policy::{Obligation, rules::strictest};
 use wire::{
     json::{Edits, Kind, Node, Pointer, Writer, object},
     jsonrpc,
@@ -164,6 +165,15 @@ fn shown(at: &Pointer, said: Node<'_>, texts: &BTreeMap<u32, String>) -> Pointer
 /// By its plain form, what comes in the place of a value, what that is called, and what the value is.
 type Everywhere = BTreeMap<String, (String, &'static str, String)>;
 
+/// What is rewritten.
+struct Content<'c> {
+    said: Node<'c>,
+    findings: &'c Findings,
+    /// Originals that the far side was told, each with its pseudonym.
+    revealed: &'c [(String, String)],
+    whose: Whose<'c>,
+}
+
 /// A stretch of a value and what comes in its place.
 type Change = (std::ops::Range<usize>, String);
 
@@ -179,20 +189,26 @@ impl Engines {
         };
         let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
         let orders = Orders::of(obligations);
-        let incomplete = call
-            .answer_findings()
-            .iter()
-            .any(|f| f.detector == "uninspectable/too-many-findings");
-        if incomplete && !orders.ways.is_empty() {
-            let why = "more was found in the answer than can be rewritten";
-            return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
-        }
         if !orders.is_empty() && is_task(said) {
             let why = "the answer is a task, and what it comes to is not judged by this rule";
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
         }
         let mut report = Said::default();
-        let texts = self.replaced(call, said, &orders, &mut report)?;
+        let subject = subject(call);
+        let content = Content {
+            said,
+            findings: call.answer_findings(),
+            revealed: call.revealed(),
+            whose: Whose {
+                tenant: tenant(call),
+                subject: subject.as_deref(),
+            },
+        };
+        let (texts, names) = self.replaced(&content, &orders, &mut report)?;
+        if !names.is_empty() {
+            // The agent knows the values by these names: they are traced as the values are.
+            self.remember_names(call, &names.join("\n"));
+        }
         let mut choosing = Choosing {
             said,
             texts,
@@ -226,17 +242,61 @@ impl Engines {
         Ok(edits)
     }
 
-    /// The texts of values with findings replaced, by place. What was found once is replaced wherever it
-    /// stands, and so is what the call revealed to the tool.
+    /// The changes that the permit of a server's message demands, and the calls in whose time it comes.
+    pub(super) fn veiled(&self, call: &Passed<Approved>) -> Result<Edits, Objection> {
+        let (Some(said), Some(server)) = (call.arrival().message.params(), call.resolution().server_name())
+        else {
+            return Ok(Edits::default());
+        };
+        let caller = call.principal().key();
+        let mut term = self.terms.of(&caller, server.as_str(), self.ambient.now_ms());
+        let obligations = strictest(call.permit().obligations().iter().chain(&term.obligations));
+        let orders = Orders::of(&obligations);
+        if (orders.fields.is_some() || !orders.dropped.is_empty()) && has_words(said) {
+            let why = "words by the way have no fields, and only some fields may be shown";
+            return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
+        }
+        let mut report = Said::default();
+        let subject = term.subject().map(str::to_owned);
+        let content = Content {
+            said,
+            findings: call.findings(),
+            revealed: term.revealed.make_contiguous(),
+            whose: Whose {
+                tenant: tenant(call),
+                subject: subject.as_deref(),
+            },
+        };
+        let (texts, _) = self.replaced(&content, &orders, &mut report)?;
+        let mut edits = Edits::default();
+        for (place, text) in &texts {
+            if let Some(node) = said.document().at(*place) {
+                put(&mut edits, node, text);
+            }
+        }
+        call.dossier().note(|known| known.changed = report.lines());
+        Ok(edits)
+    }
+
+    /// The texts of values with findings replaced, by place, and the pseudonyms among them. What was found
+    /// once is replaced wherever it stands, and so is what the call revealed to the tool.
     fn replaced(
         &self,
-        call: &Passed<Screened>,
-        said: Node<'_>,
+        content: &Content<'_>,
         orders: &Orders<'_>,
         report: &mut Said,
-    ) -> Result<BTreeMap<u32, String>, Objection> {
+    ) -> Result<(BTreeMap<u32, String>, Vec<String>), Objection> {
+        let said = content.said;
+        let incomplete = content
+            .findings
+            .iter()
+            .any(|f| f.detector == "uninspectable/too-many-findings");
+        if incomplete && !orders.ways.is_empty() {
+            let why = "more was found than can be rewritten";
+            return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
+        }
         let mut found: BTreeMap<u32, Vec<(&Finding, Way)>> = BTreeMap::new();
-        for finding in call.answer_findings() {
+        for finding in content.findings {
             if let Some(way) = orders.way(finding) {
                 found
                     .entry(finding.location.place)
@@ -245,11 +305,11 @@ impl Engines {
             }
         }
         let mut everywhere = Everywhere::default();
-        for (original, pseudonym) in call.revealed() {
+        for (original, pseudonym) in content.revealed {
             let kept = (pseudonym.clone(), "disguise-again", "personal".to_owned());
             everywhere.insert(plain(original), kept);
         }
-        let names = self.pseudonyms(call, said, &found)?;
+        let names = self.pseudonyms(content, &found)?;
         let mut changes: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
         for (place, findings) in &found {
             let Some(node) = said.document().at(*place) else {
@@ -275,10 +335,10 @@ impl Engines {
         }
         elsewhere(said, &everywhere, &mut changes, report)?;
         let text_at = |place: u32| said.document().at(place).map(text_of).unwrap_or_default();
-        Ok(changes
+        let texts = changes
             .into_iter()
-            .map(|(place, list)| (place, replace(&text_at(place), list)))
-            .collect())
+            .map(|(place, list)| (place, replace(&text_at(place), list)));
+        Ok((texts.collect(), names.into_values().collect()))
     }
 
     fn replacement(
@@ -307,10 +367,10 @@ impl Engines {
     /// A pseudonym for each finding that is to have one, by its place.
     fn pseudonyms(
         &self,
-        call: &Passed<Screened>,
-        said: Node<'_>,
+        content: &Content<'_>,
         found: &BTreeMap<u32, Vec<(&Finding, Way)>>,
     ) -> Result<BTreeMap<(u32, usize), String>, Objection> {
+        let said = content.said;
         let texts: BTreeMap<u32, Cow<'_, str>> = found
             .keys()
             .filter_map(|place| Some((*place, text_of(said.document().at(*place)?))))
@@ -329,22 +389,15 @@ impl Engines {
             .iter()
             .map(|finding| like(finding, text_at(finding.location.place)))
             .collect();
-        let subject = subject(call);
-        let whose = Whose {
-            tenant: tenant(call),
-            subject: subject.as_deref(),
-        };
         let names = self
             .disguise
-            .of(whose, &likes, &self.inspector, &self.ambient)
+            .of(content.whose, &likes, &self.inspector, &self.ambient)
             .map_err(|error| {
                 Objection::new(
                     &refusal::OBLIGATION_UNMET,
                     format!("no pseudonyms can be kept: {error}"),
                 )
             })?;
-        // The agent knows the values by these names: they are traced as the values are.
-        self.remember_names(call, &names.join("\n"));
         let places = wanted.iter().map(|f| (f.location.place, f.location.span.start));
         Ok(places.zip(names).collect())
     }
@@ -395,7 +448,7 @@ pub(super) fn tenant(caller: &Passed<pipeline::admit::Declared>) -> &str {
 }
 
 /// The person the result is about, where the operator said which argument names them.
-fn subject(call: &Passed<Screened>) -> Option<String> {
+pub(super) fn subject(call: &Passed<Approved>) -> Option<String> {
     let server = call.resolution().server()?;
     let item = call.resolution().item()?;
     let pointer = Pointer::parse(&server.server().manifest.tool(item.name()).subject?)?;
@@ -457,6 +510,14 @@ pub(super) fn put(edits: &mut Edits, node: Node<'_>, text: &str) {
     } else {
         edits.string(node, text);
     }
+}
+
+/// Whether a message says anything in words; names of requests and levels are none.
+fn has_words(said: Node<'_>) -> bool {
+    let names = ["progressToken", "requestId", "level"];
+    said.members()
+        .filter(|(key, _)| !key.as_str().is_some_and(|key| names.contains(&key.as_ref())))
+        .any(|(_, value)| value.walk().any(|node| node.kind() == Kind::String) || keys_of(value).count() > 0)
 }
 
 /// Whether an answer only says where to come back for the answer.

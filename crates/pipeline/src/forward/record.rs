@@ -6,7 +6,7 @@ use wire::json::Edits;
 
 use crate::{
     Destination, Objection, Passed, Ready, Refusal,
-    ports::{Inspect, Ledger, Revealed, Upstream},
+    ports::{Inspect, Ledger, Revealed, Slot, Upstream},
 };
 
 /// The call may leave.
@@ -15,6 +15,7 @@ pub struct Recorded {
     index: Option<u64>,
     edits: Edits,
     revealed: Vec<(String, String)>,
+    _held: Option<Slot>,
 }
 
 impl Recorded {
@@ -56,11 +57,13 @@ pub(crate) async fn record(
         Destination::Client => {
             // Only what asks something of the client is an act; what merely informs it has an outcome.
             let asks = call.arrival().message.id().is_some();
-            if asks {
+            let index = if asks {
                 Some(engines.intent(&call).await.map_err(Refusal::at::<Recorded>)?)
             } else {
                 None
-            }
+            };
+            revealed.edits = engines.veil(&call).map_err(Refusal::at::<Recorded>)?;
+            index
         }
         Destination::Upstream => {
             let (intent, confirmed) = both(engines.intent(&call), engines.confirm(&call)).await;
@@ -76,6 +79,7 @@ pub(crate) async fn record(
         index,
         edits: call.edits().clone().and(revealed.edits),
         revealed: revealed.values,
+        _held: revealed.held,
     };
     Ok(Passed::pass(call, proof))
 }
