@@ -130,10 +130,34 @@ pub struct Inspection {
     pub sources: Vec<Source>,
 }
 
+/// Pseudonyms of the arguments as what they stand for. Whoever asked is not told.
+#[derive(Debug, Default)]
+pub struct Revealed {
+    /// What is changed in the message as it leaves.
+    pub edits: Edits,
+    /// Each original with the pseudonym the asker knows it by: what comes back is disguised again.
+    pub values: Vec<(String, String)>,
+    /// Held while the call runs: until then what the server says by the way is held to the same.
+    pub held: Option<Slot>,
+}
+
 /// `inspect`: what a text holds.
 pub trait Inspect {
     /// Reads what is sent: arguments against their pinned schema, and all text.
     fn inspect(&self, call: &Ready<Inspected>) -> Inspection;
+
+    /// The values that stand behind pseudonyms in the arguments, where the permit lets this tool have them.
+    ///
+    /// # Errors
+    /// When they cannot be looked up.
+    fn reveal(&self, call: &Passed<Approved>) -> Result<Revealed, Objection>;
+
+    /// What has to be changed in a server's message before the client gets it: what the permit demands, and
+    /// what the calls demand in whose time it comes.
+    ///
+    /// # Errors
+    /// When that cannot be met.
+    fn veil(&self, call: &Passed<Approved>) -> Result<Edits, Objection>;
 
     /// Reads what came back.
     fn screen(&self, call: &Ready<Screened>) -> Inspection;

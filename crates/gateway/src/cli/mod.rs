@@ -18,6 +18,7 @@ mod ledger;
 mod onboard;
 mod policy;
 mod replay;
+mod scan;
 mod serve;
 mod server;
 mod token;
@@ -61,6 +62,7 @@ enum Command {
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Scan(scan::Scan),
     /// Run the gateway.
     Serve(serve::Serve),
     #[command(subcommand)]
@@ -104,6 +106,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Policy(policy) => policy.run(&common),
+        Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
         Command::Token(token) => token.run(&common),

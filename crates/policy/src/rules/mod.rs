@@ -47,6 +47,7 @@ pub use argument::{ArgumentType, Field};
 pub use decimal::Decimal;
 pub use diagnostic::{Diagnostic, RuleErrors};
 pub use explain::{Account, Explanation, Finding};
+pub use obligation::strictest;
 pub use possible::Discovery;
 pub use rule::{Effect, RuleText};
 pub use value::Value;
