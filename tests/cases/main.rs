@@ -8,6 +8,7 @@ mod bad_servers;
 mod conformance;
 mod flow;
 mod kill;
+mod policy;
 mod real_peers;
 mod replay;
 mod sessions;

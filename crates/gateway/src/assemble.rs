@@ -243,13 +243,19 @@ fn added(store: &Store, configured: &[MeantServer]) -> Result<Vec<MeantServer>, 
 
 /// The rules in force: packs first, then the operator's own.
 pub(crate) fn rules(meant: &Meant) -> Result<RuleSet, Failure> {
+    let parsed = RuleSet::parse(&rule_sources(meant)?);
+    parsed.map_err(|errors| Failure::configuration(errors.to_string()))
+}
+
+/// The texts of the rules in force.
+pub(crate) fn rule_sources(meant: &Meant) -> Result<Vec<RuleSource>, Failure> {
     let packs = policy::packs::sources(meant.packs.iter().map(String::as_str));
     let mut sources = packs.map_err(|error| Failure::configuration(format!("policy.packs: {error}")))?;
     sources.extend(meant.rules.iter().map(|(name, text)| RuleSource {
         name: name.clone(),
         text: text.clone(),
     }));
-    RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
+    Ok(sources)
 }
 
 fn tokens(base: &str, vault: &Vault) -> Result<Tokens, Failure> {

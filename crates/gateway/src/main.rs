@@ -16,6 +16,7 @@ mod keeper;
 mod listen;
 mod people;
 mod present;
+mod reload;
 mod replay;
 mod sessions;
 mod store;

@@ -42,28 +42,51 @@ impl People {
             by_name: RwLock::default(),
         };
         for party in parties {
-            let secret = party
-                .secret
-                .as_ref()
-                .map(|secret| SecretDigest::of(secret, &people.key));
-            people.put(Person {
-                party: Party {
-                    kind: party.kind,
-                    name: party.name.clone(),
-                    roles: party.roles.clone(),
-                    groups: party.groups.clone(),
-                    tenant: party.tenant.clone(),
-                    attributes: party.attributes.clone(),
-                },
-                secret,
-                purposes: party.purposes.clone(),
-                acts_for: party.acts_for.clone(),
-                model: party.model.clone(),
-                scopes: party.scopes.clone(),
-                added: false,
-            });
+            people.put(people.person_of(party));
         }
         people
+    }
+
+    fn person_of(&self, party: &MeantParty) -> Person {
+        let secret = party
+            .secret
+            .as_ref()
+            .map(|secret| SecretDigest::of(secret, &self.key));
+        Person {
+            party: Party {
+                kind: party.kind,
+                name: party.name.clone(),
+                roles: party.roles.clone(),
+                groups: party.groups.clone(),
+                tenant: party.tenant.clone(),
+                attributes: party.attributes.clone(),
+            },
+            secret,
+            purposes: party.purposes.clone(),
+            acts_for: party.acts_for.clone(),
+            model: party.model.clone(),
+            scopes: party.scopes.clone(),
+            added: false,
+        }
+    }
+
+    /// Takes over those of the configuration as it is now, in one step; those added by command stay. Gives
+    /// back the names of agents and services that are gone.
+    pub(crate) fn replace(&self, parties: &[MeantParty]) -> Vec<String> {
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next: BTreeMap<(bool, String), Arc<Person>> = by_name
+            .iter()
+            .filter(|(_, person)| person.added)
+            .map(|(key, person)| (key.clone(), Arc::clone(person)))
+            .collect();
+        for party in parties {
+            let key = (party.kind == PartyKind::User, party.name.clone());
+            next.entry(key).or_insert_with(|| Arc::new(self.person_of(party)));
+        }
+        let gone = by_name.keys().filter(|key| !key.0 && !next.contains_key(*key));
+        let gone = gone.map(|(_, name)| name.clone()).collect();
+        *by_name = next;
+        gone
     }
 
     /// The key of secret digests.
@@ -104,6 +127,16 @@ impl People {
         people
             .iter()
             .filter(|((user, _), _)| !user)
+            .map(|(_, person)| Arc::clone(person))
+            .collect()
+    }
+
+    /// All users.
+    pub(crate) fn users(&self) -> Vec<Arc<Person>> {
+        let people = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        people
+            .iter()
+            .filter(|((user, _), _)| *user)
             .map(|(_, person)| Arc::clone(person))
             .collect()
     }

@@ -6,12 +6,14 @@
 
 mod agents;
 mod approvals;
+mod boundary;
 pub(crate) mod control;
 pub(crate) mod holders;
 mod ledger;
 mod policy;
 mod servers;
 mod tokens;
+mod weigh;
 
 use std::sync::Arc;
 
@@ -35,7 +37,11 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.list" => Ok(approvals::list(house)),
         "approvals.show" => approvals::show(house, &args),
         "ledger.settle" => ledger::settle(house).await,
+        "policy.diff" => weigh::diff(house, &args),
         "policy.explain" => policy::explain(house, &args),
+        "policy.matrix" => weigh::matrix(house, &args),
+        "policy.replay" => weigh::replay(house, &args),
+        "policy.test" => weigh::test(house, &args),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
         "server.diff" => servers::diff(house, &args),

@@ -216,7 +216,14 @@ impl Engines {
                 .filter_map(|rule| rules.reason(rule).map(|reason| format!("{rule}: {reason}")))
                 .collect(),
             pin: call.resolution().pin().map(|pin| pin.to_string()),
-            policy: rules.digest().to_owned(),
+            // Of the rules that asked, whatever is in force by now.
+            policy: call
+                .dossier()
+                .read()
+                .policy
+                .as_deref()
+                .unwrap_or_default()
+                .to_owned(),
             demands: demands.collect(),
             session: arrival
                 .session

@@ -48,8 +48,16 @@ pub(crate) fn authorize(rules: &impl Rules, call: Ready<Authorized>) -> Result<P
     let facts = facts(&call, &labels);
     let subject = &*call.caller().subject;
     let resource = call.resolution().resource();
-    call.dossier().note(|known| known.policy = Some(rules.digest()));
-    match rules.decide(subject, action, resource, &facts) {
+    // Rules are swapped whole, at any moment: what is recorded is the digest of those that decided.
+    let (digest, decision) = loop {
+        let before = rules.digest();
+        let decision = rules.decide(subject, action, resource, &facts);
+        if *before == *rules.digest() {
+            break (before, decision);
+        }
+    };
+    call.dossier().note(|known| known.policy = Some(digest));
+    match decision {
         Decision::Permit(permit) => {
             call.dossier().note(|known| {
                 known.permitted = true;
