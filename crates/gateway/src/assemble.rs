@@ -82,7 +82,7 @@ pub(crate) fn assemble(
         LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems { path: None, problems })?;
     let engines = Engines {
         mode: meant.mode,
-        people: People::new(&meant.parties, vault.secrets_key()),
+        people: People::new(vault.secrets_key()),
         tokens: tokens(&base, vault)?,
         local: meant.anonymous.clone().map(Local::as_user),
         contexts: ContextStore::new(vault.store().clone()),
@@ -121,7 +121,7 @@ pub(crate) fn assemble(
         attempts: Attempts::default(),
     });
     behind.of(&house);
-    admin::restore(&house)?;
+    admin::enlist(&house, &meant.parties)?;
     Ok(house)
 }
 
@@ -260,13 +260,19 @@ fn added(store: &Store, configured: &[MeantServer]) -> Result<Vec<MeantServer>, 
 
 /// The rules in force: packs first, then the operator's own.
 pub(crate) fn rules(meant: &Meant) -> Result<RuleSet, Failure> {
+    let parsed = RuleSet::parse(&rule_sources(meant)?);
+    parsed.map_err(|errors| Failure::configuration(errors.to_string()))
+}
+
+/// The texts of the rules in force.
+pub(crate) fn rule_sources(meant: &Meant) -> Result<Vec<RuleSource>, Failure> {
     let packs = policy::packs::sources(meant.packs.iter().map(String::as_str));
     let mut sources = packs.map_err(|error| Failure::configuration(format!("policy.packs: {error}")))?;
     sources.extend(meant.rules.iter().map(|(name, text)| RuleSource {
         name: name.clone(),
         text: text.clone(),
     }));
-    RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
+    Ok(sources)
 }
 
 fn tokens(base: &str, vault: &Vault) -> Result<Tokens, Failure> {

@@ -149,7 +149,7 @@ pub trait Inspect {
 /// `policy::rules`: may it be.
 pub trait Rules {
     /// Decides exactly this.
-    fn decide(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>) -> Decision;
+    fn decide(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>) -> Judged;
 
     /// Whether some call to this could be permitted.
     fn could_permit(
@@ -168,9 +168,16 @@ pub trait Rules {
         resource: &Resource,
         facts: &Facts<'_>,
     ) -> Option<Permit>;
+}
 
-    /// The digest of the rules in force.
-    fn digest(&self) -> Arc<str>;
+/// A decision and the rules that made it. Rules are swapped whole, at any moment, so one without the other
+/// would name rules that never saw the call.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What they came to.
+    pub decision: Decision,
+    /// The digest of the rules.
+    pub by: Arc<str>,
 }
 
 /// Held while a call counts against a limit; dropping it gives concurrency back.

@@ -16,11 +16,13 @@ mod init;
 mod inspect;
 mod ledger;
 mod onboard;
+mod past;
 mod policy;
 mod replay;
 mod serve;
 mod server;
 mod token;
+mod weigh;
 mod wrap;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use wire::json::{Node, object};
 
-use super::{Common, desk, replay::Replay, say, serve::load};
+use super::{Common, desk, replay::Replay, say, serve::load, weigh};
 use crate::{assemble, failure::Failure};
 
 /// Policy: what is permitted, and why.
@@ -13,9 +13,13 @@ use crate::{assemble, failure::Failure};
 pub(crate) enum Policy {
     /// Read the rules and say what is wrong with them.
     Check(Check),
+    Diff(weigh::Diff),
     /// Say why a call would be permitted or refused, rule by rule.
     Explain(Explain),
+    Matrix(weigh::Matrix),
     Replay(Replay),
+    Suggest(weigh::Suggest),
+    Test(weigh::Test),
 }
 
 /// Read the rules.
@@ -58,8 +62,12 @@ impl Policy {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         match self {
             Self::Check(check) => check.run(common),
+            Self::Diff(diff) => diff.run(common),
             Self::Explain(explain) => explain.run(common),
+            Self::Matrix(matrix) => matrix.run(common),
             Self::Replay(replay) => replay.run(common),
+            Self::Suggest(suggest) => suggest.run(common),
+            Self::Test(test) => test.run(common),
         }
     }
 }

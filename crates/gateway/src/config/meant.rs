@@ -42,6 +42,8 @@ pub(crate) struct Meant {
     pub(crate) parties: Vec<MeantParty>,
     pub(crate) packs: Vec<String>,
     pub(crate) rules: Vec<(String, String)>,
+    /// The files rules were read from.
+    pub(crate) files: Vec<PathBuf>,
     pub(crate) limits: Vec<MeantLimit>,
     pub(crate) approvals: MeantApprovals,
 }
@@ -187,8 +189,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         .enumerate()
         .map(|(n, rule)| (format!("policy.rules[{n}]"), rule.clone()))
         .collect();
+    let mut files = Vec::new();
     for (n, file) in policy.files.iter().enumerate() {
         let path = lookup.path(&file.display().to_string());
+        files.push(path.clone());
         match std::fs::read_to_string(&path) {
             Ok(text) => rules.push((path.display().to_string(), text)),
             Err(error) => note(Err(Problem::new(
@@ -233,6 +237,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             parties,
             packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
+            files,
             limits: said
                 .limits
                 .into_iter()

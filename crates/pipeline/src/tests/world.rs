@@ -256,17 +256,26 @@ impl ports::Inspect for World {
 }
 
 impl ports::Rules for World {
-    fn decide(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>) -> Decision {
-        if action == Action::Release {
-            // Judged between `absorb` and `redact`; fails with `screen`, which cannot fail by itself.
-            if self.fail_at == Some(position("screen")) {
-                return Decision::Refuse(Default::default());
-            }
-            return self.rules.decide(subject, action, resource, facts);
-        }
-        match self.port("decide") {
-            Ok(()) => self.rules.decide(subject, action, resource, facts),
-            Err(_) => Decision::Refuse(Default::default()),
+    fn decide(
+        &self,
+        subject: &Subject,
+        action: Action,
+        resource: &Resource,
+        facts: &Facts<'_>,
+    ) -> ports::Judged {
+        // A release is judged between `absorb` and `redact`; it fails with `screen`, which cannot by itself.
+        let fails = if action == Action::Release {
+            self.fail_at == Some(position("screen"))
+        } else {
+            self.port("decide").is_err()
+        };
+        ports::Judged {
+            decision: if fails {
+                Decision::Refuse(Default::default())
+            } else {
+                self.rules.decide(subject, action, resource, facts)
+            },
+            by: "sha256:test".into(),
         }
     }
 
@@ -282,10 +291,6 @@ impl ports::Rules for World {
 
     fn observe(&self, _: &Subject, _: Action, _: &Resource, _: &Facts<'_>) -> Option<policy::Permit> {
         None
-    }
-
-    fn digest(&self) -> Arc<str> {
-        "sha256:test".into()
     }
 }
 
