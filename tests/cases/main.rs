@@ -11,5 +11,6 @@ mod flow;
 mod kill;
 mod real_peers;
 mod replay;
+mod rules;
 mod start;
 mod transports;

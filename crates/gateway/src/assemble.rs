@@ -14,7 +14,10 @@ use identity::{
 };
 use inspect::{Inspector, Settings};
 use pipeline::Pipeline;
-use policy::rules::{RuleSet, RuleSource};
+use policy::{
+    registry::ItemKind,
+    rules::{ArgumentType, Known, RuleSet, RuleSource},
+};
 use records::ledger::{Decision, Kind};
 use tokio::sync::watch;
 use upstream::Upstreams;
@@ -77,6 +80,8 @@ pub(crate) fn assemble(
     let mut servers = meant.servers.clone();
     servers.extend(added(vault.store(), &servers)?);
     keeper.configure(&servers, meant.approve)?;
+    let fitting = rules.fits(&known(&keeper, &servers));
+    fitting.map_err(|errors| Failure::configuration(errors.to_string()))?;
     let limits =
         LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems { path: None, problems })?;
     let engines = Engines {
@@ -260,6 +265,26 @@ pub(crate) fn rules(meant: &Meant) -> Result<RuleSet, Failure> {
         text: text.clone(),
     }));
     RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
+}
+
+/// The servers there are, and the tools of those that were looked at.
+fn known(keeper: &Keeper, servers: &[MeantServer]) -> Known {
+    let mut known = Known::default();
+    servers
+        .iter()
+        .for_each(|server| known.server(server.spec.name.as_str()));
+    for server in keeper.view().registry.servers() {
+        known.server(server.name.as_str());
+        for ((kind, name), item) in &server.items {
+            let definition = item.approved.as_ref().or(item.offered.as_ref());
+            if let (ItemKind::Tool, Some(definition)) = (kind, definition) {
+                let schema = definition.document().root().get("inputSchema");
+                let arguments = schema.map_or(ArgumentType::Any, ArgumentType::of_schema);
+                known.tool(server.name.as_str(), name, arguments);
+            }
+        }
+    }
+    known
 }
 
 fn tokens(base: &str, vault: &Vault) -> Result<Tokens, Failure> {
