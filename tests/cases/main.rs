@@ -12,6 +12,7 @@ mod kill;
 mod policy;
 mod real_peers;
 mod replay;
+mod rules;
 mod sessions;
 mod start;
 mod transports;

@@ -14,7 +14,10 @@ use identity::{
 };
 use inspect::{Inspector, Settings};
 use pipeline::Pipeline;
-use policy::rules::{RuleSet, RuleSource};
+use policy::{
+    registry::ItemKind,
+    rules::{ArgumentType, Known, RuleSet, RuleSource},
+};
 use records::ledger::{Decision, Kind};
 use tokio::sync::watch;
 use upstream::Upstreams;
@@ -53,14 +56,6 @@ pub(crate) fn assemble(
 ) -> Result<Arc<House>, Failure> {
     let rules = rules(meant)?;
     let journal = Journal::new(vault.ledger().clone(), vault.digester().clone(), ambient.clone());
-    journal.note(Kind::Policy, "in-force", &[("policy", rules.digest().to_owned())]);
-    if meant.mode == Mode::Observe {
-        journal.note(
-            Kind::Policy,
-            "observe-mode",
-            &[("why", "refusals are recorded and stop nothing".into())],
-        );
-    }
     let base = format!("http://{address}");
     let behind = Behind::default();
     let upstreams =
@@ -123,6 +118,25 @@ pub(crate) fn assemble(
     behind.of(&house);
     admin::enlist(&house, &meant.parties)?;
     Ok(house)
+}
+
+/// Puts the rules in force that the house was assembled with.
+pub(crate) fn begin(house: &House) -> Result<(), Failure> {
+    let engines = &house.engines;
+    let rules = engines.rules();
+    fitting(&rules, &engines.keeper)?;
+    let digest = rules.digest().to_owned();
+    engines
+        .journal
+        .note(Kind::Policy, "in-force", &[("policy", digest)]);
+    if engines.mode == Mode::Observe {
+        engines.journal.note(
+            Kind::Policy,
+            "observe-mode",
+            &[("why", "refusals are recorded and stop nothing".into())],
+        );
+    }
+    Ok(())
 }
 
 /// Starts what runs beside the doors: first looks at the servers, notices of changes, clearing away.
@@ -273,6 +287,30 @@ pub(crate) fn rule_sources(meant: &Meant) -> Result<Vec<RuleSource>, Failure> {
         text: text.clone(),
     }));
     Ok(sources)
+}
+
+/// Rules speak of servers, tools and arguments there are, as far as anybody has looked. It is asked where rules
+/// come into force, and not before: commands that set things right must work meanwhile.
+pub(crate) fn fitting(rules: &RuleSet, keeper: &Keeper) -> Result<(), Failure> {
+    let fitting = rules.fits(&known(keeper));
+    fitting.map_err(|errors| Failure::configuration(errors.to_string()))
+}
+
+/// The servers there are, and the tools of those that were looked at.
+fn known(keeper: &Keeper) -> Known {
+    let mut known = Known::default();
+    for server in keeper.view().registry.servers() {
+        known.server(server.name.as_str());
+        for ((kind, name), item) in &server.items {
+            let definition = item.approved.as_ref().or(item.offered.as_ref());
+            if let (ItemKind::Tool, Some(definition)) = (kind, definition) {
+                let schema = definition.document().root().get("inputSchema");
+                let arguments = schema.map_or(ArgumentType::Any, ArgumentType::of_schema);
+                known.tool(server.name.as_str(), name, arguments);
+            }
+        }
+    }
+    known
 }
 
 fn tokens(base: &str, vault: &Vault) -> Result<Tokens, Failure> {

@@ -39,10 +39,16 @@ pub(crate) async fn follow(
     // The files may have changed since they were read to start with, so they are read once more.
     let mut used = None;
     let mut seen = stamps(&config, &files);
+    let mut registry = house.engines.keeper.changed();
+    let mut unfit = None;
     loop {
         tokio::select! {
             () = stopped(&mut stop) => return,
             () = tokio::time::sleep(LOOK) => {}
+        }
+        if registry.has_changed().unwrap_or_default() {
+            registry.mark_unchanged();
+            unfit = look_again(&house, unfit);
         }
         let before = std::mem::replace(&mut seen, stamps(&config, &files));
         if seen != before || used.as_ref() == Some(&seen) {
@@ -76,6 +82,10 @@ pub(crate) async fn follow(
 fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
     let engines = &house.engines;
     let rules = assemble::rules(meant)?;
+    // What is in force already was weighed when it came.
+    if rules.digest() != engines.rules().digest() {
+        assemble::fitting(&rules, &engines.keeper)?;
+    }
     admin::enlist(house, &meant.parties)?;
     let new = rules.digest().to_owned();
     let old = {
@@ -93,6 +103,20 @@ fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
     // Who may see what may have changed with it.
     engines.keeper.announce();
     Ok(())
+}
+
+/// Rules that were written before anybody had looked at a server may turn out to name tools it has not. They stay
+/// in force, where they are silent; whoever wrote them is told, once.
+fn look_again(house: &House, told: Option<String>) -> Option<String> {
+    let engines = &house.engines;
+    let rules = engines.rules();
+    let why = assemble::fitting(&rules, &engines.keeper).err()?.to_string();
+    if told.as_ref() != Some(&why) {
+        tracing::warn!(why, "rules in force speak of what is not there");
+        let detail = [("policy", rules.digest().to_owned()), ("why", why.clone())];
+        engines.journal.note(Kind::Policy, "unfit", &detail);
+    }
+    Some(why)
 }
 
 fn stamps(config: &Path, files: &[PathBuf]) -> Vec<Stamp> {

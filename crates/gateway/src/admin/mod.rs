@@ -42,6 +42,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
         "ledger.settle" => ledger::settle(house).await,
+        "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),
         "policy.explain" => policy::explain(house, &args),
         "policy.matrix" => aside(|| weigh::matrix(house, &args)),

@@ -45,6 +45,16 @@ pub(super) fn explain(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure
     Ok(write(&explanation, action))
 }
 
+/// Whether rules speak of servers, tools and arguments there are.
+pub(super) fn check(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let rules = super::weigh::rules(house, args, "rules")?;
+    Ok(object(|out| {
+        if let Err(why) = crate::assemble::fitting(&rules, &house.engines.keeper) {
+            out.string("unfit", &why.to_string());
+        }
+    }))
+}
+
 fn subject(house: &House, args: &Args<'_>) -> Result<Subject, Failure> {
     let (agent, user) = (args.text("agent"), args.text("user"));
     subject_of(house, agent.as_deref(), user.as_deref(), false)

@@ -16,7 +16,7 @@ use super::{
     serve::load,
     table,
 };
-use crate::{assemble, failure::Failure, visible::visible};
+use crate::{assemble, config::Meant, failure::Failure, visible::visible};
 
 /// Run tables of cases.
 #[derive(Args, Debug)]
@@ -65,7 +65,12 @@ pub(super) fn rules(common: &Common, files: &[PathBuf]) -> Result<Vec<(String, S
     if !files.is_empty() {
         meant.rules = read(files)?;
     }
-    let sources = assemble::rule_sources(&meant)?;
+    texts(&meant)
+}
+
+/// The rules of packs and the operator's own, each with its name.
+pub(super) fn texts(meant: &Meant) -> Result<Vec<(String, String)>, Failure> {
+    let sources = assemble::rule_sources(meant)?;
     Ok(sources.into_iter().map(|one| (one.name, one.text)).collect())
 }
 
@@ -295,8 +300,7 @@ impl Suggest {
         let kinds: Vec<&Kind> = past.keys().filter(|kind| mine(kind)).collect();
         let mut meant = load(common)?;
         meant.rules = vec![("suggested".to_owned(), text.clone())];
-        let rules = assemble::rule_sources(&meant)?;
-        let rules: Vec<_> = rules.into_iter().map(|one| (one.name, one.text)).collect();
+        let rules = texts(&meant)?;
         let verdicts = past::verdicts(common, &kinds, &rules)?;
         let refused: Vec<(&Kind, &str)> = kinds
             .iter()
