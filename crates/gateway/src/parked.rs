@@ -92,7 +92,7 @@ impl Parking {
             name: ambient.bytes(),
             owner: caller.principal.key(),
             content,
-            running: AsyncMutex::new(tokio::spawn(running)),
+            running: AsyncMutex::new(tokio::spawn(Box::pin(running))),
             relay,
             round: Mutex::new((0, i64::MAX)),
         })

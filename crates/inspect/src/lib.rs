@@ -8,6 +8,7 @@ mod finding;
 mod injection;
 mod inspector;
 pub mod learned;
+mod pattern;
 mod personal;
 mod poisoning;
 mod redact;

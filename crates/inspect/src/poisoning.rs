@@ -4,11 +4,10 @@
 
 use std::borrow::Cow;
 
-use regex::Regex;
-
 use crate::{
     Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, Surface,
     learned::{Model, is_data},
+    pattern::Pattern,
 };
 
 /// The weights (`examples/train.rs` makes them; `NOTICE` names what they were learned from).
@@ -137,7 +136,7 @@ const RULES: &[Rule] = &[
 #[derive(Debug)]
 pub(crate) struct Poisoning {
     model: Model,
-    rules: Vec<(&'static Rule, Regex)>,
+    rules: Vec<(&'static Rule, Pattern)>,
 }
 
 impl std::fmt::Debug for Rule {
@@ -149,13 +148,9 @@ impl std::fmt::Debug for Rule {
 impl Poisoning {
     pub(crate) fn new() -> Result<Self, SettingsError> {
         let model = Model::read(WEIGHTS).ok_or(SettingsError::Model { name: "poisoning" })?;
-        let rules = RULES.iter().map(|rule| {
-            let regex = Regex::new(rule.pattern).map_err(|source| SettingsError::Pattern {
-                name: rule.detector.to_owned(),
-                source: Box::new(source),
-            })?;
-            Ok((rule, regex))
-        });
+        let rules = RULES
+            .iter()
+            .map(|rule| Ok((rule, Pattern::new(rule.detector, rule.pattern)?)));
         Ok(Self {
             model,
             rules: rules.collect::<Result<_, SettingsError>>()?,
@@ -191,9 +186,9 @@ impl Detector for Poisoning {
                     "tells the model what to do rather than what the tool does",
                 );
             }
-            for (rule, regex) in &self.rules {
-                for hit in regex.find_iter(view.text()) {
-                    add(rule.detector, rule.score, hit.range(), rule.note);
+            for (rule, pattern) in &self.rules {
+                for place in pattern.places(view.text()) {
+                    add(rule.detector, rule.score, place, rule.note);
                 }
             }
         }

@@ -4,8 +4,6 @@
 //! by whoever lacks the key, and destroying the key makes all of them meaningless. It must not know what
 //! is digested.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::{digest, hmac};
 
 use crate::keys::Secret;
@@ -68,12 +66,11 @@ impl std::fmt::Debug for Digester {
 /// Lower-case hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)])
+        .collect()
 }
 
 /// The bytes of lower-case hexadecimal digits.

@@ -138,7 +138,9 @@ impl Link {
             List::Prompts => &self.prompts,
             List::Tools => &self.tools,
         };
-        group.now(|before| Items::fetch(self, list, before)).await
+        group
+            .now(|before| Box::pin(Items::fetch(self, list, before)))
+            .await
     }
 
     /// Closes the connection; waiting calls end with an error.

@@ -409,7 +409,7 @@ impl Station {
             error,
             LinkError::Absent(_) | LinkError::Garbled(_) | LinkError::Unreachable(_)
         );
-        let alone = refused && self.era(None, &of.client, &of.backchannel).await == Era::Modern;
+        let alone = refused && Box::pin(self.era(None, &of.client, &of.backchannel)).await == Era::Modern;
         if alone {
             self.modern_alone.store(true, Ordering::Relaxed);
             let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
@@ -435,7 +435,8 @@ impl Station {
             self.remember_end(&gone);
         }
         self.may_try()?;
-        match self.open(key, capabilities, client, backchannel).await {
+        // In a box: opening is rare, and would make every call's future as large as its own.
+        match Box::pin(self.open(key, capabilities, client, backchannel)).await {
             Ok(link) => {
                 let link = Arc::new(link);
                 *held = Some(Arc::clone(&link));

@@ -11,8 +11,9 @@ impl Tasks for Engines {
     where
         F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
     {
-        // Dropping the handle does not stop the task.
-        tokio::spawn(work).await.unwrap_or_else(|error| {
+        // Dropping the handle does not stop the task. The runtime moves what it is given several times: kilobytes,
+        // unless they are in a box.
+        tokio::spawn(Box::pin(work)).await.unwrap_or_else(|error| {
             // The case was dropped with the task, and recorded that.
             Err(Refusal::at_the_end(Objection::new(
                 &refusal::INTERNAL,

@@ -75,7 +75,8 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
         let house = Arc::clone(&house);
         let service = service_fn(move |request| {
             let house = Arc::clone(&house);
-            async move { Ok::<_, Infallible>(answer(&house, peer, request).await) }
+            // In a box, since hyper moves it: it is large.
+            Box::pin(async move { Ok::<_, Infallible>(answer(&house, peer, request).await) })
         });
         let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
         builder

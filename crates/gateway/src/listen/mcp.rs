@@ -194,11 +194,12 @@ impl Visit {
         let arrival = self.arrival(headers, parcel, Arc::new(exchange), "http");
         let call = self.call.to_string();
         let house = Arc::clone(&self.house);
-        Ok(async move {
+        // In a box, since callers move it: it is large.
+        Ok(Box::pin(async move {
             let _running = running;
             let result = house.pipeline.carry(arrival).await;
             outcome(&asked, result, &call)
-        })
+        }))
     }
 
     /// Notes a request of a session as running, so that it can be withdrawn; the same id twice at a time is

@@ -10,7 +10,9 @@ use std::borrow::Cow;
 
 use regex::Regex;
 
-use crate::{Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, view::View};
+use crate::{
+    Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, pattern::Pattern, view::View,
+};
 
 const KIND: FindingKind = FindingKind::Secret;
 
@@ -20,7 +22,7 @@ const RUN_MAX: usize = 2048;
 /// The detector.
 #[derive(Debug)]
 pub(crate) struct Secrets {
-    forms: Vec<(&'static forms::Form, Regex)>,
+    forms: Vec<(&'static forms::Form, Pattern)>,
     /// All marks of all forms, and the form of each.
     marks: Regex,
     vendors: named::Vendors,
@@ -28,13 +30,9 @@ pub(crate) struct Secrets {
 
 impl Secrets {
     pub(crate) fn new() -> Result<Self, SettingsError> {
-        let forms = forms::FORMS.iter().map(|form| {
-            let regex = Regex::new(form.pattern).map_err(|source| SettingsError::Pattern {
-                name: form.detector.to_owned(),
-                source: Box::new(source),
-            })?;
-            Ok((form, regex))
-        });
+        let forms = forms::FORMS
+            .iter()
+            .map(|form| Ok((form, Pattern::new(form.detector, form.pattern)?)));
         let marks: Vec<String> = forms::FORMS
             .iter()
             .flat_map(|form| form.marks)
@@ -109,19 +107,16 @@ impl Detector for Secrets {
                 self.run(view, run.start, run.end, report);
             }
             let there = self.marked(view.text());
-            for (n, (form, regex)) in self.forms.iter().enumerate() {
+            for (n, (form, pattern)) in self.forms.iter().enumerate() {
                 if there & (1 << n) == 0 {
                     continue;
                 }
-                for captures in regex.captures_iter(view.text()) {
-                    let Some(hit) = captures.name("value").or_else(|| captures.get(0)) else {
-                        continue;
-                    };
-                    if (form.check)(hit.as_str()) {
+                for place in pattern.places(view.text()) {
+                    if view.text().get(place.clone()).is_some_and(form.check) {
                         report.add(Sighting {
                             kind: KIND,
                             detector: Cow::Borrowed(form.detector),
-                            written: view.written(hit.range()),
+                            written: view.written(place),
                             score: Score::new(0.9),
                             note: Cow::Borrowed("has the form of a credential"),
                         });

@@ -270,6 +270,11 @@ fn thousandths(millis: u16) -> String {
 /// the longest beginning that does, with an ellipsis.
 pub(super) fn shorten(text: &str, bytes_max: usize) -> Cow<'_, str> {
     const ELLIPSIS: char = '…';
+    // Nearly every text: short, and nothing in it needs an escape.
+    let escaped = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if text.len() <= bytes_max && !text.bytes().any(escaped) {
+        return Cow::Borrowed(text);
+    }
     let (mut needed, mut keep) = (0, 0);
     for (at, c) in text.char_indices() {
         needed += match c {

@@ -1,0 +1,53 @@
+//! Expressions over bytes: their classes are ASCII's, and a counted class counts bytes. What they look for is
+//! ASCII, and automata over all of Unicode would be ten times as large.
+
+use std::ops::Range;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::SettingsError;
+
+/// The group that is the finding; without one, the whole match is.
+const VALUE: &str = "value";
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Pattern(Regex);
+
+impl Pattern {
+    /// The expression of a detector.
+    pub(crate) fn new(detector: &str, pattern: &str) -> Result<Self, SettingsError> {
+        let regex = RegexBuilder::new(pattern).unicode(false).build();
+        regex.map(Self).map_err(|source| SettingsError::Pattern {
+            name: detector.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Where it matches, in whole characters.
+    pub(crate) fn places<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
+        let has_value = self.0.capture_names().flatten().any(|name| name == VALUE);
+        let whole =
+            move |hit: Range<usize>| text.floor_char_boundary(hit.start)..text.ceil_char_boundary(hit.end);
+        self.0.find_iter(text.as_bytes()).map(move |hit| {
+            let value = has_value
+                .then(|| self.0.captures_at(text.as_bytes(), hit.start()))
+                .flatten()
+                .and_then(|captures| captures.name(VALUE));
+            whole(value.unwrap_or(hit).range())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pattern;
+
+    #[test]
+    fn what_it_finds_are_whole_characters() {
+        let pattern = Pattern::new("test", r"key=(?P<value>[^ ]{2,3})").expect("a pattern");
+        let text = "key=a\u{e9}\u{e9} key=\u{1f511}";
+        let found: Vec<&str> = pattern.places(text).filter_map(|place| text.get(place)).collect();
+        assert_eq!(found, ["a\u{e9}", "\u{1f511}"]);
+    }
+}
