@@ -9,6 +9,7 @@ mod conformance;
 mod contexts;
 mod flow;
 mod kill;
+mod limits;
 mod policy;
 mod real_peers;
 mod replay;

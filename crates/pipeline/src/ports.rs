@@ -184,9 +184,11 @@ pub struct Judged {
 #[derive(Debug)]
 pub struct Slot(pub Box<dyn Held>);
 
-/// What a [`Slot`] may hold.
-pub trait Held: Debug + Send + Sync {}
-impl<T: Debug + Send + Sync> Held for T {}
+/// What a [`Slot`] holds.
+pub trait Held: Debug + Send + Sync {
+    /// Counts the bytes of the answer, which nobody knows before. What is used up keeps the next call waiting.
+    fn charge(&self, bytes: u64);
+}
 
 /// `policy::limits`: how much.
 pub trait Limits {

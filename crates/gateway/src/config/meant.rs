@@ -476,6 +476,7 @@ fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
                 ToolManifest {
                     sink: sink.transpose()?,
                     labels: own,
+                    cost: tool.cost.map(u64::from),
                 },
             ));
         }

@@ -164,6 +164,8 @@ pub(crate) struct SaidTool {
     pub(crate) sink: Option<String>,
     /// What its results are like.
     pub(crate) labels: Option<SaidLabels>,
+    /// What a call counts against limits on cost; 1 unless said.
+    pub(crate) cost: Option<u32>,
 }
 
 /// Trust in a server's content.

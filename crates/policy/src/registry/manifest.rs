@@ -24,6 +24,8 @@ pub struct ToolManifest {
     pub sink: Option<Sink>,
     /// What its results are like, where that differs from the server's labels.
     pub labels: Option<Labels>,
+    /// What a call counts against limits on cost; one unless said.
+    pub cost: Option<u64>,
 }
 
 impl Manifest {
