@@ -6,6 +6,7 @@ mod approvals;
 mod bad_input;
 mod bad_servers;
 mod conformance;
+mod connections;
 mod contexts;
 mod flow;
 mod kill;

@@ -30,7 +30,7 @@ const PYPI_2: [&str; 4] = [
     "mcp-server-time==2026.10.19",
     "mcp-server-fetch==2026.10.24",
 ];
-const PYPI_1: [&str; 1] = ["mcp==1.30.0"];
+const PYPI_1: [&str; 2] = ["mcp==1.30.0", "websockets==15.0.1"];
 /// What Debian has to provide, by the program that shows that it has.
 const DEBIAN: [(&str, &str); 3] = [("npm", "npm"), ("python3", "python3-venv"), ("git", "git")];
 

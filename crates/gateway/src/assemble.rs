@@ -36,7 +36,7 @@ use crate::{
     failure::Failure,
     journal::Journal,
     keeper::Keeper,
-    listen::{Attempts, House, stopped},
+    listen::{Attempts, EventStreams, House, stopped},
     parked::Parking,
     people::People,
     sessions::Sessions,
@@ -117,6 +117,7 @@ pub(crate) fn assemble(
             .map(|origin| origin.to_ascii_lowercase())
             .collect(),
         attempts: Attempts::default(),
+        event_streams: EventStreams::default(),
     });
     behind.of(&house);
     admin::enlist(&house, &meant.parties)?;

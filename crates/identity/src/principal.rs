@@ -44,7 +44,9 @@ pub struct DeclaredContext {
 pub struct CredentialId([u8; 32]);
 
 impl CredentialId {
-    pub(crate) fn of(credential: &[u8]) -> Self {
+    /// Of what was shown.
+    #[must_use]
+    pub fn of(credential: &[u8]) -> Self {
         Self(sha256(credential))
     }
 
@@ -178,7 +180,7 @@ impl Principal {
 }
 
 /// Somebody on this very machine, whom the operator decided to believe.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LocalPeer {
     /// The parent process over its own pipe: `sallyport wrap`, `sallyport serve --stdio`.
     Pipe,

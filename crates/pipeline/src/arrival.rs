@@ -22,7 +22,7 @@ impl fmt::Display for CallId {
 }
 
 /// What the sender shows to say who it is. Nothing of it is believed yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Credential {
     /// A bearer token.
     Bearer(Secret),

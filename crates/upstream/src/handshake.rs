@@ -49,7 +49,7 @@ pub(crate) async fn initialize(
     let head = Head::of(Method::NotificationsInitialized.name());
     match wire {
         Wire::Http(endpoint) => drop(endpoint.post(inbox, head, done, None).await?),
-        Wire::Stdio(pipe) => pipe.send(done).await?,
+        Wire::Pipe(pipe) => pipe.send(done).await?,
     }
     Ok(offered)
 }

@@ -57,7 +57,7 @@ pub(crate) struct Side {
 #[derive(Debug)]
 pub(crate) enum Wire {
     Http(Arc<Endpoint>),
-    Stdio(Pipe),
+    Pipe(Pipe),
 }
 
 /// See the module.
@@ -97,7 +97,7 @@ impl Link {
     pub(crate) fn closed(&self) -> Option<String> {
         match &self.wire {
             Wire::Http(endpoint) => endpoint.closed(),
-            Wire::Stdio(pipe) => pipe.closed(),
+            Wire::Pipe(pipe) => pipe.closed(),
         }
     }
 
@@ -128,7 +128,7 @@ impl Link {
     pub(crate) async fn tell(&self, head: Head, body: Vec<u8>) -> Result<(), LinkError> {
         match &self.wire {
             Wire::Http(endpoint) => endpoint.post(&self.inbox, head, body, None).await.map(drop),
-            Wire::Stdio(pipe) => pipe.send(body).await,
+            Wire::Pipe(pipe) => pipe.send(body).await,
         }
     }
 
@@ -147,7 +147,7 @@ impl Link {
     pub(crate) fn close(&self, why: &str) {
         match &self.wire {
             Wire::Http(endpoint) => endpoint.close(why),
-            Wire::Stdio(pipe) => pipe.close(why),
+            Wire::Pipe(pipe) => pipe.close(why),
         }
         self.inbox.pending.fail(&LinkError::Closed(why.to_owned()));
     }
@@ -194,7 +194,7 @@ impl Asking<'_> {
                     }
                     Ok(())
                 }
-                Wire::Stdio(pipe) => pipe.send(body).await,
+                Wire::Pipe(pipe) => pipe.send(body).await,
             }
         };
         tokio::pin!(sending);
@@ -241,7 +241,7 @@ impl Asking<'_> {
                     let head = Head::of("notifications/cancelled");
                     endpoint.post(self.inbox, head, body, None).await.map(drop)
                 }
-                Wire::Stdio(pipe) => pipe.send(body).await,
+                Wire::Pipe(pipe) => pipe.send(body).await,
             }
         };
         // A server that does not even take this has a second; the caller has left already.

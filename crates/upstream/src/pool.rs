@@ -27,11 +27,11 @@ use crate::{
     Backchannel, Catalogue, Isolation, LinkError, Outgoing, Reach, ServerSpec,
     encode::{self, Encoded},
     handshake,
-    http::{Client, Endpoint},
+    http::{Client, Endpoint, sse, websocket},
     inbox::Inbox,
     link::{Head, Link, Wire},
     listing::List,
-    stdio::Pipe,
+    stdio::{self, Pipe},
 };
 
 /// Most links to one server. Beyond it, the link that was idle longest is closed.
@@ -167,7 +167,7 @@ impl Upstreams {
         let links: Vec<_> = station.open_links();
         let trouble = station.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let stderr = links.iter().find_map(|link| match &link.wire {
-            Wire::Stdio(pipe) => Some(pipe.stderr()),
+            Wire::Pipe(pipe) => Some(pipe.stderr()),
             Wire::Http(_) => None,
         });
         Some(Health {
@@ -359,7 +359,7 @@ impl Station {
                 capabilities,
                 era,
             },
-            (Reach::Stdio(_), _) => Key {
+            (Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_), _) => Key {
                 owner,
                 session: None,
                 capabilities,
@@ -466,8 +466,18 @@ impl Station {
             Arc::clone(backchannel),
         ));
         let timeouts = self.spec.timeouts;
+        let start = timeouts.start;
         let wire = match &self.spec.reach {
-            Reach::Stdio(command) => Wire::Stdio(Pipe::spawn(command, Arc::clone(&inbox))?),
+            Reach::Stdio(command) => Wire::Pipe(Pipe::spawn(command, Arc::clone(&inbox))?),
+            Reach::Unix(path) => Wire::Pipe(within(start, stdio::open(path, Arc::clone(&inbox))).await?),
+            Reach::Sse(target) => {
+                let opening = sse::open(client.clone(), target.clone(), Arc::clone(&inbox));
+                Wire::Pipe(within(start, opening).await?)
+            }
+            Reach::WebSocket(target) => {
+                let opening = websocket::open(client.clone(), target.clone(), Arc::clone(&inbox));
+                Wire::Pipe(within(start, opening).await?)
+            }
             Reach::Http(target) => {
                 let endpoint = Endpoint::new(client.clone(), target.clone());
                 answer_by_post(&endpoint, &inbox);
@@ -498,7 +508,7 @@ impl Station {
 
     /// A process that dies in its handshake usually says why on its error stream.
     fn with_stderr(&self, wire: &Wire, error: LinkError) -> LinkError {
-        let Wire::Stdio(pipe) = wire else { return error };
+        let Wire::Pipe(pipe) = wire else { return error };
         let stderr = pipe.stderr();
         pipe.close("the handshake failed");
         let last = stderr
@@ -558,7 +568,7 @@ impl Station {
     fn remember_end(&self, link: &Link) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         trouble.last_error = link.closed();
-        if let Wire::Stdio(pipe) = &link.wire {
+        if let Wire::Pipe(pipe) = &link.wire {
             trouble.stderr = pipe.stderr();
         }
     }
@@ -614,6 +624,15 @@ impl Seat {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.as_ref().filter(|link| link.closed().is_none()).cloned()
     }
+}
+
+/// Waits for a connection, so long and no longer.
+async fn within(
+    wait: Duration,
+    opening: impl Future<Output = Result<Pipe, LinkError>>,
+) -> Result<Pipe, LinkError> {
+    let opened = tokio::time::timeout(wait, opening).await;
+    opened.unwrap_or(Err(LinkError::Timeout(wait)))
 }
 
 /// Answers to a server's own requests are posted like any other message.

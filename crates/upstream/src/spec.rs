@@ -20,10 +20,16 @@ pub struct ServerSpec {
 /// How a server is reached.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reach {
-    /// Over HTTP.
+    /// Over Streamable HTTP.
     Http(HttpTarget),
+    /// Over HTTP+SSE (2024-11-05).
+    Sse(HttpTarget),
     /// As a child process, over its pipes.
     Stdio(Command),
+    /// At a Unix socket, a message a line.
+    Unix(PathBuf),
+    /// Over WebSocket: the URL is `ws` or `wss`.
+    WebSocket(HttpTarget),
 }
 
 /// Who shares a process or an upstream session.

@@ -1,7 +1,7 @@
 //! An MCP server for tests and the bench: it keeps a journal of what it executed, and misbehaves on demand.
 //!
 //! `e2e-stub stdio [JOURNAL]` serves standard input and output; `e2e-stub http` serves a port of its own and
-//! prints its URL. It knows nothing of the gateway.
+//! prints its URL; `e2e-stub unix PATH` serves a Unix socket. It knows nothing of the gateway.
 
 #![expect(
     clippy::expect_used,
@@ -42,10 +42,32 @@ fn main() {
             stdio();
         }
         Some("http") => http(),
+        Some("unix") => unix(args.get(1).expect("a path")),
         _ => {
-            println!("usage: e2e-stub stdio [JOURNAL] | http");
+            println!("usage: e2e-stub stdio [JOURNAL] | http | unix PATH");
             std::process::exit(2);
         }
+    }
+}
+
+/// Each connection is served by a process of its own, which has it for its standard input and output.
+fn unix(path: &str) {
+    use std::{
+        os::fd::OwnedFd,
+        process::{Command, Stdio},
+    };
+    let listener = std::os::unix::net::UnixListener::bind(path).expect("a socket");
+    println!("{path}");
+    for stream in listener.incoming() {
+        let input = OwnedFd::from(stream.expect("a connection"));
+        let output = input.try_clone().expect("a descriptor");
+        let mut child = Command::new(std::env::current_exe().expect("a program"))
+            .arg("stdio")
+            .stdin(Stdio::from(input))
+            .stdout(Stdio::from(output))
+            .spawn()
+            .expect("the stub starts");
+        std::thread::spawn(move || child.wait());
     }
 }
 

@@ -83,8 +83,13 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
     }
     for server in &meant.servers {
         found.push(match &server.spec.reach {
-            upstream::Reach::Http(target) => {
+            upstream::Reach::Http(target)
+            | upstream::Reach::Sse(target)
+            | upstream::Reach::WebSocket(target) => {
                 Finding::note("server", format!("{}: {}", server.spec.name, target.url))
+            }
+            upstream::Reach::Unix(path) => {
+                Finding::note("server", format!("{}: {}", server.spec.name, path.display()))
             }
             upstream::Reach::Stdio(command) => match program(&command.program) {
                 Some(path) => Finding::good("server", format!("{}: {}", server.spec.name, path.display())),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use tokio::sync::watch;
+use tokio::{net::UnixListener, sync::watch};
 
 use super::{Common, say};
 use crate::{
@@ -60,6 +60,7 @@ impl Serve {
         let unable = |error| Failure::configuration(format!("cannot open the control socket: {error}"));
         let control = control::open(&layout.control()).map_err(unable)?;
         let holders = control::open(&layout.hold()).map_err(unable)?;
+        let socket = meant.socket.as_deref().map(client_socket).transpose()?;
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(control::serve(Arc::clone(&house), control, stopped.clone()));
         if let Some(path) = config.clone() {
@@ -87,6 +88,9 @@ impl Serve {
             stay,
             stopped.clone(),
         ));
+        if let Some(socket) = socket {
+            tokio::spawn(listen::serve_socket(Arc::clone(&house), socket, stopped.clone()));
+        }
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
         self.announce(&house);
@@ -150,6 +154,16 @@ impl Serve {
             say(&format!("listening on {base}/mcp"));
         }
     }
+}
+
+/// Opens the socket that clients connect to.
+fn client_socket(path: &Path) -> Result<UnixListener, Failure> {
+    listen::open_socket(path).map_err(|error| {
+        let shown = path.display();
+        Failure::configuration(format!(
+            "cannot listen at {shown}: {error}; create its directory, or set `socket` to another path"
+        ))
+    })
 }
 
 /// What those who hold the gateway open are told.

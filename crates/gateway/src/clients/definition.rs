@@ -66,6 +66,8 @@ pub(crate) enum Reach {
     Url {
         url: Word,
         headers: BTreeMap<String, Word>,
+        /// It speaks HTTP+SSE (2024-11-05).
+        sse: bool,
     },
 }
 
@@ -154,12 +156,8 @@ fn definition(server: &Map<String, Value>, origin: &Origin<'_>) -> Result<Defini
                 .get("type")
                 .or_else(|| server.get("transport"))
                 .and_then(Value::as_str);
-            if kind.is_some_and(|kind| kind.eq_ignore_ascii_case("sse")) {
-                let why =
-                    "it speaks the old HTTP+SSE transport; give the URL of its Streamable HTTP endpoint";
-                return Err(Stop::Left(why.to_owned()));
-            }
             Reach::Url {
+                sse: kind.is_some_and(|kind| kind.eq_ignore_ascii_case("sse")),
                 url: word(text("url", url)?, origin)?,
                 headers: words("headers", server, origin)?,
             }

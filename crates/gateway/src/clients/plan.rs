@@ -68,8 +68,15 @@ impl Known {
             .and_then(|meant| meant.servers.into_iter().next())
             .map(|server| server.spec.reach);
         let resolved = reach.map(|reach| match reach {
-            upstream::Reach::Http(target) => Resolved {
+            upstream::Reach::Http(target)
+            | upstream::Reach::Sse(target)
+            | upstream::Reach::WebSocket(target) => Resolved {
                 core: Core::Url(target.url.to_string(), target.headers.into_iter().collect()),
+                directory: lookup.base.to_path_buf(),
+                bound: false,
+            },
+            upstream::Reach::Unix(path) => Resolved {
+                core: Core::Url(format!("unix:{}", path.display()), BTreeMap::new()),
                 directory: lookup.base.to_path_buf(),
                 bound: false,
             },
@@ -250,7 +257,7 @@ fn resolve(definition: &Definition, lookup: &Lookup<'_>) -> Result<Resolved, Pro
             .collect::<Result<_, Problem>>()
     };
     Ok(match &definition.reach {
-        Reach::Url { url, headers } => {
+        Reach::Url { url, headers, .. } => {
             let url = url.resolve("url", lookup)?;
             let uri = url
                 .parse::<hyper::Uri>()
@@ -318,7 +325,10 @@ fn fields(definition: &Definition, hide: &mut dyn FnMut(&str, &str) -> String) -
                 out.push(("cwd".to_owned(), json!(directory.display().to_string())));
             }
         }
-        Reach::Url { url, headers } => {
+        Reach::Url { url, headers, sse } => {
+            if *sse {
+                out.push(("type".to_owned(), json!("sse")));
+            }
             out.push((
                 "url".to_owned(),
                 json!(put("url", url, secrets::looks_secret(url.text()))),

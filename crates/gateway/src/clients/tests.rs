@@ -150,7 +150,6 @@ fn shapes_that_are_wrong_are_mistakes_and_what_only_the_client_can_do_is_left() 
         );
     }
     for (server, what) in [
-        (json!({ "url": "http://h/", "type": "sse" }), "old HTTP+SSE"),
         (
             json!({ "command": "x", "args": ["${input:k}"] }),
             "asks the editor's user",
@@ -162,6 +161,18 @@ fn shapes_that_are_wrong_are_mistakes_and_what_only_the_client_can_do_is_left() 
         };
         assert!(why.contains(what), "{why}");
     }
+}
+
+#[test]
+fn the_old_transport_is_taken_over_as_such() {
+    let server = json!({ "url": "http://h/sse", "type": "sse" });
+    let Ok(Entry::Server(definition)) = entry(server, false) else {
+        panic!("it is a server")
+    };
+    assert!(matches!(
+        definition.reach,
+        super::definition::Reach::Url { sse: true, .. }
+    ));
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(crate) const LISTEN: &str = "127.0.0.1:8420";
 #[derive(Clone, Debug)]
 pub(crate) struct Meant {
     pub(crate) listen: SocketAddr,
+    pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
     pub(crate) servers: Vec<MeantServer>,
@@ -226,6 +227,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         Some((listen, approvals)) if problems.is_empty() => Ok(Meant {
             approvals,
             listen,
+            socket: said.socket.map(|path| lookup.path(&path.display().to_string())),
             mode: said.mode.unwrap_or_default(),
             data: said.data.map_or_else(
                 || default_data.to_path_buf(),
@@ -309,7 +311,7 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
         .map_err(|error| Problem::new(&at, error.to_string(), "rename the server"))?;
     let (reach, launch) = match (&said.command, &said.url) {
         (Some(command), None) => stdio(&at, command, said, lookup)?,
-        (None, Some(url)) => http(&at, url, said, lookup)?,
+        (None, Some(url)) => at_url(&at, url, said, lookup)?,
         (Some(_), Some(_)) => {
             return Err(Problem::new(
                 &at,
@@ -403,30 +405,11 @@ fn stdio(
     ))
 }
 
-fn http(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<(Reach, Launch), Problem> {
+/// A server that is reached by a URL: `http`, `https`, `ws`, `wss` or `unix`.
+fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<(Reach, Launch), Problem> {
     let written = url;
     let url = lookup.value(&format!("{at}.url"), url)?;
-    let bad =
-        |what: &str, remedy: &str| Problem::new(format!("{at}.url"), what.to_owned(), remedy.to_owned());
-    let uri: hyper::Uri = url
-        .parse()
-        .map_err(|_| bad("it is not a URL", "write it as `https://host/path`"))?;
-    let scheme = uri.scheme_str().unwrap_or_default();
-    if !matches!(scheme, "http" | "https") || uri.authority().is_none() {
-        return Err(bad(
-            "it is not an http or https URL",
-            "write it as `https://host/path`",
-        ));
-    }
-    if uri
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('@'))
-    {
-        return Err(bad(
-            "it has a password in it",
-            "use `headers` with `env:` or `file:`",
-        ));
-    }
+    let bad = |what: &str, remedy: &str| Problem::new(format!("{at}.url"), what, remedy);
     let headers: Vec<(String, String)> = said
         .headers
         .iter()
@@ -437,17 +420,50 @@ fn http(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<(
             ))
         })
         .collect::<Result<_, Problem>>()?;
+    let is_sse = said
+        .kind
+        .as_deref()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("sse"));
     let pin = wire::json::object(|out| {
         out.string("url", written);
         out.array("headers", |list| {
             headers.iter().for_each(|(name, _)| list.string(name))
         });
+        if is_sse {
+            out.string("type", "sse");
+        }
     });
     let launch = Launch {
         pin: Pin::of_bytes(&pin),
         shown: written.to_owned(),
     };
-    Ok((Reach::Http(HttpTarget { url: uri, headers }), launch))
+    if let Some(path) = url.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err(bad("it names no socket", "write it as `unix:/path/to/socket`"));
+        }
+        return Ok((Reach::Unix(lookup.path(path)), launch));
+    }
+    let not_one = || bad("it is not a URL", "write it as `https://host/path`");
+    let uri: hyper::Uri = url.parse().map_err(|_| not_one())?;
+    let authority = uri.authority().ok_or_else(not_one)?;
+    if authority.as_str().contains('@') {
+        return Err(bad(
+            "it has a password in it",
+            "use `headers` with `env:` or `file:`",
+        ));
+    }
+    let scheme = uri.scheme_str().unwrap_or_default().to_owned();
+    let target = HttpTarget { url: uri, headers };
+    let reach = match scheme.as_str() {
+        "http" | "https" if is_sse => Reach::Sse(target),
+        "http" | "https" => Reach::Http(target),
+        "ws" | "wss" => Reach::WebSocket(target),
+        _ => {
+            let remedy = "write it as `https://host/path`, `wss://host/path` or `unix:/path`";
+            return Err(bad("it is not the URL of a server", remedy));
+        }
+    };
+    Ok((reach, launch))
 }
 
 fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {

@@ -12,6 +12,8 @@ use serde::Deserialize;
 pub(crate) struct Said {
     /// Address to listen on. `127.0.0.1:8420` unless said; port 0 lets the system choose.
     pub(crate) listen: Option<String>,
+    /// A Unix socket to listen on, too: a message a line, for programs of the gateway's own user.
+    pub(crate) socket: Option<PathBuf>,
     /// `enforce` (the default) or `observe`: decide and record, never block.
     pub(crate) mode: Option<Mode>,
     /// Where state is kept: ledger, keys, registry.
@@ -115,9 +117,11 @@ pub(crate) struct SaidServer {
     /// To be used; clients that have this instead of `disabled`.
     pub(crate) enabled: Option<bool>,
 
+    /// How the server at `url` is spoken to. Only `sse` (HTTP+SSE of 2024-11-05) says what the URL does not.
+    #[serde(rename = "type", alias = "transport")]
+    pub(crate) kind: Option<String>,
+
     // What clients write for themselves.
-    #[serde(default, rename = "type", alias = "transport")]
-    _kind: Option<serde_json::Value>,
     #[serde(default, rename = "autoApprove", alias = "alwaysAllow")]
     _auto_approve: Option<serde_json::Value>,
     #[serde(default, rename = "description", alias = "name", alias = "title")]

@@ -1,14 +1,11 @@
 //! The HTTP listener: connections, limits before anything is read, and the way from a path to its door.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{
     Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use pipeline::{Endpoint, Objection, Via, ports::Stranger};
 use tokio::{
     net::TcpListener,
@@ -21,7 +18,7 @@ use super::{
     body::{self, Body},
     decide, gate,
     mcp::Visit,
-    oauth, tiles,
+    oauth, sse, tiles, websocket,
 };
 
 /// Most connections at a time; more wait in the system's queue.
@@ -53,7 +50,6 @@ impl Listening {
 
 /// Serves until told to stop, then lets running calls end.
 pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: watch::Receiver<bool>) {
-    let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -86,16 +82,26 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
             .max_buf_size(HEADERS_BYTES_MAX)
             .max_headers(HEADERS_MAX)
             .half_close(false)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+            .serve_connection(TokioIo::new(stream), service)
+            // For WebSockets.
+            .with_upgrades();
+        let mut stop = stop.clone();
         tokio::spawn(async move {
+            let mut connection = pin!(connection);
             // A connection that breaks is its client's affair.
-            let _ = connection.await;
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = stopped(&mut stop) => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
             drop(place);
         });
     }
     drop(listening);
-    let _ = tokio::time::timeout(DRAIN_WAIT, graceful.shutdown()).await;
+    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let _ = tokio::time::timeout(DRAIN_WAIT, places.acquire_many(all)).await;
 }
 
 /// Resolves when the gateway is told to stop.
@@ -119,14 +125,17 @@ async fn answer(house: &Arc<House>, peer: SocketAddr, request: Request<Incoming>
         return decide::answer(house, id, request).await;
     }
     match path.as_str() {
-        "/mcp" => visit(house, peer, Endpoint::All, request).await,
+        "/mcp" => visit(house, peer, Endpoint::All).answer(request).await,
+        "/sse" => sse::open(visit(house, peer, Endpoint::All), request).await,
+        "/messages" => sse::take(visit(house, peer, Endpoint::All), request).await,
+        "/ws" => websocket::answer(visit(house, peer, Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
         "/readyz" if get => ready(house),
         "/.well-known/jwks.json" if get => oauth::keys(house),
         _ => match (path.strip_prefix("/mcp/"), get) {
             (Some(name), _) => match ServerName::parse(name) {
-                Ok(name) => visit(house, peer, Endpoint::Server(name), request).await,
+                Ok(name) => visit(house, peer, Endpoint::Server(name)).answer(request).await,
                 Err(_) => body::empty(StatusCode::NOT_FOUND),
             },
             (None, true) => published(house, &path).await,
@@ -152,21 +161,15 @@ async fn published(house: &Arc<House>, path: &str) -> Response<Body> {
     }
 }
 
-async fn visit(
-    house: &Arc<House>,
-    peer: SocketAddr,
-    endpoint: Endpoint,
-    request: Request<Incoming>,
-) -> Response<Body> {
+fn visit(house: &Arc<House>, peer: SocketAddr, endpoint: Endpoint) -> Visit {
     let ambient = &house.engines.ambient;
-    let visit = Visit {
+    Visit {
         house: Arc::clone(house),
         endpoint,
         peer,
         call: ambient.call(),
         received_ms: ambient.now_ms(),
-    };
-    visit.answer(request).await
+    }
 }
 
 async fn turned_away(

@@ -426,6 +426,16 @@ impl Visit {
         self.respond(self.refuse(asked, objection).await)
     }
 
+    /// Turns somebody away who has not said what for.
+    pub(super) async fn turned_away(&self, objection: Objection) -> Response<Body> {
+        self.turn_away(&nobody(&HeaderMap::new()), objection).await
+    }
+
+    /// Answers with a refusal that is recorded already.
+    pub(super) fn refused(&self, refusal: Refusal) -> Response<Body> {
+        self.respond(outcome(&nobody(&HeaderMap::new()), Err(refusal), &self.call.0))
+    }
+
     /// Refuses a message before it has set out.
     pub(super) async fn refuse(&self, asked: &Asked, objection: Objection) -> Said {
         let stranger = Stranger {

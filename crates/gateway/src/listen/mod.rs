@@ -5,15 +5,18 @@
 
 mod batch;
 mod body;
+mod conversation;
 mod decide;
 mod gate;
 mod head;
 mod http;
 mod mcp;
 mod oauth;
+mod sse;
 mod stdio;
 mod stream;
 mod tiles;
+mod websocket;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -21,7 +24,8 @@ use pipeline::Pipeline;
 
 pub(crate) use decide::Attempts;
 pub(crate) use http::{Listening, serve, stopped};
-pub(crate) use stdio::serve_pipes;
+pub(crate) use sse::EventStreams;
+pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
 use crate::{engines::Engines, store::Store};
 
@@ -40,4 +44,6 @@ pub(crate) struct House {
     pub(crate) origins: BTreeSet<String>,
     /// Wrong secrets people showed.
     pub(crate) attempts: Attempts,
+    /// Streams of HTTP+SSE.
+    pub(crate) event_streams: EventStreams,
 }

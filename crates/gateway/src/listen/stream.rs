@@ -68,6 +68,29 @@ pub(super) fn events(told: Told, on_close: Option<OnClose>) -> Response<Body> {
     })
 }
 
+/// Answers with the one stream of HTTP+SSE (2024-11-05): first where messages go, then all there is to say.
+pub(super) fn channel(address: &str, messages: mpsc::Receiver<Vec<u8>>, on_close: OnClose) -> Response<Body> {
+    let mut alive = interval(ALIVE);
+    alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    alive.reset();
+    let endpoint = Event {
+        name: "endpoint".to_owned(),
+        data: address.as_bytes().to_vec(),
+        ..Event::default()
+    };
+    respond(EventBody {
+        first: Some(Bytes::from(write_event(&endpoint))),
+        source: Source::Call {
+            messages,
+            // It lasts as long as its client listens.
+            last: Some(Box::pin(std::future::pending())),
+            ended: None,
+        },
+        alive,
+        on_close: Some(on_close),
+    })
+}
+
 /// Keeps what a call has to say on a stream of its session, whoever reads it. `let_go` ends the connection
 /// before the answer.
 pub(super) fn keep(session: &Session, mut told: Told, let_go: Arc<Notify>) -> Arc<Kept> {

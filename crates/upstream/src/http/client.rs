@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, Response, body::Incoming};
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
@@ -12,7 +16,7 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-use crate::LinkError;
+use crate::{HttpTarget, LinkError};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -59,6 +63,19 @@ impl Client {
             .await
             .map_err(|error| LinkError::Unreachable(format!("no connection to {host}: {}", chain(&error))))
     }
+}
+
+/// The headers configuration says are sent along.
+pub(super) fn configured(target: &HttpTarget) -> Result<HeaderMap, LinkError> {
+    let unusable = |what: &str| LinkError::Unreachable(format!("{what} cannot be put into a header"));
+    let mut headers = HeaderMap::new();
+    for (name, value) in &target.headers {
+        let name = HeaderName::try_from(name).map_err(|_| unusable("a configured header name"))?;
+        let mut value = HeaderValue::try_from(value).map_err(|_| unusable("a configured header value"))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
 }
 
 /// An error with its causes, since `Display` shows the outermost alone.

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use pipeline::ports::Exchange;
 use tokio::task::JoinHandle;
@@ -21,7 +21,10 @@ use wire::{
     mcp::{Era, Revision, encode_sentinel},
 };
 
-use super::{Client, client::chain};
+use super::{
+    Client,
+    client::{chain, configured},
+};
 use crate::{HttpTarget, LinkError, inbox::Inbox, link::Head};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -222,14 +225,7 @@ impl Endpoint {
 
     fn request(&self, method: Method, head: &Head, body: Vec<u8>) -> Result<Request<Full<Bytes>>, LinkError> {
         let unusable = |what: &str| LinkError::Unreachable(format!("{what} cannot be put into a header"));
-        let mut headers = HeaderMap::new();
-        for (name, value) in &self.target.headers {
-            let name = HeaderName::try_from(name).map_err(|_| unusable("a configured header name"))?;
-            let mut value =
-                HeaderValue::try_from(value).map_err(|_| unusable("a configured header value"))?;
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
+        let mut headers = configured(&self.target)?;
         headers.insert(
             ACCEPT,
             HeaderValue::from_static("application/json, text/event-stream"),

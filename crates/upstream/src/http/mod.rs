@@ -1,9 +1,11 @@
-//! Servers over Streamable HTTP, as a client of theirs.
+//! Servers over HTTP, as a client of theirs: Streamable HTTP, HTTP+SSE, WebSocket.
 //!
 //! Redirects are never followed, and nothing of a caller's request is sent along but the judged message.
 
 mod client;
 mod endpoint;
+pub(crate) mod sse;
+pub(crate) mod websocket;
 
 pub(crate) use client::Client;
 pub(crate) use endpoint::Endpoint;

@@ -6,24 +6,20 @@ use std::{
     time::Duration,
 };
 
+use super::{
+    environment,
+    lines::{read, write},
+};
+use crate::{Command, LinkError, inbox::Inbox};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncReadExt,
     process::{Child, ChildStderr, ChildStdin, ChildStdout},
     sync::{mpsc, watch},
 };
-use wire::{
-    bounds::ANSWER,
-    framing::{Line, Lines},
-};
-
-use super::environment;
-use crate::{Command, LinkError, inbox::Inbox};
 
 /// Messages that may wait to be written.
 const QUEUE_MESSAGES_MAX: usize = 64;
-/// Lines that are no messages until a server is given up: it logs to the wrong stream, or it is hostile.
-const GARBAGE_LINES_MAX: u32 = 10_000;
 /// How much of the error stream is kept for people.
 const STDERR_BYTES_KEPT: usize = 8 * 1024;
 /// How long a child may take to end: after its input closed, and again after SIGTERM.
@@ -70,6 +66,40 @@ impl Pipe {
         else {
             return Err(unreachable("the child has no pipes".into()));
         };
+        let (pipe, queued) = Self::new(&inbox);
+        tokio::spawn(keep_stderr(stderr, Arc::clone(&pipe.state)));
+        tokio::spawn(supervise(
+            child,
+            stdin,
+            stdout,
+            queued,
+            inbox,
+            Arc::clone(&pipe.state),
+        ));
+        Ok(pipe)
+    }
+
+    /// Over a connection that stands. `run` writes what is queued and reads what comes until either ends, and says
+    /// why it did.
+    pub(crate) fn over<F>(inbox: Arc<Inbox>, run: impl FnOnce(mpsc::Receiver<Vec<u8>>) -> F) -> Self
+    where
+        F: Future<Output = String> + Send + 'static,
+    {
+        let (pipe, queued) = Self::new(&inbox);
+        let (running, state) = (run(queued), Arc::clone(&pipe.state));
+        tokio::spawn(async move {
+            let mut over = state.over.subscribe();
+            tokio::select! {
+                why = running => state.end(why),
+                _ = over.wait_for(Option::is_some) => {}
+            }
+            let why = state.over.borrow().clone().unwrap_or_default();
+            inbox.pending.fail(&LinkError::Closed(why));
+        });
+        pipe
+    }
+
+    fn new(inbox: &Inbox) -> (Self, mpsc::Receiver<Vec<u8>>) {
         let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
         let state = Arc::new(State {
             over: watch::channel(None).0,
@@ -80,9 +110,7 @@ impl Pipe {
             // A server that asks faster than it reads loses answers, not our memory.
             let _ = answers.try_send(bytes);
         }));
-        tokio::spawn(keep_stderr(stderr, Arc::clone(&state)));
-        tokio::spawn(supervise(child, stdin, stdout, queued, inbox, Arc::clone(&state)));
-        Ok(Self { queue, state })
+        (Self { queue, state }, queued)
     }
 
     /// Queues a message to be written.
@@ -165,57 +193,6 @@ async fn supervise(
     };
     state.over.send_replace(Some(why.clone()));
     inbox.pending.fail(&LinkError::Closed(why));
-}
-
-/// Writes each message as a line. Here and nowhere else, so that no sender can forget the newline.
-async fn write(mut stdin: ChildStdin, mut queued: mpsc::Receiver<Vec<u8>>) -> String {
-    while let Some(mut body) = queued.recv().await {
-        body.push(b'\n');
-        let written = async {
-            stdin.write_all(&body).await?;
-            stdin.flush().await
-        };
-        if let Err(error) = written.await {
-            return format!("its input is closed: {error}");
-        }
-    }
-    "no longer needed".to_owned()
-}
-
-async fn read(mut stdout: ChildStdout, inbox: Arc<Inbox>) -> String {
-    let mut lines = Lines::new(ANSWER.text_bytes_max);
-    let mut buffer = vec![0; 64 * 1024];
-    let mut garbage = 0_u32;
-    loop {
-        match stdout.read(&mut buffer).await {
-            Ok(0) => return "it ended its output".to_owned(),
-            Ok(read) => lines.push(buffer.get(..read).unwrap_or_default()),
-            Err(error) => return format!("its output cannot be read: {error}"),
-        }
-        while let Some(line) = lines.next_line() {
-            match line {
-                Line::Whole(line) if looks_like_json(&line) => inbox.take(line, None).await,
-                Line::Whole(line) => {
-                    garbage += 1;
-                    let start: String = String::from_utf8_lossy(&line).chars().take(60).collect();
-                    inbox.noise(format!("a line that is no message: {}", start.escape_debug()));
-                }
-                Line::TooLong => {
-                    garbage += 1;
-                    inbox.noise("a line longer than the limit".to_owned());
-                }
-            }
-            if garbage > GARBAGE_LINES_MAX {
-                return "it writes more garbage than messages to its output".to_owned();
-            }
-        }
-    }
-}
-
-fn looks_like_json(line: &[u8]) -> bool {
-    line.iter()
-        .find(|b| !b.is_ascii_whitespace())
-        .is_some_and(|first| matches!(first, b'{' | b'['))
 }
 
 /// Keeps the end of the error stream, whatever its length, so that the child never blocks on it.

@@ -1,6 +1,9 @@
-//! Servers as child processes, one message a line.
+//! Servers as child processes, and servers at a Unix socket: one message a line.
 
 mod child;
 mod environment;
+mod lines;
+mod socket;
 
 pub(crate) use child::Pipe;
+pub(crate) use socket::open;

@@ -1,0 +1,289 @@
+//! A conversation: one client on a connection that carries messages both ways, each answer when it is ready.
+//! Pipes, sockets, WebSockets and HTTP+SSE differ in their frames alone.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pipeline::{
+    Arrival, Capabilities, Credential, Endpoint, Objection, Refusal, Via,
+    ports::{Exchange, Stranger},
+    refusal,
+};
+use tokio::{sync::mpsc, task::JoinSet};
+use wire::{
+    bounds::REQUEST,
+    framing::Line,
+    json::{Keys, Kind, Node},
+    jsonrpc::{Id, Message},
+    mcp::{Direction, Era, Method, Revision, meta},
+};
+
+use super::House;
+use crate::{
+    engines::settle,
+    exchange::{CallExchange, Withdrawal},
+    present::{Asked, outcome},
+    sessions::{Outlet, Session},
+};
+
+/// Messages that may wait to be written.
+pub(super) const QUEUE_MESSAGES_MAX: usize = 256;
+/// Requests that may be on their way at a time.
+const REQUESTS_MAX: usize = 256;
+
+/// What a connection says of all that comes over it.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    pub(super) endpoint: Endpoint,
+    /// `stdio`, `unix`, `websocket` or `sse`.
+    pub(super) transport: &'static str,
+    pub(super) peer: Option<String>,
+}
+
+/// The client on the other end.
+pub(super) struct Conversation {
+    house: Arc<House>,
+    connection: Connection,
+    queue: mpsc::Sender<Vec<u8>>,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+/// Messages of one conversation that are on their way.
+pub(super) type Running = JoinSet<()>;
+
+impl Conversation {
+    /// A conversation of which the messages to the client go to `queue`.
+    pub(super) fn new(house: Arc<House>, connection: Connection, queue: mpsc::Sender<Vec<u8>>) -> Arc<Self> {
+        Arc::new(Self {
+            house,
+            connection,
+            queue,
+            session: Mutex::default(),
+        })
+    }
+
+    /// Has whoever is there prove itself like any other: on the road, with a message that asks for nothing.
+    /// Gives the principal's key.
+    pub(super) async fn greet(&self, credential: Credential) -> Result<String, Refusal> {
+        let ping = br#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#.to_vec();
+        let lost = || Refusal::at_the_end(Objection::new(&refusal::INTERNAL, "the greeting cannot be read"));
+        let message = Message::parse(ping, Keys::Folded, &REQUEST).map_err(|_| lost())?;
+        let exchange = CallExchange::new(self.queue.clone(), Withdrawal::new(), None, Arc::default());
+        let exchange = Arc::new(exchange);
+        let arrival = self.arrival(
+            message,
+            Revision::LATEST_LEGACY,
+            credential,
+            None,
+            Arc::clone(&exchange),
+        );
+        self.house.pipeline.carry(arrival).await?;
+        exchange
+            .caller()
+            .map(|caller| caller.principal.key())
+            .ok_or_else(lost)
+    }
+
+    /// Takes one message. A handshake is finished before the next one is looked at; requests run side by side.
+    pub(super) async fn take(self: &Arc<Self>, line: Line, credential: Credential, running: &mut Running) {
+        while running.len() >= REQUESTS_MAX {
+            running.join_next().await;
+        }
+        while running.try_join_next().is_some() {}
+        let asked = |id: Option<Id>| Asked {
+            id,
+            method: None,
+            revision: self.revision_so_far(),
+        };
+        let bytes = match line {
+            Line::Whole(bytes) => bytes,
+            Line::TooLong => {
+                let objection = Objection::new(&refusal::MESSAGE_TOO_LARGE, "a line over the limit");
+                return self.turn_away(&asked(None), objection).await;
+            }
+        };
+        let message = match Message::parse(bytes, Keys::Folded, &REQUEST) {
+            Ok(message) => message,
+            Err(refused) => {
+                let objection = super::mcp::unreadable(&refused.error);
+                return self.turn_away(&asked(refused.id.clone()), objection).await;
+            }
+        };
+        let handshake = message.method() == Some(Method::Initialize);
+        let client = Arc::clone(self);
+        let work = async move { client.carry(message, credential).await };
+        if handshake {
+            work.await;
+        } else {
+            running.spawn(work);
+        }
+    }
+
+    async fn carry(&self, message: Message, credential: Credential) {
+        let revision = self.revision(&message);
+        let id = match &message {
+            Message::Request(request) => Some(request.id().clone()),
+            Message::Notification(_) | Message::Response(_) => None,
+        };
+        let asked = Asked {
+            id,
+            method: message.method(),
+            revision,
+        };
+        if let Some(method) = message.method()
+            && !method.exists(revision, Direction::ToServer)
+        {
+            let why = format!("`{method}` does not exist in {revision}");
+            let objection = Objection::new(&refusal::METHOD_UNKNOWN, why.clone()).showing(why);
+            return self.turn_away(&asked, objection).await;
+        }
+        let session = self.session();
+        let withdrawal = Withdrawal::new();
+        let session_id = session.as_ref().map(|session| Arc::clone(&session.id));
+        let exchange = CallExchange::new(
+            self.queue.clone(),
+            withdrawal.clone(),
+            session_id.clone(),
+            Arc::default(),
+        );
+        if let (Some(session), Some(id)) = (&session, &asked.id)
+            && session.begin(id, withdrawal).is_none()
+        {
+            let why = "a request with this id is on its way already";
+            let objection = Objection::new(&refusal::MESSAGE_INVALID, why).showing(why);
+            return self.turn_away(&asked, objection).await;
+        }
+        let arrival = self.arrival(
+            message,
+            revision,
+            credential,
+            session.as_deref(),
+            Arc::new(exchange),
+        );
+        let call = arrival.call.clone();
+        let result = self.house.pipeline.carry(arrival).await;
+        let said = outcome(&asked, result, &call.0);
+        if let (Some(session), Some(id)) = (&session, &asked.id) {
+            session.done(id);
+        }
+        if let Some(session) = said
+            .session
+            .as_ref()
+            .and_then(|id| self.house.engines.sessions.peek(id))
+        {
+            session.listen(Outlet::Queue(self.queue.clone()));
+            *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+        }
+        if let Some(message) = said.message {
+            // The client closed its end: nobody is left to tell.
+            let _ = self.queue.send(message).await;
+        }
+    }
+
+    fn arrival(
+        &self,
+        message: Message,
+        revision: Revision,
+        credential: Credential,
+        session: Option<&Session>,
+        exchange: Arc<CallExchange>,
+    ) -> Arrival {
+        let ambient = &self.house.engines.ambient;
+        Arrival {
+            call: ambient.call(),
+            direction: Direction::ToServer,
+            revision,
+            endpoint: self.connection.endpoint.clone(),
+            capabilities: capabilities(&message, revision, session),
+            message,
+            credential,
+            via: self.via(),
+            session: session.map(|session| Arc::clone(&session.id)),
+            exchange,
+            received_ms: ambient.now_ms(),
+        }
+    }
+
+    fn via(&self) -> Via {
+        Via {
+            transport: self.connection.transport,
+            peer: self.connection.peer.clone(),
+            ..Via::default()
+        }
+    }
+
+    /// Ends what the connection held: its session is nobody's without it.
+    pub(super) fn end(&self) {
+        if let Some(session) = self.session() {
+            self.house.engines.sessions.end(&session.id);
+            self.house.engines.upstreams.end_session(&session.id);
+        }
+    }
+
+    /// Modern requests say their revision themselves; everything else is in the session's.
+    fn revision(&self, message: &Message) -> Revision {
+        let params = message.params();
+        let said = params
+            .and_then(meta::of)
+            .and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
+        if let Some(revision) = said
+            .and_then(Node::as_str)
+            .and_then(|text| Revision::parse(&text))
+        {
+            return revision;
+        }
+        match message.method() {
+            Some(Method::Initialize) => {
+                let asked = params
+                    .and_then(|params| params.get("protocolVersion"))
+                    .and_then(Node::as_str);
+                settle(asked.as_deref())
+            }
+            Some(Method::ServerDiscover) => Revision::V2026_07_28,
+            Some(_) | None => self.revision_so_far(),
+        }
+    }
+
+    fn revision_so_far(&self) -> Revision {
+        self.session()
+            .map_or(Revision::LATEST_LEGACY, |session| session.revision)
+    }
+
+    fn session(&self) -> Option<Arc<Session>> {
+        self.session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn turn_away(&self, asked: &Asked, objection: Objection) {
+        let ambient = &self.house.engines.ambient;
+        let call = ambient.call();
+        let stranger = Stranger {
+            call: call.clone(),
+            via: self.via(),
+            what: asked
+                .method
+                .map_or_else(String::new, |method| method.name().to_owned()),
+            received_ms: ambient.now_ms(),
+        };
+        let refusal = self.house.pipeline.turn_away(stranger, objection).await;
+        if let Some(message) = outcome(asked, Err(refusal), &call.0).message {
+            let _ = self.queue.send(message).await;
+        }
+    }
+}
+
+fn capabilities(message: &Message, revision: Revision, session: Option<&Session>) -> Capabilities {
+    match revision.era() {
+        Era::Legacy => session
+            .map(|session| session.capabilities.clone())
+            .unwrap_or_default(),
+        Era::Modern => {
+            let meta = message.params().and_then(meta::of);
+            let declared = meta.and_then(|meta| meta.get(meta::CLIENT_CAPABILITIES));
+            declared
+                .filter(|d| d.kind() == Kind::Object)
+                .map_or_else(Capabilities::default, Capabilities::declared)
+        }
+    }
+}

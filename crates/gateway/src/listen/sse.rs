@@ -1,0 +1,156 @@
+//! HTTP+SSE (2024-11-05): one stream for all that goes to the client, one address for all that comes from it.
+//!
+//! The address names the stream, and is no credential: every message proves its caller, and it has to be whoever
+//! opened the stream.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hyper::{Method, Request, Response, StatusCode, body::Incoming};
+use identity::CredentialId;
+use pipeline::{Credential, Objection, refusal};
+use tokio::sync::mpsc;
+use wire::{bounds::REQUEST, framing::Line};
+
+use super::{
+    House,
+    body::{self, Body},
+    conversation::{Connection, Conversation, QUEUE_MESSAGES_MAX, Running},
+    head::{accepted, credential},
+    mcp::Visit,
+    stream,
+};
+
+/// Where messages go.
+const MESSAGES: &str = "/messages";
+
+/// The streams that are open.
+#[derive(Default)]
+pub(crate) struct EventStreams(Mutex<HashMap<String, Arc<Channel>>>);
+
+/// One stream, and what came for it.
+struct Channel {
+    client: Arc<Conversation>,
+    /// What whoever opened it showed, and the principal that was.
+    shown: Credential,
+    owner: String,
+    running: tokio::sync::Mutex<Running>,
+}
+
+impl std::fmt::Debug for EventStreams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventStreams")
+    }
+}
+
+impl EventStreams {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Channel>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens a stream.
+pub(super) async fn open(visit: Visit, request: Request<Incoming>) -> Response<Body> {
+    if request.method() != Method::GET {
+        return body::empty(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let headers = request.headers();
+    if !accepted(headers, "text/event-stream") {
+        let why = "a stream is opened with `Accept: text/event-stream`\n";
+        return body::with_type(StatusCode::NOT_ACCEPTABLE, "text/plain", why.into());
+    }
+    let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
+    let connection = Connection {
+        endpoint: visit.endpoint.clone(),
+        transport: "sse",
+        peer: Some(visit.peer.to_string()),
+    };
+    let client = Conversation::new(Arc::clone(&visit.house), connection, queue);
+    let shown = credential(headers, visit.peer);
+    let owner = match client.greet(shown.clone()).await {
+        Ok(owner) => owner,
+        Err(refusal) => return visit.refused(refusal),
+    };
+    let name = visit.house.engines.ambient.secret();
+    let channel = Channel {
+        client,
+        shown,
+        owner,
+        running: tokio::sync::Mutex::default(),
+    };
+    visit
+        .house
+        .event_streams
+        .lock()
+        .insert(name.clone(), Arc::new(channel));
+    let address = format!("{MESSAGES}?session_id={name}");
+    let closing = Closing {
+        house: Arc::clone(&visit.house),
+        name,
+    };
+    stream::channel(&address, queued, Box::new(move || drop(closing)))
+}
+
+/// Ends a stream's conversation when the stream ends.
+struct Closing {
+    house: Arc<House>,
+    name: String,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let closed = self.house.event_streams.lock().remove(&self.name);
+        if let Some(channel) = closed {
+            channel.client.end();
+        }
+    }
+}
+
+/// Takes a message for a stream. What there is to say about it is said on the stream.
+pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<Body> {
+    if request.method() != Method::POST {
+        return body::empty(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let name = query.split('&').find_map(|pair| pair.strip_prefix("session_id="));
+    let channel = name.and_then(|name| visit.house.event_streams.lock().get(name).cloned());
+    let shown = credential(request.headers(), visit.peer);
+    let Some(channel) = channel else {
+        return visit.turned_away(unknown()).await;
+    };
+    // Whoever shows something else, a newer token or a stranger's, first proves to be the owner: not even a refusal
+    // of somebody else's message may be read on this stream.
+    if !same(&channel.shown, &shown) {
+        match channel.client.greet(shown.clone()).await {
+            Err(refusal) => return visit.refused(refusal),
+            Ok(caller) if caller != channel.owner => return visit.turned_away(unknown()).await,
+            Ok(_) => {}
+        }
+    }
+    let bytes = match body::read(request.into_body(), REQUEST.text_bytes_max).await {
+        Ok(bytes) => bytes,
+        Err(objection) => return visit.turned_away(objection).await,
+    };
+    let mut running = channel.running.lock().await;
+    channel.client.take(Line::Whole(bytes), shown, &mut running).await;
+    body::empty(StatusCode::ACCEPTED)
+}
+
+/// Whether two messages showed the same.
+fn same(one: &Credential, other: &Credential) -> bool {
+    match (one, other) {
+        (Credential::Bearer(one), Credential::Bearer(other)) => {
+            let id = |secret: &identity::Secret| CredentialId::of(secret.expose().as_bytes());
+            id(one) == id(other)
+        }
+        (Credential::Local(one), Credential::Local(other)) => one == other,
+        _ => false,
+    }
+}
+
+fn unknown() -> Objection {
+    let why = "the stream does not exist, has ended, or is somebody else's";
+    Objection::new(&refusal::SESSION_UNKNOWN, why)
+}

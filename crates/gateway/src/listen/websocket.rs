@@ -1,0 +1,172 @@
+//! WebSocket: text frames, a message each, under the subprotocol `mcp` (RFC 6455; no standard transport of MCP).
+//!
+//! Whoever opens the connection is whoever speaks over it. Host and origin were checked at the gate, as for every
+//! request: the browser's same-origin rules do not cover WebSockets.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{
+        CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+        SEC_WEBSOCKET_VERSION, UPGRADE,
+    },
+    upgrade::{OnUpgrade, Upgraded},
+};
+use hyper_util::rt::TokioIo;
+use pipeline::Credential;
+use tokio::sync::mpsc;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        handshake::derive_accept_key,
+        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+use wire::{bounds::REQUEST, framing::Line};
+
+use super::{
+    body::{self, Body},
+    conversation::{Connection, Conversation, QUEUE_MESSAGES_MAX, Running},
+    gate::one,
+    head::credential,
+    mcp::Visit,
+};
+
+/// The subprotocol, which a client has to offer.
+const PROTOCOL: &str = "mcp";
+/// How long a client may take to read a message.
+const WRITE_WAIT: Duration = Duration::from_secs(10);
+/// How often a quiet connection is asked whether it is alive.
+const ALIVE: Duration = Duration::from_secs(30);
+
+/// Turns a request into a conversation.
+pub(super) async fn answer(visit: Visit, mut request: Request<Incoming>) -> Response<Body> {
+    let headers = request.headers();
+    let key = match opening(request.method(), headers) {
+        Ok(key) => key,
+        Err(why) => {
+            let mut response = body::with_type(StatusCode::UPGRADE_REQUIRED, "text/plain", why.into());
+            let wanted = HeaderValue::from_static("websocket");
+            response.headers_mut().insert(UPGRADE, wanted);
+            return response;
+        }
+    };
+    let shown = credential(headers, visit.peer);
+    let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
+    let client = Conversation::new(Arc::clone(&visit.house), connection(&visit), queue);
+    if let Err(refusal) = client.greet(shown.clone()).await {
+        return visit.refused(refusal);
+    }
+    let upgrading = hyper::upgrade::on(&mut request);
+    tokio::spawn(converse(upgrading, client, queued, shown));
+    switched(&key)
+}
+
+fn connection(visit: &Visit) -> Connection {
+    Connection {
+        endpoint: visit.endpoint.clone(),
+        transport: "websocket",
+        peer: Some(visit.peer.to_string()),
+    }
+}
+
+/// The key of an opening handshake (RFC 6455 section 4.2.1), or what it lacks.
+fn opening(method: &Method, headers: &HeaderMap) -> Result<String, &'static str> {
+    let has = |name: &HeaderName, wanted: &str| {
+        let values = headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|value| value.split(','))
+            .any(|value| value.trim().eq_ignore_ascii_case(wanted))
+    };
+    if method != Method::GET || !has(&UPGRADE, "websocket") || !has(&CONNECTION, "upgrade") {
+        return Err("this is a WebSocket endpoint\n");
+    }
+    if one(headers, &SEC_WEBSOCKET_VERSION) != Ok(Some("13")) {
+        return Err("only version 13 of WebSocket is spoken\n");
+    }
+    if !has(&SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
+        return Err("the subprotocol `mcp` has to be offered\n");
+    }
+    match one(headers, &SEC_WEBSOCKET_KEY) {
+        Ok(Some(key)) => Ok(key.to_owned()),
+        Ok(None) | Err(_) => Err("`Sec-WebSocket-Key` has to come once\n"),
+    }
+}
+
+fn switched(key: &str) -> Response<Body> {
+    let mut response = body::empty(StatusCode::SWITCHING_PROTOCOLS);
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
+    if let Ok(accept) = HeaderValue::try_from(derive_accept_key(key.as_bytes())) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}
+
+async fn converse(
+    upgrading: OnUpgrade,
+    client: Arc<Conversation>,
+    mut queued: mpsc::Receiver<Vec<u8>>,
+    shown: Credential,
+) {
+    // The client went away instead.
+    let Ok(upgraded) = upgrading.await else { return };
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(REQUEST.text_bytes_max))
+        .max_frame_size(Some(REQUEST.text_bytes_max));
+    let mut socket =
+        WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let mut running = Running::new();
+    let mut alive = tokio::time::interval(ALIVE);
+    let why = loop {
+        let sent = tokio::select! {
+            came = socket.next() => match came {
+                Some(Ok(Message::Text(text))) => {
+                    let line = Line::Whole(text.as_bytes().to_vec());
+                    client.take(line, shown.clone(), &mut running).await;
+                    true
+                }
+                Some(Ok(Message::Binary(_))) => break Some((CloseCode::Unsupported, "messages are text")),
+                // What is there for the connection is answered by the library.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => true,
+                Some(Ok(Message::Close(_))) | None => break None,
+                Some(Err(_)) => break Some((CloseCode::Policy, "a frame is malformed or too large")),
+            },
+            Some(message) = queued.recv() => send(&mut socket, message).await,
+            _ = alive.tick() => within(socket.send(Message::Ping(Vec::new().into()))).await,
+        };
+        if !sent {
+            break None;
+        }
+    };
+    if let Some((code, reason)) = why {
+        let frame = CloseFrame {
+            code,
+            reason: reason.into(),
+        };
+        within(socket.close(Some(frame))).await;
+    }
+    running.abort_all();
+    client.end();
+}
+
+/// Sends a message; whether the client took it.
+async fn send(socket: &mut WebSocketStream<TokioIo<Upgraded>>, message: Vec<u8>) -> bool {
+    match String::from_utf8(message) {
+        Ok(text) => within(socket.send(Message::text(text))).await,
+        Err(_) => false,
+    }
+}
+
+async fn within<E>(sending: impl Future<Output = Result<(), E>>) -> bool {
+    matches!(tokio::time::timeout(WRITE_WAIT, sending).await, Ok(Ok(())))
+}

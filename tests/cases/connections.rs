@@ -1,0 +1,252 @@
+//! Connections that carry messages both ways: HTTP+SSE, WebSocket and Unix sockets, towards clients and towards
+//! servers. What holds on the other wires holds on them.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use e2e::{
+    gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
+    peers,
+    wires::{Http, call, initialize},
+};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{
+    self, ClientRequestBuilder, Message, WebSocket, error::Error, http::StatusCode,
+};
+
+/// Who connects from this machine without a credential.
+const LOCAL: &str = "anonymous: local\nusers: [ { name: local, roles: [tester] } ]\n";
+
+/// A server process that says in its first line where it is, and ends with this.
+struct Served(Child, String);
+
+impl Served {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output"))
+            .read_line(&mut line)
+            .expect("where it is");
+        Self(child, line.trim().to_owned())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The stub behind a gateway, two agents, and further lines of configuration.
+fn start(more: &str) -> Gateway {
+    let stub = program("e2e-stub");
+    let other = "agents: [ { name: other, secret: \"env:TESTER_SECRET\", roles: [tester] }, ";
+    let open = OPEN_TO_TESTER.replace("agents: [ ", other);
+    Gateway::start(&format!(
+        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{open}{more}"
+    ))
+}
+
+/// Real clients over HTTP+SSE and WebSocket reach real servers over HTTP+SSE, WebSocket and a Unix socket, and
+/// answer what these ask. The clients' WebSockets send no credential, so the gateway believes its own machine.
+#[test]
+fn real_clients_and_servers_speak_over_connections_both_ways() {
+    let Some(peers) = peers::directory() else { return };
+    let python = peers.join("py1/bin/python");
+    let served = Served::start(Command::new(&python).arg(peers::script("wires_server.py")));
+    let folder = Scratch::new();
+    let path = folder.path().join("stub.sock");
+    let at_socket = Served::start(Command::new(program("e2e-stub")).arg("unix").arg(&path));
+    let (address, socket) = (&served.1, &at_socket.1);
+    let gateway = Gateway::start(&format!(
+        "mcpServers:\n  sse: {{ type: sse, url: \"http://{address}/sse\" }}\n  ws: {{ url: \"ws://{address}/ws\" }}\n  \
+         unix: {{ url: \"unix:{socket}\" }}\n{LOCAL}{OPEN_TO_TESTER}"
+    ));
+    let base = gateway.base();
+    for url in [
+        format!("{base}/sse"),
+        format!("{}/ws", base.replace("http:", "ws:")),
+    ] {
+        let output = Command::new("timeout")
+            .arg("60")
+            .arg(&python)
+            .arg(peers::script("wires_client.py"))
+            .env("URL", &url)
+            .env("TOKEN", gateway.token())
+            .env("SERVERS", "sse ws unix")
+            .output()
+            .expect("the client starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.trim_end().ends_with("all called"), "{url}: {output:?}");
+    }
+    let ledger = gateway.ledger();
+    let used = |transport: &str| ledger.iter().any(|entry| entry["transport"] == json!(transport));
+    assert!(used("sse") && used("websocket"));
+}
+
+type Socket = WebSocket<TcpStream>;
+
+fn websocket(gateway: &Gateway, headers: &[(&str, &str)], protocol: Option<&str>) -> Result<Socket, Error> {
+    let base = gateway.base();
+    let address = base.trim_start_matches("http://");
+    let uri = format!("ws://{address}/ws").parse().expect("a URI");
+    let mut request = ClientRequestBuilder::new(uri);
+    for (name, value) in headers {
+        request = request.with_header(*name, *value);
+    }
+    if let Some(protocol) = protocol {
+        request = request.with_sub_protocol(protocol);
+    }
+    let stream = TcpStream::connect(address).expect("a connection");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a timeout");
+    match tungstenite::client(request, stream) {
+        Ok((socket, _)) => Ok(socket),
+        Err(tungstenite::HandshakeError::Failure(error)) => Err(error),
+        Err(tungstenite::HandshakeError::Interrupted(_)) => panic!("the handshake takes too long"),
+    }
+}
+
+fn refused(result: Result<Socket, Error>) -> StatusCode {
+    match result {
+        Err(Error::Http(response)) => response.status(),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it was let in"),
+    }
+}
+
+#[test]
+fn a_websocket_is_opened_by_who_proves_who_it_is_from_a_page_we_know() {
+    let gateway = start("");
+    let bearer = format!("Bearer {}", gateway.token());
+    let token = ("Authorization", bearer.as_str());
+    assert_eq!(refused(websocket(&gateway, &[], Some("mcp"))), 401);
+    let forged = ("Authorization", "Bearer forged");
+    assert_eq!(refused(websocket(&gateway, &[forged], Some("mcp"))), 401);
+    let page = ("Origin", "https://evil.example");
+    assert_eq!(refused(websocket(&gateway, &[token, page], Some("mcp"))), 403);
+    assert_eq!(refused(websocket(&gateway, &[token], Some("chat"))), 426);
+    assert_eq!(refused(websocket(&gateway, &[token], None)), 426);
+
+    let mut socket = websocket(&gateway, &[token], Some("mcp")).expect("a connection");
+    let mut ask = |message: &Value| -> Value {
+        socket
+            .send(Message::text(message.to_string()))
+            .expect("it is sent");
+        loop {
+            if let Message::Text(text) = socket.read().expect("an answer") {
+                return serde_json::from_str(&text).expect("JSON");
+            }
+        }
+    };
+    assert_eq!(
+        ask(&initialize("2025-06-18"))["result"]["protocolVersion"],
+        json!("2025-06-18")
+    );
+    let said = ask(&call(1, "stub__echo", &json!({"text": "hello"})));
+    assert_eq!(said["result"]["content"][0]["text"], json!("hello"), "{said}");
+    let said = ask(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/destroy"}));
+    assert_eq!(said["error"]["code"], json!(-32601), "{said}");
+    socket.send(Message::binary(b"{}".to_vec())).expect("it is sent");
+    let closed = loop {
+        match socket.read() {
+            Ok(Message::Close(frame)) => break frame.expect("a reason"),
+            Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(u16::from(closed.code), 1003, "{closed:?}");
+}
+
+/// Reads a stream of HTTP+SSE: the data of each event.
+fn events(gateway: &Gateway, token: &str) -> impl Iterator<Item = String> + use<> {
+    let agent = ureq::Agent::config_builder()
+        .timeout_recv_body(Some(Duration::from_secs(20)))
+        .build()
+        .new_agent();
+    let answer = agent
+        .get(format!("{}/sse", gateway.base()))
+        .header("Authorization", format!("Bearer {token}"))
+        .header("Accept", "text/event-stream")
+        .call()
+        .expect("a stream");
+    BufReader::new(answer.into_body().into_reader())
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(|line| line.strip_prefix("data: ").map(str::to_owned))
+}
+
+#[test]
+fn an_event_stream_takes_messages_of_its_owner_alone() {
+    let gateway = start("");
+    let owner = gateway.token_of("tester");
+    let mut stream = events(&gateway, &owner);
+    let address = format!("{}{}", gateway.base(), stream.next().expect("an address"));
+    let own = Http::new(&address, &owner);
+    let stranger = Http::new(&address, &gateway.token_of("other"));
+
+    // Before there is a session, and after: nothing of it may be seen on the stream.
+    assert_eq!(stranger.post(&initialize("2024-11-05")).status, 404);
+    assert_eq!(own.post(&initialize("2024-11-05")).status, 202);
+    let opened: Value = serde_json::from_str(&stream.next().expect("an answer")).expect("JSON");
+    assert_eq!(
+        opened["result"]["protocolVersion"],
+        json!("2024-11-05"),
+        "{opened}"
+    );
+    let echo = |id, text: &str| call(id, "stub__echo", &json!({ "text": text }));
+    assert_eq!(stranger.post(&echo(1, "theirs")).status, 404);
+    let nobody = Http::new(&address, "forged");
+    assert_eq!(nobody.post(&echo(1, "nobody's")).status, 401);
+    assert_eq!(own.post(&echo(1, "mine")).status, 202);
+    let said: Value = serde_json::from_str(&stream.next().expect("an answer")).expect("JSON");
+    assert_eq!(said["result"]["content"][0]["text"], json!("mine"), "{said}");
+    // A newer token of the same principal is as good.
+    let newer = Http::new(&address, &gateway.token_of("tester"));
+    assert_eq!(newer.post(&echo(2, "again")).status, 202);
+    assert!(stream.next().expect("an answer").contains("again"));
+    // The stream ends, and its address with it.
+    drop(stream);
+    let gone = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        own.post(&echo(3, "late")).status == 404
+    });
+    assert!(gone, "the address outlives its stream");
+}
+
+#[test]
+fn a_unix_socket_serves_its_own_user() {
+    let folder = Scratch::new();
+    let path = folder.path().join("gateway.sock");
+    let gateway = start(&format!("{LOCAL}socket: {path:?}\n"));
+    let stream = UnixStream::connect(&path).expect("a connection");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("a timeout");
+    let mut lines = BufReader::new(stream.try_clone().expect("a descriptor")).lines();
+    let mut ask = |message: &Value| -> Value {
+        writeln!(&stream, "{message}").expect("it is sent");
+        serde_json::from_str(&lines.next().expect("a line").expect("an answer")).expect("JSON")
+    };
+    let opened = ask(&initialize("2025-11-25"));
+    assert_eq!(
+        opened["result"]["protocolVersion"],
+        json!("2025-11-25"),
+        "{opened}"
+    );
+    let said = ask(&call(7, "stub__echo", &json!({"text": "hello"})));
+    assert_eq!(said["result"]["content"][0]["text"], json!("hello"), "{said}");
+    let ledger = gateway.ledger();
+    assert!(ledger.iter().any(|entry| entry["transport"] == json!("unix")));
+}
