@@ -21,7 +21,7 @@ use super::{
     reference::Lookup,
     said::{
         Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIsolation, SaidKind, SaidLabels, SaidPolicy,
-        SaidServer, SaidTrust, ToolsSaid,
+        SaidPurpose, SaidServer, SaidTrust, ToolsSaid,
     },
 };
 
@@ -190,7 +190,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         .map(|(n, rule)| (format!("policy.rules[{n}]"), rule.clone()))
         .collect();
     let mut files = Vec::new();
-    for short in short_rules(&policy) {
+    for short in short_rules(&policy)
+        .into_iter()
+        .chain(purpose_rules(&said.purposes))
+    {
         match short {
             Ok(rule) => rules.push(rule),
             Err(problem) => note(Err(problem)),
@@ -280,6 +283,23 @@ fn short_rules(policy: &SaidPolicy) -> Vec<Result<(String, String), Problem>> {
         Err(error) => Err(Problem::new(at, error.what, error.remedy)),
     });
     rules.collect()
+}
+
+/// What each purpose does not cover, as rules.
+fn purpose_rules(purposes: &[SaidPurpose]) -> Vec<Result<(String, String), Problem>> {
+    let rule = |said: &SaidPurpose| {
+        let at = format!("purposes.{}", said.name);
+        let covers = short::Covers {
+            what: said.tools.as_deref(),
+            sinks: said.sinks.as_deref(),
+            categories: said.categories.as_deref(),
+        };
+        match short::purpose(&at, &said.name, covers) {
+            Ok(source) => source.map(|source| Ok((source.name, source.text))),
+            Err(error) => Some(Err(Problem::new(at, error.what, error.remedy))),
+        }
+    };
+    purposes.iter().filter_map(rule).collect()
 }
 
 fn listen(text: &str) -> Result<SocketAddr, Problem> {
