@@ -41,6 +41,8 @@ pub(crate) struct Meant {
     pub(crate) origins: BTreeSet<String>,
     pub(crate) parties: Vec<MeantParty>,
     pub(crate) packs: Vec<String>,
+    /// The version of the rules, if the operator gives them one.
+    pub(crate) version: Option<u64>,
     pub(crate) rules: Vec<(String, String)>,
     /// The files rules were read from.
     pub(crate) files: Vec<PathBuf>,
@@ -244,6 +246,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 .collect(),
             origins: said.origins.into_iter().collect(),
             parties,
+            version: policy.version,
             packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
             files,

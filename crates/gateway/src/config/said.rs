@@ -287,6 +287,8 @@ pub(crate) struct SaidPurpose {
 pub(crate) struct SaidPolicy {
     /// Bundled rules; `[baseline]` unless said.
     pub(crate) packs: Option<Vec<String>>,
+    /// The version of the rules. Whoever gives one must raise it with every change, and cannot go back.
+    pub(crate) version: Option<u64>,
     /// Rules, in Cedar.
     #[serde(default)]
     pub(crate) rules: Vec<String>,
