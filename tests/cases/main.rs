@@ -14,6 +14,7 @@ mod policy;
 mod real_peers;
 mod replay;
 mod rules;
+mod servers;
 mod sessions;
 mod start;
 mod transports;

@@ -21,6 +21,7 @@ mod policy;
 mod replay;
 mod serve;
 mod server;
+mod server_json;
 mod token;
 mod weigh;
 mod wrap;
