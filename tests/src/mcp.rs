@@ -24,6 +24,8 @@ pub struct Answer {
     pub retry_after: Option<u64>,
     /// The body, as JSON; null if it is none. Of a stream, the last event.
     pub body: Value,
+    /// The events of a stream before the last.
+    pub before: Vec<Value>,
 }
 
 impl Client {
@@ -110,12 +112,18 @@ impl Client {
             .into_body()
             .read_to_string()
             .map_err(|error| error.to_string())?;
-        let text = if is_stream { last_event(&text) } else { text };
+        let parsed = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+        let mut before = if is_stream {
+            events(&text).map(|event| parsed(&event)).collect()
+        } else {
+            vec![parsed(&text)]
+        };
         Ok(Answer {
             status,
             challenge,
             retry_after,
-            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+            body: before.pop().unwrap_or_default(),
+            before,
         })
     }
 }
@@ -146,13 +154,12 @@ pub fn own_meta() -> Value {
     })
 }
 
-fn last_event(stream: &str) -> String {
-    let events = stream.split("\n\n").filter_map(|event| {
+fn events(stream: &str) -> impl Iterator<Item = String> {
+    stream.split("\n\n").filter_map(|event| {
         let data: Vec<_> = event
             .lines()
             .filter_map(|line| line.strip_prefix("data:"))
             .collect();
         (!data.is_empty()).then(|| data.join("\n"))
-    });
-    events.last().unwrap_or_default()
+    })
 }

@@ -32,7 +32,7 @@ use crate::{
     behind::Behind,
     config::{ConfigError, Meant, meant::MeantServer, said::Mode},
     contexts::{self, ContextStore, DepositStore},
-    engines::{Channels, Desk, Engines, LimitStore, Listeners, Tokens, observing},
+    engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
     journal::Journal,
     keeper::Keeper,
@@ -86,6 +86,9 @@ pub(crate) fn assemble(
             .map_err(|error| Failure::other(error.to_string()))?,
         keeper: Arc::new(keeper),
         inspector,
+        terms: Terms::default(),
+        disguise: Disguise::open(vault.store().clone(), vault.pseudonyms_key())
+            .map_err(|error| Failure::other(error.to_string()))?,
         rules: RwLock::new(Arc::new(rules)),
         limits,
         desk: Desk::open(vault.store().clone(), meant.approvals.expires)

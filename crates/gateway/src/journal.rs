@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use inspect::Part;
 use pipeline::{
     Arrival, Body, Dossier, Known, Passed, Received, Refusal, Reply, Resolution,
     decide::Approved,
@@ -17,7 +18,7 @@ use records::{
     },
 };
 use wire::{
-    json::{Node, canonical},
+    json::{Node, Pointer, canonical},
     jsonrpc,
     mcp::{Direction, ServerName, Target, meta, split_federated, target},
 };
@@ -253,33 +254,37 @@ impl Journal {
                 group: Some(group.clone()),
             };
         }
-        if let Some(peer) = &begun.peer {
-            entry.detail.insert("peer".into(), Value::Text(peer.clone()));
-        }
-        if let Some(trace) = &begun.trace {
-            entry.detail.insert("trace".into(), Value::Text(trace.clone()));
-        }
-        if let Some(approval) = &known.approval {
-            entry
-                .detail
-                .insert("approval".into(), Value::Text(approval.clone()));
-        }
-        if let Some(why) = &known.would_refuse {
-            entry
-                .detail
-                .insert("would_refuse".into(), Value::Text(why.clone()));
-        }
-        if begun.direction == Direction::ToClient {
-            entry
-                .detail
-                .insert("direction".into(), Value::Text("to-client".into()));
-        }
+        details(begun, known, &mut entry);
         entry.decision = Some(if known.permitted {
             Decision::Permit
         } else {
             Decision::Refuse
         });
         entry
+    }
+}
+
+/// What only some calls have.
+fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
+    let changed: Vec<&str> = known
+        .revealed
+        .iter()
+        .chain(&known.changed)
+        .map(String::as_str)
+        .collect();
+    let changed = (!changed.is_empty()).then(|| changed.join("; "));
+    let direction = (begun.direction == Direction::ToClient).then(|| "to-client".to_owned());
+    for (name, text) in [
+        ("peer", begun.peer.clone()),
+        ("trace", begun.trace.clone()),
+        ("approval", known.approval.clone()),
+        ("would_refuse", known.would_refuse.clone()),
+        ("changed", changed),
+        ("direction", direction),
+    ] {
+        if let Some(text) = text {
+            entry.detail.insert(name.into(), Value::Text(text));
+        }
     }
 }
 
@@ -435,16 +440,35 @@ fn labels(labels: &policy::Labels) -> Labels {
 }
 
 fn findings(known: &Known) -> Vec<Finding> {
-    let found = known.findings.iter().chain(&known.answer_findings);
-    found
-        .flat_map(|findings| findings.iter())
+    let found = || {
+        let both = known.findings.iter().chain(&known.answer_findings);
+        both.flat_map(|findings| findings.iter())
+    };
+    // A name in which something was found is not written down: the place ends above it.
+    let telling: Vec<&Pointer> = found()
+        .filter(|finding| finding.location.part == Part::Key)
+        .map(|finding| &finding.location.pointer)
+        .collect();
+    found()
         .map(|finding| Finding {
             kind: finding.kind.as_str().to_owned(),
             detector: Some(finding.detector.to_string()),
-            location: Some(finding.location.pointer.to_string()),
+            location: Some(above(&finding.location.pointer, &telling).to_string()),
             score_millis: Some(millis(finding.score.get())),
         })
         .collect()
+}
+
+fn above(place: &Pointer, telling: &[&Pointer]) -> Pointer {
+    let within = |name: &&&Pointer| {
+        let rest = place.as_str().strip_prefix(name.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let highest = telling
+        .iter()
+        .filter(within)
+        .min_by_key(|name| name.as_str().len());
+    highest.map_or_else(|| place.clone(), |name| name.parent())
 }
 
 /// A score from 0 to 1 in thousandths.

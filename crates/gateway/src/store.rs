@@ -23,7 +23,7 @@ impl From<records::table::StateError> for StoreError {
     }
 }
 
-/// See the module. Clones are the same store. What is kept here belongs to the installation itself.
+/// See the module. Clones are the same store. What [`Store::put`] keeps belongs to the installation itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Store(Arc<State>);
 
@@ -36,6 +36,21 @@ impl Store {
     pub(crate) fn put(&self, table: &str, key: &str, value: &[u8]) -> Result<(), StoreError> {
         self.0.put(Owner::Platform, table, key, value, Expect::Any)?;
         Ok(())
+    }
+
+    /// Stores values of one owner, all or none.
+    pub(crate) fn put_all(
+        &self,
+        owner: Owner<'_>,
+        table: &str,
+        values: &[(String, Vec<u8>)],
+    ) -> Result<(), StoreError> {
+        Ok(self.0.transact(|transaction| {
+            for (key, value) in values {
+                transaction.put(owner, table, key, value, Expect::Any)?;
+            }
+            Ok(())
+        })?)
     }
 
     /// One value.

@@ -25,6 +25,7 @@ pub(crate) struct Vault {
     store: Store,
     token_seed: [u8; 32],
     secrets_key: hmac::Key,
+    pseudonyms_key: hmac::Key,
 }
 
 /// The files of a data directory.
@@ -145,6 +146,7 @@ impl Vault {
             store: Store::new(state),
             token_seed: secret(&ring, Use::Token)?,
             secrets_key: derive(&digest_key, b"sallyport: digests of client secrets, version 1"),
+            pseudonyms_key: derive(&digest_key, b"sallyport: digests of pseudonyms, version 1"),
         }))
     }
 
@@ -166,6 +168,11 @@ impl Vault {
     /// The seed of the token signing key.
     pub(crate) fn token_seed(&self) -> &[u8; 32] {
         &self.token_seed
+    }
+
+    /// The key of the table of pseudonyms.
+    pub(crate) fn pseudonyms_key(&self) -> hmac::Key {
+        self.pseudonyms_key.clone()
     }
 
     /// The key of secret digests.

@@ -58,13 +58,13 @@ fn injection(inspector: &Inspector, folder: &Path, show: bool) {
         let findings = inspector.inspect_text(&record.text, Surface::Result);
         let flagged = Verdict::of(&findings).0 != Verdict::Clean;
         let side = if record.bad { "attack" } else { "benign" };
-        found.add(&format!("{side} {}", record.source), flagged);
-        sorts.add(&format!("{side} {}", record.difficulty), flagged);
+        found.add(&format!("{side} {}", record.source), &record.group, flagged);
+        sorts.add(&format!("{side} {}", record.difficulty), &record.group, flagged);
         if record.difficulty != "jailbreak" && record.source != "mcpsecbench_prompts" {
-            sorts.add(&format!("{side} in all"), flagged);
+            sorts.add(&format!("{side} in all"), &record.group, flagged);
         }
         if record.source.starts_with("obfuscation") {
-            transforms.add(&format!("{side} {}", record.kind), flagged);
+            transforms.add(&format!("{side} {}", record.kind), &record.group, flagged);
         }
         let wrong = flagged != record.bad && record.difficulty != "contextual";
         if show && wrong {
@@ -99,9 +99,9 @@ fn poisoning(inspector: &Inspector, folder: &Path, show: bool) {
         let findings = inspector.inspect_node(document.root(), Surface::Definition);
         let flagged = Verdict::of(&findings).0 != Verdict::Clean;
         let side = if record.bad { "attack" } else { "benign" };
-        found.add(&format!("{side} {}", record.source), flagged);
+        found.add(&format!("{side} {}", record.source), &record.group, flagged);
         if !record.bad {
-            found.add("benign in all", flagged);
+            found.add("benign in all", &record.group, flagged);
         }
         if show && flagged != record.bad {
             explain(&record, &findings);
@@ -116,8 +116,8 @@ fn secrets(inspector: &Inspector, folder: &Path, show: bool) {
         let findings = inspector.inspect_text(&record.text, Surface::Result);
         let flagged = findings.of(FindingKind::Secret).any(|f| f.score >= SUSPECT_MIN);
         let side = if record.bad { "secret" } else { "clean" };
-        found.add(&format!("{side} {}", record.source), flagged);
-        found.add(&format!("{side} in all"), flagged);
+        found.add(&format!("{side} {}", record.source), &record.group, flagged);
+        found.add(&format!("{side} in all"), &record.group, flagged);
         if show && flagged != record.bad {
             explain(&record, &findings);
         }
@@ -125,17 +125,16 @@ fn secrets(inspector: &Inspector, folder: &Path, show: bool) {
     found.print("secrets: records with a finding");
 }
 
-/// Kinds of the data that have a structure, and ours that answer to them.
-const STRUCTURED: &[(&str, &str)] = &[
-    ("CREDIT_CARD", "personal/credit-card"),
-    ("EMAIL_ADDRESS", "personal/email"),
-    ("IBAN_CODE", "personal/iban"),
-    ("IP_ADDRESS", "personal/ip-address"),
-    ("PHONE_NUMBER", "personal/phone"),
-    ("US_SSN", "personal/us-ssn"),
-    ("PERSON", "personal/name"),
-    ("ADDRESS", "personal/address"),
-    ("STREET_ADDRESS", "personal/address"),
+/// Ours, and the kinds of the data that it answers to.
+const ANSWERS: &[(&str, &[&str])] = &[
+    ("personal/credit-card", &["CREDIT_CARD"]),
+    ("personal/email", &["EMAIL_ADDRESS"]),
+    ("personal/iban", &["IBAN_CODE"]),
+    ("personal/ip-address", &["IP_ADDRESS"]),
+    ("personal/phone", &["PHONE_NUMBER"]),
+    ("personal/us-ssn", &["US_SSN"]),
+    ("personal/name", &["PERSON"]),
+    ("personal/address", &["ADDRESS", "STREET_ADDRESS"]),
 ];
 
 fn personal(inspector: &Inspector, folder: &Path, show: bool) {
@@ -150,8 +149,12 @@ fn personal(inspector: &Inspector, folder: &Path, show: bool) {
             .collect();
         if record.source == "presidio_unit_tests" {
             let side = if record.bad { "there" } else { "none" };
-            tests.add(&format!("{side} {}", record.kind), !ours.is_empty());
-            tests.add(&format!("{side} in all"), !ours.is_empty());
+            tests.add(
+                &format!("{side} {}", record.kind),
+                &record.group,
+                !ours.is_empty(),
+            );
+            tests.add(&format!("{side} in all"), &record.group, !ours.is_empty());
             continue;
         }
         compare(&record, &ours, &mut counts, show);
@@ -163,7 +166,7 @@ fn personal(inspector: &Inspector, folder: &Path, show: bool) {
             right as f64 / there.max(1) as f64,
         );
         println!(
-            "  {kind:<16} {there:>5} there  {p:.3} {r:.3} {:.3}",
+            "  {kind:<22} {there:>5} there  {p:.3} {r:.3} {:.3}",
             2.0 * p * r / (p + r).max(1e-9)
         );
     }
@@ -183,16 +186,16 @@ fn compare(
         .map(|(at, _)| at)
         .chain([record.text.len()])
         .collect();
-    for (kind, detector) in STRUCTURED {
+    for (detector, kinds) in ANSWERS {
         let there: Vec<_> = record
             .spans
             .iter()
-            .filter(|s| s.0 == *kind)
+            .filter(|s| kinds.contains(&s.0.as_str()))
             .map(|s| points[s.1]..points[s.2])
             .collect();
         let overlaps =
             |a: &std::ops::Range<usize>, b: &std::ops::Range<usize>| a.start < b.end && b.start < a.end;
-        let entry = counts.entry(kind).or_default();
+        let entry = counts.entry(detector).or_default();
         let found: Vec<_> = ours
             .iter()
             .filter(|f| f.detector == *detector)
@@ -215,10 +218,9 @@ fn compare(
             .filter(|f| !there.iter().any(|t| overlaps(t, f)))
             .map(|f| &record.text[f.clone()])
             .collect();
-        if show && !kind.contains("ADDRESS") && *kind != "PERSON" && !(missed.is_empty() && wrong.is_empty())
-        {
+        if show && !(missed.is_empty() && wrong.is_empty()) {
             println!(
-                "{kind} missed {missed:?} wrong {wrong:?} in {:?}",
+                "{detector} missed {missed:?} wrong {wrong:?} in {:?}",
                 record.text.chars().take(160).collect::<String>()
             );
         }

@@ -475,22 +475,31 @@ fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
         let flagged = *score >= threshold;
         let record = &item.record;
         if record.bad {
-            recall.add(&record.source, flagged);
-            sorts.add(&record.difficulty, flagged);
+            recall.add(&record.source, &record.group, flagged);
+            sorts.add(&record.difficulty, &record.group, flagged);
             if record.difficulty != "jailbreak" {
-                sorts.add("all but jailbreak", flagged);
+                sorts.add("all but jailbreak", &record.group, flagged);
                 sources.insert(record.source.clone(), ());
             }
         } else {
-            alarms.add(&format!("{} {}", record.category, record.source), flagged);
-            sorts.add(
-                &format!("harmless {} {}", record.category, record.difficulty),
+            alarms.add(
+                &format!("{} {}", record.category, record.source),
+                &record.group,
                 flagged,
             );
-            sorts.add(&format!("harmless {}", record.category), flagged);
+            sorts.add(
+                &format!("harmless {} {}", record.category, record.difficulty),
+                &record.group,
+                flagged,
+            );
+            sorts.add(&format!("harmless {}", record.category), &record.group, flagged);
         }
         if item.ruled {
-            rules.add(&format!("{} {}", record.category, record.source), true);
+            rules.add(
+                &format!("{} {}", record.category, record.source),
+                &record.group,
+                true,
+            );
         }
         if std::env::var("ALARMS").is_ok() && !record.bad && flagged && record.category == "benign" {
             println!(

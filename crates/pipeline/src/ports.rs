@@ -130,10 +130,34 @@ pub struct Inspection {
     pub sources: Vec<Source>,
 }
 
+/// Pseudonyms of the arguments as what they stand for. Whoever asked is not told.
+#[derive(Debug, Default)]
+pub struct Revealed {
+    /// What is changed in the message as it leaves.
+    pub edits: Edits,
+    /// Each original with the pseudonym the asker knows it by: what comes back is disguised again.
+    pub values: Vec<(String, String)>,
+    /// Held while the call runs: until then what the server says by the way is held to the same.
+    pub held: Option<Hold>,
+}
+
 /// `inspect`: what a text holds.
 pub trait Inspect {
     /// Reads what is sent: arguments against their pinned schema, and all text.
     fn inspect(&self, call: &Ready<Inspected>) -> Inspection;
+
+    /// The values that stand behind pseudonyms in the arguments, where the permit lets this tool have them.
+    ///
+    /// # Errors
+    /// When they cannot be looked up.
+    fn reveal(&self, call: &Passed<Approved>) -> Result<Revealed, Objection>;
+
+    /// What has to be changed in a server's message before the client gets it: what the permit demands, and
+    /// what the calls demand in whose time it comes.
+    ///
+    /// # Errors
+    /// When that cannot be met.
+    fn veil(&self, call: &Passed<Approved>) -> Result<Edits, Objection>;
 
     /// Reads what came back.
     fn screen(&self, call: &Ready<Screened>) -> Inspection;
@@ -179,6 +203,10 @@ pub struct Judged {
     /// The digest of the rules.
     pub by: Arc<str>,
 }
+
+/// Something that lasts while a call is on its way, and ends with it.
+#[derive(Debug)]
+pub struct Hold(pub Box<dyn Debug + Send + Sync>);
 
 /// Held while a call counts against a limit; dropping it gives concurrency back.
 #[derive(Debug)]

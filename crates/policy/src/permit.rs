@@ -68,9 +68,12 @@ pub struct Denial {
 /// `forbid` rules that would rather ask (`@approve` on a `forbid`).
 ///
 /// When several rules speak, the strictest holds: all approvals, the fields all of them name, the redactions
-/// and labels of any.
+/// and labels of any. Only `@reveal` widens: it is a permit of its own, under the conditions of its rule.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Obligation {
+    /// `@anonymise("personal")`: findings of these kinds become other values of their form in the result, and
+    /// nobody can say of whom they were.
+    Anonymise(BTreeSet<String>),
     /// `@approve("role:doctor 2")`: so many people of that kind must agree first.
     Approve {
         /// Who may.
@@ -78,20 +81,48 @@ pub enum Obligation {
         /// How many; at least one.
         needed: u8,
     },
-    /// `@fields("/name /birth")`: only these parts of the result come back (JSON pointers, RFC 6901).
+    /// `@drop("/notes")`: these parts of the result do not come back.
+    Drop(BTreeSet<String>),
+    /// `@fields("/name /birth /rows/*/id")`: only these parts of the result come back (JSON pointers, RFC 6901).
     Fields(BTreeSet<String>),
     /// `@label("confidentiality:restricted category:phi")`: the result gets these labels too.
     Label(Labels),
     /// `@limit("name")`: counts against that limit.
     Limit(String),
+    /// `@mask("personal")`: findings of these kinds are starred out in the result but for the last characters.
+    Mask(BTreeSet<String>),
     /// `@pseudonymise("personal")`: findings of these kinds become reversible pseudonyms in the result.
     Pseudonymise(BTreeSet<String>),
     /// `@redact("secret personal")`: findings of these kinds are cut out of the result.
     Redact(BTreeSet<String>),
+    /// `@reveal("personal")`: pseudonyms of these kinds in the arguments become what they stand for, on their
+    /// way to this tool and nowhere else.
+    Reveal(BTreeSet<String>),
     /// `@review("role:privacy_officer")`: somebody looks at the call afterwards; for break-glass.
     Review(Reviewers),
     /// `@step_up("mfa")`: the caller must have authenticated at least so.
     StepUp(String),
+}
+
+impl Obligation {
+    /// Whether it is met by changing the answer, so that it says nothing where there is no answer yet.
+    #[must_use]
+    pub fn changes_answer(&self) -> bool {
+        match self {
+            Self::Anonymise(_)
+            | Self::Drop(_)
+            | Self::Fields(_)
+            | Self::Mask(_)
+            | Self::Pseudonymise(_)
+            | Self::Redact(_) => true,
+            Self::Approve { .. }
+            | Self::Label(_)
+            | Self::Limit(_)
+            | Self::Reveal(_)
+            | Self::Review(_)
+            | Self::StepUp(_) => false,
+        }
+    }
 }
 
 /// Who may approve or review: `user:NAME`, `role:NAME` or `group:NAME`.

@@ -97,7 +97,7 @@ pub(crate) fn progress_token(arrival: &Arrival) -> Option<Vec<u8>> {
 
 fn write_params(call: &Passed<Recorded>, out: &mut ObjectWriter<'_>) {
     let arrival = call.arrival();
-    let edits = call.edits();
+    let edits = call.outgoing();
     let params = arrival.message.params();
     // The name the server knows, which is the name that was pinned and judged.
     let renamed = match call.resolution() {
@@ -182,7 +182,7 @@ pub(crate) fn mirrored_params(call: &Passed<Recorded>) -> Vec<(String, String)> 
     let schema = item.definition().document().root().get("inputSchema");
     let params = schema.map(mcp::mirrored_params).and_then(Result::ok);
     let sent = |argument| {
-        let text = object(|out| out.edited("sent", argument, call.edits()));
+        let text = object(|out| out.edited("sent", argument, call.outgoing()));
         let text = Document::parse(text, Keys::Exact, &wire::bounds::REQUEST).ok()?;
         MirroredParam::value(text.root().get("sent")?)
     };

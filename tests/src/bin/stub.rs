@@ -86,6 +86,20 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
             );
             None
         }
+        "mutter" => {
+            let params = &message["params"];
+            let (text, token) = (&params["arguments"]["text"], &params["_meta"]["progressToken"]);
+            let progress = json!({"progressToken": token, "progress": 1, "message": text});
+            let log = json!({"level": "info", "data": {"text": text}});
+            for (method, params) in [("progress", progress), ("message", log)] {
+                let method = format!("notifications/{method}");
+                println!(
+                    "{}",
+                    json!({"jsonrpc": "2.0", "method": method, "params": params})
+                );
+            }
+            None
+        }
         "never" => Some(Err(())),
         "die" => std::process::exit(1),
         _ => None,
@@ -98,7 +112,7 @@ fn answer(message: &Value) -> Option<Value> {
     let info = json!({"name": "stub", "version": "1"});
     Some(match message["method"].as_str().unwrap_or_default() {
         "initialize" => good(json!({
-            "protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info,
+            "protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "logging": {}}, "serverInfo": info,
         })),
         "ping" => good(json!({})),
         "tools/list" => good(json!({"tools": tools()})),
@@ -120,9 +134,14 @@ fn tools() -> Value {
         tool("journal", "Writes one line to the journal."),
         tool("keep", "Keeps a text in the file named by STUB_MEMORY."),
         tool("recall", "Gives back all kept texts."),
+        tool("say", "Answers with the result that the text is."),
         tool("garbage", "Prints lines that are no messages, then answers."),
         tool("wrong_id", "Answers under an id nobody used."),
         tool("ask", "Asks the client something first."),
+        tool(
+            "mutter",
+            "Says the text as progress and in its log, then gives it back."
+        ),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
     ]);
@@ -146,6 +165,9 @@ fn call(message: &Value) -> Value {
             .expect("the journal can be written");
     }
     let text = params["arguments"]["text"].as_str().unwrap_or_default();
+    if params["name"] == json!("say") {
+        return serde_json::from_str(text).expect("a result");
+    }
     let kept;
     let text = match params["name"].as_str() {
         Some("keep") => {

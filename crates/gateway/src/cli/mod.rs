@@ -19,6 +19,7 @@ mod onboard;
 mod past;
 mod policy;
 mod replay;
+mod scan;
 mod serve;
 mod server;
 mod server_json;
@@ -64,6 +65,7 @@ enum Command {
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Scan(scan::Scan),
     /// Run the gateway.
     Serve(serve::Serve),
     #[command(subcommand)]
@@ -107,6 +109,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Policy(policy) => policy.run(&common),
+        Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
         Command::Token(token) => token.run(&common),

@@ -14,7 +14,7 @@ use policy::{
     rules::{Value, short},
 };
 use upstream::{Command, HttpTarget, Isolation, Reach, ServerSpec, Timeouts};
-use wire::mcp::ServerName;
+use wire::{json::Pointer, mcp::ServerName};
 
 use super::{
     Problem,
@@ -494,11 +494,21 @@ fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
                 .as_ref()
                 .map(|own| self::labels(&at, Some(own)))
                 .transpose()?;
+            let subject = tool
+                .subject
+                .as_deref()
+                .filter(|text| Pointer::parse(text).is_none());
+            if let Some(text) = subject {
+                let remedy = "write a JSON pointer into the arguments, such as `/patient`";
+                let why = format!("`{text}` is not a JSON pointer");
+                return Err(Problem::new(format!("{at}.subject"), why, remedy));
+            }
             tools.push((
                 Glob::new(pattern),
                 ToolManifest {
                     sink: sink.transpose()?,
                     labels: own,
+                    subject: tool.subject.clone(),
                     cost: tool.cost.map(u64::from),
                 },
             ));

@@ -164,6 +164,8 @@ pub(crate) struct SaidTool {
     pub(crate) sink: Option<String>,
     /// What its results are like.
     pub(crate) labels: Option<SaidLabels>,
+    /// Where the arguments name the person its results are about: a JSON pointer, such as `/patient`.
+    pub(crate) subject: Option<String>,
     /// What a call counts against limits on cost; 1 unless said.
     pub(crate) cost: Option<u32>,
 }

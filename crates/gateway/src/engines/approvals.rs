@@ -218,11 +218,15 @@ fn demand(obligation: &Obligation) -> Option<Demand> {
             by: by.to_string(),
             needed: *needed,
         }),
-        Obligation::Fields(_)
+        Obligation::Anonymise(_)
+        | Obligation::Drop(_)
+        | Obligation::Fields(_)
         | Obligation::Label(_)
         | Obligation::Limit(_)
+        | Obligation::Mask(_)
         | Obligation::Pseudonymise(_)
         | Obligation::Redact(_)
+        | Obligation::Reveal(_)
         | Obligation::Review(_)
         | Obligation::StepUp(_) => None,
     }
@@ -236,11 +240,15 @@ fn demanded(call: &Passed<Limited>) -> String {
         .filter_map(|obligation| match obligation {
             Obligation::Approve { by, needed } => Some(format!("{by} {needed}")),
             Obligation::StepUp(method) => Some(method.clone()),
-            Obligation::Fields(_)
+            Obligation::Anonymise(_)
+            | Obligation::Drop(_)
+            | Obligation::Fields(_)
             | Obligation::Label(_)
             | Obligation::Limit(_)
+            | Obligation::Mask(_)
             | Obligation::Pseudonymise(_)
             | Obligation::Redact(_)
+            | Obligation::Reveal(_)
             | Obligation::Review(_) => None,
         });
     wanted.collect::<Vec<_>>().join(", ")

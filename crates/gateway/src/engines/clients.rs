@@ -146,7 +146,7 @@ fn write_params(call: &Passed<Recorded>, out: &mut ObjectWriter<'_>) {
     let Some(params) = call.arrival().message.params() else {
         return;
     };
-    let mut edits: Edits = call.edits().clone();
+    let mut edits: Edits = call.outgoing().clone();
     if let Some(given) = meta::of(params) {
         for (key, value) in given.members() {
             if key.as_str().is_some_and(|key| meta::is_ours(&key)) {

@@ -12,6 +12,7 @@ use pipeline::{
 use policy::{
     Context, Integrity, Labels, Obligation, Resource, Trust,
     flow::{Brought, Suspicion},
+    registry::PinnedServer,
 };
 use wire::mcp::{Direction, Era, Method};
 
@@ -36,10 +37,29 @@ impl Contexts for Engines {
         let (Answer::Foreign(response, _), Some(server)) = (call.unread(), call.resolution().server()) else {
             return Ok(());
         };
+        let text = flow::text_of_answer(response);
+        let (brought, trust, suspicion) = self.brought(call, server, &text);
+        let context = call.context();
+        if context.absorb(&brought).is_some() {
+            let kept = self.contexts.keep_labels(context, &call.caller().principal);
+            kept.map_err(|error| Objection::new(&refusal::LEDGER_UNAVAILABLE, error.to_string()))?;
+        }
+        remember(call, &text, (&brought, trust, suspicion));
+        Ok(())
+    }
+}
+
+impl Engines {
+    /// The labels of what an answer brought, and how far its content is believed.
+    fn brought(
+        &self,
+        call: &Passed<Screened>,
+        server: &PinnedServer,
+        text: &str,
+    ) -> (Labels, Trust, Suspicion) {
         let server = server.server();
         let manifest = &server.manifest;
-        let text = flow::text_of_answer(response);
-        let written = self.deposits.labels_in(server.name.as_str(), &text);
+        let written = self.deposits.labels_in(server.name.as_str(), text);
         let trust = match written.integrity {
             Integrity::Trusted => manifest.trust,
             Integrity::Untrusted => Trust::Untrusted,
@@ -59,29 +79,17 @@ impl Contexts for Engines {
                 brought = brought.join(labels);
             }
         }
-        let context = call.context();
-        if context.absorb(&brought).is_some() {
-            let kept = self.contexts.keep_labels(context, &call.caller().principal);
-            kept.map_err(|error| Objection::new(&refusal::LEDGER_UNAVAILABLE, error.to_string()))?;
-        }
-        if call.arrival().direction == Direction::ToServer {
-            let seen = flow::Seen::new(call.resolution().resource(), call.arrival());
-            let confidentiality = brought.confidentiality;
-            context.remember(
-                &seen.call(),
-                &Brought {
-                    text: &text,
-                    trust,
-                    confidentiality,
-                    suspicion,
-                },
-            );
-        }
-        Ok(())
+        (brought, trust, suspicion)
     }
-}
 
-impl Engines {
+    /// Remembers the names under which the asker gets to know what an answer said: they are traced as it is.
+    pub(super) fn remember_names(&self, call: &Passed<Screened>, names: &str) {
+        if let (Answer::Foreign(response, _), Some(server)) = (call.unread(), call.resolution().server()) {
+            let (labels, trust, suspicion) = self.brought(call, server, &flow::text_of_answer(response));
+            remember(call, names, (&labels, trust, suspicion));
+        }
+    }
+
     /// What a call is about to write into a server comes back with the labels the context has now.
     pub(super) fn wrote(&self, call: &Passed<Recorded>) {
         let (Some(server), Direction::ToServer) = (call.resolution().server(), call.arrival().direction)
@@ -124,6 +132,19 @@ impl Engines {
             None if needs_one => Err(Objection::new(&refusal::SESSION_MISSING, "no session was named")),
             None => Ok(()),
         }
+    }
+}
+
+fn remember(call: &Passed<Screened>, text: &str, (labels, trust, suspicion): (&Labels, Trust, Suspicion)) {
+    if call.arrival().direction == Direction::ToServer {
+        let seen = flow::Seen::new(call.resolution().resource(), call.arrival());
+        let brought = Brought {
+            text,
+            trust,
+            confidentiality: labels.confidentiality,
+            suspicion,
+        };
+        call.context().remember(&seen.call(), &brought);
     }
 }
 

@@ -1,23 +1,24 @@
 //! Reading what is sent and what comes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use inspect::{Finding, FindingKind, Findings, Part, Scope, Surface};
 use pipeline::{
     Answer, Destination, Objection, Passed, Ready, Resolution,
-    decide::Inspected,
-    ports::{Inspect, Inspection},
+    decide::{Approved, Inspected},
+    ports::{Inspect, Inspection, Revealed},
     refusal,
     release::Screened,
 };
 use policy::Obligation;
 use wire::{
-    json::{Edits, Kind, Node},
+    bounds::REQUEST,
+    json::{Document, Edits, Keys, Kind, Node, Writer},
     jsonrpc,
     mcp::{Direction, Target, target},
 };
 
-use super::{Engines, flow};
+use super::{Engines, flow, rewrite};
 
 impl Inspect for Engines {
     fn inspect(&self, call: &Ready<Inspected>) -> Inspection {
@@ -89,31 +90,116 @@ impl Inspect for Engines {
         }
     }
 
+    fn reveal(&self, call: &Passed<Approved>) -> Result<Revealed, Objection> {
+        let kinds: BTreeSet<&str> = call
+            .permit()
+            .obligations()
+            .iter()
+            .filter_map(|obligation| {
+                let Obligation::Reveal(kinds) = obligation else {
+                    return None;
+                };
+                Some(kinds)
+            })
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        let arguments = match target(&call.arrival().message) {
+            Ok(Target::Tool { arguments, .. }) => arguments.filter(|_| !kinds.is_empty()),
+            Ok(_) | Err(_) => None,
+        };
+        let mut revealed = match arguments {
+            Some(arguments) => self.uncovered(call, arguments, &kinds)?,
+            None => Revealed::default(),
+        };
+        let server = call.resolution().server_name();
+        let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
+        if let Some(server) = server.filter(|_| demands().next().is_some() || !revealed.values.is_empty()) {
+            let caller = call.principal().key();
+            revealed.held = Some(self.terms.agree(
+                (&caller, server.as_str()),
+                demands().cloned(),
+                &revealed.values,
+                rewrite::subject(call),
+                &self.ambient,
+            ));
+        }
+        Ok(revealed)
+    }
+
+    fn veil(&self, call: &Passed<Approved>) -> Result<Edits, Objection> {
+        self.veiled(call)
+    }
+
     fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {
-        let mut kinds = BTreeSet::new();
-        for obligation in obligations {
-            match obligation {
-                Obligation::Redact(of) => kinds.extend(of.iter().map(String::as_str)),
-                Obligation::Approve { .. }
-                | Obligation::Label(_)
-                | Obligation::Limit(_)
-                | Obligation::Review(_)
-                | Obligation::StepUp(_) => {}
-                Obligation::Fields(_) | Obligation::Pseudonymise(_) => {
-                    let why = format!("this build cannot meet {obligation:?}");
-                    return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
-                }
+        self.rewrite(call, obligations)
+    }
+}
+
+impl Engines {
+    /// The arguments with what pseudonyms of these kinds stand for.
+    fn uncovered(
+        &self,
+        call: &Passed<Approved>,
+        arguments: Node<'_>,
+        kinds: &BTreeSet<&str>,
+    ) -> Result<Revealed, Objection> {
+        let mut revealed = Revealed::default();
+        for node in arguments.walk() {
+            if !matches!(node.kind(), Kind::Number | Kind::String) {
+                continue;
+            }
+            let text = rewrite::text_of(node);
+            let found = self
+                .disguise
+                .uncover(rewrite::tenant(call), &text)
+                .map_err(|error| {
+                    let why = format!("pseudonyms cannot be looked up: {error}");
+                    Objection::new(&refusal::OBLIGATION_UNMET, why)
+                })?;
+            let known = found
+                .into_iter()
+                .filter(|uncovered| kinds.contains(uncovered.kind.as_str()));
+            let mut changes = Vec::new();
+            for uncovered in known {
+                let pseudonym = text.get(uncovered.span.clone()).unwrap_or_default();
+                revealed
+                    .values
+                    .push((uncovered.original.clone(), pseudonym.to_owned()));
+                changes.push((uncovered.span, uncovered.original));
+            }
+            if !changes.is_empty() {
+                rewrite::put(&mut revealed.edits, node, &rewrite::replace(&text, changes));
             }
         }
-        let Answer::Foreign(response, _) = call.unread() else {
-            return Ok(Edits::default());
-        };
-        let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
-        let wanted = call
-            .answer_findings()
-            .iter()
-            .filter(|finding| kinds.contains(finding.kind.as_str()));
-        Ok(mask(said, wanted))
+        let count = revealed.values.len();
+        if count > 0 {
+            self.still_fits(call.resolution(), arguments, &revealed.edits)?;
+            call.dossier()
+                .note(|known| known.revealed = vec![format!("reveal {count}")]);
+        }
+        Ok(revealed)
+    }
+
+    /// The arguments were judged with pseudonyms; what these stand for must fit the approved schema, too.
+    fn still_fits(
+        &self,
+        resolution: &Resolution,
+        arguments: Node<'_>,
+        edits: &Edits,
+    ) -> Result<(), Objection> {
+        let mut writer = Writer::default();
+        writer.edited(arguments, edits);
+        let view = self.keeper.view();
+        let schemas = resolution.item().and_then(|item| view.schemas.get(&item.pin()));
+        let document = Document::parse(writer.into_bytes(), Keys::Exact, &REQUEST);
+        match (schemas, document) {
+            (Some(schemas), Ok(document)) if schemas.input.check(document.root()).is_empty() => Ok(()),
+            _ => {
+                let why = "what a pseudonym stands for does not fit the tool's approved schema";
+                Err(Objection::new(&refusal::OBLIGATION_UNMET, why))
+            }
+        }
     }
 }
 
@@ -139,38 +225,4 @@ fn unchecked() -> Findings {
         score: inspect::Score::CERTAIN,
         note: "the approved schema is not at hand".into(),
     }])
-}
-
-/// Puts a mark in the place of each finding.
-fn mask<'f>(said: Node<'_>, findings: impl Iterator<Item = &'f Finding>) -> Edits {
-    let mut by_place: BTreeMap<u32, Vec<&Finding>> = BTreeMap::new();
-    for finding in findings {
-        by_place.entry(finding.location.place).or_default().push(finding);
-    }
-    let mut edits = Edits::default();
-    for (place, mut found) in by_place {
-        let Some(node) = said.document().at(place) else {
-            continue;
-        };
-        let text = match node.kind() {
-            Kind::String => node.as_str().unwrap_or_default(),
-            Kind::Array | Kind::Bool | Kind::Null | Kind::Number | Kind::Object => node.written().into(),
-        };
-        found.sort_by_key(|finding| finding.location.span.start);
-        let mut masked = String::new();
-        let mut at = 0;
-        for finding in found {
-            let span = &finding.location.span;
-            if let Some(before) = text.get(at..span.start.max(at)) {
-                masked.push_str(before);
-            }
-            if span.end > at {
-                masked.push_str(&format!("[redacted: {}]", finding.detector));
-                at = span.end;
-            }
-        }
-        masked.push_str(text.get(at..).unwrap_or_default());
-        edits.string(node, &masked);
-    }
-    edits
 }

@@ -3,6 +3,7 @@
 mod approvals;
 mod clients;
 mod contexts;
+mod disguise;
 pub(crate) mod flow;
 mod identify;
 mod inspection;
@@ -11,8 +12,10 @@ mod limits;
 mod local;
 mod purposes;
 mod resolve;
+mod rewrite;
 mod rules;
 mod tasks;
+mod terms;
 mod upstreams;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,10 +27,12 @@ use upstream::Upstreams;
 use wire::json::Document;
 
 pub(crate) use approvals::{Channels, DecideError, Desk, Request, Say, Similar};
+pub(crate) use disguise::Disguise;
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
 pub(crate) use local::{Listeners, SPOKEN, settle};
 pub(crate) use rules::observing;
+pub(crate) use terms::Terms;
 
 use crate::{
     ambient::Ambient,
@@ -52,6 +57,8 @@ pub(crate) struct Engines {
     pub(crate) deposits: DepositStore,
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) inspector: Inspector,
+    pub(crate) disguise: Disguise,
+    pub(crate) terms: Terms,
     pub(crate) rules: RwLock<Arc<RuleSet>>,
     pub(crate) limits: LimitStore,
     pub(crate) desk: Desk,

@@ -2,10 +2,12 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{Method, Request, Response, StatusCode, body::Incoming, service::service_fn};
+use hyper::{
+    Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
 };
 use pipeline::{Endpoint, Objection, Via, ports::Stranger};
 use tokio::{
@@ -78,17 +80,13 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
             // In a box, since hyper moves it: it is large.
             Box::pin(async move { Ok::<_, Infallible>(answer(&house, peer, request).await) })
         });
-        let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-        builder
-            .http1()
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_WAIT)
             .max_buf_size(HEADERS_BYTES_MAX)
             .max_headers(HEADERS_MAX)
-            .half_close(false);
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned();
+            .half_close(false)
+            .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A connection that breaks is its client's affair.

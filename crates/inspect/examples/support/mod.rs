@@ -137,30 +137,69 @@ pub(crate) fn strings(value: &Value) -> String {
     out
 }
 
-/// Counts of flagged and of all, by a name.
+/// What was flagged, by a name; each record with its group.
 #[derive(Debug, Default)]
-pub(crate) struct Tally(BTreeMap<String, (usize, usize)>);
+pub(crate) struct Tally(BTreeMap<String, Vec<(String, bool)>>);
+
+/// Times the groups are drawn anew for an interval.
+const DRAWS: usize = 500;
 
 impl Tally {
-    pub(crate) fn add(&mut self, name: &str, flagged: bool) {
-        let entry = self.0.entry(name.to_owned()).or_default();
-        entry.0 += usize::from(flagged);
-        entry.1 += 1;
+    pub(crate) fn add(&mut self, name: &str, group: &str, flagged: bool) {
+        self.0
+            .entry(name.to_owned())
+            .or_default()
+            .push((group.to_owned(), flagged));
     }
 
     pub(crate) fn rate(&self, name: &str) -> f64 {
-        self.0
-            .get(name)
-            .map_or(0.0, |(flagged, all)| *flagged as f64 / *all as f64)
+        self.0.get(name).map_or(0.0, |seen| share(seen))
     }
 
     pub(crate) fn print(&self, title: &str) {
-        println!("\n{title}");
-        for (name, (flagged, all)) in &self.0 {
+        println!("\n{title} (in brackets: 95 % of draws of whole groups)");
+        for (name, seen) in &self.0 {
+            let (low, high) = interval(seen);
+            let flagged = seen.iter().filter(|(_, flagged)| *flagged).count();
             println!(
-                "  {name:<36} {flagged:>5} of {all:>5}  {:>6.2} %",
-                100.0 * *flagged as f64 / *all as f64
+                "  {name:<36} {flagged:>5} of {:>5}  {:>6.2} % [{:.1}, {:.1}]",
+                seen.len(),
+                100.0 * share(seen),
+                100.0 * low,
+                100.0 * high
             );
         }
     }
+}
+
+fn share(seen: &[(String, bool)]) -> f64 {
+    seen.iter().filter(|(_, flagged)| *flagged).count() as f64 / seen.len().max(1) as f64
+}
+
+/// The bootstrap over groups: records of one group are near copies, so they are drawn together.
+fn interval(seen: &[(String, bool)]) -> (f64, f64) {
+    let mut groups: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (group, flagged) in seen {
+        let count = groups.entry(group).or_default();
+        count.0 += usize::from(*flagged);
+        count.1 += 1;
+    }
+    let groups: Vec<(usize, usize)> = groups.into_values().collect();
+    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut rates: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            let (mut flagged, mut all) = (0, 0);
+            for _ in 0..groups.len() {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                let drawn = groups[usize::try_from(random % groups.len() as u64).unwrap()];
+                flagged += drawn.0;
+                all += drawn.1;
+            }
+            flagged as f64 / all.max(1) as f64
+        })
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    (rates[DRAWS / 40], rates[DRAWS - 1 - DRAWS / 40])
 }

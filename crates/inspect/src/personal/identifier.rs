@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Known, check, has_near, known};
+use super::{Known, check, has_near, known, papers};
 use crate::{
     learned::{self, DIGITS},
     view::View,
@@ -94,14 +94,21 @@ fn identifier(text: &str, place: &Range<usize>) -> Option<(Known, Range<usize>)>
     let place = place.start..place.start + word.len();
     let found = |known: Known| Some((known, place.clone()));
     let near = |words: &[&str]| has_near(text, &place, words);
-    if word.contains(':') {
+    // What goes on after a dot is no address of version 6.
+    let rest = text.get(place.end..).unwrap_or_default();
+    if rest.starts_with('.') && rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    if word.contains(':') || word.len() == 17 && word.matches('-').count() == 5 {
         return found(machine(word)?);
     }
     if word.len() > 24 {
-        let coin = word.starts_with("bc1") && word.len() >= 40
-            || (word.starts_with(['1', '3'])
-                && (26..=35).contains(&word.len())
-                && !word.contains(['0', 'O', 'I', 'l']));
+        if check::bech32(word) {
+            return found(known("personal/crypto", 0.7, "address of a crypto currency"));
+        }
+        let coin = word.starts_with(['1', '3'])
+            && (26..=35).contains(&word.len())
+            && !word.contains(['0', 'O', 'I', 'l']);
         return if coin && near(&["btc", "bitcoin", "wallet", "address", "crypto"]) {
             found(known("personal/crypto", 0.6, "address of a crypto currency"))
         } else {
@@ -119,30 +126,32 @@ fn identifier(text: &str, place: &Range<usize>) -> Option<(Known, Range<usize>)>
         "999999-999A" | "999999A999A" | "999999-9999" | "999999A9999" if check::finnish(&upper) => {
             found(known("personal/fi-identity", 0.7, "identity code (Finland)"))
         }
-        "AA999999A"
-            if !upper.starts_with(['D', 'F', 'I', 'Q', 'U', 'V'])
-                && upper.ends_with(['A', 'B', 'C', 'D']) =>
-        {
+        "AA999999A" if upper.ends_with(['A', 'B', 'C', 'D']) && is_insured(&upper) => {
             found(known("personal/uk-nino", 0.6, "national insurance number (UK)"))
         }
         "AAAAA9999A" if upper.as_bytes().get(3).is_some_and(|b| b"ABCFGHLJPT".contains(b)) => {
             found(known("personal/in-pan", 0.6, "PAN (India)"))
         }
         "AAAAAA99A99A999A" => found(known("personal/it-fiscal-code", 0.8, "fiscal code (Italy)")),
-        "9AA9-AA9-AA99" | "9AA9AA9AA99" | "9A99-A99-AA99" | "9AA9-A99-AA99" | "9A99-AA9-AA99" => {
+        "9AA9-AA9-AA99" | "9AA9AA9AA99" | "9A99-A99-AA99" | "9AA9-A99-AA99" | "9A99-AA9-AA99"
+            if !upper.contains(['S', 'L', 'O', 'I', 'B', 'Z']) =>
+        {
             found(known("personal/us-mbi", 0.7, "Medicare number (US)"))
         }
         "99AAAAA9999A9A9" => found(known("personal/in-gstin", 0.6, "GSTIN (India)")),
-        "999999-9999999" if near(&["rrn", "resident", "주민"]) => {
-            found(known("personal/kr-rrn", 0.7, "resident number (Korea)"))
-        }
-        "A99999999" | "999999999" | "AA9999999"
-            if near(&["passport", "pasaporte", "passeport", "reisepass", "passaporto"]) =>
-        {
-            found(known("personal/passport", 0.7, "passport number"))
-        }
-        _ => found(by_context(word, near)?),
+        form => match papers::paper(form, &upper, near) {
+            Some(known) => found(known),
+            None => found(by_context(word, near)?),
+        },
     }
+}
+
+/// Prefixes that were never given out.
+fn is_insured(upper: &str) -> bool {
+    let prefix = upper.get(..2).unwrap_or_default();
+    !prefix.contains(['D', 'F', 'I', 'Q', 'U', 'V'])
+        && !prefix.ends_with('O')
+        && !matches!(prefix, "BG" | "GB" | "KN" | "NK" | "NT" | "TN" | "ZZ")
 }
 
 /// Numbers without a form of their own: the words around say what they are.
@@ -177,10 +186,12 @@ fn machine(word: &str) -> Option<Known> {
     if word.parse::<std::net::Ipv6Addr>().is_ok() && word.len() > 6 {
         return Some(known("personal/ip-address", 0.7, "address of a computer"));
     }
-    let pairs: Vec<&str> = word.split(':').collect();
+    let pairs: Vec<&str> = word.split([':', '-']).collect();
     let hardware = pairs.len() == 6
         && pairs
             .iter()
-            .all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()));
+            .all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()))
+        // All of them the same is nobody's, or everybody's.
+        && pairs.iter().any(|pair| Some(pair) != pairs.first());
     hardware.then_some(known("personal/mac-address", 0.6, "hardware address"))
 }

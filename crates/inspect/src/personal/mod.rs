@@ -6,6 +6,7 @@
 mod check;
 mod identifier;
 mod number;
+mod papers;
 mod prose;
 
 use std::{borrow::Cow, ops::Range};

@@ -50,6 +50,10 @@ pub(super) fn numbers(view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)
             && let Some(place) = address(text, at, end)
         {
             add(known("personal/ip-address", 0.7, "address of a computer"), place);
+        } else if (4..7).contains(&digits)
+            && let Some(known) = born(text, &(at..end), text.get(at..end).unwrap_or_default())
+        {
+            add(known, at..end);
         }
         done = end;
     }
@@ -94,8 +98,10 @@ fn number(text: &str, place: Range<usize>, count: usize, add: &mut impl FnMut(Kn
     }
     let digits: String = written.chars().filter(char::is_ascii_digit).collect();
     if let Some(known) = card(written, &digits)
+        .filter(|_| !is_continued(text, place.start))
         .or_else(|| social(text, &place, written, &digits))
-        .or_else(|| national(text, &place, &digits))
+        .or_else(|| born(text, &place, written))
+        .or_else(|| national(text, &place, written, &digits))
         .or_else(|| telephone(text, &place, written, count))
     {
         add(known, place);
@@ -172,8 +178,19 @@ struct National {
     digits: usize,
     check: fn(&str) -> bool,
     words: &'static [&'static str],
+    /// Ways to write it, 9 for a digit, that say what it is without a word.
+    alone: &'static [&'static str],
     note: &'static str,
 }
+
+const SWEDISH: &[&str] = &[
+    "personnummer",
+    "person number",
+    "personal number",
+    "personal identity",
+    "identity code",
+    "pnr",
+];
 
 const NATIONAL: &[National] = &[
     National {
@@ -181,6 +198,7 @@ const NATIONAL: &[National] = &[
         digits: 9,
         check: check::luhn,
         words: &["sin", "social insurance"],
+        alone: &["999-999-999"],
         note: "social insurance number (Canada)",
     },
     National {
@@ -188,6 +206,7 @@ const NATIONAL: &[National] = &[
         digits: 9,
         check: |_| true,
         words: &["driver's lic", "driving lic", "drivers lic"],
+        alone: &[],
         note: "driving licence number",
     },
     National {
@@ -195,6 +214,7 @@ const NATIONAL: &[National] = &[
         digits: 9,
         check: check::aba,
         words: &["routing", "aba", "bank"],
+        alone: &[],
         note: "routing number (US bank)",
     },
     National {
@@ -202,6 +222,7 @@ const NATIONAL: &[National] = &[
         digits: 9,
         check: check::tfn,
         words: &["tfn", "tax file"],
+        alone: &[],
         note: "tax file number (Australia)",
     },
     National {
@@ -209,6 +230,7 @@ const NATIONAL: &[National] = &[
         digits: 10,
         check: check::nhs,
         words: &["nhs", "health service", "patient"],
+        alone: &[],
         note: "NHS number (UK)",
     },
     National {
@@ -216,13 +238,15 @@ const NATIONAL: &[National] = &[
         digits: 10,
         check: check::npi,
         words: &["npi", "provider"],
+        alone: &["9999-999-999"],
         note: "provider identifier (US)",
     },
     National {
         detector: "personal/se-personnummer",
         digits: 10,
-        check: check::luhn,
-        words: &["personnummer", "person number", "personal number"],
+        check: check::swedish,
+        words: SWEDISH,
+        alone: &["999999-9999", "999999+9999"],
         note: "personal number (Sweden)",
     },
     National {
@@ -230,6 +254,7 @@ const NATIONAL: &[National] = &[
         digits: 11,
         check: check::pesel,
         words: &["pesel"],
+        alone: &[],
         note: "PESEL (Poland)",
     },
     National {
@@ -237,6 +262,7 @@ const NATIONAL: &[National] = &[
         digits: 11,
         check: check::turkish,
         words: &["tckn", "kimlik", "turkish", "tc "],
+        alone: &[],
         note: "identity number (Turkey)",
     },
     National {
@@ -244,6 +270,7 @@ const NATIONAL: &[National] = &[
         digits: 11,
         check: check::german_tax,
         words: &["steuer", "tax id", "tin", "idnr"],
+        alone: &[],
         note: "tax identity (Germany)",
     },
     National {
@@ -251,6 +278,7 @@ const NATIONAL: &[National] = &[
         digits: 11,
         check: check::abn,
         words: &["abn", "business number"],
+        alone: &[],
         note: "business number (Australia)",
     },
     National {
@@ -258,6 +286,7 @@ const NATIONAL: &[National] = &[
         digits: 12,
         check: check::verhoeff,
         words: &["aadhaar", "aadhar", "uidai"],
+        alone: &["9999-9999-9999", "9999 9999 9999"],
         note: "Aadhaar (India)",
     },
     National {
@@ -265,6 +294,7 @@ const NATIONAL: &[National] = &[
         digits: 13,
         check: check::luhn,
         words: &["south africa", "id number", "identity"],
+        alone: &[],
         note: "identity number (South Africa)",
     },
     National {
@@ -272,19 +302,107 @@ const NATIONAL: &[National] = &[
         digits: 13,
         check: check::thai,
         words: &["thai", "บัตรประชาชน", "identity"],
+        alone: &[],
         note: "identity number (Thailand)",
+    },
+    National {
+        detector: "personal/se-personnummer",
+        digits: 12,
+        check: check::swedish,
+        words: SWEDISH,
+        alone: &["99999999-9999", "99999999+9999"],
+        note: "personal number (Sweden)",
+    },
+    National {
+        detector: "personal/se-organisation",
+        digits: 10,
+        check: check::swedish_organisation,
+        words: &[
+            "orgnummer",
+            "org.nr",
+            "organisationsnummer",
+            "organisation number",
+            "company identity",
+        ],
+        alone: &[],
+        note: "number of an organisation (Sweden)",
+    },
+    National {
+        detector: "personal/kr-rrn",
+        digits: 13,
+        check: check::korean_birthday,
+        words: &["rrn", "frn", "resident reg", "foreigner reg", "주민", "외국인"],
+        alone: &[],
+        note: "resident number (Korea)",
+    },
+    National {
+        detector: "personal/kr-rrn",
+        digits: 13,
+        check: check::korean_resident,
+        words: &[],
+        alone: &["999999-9999999"],
+        note: "resident number (Korea)",
+    },
+    National {
+        detector: "personal/kr-business",
+        digits: 10,
+        check: check::korean_business,
+        words: &["brn", "business reg", "사업자"],
+        alone: &["999-99-99999"],
+        note: "business number (Korea)",
+    },
+    National {
+        detector: "personal/it-vat",
+        digits: 11,
+        check: check::luhn,
+        words: &["partita iva", "p.iva", "p. iva"],
+        alone: &[],
+        note: "VAT number (Italy)",
+    },
+    National {
+        detector: "personal/de-physician",
+        digits: 9,
+        check: check::german_physician,
+        words: &["lanr", "arztnummer", "arztnr"],
+        alone: &[],
+        note: "number of a physician (Germany)",
+    },
+    National {
+        detector: "personal/de-practice",
+        digits: 9,
+        check: |_| true,
+        words: &["bsnr", "betriebsst"],
+        alone: &[],
+        note: "number of a practice (Germany)",
+    },
+    National {
+        detector: "personal/us-itin",
+        digits: 9,
+        check: check::itin,
+        words: &["itin", "taxpayer"],
+        alone: &["999-99-9999"],
+        note: "taxpayer number (US)",
     },
 ];
 
-fn national(text: &str, place: &Range<usize>, digits: &str) -> Option<Known> {
+fn national(text: &str, place: &Range<usize>, written: &str, digits: &str) -> Option<Known> {
+    let layout: String = written
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '9' } else { c })
+        .collect();
     NATIONAL
         .iter()
-        .find(|national| {
-            digits.len() == national.digits
-                && (national.check)(digits)
-                && has_near(text, place, national.words)
+        .filter(|national| digits.len() == national.digits && (national.check)(digits))
+        .find_map(|national| {
+            let score = if has_near(text, place, national.words) {
+                0.8
+            } else if national.alone.contains(&layout.as_str()) && !is_continued(text, place.start) {
+                0.6
+            } else {
+                return None;
+            };
+            Some(known(national.detector, score, national.note))
         })
-        .map(|national| known(national.detector, 0.8, national.note))
 }
 
 /// Words beside a telephone number.
@@ -304,6 +422,8 @@ const TELEPHONE: &[&str] = &[
     "reach",
     "text me",
     "sms",
+    "gsm",
+    "cep ",
     "handy",
     "numéro",
     "número",
@@ -327,7 +447,13 @@ fn telephone(text: &str, place: &Range<usize>, written: &str, digits: usize) -> 
     }
     let strong = matches!(
         groups.as_slice(),
-        [3, 3, 4] | [1, 3, 3, 4] | [3, 3, 3, 4] | [2, 3, 3, 4] | [2, 2, 2, 2, 2]
+        [3, 3, 4]
+            | [1, 3, 3, 4]
+            | [3, 3, 3, 4]
+            | [2, 3, 3, 4]
+            | [2, 2, 2, 2, 2]
+            | [3, 3, 2, 2]
+            | [1, 3, 3, 2, 2]
     ) || (body.starts_with('+') && digits >= 8)
         || extended
         || (body.starts_with('(') && body.contains(')') && digits <= 13);
@@ -350,8 +476,50 @@ fn telephone(text: &str, place: &Range<usize>, written: &str, digits: usize) -> 
         && (9..=11).contains(&digits)
         && !body.contains('.')
         && !body.contains('/')
-        && groups.first().is_some_and(|n| (2..=5).contains(n));
+        && groups.first().is_some_and(|n| (2..=5).contains(n))
+        && groups.as_slice() != [3, 2, 4]
+        && !is_continued(text, place.start);
     trunk.then_some(known("personal/phone", 0.6, NUMBER))
+}
+
+/// Whether the word before has letters and digits: the number is the rest of a longer code.
+fn is_continued(text: &str, start: usize) -> bool {
+    let before = text.get(..start).unwrap_or_default();
+    let word = before
+        .strip_suffix(' ')
+        .and_then(|before| before.rsplit(|c: char| !c.is_ascii_alphanumeric()).next())
+        .unwrap_or_default();
+    let has = |what: fn(&u8) -> bool| word.bytes().any(|byte| what(&byte));
+    word.len() <= 8 && has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase)
+}
+
+/// A date that the words before it call a birthday.
+fn born(text: &str, place: &Range<usize>, written: &str) -> Option<Known> {
+    const WORDS: &[&str] = &[
+        "born",
+        "birth",
+        "dob",
+        "d.o.b",
+        "geboren",
+        "geb.",
+        "nacimiento",
+        "naissance",
+    ];
+    let parts: Vec<u32> = written
+        .split(['-', '/', '.'])
+        .filter_map(|part| part.parse().ok())
+        .collect();
+    let year = |n: u32| (1880..=2100).contains(&n);
+    let short = |n: u32| (1..=31).contains(&n);
+    let dated = matches!(parts.as_slice(), [a, b, c]
+        if (year(*a) && short(*b) && short(*c)) || (short(*a) && short(*b) && (year(*c) || *c < 100)));
+    let from = crate::view::floor(text, place.start.saturating_sub(24));
+    let before = text.get(from..place.start).unwrap_or_default().to_lowercase();
+    (dated && WORDS.iter().any(|word| before.contains(word))).then_some(known(
+        "personal/birth-date",
+        0.7,
+        "date of birth",
+    ))
 }
 
 fn is_decimal(body: &str) -> bool {

@@ -38,6 +38,16 @@ const RULES: &[Rule] = &[
         pattern: r"(?-u:\b)(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Frau|Señora?|Sra?)\.?\s(?P<value>\p{Lu}[\p{L}'-]+(?:\s(?:(?:van|von|der|den|de|la|di|bin)\s)*\p{Lu}[\p{L}'.-]*){0,2})",
     },
     Rule {
+        known: known("personal/birth-date", 0.7, "date of birth"),
+        marks: &["orn", "irth", "DOB"],
+        pattern: r"(?:[Bb]orn(?:\s(?:on|in))?|[Bb]irth(?:day|date)?(?:\sis)?|DOB)\W{1,3}(?P<value>(?:[0-9]{1,2}(?:st|nd|rd|th)?\s)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.?\s(?:[0-9]{1,2}(?:st|nd|rd|th)?,?\s)?[0-9]{4})",
+    },
+    Rule {
+        known: known("personal/postcode", 0.6, "postcode (UK)"),
+        marks: &["ostcode", "ost code"],
+        pattern: r"[Pp]ost\s?code\W{1,3}(?:is\s)?(?P<value>[A-Z]{1,2}[0-9][A-Z0-9]?\s?[0-9][A-Z]{2})(?-u:\b)",
+    },
+    Rule {
         known: known("personal/name", 0.6, "name of a person"),
         marks: &[
             "ame is",

@@ -23,11 +23,15 @@ pub(crate) async fn approve(
         .iter()
         .any(|obligation| match obligation {
             Obligation::Approve { .. } | Obligation::StepUp(_) => true,
-            Obligation::Fields(_)
+            Obligation::Anonymise(_)
+            | Obligation::Drop(_)
+            | Obligation::Fields(_)
             | Obligation::Label(_)
             | Obligation::Limit(_)
+            | Obligation::Mask(_)
             | Obligation::Pseudonymise(_)
             | Obligation::Redact(_)
+            | Obligation::Reveal(_)
             | Obligation::Review(_) => false,
         });
     if demanded {

@@ -62,6 +62,7 @@ pub(crate) fn authorize(rules: &impl Rules, call: Ready<Authorized>) -> Result<P
                 known.obligations = permit.obligations().to_vec();
             });
             fits_schema(&call)?;
+            answers_here(&call, &permit)?;
             Ok(Passed::pass(call, Authorized { permit, action }))
         }
         Decision::Refuse(denial) => {
@@ -133,6 +134,27 @@ fn fits_schema(call: &Ready<Authorized>) -> Result<(), Refusal> {
     let at = misfit.location.pointer.as_str();
     let shown = format!("{} at `{}`", misfit.note, if at.is_empty() { "/" } else { at });
     let objection = Objection::new(&refusal::ARGUMENTS_INVALID, shown.clone()).showing(shown);
+    Err(Refusal::at::<Authorized>(objection))
+}
+
+/// What a task comes to is fetched by a call of its own, under another permit. A permit that demands changes to
+/// the answer therefore cannot be met by a task.
+fn answers_here(call: &Ready<Authorized>, permit: &Permit) -> Result<(), Refusal> {
+    let wants_task = call
+        .arrival()
+        .message
+        .params()
+        .is_some_and(|params| params.get("task").is_some());
+    let Some(unmet) = permit
+        .obligations()
+        .iter()
+        .find(|o| wants_task && o.changes_answer())
+    else {
+        return Ok(());
+    };
+    let why = format!("the result of a task cannot be held to {unmet:?}");
+    let objection = Objection::new(&refusal::OBLIGATION_UNMET, why)
+        .showing("this call cannot be a task: its answer has to be changed before it is given");
     Err(Refusal::at::<Authorized>(objection))
 }
 

@@ -2,15 +2,20 @@
 
 use std::{future::Future, pin::pin, task::Poll};
 
+use wire::json::Edits;
+
 use crate::{
     Destination, Objection, Passed, Ready, Refusal,
-    ports::{Ledger, Upstream},
+    ports::{Hold, Inspect, Ledger, Revealed, Upstream},
 };
 
 /// The call may leave.
 #[derive(Debug)]
 pub struct Recorded {
     index: Option<u64>,
+    edits: Edits,
+    revealed: Vec<(String, String)>,
+    _held: Option<Hold>,
 }
 
 impl Recorded {
@@ -24,6 +29,18 @@ impl Passed<Recorded> {
     pub fn ledger_index(&self) -> Option<u64> {
         self.proof().index
     }
+
+    /// What has to be changed in the message as it leaves: what inspection demands, and what is revealed.
+    #[must_use]
+    pub fn outgoing(&self) -> &Edits {
+        &self.proof().edits
+    }
+
+    /// Originals that were revealed to the far side, each with the pseudonym the asker knows it by.
+    #[must_use]
+    pub fn revealed(&self) -> &[(String, String)] {
+        &self.proof().revealed
+    }
 }
 
 /// Appends the intent. A ledger that cannot write stops the traffic.
@@ -31,30 +48,40 @@ impl Passed<Recorded> {
 /// While the disk works, the server is asked whether the tool is still the pinned one: a change between
 /// approval and call is found before the call, at no cost in time.
 pub(crate) async fn record(
-    engines: &(impl Ledger + Upstream),
+    engines: &(impl Inspect + Ledger + Upstream),
     call: Ready<Recorded>,
 ) -> Result<Passed<Recorded>, Refusal> {
+    let mut revealed = Revealed::default();
     let index = match call.resolution().destination() {
         Destination::Gateway => None,
         Destination::Client => {
             // Only what asks something of the client is an act; what merely informs it has an outcome.
             let asks = call.arrival().message.id().is_some();
-            if asks {
+            let index = if asks {
                 Some(engines.intent(&call).await.map_err(Refusal::at::<Recorded>)?)
             } else {
                 None
-            }
+            };
+            revealed.edits = engines.veil(&call).map_err(Refusal::at::<Recorded>)?;
+            index
         }
         Destination::Upstream => {
             let (intent, confirmed) = both(engines.intent(&call), engines.confirm(&call)).await;
             let index = intent.map_err(Refusal::at::<Recorded>)?;
             call.dossier().note(|known| known.intent = Some(index));
             confirmed.map_err(Refusal::at::<Recorded>)?;
+            revealed = engines.reveal(&call).map_err(Refusal::at::<Recorded>)?;
             Some(index)
         }
     };
     call.dossier().note(|known| known.intent = index);
-    Ok(Passed::pass(call, Recorded { index }))
+    let proof = Recorded {
+        index,
+        edits: call.edits().clone().and(revealed.edits),
+        revealed: revealed.values,
+        _held: revealed.held,
+    };
+    Ok(Passed::pass(call, proof))
 }
 
 /// Runs two futures side by side to the end of both.

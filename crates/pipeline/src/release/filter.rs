@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use ::inspect::FindingKind;
-use policy::{Action, Decision, Facts, Obligation, rules::Discovery};
+use policy::{
+    Action, Decision, Facts,
+    rules::{Discovery, strictest},
+};
 use wire::json::{Edits, object};
 
 use crate::{
@@ -124,8 +127,8 @@ fn release(engines: &(impl Inspect + Rules), call: &Ready<Filtered>) -> Result<E
             return Err(Refusal::at::<Filtered>(objection));
         }
     };
-    let mut obligations: Vec<Obligation> = call.permit().obligations().to_vec();
-    obligations.extend(demanded);
+    // Both permits hold for the answer: that of the call and that of its release.
+    let obligations = strictest(call.permit().obligations().iter().chain(&demanded));
     engines
         .redact(call, &obligations)
         .map_err(Refusal::at::<Filtered>)

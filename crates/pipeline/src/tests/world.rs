@@ -33,9 +33,9 @@ use crate::{
 };
 
 /// The ports a permitted tool call passes, in order.
-pub(super) const PORTS: [&str; 14] = [
+pub(super) const PORTS: [&str; 15] = [
     "identify", "enter", "purpose", "resolve", "inspect", "decide", "take", "approve", "intent", "confirm",
-    "send", "screen", "absorb", "redact",
+    "reveal", "send", "screen", "absorb", "redact",
 ];
 
 pub(super) fn position(port: &str) -> usize {
@@ -243,6 +243,14 @@ impl ports::Inspect for World {
             inspection.findings = inspect::Findings::new(vec![schema]);
         }
         inspection
+    }
+
+    fn reveal(&self, _: &Passed<Approved>) -> Result<ports::Revealed, Objection> {
+        self.port("reveal").map(|()| ports::Revealed::default())
+    }
+
+    fn veil(&self, _: &Passed<Approved>) -> Result<Edits, Objection> {
+        Ok(Edits::default())
     }
 
     fn screen(&self, _: &Ready<Screened>) -> Inspection {

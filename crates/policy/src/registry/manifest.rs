@@ -24,6 +24,9 @@ pub struct ToolManifest {
     pub sink: Option<Sink>,
     /// What its results are like, where that differs from the server's labels.
     pub labels: Option<Labels>,
+    /// Where the arguments name the person its results are about (a JSON pointer): whose key seals the
+    /// pseudonyms made of them.
+    pub subject: Option<String>,
     /// What a call counts against limits on cost; one unless said.
     pub cost: Option<u64>,
 }

@@ -222,6 +222,7 @@ fn names_lead_to_one_thing_or_nowhere() {
 fn the_operator_says_what_a_tool_can_do_and_the_most_exact_pattern_wins() {
     let sink = |sink| ToolManifest {
         sink: Some(sink),
+        subject: None,
         labels: None,
         cost: None,
     };

@@ -23,15 +23,19 @@ pub(super) struct Annotations {
 /// What is wrong with an annotation's value, and what to write instead.
 type Wrong = (String, String);
 
-const ON_PERMIT: [&str; 11] = [
+const ON_PERMIT: [&str; 15] = [
+    "anonymise",
     "approve",
+    "drop",
     "fields",
     "id",
     "label",
     "limit",
+    "mask",
     "pseudonymise",
     "reason",
     "redact",
+    "reveal",
     "review",
     "scope",
     "step_up",
@@ -77,12 +81,16 @@ fn unknown(name: &str, effect: Effect, known: &[&str]) -> Wrong {
 
 fn obligation(name: &str, value: &str) -> Result<Obligation, Wrong> {
     match name {
+        "anonymise" => kinds(value).map(Obligation::Anonymise),
         "approve" => approve(value),
+        "drop" => fields(value).map(Obligation::Drop),
         "fields" => fields(value).map(Obligation::Fields),
         "label" => labels(value).map(Obligation::Label),
         "limit" => word(value).map(Obligation::Limit),
+        "mask" => kinds(value).map(Obligation::Mask),
         "pseudonymise" => kinds(value).map(Obligation::Pseudonymise),
         "redact" => kinds(value).map(Obligation::Redact),
+        "reveal" => kinds(value).map(Obligation::Reveal),
         "review" => reviewers(value).map(Obligation::Review),
         _ => word(value).map(Obligation::StepUp),
     }

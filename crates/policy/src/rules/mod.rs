@@ -52,6 +52,7 @@ pub use diagnostic::{Diagnostic, RuleErrors};
 pub use explain::{Account, Explanation, Finding};
 pub use foresee::{Concerned, Coverage, Foresight};
 pub use known::Known;
+pub use obligation::strictest;
 pub use possible::Discovery;
 pub use rule::{Effect, RuleText};
 pub use value::Value;

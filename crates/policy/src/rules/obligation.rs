@@ -7,13 +7,14 @@ use crate::{
     permit::{Obligation, Reviewers},
 };
 
-/// What all of them together oblige to, sorted.
-pub(super) fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<Obligation> {
+/// What all of them together oblige to, sorted: obligations of one permit, or of several that hold at once.
+pub fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<Obligation> {
     let mut approvals: BTreeMap<&Reviewers, u8> = BTreeMap::new();
     let mut fields: Option<BTreeSet<String>> = None;
     let mut labels: Option<Labels> = None;
-    let mut pseudonymised = BTreeSet::new();
-    let mut redacted = BTreeSet::new();
+    let mut dropped = BTreeSet::new();
+    let mut hidden = Hidden::default();
+    let mut revealed = BTreeSet::new();
     let mut joined = BTreeSet::new();
     for obligation in obligations {
         match obligation {
@@ -30,39 +31,79 @@ pub(super) fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -
             Obligation::Label(more) => {
                 labels = Some(labels.unwrap_or_else(Labels::none).join(more));
             }
-            Obligation::Pseudonymise(kinds) => pseudonymised.extend(kinds.iter().cloned()),
-            Obligation::Redact(kinds) => redacted.extend(kinds.iter().cloned()),
+            Obligation::Anonymise(kinds) => hidden.anonymised.extend(kinds.iter().cloned()),
+            Obligation::Drop(pointers) => dropped.extend(pointers.iter().cloned()),
+            Obligation::Mask(kinds) => hidden.masked.extend(kinds.iter().cloned()),
+            Obligation::Pseudonymise(kinds) => hidden.pseudonymised.extend(kinds.iter().cloned()),
+            Obligation::Redact(kinds) => hidden.redacted.extend(kinds.iter().cloned()),
+            Obligation::Reveal(kinds) => revealed.extend(kinds.iter().cloned()),
             Obligation::Limit(_) | Obligation::Review(_) | Obligation::StepUp(_) => {
                 joined.insert(obligation.clone());
             }
         }
     }
-    // What is cut out needs no pseudonym.
-    pseudonymised.retain(|kind| !redacted.contains(kind));
     joined.extend(approvals.into_iter().map(|(by, needed)| Obligation::Approve {
         by: by.clone(),
         needed,
     }));
     joined.extend(fields.map(Obligation::Fields));
     joined.extend(labels.map(Obligation::Label));
-    joined.extend(some(pseudonymised).map(Obligation::Pseudonymise));
-    joined.extend(some(redacted).map(Obligation::Redact));
+    joined.extend(some(dropped).map(Obligation::Drop));
+    joined.extend(some(revealed).map(Obligation::Reveal));
+    joined.extend(hidden.obligations());
     joined.into_iter().collect()
+}
+
+/// Ways to hide a finding. For a kind that several are asked for, the one that shows least holds.
+#[derive(Default)]
+struct Hidden {
+    redacted: BTreeSet<String>,
+    masked: BTreeSet<String>,
+    anonymised: BTreeSet<String>,
+    pseudonymised: BTreeSet<String>,
+}
+
+impl Hidden {
+    fn obligations(mut self) -> impl Iterator<Item = Obligation> {
+        let mut hidden = BTreeSet::new();
+        let mut of = |kinds: &mut BTreeSet<String>| {
+            kinds.retain(|kind| hidden.insert(kind.clone()));
+            some(std::mem::take(kinds))
+        };
+        [
+            of(&mut self.redacted).map(Obligation::Redact),
+            of(&mut self.masked).map(Obligation::Mask),
+            of(&mut self.anonymised).map(Obligation::Anonymise),
+            of(&mut self.pseudonymised).map(Obligation::Pseudonymise),
+        ]
+        .into_iter()
+        .flatten()
+    }
 }
 
 fn some(kinds: BTreeSet<String>) -> Option<BTreeSet<String>> {
     (!kinds.is_empty()).then_some(kinds)
 }
 
-/// The parts of a result that both lists let through. A pointer lets through all below it.
+/// The parts of a result that both lists let through. A pointer lets through all below it, and `*` any name.
 fn common(these: &BTreeSet<String>, those: &BTreeSet<String>) -> BTreeSet<String> {
-    let covered = |pointer: &str, by: &BTreeSet<String>| {
-        by.iter().any(|upper| {
-            let below = pointer.strip_prefix(upper.as_str());
-            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
-    };
-    let one = these.iter().filter(|pointer| covered(pointer, those));
-    let other = those.iter().filter(|pointer| covered(pointer, these));
-    one.chain(other).cloned().collect()
+    let pairs = these
+        .iter()
+        .flat_map(|this| those.iter().map(move |that| (this, that)));
+    pairs.filter_map(|(this, that)| narrowed(this, that)).collect()
+}
+
+/// What lies below both pointers; none if nothing does.
+fn narrowed(this: &str, that: &str) -> Option<String> {
+    let (mut these, mut those) = (this.split('/'), that.split('/'));
+    let mut both = Vec::new();
+    loop {
+        both.push(match (these.next(), those.next()) {
+            (None, None) => return Some(both.join("/")),
+            (Some(one), None) | (None, Some(one)) => one,
+            (Some("*"), Some(one)) | (Some(one), Some("*")) => one,
+            (Some(one), Some(other)) if one == other => one,
+            (Some(_), Some(_)) => return None,
+        });
+    }
 }

@@ -8,6 +8,8 @@ use super::{Node, write_string};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Edits {
     changes: BTreeMap<u32, Change>,
+    /// Members to add to the `_meta` of a result: the gateway's own.
+    meta: BTreeMap<&'static str, Vec<u8>>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,7 +22,7 @@ impl Edits {
     /// Whether nothing is changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.meta.is_empty()
     }
 
     /// Leaves a member or element out.
@@ -38,6 +40,30 @@ impl Edits {
     /// Puts a JSON text in the place of a value.
     pub fn json(&mut self, node: Node<'_>, text: Vec<u8>) {
         self.changes.insert(node.place(), Change::Replace(text));
+    }
+
+    /// Adds a member to the result's `_meta`: a JSON text.
+    pub fn meta(&mut self, key: &'static str, text: Vec<u8>) {
+        self.meta.insert(key, text);
+    }
+
+    /// What is added to `_meta`.
+    pub fn added_meta(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        self.meta.iter().map(|(key, text)| (*key, text.as_slice()))
+    }
+
+    /// These changes and those; of two for one place, those.
+    #[must_use]
+    pub fn and(mut self, those: Self) -> Self {
+        self.changes.extend(those.changes);
+        self.meta.extend(those.meta);
+        self
+    }
+
+    /// Whether a value, or something that holds it, is not judged here: it has a change already.
+    #[must_use]
+    pub fn touches(&self, node: Node<'_>) -> bool {
+        self.changes.contains_key(&node.place())
     }
 
     pub(super) fn removes(&self, node: Node<'_>) -> bool {

@@ -22,6 +22,13 @@ impl Pointer {
         Self(format!("{}/{name}", self.0))
     }
 
+    /// The pointer to what holds the value this one names.
+    #[must_use]
+    pub fn parent(&self) -> Self {
+        let parent = self.0.rsplit_once('/').map_or("", |(parent, _)| parent);
+        Self(parent.to_owned())
+    }
+
     /// The pointer as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -134,6 +134,20 @@ impl ObjectWriter<'_> {
         }
     }
 
+    /// A member that was read, with changes to its name and its value; nothing at all if the change is to leave
+    /// it out.
+    pub fn member(&mut self, key: Node<'_>, value: Node<'_>, edits: &Edits) {
+        if edits.removes(value) {
+            return;
+        }
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        write_node(self.out, key, Some(edits));
+        self.out.push(b':');
+        write_node(self.out, value, Some(edits));
+    }
+
     /// A member whose value is a JSON text made by a [`Writer`] or taken from a
     /// [`Document`](super::Document).
     pub fn json(&mut self, key: &str, text: &[u8]) {
@@ -169,7 +183,7 @@ impl ObjectWriter<'_> {
         for (key, value) in of.members() {
             let Some(name) = key.as_str() else { continue };
             if !left_out.contains(&name.as_ref()) {
-                self.edited(&name, value, edits);
+                self.member(key, value, edits);
             }
         }
     }

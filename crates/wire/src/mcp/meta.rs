@@ -23,6 +23,8 @@ pub const PROGRESS_TOKEN: &str = "progressToken";
 pub const CONTEXT: &str = "io.sallyport/context";
 /// What the gateway says of a call: its id and what it changed.
 pub const CALL: &str = "io.sallyport/call";
+/// What the gateway changed in a result: a list of `{at, did, what}`.
+pub const CHANGED: &str = "io.sallyport/changed";
 
 /// The caller's place in a distributed trace (W3C Trace Context, section 3.2; MCP 2026-07-28, `_meta`).
 pub const TRACEPARENT: &str = "traceparent";

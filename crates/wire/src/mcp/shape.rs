@@ -26,7 +26,7 @@ pub fn result(result: Node<'_>, edits: &Edits, from: Era, to: Revision, method: 
             if name == "_meta" || of_modern && (to.era() == Era::Legacy || rewritten) {
                 continue;
             }
-            out.edited(&name, value, edits);
+            out.member(key, value, edits);
         }
         if to.era() == Era::Modern {
             let complete = from == Era::Legacy && result.get("resultType").is_none();
@@ -78,7 +78,10 @@ fn write_meta(result: Node<'_>, edits: &Edits, out: &mut ObjectWriter<'_>) {
     for (key, value) in given.into_iter().flat_map(Node::members) {
         let name = key.as_str().unwrap_or_default();
         if !meta::is_ours(&name) {
-            out.edited(&name, value, edits);
+            out.member(key, value, edits);
         }
+    }
+    for (key, text) in edits.added_meta() {
+        out.json(key, text);
     }
 }

@@ -172,6 +172,43 @@ fn obligations_join_to_the_strictest() {
 }
 
 #[test]
+fn fields_of_two_rules_intersect_through_wildcards() {
+    let strings = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    for (one, other, both) in [
+        ("/rows/*/id", "/rows/0", &["/rows/0/id"][..]),
+        ("/rows/*/id /name", "/rows", &["/rows/*/id"]),
+        ("/*/a", "/b/*", &["/b/a"]),
+        ("/rows/*/id", "/rows/*/note", &[]),
+    ] {
+        let set = rules(&format!(
+            r#"@fields("{one}") permit(principal, action, resource);
+               @fields("{other}") permit(principal, action, resource);"#
+        ));
+        let wanted = [Obligation::Fields(strings(both))];
+        assert_eq!(obligations(&Scene::default(), &set), wanted, "{one}, {other}");
+    }
+}
+
+#[test]
+fn ways_to_hide_join_to_the_one_that_shows_least() {
+    let set = rules(
+        r#"@mask("personal secret") @reveal("personal") permit(principal, action, resource);
+           @pseudonymise("personal") @anonymise("secret") @drop("/a") permit(principal, action, resource);
+           @redact("secret") @drop("/b") permit(principal, action, resource);"#,
+    );
+    let strings = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        obligations(&Scene::default(), &set),
+        [
+            Obligation::Drop(strings(&["/a", "/b"])),
+            Obligation::Mask(strings(&["personal"])),
+            Obligation::Redact(strings(&["secret"])),
+            Obligation::Reveal(strings(&["personal"])),
+        ]
+    );
+}
+
+#[test]
 fn fields_nobody_grants_in_common_leave_nothing() {
     let set = rules(
         r#"@fields("/ab") permit(principal, action, resource);

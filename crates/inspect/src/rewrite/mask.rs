@@ -1,4 +1,4 @@
-//! Putting a mark in the place of what was found. Which findings are to go is the caller's choice.
+//! Putting a mark in the place of what was found, or stars over it.
 
 use std::ops::Range;
 
@@ -23,4 +23,24 @@ pub fn redact<'f>(text: &str, spans: impl IntoIterator<Item = (Range<usize>, &'f
     }
     redacted.push_str(text.get(at..).unwrap_or_default());
     redacted
+}
+
+/// Characters of a masked value that stay.
+const SHOWN: usize = 4;
+
+/// The value with `*` for its letters and digits but the last four, or all where that would show most of it.
+#[must_use]
+pub fn mask(value: &str) -> String {
+    let count = value.chars().filter(|c| c.is_alphanumeric()).count();
+    let mut hide = if count >= 3 * SHOWN { count - SHOWN } else { count };
+    value
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() && hide > 0 {
+                hide -= 1;
+                return '*';
+            }
+            c
+        })
+        .collect()
 }

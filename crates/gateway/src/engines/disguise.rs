@@ -1,0 +1,282 @@
+//! Pseudonyms: which stands for what. Each pair is sealed with the key of the person it is about, so that
+//! erasing the person ends what their pseudonyms can say.
+//!
+//! One value of one person in one tenant has one pseudonym, in every call and after a restart, so that a
+//! model can reason about it. Keys of the table are keyed digests; originals stand nowhere in clear.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use aws_lc_rs::hmac;
+use inspect::{Inspector, Like, plain, pseudonym};
+use records::table::Owner;
+
+use crate::{
+    ambient::Ambient,
+    store::{Store, StoreError},
+};
+
+const TABLE: &str = "pseudonyms";
+/// Draws before a pseudonym that is nobody else's is found.
+const DRAWS_MAX: usize = 16;
+/// Words that may make up one pseudonym: an IBAN in groups has nine.
+const WORDS_MAX: usize = 9;
+/// Bytes of a word that may be one, or a part of one.
+const WORD_BYTES_MAX: usize = 64;
+
+/// In whose name a value is disguised.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whose<'w> {
+    /// The tenant; empty where there is but one.
+    pub(crate) tenant: &'w str,
+    /// The person the data is about, if the call says.
+    pub(crate) subject: Option<&'w str>,
+}
+
+impl<'w> Whose<'w> {
+    fn owner(self) -> Owner<'w> {
+        match self.subject {
+            Some(subject) => Owner::Subject {
+                tenant: self.tenant,
+                subject,
+            },
+            None => Owner::Tenant(self.tenant),
+        }
+    }
+}
+
+/// A pseudonym found in a text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Uncovered {
+    /// Bytes of the text.
+    pub(crate) span: std::ops::Range<usize>,
+    /// What it stands for.
+    pub(crate) original: String,
+    /// The kind of finding it was.
+    pub(crate) kind: String,
+}
+
+/// See the module.
+pub(crate) struct Disguise {
+    store: Store,
+    key: hmac::Key,
+    /// The digests of all pseudonyms given out; so that most words are not asked for.
+    issued: Mutex<HashSet<String>>,
+}
+
+impl std::fmt::Debug for Disguise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Disguise")
+    }
+}
+
+impl Disguise {
+    /// Pseudonyms of a store.
+    pub(crate) fn open(store: Store, key: hmac::Key) -> Result<Self, StoreError> {
+        let issued = store.list(TABLE)?.into_iter().map(|(key, _)| key);
+        let issued = issued.filter(|key| key.starts_with(IS)).collect();
+        Ok(Self {
+            store,
+            key,
+            issued: Mutex::new(issued),
+        })
+    }
+
+    /// The pseudonym of each value, in its order.
+    pub(crate) fn of(
+        &self,
+        whose: Whose<'_>,
+        values: &[Like<'_>],
+        inspector: &Inspector,
+        ambient: &Ambient,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut given = Vec::with_capacity(values.len());
+        let mut lately: HashMap<String, String> = HashMap::new();
+        for like in values {
+            let key = self.key_of(whose, like);
+            if let Some(known) = lately.get(&key) {
+                given.push(laid_out(known, like.original));
+                continue;
+            }
+            let known = self.store.get(TABLE, &key)?;
+            let known = known.and_then(|bytes| String::from_utf8(bytes).ok());
+            let name = match known {
+                Some(known) => known,
+                None => {
+                    let name = self.draw(whose, like, inspector, ambient, &issued)?;
+                    let is = self.key_is(whose.tenant, &name);
+                    let kind = like.detector.split('/').next().unwrap_or_default();
+                    fresh.push((key.clone(), name.clone().into_bytes()));
+                    fresh.push((is.clone(), format!("{kind}\n{}", like.original).into_bytes()));
+                    issued.insert(is);
+                    name
+                }
+            };
+            given.push(laid_out(&name, like.original));
+            lately.insert(key, name);
+        }
+        if !fresh.is_empty() {
+            self.store.put_all(whose.owner(), TABLE, &fresh)?;
+        }
+        Ok(given)
+    }
+
+    /// A pseudonym that stands for nothing else in the tenant.
+    fn draw(
+        &self,
+        whose: Whose<'_>,
+        like: &Like<'_>,
+        inspector: &Inspector,
+        ambient: &Ambient,
+        issued: &HashSet<String>,
+    ) -> Result<String, StoreError> {
+        for _ in 0..DRAWS_MAX {
+            let name = pseudonym(inspector, like, || u64::from_le_bytes(ambient.bytes::<8>()));
+            if !issued.contains(&self.key_is(whose.tenant, &name)) {
+                return Ok(name);
+            }
+        }
+        let why = format!("no pseudonym like a {} is free any more", like.detector);
+        Err(StoreError::other(why))
+    }
+
+    /// The pseudonyms in a text that this tenant was given, with what they stand for.
+    pub(crate) fn uncover(&self, tenant: &str, text: &str) -> Result<Vec<Uncovered>, StoreError> {
+        let mut found = Vec::new();
+        let words = words(text);
+        let mut at = 0;
+        while at < words.len() {
+            let most = WORDS_MAX.min(words.len() - at);
+            let mut taken = 1;
+            for count in (1..=most).rev() {
+                let (Some(first), Some(last)) = (words.get(at), words.get(at + count - 1)) else {
+                    continue;
+                };
+                let span = first.start..last.end;
+                let word = text.get(span.clone()).unwrap_or_default();
+                if let Some((kind, original)) = self.original(tenant, word)? {
+                    found.push(Uncovered { span, original, kind });
+                    taken = count;
+                    break;
+                }
+            }
+            at += taken;
+        }
+        Ok(found)
+    }
+
+    fn original(&self, tenant: &str, word: &str) -> Result<Option<(String, String)>, StoreError> {
+        let key = self.key_is(tenant, word);
+        let is_issued = self
+            .issued
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&key);
+        if !is_issued {
+            return Ok(None);
+        }
+        // None is there when the person was erased meanwhile.
+        let sealed = self.store.get(TABLE, &key)?;
+        let text = sealed.and_then(|bytes| String::from_utf8(bytes).ok());
+        Ok(text.and_then(|text| {
+            let (kind, original) = text.split_once('\n')?;
+            Some((kind.to_owned(), original.to_owned()))
+        }))
+    }
+
+    /// Another value of the form of this one, by a key that is thrown away: nobody can undo it.
+    pub(crate) fn anonym(inspector: &Inspector, like: &Like<'_>, ambient: &Ambient) -> String {
+        pseudonym(inspector, like, || u64::from_le_bytes(ambient.bytes::<8>()))
+    }
+
+    fn key_of(&self, whose: Whose<'_>, like: &Like<'_>) -> String {
+        let subject = whose.subject.unwrap_or_default();
+        let parts = [whose.tenant, subject, like.detector, &plain(like.original)];
+        format!("{OF}{}", self.digest(&parts))
+    }
+
+    fn key_is(&self, tenant: &str, name: &str) -> String {
+        format!("{IS}{}", self.digest(&[tenant, &plain(name)]))
+    }
+
+    fn digest(&self, parts: &[&str]) -> String {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in parts {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        records::digest::hex(context.sign().as_ref())
+    }
+}
+
+/// Keys from values to pseudonyms, and back.
+const OF: &str = "of:";
+const IS: &str = "is:";
+
+/// A pseudonym in the layout of a value: `4111 1111 ...` and `4111-1111-...` are one card.
+pub(super) fn laid_out(name: &str, value: &str) -> String {
+    let letters = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).count();
+    let same = name.is_ascii() && value.is_ascii() && !value.contains('@') && letters(name) == letters(value);
+    if !same {
+        return name.to_owned();
+    }
+    let mut from = name.chars().filter(char::is_ascii_alphanumeric);
+    value
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                from.next().unwrap_or(c)
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Stretches that may be a pseudonym or part of one, without the punctuation around them.
+fn words(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut words = Vec::new();
+    let mut start = 0;
+    for part in text.split(|c: char| c.is_whitespace() || "\"'<>()[]{},;=".contains(c)) {
+        let clean = part.trim_end_matches(['.', ':', '!', '?']);
+        let clean = clean
+            .strip_prefix("mailto:")
+            .or(clean.strip_prefix("tel:"))
+            .unwrap_or(clean);
+        let from = start + (part.trim_end_matches(['.', ':', '!', '?']).len() - clean.len());
+        if !clean.is_empty() && clean.len() <= WORD_BYTES_MAX {
+            words.push(from..from + clean.len());
+        }
+        start += part.len();
+        start += text
+            .get(start..)
+            .and_then(|rest| rest.chars().next())
+            .map_or(0, char::len_utf8);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_lose_what_stands_around_them() {
+        let text = "to <p-1@x.example>, (P-7Q2XKA). call tel:+1 415";
+        let words: Vec<_> = words(text).into_iter().filter_map(|w| text.get(w)).collect();
+        assert_eq!(words, ["to", "p-1@x.example", "P-7Q2XKA", "call", "+1", "415"]);
+    }
+
+    #[test]
+    fn a_pseudonym_is_laid_out_as_the_value() {
+        assert_eq!(
+            laid_out("4929 0000 1111 2222", "4111111111111111"),
+            "4929000011112222"
+        );
+        assert_eq!(laid_out("P-7Q2XKA", "Ann Lee"), "P-7Q2XKA");
+    }
+}

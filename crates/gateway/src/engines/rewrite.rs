@@ -1,0 +1,628 @@
+//! What obligations demand of an answer, done: cut out, masked, disguised, chosen. Every change is said.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use inspect::{
+    Choice, Finding, FindingKind, Findings, Like, Others, SUSPECT_MIN, mask, plain, redact, select,
+    select_text,
+};
+use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
+use policy::{Obligation, rules::strictest};
+use wire::{
+    json::{Edits, Kind, Node, Pointer, Writer, object},
+    jsonrpc,
+    mcp::{Target, meta, target},
+};
+
+use super::{
+    Engines,
+    disguise::{Disguise, Whose, laid_out},
+};
+
+/// What stands where only named parts may stand and the text has no parts.
+const WITHHELD: &str = "[withheld: only some fields of this answer may be shown, and this text has none]";
+/// Changes listed in `_meta`; the rest is counted.
+const LISTED_MAX: usize = 64;
+
+/// What is done to findings of a kind.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Way {
+    Anonymise,
+    Mask,
+    Pseudonymise,
+    Redact,
+}
+
+impl Way {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Anonymise => "anonymise",
+            Self::Mask => "mask",
+            Self::Pseudonymise => "pseudonymise",
+            Self::Redact => "redact",
+        }
+    }
+}
+
+/// The obligations that concern the answer's content.
+#[derive(Debug, Default)]
+struct Orders<'o> {
+    ways: BTreeMap<&'o str, Way>,
+    fields: Option<&'o BTreeSet<String>>,
+    dropped: BTreeSet<&'o str>,
+}
+
+impl<'o> Orders<'o> {
+    /// Of obligations joined to the strictest: at most one way for each kind, and at most one list of fields.
+    fn of(obligations: &'o [Obligation]) -> Self {
+        let mut orders = Self::default();
+        for obligation in obligations {
+            let (kinds, way) = match obligation {
+                Obligation::Anonymise(kinds) => (kinds, Way::Anonymise),
+                Obligation::Mask(kinds) => (kinds, Way::Mask),
+                Obligation::Pseudonymise(kinds) => (kinds, Way::Pseudonymise),
+                Obligation::Redact(kinds) => (kinds, Way::Redact),
+                Obligation::Fields(pointers) => {
+                    orders.fields = Some(pointers);
+                    continue;
+                }
+                Obligation::Drop(pointers) => {
+                    orders.dropped.extend(pointers.iter().map(String::as_str));
+                    continue;
+                }
+                Obligation::Approve { .. }
+                | Obligation::Label(_)
+                | Obligation::Limit(_)
+                | Obligation::Reveal(_)
+                | Obligation::Review(_)
+                | Obligation::StepUp(_) => continue,
+            };
+            orders.ways.extend(kinds.iter().map(|kind| (kind.as_str(), way)));
+        }
+        orders
+    }
+
+    /// Whether the answer may pass as it is, as far as rules say.
+    fn is_empty(&self) -> bool {
+        self.ways.is_empty() && self.fields.is_none() && self.dropped.is_empty()
+    }
+
+    /// What is done to a finding; hidden characters go whatever rules say.
+    fn way(&self, finding: &Finding) -> Option<Way> {
+        if finding.score < SUSPECT_MIN {
+            return None;
+        }
+        let hidden = (finding.kind == FindingKind::Unicode).then_some(Way::Redact);
+        self.ways.get(finding.kind.as_str()).copied().or(hidden)
+    }
+}
+
+/// What was changed, for `_meta` and the record.
+#[derive(Debug, Default)]
+struct Said(Vec<(Pointer, &'static str, Cow<'static, str>)>);
+
+impl Said {
+    fn add(&mut self, at: Pointer, did: &'static str, what: impl Into<Cow<'static, str>>) {
+        self.0.push((at, did, what.into()));
+    }
+
+    fn json(&self, said: Node<'_>, texts: &BTreeMap<u32, String>) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.array(|list| {
+            for (at, did, what) in self.0.iter().take(LISTED_MAX) {
+                list.object(|out| {
+                    out.string("at", shown(at, said, texts).as_str());
+                    out.string("did", did);
+                    out.string("what", what);
+                });
+            }
+            if self.0.len() > LISTED_MAX {
+                list.object(|out| {
+                    out.integer("more", i128::try_from(self.0.len() - LISTED_MAX).unwrap_or(0))
+                });
+            }
+        });
+        writer.into_bytes()
+    }
+
+    /// One line for each sort of change.
+    fn lines(&self) -> Vec<String> {
+        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for (_, did, what) in &self.0 {
+            *counts.entry((did, what.as_ref())).or_default() += 1;
+        }
+        let line = |((did, what), count): (&(&str, &str), &usize)| format!("{did} {what} {count}");
+        counts.iter().map(line).collect()
+    }
+}
+
+/// A place as the asker sees it: names that were changed stand as they are now.
+fn shown(at: &Pointer, said: Node<'_>, texts: &BTreeMap<u32, String>) -> Pointer {
+    let mut shown = Pointer::default();
+    let mut node = said;
+    for token in at.as_str().split('/').skip(1) {
+        let name = token.replace("~1", "/").replace("~0", "~");
+        let step = match node.kind() {
+            Kind::Object => node
+                .members()
+                .find(|(key, _)| key.as_str().is_some_and(|key| key == name)),
+            Kind::Array | Kind::Bool | Kind::Null | Kind::Number | Kind::String => Pointer::default()
+                .child(&name)
+                .find(node)
+                .map(|element| (element, element)),
+        };
+        let Some((key, value)) = step else { break };
+        let now = texts.get(&key.place()).filter(|_| node.kind() == Kind::Object);
+        shown = shown.child(now.unwrap_or(&name));
+        node = value;
+    }
+    shown
+}
+
+/// By its plain form, what comes in the place of a value, what that is called, and what the value is.
+type Everywhere = BTreeMap<String, (String, &'static str, String)>;
+
+/// What is rewritten.
+struct Content<'c> {
+    said: Node<'c>,
+    findings: &'c Findings,
+    /// Originals that the far side was told, each with its pseudonym.
+    revealed: &'c [(String, String)],
+    whose: Whose<'c>,
+}
+
+/// A stretch of a value and what comes in its place.
+type Change = (std::ops::Range<usize>, String);
+
+impl Engines {
+    /// The changes that obligations demand of the answer.
+    pub(super) fn rewrite(
+        &self,
+        call: &Passed<Screened>,
+        obligations: &[Obligation],
+    ) -> Result<Edits, Objection> {
+        let Answer::Foreign(response, _) = call.unread() else {
+            return Ok(Edits::default());
+        };
+        let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
+        let orders = Orders::of(obligations);
+        if !orders.is_empty() && is_task(said) {
+            let why = "the answer is a task, and what it comes to is not judged by this rule";
+            return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
+        }
+        let mut report = Said::default();
+        let subject = subject(call);
+        let content = Content {
+            said,
+            findings: call.answer_findings(),
+            revealed: call.revealed(),
+            whose: Whose {
+                tenant: tenant(call),
+                subject: subject.as_deref(),
+            },
+        };
+        let (texts, names) = self.replaced(&content, &orders, &mut report)?;
+        if !names.is_empty() {
+            // The agent knows the values by these names: they are traced as the values are.
+            self.remember_names(call, &names.join("\n"));
+        }
+        let mut choosing = Choosing {
+            said,
+            texts,
+            edits: Edits::default(),
+            report,
+        };
+        // No field at all may be left: then nothing comes back.
+        if let Some(fields) = orders.fields {
+            let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+            choosing.choose(Choice::Only, &fields, response.answer());
+        }
+        if !orders.dropped.is_empty() {
+            let dropped: Vec<&str> = orders.dropped.iter().copied().collect();
+            choosing.choose(Choice::Without, &dropped, response.answer());
+        }
+        let Choosing {
+            texts,
+            mut edits,
+            report,
+            ..
+        } = choosing;
+        for (place, text) in &texts {
+            if let Some(node) = said.document().at(*place).filter(|node| !edits.touches(*node)) {
+                put(&mut edits, node, text);
+            }
+        }
+        if !report.0.is_empty() {
+            edits.meta(meta::CHANGED, report.json(said, &texts));
+            call.dossier().note(|known| known.changed = report.lines());
+        }
+        Ok(edits)
+    }
+
+    /// The changes that the permit of a server's message demands, and the calls in whose time it comes.
+    pub(super) fn veiled(&self, call: &Passed<Approved>) -> Result<Edits, Objection> {
+        let (Some(said), Some(server)) = (call.arrival().message.params(), call.resolution().server_name())
+        else {
+            return Ok(Edits::default());
+        };
+        let caller = call.principal().key();
+        let mut term = self.terms.of(&caller, server.as_str(), self.ambient.now_ms());
+        let obligations = strictest(call.permit().obligations().iter().chain(&term.obligations));
+        let orders = Orders::of(&obligations);
+        if (orders.fields.is_some() || !orders.dropped.is_empty()) && has_words(said) {
+            let why = "words by the way have no fields, and only some fields may be shown";
+            return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
+        }
+        let mut report = Said::default();
+        let subject = term.subject().map(str::to_owned);
+        let content = Content {
+            said,
+            findings: call.findings(),
+            revealed: term.revealed.make_contiguous(),
+            whose: Whose {
+                tenant: tenant(call),
+                subject: subject.as_deref(),
+            },
+        };
+        let (texts, _) = self.replaced(&content, &orders, &mut report)?;
+        let mut edits = Edits::default();
+        for (place, text) in &texts {
+            if let Some(node) = said.document().at(*place) {
+                put(&mut edits, node, text);
+            }
+        }
+        call.dossier().note(|known| known.changed = report.lines());
+        Ok(edits)
+    }
+
+    /// The texts of values with findings replaced, by place, and the pseudonyms among them. What was found
+    /// once is replaced wherever it stands, and so is what the call revealed to the tool.
+    fn replaced(
+        &self,
+        content: &Content<'_>,
+        orders: &Orders<'_>,
+        report: &mut Said,
+    ) -> Result<(BTreeMap<u32, String>, Vec<String>), Objection> {
+        let said = content.said;
+        let incomplete = content
+            .findings
+            .iter()
+            .any(|f| f.detector == "uninspectable/too-many-findings");
+        if incomplete && !orders.ways.is_empty() {
+            let why = "more was found than can be rewritten";
+            return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
+        }
+        let mut found: BTreeMap<u32, Vec<(&Finding, Way)>> = BTreeMap::new();
+        for finding in content.findings {
+            if let Some(way) = orders.way(finding) {
+                found
+                    .entry(finding.location.place)
+                    .or_default()
+                    .push((finding, way));
+            }
+        }
+        let mut everywhere = Everywhere::default();
+        for (original, pseudonym) in content.revealed {
+            let kept = (pseudonym.clone(), "disguise-again", "personal".to_owned());
+            everywhere.insert(plain(original), kept);
+        }
+        let names = self.pseudonyms(content, &found)?;
+        let mut changes: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
+        for (place, findings) in &found {
+            let Some(node) = said.document().at(*place) else {
+                continue;
+            };
+            let text = text_of(node);
+            for (finding, way) in findings {
+                let span = finding.location.span.clone();
+                let original = plain(text.get(span.clone()).unwrap_or_default());
+                let with = match everywhere.get(&original) {
+                    Some((kept, "disguise-again", _)) if *way == Way::Pseudonymise => kept.clone(),
+                    Some((kept, "anonymise", _)) if *way == Way::Anonymise => kept.clone(),
+                    _ => self.replacement(finding, *way, &text, &names),
+                };
+                let at = finding.location.pointer.clone();
+                report.add(at, way.as_str(), finding.detector.clone());
+                if matches!(finding.kind, FindingKind::Personal | FindingKind::Secret) {
+                    let kept = (with.clone(), way.as_str(), finding.detector.to_string());
+                    everywhere.entry(original).or_insert(kept);
+                }
+                changes.entry(*place).or_default().push((span, with));
+            }
+        }
+        elsewhere(said, &everywhere, &mut changes, report)?;
+        let text_at = |place: u32| said.document().at(place).map(text_of).unwrap_or_default();
+        let texts = changes
+            .into_iter()
+            .map(|(place, list)| (place, replace(&text_at(place), list)));
+        Ok((texts.collect(), names.into_values().collect()))
+    }
+
+    fn replacement(
+        &self,
+        finding: &Finding,
+        way: Way,
+        text: &str,
+        names: &BTreeMap<(u32, usize), String>,
+    ) -> String {
+        let span = &finding.location.span;
+        let original = text.get(span.clone()).unwrap_or_default();
+        let key = (finding.location.place, span.start);
+        match way {
+            Way::Redact if finding.kind == FindingKind::Unicode => String::new(),
+            Way::Redact => redact(original, [(0..original.len(), finding.detector.as_ref())]),
+            Way::Mask => mask(original),
+            Way::Anonymise => Disguise::anonym(&self.inspector, &like(finding, text), &self.ambient),
+            // There is one for every finding that is to have one; what had none would be cut out.
+            Way::Pseudonymise => match names.get(&key) {
+                Some(name) => name.clone(),
+                None => redact(original, [(0..original.len(), finding.detector.as_ref())]),
+            },
+        }
+    }
+
+    /// A pseudonym for each finding that is to have one, by its place.
+    fn pseudonyms(
+        &self,
+        content: &Content<'_>,
+        found: &BTreeMap<u32, Vec<(&Finding, Way)>>,
+    ) -> Result<BTreeMap<(u32, usize), String>, Objection> {
+        let said = content.said;
+        let texts: BTreeMap<u32, Cow<'_, str>> = found
+            .keys()
+            .filter_map(|place| Some((*place, text_of(said.document().at(*place)?))))
+            .collect();
+        let wanted: Vec<&Finding> = found
+            .values()
+            .flatten()
+            .filter(|(_, way)| *way == Way::Pseudonymise)
+            .map(|(finding, _)| *finding)
+            .collect();
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let text_at = |place| texts.get(&place).map(AsRef::as_ref).unwrap_or_default();
+        let likes: Vec<Like<'_>> = wanted
+            .iter()
+            .map(|finding| like(finding, text_at(finding.location.place)))
+            .collect();
+        let names = self
+            .disguise
+            .of(content.whose, &likes, &self.inspector, &self.ambient)
+            .map_err(|error| {
+                Objection::new(
+                    &refusal::OBLIGATION_UNMET,
+                    format!("no pseudonyms can be kept: {error}"),
+                )
+            })?;
+        let places = wanted.iter().map(|f| (f.location.place, f.location.span.start));
+        Ok(places.zip(names).collect())
+    }
+}
+
+/// Replaces what was found in one place in all the others where it stands.
+fn elsewhere(
+    said: Node<'_>,
+    everywhere: &Everywhere,
+    changes: &mut BTreeMap<u32, Vec<Change>>,
+    report: &mut Said,
+) -> Result<(), Objection> {
+    let others = Others::new(everywhere.keys().map(String::as_str)).map_err(|error| {
+        let why = format!("what was found cannot be looked for in the rest of the answer: {error}");
+        Objection::new(&refusal::OBLIGATION_UNMET, why)
+    })?;
+    for node in said.walk().chain(keys_of(said)) {
+        if !matches!(node.kind(), Kind::Number | Kind::String) {
+            continue;
+        }
+        let text = text_of(node);
+        for span in others.find(&text) {
+            let here = text.get(span.clone()).unwrap_or_default();
+            let Some((with, did, what)) = everywhere.get(&plain(here)) else {
+                continue;
+            };
+            let known = changes.entry(node.place()).or_default();
+            let is_covered = known
+                .iter()
+                .any(|(other, _)| other.start <= span.start && span.end <= other.end);
+            if !is_covered {
+                report.add(Pointer::to(said, node).unwrap_or_default(), did, what.clone());
+                known.push((span.clone(), laid_out(with, here)));
+            }
+        }
+    }
+    changes.retain(|_, list| !list.is_empty());
+    Ok(())
+}
+
+/// Whose tenant the call is in; empty where there is but one.
+pub(super) fn tenant(caller: &Passed<pipeline::admit::Declared>) -> &str {
+    let parties = caller.caller().subject.parties();
+    parties
+        .filter_map(|party| party.tenant.as_deref())
+        .next()
+        .unwrap_or_default()
+}
+
+/// The person the result is about, where the operator said which argument names them.
+pub(super) fn subject(call: &Passed<Approved>) -> Option<String> {
+    let server = call.resolution().server()?;
+    let item = call.resolution().item()?;
+    let pointer = Pointer::parse(&server.server().manifest.tool(item.name()).subject?)?;
+    let Ok(Target::Tool { arguments, .. }) = target(&call.arrival().message) else {
+        return None;
+    };
+    let named = pointer.find(arguments?)?;
+    Some(
+        named
+            .as_str()
+            .map_or_else(|| named.written().to_owned(), Cow::into_owned),
+    )
+}
+
+fn like<'l>(finding: &'l Finding, text: &'l str) -> Like<'l> {
+    let span = &finding.location.span;
+    Like {
+        detector: &finding.detector,
+        original: text.get(span.clone()).unwrap_or_default(),
+        before: text.get(..span.start).unwrap_or_default(),
+    }
+}
+
+pub(super) fn text_of(node: Node<'_>) -> Cow<'_, str> {
+    node.as_str().unwrap_or_else(|| node.written().into())
+}
+
+/// The names of members, which may say as much as values.
+fn keys_of(root: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    root.walk()
+        .filter(|node| node.kind() == Kind::Object)
+        .flat_map(|node| node.members().map(|(key, _)| key))
+}
+
+/// The text with each stretch replaced; of stretches that overlap, the first.
+pub(super) fn replace(text: &str, mut changes: Vec<Change>) -> String {
+    changes.sort_by_key(|(span, _)| (span.start, std::cmp::Reverse(span.end)));
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for (span, with) in changes {
+        if span.end <= at {
+            continue;
+        }
+        if span.start >= at {
+            out.push_str(text.get(at..span.start).unwrap_or_default());
+            out.push_str(&with);
+        }
+        at = span.end;
+    }
+    out.push_str(text.get(at..).unwrap_or_default());
+    out
+}
+
+/// A number stays a number where it can.
+pub(super) fn put(edits: &mut Edits, node: Node<'_>, text: &str) {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    if node.kind() == Kind::Number && digits {
+        edits.json(node, text.as_bytes().to_vec());
+    } else {
+        edits.string(node, text);
+    }
+}
+
+/// Whether a message says anything in words; names of requests and levels are none.
+fn has_words(said: Node<'_>) -> bool {
+    let names = ["progressToken", "requestId", "level"];
+    said.members()
+        .filter(|(key, _)| !key.as_str().is_some_and(|key| names.contains(&key.as_ref())))
+        .any(|(_, value)| value.walk().any(|node| node.kind() == Kind::String) || keys_of(value).count() > 0)
+}
+
+/// Whether an answer only says where to come back for the answer.
+fn is_task(said: Node<'_>) -> bool {
+    let kind = said.get("resultType").and_then(Node::as_str);
+    said.get("task").is_some() || kind.as_deref() == Some("task")
+}
+
+/// Leaving parts of an answer out.
+struct Choosing<'a> {
+    said: Node<'a>,
+    /// Texts as they are after what was found in them was replaced, by place.
+    texts: BTreeMap<u32, String>,
+    edits: Edits,
+    report: Said,
+}
+
+impl Choosing<'_> {
+    /// Leaves parts out wherever an answer carries its content; what has no parts goes as a whole.
+    fn choose(&mut self, choice: Choice, pointers: &[&str], answer: jsonrpc::Answer<'_>) {
+        let did = match choice {
+            Choice::Only => "select",
+            Choice::Without => "drop",
+        };
+        let said = self.said;
+        for (key, value) in said.members() {
+            let name = key.as_str().unwrap_or_default();
+            match (answer, name.as_ref()) {
+                (jsonrpc::Answer::Result(_), "isError" | "resultType")
+                | (jsonrpc::Answer::Error(_), "code") => {}
+                (jsonrpc::Answer::Result(_), "structuredContent")
+                    if matches!(value.kind(), Kind::Array | Kind::Object) =>
+                {
+                    for gone in select(value, choice, pointers, &mut self.edits) {
+                        // The name of what went may say as much as what went.
+                        let at = Pointer::parse(&format!("/structuredContent{}", gone.parent()));
+                        self.report.add(at.unwrap_or_default(), did, "field");
+                    }
+                }
+                (jsonrpc::Answer::Result(_), "content" | "contents") => {
+                    value
+                        .elements()
+                        .for_each(|block| self.block(block, choice, pointers, did));
+                }
+                (jsonrpc::Answer::Result(_), "messages") => {
+                    for content in value.elements().filter_map(|message| message.get("content")) {
+                        match content.kind() {
+                            Kind::Array => content
+                                .elements()
+                                .for_each(|block| self.block(block, choice, pointers, did)),
+                            Kind::Bool | Kind::Null | Kind::Number | Kind::Object | Kind::String => {
+                                self.block(content, choice, pointers, did)
+                            }
+                        }
+                    }
+                }
+                // An error says what it likes.
+                (jsonrpc::Answer::Error(_), "message") => self.withhold(value, did),
+                // Each of its members is written by itself.
+                (jsonrpc::Answer::Result(_), "_meta") => {
+                    value.members().for_each(|(_, given)| self.edits.remove(given));
+                }
+                _ => {
+                    self.edits.remove(value);
+                    self.report.add(Pointer::default(), did, "member");
+                }
+            }
+        }
+    }
+
+    /// One block of content: a text that is JSON has fields, and nothing else has.
+    fn block(&mut self, block: Node<'_>, choice: Choice, pointers: &[&str], did: &'static str) {
+        let at = Pointer::to(self.said, block).unwrap_or_default();
+        let Some(text) = block.get("text").filter(|text| text.kind() == Kind::String) else {
+            // An image, a sound, a link, an embedded file.
+            self.report.add(at, did, "block");
+            match block.get("blob") {
+                Some(blob) => self.edits.string(blob, ""),
+                None => {
+                    let instead = object(|out| {
+                        out.string("type", "text");
+                        out.string("text", WITHHELD);
+                    });
+                    self.edits.json(block, instead);
+                }
+            }
+            return;
+        };
+        let now = match self.texts.get(&text.place()) {
+            Some(now) => Cow::Borrowed(now.as_str()),
+            None => text_of(text),
+        };
+        match select_text(&now, choice, pointers) {
+            Some((chosen, gone)) => {
+                gone.iter()
+                    .for_each(|_| self.report.add(at.clone(), did, "field"));
+                self.texts.insert(text.place(), chosen);
+            }
+            None => self.withhold(text, did),
+        }
+    }
+
+    fn withhold(&mut self, text: Node<'_>, did: &'static str) {
+        let at = Pointer::to(self.said, text).unwrap_or_default();
+        self.report.add(at, did, "text");
+        self.texts.insert(text.place(), WITHHELD.to_owned());
+    }
+}

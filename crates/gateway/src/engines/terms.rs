@@ -1,0 +1,152 @@
+//! What holds for all that a server says to a client while a call runs, and for a while after: the obligations
+//! of the call, and the originals it was told. Progress, log messages and questions come on their own, each
+//! under its own rule, but say as much as the answer.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use pipeline::ports::Hold;
+use policy::Obligation;
+
+use crate::ambient::Ambient;
+
+/// How long after the last call what held for it still holds.
+const LINGER_MS: i64 = 60 * 1000;
+/// Originals remembered for one caller and server.
+const REVEALED_MAX: usize = 1024;
+/// Callers and servers before those whose time is over are forgotten.
+const ENTRIES_MANY: usize = 1024;
+
+/// Whose calls to which server.
+type Key = (String, String);
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terms(Arc<Mutex<HashMap<Key, Term>>>);
+
+/// What holds for one caller and server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Term {
+    /// Of all calls that run.
+    pub(crate) obligations: BTreeSet<Obligation>,
+    /// Originals, each with the pseudonym the caller knows it by.
+    pub(crate) revealed: VecDeque<(String, String)>,
+    subjects: BTreeSet<Option<String>>,
+    running: usize,
+    quiet_since_ms: i64,
+}
+
+impl Term {
+    /// The person the calls are about, if it is one.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        match self.subjects.first() {
+            Some(Some(only)) if self.subjects.len() == 1 => Some(only),
+            _ => None,
+        }
+    }
+
+    fn is_over(&self, now_ms: i64) -> bool {
+        self.running == 0 && now_ms - self.quiet_since_ms > LINGER_MS
+    }
+}
+
+/// A call that runs.
+struct Running {
+    terms: Terms,
+    key: Key,
+    ambient: Ambient,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Running")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(term) = self.terms.lock().get_mut(&self.key) {
+            term.running = term.running.saturating_sub(1);
+            term.quiet_since_ms = self.ambient.now_ms();
+        }
+    }
+}
+
+impl Terms {
+    /// From now on, until a while after the hold is dropped, this holds for what the server says to the caller.
+    pub(crate) fn agree(
+        &self,
+        (caller, server): (&str, &str),
+        obligations: impl Iterator<Item = Obligation>,
+        revealed: &[(String, String)],
+        subject: Option<String>,
+        ambient: &Ambient,
+    ) -> Hold {
+        let key = (caller.to_owned(), server.to_owned());
+        let now_ms = ambient.now_ms();
+        let mut terms = self.lock();
+        if terms.len() >= ENTRIES_MANY {
+            terms.retain(|_, term| !term.is_over(now_ms));
+        }
+        let term = terms.entry(key.clone()).or_default();
+        if term.is_over(now_ms) {
+            *term = Term::default();
+        }
+        term.running += 1;
+        term.obligations.extend(obligations);
+        term.subjects.insert(subject);
+        for pair in revealed {
+            if !term.revealed.contains(pair) {
+                term.revealed.push_back(pair.clone());
+            }
+        }
+        while term.revealed.len() > REVEALED_MAX {
+            term.revealed.pop_front();
+        }
+        Hold(Box::new(Running {
+            terms: self.clone(),
+            key,
+            ambient: ambient.clone(),
+        }))
+    }
+
+    /// What holds for what a server says to a caller.
+    pub(crate) fn of(&self, caller: &str, server: &str, now_ms: i64) -> Term {
+        let terms = self.lock();
+        let found = terms.get(&(caller.to_owned(), server.to_owned()));
+        found
+            .filter(|term| !term.is_over(now_ms))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Term>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_outlast_the_call_for_a_while_and_concern_nobody_else() {
+        let (terms, ambient) = (Terms::default(), Ambient::system());
+        let hidden = Obligation::Mask(["personal".to_owned()].into());
+        let told = [("Ann".to_owned(), "P-1".to_owned())];
+        let demands = [hidden.clone()].into_iter();
+        let hold = terms.agree(("ann", "mail"), demands, &told, Some("p1".to_owned()), &ambient);
+        let far = ambient.now_ms() + 100 * LINGER_MS;
+        assert_eq!(terms.of("ann", "mail", far).revealed, told, "while it runs");
+        drop(hold);
+        let now = ambient.now_ms();
+        let held = terms.of("ann", "mail", now);
+        assert!(held.obligations.contains(&hidden));
+        assert_eq!(held.subject(), Some("p1"));
+        assert!(terms.of("ann", "web", now).obligations.is_empty());
+        assert!(terms.of("bob", "mail", now).revealed.is_empty());
+        assert!(terms.of("ann", "mail", far).revealed.is_empty());
+    }
+}

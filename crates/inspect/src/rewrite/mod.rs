@@ -1,0 +1,13 @@
+//! Rewriting what was found: a mark, a mask, or another value of the same form; and choosing parts.
+//!
+//! Which findings are to go, and what a pseudonym stands for, is the caller's business.
+
+mod mask;
+mod others;
+mod pseudonym;
+mod select;
+
+pub use mask::{mask, redact};
+pub use others::{Others, plain};
+pub use pseudonym::{Like, pseudonym};
+pub use select::{Choice, select, select_text};
