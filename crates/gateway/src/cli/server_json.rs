@@ -172,7 +172,7 @@ fn variables(
             Some(begins) => upper.starts_with(begins),
             None => upper == *steering,
         };
-        if STEERING.iter().any(|steering| steers(steering)) {
+        if STEERING.iter().any(steers) {
             let name = name.escape_debug();
             return Err(format!("it wants to set `{name}`, which changes what is run"));
         }
