@@ -351,6 +351,49 @@ fn a_modern_client_is_asked_to_open_a_page_where_people_decide_with_their_own_se
     );
 }
 
+/// Regression: a call that waited for people passed under the rules of the time it came, whatever was in force by then.
+#[test]
+fn a_call_that_waits_does_not_outlive_the_rules_that_let_it_wait() {
+    let mut gateway = Gateway::configured(&stubbed(WITH_SECRETS)).with_variables(&PEOPLE);
+    gateway.run();
+    let client = client(&gateway);
+    ask_echo(&client, "pay", &json!({}));
+    let id = waiting(&gateway)["id"].as_str().expect("an id").to_owned();
+    let accepted = json!({"inputResponses": {"io.sallyport/approval": {"action": "accept"}}});
+    let waits = std::thread::spawn(move || ask_echo(&client, "pay", &accepted));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let path = gateway.path("sallyport.yaml");
+    let yaml = std::fs::read_to_string(&path).expect("a configuration");
+    let closed =
+        "  rules:\n    - '@id(\"closed\") forbid(principal, action == Action::\"invoke\", resource);'\n";
+    std::fs::write(&path, yaml.replace("  rules:\n", closed)).expect("a configuration");
+    let in_force = |gateway: &Gateway| {
+        let ledger = gateway.ledger();
+        let found = ledger.iter().filter(|entry| entry["action"] == json!("in-force"));
+        found.count()
+    };
+    let changed = (0..300).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        in_force(&gateway) == 2
+    });
+    assert!(changed, "other rules are in force");
+    for user in ["carol", "dave"] {
+        agree(&gateway, &id, user);
+    }
+    let answer = waits.join().expect("an answer");
+    assert!(!answer.is_good(), "{answer:?}");
+    assert!(
+        answer.body.to_string().contains("the rules changed"),
+        "{answer:?}"
+    );
+    let intents = gateway.ledger();
+    assert!(
+        !intents
+            .iter()
+            .any(|entry| entry["kind"] == json!("intent") && entry["tool"] == json!("echo"))
+    );
+}
+
 #[test]
 fn guessing_at_a_persons_secret_stops_to_work() {
     let mut gateway = Gateway::configured(&stubbed(WITH_SECRETS)).with_variables(&PEOPLE);

@@ -126,15 +126,15 @@ fn tools_that_pass_for_anothers_or_speak_of_them_are_held_back() {
     ] {
         assert!(tools.contains(&served.to_owned()), "{served}: {tools:?}");
     }
-    let why = |tool: &str| {
-        let ledger = gateway.ledger();
-        let found = ledger.into_iter().find(|entry| {
-            entry["kind"] == json!("registry")
+    // Which of two servers is looked at first is open, and with it whose tool it is that a name is mistaken for.
+    let ledger = gateway.ledger();
+    let why = |tool: &str, says: &str| {
+        ledger.iter().any(|entry| {
+            entry["server"] == json!("evil")
                 && entry["tool"] == json!(tool)
-                && entry["server"] == json!("evil")
-        });
-        found.unwrap_or_else(|| panic!("{tool} is not recorded"))["reason"].to_string()
+                && entry["reason"].to_string().contains(says)
+        })
     };
-    assert!(why("tr\u{430}nsfer_money").contains("can be mistaken for `transfer_money` of `bank`"));
-    assert!(why("weather").contains("speaks of `transfer_money`"));
+    assert!(why("tr\u{430}nsfer_money", "can be mistaken for `transfer"));
+    assert!(why("weather", "speaks of `transfer_money`"));
 }

@@ -17,6 +17,7 @@ mod real_peers;
 mod replay;
 mod rules;
 mod scan;
+mod servers;
 mod sessions;
 mod start;
 mod transports;

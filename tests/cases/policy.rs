@@ -422,3 +422,46 @@ fn a_case_that_is_misspelt_does_not_pass() {
         assert!(said.contains(says), "{case}: {said}");
     }
 }
+
+#[test]
+fn rules_that_have_a_version_never_go_back() {
+    let mut gateway = following(TESTER);
+    let file = gateway.path("sallyport.yaml");
+    let said = fs::read_to_string(&file).expect("a configuration");
+    let version = |number: u64| said.replace("policy: {", &format!("policy: {{ version: {number},"));
+    let count = |action: &str, gateway: &Gateway| entries(gateway, "policy", action).len();
+    fs::write(&file, version(7)).expect("written");
+    let rules = gateway.path("rules.cedar");
+    let good = |gateway: &Gateway| call(gateway, "stub__echo", &json!({"text": "x"})).is_good();
+    fs::write(&rules, format!("{OPEN}\n{CLOSED}")).expect("rules");
+    until("version 7 is in force", || !good(&gateway));
+    // Other rules under the same version, an older version, and none.
+    fs::write(&rules, OPEN).expect("rules");
+    until("other rules are refused", || count("rejected", &gateway) == 1);
+    for (n, back) in [version(6), said.clone()].iter().enumerate() {
+        fs::write(&file, back).expect("written");
+        until("it is refused", || count("rejected", &gateway) == n + 2);
+    }
+    assert!(!good(&gateway), "rules went back");
+    let why: Vec<String> = entries(&gateway, "policy", "rejected")
+        .iter()
+        .map(|entry| entry["detail"]["why"].to_string())
+        .collect();
+    for (why, says) in why.iter().zip([
+        "other rules than were in force as 7",
+        "6 is older than 7",
+        "it is gone",
+    ]) {
+        assert!(why.contains(says), "{why}");
+    }
+    // Nor by a restart.
+    gateway.stop();
+    for back in [version(6), said.clone(), version(7)] {
+        fs::write(&file, &back).expect("written");
+        let output = gateway.output(&["serve", "--ready-json"]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+    }
+    fs::write(&file, version(8)).expect("written");
+    gateway.run();
+    assert!(good(&gateway));
+}

@@ -179,3 +179,67 @@ fn the_short_rules_of_the_page_are_rules() {
         assert!(shown.contains(&format!("@id(\"{rule}\")")), "{rule}: {shown}");
     }
 }
+
+/// A purpose limits what may be asked for, whatever else is allowed; and who declares it, it alone.
+#[test]
+fn a_declared_purpose_covers_what_it_says_and_nothing_else() {
+    let stub = program("e2e-stub");
+    let gateway = Gateway::start(&format!(
+        "mcpServers:\n\
+         \x20 stub: {{ command: {stub:?}, args: [stdio], tools: {{ echo: {{ sink: read }}, ask: {{ sink: egress }} }} }}\n\
+         \x20 phi: {{ command: {stub:?}, args: [stdio], labels: {{ categories: [phi] }}, tools: {{ \"*\": {{ sink: read }} }} }}\n\
+         approve: all\n\
+         agents: [ {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester], purposes: [payment, care] }} ]\n\
+         purposes:\n\
+         \x20 - {{ name: payment, tools: [ stub__*, \"server:phi\" ], sinks: [read], categories: [] }}\n\
+         \x20 - {{ name: care, tools: [ \"server:phi\" ], categories: [phi] }}\n\
+         policy: {{ packs: [baseline], allow: [ \"role:tester on stub__*, phi__*\" ] }}\n"
+    ));
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let call = |purpose: Option<&str>, tool: &str| {
+        let mut meta = e2e::mcp::own_meta();
+        if let Some(purpose) = purpose {
+            meta["io.sallyport/context"] = json!({"purpose": purpose});
+        }
+        let params = json!({"name": tool, "arguments": {"text": "x"}, "_meta": meta});
+        client
+            .request("tools/call", Some(tool), params)
+            .expect("an answer")
+    };
+    for (purpose, tool, good) in [
+        (None, "stub__ask", true),
+        (Some("payment"), "stub__echo", true),
+        (Some("payment"), "stub__ask", false),
+        (Some("payment"), "stub__keep", false),
+        (Some("payment"), "phi__echo", false),
+        (Some("care"), "phi__echo", true),
+        (Some("care"), "stub__echo", false),
+        (Some("marketing"), "stub__echo", false),
+    ] {
+        let answer = call(purpose, tool);
+        assert_eq!(answer.is_good(), good, "{tool} for {purpose:?}: {answer:?}");
+        if !good && purpose != Some("marketing") {
+            let said = answer.body.to_string();
+            // What no call could be made of under this purpose is as if it were not there.
+            assert!(
+                said.contains("does not cover this") || said.contains("unknown"),
+                "{said}"
+            );
+        }
+    }
+    let ledger = gateway.ledger();
+    let by = |rule: &str| {
+        let rules = ledger.iter().map(|entry| entry["rules"].to_string());
+        rules.filter(|rules| rules.contains(rule)).count()
+    };
+    assert_eq!((by("purposes.payment"), by("purposes.care")), (3, 1));
+    for bad in ["tools: []", "tools: [stub]", "sinks: [fly]"] {
+        let other = Gateway::configured(&format!("purposes: [ {{ name: care, {bad} }} ]\n"));
+        let output = other.output(&["policy", "check"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code() == Some(2) && said.contains("purposes.care"),
+            "{bad}: {said}"
+        );
+    }
+}

@@ -39,6 +39,7 @@ use crate::{
     listen::{Attempts, EventStreams, House, stopped},
     parked::Parking,
     people::People,
+    policy_version,
     sessions::Sessions,
     store::Store,
     vault::Vault,
@@ -125,10 +126,12 @@ pub(crate) fn assemble(
 }
 
 /// Puts the rules in force that the house was assembled with.
-pub(crate) fn begin(house: &House) -> Result<(), Failure> {
+pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
     let engines = &house.engines;
     let rules = engines.rules();
     fitting(&rules, &engines.keeper)?;
+    let version = policy_version::may_follow(&house.store, meant)?;
+    policy_version::keep(&house.store, version.as_ref())?;
     let digest = rules.digest().to_owned();
     engines
         .journal

@@ -17,6 +17,7 @@ mod keeper;
 mod listen;
 mod parked;
 mod people;
+mod policy_version;
 mod present;
 mod reload;
 mod replay;

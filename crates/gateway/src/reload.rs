@@ -20,6 +20,7 @@ use crate::{
     config::Meant,
     failure::Failure,
     listen::{House, stopped},
+    policy_version,
 };
 
 /// How often the files are looked at. A change is in force at the second look after it.
@@ -86,6 +87,8 @@ fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
     if rules.digest() != engines.rules().digest() {
         assemble::fitting(&rules, &engines.keeper)?;
     }
+    let version = policy_version::may_follow(&house.store, meant)?;
+    policy_version::keep(&house.store, version.as_ref())?;
     admin::enlist(house, &meant.parties)?;
     let new = rules.digest().to_owned();
     let old = {

@@ -27,6 +27,10 @@
 //! | judging one call and sending another | [`Passed`](crate::Passed) owns the call, nothing can change it: `tests/fail/change_the_call_after_it_was_judged.edit` |
 //! | skipping a check on one path (Langflow CVE-2026-7663) | one road: `tests/fail/skip_a_stage.edit`, `tests/fail/swap_two_stages.edit` |
 //! | header and body that disagree (Kuadrant GHSA-g53w-w6mj-hrpp) | test `headers_must_say_what_the_body_says`, test `a_name_in_the_header_that_is_not_the_bodys_is_refused` |
+//! | an old file or a backup loosens the rules | test `rules_that_have_a_version_never_go_back` |
+//! | half a file of rules, without its last `forbid` | test `a_change_of_the_rules_comes_into_force_whole_while_calls_go_on` |
+//! | a yes that outlives the rules it was given under | test `a_call_that_waits_does_not_outlive_the_rules_that_let_it_wait`, test `what_changes_between_the_yes_and_the_call_asks_anew` |
+//! | a revoked agent comes back with the configuration | test `agents_come_and_go_with_the_configuration_and_the_revoked_stay_away` |
 //! | a rule that errors | a call for which any rule errors is refused; `policy::rules` differential tests |
 //!
 //! # On identity

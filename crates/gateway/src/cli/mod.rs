@@ -22,6 +22,7 @@ mod replay;
 mod scan;
 mod serve;
 mod server;
+mod server_json;
 mod token;
 mod weigh;
 mod wrap;

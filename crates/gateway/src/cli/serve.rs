@@ -55,7 +55,7 @@ impl Serve {
         let ambient = Ambient::system();
         let (listening, vault) = self.occupy(&meant, &ambient).await?;
         let house = assemble::assemble(&meant, listening.address, ambient, &vault)?;
-        assemble::begin(&house)?;
+        assemble::begin(&house, &meant)?;
         let layout = Layout::new(&meant.data);
         let unable = |error| Failure::configuration(format!("cannot open the control socket: {error}"));
         let control = control::open(&layout.control()).map_err(unable)?;

@@ -1,11 +1,15 @@
 //! `sallyport server ...`: the life cycle of servers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use wire::json::{Document, Node, object};
 
-use super::{Common, desk, say, table};
+use super::{
+    Common, desk, say,
+    server_json::{self, Offered},
+    table,
+};
 use crate::failure::Failure;
 
 /// Servers: what is known, what is approved, what changed.
@@ -37,6 +41,9 @@ pub(crate) struct Add {
     /// The URL of a server over HTTP.
     #[arg(long, conflicts_with = "command")]
     url: Option<String>,
+    /// What the MCP registry says of it: a `server.json`. The command's further arguments go after `--`.
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    from: Option<PathBuf>,
     /// Environment variables, NAME=VALUE; values may be env:NAME or file:PATH.
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
@@ -116,9 +123,20 @@ impl Add {
                 .ok_or_else(|| Failure::configuration(format!("`{pair}` is not NAME=VALUE")))?;
             env.insert(name.to_owned(), value.to_owned());
         }
+        let (command, url, env) = match &self.from {
+            None => (self.command, self.url, env),
+            Some(file) => {
+                let bad = |why: String| Failure::configuration(format!("{}: {why}", file.display()));
+                let text = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
+                match server_json::read(text, &env, &self.command).map_err(bad)? {
+                    Offered::Command(command, env) => (command, None, env),
+                    Offered::Url(url) => (Vec::new(), Some(url), env),
+                }
+            }
+        };
         let here = std::env::current_dir().unwrap_or_default().display().to_string();
         let server = object(|out| {
-            match (self.command.split_first(), &self.url) {
+            match (command.split_first(), &url) {
                 (Some((program, args)), _) => {
                     out.string("command", program);
                     out.array("args", |list| args.iter().for_each(|arg| list.string(arg)));

@@ -21,7 +21,7 @@ use super::{
     reference::Lookup,
     said::{
         Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIsolation, SaidKind, SaidLabels, SaidPolicy,
-        SaidServer, SaidTrust, ToolsSaid,
+        SaidPurpose, SaidServer, SaidTrust, ToolsSaid,
     },
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Meant {
     pub(crate) origins: BTreeSet<String>,
     pub(crate) parties: Vec<MeantParty>,
     pub(crate) packs: Vec<String>,
+    /// The version of the rules, if the operator gives them one.
+    pub(crate) version: Option<u64>,
     pub(crate) rules: Vec<(String, String)>,
     /// The files rules were read from.
     pub(crate) files: Vec<PathBuf>,
@@ -191,7 +193,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         .map(|(n, rule)| (format!("policy.rules[{n}]"), rule.clone()))
         .collect();
     let mut files = Vec::new();
-    for short in short_rules(&policy) {
+    for short in short_rules(&policy)
+        .into_iter()
+        .chain(purpose_rules(&said.purposes))
+    {
         match short {
             Ok(rule) => rules.push(rule),
             Err(problem) => note(Err(problem)),
@@ -243,6 +248,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 .collect(),
             origins: said.origins.into_iter().collect(),
             parties,
+            version: policy.version,
             packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
             files,
@@ -282,6 +288,23 @@ fn short_rules(policy: &SaidPolicy) -> Vec<Result<(String, String), Problem>> {
         Err(error) => Err(Problem::new(at, error.what, error.remedy)),
     });
     rules.collect()
+}
+
+/// What each purpose does not cover, as rules.
+fn purpose_rules(purposes: &[SaidPurpose]) -> Vec<Result<(String, String), Problem>> {
+    let rule = |said: &SaidPurpose| {
+        let at = format!("purposes.{}", said.name);
+        let covers = short::Covers {
+            what: said.tools.as_deref(),
+            sinks: said.sinks.as_deref(),
+            categories: said.categories.as_deref(),
+        };
+        match short::purpose(&at, &said.name, covers) {
+            Ok(source) => source.map(|source| Ok((source.name, source.text))),
+            Err(error) => Some(Err(Problem::new(at, error.what, error.remedy))),
+        }
+    };
+    purposes.iter().filter_map(rule).collect()
 }
 
 fn listen(text: &str) -> Result<SocketAddr, Problem> {

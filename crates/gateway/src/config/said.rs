@@ -279,6 +279,12 @@ pub(crate) struct SaidPurpose {
     /// For people who read the file.
     #[serde(default, rename = "description")]
     _description: String,
+    /// The tools it covers, as in `policy.allow`, and servers as `server:NAME`; everything unless said.
+    pub(crate) tools: Option<Vec<String>>,
+    /// What covered tools may do: `read`, `write`, `egress`, `destructive`, `unknown`; anything unless said.
+    pub(crate) sinks: Option<Vec<String>>,
+    /// The kinds of data it covers; all unless said.
+    pub(crate) categories: Option<Vec<String>>,
 }
 
 /// Rules.
@@ -287,6 +293,8 @@ pub(crate) struct SaidPurpose {
 pub(crate) struct SaidPolicy {
     /// Bundled rules; `[baseline]` unless said.
     pub(crate) packs: Option<Vec<String>>,
+    /// The version of the rules. Whoever gives one must raise it with every change, and cannot go back.
+    pub(crate) version: Option<u64>,
     /// Rules, in Cedar.
     #[serde(default)]
     pub(crate) rules: Vec<String>,

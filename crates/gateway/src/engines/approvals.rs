@@ -56,6 +56,11 @@ impl Approvals for Engines {
         tokio::pin!(patience);
         let mut changed = self.desk.changed();
         loop {
+            // People may take their time; what the rules said of the call holds only as long as they do.
+            if asked.policy != self.rules().digest() {
+                let why = "the rules changed while the call waited for people";
+                return Err(Objection::new(&refusal::NOT_APPROVED, why).showing(why));
+            }
             let request = match self.ask(call, asked.clone()).await? {
                 None => return Ok(()),
                 Some(held) => held,

@@ -42,7 +42,7 @@ impl LimitStore {
             return Err(problems);
         }
         if configured.is_empty() {
-            limits = built_in();
+            limits = policy::limits::defaults();
         }
         let tells_calls_apart = limits.iter().any(|limit| limit.per.contains(&Dimension::Call));
         Ok(Self {
@@ -50,33 +50,6 @@ impl LimitStore {
             tells_calls_apart,
         })
     }
-}
-
-/// Limits for whoever has configured none: a person or an agent at work never meets them, a loop does.
-fn built_in() -> Vec<Limit> {
-    let limit = |name: &str, per: &[Dimension], per_minute: u64, burst: u64| Limit {
-        name: name.to_owned(),
-        applies: Applies::Always,
-        per: per.to_vec(),
-        rate: Some(Rate::per_minute(per_minute)),
-        burst: Some(burst),
-        concurrency: None,
-        bytes: None,
-        cost: None,
-        total: None,
-    };
-    vec![
-        Limit {
-            concurrency: Some(256),
-            ..limit("default", &[Dimension::Principal], 12_000, 2_000)
-        },
-        limit(
-            "loop",
-            &[Dimension::Principal, Dimension::Context, Dimension::Call],
-            600,
-            300,
-        ),
-    ]
 }
 
 fn read(said: &MeantLimit) -> Result<Limit, Problem> {

@@ -341,15 +341,15 @@ fn longer(so_far: Option<Exceeded>, limit: &Limit, measure: Measure, wait: Wait)
     }
 }
 
-/// Limits for whoever has configured none: generous for people, tight for loops.
+/// Limits for whoever has configured none: a person or an agent at work never meets them, a loop does.
 #[must_use]
 pub fn defaults() -> Vec<Limit> {
-    let limit = |name: &str, per: &[Dimension], rate: Option<Rate>| Limit {
+    let limit = |name: &str, per: &[Dimension], per_minute: u64, burst: u64| Limit {
         name: name.to_owned(),
         applies: Applies::Always,
         per: per.to_vec(),
-        rate,
-        burst: None,
+        rate: Some(Rate::per_minute(per_minute)),
+        burst: Some(burst),
         concurrency: None,
         bytes: None,
         cost: None,
@@ -357,23 +357,15 @@ pub fn defaults() -> Vec<Limit> {
     };
     vec![
         Limit {
-            burst: Some(60),
-            concurrency: Some(32),
-            ..limit("default", &[Dimension::Principal], Some(Rate::per_minute(600)))
+            concurrency: Some(256),
+            ..limit("default", &[Dimension::Principal], 12_000, 2_000)
         },
-        // The very same call again and again is a loop. Polling once a second is not.
-        Limit {
-            burst: Some(30),
-            ..limit(
-                "loop",
-                &[Dimension::Principal, Dimension::Context, Dimension::Call],
-                Some(Rate::per_minute(90)),
-            )
-        },
-        Limit {
-            total: Some(20_000),
-            ..limit("context", &[Dimension::Principal, Dimension::Context], None)
-        },
+        limit(
+            "loop",
+            &[Dimension::Principal, Dimension::Context, Dimension::Call],
+            600,
+            300,
+        ),
     ]
 }
 

@@ -17,6 +17,7 @@ use std::fmt::Write;
 use thiserror::Error;
 
 use super::{RuleSet, RuleSource};
+use crate::resource::Sink;
 
 /// What a line of the short form does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -112,6 +113,62 @@ pub fn expand(kind: Kind, name: &str, line: &str) -> Result<RuleSource, ShortErr
     }
 }
 
+/// What a purpose covers. What is left out is not limited.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Covers<'w> {
+    /// Tools, prompts and servers, as in a line.
+    pub what: Option<&'w [String]>,
+    /// What tools may do: `read`, `write`, `egress`, `destructive`, `unknown`.
+    pub sinks: Option<&'w [String]>,
+    /// The kinds of data that may be asked for.
+    pub categories: Option<&'w [String]>,
+}
+
+/// The rule that refuses, under a purpose, what the purpose does not cover. `name` is where it is written, such as
+/// `purposes.treatment`. None where it covers everything.
+///
+/// # Errors
+/// When a word names nothing, or nothing at all is covered.
+pub fn purpose(name: &str, purpose: &str, covers: Covers<'_>) -> Result<Option<RuleSource>, ShortError> {
+    let mut covered = Vec::new();
+    if let Some(words) = covers.what {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        covered.push(any_of(&words)?);
+    }
+    if let Some(sinks) = covers.sinks {
+        if let Some(unknown) = sinks.iter().find(|word| Sink::parse(word).is_none()) {
+            return Err(ShortError {
+                what: format!("`{unknown}` is not what a tool does"),
+                remedy: "use `read`, `write`, `egress`, `destructive` and `unknown`",
+            });
+        }
+        let sinks: Vec<&str> = sinks.iter().map(String::as_str).collect();
+        covered.push(format!("{}.contains(resource.sink)", set(&sinks)));
+    }
+    if let Some(categories) = covers.categories {
+        let categories: Vec<&str> = categories.iter().map(String::as_str).collect();
+        covered.push(match categories.as_slice() {
+            [] => "resource.categories.isEmpty()".to_owned(),
+            some => format!("{}.containsAll(resource.categories)", set(some)),
+        });
+    }
+    if covered.is_empty() {
+        return Ok(None);
+    }
+    let reason = format!("the purpose `{purpose}` does not cover this");
+    Ok(Some(RuleSource {
+        name: name.to_owned(),
+        text: format!(
+            "@id({})\n@reason({})\nforbid(principal, action in {EVERYTHING}, resource)\n\
+             when {{ context.purpose == {} }}\nunless {{ {} }};",
+            quoted(name),
+            quoted(&reason),
+            quoted(purpose),
+            covered.join(" && ")
+        ),
+    }))
+}
+
 /// A line, taken apart.
 struct Parts<'l> {
     demand: Option<&'l str>,
@@ -161,10 +218,6 @@ impl<'l> Parts<'l> {
 
     /// The head's action and resource; what a head cannot say becomes a condition.
     fn what(&self, conditions: &mut Vec<String>) -> Result<(String, String), ShortError> {
-        let wrong = |word: &str| ShortError {
-            what: format!("`{word}` names no tool and no server"),
-            remedy: WHAT_FORM,
-        };
         let invoke = "action == Action::\"invoke\"".to_owned();
         match self.what.as_slice() {
             [] => Err(wrong("")),
@@ -183,20 +236,45 @@ impl<'l> Parts<'l> {
                 Ok((invoke, format!("resource == Tool::{}", quoted(one))))
             }
             many => {
-                let mut any = Vec::new();
-                for word in many {
-                    let (server, name) = tool(word).ok_or_else(|| wrong(word))?;
-                    any.push(format!(
-                        "(resource.server like {} && resource.name like {})",
-                        quoted(server),
-                        quoted(name)
-                    ));
+                if let Some(server) = many.iter().find(|word| word.starts_with("server:")) {
+                    return Err(wrong(server));
                 }
-                conditions.push(format!("({})", any.join(" || ")));
+                conditions.push(any_of(many)?);
                 Ok((invoke, "resource is Tool".to_owned()))
             }
         }
     }
+}
+
+fn wrong(word: &str) -> ShortError {
+    ShortError {
+        what: format!("`{word}` names no tool and no server"),
+        remedy: WHAT_FORM,
+    }
+}
+
+/// The condition that a resource is one of these.
+fn any_of(words: &[&str]) -> Result<String, ShortError> {
+    let mut any = Vec::new();
+    for word in words {
+        if let Some(server) = word.strip_prefix("server:") {
+            if server.is_empty() || server.contains('*') {
+                return Err(wrong(word));
+            }
+            any.push(format!("resource in Server::{}", quoted(server)));
+            continue;
+        }
+        let (server, name) = tool(word).ok_or_else(|| wrong(word))?;
+        any.push(format!(
+            "(resource.server like {} && resource.name like {})",
+            quoted(server),
+            quoted(name)
+        ));
+    }
+    if any.is_empty() {
+        return Err(wrong(""));
+    }
+    Ok(format!("({})", any.join(" || ")))
 }
 
 impl<'l> Demand<'l> {
