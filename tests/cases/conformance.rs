@@ -26,9 +26,15 @@ struct Everything {
 }
 
 impl Everything {
-    fn start(peers: &Path) -> Self {
-        let mut child = Command::new(peers.join("py2/bin/python"))
-            .arg(peers::script("everything.py"))
+    /// `both` eras, or one alone: `sessions` or `modern`.
+    fn start(peers: &Path, eras: &str) -> Self {
+        let (python, script, argument) = match eras {
+            "sessions" => ("py1/bin/python", "everything_legacy.py", "http"),
+            other => ("py2/bin/python", "everything.py", other),
+        };
+        let mut child = Command::new(peers.join(python))
+            .arg(peers::script(script))
+            .arg(argument)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -51,6 +57,7 @@ impl Drop for Everything {
 
 /// One row of the table.
 struct Row {
+    server: String,
     suite: String,
     revision: String,
     direct: u32,
@@ -63,10 +70,11 @@ fn table() -> Vec<Row> {
     let rows = text.lines().skip(1).map(|line| {
         let cells: Vec<_> = line.split('\t').collect();
         Row {
-            suite: cells[0].to_owned(),
-            revision: cells[1].to_owned(),
-            direct: cells[2].parse().expect("a number"),
-            gateway: cells[3].parse().expect("a number"),
+            server: cells[0].to_owned(),
+            suite: cells[1].to_owned(),
+            revision: cells[2].to_owned(),
+            direct: cells[3].parse().expect("a number"),
+            gateway: cells[4].parse().expect("a number"),
         }
     });
     rows.collect()
@@ -123,36 +131,46 @@ fn run_once(peers: &Path, row: &Row, url: &str) -> Run {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the table is what this test is run for")]
 fn no_check_of_the_official_suites_is_lost_behind_the_gateway() {
+    compare("both");
+}
+
+#[test]
+fn clients_of_the_modern_era_reach_a_server_of_sessions() {
+    compare("sessions");
+}
+
+#[test]
+fn clients_of_sessions_reach_a_server_of_the_modern_era() {
+    compare("modern");
+}
+
+/// Runs the rows of the table that are for a server of these eras.
+#[expect(clippy::print_stderr, reason = "the table is what this test is run for")]
+fn compare(eras: &str) {
     let Some(peers) = peers::directory() else { return };
     let peers = peers.canonicalize().expect("a directory");
-    let everything = Everything::start(&peers);
+    let everything = Everything::start(&peers, eras);
     let servers = format!(
         "mcpServers: {{ everything: {{ url: \"{}\", trust: trusted }} }}",
         everything.url
     );
     let gateway = Gateway::start(&format!("{servers}\n{OPEN}"));
     let behind = format!("{}/mcp/everything", gateway.base());
-    let mut shown = String::from("suite\trevision\tdirect\tgateway\n");
+    let mut shown = String::from("server\tsuite\trevision\tdirect\tgateway\n");
     let mut lost = String::new();
-    for row in table() {
-        let direct = run(&peers, &row, &everything.url, row.direct);
-        let through = run(&peers, &row, &behind, row.gateway);
+    for row in table().iter().filter(|row| row.server == eras) {
+        let direct = run(&peers, row, &everything.url, row.direct);
+        let through = run(&peers, row, &behind, row.gateway);
         let counts = (direct.passed, through.passed);
-        let _ = writeln!(
-            shown,
-            "{}\t{}\t{}\t{}",
-            row.suite, row.revision, counts.0, counts.1
-        );
+        let (suite, revision) = (&row.suite, &row.revision);
+        let _ = writeln!(shown, "{eras}\t{suite}\t{revision}\t{}\t{}", counts.0, counts.1);
         let _ = writeln!(shown, "{}", through.failed.join("\n"));
         if counts.0 < row.direct || counts.1 < row.gateway {
             let said = if counts.0 < row.direct { &direct } else { &through };
             let _ = writeln!(
                 lost,
-                "{} {}: {counts:?} passed, the table has {:?}\n{}",
-                row.suite,
-                row.revision,
+                "{suite} {revision}: {counts:?} passed, the table has {:?}\n{}",
                 (row.direct, row.gateway),
                 said.whole
             );

@@ -5,6 +5,7 @@
 mod approvals;
 mod bad_input;
 mod bad_servers;
+mod bridging;
 mod conformance;
 mod connections;
 mod contexts;

@@ -25,6 +25,13 @@ PIXEL = (
 SILENCE = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA="
 
 server = MCPServer("everything", version="1")
+# With the argument `modern` it refuses sessions: a server of the modern era alone.
+MODERN_ALONE = "modern" in sys.argv
+
+
+def tool_of_sessions(function):
+    """A tool that asks by requests, where there are sessions to ask in."""
+    return function if MODERN_ALONE else server.tool(structured_output=False)(function)
 
 
 def text(words):
@@ -149,7 +156,7 @@ class Choices(BaseModel):
     titledMulti: Annotated[list[str], Field(json_schema_extra={"items": {"anyOf": titled("First", "Second")}})]
 
 
-@server.tool(structured_output=False)
+@tool_of_sessions
 async def test_sampling(prompt: str, ctx: Context) -> str:
     """Asks the client's model."""
     question = types.SamplingMessage(role="user", content=text(prompt))
@@ -163,19 +170,19 @@ async def elicited(ctx, message, schema):
     return f"action={answer.action}, content={content}"
 
 
-@server.tool(structured_output=False)
+@tool_of_sessions
 async def test_elicitation(message: str, ctx: Context) -> str:
     """Asks the user."""
     return "User response: " + await elicited(ctx, message, Account)
 
 
-@server.tool(structured_output=False)
+@tool_of_sessions
 async def test_elicitation_sep1034_defaults(ctx: Context) -> str:
     """Asks the user, with an answer to each question at hand."""
     return "Elicitation completed: " + await elicited(ctx, "Is this right?", Defaults)
 
 
-@server.tool(structured_output=False)
+@tool_of_sessions
 async def test_elicitation_sep1330_enums(ctx: Context) -> str:
     """Asks the user to choose."""
     return "Elicitation completed: " + await elicited(ctx, "Choose.", Choices)
@@ -309,6 +316,58 @@ async def test_missing_capability(ctx: Context) -> str:
         missing = {"requiredCapabilities": {"sampling": {}}}
         raise MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, "sampling is required", missing)
     return "sampling was declared"
+
+
+# The questions of sessions, as results: for clients of sessions, which the gateway asks in their way
+
+
+def answer_to_form(ctx):
+    answer = ctx.input_responses["form"]
+    return f"action={answer.action}, content={json.dumps(answer.content or {})}"
+
+
+def ask_form(message, model):
+    params = types.ElicitRequestFormParams(message=message, requested_schema=model.model_json_schema())
+    return needed(form=types.ElicitRequest(params=params))
+
+
+async def sampling_by_result(prompt: str, ctx: Context) -> Asking:
+    """Asks the client's model."""
+    if not answered(ctx, "model"):
+        return needed(model=ask_model(prompt))
+    content = ctx.input_responses["model"].content
+    return done(f"LLM response: {(content[0] if isinstance(content, list) else content).text}")
+
+
+async def elicitation_by_result(message: str, ctx: Context) -> Asking:
+    """Asks the user."""
+    if not answered(ctx, "form"):
+        return ask_form(message, Account)
+    return done("User response: " + answer_to_form(ctx))
+
+
+async def defaults_by_result(ctx: Context) -> Asking:
+    """Asks the user, with an answer to each question at hand."""
+    if not answered(ctx, "form"):
+        return ask_form("Is this right?", Defaults)
+    return done("Elicitation completed: " + answer_to_form(ctx))
+
+
+async def choices_by_result(ctx: Context) -> Asking:
+    """Asks the user to choose."""
+    if not answered(ctx, "form"):
+        return ask_form("Choose.", Choices)
+    return done("Elicitation completed: " + answer_to_form(ctx))
+
+
+if MODERN_ALONE:
+    for name, function in [
+        ("test_sampling", sampling_by_result),
+        ("test_elicitation", elicitation_by_result),
+        ("test_elicitation_sep1034_defaults", defaults_by_result),
+        ("test_elicitation_sep1330_enums", choices_by_result),
+    ]:
+        server.tool(name=name, structured_output=False)(function)
 
 
 # Lists that change
@@ -479,10 +538,47 @@ class Events(EventStore):
         return stream
 
 
+class WithoutSessions:
+    """Refuses `initialize` as a server does that knows the modern era alone."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return await self.app(scope, receive, send)
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        said = json.loads(body or b"{}")
+        requested = said.get("params", {}).get("protocolVersion")
+        # What comes in the modern era is for the SDK to refuse.
+        if said.get("method") == "initialize" and requested:
+            data = {"supported": ["2026-07-28"], "requested": requested}
+            error = {"code": -32022, "message": "no sessions here", "data": data}
+            text = json.dumps({"jsonrpc": "2.0", "id": said["id"], "error": error}).encode()
+            headers = [(b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": 400, "headers": headers})
+            return await send({"type": "http.response.body", "body": text})
+        taken = False
+
+        async def again():
+            nonlocal taken
+            if taken:
+                return await receive()
+            taken = True
+            return {"type": "http.request", "body": body}
+
+        return await self.app(scope, again, send)
+
+
 async def main():
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     app = server.streamable_http_app(event_store=Events(), retry_interval=100)
+    if MODERN_ALONE:
+        app = WithoutSessions(app)
     config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
     running = uvicorn.Server(config)
     print(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", flush=True)

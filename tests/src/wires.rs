@@ -142,6 +142,49 @@ fn read(answer: ureq::http::Response<ureq::Body>) -> Answer {
     }
 }
 
+/// A client of the modern era: each request stands alone.
+#[derive(Clone, Debug)]
+pub struct Modern {
+    http: Http,
+    /// What it declares with each request.
+    pub capabilities: Value,
+}
+
+impl Modern {
+    /// For this endpoint and token.
+    #[must_use]
+    pub fn new(url: &str, token: &str) -> Self {
+        Self {
+            http: Http::new(url, token),
+            capabilities: json!({}),
+        }
+    }
+
+    /// Calls a tool; `more` goes beside its name and arguments.
+    #[must_use]
+    pub fn call(&self, id: i64, tool: &str, arguments: &Value, more: &Value) -> Answer {
+        let mut message = call(id, tool, arguments);
+        if let Some(more) = more.as_object() {
+            for (key, value) in more {
+                message["params"][key] = value.clone();
+            }
+        }
+        message["params"]["_meta"] = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": self.capabilities,
+        });
+        let mut http = self.http.clone();
+        for (name, value) in [
+            ("MCP-Protocol-Version", "2026-07-28"),
+            ("Mcp-Method", "tools/call"),
+            ("Mcp-Name", tool),
+        ] {
+            http.headers.push((name.to_owned(), value.to_owned()));
+        }
+        http.post(&message)
+    }
+}
+
 /// The first message of a session.
 #[must_use]
 pub fn initialize(revision: &str) -> Value {

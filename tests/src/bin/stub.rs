@@ -72,9 +72,25 @@ fn unix(path: &str) {
 }
 
 fn stdio() {
+    // The call that waits for an answer of the client, if one does.
+    let mut asking = None;
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { return };
         let message: Value = serde_json::from_str(&line).expect("the gateway sends JSON");
+        if message["params"]["name"] == json!("ask_user") {
+            println!("{}", question());
+            asking = Some(message["id"].clone());
+            continue;
+        }
+        if message["id"] == json!("name?") {
+            let text = format!("{}", message["result"]);
+            let result = json!({"content": [{"type": "text", "text": text}]});
+            println!(
+                "{}",
+                json!({"jsonrpc": "2.0", "id": asking.take(), "result": result})
+            );
+            continue;
+        }
         match misbehave(&message) {
             Some(Ok(instead)) => println!("{instead}"),
             Some(Err(())) => {}
@@ -85,6 +101,13 @@ fn stdio() {
             }
         }
     }
+}
+
+/// What it asks the user while a call runs.
+fn question() -> Value {
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
+    let params = json!({"message": "What is your name?", "requestedSchema": schema});
+    json!({"jsonrpc": "2.0", "id": "name?", "method": "elicitation/create", "params": params})
 }
 
 /// What a bad server does when one of its bad tools is called: prints something else, or nothing.
@@ -163,6 +186,10 @@ fn tools() -> Value {
         tool(
             "mutter",
             "Says the text as progress and in its log, then gives it back."
+        ),
+        tool(
+            "ask_user",
+            "Asks the user for a name, and says what was answered."
         ),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
