@@ -195,12 +195,12 @@ impl Disguise {
 
     fn key_of(&self, whose: Whose<'_>, like: &Like<'_>) -> String {
         let subject = whose.subject.unwrap_or_default();
-        let parts = [whose.tenant, subject, like.detector, &plain(like.original)];
+        let parts = [whose.tenant, subject, like.detector, &same(like.original)];
         format!("{OF}{}", self.digest(&parts))
     }
 
     fn key_is(&self, tenant: &str, name: &str) -> String {
-        format!("{IS}{}", self.digest(&[tenant, &plain(name)]))
+        format!("{IS}{}", self.digest(&[tenant, &same(name)]))
     }
 
     fn digest(&self, parts: &[&str]) -> String {
@@ -216,6 +216,14 @@ impl Disguise {
 /// Keys from values to pseudonyms, and back.
 const OF: &str = "of:";
 const IS: &str = "is:";
+
+/// What is equal for equal values. In an address of mail every character counts but for its case.
+pub(super) fn same(value: &str) -> String {
+    if value.contains('@') {
+        return value.trim().to_lowercase();
+    }
+    plain(value)
+}
 
 /// A pseudonym in the layout of a value: `4111 1111 ...` and `4111-1111-...` are one card.
 pub(super) fn laid_out(name: &str, value: &str) -> String {
@@ -269,6 +277,13 @@ mod tests {
         let text = "to <p-1@x.example>, (P-7Q2XKA). call tel:+1 415";
         let words: Vec<_> = words(text).into_iter().filter_map(|w| text.get(w)).collect();
         assert_eq!(words, ["to", "p-1@x.example", "P-7Q2XKA", "call", "+1", "415"]);
+    }
+
+    #[test]
+    fn one_card_has_many_layouts_and_two_mailboxes_are_two() {
+        assert_eq!(same("4111-1111 1111.1111"), same("4111111111111111"));
+        assert_eq!(same("Ann@X.org"), same("ann@x.org"));
+        assert_ne!(same("a.nn@x.org"), same("ann@x.org"));
     }
 
     #[test]
