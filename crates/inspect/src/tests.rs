@@ -123,3 +123,24 @@ fn what_hidden_characters_spell_is_read() {
     let findings = inspector().inspect_text(&text, Surface::Result);
     assert_eq!(override_of(&findings).location.span, 1..text.len() - 1);
 }
+
+#[test]
+fn content_that_cannot_be_read_is_told() {
+    let found = |text: &str, surface| {
+        let document = document(text);
+        let findings = inspector().inspect_node(document.root(), surface);
+        let unread = findings.of(FindingKind::Uninspectable);
+        unread
+            .map(|finding| finding.location.pointer.to_string())
+            .collect::<Vec<_>>()
+    };
+    let png =
+        r#"{"content":[{"type":"image","data":"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4"}]}"#;
+    assert_eq!(found(png, Surface::Result), ["/content/0/data"]);
+    let file = r#"{"contents":[{"uri":"a:b","blob":"f0VMRgIBAQAAAAAAAAAAAAMAPgABAAAA"}]}"#;
+    assert_eq!(found(file, Surface::Result), ["/contents/0/blob"]);
+    // Text in base64 is read, and `data` of one's own is a text like any other.
+    let text = r#"{"contents":[{"uri":"a:b","blob":"VGhlIG1lZXRpbmcgaXMgYXQgbm9vbiBvbiBNb25kYXku"}]}"#;
+    assert!(found(text, Surface::Result).is_empty());
+    assert!(found(r#"{"data":"iVBORw0KGgoAAAANSUhEUgAAAAE"}"#, Surface::Result).is_empty());
+}
