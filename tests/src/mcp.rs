@@ -20,6 +20,8 @@ pub struct Answer {
     pub status: u16,
     /// The `WWW-Authenticate` header.
     pub challenge: Option<String>,
+    /// The `Retry-After` header, in seconds.
+    pub retry_after: Option<u64>,
     /// The body, as JSON; null if it is none. Of a stream, the last event.
     pub body: Value,
     /// The events of a stream before the last.
@@ -104,6 +106,7 @@ impl Client {
         let answer = request.send(body).map_err(|error| error.to_string())?;
         let header = |name: &str| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
         let (status, challenge) = (answer.status().as_u16(), header("www-authenticate"));
+        let retry_after = header("retry-after").and_then(|seconds| seconds.parse().ok());
         let is_stream = header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
         let text = answer
             .into_body()
@@ -118,6 +121,7 @@ impl Client {
         Ok(Answer {
             status,
             challenge,
+            retry_after,
             body: before.pop().unwrap_or_default(),
             before,
         })

@@ -14,7 +14,10 @@ use identity::{
 };
 use inspect::{Inspector, Settings};
 use pipeline::Pipeline;
-use policy::rules::{RuleSet, RuleSource};
+use policy::{
+    registry::ItemKind,
+    rules::{ArgumentType, Known, RuleSet, RuleSource},
+};
 use records::ledger::{Decision, Kind};
 use tokio::sync::watch;
 use upstream::Upstreams;
@@ -53,14 +56,6 @@ pub(crate) fn assemble(
 ) -> Result<Arc<House>, Failure> {
     let rules = rules(meant)?;
     let journal = Journal::new(vault.ledger().clone(), vault.digester().clone(), ambient.clone());
-    journal.note(Kind::Policy, "in-force", &[("policy", rules.digest().to_owned())]);
-    if meant.mode == Mode::Observe {
-        journal.note(
-            Kind::Policy,
-            "observe-mode",
-            &[("why", "refusals are recorded and stop nothing".into())],
-        );
-    }
     let base = format!("http://{address}");
     let behind = Behind::default();
     let upstreams =
@@ -82,7 +77,7 @@ pub(crate) fn assemble(
         LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems { path: None, problems })?;
     let engines = Engines {
         mode: meant.mode,
-        people: People::new(&meant.parties, vault.secrets_key()),
+        people: People::new(vault.secrets_key()),
         tokens: tokens(&base, vault)?,
         local: meant.anonymous.clone().map(Local::as_user),
         contexts: ContextStore::new(vault.store().clone()),
@@ -124,8 +119,27 @@ pub(crate) fn assemble(
         attempts: Attempts::default(),
     });
     behind.of(&house);
-    admin::restore(&house)?;
+    admin::enlist(&house, &meant.parties)?;
     Ok(house)
+}
+
+/// Puts the rules in force that the house was assembled with.
+pub(crate) fn begin(house: &House) -> Result<(), Failure> {
+    let engines = &house.engines;
+    let rules = engines.rules();
+    fitting(&rules, &engines.keeper)?;
+    let digest = rules.digest().to_owned();
+    engines
+        .journal
+        .note(Kind::Policy, "in-force", &[("policy", digest)]);
+    if engines.mode == Mode::Observe {
+        engines.journal.note(
+            Kind::Policy,
+            "observe-mode",
+            &[("why", "refusals are recorded and stop nothing".into())],
+        );
+    }
+    Ok(())
 }
 
 /// Starts what runs beside the doors: first looks at the servers, notices of changes, clearing away.
@@ -263,13 +277,43 @@ fn added(store: &Store, configured: &[MeantServer]) -> Result<Vec<MeantServer>, 
 
 /// The rules in force: packs first, then the operator's own.
 pub(crate) fn rules(meant: &Meant) -> Result<RuleSet, Failure> {
+    let parsed = RuleSet::parse(&rule_sources(meant)?);
+    parsed.map_err(|errors| Failure::configuration(errors.to_string()))
+}
+
+/// The texts of the rules in force.
+pub(crate) fn rule_sources(meant: &Meant) -> Result<Vec<RuleSource>, Failure> {
     let packs = policy::packs::sources(meant.packs.iter().map(String::as_str));
     let mut sources = packs.map_err(|error| Failure::configuration(format!("policy.packs: {error}")))?;
     sources.extend(meant.rules.iter().map(|(name, text)| RuleSource {
         name: name.clone(),
         text: text.clone(),
     }));
-    RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
+    Ok(sources)
+}
+
+/// Rules speak of servers, tools and arguments there are, as far as anybody has looked. It is asked where rules
+/// come into force, and not before: commands that set things right must work meanwhile.
+pub(crate) fn fitting(rules: &RuleSet, keeper: &Keeper) -> Result<(), Failure> {
+    let fitting = rules.fits(&known(keeper));
+    fitting.map_err(|errors| Failure::configuration(errors.to_string()))
+}
+
+/// The servers there are, and the tools of those that were looked at.
+fn known(keeper: &Keeper) -> Known {
+    let mut known = Known::default();
+    for server in keeper.view().registry.servers() {
+        known.server(server.name.as_str());
+        for ((kind, name), item) in &server.items {
+            let definition = item.approved.as_ref().or(item.offered.as_ref());
+            if let (ItemKind::Tool, Some(definition)) = (kind, definition) {
+                let schema = definition.document().root().get("inputSchema");
+                let arguments = schema.map_or(ArgumentType::Any, ArgumentType::of_schema);
+                known.tool(server.name.as_str(), name, arguments);
+            }
+        }
+    }
+    known
 }
 
 fn tokens(base: &str, vault: &Vault) -> Result<Tokens, Failure> {

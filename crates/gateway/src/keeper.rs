@@ -14,7 +14,8 @@ use inspect::{
     schema::{CompiledSchema, SchemaOptions},
 };
 use policy::registry::{
-    Change, Definition, Item, ItemKind, ItemState, OnNew, Pin, Registry, Server, ServerState, TransitionError,
+    Change, Definition, Item, ItemKind, ItemState, OnNew, Pin, Registry, Rivals, Server, ServerState,
+    TransitionError,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -45,6 +46,9 @@ pub(crate) struct Keeper {
     compiled: Mutex<HashMap<Pin, Arc<Schemas>>>,
     /// Definitions that inspection had nothing against, or that a person approved all the same.
     judged: Mutex<HashSet<Pin>>,
+    /// Definitions that came in with their server since the start, and that no person has looked at one by
+    /// one: they are judged again beside every server that comes later.
+    fresh: Mutex<HashSet<Pin>>,
     view: RwLock<Arc<View>>,
     changed: watch::Sender<u64>,
     /// Servers that are being looked at because they said they changed, and whether they said so again.
@@ -92,6 +96,7 @@ impl Keeper {
             seen: Mutex::default(),
             compiled: Mutex::default(),
             judged: Mutex::default(),
+            fresh: Mutex::default(),
             view: RwLock::default(),
             changed: watch::channel(0).0,
             looking: Mutex::default(),
@@ -147,6 +152,11 @@ impl Keeper {
     /// Counts up whenever the view changes.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Says that what callers may see has changed for another reason.
+    pub(crate) fn announce(&self) {
+        self.changed.send_modify(|count| *count += 1);
     }
 
     /// One server, whatever its state.
@@ -220,6 +230,7 @@ impl Keeper {
         };
         let mut changes = server.observe(catalogue.offer(), on_new);
         changes.extend(self.judge(&mut server));
+        self.beside(&server)?;
         if whole {
             server.revision = Some((catalogue.offered.revision, self.ambient.now_ms()));
             self.seen
@@ -242,6 +253,10 @@ impl Keeper {
                 let change = server.approve_item(kind_of(&server, item)?, item)?;
                 // The person has seen what inspection says, and decided.
                 self.judged().extend(change.approved);
+                let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+                change.approved.iter().for_each(|pin| {
+                    fresh.remove(pin);
+                });
                 vec![change]
             }
         };
@@ -292,8 +307,15 @@ impl Keeper {
             .filter(|(_, item)| item.state == ItemState::Approved)
             .filter_map(|((kind, name), item)| Some((*kind, name.clone(), item.approved.clone()?)))
             .collect();
+        let rivals = self.rivals(server);
         for (kind, name, definition) in approved {
+            let new = !self.judged().contains(&definition.pin());
             let why = self.objection(kind, &definition);
+            let why = why.or_else(|| rivals.objection(&definition).filter(|_| new));
+            if new && why.is_none() {
+                let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+                fresh.insert(definition.pin());
+            }
             if let Some(why) = why
                 && let Ok(change) = server.quarantine_item(kind, &name, why)
             {
@@ -301,6 +323,68 @@ impl Keeper {
             }
         }
         changes
+    }
+
+    /// What other servers have to do with one server's definitions.
+    fn rivals(&self, server: &Server) -> Rivals {
+        let tools = |server: &Server| -> Vec<String> {
+            let tools = server.items.keys().filter(|(kind, _)| *kind == ItemKind::Tool);
+            tools.map(|(_, name)| name.clone()).collect()
+        };
+        let servers = self.lock();
+        let others = servers
+            .values()
+            .filter(|other| other.name != server.name && other.state != ServerState::Retired);
+        Rivals {
+            others: others
+                .flat_map(|other| {
+                    let name = other.name.to_string();
+                    tools(other).into_iter().map(move |tool| (name.clone(), tool))
+                })
+                .collect(),
+            own: tools(server).into_iter().collect(),
+        }
+    }
+
+    /// A server that comes later may be the one that others squat on: those that came in by themselves are
+    /// judged again beside it.
+    fn beside(&self, newcomer: &Server) -> Result<(), KeeperError> {
+        let others: Vec<Server> = self
+            .lock()
+            .values()
+            .filter(|other| other.name != newcomer.name)
+            .cloned()
+            .collect();
+        for mut other in others {
+            let mut rivals = self.rivals(&other);
+            rivals
+                .others
+                .retain(|(server, _)| server == newcomer.name.as_str());
+            let tools = newcomer.items.keys().filter(|(kind, _)| *kind == ItemKind::Tool);
+            let tools = tools.map(|(_, tool)| (newcomer.name.to_string(), tool.clone()));
+            rivals.others.extend(tools);
+            let suspects: Vec<(ItemKind, String, String)> = other
+                .items
+                .iter()
+                .filter(|(_, item)| item.state == ItemState::Approved)
+                .filter_map(|((kind, name), item)| {
+                    let definition = item.approved.as_ref()?;
+                    let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+                    let why = rivals
+                        .objection(definition)
+                        .filter(|_| fresh.contains(&definition.pin()))?;
+                    Some((*kind, name.clone(), why))
+                })
+                .collect();
+            let mut changes = Vec::new();
+            for (kind, name, why) in suspects {
+                changes.extend(other.quarantine_item(kind, &name, why).ok());
+            }
+            if !changes.is_empty() {
+                self.keep(other, &changes, "observed beside another server")?;
+            }
+        }
+        Ok(())
     }
 
     /// What speaks against a definition that was not judged before.

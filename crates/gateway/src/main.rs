@@ -18,6 +18,7 @@ mod listen;
 mod parked;
 mod people;
 mod present;
+mod reload;
 mod replay;
 mod sessions;
 mod store;

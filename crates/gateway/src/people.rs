@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use aws_lc_rs::hmac;
@@ -31,39 +31,70 @@ pub(crate) struct Person {
 #[derive(Debug)]
 pub(crate) struct People {
     key: hmac::Key,
+    changing: Mutex<()>,
     by_name: RwLock<BTreeMap<(bool, String), Arc<Person>>>,
 }
 
 impl People {
-    /// Those of the configuration. Secrets are kept as digests under the gateway's own key.
-    pub(crate) fn new(parties: &[MeantParty], key: hmac::Key) -> Self {
-        let people = Self {
+    /// Nobody yet. Secrets are kept as digests under the gateway's own key.
+    pub(crate) fn new(key: hmac::Key) -> Self {
+        Self {
             key,
+            changing: Mutex::default(),
             by_name: RwLock::default(),
-        };
-        for party in parties {
-            let secret = party
-                .secret
-                .as_ref()
-                .map(|secret| SecretDigest::of(secret, &people.key));
-            people.put(Person {
-                party: Party {
-                    kind: party.kind,
-                    name: party.name.clone(),
-                    roles: party.roles.clone(),
-                    groups: party.groups.clone(),
-                    tenant: party.tenant.clone(),
-                    attributes: party.attributes.clone(),
-                },
-                secret,
-                purposes: party.purposes.clone(),
-                acts_for: party.acts_for.clone(),
-                model: party.model.clone(),
-                scopes: party.scopes.clone(),
-                added: false,
-            });
         }
-        people
+    }
+
+    /// Held through every change, from the look at what is stored to what everybody sees: an agent that is
+    /// revoked while the configuration is read again must not come back with it.
+    pub(crate) fn alone(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn person_of(&self, party: &MeantParty) -> Person {
+        let secret = party
+            .secret
+            .as_ref()
+            .map(|secret| SecretDigest::of(secret, &self.key));
+        Person {
+            party: Party {
+                kind: party.kind,
+                name: party.name.clone(),
+                roles: party.roles.clone(),
+                groups: party.groups.clone(),
+                tenant: party.tenant.clone(),
+                attributes: party.attributes.clone(),
+            },
+            secret,
+            purposes: party.purposes.clone(),
+            acts_for: party.acts_for.clone(),
+            model: party.model.clone(),
+            scopes: party.scopes.clone(),
+            added: false,
+        }
+    }
+
+    /// Takes over those of the configuration as it is now and those added by command, without those revoked,
+    /// in one step. Where both name somebody, configuration is the operator's newer word. Gives back the names
+    /// of agents and services that are gone.
+    pub(crate) fn replace(
+        &self,
+        parties: &[MeantParty],
+        added: Vec<Person>,
+        revoked: &BTreeSet<String>,
+    ) -> Vec<String> {
+        let configured = parties.iter().map(|party| self.person_of(party));
+        let next: BTreeMap<(bool, String), Arc<Person>> = added
+            .into_iter()
+            .chain(configured)
+            .map(|person| (key_of(&person), Arc::new(person)))
+            .filter(|((user, name), _)| *user || !revoked.contains(name))
+            .collect();
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = by_name.keys().filter(|key| !key.0 && !next.contains_key(*key));
+        let gone = gone.map(|(_, name)| name.clone()).collect();
+        *by_name = next;
+        gone
     }
 
     /// The key of secret digests.
@@ -73,11 +104,10 @@ impl People {
 
     /// Adds one, or replaces one of the same name.
     pub(crate) fn put(&self, person: Person) {
-        let key = (person.party.kind == PartyKind::User, person.party.name.clone());
         self.by_name
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(key, Arc::new(person));
+            .insert(key_of(&person), Arc::new(person));
     }
 
     /// Removes an agent or service.
@@ -104,6 +134,16 @@ impl People {
         people
             .iter()
             .filter(|((user, _), _)| !user)
+            .map(|(_, person)| Arc::clone(person))
+            .collect()
+    }
+
+    /// All users.
+    pub(crate) fn users(&self) -> Vec<Arc<Person>> {
+        let people = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        people
+            .iter()
+            .filter(|((user, _), _)| *user)
             .map(|(_, person)| Arc::clone(person))
             .collect()
     }
@@ -148,6 +188,11 @@ impl People {
         let people = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         people.get(&(user, name.to_owned())).cloned()
     }
+}
+
+/// Users and clients may have the same name and are two all the same.
+fn key_of(person: &Person) -> (bool, String) {
+    (person.party.kind == PartyKind::User, person.party.name.clone())
 }
 
 impl ClientLookup for People {

@@ -11,6 +11,7 @@
 //! | drift between the list and the call | the pin is compared while the intent is made durable; test `every_scene_ends_as_described_and_nothing_is_left` (scene `rug-pull`) |
 //! | full-schema poisoning: the payload is in an enum, a default, an annotation (CyberArk) | the pin is over the whole definition; test `every_part_of_a_definition_is_pinned` |
 //! | shadowing: two tools of one name | test `one_name_for_two_definitions_serves_neither` |
+//! | squatting: a name that looks like another server's tool; shadowing by text: orders about a tool that is not its own (Invariant) | test `tools_that_pass_for_anothers_or_speak_of_them_are_held_back` |
 //! | a server that grows tools later | test `tools_that_come_later_wait_for_a_person` |
 //! | name smuggling: a name that two readers split differently | test `server_names_split_in_one_way`, test `names_lead_to_one_thing_or_nowhere` |
 //! | hidden Unicode, split words | test `hidden_characters_do_not_hide_what_they_split` |

@@ -138,7 +138,7 @@ pub struct Revealed {
     /// Each original with the pseudonym the asker knows it by: what comes back is disguised again.
     pub values: Vec<(String, String)>,
     /// Held while the call runs: until then what the server says by the way is held to the same.
-    pub held: Option<Slot>,
+    pub held: Option<Hold>,
 }
 
 /// `inspect`: what a text holds.
@@ -173,7 +173,7 @@ pub trait Inspect {
 /// `policy::rules`: may it be.
 pub trait Rules {
     /// Decides exactly this.
-    fn decide(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>) -> Decision;
+    fn decide(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>) -> Judged;
 
     /// Whether some call to this could be permitted.
     fn could_permit(
@@ -192,18 +192,31 @@ pub trait Rules {
         resource: &Resource,
         facts: &Facts<'_>,
     ) -> Option<Permit>;
-
-    /// The digest of the rules in force.
-    fn digest(&self) -> Arc<str>;
 }
+
+/// A decision and the rules that made it. Rules are swapped whole, at any moment, so one without the other
+/// would name rules that never saw the call.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What they came to.
+    pub decision: Decision,
+    /// The digest of the rules.
+    pub by: Arc<str>,
+}
+
+/// Something that lasts while a call is on its way, and ends with it.
+#[derive(Debug)]
+pub struct Hold(pub Box<dyn Debug + Send + Sync>);
 
 /// Held while a call counts against a limit; dropping it gives concurrency back.
 #[derive(Debug)]
 pub struct Slot(pub Box<dyn Held>);
 
-/// What a [`Slot`] may hold.
-pub trait Held: Debug + Send + Sync {}
-impl<T: Debug + Send + Sync> Held for T {}
+/// What a [`Slot`] holds.
+pub trait Held: Debug + Send + Sync {
+    /// Counts the bytes of the answer, which nobody knows before. What is used up keeps the next call waiting.
+    fn charge(&self, bytes: u64);
+}
 
 /// `policy::limits`: how much.
 pub trait Limits {

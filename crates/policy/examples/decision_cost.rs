@@ -120,6 +120,7 @@ impl Scene {
                 trust: Trust::Trusted,
                 labels: Labels::none(),
                 tenant: None,
+                cost: 1,
             }),
             args: Document::parse(args.to_vec(), Keys::Folded, &REQUEST).ok(),
             labels: Labels::none(),

@@ -45,6 +45,8 @@ pub struct ToolFacts {
     pub labels: Labels,
     /// Whose it is: `resource.tenant`, and `resource in Tenant::"..."`. None is everybody's.
     pub tenant: Option<String>,
+    /// What a call counts against limits on cost.
+    pub cost: u64,
 }
 
 /// What is asked for.

@@ -12,6 +12,7 @@
 )]
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{BufRead, Write},
     sync::Mutex,
@@ -128,7 +129,7 @@ fn tools() -> Value {
             "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}},
         })
     };
-    json!([
+    let own = json!([
         tool("echo", "Gives back the text."),
         tool("journal", "Writes one line to the journal."),
         tool("keep", "Keeps a text in the file named by STUB_MEMORY."),
@@ -143,7 +144,13 @@ fn tools() -> Value {
         ),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
-    ])
+    ]);
+    let mut tools: Vec<Value> = own.as_array().cloned().unwrap_or_default();
+    // What a server of somebody else's making would call its tools.
+    let further = std::env::var("STUB_TOOLS").unwrap_or_default();
+    let further: BTreeMap<String, String> = serde_json::from_str(&further).unwrap_or_default();
+    tools.extend(further.iter().map(|(name, description)| tool(name, description)));
+    json!(tools)
 }
 
 fn call(message: &Value) -> Value {

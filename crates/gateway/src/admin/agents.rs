@@ -11,7 +11,7 @@ use records::{
 use wire::json::{Document, Keys, Node, object};
 
 use super::{Args, write_list};
-use crate::{failure::Failure, listen::House, people::Person};
+use crate::{config::meant::MeantParty, failure::Failure, listen::House, people::Person};
 
 /// Where agents added by command are kept, and the names of those revoked.
 const ADDED: &str = "agents";
@@ -94,6 +94,7 @@ pub(super) fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure>
 pub(super) fn revoke(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let name = args.needed("name")?;
     let engines = &house.engines;
+    let _alone = engines.people.alone();
     engines
         .people
         .remove_client(&name)
@@ -102,10 +103,7 @@ pub(super) fn revoke(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure>
         |result: Result<(), crate::store::StoreError>| result.map_err(|e| Failure::other(e.to_string()));
     let _ = house.store.delete(ADDED, &name);
     stored(house.store.put(REVOKED, &name, b"{}"))?;
-    engines.tokens.cache.cut_off(&name, engines.ambient.now_ms());
-    for session in engines.sessions.end_of_actor(&name) {
-        engines.upstreams.end_session(&session.id);
-    }
+    cut_off(house, &name);
     engines
         .journal
         .note(Kind::Key, "agent-revoked", &[("agent", name.clone())]);
@@ -117,6 +115,7 @@ fn unknown(name: &str) -> Failure {
 }
 
 fn with_new_secret(house: &House, mut person: Person, what: &str) -> Result<Vec<u8>, Failure> {
+    let _alone = house.engines.people.alone();
     let secret = house.engines.ambient.secret();
     let digest = SecretDigest::of(&Secret::presented(secret.clone()), house.engines.people.key());
     person.secret = Some(digest);
@@ -138,21 +137,28 @@ fn with_new_secret(house: &House, mut person: Person, what: &str) -> Result<Vec<
     }))
 }
 
-/// Brings back agents added by command, and takes out those revoked.
-pub(crate) fn restore(house: &House) -> Result<(), Failure> {
+/// Puts those of the configuration and those added by command in force; who was revoked stays revoked, whatever
+/// the configuration says. Who is gone with it can do nothing any more, with tokens or sessions it has.
+pub(crate) fn enlist(house: &House, parties: &[MeantParty]) -> Result<(), Failure> {
     let failed = |error: crate::store::StoreError| Failure::other(error.to_string());
-    for (name, text) in house.store.list(ADDED).map_err(failed)? {
-        // Configuration is the operator's newer word.
-        if house.engines.people.client(&name).is_none()
-            && let Some(person) = read(&text)
-        {
-            house.engines.people.put(person);
-        }
-    }
-    for (name, _) in house.store.list(REVOKED).map_err(failed)? {
-        house.engines.people.remove_client(&name);
+    let _alone = house.engines.people.alone();
+    let added = house.store.list(ADDED).map_err(failed)?;
+    let added = added.iter().filter_map(|(_, text)| read(text)).collect();
+    let revoked = house.store.list(REVOKED).map_err(failed)?;
+    let revoked = revoked.into_iter().map(|(name, _)| name).collect();
+    for name in house.engines.people.replace(parties, added, &revoked) {
+        cut_off(house, &name);
     }
     Ok(())
+}
+
+/// Ends what somebody has under way: tokens are worth nothing from now on, sessions are over.
+fn cut_off(house: &House, name: &str) {
+    let engines = &house.engines;
+    engines.tokens.cache.cut_off(name, engines.ambient.now_ms());
+    for session in engines.sessions.end_of_actor(name) {
+        engines.upstreams.end_session(&session.id);
+    }
 }
 
 fn write(person: &Person) -> Vec<u8> {

@@ -17,8 +17,8 @@ use crate::{
     listen::{House, stopped},
 };
 
-/// The longest operation, in bytes; answers may be as long as any answer.
-const OPERATION_BYTES_MAX: usize = 1024 * 1024;
+/// The longest operation, in bytes: some carry rules, or calls of the ledger.
+const OPERATION_BYTES_MAX: usize = ANSWER.text_bytes_max;
 /// How long an operation may take.
 const WAIT: Duration = Duration::from_secs(180);
 

@@ -6,6 +6,8 @@
 
 mod agents;
 mod approvals;
+mod boundary;
+mod cases;
 mod contexts;
 pub(crate) mod control;
 pub(crate) mod holders;
@@ -13,12 +15,14 @@ mod ledger;
 mod policy;
 mod servers;
 mod tokens;
+mod weigh;
 
 use std::sync::Arc;
 
-pub(crate) use agents::restore;
+pub(crate) use agents::enlist;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
 
 use crate::{failure::Failure, listen::House};
@@ -38,7 +42,12 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
         "ledger.settle" => ledger::settle(house).await,
+        "policy.check" => policy::check(house, &args),
+        "policy.diff" => aside(|| weigh::diff(house, &args)),
         "policy.explain" => policy::explain(house, &args),
+        "policy.matrix" => aside(|| weigh::matrix(house, &args)),
+        "policy.replay" => aside(|| weigh::replay(house, &args)),
+        "policy.test" => aside(|| cases::test(house, &args)),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
         "server.diff" => servers::diff(house, &args),
@@ -49,6 +58,16 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "status" => Ok(status(house)),
         "token" => tokens::mint(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
+    }
+}
+
+/// Work that takes a while without waiting for anything: calls go on meanwhile.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    // The command's own runtime, where no gateway runs, has one thread and nobody else to serve.
+    if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
     }
 }
 

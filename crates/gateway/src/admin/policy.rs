@@ -45,33 +45,51 @@ pub(super) fn explain(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure
     Ok(write(&explanation, action))
 }
 
+/// Whether rules speak of servers, tools and arguments there are.
+pub(super) fn check(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let rules = super::weigh::rules(house, args, "rules")?;
+    Ok(object(|out| {
+        if let Err(why) = crate::assemble::fitting(&rules, &house.engines.keeper) {
+            out.string("unfit", &why.to_string());
+        }
+    }))
+}
+
 fn subject(house: &House, args: &Args<'_>) -> Result<Subject, Failure> {
+    let (agent, user) = (args.text("agent"), args.text("user"));
+    subject_of(house, agent.as_deref(), user.as_deref(), false)
+}
+
+/// Somebody as rules see them. Unless `exactly`, an agent acts for the only user it may act for.
+pub(super) fn subject_of(
+    house: &House,
+    agent: Option<&str>,
+    acts_for: Option<&str>,
+    exactly: bool,
+) -> Result<Subject, Failure> {
     let people = &house.engines.people;
     let user = |name: &str| {
         people
             .user(name)
             .ok_or_else(|| Failure::configuration(format!("there is no user `{name}`")))
     };
-    match (args.text("agent"), args.text("user")) {
+    match (agent, acts_for) {
         (Some(agent), acts_for) => {
-            let person = people.client(&agent);
+            let person = people.client(agent);
             let person =
                 person.ok_or_else(|| Failure::configuration(format!("there is no agent `{agent}`")))?;
             let acts_for = acts_for.or_else(|| match person.acts_for.as_slice() {
-                [only] => Some(only.clone()),
+                [only] if !exactly => Some(only.as_str()),
                 _ => None,
             });
-            let for_user = acts_for
-                .map(|name| user(&name))
-                .transpose()?
-                .map(|user| user.party.clone());
+            let for_user = acts_for.map(user).transpose()?.map(|user| user.party.clone());
             Ok(Subject {
                 actor: person.party.clone(),
                 for_user,
             })
         }
         (None, Some(name)) => Ok(Subject {
-            actor: user(&name)?.party.clone(),
+            actor: user(name)?.party.clone(),
             for_user: None,
         }),
         (None, None) => Err(Failure::configuration("say who asks: --agent or --user")),

@@ -16,12 +16,14 @@ mod init;
 mod inspect;
 mod ledger;
 mod onboard;
+mod past;
 mod policy;
 mod replay;
 mod scan;
 mod serve;
 mod server;
 mod token;
+mod weigh;
 mod wrap;
 
 use std::{path::PathBuf, process::ExitCode};

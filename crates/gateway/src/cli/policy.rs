@@ -5,17 +5,23 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use wire::json::{Node, object};
 
-use super::{Common, desk, replay::Replay, say, serve::load};
-use crate::{assemble, failure::Failure};
+use super::{Common, desk, past::write_rules, replay::Replay, say, serve::load, weigh};
+use crate::{assemble, failure::Failure, visible::visible};
 
 /// Policy: what is permitted, and why.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
     /// Read the rules and say what is wrong with them.
     Check(Check),
+    Diff(weigh::Diff),
     /// Say why a call would be permitted or refused, rule by rule.
     Explain(Explain),
+    Matrix(weigh::Matrix),
     Replay(Replay),
+    /// Show the rules in Cedar, each below the line of the short form it was made of.
+    Show,
+    Suggest(weigh::Suggest),
+    Test(weigh::Test),
 }
 
 /// Read the rules.
@@ -58,10 +64,29 @@ impl Policy {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         match self {
             Self::Check(check) => check.run(common),
+            Self::Diff(diff) => diff.run(common),
             Self::Explain(explain) => explain.run(common),
+            Self::Matrix(matrix) => matrix.run(common),
             Self::Replay(replay) => replay.run(common),
+            Self::Show => show(common),
+            Self::Suggest(suggest) => suggest.run(common),
+            Self::Test(test) => test.run(common),
         }
     }
+}
+
+/// All rules, as they are read.
+fn show(common: &Common) -> Result<(), Failure> {
+    let sources = weigh::texts(&load(common)?)?;
+    if common.json {
+        let answer = object(|out| write_rules(out, "rules", &sources));
+        say(&String::from_utf8_lossy(&answer));
+        return Ok(());
+    }
+    for (name, text) in &sources {
+        say(&format!("// {}\n{}\n", visible(name), text.trim_end()));
+    }
+    Ok(())
 }
 
 impl Check {
@@ -75,7 +100,16 @@ impl Check {
                 meant.rules.push((file.display().to_string(), text));
             }
         }
-        let rules = assemble::rules(&meant).map_err(|failure| Failure::does_not_hold(failure.to_string()))?;
+        let wrong = |why: String| Failure::does_not_hold(why);
+        let rules = assemble::rules(&meant).map_err(|failure| wrong(failure.to_string()))?;
+        // What tools there are, only a data directory knows.
+        if meant.data.exists() {
+            let sources = weigh::texts(&meant)?;
+            let answer = desk::ask(common, "policy.check", |out| write_rules(out, "rules", &sources))?;
+            if let Some(why) = answer.root().get("unfit").and_then(Node::as_str) {
+                return Err(wrong(why.into_owned()));
+            }
+        }
         let count = rules.rules().count();
         if common.json {
             let answer = object(|out| {

@@ -20,7 +20,7 @@ use wire::{
     json::{Document, Keys, Node, ObjectWriter, object},
 };
 
-use super::{Common, say, table};
+use super::{Common, say, table, weigh};
 use crate::{engines, failure::Failure};
 
 /// Decide recorded runs again, without executing anything.
@@ -28,8 +28,15 @@ use crate::{engines, failure::Failure};
 pub(crate) struct Replay {
     /// Recorded runs, one JSON object a line: `id`, `label`, `user_prompt`, and `steps` of `tool`, `args`,
     /// `output` and `error`.
-    #[arg(long, value_name = "FILE")]
-    runs: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "ledger")]
+    runs: Option<PathBuf>,
+    /// The calls of the ledger instead: what rules would have said to each. The ledger keeps no arguments,
+    /// so where they matter the answer is `depends`.
+    #[arg(long, conflicts_with_all = ["runs", "no_detectors", "strictness", "curve", "by"])]
+    ledger: bool,
+    /// With --ledger: files of rules instead of those of the configuration; packs stay.
+    #[arg(requires = "ledger")]
+    files: Vec<PathBuf>,
     /// Decide without looking for instructions in results.
     #[arg(long)]
     no_detectors: bool,
@@ -78,7 +85,10 @@ fn level(word: &str) -> Result<Strictness, String> {
 
 impl Replay {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
-        let runs = read(&self.runs)?;
+        let Some(runs) = &self.runs else {
+            return weigh::replay(common, &self.files);
+        };
+        let runs = read(runs)?;
         let inspector = match self.no_detectors {
             true => None,
             false => Some(

@@ -18,6 +18,7 @@ use crate::{
     contexts,
     failure::Failure,
     listen::{self, House, Listening},
+    reload,
     vault::{Layout, Vault},
 };
 
@@ -47,19 +48,34 @@ impl Serve {
             .enable_all()
             .build()
             .map_err(|error| Failure::other(error.to_string()))?;
-        runtime.block_on(self.serve(&meant, config_path(common)))
+        runtime.block_on(self.serve(meant, config_path(common)))
     }
 
-    async fn serve(self, meant: &Meant, config: Option<PathBuf>) -> Result<(), Failure> {
+    async fn serve(self, meant: Meant, config: Option<PathBuf>) -> Result<(), Failure> {
         let ambient = Ambient::system();
-        let (listening, vault) = self.occupy(meant, &ambient).await?;
-        let house = assemble::assemble(meant, listening.address, ambient, &vault)?;
+        let (listening, vault) = self.occupy(&meant, &ambient).await?;
+        let house = assemble::assemble(&meant, listening.address, ambient, &vault)?;
+        assemble::begin(&house)?;
         let layout = Layout::new(&meant.data);
         let unable = |error| Failure::configuration(format!("cannot open the control socket: {error}"));
         let control = control::open(&layout.control()).map_err(unable)?;
         let holders = control::open(&layout.hold()).map_err(unable)?;
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(control::serve(Arc::clone(&house), control, stopped.clone()));
+        if let Some(path) = config.clone() {
+            let common = Common {
+                config: Some(path.clone()),
+                json: false,
+            };
+            let again = move || load(&common);
+            tokio::spawn(reload::follow(
+                Arc::clone(&house),
+                path,
+                meant.files,
+                again,
+                stopped.clone(),
+            ));
+        }
         let stay = if self.while_used {
             holders::Stay::WhileUsed
         } else {

@@ -81,6 +81,7 @@ impl Wrap {
         let runtime = runtime.map_err(|error| Failure::other(error.to_string()))?;
         let served = runtime.block_on(async {
             let house = assemble::assemble(&meant, meant.listen, ambient, &vault)?;
+            assemble::begin(&house)?;
             let (stop, stopped) = watch::channel(false);
             // One server: the host waits for it as it would without us.
             assemble::open(&house, stopped, START_GRACE).await;

@@ -11,7 +11,7 @@ use identity::Secret;
 use policy::{
     Confidentiality, Labels, PartyKind, Sink, Trust,
     registry::{Glob, Launch, Manifest, Pin, ToolManifest},
-    rules::Value,
+    rules::{Value, short},
 };
 use upstream::{Command, HttpTarget, Isolation, Reach, ServerSpec, Timeouts};
 use wire::{json::Pointer, mcp::ServerName};
@@ -20,8 +20,8 @@ use super::{
     Problem,
     reference::Lookup,
     said::{
-        Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIsolation, SaidKind, SaidLabels, SaidServer,
-        SaidTrust, ToolsSaid,
+        Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIsolation, SaidKind, SaidLabels, SaidPolicy,
+        SaidServer, SaidTrust, ToolsSaid,
     },
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Meant {
     pub(crate) parties: Vec<MeantParty>,
     pub(crate) packs: Vec<String>,
     pub(crate) rules: Vec<(String, String)>,
+    /// The files rules were read from.
+    pub(crate) files: Vec<PathBuf>,
     pub(crate) limits: Vec<MeantLimit>,
     pub(crate) approvals: MeantApprovals,
 }
@@ -187,8 +189,16 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         .enumerate()
         .map(|(n, rule)| (format!("policy.rules[{n}]"), rule.clone()))
         .collect();
+    let mut files = Vec::new();
+    for short in short_rules(&policy) {
+        match short {
+            Ok(rule) => rules.push(rule),
+            Err(problem) => note(Err(problem)),
+        }
+    }
     for (n, file) in policy.files.iter().enumerate() {
         let path = lookup.path(&file.display().to_string());
+        files.push(path.clone());
         match std::fs::read_to_string(&path) {
             Ok(text) => rules.push((path.display().to_string(), text)),
             Err(error) => note(Err(Problem::new(
@@ -233,6 +243,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             parties,
             packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
+            files,
             limits: said
                 .limits
                 .into_iter()
@@ -251,6 +262,24 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }),
         Some(_) | None => Err(problems),
     }
+}
+
+/// The lines of the short form, in Cedar.
+fn short_rules(policy: &SaidPolicy) -> Vec<Result<(String, String), Problem>> {
+    let lists = [
+        ("allow", short::Kind::Allow, &policy.allow),
+        ("forbid", short::Kind::Forbid, &policy.forbid),
+        ("require", short::Kind::Require, &policy.require),
+    ];
+    let lines = lists.into_iter().flat_map(|(key, kind, lines)| {
+        let named = lines.iter().enumerate();
+        named.map(move |(n, line)| (format!("policy.{key}[{n}]"), kind, line))
+    });
+    let rules = lines.map(|(at, kind, line)| match short::expand(kind, &at, line) {
+        Ok(source) => Ok((source.name, source.text)),
+        Err(error) => Err(Problem::new(at, error.what, error.remedy)),
+    });
+    rules.collect()
 }
 
 fn listen(text: &str) -> Result<SocketAddr, Problem> {
@@ -457,6 +486,7 @@ fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
                     sink: sink.transpose()?,
                     labels: own,
                     subject: tool.subject.clone(),
+                    cost: tool.cost.map(u64::from),
                 },
             ));
         }

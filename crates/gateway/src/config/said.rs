@@ -166,6 +166,8 @@ pub(crate) struct SaidTool {
     pub(crate) labels: Option<SaidLabels>,
     /// Where the arguments name the person its results are about: a JSON pointer, such as `/patient`.
     pub(crate) subject: Option<String>,
+    /// What a call counts against limits on cost; 1 unless said.
+    pub(crate) cost: Option<u32>,
 }
 
 /// Trust in a server's content.
@@ -287,6 +289,15 @@ pub(crate) struct SaidPolicy {
     /// Files of rules, relative to this file.
     #[serde(default)]
     pub(crate) files: Vec<PathBuf>,
+    /// Who may use what, in short: `role:doctor on charts__read_* for treatment`.
+    #[serde(default)]
+    pub(crate) allow: Vec<String>,
+    /// Who may not use what: `anyone on mail__* because mail is off`.
+    #[serde(default)]
+    pub(crate) forbid: Vec<String>,
+    /// What must be so: `approval by role:approver 2 of anyone on pay__*`.
+    #[serde(default)]
+    pub(crate) require: Vec<String>,
 }
 
 /// A limit.

@@ -166,27 +166,8 @@ impl Engines {
         let actor = subject.actor.name.clone();
         let labels = call.context().labels();
         let rules = self.rules();
+        let decided_by = call.dossier().read().policy.clone();
         let permit = call.permit();
-        let demands = permit
-            .obligations()
-            .iter()
-            .filter_map(|obligation| match obligation {
-                Obligation::Approve { by, needed } => Some(Demand {
-                    by: by.to_string(),
-                    needed: *needed,
-                }),
-                Obligation::Anonymise(_)
-                | Obligation::Drop(_)
-                | Obligation::Fields(_)
-                | Obligation::Label(_)
-                | Obligation::Limit(_)
-                | Obligation::Mask(_)
-                | Obligation::Pseudonymise(_)
-                | Obligation::Redact(_)
-                | Obligation::Reveal(_)
-                | Obligation::Review(_)
-                | Obligation::StepUp(_) => None,
-            });
         let sources = call.sources().iter().map(|source| Origin {
             argument: source.argument.clone(),
             server: source.server.clone(),
@@ -219,14 +200,35 @@ impl Engines {
                 .filter_map(|rule| rules.reason(rule).map(|reason| format!("{rule}: {reason}")))
                 .collect(),
             pin: call.resolution().pin().map(|pin| pin.to_string()),
-            policy: rules.digest().to_owned(),
-            demands: demands.collect(),
+            // Of the rules that asked, whatever is in force by now.
+            policy: decided_by.as_deref().unwrap_or_default().to_owned(),
+            demands: permit.obligations().iter().filter_map(demand).collect(),
             session: arrival
                 .session
                 .as_deref()
                 .filter(|_| arrival.revision == Revision::V2025_11_25)
                 .map(str::to_owned),
         }
+    }
+}
+
+fn demand(obligation: &Obligation) -> Option<Demand> {
+    match obligation {
+        Obligation::Approve { by, needed } => Some(Demand {
+            by: by.to_string(),
+            needed: *needed,
+        }),
+        Obligation::Anonymise(_)
+        | Obligation::Drop(_)
+        | Obligation::Fields(_)
+        | Obligation::Label(_)
+        | Obligation::Limit(_)
+        | Obligation::Mask(_)
+        | Obligation::Pseudonymise(_)
+        | Obligation::Redact(_)
+        | Obligation::Reveal(_)
+        | Obligation::Review(_)
+        | Obligation::StepUp(_) => None,
     }
 }
 

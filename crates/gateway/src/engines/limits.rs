@@ -3,17 +3,20 @@
 use pipeline::{
     Objection, Passed,
     decide::Authorized,
-    ports::{Limits, Slot},
+    ports::{Held, Limits, Slot},
     refusal,
 };
 use policy::{
-    Obligation,
-    limits::{Applies, Dimension, Exceeded, KEYS_MAX, Limit, Limiter, Rate, Usage},
+    Obligation, Resource,
+    limits::{Applies, Dimension, Exceeded, KEYS_MAX, Limit, Limiter, Place, Rate, Usage},
 };
 use wire::json::canonical;
 
 use super::Engines;
-use crate::config::{Problem, meant::MeantLimit};
+use crate::{
+    ambient::Ambient,
+    config::{Problem, meant::MeantLimit},
+};
 
 /// The limits in force.
 #[derive(Debug)]
@@ -122,6 +125,28 @@ fn read(said: &MeantLimit) -> Result<Limit, Problem> {
     })
 }
 
+/// A call's place, and the clock that says when its answer came.
+#[derive(Debug)]
+struct Taken {
+    place: Place,
+    ambient: Ambient,
+}
+
+impl Held for Taken {
+    fn charge(&self, bytes: u64) {
+        let now_ms = u64::try_from(self.ambient.now_ms()).unwrap_or(0);
+        self.place.charge(bytes, 0, now_ms);
+    }
+}
+
+/// What a call costs: what the operator says of the tool. Keeping a conversation going costs nothing.
+fn cost(resource: &Resource) -> u64 {
+    match resource {
+        Resource::Prompt(facts) | Resource::Resource { facts, .. } | Resource::Tool(facts) => facts.cost,
+        Resource::Gateway | Resource::Server(_) => 0,
+    }
+}
+
 impl Limits for Engines {
     fn take(&self, call: &Passed<Authorized>) -> Result<Slot, Objection> {
         let arrival = call.arrival();
@@ -152,12 +177,15 @@ impl Limits for Engines {
             context: Some(call.context().id()),
             arguments: &arguments,
             bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
-            cost: 0,
+            cost: cost(call.resolution().resource()),
             named: &named,
         };
         let now_ms = u64::try_from(arrival.received_ms).unwrap_or(0);
         match self.limits.limiter.take(&usage, now_ms) {
-            Ok(place) => Ok(Slot(Box::new(place))),
+            Ok(place) => Ok(Slot(Box::new(Taken {
+                place,
+                ambient: self.ambient.clone(),
+            }))),
             Err(exceeded) => {
                 let why = exceeded.to_string();
                 let retry_after_ms = match exceeded {

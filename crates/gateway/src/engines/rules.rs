@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pipeline::ports::Rules;
+use pipeline::ports::{Judged, Rules};
 use policy::{
     Action, Decision, Facts, Permit, Resource, Subject,
     rules::{Discovery, RuleSet, RuleSource},
@@ -12,8 +12,12 @@ use super::Engines;
 use crate::config::said::Mode;
 
 impl Rules for Engines {
-    fn decide(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>) -> Decision {
-        self.rules().decide(subject, action, resource, facts)
+    fn decide(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>) -> Judged {
+        let rules = self.rules();
+        Judged {
+            decision: rules.decide(subject, action, resource, facts),
+            by: Arc::from(rules.digest()),
+        }
     }
 
     fn could_permit(
@@ -40,10 +44,6 @@ impl Rules for Engines {
             (Mode::Observe, Decision::Permit(permit)) => Some(permit),
             (Mode::Enforce, _) | (Mode::Observe, Decision::Refuse(_)) => None,
         }
-    }
-
-    fn digest(&self) -> Arc<str> {
-        Arc::from(self.rules().digest())
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use pipeline::ports::Slot;
+use pipeline::ports::Hold;
 use policy::Obligation;
 
 use crate::ambient::Ambient;
@@ -75,7 +75,7 @@ impl Drop for Running {
 }
 
 impl Terms {
-    /// From now on, until a while after the slot is dropped, this holds for what the server says to the caller.
+    /// From now on, until a while after the hold is dropped, this holds for what the server says to the caller.
     pub(crate) fn agree(
         &self,
         (caller, server): (&str, &str),
@@ -83,7 +83,7 @@ impl Terms {
         revealed: &[(String, String)],
         subject: Option<String>,
         ambient: &Ambient,
-    ) -> Slot {
+    ) -> Hold {
         let key = (caller.to_owned(), server.to_owned());
         let now_ms = ambient.now_ms();
         let mut terms = self.lock();
@@ -105,7 +105,7 @@ impl Terms {
         while term.revealed.len() > REVEALED_MAX {
             term.revealed.pop_front();
         }
-        Slot(Box::new(Running {
+        Hold(Box::new(Running {
             terms: self.clone(),
             key,
             ambient: ambient.clone(),
@@ -137,10 +137,10 @@ mod tests {
         let hidden = Obligation::Mask(["personal".to_owned()].into());
         let told = [("Ann".to_owned(), "P-1".to_owned())];
         let demands = [hidden.clone()].into_iter();
-        let slot = terms.agree(("ann", "mail"), demands, &told, Some("p1".to_owned()), &ambient);
+        let hold = terms.agree(("ann", "mail"), demands, &told, Some("p1".to_owned()), &ambient);
         let far = ambient.now_ms() + 100 * LINGER_MS;
         assert_eq!(terms.of("ann", "mail", far).revealed, told, "while it runs");
-        drop(slot);
+        drop(hold);
         let now = ambient.now_ms();
         let held = terms.of("ann", "mail", now);
         assert!(held.obligations.contains(&hidden));

@@ -9,7 +9,11 @@ use wire::{
     mcp::{Target, target},
 };
 
-use crate::{Objection, Passed, Ready, Refusal, ports::Rules, refusal};
+use crate::{
+    Objection, Passed, Ready, Refusal,
+    ports::{Judged, Rules},
+    refusal,
+};
 
 /// Policy said yes.
 #[derive(Debug)]
@@ -48,8 +52,9 @@ pub(crate) fn authorize(rules: &impl Rules, call: Ready<Authorized>) -> Result<P
     let facts = facts(&call, &labels);
     let subject = &*call.caller().subject;
     let resource = call.resolution().resource();
-    call.dossier().note(|known| known.policy = Some(rules.digest()));
-    match rules.decide(subject, action, resource, &facts) {
+    let Judged { decision, by } = rules.decide(subject, action, resource, &facts);
+    call.dossier().note(|known| known.policy = Some(by));
+    match decision {
         Decision::Permit(permit) => {
             call.dossier().note(|known| {
                 known.permitted = true;

@@ -8,12 +8,22 @@ use crate::{
 /// The call counts against its limits, and holds its place among concurrent ones until it ends.
 #[derive(Debug)]
 pub struct Limited {
-    #[expect(dead_code, reason = "held for its drop: it gives the concurrency slot back")]
+    /// Dropping it gives the concurrency slot back.
     slot: Slot,
 }
 
 impl Limited {
     pub(crate) const VERB: &'static str = "limit";
+}
+
+impl Passed<Limited> {
+    /// Counts what came back.
+    pub(crate) fn charge(&self, bytes: usize) {
+        self.proof()
+            .slot
+            .0
+            .charge(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
 }
 
 /// Takes what the call costs.

@@ -34,5 +34,8 @@ pub(crate) async fn answer(
         Destination::Upstream => engines.send(&call).await,
     };
     let answer = answer.map_err(Refusal::at::<Answered>)?;
+    if let Answer::Foreign(response, _) = &answer {
+        call.charge(response.document().text().len());
+    }
     Ok(Passed::pass(call, Answered { answer }))
 }

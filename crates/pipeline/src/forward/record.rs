@@ -6,7 +6,7 @@ use wire::json::Edits;
 
 use crate::{
     Destination, Objection, Passed, Ready, Refusal,
-    ports::{Inspect, Ledger, Revealed, Slot, Upstream},
+    ports::{Hold, Inspect, Ledger, Revealed, Upstream},
 };
 
 /// The call may leave.
@@ -15,7 +15,7 @@ pub struct Recorded {
     index: Option<u64>,
     edits: Edits,
     revealed: Vec<(String, String)>,
-    _held: Option<Slot>,
+    _held: Option<Hold>,
 }
 
 impl Recorded {

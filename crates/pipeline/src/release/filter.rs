@@ -107,7 +107,10 @@ fn release(engines: &(impl Inspect + Rules), call: &Ready<Filtered>) -> Result<E
     };
     let subject = &*call.caller().subject;
     let resource = call.resolution().resource();
-    let demanded = match engines.decide(subject, Action::Release, resource, &facts) {
+    let demanded = match engines
+        .decide(subject, Action::Release, resource, &facts)
+        .decision
+    {
         Decision::Permit(permit) => permit.obligations().to_vec(),
         Decision::Refuse(_)
             if engines

@@ -264,17 +264,26 @@ impl ports::Inspect for World {
 }
 
 impl ports::Rules for World {
-    fn decide(&self, subject: &Subject, action: Action, resource: &Resource, facts: &Facts<'_>) -> Decision {
-        if action == Action::Release {
-            // Judged between `absorb` and `redact`; fails with `screen`, which cannot fail by itself.
-            if self.fail_at == Some(position("screen")) {
-                return Decision::Refuse(Default::default());
-            }
-            return self.rules.decide(subject, action, resource, facts);
-        }
-        match self.port("decide") {
-            Ok(()) => self.rules.decide(subject, action, resource, facts),
-            Err(_) => Decision::Refuse(Default::default()),
+    fn decide(
+        &self,
+        subject: &Subject,
+        action: Action,
+        resource: &Resource,
+        facts: &Facts<'_>,
+    ) -> ports::Judged {
+        // A release is judged between `absorb` and `redact`; it fails with `screen`, which cannot by itself.
+        let fails = if action == Action::Release {
+            self.fail_at == Some(position("screen"))
+        } else {
+            self.port("decide").is_err()
+        };
+        ports::Judged {
+            decision: if fails {
+                Decision::Refuse(Default::default())
+            } else {
+                self.rules.decide(subject, action, resource, facts)
+            },
+            by: "sha256:test".into(),
         }
     }
 
@@ -291,15 +300,19 @@ impl ports::Rules for World {
     fn observe(&self, _: &Subject, _: Action, _: &Resource, _: &Facts<'_>) -> Option<policy::Permit> {
         None
     }
+}
 
-    fn digest(&self) -> Arc<str> {
-        "sha256:test".into()
-    }
+/// A place that counts nothing.
+#[derive(Debug)]
+struct Place;
+
+impl ports::Held for Place {
+    fn charge(&self, _: u64) {}
 }
 
 impl ports::Limits for World {
     fn take(&self, _: &Passed<Authorized>) -> Result<Slot, Objection> {
-        self.port("take").map(|()| Slot(Box::new(())))
+        self.port("take").map(|()| Slot(Box::new(Place)))
     }
 }
 

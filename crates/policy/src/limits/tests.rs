@@ -66,6 +66,7 @@ fn tool(name: &str) -> Resource {
         trust: Trust::Trusted,
         labels: Labels::none(),
         tenant: None,
+        cost: 1,
     })
 }
 

@@ -27,6 +27,8 @@ pub struct ToolManifest {
     /// Where the arguments name the person its results are about (a JSON pointer): whose key seals the
     /// pseudonyms made of them.
     pub subject: Option<String>,
+    /// What a call counts against limits on cost; one unless said.
+    pub cost: Option<u64>,
 }
 
 impl Manifest {

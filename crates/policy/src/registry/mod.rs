@@ -6,6 +6,7 @@
 mod definition;
 mod lifecycle;
 mod manifest;
+mod rivals;
 mod server;
 mod snapshot;
 mod stored;
@@ -13,6 +14,7 @@ mod stored;
 pub use definition::{Definition, DefinitionError, Pin};
 pub use lifecycle::{Change, ChangeKind, Offer, OnNew, TransitionError};
 pub use manifest::{Glob, Manifest, ToolManifest};
+pub use rivals::Rivals;
 pub use server::{Item, ItemKind, ItemState, Launch, Server, ServerState};
 pub use snapshot::{Pinned, PinnedServer, Registry, Unresolved};
 pub use stored::StoredError;

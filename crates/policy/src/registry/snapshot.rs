@@ -240,5 +240,6 @@ fn facts(manifest: &Manifest, server: &ServerName, item: &str) -> ToolFacts {
         trust: manifest.trust,
         labels: tool.labels.unwrap_or_else(|| manifest.labels.clone()),
         tenant: None,
+        cost: tool.cost.unwrap_or(1),
     }
 }

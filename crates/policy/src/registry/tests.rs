@@ -224,6 +224,7 @@ fn the_operator_says_what_a_tool_can_do_and_the_most_exact_pattern_wins() {
         sink: Some(sink),
         subject: None,
         labels: None,
+        cost: None,
     };
     let manifest = Manifest {
         trust: Trust::Trusted,

@@ -2,6 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use wire::json::Node;
+
+/// Deeper schemas say nothing here.
+const DEPTH_MAX: usize = 16;
+/// Keywords of a schema that say what an object holds besides `properties`.
+const ELSEWHERE: [&str; 10] = [
+    "$dynamicRef",
+    "$ref",
+    "allOf",
+    "anyOf",
+    "dependentSchemas",
+    "else",
+    "if",
+    "oneOf",
+    "patternProperties",
+    "then",
+];
+
 /// The type of an argument.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum ArgumentType {
@@ -31,6 +49,47 @@ pub struct Field {
 }
 
 impl ArgumentType {
+    /// What an object schema says of an object. Whatever it leaves open is [`ArgumentType::Any`].
+    #[must_use]
+    pub fn of_schema(schema: Node<'_>) -> Self {
+        Self::at_depth(schema, 0)
+    }
+
+    fn at_depth(schema: Node<'_>, depth: usize) -> Self {
+        let kind = schema.get("type").and_then(Node::as_str);
+        let elsewhere = ELSEWHERE.iter().any(|word| schema.get(word).is_some());
+        match kind.as_deref() {
+            _ if depth > DEPTH_MAX || elsewhere => Self::Any,
+            Some("array") => {
+                let element = schema.get("items").map(|items| Self::at_depth(items, depth + 1));
+                Self::List(Box::new(element.unwrap_or(Self::Any)))
+            }
+            Some("boolean") => Self::Bool,
+            Some("integer") => Self::Long,
+            Some("number") => Self::Decimal,
+            Some("object") => {
+                let required: Vec<_> = schema
+                    .get("required")
+                    .into_iter()
+                    .flat_map(Node::elements)
+                    .filter_map(Node::as_str)
+                    .collect();
+                let members = schema.get("properties").into_iter().flat_map(Node::members);
+                let fields = members.filter_map(|(name, schema)| {
+                    let name = name.as_str()?.into_owned();
+                    let field = Field {
+                        holds: Self::at_depth(schema, depth + 1),
+                        required: required.iter().any(|other| *other == name),
+                    };
+                    Some((name, field))
+                });
+                Self::Record(fields.collect())
+            }
+            Some("string") => Self::String,
+            Some(_) | None => Self::Any,
+        }
+    }
+
     /// The type of a member, if this is an object that declares it.
     pub(super) fn member(&self, name: &str) -> Option<&Self> {
         match self {

@@ -12,7 +12,7 @@ use super::{
     remember::Found,
     rule::{Effect, Rule},
     slices::Name,
-    world::{Call, Known, World},
+    world::{Call, Known, Unseen, World},
 };
 use crate::{
     action::Action,
@@ -76,6 +76,7 @@ impl RuleSet {
             target,
             facts,
             arguments: self.argument_types(target),
+            unseen: Unseen::Call,
         }
     }
 

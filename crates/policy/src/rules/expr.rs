@@ -111,9 +111,13 @@ impl Expr {
         found
     }
 
-    /// Whether it is a remembered path that begins with something nobody knows before a call.
-    pub(super) fn is_unknown_before_a_call(&self) -> bool {
-        matches!(self, Self::Remembered(remembered) if remembered.unknown_before_a_call)
+    /// The member of `context` that a remembered path begins with.
+    pub(super) fn remembered_of_context(&self) -> Option<&str> {
+        if let Self::Remembered(remembered) = self {
+            remembered.of_context.as_deref()
+        } else {
+            None
+        }
     }
 
     /// The expressions right below this one.

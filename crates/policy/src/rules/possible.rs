@@ -15,7 +15,7 @@ use super::{
     remember::Found,
     rule::{Effect, Rule},
     view::{Seen, View},
-    world::{Call, Known, UNKNOWN_BEFORE_A_CALL, World},
+    world::{Call, Known, World},
 };
 use crate::{action::Action, facts::Facts, resource::Resource, subject::Subject};
 
@@ -125,7 +125,7 @@ impl Outcomes {
         self.0 & outcome.0 == outcome.0
     }
 
-    fn or(self, other: Self) -> Self {
+    pub(super) fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -262,14 +262,14 @@ fn maybe<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Maybe<'a> {
         },
         Expr::Get(of, name) => {
             let of = maybe(of, world);
-            if of.is_context() && is_unknown(name) {
+            if of.is_context() && world.call.unseen.holds(name) {
                 return Maybe::Anything;
             }
             of.then(|of| evaluate::get(of, name, world))
         }
         Expr::Has(of, path) => {
             let of = maybe(of, world);
-            let unknown = path.first().is_some_and(|name| is_unknown(name));
+            let unknown = path.first().is_some_and(|name| world.call.unseen.holds(name));
             if of.is_context() && unknown && path.len() > 1 {
                 return Maybe::Anything;
             }
@@ -282,7 +282,7 @@ fn maybe<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Maybe<'a> {
             of.then(|of| evaluate::unary(*operator, of, world))
         }
         Expr::Binary(operator, sides) => {
-            let known = !sides.0.is_unknown_before_a_call() && !sides.1.is_unknown_before_a_call();
+            let known = !is_unknown_path(&sides.0, world) && !is_unknown_path(&sides.1, world);
             let glance = || evaluate::at_a_glance(*operator, &sides.0, &sides.1, world);
             if let Some(truth) = known.then(glance).flatten() {
                 return Maybe::Known(Seen::Datum(Datum::Bool(truth)));
@@ -295,7 +295,7 @@ fn maybe<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Maybe<'a> {
                 (Maybe::Anything | Maybe::Truth(_), _) => Maybe::Anything,
             }
         }
-        Expr::Remembered(_) if expr.is_unknown_before_a_call() => Maybe::Anything,
+        Expr::Remembered(_) if is_unknown_path(expr, world) => Maybe::Anything,
         Expr::Record(fields) => literal(expr, fields.iter().map(|(_, field)| field), world),
         Expr::Set(elements) => literal(expr, elements.iter(), world),
         Expr::Constant(_) | Expr::Remembered(_) | Expr::Variable(_) => {
@@ -321,6 +321,8 @@ fn literal<'a>(whole: &'a Expr, parts: impl Iterator<Item = &'a Expr>, world: &W
     }
 }
 
-fn is_unknown(name: &str) -> bool {
-    UNKNOWN_BEFORE_A_CALL.contains(&name)
+/// Whether it is a remembered path into what nobody has seen yet.
+fn is_unknown_path(expr: &Expr, world: &World<'_, '_>) -> bool {
+    expr.remembered_of_context()
+        .is_some_and(|name| world.call.unseen.holds(name))
 }

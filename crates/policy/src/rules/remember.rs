@@ -10,7 +10,6 @@ use super::{
     expr::{Expr, Variable},
     rule::Rule,
     view::Seen,
-    world::UNKNOWN_BEFORE_A_CALL,
 };
 
 /// Most paths remembered per variable; a call pays for the room.
@@ -23,8 +22,8 @@ pub(super) struct Remembered {
     pub(super) number: usize,
     /// The path itself.
     pub(super) path: Expr,
-    /// Whether it begins with something nobody knows before a call.
-    pub(super) unknown_before_a_call: bool,
+    /// The member of `context` it begins with, if it begins with one.
+    pub(super) of_context: Option<Arc<str>>,
 }
 
 /// How many paths have a number, per variable.
@@ -111,12 +110,12 @@ fn put(expr: &mut Expr, numbers: &HashMap<Path, usize>) {
     };
     if let Some(number) = numbers.get(&path) {
         let (variable, names) = path;
-        let first = names.first().map_or("", |name| name.as_ref());
+        let of_context = names.first().filter(|_| variable == Variable::Context);
         *expr = Expr::Remembered(Box::new(Remembered {
             variable,
             number: *number,
             path: expr.clone(),
-            unknown_before_a_call: variable == Variable::Context && UNKNOWN_BEFORE_A_CALL.contains(&first),
+            of_context: of_context.cloned(),
         }));
     }
 }

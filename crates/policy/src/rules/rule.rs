@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What a rule does when it matches.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Effect {
     /// It refuses, or with `@approve` asks; whatever permits.
     Forbid,

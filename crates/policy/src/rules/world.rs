@@ -27,8 +27,29 @@ use crate::{
 pub(super) const CONTEXT: [&str; 11] = [
     "agent", "args", "findings", "labels", "purpose", "scopes", "sources", "task", "time", "tls", "user",
 ];
-/// The members of `context` that nobody knows before a call is made.
-pub(super) const UNKNOWN_BEFORE_A_CALL: [&str; 3] = ["args", "findings", "sources"];
+
+/// What nobody has seen of a call when something is asked about it: members of `context` that could be anything.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unseen {
+    /// The arguments. What was found in them and where they came from is known: the ledger keeps no more.
+    Arguments,
+    /// The arguments, and with them what is found in them and where they come from: no call was made yet.
+    Call,
+    /// Everything but who asks, for which purpose, and the labels of the conversation: for what must hold of
+    /// every call, at any time, over any connection, with any scopes.
+    Circumstances,
+}
+
+impl Unseen {
+    /// Whether a member of `context` is unseen.
+    pub(super) fn holds(self, member: &str) -> bool {
+        match self {
+            Self::Arguments => member == "args",
+            Self::Call => matches!(member, "args" | "findings" | "sources"),
+            Self::Circumstances => !matches!(member, "agent" | "labels" | "purpose" | "user"),
+        }
+    }
+}
 
 /// One call as one party would have it judged.
 #[derive(Debug)]
@@ -58,6 +79,8 @@ pub(super) struct Call<'a> {
     pub(super) facts: &'a Facts<'a>,
     /// The pinned type of the arguments, if there is one.
     pub(super) arguments: Option<&'a ArgumentType>,
+    /// What is not looked at where it is asked what could be.
+    pub(super) unseen: Unseen,
 }
 
 impl Call<'_> {

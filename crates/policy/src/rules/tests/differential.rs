@@ -1,5 +1,7 @@
 //! Random rules and calls, put to us and to Cedar.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::{
@@ -7,8 +9,9 @@ use super::{
     scene::{Scene, party, tool},
 };
 use crate::{
-    Action, Confidentiality, Integrity, Labels, PartyKind, Resource, Sink, Source, Subject, ToolFacts, Trust,
-    rules::{Discovery, RuleSet, RuleSource, decide::Verdict},
+    Action, Confidentiality, Decision, Facts, Integrity, Labels, Obligation, PartyKind, Resource, Sink,
+    Source, Subject, ToolFacts, Trust,
+    rules::{Coverage, Discovery, Foresight, RuleSet, RuleSource, Unseen, decide::Verdict},
 };
 
 /// Texts that occur on both sides, so that comparisons are sometimes true.
@@ -220,6 +223,25 @@ fn rule() -> impl Strategy<Value = String> {
         })
 }
 
+/// A rule, perhaps with something to be done for its yes or no.
+fn annotated() -> impl Strategy<Value = String> {
+    let annotation = prop::sample::select(vec![
+        "",
+        "",
+        "@approve(\"role:owner\") ",
+        "@scope(\"read\") ",
+        "@redact(\"secret\") ",
+    ]);
+    (annotation, rule()).prop_map(|(annotation, rule)| {
+        // A `forbid` can ask; other annotations are a `permit`'s.
+        if rule.starts_with("forbid") && !annotation.starts_with("@approve") {
+            rule
+        } else {
+            format!("{annotation}{rule}")
+        }
+    })
+}
+
 fn argument() -> impl Strategy<Value = Arg> {
     let number = prop::sample::select(vec![
         ("0", Number::Long(0)),
@@ -369,6 +391,23 @@ fn scene() -> impl Strategy<Value = Scene> {
         )
 }
 
+/// The facts of a call whose circumstances are quite other ones.
+fn elsewhere(scene: &Scene) -> Facts<'_> {
+    Facts {
+        purpose: scene.purpose.as_deref(),
+        labels: &scene.labels,
+        task: Some("other"),
+        args: None,
+        findings: BTreeSet::new(),
+        sources: &[],
+        scopes: &NO_SCOPES,
+        tls: None,
+        now_ms: 0,
+    }
+}
+
+static NO_SCOPES: BTreeSet<String> = BTreeSet::new();
+
 fn parsed(rules: &[String]) -> Option<RuleSet> {
     let sources: Vec<_> = rules
         .iter()
@@ -453,5 +492,81 @@ proptest! {
             .map(|resource| set.could_permit(&scene.subject, scene.action, resource, &facts))
             .collect();
         prop_assert_eq!(set.could_permit_each(&scene.subject, scene.action, &resources, &facts), each);
+    }
+
+    #[test]
+    fn what_is_foreseen_comes_true(
+        rules in prop::collection::vec(annotated(), 1..6),
+        scene in scene(),
+        args in arguments(),
+    ) {
+        let Some(set) = parsed(&rules) else { return Err(TestCaseError::reject("misspelt")) };
+        let scene = scene.with_args(&args.json());
+        let decision = scene.decide(&set);
+        for unseen in [Unseen::Arguments, Unseen::Call, Unseen::Circumstances] {
+            let facts = match unseen {
+                Unseen::Circumstances => elsewhere(&scene),
+                Unseen::Arguments | Unseen::Call => Facts { args: None, ..scene.facts() },
+            };
+            let foreseen = set.foresee(&scene.subject, scene.action, &scene.resource, &facts, unseen);
+            let held = match &decision {
+                Decision::Refuse(_) => None,
+                Decision::Permit(permit) => Some(permit.obligations().iter().any(|one| {
+                    matches!(one, Obligation::Approve { .. } | Obligation::StepUp(_))
+                })),
+            };
+            match foreseen {
+                Foresight::Refused => prop_assert_eq!(held, None),
+                Foresight::Permitted => prop_assert_eq!(held, Some(false)),
+                Foresight::Held => prop_assert_ne!(held, Some(false)),
+                Foresight::Depends => {}
+            }
+        }
+    }
+
+    #[test]
+    fn rules_that_are_covered_grant_nothing_more(
+        rules in prop::collection::vec(annotated(), 1..6),
+        theirs in prop::collection::vec(annotated(), 1..3),
+        scene in scene(),
+        args in arguments(),
+    ) {
+        let all: Vec<String> = rules.iter().chain(&theirs).cloned().collect();
+        let open = "permit(principal, action, resource);".to_owned();
+        let ours: Vec<String> = rules.iter().cloned().chain([open]).collect();
+        let (Some(ours), Some(all)) = (parsed(&ours), parsed(&all)) else {
+            return Err(TestCaseError::reject("misspelt"));
+        };
+        let scene = scene.with_args(&args.json());
+        for (ours, theirs) in [(&ours, &all), (&all, &ours)] {
+            let facts = elsewhere(&scene);
+            let coverage = ours.covers(theirs, &scene.subject, scene.action, &scene.resource, &facts);
+            if let (Coverage::Proven, Decision::Permit(theirs)) = (coverage, scene.decide(theirs)) {
+                let Decision::Permit(ours) = scene.decide(ours) else {
+                    return Err(TestCaseError::fail("they permit what we refuse"));
+                };
+                prop_assert!(ours.obligations().iter().all(|one| theirs.obligations().contains(one)));
+            }
+        }
+    }
+
+    #[test]
+    fn where_the_same_rules_are_concerned_the_decision_is_the_same(
+        rules in prop::collection::vec(annotated(), 2..8),
+        scene in scene(),
+        args in arguments(),
+    ) {
+        let (Some(all), Some(fewer)) = (parsed(&rules), parsed(rules.get(1..).unwrap_or_default())) else {
+            return Err(TestCaseError::reject("misspelt"));
+        };
+        let concerned = |set: &RuleSet| set.concerned(&scene.subject, scene.action, &scene.resource);
+        if concerned(&all) == concerned(&fewer) {
+            let scene = scene.with_args(&args.json());
+            let obligations = |set: &RuleSet| match scene.decide(set) {
+                Decision::Refuse(_) => None,
+                Decision::Permit(permit) => Some(permit.obligations().to_vec()),
+            };
+            prop_assert_eq!(obligations(&all), obligations(&fewer));
+        }
     }
 }

@@ -1,6 +1,7 @@
 mod differential;
 mod discovery;
 mod explain;
+mod known;
 mod language;
 mod load;
 mod oracle;

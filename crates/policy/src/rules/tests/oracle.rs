@@ -191,6 +191,7 @@ fn resource(resource: &Resource) -> Entity {
         trust: crate::Trust::Trusted,
         labels: crate::Labels::none(),
         tenant: None,
+        cost: 1,
     };
     let facts = match resource {
         Resource::Gateway => &nothing,

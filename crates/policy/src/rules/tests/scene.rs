@@ -174,6 +174,7 @@ pub(crate) fn tool(server: &str, name: &str) -> ToolFacts {
             categories: Categories::from(["phi".into()]),
         },
         tenant: None,
+        cost: 1,
     }
 }
 

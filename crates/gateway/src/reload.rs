@@ -1,0 +1,131 @@
+//! Rules and people as the files say them now, within seconds after they say it. What cannot be used changes
+//! nothing: the old snapshot stays in force, and the log and the ledger say why.
+//!
+//! INVARIANT (whole): rules are read, checked and compiled before anybody sees them, and swapped in one step;
+//! a decision is made by one set of rules, never by parts of two. Files are read only when they have not
+//! changed for a while: half a file may be good rules without their last `forbid`.
+
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use records::ledger::Kind;
+use tokio::sync::watch;
+
+use crate::{
+    admin, assemble,
+    config::Meant,
+    failure::Failure,
+    listen::{House, stopped},
+};
+
+/// How often the files are looked at. A change is in force at the second look after it.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a file looks like from outside; none where there is none.
+type Stamp = Option<(SystemTime, u64, u64)>;
+
+/// Follows the files until told to stop. `load` reads and checks all of them.
+pub(crate) async fn follow(
+    house: Arc<House>,
+    config: PathBuf,
+    mut files: Vec<PathBuf>,
+    load: impl Fn() -> Result<Meant, Failure> + Send + 'static,
+    mut stop: watch::Receiver<bool>,
+) {
+    // The files may have changed since they were read to start with, so they are read once more.
+    let mut used = None;
+    let mut seen = stamps(&config, &files);
+    let mut registry = house.engines.keeper.changed();
+    let mut unfit = None;
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if registry.has_changed().unwrap_or_default() {
+            registry.mark_unchanged();
+            unfit = look_again(&house, unfit);
+        }
+        let before = std::mem::replace(&mut seen, stamps(&config, &files));
+        if seen != before || used.as_ref() == Some(&seen) {
+            continue;
+        }
+        let loaded = load();
+        if stamps(&config, &files) != seen {
+            continue;
+        }
+        used = Some(seen.clone());
+        match loaded.and_then(|meant| apply(&house, &meant).map(|()| meant)) {
+            Ok(meant) => files = meant.files,
+            Err(failure) => {
+                let policy = house.engines.rules().digest().to_owned();
+                tracing::error!(
+                    error = %failure,
+                    policy,
+                    "the configuration was changed and cannot be used; the old rules stay in force"
+                );
+                let why = failure.to_string();
+                house
+                    .engines
+                    .journal
+                    .note(Kind::Policy, "rejected", &[("why", why), ("stays", policy)]);
+            }
+        }
+    }
+}
+
+/// Puts rules and people in force; nothing of either where something speaks against it.
+fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
+    let engines = &house.engines;
+    let rules = assemble::rules(meant)?;
+    // What is in force already was weighed when it came.
+    if rules.digest() != engines.rules().digest() {
+        assemble::fitting(&rules, &engines.keeper)?;
+    }
+    admin::enlist(house, &meant.parties)?;
+    let new = rules.digest().to_owned();
+    let old = {
+        let mut in_force = engines.rules.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *in_force, Arc::new(rules))
+            .digest()
+            .to_owned()
+    };
+    if old != new {
+        tracing::info!(policy = new, instead_of = old, "other rules are in force");
+        engines
+            .journal
+            .note(Kind::Policy, "in-force", &[("policy", new), ("instead_of", old)]);
+    }
+    // Who may see what may have changed with it.
+    engines.keeper.announce();
+    Ok(())
+}
+
+/// Rules that were written before anybody had looked at a server may turn out to name tools it has not. They stay
+/// in force, where they are silent; whoever wrote them is told, once.
+fn look_again(house: &House, told: Option<String>) -> Option<String> {
+    let engines = &house.engines;
+    let rules = engines.rules();
+    let why = assemble::fitting(&rules, &engines.keeper).err()?.to_string();
+    if told.as_ref() != Some(&why) {
+        tracing::warn!(why, "rules in force speak of what is not there");
+        let detail = [("policy", rules.digest().to_owned()), ("why", why.clone())];
+        engines.journal.note(Kind::Policy, "unfit", &detail);
+    }
+    Some(why)
+}
+
+fn stamps(config: &Path, files: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |path: &Path| {
+        let data = std::fs::metadata(path).ok()?;
+        Some((data.modified().ok()?, data.len(), data.ino()))
+    };
+    std::iter::once(config)
+        .chain(files.iter().map(PathBuf::as_path))
+        .map(stamp)
+        .collect()
+}

@@ -1,0 +1,147 @@
+//! How much: limits on rate, volume, cost and calls at the same time, per whom and what; who is refused is told when
+//! it is worth trying again.
+
+use std::{fs, time::Duration};
+
+use e2e::{
+    gateway::{Gateway, program},
+    mcp::{Answer, Client},
+};
+use serde_json::json;
+
+/// A gateway with these limits, and two agents.
+fn limited(limits: &str) -> Gateway {
+    let stub = program("e2e-stub");
+    let mut gateway = Gateway::configured("");
+    let memory = gateway.path("memory.txt");
+    fs::write(&memory, "m".repeat(4_000)).expect("a memory");
+    let tools = r#"{"cheap":"Costs little.","dear":"Costs much."}"#;
+    let allow = r#"permit(principal in Role::\"tester\", action, resource);"#;
+    let named = r#"@limit(\"named\") permit(principal, action, resource == Tool::\"stub__ask\");"#;
+    let nowhere = r#"@limit(\"nowhere\") permit(principal, action, resource == Tool::\"stub__die\");"#;
+    let yaml = format!(
+        "listen: \"127.0.0.1:0\"\ndata: ./state\nmcpServers:\n\
+         \x20 stub:\n    command: {stub:?}\n    args: [stdio]\n    timeout: 4\n\
+         \x20   env: {{ STUB_MEMORY: {memory:?}, STUB_TOOLS: {tools:?} }}\n\
+         \x20   tools: {{ dear: {{ cost: 50 }} }}\n\
+         approve: all\n\
+         agents:\n\
+         \x20 - {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester], tenant: acme }}\n\
+         \x20 - {{ name: other, secret: \"env:TESTER_SECRET\", roles: [tester], tenant: acme }}\n\
+         policy: {{ packs: [baseline], rules: [ \"{allow}\", \"{named}\", \"{nowhere}\" ] }}\n\
+         limits: {{ {limits} }}\n"
+    );
+    fs::write(gateway.path("sallyport.yaml"), yaml).expect("a configuration");
+    gateway.run();
+    gateway
+}
+
+fn client(gateway: &Gateway, agent: &str) -> Client {
+    Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token_of(agent)))
+}
+
+fn say(client: &Client, tool: &str) -> Answer {
+    client
+        .call(&format!("stub__{tool}"), &json!({"text": "x"}))
+        .expect("an answer")
+}
+
+/// Refused by a limit, which says when it is worth trying again; the seconds.
+fn told_to_wait(answer: &Answer) -> u64 {
+    assert_eq!(answer.status, 429, "{answer:?}");
+    let data = &answer.body["error"]["data"];
+    assert_eq!(data["code"], json!("over-limit"), "{answer:?}");
+    let seconds = answer.retry_after.expect("a Retry-After");
+    let ms = data["retryAfterMs"].as_u64().expect("the same for machines");
+    assert_eq!(seconds, ms.div_ceil(1000), "{answer:?}");
+    seconds
+}
+
+#[test]
+fn who_waits_as_long_as_told_passes_and_others_never_wait() {
+    let gateway = limited("calls: { rate: 30/min, burst: 2, per: [principal, tool] }");
+    let (tester, other) = (client(&gateway, "tester"), client(&gateway, "other"));
+    assert!(say(&tester, "echo").is_good() && say(&tester, "echo").is_good());
+    let seconds = told_to_wait(&say(&tester, "echo"));
+    assert!((1..=2).contains(&seconds), "{seconds}");
+    assert!(
+        say(&tester, "cheap").is_good(),
+        "another tool has a count of its own"
+    );
+    assert!(say(&other, "echo").is_good(), "so has somebody else");
+    std::thread::sleep(Duration::from_secs(seconds));
+    assert!(say(&tester, "echo").is_good(), "it was worth trying again");
+    let ledger = gateway.ledger();
+    let refused = ledger.iter().find(|entry| entry["code"] == json!("over-limit"));
+    let refused = refused.expect("recorded");
+    assert!(
+        refused["reason"]
+            .to_string()
+            .contains("the limit `calls` on calls"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_comes_back_counts() {
+    let gateway = limited("volume: { bytes: 5000/min, per: [principal] }");
+    let tester = client(&gateway, "tester");
+    for _ in 0..3 {
+        assert!(say(&tester, "echo").is_good(), "little asked, little said");
+    }
+    assert!(say(&tester, "recall").is_good(), "little asked");
+    assert!(told_to_wait(&say(&tester, "echo")) > 0, "much came back");
+    assert!(say(&client(&gateway, "other"), "echo").is_good());
+}
+
+#[test]
+fn a_call_costs_what_the_operator_says() {
+    let gateway = limited("spend: { cost: 60/min, per: [tenant] }");
+    let (tester, other) = (client(&gateway, "tester"), client(&gateway, "other"));
+    assert!(say(&tester, "dear").is_good());
+    assert!(
+        told_to_wait(&say(&tester, "dear")) > 30,
+        "most of a minute's cost is gone"
+    );
+    // One purse for the whole tenant; what is cheap still fits, and asking for lists costs nothing.
+    assert!(told_to_wait(&say(&other, "dear")) > 30);
+    for _ in 0..20 {
+        assert!(other.tools().is_ok());
+    }
+    assert!(say(&other, "cheap").is_good());
+}
+
+#[test]
+fn calls_at_the_same_time_have_a_limit_that_ends_with_them() {
+    let gateway = limited("busy: { concurrency: 1, per: [principal] }");
+    let tester = client(&gateway, "tester");
+    let slow = {
+        let tester = tester.clone();
+        std::thread::spawn(move || say(&tester, "never"))
+    };
+    let under_way = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        let ledger = gateway.ledger();
+        ledger.iter().any(|entry| entry["tool"] == json!("never"))
+    });
+    assert!(under_way, "the slow call is sent");
+    told_to_wait(&say(&tester, "echo"));
+    assert!(!slow.join().expect("it ends").is_good(), "nobody answered it");
+    assert!(say(&tester, "echo").is_good(), "its place is free again");
+}
+
+#[test]
+fn a_limit_that_rules_name_counts_their_calls_alone_and_must_exist() {
+    let gateway = limited("named: { rate: 1/min, burst: 1, named: true, per: [principal] }");
+    let tester = client(&gateway, "tester");
+    for _ in 0..3 {
+        assert!(say(&tester, "echo").is_good());
+    }
+    assert!(say(&tester, "ask").is_good());
+    told_to_wait(&say(&tester, "ask"));
+    let answer = say(&tester, "die");
+    assert!(!answer.is_good() && answer.retry_after.is_none(), "{answer:?}");
+    let ledger = gateway.ledger();
+    let unknown = |entry: &&serde_json::Value| entry["reason"].to_string().contains("no limit `nowhere`");
+    assert!(ledger.iter().any(|entry| unknown(&entry)));
+}
