@@ -477,7 +477,7 @@ fn is_iban(text: &str) -> bool {
 
 /// `PROTECT_CASES=100000` makes it as many.
 #[test]
-fn generated_values_never_reach_the_model_and_come_back_whole() {
+fn made_up_values_never_reach_the_model_and_come_back_whole() {
     let cases = std::env::var("PROTECT_CASES").map_or(600, |count| count.parse().expect("a number"));
     let gateway = house();
     let mut numbers = Numbers(0x2545_F491_4F6C_DD1D);
