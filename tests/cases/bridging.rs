@@ -46,7 +46,7 @@ fn a_call_that_asks_is_taken_up_once_by_its_owner_with_the_same_content() {
     // Somebody else, other content, a bit turned, and nothing at all: none of them reaches the call.
     let text = state.as_str().expect("a text");
     let turned = if text.ends_with('A') { 'B' } else { 'A' };
-    let tampered = format!("{}{turned}", &text[..text.len() - 1]);
+    let tampered = format!("{}{turned}", text.get(..text.len() - 1).expect("ASCII"));
     let refused = [
         theirs.call(2, "stub__ask_user", &arguments, &again),
         mine.call(3, "stub__ask_user", &json!({"text": "y"}), &again),

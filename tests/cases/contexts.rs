@@ -83,6 +83,20 @@ fn labels(gateway: &Gateway, agent: &str) -> Value {
 }
 
 #[test]
+fn what_nobody_could_read_is_not_trusted_whoever_sent_it() {
+    let gateway = house();
+    let says = |block: Value| {
+        let result = json!({"content": [block]}).to_string();
+        say(&gateway, Era::Modern, "tester", "charts__say", &result).expect("read");
+        labels(&gateway, "tester")["integrity"].clone()
+    };
+    assert_eq!(says(json!({"type": "text", "text": "Ann Lee"})), json!("trusted"));
+    let picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4";
+    let picture = json!({"type": "image", "mimeType": "image/png", "data": picture});
+    assert_eq!(says(picture), json!("untrusted"));
+}
+
+#[test]
 fn labels_outlive_connections_tokens_revisions_and_the_gateway() {
     for (first, second) in [(Era::Modern, Era::Legacy), (Era::Legacy, Era::Modern)] {
         let mut gateway = house();

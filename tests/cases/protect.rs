@@ -389,6 +389,142 @@ fn dropped_fields_go_and_what_has_no_fields_is_withheld() {
     assert!(!answer.body.to_string().contains("rare"), "{}", answer.body);
 }
 
+/// Values of one call: fewer than are listed of one content.
+const BATCH: usize = 120;
+
+/// Numbers that only look random: the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+
+    fn digits(&mut self, count: usize) -> String {
+        (0..count)
+            .filter_map(|_| char::from_digit(u32::try_from(self.below(10)).ok()?, 10))
+            .collect()
+    }
+
+    /// A line with a value, and the value.
+    fn case(&mut self) -> (String, String) {
+        match self.below(5) {
+            0 => {
+                let body = format!("4{}", self.digits(14));
+                let last = (0..10).map(|n| format!("{body}{n}")).find(|card| is_card(card));
+                let card = last.expect("one digit fits");
+                let gap = if self.below(2) == 0 { " " } else { "-" };
+                let digits: Vec<char> = card.chars().collect();
+                let groups: Vec<String> = digits.chunks(4).map(|group| group.iter().collect()).collect();
+                let card = if self.below(2) == 0 {
+                    card.clone()
+                } else {
+                    groups.join(gap)
+                };
+                (format!("paid by card {card} today"), card)
+            }
+            1 => {
+                let body = self.digits(18);
+                let checks = (2..99).map(|n| format!("DE{n:02}{body}"));
+                let iban = checks
+                    .into_iter()
+                    .find(|iban| is_iban(iban))
+                    .expect("two digits fit");
+                (format!("IBAN: {iban}"), iban)
+            }
+            2 => {
+                let mail = format!(
+                    "u{}.x{}@clinic{}.org",
+                    self.digits(4),
+                    self.digits(3),
+                    self.digits(3)
+                );
+                (format!("write to <{mail}>, please"), mail)
+            }
+            3 => {
+                let ssn = format!(
+                    "5{}-{}-{}",
+                    self.digits(2),
+                    10 + self.below(89),
+                    1000 + self.below(8999)
+                );
+                (format!("SSN {ssn}"), ssn)
+            }
+            _ => {
+                let phone = format!("+1 415-55{}-{}", 2 + self.below(8), 1000 + self.below(8999));
+                (format!("call {phone}"), phone)
+            }
+        }
+    }
+}
+
+/// ISO 13616.
+fn is_iban(text: &str) -> bool {
+    let turned = text.chars().skip(4).chain(text.chars().take(4));
+    let number: String = turned
+        .filter_map(|c| c.to_digit(36))
+        .map(|n| n.to_string())
+        .collect();
+    number
+        .chars()
+        .filter_map(|c| c.to_digit(10))
+        .fold(0, |rest, digit| (rest * 10 + digit) % 97)
+        == 1
+}
+
+/// `PROTECT_CASES=100000` makes it as many.
+#[test]
+fn made_up_values_never_reach_the_model_and_come_back_whole() {
+    let cases = std::env::var("PROTECT_CASES").map_or(600, |count| count.parse().expect("a number"));
+    let gateway = house();
+    let mut numbers = Numbers(0x2545_F491_4F6C_DD1D);
+    let mut sent = String::new();
+    let mut leaked = Vec::new();
+    let mut client = client(&gateway);
+    for batch in 1..=cases / BATCH {
+        // A token lives ten minutes.
+        if batch % 50 == 0 {
+            client = self::client(&gateway);
+        }
+        let (lines, values): (Vec<_>, Vec<_>) = (0..BATCH).map(|_| numbers.case()).unzip();
+        let text = lines.join("\n");
+        let tool = "charts__mutter";
+        let mut params = json!({"name": tool, "arguments": {"text": text}, "_meta": own_meta()});
+        params["_meta"]["progressToken"] = json!("p");
+        let answer = client
+            .request("tools/call", Some(tool), params)
+            .expect("an answer");
+        assert!(answer.is_good(), "{}", answer.body);
+        let seen = format!("{:?} {}", answer.before, answer.body);
+        leaked.extend(
+            values
+                .iter()
+                .filter(|value| seen.contains(value.as_str()))
+                .cloned(),
+        );
+        for line in answer.text().lines() {
+            let value = line.strip_prefix("IBAN: ");
+            assert!(value.is_none_or(is_iban), "{line}");
+            let card = line
+                .strip_prefix("paid by card ")
+                .and_then(|rest| rest.strip_suffix(" today"));
+            assert!(card.is_none_or(is_card), "{line}");
+        }
+        let written = say_for(&client, Some("treatment"), "letters__keep", answer.text());
+        assert_eq!(written.text(), "kept", "{}", written.body);
+        sent += &format!("{text}\n");
+    }
+    assert!(leaked.is_empty(), "{} of {cases}: {leaked:?}", leaked.len());
+    let got = fs::read_to_string(gateway.path("letters.txt")).expect("letters");
+    for (got, sent) in got.lines().zip(sent.lines()) {
+        assert_eq!(got, sent);
+    }
+    assert_eq!(got.lines().count(), sent.lines().count());
+}
+
 #[test]
 fn a_mask_shows_the_end_only_and_a_mark_nothing() {
     let gateway = house();

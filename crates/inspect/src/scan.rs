@@ -7,7 +7,8 @@ use wire::json::{Kind, Node, Pointer};
 
 use crate::{
     FINDINGS_MAX, Finding, FindingKind, Findings, Inspector, Location, Part, Passage, Report, Score,
-    Sighting, Surface, view::floor,
+    Sighting, Surface,
+    view::{floor, is_read},
 };
 
 /// Bytes held at once. All memory of an inspection is a small multiple of this.
@@ -73,6 +74,7 @@ impl<'i> Scan<'i> {
                     self.glue(": ");
                     self.node(value);
                 }
+                self.binary(node);
             }
             Kind::Array => node.elements().for_each(|element| self.node(element)),
             Kind::String => {
@@ -86,6 +88,35 @@ impl<'i> Scan<'i> {
             }
             Kind::Bool | Kind::Null => self.glue("\n"),
         }
+    }
+
+    /// Says of a block of content that is an image, a sound or a file that nobody has read it.
+    fn binary(&mut self, block: Node<'_>) {
+        if self.surface != Surface::Result || self.found.len() > FINDINGS_MAX {
+            return;
+        }
+        let is = |kind: &str| block.get("type").is_some_and(|given| given.is_str(kind));
+        let content = block
+            .get("blob")
+            .or_else(|| block.get("data").filter(|_| is("image") || is("audio")));
+        let Some((node, encoded)) = content.and_then(|node| Some((node, node.as_str()?))) else {
+            return;
+        };
+        if encoded.is_empty() || is_read(&encoded) {
+            return;
+        }
+        self.found.push(Found {
+            place: node.place(),
+            part: Part::Value,
+            span: 0..encoded.len(),
+            sighting: Sighting {
+                kind: FindingKind::Uninspectable,
+                detector: "uninspectable/binary".into(),
+                written: 0..0,
+                score: Score::new(0.5),
+                note: "content that is no text is not read".into(),
+            },
+        });
     }
 
     /// Reads one value or key; further text of the same place continues it.

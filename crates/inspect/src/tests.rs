@@ -123,3 +123,61 @@ fn what_hidden_characters_spell_is_read() {
     let findings = inspector().inspect_text(&text, Surface::Result);
     assert_eq!(override_of(&findings).location.span, 1..text.len() - 1);
 }
+
+#[test]
+fn content_that_cannot_be_read_is_told() {
+    let found = |text: &str, surface| {
+        let document = document(text);
+        let findings = inspector().inspect_node(document.root(), surface);
+        let unread = findings.of(FindingKind::Uninspectable);
+        unread
+            .map(|finding| finding.location.pointer.to_string())
+            .collect::<Vec<_>>()
+    };
+    let png =
+        r#"{"content":[{"type":"image","data":"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4"}]}"#;
+    assert_eq!(found(png, Surface::Result), ["/content/0/data"]);
+    let file = r#"{"contents":[{"uri":"a:b","blob":"f0VMRgIBAQAAAAAAAAAAAAMAPgABAAAA"}]}"#;
+    assert_eq!(found(file, Surface::Result), ["/contents/0/blob"]);
+    // Text in base64 is read, and `data` of one's own is a text like any other.
+    let text = r#"{"contents":[{"uri":"a:b","blob":"VGhlIG1lZXRpbmcgaXMgYXQgbm9vbiBvbiBNb25kYXku"}]}"#;
+    assert!(found(text, Surface::Result).is_empty());
+    assert!(found(r#"{"data":"iVBORw0KGgoAAAANSUhEUgAAAAE"}"#, Surface::Result).is_empty());
+}
+
+#[test]
+fn papers_are_known_by_form_and_check_or_by_a_word_beside_them() {
+    let found = |text: &str| {
+        let findings = inspector().inspect_text(text, Surface::Result);
+        let personal = findings.of(FindingKind::Personal);
+        personal
+            .map(|finding| finding.detector.to_string())
+            .collect::<Vec<_>>()
+    };
+    for (text, detector) in [
+        ("RVNR 15070649C103", "personal/de-pension"),
+        ("KVNR: A123456780", "personal/de-health-insurance"),
+        ("640823-3234", "personal/se-personnummer"),
+        ("personal number 196408233234", "personal/se-personnummer"),
+        ("MORGA657054SM9IJ", "personal/uk-driving-licence"),
+        ("born 3 May 1980", "personal/birth-date"),
+        ("DOB: 05/03/1980", "personal/birth-date"),
+        ("passport M123A4567", "personal/passport"),
+        ("number plate KA99ME3456", "personal/vehicle"),
+        ("0d-B3-4a-6A-d9-cF", "personal/mac-address"),
+    ] {
+        assert_eq!(found(text), [detector], "{text}");
+    }
+    for text in [
+        "A123456780",
+        "196408233234",
+        "KA99ME3456",
+        "M123A4567",
+        "released 3 May 1980",
+        "NL91 1BNA 0417 1643 00",
+        "00:00:00:00:00:00",
+        "2001:db8::256.1.1.1",
+    ] {
+        assert!(found(text).is_empty(), "{text}: {:?}", found(text));
+    }
+}

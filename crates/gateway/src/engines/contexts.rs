@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use inspect::FindingKind;
 use pipeline::{
     Answer, Arrival, Objection, Passed,
     forward::Recorded,
@@ -69,8 +70,14 @@ impl Engines {
             Some(item) => labels_of(item.resource()).clone(),
             None => manifest.labels.clone(),
         };
+        // What nobody could read is nobody's word.
+        let unread = call
+            .answer_findings()
+            .of(FindingKind::Uninspectable)
+            .next()
+            .is_some();
         brought.integrity = match trust {
-            Trust::Trusted if suspicion < Suspicion::Marked => Integrity::Trusted,
+            Trust::Trusted if suspicion < Suspicion::Marked && !unread => Integrity::Trusted,
             Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
         };
         brought = brought.join(&written);

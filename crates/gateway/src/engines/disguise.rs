@@ -158,6 +158,10 @@ impl Disguise {
                 };
                 let span = first.start..last.end;
                 let word = text.get(span.clone()).unwrap_or_default();
+                // Only numbers are written in groups; most words of a text are not looked up in pairs.
+                if count > 1 && !is_number(word) {
+                    continue;
+                }
                 if let Some((kind, original)) = self.original(tenant, word)? {
                     found.push(Uncovered { span, original, kind });
                     taken = count;
@@ -195,12 +199,12 @@ impl Disguise {
 
     fn key_of(&self, whose: Whose<'_>, like: &Like<'_>) -> String {
         let subject = whose.subject.unwrap_or_default();
-        let parts = [whose.tenant, subject, like.detector, &plain(like.original)];
+        let parts = [whose.tenant, subject, like.detector, &same(like.original)];
         format!("{OF}{}", self.digest(&parts))
     }
 
     fn key_is(&self, tenant: &str, name: &str) -> String {
-        format!("{IS}{}", self.digest(&[tenant, &plain(name)]))
+        format!("{IS}{}", self.digest(&[tenant, &same(name)]))
     }
 
     fn digest(&self, parts: &[&str]) -> String {
@@ -216,6 +220,21 @@ impl Disguise {
 /// Keys from values to pseudonyms, and back.
 const OF: &str = "of:";
 const IS: &str = "is:";
+
+/// Whether a text is a number, or one of digits and capitals: `+1 415 555 2671 x12`, `EC1A 1BB`.
+fn is_number(text: &str) -> bool {
+    let count = |what: fn(&u8) -> bool| text.bytes().filter(what).count();
+    let digits = count(u8::is_ascii_digit);
+    digits * 2 >= count(u8::is_ascii_alphanumeric) || digits > 0 && count(u8::is_ascii_lowercase) == 0
+}
+
+/// What is equal for equal values. In an address of mail every character counts but for its case.
+pub(super) fn same(value: &str) -> String {
+    if value.contains('@') {
+        return value.trim().to_lowercase();
+    }
+    plain(value)
+}
 
 /// A pseudonym in the layout of a value: `4111 1111 ...` and `4111-1111-...` are one card.
 pub(super) fn laid_out(name: &str, value: &str) -> String {
@@ -269,6 +288,28 @@ mod tests {
         let text = "to <p-1@x.example>, (P-7Q2XKA). call tel:+1 415";
         let words: Vec<_> = words(text).into_iter().filter_map(|w| text.get(w)).collect();
         assert_eq!(words, ["to", "p-1@x.example", "P-7Q2XKA", "call", "+1", "415"]);
+    }
+
+    #[test]
+    fn numbers_in_groups_are_told_from_words() {
+        for text in [
+            "+1 415 555 2671 x12",
+            "EC1A 1BB",
+            "GB29 NWBK 6016 1331 9268 19",
+            "4111 1111",
+        ] {
+            assert!(is_number(text), "{text}");
+        }
+        for text in ["good morning", "Room 12 please", "GOOD MORNING"] {
+            assert!(!is_number(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_card_has_many_layouts_and_two_mailboxes_are_two() {
+        assert_eq!(same("4111-1111 1111.1111"), same("4111111111111111"));
+        assert_eq!(same("Ann@X.org"), same("ann@x.org"));
+        assert_ne!(same("a.nn@x.org"), same("ann@x.org"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use wire::{
 
 use super::{
     Engines,
-    disguise::{Disguise, Whose, laid_out},
+    disguise::{Disguise, Whose, laid_out, same},
 };
 
 /// What stands where only named parts may stand and the text has no parts.
@@ -318,10 +318,15 @@ impl Engines {
             let text = text_of(node);
             for (finding, way) in findings {
                 let span = finding.location.span.clone();
-                let original = plain(text.get(span.clone()).unwrap_or_default());
-                let with = match everywhere.get(&original) {
-                    Some((kept, "disguise-again", _)) if *way == Way::Pseudonymise => kept.clone(),
-                    Some((kept, "anonymise", _)) if *way == Way::Anonymise => kept.clone(),
+                let written = text.get(span.clone()).unwrap_or_default();
+                let original = plain(written);
+                let told = content
+                    .revealed
+                    .iter()
+                    .find(|(told, _)| same(told) == same(written));
+                let with = match (way, told, everywhere.get(&original)) {
+                    (Way::Pseudonymise, Some((_, name)), _) => laid_out(name, written),
+                    (Way::Anonymise, _, Some((kept, "anonymise", _))) => kept.clone(),
                     _ => self.replacement(finding, *way, &text, &names),
                 };
                 let at = finding.location.pointer.clone();

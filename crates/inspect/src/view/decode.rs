@@ -96,6 +96,15 @@ fn run_end(bytes: &[u8], start: usize) -> usize {
         .count()
 }
 
+/// Characters by which content is told to be text or not; whole groups of base64.
+const BEGINNING: usize = 4096;
+
+/// Whether encoded content is read, because it is text.
+pub(crate) fn is_read(encoded: &str) -> bool {
+    let beginning = encoded.as_bytes().get(..BEGINNING).unwrap_or(encoded.as_bytes());
+    clear(beginning).is_some()
+}
+
 /// The text that an encoded stretch carries, if it carries text.
 fn clear(run: &[u8]) -> Option<String> {
     let hex = run.len().is_multiple_of(2) && run.iter().all(u8::is_ascii_hexdigit);

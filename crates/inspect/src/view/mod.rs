@@ -12,7 +12,7 @@ mod smuggled;
 use std::{borrow::Cow, ops::Range};
 
 use crate::learned::{WORDS_MAX, Word, lexicon, words};
-pub(crate) use decode::decoded;
+pub(crate) use decode::{decoded, is_read};
 pub(crate) use hidden::Hidden;
 pub(crate) use map::Map;
 pub(crate) use plain::{HiddenRun, plain};
