@@ -37,6 +37,9 @@
 //!
 //! | attack | stopped by |
 //! | --- | --- |
+//! | speaking into somebody else's event stream, or reading a refusal there (HTTP+SSE) | test `an_event_stream_takes_messages_of_its_owner_alone` |
+//! | a page that opens a WebSocket to a loopback address (cross-site WebSocket hijacking) | `Host` and `Origin` are checked on every door; test `a_websocket_is_opened_by_who_proves_who_it_is_from_a_page_we_know` |
+//! | a parked call taken up by somebody else, twice, or with other content | test `a_call_that_asks_is_taken_up_once_by_its_owner_with_the_same_content` |
 //! | forged, expired and foreign tokens; `alg: none`; wrong types of claims (CVE-2026-25537) | test `faulty_claims_are_refused`, test `faulty_headers_are_refused`, test `malformed_serialisations_are_refused` |
 //! | token passthrough | `upstream` sees [`Passed`](crate::Passed) of [`forward::Recorded`](crate::forward::Recorded), which has no credential |
 //! | confused deputy: an agent acts for anybody | `agents[].for`; [`identity::Principal`] is vouched for inside `identity` only: `tests/fail/make_a_principal.rs` |

@@ -447,7 +447,7 @@ pub(super) fn worth_tracing(word: &Value) -> bool {
 pub(super) fn may_be_worth_tracing(word: &str) -> bool {
     word.bytes()
         .any(|b| b.is_ascii_digit() || matches!(b, b'@' | b'/' | b'_'))
-        || word.contains("www.")
+        || word.as_bytes().windows(4).any(|part| part == b"www.")
 }
 
 /// Whether a name of the task is a word of the text, or begins one.

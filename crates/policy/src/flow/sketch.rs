@@ -81,11 +81,16 @@ impl Sketch {
     }
 }
 
+/// What the hash of a text begins with.
+const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// FNV-1a over the bytes of a text.
 fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    text.bytes().fold(HASH_START, hash_on)
+}
+
+fn hash_on(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
 }
 
 /// Spreads the bits of a hash (the finish of MurmurHash3).
@@ -107,10 +112,23 @@ pub(super) struct Spoken(u64);
 
 /// The words of a text in small letters.
 pub(super) fn spoken(text: &str) -> Vec<Spoken> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(|word| Spoken(hash(word)))
-        .collect()
+    if !text.is_ascii() {
+        let words = text.split(|c: char| !c.is_alphanumeric());
+        let words = words.filter(|word| !word.is_empty());
+        return words.map(|word| Spoken(hash(word))).collect();
+    }
+    // Nearly every text. Each byte is looked at once.
+    let mut words = Vec::with_capacity(text.len() / 6);
+    let mut word = None;
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            word = Some(hash_on(word.unwrap_or(HASH_START), byte));
+        } else {
+            words.extend(word.take().map(Spoken));
+        }
+    }
+    words.extend(word.map(Spoken));
+    words
 }
 
 /// Of every run of `count` words.
@@ -130,15 +148,50 @@ pub(super) fn shingles(text: &str) -> Vec<Mark> {
 /// Of the telling words of a text: with their punctuation taken for nothing, and taken for an end.
 pub(super) fn telling(text: &str) -> Vec<Mark> {
     let mut marks = Vec::new();
-    for word in text.split_whitespace().filter(|word| word.len() >= WORD_MIN) {
+    for word in spaced(text).filter(|word| word.len() >= WORD_MIN) {
         marks.push(squashed(word));
-        let ends = |c: char| "\"'`<>()[]{},;=|\\:".contains(c);
-        if word.contains(ends) {
+        let ends = |c: char| u8::try_from(c).is_ok_and(is_end);
+        if word.bytes().any(is_end) {
             let parts = word.split(ends).filter(|part| part.len() >= WORD_MIN);
             marks.extend(parts.map(squashed));
         }
     }
     marks
+}
+
+/// Whether a byte ends what stands in a link or a field.
+fn is_end(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'"' | b'\''
+            | b'`'
+            | b'<'
+            | b'>'
+            | b'('
+            | b')'
+            | b'['
+            | b']'
+            | b'{'
+            | b'}'
+            | b','
+            | b';'
+            | b'='
+            | b'|'
+            | b'\\'
+            | b':'
+    )
+}
+
+/// What stands between white space: `str::split_whitespace`, which is slow on what nearly every text is, ASCII.
+pub(super) fn spaced(text: &str) -> impl Iterator<Item = &str> {
+    let (ascii, other) = if text.is_ascii() { (text, "") } else { ("", text) };
+    let is_space = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ');
+    let ascii = ascii.as_bytes().split(is_space);
+    // Pieces of ASCII are text.
+    let ascii = ascii.filter_map(|piece| std::str::from_utf8(piece).ok());
+    ascii
+        .filter(|piece| !piece.is_empty())
+        .chain(other.split_whitespace())
 }
 
 /// Of a word's letters and digits.
@@ -166,6 +219,35 @@ mod tests {
         for damaged in ["", "0000000", "0000000200000001000000000", "zzzzzzzz"] {
             assert_eq!(Sketch::from_text(damaged), None, "{damaged}");
         }
+    }
+
+    /// What is quick says the same as what is plain.
+    #[test]
+    fn text_is_taken_apart_as_the_standard_library_would() {
+        for text in [
+            "",
+            " ",
+            "one  two\tthree\r\nfour\u{b}five\u{c}six\u{1c}seven",
+            "{\"to\": \"eve@evil.example\", 'n': [1,2]}",
+            "gr\u{fc}\u{df}e\u{a0}an\u{2003}alle x",
+            "trailing ",
+        ] {
+            assert!(spaced(text).eq(text.split_whitespace()), "{text:?}");
+            let plain = text
+                .split(|c: char| !c.is_alphanumeric())
+                .filter(|word| !word.is_empty());
+            assert!(
+                spoken(text).iter().map(|word| word.0).eq(plain.map(hash)),
+                "{text:?}"
+            );
+        }
+        let every: String = (0..=u8::MAX).map(char::from).collect();
+        let ends = |c: &char| "\"'`<>()[]{},;=|\\:".contains(*c);
+        assert!(
+            every
+                .chars()
+                .all(|c| ends(&c) == u8::try_from(c).is_ok_and(is_end))
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use wire::json::Node;
 use super::{
     Flow,
     memory::{Remembered, may_be_worth_tracing, worth_tracing},
+    sketch::spaced,
     value::{Shape, Value},
     words::has_topic,
 };
@@ -51,9 +52,7 @@ impl Flow {
             }
             Shape::Name if value.directs() => self.seek(&value.text, &mut lenders),
             Shape::Name | Shape::Text => {
-                let telling = value
-                    .text
-                    .split_whitespace()
+                let telling = spaced(&value.text)
                     .filter(|word| may_be_worth_tracing(word))
                     .map(Value::of_text)
                     .filter(worth_tracing);

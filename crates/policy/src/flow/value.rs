@@ -212,7 +212,7 @@ fn shape(key: &[String], text: &str) -> Shape {
         Shape::Date
     } else if !spaced && text.chars().any(|c| c.is_ascii_digit() || matches!(c, '/' | '_')) {
         Shape::Identifier
-    } else if text.split_whitespace().count() <= NAME_WORDS_MAX {
+    } else if text.split_whitespace().nth(NAME_WORDS_MAX).is_none() {
         Shape::Name
     } else {
         Shape::Text
