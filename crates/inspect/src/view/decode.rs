@@ -41,7 +41,7 @@ impl Parts {
     pub(super) fn add(&mut self, text: &str, view: &View<'_>, range: Range<usize>) {
         self.text.push_str(text);
         self.text.push('\n');
-        self.map.push(text.len() + 1, view.written(range));
+        self.map.push_whole(text.len() + 1, view.written(range));
     }
 
     pub(super) fn view<'t>(self, reading: Reading) -> Option<View<'t>> {

@@ -9,29 +9,40 @@ pub(crate) struct Map {
     view_len: usize,
 }
 
-/// View bytes from `view` up to the next stretch stand for `written`: byte for byte where both are equally
-/// long, otherwise as a whole.
+/// View bytes from `view` up to the next stretch stand for `written`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Stretch {
     view: usize,
     written: Range<usize>,
+    /// Byte for byte; otherwise as a whole, also where both happen to be equally long.
+    straight: bool,
 }
 
 impl Map {
-    /// The next `view_len` bytes of the view stand for `written`.
+    /// The next `view_len` bytes of the view are `written`, or one character for another.
     pub(crate) fn push(&mut self, view_len: usize, written: Range<usize>) {
         let straight = view_len == written.len();
-        if let Some(last) = self.stretches.last_mut().filter(|_| straight) {
-            let last_straight = self.view_len - last.view == last.written.len();
-            if last_straight && last.written.end == written.start {
-                last.written.end = written.end;
-                self.view_len += view_len;
-                return;
-            }
+        if let Some(last) = self.stretches.last_mut().filter(|_| straight)
+            && last.straight
+            && last.written.end == written.start
+        {
+            last.written.end = written.end;
+            self.view_len += view_len;
+            return;
         }
+        self.add(view_len, written, straight);
+    }
+
+    /// The next `view_len` bytes of the view stand for `written` as a whole.
+    pub(crate) fn push_whole(&mut self, view_len: usize, written: Range<usize>) {
+        self.add(view_len, written, false);
+    }
+
+    fn add(&mut self, view_len: usize, written: Range<usize>, straight: bool) {
         self.stretches.push(Stretch {
             view: self.view_len,
             written,
+            straight,
         });
         self.view_len += view_len;
     }
@@ -59,8 +70,7 @@ impl Map {
         let Some(stretch) = after.checked_sub(1).and_then(|index| self.stretches.get(index)) else {
             return at..at + 1;
         };
-        let end = self.stretches.get(after).map_or(self.view_len, |next| next.view);
-        if end - stretch.view == stretch.written.len() {
+        if stretch.straight {
             let place = stretch.written.start + (at - stretch.view);
             place..place + 1
         } else {

@@ -22,7 +22,7 @@ pub(crate) fn smuggled<'t>(written: &str, runs: &[HiddenRun]) -> Option<View<'t>
             Hidden::Bidi | Hidden::Control | Hidden::Filler | Hidden::ZeroWidth => continue,
         };
         spelled.push('\n');
-        map.push(spelled.len(), run.written.clone());
+        map.push_whole(spelled.len(), run.written.clone());
         text.push_str(&spelled);
     }
     (!text.trim().is_empty()).then(|| View::new(Cow::Owned(text), map, Reading::Decoded))

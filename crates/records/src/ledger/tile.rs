@@ -127,7 +127,29 @@ pub fn entries_of(mut bytes: &[u8]) -> (Vec<&[u8]>, bool) {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Edge {
     size: u64,
-    levels: Vec<Vec<Hash>>,
+    levels: Vec<Partial>,
+}
+
+/// The partial tile of a level.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Partial {
+    hashes: Vec<Hash>,
+    /// The roots of its full subtrees: one for each bit of its width, the largest leftmost. Kept, so that a root
+    /// costs a few hashes and not the whole tile again.
+    peaks: Vec<Hash>,
+}
+
+impl Partial {
+    fn push(&mut self, hash: Hash) {
+        self.hashes.push(hash);
+        self.peaks.push(hash);
+        // As a binary counter carries: two of equal size become one of the next.
+        for _ in 0..self.hashes.len().trailing_zeros() {
+            if let (Some(right), Some(left)) = (self.peaks.pop(), self.peaks.pop()) {
+                self.peaks.push(node_hash(&left, &right));
+            }
+        }
+    }
 }
 
 impl Edge {
@@ -136,13 +158,20 @@ impl Edge {
     #[must_use]
     pub fn from_tiles(size: u64, levels: Vec<Vec<Hash>>) -> Option<Self> {
         let mut expected = size;
-        for hashes in &levels {
+        let mut partials = Vec::with_capacity(levels.len());
+        for hashes in levels {
             if u64::try_from(hashes.len()).ok()? != expected % (1 << TILE_HEIGHT) {
                 return None;
             }
             expected >>= TILE_HEIGHT;
+            let mut partial = Partial::default();
+            hashes.into_iter().for_each(|hash| partial.push(hash));
+            partials.push(partial);
         }
-        (expected == 0).then_some(Self { size, levels })
+        (expected == 0).then_some(Self {
+            size,
+            levels: partials,
+        })
     }
 
     /// Leaves in the tree.
@@ -154,7 +183,7 @@ impl Edge {
     /// The hashes of the partial tile of a level.
     #[must_use]
     pub fn partial(&self, level: usize) -> &[Hash] {
-        self.levels.get(level).map_or(&[], Vec::as_slice)
+        self.levels.get(level).map_or(&[], |partial| &partial.hashes)
     }
 
     /// Levels in use.
@@ -171,15 +200,16 @@ impl Edge {
         self.size += 1;
         while let Some(hash) = carried.take() {
             if self.levels.len() == level {
-                self.levels.push(Vec::new());
+                self.levels.push(Partial::default());
             }
-            let Some(hashes) = self.levels.get_mut(level) else {
+            let Some(partial) = self.levels.get_mut(level) else {
                 break;
             };
-            hashes.push(hash);
-            if hashes.len() == TILE_WIDTH {
-                let hashes = std::mem::take(hashes);
-                carried = Some(root_of(&hashes));
+            partial.push(hash);
+            if partial.hashes.len() == TILE_WIDTH {
+                let Partial { hashes, peaks } = std::mem::take(partial);
+                // Full, it has one subtree: itself.
+                carried = peaks.first().copied();
                 full.push((self.last_full(level), hashes));
             }
             level += 1;
@@ -200,18 +230,11 @@ impl Edge {
     /// The root of the tree.
     #[must_use]
     pub fn root(&self) -> Hash {
-        let mut root = None;
-        for hashes in &self.levels {
-            // A tile of `w` hashes holds one full subtree per bit of `w`, the largest leftmost.
-            let mut rest = hashes.as_slice();
-            while !rest.is_empty() {
-                let (left, last) = rest.split_at(rest.len() - (1 << rest.len().trailing_zeros()));
-                let subtree = root_of(last);
-                root = Some(root.map_or(subtree, |right| node_hash(&subtree, &right)));
-                rest = left;
-            }
-        }
-        root.unwrap_or_else(super::merkle::empty_root)
+        let subtrees = self.levels.iter().flat_map(|partial| partial.peaks.iter().rev());
+        subtrees
+            .copied()
+            .reduce(|right, left| node_hash(&left, &right))
+            .unwrap_or_else(super::merkle::empty_root)
     }
 }
 
