@@ -169,6 +169,31 @@ fn a_websocket_is_opened_by_who_proves_who_it_is_from_a_page_we_know() {
     assert_eq!(u16::from(closed.code), 1003, "{closed:?}");
 }
 
+/// The bug: answers were written by whoever read messages, so a client with many calls on their way held up its own
+/// answers, and the calls waited for each other.
+#[test]
+fn a_client_that_asks_much_before_it_reads_gets_all_its_answers() {
+    const CALLS: usize = 1_500;
+    let gateway = start("limits: { default: { rate: 1000000/min, burst: 100000, concurrency: 1024 } }\n");
+    let bearer = format!("Bearer {}", gateway.token());
+    let mut socket = websocket(&gateway, &[("Authorization", &bearer)], Some("mcp")).expect("a connection");
+    let mut send = |message: &Value| {
+        let text = Message::text(message.to_string());
+        socket.send(text).expect("it is sent");
+    };
+    send(&initialize("2025-11-25"));
+    for id in 1..=CALLS {
+        send(&json!({"jsonrpc": "2.0", "id": id, "method": "ping"}));
+    }
+    let mut answered = std::collections::BTreeSet::new();
+    while answered.len() <= CALLS {
+        if let Message::Text(text) = socket.read().expect("an answer") {
+            let said: Value = serde_json::from_str(&text).expect("JSON");
+            assert!(answered.insert(said["id"].to_string()), "{said} twice");
+        }
+    }
+}
+
 /// Reads a stream of HTTP+SSE: the data of each event.
 fn events(gateway: &Gateway, token: &str) -> impl Iterator<Item = String> + use<> {
     let agent = ureq::Agent::config_builder()

@@ -19,7 +19,7 @@ use policy::{
     rules::{ArgumentType, Known, RuleSet, RuleSource},
 };
 use records::ledger::{Decision, Kind};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use upstream::Upstreams;
 use wire::{
     json::{Document, Keys},
@@ -36,7 +36,7 @@ use crate::{
     failure::Failure,
     journal::Journal,
     keeper::Keeper,
-    listen::{Attempts, EventStreams, House, stopped},
+    listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
     parked::Parking,
     people::People,
     policy_version,
@@ -119,6 +119,7 @@ pub(crate) fn assemble(
             .collect(),
         attempts: Attempts::default(),
         event_streams: EventStreams::default(),
+        places: Arc::new(Semaphore::new(CONVERSATIONS_MAX)),
     });
     behind.of(&house);
     admin::enlist(&house, &meant.parties)?;

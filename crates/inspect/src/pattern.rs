@@ -12,26 +12,34 @@ const VALUE: &str = "value";
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Pattern(Regex);
+pub(crate) struct Pattern {
+    regex: Regex,
+    /// It has the group [`VALUE`].
+    has_value: bool,
+}
 
 impl Pattern {
     /// The expression of a detector.
     pub(crate) fn new(detector: &str, pattern: &str) -> Result<Self, SettingsError> {
-        let regex = RegexBuilder::new(pattern).unicode(false).build();
-        regex.map(Self).map_err(|source| SettingsError::Pattern {
-            name: detector.to_owned(),
-            source: Box::new(source),
-        })
+        let regex = RegexBuilder::new(pattern)
+            .unicode(false)
+            .build()
+            .map_err(|source| SettingsError::Pattern {
+                name: detector.to_owned(),
+                source: Box::new(source),
+            })?;
+        let has_value = regex.capture_names().flatten().any(|name| name == VALUE);
+        Ok(Self { regex, has_value })
     }
 
     /// Where it matches, in whole characters.
     pub(crate) fn places<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Range<usize>> + 't {
-        let has_value = self.0.capture_names().flatten().any(|name| name == VALUE);
         let whole =
             move |hit: Range<usize>| text.floor_char_boundary(hit.start)..text.ceil_char_boundary(hit.end);
-        self.0.find_iter(text.as_bytes()).map(move |hit| {
-            let value = has_value
-                .then(|| self.0.captures_at(text.as_bytes(), hit.start()))
+        self.regex.find_iter(text.as_bytes()).map(move |hit| {
+            let value = self
+                .has_value
+                .then(|| self.regex.captures_at(text.as_bytes(), hit.start()))
                 .flatten()
                 .and_then(|captures| captures.name(VALUE));
             whole(value.unwrap_or(hit).range())

@@ -105,6 +105,24 @@ pub enum Obligation {
 }
 
 impl Obligation {
+    /// Whether it is met before the call goes on: somebody agrees, or the caller proves more.
+    #[must_use]
+    pub fn holds_call(&self) -> bool {
+        match self {
+            Self::Approve { .. } | Self::StepUp(_) => true,
+            Self::Anonymise(_)
+            | Self::Drop(_)
+            | Self::Fields(_)
+            | Self::Label(_)
+            | Self::Limit(_)
+            | Self::Mask(_)
+            | Self::Pseudonymise(_)
+            | Self::Redact(_)
+            | Self::Reveal(_)
+            | Self::Review(_) => false,
+        }
+    }
+
     /// Whether it is met by changing the answer, so that it says nothing where there is no answer yet.
     #[must_use]
     pub fn changes_answer(&self) -> bool {

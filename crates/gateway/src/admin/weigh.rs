@@ -608,7 +608,7 @@ fn is_word(text: &str) -> bool {
 
 pub(super) fn asks(permit: &Permit) -> bool {
     let mut obligations = permit.obligations().iter();
-    obligations.any(|one| matches!(one, Obligation::Approve { .. } | Obligation::StepUp(_)))
+    obligations.any(Obligation::holds_call)
 }
 
 /// Arguments, read; none where the text is no JSON.

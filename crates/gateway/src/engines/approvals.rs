@@ -218,44 +218,23 @@ impl Engines {
 }
 
 fn demand(obligation: &Obligation) -> Option<Demand> {
-    match obligation {
-        Obligation::Approve { by, needed } => Some(Demand {
-            by: by.to_string(),
-            needed: *needed,
-        }),
-        Obligation::Anonymise(_)
-        | Obligation::Drop(_)
-        | Obligation::Fields(_)
-        | Obligation::Label(_)
-        | Obligation::Limit(_)
-        | Obligation::Mask(_)
-        | Obligation::Pseudonymise(_)
-        | Obligation::Redact(_)
-        | Obligation::Reveal(_)
-        | Obligation::Review(_)
-        | Obligation::StepUp(_) => None,
-    }
+    let Obligation::Approve { by, needed } = obligation else {
+        return None;
+    };
+    Some(Demand {
+        by: by.to_string(),
+        needed: *needed,
+    })
 }
 
+/// What holds the call, in words.
 fn demanded(call: &Passed<Limited>) -> String {
-    let wanted = call
-        .permit()
-        .obligations()
-        .iter()
-        .filter_map(|obligation| match obligation {
-            Obligation::Approve { by, needed } => Some(format!("{by} {needed}")),
-            Obligation::StepUp(method) => Some(method.clone()),
-            Obligation::Anonymise(_)
-            | Obligation::Drop(_)
-            | Obligation::Fields(_)
-            | Obligation::Label(_)
-            | Obligation::Limit(_)
-            | Obligation::Mask(_)
-            | Obligation::Pseudonymise(_)
-            | Obligation::Redact(_)
-            | Obligation::Reveal(_)
-            | Obligation::Review(_) => None,
-        });
+    let wanted = call.permit().obligations().iter().filter_map(|obligation| {
+        if let Obligation::StepUp(method) = obligation {
+            return Some(method.clone());
+        }
+        demand(obligation).map(|demand| format!("{} {}", demand.by, demand.needed))
+    });
     wanted.collect::<Vec<_>>().join(", ")
 }
 

@@ -30,6 +30,15 @@ pub(super) const QUEUE_MESSAGES_MAX: usize = 256;
 /// Requests that may be on their way at a time.
 const REQUESTS_MAX: usize = 256;
 
+/// Most conversations at a time that are no HTTP request any more: WebSockets, and clients at the Unix socket.
+pub(crate) const CONVERSATIONS_MAX: usize = 4_096;
+
+/// Why one more is turned away.
+pub(super) fn crowded() -> Objection {
+    let why = "there are too many connections";
+    Objection::new(&refusal::OVER_LIMIT, why).showing(why)
+}
+
 /// What a connection says of all that comes over it.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {

@@ -21,7 +21,9 @@ mod websocket;
 use std::{collections::BTreeSet, sync::Arc};
 
 use pipeline::Pipeline;
+use tokio::sync::Semaphore;
 
+pub(crate) use conversation::CONVERSATIONS_MAX;
 pub(crate) use decide::Attempts;
 pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use sse::EventStreams;
@@ -46,4 +48,6 @@ pub(crate) struct House {
     pub(crate) attempts: Attempts,
     /// Streams of HTTP+SSE.
     pub(crate) event_streams: EventStreams,
+    /// Room for conversations: [`CONVERSATIONS_MAX`].
+    pub(crate) places: Arc<Semaphore>,
 }

@@ -58,8 +58,10 @@ pub(super) async fn open(visit: Visit, request: Request<Incoming>) -> Response<B
     }
     let headers = request.headers();
     if !accepted(headers, "text/event-stream") {
-        let why = "a stream is opened with `Accept: text/event-stream`\n";
-        return body::with_type(StatusCode::NOT_ACCEPTABLE, "text/plain", why.into());
+        let why = "a stream is opened with `Accept: text/event-stream`";
+        return visit
+            .turned_away(Objection::new(&refusal::NOT_ACCEPTABLE, why))
+            .await;
     }
     let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
     let connection = Connection {

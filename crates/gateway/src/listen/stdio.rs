@@ -35,6 +35,10 @@ pub(crate) async fn serve_pipes(
 /// Serves clients at a Unix socket until told to stop. The kernel says who they are.
 pub(crate) async fn serve_socket(house: Arc<House>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
     loop {
+        // More wait in the system's queue.
+        let Ok(place) = Arc::clone(&house.places).acquire_owned().await else {
+            return;
+        };
         let accepted = tokio::select! {
             () = stopped(&mut stop) => return,
             accepted = listener.accept() => accepted,
@@ -44,7 +48,11 @@ pub(crate) async fn serve_socket(house: Arc<House>, listener: UnixListener, mut 
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         };
-        tokio::spawn(serve_peer(Arc::clone(&house), stream));
+        let house = Arc::clone(&house);
+        tokio::spawn(async move {
+            serve_peer(house, stream).await;
+            drop(place);
+        });
     }
 }
 

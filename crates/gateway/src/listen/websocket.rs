@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
@@ -16,7 +19,7 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
-use pipeline::Credential;
+use pipeline::{Credential, Objection, refusal};
 use tokio::sync::mpsc;
 use tokio_tungstenite::{
     WebSocketStream,
@@ -30,7 +33,7 @@ use wire::{bounds::REQUEST, framing::Line};
 
 use super::{
     body::{self, Body},
-    conversation::{Connection, Conversation, QUEUE_MESSAGES_MAX, Running},
+    conversation::{Connection, Conversation, QUEUE_MESSAGES_MAX, Running, crowded},
     gate::one,
     head::credential,
     mcp::Visit,
@@ -49,11 +52,17 @@ pub(super) async fn answer(visit: Visit, mut request: Request<Incoming>) -> Resp
     let key = match opening(request.method(), headers) {
         Ok(key) => key,
         Err(why) => {
-            let mut response = body::with_type(StatusCode::UPGRADE_REQUIRED, "text/plain", why.into());
+            let mut response = visit
+                .turned_away(Objection::new(&refusal::MESSAGE_INVALID, why).showing(why))
+                .await;
+            *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
             let wanted = HeaderValue::from_static("websocket");
             response.headers_mut().insert(UPGRADE, wanted);
             return response;
         }
+    };
+    let Ok(place) = Arc::clone(&visit.house.places).try_acquire_owned() else {
+        return visit.turned_away(crowded()).await;
     };
     let shown = credential(headers, visit.peer);
     let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
@@ -62,7 +71,10 @@ pub(super) async fn answer(visit: Visit, mut request: Request<Incoming>) -> Resp
         return visit.refused(refusal);
     }
     let upgrading = hyper::upgrade::on(&mut request);
-    tokio::spawn(converse(upgrading, client, queued, shown));
+    tokio::spawn(async move {
+        converse(upgrading, client, queued, shown).await;
+        drop(place);
+    });
     switched(&key)
 }
 
@@ -86,17 +98,17 @@ fn opening(method: &Method, headers: &HeaderMap) -> Result<String, &'static str>
             .any(|value| value.trim().eq_ignore_ascii_case(wanted))
     };
     if method != Method::GET || !has(&UPGRADE, "websocket") || !has(&CONNECTION, "upgrade") {
-        return Err("this is a WebSocket endpoint\n");
+        return Err("this is a WebSocket endpoint");
     }
     if one(headers, &SEC_WEBSOCKET_VERSION) != Ok(Some("13")) {
-        return Err("only version 13 of WebSocket is spoken\n");
+        return Err("only version 13 of WebSocket is spoken");
     }
     if !has(&SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
-        return Err("the subprotocol `mcp` has to be offered\n");
+        return Err("the subprotocol `mcp` has to be offered");
     }
     match one(headers, &SEC_WEBSOCKET_KEY) {
         Ok(Some(key)) => Ok(key.to_owned()),
-        Ok(None) | Err(_) => Err("`Sec-WebSocket-Key` has to come once\n"),
+        Ok(None) | Err(_) => Err("`Sec-WebSocket-Key` has to come once"),
     }
 }
 
@@ -123,50 +135,66 @@ async fn converse(
     let config = WebSocketConfig::default()
         .max_message_size(Some(REQUEST.text_bytes_max))
         .max_frame_size(Some(REQUEST.text_bytes_max));
-    let mut socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-    let mut running = Running::new();
-    let mut alive = tokio::time::interval(ALIVE);
-    let why = loop {
-        let sent = tokio::select! {
-            came = socket.next() => match came {
-                Some(Ok(Message::Text(text))) => {
-                    let line = Line::Whole(text.as_bytes().to_vec());
-                    client.take(line, shown.clone(), &mut running).await;
-                    true
-                }
-                Some(Ok(Message::Binary(_))) => break Some((CloseCode::Unsupported, "messages are text")),
-                // What is there for the connection is answered by the library.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => true,
-                Some(Ok(Message::Close(_))) | None => break None,
-                Some(Err(_)) => break Some((CloseCode::Policy, "a frame is malformed or too large")),
-            },
-            Some(message) = queued.recv() => send(&mut socket, message).await,
-            _ = alive.tick() => within(socket.send(Message::Ping(Vec::new().into()))).await,
-        };
-        if !sent {
-            break None;
-        }
+    let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let (mut to_client, mut from_client) = socket.split();
+    // Side by side: a call that waits for room among the answers must not keep these from being written.
+    let why = tokio::select! {
+        why = read(&mut from_client, &client, &shown) => why,
+        () = write(&mut to_client, &mut queued) => None,
     };
     if let Some((code, reason)) = why {
         let frame = CloseFrame {
             code,
             reason: reason.into(),
         };
-        within(socket.close(Some(frame))).await;
+        within(to_client.send(Message::Close(Some(frame)))).await;
     }
-    running.abort_all();
     client.end();
 }
 
-/// Sends a message; whether the client took it.
-async fn send(socket: &mut WebSocketStream<TokioIo<Upgraded>>, message: Vec<u8>) -> bool {
-    match String::from_utf8(message) {
-        Ok(text) => within(socket.send(Message::text(text))).await,
-        Err(_) => false,
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Reads until the client ends the connection, or does what ends it: then why.
+async fn read(
+    from_client: &mut SplitStream<Socket>,
+    client: &Arc<Conversation>,
+    shown: &Credential,
+) -> Option<(CloseCode, &'static str)> {
+    let mut running = Running::new();
+    loop {
+        match from_client.next().await {
+            Some(Ok(Message::Text(text))) => {
+                let line = Line::Whole(text.as_bytes().to_vec());
+                client.take(line, shown.clone(), &mut running).await;
+            }
+            Some(Ok(Message::Binary(_))) => return Some((CloseCode::Unsupported, "messages are text")),
+            // What is there for the connection is answered by the library.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Close(_))) | None => return None,
+            Some(Err(_)) => return Some((CloseCode::Policy, "a frame is malformed or too large")),
+        }
     }
 }
 
+/// Writes until the client takes no more.
+async fn write(to_client: &mut SplitSink<Socket, Message>, queued: &mut mpsc::Receiver<Vec<u8>>) {
+    let mut alive = tokio::time::interval(ALIVE);
+    loop {
+        let message = tokio::select! {
+            Some(message) = queued.recv() => match String::from_utf8(message) {
+                Ok(text) => Message::text(text),
+                // We write JSON, which is text.
+                Err(_) => return,
+            },
+            _ = alive.tick() => Message::Ping(Vec::new().into()),
+        };
+        if !within(to_client.send(message)).await {
+            return;
+        }
+    }
+}
+
+/// Whether the client took it in time.
 async fn within<E>(sending: impl Future<Output = Result<(), E>>) -> bool {
     matches!(tokio::time::timeout(WRITE_WAIT, sending).await, Ok(Ok(())))
 }

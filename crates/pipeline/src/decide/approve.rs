@@ -17,24 +17,8 @@ pub(crate) async fn approve(
     people: &impl Approvals,
     call: Ready<Approved>,
 ) -> Result<Passed<Approved>, Refusal> {
-    let demanded = call
-        .permit()
-        .obligations()
-        .iter()
-        .any(|obligation| match obligation {
-            Obligation::Approve { .. } | Obligation::StepUp(_) => true,
-            Obligation::Anonymise(_)
-            | Obligation::Drop(_)
-            | Obligation::Fields(_)
-            | Obligation::Label(_)
-            | Obligation::Limit(_)
-            | Obligation::Mask(_)
-            | Obligation::Pseudonymise(_)
-            | Obligation::Redact(_)
-            | Obligation::Reveal(_)
-            | Obligation::Review(_) => false,
-        });
-    if demanded {
+    let mut obligations = call.permit().obligations().iter();
+    if obligations.any(Obligation::holds_call) {
         people.approve(&call).await.map_err(Refusal::at::<Approved>)?;
     }
     Ok(Passed::pass(call, Approved(())))

@@ -170,10 +170,7 @@ impl Gathered {
             self.may_refuse = true;
             self.must_refuse |= could == Outcomes::FAILURE;
         }
-        let asks = rule
-            .obligations
-            .iter()
-            .any(|one| matches!(one, Obligation::Approve { .. } | Obligation::StepUp(_)));
+        let asks = rule.obligations.iter().any(Obligation::holds_call);
         match rule.effect {
             Effect::Forbid if rule.obligations.is_empty() => {
                 self.may_refuse |= may;

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode, Uri,
@@ -49,9 +52,17 @@ pub(crate) async fn open(client: Client, target: HttpTarget, inbox: Arc<Inbox>) 
         .max_message_size(Some(ANSWER.text_bytes_max))
         .max_frame_size(Some(ANSWER.text_bytes_max));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(config)).await;
+    let (to_server, from_server) = socket.split();
     let reading = Arc::clone(&inbox);
-    Ok(Pipe::over(inbox, move |queued| converse(socket, queued, reading)))
+    Ok(Pipe::over(inbox, move |queued| async move {
+        tokio::select! {
+            why = write(to_server, queued) => why,
+            why = read(from_server, reading) => why,
+        }
+    }))
 }
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// The opening handshake (RFC 6455 section 4.1).
 fn opening(target: &HttpTarget, key: &str) -> Result<Request<Full<Bytes>>, LinkError> {
@@ -105,30 +116,29 @@ fn header<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-async fn converse(
-    mut socket: WebSocketStream<TokioIo<Upgraded>>,
-    mut queued: mpsc::Receiver<Vec<u8>>,
-    inbox: Arc<Inbox>,
-) -> String {
+async fn write(mut to_server: SplitSink<Socket, Message>, mut queued: mpsc::Receiver<Vec<u8>>) -> String {
+    while let Some(message) = queued.recv().await {
+        let Ok(text) = String::from_utf8(message) else {
+            return "we wrote what is no text".to_owned();
+        };
+        match tokio::time::timeout(WRITE_WAIT, to_server.send(Message::text(text))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return format!("its connection broke: {}", chain(&error)),
+            Err(_) => return "it does not take messages".to_owned(),
+        }
+    }
+    "no longer needed".to_owned()
+}
+
+async fn read(mut from_server: SplitStream<Socket>, inbox: Arc<Inbox>) -> String {
     loop {
-        tokio::select! {
-            came = socket.next() => match came {
-                Some(Ok(Message::Text(text))) => inbox.take(text.as_bytes().to_vec(), None).await,
-                Some(Ok(Message::Binary(_))) => inbox.noise("a frame that is no text".to_owned()),
-                // What is there for the connection is answered by the library.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Close(_))) | None => return "it ended the connection".to_owned(),
-                Some(Err(error)) => return format!("its connection broke: {}", chain(&error)),
-            },
-            message = queued.recv() => {
-                let Some(message) = message else { return "no longer needed".to_owned() };
-                let Ok(text) = String::from_utf8(message) else { continue };
-                match tokio::time::timeout(WRITE_WAIT, socket.send(Message::text(text))).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return format!("its connection broke: {}", chain(&error)),
-                    Err(_) => return "it does not take messages".to_owned(),
-                }
-            }
+        match from_server.next().await {
+            Some(Ok(Message::Text(text))) => inbox.take(text.as_bytes().to_vec(), None).await,
+            Some(Ok(Message::Binary(_))) => inbox.noise("a frame that is no text".to_owned()),
+            // What is there for the connection is answered by the library.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Close(_))) | None => return "it ended the connection".to_owned(),
+            Some(Err(error)) => return format!("its connection broke: {}", chain(&error)),
         }
     }
 }
