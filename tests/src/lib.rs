@@ -11,5 +11,6 @@
 
 pub mod gateway;
 pub mod mcp;
+pub mod papers;
 pub mod peers;
 pub mod wires;

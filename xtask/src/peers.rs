@@ -32,7 +32,12 @@ const PYPI_2: [&str; 4] = [
 ];
 const PYPI_1: [&str; 2] = ["mcp==1.30.0", "websockets==15.0.1"];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 3] = [("npm", "npm"), ("python3", "python3-venv"), ("git", "git")];
+const DEBIAN: [(&str, &str); 4] = [
+    ("npm", "npm"),
+    ("python3", "python3-venv"),
+    ("git", "git"),
+    ("openssl", "openssl"),
+];
 
 /// Where the peers are.
 pub(crate) struct Peers {

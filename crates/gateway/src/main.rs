@@ -23,6 +23,7 @@ mod reload;
 mod replay;
 mod sessions;
 mod store;
+mod tls;
 mod vault;
 mod view;
 mod visible;

@@ -24,7 +24,7 @@ use wire::{
 };
 
 use crate::{
-    Backchannel, Catalogue, Isolation, LinkError, Outgoing, Reach, ServerSpec,
+    Backchannel, Catalogue, Isolation, LinkError, Outgoing, Protection, Reach, ServerSpec,
     encode::{self, Encoded},
     handshake,
     http::{Client, Endpoint, sse, websocket},
@@ -62,6 +62,8 @@ pub struct Health {
 #[derive(Debug)]
 struct Station {
     spec: ServerSpec,
+    /// Where its TLS must be special.
+    client: Option<Result<Client, LinkError>>,
     links: Mutex<HashMap<Key, Arc<Seat>>>,
     trouble: Mutex<Trouble>,
     /// Whether it speaks the modern era; found out once.
@@ -103,7 +105,7 @@ impl Upstreams {
         Ok(Self {
             stations: RwLock::default(),
             backchannel,
-            client: Client::new()?,
+            client: Client::new(&Protection::default())?,
         })
     }
 
@@ -118,6 +120,7 @@ impl Upstreams {
         }
         let name = spec.name.clone();
         let station = Station {
+            client: special(&spec.reach),
             spec,
             links: Mutex::default(),
             trouble: Mutex::default(),
@@ -368,6 +371,14 @@ impl Station {
         }
     }
 
+    /// The HTTP client for this server.
+    fn client<'c>(&'c self, shared: &'c Client) -> Result<&'c Client, LinkError> {
+        match &self.client {
+            None => Ok(shared),
+            Some(own) => own.as_ref().map_err(Clone::clone),
+        }
+    }
+
     /// The era to speak: the client's where the server speaks it.
     async fn era(&self, wanted: Option<Era>, client: &Client, backchannel: &Arc<dyn Backchannel>) -> Era {
         let Reach::Http(target) = &self.spec.reach else {
@@ -376,6 +387,10 @@ impl Station {
         if wanted == Some(Era::Legacy) && !self.modern_alone.load(Ordering::Relaxed) {
             return Era::Legacy;
         }
+        // Opening a link will say why there is none.
+        let Ok(client) = self.client(client) else {
+            return Era::Legacy;
+        };
         let mut modern = self.modern.lock().await;
         if let Some(modern) = *modern {
             return if modern { Era::Modern } else { Era::Legacy };
@@ -460,6 +475,7 @@ impl Station {
         client: &Client,
         backchannel: &Arc<dyn Backchannel>,
     ) -> Result<Link, LinkError> {
+        let client = self.client(client)?;
         let inbox = Arc::new(Inbox::new(
             self.spec.name.clone(),
             key.owner.clone(),
@@ -624,6 +640,14 @@ impl Seat {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.as_ref().filter(|link| link.closed().is_none()).cloned()
     }
+}
+
+/// A client for a server whose TLS must be special.
+fn special(reach: &Reach) -> Option<Result<Client, LinkError>> {
+    let (Reach::Http(target) | Reach::Sse(target) | Reach::WebSocket(target)) = reach else {
+        return None;
+    };
+    (target.protection != Protection::default()).then(|| Client::new(&target.protection))
 }
 
 /// Waits for a connection, so long and no longer.

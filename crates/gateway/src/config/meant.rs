@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,6 +17,7 @@ use wire::{json::Pointer, mcp::ServerName};
 
 use super::{
     Problem,
+    door::{FrontDoor, front_door, server_tls},
     reference::Lookup,
     said::{
         Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIsolation, SaidKind, SaidLabels, SaidPolicy,
@@ -25,13 +25,10 @@ use super::{
     },
 };
 
-/// Where the gateway listens unless told otherwise.
-pub(crate) const LISTEN: &str = "127.0.0.1:8420";
-
 /// A configuration that makes sense.
 #[derive(Clone, Debug)]
 pub(crate) struct Meant {
-    pub(crate) listen: SocketAddr,
+    pub(crate) door: FrontDoor,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
@@ -107,7 +104,12 @@ pub(crate) struct MeantLimit {
 pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Result<Meant, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut note = |result: Result<(), Problem>| problems.extend(result.err());
-    let listen = listen(said.listen.as_deref().unwrap_or(LISTEN));
+    let door = front_door(
+        said.listen.as_deref(),
+        said.url.as_deref(),
+        said.tls.as_ref(),
+        lookup,
+    );
     let mut servers = Vec::new();
     let mut names = BTreeSet::new();
     for (label, server) in &said.servers {
@@ -214,8 +216,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             ))),
         }
     }
-    let listen = match listen {
-        Ok(listen) => Some(listen),
+    let door = match door {
+        Ok(door) => Some(door),
         Err(problem) => {
             note(Err(problem));
             None
@@ -228,10 +230,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
-    match listen.zip(approvals) {
-        Some((listen, approvals)) if problems.is_empty() => Ok(Meant {
+    match door.zip(approvals) {
+        Some((door, approvals)) if problems.is_empty() => Ok(Meant {
             approvals,
-            listen,
+            door,
             socket: said.socket.map(|path| lookup.path(&path.display().to_string())),
             mode: said.mode.unwrap_or_default(),
             data: said.data.map_or_else(
@@ -305,27 +307,6 @@ fn purpose_rules(purposes: &[SaidPurpose]) -> Vec<Result<(String, String), Probl
         }
     };
     purposes.iter().filter_map(rule).collect()
-}
-
-fn listen(text: &str) -> Result<SocketAddr, Problem> {
-    let normal = text.replace("localhost:", "127.0.0.1:");
-    let address: SocketAddr = normal.parse().map_err(|_| {
-        Problem::new(
-            "listen",
-            format!("`{text}` is not an address"),
-            "write it as `127.0.0.1:8420`",
-        )
-    })?;
-    if !address.ip().is_loopback() {
-        return Err(Problem::new(
-            "listen",
-            format!(
-                "{address} can be reached from other machines, which needs TLS, and this build has no TLS listener"
-            ),
-            "listen on 127.0.0.1 and put a TLS terminator on this machine before it",
-        ));
-    }
-    Ok(address)
 }
 
 fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<MeantServer, Problem> {
@@ -476,7 +457,11 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
         ));
     }
     let scheme = uri.scheme_str().unwrap_or_default().to_owned();
-    let target = HttpTarget { url: uri, headers };
+    let target = HttpTarget {
+        protection: server_tls(at, said.tls.as_ref(), &scheme, lookup)?,
+        url: uri,
+        headers,
+    };
     let reach = match scheme.as_str() {
         "http" | "https" if is_sse => Reach::Sse(target),
         "http" | "https" => Reach::Http(target),

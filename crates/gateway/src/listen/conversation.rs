@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline::{
-    Arrival, Capabilities, Credential, Endpoint, Objection, Refusal, Via,
+    Arrival, Capabilities, Credential, Endpoint, Objection, Refusal, Tls, Via,
     ports::{Exchange, Stranger},
     refusal,
 };
@@ -46,6 +46,8 @@ pub(super) struct Connection {
     /// `stdio`, `unix`, `websocket` or `sse`.
     pub(super) transport: &'static str,
     pub(super) peer: Option<String>,
+    /// The TLS connection, where there is one.
+    pub(super) tls: Option<Tls>,
 }
 
 /// The client on the other end.
@@ -216,6 +218,7 @@ impl Conversation {
         Via {
             transport: self.connection.transport,
             peer: self.connection.peer.clone(),
+            tls: self.connection.tls.clone(),
             ..Via::default()
         }
     }
