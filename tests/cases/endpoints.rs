@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// A client of an endpoint with a token for it.
 fn client(gateway: &Gateway, agent: &str, server: &str) -> Client {
-    let token = gateway.token_for(agent, server);
+    let token = gateway.token_at(agent, &format!("/mcp/{server}"));
     Client::new(format!("{}/mcp/{server}", gateway.base()), Some(token))
 }
 
@@ -43,7 +43,7 @@ fn a_group_shows_its_servers_and_no_others() {
         assert!(!answer.is_good(), "{name}: {answer:?}");
     }
     // A token for the group is for the group: neither for all servers nor for one of its own.
-    let token = gateway.token_for("tester", "clinic");
+    let token = gateway.token_at("tester", "/mcp/clinic");
     for path in ["/mcp", "/mcp/charts", "/mcp/payroll"] {
         let url = format!("{}{path}", gateway.base());
         let elsewhere = Client::new(url, Some(token.clone()));

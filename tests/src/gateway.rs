@@ -249,16 +249,12 @@ impl Gateway {
         self.token_at(agent, "/mcp")
     }
 
-    /// The same for the endpoint of one server, or of a group.
+    /// The same for another door than that of all servers.
     ///
     /// # Panics
     /// When it is not given one.
     #[must_use]
-    pub fn token_for(&self, agent: &str, name: &str) -> String {
-        self.token_at(agent, &format!("/mcp/{name}"))
-    }
-
-    fn token_at(&self, agent: &str, path: &str) -> String {
+    pub fn token_at(&self, agent: &str, path: &str) -> String {
         let answer = ureq::post(format!("{}/oauth/token", self.base()))
             .send_form([
                 ("grant_type", "client_credentials"),

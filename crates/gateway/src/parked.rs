@@ -23,7 +23,7 @@ use wire::{
     bounds::REQUEST,
     json::{Document, Keys, Kind, Node, canonical, object},
     jsonrpc::{self, Id, Message, Response},
-    mcp::Method,
+    mcp::{LogLevel, Method},
 };
 
 use crate::{ambient::Ambient, sealed::Seal};
@@ -217,7 +217,7 @@ pub(crate) fn content(server: &str, method: Method, params: Option<Node<'_>>) ->
 pub(crate) struct Relay {
     caller: Option<Caller>,
     capabilities: Capabilities,
-    log_level: Option<String>,
+    log_level: Option<LogLevel>,
     now: watch::Sender<Option<Arc<dyn Exchange>>>,
     desk: watch::Sender<Desk>,
 }
@@ -236,7 +236,7 @@ impl Relay {
     pub(crate) fn new(
         exchange: Arc<dyn Exchange>,
         capabilities: Capabilities,
-        log_level: Option<String>,
+        log_level: Option<LogLevel>,
     ) -> Arc<Self> {
         Arc::new(Self {
             caller: exchange.caller(),
@@ -389,8 +389,8 @@ impl Asks for Relay {
         &self.capabilities
     }
 
-    fn log_level(&self) -> Option<&str> {
-        self.log_level.as_deref()
+    fn log_level(&self) -> Option<LogLevel> {
+        self.log_level
     }
 
     fn expect(&self, questions: &[Id]) {

@@ -9,7 +9,7 @@ use policy::{Action, Context, Decision, Facts, Permit, Resource, Source, Subject
 use wire::{
     json::Edits,
     jsonrpc::{Id, Response},
-    mcp::Method,
+    mcp::{LogLevel, Method},
 };
 
 use crate::{
@@ -365,7 +365,7 @@ pub trait Asks: Send + Sync {
     fn capabilities(&self) -> &Capabilities;
 
     /// The least level of log messages it wants with this call; none if it wants none.
-    fn log_level(&self) -> Option<&str>;
+    fn log_level(&self) -> Option<LogLevel>;
 
     /// These questions are about to be asked, and belong into one answer.
     fn expect(&self, questions: &[Id]);

@@ -120,7 +120,11 @@ impl Local for Engines {
                 self.withdraw(call);
                 Ok(Answer::Accepted)
             }
-            Method::LoggingSetLevel | Method::Ping => Ok(own(b"{}".to_vec())),
+            Method::LoggingSetLevel => {
+                self.log_level(call, Some(method))?;
+                Ok(own(b"{}".to_vec()))
+            }
+            Method::Ping => Ok(own(b"{}".to_vec())),
             Method::NotificationsInitialized
             | Method::NotificationsProgress
             | Method::NotificationsRootsListChanged
@@ -320,7 +324,7 @@ impl Engines {
     }
 }
 
-fn own(result: Vec<u8>) -> Answer {
+pub(super) fn own(result: Vec<u8>) -> Answer {
     Answer::Own(Arc::new(Own {
         result,
         ..Own::default()
