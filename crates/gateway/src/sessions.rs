@@ -15,7 +15,7 @@ use pipeline::{Capabilities, Endpoint, ports::Caller};
 use tokio::sync::{mpsc, oneshot};
 use wire::{
     jsonrpc::{Id, Response},
-    mcp::Revision,
+    mcp::{LogLevel, Revision, ServerName},
 };
 
 use crate::{
@@ -53,6 +53,8 @@ pub(crate) struct Session {
     next_ask: AtomicI64,
     asks: Mutex<HashMap<Id, oneshot::Sender<Response>>>,
     running: Mutex<HashMap<Id, Withdrawal>>,
+    /// The least level of log messages the client asked for.
+    log_level: Mutex<Option<LogLevel>>,
     /// What was sent on its streams, where the transport can come back to them.
     pub(crate) streams: Streams,
     /// The client's stream for what belongs to no call, if it opened one.
@@ -94,6 +96,7 @@ impl Sessions {
             next_ask: AtomicI64::new(0),
             asks: Mutex::default(),
             running: Mutex::default(),
+            log_level: Mutex::default(),
             streams: Streams::default(),
             outlet: Mutex::default(),
         });
@@ -176,12 +179,12 @@ impl Sessions {
         self.lock().values().cloned().collect()
     }
 
-    /// The session of this owner that was used last and listens.
-    pub(crate) fn listening(&self, owner: &str) -> Option<Arc<Session>> {
+    /// The session of this owner that leads to this server, was used last and listens.
+    pub(crate) fn listening(&self, owner: &str, server: &ServerName) -> Option<Arc<Session>> {
         let sessions = self.lock();
-        let listening = sessions
-            .values()
-            .filter(|session| session.owner == owner && session.listens());
+        let listening = sessions.values().filter(|session| {
+            session.owner == owner && session.endpoint.leads_to(server) && session.listens()
+        });
         listening
             .max_by_key(|session| session.used_ms.load(Ordering::Relaxed))
             .cloned()
@@ -280,6 +283,16 @@ impl Session {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(id);
+    }
+
+    /// The client wants log messages from this level on.
+    pub(crate) fn set_log_level(&self, level: LogLevel) {
+        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
+    }
+
+    /// The least level of log messages the client asked for, if it asked.
+    pub(crate) fn log_level(&self) -> Option<LogLevel> {
+        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Withdraws a request; nothing happens if none runs under this id.

@@ -52,6 +52,12 @@ struct Questions<'a> {
 }
 
 impl Outgoing {
+    /// The era it goes out in.
+    #[must_use]
+    pub fn era(&self) -> Era {
+        self.link.revision.era()
+    }
+
     /// Sends it and waits for the answer.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The far side.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use pipeline::{
     Answer, Objection, Own, Passed,
@@ -11,10 +11,10 @@ use pipeline::{
 };
 use wire::{
     json::Node,
-    mcp::{Era, Method, Mismatch, ServerName, Target, meta, mirrored_params, target},
+    mcp::{Era, LogLevel, Method, Mismatch, ServerName, Target, meta, mirrored_params, target},
 };
 
-use super::Engines;
+use super::{Engines, local};
 use crate::parked::{self, Next, Relay};
 
 impl Upstream for Engines {
@@ -35,15 +35,42 @@ impl Upstream for Engines {
             Some(method @ (Method::PromptsGet | Method::ResourcesRead | Method::ToolsCall)) if modern => {
                 self.send_or_take_up(call, method).await
             }
-            _ => {
+            method => {
+                let level = self.log_level(call, method)?;
                 let exchange = Arc::clone(&arrival.exchange);
-                self.upstreams.prepare(call, exchange).await?.run().await
+                let outgoing = self.upstreams.prepare(call, exchange, level).await?;
+                // The modern era has no such method: the level goes with each request.
+                if method == Some(Method::LoggingSetLevel) && outgoing.era() == Era::Modern {
+                    return Ok(local::own(b"{}".to_vec()));
+                }
+                outgoing.run().await
             }
         }
     }
 }
 
 impl Engines {
+    /// The least level of log messages a session wants: with `logging/setLevel` it says so.
+    pub(super) fn log_level(
+        &self,
+        call: &Passed<Recorded>,
+        method: Option<Method>,
+    ) -> Result<Option<LogLevel>, Objection> {
+        let arrival = call.arrival();
+        let session = arrival.session.as_ref().and_then(|id| self.sessions.peek(id));
+        let Some(session) = session else { return Ok(None) };
+        if method == Some(Method::LoggingSetLevel) {
+            let level = arrival.message.params().and_then(|params| params.get("level"));
+            let level = level
+                .and_then(Node::as_str)
+                .and_then(|level| LogLevel::parse(&level));
+            let why = "`level` is no level of log messages";
+            let unknown = || Objection::new(&refusal::PARAMS_INVALID, why).showing(why);
+            session.set_log_level(level.ok_or_else(unknown)?);
+        }
+        Ok(session.log_level())
+    }
+
     /// A call of a modern client, whose server may ask before it answers.
     async fn send_or_take_up(&self, call: &Passed<Recorded>, method: Method) -> Result<Answer, Objection> {
         let arrival = call.arrival();
@@ -72,11 +99,11 @@ impl Engines {
                 let relay = Relay::new(
                     Arc::clone(&arrival.exchange),
                     arrival.capabilities.clone(),
-                    level.map(Cow::into_owned),
+                    level.and_then(|level| LogLevel::parse(&level)),
                 );
                 relay.take_early(member("inputResponses"));
                 let exchange = Arc::clone(&relay) as Arc<dyn Exchange>;
-                let outgoing = self.upstreams.prepare(call, exchange).await?;
+                let outgoing = self.upstreams.prepare(call, exchange, None).await?;
                 self.parking
                     .begin(&self.ambient, call.caller(), content, relay, outgoing.run())
             }
