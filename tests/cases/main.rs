@@ -11,6 +11,7 @@ mod connections;
 mod contexts;
 mod endpoints;
 mod flow;
+mod identity;
 mod kill;
 mod limits;
 mod policy;
