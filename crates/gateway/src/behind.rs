@@ -9,7 +9,7 @@ use pipeline::{
 use upstream::{Backchannel, Catalogue, Incoming, Noise};
 use wire::{
     jsonrpc::{self, Message},
-    mcp::{Direction, ServerName, code, shape},
+    mcp::{Direction, Eras, ServerName, code, shape},
 };
 
 use crate::{exchange::SessionExchange, listen::House};
@@ -47,6 +47,13 @@ impl Backchannel for Behind {
     fn changed(&self, server: &ServerName) {
         let Some(house) = self.house() else { return };
         house.engines.keeper.look_again(server);
+    }
+
+    fn speaks(&self, server: &ServerName, eras: Eras) {
+        let Some(house) = self.house() else { return };
+        if let Err(error) = house.engines.keeper.speaks(server, eras) {
+            tracing::warn!(%server, %error, "which eras a server speaks could not be kept");
+        }
     }
 
     fn listed(&self, server: &ServerName, catalogue: Arc<Catalogue>) {

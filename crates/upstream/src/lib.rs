@@ -5,7 +5,9 @@
 //! what the registry decided, or callers' credentials.
 
 mod backchannel;
+mod dial;
 mod encode;
+mod eras;
 mod error;
 mod group;
 mod handshake;
