@@ -21,4 +21,5 @@ mod scan;
 mod servers;
 mod sessions;
 mod start;
+mod subscriptions;
 mod transports;

@@ -18,6 +18,7 @@ mod pending;
 mod pool;
 mod spec;
 mod stdio;
+mod watch;
 
 pub use backchannel::{Backchannel, Incoming, Noise};
 pub use error::LinkError;
@@ -25,3 +26,4 @@ pub use listing::{Catalogue, Offered};
 pub use outgoing::Outgoing;
 pub use pool::{Health, Upstreams};
 pub use spec::{Command, HttpTarget, Isolation, Reach, ServerSpec, Timeouts};
+pub use watch::Watcher;

@@ -36,6 +36,7 @@ pub(crate) use terms::Terms;
 
 use crate::{
     ambient::Ambient,
+    behind::Behind,
     config::said::Mode,
     contexts::{ContextStore, DepositStore},
     journal::Journal,
@@ -68,6 +69,7 @@ pub(crate) struct Engines {
     pub(crate) sessions: Sessions,
     pub(crate) parking: Parking,
     pub(crate) listeners: Listeners,
+    pub(crate) behind: Behind,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,
     /// `{}`: the arguments of a call that has none.
