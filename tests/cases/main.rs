@@ -23,4 +23,5 @@ mod scan;
 mod servers;
 mod sessions;
 mod start;
+mod subscriptions;
 mod transports;

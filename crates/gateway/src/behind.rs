@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use pipeline::{
-    Arrival, Body, Capabilities, Credential, Endpoint, Reply, Via,
+    Arrival, Body, Capabilities, Credential, Endpoint, Refusal, Reply, Via,
     ports::{Boxed, Exchange, Nobody},
 };
 use upstream::{Backchannel, Catalogue, Incoming, Noise};
@@ -22,6 +22,15 @@ impl Behind {
     /// The house stands.
     pub(crate) fn of(&self, house: &Arc<House>) {
         let _ = self.0.set(Arc::downgrade(house));
+    }
+
+    /// Has a message of the gateway's own take the road, in the name of a caller who asked for it. None where
+    /// the house does not stand any more.
+    pub(crate) fn carry(&self, arrival: Arrival) -> Boxed<'_, Option<Result<Reply, Refusal>>> {
+        Box::pin(async move {
+            let house = self.house()?;
+            Some(house.pipeline.carry(arrival).await)
+        })
     }
 
     fn house(&self) -> Option<Arc<House>> {

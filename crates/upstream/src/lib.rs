@@ -20,6 +20,7 @@ mod pending;
 mod pool;
 mod spec;
 mod stdio;
+mod watch;
 
 pub use backchannel::{Backchannel, Incoming, Noise};
 pub use error::LinkError;
@@ -27,3 +28,4 @@ pub use listing::{Catalogue, Offered};
 pub use outgoing::Outgoing;
 pub use pool::{Health, Upstreams};
 pub use spec::{Command, HttpTarget, Isolation, Reach, ServerSpec, Timeouts};
+pub use watch::Watcher;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use pipeline::{
-    Arrival, Capabilities, Objection, Passed, Ready, Resolution,
+    Answer, Arrival, Capabilities, Objection, Passed, Ready, Resolution,
     decide::{Approved, Resolved},
     forward::Recorded,
     ports::Exchange,
@@ -17,11 +17,11 @@ use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use wire::{
     json::canonical,
     jsonrpc::Message,
-    mcp::{Era, Eras, LogLevel, ServerName, Target, target},
+    mcp::{Era, Eras, LogLevel, Method, ServerName, Target, target},
 };
 
 use crate::{
-    Backchannel, Catalogue, Isolation, LinkError, Outgoing, Reach, ServerSpec,
+    Backchannel, Catalogue, Isolation, LinkError, Outgoing, Reach, ServerSpec, Watcher,
     dial::dial,
     encode::{self, Encoded},
     eras::{Asker, Known},
@@ -189,13 +189,24 @@ impl Upstreams {
         }
     }
 
-    /// Ends the links that belong to a session.
+    /// Ends the links that belong to a session, and what it watches over others.
     pub fn end_session(&self, session: &str) {
         for station in self.all() {
             station.drop_links(
                 |key| key.session.as_deref() == Some(session),
                 "its session has ended",
             );
+        }
+        self.end_watches(session);
+    }
+
+    /// Ends all that a watcher watches.
+    pub fn end_watches(&self, watcher: &str) {
+        for link in self.all().iter().flat_map(|station| station.open_links()) {
+            if !link.inbox.watches.is_empty() {
+                let watcher = watcher.to_owned();
+                tokio::spawn(async move { link.release(&watcher).await });
+            }
         }
     }
 
@@ -308,6 +319,20 @@ impl Upstreams {
             item.pin()
         );
         Err(Objection::new(&refusal::TARGET_CHANGED, why))
+    }
+
+    /// Begins or ends a subscription to a resource. Changes are told to the watcher and nobody else.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or has no subscriptions.
+    pub async fn subscribe(
+        &self,
+        call: &Passed<Recorded>,
+        method: Method,
+        watcher: Watcher,
+    ) -> Result<Answer, Objection> {
+        let link = self.link_for(call, call.resolution()).await?;
+        link.heed(call, method, watcher).await
     }
 
     /// Makes a recorded call ready to be sent. Note the type: nothing less than a recorded call is. What the

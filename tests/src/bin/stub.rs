@@ -27,6 +27,9 @@ use serde_json::{Value, json};
 /// What it executed, one trace id a line.
 static JOURNAL: Mutex<Option<File>> = Mutex::new(None);
 
+/// Every subscription to a resource, and every end of one.
+static SUBSCRIPTIONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
@@ -131,6 +134,15 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
             );
             None
         }
+        "touch" => {
+            let uri = &message["params"]["arguments"]["text"];
+            let params = json!({"uri": uri});
+            println!(
+                "{}",
+                json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params})
+            );
+            None
+        }
         "mutter" => {
             let params = &message["params"];
             let (text, token) = (&params["arguments"]["text"], &params["_meta"]["progressToken"]);
@@ -160,9 +172,24 @@ fn answer(message: &Value) -> Option<Value> {
         return Some(modern(message, id, &info));
     }
     Some(match message["method"].as_str().unwrap_or_default() {
-        "initialize" => good(json!({
-            "protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "logging": {}}, "serverInfo": info,
-        })),
+        "initialize" => {
+            let mut capabilities = json!({"tools": {}, "logging": {}});
+            if std::env::var_os("STUB_RESOURCES").is_some() {
+                capabilities["resources"] = json!({"subscribe": true});
+            }
+            let version = "2025-11-25";
+            good(json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": info}))
+        }
+        "resources/list" => good(json!({"resources": []})),
+        method @ ("resources/subscribe" | "resources/unsubscribe") => {
+            let uri = message["params"]["uri"].as_str().unwrap_or_default();
+            let what = method.trim_start_matches("resources/");
+            SUBSCRIPTIONS
+                .lock()
+                .expect("one thread")
+                .push(format!("{what} {uri}"));
+            good(json!({}))
+        }
         "ping" => good(json!({})),
         "tools/list" => good(json!({"tools": tools()})),
         "tools/call" => good(call(message)),
@@ -220,6 +247,11 @@ fn tools() -> Value {
             "ask_user",
             "Asks the user for a name, and says what was answered."
         ),
+        tool("touch", "Says that a resource changed."),
+        tool(
+            "subscriptions",
+            "Gives back every subscription and every end of one."
+        ),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
     ]);
@@ -256,6 +288,10 @@ fn call(message: &Value) -> Value {
                 .expect("a memory");
             writeln!(file, "{text}").expect("the memory can be written");
             "kept"
+        }
+        Some("subscriptions") => {
+            kept = SUBSCRIPTIONS.lock().expect("one thread").join("\n");
+            kept.as_str()
         }
         Some("recall") => {
             kept = std::fs::read_to_string(memory()).unwrap_or_default();
