@@ -2,6 +2,7 @@
 
 use e2e::{
     gateway::{Gateway, OPEN_TO_TESTER, program},
+    peers::{self, Everything},
     wires::{Answer, Http, Modern, call},
 };
 use serde_json::{Value, json};
@@ -134,4 +135,33 @@ fn a_client_is_asked_only_what_it_declared() {
         json!("null"),
         "{answer:?}"
     );
+}
+
+/// The bug: `logging/setLevel` reached a server of the modern era, which has no such method; the Inspector, whose
+/// first request it is, got no further.
+#[test]
+fn what_a_session_wants_of_logs_is_said_with_each_request_of_the_modern_era() {
+    let Some(peers) = peers::directory() else { return };
+    let server = Everything::start(&peers, "modern");
+    let gateway = Gateway::start(&format!(
+        "mcpServers: {{ new: {{ url: \"{}\" }} }}\n{OPEN_TO_TESTER}",
+        server.url
+    ));
+    let url = format!("{}/mcp/new", gateway.base());
+    let mut session = Http::new(&url, &gateway.token_for("tester", "/mcp/new"));
+    session.open("2025-11-25");
+    let logs = |answer: &Answer| answer.text.matches("notifications/message").count();
+    let quiet = session.post(&call(1, "test_tool_with_logging", &json!({})));
+    assert!(quiet.text.contains("result") && logs(&quiet) == 0, "{quiet:?}");
+    let level = |id: i64, level: &str| {
+        let params = json!({ "level": level });
+        json!({"jsonrpc": "2.0", "id": id, "method": "logging/setLevel", "params": params})
+    };
+    assert_eq!(session.post(&level(2, "debug")).json()["result"], json!({}));
+    let loud = session.post(&call(3, "test_tool_with_logging", &json!({})));
+    assert!(loud.text.contains("result") && logs(&loud) > 0, "{loud:?}");
+    // What is no level is not passed on as one.
+    let _ = session.post(&level(4, "debug\", \"x\": \"y"));
+    let loud = session.post(&call(5, "test_tool_with_logging", &json!({})));
+    assert!(loud.text.contains("result") && logs(&loud) > 0, "{loud:?}");
 }

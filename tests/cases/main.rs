@@ -12,6 +12,7 @@ mod contexts;
 mod flow;
 mod kill;
 mod limits;
+mod matrix;
 mod policy;
 mod protect;
 mod real_peers;

@@ -246,12 +246,21 @@ impl Gateway {
     /// When it is not given one.
     #[must_use]
     pub fn token_of(&self, agent: &str) -> String {
+        self.token_for(agent, "/mcp")
+    }
+
+    /// The same for another endpoint than `/mcp`.
+    ///
+    /// # Panics
+    /// When it is not given one.
+    #[must_use]
+    pub fn token_for(&self, agent: &str, endpoint: &str) -> String {
         let answer = ureq::post(format!("{}/oauth/token", self.base()))
             .send_form([
                 ("grant_type", "client_credentials"),
                 ("client_id", agent),
                 ("client_secret", SECRET),
-                ("resource", &format!("{}/mcp", self.base())),
+                ("resource", &format!("{}{endpoint}", self.base())),
             ])
             .expect("a token");
         let text = answer.into_body().read_to_string().expect("a body");

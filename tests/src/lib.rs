@@ -12,4 +12,5 @@
 pub mod gateway;
 pub mod mcp;
 pub mod peers;
+pub mod recorder;
 pub mod wires;

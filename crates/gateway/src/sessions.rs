@@ -33,6 +33,18 @@ const SESSIONS_OF_ONE_MAX: usize = 10_000;
 /// Most questions to one client that wait for an answer.
 const ASKS_MAX: usize = 64;
 
+/// What a client may want of servers' logs (RFC 5424).
+const LOG_LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+];
+
 /// All sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
@@ -53,6 +65,8 @@ pub(crate) struct Session {
     next_ask: AtomicI64,
     asks: Mutex<HashMap<Id, oneshot::Sender<Response>>>,
     running: Mutex<HashMap<Id, Withdrawal>>,
+    /// For servers of the modern era, which have to be told with each request.
+    log_level: Mutex<Option<&'static str>>,
     /// What was sent on its streams, where the transport can come back to them.
     pub(crate) streams: Streams,
     /// The client's stream for what belongs to no call, if it opened one.
@@ -94,6 +108,7 @@ impl Sessions {
             next_ask: AtomicI64::new(0),
             asks: Mutex::default(),
             running: Mutex::default(),
+            log_level: Mutex::default(),
             streams: Streams::default(),
             outlet: Mutex::default(),
         });
@@ -226,6 +241,18 @@ impl Session {
             // A client that does not read loses notices, not our memory.
             Some(Outlet::Queue(queue)) => drop(queue.try_send(message)),
             None => {}
+        }
+    }
+
+    /// Which of servers' logs the client wants, if it has said so.
+    pub(crate) fn log_level(&self) -> Option<&'static str> {
+        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client says which it wants; what is no level changes nothing.
+    pub(crate) fn set_log_level(&self, wanted: &str) {
+        if let Some(level) = LOG_LEVELS.into_iter().find(|level| *level == wanted) {
+            *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
         }
     }
 

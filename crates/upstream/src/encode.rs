@@ -32,14 +32,26 @@ pub(crate) struct Given {
 }
 
 impl Encoded {
-    /// A recorded message, for a link of this revision.
-    pub(crate) fn of(call: &Passed<Recorded>, method: Method, revision: Revision) -> Self {
+    /// A recorded message, for a link of this revision. In the modern era there is no `logging/setLevel`: each
+    /// request says which level the client's session has.
+    pub(crate) fn of(
+        call: &Passed<Recorded>,
+        method: Method,
+        revision: Revision,
+        log_level: Option<&str>,
+    ) -> Self {
         let arrival = call.arrival();
         let given = arrival.message.params().and_then(meta::of);
         Self {
             method,
             params: object(|out| write_params(call, out)),
-            meta: object(|out| write_meta(arrival, given, call.edits(), revision, out)),
+            meta: object(|out| {
+                write_meta(arrival, given, call.edits(), revision, out);
+                let level = log_level.filter(|_| revision.era() == Era::Modern);
+                if let Some(level) = level.filter(|_| arrival.revision.era() == Era::Legacy) {
+                    out.string(meta::LOG_LEVEL, level);
+                }
+            }),
             progress: given.is_some_and(|given| given.get(meta::PROGRESS_TOKEN).is_some()),
         }
     }
@@ -141,7 +153,8 @@ fn write_meta(
     for (key, value) in given.into_iter().flat_map(Node::members) {
         let name = key.as_str().unwrap_or_default();
         let of_an_era = meta::MODERN_REQUEST_KEYS.contains(&name.as_ref()) && name != meta::LOG_LEVEL;
-        let drop_level = name == meta::LOG_LEVEL && !modern;
+        let keeps_level = modern && arrival.revision.era() == Era::Modern;
+        let drop_level = name == meta::LOG_LEVEL && !keeps_level;
         if meta::is_ours(&name) || of_an_era || drop_level || name == meta::PROGRESS_TOKEN {
             continue;
         }

@@ -12,7 +12,7 @@ use wire::{
     bounds::ANSWER,
     json::{Document, Keys, Kind, Node, object},
     jsonrpc::{self, Id, Message, Response},
-    mcp::{Era, Method, Revision, code},
+    mcp::{Direction, Era, Method, Revision, code},
 };
 
 use crate::{
@@ -52,6 +52,12 @@ struct Questions<'a> {
 }
 
 impl Outgoing {
+    /// Whether the revision spoken with the server has the method at all.
+    #[must_use]
+    pub fn exists_there(&self) -> bool {
+        self.method.exists(self.link.revision, Direction::ToServer)
+    }
+
     /// Sends it and waits for the answer.
     ///
     /// # Errors

@@ -291,7 +291,7 @@ impl Upstreams {
     }
 
     /// Makes a recorded call ready to be sent. Note the type: nothing less than a recorded call is. What the
-    /// server says while it runs goes to `exchange`.
+    /// server says while it runs goes to `exchange`; `log_level` is that of the client's session.
     ///
     /// # Errors
     /// When the server cannot be reached.
@@ -299,6 +299,7 @@ impl Upstreams {
         &self,
         call: &Passed<Recorded>,
         exchange: Arc<dyn Exchange>,
+        log_level: Option<&str>,
     ) -> Result<Outgoing, Objection> {
         let link = self.link_for(call, call.resolution()).await?;
         let message = &call.arrival().message;
@@ -312,7 +313,7 @@ impl Upstreams {
                 name: mirrored(call),
                 params: encode::mirrored_params(call),
             },
-            encoded: Encoded::of(call, method, link.revision),
+            encoded: Encoded::of(call, method, link.revision, log_level),
             exchange,
             token: encode::progress_token(call.arrival()).map(Arc::from),
             wants_answer: matches!(message, Message::Request(_)),

@@ -119,7 +119,11 @@ impl Local for Engines {
                 self.withdraw(call);
                 Ok(Answer::Accepted)
             }
-            Method::LoggingSetLevel | Method::Ping => Ok(own(b"{}".to_vec())),
+            Method::LoggingSetLevel => {
+                self.note_log_level(call);
+                Ok(own(b"{}".to_vec()))
+            }
+            Method::Ping => Ok(own(b"{}".to_vec())),
             Method::NotificationsInitialized
             | Method::NotificationsProgress
             | Method::NotificationsRootsListChanged

@@ -29,21 +29,46 @@ impl Upstream for Engines {
     async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         // Before it is sent: a write that fails half-way may have been done.
         self.wrote(call);
+        self.note_log_level(call);
         let arrival = call.arrival();
         let modern = arrival.revision.era() == Era::Modern;
         match arrival.message.method() {
             Some(method @ (Method::PromptsGet | Method::ResourcesRead | Method::ToolsCall)) if modern => {
                 self.send_or_take_up(call, method).await
             }
-            _ => {
+            method => {
+                let session = arrival.session.as_ref();
+                let session = session.and_then(|id| self.sessions.peek(id));
                 let exchange = Arc::clone(&arrival.exchange);
-                self.upstreams.prepare(call, exchange).await?.run().await
+                let level = session.and_then(|session| session.log_level());
+                let outgoing = self.upstreams.prepare(call, exchange, level).await?;
+                if method == Some(Method::LoggingSetLevel) && !outgoing.exists_there() {
+                    // The session remembers it, and each request says it.
+                    return Ok(Answer::Own(Arc::new(Own {
+                        result: b"{}".to_vec(),
+                        ..Own::default()
+                    })));
+                }
+                outgoing.run().await
             }
         }
     }
 }
 
 impl Engines {
+    /// Remembers what a session wants to hear of servers' logs.
+    pub(super) fn note_log_level(&self, call: &Passed<Recorded>) {
+        let arrival = call.arrival();
+        if arrival.message.method() != Some(Method::LoggingSetLevel) {
+            return;
+        }
+        let session = arrival.session.as_ref().and_then(|id| self.sessions.peek(id));
+        let level = arrival.message.params().and_then(|params| params.get("level"));
+        if let (Some(session), Some(level)) = (session, level.and_then(Node::as_str)) {
+            session.set_log_level(&level);
+        }
+    }
+
     /// A call of a modern client, whose server may ask before it answers.
     async fn send_or_take_up(&self, call: &Passed<Recorded>, method: Method) -> Result<Answer, Objection> {
         let arrival = call.arrival();
@@ -76,7 +101,7 @@ impl Engines {
                 );
                 relay.take_early(member("inputResponses"));
                 let exchange = Arc::clone(&relay) as Arc<dyn Exchange>;
-                let outgoing = self.upstreams.prepare(call, exchange).await?;
+                let outgoing = self.upstreams.prepare(call, exchange, None).await?;
                 self.parking
                     .begin(&self.ambient, call.caller(), content, relay, outgoing.run())
             }
