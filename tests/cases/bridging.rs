@@ -1,8 +1,12 @@
-//! A server of sessions asks while a call runs; a client of the modern era is asked in the answer.
+//! What one era does by requests the other does in answers and in `_meta`: questions, levels of logs.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
 
 use e2e::{
     gateway::{Gateway, OPEN_TO_TESTER, program},
-    peers::{self, Everything},
     wires::{Answer, Http, Modern, call},
 };
 use serde_json::{Value, json};
@@ -137,31 +141,77 @@ fn a_client_is_asked_only_what_it_declared() {
     );
 }
 
-/// The bug: `logging/setLevel` reached a server of the modern era, which has no such method; the Inspector, whose
-/// first request it is, got no further.
+/// A server that knows the modern era alone.
+struct Alone {
+    child: Child,
+    url: String,
+}
+
+impl Alone {
+    fn start() -> Self {
+        let mut child = Command::new(program("e2e-modern"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut url = String::new();
+        let output = child.stdout.take().expect("it has an output");
+        BufReader::new(output).read_line(&mut url).expect("a line");
+        let url = url.trim().to_owned();
+        Self { child, url }
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 #[test]
-fn what_a_session_wants_of_logs_is_said_with_each_request_of_the_modern_era() {
-    let Some(peers) = peers::directory() else { return };
-    let server = Everything::start(&peers, "modern");
-    let gateway = Gateway::start(&format!(
-        "mcpServers: {{ new: {{ url: \"{}\" }} }}\n{OPEN_TO_TESTER}",
-        server.url
-    ));
-    let url = format!("{}/mcp/new", gateway.base());
-    let mut session = Http::new(&url, &gateway.token_for("tester", "/mcp/new"));
-    session.open("2025-11-25");
-    let logs = |answer: &Answer| answer.text.matches("notifications/message").count();
-    let quiet = session.post(&call(1, "test_tool_with_logging", &json!({})));
-    assert!(quiet.text.contains("result") && logs(&quiet) == 0, "{quiet:?}");
-    let level = |id: i64, level: &str| {
-        let params = json!({ "level": level });
+fn a_level_set_in_a_session_goes_with_its_requests_and_with_no_others() {
+    const LEVEL: &str = "io.modelcontextprotocol/logLevel";
+    let alone = Alone::start();
+    let servers = format!("mcpServers: {{ alone: {{ url: {:?} }} }}\n", alone.url);
+    let gateway = Gateway::start(&(servers + OPEN_TO_TESTER));
+    let set = |id, level: &str| {
+        let params = json!({"level": level});
         json!({"jsonrpc": "2.0", "id": id, "method": "logging/setLevel", "params": params})
     };
-    assert_eq!(session.post(&level(2, "debug")).json()["result"], json!({}));
-    let loud = session.post(&call(3, "test_tool_with_logging", &json!({})));
-    assert!(loud.text.contains("result") && logs(&loud) > 0, "{loud:?}");
-    // What is no level is not passed on as one.
-    let _ = session.post(&level(4, "debug\", \"x\": \"y"));
-    let loud = session.post(&call(5, "test_tool_with_logging", &json!({})));
-    assert!(loud.text.contains("result") && logs(&loud) > 0, "{loud:?}");
+    // At the door of the one server, and at that of all.
+    for (path, tool) in [("/mcp/alone", "meta"), ("/mcp", "alone__meta")] {
+        let session = || {
+            let mut session = Http::new(
+                &format!("{}{path}", gateway.base()),
+                &gateway.token_at("tester", path),
+            );
+            session.open("2025-11-25");
+            session
+        };
+        let sent = |session: &Http, own: &Value| {
+            let mut call = call(3, tool, &json!({}));
+            call["params"]["_meta"] = own.clone();
+            let answer = session.post(&call).json();
+            let text = answer["result"]["content"][0]["text"].as_str().expect("a text");
+            serde_json::from_str::<Value>(text).expect("JSON")[LEVEL].clone()
+        };
+        let (mine, other) = (session(), session());
+        assert_eq!(sent(&mine, &json!({})), Value::Null, "nothing was set yet");
+        let answer = mine.post(&set(1, "warning")).json();
+        assert_eq!(answer["result"], json!({}), "{answer}");
+        assert_eq!(sent(&mine, &json!({})), json!("warning"));
+        // Another session of the same agent set none, and a session cannot say it as the other era does.
+        assert_eq!(sent(&other, &json!({})), Value::Null);
+        assert_eq!(sent(&other, &json!({LEVEL: "debug"})), Value::Null);
+        // What is no level changes nothing.
+        let answer = mine.post(&set(2, "loud")).json();
+        assert_eq!(answer["error"]["code"], json!(-32602), "{answer}");
+        assert_eq!(sent(&mine, &json!({})), json!("warning"));
+    }
+    // It took the road: an intent and an outcome each.
+    let entries = gateway.ledger();
+    let said = entries
+        .iter()
+        .filter(|entry| entry.to_string().contains("logging/setLevel"));
+    assert!(said.count() >= 4, "{entries:?}");
 }

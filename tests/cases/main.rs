@@ -9,6 +9,7 @@ mod bridging;
 mod conformance;
 mod connections;
 mod contexts;
+mod endpoints;
 mod flow;
 mod kill;
 mod limits;

@@ -184,7 +184,7 @@ fn quiet(command: &mut Command) -> &mut Command {
 /// The call of a client on a server, with a text that nobody else sends.
 fn call(number: usize, server: &Server, gateway: &Gateway, base: &str) -> (Value, String) {
     let path = format!("/mcp/{}", server.name);
-    let (url, token) = (format!("{base}{path}"), gateway.token_for("tester", &path));
+    let (url, token) = (format!("{base}{path}"), gateway.token_at("tester", &path));
     let (tool, arguments, text) = if server.column == "stdio dual" {
         let time = format!("12:{number:02}");
         let zones = json!({"source_timezone": "UTC", "target_timezone": "UTC", "time": time});

@@ -246,21 +246,21 @@ impl Gateway {
     /// When it is not given one.
     #[must_use]
     pub fn token_of(&self, agent: &str) -> String {
-        self.token_for(agent, "/mcp")
+        self.token_at(agent, "/mcp")
     }
 
-    /// The same for another endpoint than `/mcp`.
+    /// The same for another door than that of all servers.
     ///
     /// # Panics
     /// When it is not given one.
     #[must_use]
-    pub fn token_for(&self, agent: &str, endpoint: &str) -> String {
+    pub fn token_at(&self, agent: &str, path: &str) -> String {
         let answer = ureq::post(format!("{}/oauth/token", self.base()))
             .send_form([
                 ("grant_type", "client_credentials"),
                 ("client_id", agent),
                 ("client_secret", SECRET),
-                ("resource", &format!("{}{endpoint}", self.base())),
+                ("resource", &format!("{}{path}", self.base())),
             ])
             .expect("a token");
         let text = answer.into_body().read_to_string().expect("a body");

@@ -30,8 +30,9 @@ use crate::{
     admin,
     ambient::Ambient,
     behind::Behind,
-    config::{ConfigError, Meant, meant::MeantServer, said::Mode},
+    config::{ConfigError, Meant, said::Mode, servers::MeantServer},
     contexts::{self, ContextStore, DepositStore},
+    cursor::Cursors,
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
     journal::Journal,
@@ -99,6 +100,8 @@ pub(crate) fn assemble(
         sessions: Sessions::default(),
         parking: Parking::new(&ambient)
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
+        cursors: Cursors::new(&ambient)
+            .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         listeners: Listeners::default(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
@@ -116,6 +119,11 @@ pub(crate) fn assemble(
             .origins
             .iter()
             .map(|origin| origin.to_ascii_lowercase())
+            .collect(),
+        groups: meant
+            .groups
+            .iter()
+            .map(|group| (group.name.clone(), Arc::clone(group)))
             .collect(),
         attempts: Attempts::default(),
         event_streams: EventStreams::default(),

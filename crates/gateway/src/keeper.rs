@@ -24,7 +24,7 @@ use wire::mcp::ServerName;
 
 use crate::{
     ambient::Ambient,
-    config::{meant::MeantServer, said::Approve},
+    config::{said::Approve, servers::MeantServer},
     journal::Journal,
     store::{Store, StoreError},
     view::{Schemas, View},

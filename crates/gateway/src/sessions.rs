@@ -15,7 +15,7 @@ use pipeline::{Capabilities, Endpoint, ports::Caller};
 use tokio::sync::{mpsc, oneshot};
 use wire::{
     jsonrpc::{Id, Response},
-    mcp::Revision,
+    mcp::{LogLevel, Revision, ServerName},
 };
 
 use crate::{
@@ -32,18 +32,6 @@ const SESSIONS_MAX: usize = 20_000;
 const SESSIONS_OF_ONE_MAX: usize = 10_000;
 /// Most questions to one client that wait for an answer.
 const ASKS_MAX: usize = 64;
-
-/// What a client may want of servers' logs (RFC 5424).
-const LOG_LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -65,8 +53,8 @@ pub(crate) struct Session {
     next_ask: AtomicI64,
     asks: Mutex<HashMap<Id, oneshot::Sender<Response>>>,
     running: Mutex<HashMap<Id, Withdrawal>>,
-    /// For servers of the modern era, which have to be told with each request.
-    log_level: Mutex<Option<&'static str>>,
+    /// The least level of log messages the client asked for.
+    log_level: Mutex<Option<LogLevel>>,
     /// What was sent on its streams, where the transport can come back to them.
     pub(crate) streams: Streams,
     /// The client's stream for what belongs to no call, if it opened one.
@@ -191,12 +179,12 @@ impl Sessions {
         self.lock().values().cloned().collect()
     }
 
-    /// The session of this owner that was used last and listens.
-    pub(crate) fn listening(&self, owner: &str) -> Option<Arc<Session>> {
+    /// The session of this owner that leads to this server, was used last and listens.
+    pub(crate) fn listening(&self, owner: &str, server: &ServerName) -> Option<Arc<Session>> {
         let sessions = self.lock();
-        let listening = sessions
-            .values()
-            .filter(|session| session.owner == owner && session.listens());
+        let listening = sessions.values().filter(|session| {
+            session.owner == owner && session.endpoint.leads_to(server) && session.listens()
+        });
         listening
             .max_by_key(|session| session.used_ms.load(Ordering::Relaxed))
             .cloned()
@@ -241,18 +229,6 @@ impl Session {
             // A client that does not read loses notices, not our memory.
             Some(Outlet::Queue(queue)) => drop(queue.try_send(message)),
             None => {}
-        }
-    }
-
-    /// Which of servers' logs the client wants, if it has said so.
-    pub(crate) fn log_level(&self) -> Option<&'static str> {
-        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The client says which it wants; what is no level changes nothing.
-    pub(crate) fn set_log_level(&self, wanted: &str) {
-        if let Some(level) = LOG_LEVELS.into_iter().find(|level| *level == wanted) {
-            *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
         }
     }
 
@@ -307,6 +283,16 @@ impl Session {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(id);
+    }
+
+    /// The client wants log messages from this level on.
+    pub(crate) fn set_log_level(&self, level: LogLevel) {
+        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner) = Some(level);
+    }
+
+    /// The least level of log messages the client asked for, if it asked.
+    pub(crate) fn log_level(&self) -> Option<LogLevel> {
+        *self.log_level.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Withdraws a request; nothing happens if none runs under this id.

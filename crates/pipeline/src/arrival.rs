@@ -1,6 +1,6 @@
 //! What a listener or an upstream link hands in.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use identity::{LocalPeer, Secret};
 use wire::{
@@ -39,8 +39,50 @@ pub enum Credential {
 pub enum Endpoint {
     /// `/mcp`: all servers, under federated names.
     All,
+    /// `/mcp/{group}`: some servers, under federated names.
+    Group(Arc<Group>),
     /// `/mcp/{server}`: one server, under its own names.
     Server(ServerName),
+}
+
+/// Servers that are shown together.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Group {
+    /// Its name, which no server has.
+    pub name: ServerName,
+    /// Its servers.
+    pub servers: BTreeSet<ServerName>,
+}
+
+impl Endpoint {
+    /// What stands behind `/mcp/`, if anything does.
+    #[must_use]
+    pub fn name(&self) -> Option<&ServerName> {
+        match self {
+            Self::All => None,
+            Self::Group(group) => Some(&group.name),
+            Self::Server(name) => Some(name),
+        }
+    }
+
+    /// The one server behind it, if it is one server's.
+    #[must_use]
+    pub fn single(&self) -> Option<&ServerName> {
+        match self {
+            Self::All | Self::Group(_) => None,
+            Self::Server(name) => Some(name),
+        }
+    }
+
+    /// Whether a server is behind it.
+    #[must_use]
+    pub fn leads_to(&self, server: &ServerName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Group(group) => group.servers.contains(server),
+            Self::Server(name) => name == server,
+        }
+    }
 }
 
 /// How the message travelled.

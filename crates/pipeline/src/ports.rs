@@ -9,16 +9,16 @@ use policy::{Action, Context, Decision, Facts, Permit, Resource, Source, Subject
 use wire::{
     json::Edits,
     jsonrpc::{Id, Response},
-    mcp::Method,
+    mcp::{LogLevel, Method},
 };
 
 use crate::{
-    Answer, Arrival, CallId, Capabilities, Objection, Passed, Ready, Received, Refusal, Reply, Resolution,
-    Via,
+    Answer, Arrival, CallId, Capabilities, Entry, Listing, Objection, Passed, Ready, Received, Refusal,
+    Reply, Resolution, Via,
     admit::Declared,
     decide::{Approved, Authorized, Inspected, Limited, Resolved},
     forward::Recorded,
-    release::Screened,
+    release::{Filtered, Screened},
 };
 
 /// All engines.
@@ -304,6 +304,9 @@ pub trait Local {
     /// # Errors
     /// When the message does not make sense here and now.
     fn answer(&self, call: &Passed<Recorded>) -> impl Future<Output = Result<Answer, Objection>> + Send;
+
+    /// The cursor with which the caller of a listing gets what comes after an entry.
+    fn cursor(&self, call: &Ready<Filtered>, listing: &Listing, last: &Entry) -> String;
 }
 
 /// Work that goes on when nobody waits for it.
@@ -362,7 +365,7 @@ pub trait Asks: Send + Sync {
     fn capabilities(&self) -> &Capabilities;
 
     /// The least level of log messages it wants with this call; none if it wants none.
-    fn log_level(&self) -> Option<&str>;
+    fn log_level(&self) -> Option<LogLevel>;
 
     /// These questions are about to be asked, and belong into one answer.
     fn expect(&self, questions: &[Id]);

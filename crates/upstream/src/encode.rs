@@ -4,7 +4,7 @@ use pipeline::{Arrival, Capabilities, Passed, Resolution, forward::Recorded};
 use wire::{
     json::{Document, Edits, Keys, Node, ObjectWriter, extended, object},
     jsonrpc,
-    mcp::{self, Era, Method, MirroredParam, Revision, TASKS_EXTENSION, Target, meta, target},
+    mcp::{self, Era, LogLevel, Method, MirroredParam, Revision, TASKS_EXTENSION, Target, meta, target},
 };
 
 /// What we call ourselves towards servers.
@@ -32,13 +32,12 @@ pub(crate) struct Given {
 }
 
 impl Encoded {
-    /// A recorded message, for a link of this revision. In the modern era there is no `logging/setLevel`: each
-    /// request says which level the client's session has.
+    /// A recorded message, for a link of this revision.
     pub(crate) fn of(
         call: &Passed<Recorded>,
         method: Method,
         revision: Revision,
-        log_level: Option<&str>,
+        log_level: Option<LogLevel>,
     ) -> Self {
         let arrival = call.arrival();
         let given = arrival.message.params().and_then(meta::of);
@@ -47,9 +46,10 @@ impl Encoded {
             params: object(|out| write_params(call, out)),
             meta: object(|out| {
                 write_meta(arrival, given, call.edits(), revision, out);
+                // What a session said once is said with each request in the modern era.
                 let level = log_level.filter(|_| revision.era() == Era::Modern);
                 if let Some(level) = level.filter(|_| arrival.revision.era() == Era::Legacy) {
-                    out.string(meta::LOG_LEVEL, level);
+                    out.string(meta::LOG_LEVEL, level.as_str());
                 }
             }),
             progress: given.is_some_and(|given| given.get(meta::PROGRESS_TOKEN).is_some()),
@@ -153,8 +153,8 @@ fn write_meta(
     for (key, value) in given.into_iter().flat_map(Node::members) {
         let name = key.as_str().unwrap_or_default();
         let of_an_era = meta::MODERN_REQUEST_KEYS.contains(&name.as_ref()) && name != meta::LOG_LEVEL;
-        let keeps_level = modern && arrival.revision.era() == Era::Modern;
-        let drop_level = name == meta::LOG_LEVEL && !keeps_level;
+        // A session has another way to say it.
+        let drop_level = name == meta::LOG_LEVEL && !(modern && arrival.revision.era() == Era::Modern);
         if meta::is_ours(&name) || of_an_era || drop_level || name == meta::PROGRESS_TOKEN {
             continue;
         }

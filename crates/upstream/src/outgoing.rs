@@ -12,7 +12,7 @@ use wire::{
     bounds::ANSWER,
     json::{Document, Keys, Kind, Node, object},
     jsonrpc::{self, Id, Message, Response},
-    mcp::{Direction, Era, Method, Revision, code},
+    mcp::{Era, Method, Revision, code},
 };
 
 use crate::{
@@ -52,10 +52,10 @@ struct Questions<'a> {
 }
 
 impl Outgoing {
-    /// Whether the revision spoken with the server has the method at all.
+    /// The era it goes out in.
     #[must_use]
-    pub fn exists_there(&self) -> bool {
-        self.method.exists(self.link.revision, Direction::ToServer)
+    pub fn era(&self) -> Era {
+        self.link.revision.era()
     }
 
     /// Sends it and waits for the answer.

@@ -20,7 +20,7 @@ use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use wire::{
     json::canonical,
     jsonrpc::Message,
-    mcp::{Era, ServerName, Target, target},
+    mcp::{Era, LogLevel, ServerName, Target, target},
 };
 
 use crate::{
@@ -291,7 +291,7 @@ impl Upstreams {
     }
 
     /// Makes a recorded call ready to be sent. Note the type: nothing less than a recorded call is. What the
-    /// server says while it runs goes to `exchange`; `log_level` is that of the client's session.
+    /// server says while it runs goes to `exchange`; `log_level` is what a session wants of its log.
     ///
     /// # Errors
     /// When the server cannot be reached.
@@ -299,7 +299,7 @@ impl Upstreams {
         &self,
         call: &Passed<Recorded>,
         exchange: Arc<dyn Exchange>,
-        log_level: Option<&str>,
+        log_level: Option<LogLevel>,
     ) -> Result<Outgoing, Objection> {
         let link = self.link_for(call, call.resolution()).await?;
         let message = &call.arrival().message;

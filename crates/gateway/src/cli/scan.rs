@@ -16,7 +16,7 @@ use wire::{
 };
 
 use super::{Common, block_on, say, serve::load};
-use crate::{admin, behind::Behind, config::meant::MeantServer, failure::Failure, visible::visible};
+use crate::{admin, behind::Behind, config::servers::MeantServer, failure::Failure, visible::visible};
 
 /// Judge tool definitions: of a server, of all servers in a configuration, or in a list of tools.
 ///

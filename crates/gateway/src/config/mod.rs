@@ -6,6 +6,7 @@ pub(crate) mod meant;
 pub(crate) mod problem;
 pub(crate) mod reference;
 pub(crate) mod said;
+pub(crate) mod servers;
 
 pub(crate) use meant::Meant;
 pub(crate) use problem::{ConfigError, Problem};

@@ -21,6 +21,9 @@ pub(crate) struct Said {
     /// The servers, as in any `mcp.json`.
     #[serde(default, rename = "mcpServers", alias = "servers", alias = "context_servers")]
     pub(crate) servers: BTreeMap<String, SaidServer>,
+    /// Servers shown together at an endpoint of their own, `/mcp/{group}`, by the names they have above.
+    #[serde(default)]
+    pub(crate) groups: BTreeMap<String, Vec<String>>,
     /// What happens to servers nobody has approved yet: `ask` (the default) or `all`: approve what is
     /// configured at first start.
     pub(crate) approve: Option<Approve>,

@@ -11,7 +11,7 @@ use pipeline::{
 use wire::{
     json::{Edits, Node, ObjectWriter, object},
     jsonrpc::{self, Id, Message},
-    mcp::{Direction, Era, Method, Revision, meta},
+    mcp::{Direction, Era, LogLevel, Method, Revision, meta},
 };
 
 use super::Engines;
@@ -114,31 +114,16 @@ fn needed(method: Method, params: Option<Node<'_>>) -> Option<&'static [&'static
     (method == Method::RootsList).then_some(&["roots"])
 }
 
-/// Levels of log messages, least first (RFC 5424).
-const LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
-
 /// Whether a client of the modern era asked for this with its call: it hears of logs only if it did.
-fn is_wanted(method: Method, params: Option<Node<'_>>, least: Option<&str>) -> bool {
+fn is_wanted(method: Method, params: Option<Node<'_>>, least: Option<LogLevel>) -> bool {
     if method != Method::NotificationsMessage {
         return method.exists(Revision::V2026_07_28, Direction::ToClient);
     }
-    let place = |level: &str| LEVELS.iter().position(|known| *known == level);
     let level = params
         .and_then(|params| params.get("level"))
-        .and_then(Node::as_str);
-    match (least.and_then(place), level.and_then(|level| place(&level))) {
-        (Some(least), Some(level)) => level >= least,
-        (None, _) | (_, None) => false,
-    }
+        .and_then(Node::as_str)
+        .and_then(|level| LogLevel::parse(&level));
+    matches!((least, level), (Some(least), Some(level)) if level >= least)
 }
 
 /// The parameters as judged, without keys that are the gateway's to set.

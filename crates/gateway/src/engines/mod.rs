@@ -38,6 +38,7 @@ use crate::{
     ambient::Ambient,
     config::said::Mode,
     contexts::{ContextStore, DepositStore},
+    cursor::Cursors,
     journal::Journal,
     keeper::Keeper,
     parked::Parking,
@@ -67,6 +68,7 @@ pub(crate) struct Engines {
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) sessions: Sessions,
     pub(crate) parking: Parking,
+    pub(crate) cursors: Cursors,
     pub(crate) listeners: Listeners,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,

@@ -1,6 +1,6 @@
 //! The far side.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use pipeline::{
     Answer, Objection, Own, Passed,
@@ -11,10 +11,10 @@ use pipeline::{
 };
 use wire::{
     json::Node,
-    mcp::{Era, Method, Mismatch, ServerName, Target, meta, mirrored_params, target},
+    mcp::{Era, LogLevel, Method, Mismatch, ServerName, Target, meta, mirrored_params, target},
 };
 
-use super::Engines;
+use super::{Engines, local};
 use crate::parked::{self, Next, Relay};
 
 impl Upstream for Engines {
@@ -29,7 +29,6 @@ impl Upstream for Engines {
     async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         // Before it is sent: a write that fails half-way may have been done.
         self.wrote(call);
-        self.note_log_level(call);
         let arrival = call.arrival();
         let modern = arrival.revision.era() == Era::Modern;
         match arrival.message.method() {
@@ -37,17 +36,12 @@ impl Upstream for Engines {
                 self.send_or_take_up(call, method).await
             }
             method => {
-                let session = arrival.session.as_ref();
-                let session = session.and_then(|id| self.sessions.peek(id));
+                let level = self.log_level(call, method)?;
                 let exchange = Arc::clone(&arrival.exchange);
-                let level = session.and_then(|session| session.log_level());
                 let outgoing = self.upstreams.prepare(call, exchange, level).await?;
-                if method == Some(Method::LoggingSetLevel) && !outgoing.exists_there() {
-                    // The session remembers it, and each request says it.
-                    return Ok(Answer::Own(Arc::new(Own {
-                        result: b"{}".to_vec(),
-                        ..Own::default()
-                    })));
+                // The modern era has no such method: the level goes with each request.
+                if method == Some(Method::LoggingSetLevel) && outgoing.era() == Era::Modern {
+                    return Ok(local::own(b"{}".to_vec()));
                 }
                 outgoing.run().await
             }
@@ -56,17 +50,25 @@ impl Upstream for Engines {
 }
 
 impl Engines {
-    /// Remembers what a session wants to hear of servers' logs.
-    pub(super) fn note_log_level(&self, call: &Passed<Recorded>) {
+    /// The least level of log messages a session wants: with `logging/setLevel` it says so.
+    pub(super) fn log_level(
+        &self,
+        call: &Passed<Recorded>,
+        method: Option<Method>,
+    ) -> Result<Option<LogLevel>, Objection> {
         let arrival = call.arrival();
-        if arrival.message.method() != Some(Method::LoggingSetLevel) {
-            return;
-        }
         let session = arrival.session.as_ref().and_then(|id| self.sessions.peek(id));
-        let level = arrival.message.params().and_then(|params| params.get("level"));
-        if let (Some(session), Some(level)) = (session, level.and_then(Node::as_str)) {
-            session.set_log_level(&level);
+        let Some(session) = session else { return Ok(None) };
+        if method == Some(Method::LoggingSetLevel) {
+            let level = arrival.message.params().and_then(|params| params.get("level"));
+            let level = level
+                .and_then(Node::as_str)
+                .and_then(|level| LogLevel::parse(&level));
+            let why = "`level` is no level of log messages";
+            let unknown = || Objection::new(&refusal::PARAMS_INVALID, why).showing(why);
+            session.set_log_level(level.ok_or_else(unknown)?);
         }
+        Ok(session.log_level())
     }
 
     /// A call of a modern client, whose server may ask before it answers.
@@ -97,7 +99,7 @@ impl Engines {
                 let relay = Relay::new(
                     Arc::clone(&arrival.exchange),
                     arrival.capabilities.clone(),
-                    level.map(Cow::into_owned),
+                    level.and_then(|level| LogLevel::parse(&level)),
                 );
                 relay.take_early(member("inputResponses"));
                 let exchange = Arc::clone(&relay) as Arc<dyn Exchange>;

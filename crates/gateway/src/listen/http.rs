@@ -135,12 +135,20 @@ async fn answer(house: &Arc<House>, peer: SocketAddr, request: Request<Incoming>
         "/.well-known/jwks.json" if get => oauth::keys(house),
         _ => match (path.strip_prefix("/mcp/"), get) {
             (Some(name), _) => match ServerName::parse(name) {
-                Ok(name) => visit(house, peer, Endpoint::Server(name)).answer(request).await,
+                Ok(name) => visit(house, peer, named(house, name)).answer(request).await,
                 Err(_) => body::empty(StatusCode::NOT_FOUND),
             },
             (None, true) => published(house, &path).await,
             (None, false) => body::empty(StatusCode::NOT_FOUND),
         },
+    }
+}
+
+/// A group's endpoint or a server's. Who proves nothing is not told which there are.
+fn named(house: &House, name: ServerName) -> Endpoint {
+    match house.groups.get(&name) {
+        Some(group) => Endpoint::Group(Arc::clone(group)),
+        None => Endpoint::Server(name),
     }
 }
 

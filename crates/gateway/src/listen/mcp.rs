@@ -478,9 +478,9 @@ impl Visit {
     }
 
     fn challenge(&self, cure: &Cure) -> Challenge {
-        let path = match &self.endpoint {
-            Endpoint::All => "/mcp".to_owned(),
-            Endpoint::Server(name) => format!("/mcp/{name}"),
+        let path = match self.endpoint.name() {
+            None => "/mcp".to_owned(),
+            Some(name) => format!("/mcp/{name}"),
         };
         let resource_metadata = format!("{}/.well-known/oauth-protected-resource{path}", self.house.base);
         match cure {

@@ -2,6 +2,7 @@
 
 pub mod code;
 mod headers;
+mod level;
 pub mod meta;
 mod method;
 mod mirror;
@@ -11,6 +12,7 @@ mod revision;
 pub mod shape;
 
 pub use headers::{Mirrored, Mismatch, decode_sentinel, encode_sentinel};
+pub use level::LogLevel;
 pub use method::{Direction, METHODS, Method, Row, Shape, TASKS_EXTENSION};
 pub use mirror::{MirroredParam, PARAM_HEADER_PREFIX, mirrored_params};
 pub use name::{NameError, ServerName, federated, split_federated};
