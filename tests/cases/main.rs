@@ -14,6 +14,7 @@ mod eras;
 mod flow;
 mod kill;
 mod limits;
+mod matrix;
 mod policy;
 mod protect;
 mod real_peers;

@@ -13,4 +13,5 @@ pub mod alone;
 pub mod gateway;
 pub mod mcp;
 pub mod peers;
+pub mod recorder;
 pub mod wires;
