@@ -9,6 +9,7 @@ mod bridging;
 mod conformance;
 mod connections;
 mod contexts;
+mod crowd;
 mod endpoints;
 mod eras;
 mod flow;
