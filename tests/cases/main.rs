@@ -10,6 +10,7 @@ mod conformance;
 mod connections;
 mod contexts;
 mod endpoints;
+mod every_wire;
 mod flow;
 mod kill;
 mod limits;

@@ -9,6 +9,7 @@
     reason = "a test harness; what is not as expected ends the test"
 )]
 
+pub mod every;
 pub mod gateway;
 pub mod mcp;
 pub mod peers;
