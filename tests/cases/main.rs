@@ -12,6 +12,7 @@ mod contexts;
 mod crowd;
 mod endpoints;
 mod eras;
+mod every_wire;
 mod flow;
 mod kill;
 mod limits;

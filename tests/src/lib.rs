@@ -10,6 +10,7 @@
 )]
 
 pub mod alone;
+pub mod every;
 pub mod gateway;
 pub mod mcp;
 pub mod peers;
