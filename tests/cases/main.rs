@@ -27,4 +27,5 @@ mod servers;
 mod sessions;
 mod start;
 mod subscriptions;
+mod tls;
 mod transports;

@@ -21,7 +21,7 @@ use wire::{
 };
 
 use crate::{
-    Backchannel, Catalogue, Isolation, LinkError, Outgoing, Reach, ServerSpec, Watcher,
+    Backchannel, Catalogue, Isolation, LinkError, Outgoing, Protection, Reach, ServerSpec, Watcher,
     dial::dial,
     encode::{self, Encoded},
     eras::{Asker, Known},
@@ -60,6 +60,8 @@ pub struct Health {
 #[derive(Debug)]
 struct Station {
     spec: ServerSpec,
+    /// Where its TLS must be special.
+    client: Option<Result<Client, LinkError>>,
     links: Mutex<HashMap<Key, Arc<Seat>>>,
     trouble: Mutex<Trouble>,
     eras: Known,
@@ -98,7 +100,7 @@ impl Upstreams {
         Ok(Self {
             stations: RwLock::default(),
             backchannel,
-            client: Client::new()?,
+            client: Client::new(&Protection::default())?,
         })
     }
 
@@ -114,6 +116,7 @@ impl Upstreams {
         }
         let name = spec.name.clone();
         let station = Station {
+            client: special(&spec.reach),
             spec,
             links: Mutex::default(),
             trouble: Mutex::default(),
@@ -269,7 +272,7 @@ impl Upstreams {
     ) -> Result<Arc<Link>, LinkError> {
         let ask = Asker {
             spec: &station.spec,
-            client: &self.client,
+            client: station.client(&self.client)?,
             backchannel: &self.backchannel,
         };
         let era = station.eras.speak(wanted, ask).await;
@@ -414,6 +417,14 @@ impl Station {
         }
     }
 
+    /// The HTTP client for this server.
+    fn client<'c>(&'c self, shared: &'c Client) -> Result<&'c Client, LinkError> {
+        match &self.client {
+            None => Ok(shared),
+            Some(own) => own.as_ref().map_err(Clone::clone),
+        }
+    }
+
     /// The link for a key, opened if there is none.
     async fn link(
         &self,
@@ -454,6 +465,7 @@ impl Station {
         client: &Client,
         backchannel: &Arc<dyn Backchannel>,
     ) -> Result<Link, LinkError> {
+        let client = self.client(client)?;
         let inbox = Arc::new(Inbox::new(
             self.spec.name.clone(),
             key.owner.clone(),
@@ -604,4 +616,12 @@ impl Seat {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.as_ref().filter(|link| link.closed().is_none()).cloned()
     }
+}
+
+/// A client for a server whose TLS must be special.
+fn special(reach: &Reach) -> Option<Result<Client, LinkError>> {
+    let (Reach::Http(target) | Reach::Sse(target) | Reach::WebSocket(target)) = reach else {
+        return None;
+    };
+    (target.protection != Protection::default()).then(|| Client::new(&target.protection))
 }
