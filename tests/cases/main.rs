@@ -22,4 +22,5 @@ mod servers;
 mod sessions;
 mod start;
 mod subscriptions;
+mod tasks;
 mod transports;

@@ -23,6 +23,7 @@ mod reload;
 mod replay;
 mod sessions;
 mod store;
+mod task_owners;
 mod vault;
 mod view;
 mod visible;

@@ -44,6 +44,7 @@ use crate::{
     parked::Parking,
     people::People,
     sessions::Sessions,
+    task_owners::TaskOwners,
 };
 
 /// All engines, assembled in `assemble.rs`.
@@ -70,6 +71,7 @@ pub(crate) struct Engines {
     pub(crate) parking: Parking,
     pub(crate) listeners: Listeners,
     pub(crate) behind: Behind,
+    pub(crate) task_owners: TaskOwners,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,
     /// `{}`: the arguments of a call that has none.
