@@ -1,14 +1,12 @@
 //! The official conformance suites, directly and through the gateway: what a server gets right, it gets
 //! right behind the gateway, too. No count may drop below the committed table (`tests/conformance.tsv`).
 
-use std::{
-    fmt::Write as _,
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{fmt::Write as _, path::Path, process::Command};
 
-use e2e::{gateway::Gateway, peers};
+use e2e::{
+    gateway::Gateway,
+    peers::{self, Everything},
+};
 
 /// What the gateway is configured with: the suites show no credential and ask as fast as they can.
 const OPEN: &str = r#"
@@ -18,42 +16,6 @@ anonymous: dev
 limits: { default: { rate: 100000/min, burst: 100000, concurrency: 100 } }
 policy: { packs: [], rules: [ "permit(principal, action, resource);" ] }
 "#;
-
-/// The server the suites are run against.
-struct Everything {
-    child: Child,
-    url: String,
-}
-
-impl Everything {
-    /// `both` eras, or one alone: `sessions` or `modern`.
-    fn start(peers: &Path, eras: &str) -> Self {
-        let (python, script, argument) = match eras {
-            "sessions" => ("py1/bin/python", "everything_legacy.py", "http"),
-            other => ("py2/bin/python", "everything.py", other),
-        };
-        let mut child = Command::new(peers.join(python))
-            .arg(peers::script(script))
-            .arg(argument)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let mut url = String::new();
-        let output = child.stdout.take().expect("it has an output");
-        BufReader::new(output).read_line(&mut url).expect("a line");
-        let url = url.trim().to_owned();
-        Self { child, url }
-    }
-}
-
-impl Drop for Everything {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// One row of the table.
 struct Row {

@@ -53,6 +53,12 @@ def embedded(uri, mime_type, words):
 
 
 @server.tool(structured_output=False)
+def echo(message: str) -> str:
+    """Gives back the message."""
+    return message
+
+
+@server.tool(structured_output=False)
 def test_simple_text() -> str:
     """Answers with a text."""
     return "This is a simple text response for testing."

@@ -10,7 +10,10 @@
 )]
 
 pub mod alone;
+pub mod every;
 pub mod gateway;
 pub mod mcp;
+pub mod papers;
 pub mod peers;
+pub mod recorder;
 pub mod wires;

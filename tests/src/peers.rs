@@ -1,6 +1,10 @@
 //! The real MCP clients and servers of npm and PyPI, as `cargo xtask peers` installs them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
 
 /// Where they are.
 ///
@@ -40,4 +44,46 @@ pub fn npm(peers: &Path, file: &str) -> PathBuf {
 #[must_use]
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
+}
+
+/// The server the official suites are run against; it ends with this.
+#[derive(Debug)]
+pub struct Everything {
+    child: Child,
+    /// Where it is.
+    pub url: String,
+}
+
+impl Everything {
+    /// `both` eras, or one alone: `sessions` or `modern`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(peers: &Path, eras: &str) -> Self {
+        let (python, name, argument) = match eras {
+            "sessions" => ("py1/bin/python", "everything_legacy.py", "http"),
+            other => ("py2/bin/python", "everything.py", other),
+        };
+        let mut child = Command::new(peers.join(python))
+            .arg(script(name))
+            .arg(argument)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let mut url = String::new();
+        let output = child.stdout.take().expect("it has an output");
+        BufReader::new(output).read_line(&mut url).expect("a line");
+        let url = url.trim().to_owned();
+        Self { child, url }
+    }
+}
+
+impl Drop for Everything {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

@@ -94,6 +94,15 @@ impl Http {
     /// When the connection breaks.
     #[must_use]
     pub fn post(&self, message: &Value) -> Answer {
+        self.post_bytes(message.to_string().as_bytes())
+    }
+
+    /// Posts anything.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    #[must_use]
+    pub fn post_bytes(&self, body: &[u8]) -> Answer {
         let mut request = self
             .agent
             .post(&self.url)
@@ -102,7 +111,7 @@ impl Http {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        read(request.send(message.to_string()).expect("an answer"))
+        read(request.send(body).expect("an answer"))
     }
 
     /// Comes back to a stream, and reads it to its end.

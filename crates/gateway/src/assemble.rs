@@ -30,8 +30,9 @@ use crate::{
     admin,
     ambient::Ambient,
     behind::Behind,
-    config::{ConfigError, Meant, meant::MeantServer, said::Mode},
+    config::{ConfigError, Meant, said::Mode, servers::MeantServer},
     contexts::{self, ContextStore, DepositStore},
+    cursor::Cursors,
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
     journal::Journal,
@@ -58,7 +59,9 @@ pub(crate) fn assemble(
 ) -> Result<Arc<House>, Failure> {
     let rules = rules(meant)?;
     let journal = Journal::new(vault.ledger().clone(), vault.digester().clone(), ambient.clone());
-    let base = format!("http://{address}");
+    let scheme = if meant.door.tls.is_some() { "https" } else { "http" };
+    let base = meant.door.url.clone();
+    let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
     let behind = Behind::default();
     let upstreams =
         Upstreams::new(Arc::new(behind.clone())).map_err(|error| Failure::other(error.to_string()))?;
@@ -100,6 +103,8 @@ pub(crate) fn assemble(
         sessions: Sessions::default(),
         parking: Parking::new(&ambient)
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
+        cursors: Cursors::new(&ambient)
+            .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         listeners: Listeners::default(),
         behind: behind.clone(),
         task_owners: TaskOwners::default(),
@@ -119,6 +124,11 @@ pub(crate) fn assemble(
             .origins
             .iter()
             .map(|origin| origin.to_ascii_lowercase())
+            .collect(),
+        groups: meant
+            .groups
+            .iter()
+            .map(|group| (group.name.clone(), Arc::clone(group)))
             .collect(),
         attempts: Attempts::default(),
         event_streams: EventStreams::default(),
@@ -348,5 +358,7 @@ fn hosts(meant: &Meant, address: SocketAddr) -> BTreeSet<String> {
         .collect();
     hosts.insert(address.to_string());
     hosts.extend(meant.hosts.iter().cloned());
+    let url = meant.door.url.as_deref().and_then(|url| url.split_once("://"));
+    hosts.extend(url.map(|(_, authority)| authority.to_owned()));
     hosts
 }

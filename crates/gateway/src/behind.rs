@@ -9,7 +9,7 @@ use pipeline::{
 use upstream::{Backchannel, Catalogue, Incoming, Noise};
 use wire::{
     jsonrpc::{self, Message},
-    mcp::{Direction, ServerName, code, shape},
+    mcp::{Direction, Eras, ServerName, code, shape},
 };
 
 use crate::{exchange::SessionExchange, listen::House};
@@ -58,6 +58,13 @@ impl Backchannel for Behind {
         house.engines.keeper.look_again(server);
     }
 
+    fn speaks(&self, server: &ServerName, eras: Eras) {
+        let Some(house) = self.house() else { return };
+        if let Err(error) = house.engines.keeper.speaks(server, eras) {
+            tracing::warn!(%server, %error, "which eras a server speaks could not be kept");
+        }
+    }
+
     fn listed(&self, server: &ServerName, catalogue: Arc<Catalogue>) {
         let Some(house) = self.house() else { return };
         if let Err(error) = house.engines.keeper.take_in(server, catalogue, false) {
@@ -77,7 +84,9 @@ async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Vec<u8>> {
     };
     // The client's side of the call it belongs to, or else the stream of the owner's session.
     let of_session = || {
-        let session = engines.sessions.listening(incoming.owner.as_deref()?)?;
+        let session = engines
+            .sessions
+            .listening(incoming.owner.as_deref()?, &incoming.server)?;
         Some(Arc::new(SessionExchange(session)) as Arc<dyn Exchange>)
     };
     let exchange = incoming

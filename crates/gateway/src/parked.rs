@@ -10,11 +10,7 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    digest::{SHA256, digest},
-};
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use aws_lc_rs::digest::{SHA256, digest};
 use pipeline::{
     Answer, Capabilities, Objection,
     ports::{Asks, Boxed, Caller, Exchange, Nobody, Question},
@@ -31,7 +27,7 @@ use wire::{
     mcp::{LogLevel, Method},
 };
 
-use crate::ambient::Ambient;
+use crate::{ambient::Ambient, sealed::Seal};
 
 /// How long a call waits for its client.
 const PATIENCE_MS: i64 = 10 * 60 * 1000;
@@ -49,7 +45,7 @@ const EARLY_MAX: usize = 16;
 /// All parked calls.
 #[derive(Debug)]
 pub(crate) struct Parking {
-    key: LessSafeKey,
+    seal: Seal,
     places: Mutex<HashMap<[u8; 16], Arc<Place>>>,
 }
 
@@ -76,9 +72,8 @@ pub(crate) enum Next {
 impl Parking {
     /// Nothing is parked. What an earlier process sealed cannot be opened.
     pub(crate) fn new(ambient: &Ambient) -> Option<Self> {
-        let key = UnboundKey::new(&AES_256_GCM, &ambient.bytes::<32>()).ok()?;
         Some(Self {
-            key: LessSafeKey::new(key),
+            seal: Seal::new(ambient)?,
             places: Mutex::default(),
         })
     }
@@ -183,31 +178,15 @@ impl Parking {
         });
     }
 
-    /// `requestState`: nonce, sealed name and round, tag.
+    /// `requestState`: a place and a round.
     fn seal(&self, place: &Place, round: u32, ambient: &Ambient) -> String {
-        let nonce: [u8; NONCE_LEN] = ambient.bytes();
-        let mut sealed = [place.name.as_slice(), &round.to_be_bytes()].concat();
+        let state = [place.name.as_slice(), &round.to_be_bytes()].concat();
         let bound = bound(&place.owner, &place.content);
-        let nonce_once = Nonce::assume_unique_for_key(nonce);
-        match self
-            .key
-            .seal_in_place_append_tag(nonce_once, Aad::from(bound), &mut sealed)
-        {
-            Ok(()) => URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat()),
-            // Then nobody can take the call up, which is the safe side.
-            Err(_) => String::new(),
-        }
+        self.seal.seal(ambient, &bound, &state)
     }
 
     fn open(&self, state: &str, owner: &str, content: &[u8; 32]) -> Option<([u8; 16], u32)> {
-        let bytes = URL_SAFE_NO_PAD.decode(state).ok()?;
-        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>()?;
-        let mut sealed = sealed.to_vec();
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let plain = self
-            .key
-            .open_in_place(nonce, Aad::from(bound(owner, content)), &mut sealed)
-            .ok()?;
+        let plain = self.seal.open(state, &bound(owner, content))?;
         let (name, round) = plain.split_first_chunk::<16>()?;
         Some((*name, u32::from_be_bytes(round.try_into().ok()?)))
     }

@@ -15,7 +15,7 @@ use pipeline::{Capabilities, Endpoint, ports::Caller};
 use tokio::sync::{mpsc, oneshot};
 use wire::{
     jsonrpc::{Id, Response},
-    mcp::{LogLevel, Revision},
+    mcp::{LogLevel, Revision, ServerName},
 };
 
 use crate::{
@@ -179,12 +179,12 @@ impl Sessions {
         self.lock().values().cloned().collect()
     }
 
-    /// The session of this owner that was used last and listens.
-    pub(crate) fn listening(&self, owner: &str) -> Option<Arc<Session>> {
+    /// The session of this owner that leads to this server, was used last and listens.
+    pub(crate) fn listening(&self, owner: &str, server: &ServerName) -> Option<Arc<Session>> {
         let sessions = self.lock();
-        let listening = sessions
-            .values()
-            .filter(|session| session.owner == owner && session.listens());
+        let listening = sessions.values().filter(|session| {
+            session.owner == owner && session.endpoint.leads_to(server) && session.listens()
+        });
         listening
             .max_by_key(|session| session.used_ms.load(Ordering::Relaxed))
             .cloned()

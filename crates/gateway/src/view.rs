@@ -6,7 +6,7 @@ use std::{
 };
 
 use inspect::schema::CompiledSchema;
-use pipeline::Entry;
+use pipeline::{Endpoint, Entry};
 use policy::registry::{ItemKind, Pin, Pinned, Registry};
 use upstream::Catalogue;
 use wire::{
@@ -18,8 +18,8 @@ use wire::{
 #[derive(Debug, Default)]
 pub(crate) struct View {
     pub(crate) registry: Registry,
-    /// Entries under federated names, by kind, in the order of names.
-    all: BTreeMap<ItemKind, Vec<Entry>>,
+    /// Entries under federated names, by kind, in the order of servers and names.
+    all: BTreeMap<ItemKind, Vec<(ServerName, Entry)>>,
     /// Entries under their own names, by server and kind.
     own: HashMap<(ServerName, ItemKind), Vec<Entry>>,
     /// What servers said of themselves and their resources when last seen.
@@ -61,7 +61,9 @@ impl View {
         for kind in [ItemKind::Tool, ItemKind::Prompt] {
             for pinned in registry.approved(kind, None) {
                 let shared = federated(pinned.server(), pinned.name());
-                view.all.entry(kind).or_default().push(entry(pinned, &shared));
+                let server = pinned.server().clone();
+                let all = view.all.entry(kind).or_default();
+                all.push((server, entry(pinned, &shared)));
                 let own = view.own.entry((pinned.server().clone(), kind)).or_default();
                 own.push(entry(pinned, pinned.name()));
             }
@@ -71,17 +73,19 @@ impl View {
     }
 
     /// The entries to be shown at an endpoint, before policy trims them.
-    pub(crate) fn entries(&self, kind: ItemKind, of: Option<&ServerName>) -> &[Entry] {
-        let entries = match of {
-            None => self.all.get(&kind),
-            Some(server) => self.own.get(&(server.clone(), kind)),
-        };
-        entries.map(Vec::as_slice).unwrap_or_default()
+    pub(crate) fn entries(&self, kind: ItemKind, at: &Endpoint) -> Vec<Entry> {
+        if let Some(server) = at.single() {
+            let own = self.own.get(&(server.clone(), kind));
+            return own.cloned().unwrap_or_default();
+        }
+        let all = self.all.get(&kind).map(Vec::as_slice).unwrap_or_default();
+        let shown = all.iter().filter(|(server, _)| at.leads_to(server));
+        shown.map(|(_, entry)| entry.clone()).collect()
     }
 
-    /// The server a resource belongs to: the one that lists it, or whose template it fits, or the only one
-    /// that has resources at all.
-    pub(crate) fn owner_of(&self, uri: &str) -> Result<ServerName, NoOwner> {
+    /// The server at an endpoint that a resource belongs to: the one that lists it, or whose template it fits, or
+    /// the only one that has resources at all.
+    pub(crate) fn owner_of(&self, uri: &str, at: &Endpoint) -> Result<ServerName, NoOwner> {
         let lists = |catalogue: &Catalogue| {
             catalogue
                 .resources
@@ -100,7 +104,7 @@ impl View {
         };
         let has = |catalogue: &Catalogue| catalogue.offered.has("resources");
         for question in [&lists as &dyn Fn(&Catalogue) -> bool, &fits, &has] {
-            let mut owners = self.serving().filter(|(_, catalogue)| question(catalogue));
+            let mut owners = self.serving(at).filter(|(_, catalogue)| question(catalogue));
             match (owners.next(), owners.next()) {
                 (Some((name, _)), None) => return Ok(name.clone()),
                 (Some(_), Some(_)) => return Err(NoOwner::Several),
@@ -110,12 +114,11 @@ impl View {
         Err(NoOwner::Unknown)
     }
 
-    /// Servers that may be reached and have been seen.
-    pub(crate) fn serving(&self) -> impl Iterator<Item = (&ServerName, &Catalogue)> {
+    /// Servers at an endpoint that may be reached and have been seen.
+    pub(crate) fn serving(&self, at: &Endpoint) -> impl Iterator<Item = (&ServerName, &Catalogue)> {
         let serves = |name: &ServerName| {
-            self.registry
-                .server(name)
-                .is_some_and(|server| server.may_start())
+            let server = self.registry.server(name).filter(|_| at.leads_to(name));
+            server.is_some_and(|server| server.may_start())
         };
         self.catalogues
             .iter()
@@ -124,9 +127,8 @@ impl View {
     }
 
     /// Whether any server at an endpoint has a capability.
-    pub(crate) fn has(&self, capability: &str, of: Option<&ServerName>) -> bool {
-        self.serving()
-            .any(|(name, c)| of.is_none_or(|of| of == name) && c.offered.has(capability))
+    pub(crate) fn has(&self, capability: &str, at: &Endpoint) -> bool {
+        self.serving(at).any(|(_, c)| c.offered.has(capability))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a listener or an upstream link hands in.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use identity::{LocalPeer, Secret};
 use wire::{
@@ -39,8 +39,50 @@ pub enum Credential {
 pub enum Endpoint {
     /// `/mcp`: all servers, under federated names.
     All,
+    /// `/mcp/{group}`: some servers, under federated names.
+    Group(Arc<Group>),
     /// `/mcp/{server}`: one server, under its own names.
     Server(ServerName),
+}
+
+/// Servers that are shown together.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Group {
+    /// Its name, which no server has.
+    pub name: ServerName,
+    /// Its servers.
+    pub servers: BTreeSet<ServerName>,
+}
+
+impl Endpoint {
+    /// What stands behind `/mcp/`, if anything does.
+    #[must_use]
+    pub fn name(&self) -> Option<&ServerName> {
+        match self {
+            Self::All => None,
+            Self::Group(group) => Some(&group.name),
+            Self::Server(name) => Some(name),
+        }
+    }
+
+    /// The one server behind it, if it is one server's.
+    #[must_use]
+    pub fn single(&self) -> Option<&ServerName> {
+        match self {
+            Self::All | Self::Group(_) => None,
+            Self::Server(name) => Some(name),
+        }
+    }
+
+    /// Whether a server is behind it.
+    #[must_use]
+    pub fn leads_to(&self, server: &ServerName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Group(group) => group.servers.contains(server),
+            Self::Server(name) => name == server,
+        }
+    }
 }
 
 /// How the message travelled.
@@ -50,11 +92,22 @@ pub struct Via {
     pub transport: &'static str,
     /// The peer's address, where there is one.
     pub peer: Option<String>,
-    /// Version and group of the TLS connection, where there is one.
-    pub tls: Option<(String, String)>,
+    /// The TLS connection, where there is one.
+    pub tls: Option<Tls>,
     /// Headers that claim to mirror arguments: names in lower case, values as sent. Nothing is decided on
     /// them; they must agree with the message (2026-07-28).
     pub mirrored: Arc<[(String, String)]>,
+}
+
+/// The TLS connection a message came over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tls {
+    /// Such as `TLSv1.3`.
+    pub version: &'static str,
+    /// The group of the key exchange, such as `X25519MLKEM768`.
+    pub group: &'static str,
+    /// SHA-256 of the client's certificate as in `x5t#S256` (RFC 8705), where it showed one.
+    pub certificate: Option<Arc<str>>,
 }
 
 /// What the client declared it can do: per request in the modern era, at `initialize` before.

@@ -13,12 +13,12 @@ use wire::{
 };
 
 use crate::{
-    Answer, Arrival, CallId, Capabilities, Objection, Passed, Ready, Received, Refusal, Reply, Resolution,
-    Via,
+    Answer, Arrival, CallId, Capabilities, Entry, Listing, Objection, Passed, Ready, Received, Refusal,
+    Reply, Resolution, Via,
     admit::Declared,
     decide::{Approved, Authorized, Inspected, Limited, Resolved},
     forward::Recorded,
-    release::Screened,
+    release::{Filtered, Screened},
 };
 
 /// All engines.
@@ -304,6 +304,9 @@ pub trait Local {
     /// # Errors
     /// When the message does not make sense here and now.
     fn answer(&self, call: &Passed<Recorded>) -> impl Future<Output = Result<Answer, Objection>> + Send;
+
+    /// The cursor with which the caller of a listing gets what comes after an entry.
+    fn cursor(&self, call: &Ready<Filtered>, listing: &Listing, last: &Entry) -> String;
 }
 
 /// Work that goes on when nobody waits for it.

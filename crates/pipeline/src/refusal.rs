@@ -187,6 +187,9 @@ refusals! {
     WITHDRAWN "withdrawn" Caller Error 200 code::REFUSED,
         "the caller withdrew it",
         "nothing";
+    CURSOR_REFUSED "cursor-refused" Caller Error 400 code::INVALID_PARAMS,
+        "the cursor was not given for this list, or the list has changed",
+        "ask for the list again without `cursor`";
     STATE_REFUSED "state-refused" Caller Error 400 code::INVALID_PARAMS,
         "the request state is not one that was given for this call, or it was used or is over",
         "send the call again without `requestState` and `inputResponses`";

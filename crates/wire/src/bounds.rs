@@ -46,6 +46,10 @@ pub const CREDENTIAL: JsonBounds = JsonBounds {
 pub const ID_BYTES_MAX: usize = 256;
 /// Most messages in one batch (revision 2025-03-26 only).
 pub const BATCH_MESSAGES_MAX: usize = 64;
+/// Most entries of one page of a list of ours. Many clients read the first page alone.
+pub const PAGE_ENTRIES_MAX: usize = 1_000;
+/// Most bytes of the entries of one page, if it has several.
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest tool, prompt or server name, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Longest resource URI, in bytes.

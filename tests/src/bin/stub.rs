@@ -169,7 +169,11 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
 fn answer(message: &Value) -> Option<Value> {
     let id = message.get("id")?;
     let good = |result: Value| json!({"jsonrpc": "2.0", "id": id, "result": result});
-    let info = json!({"name": "stub", "version": "1"});
+    let version = std::env::var("STUB_VERSION").unwrap_or_else(|_| "1".to_owned());
+    let info = json!({"name": "stub", "version": version});
+    if std::env::var_os("STUB_MODERN").is_some() {
+        return Some(modern(message, id, &info));
+    }
     Some(match message["method"].as_str().unwrap_or_default() {
         "initialize" => {
             let mut capabilities = json!({"tools": {}, "logging": {}});
@@ -225,6 +229,31 @@ fn task(number: usize) -> Value {
     let at = "2026-11-21T00:00:00Z";
     let id = format!("task-{number}");
     json!({"taskId": id, "status": "completed", "createdAt": at, "lastUpdatedAt": at, "ttl": null})
+}
+
+/// A server of the modern era alone.
+fn modern(message: &Value, id: &Value, info: &Value) -> Value {
+    let whole = |mut result: Value| {
+        result["resultType"] = json!("complete");
+        result["_meta"] = json!({"io.modelcontextprotocol/serverInfo": info});
+        json!({"jsonrpc": "2.0", "id": id, "result": result})
+    };
+    let kept = |mut result: Value| {
+        (result["ttlMs"], result["cacheScope"]) = (json!(0), json!("private"));
+        whole(result)
+    };
+    match message["method"].as_str().unwrap_or_default() {
+        "server/discover" => {
+            kept(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))
+        }
+        "tools/list" => kept(json!({"tools": tools()})),
+        "tools/call" => whole(call(message)),
+        "initialize" => json!({"jsonrpc": "2.0", "id": id, "error": {
+            "code": -32022, "message": "Unsupported protocol version",
+            "data": {"supported": ["2026-07-28"], "requested": message["params"]["protocolVersion"]},
+        }}),
+        _ => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "Method not found"}}),
+    }
 }
 
 fn tools() -> Value {

@@ -7,7 +7,7 @@ use wire::json::{ArrayWriter, ObjectWriter, object};
 
 use super::{Args, count};
 use crate::{
-    config::{find, meant, reference::Lookup},
+    config::{find, meant, reference::Lookup, servers::MeantServer},
     failure::Failure,
     keeper::KeeperError,
     listen::House,
@@ -141,7 +141,7 @@ pub(super) async fn add(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, 
 }
 
 /// Reads servers that were added by command.
-pub(crate) fn parse_added(text: &str) -> Result<Vec<meant::MeantServer>, Failure> {
+pub(crate) fn parse_added(text: &str) -> Result<Vec<MeantServer>, Failure> {
     let said = find::parse(text).map_err(Failure::configuration)?;
     let env = |name: &str| std::env::var(name).ok();
     let base = std::env::current_dir().unwrap_or_default();
@@ -167,6 +167,9 @@ fn write_head(house: &House, server: &Server, out: &mut ObjectWriter<'_>) {
     out.string("trust", server.manifest.trust.as_str());
     if let Some((revision, _)) = server.revision {
         out.string("revision", revision.as_str());
+    }
+    if let Some((eras, _)) = server.eras {
+        out.string("eras", eras.as_str());
     }
     let counted = |state: fn(&ItemState) -> bool| {
         let items = server

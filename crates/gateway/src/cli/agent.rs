@@ -60,7 +60,7 @@ pub(crate) struct Token {
     /// The user it acts for.
     #[arg(long = "for", value_name = "USER")]
     acts_for: Option<String>,
-    /// For the endpoint of one server instead of /mcp.
+    /// For the endpoint of one server or group instead of /mcp.
     #[arg(long)]
     server: Option<String>,
     /// How long it is good, in seconds; at most 600.

@@ -16,7 +16,7 @@ use wire::{
 };
 
 use super::{Common, block_on, say, serve::load};
-use crate::{admin, behind::Behind, config::meant::MeantServer, failure::Failure, visible::visible};
+use crate::{admin, behind::Behind, config::servers::MeantServer, failure::Failure, visible::visible};
 
 /// Judge tool definitions: of a server, of all servers in a configuration, or in a list of tools.
 ///
@@ -186,7 +186,7 @@ fn ask(servers: Vec<MeantServer>) -> Result<Seen, Failure> {
         let mut seen = Seen::default();
         for server in servers {
             let name = server.spec.name.clone();
-            upstreams.place(server.spec);
+            upstreams.place(server.spec, None);
             match upstreams.catalogue(&name).await {
                 Ok(catalogue) => seen
                     .offered

@@ -2,40 +2,36 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use identity::Secret;
+use pipeline::Group;
 use policy::{
-    Confidentiality, Labels, PartyKind, Sink, Trust,
-    registry::{Glob, Launch, Manifest, Pin, ToolManifest},
+    PartyKind,
     rules::{Value, short},
 };
-use upstream::{Command, HttpTarget, Isolation, Reach, ServerSpec, Timeouts};
-use wire::{json::Pointer, mcp::ServerName};
 
 use super::{
     Problem,
+    door::{FrontDoor, front_door},
     reference::Lookup,
-    said::{
-        Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIsolation, SaidKind, SaidLabels, SaidPolicy,
-        SaidPurpose, SaidServer, SaidTrust, ToolsSaid,
-    },
+    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidPolicy, SaidPurpose},
+    servers::{self, MeantServer},
 };
-
-/// Where the gateway listens unless told otherwise.
-pub(crate) const LISTEN: &str = "127.0.0.1:8420";
 
 /// A configuration that makes sense.
 #[derive(Clone, Debug)]
 pub(crate) struct Meant {
-    pub(crate) listen: SocketAddr,
+    pub(crate) door: FrontDoor,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
     pub(crate) servers: Vec<MeantServer>,
+    /// Endpoints that show several servers.
+    pub(crate) groups: Vec<Arc<Group>>,
     pub(crate) approve: Approve,
     pub(crate) anonymous: Option<String>,
     pub(crate) hosts: BTreeSet<String>,
@@ -63,14 +59,6 @@ pub(crate) struct MeantApprovals {
 pub(crate) struct MeantWebhook {
     pub(crate) url: hyper::Uri,
     pub(crate) secret: Secret,
-}
-
-/// A server.
-#[derive(Clone, Debug)]
-pub(crate) struct MeantServer {
-    pub(crate) spec: ServerSpec,
-    pub(crate) launch: Launch,
-    pub(crate) manifest: Manifest,
 }
 
 /// A user, an agent or a service.
@@ -107,23 +95,13 @@ pub(crate) struct MeantLimit {
 pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Result<Meant, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut note = |result: Result<(), Problem>| problems.extend(result.err());
-    let listen = listen(said.listen.as_deref().unwrap_or(LISTEN));
-    let mut servers = Vec::new();
-    let mut names = BTreeSet::new();
-    for (label, server) in &said.servers {
-        if server.disabled || server.enabled == Some(false) {
-            continue;
-        }
-        match meant_server(label, server, lookup) {
-            Ok(server) if !names.insert(server.spec.name.as_str().to_ascii_lowercase()) => {
-                let at = format!("mcpServers.{label}");
-                let what = format!("another server is called `{}`, too", server.spec.name);
-                note(Err(Problem::new(at, what, "rename one of them")));
-            }
-            Ok(server) => servers.push(server),
-            Err(problem) => note(Err(problem)),
-        }
-    }
+    let door = front_door(
+        said.listen.as_deref(),
+        said.url.as_deref(),
+        said.tls.as_ref(),
+        lookup,
+    );
+    let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
     for (n, user) in said.users.iter().enumerate() {
@@ -214,8 +192,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             ))),
         }
     }
-    let listen = match listen {
-        Ok(listen) => Some(listen),
+    let door = match door {
+        Ok(door) => Some(door),
         Err(problem) => {
             note(Err(problem));
             None
@@ -228,10 +206,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
-    match listen.zip(approvals) {
-        Some((listen, approvals)) if problems.is_empty() => Ok(Meant {
+    match door.zip(approvals) {
+        Some((door, approvals)) if problems.is_empty() => Ok(Meant {
             approvals,
-            listen,
+            door,
             socket: said.socket.map(|path| lookup.path(&path.display().to_string())),
             mode: said.mode.unwrap_or_default(),
             data: said.data.map_or_else(
@@ -239,6 +217,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 |d| lookup.path(&d.display().to_string()),
             ),
             servers,
+            groups,
             approve: said.approve.unwrap_or_default(),
             anonymous: said.anonymous,
             hosts: said
@@ -305,249 +284,6 @@ fn purpose_rules(purposes: &[SaidPurpose]) -> Vec<Result<(String, String), Probl
         }
     };
     purposes.iter().filter_map(rule).collect()
-}
-
-fn listen(text: &str) -> Result<SocketAddr, Problem> {
-    let normal = text.replace("localhost:", "127.0.0.1:");
-    let address: SocketAddr = normal.parse().map_err(|_| {
-        Problem::new(
-            "listen",
-            format!("`{text}` is not an address"),
-            "write it as `127.0.0.1:8420`",
-        )
-    })?;
-    if !address.ip().is_loopback() {
-        return Err(Problem::new(
-            "listen",
-            format!(
-                "{address} can be reached from other machines, which needs TLS, and this build has no TLS listener"
-            ),
-            "listen on 127.0.0.1 and put a TLS terminator on this machine before it",
-        ));
-    }
-    Ok(address)
-}
-
-fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<MeantServer, Problem> {
-    let at = format!("mcpServers.{label}");
-    let name = ServerName::from_label(label)
-        .map_err(|error| Problem::new(&at, error.to_string(), "rename the server"))?;
-    let (reach, launch) = match (&said.command, &said.url) {
-        (Some(command), None) => stdio(&at, command, said, lookup)?,
-        (None, Some(url)) => at_url(&at, url, said, lookup)?,
-        (Some(_), Some(_)) => {
-            return Err(Problem::new(
-                &at,
-                "it has both `command` and `url`",
-                "keep one of them",
-            ));
-        }
-        (None, None) => {
-            return Err(Problem::new(
-                &at,
-                "it has neither `command` nor `url`",
-                "add one of them",
-            ));
-        }
-    };
-    let mut timeouts = Timeouts::default();
-    if let Some(seconds) = said.timeout {
-        timeouts.call = Duration::from_secs(seconds.clamp(1, 3600));
-    }
-    if let Some(seconds) = said.start_timeout {
-        timeouts.start = Duration::from_secs(seconds.clamp(1, 3600));
-    }
-    let isolation = match said.isolation {
-        Some(SaidIsolation::Shared) => Isolation::Shared,
-        Some(SaidIsolation::Principal) | None => Isolation::Principal,
-    };
-    let manifest = manifest(&at, said)?;
-    Ok(MeantServer {
-        spec: ServerSpec {
-            name,
-            reach,
-            timeouts,
-            isolation,
-        },
-        launch,
-        manifest,
-    })
-}
-
-fn stdio(
-    at: &str,
-    command: &str,
-    said: &SaidServer,
-    lookup: &Lookup<'_>,
-) -> Result<(Reach, Launch), Problem> {
-    let expand = |place: &str, text: &str| lookup.value(&format!("{at}.{place}"), text);
-    let mut program = expand("command", command)?;
-    // A path is relative to the file it stands in; a bare name is looked up in PATH.
-    if program.contains('/') {
-        program = lookup.path(&program).display().to_string();
-    }
-    let args: Vec<String> = said
-        .args
-        .iter()
-        .map(|arg| expand("args", arg))
-        .collect::<Result<_, _>>()?;
-    let env: Vec<(String, String)> = said
-        .env
-        .iter()
-        .map(|(name, value)| Ok((name.clone(), lookup.value(&format!("{at}.env.{name}"), value)?)))
-        .collect::<Result<_, Problem>>()?;
-    let directory = match &said.cwd {
-        Some(cwd) => lookup.path(&cwd.display().to_string()),
-        None => lookup.base.to_path_buf(),
-    };
-    // Shown and pinned as written: what `${...}` and `env:` stand for are secrets, and secrets rotate.
-    let shown = std::iter::once(command)
-        .chain(said.args.iter().map(String::as_str))
-        .collect::<Vec<_>>()
-        .join(" ");
-    let pin = wire::json::object(|out| {
-        out.string("command", &program);
-        out.array("args", |list| said.args.iter().for_each(|arg| list.string(arg)));
-        out.array("env", |list| env.iter().for_each(|(name, _)| list.string(name)));
-        if said.cwd.is_some() {
-            out.string("cwd", &directory.display().to_string());
-        }
-    });
-    let command = Command {
-        program,
-        args,
-        env,
-        directory: Some(directory),
-    };
-    Ok((
-        Reach::Stdio(command),
-        Launch {
-            pin: Pin::of_bytes(&pin),
-            shown,
-        },
-    ))
-}
-
-/// A server that is reached by a URL: `http`, `https`, `ws`, `wss` or `unix`.
-fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<(Reach, Launch), Problem> {
-    let written = url;
-    let url = lookup.value(&format!("{at}.url"), url)?;
-    let bad = |what: &str, remedy: &str| Problem::new(format!("{at}.url"), what, remedy);
-    let headers: Vec<(String, String)> = said
-        .headers
-        .iter()
-        .map(|(name, value)| {
-            Ok((
-                name.clone(),
-                lookup.value(&format!("{at}.headers.{name}"), value)?,
-            ))
-        })
-        .collect::<Result<_, Problem>>()?;
-    let is_sse = said
-        .kind
-        .as_deref()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("sse"));
-    let pin = wire::json::object(|out| {
-        out.string("url", written);
-        out.array("headers", |list| {
-            headers.iter().for_each(|(name, _)| list.string(name))
-        });
-        if is_sse {
-            out.string("type", "sse");
-        }
-    });
-    let launch = Launch {
-        pin: Pin::of_bytes(&pin),
-        shown: written.to_owned(),
-    };
-    if let Some(path) = url.strip_prefix("unix:") {
-        if path.is_empty() {
-            return Err(bad("it names no socket", "write it as `unix:/path/to/socket`"));
-        }
-        return Ok((Reach::Unix(lookup.path(path)), launch));
-    }
-    let not_one = || bad("it is not a URL", "write it as `https://host/path`");
-    let uri: hyper::Uri = url.parse().map_err(|_| not_one())?;
-    let authority = uri.authority().ok_or_else(not_one)?;
-    if authority.as_str().contains('@') {
-        return Err(bad(
-            "it has a password in it",
-            "use `headers` with `env:` or `file:`",
-        ));
-    }
-    let scheme = uri.scheme_str().unwrap_or_default().to_owned();
-    let target = HttpTarget { url: uri, headers };
-    let reach = match scheme.as_str() {
-        "http" | "https" if is_sse => Reach::Sse(target),
-        "http" | "https" => Reach::Http(target),
-        "ws" | "wss" => Reach::WebSocket(target),
-        _ => {
-            let remedy = "write it as `https://host/path`, `wss://host/path` or `unix:/path`";
-            return Err(bad("it is not the URL of a server", remedy));
-        }
-    };
-    Ok((reach, launch))
-}
-
-fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
-    let labels = labels(at, said.labels.as_ref())?;
-    let trust = match said.trust {
-        Some(SaidTrust::Trusted) => Trust::Trusted,
-        Some(SaidTrust::Untrusted) | None => Trust::Untrusted,
-    };
-    let mut tools = Vec::new();
-    if let ToolsSaid::Patterns(patterns) = &said.tools {
-        for (pattern, tool) in patterns {
-            let at = format!("{at}.tools.{pattern}");
-            let sink = tool.sink.as_deref().map(|word| {
-                Sink::parse(word).ok_or_else(|| {
-                    let remedy = "use one of: read, write, egress, destructive";
-                    Problem::new(format!("{at}.sink"), format!("`{word}` is not a sink"), remedy)
-                })
-            });
-            let own = tool
-                .labels
-                .as_ref()
-                .map(|own| self::labels(&at, Some(own)))
-                .transpose()?;
-            let subject = tool
-                .subject
-                .as_deref()
-                .filter(|text| Pointer::parse(text).is_none());
-            if let Some(text) = subject {
-                let remedy = "write a JSON pointer into the arguments, such as `/patient`";
-                let why = format!("`{text}` is not a JSON pointer");
-                return Err(Problem::new(format!("{at}.subject"), why, remedy));
-            }
-            tools.push((
-                Glob::new(pattern),
-                ToolManifest {
-                    sink: sink.transpose()?,
-                    labels: own,
-                    subject: tool.subject.clone(),
-                    cost: tool.cost.map(u64::from),
-                },
-            ));
-        }
-    }
-    Ok(Manifest { trust, labels, tools })
-}
-
-fn labels(at: &str, said: Option<&SaidLabels>) -> Result<Labels, Problem> {
-    let mut labels = Labels::none();
-    let Some(said) = said else { return Ok(labels) };
-    if let Some(word) = &said.confidentiality {
-        labels.confidentiality = Confidentiality::parse(word).ok_or_else(|| {
-            let remedy = "use one of: public, internal, confidential, restricted";
-            Problem::new(
-                format!("{at}.labels.confidentiality"),
-                format!("`{word}` is not a level"),
-                remedy,
-            )
-        })?;
-    }
-    labels.categories = said.categories.iter().cloned().collect();
-    Ok(labels)
 }
 
 fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantParty, Problem> {

@@ -27,9 +27,9 @@ pub(crate) struct Tokens {
 impl Tokens {
     /// The resource of an endpoint: each has its own.
     pub(crate) fn resource_of(&self, endpoint: &Endpoint) -> ResourceId {
-        match endpoint {
-            Endpoint::All => self.resource.clone(),
-            Endpoint::Server(name) => self.resource.join(name.as_str()),
+        match endpoint.name() {
+            None => self.resource.clone(),
+            Some(name) => self.resource.join(name.as_str()),
         }
     }
 }

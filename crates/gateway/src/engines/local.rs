@@ -7,21 +7,23 @@ use std::{
 };
 
 use pipeline::{
-    Answer, Arrival, Body, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Via,
+    Answer, Arrival, Body, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Ready, Via,
     forward::Recorded,
     ports::{Exchange, Local},
     refusal,
+    release::Filtered,
 };
 use policy::registry::ItemKind;
 use wire::{
     bounds::REQUEST,
     json::{Keys, Kind, Node, ObjectWriter, object},
     jsonrpc::{self, Id, Message},
-    mcp::{Direction, Era, Method, Revision, ServerName, TASKS_EXTENSION, meta},
+    mcp::{Direction, Era, Method, Revision, TASKS_EXTENSION, meta},
 };
 
 use super::Engines;
 use crate::{
+    cursor::List,
     exchange::ListenExchange,
     sessions::Opening,
     view::{View, text},
@@ -97,28 +99,27 @@ impl Local for Engines {
     async fn answer(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let arrival = call.arrival();
         let view = self.keeper.view();
-        let of = match &arrival.endpoint {
-            Endpoint::All => None,
-            Endpoint::Server(name) => Some(name),
-        };
+        let at = &arrival.endpoint;
         let Some(method) = arrival.message.method() else {
             return self.client_answered(call);
         };
         match method {
-            Method::Initialize => Ok(self.initialize(call, &view, of)),
+            Method::Initialize => Ok(self.initialize(call, &view)),
             Method::ServerDiscover => Ok(own(object(|out| {
                 out.array("supportedVersions", |list| {
                     for revision in SPOKEN {
                         list.string(revision.as_str());
                     }
                 });
-                write_offer(&view, of, Era::Modern, out);
+                write_offer(&view, at, Era::Modern, out);
                 out.object("_meta", |out| out.object(meta::SERVER_INFO, write_identity));
             }))),
-            Method::ToolsList => Ok(listing("tools", view.entries(ItemKind::Tool, of))),
-            Method::PromptsList => Ok(listing("prompts", view.entries(ItemKind::Prompt, of))),
-            Method::ResourcesList => Ok(resources(&view, "resources", "uri")),
-            Method::ResourcesTemplatesList => Ok(resources(&view, "resourceTemplates", "uriTemplate")),
+            Method::ToolsList => self.listing(call, "tools", view.entries(ItemKind::Tool, at)),
+            Method::PromptsList => self.listing(call, "prompts", view.entries(ItemKind::Prompt, at)),
+            Method::ResourcesList => self.listing(call, "resources", resources(&view, at, "uri")),
+            Method::ResourcesTemplatesList => {
+                self.listing(call, "resourceTemplates", resources(&view, at, "uriTemplate"))
+            }
             Method::SubscriptionsListen => self.listen(call).await,
             Method::NotificationsCancelled => {
                 self.withdraw(call);
@@ -160,6 +161,16 @@ impl Local for Engines {
             )),
         }
     }
+
+    fn cursor(&self, call: &Ready<Filtered>, listing: &Listing, last: &Entry) -> String {
+        let owner = call.principal().key();
+        let list = List {
+            owner: &owner,
+            endpoint: &call.arrival().endpoint,
+            member: listing.member,
+        };
+        self.cursors.behind(&self.ambient, list, last)
+    }
 }
 
 /// Revisions spoken here, newest first.
@@ -172,7 +183,36 @@ pub(crate) const SPOKEN: [Revision; 5] = [
 ];
 
 impl Engines {
-    fn initialize(&self, call: &Passed<Recorded>, view: &View, of: Option<&ServerName>) -> Answer {
+    /// A list, from the cursor the caller came with.
+    fn listing(
+        &self,
+        call: &Passed<Recorded>,
+        member: &'static str,
+        entries: Vec<Entry>,
+    ) -> Result<Answer, Objection> {
+        let params = call.arrival().message.params();
+        let entries = match params
+            .and_then(|params| params.get("cursor"))
+            .filter(|cursor| !cursor.is_null())
+        {
+            None => entries,
+            Some(cursor) => {
+                let refuse =
+                    || Objection::new(&refusal::CURSOR_REFUSED, "a cursor of no list of the caller's");
+                let cursor = cursor.as_str().ok_or_else(refuse)?;
+                let owner = call.principal().key();
+                let list = List {
+                    owner: &owner,
+                    endpoint: &call.arrival().endpoint,
+                    member,
+                };
+                self.cursors.rest(list, &cursor, entries).ok_or_else(refuse)?
+            }
+        };
+        Ok(Answer::Listing(Listing { member, entries }))
+    }
+
+    fn initialize(&self, call: &Passed<Recorded>, view: &View) -> Answer {
         let arrival = call.arrival();
         let declared = arrival
             .message
@@ -188,7 +228,7 @@ impl Engines {
         });
         let result = object(|out| {
             out.string("protocolVersion", arrival.revision.as_str());
-            write_offer(view, of, Era::Legacy, out);
+            write_offer(view, &arrival.endpoint, Era::Legacy, out);
             out.object("serverInfo", write_identity);
         });
         Answer::Own(Arc::new(Own {
@@ -373,17 +413,10 @@ pub(super) fn own(result: Vec<u8>) -> Answer {
     }))
 }
 
-fn listing(member: &'static str, entries: &[Entry]) -> Answer {
-    Answer::Listing(Listing {
-        member,
-        entries: entries.to_vec(),
-    })
-}
-
-/// The resources of all servers, as last seen.
-fn resources(view: &View, member: &'static str, key: &str) -> Answer {
+/// The resources of the servers at an endpoint, as last seen.
+fn resources(view: &View, at: &Endpoint, key: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
-    for (name, catalogue) in view.serving() {
+    for (name, catalogue) in view.serving(at) {
         let Ok(server) = view.registry.pinned_server(name) else {
             continue;
         };
@@ -401,7 +434,7 @@ fn resources(view: &View, member: &'static str, key: &str) -> Answer {
             });
         }
     }
-    Answer::Listing(Listing { member, entries })
+    entries
 }
 
 fn write_identity(out: &mut ObjectWriter<'_>) {
@@ -411,14 +444,14 @@ fn write_identity(out: &mut ObjectWriter<'_>) {
 }
 
 /// Capabilities and instructions: what the servers behind the door offer.
-fn write_offer(view: &View, of: Option<&ServerName>, era: Era, out: &mut ObjectWriter<'_>) {
+fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
     out.object("capabilities", |out| {
         // Servers may still be starting; what they bring is announced when they have.
         out.object("tools", |out| out.boolean("listChanged", true));
-        if view.has("prompts", of) {
+        if view.has("prompts", at) {
             out.object("prompts", |out| out.boolean("listChanged", true));
         }
-        if view.has("resources", of) {
+        if view.has("resources", at) {
             out.object("resources", |out| {
                 out.boolean("listChanged", true);
                 let subscribes = |c: &upstream::Catalogue| {
@@ -430,23 +463,20 @@ fn write_offer(view: &View, of: Option<&ServerName>, era: Era, out: &mut ObjectW
                         .and_then(Node::as_bool)
                         == Some(true)
                 };
-                if view
-                    .serving()
-                    .any(|(name, c)| of.is_none_or(|of| of == name) && subscribes(c))
-                {
+                if view.serving(at).any(|(_, c)| subscribes(c)) {
                     out.boolean("subscribe", true);
                 }
             });
         }
-        write_tasks(view, of, era, out);
+        write_tasks(view, at, era, out);
         for plain in ["completions", "logging"] {
-            if view.has(plain, of) {
+            if view.has(plain, at) {
                 out.object(plain, |_| {});
             }
         }
     });
     let mut instructions = String::new();
-    for (name, _) in view.serving().filter(|(name, _)| of.is_none_or(|of| of == *name)) {
+    for (name, _) in view.serving(at) {
         // Only what was approved: instructions act on a model before any call does.
         let approved = view
             .registry
@@ -457,7 +487,7 @@ fn write_offer(view: &View, of: Option<&ServerName>, era: Era, out: &mut ObjectW
             continue;
         };
         let said: String = said.chars().take(INSTRUCTIONS_BYTES_MAX).collect();
-        if of.is_some() {
+        if at.single().is_some() {
             instructions = said;
         } else {
             instructions.push_str(&format!("Server `{name}`: {said}\n"));
@@ -469,9 +499,9 @@ fn write_offer(view: &View, of: Option<&ServerName>, era: Era, out: &mut ObjectW
 }
 
 /// Tasks, where one server alone is behind the door and has them in this era: a task's id does not say whose it is.
-fn write_tasks(view: &View, of: Option<&ServerName>, era: Era, out: &mut ObjectWriter<'_>) {
-    let Some(of) = of else { return };
-    let serving = view.serving().find(|(name, _)| *name == of);
+fn write_tasks(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
+    let Endpoint::Server(_) = at else { return };
+    let serving = view.serving(at).next();
     let Some((_, catalogue)) = serving.filter(|(_, c)| c.offered.revision.era() == era) else {
         return;
     };

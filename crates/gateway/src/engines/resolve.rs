@@ -61,17 +61,18 @@ impl Resolve for Engines {
                 declared(call)?;
                 // Whose it is, is said to nobody else.
                 let owner = call.principal().key();
-                let own = door
-                    .single()
-                    .is_some_and(|server| self.task_owners.owns(server, &owner, &id));
-                if own {
+                if let Endpoint::Server(server) = door.endpoint
+                    && self.task_owners.owns(server, &owner, &id)
+                {
                     return door.whole_server();
                 }
                 let why = format!("no task `{}` of this caller", id.escape_debug());
                 Err(nothing(&refusal::TARGET_UNKNOWN, why, None))
             }
             Target::None => match arrival.message.method() {
-                Some(method) if is_for_the_server(method) && door.single().is_some() => door.whole_server(),
+                Some(method) if is_for_the_server(method) && door.endpoint.single().is_some() => {
+                    door.whole_server()
+                }
                 Some(_) | None => Ok(Resolution::Gateway),
             },
         }
@@ -136,14 +137,6 @@ struct Door<'d> {
 }
 
 impl Door<'_> {
-    /// The one server behind the door, if it is one.
-    fn single(&self) -> Option<&ServerName> {
-        match self.endpoint {
-            Endpoint::All => None,
-            Endpoint::Server(name) => Some(name),
-        }
-    }
-
     fn item(&self, kind: ItemKind, name: &str) -> Result<Resolution, Unfound> {
         self.find(kind, name)
             .map(|(server, item)| Resolution::Item { server, item })
@@ -152,7 +145,8 @@ impl Door<'_> {
     fn find(&self, kind: ItemKind, name: &str) -> Result<(PinnedServer, policy::registry::Pinned), Unfound> {
         let registry = &self.view.registry;
         let found = match self.endpoint {
-            Endpoint::All => registry.federated(kind, name),
+            Endpoint::All => registry.federated(kind, name, None),
+            Endpoint::Group(group) => registry.federated(kind, name, Some(&group.servers)),
             Endpoint::Server(server) => registry.item(server, kind, name),
         };
         let item = found.map_err(|unresolved| self.unfound(kind, name, unresolved))?;
@@ -189,10 +183,10 @@ impl Door<'_> {
     /// What is held back, as rules would see it, and why it is.
     fn held(&self, kind: ItemKind, name: &str) -> Option<(Resource, String)> {
         let split = split_federated(name);
-        let (server, item) = match (self.endpoint, &split) {
-            (Endpoint::Server(server), _) => (server, name),
-            (Endpoint::All, Some((server, item))) => (server, *item),
-            (Endpoint::All, None) => return None,
+        let (server, item) = match (self.endpoint.single(), &split) {
+            (Some(server), _) => (server, name),
+            (None, Some((server, item))) => (server, *item),
+            (None, None) => return None,
         };
         let server = self.view.registry.server(server)?;
         Some((server.resource(kind, item), server.held_because(kind, item)))
@@ -200,20 +194,23 @@ impl Door<'_> {
 
     fn resource(&self, uri: &str) -> Result<Resolution, Unfound> {
         let shown = uri.escape_debug().to_string();
-        let name = match self.endpoint {
-            Endpoint::Server(name) => name.clone(),
-            Endpoint::All => self.view.owner_of(uri).map_err(|none| match none {
-                NoOwner::Unknown => nothing(
-                    &refusal::TARGET_UNKNOWN,
-                    format!("no resource `{shown}`"),
-                    Some(shown.clone()),
-                ),
-                NoOwner::Several => nothing(
-                    &refusal::TARGET_AMBIGUOUS,
-                    format!("several servers could have `{shown}`"),
-                    Some(format!("{shown} (use the endpoint of one server)")),
-                ),
-            })?,
+        let name = match self.endpoint.single() {
+            Some(name) => name.clone(),
+            None => self
+                .view
+                .owner_of(uri, self.endpoint)
+                .map_err(|none| match none {
+                    NoOwner::Unknown => nothing(
+                        &refusal::TARGET_UNKNOWN,
+                        format!("no resource `{shown}`"),
+                        Some(shown.clone()),
+                    ),
+                    NoOwner::Several => nothing(
+                        &refusal::TARGET_AMBIGUOUS,
+                        format!("several servers could have `{shown}`"),
+                        Some(format!("{shown} (use the endpoint of one server)")),
+                    ),
+                })?,
         };
         let server = pinned_server(self.view, &name)?;
         let resource = Arc::new(server.resource_at(uri));
@@ -226,6 +223,7 @@ impl Door<'_> {
 
     fn whole_server(&self) -> Result<Resolution, Unfound> {
         let name = self
+            .endpoint
             .single()
             .ok_or_else(|| nothing(&refusal::TARGET_UNKNOWN, "no server".into(), None))?;
         let server = pinned_server(self.view, name)?;

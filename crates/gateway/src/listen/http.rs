@@ -6,9 +6,11 @@ use hyper::{
     Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use pipeline::{Endpoint, Objection, Via, ports::Stranger};
+use pipeline::{Endpoint, Objection, ports::Stranger};
+use records::ledger::Kind;
 use tokio::{
-    net::TcpListener,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
 use wire::mcp::ServerName;
@@ -17,9 +19,11 @@ use super::{
     House,
     body::{self, Body},
     decide, gate,
+    head::Peer,
     mcp::Visit,
     oauth, sse, tiles, websocket,
 };
+use crate::tls::{Acceptor, Failed};
 
 /// Most connections at a time; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -37,6 +41,8 @@ const DRAIN_WAIT: Duration = Duration::from_secs(10);
 pub(crate) struct Listening {
     pub(crate) listener: TcpListener,
     pub(crate) address: SocketAddr,
+    /// What connections go through first, where there is TLS.
+    pub(crate) tls: Option<Arc<Acceptor>>,
 }
 
 impl Listening {
@@ -44,7 +50,11 @@ impl Listening {
     pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self {
+            listener,
+            address,
+            tls: None,
+        })
     }
 }
 
@@ -59,7 +69,7 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
             () = stopped(&mut stop) => break,
             accepted = listening.listener.accept() => accepted,
         };
-        let (stream, peer) = match accepted {
+        let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: others will be closed soon.
@@ -71,30 +81,14 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
         // Latency of small answers matters more than packets.
         let _ = stream.set_nodelay(true);
         let house = Arc::clone(&house);
-        let service = service_fn(move |request| {
-            let house = Arc::clone(&house);
-            // In a box, since hyper moves it: it is large.
-            Box::pin(async move { Ok::<_, Infallible>(answer(&house, peer, request).await) })
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_WAIT)
-            .max_buf_size(HEADERS_BYTES_MAX)
-            .max_headers(HEADERS_MAX)
-            .half_close(false)
-            .serve_connection(TokioIo::new(stream), service)
-            // For WebSockets.
-            .with_upgrades();
-        let mut stop = stop.clone();
+        let (acceptor, stop) = (listening.tls.clone(), stop.clone());
         tokio::spawn(async move {
-            let mut connection = pin!(connection);
-            // A connection that breaks is its client's affair.
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = stopped(&mut stop) => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
+            match acceptor {
+                None => {
+                    let peer = Peer { address, tls: None };
+                    converse(house, peer, stream, std::future::pending(), stop).await;
                 }
+                Some(acceptor) => converse_in_tls(house, address, stream, &acceptor, stop).await,
             }
             drop(place);
         });
@@ -104,6 +98,78 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
     let _ = tokio::time::timeout(DRAIN_WAIT, places.acquire_many(all)).await;
 }
 
+/// Serves a connection over TLS for as long as its client may come.
+async fn converse_in_tls(
+    house: Arc<House>,
+    address: SocketAddr,
+    stream: TcpStream,
+    acceptor: &Acceptor,
+    stop: watch::Receiver<bool>,
+) {
+    let mut changed = acceptor.changed();
+    match acceptor.accept(stream).await {
+        Ok(accepted) => {
+            let tls = Some(accepted.tls);
+            let presented = accepted.presented;
+            let unwelcome = async {
+                while changed.changed().await.is_ok() {
+                    if let Err(why) = acceptor.still_welcome(&presented) {
+                        refused(&house, address, why);
+                        return;
+                    }
+                }
+                std::future::pending().await
+            };
+            let house = Arc::clone(&house);
+            converse(house, Peer { address, tls }, accepted.stream, unwelcome, stop).await;
+        }
+        Err(Failed::Refused(why)) => refused(&house, address, why),
+        Err(Failed::Gone) => {}
+    }
+}
+
+fn refused(house: &House, address: SocketAddr, why: String) {
+    tracing::debug!(%address, why, "a TLS connection was refused");
+    let detail = [("why", why), ("peer", address.to_string())];
+    house.engines.journal.note(Kind::Session, "tls-refused", &detail);
+}
+
+/// Serves a connection until its client ends it, or it becomes unwelcome.
+async fn converse<S>(
+    house: Arc<House>,
+    peer: Peer,
+    stream: S,
+    unwelcome: impl Future<Output = ()> + Send,
+    mut stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let (house, peer) = (Arc::clone(&house), peer.clone());
+        // In a box, since hyper moves it: it is large.
+        Box::pin(async move { Ok::<_, Infallible>(answer(&house, peer, request).await) })
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_WAIT)
+        .max_buf_size(HEADERS_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .half_close(false)
+        .serve_connection(TokioIo::new(stream), service)
+        // For WebSockets.
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    // A connection that breaks is its client's affair.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = unwelcome => {}
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
 /// Resolves when the gateway is told to stop.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Whoever tells is gone, too: that also means to stop.
@@ -111,7 +177,7 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// From a path to its door.
-async fn answer(house: &Arc<House>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     // Health says nothing about anybody and must work when nothing else does.
     if request.method() == Method::GET && path == "/healthz" {
@@ -135,12 +201,20 @@ async fn answer(house: &Arc<House>, peer: SocketAddr, request: Request<Incoming>
         "/.well-known/jwks.json" if get => oauth::keys(house),
         _ => match (path.strip_prefix("/mcp/"), get) {
             (Some(name), _) => match ServerName::parse(name) {
-                Ok(name) => visit(house, peer, Endpoint::Server(name)).answer(request).await,
+                Ok(name) => visit(house, peer, named(house, name)).answer(request).await,
                 Err(_) => body::empty(StatusCode::NOT_FOUND),
             },
             (None, true) => published(house, &path).await,
             (None, false) => body::empty(StatusCode::NOT_FOUND),
         },
+    }
+}
+
+/// A group's endpoint or a server's. Who proves nothing is not told which there are.
+fn named(house: &House, name: ServerName) -> Endpoint {
+    match house.groups.get(&name) {
+        Some(group) => Endpoint::Group(Arc::clone(group)),
+        None => Endpoint::Server(name),
     }
 }
 
@@ -161,7 +235,7 @@ async fn published(house: &Arc<House>, path: &str) -> Response<Body> {
     }
 }
 
-fn visit(house: &Arc<House>, peer: SocketAddr, endpoint: Endpoint) -> Visit {
+fn visit(house: &Arc<House>, peer: Peer, endpoint: Endpoint) -> Visit {
     let ambient = &house.engines.ambient;
     Visit {
         house: Arc::clone(house),
@@ -172,20 +246,11 @@ fn visit(house: &Arc<House>, peer: SocketAddr, endpoint: Endpoint) -> Visit {
     }
 }
 
-async fn turned_away(
-    house: &Arc<House>,
-    peer: SocketAddr,
-    path: &str,
-    objection: Objection,
-) -> Response<Body> {
+async fn turned_away(house: &Arc<House>, peer: Peer, path: &str, objection: Objection) -> Response<Body> {
     let ambient = &house.engines.ambient;
     let stranger = Stranger {
         call: ambient.call(),
-        via: Via {
-            transport: "http",
-            peer: Some(peer.to_string()),
-            ..Via::default()
-        },
+        via: peer.via(),
         what: path.chars().take(100).collect(),
         received_ms: ambient.now_ms(),
     };

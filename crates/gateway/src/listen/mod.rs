@@ -18,9 +18,12 @@ mod stream;
 mod tiles;
 mod websocket;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use pipeline::Pipeline;
+use pipeline::{Group, Pipeline};
 use tokio::sync::Semaphore;
 
 pub(crate) use conversation::CONVERSATIONS_MAX;
@@ -30,6 +33,7 @@ pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
 use crate::{engines::Engines, store::Store};
+use wire::mcp::ServerName;
 
 /// What every door needs.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub(crate) struct House {
     pub(crate) hosts: BTreeSet<String>,
     /// Origins browsers may call from.
     pub(crate) origins: BTreeSet<String>,
+    /// Endpoints that show several servers, by name.
+    pub(crate) groups: BTreeMap<ServerName, Arc<Group>>,
     /// Wrong secrets people showed.
     pub(crate) attempts: Attempts,
     /// Streams of HTTP+SSE.

@@ -94,7 +94,7 @@ fn grant(house: &House, bytes: &[u8], authorization: Option<&str>) -> Result<Vec
     Ok(granted.body)
 }
 
-/// What tokens may be for: the whole gateway, or one server.
+/// What tokens may be for: the whole gateway, a group of servers, or one.
 pub(super) fn resources(house: &House) -> Vec<ResourceId> {
     let whole = &house.engines.tokens.resource;
     let view = house.engines.keeper.view();
@@ -102,7 +102,11 @@ pub(super) fn resources(house: &House) -> Vec<ResourceId> {
         .registry
         .servers()
         .map(|server| whole.join(server.name.as_str()));
-    std::iter::once(whole.clone()).chain(servers).collect()
+    let groups = house.groups.keys().map(|name| whole.join(name.as_str()));
+    std::iter::once(whole.clone())
+        .chain(groups)
+        .chain(servers)
+        .collect()
 }
 
 /// `/.well-known/oauth-authorization-server` and OpenID discovery.

@@ -7,11 +7,14 @@ use policy::{
     Action, Decision, Facts,
     rules::{Discovery, strictest},
 };
-use wire::json::{Edits, object};
+use wire::{
+    bounds::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX},
+    json::{Edits, object},
+};
 
 use crate::{
     Answer, Body, Listing, Objection, Passed, Ready, Refusal, Reply,
-    ports::{Inspect, Rules},
+    ports::{Inspect, Local, Rules},
     refusal,
 };
 
@@ -53,7 +56,7 @@ impl Passed<Filtered> {
 
 /// Cuts the answer down to what the caller may see.
 pub(crate) fn filter(
-    engines: &(impl Inspect + Rules),
+    engines: &(impl Inspect + Local + Rules),
     call: Ready<Filtered>,
 ) -> Result<Passed<Filtered>, Refusal> {
     let released = match call.unread() {
@@ -64,8 +67,8 @@ pub(crate) fn filter(
     Ok(Passed::pass(call, Filtered { released }))
 }
 
-/// A list has what some call could be permitted for, and nothing else.
-fn trim(rules: &impl Rules, call: &Ready<Filtered>, listing: &Listing) -> Vec<u8> {
+/// A list has what some call could be permitted for, and nothing else; a page of it at a time.
+fn trim(engines: &(impl Local + Rules), call: &Ready<Filtered>, listing: &Listing) -> Vec<u8> {
     let labels = call.context().labels();
     let facts = Facts {
         args: None,
@@ -73,16 +76,27 @@ fn trim(rules: &impl Rules, call: &Ready<Filtered>, listing: &Listing) -> Vec<u8
         ..crate::decide::facts(call, &labels)
     };
     let subject = &*call.caller().subject;
+    let mut seen = listing.entries.iter().filter(|entry| {
+        let action = Action::upon(&entry.resource);
+        engines.could_permit(subject, action, &entry.resource, &facts) == Discovery::Listed
+    });
+    let (mut count, mut bytes, mut last) = (0, 0, None);
+    let mut more = None;
     object(|out| {
         out.array(listing.member, |list| {
-            for entry in &listing.entries {
-                let seen =
-                    rules.could_permit(subject, Action::upon(&entry.resource), &entry.resource, &facts);
-                if seen == Discovery::Listed {
-                    list.json(&entry.shown);
+            for entry in seen.by_ref() {
+                let is_full = count == PAGE_ENTRIES_MAX || bytes + entry.shown.len() > PAGE_BYTES_MAX;
+                if let (Some(last), true) = (last, is_full) {
+                    more = Some(engines.cursor(call, listing, last));
+                    break;
                 }
+                list.json(&entry.shown);
+                (count, bytes, last) = (count + 1, bytes + entry.shown.len(), Some(entry));
             }
         });
+        if let Some(more) = &more {
+            out.string("nextCursor", more);
+        }
     })
 }
 

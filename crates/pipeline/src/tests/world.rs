@@ -21,15 +21,15 @@ use wire::{
 };
 
 use crate::{
-    Answer, Arrival, CallId, Capabilities, Credential, Endpoint, Known, Objection, Passed, Ready, Received,
-    Refusal, Reply, Resolution, Via,
+    Answer, Arrival, CallId, Capabilities, Credential, Endpoint, Entry, Known, Listing, Objection, Passed,
+    Ready, Received, Refusal, Reply, Resolution, Via,
     admit::Declared,
     decide::{Approved, Authorized, Inspected, Limited, Resolved},
     dossier::Dossier,
     forward::Recorded,
     ports::{self, Caller, Inspection, Nobody, Slot, Stranger},
     refusal,
-    release::Screened,
+    release::{Filtered, Screened},
 };
 
 /// The ports a permitted tool call passes, in order.
@@ -210,7 +210,7 @@ impl ports::Resolve for World {
             .map_err(|objection| ports::Unfound::Nothing(Box::new(objection)))?;
         let item = self
             .registry
-            .federated(ItemKind::Tool, "files__read")
+            .federated(ItemKind::Tool, "files__read", None)
             .expect("approved");
         let server = self.registry.pinned_server(item.server()).expect("approved");
         Ok(Resolution::Item { server, item })
@@ -352,6 +352,10 @@ impl ports::Clients for World {
 }
 
 impl ports::Local for World {
+    fn cursor(&self, _: &Ready<Filtered>, _: &Listing, _: &Entry) -> String {
+        panic!("a tool call has no list")
+    }
+
     async fn answer(&self, _: &Passed<Recorded>) -> Result<Answer, Objection> {
         panic!("a tool call is not for the gateway")
     }

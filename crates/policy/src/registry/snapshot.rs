@@ -1,6 +1,9 @@
 //! The registry as calls see it: immutable, and it gives out nothing that is not approved.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use wire::mcp::{ServerName, split_federated};
 
@@ -114,16 +117,26 @@ impl Registry {
     }
 
     /// A tool or prompt by the name it has next to others: `server__name`, or where that is unambiguous
-    /// `server.name`, `server:name`, `server_name`.
+    /// `server.name`, `server:name`, `server_name`. Where only some servers are shown, others are unknown.
     ///
     /// # Errors
     /// When it is unknown, held back, or could be several.
-    pub fn federated(&self, kind: ItemKind, name: &str) -> Result<Pinned, Unresolved> {
+    pub fn federated(
+        &self,
+        kind: ItemKind,
+        name: &str,
+        among: Option<&BTreeSet<ServerName>>,
+    ) -> Result<Pinned, Unresolved> {
+        let is_shown = |server: &ServerName| among.is_none_or(|among| among.contains(server));
         if let Some((server, item)) = split_federated(name) {
-            return self.item(&server, kind, item);
+            return if is_shown(&server) {
+                self.item(&server, kind, item)
+            } else {
+                Err(Unresolved::Unknown)
+            };
         }
         let mut found = Err(Unresolved::Unknown);
-        for (server, _) in self.servers.iter() {
+        for server in self.servers.keys().filter(|server| is_shown(server)) {
             let rest = name.strip_prefix(server.as_str());
             let Some(item) = rest.and_then(|rest| rest.strip_prefix(['.', ':', '_'])) else {
                 continue;

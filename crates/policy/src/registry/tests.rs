@@ -200,7 +200,7 @@ fn names_lead_to_one_thing_or_nowhere() {
     ]);
     let find = |text: &str| {
         registry
-            .federated(ItemKind::Tool, text)
+            .federated(ItemKind::Tool, text, None)
             .map(|pinned| format!("{}/{}", pinned.server(), pinned.name()))
     };
     assert_eq!(find("a__x"), Ok("a/x".into()));
@@ -247,7 +247,7 @@ fn the_operator_says_what_a_tool_can_do_and_the_most_exact_pattern_wins() {
     );
     let registry = Registry::new([server]);
     let sink = |tool: &str| {
-        let pinned = registry.federated(ItemKind::Tool, tool).expect(tool);
+        let pinned = registry.federated(ItemKind::Tool, tool, None).expect(tool);
         let Resource::Tool(facts) = pinned.resource().as_ref() else {
             panic!("a tool")
         };

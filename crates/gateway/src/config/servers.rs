@@ -1,0 +1,325 @@
+//! What is said of servers, and of groups of them: checked, resolved, ready to reach.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use pipeline::Group;
+use policy::{
+    Confidentiality, Labels, Sink, Trust,
+    registry::{Glob, Launch, Manifest, Pin, ToolManifest},
+};
+use upstream::{Command, HttpTarget, Isolation, Reach, ServerSpec, Timeouts};
+use wire::{json::Pointer, mcp::ServerName};
+
+use super::{
+    Problem,
+    door::server_tls,
+    reference::Lookup,
+    said::{SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
+};
+
+/// A server.
+#[derive(Clone, Debug)]
+pub(crate) struct MeantServer {
+    pub(crate) spec: ServerSpec,
+    pub(crate) launch: Launch,
+    pub(crate) manifest: Manifest,
+}
+
+/// The servers in use, and the groups of them.
+pub(super) fn mean(
+    servers: &BTreeMap<String, SaidServer>,
+    groups: &BTreeMap<String, Vec<String>>,
+    lookup: &Lookup<'_>,
+    note: &mut impl FnMut(Result<(), Problem>),
+) -> (Vec<MeantServer>, Vec<Arc<Group>>) {
+    let mut meant = Vec::new();
+    let mut names = BTreeSet::new();
+    let in_use = servers
+        .iter()
+        .filter(|(_, server)| !server.disabled && server.enabled != Some(false));
+    for (label, server) in in_use {
+        match meant_server(label, server, lookup) {
+            Ok(server) if !names.insert(server.spec.name.as_str().to_ascii_lowercase()) => {
+                let at = format!("mcpServers.{label}");
+                let what = format!("another server is called `{}`, too", server.spec.name);
+                note(Err(Problem::new(at, what, "rename one of them")));
+            }
+            Ok(server) => meant.push(server),
+            Err(problem) => note(Err(problem)),
+        }
+    }
+    let mut gathered = Vec::new();
+    for (name, members) in groups {
+        match meant_group(name, members, servers, &mut names) {
+            Ok(group) => gathered.push(Arc::new(group)),
+            Err(problem) => note(Err(problem)),
+        }
+    }
+    (meant, gathered)
+}
+
+/// A group, if its name is free and every member is configured. Members that are disabled are no error: who
+/// switches a server off need not look for it in groups.
+fn meant_group(
+    label: &str,
+    members: &[String],
+    servers: &BTreeMap<String, SaidServer>,
+    names: &mut BTreeSet<String>,
+) -> Result<Group, Problem> {
+    let at = format!("groups.{label}");
+    let name =
+        ServerName::parse(label).map_err(|error| Problem::new(&at, error.to_string(), "rename the group"))?;
+    if !names.insert(label.to_ascii_lowercase()) {
+        let what = "a server or another group has this name, and both would be `/mcp/{name}`";
+        return Err(Problem::new(&at, what, "rename one of them"));
+    }
+    if members.is_empty() {
+        return Err(Problem::new(
+            &at,
+            "it has no servers",
+            "name some, or remove the group",
+        ));
+    }
+    let known = |member: &String| {
+        servers
+            .contains_key(member)
+            .then(|| ServerName::from_label(member).ok())
+            .flatten()
+            .ok_or_else(|| {
+                let what = format!("there is no server `{member}`");
+                Problem::new(&at, what, "add it under `mcpServers`, or correct the name")
+            })
+    };
+    let servers = members.iter().map(known).collect::<Result<_, _>>()?;
+    Ok(Group { name, servers })
+}
+
+fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<MeantServer, Problem> {
+    let at = format!("mcpServers.{label}");
+    let name = ServerName::from_label(label)
+        .map_err(|error| Problem::new(&at, error.to_string(), "rename the server"))?;
+    let (reach, launch) = match (&said.command, &said.url) {
+        (Some(command), None) => stdio(&at, command, said, lookup)?,
+        (None, Some(url)) => at_url(&at, url, said, lookup)?,
+        (Some(_), Some(_)) => {
+            return Err(Problem::new(
+                &at,
+                "it has both `command` and `url`",
+                "keep one of them",
+            ));
+        }
+        (None, None) => {
+            return Err(Problem::new(
+                &at,
+                "it has neither `command` nor `url`",
+                "add one of them",
+            ));
+        }
+    };
+    let mut timeouts = Timeouts::default();
+    if let Some(seconds) = said.timeout {
+        timeouts.call = Duration::from_secs(seconds.clamp(1, 3600));
+    }
+    if let Some(seconds) = said.start_timeout {
+        timeouts.start = Duration::from_secs(seconds.clamp(1, 3600));
+    }
+    let isolation = match said.isolation {
+        Some(SaidIsolation::Shared) => Isolation::Shared,
+        Some(SaidIsolation::Principal) | None => Isolation::Principal,
+    };
+    let manifest = manifest(&at, said)?;
+    Ok(MeantServer {
+        spec: ServerSpec {
+            name,
+            reach,
+            timeouts,
+            isolation,
+        },
+        launch,
+        manifest,
+    })
+}
+
+fn stdio(
+    at: &str,
+    command: &str,
+    said: &SaidServer,
+    lookup: &Lookup<'_>,
+) -> Result<(Reach, Launch), Problem> {
+    let expand = |place: &str, text: &str| lookup.value(&format!("{at}.{place}"), text);
+    let mut program = expand("command", command)?;
+    // A path is relative to the file it stands in; a bare name is looked up in PATH.
+    if program.contains('/') {
+        program = lookup.path(&program).display().to_string();
+    }
+    let args: Vec<String> = said
+        .args
+        .iter()
+        .map(|arg| expand("args", arg))
+        .collect::<Result<_, _>>()?;
+    let env: Vec<(String, String)> = said
+        .env
+        .iter()
+        .map(|(name, value)| Ok((name.clone(), lookup.value(&format!("{at}.env.{name}"), value)?)))
+        .collect::<Result<_, Problem>>()?;
+    let directory = match &said.cwd {
+        Some(cwd) => lookup.path(&cwd.display().to_string()),
+        None => lookup.base.to_path_buf(),
+    };
+    // Shown and pinned as written: what `${...}` and `env:` stand for are secrets, and secrets rotate.
+    let shown = std::iter::once(command)
+        .chain(said.args.iter().map(String::as_str))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let pin = wire::json::object(|out| {
+        out.string("command", &program);
+        out.array("args", |list| said.args.iter().for_each(|arg| list.string(arg)));
+        out.array("env", |list| env.iter().for_each(|(name, _)| list.string(name)));
+        if said.cwd.is_some() {
+            out.string("cwd", &directory.display().to_string());
+        }
+    });
+    let command = Command {
+        program,
+        args,
+        env,
+        directory: Some(directory),
+    };
+    Ok((
+        Reach::Stdio(command),
+        Launch {
+            pin: Pin::of_bytes(&pin),
+            shown,
+        },
+    ))
+}
+
+/// A server that is reached by a URL: `http`, `https`, `ws`, `wss` or `unix`.
+fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<(Reach, Launch), Problem> {
+    let written = url;
+    let url = lookup.value(&format!("{at}.url"), url)?;
+    let bad = |what: &str, remedy: &str| Problem::new(format!("{at}.url"), what, remedy);
+    let headers: Vec<(String, String)> = said
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            Ok((
+                name.clone(),
+                lookup.value(&format!("{at}.headers.{name}"), value)?,
+            ))
+        })
+        .collect::<Result<_, Problem>>()?;
+    let is_sse = said
+        .kind
+        .as_deref()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("sse"));
+    let pin = wire::json::object(|out| {
+        out.string("url", written);
+        out.array("headers", |list| {
+            headers.iter().for_each(|(name, _)| list.string(name))
+        });
+        if is_sse {
+            out.string("type", "sse");
+        }
+    });
+    let launch = Launch {
+        pin: Pin::of_bytes(&pin),
+        shown: written.to_owned(),
+    };
+    if let Some(path) = url.strip_prefix("unix:") {
+        if path.is_empty() {
+            return Err(bad("it names no socket", "write it as `unix:/path/to/socket`"));
+        }
+        return Ok((Reach::Unix(lookup.path(path)), launch));
+    }
+    let not_one = || bad("it is not a URL", "write it as `https://host/path`");
+    let uri: hyper::Uri = url.parse().map_err(|_| not_one())?;
+    let authority = uri.authority().ok_or_else(not_one)?;
+    if authority.as_str().contains('@') {
+        return Err(bad(
+            "it has a password in it",
+            "use `headers` with `env:` or `file:`",
+        ));
+    }
+    let scheme = uri.scheme_str().unwrap_or_default().to_owned();
+    let target = HttpTarget {
+        protection: server_tls(at, said.tls.as_ref(), &scheme, lookup)?,
+        url: uri,
+        headers,
+    };
+    let reach = match scheme.as_str() {
+        "http" | "https" if is_sse => Reach::Sse(target),
+        "http" | "https" => Reach::Http(target),
+        "ws" | "wss" => Reach::WebSocket(target),
+        _ => {
+            let remedy = "write it as `https://host/path`, `wss://host/path` or `unix:/path`";
+            return Err(bad("it is not the URL of a server", remedy));
+        }
+    };
+    Ok((reach, launch))
+}
+
+fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
+    let labels = labels(at, said.labels.as_ref())?;
+    let trust = match said.trust {
+        Some(SaidTrust::Trusted) => Trust::Trusted,
+        Some(SaidTrust::Untrusted) | None => Trust::Untrusted,
+    };
+    let mut tools = Vec::new();
+    if let ToolsSaid::Patterns(patterns) = &said.tools {
+        for (pattern, tool) in patterns {
+            let at = format!("{at}.tools.{pattern}");
+            let sink = tool.sink.as_deref().map(|word| {
+                Sink::parse(word).ok_or_else(|| {
+                    let remedy = "use one of: read, write, egress, destructive";
+                    Problem::new(format!("{at}.sink"), format!("`{word}` is not a sink"), remedy)
+                })
+            });
+            let own = tool
+                .labels
+                .as_ref()
+                .map(|own| self::labels(&at, Some(own)))
+                .transpose()?;
+            let subject = tool
+                .subject
+                .as_deref()
+                .filter(|text| Pointer::parse(text).is_none());
+            if let Some(text) = subject {
+                let remedy = "write a JSON pointer into the arguments, such as `/patient`";
+                let why = format!("`{text}` is not a JSON pointer");
+                return Err(Problem::new(format!("{at}.subject"), why, remedy));
+            }
+            tools.push((
+                Glob::new(pattern),
+                ToolManifest {
+                    sink: sink.transpose()?,
+                    labels: own,
+                    subject: tool.subject.clone(),
+                    cost: tool.cost.map(u64::from),
+                },
+            ));
+        }
+    }
+    Ok(Manifest { trust, labels, tools })
+}
+
+fn labels(at: &str, said: Option<&SaidLabels>) -> Result<Labels, Problem> {
+    let mut labels = Labels::none();
+    let Some(said) = said else { return Ok(labels) };
+    if let Some(word) = &said.confidentiality {
+        labels.confidentiality = Confidentiality::parse(word).ok_or_else(|| {
+            let remedy = "use one of: public, internal, confidential, restricted";
+            Problem::new(
+                format!("{at}.labels.confidentiality"),
+                format!("`{word}` is not a level"),
+                remedy,
+            )
+        })?;
+    }
+    labels.categories = said.categories.iter().cloned().collect();
+    Ok(labels)
+}

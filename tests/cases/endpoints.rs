@@ -1,0 +1,139 @@
+//! What is behind an endpoint: all servers, a group of them, or one; and lists of many pages.
+
+use std::collections::BTreeMap;
+
+use e2e::{
+    gateway::{Gateway, OPEN_TO_TESTER, program},
+    mcp::{Client, own_meta},
+};
+use serde_json::{Value, json};
+
+/// A client of an endpoint with a token for it.
+fn client(gateway: &Gateway, agent: &str, server: &str) -> Client {
+    let token = gateway.token_at(agent, &format!("/mcp/{server}"));
+    Client::new(format!("{}/mcp/{server}", gateway.base()), Some(token))
+}
+
+#[test]
+fn a_group_shows_its_servers_and_no_others() {
+    let stub = program("e2e-stub");
+    let one = format!("{{ command: {stub:?}, args: [stdio] }}");
+    let yaml = format!(
+        "mcpServers: {{ charts: {one}, labs: {one}, payroll: {one} }}\n\
+         groups: {{ clinic: [charts, labs] }}\n{OPEN_TO_TESTER}"
+    );
+    let gateway = Gateway::start(&yaml);
+    let clinic = client(&gateway, "tester", "clinic");
+    let tools = clinic.tools().expect("a list");
+    assert!(tools.contains(&"charts__echo".to_owned()), "{tools:?}");
+    assert!(tools.contains(&"labs__echo".to_owned()), "{tools:?}");
+    assert!(!tools.iter().any(|tool| tool.starts_with("payroll")), "{tools:?}");
+    for name in ["labs__echo", "labs.echo", "labs:echo", "labs_echo"] {
+        let answer = clinic.call(name, &json!({"text": "hello"})).expect("an answer");
+        assert_eq!(answer.text(), "hello", "{name}: {answer:?}");
+    }
+    // What is not behind it is as unknown as what does not exist, under each spelling.
+    let nothing = clinic.call("payrolls__echo", &json!({})).expect("an answer");
+    for name in ["payroll__echo", "payroll.echo", "payroll_echo", "echo"] {
+        let answer = clinic.call(name, &json!({"text": "hello"})).expect("an answer");
+        assert_eq!(
+            answer.body["error"]["code"], nothing.body["error"]["code"],
+            "{answer:?}"
+        );
+        assert!(!answer.is_good(), "{name}: {answer:?}");
+    }
+    // A token for the group is for the group: neither for all servers nor for one of its own.
+    let token = gateway.token_at("tester", "/mcp/clinic");
+    for path in ["/mcp", "/mcp/charts", "/mcp/payroll"] {
+        let url = format!("{}{path}", gateway.base());
+        let elsewhere = Client::new(url, Some(token.clone()));
+        let answer = elsewhere.request("tools/list", None, json!({"_meta": own_meta()}));
+        assert_eq!(answer.expect("an answer").status, 401, "{path}");
+    }
+}
+
+#[test]
+fn groups_that_make_no_sense_are_told_with_their_remedy() {
+    for (groups, what, remedy) in [
+        ("{ charts: [charts] }", "has this name", "rename"),
+        ("{ Charts: [charts] }", "has this name", "rename"),
+        ("{ clinic: [chart] }", "no server `chart`", "correct the name"),
+        ("{ clinic: [] }", "no servers", "remove"),
+        ("{ 'a__b': [charts] }", "a server name has", "rename"),
+    ] {
+        let yaml =
+            format!("mcpServers: {{ charts: {{ url: 'http://127.0.0.1:9/mcp' }} }}\ngroups: {groups}\n");
+        let gateway = Gateway::configured(&yaml);
+        let output = gateway.output(&["serve"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{groups}: {said}");
+        assert!(said.contains(what) && said.contains(remedy), "{groups}: {said}");
+    }
+}
+
+/// Asks for a page.
+fn page(client: &Client, cursor: Option<&Value>) -> Value {
+    let mut params = json!({"_meta": own_meta()});
+    if let Some(cursor) = cursor {
+        params["cursor"] = cursor.clone();
+    }
+    let answer = client.request("tools/list", None, params);
+    answer.expect("an answer").body
+}
+
+#[test]
+fn a_long_list_has_pages_and_each_cursor_is_of_one_caller_and_list() {
+    let stub = program("e2e-stub");
+    let tools: BTreeMap<String, &str> = (0..1_100)
+        .map(|n| (format!("tool_{n:04}"), "Does nothing."))
+        .collect();
+    let tools = serde_json::to_string(&tools).expect("JSON");
+    let yaml = format!(
+        "mcpServers: {{ many: {{ command: {stub:?}, args: [stdio], env: {{ STUB_TOOLS: {tools:?} }} }} }}\n\
+         groups: {{ some: [many] }}\n{OPEN_TO_TESTER}"
+    );
+    let other = "agents: [ { name: other, secret: \"env:TESTER_SECRET\", roles: [tester] }, ";
+    let gateway = Gateway::start(&yaml.replace("agents: [ ", other));
+    let all = |agent: &str| {
+        let token = gateway.token_of(agent);
+        Client::new(format!("{}/mcp", gateway.base()), Some(token))
+    };
+    let (mine, theirs) = (all("tester"), all("other"));
+    let names = |page: &Value| -> Vec<String> {
+        let tools = page["result"]["tools"].as_array().cloned().unwrap_or_default();
+        tools.iter().map(|tool| tool["name"].to_string()).collect()
+    };
+    let first = page(&mine, None);
+    let cursor = &first["result"]["nextCursor"];
+    assert!(names(&first).len() == 1_000 && cursor.is_string(), "{cursor}");
+    assert!(!cursor.to_string().contains("tool_"), "{cursor}");
+    let second = page(&mine, Some(cursor));
+    assert_eq!(second["result"]["nextCursor"], Value::Null);
+    let mut seen = [names(&first), names(&second)].concat();
+    assert!(seen.is_sorted(), "the order is that of names");
+    seen.dedup();
+    assert!(seen.len() > 1_100, "{}", seen.len());
+    // The same cursor again leads to the same page; null is none.
+    assert_eq!(names(&page(&mine, Some(cursor))), names(&second));
+    assert_eq!(names(&page(&mine, Some(&Value::Null))), names(&first));
+
+    let some = client(&gateway, "tester", "some");
+    let mut changed = cursor.as_str().expect("a cursor").to_owned();
+    changed.replace_range(20..21, if changed.as_bytes()[20] == b'A' { "B" } else { "A" });
+    let changed = json!(changed);
+    for (client, cursor) in [
+        (&theirs, cursor),
+        (&some, cursor),
+        (&mine, &changed),
+        (&mine, &json!("")),
+        (&mine, &json!("1000")),
+        (&mine, &json!(1000)),
+    ] {
+        let answer = page(client, Some(cursor));
+        assert_eq!(answer["error"]["code"], json!(-32602), "{cursor}: {answer}");
+        assert!(
+            answer["error"]["message"].to_string().contains("cursor"),
+            "{answer}"
+        );
+    }
+}
