@@ -27,5 +27,6 @@ mod servers;
 mod sessions;
 mod start;
 mod subscriptions;
+mod tasks;
 mod tls;
 mod transports;

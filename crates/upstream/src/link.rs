@@ -155,6 +155,7 @@ impl Link {
             Wire::Http(endpoint) => endpoint.close(why),
             Wire::Pipe(pipe) => pipe.close(why),
         }
+        self.inbox.watches.end();
         self.inbox.pending.fail(&LinkError::Closed(why.to_owned()));
     }
 }

@@ -27,6 +27,9 @@ use serde_json::{Value, json};
 /// What it executed, one trace id a line.
 static JOURNAL: Mutex<Option<File>> = Mutex::new(None);
 
+/// The texts of all calls that became tasks.
+static TASKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 /// Every subscription to a resource, and every end of one.
 static SUBSCRIPTIONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -177,6 +180,10 @@ fn answer(message: &Value) -> Option<Value> {
             if std::env::var_os("STUB_RESOURCES").is_some() {
                 capabilities["resources"] = json!({"subscribe": true});
             }
+            if std::env::var_os("STUB_TASKS").is_some() {
+                let calls = json!({"tools": {"call": {}}});
+                capabilities["tasks"] = json!({"list": {}, "cancel": {}, "requests": calls});
+            }
             let version = "2025-11-25";
             good(json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": info}))
         }
@@ -192,9 +199,36 @@ fn answer(message: &Value) -> Option<Value> {
         }
         "ping" => good(json!({})),
         "tools/list" => good(json!({"tools": tools()})),
+        "tools/call" if message["params"]["task"].is_object() => {
+            let text = message["params"]["arguments"]["text"]
+                .as_str()
+                .unwrap_or_default();
+            let mut tasks = TASKS.lock().expect("one thread");
+            tasks.push(text.to_owned());
+            good(json!({"task": task(tasks.len())}))
+        }
         "tools/call" => good(call(message)),
+        "tasks/list" => {
+            let tasks = TASKS.lock().expect("one thread").len();
+            good(json!({"tasks": (1..=tasks).map(task).collect::<Vec<_>>()}))
+        }
+        method @ ("tasks/get" | "tasks/cancel" | "tasks/result") => {
+            let id = message["params"]["taskId"].as_str().unwrap_or_default();
+            let number: usize = id.trim_start_matches("task-").parse().expect("a task");
+            let text = TASKS.lock().expect("one thread")[number - 1].clone();
+            good(match method {
+                "tasks/result" => json!({"content": [{"type": "text", "text": text}]}),
+                _ => task(number),
+            })
+        }
         _ => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "Method not found"}}),
     })
+}
+
+fn task(number: usize) -> Value {
+    let at = "2026-11-21T00:00:00Z";
+    let id = format!("task-{number}");
+    json!({"taskId": id, "status": "completed", "createdAt": at, "lastUpdatedAt": at, "ttl": null})
 }
 
 /// A server of the modern era alone.

@@ -16,9 +16,9 @@ use pipeline::{
 use policy::registry::ItemKind;
 use wire::{
     bounds::REQUEST,
-    json::{Keys, Node, ObjectWriter, object},
+    json::{Keys, Kind, Node, ObjectWriter, object},
     jsonrpc::{self, Id, Message},
-    mcp::{Direction, Era, Method, Revision, meta},
+    mcp::{Direction, Era, Method, Revision, TASKS_EXTENSION, meta},
 };
 
 use super::Engines;
@@ -111,7 +111,7 @@ impl Local for Engines {
                         list.string(revision.as_str());
                     }
                 });
-                write_offer(&view, at, out);
+                write_offer(&view, at, Era::Modern, out);
                 out.object("_meta", |out| out.object(meta::SERVER_INFO, write_identity));
             }))),
             Method::ToolsList => self.listing(call, "tools", view.entries(ItemKind::Tool, at)),
@@ -228,7 +228,7 @@ impl Engines {
         });
         let result = object(|out| {
             out.string("protocolVersion", arrival.revision.as_str());
-            write_offer(view, &arrival.endpoint, out);
+            write_offer(view, &arrival.endpoint, Era::Legacy, out);
             out.object("serverInfo", write_identity);
         });
         Answer::Own(Arc::new(Own {
@@ -444,7 +444,7 @@ fn write_identity(out: &mut ObjectWriter<'_>) {
 }
 
 /// Capabilities and instructions: what the servers behind the door offer.
-fn write_offer(view: &View, at: &Endpoint, out: &mut ObjectWriter<'_>) {
+fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
     out.object("capabilities", |out| {
         // Servers may still be starting; what they bring is announced when they have.
         out.object("tools", |out| out.boolean("listChanged", true));
@@ -468,6 +468,7 @@ fn write_offer(view: &View, at: &Endpoint, out: &mut ObjectWriter<'_>) {
                 }
             });
         }
+        write_tasks(view, at, era, out);
         for plain in ["completions", "logging"] {
             if view.has(plain, at) {
                 out.object(plain, |_| {});
@@ -494,6 +495,32 @@ fn write_offer(view: &View, at: &Endpoint, out: &mut ObjectWriter<'_>) {
     }
     if !instructions.is_empty() {
         out.string("instructions", &instructions);
+    }
+}
+
+/// Tasks, where one server alone is behind the door and has them in this era: a task's id does not say whose it is.
+fn write_tasks(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
+    let Endpoint::Server(_) = at else { return };
+    let serving = view.serving(at).next();
+    let Some((_, catalogue)) = serving.filter(|(_, c)| c.offered.revision.era() == era) else {
+        return;
+    };
+    let capabilities = catalogue.offered.capabilities.root();
+    match era {
+        Era::Legacy => {
+            if let Some(tasks) = capabilities
+                .get("tasks")
+                .filter(|tasks| tasks.kind() == Kind::Object)
+            {
+                out.node("tasks", tasks);
+            }
+        }
+        Era::Modern => {
+            let extensions = capabilities.get("extensions");
+            if let Some(tasks) = extensions.and_then(|extensions| extensions.get(TASKS_EXTENSION)) {
+                out.object("extensions", |out| out.node(TASKS_EXTENSION, tasks));
+            }
+        }
     }
 }
 

@@ -72,8 +72,6 @@ pub(crate) struct Endpoint {
     session: OnceLock<HeaderValue>,
     over: Mutex<Option<String>>,
     listening: Mutex<Option<JoinHandle<()>>>,
-    /// The stream of what is watched (modern era).
-    watching: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Endpoint {
@@ -85,7 +83,6 @@ impl Endpoint {
             session: OnceLock::new(),
             over: Mutex::default(),
             listening: Mutex::default(),
-            watching: Mutex::default(),
         })
     }
 
@@ -116,10 +113,12 @@ impl Endpoint {
     }
 
     fn end(&self, why: &str) -> bool {
-        for held in [&self.listening, &self.watching] {
-            let task = held.lock().unwrap_or_else(PoisonError::into_inner).take();
-            task.inspect(JoinHandle::abort);
-        }
+        let task = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        task.inspect(JoinHandle::abort);
         let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
         let first = over.is_none();
         over.get_or_insert_with(|| why.to_owned());
@@ -230,27 +229,6 @@ impl Endpoint {
                 tokio::time::sleep(wait).await;
             }
         })
-    }
-
-    /// Such a subscription takes the place of the one before.
-    pub(crate) fn watch_instead(&self, stream: JoinHandle<()>) {
-        let mut held = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
-        held.replace(stream).inspect(JoinHandle::abort);
-        drop(held);
-        // Whoever closed the endpoint a moment ago did not see it.
-        if self.closed().is_some() {
-            self.stop_watching();
-        }
-    }
-
-    /// Nothing is watched any more.
-    pub(crate) fn stop_watching(&self) {
-        let held = self
-            .watching
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        held.inspect(JoinHandle::abort);
     }
 
     fn keep_listening(&self, listening: impl Future<Output = ()> + Send + 'static) {
