@@ -17,6 +17,7 @@ mod limits;
 mod matrix;
 mod policy;
 mod protect;
+mod raw_http;
 mod real_peers;
 mod replay;
 mod rules;

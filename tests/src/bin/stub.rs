@@ -145,6 +145,32 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
             }
             None
         }
+        "twice" => {
+            let answer = answer(message)?;
+            println!("{answer}");
+            Some(Ok(answer.to_string()))
+        }
+        "other_type" => {
+            let mut answer = answer(message)?;
+            answer["id"] = json!(message["id"].to_string());
+            Some(Ok(answer.to_string()))
+        }
+        "long_line" => {
+            let long = "x".repeat(20 * 1024 * 1024);
+            println!("{long}");
+            println!(
+                "{}",
+                json!({"jsonrpc": "2.0", "id": message["id"], "result": {"content": long}})
+            );
+            Some(Ok(answer(message)?.to_string()))
+        }
+        "flood" => {
+            let line = "x".repeat(64 * 1024);
+            for _ in 0..500 {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+            None
+        }
         "never" => Some(Err(())),
         "die" => std::process::exit(1),
         _ => None,
@@ -191,6 +217,10 @@ fn tools() -> Value {
             "ask_user",
             "Asks the user for a name, and says what was answered."
         ),
+        tool("twice", "Answers twice."),
+        tool("other_type", "Answers under the id as a text."),
+        tool("long_line", "Prints lines of 20 MiB, then answers."),
+        tool("flood", "Prints 32 MiB of complaints, then answers."),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
     ]);
