@@ -5,13 +5,13 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
-    process::{Child, Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
 use e2e::{
     gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
-    peers,
+    peers::{self, Served},
     wires::{Http, call, initialize},
 };
 use serde_json::{Value, json};
@@ -21,31 +21,6 @@ use tokio_tungstenite::tungstenite::{
 
 /// Who connects from this machine without a credential.
 const LOCAL: &str = "anonymous: local\nusers: [ { name: local, roles: [tester] } ]\n";
-
-/// A server process that says in its first line where it is, and ends with this.
-struct Served(Child, String);
-
-impl Served {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output"))
-            .read_line(&mut line)
-            .expect("where it is");
-        Self(child, line.trim().to_owned())
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// The stub behind a gateway, two agents, and further lines of configuration.
 fn start(more: &str) -> Gateway {
@@ -67,7 +42,7 @@ fn real_clients_and_servers_speak_over_connections_both_ways() {
     let folder = Scratch::new();
     let path = folder.path().join("stub.sock");
     let at_socket = Served::start(Command::new(program("e2e-stub")).arg("unix").arg(&path));
-    let (address, socket) = (&served.1, &at_socket.1);
+    let (address, socket) = (&served.line, &at_socket.line);
     let gateway = Gateway::start(&format!(
         "mcpServers:\n  sse: {{ type: sse, url: \"http://{address}/sse\" }}\n  ws: {{ url: \"ws://{address}/ws\" }}\n  \
          unix: {{ url: \"unix:{socket}\" }}\n{LOCAL}{OPEN_TO_TESTER}"

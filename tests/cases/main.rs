@@ -11,6 +11,7 @@ mod connections;
 mod contexts;
 mod endpoints;
 mod every_wire;
+mod fidelity;
 mod flow;
 mod kill;
 mod limits;
