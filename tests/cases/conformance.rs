@@ -1,12 +1,7 @@
 //! The official conformance suites, directly and through the gateway: what a server gets right, it gets
 //! right behind the gateway, too. No count may drop below the committed table (`tests/conformance.tsv`).
 
-use std::{
-    fmt::Write as _,
-    io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{fmt::Write as _, path::Path, process::Command};
 
 use e2e::{gateway::Gateway, peers};
 
@@ -18,42 +13,6 @@ anonymous: dev
 limits: { default: { rate: 100000/min, burst: 100000, concurrency: 100 } }
 policy: { packs: [], rules: [ "permit(principal, action, resource);" ] }
 "#;
-
-/// The server the suites are run against.
-struct Everything {
-    child: Child,
-    url: String,
-}
-
-impl Everything {
-    /// `both` eras, or one alone: `sessions` or `modern`.
-    fn start(peers: &Path, eras: &str) -> Self {
-        let (python, script, argument) = match eras {
-            "sessions" => ("py1/bin/python", "everything_legacy.py", "http"),
-            other => ("py2/bin/python", "everything.py", other),
-        };
-        let mut child = Command::new(peers.join(python))
-            .arg(peers::script(script))
-            .arg(argument)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let mut url = String::new();
-        let output = child.stdout.take().expect("it has an output");
-        BufReader::new(output).read_line(&mut url).expect("a line");
-        let url = url.trim().to_owned();
-        Self { child, url }
-    }
-}
-
-impl Drop for Everything {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// One row of the table.
 struct Row {
@@ -110,11 +69,13 @@ fn run_once(peers: &Path, row: &Row, url: &str) -> Run {
         .arg("120")
         .arg(peers::node(peers))
         .arg(peers::npm(peers, &format!("{package}/dist/index.js")))
-        .args(["server", "--url", url, "--suite", suite])
+        .args(["server", "--url", url])
         .current_dir(scratch.path());
-    if package != "conformance-legacy" {
-        command.args(["--spec-version", &row.revision]);
-    }
+    match (package, suite) {
+        ("conformance-legacy", _) => command.args(["--suite", suite]),
+        (_, "requirements") => command.args(["--requirements", &row.revision]),
+        (_, _) => command.args(["--suite", suite, "--spec-version", &row.revision]),
+    };
     let output = command.output().expect("the suite starts");
     let whole = String::from_utf8_lossy(&output.stdout).into_owned();
     let total = whole.lines().find_map(|line| line.strip_prefix("Total: "));
@@ -132,35 +93,43 @@ fn run_once(peers: &Path, row: &Row, url: &str) -> Run {
 
 #[test]
 fn no_check_of_the_official_suites_is_lost_behind_the_gateway() {
-    compare("both");
+    compare("both", |suite| !suite.ends_with(" requirements"));
+}
+
+#[test]
+fn what_a_revision_requires_is_met_behind_the_gateway() {
+    compare("both", |suite| suite.ends_with(" requirements"));
 }
 
 #[test]
 fn clients_of_the_modern_era_reach_a_server_of_sessions() {
-    compare("sessions");
+    compare("sessions", |_| true);
 }
 
 #[test]
 fn clients_of_sessions_reach_a_server_of_the_modern_era() {
-    compare("modern");
+    compare("modern", |_| true);
 }
 
-/// Runs the rows of the table that are for a server of these eras.
+/// Runs the rows of the table that are for a server of these eras and of these suites.
 #[expect(clippy::print_stderr, reason = "the table is what this test is run for")]
-fn compare(eras: &str) {
+fn compare(eras: &str, which: fn(&str) -> bool) {
     let Some(peers) = peers::directory() else { return };
     let peers = peers.canonicalize().expect("a directory");
-    let everything = Everything::start(&peers, eras);
+    let everything = peers::everything(&peers, eras);
     let servers = format!(
         "mcpServers: {{ everything: {{ url: \"{}\", trust: trusted }} }}",
-        everything.url
+        everything.line
     );
     let gateway = Gateway::start(&format!("{servers}\n{OPEN}"));
     let behind = format!("{}/mcp/everything", gateway.base());
     let mut shown = String::from("server\tsuite\trevision\tdirect\tgateway\n");
     let mut lost = String::new();
-    for row in table().iter().filter(|row| row.server == eras) {
-        let direct = run(&peers, row, &everything.url, row.direct);
+    for row in table()
+        .iter()
+        .filter(|row| row.server == eras && which(&row.suite))
+    {
+        let direct = run(&peers, row, &everything.line, row.direct);
         let through = run(&peers, row, &behind, row.gateway);
         let counts = (direct.passed, through.passed);
         let (suite, revision) = (&row.suite, &row.revision);

@@ -1,6 +1,10 @@
 //! The real MCP clients and servers of npm and PyPI, as `cargo xtask peers` installs them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
 
 /// Where they are.
 ///
@@ -40,4 +44,54 @@ pub fn npm(peers: &Path, file: &str) -> PathBuf {
 #[must_use]
 pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
+}
+
+/// A server process that says in its first line where it is, and ends with this.
+#[derive(Debug)]
+pub struct Served {
+    child: Child,
+    /// Where it is.
+    pub line: String,
+}
+
+impl Served {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("it has an output");
+        BufReader::new(output).read_line(&mut line).expect("where it is");
+        let line = line.trim().to_owned();
+        Self { child, line }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The server the official suites are run against: of `both` eras, or of one alone, `sessions` or `modern`.
+///
+/// # Panics
+/// When it does not start.
+#[must_use]
+pub fn everything(peers: &Path, eras: &str) -> Served {
+    let (python, name, argument) = match eras {
+        "sessions" => ("py1/bin/python", "everything_legacy.py", "http"),
+        other => ("py2/bin/python", "everything.py", other),
+    };
+    let mut command = Command::new(peers.join(python));
+    command.arg(script(name)).arg(argument).stderr(Stdio::null());
+    Served::start(&mut command)
 }

@@ -24,15 +24,23 @@ const NPM: [&str; 10] = [
     "@modelcontextprotocol/conformance@0.2.0-alpha.12",
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
-/// Packages from PyPI for the SDK's second line, and for its first.
-const PYPI_2: [&str; 5] = [
+/// Packages from PyPI that are on the SDK's second line, and those on its first.
+const PYPI_2: [&str; 7] = [
     "mcp==2.3.0",
     "authlib==1.9.9",
+    "fastmcp==4.1.2",
+    "openai-agents==0.24.0",
     "mcp-server-git==2026.10.19",
     "mcp-server-time==2026.10.19",
     "mcp-server-fetch==2026.10.24",
 ];
-const PYPI_1: [&str; 2] = ["mcp==1.30.0", "websockets==15.0.1"];
+const PYPI_1: [&str; 4] = [
+    "mcp==1.30.0",
+    "websockets==15.0.1",
+    "langchain-mcp-adapters==0.3.2",
+    // It does not say so, but works with the first line alone.
+    "mcp-agent==0.2.6",
+];
 /// What Debian has to provide, by the program that shows that it has.
 const DEBIAN: [(&str, &str); 4] = [
     ("npm", "npm"),
@@ -70,9 +78,18 @@ pub(crate) fn install() -> Result<Peers, String> {
     }
     debian()?;
     say("installing the tests' peers into target/peers (once; a minute or two)");
-    node(&directory.join("node"))?;
-    python(&directory.join("py2"), &PYPI_2)?;
-    python(&directory.join("py1"), &PYPI_1)?;
+    // Side by side: most of it is waiting for the registries.
+    std::thread::scope(|scope| {
+        let parts = [
+            scope.spawn(|| node(&directory.join("node"))),
+            scope.spawn(|| python(&directory.join("py2"), &PYPI_2)),
+            scope.spawn(|| python(&directory.join("py1"), &PYPI_1)),
+        ];
+        parts.into_iter().try_for_each(|part| {
+            let lost = |_| "an installation broke off".to_owned();
+            part.join().map_err(lost)?
+        })
+    })?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
     Ok(Peers { directory })
 }

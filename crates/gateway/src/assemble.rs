@@ -44,6 +44,7 @@ use crate::{
     policy_version,
     sessions::Sessions,
     store::Store,
+    task_owners::TaskOwners,
     vault::Vault,
 };
 
@@ -106,6 +107,8 @@ pub(crate) fn assemble(
         cursors: Cursors::new(&ambient)
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         listeners: Listeners::default(),
+        behind: behind.clone(),
+        task_owners: TaskOwners::default(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
             .map_err(|error| Failure::other(error.to_string()))?,

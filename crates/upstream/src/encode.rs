@@ -128,8 +128,11 @@ fn write_params(call: &Passed<Recorded>, out: &mut ObjectWriter<'_>) {
         for (key, value) in params.members() {
             let name = key.as_str().unwrap_or_default();
             match name.as_ref() {
-                // The client's answers are the gateway's to give, in the name of the question they answer.
-                "_meta" | "inputResponses" | "requestState" => {}
+                "_meta" => {}
+                // The client's answers are the gateway's to give, in the name of the question they answer; but for
+                // those to a task, which asks in its own name.
+                "inputResponses" | "requestState"
+                    if arrival.message.method() != Some(Method::TasksUpdate) => {}
                 "name" if renamed.is_some() => {}
                 "ref" if reference.is_some() => out.object("ref", |out| {
                     out.string("name", reference.unwrap_or_default());

@@ -1,7 +1,8 @@
 //! An MCP server for tests and the bench: it keeps a journal of what it executed, and misbehaves on demand.
 //!
 //! `e2e-stub stdio [JOURNAL]` serves standard input and output; `e2e-stub http` serves a port of its own and
-//! prints its URL; `e2e-stub unix PATH` serves a Unix socket. It knows nothing of the gateway.
+//! prints its URL; `e2e-stub unix PATH` serves a Unix socket. `e2e-stub raw FOLDER` answers what lies in a folder, byte
+//! for byte, and keeps what it heard there; `e2e-stub http FOLDER` does so over HTTP. It knows nothing of the gateway.
 
 #![expect(
     clippy::expect_used,
@@ -15,7 +16,8 @@ use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{BufRead, Write},
-    sync::Mutex,
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock},
 };
 
 use bytes::Bytes;
@@ -26,6 +28,14 @@ use serde_json::{Value, json};
 
 /// What it executed, one trace id a line.
 static JOURNAL: Mutex<Option<File>> = Mutex::new(None);
+/// Where its answers over HTTP lie, if it does not make them itself.
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+
+/// The texts of all calls that became tasks.
+static TASKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Every subscription to a resource, and every end of one.
+static SUBSCRIPTIONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -41,10 +51,16 @@ fn main() {
             }
             stdio();
         }
-        Some("http") => http(),
+        Some("http") => {
+            if let Some(folder) = args.get(1) {
+                FOLDER.set(folder.into()).expect("once");
+            }
+            http();
+        }
+        Some("raw") => raw(Path::new(args.get(1).expect("a folder"))),
         Some("unix") => unix(args.get(1).expect("a path")),
         _ => {
-            println!("usage: e2e-stub stdio [JOURNAL] | http | unix PATH");
+            println!("usage: e2e-stub stdio [JOURNAL] | http [FOLDER] | unix PATH | raw FOLDER");
             std::process::exit(2);
         }
     }
@@ -103,6 +119,33 @@ fn stdio() {
     }
 }
 
+/// Answers over its pipes what lies in a folder.
+fn raw(folder: &Path) {
+    for line in std::io::stdin().lock().lines() {
+        if let Some(answer) = raw_answer(folder, &line.expect("text")) {
+            println!("{answer}");
+        }
+    }
+}
+
+/// The result in the file named like the request's method (`tools_call`). What was heard is kept in `heard`.
+fn raw_answer(folder: &Path, line: &str) -> Option<String> {
+    let heard = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("heard"));
+    let message: Value = serde_json::from_str(line).expect("the gateway sends JSON");
+    writeln!(heard.expect("a file"), "{line}").expect("it can be written");
+    let (id, method) = (message.get("id")?, message["method"].as_str()?);
+    match std::fs::read_to_string(folder.join(method.replace('/', "_"))) {
+        Ok(result) => Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)),
+        Err(_) => {
+            let error = json!({"code": -32601, "message": "Method not found"});
+            Some(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string())
+        }
+    }
+}
+
 /// What it asks the user while a call runs.
 fn question() -> Value {
     let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
@@ -131,6 +174,15 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
             );
             None
         }
+        "touch" => {
+            let uri = &message["params"]["arguments"]["text"];
+            let params = json!({"uri": uri});
+            println!(
+                "{}",
+                json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params})
+            );
+            None
+        }
         "mutter" => {
             let params = &message["params"];
             let (text, token) = (&params["arguments"]["text"], &params["_meta"]["progressToken"]);
@@ -145,6 +197,32 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
             }
             None
         }
+        "twice" => {
+            let answer = answer(message)?;
+            println!("{answer}");
+            Some(Ok(answer.to_string()))
+        }
+        "other_type" => {
+            let mut answer = answer(message)?;
+            answer["id"] = json!(message["id"].to_string());
+            Some(Ok(answer.to_string()))
+        }
+        "long_line" => {
+            let long = "x".repeat(20 * 1024 * 1024);
+            println!("{long}");
+            println!(
+                "{}",
+                json!({"jsonrpc": "2.0", "id": message["id"], "result": {"content": long}})
+            );
+            Some(Ok(answer(message)?.to_string()))
+        }
+        "flood" => {
+            let line = "x".repeat(64 * 1024);
+            for _ in 0..500 {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+            None
+        }
         "never" => Some(Err(())),
         "die" => std::process::exit(1),
         _ => None,
@@ -154,16 +232,91 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
 fn answer(message: &Value) -> Option<Value> {
     let id = message.get("id")?;
     let good = |result: Value| json!({"jsonrpc": "2.0", "id": id, "result": result});
-    let info = json!({"name": "stub", "version": "1"});
+    let version = std::env::var("STUB_VERSION").unwrap_or_else(|_| "1".to_owned());
+    let info = json!({"name": "stub", "version": version});
+    if std::env::var_os("STUB_MODERN").is_some() {
+        return Some(modern(message, id, &info));
+    }
     Some(match message["method"].as_str().unwrap_or_default() {
-        "initialize" => good(json!({
-            "protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "logging": {}}, "serverInfo": info,
-        })),
+        "initialize" => {
+            let mut capabilities = json!({"tools": {}, "logging": {}});
+            if std::env::var_os("STUB_RESOURCES").is_some() {
+                capabilities["resources"] = json!({"subscribe": true});
+            }
+            if std::env::var_os("STUB_TASKS").is_some() {
+                let calls = json!({"tools": {"call": {}}});
+                capabilities["tasks"] = json!({"list": {}, "cancel": {}, "requests": calls});
+            }
+            let version = "2025-11-25";
+            good(json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": info}))
+        }
+        "resources/list" => good(json!({"resources": []})),
+        method @ ("resources/subscribe" | "resources/unsubscribe") => {
+            let uri = message["params"]["uri"].as_str().unwrap_or_default();
+            let what = method.trim_start_matches("resources/");
+            SUBSCRIPTIONS
+                .lock()
+                .expect("one thread")
+                .push(format!("{what} {uri}"));
+            good(json!({}))
+        }
         "ping" => good(json!({})),
         "tools/list" => good(json!({"tools": tools()})),
+        "tools/call" if message["params"]["task"].is_object() => {
+            let text = message["params"]["arguments"]["text"]
+                .as_str()
+                .unwrap_or_default();
+            let mut tasks = TASKS.lock().expect("one thread");
+            tasks.push(text.to_owned());
+            good(json!({"task": task(tasks.len())}))
+        }
         "tools/call" => good(call(message)),
+        "tasks/list" => {
+            let tasks = TASKS.lock().expect("one thread").len();
+            good(json!({"tasks": (1..=tasks).map(task).collect::<Vec<_>>()}))
+        }
+        method @ ("tasks/get" | "tasks/cancel" | "tasks/result") => {
+            let id = message["params"]["taskId"].as_str().unwrap_or_default();
+            let number: usize = id.trim_start_matches("task-").parse().expect("a task");
+            let text = TASKS.lock().expect("one thread")[number - 1].clone();
+            good(match method {
+                "tasks/result" => json!({"content": [{"type": "text", "text": text}]}),
+                _ => task(number),
+            })
+        }
         _ => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "Method not found"}}),
     })
+}
+
+fn task(number: usize) -> Value {
+    let at = "2026-11-21T00:00:00Z";
+    let id = format!("task-{number}");
+    json!({"taskId": id, "status": "completed", "createdAt": at, "lastUpdatedAt": at, "ttl": null})
+}
+
+/// A server of the modern era alone.
+fn modern(message: &Value, id: &Value, info: &Value) -> Value {
+    let whole = |mut result: Value| {
+        result["resultType"] = json!("complete");
+        result["_meta"] = json!({"io.modelcontextprotocol/serverInfo": info});
+        json!({"jsonrpc": "2.0", "id": id, "result": result})
+    };
+    let kept = |mut result: Value| {
+        (result["ttlMs"], result["cacheScope"]) = (json!(0), json!("private"));
+        whole(result)
+    };
+    match message["method"].as_str().unwrap_or_default() {
+        "server/discover" => {
+            kept(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))
+        }
+        "tools/list" => kept(json!({"tools": tools()})),
+        "tools/call" => whole(call(message)),
+        "initialize" => json!({"jsonrpc": "2.0", "id": id, "error": {
+            "code": -32022, "message": "Unsupported protocol version",
+            "data": {"supported": ["2026-07-28"], "requested": message["params"]["protocolVersion"]},
+        }}),
+        _ => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "Method not found"}}),
+    }
 }
 
 fn tools() -> Value {
@@ -191,6 +344,15 @@ fn tools() -> Value {
             "ask_user",
             "Asks the user for a name, and says what was answered."
         ),
+        tool("touch", "Says that a resource changed."),
+        tool(
+            "subscriptions",
+            "Gives back every subscription and every end of one."
+        ),
+        tool("twice", "Answers twice."),
+        tool("other_type", "Answers under the id as a text."),
+        tool("long_line", "Prints lines of 20 MiB, then answers."),
+        tool("flood", "Prints 32 MiB of complaints, then answers."),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
     ]);
@@ -228,6 +390,10 @@ fn call(message: &Value) -> Value {
             writeln!(file, "{text}").expect("the memory can be written");
             "kept"
         }
+        Some("subscriptions") => {
+            kept = SUBSCRIPTIONS.lock().expect("one thread").join("\n");
+            kept.as_str()
+        }
         Some("recall") => {
             kept = std::fs::read_to_string(memory()).unwrap_or_default();
             kept.as_str()
@@ -261,9 +427,13 @@ async fn http() {
 
 async fn serve(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let body = request.into_body().collect().await?.to_bytes();
-    let message: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let (status, body) = match answer(&message) {
-        Some(answer) => (200, answer.to_string()),
+    let text = String::from_utf8_lossy(&body);
+    let answered = match FOLDER.get() {
+        Some(folder) => raw_answer(folder, &text),
+        None => answer(&serde_json::from_str(&text).unwrap_or(Value::Null)).map(|answer| answer.to_string()),
+    };
+    let (status, body) = match answered {
+        Some(answer) => (200, answer),
         None => (202, String::new()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));

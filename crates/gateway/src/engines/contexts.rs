@@ -122,9 +122,13 @@ impl Engines {
         if arrival.direction == Direction::ToClient {
             return Ok(());
         }
-        let initialize = arrival.message.method() == Some(Method::Initialize);
-        let needs_one =
-            arrival.revision.era() == Era::Legacy && !initialize && arrival.via.transport == "http";
+        // A connection may be tried before its session is opened; over HTTP nothing comes back without one.
+        let may_come_first = match arrival.message.method() {
+            Some(Method::Initialize) => true,
+            Some(Method::Ping) => arrival.via.transport != "http",
+            Some(_) | None => false,
+        };
+        let needs_one = arrival.revision.era() == Era::Legacy && !may_come_first;
         match &arrival.session {
             Some(id) => {
                 let session = self.sessions.of(id, &caller.principal.key(), arrival.received_ms);

@@ -1,12 +1,13 @@
 //! The gateway, where it answers itself.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use pipeline::{
-    Answer, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Ready,
+    Answer, Arrival, Body, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Ready, Via,
     forward::Recorded,
     ports::{Exchange, Local},
     refusal,
@@ -15,20 +16,24 @@ use pipeline::{
 use policy::registry::ItemKind;
 use wire::{
     bounds::REQUEST,
-    json::{Keys, Node, ObjectWriter, object},
+    json::{Keys, Kind, Node, ObjectWriter, object},
     jsonrpc::{self, Id, Message},
-    mcp::{Era, Method, Revision, meta},
+    mcp::{Direction, Era, Method, Revision, TASKS_EXTENSION, meta},
 };
 
 use super::Engines;
 use crate::{
     cursor::List,
+    exchange::ListenExchange,
     sessions::Opening,
     view::{View, text},
 };
 
 /// Most instructions of one server that are passed on, in bytes.
 const INSTRUCTIONS_BYTES_MAX: usize = 4 * 1024;
+
+/// Most resources one stream subscribes to.
+const WATCHES_MAX: usize = 64;
 
 /// Open `subscriptions/listen` streams (modern era).
 #[derive(Debug, Default)]
@@ -106,7 +111,7 @@ impl Local for Engines {
                         list.string(revision.as_str());
                     }
                 });
-                write_offer(&view, at, out);
+                write_offer(&view, at, Era::Modern, out);
                 out.object("_meta", |out| out.object(meta::SERVER_INFO, write_identity));
             }))),
             Method::ToolsList => self.listing(call, "tools", view.entries(ItemKind::Tool, at)),
@@ -223,7 +228,7 @@ impl Engines {
         });
         let result = object(|out| {
             out.string("protocolVersion", arrival.revision.as_str());
-            write_offer(view, &arrival.endpoint, out);
+            write_offer(view, &arrival.endpoint, Era::Legacy, out);
             out.object("serverInfo", write_identity);
         });
         Answer::Own(Arc::new(Own {
@@ -285,24 +290,14 @@ impl Engines {
             prompts: wants("promptsListChanged"),
             resources: wants("resourcesListChanged"),
         };
-        let honoured = jsonrpc::notification(Method::NotificationsSubscriptionsAcknowledged, |out| {
-            out.object("notifications", |out| {
-                for (name, wanted) in [
-                    ("toolsListChanged", wants.tools),
-                    ("promptsListChanged", wants.prompts),
-                    ("resourcesListChanged", wants.resources),
-                ] {
-                    if wanted {
-                        out.boolean(name, true);
-                    }
-                }
-            });
-            out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out));
-        });
-        let exchange = Arc::clone(&arrival.exchange);
-        exchange.deliver(honoured).await;
+        let stream = Arc::clone(&arrival.exchange);
+        let exchange = ListenExchange::new(stream, call.caller().clone(), arrival.call.clone(), id.clone());
+        let exchange = Arc::new(exchange);
+        let uris = asked.and_then(|asked| asked.get("resourceSubscriptions"));
+        let watched = self.watch_all(call, uris, &exchange).await;
+        exchange.open(acknowledgement(&wants, &watched, &id)).await;
         let key = self.listeners.add(Listener {
-            exchange: Arc::clone(&exchange),
+            exchange: Arc::clone(&exchange) as Arc<dyn Exchange>,
             id: id.clone(),
             wants,
         });
@@ -318,10 +313,97 @@ impl Engines {
             () = tokio::time::sleep(left) => {}
         }
         self.listeners.remove(key);
+        if !watched.is_empty() {
+            self.upstreams.end_watches(&arrival.call.0);
+        }
         Ok(own(object(|out| {
             out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out))
         })))
     }
+
+    /// Subscribes a stream to resources; gives those to which it is.
+    async fn watch_all<'c>(
+        &self,
+        call: &'c Passed<Recorded>,
+        uris: Option<Node<'c>>,
+        exchange: &Arc<ListenExchange>,
+    ) -> Vec<Cow<'c, str>> {
+        let mut watched = Vec::new();
+        let uris = uris.into_iter().flat_map(Node::elements).filter_map(Node::as_str);
+        for uri in uris.take(WATCHES_MAX) {
+            if self.subscribe(call, &uri, Arc::clone(exchange)).await.is_ok() {
+                watched.push(uri);
+            }
+        }
+        watched
+    }
+
+    /// Subscribes a stream to a resource: for each, a message of its own takes the road, and is decided and
+    /// recorded like a client's.
+    async fn subscribe(
+        &self,
+        call: &Passed<Recorded>,
+        uri: &str,
+        exchange: Arc<ListenExchange>,
+    ) -> Result<(), ()> {
+        let arrival = call.arrival();
+        let text = jsonrpc::request(&Id::Integer(0), Method::ResourcesSubscribe, |out| {
+            out.string("uri", uri);
+            if let Some(meta) = arrival.message.params().and_then(meta::of) {
+                out.node("_meta", meta);
+            }
+        });
+        let message = Message::parse(text, Keys::Folded, &REQUEST).map_err(drop)?;
+        let one = Arrival {
+            call: self.ambient.call(),
+            direction: Direction::ToServer,
+            revision: arrival.revision,
+            endpoint: arrival.endpoint.clone(),
+            message,
+            credential: arrival.credential.clone(),
+            via: Via {
+                mirrored: Arc::default(),
+                ..arrival.via.clone()
+            },
+            session: None,
+            capabilities: arrival.capabilities.clone(),
+            exchange,
+            received_ms: self.ambient.now_ms(),
+        };
+        match self.behind.carry(one).await {
+            Some(Ok(reply)) => match reply.body {
+                Body::Foreign(response, ..) => match response.answer() {
+                    jsonrpc::Answer::Error(_) => Err(()),
+                    jsonrpc::Answer::Result(_) => Ok(()),
+                },
+                Body::Accepted | Body::Listed(_) | Body::Own(_) => Ok(()),
+            },
+            Some(Err(_)) | None => Err(()),
+        }
+    }
+}
+
+/// What is heard of on a stream of subscriptions.
+fn acknowledgement(wants: &Wants, watched: &[Cow<'_, str>], id: &Id) -> Vec<u8> {
+    jsonrpc::notification(Method::NotificationsSubscriptionsAcknowledged, |out| {
+        out.object("notifications", |out| {
+            for (name, wanted) in [
+                ("toolsListChanged", wants.tools),
+                ("promptsListChanged", wants.prompts),
+                ("resourcesListChanged", wants.resources),
+            ] {
+                if wanted {
+                    out.boolean(name, true);
+                }
+            }
+            if !watched.is_empty() {
+                out.array("resourceSubscriptions", |list| {
+                    watched.iter().for_each(|uri| list.string(uri));
+                });
+            }
+        });
+        out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out));
+    })
 }
 
 pub(super) fn own(result: Vec<u8>) -> Answer {
@@ -362,7 +444,7 @@ fn write_identity(out: &mut ObjectWriter<'_>) {
 }
 
 /// Capabilities and instructions: what the servers behind the door offer.
-fn write_offer(view: &View, at: &Endpoint, out: &mut ObjectWriter<'_>) {
+fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
     out.object("capabilities", |out| {
         // Servers may still be starting; what they bring is announced when they have.
         out.object("tools", |out| out.boolean("listChanged", true));
@@ -386,6 +468,7 @@ fn write_offer(view: &View, at: &Endpoint, out: &mut ObjectWriter<'_>) {
                 }
             });
         }
+        write_tasks(view, at, era, out);
         for plain in ["completions", "logging"] {
             if view.has(plain, at) {
                 out.object(plain, |_| {});
@@ -412,6 +495,32 @@ fn write_offer(view: &View, at: &Endpoint, out: &mut ObjectWriter<'_>) {
     }
     if !instructions.is_empty() {
         out.string("instructions", &instructions);
+    }
+}
+
+/// Tasks, where one server alone is behind the door and has them in this era: a task's id does not say whose it is.
+fn write_tasks(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
+    let Endpoint::Server(_) = at else { return };
+    let serving = view.serving(at).next();
+    let Some((_, catalogue)) = serving.filter(|(_, c)| c.offered.revision.era() == era) else {
+        return;
+    };
+    let capabilities = catalogue.offered.capabilities.root();
+    match era {
+        Era::Legacy => {
+            if let Some(tasks) = capabilities
+                .get("tasks")
+                .filter(|tasks| tasks.kind() == Kind::Object)
+            {
+                out.node("tasks", tasks);
+            }
+        }
+        Era::Modern => {
+            let extensions = capabilities.get("extensions");
+            if let Some(tasks) = extensions.and_then(|extensions| extensions.get(TASKS_EXTENSION)) {
+                out.object("extensions", |out| out.node(TASKS_EXTENSION, tasks));
+            }
+        }
     }
 }
 

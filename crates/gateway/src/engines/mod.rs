@@ -36,6 +36,7 @@ pub(crate) use terms::Terms;
 
 use crate::{
     ambient::Ambient,
+    behind::Behind,
     config::said::Mode,
     contexts::{ContextStore, DepositStore},
     cursor::Cursors,
@@ -44,6 +45,7 @@ use crate::{
     parked::Parking,
     people::People,
     sessions::Sessions,
+    task_owners::TaskOwners,
 };
 
 /// All engines, assembled in `assemble.rs`.
@@ -70,6 +72,8 @@ pub(crate) struct Engines {
     pub(crate) parking: Parking,
     pub(crate) cursors: Cursors,
     pub(crate) listeners: Listeners,
+    pub(crate) behind: Behind,
+    pub(crate) task_owners: TaskOwners,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,
     /// `{}`: the arguments of a call that has none.

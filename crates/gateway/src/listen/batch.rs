@@ -1,4 +1,4 @@
-//! Several messages in one POST (2025-03-26): each is decided on its own, as if it had come alone.
+//! Several messages in one (2025-03-26), here in one POST: each is decided on its own, as if it had come alone.
 //!
 //! What one element may do says nothing about the next: every one is a call of its own on the road, with
 //! its own entry in the ledger. A batch must not know what any of them is about.
@@ -104,9 +104,7 @@ async fn one(
     };
     let asked = parcel.asked();
     if asked.method == Some(Method::Initialize) {
-        let why = "`initialize` is never part of a batch";
-        let objection = Objection::new(&refusal::MESSAGE_INVALID, why).showing(why);
-        return (answered, visit.refuse(&asked, objection).await);
+        return (answered, visit.refuse(&asked, initialize()).await);
     }
     match visit.set_out(headers, parcel, stream, Withdrawal::new(), &Arc::default()) {
         Ok(carrying) => (answered, carrying.await),
@@ -119,6 +117,17 @@ async fn send(stream: &mpsc::Sender<Vec<u8>>, (_, answered, said): Place) {
         // The client may have left; the calls were carried all the same.
         let _ = stream.send(message).await;
     }
+}
+
+/// Why a handshake is not carried.
+pub(super) fn initialize() -> Objection {
+    let why = "`initialize` is never part of a batch";
+    Objection::new(&refusal::MESSAGE_INVALID, why).showing(why)
+}
+
+/// Answers as one message; none where there are none.
+pub(super) fn joined(answers: &[Vec<u8>]) -> Option<Vec<u8>> {
+    (!answers.is_empty()).then(|| [b"[".as_slice(), &answers.join(&b','), b"]"].concat())
 }
 
 /// All answers in one array, in the order of the questions; nothing where nothing was asked.
@@ -141,10 +150,9 @@ fn array(visit: &Visit, mut done: Vec<Place>) -> Response<Body> {
         .filter(|(_, answered, _)| *answered)
         .filter_map(|(.., said)| said.message)
         .collect();
-    let message = (!answers.is_empty()).then(|| [b"[".as_slice(), &answers.join(&b','), b"]"].concat());
     visit.respond(Said {
         status,
-        message,
+        message: joined(&answers),
         session: None,
         retry_after_ms,
         challenge,

@@ -1,7 +1,10 @@
 //! A conversation: one client on a connection that carries messages both ways, each answer when it is ready.
 //! Pipes, sockets, WebSockets and HTTP+SSE differ in their frames alone.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use pipeline::{
     Arrival, Capabilities, Credential, Endpoint, Objection, Refusal, Tls, Via,
@@ -13,11 +16,11 @@ use wire::{
     bounds::REQUEST,
     framing::Line,
     json::{Keys, Kind, Node},
-    jsonrpc::{Id, Message},
+    jsonrpc::{self, Id, Message, Refused},
     mcp::{Direction, Era, Method, Revision, meta},
 };
 
-use super::House;
+use super::{House, batch};
 use crate::{
     engines::settle,
     exchange::{CallExchange, Withdrawal},
@@ -100,28 +103,27 @@ impl Conversation {
             running.join_next().await;
         }
         while running.try_join_next().is_some() {}
-        let asked = |id: Option<Id>| Asked {
-            id,
-            method: None,
-            revision: self.revision_so_far(),
-        };
         let bytes = match line {
             Line::Whole(bytes) => bytes,
             Line::TooLong => {
                 let objection = Objection::new(&refusal::MESSAGE_TOO_LARGE, "a line over the limit");
-                return self.turn_away(&asked(None), objection).await;
+                return self.say(self.turn_away(&self.asked(None), objection).await).await;
             }
         };
+        let client = Arc::clone(self);
+        if jsonrpc::is_array(&bytes) && self.revision_so_far().has_batches() {
+            running.spawn(async move { client.take_batch(bytes, credential).await });
+            return;
+        }
         let message = match Message::parse(bytes, Keys::Folded, &REQUEST) {
             Ok(message) => message,
-            Err(refused) => {
-                let objection = super::mcp::unreadable(&refused.error);
-                return self.turn_away(&asked(refused.id.clone()), objection).await;
-            }
+            Err(refused) => return self.say(self.unread(&refused).await).await,
         };
         let handshake = message.method() == Some(Method::Initialize);
-        let client = Arc::clone(self);
-        let work = async move { client.carry(message, credential).await };
+        let work = async move {
+            let answer = client.carry(message, credential).await;
+            client.say(answer).await;
+        };
         if handshake {
             work.await;
         } else {
@@ -129,7 +131,50 @@ impl Conversation {
         }
     }
 
-    async fn carry(&self, message: Message, credential: Credential) {
+    /// Several messages in one (2025-03-26): each is carried as if it had come alone, and what there is to answer is
+    /// answered together.
+    async fn take_batch(self: Arc<Self>, bytes: Vec<u8>, credential: Credential) {
+        let elements = match jsonrpc::batch(bytes, Keys::Folded, &REQUEST) {
+            Ok(elements) => elements,
+            Err(refused) => return self.say(self.unread(&refused).await).await,
+        };
+        let mut running = JoinSet::new();
+        for (place, element) in elements.into_iter().enumerate() {
+            let (client, credential) = (Arc::clone(&self), credential.clone());
+            running.spawn(async move { (place, client.take_element(element, credential).await) });
+        }
+        let mut answers = BTreeMap::new();
+        while let Some(ended) = running.join_next().await {
+            // An element that broke has been recorded as abandoned; the others go on.
+            if let Ok((place, Some(answer))) = ended {
+                answers.insert(place, answer);
+            }
+        }
+        let answers: Vec<_> = answers.into_values().collect();
+        self.say(batch::joined(&answers)).await;
+    }
+
+    async fn take_element(
+        &self,
+        element: Result<Message, Refused>,
+        credential: Credential,
+    ) -> Option<Vec<u8>> {
+        match element {
+            Ok(message) if message.method() == Some(Method::Initialize) => {
+                let asked = Asked {
+                    method: message.method(),
+                    ..self.asked(message.id().cloned())
+                };
+                let said = self.turn_away(&asked, batch::initialize()).await;
+                said.filter(|_| asked.id.is_some())
+            }
+            Ok(message) => self.carry(message, credential).await,
+            Err(refused) => self.unread(&refused).await,
+        }
+    }
+
+    /// Carries a message; gives what there is to answer.
+    async fn carry(&self, message: Message, credential: Credential) -> Option<Vec<u8>> {
         let revision = self.revision(&message);
         let id = match &message {
             Message::Request(request) => Some(request.id().clone()),
@@ -145,7 +190,8 @@ impl Conversation {
         {
             let why = format!("`{method}` does not exist in {revision}");
             let objection = Objection::new(&refusal::METHOD_UNKNOWN, why.clone()).showing(why);
-            return self.turn_away(&asked, objection).await;
+            let said = self.turn_away(&asked, objection).await;
+            return said.filter(|_| asked.id.is_some());
         }
         let session = self.session();
         let withdrawal = Withdrawal::new();
@@ -184,10 +230,30 @@ impl Conversation {
             session.listen(Outlet::Queue(self.queue.clone()));
             *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
         }
-        if let Some(message) = said.message {
+        // Notifications and answers are not answered, whatever became of them.
+        said.message.filter(|_| asked.id.is_some())
+    }
+
+    /// Says something to the client.
+    async fn say(&self, message: Option<Vec<u8>>) {
+        if let Some(message) = message {
             // The client closed its end: nobody is left to tell.
             let _ = self.queue.send(message).await;
         }
+    }
+
+    /// What is to be answered where little is known of the message.
+    fn asked(&self, id: Option<Id>) -> Asked {
+        Asked {
+            id,
+            method: None,
+            revision: self.revision_so_far(),
+        }
+    }
+
+    async fn unread(&self, refused: &Refused) -> Option<Vec<u8>> {
+        let objection = super::mcp::unreadable(&refused.error);
+        self.turn_away(&self.asked(refused.id.clone()), objection).await
     }
 
     fn arrival(
@@ -267,7 +333,8 @@ impl Conversation {
             .clone()
     }
 
-    async fn turn_away(&self, asked: &Asked, objection: Objection) {
+    /// Records that a message is not carried; gives what there is to answer.
+    async fn turn_away(&self, asked: &Asked, objection: Objection) -> Option<Vec<u8>> {
         let ambient = &self.house.engines.ambient;
         let call = ambient.call();
         let stranger = Stranger {
@@ -279,9 +346,7 @@ impl Conversation {
             received_ms: ambient.now_ms(),
         };
         let refusal = self.house.pipeline.turn_away(stranger, objection).await;
-        if let Some(message) = outcome(asked, Err(refusal), &call.0).message {
-            let _ = self.queue.send(message).await;
-        }
+        outcome(asked, Err(refusal), &call.0).message
     }
 }
 

@@ -113,14 +113,12 @@ impl Endpoint {
     }
 
     fn end(&self, why: &str) -> bool {
-        if let Some(task) = self
+        let task = self
             .listening
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            task.abort();
-        }
+            .take();
+        task.inspect(JoinHandle::abort);
         let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
         let first = over.is_none();
         over.get_or_insert_with(|| why.to_owned());
@@ -213,6 +211,24 @@ impl Endpoint {
                 tokio::time::sleep(COME_BACK).await;
             }
         });
+    }
+
+    /// Opens a subscription to resources, and opens it anew for as long as it is wanted.
+    pub(crate) fn watch(self: &Arc<Self>, inbox: Arc<Inbox>, body: Vec<u8>) -> JoinHandle<()> {
+        let endpoint = Arc::clone(self);
+        tokio::spawn(async move {
+            let head = Head::of("subscriptions/listen");
+            let mut wait = COME_BACK;
+            loop {
+                let ended = endpoint.post(&inbox, head.clone(), body.clone(), None).await;
+                wait = if ended.is_ok() {
+                    COME_BACK
+                } else {
+                    (wait * 2).min(COME_BACK_MAX)
+                };
+                tokio::time::sleep(wait).await;
+            }
+        })
     }
 
     fn keep_listening(&self, listening: impl Future<Output = ()> + Send + 'static) {
