@@ -9,7 +9,7 @@ use std::{
 };
 
 use e2e::{
-    gateway::{Gateway, program},
+    gateway::{Gateway, OPEN_TO_TESTER, SECRET, program},
     mcp::{Answer, Client},
     peers,
 };
@@ -228,6 +228,7 @@ fn a_provider_with_other_habits_is_understood_and_its_forgeries_are_not() {
         json!({"sub": "c0ffee"}),
         json!({"nonce": "n"}),
         json!({"cnf": {"jkt": "abc"}}),
+        json!({"cnf": {"jwk": {}}}),
         json!({"cnf": {"x5t#S256": "abc"}}),
     ] {
         let answer = echo(&gateway, "/mcp", &provider.token(&claims));
@@ -238,6 +239,57 @@ fn a_provider_with_other_habits_is_understood_and_its_forgeries_are_not() {
     let own = gateway.json(&["token", "--agent", "scribe"]);
     let own = own[0]["access_token"].as_str().expect("a token");
     assert_eq!(echo(&gateway, "/mcp", own).status, 200);
+}
+
+/// OA-020 and OA-021, with tokens of the gateway's own issuer and of the certified provider, proofs by npm's `jose`.
+#[test]
+fn a_token_that_is_bound_to_a_key_is_of_no_use_without_it() {
+    let Some(peers) = peers::directory() else { return };
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|free| free.local_addr())
+        .expect("a port")
+        .port();
+    let provider = Provider::certified(&peers, port, "RS256");
+    let stub = program("e2e-stub");
+    let gateway = Gateway::start(&format!(
+        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{OPEN_TO_TESTER}\
+         issuers: [ {{ issuer: \"{}\", name: corp, network: private, agents: {{ 0oa-scribe: tester }} }} ]\n",
+        provider.issuer
+    ));
+    let own = (format!("{}/oauth/token", gateway.base()), "tester", SECRET);
+    let theirs = (
+        format!("{}/token", provider.issuer),
+        "0oa-scribe",
+        "a-secret-of-this-test-alone",
+    );
+    for ((url, client, secret), algorithm) in [(&own, "ES256"), (&own, "EdDSA"), (&theirs, "ES256")] {
+        let output = Command::new(peers::node(&peers))
+            .arg(peers::script("dpop_client.mjs"))
+            .env("NODE_MODULES", peers.join("node/node_modules"))
+            .env("ENDPOINT", format!("{}/mcp", gateway.base()))
+            .env("TOKEN", url)
+            .env("CLIENT", client)
+            .env("SECRET", secret)
+            .env("ALGORITHM", algorithm)
+            .output()
+            .expect("Node");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{url}: {said}"));
+        assert_eq!(found["type"], "DPoP", "{url}");
+        for (how, status) in found["statuses"].as_object().expect("statuses") {
+            let wanted = if matches!(how.as_str(), "good" | "again") {
+                200
+            } else {
+                401
+            };
+            assert_eq!(status, wanted, "{url} {algorithm}: {how}");
+        }
+        // What the provider says of them is its own affair.
+        let faulty = found["faulty"].as_object().expect("answers");
+        for (how, answer) in faulty.iter().filter(|_| *client == "tester") {
+            assert_eq!(answer["error"], "invalid_dpop_proof", "{url}: {how}: {answer}");
+        }
+    }
 }
 
 #[test]

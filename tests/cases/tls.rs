@@ -55,6 +55,17 @@ fn gateway(tls: &str) -> (Gateway, Authority) {
 
 /// The official SDK calls a tool; how that ended.
 fn call(peers: &Path, gateway: &Gateway, groups: &str, certificate: Option<(&Authority, &str)>) -> Output {
+    calling(peers, gateway, groups, certificate)
+        .output()
+        .expect("Node")
+}
+
+fn calling(
+    peers: &Path,
+    gateway: &Gateway,
+    groups: &str,
+    certificate: Option<(&Authority, &str)>,
+) -> Command {
     let mut client = node(peers, "tls_client.mjs");
     client
         .env("GATEWAY", gateway.base())
@@ -66,7 +77,7 @@ fn call(peers: &Path, gateway: &Gateway, groups: &str, certificate: Option<(&Aut
             .env("CERTIFICATE", authority.path(&format!("{name}.pem")))
             .env("KEY", authority.path(&format!("{name}.key")));
     }
-    client.output().expect("Node")
+    client
 }
 
 fn node(peers: &Path, script: &str) -> Command {
@@ -272,6 +283,19 @@ fn certificates_of_clients_are_demanded_checked_recorded_and_revoked_while_it_ru
         with == all && all >= 4,
         "{with} of {all} entries name a certificate"
     );
+    // OA-022: a token that was got with one certificate is of no use with another, however good that is.
+    let stolen = calling(&peers, &gateway, HYBRID, Some((&authority, "good")))
+        .env("THIEFS_CERTIFICATE", authority.path("later.pem"))
+        .env("THIEFS_KEY", authority.path("later.key"))
+        .output()
+        .expect("Node");
+    assert!(!stolen.status.success(), "{}", text(&stolen));
+    until("the theft is recorded", || {
+        gateway.ledger().iter().any(|entry| {
+            let why = entry["reason"].as_str().unwrap_or_default();
+            why.contains("bound to a certificate that was not shown")
+        })
+    });
     // A connection that stands does not outlive the certificate it was opened with.
     let address = gateway.base().replace("https://", "");
     let mut standing = Command::new("openssl")

@@ -10,10 +10,14 @@ const { Agent, fetch } = await load("undici");
 
 const { GATEWAY, AUTHORITY, GROUPS, CERTIFICATE, KEY, SECRET } = process.env;
 const read = (path) => path && readFileSync(path);
-const dispatcher = new Agent({
-  connect: { ca: read(AUTHORITY), ecdhCurve: GROUPS ?? "auto", cert: read(CERTIFICATE), key: read(KEY) },
-});
-const over = (url, init) => fetch(url, { ...init, dispatcher });
+const showing = (certificate, key) => {
+  const connect = { ca: read(AUTHORITY), ecdhCurve: GROUPS ?? "auto", cert: read(certificate), key: read(key) };
+  const dispatcher = new Agent({ connect });
+  return (url, init) => fetch(url, { ...init, dispatcher });
+};
+const over = showing(CERTIFICATE, KEY);
+// The token is used with another certificate, if there is one.
+const { THIEFS_CERTIFICATE = CERTIFICATE, THIEFS_KEY = KEY } = process.env;
 
 try {
   const form = new URLSearchParams({
@@ -25,7 +29,7 @@ try {
   const granted = await over(`${GATEWAY}/oauth/token`, { method: "POST", body: form });
   const { access_token } = await granted.json();
   const transport = new StreamableHTTPClientTransport(new URL(`${GATEWAY}/mcp`), {
-    fetch: over,
+    fetch: showing(THIEFS_CERTIFICATE, THIEFS_KEY),
     requestInit: { headers: { Authorization: `Bearer ${access_token}` } },
   });
   const client = new Client({ name: "e2e", version: "1" });

@@ -10,6 +10,7 @@ use std::{
 use identity::{
     Local, ResourceId,
     jose::SigningKey,
+    proof::Proofs,
     token::{Issuer, TokenCache, Verifier},
 };
 use inspect::{Inspector, Settings};
@@ -358,6 +359,7 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault) -> Result<Tokens, Failure> {
         issuer,
         verifier,
         cache: TokenCache::default(),
+        proofs: Proofs::default(),
         providers: providers(base, &meant.issuers)?,
         resource,
     })

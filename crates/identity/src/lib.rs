@@ -7,6 +7,7 @@
 pub mod jose;
 pub mod oauth;
 mod principal;
+pub mod proof;
 mod resource;
 mod secret;
 pub mod token;

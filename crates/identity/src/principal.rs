@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
-use crate::secret::sha256;
+use crate::{proof::Binding, secret::sha256};
 
 /// What kind of caller.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -83,7 +83,7 @@ pub struct Principal {
     pub(crate) token_id: Option<String>,
     pub(crate) issued_ms: i64,
     pub(crate) expires_ms: i64,
-    pub(crate) certificate: Option<Arc<str>>,
+    pub(crate) binding: Option<Binding>,
     pub(crate) asserted: Option<Asserted>,
 }
 
@@ -176,10 +176,10 @@ impl Principal {
         self.expires_ms
     }
 
-    /// The digest (`x5t#S256`, RFC 8705) of the certificate the credential is good with, if it is bound to one.
+    /// What has to be shown with the credential, if it is bound to something.
     #[must_use]
-    pub fn certificate(&self) -> Option<&str> {
-        self.certificate.as_deref()
+    pub fn binding(&self) -> Option<&Binding> {
+        self.binding.as_ref()
     }
 
     /// What an external issuer said, if one vouches for the caller.
@@ -259,7 +259,7 @@ impl Local {
                 token_id: None,
                 issued_ms: now_ms,
                 expires_ms: i64::MAX,
-                certificate: None,
+                binding: None,
                 asserted: None,
             })
         })

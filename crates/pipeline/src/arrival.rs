@@ -26,12 +26,27 @@ impl fmt::Display for CallId {
 pub enum Credential {
     /// A bearer token.
     Bearer(Secret),
+    /// A token and a proof, for this very request, that the sender has its key (RFC 9449).
+    Possessed(Arc<Possession>),
     /// The upstream link the message came over, which the supervisor knows to be this server's.
     Link(ServerName),
     /// No credential, from somewhere on this machine.
     Local(LocalPeer),
     /// No credential.
     None,
+}
+
+/// A token, the proof shown with it, and the request that the proof has to be for.
+#[derive(Clone, Debug)]
+pub struct Possession {
+    /// The token.
+    pub token: Secret,
+    /// The proof.
+    pub proof: String,
+    /// The method of the request.
+    pub method: String,
+    /// Its URL, as the gateway is called by.
+    pub url: String,
 }
 
 /// Which door the message came to.

@@ -49,6 +49,7 @@
 //! | old TLS, replayed early data, a resumed session that skips the certificate | test `no_older_version_nothing_early_nothing_resumed_and_no_other_name` |
 //! | a client certificate that is expired, revoked or a stranger's | test `certificates_of_clients_are_demanded_checked_recorded_and_revoked_while_it_runs` |
 //! | an issuer whose users pass for another's, or for ours | test `names_of_an_issuer_become_names_here_and_none_of_them_somebody_elses`, test `issuers_that_could_pass_for_each_other_do_not_start` |
+//! | a stolen token, a replayed or borrowed proof | test `a_token_that_is_bound_to_a_key_is_of_no_use_without_it`, test `each_fault_of_a_proof_is_refused` |
 //! | an ID token, or a token of another endpoint, as an access token | test `a_certified_provider_vouches_for_agents_and_their_users_and_changes_its_keys` |
 //! | metadata or keys at a private address, behind a redirect, without end (SSRF) | test `metadata_and_keys_that_are_not_right_are_of_no_use`, test `what_is_not_public_is_not_fetched` |
 //! | keys of an issuer that cannot be asked any more | test `keys_rotate_without_a_restart_and_are_believed_until_they_are_too_old` |

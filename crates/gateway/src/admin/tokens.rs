@@ -62,6 +62,7 @@ pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
         audience,
         token_id: engines.ambient.name().to_string(),
         // A lifetime in the past makes a token that has expired, for those who want to see it refused.
+        binding: None,
         issued_ms: engines.ambient.now_ms() + lifetime_ms.min(0)
             - if lifetime_ms < 0 { LIFETIME_MS_MAX } else { 0 },
         lifetime_ms: if lifetime_ms < 0 {

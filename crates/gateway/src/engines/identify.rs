@@ -5,10 +5,11 @@ use std::sync::Arc;
 use identity::{
     LocalPeer, Principal, ResourceId, Secret,
     jose::claimed_issuer,
+    proof::{self, Binding, Proofs},
     token::{Issuer, SCOPE, TokenCache, Verifier},
 };
 use pipeline::{
-    Arrival, Credential, Endpoint, Objection,
+    Arrival, Credential, Endpoint, Objection, Possession,
     ports::{Caller, Identify},
     refusal,
 };
@@ -22,6 +23,8 @@ pub(crate) struct Tokens {
     pub(crate) issuer: Issuer,
     pub(crate) verifier: Verifier,
     pub(crate) cache: TokenCache,
+    /// Proofs of possession that were used.
+    pub(crate) proofs: Proofs,
     /// Issuers that are not ours.
     pub(crate) providers: Providers,
     /// `/mcp` of this gateway: what tokens are for.
@@ -71,6 +74,7 @@ impl Identify for Engines {
     async fn identify(&self, arrival: &Arrival) -> Result<Caller, Objection> {
         let principal = match &arrival.credential {
             Credential::Bearer(token) => self.bearer(token, arrival).await?,
+            Credential::Possessed(possession) => self.possessed(possession, arrival).await?,
             Credential::Local(peer) => self.local(peer, arrival)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
@@ -104,6 +108,47 @@ impl Identify for Engines {
 
 impl Engines {
     async fn bearer(&self, token: &Secret, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {
+        let principal = self.token(token, arrival).await?;
+        let shown = arrival.via.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+        let why = match principal.binding() {
+            None => return Ok(principal),
+            Some(Binding::Certificate(bound)) if Some(bound) == shown => return Ok(principal),
+            Some(Binding::Certificate(_)) => "the token is bound to a certificate that was not shown",
+            Some(Binding::Key(_)) => "the token is bound to a key, and came without a proof of it",
+        };
+        Err(Objection::new(&refusal::CREDENTIAL_INVALID, why))
+    }
+
+    /// RFC 9449: the token is believed, the proof holds for it and for this request, its key is the token's, and
+    /// it was not used before.
+    async fn possessed(
+        &self,
+        possession: &Possession,
+        arrival: &Arrival,
+    ) -> Result<Arc<Principal>, Objection> {
+        let invalid = |why: String| Objection::new(&refusal::CREDENTIAL_INVALID, why);
+        let principal = self.token(&possession.token, arrival).await?;
+        let Some(Binding::Key(bound)) = principal.binding() else {
+            return Err(invalid("the token is bound to no key".to_owned()));
+        };
+        let request = proof::Request {
+            method: &possession.method,
+            url: &possession.url,
+            token: Some(&possession.token),
+        };
+        let now_ms = arrival.received_ms;
+        let proven = proof::check(&possession.proof, request, now_ms);
+        let proven = proven.map_err(|error| invalid(error.to_string()))?;
+        if proven.key() != bound {
+            return Err(invalid("the proof is by another key than the token's".to_owned()));
+        }
+        let taken = self.tokens.proofs.take(&proven, now_ms);
+        taken.map_err(|error| invalid(error.to_string()))?;
+        Ok(principal)
+    }
+
+    /// What a token proves, whoever has it.
+    async fn token(&self, token: &Secret, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {
         let tokens = &self.tokens;
         let audience = tokens.resource_of(&arrival.endpoint);
         let now_ms = arrival.received_ms;
@@ -118,17 +163,6 @@ impl Engines {
         };
         if tokens.cache.is_revoked(&principal) {
             return Err(invalid("the token was revoked".to_owned()));
-        }
-        // RFC 8705: a token that is bound to a certificate is good with it alone.
-        let shown = arrival
-            .via
-            .tls
-            .as_ref()
-            .and_then(|tls| tls.certificate.as_deref());
-        if principal.certificate().is_some_and(|bound| shown != Some(bound)) {
-            return Err(invalid(
-                "the token is bound to a certificate that was not shown".to_owned(),
-            ));
         }
         Ok(principal)
     }

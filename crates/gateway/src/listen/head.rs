@@ -8,10 +8,13 @@ use hyper::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName},
 };
 use identity::{LocalPeer, Secret};
-use pipeline::{Credential, Objection, Tls, Via, refusal};
+use pipeline::{Credential, Objection, Possession, Tls, Via, refusal};
 use wire::mcp::{PARAM_HEADER_PREFIX, Revision};
 
-use super::gate::one;
+use super::{gate::one, mcp::Visit};
+
+/// The proof of a token that is bound to a key (RFC 9449).
+pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
@@ -96,19 +99,30 @@ impl Peer {
 }
 
 /// What the caller shows. A loopback address is somebody on this machine only if nobody forwards.
-pub(super) fn credential(headers: &HeaderMap, peer: SocketAddr) -> Credential {
+pub(super) fn credential(headers: &HeaderMap, visit: &Visit) -> Credential {
     const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
-    match one(headers, &AUTHORIZATION) {
-        Ok(Some(header)) => {
-            let token = header
-                .split_once(' ')
-                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-            let token = token.map(|(_, token)| token.trim()).unwrap_or_default();
-            Credential::Bearer(Secret::presented(token.to_owned()))
+    // Two credentials prove nothing, nor does half of one.
+    let nothing = || Credential::Bearer(Secret::presented(String::new()));
+    let header = match one(headers, &AUTHORIZATION) {
+        Ok(Some(header)) => header,
+        Err(_) => return nothing(),
+        Ok(None) if FORWARDED.iter().any(|name| headers.contains_key(*name)) => return Credential::None,
+        Ok(None) => return Credential::Local(LocalPeer::Tcp(visit.peer.address.ip())),
+    };
+    let (scheme, token) = header.split_once(' ').unwrap_or_default();
+    let token = Secret::presented(token.trim().to_owned());
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Credential::Bearer(token);
+    }
+    match one(headers, &DPOP) {
+        Ok(Some(proof)) if scheme.eq_ignore_ascii_case("dpop") => {
+            Credential::Possessed(Arc::new(Possession {
+                token,
+                proof: proof.to_owned(),
+                method: visit.method.to_string(),
+                url: format!("{}{}", visit.house.base, visit.path),
+            }))
         }
-        // Two credentials prove nothing.
-        Err(_) => Credential::Bearer(Secret::presented(String::new())),
-        Ok(None) if FORWARDED.iter().any(|name| headers.contains_key(*name)) => Credential::None,
-        Ok(None) => Credential::Local(LocalPeer::Tcp(peer.ip())),
+        Ok(_) | Err(_) => nothing(),
     }
 }

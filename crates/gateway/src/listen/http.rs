@@ -204,18 +204,20 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
     if let Some(id) = path.strip_prefix("/approvals/") {
         return decide::answer(house, id, request).await;
     }
+    let method = request.method().clone();
+    let visit = |endpoint| visit(house, peer.clone(), endpoint, (method.clone(), &path));
     match path.as_str() {
-        "/mcp" => visit(house, peer, Endpoint::All).answer(request).await,
-        "/sse" => sse::open(visit(house, peer, Endpoint::All), request).await,
-        "/messages" => sse::take(visit(house, peer, Endpoint::All), request).await,
-        "/ws" => websocket::answer(visit(house, peer, Endpoint::All), request).await,
-        "/oauth/token" if request.method() == Method::POST => oauth::token(house, request).await,
+        "/mcp" => visit(Endpoint::All).answer(request).await,
+        "/sse" => sse::open(visit(Endpoint::All), request).await,
+        "/messages" => sse::take(visit(Endpoint::All), request).await,
+        "/ws" => websocket::answer(visit(Endpoint::All), request).await,
+        "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
         "/readyz" if get => ready(house),
         "/.well-known/jwks.json" if get => oauth::keys(house),
         _ => match (path.strip_prefix("/mcp/"), get) {
             (Some(name), _) => match ServerName::parse(name) {
-                Ok(name) => visit(house, peer, named(house, name)).answer(request).await,
+                Ok(name) => visit(named(house, name)).answer(request).await,
                 Err(_) => body::empty(StatusCode::NOT_FOUND),
             },
             (None, true) => published(house, &path).await,
@@ -249,12 +251,14 @@ async fn published(house: &Arc<House>, path: &str) -> Response<Body> {
     }
 }
 
-fn visit(house: &Arc<House>, peer: Peer, endpoint: Endpoint) -> Visit {
+fn visit(house: &Arc<House>, peer: Peer, endpoint: Endpoint, line: (Method, &str)) -> Visit {
     let ambient = &house.engines.ambient;
     Visit {
         house: Arc::clone(house),
         endpoint,
         peer,
+        method: line.0,
+        path: Arc::from(line.1),
         call: ambient.call(),
         received_ms: ambient.now_ms(),
     }

@@ -48,6 +48,8 @@ pub(super) struct Visit {
     pub(super) house: Arc<House>,
     pub(super) endpoint: Endpoint,
     pub(super) peer: Peer,
+    pub(super) method: HttpMethod,
+    pub(super) path: Arc<str>,
     pub(super) call: CallId,
     pub(super) received_ms: i64,
 }
@@ -238,7 +240,7 @@ impl Visit {
             revision: parcel.revision,
             endpoint: self.endpoint.clone(),
             message: parcel.message,
-            credential: credential(headers, self.peer.address),
+            credential: credential(headers, self),
             via: Via {
                 transport,
                 peer: Some(self.peer.address.to_string()),

@@ -3,25 +3,29 @@
 use std::sync::Arc;
 
 use hyper::{
-    Request, Response, StatusCode,
+    HeaderMap, Request, Response, StatusCode,
     body::Incoming,
     header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE},
 };
 use identity::oauth::{Client, Endpoints, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest};
-use identity::{DeclaredContext, ResourceId, oauth};
+use identity::{
+    DeclaredContext, ResourceId, oauth,
+    proof::{self, Binding},
+};
 use records::ledger::Kind;
 
 use super::{
     House,
     body::{self, Body},
     gate::one,
+    head::{DPOP, Peer},
 };
 
 /// The largest token request read, in bytes.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 
 /// `POST /oauth/token`
-pub(super) async fn token(house: &Arc<House>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn token(house: &Arc<House>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
     let (head, incoming) = request.into_parts();
     let answered = match body::read(incoming, FORM_BYTES_MAX).await {
         Err(objection) => Err(OauthError::new(OauthFault::InvalidRequest, objection.inside)),
@@ -29,7 +33,10 @@ pub(super) async fn token(house: &Arc<House>, request: Request<Incoming>) -> Res
             let authorization = one(&head.headers, &AUTHORIZATION);
             authorization
                 .map_err(|why| OauthError::new(OauthFault::InvalidRequest, why))
-                .and_then(|authorization| grant(house, &bytes, authorization))
+                .and_then(|authorization| {
+                    let binding = binding(house, peer, &head.headers)?;
+                    grant(house, &bytes, authorization, binding)
+                })
         }
     };
     match answered {
@@ -50,7 +57,36 @@ pub(super) async fn token(house: &Arc<House>, request: Request<Incoming>) -> Res
     }
 }
 
-fn grant(house: &House, bytes: &[u8], authorization: Option<&str>) -> Result<Vec<u8>, OauthError> {
+/// What the client proves to have: a key, or else a certificate. Its token is bound to it.
+fn binding(house: &House, peer: &Peer, headers: &HeaderMap) -> Result<Option<Binding>, OauthError> {
+    let refuse = |why: String| OauthError::new(OauthFault::InvalidDpopProof, why);
+    let shown = one(headers, &DPOP).map_err(|why| refuse(why.to_owned()))?;
+    let Some(shown) = shown else {
+        let certificate = peer.tls.as_ref().and_then(|tls| tls.certificate.clone());
+        return Ok(certificate.map(Binding::Certificate));
+    };
+    let engines = &house.engines;
+    let now_ms = engines.ambient.now_ms();
+    let url = format!("{}/oauth/token", house.base);
+    let request = proof::Request {
+        method: "POST",
+        url: &url,
+        token: None,
+    };
+    let proven = proof::check(shown, request, now_ms).and_then(|proven| {
+        engines.tokens.proofs.take(&proven, now_ms)?;
+        Ok(proven)
+    });
+    let proven = proven.map_err(|error| refuse(error.to_string()))?;
+    Ok(Some(Binding::Key(Arc::clone(proven.key()))))
+}
+
+fn grant(
+    house: &House,
+    bytes: &[u8],
+    authorization: Option<&str>,
+    binding: Option<Binding>,
+) -> Result<Vec<u8>, OauthError> {
     let engines = &house.engines;
     let form = Form::parse(bytes)?;
     let resources = resources(house);
@@ -71,6 +107,7 @@ fn grant(house: &House, bytes: &[u8], authorization: Option<&str>) -> Result<Vec
     let granted = endpoint.answer(TokenRequest {
         form: &form,
         authorization,
+        binding,
         now_ms: engines.ambient.now_ms(),
         token_id: engines.ambient.name().to_string(),
         context_id: engines.ambient.name().to_string(),

@@ -71,7 +71,7 @@ pub(super) async fn open(visit: Visit, request: Request<Incoming>) -> Response<B
         tls: visit.peer.tls.clone(),
     };
     let client = Conversation::new(Arc::clone(&visit.house), connection, queue);
-    let shown = credential(headers, visit.peer.address);
+    let shown = credential(headers, &visit);
     let owner = match client.greet(shown.clone()).await {
         Ok(owner) => owner,
         Err(refusal) => return visit.refused(refusal),
@@ -119,7 +119,7 @@ pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<B
     let query = request.uri().query().unwrap_or_default();
     let name = query.split('&').find_map(|pair| pair.strip_prefix("session_id="));
     let channel = name.and_then(|name| visit.house.event_streams.lock().get(name).cloned());
-    let shown = credential(request.headers(), visit.peer.address);
+    let shown = credential(request.headers(), &visit);
     let Some(channel) = channel else {
         return visit.turned_away(unknown()).await;
     };
@@ -143,11 +143,10 @@ pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<B
 
 /// Whether two messages showed the same.
 fn same(one: &Credential, other: &Credential) -> bool {
+    let id = |secret: &identity::Secret| CredentialId::of(secret.expose().as_bytes());
     match (one, other) {
-        (Credential::Bearer(one), Credential::Bearer(other)) => {
-            let id = |secret: &identity::Secret| CredentialId::of(secret.expose().as_bytes());
-            id(one) == id(other)
-        }
+        (Credential::Bearer(one), Credential::Bearer(other)) => id(one) == id(other),
+        (Credential::Possessed(one), Credential::Possessed(other)) => id(&one.token) == id(&other.token),
         (Credential::Local(one), Credential::Local(other)) => one == other,
         _ => false,
     }

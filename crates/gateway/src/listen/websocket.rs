@@ -64,7 +64,7 @@ pub(super) async fn answer(visit: Visit, mut request: Request<Incoming>) -> Resp
     let Ok(place) = Arc::clone(&visit.house.places).try_acquire_owned() else {
         return visit.turned_away(crowded()).await;
     };
-    let shown = credential(headers, visit.peer.address);
+    let shown = credential(headers, &visit);
     let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
     let client = Conversation::new(Arc::clone(&visit.house), connection(&visit), queue);
     if let Err(refusal) = client.greet(shown.clone()).await {

@@ -7,7 +7,7 @@ use wire::{
     json::{Document, Keys, Kind},
 };
 
-use super::{Algorithm, KeySet, SigningKey};
+use super::{Algorithm, KeySet, PublicKey, SigningKey, thumbprint};
 
 /// The longest token read, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -108,6 +108,42 @@ impl<'t> Compact<'t> {
             .map_err(|_| JoseError::Signature)?;
         object(self.payload)
     }
+}
+
+/// Checks a token that brings its key along; gives that key's thumbprint (RFC 7638) and the claims. It proves nothing
+/// but that whoever made it has the key.
+///
+/// # Errors
+/// When it is malformed, of another type, has a header that is never accepted, or does not hold by its own key.
+pub fn self_signed(token: &str, typ: &str) -> Result<(String, Document), JoseError> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(JoseError::Malformed);
+    }
+    let (signed, signature) = token.rsplit_once('.').ok_or(JoseError::Malformed)?;
+    let (header, payload) = signed.split_once('.').ok_or(JoseError::Malformed)?;
+    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| JoseError::Malformed);
+    let header = object(decode(header)?)?;
+    let root = header.root();
+    let mut forbidden = FORBIDDEN.iter().filter(|name| **name != "jwk");
+    if forbidden.any(|name| root.get(name).is_some()) {
+        return Err(JoseError::Header);
+    }
+    if !root.get("typ").is_some_and(|found| found.is_str(typ)) {
+        return Err(JoseError::Type);
+    }
+    let algorithm = root.get("alg").and_then(wire::json::Node::as_str);
+    let algorithm = algorithm
+        .and_then(|alg| Algorithm::parse(&alg))
+        .ok_or(JoseError::Algorithm)?;
+    let jwk = root.get("jwk").ok_or(JoseError::Header)?;
+    let key = PublicKey::read(jwk).ok_or(JoseError::Header)?;
+    if key.algorithm() != algorithm {
+        return Err(JoseError::Algorithm);
+    }
+    key.verify(signed.as_bytes(), &decode(signature)?)
+        .map_err(|_| JoseError::Signature)?;
+    let thumbprint = thumbprint(jwk).ok_or(JoseError::Header)?;
+    Ok((thumbprint, object(decode(payload)?)?))
 }
 
 /// Who a token says issued it. Nothing but a claim: it tells with whose keys to check the token.

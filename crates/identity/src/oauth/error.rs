@@ -21,6 +21,9 @@ pub enum OauthFault {
     /// The client is unknown or failed to authenticate.
     #[error("invalid_client")]
     InvalidClient,
+    /// RFC 9449.
+    #[error("invalid_dpop_proof")]
+    InvalidDpopProof,
     /// The request is malformed.
     #[error("invalid_request")]
     InvalidRequest,

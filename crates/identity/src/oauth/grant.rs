@@ -11,6 +11,7 @@ use wire::{
 use super::{Client, ClientLookup, Form, OauthError, OauthFault, client, read_details};
 use crate::{
     principal::{Actor, DeclaredContext},
+    proof::Binding,
     resource::ResourceId,
     token::{Grant, Issuer, LIFETIME_MS_MAX, SCOPE},
 };
@@ -22,6 +23,8 @@ pub struct TokenRequest<'r> {
     pub form: &'r Form,
     /// The `Authorization` header.
     pub authorization: Option<&'r str>,
+    /// What the client proved to have, and its token is to be bound to.
+    pub binding: Option<Binding>,
     /// Now, in milliseconds since 1970.
     pub now_ms: i64,
     /// A name for the token that was never used before.
@@ -96,6 +99,7 @@ where
             declared,
             audience,
             token_id: request.token_id,
+            binding: request.binding,
             issued_ms: request.now_ms,
             lifetime_ms: LIFETIME_MS_MAX,
         };
@@ -180,7 +184,8 @@ fn body(grant: &Grant, token: &str) -> Vec<u8> {
     let scopes: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
     wire::json::object(|out| {
         out.string("access_token", token);
-        out.string("token_type", "Bearer");
+        let is_bound = matches!(grant.binding, Some(Binding::Key(_)));
+        out.string("token_type", if is_bound { "DPoP" } else { "Bearer" });
         out.integer("expires_in", grant.lifetime_ms.min(LIFETIME_MS_MAX) / 1000);
         out.string("scope", &scopes.join(" "));
         if let Some(declared) = &grant.declared {

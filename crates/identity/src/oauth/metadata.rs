@@ -1,9 +1,9 @@
 //! What clients read before they ask: RFC 8414 and OpenID discovery, RFC 9728.
 
-use wire::json::object;
+use wire::json::{ArrayWriter, object};
 
 use super::DETAILS_TYPE;
-use crate::{resource::ResourceId, token::SCOPE};
+use crate::{jose::Algorithm, resource::ResourceId, token::SCOPE};
 
 /// Where the authorization server's endpoints are.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub fn authorization_server_metadata(endpoints: &Endpoints) -> Vec<u8> {
             list.string("client_secret_basic");
             list.string("client_secret_post");
         });
+        out.array("dpop_signing_alg_values_supported", algorithms);
+        out.boolean("tls_client_certificate_bound_access_tokens", true);
         out.array("scopes_supported", |list| list.string(SCOPE));
         out.array("authorization_details_types_supported", |list| {
             list.string(DETAILS_TYPE)
@@ -46,6 +48,14 @@ pub fn protected_resource_metadata(resource: &ResourceId, issuers: &[String]) ->
         });
         out.array("scopes_supported", |list| list.string(SCOPE));
         out.array("bearer_methods_supported", |list| list.string("header"));
+        out.array("dpop_signing_alg_values_supported", algorithms);
+        out.boolean("tls_client_certificate_bound_access_tokens", true);
         out.string("resource_name", "Sallyport");
     })
+}
+
+fn algorithms(list: &mut ArrayWriter<'_>) {
+    Algorithm::ALL
+        .iter()
+        .for_each(|algorithm| list.string(algorithm.as_str()));
 }

@@ -65,6 +65,7 @@ fn ask(body: &str, authorization: Option<&str>) -> Result<Granted, OauthError> {
     endpoint.answer(TokenRequest {
         form: &form,
         authorization,
+        binding: None,
         now_ms: 0,
         token_id: "t".into(),
         context_id: "c".into(),

@@ -12,7 +12,7 @@ use wire::json::{Kind, Node, Pointer};
 
 use super::{
     SCOPE, TokenError,
-    verify::{acting_for_nobody_else, is_for, optional, text, times},
+    verify::{acting_for_nobody_else, bound_to, is_for, optional, text, times},
 };
 use crate::{
     jose::{Compact, KeySet},
@@ -144,7 +144,7 @@ impl Trust {
             token_id: optional(claims, "jti")?,
             issued_ms,
             expires_ms,
-            certificate: super::verify::bound_to(claims)?,
+            binding: bound_to(claims)?,
             asserted: Some(Asserted {
                 issuer: Arc::clone(&self.issuer),
                 roles: self.names(&self.roles, claims, "roles")?,

@@ -9,6 +9,7 @@ use crate::{
     jose::{KeySet, PublicKey, SigningKey, sign},
     oauth::write_details,
     principal::{Actor, ActorKind, DeclaredContext},
+    proof::Binding,
     resource::ResourceId,
 };
 
@@ -35,6 +36,8 @@ pub struct Grant {
     pub token_id: String,
     /// When, in milliseconds since 1970.
     pub issued_ms: i64,
+    /// What it is bound to.
+    pub binding: Option<Binding>,
     /// For how long; cut to [`LIFETIME_MS_MAX`].
     pub lifetime_ms: i64,
 }
@@ -108,6 +111,12 @@ impl Issuer {
         if let Some(declared) = &grant.declared {
             out.array("authorization_details", |details| {
                 write_details(declared, details)
+            });
+        }
+        if let Some(binding) = &grant.binding {
+            out.object("cnf", |cnf| match binding {
+                Binding::Certificate(digest) => cnf.string("x5t#S256", digest),
+                Binding::Key(thumbprint) => cnf.string("jkt", thumbprint),
             });
         }
         out.object(OWN_CLAIM, |own| {

@@ -8,6 +8,7 @@ mod verify;
 pub use cache::TokenCache;
 pub use external::{ClaimPath, Names, Others, Trust};
 pub use mint::{Grant, Issuer};
+pub(crate) use verify::seconds;
 pub use verify::{TokenError, Verifier};
 
 /// The `typ` of an access token.

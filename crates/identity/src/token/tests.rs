@@ -42,6 +42,7 @@ fn grant() -> Grant {
         }),
         audience: resource(),
         token_id: "t1".into(),
+        binding: None,
         issued_ms: NOW,
         lifetime_ms: LIFETIME_MS_MAX,
     }

@@ -10,6 +10,7 @@ use crate::{
     jose::{Compact, JoseError, KeySet},
     oauth::read_details,
     principal::{Actor, ActorKind, CredentialId, DeclaredContext, Principal},
+    proof::Binding,
     resource::ResourceId,
     secret::Secret,
 };
@@ -99,7 +100,7 @@ impl Verifier {
             token_id: Some(text(claims, "jti")?),
             issued_ms,
             expires_ms,
-            certificate: bound_to(claims)?,
+            binding: bound_to(claims)?,
             asserted: None,
         }))
     }
@@ -138,7 +139,7 @@ pub(super) fn times(claims: Node<'_>, now_ms: i64, lifetime_ms_max: i64) -> Resu
 
 /// A NumericDate (RFC 7519): a number of seconds, which may have a fraction. Text is an error, never "not
 /// set" (jsonwebtoken CVE-2026-25537).
-fn seconds(claims: Node<'_>, name: &'static str) -> Result<Option<i64>, TokenError> {
+pub(crate) fn seconds(claims: Node<'_>, name: &'static str) -> Result<Option<i64>, TokenError> {
     let Some(node) = claims.get(name) else {
         return Ok(None);
     };
@@ -212,18 +213,23 @@ pub(super) fn acting_for_nobody_else(claims: Node<'_>, client: &str) -> Result<(
     }
 }
 
-/// What the token is bound to: a certificate (RFC 8705). A binding that cannot be checked here is not ignored.
-pub(super) fn bound_to(claims: Node<'_>) -> Result<Option<Arc<str>>, TokenError> {
+/// What the token is bound to. A binding that is not known here is not ignored.
+pub(super) fn bound_to(claims: Node<'_>) -> Result<Option<Binding>, TokenError> {
     let Some(confirmation) = claims.get("cnf") else {
         return Ok(None);
     };
-    let digest = confirmation
-        .get("x5t#S256")
-        .filter(|_| confirmation.members().count() == 1);
-    let digest = digest.ok_or(TokenError::Bound)?.as_str();
-    digest
-        .map(|digest| Some(Arc::from(digest)))
-        .ok_or(TokenError::Claim("cnf"))
+    if confirmation.members().count() != 1 {
+        return Err(TokenError::Bound);
+    }
+    let text = |node: Node<'_>| {
+        let text = node.as_str().filter(|text| !text.is_empty());
+        text.map(Arc::from).ok_or(TokenError::Claim("cnf"))
+    };
+    match (confirmation.get("x5t#S256"), confirmation.get("jkt")) {
+        (Some(digest), None) => Ok(Some(Binding::Certificate(text(digest)?))),
+        (None, Some(thumbprint)) => Ok(Some(Binding::Key(text(thumbprint)?))),
+        (_, _) => Err(TokenError::Bound),
+    }
 }
 
 fn scopes(claims: Node<'_>) -> Result<BTreeSet<String>, TokenError> {

@@ -116,6 +116,7 @@ impl Somebody {
             declared: None,
             audience: resource(),
             token_id: "t1".into(),
+            binding: None,
             issued_ms: now_ms,
             lifetime_ms: 300_000,
         };

@@ -3,7 +3,10 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::*;
-use crate::jose::{JoseError, SigningKey};
+use crate::{
+    jose::{JoseError, SigningKey},
+    proof::Binding,
+};
 
 const NOW: i64 = 1_800_000_000_000;
 
@@ -140,7 +143,9 @@ fn what_providers_call_things_is_understood() {
     );
     assert!(okta.expect("a good token").has_scope(SCOPE));
     let bound = with(&trust(), &[r#"cnf={"x5t#S256":"abc"}"#]).expect("a good token");
-    assert_eq!(bound.certificate(), Some("abc"));
+    assert_eq!(bound.binding(), Some(&Binding::Certificate("abc".into())));
+    let bound = with(&trust(), &[r#"cnf={"jkt":"abc"}"#]).expect("a good token");
+    assert_eq!(bound.binding(), Some(&Binding::Key("abc".into())));
 }
 
 /// OA-007 to OA-016 for tokens that are signed as they must be.
@@ -216,7 +221,7 @@ fn each_fault_is_refused() {
         ("nonce=\"n\"", Claim("nonce")),
         ("at_hash=\"h\"", Claim("at_hash")),
         ("c_hash=\"h\"", Claim("c_hash")),
-        ("cnf={\"jkt\":\"abc\"}", Bound),
+        ("cnf={\"jkt\":\"\"}", Claim("cnf")),
         ("cnf={\"jwk\":{}}", Bound),
         ("cnf={}", Bound),
         ("cnf=null", Bound),

@@ -1,0 +1,153 @@
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::*;
+use crate::jose::SigningKey;
+
+const NOW: i64 = 1_800_000_000_000;
+const URL: &str = "https://gate.example/mcp";
+
+fn key(n: u8) -> SigningKey {
+    SigningKey::from_seed(&[n; 32]).expect("a seed")
+}
+
+fn jwk(n: u8) -> String {
+    String::from_utf8(wire::json::object(|out| key(n).write_jwk(out))).expect("text")
+}
+
+fn token() -> Secret {
+    Secret::presented("a.b.c".to_owned())
+}
+
+fn signed(header: &str, claims: &str, by: u8) -> String {
+    let signed = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
+    let signature = key(by).sign_for_tests(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// A good proof, changed: `name=value` replaces or adds a member, `name` alone removes it.
+fn proof(header: &str, claim: &str) -> String {
+    let apply = |mut members: Vec<(&str, String)>, change: &str| {
+        let (name, value) = change
+            .split_once('=')
+            .map_or((change, None), |(n, v)| (n, Some(v)));
+        members.retain(|(member, _)| *member != name);
+        let mut all: Vec<_> = members.iter().map(|(n, v)| format!("\"{n}\":{v}")).collect();
+        all.extend(value.map(|value| format!("\"{name}\":{value}")));
+        format!("{{{}}}", all.join(","))
+    };
+    let head = vec![
+        ("typ", "\"dpop+jwt\"".to_owned()),
+        ("alg", "\"EdDSA\"".to_owned()),
+        ("jwk", jwk(1)),
+    ];
+    let digest = URL_SAFE_NO_PAD.encode(sha256(b"a.b.c"));
+    let claims = vec![
+        ("htm", "\"POST\"".to_owned()),
+        ("htu", format!("\"{URL}\"")),
+        ("iat", (NOW / 1000).to_string()),
+        ("jti", "\"p1\"".to_owned()),
+        ("ath", format!("\"{digest}\"")),
+    ];
+    signed(&apply(head, header), &apply(claims, claim), 1)
+}
+
+fn judged(proof: &str) -> Result<Proven, ProofError> {
+    let token = token();
+    let request = Request {
+        method: "POST",
+        url: URL,
+        token: Some(&token),
+    };
+    check(proof, request, NOW)
+}
+
+#[test]
+fn a_proof_shows_the_key_and_is_good_once() {
+    let proven = judged(&proof("-", "-")).expect("a good proof");
+    assert_eq!(&**proven.key(), key(1).id());
+    let proofs = Proofs::default();
+    assert_eq!(proofs.take(&proven, NOW), Ok(()));
+    assert_eq!(proofs.take(&proven, NOW), Err(ProofError::Replayed));
+    // What does not count in a URL.
+    for same in [
+        "HTTPS://GATE.example/mcp",
+        "https://gate.example:443/mcp",
+        "https://gate.example/mcp?a=b#c",
+    ] {
+        assert!(judged(&proof("-", &format!("htu=\"{same}\""))).is_ok(), "{same}");
+    }
+}
+
+/// OA-020 and OA-021.
+#[test]
+fn each_fault_of_a_proof_is_refused() {
+    use JoseError::{Algorithm, Header, Malformed, Signature, Type};
+    use ProofError::{Claim, Jose, Method, Time, Token, Url};
+    let (old, early) = (NOW / 1000 - 61, NOW / 1000 + 31);
+    let private = jwk(1).replace('}', ",\"d\":\"AAAA\"}");
+    let other = jwk(2);
+    let rows: Vec<(String, &str, ProofError)> = vec![
+        // The header.
+        ("typ=\"JWT\"".into(), "-", Jose(Type)),
+        ("typ=\"at+jwt\"".into(), "-", Jose(Type)),
+        ("typ".into(), "-", Jose(Type)),
+        ("alg=\"none\"".into(), "-", Jose(Algorithm)),
+        ("alg=\"HS256\"".into(), "-", Jose(Algorithm)),
+        ("alg=\"ES256\"".into(), "-", Jose(Algorithm)),
+        ("alg".into(), "-", Jose(Algorithm)),
+        ("jwk".into(), "-", Jose(Header)),
+        ("jwk=\"key\"".into(), "-", Jose(Header)),
+        (format!("jwk={private}"), "-", Jose(Header)),
+        ("jwk={\"kty\":\"oct\",\"k\":\"AAAA\"}".into(), "-", Jose(Header)),
+        (format!("jwk={other}"), "-", Jose(Signature)),
+        ("crit=[\"exp\"]".into(), "-", Jose(Header)),
+        ("jku=\"https://attacker.example\"".into(), "-", Jose(Header)),
+        ("x5c=[]".into(), "-", Jose(Header)),
+        ("b64=false".into(), "-", Jose(Header)),
+        // The claims.
+        ("-".into(), "htm", Claim("htm")),
+        ("-".into(), "htm=\"GET\"", Method),
+        ("-".into(), "htm=\"post\"", Method),
+        ("-".into(), "htu", Claim("htu")),
+        ("-".into(), "htu=\"https://gate.example/mcp/\"", Url),
+        ("-".into(), "htu=\"https://gate.example/mcp/charts\"", Url),
+        ("-".into(), "htu=\"http://gate.example/mcp\"", Url),
+        ("-".into(), "htu=\"https://gate.example:8443/mcp\"", Url),
+        ("-".into(), "htu=\"https://gate.example/MCP\"", Url),
+        ("-".into(), "htu=\"https://other.example/mcp\"", Url),
+        ("-".into(), "htu=\"/mcp\"", Url),
+        ("-".into(), "iat", Claim("iat")),
+        ("-".into(), "iat=\"1800000000\"", Claim("iat")),
+        ("-".into(), "jti", Claim("jti")),
+        ("-".into(), "jti=\"\"", Claim("jti")),
+        ("-".into(), "jti=1", Claim("jti")),
+        ("-".into(), "ath", Claim("ath")),
+        ("-".into(), "ath=\"AAAA\"", Token),
+        ("-".into(), "jti=\"p2\",\"jti\":\"p3\"", Jose(Malformed)),
+    ];
+    for (header, claim, error) in rows {
+        let found = judged(&proof(&header, claim)).expect_err(&header);
+        assert_eq!(found, error, "{header} {claim}");
+    }
+    for time in [old, early] {
+        assert_eq!(
+            judged(&proof("-", &format!("iat={time}"))).expect_err("a time"),
+            Time
+        );
+    }
+    for garbled in [
+        "",
+        ".",
+        "..",
+        "a.b",
+        "a.b.c",
+        "a.b.c.d",
+        &proof("-", "-").replace('.', ".."),
+    ] {
+        assert!(matches!(judged(garbled), Err(Jose(_))), "{garbled}");
+    }
+}
