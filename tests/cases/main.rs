@@ -13,6 +13,7 @@ mod crowd;
 mod endpoints;
 mod eras;
 mod every_wire;
+mod extensions;
 mod fidelity;
 mod flow;
 mod kill;
