@@ -60,6 +60,77 @@ fn a_wrong_id_no_answer_and_a_death_fail_their_own_calls_alone() {
     }
 }
 
+/// A second answer, one under an id of another type, lines and complaints without measure.
+#[test]
+fn what_a_server_says_too_much_is_dropped_and_noted() {
+    let (gateway, client) = start();
+    let peak_kb = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).expect("a status");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("a peak");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse::<u64>()
+            .expect("a number")
+    };
+    let before_kb = peak_kb();
+    for tool in ["bad__twice", "bad__long_line", "bad__flood"] {
+        let answer = client.call(tool, &json!({"text": tool})).expect("an answer");
+        assert_eq!(answer.text(), tool, "{answer:?}");
+        let good = client
+            .call("bad__echo", &json!({"text": "next"}))
+            .expect("an answer");
+        assert_eq!(good.text(), "next", "after {tool}: {good:?}");
+    }
+    assert!(
+        peak_kb() - before_kb < 128 * 1024,
+        "{} KiB",
+        peak_kb() - before_kb
+    );
+    let answer = client
+        .call("bad__other_type", &json!({"text": "x"}))
+        .expect("an answer");
+    assert!(!answer.is_good(), "{answer:?}");
+    let found = gateway
+        .ledger()
+        .into_iter()
+        .filter(|entry| entry["kind"] == json!("finding"))
+        .count();
+    // The second answer, two long lines, the answer to nobody.
+    assert!(found >= 4, "{found} findings");
+}
+
+/// What a server starts ends with it, and both with the gateway.
+#[test]
+fn nothing_a_server_started_outlives_the_gateway() {
+    let stub = program("e2e-stub");
+    let script = format!("sleep 86399.125 & exec {} stdio", stub.display());
+    let yaml = format!("mcpServers: {{ bad: {{ command: sh, args: [-c, {script:?}] }} }}\n{OPEN_TO_TESTER}");
+    let mut gateway = Gateway::start(&yaml);
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let answer = client
+        .call("bad__echo", &json!({"text": "x"}))
+        .expect("an answer");
+    assert_eq!(answer.text(), "x", "{answer:?}");
+    let sleeping = || {
+        let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+        let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        lines
+            .filter(|line| line.starts_with(b"sleep\x0086399.125"))
+            .count()
+    };
+    assert!(sleeping() > 0, "the server started nothing");
+    gateway.stop();
+    // What was killed is gone once it is waited for.
+    let gone = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        sleeping() == 0
+    });
+    assert!(gone, "{} still there", sleeping());
+}
+
 /// Regression: the answer to a server's own question was written without a newline, so the next request
 /// was part of the same line and got no answer.
 #[test]

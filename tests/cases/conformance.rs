@@ -3,10 +3,7 @@
 
 use std::{fmt::Write as _, path::Path, process::Command};
 
-use e2e::{
-    gateway::Gateway,
-    peers::{self, Everything},
-};
+use e2e::{gateway::Gateway, peers};
 
 /// What the gateway is configured with: the suites show no credential and ask as fast as they can.
 const OPEN: &str = r#"
@@ -119,10 +116,10 @@ fn clients_of_sessions_reach_a_server_of_the_modern_era() {
 fn compare(eras: &str, which: fn(&str) -> bool) {
     let Some(peers) = peers::directory() else { return };
     let peers = peers.canonicalize().expect("a directory");
-    let everything = Everything::start(&peers, eras);
+    let everything = peers::everything(&peers, eras);
     let servers = format!(
         "mcpServers: {{ everything: {{ url: \"{}\", trust: trusted }} }}",
-        everything.url
+        everything.line
     );
     let gateway = Gateway::start(&format!("{servers}\n{OPEN}"));
     let behind = format!("{}/mcp/everything", gateway.base());
@@ -132,7 +129,7 @@ fn compare(eras: &str, which: fn(&str) -> bool) {
         .iter()
         .filter(|row| row.server == eras && which(&row.suite))
     {
-        let direct = run(&peers, row, &everything.url, row.direct);
+        let direct = run(&peers, row, &everything.line, row.direct);
         let through = run(&peers, row, &behind, row.gateway);
         let counts = (direct.passed, through.passed);
         let (suite, revision) = (&row.suite, &row.revision);

@@ -5,13 +5,13 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
-    process::{Child, Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
 use e2e::{
     gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
-    peers,
+    peers::{self, Served},
     wires::{Http, call, initialize},
 };
 use serde_json::{Value, json};
@@ -21,31 +21,6 @@ use tokio_tungstenite::tungstenite::{
 
 /// Who connects from this machine without a credential.
 const LOCAL: &str = "anonymous: local\nusers: [ { name: local, roles: [tester] } ]\n";
-
-/// A server process that says in its first line where it is, and ends with this.
-struct Served(Child, String);
-
-impl Served {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("its output"))
-            .read_line(&mut line)
-            .expect("where it is");
-        Self(child, line.trim().to_owned())
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// The stub behind a gateway, two agents, and further lines of configuration.
 fn start(more: &str) -> Gateway {
@@ -67,7 +42,7 @@ fn real_clients_and_servers_speak_over_connections_both_ways() {
     let folder = Scratch::new();
     let path = folder.path().join("stub.sock");
     let at_socket = Served::start(Command::new(program("e2e-stub")).arg("unix").arg(&path));
-    let (address, socket) = (&served.1, &at_socket.1);
+    let (address, socket) = (&served.line, &at_socket.line);
     let gateway = Gateway::start(&format!(
         "mcpServers:\n  sse: {{ type: sse, url: \"http://{address}/sse\" }}\n  ws: {{ url: \"ws://{address}/ws\" }}\n  \
          unix: {{ url: \"unix:{socket}\" }}\n{LOCAL}{OPEN_TO_TESTER}"
@@ -167,6 +142,64 @@ fn a_websocket_is_opened_by_who_proves_who_it_is_from_a_page_we_know() {
         }
     };
     assert_eq!(u16::from(closed.code), 1003, "{closed:?}");
+}
+
+/// The code a WebSocket is closed with after these bytes of the client.
+fn closed_with(gateway: &Gateway, frame: &[u8]) -> u16 {
+    use std::io::Write as _;
+    let bearer = format!("Bearer {}", gateway.token());
+    let mut socket = websocket(gateway, &[("Authorization", &bearer)], Some("mcp")).expect("a connection");
+    socket.get_mut().write_all(frame).expect("it is sent");
+    loop {
+        match socket.read() {
+            Ok(Message::Close(frame)) => return frame.expect("a reason").code.into(),
+            Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_websocket_that_breaks_the_rules_of_frames_is_closed_with_the_reason() {
+    let gateway = start("");
+    // A masked frame has four bytes of mask; here they are zero, so that what follows is as it reads.
+    let masked = |first: u8, payload: &[u8]| {
+        let length = 0x80 | u8::try_from(payload.len()).expect("a short one");
+        [&[first, length, 0, 0, 0, 0], payload].concat()
+    };
+    let announced = |bytes: u64| [&[0x81, 0xff][..], &bytes.to_be_bytes(), &[0; 4]].concat();
+    let cases = [
+        ("not masked", [&[0x81, 4][..], b"ping"].concat(), 1002),
+        ("a reserved bit", masked(0xc1, b"{}"), 1002),
+        ("a reserved operation", masked(0x83, b"{}"), 1002),
+        ("a control frame in parts", masked(0x09, b"{}"), 1002),
+        ("a continuation of nothing", masked(0x80, b"{}"), 1002),
+        ("no text", masked(0x81, b"\xff\xfe"), 1007),
+        ("binary", masked(0x82, b"{}"), 1003),
+        ("larger than any message may be", announced(9 * 1024 * 1024), 1009),
+        ("larger than there is memory", announced(1 << 62), 1009),
+    ];
+    for (what, frame, code) in cases {
+        assert_eq!(closed_with(&gateway, &frame), code, "{what}");
+    }
+}
+
+/// Addresses are logged, shared and remembered by browsers.
+#[test]
+fn a_token_in_an_address_is_no_credential() {
+    let gateway = start("");
+    let (base, token) = (gateway.base(), gateway.token());
+    let address = base.trim_start_matches("http://");
+    let uri = format!("ws://{address}/ws?access_token={token}&token={token}");
+    let request = ClientRequestBuilder::new(uri.parse().expect("a URI")).with_sub_protocol("mcp");
+    let stream = TcpStream::connect(address).expect("a connection");
+    match tungstenite::client(request, stream) {
+        Err(tungstenite::HandshakeError::Failure(Error::Http(answer))) => assert_eq!(answer.status(), 401),
+        other => panic!("{other:?}"),
+    }
+    let mut http = Http::new(&format!("{base}/mcp?access_token={token}"), "");
+    http.headers.clear();
+    assert_eq!(http.post(&initialize("2025-11-25")).status, 401);
 }
 
 /// The bug: answers were written by whoever read messages, so a client with many calls on their way held up its own

@@ -291,3 +291,28 @@ fn nothing_but_a_ping_is_carried_before_there_is_a_session() {
         assert_eq!(house.executed(), 0, "{name}");
     }
 }
+
+/// Rules are about what a text reads as, not about how it is spelled.
+#[test]
+fn what_is_escaped_is_decided_on_as_it_reads() {
+    let house = House::new();
+    for (n, name) in WIRES.into_iter().enumerate() {
+        let mut wire = house.connect(name).opened("2025-06-18");
+        let spelled = |call: String| call.replace("never", r"n\u0065ver").replace("name", r"n\u0061me");
+        if name != "stdio" {
+            for call in [
+                wire.call("1", "never", "{}"),
+                spelled(wire.call("1", "never", "{}")),
+            ] {
+                let answer = wire.ask(&call);
+                assert_eq!(code(&answer), Some(-32602), "{name}, {call}: {answer}");
+            }
+        }
+        let call = wire
+            .call("2", "journal", "{}")
+            .replace("journal", r"\u006aournal");
+        let answer = wire.ask(&call);
+        assert!(answer["result"].is_object(), "{name}: {answer}");
+        assert_eq!(house.executed(), n + 1, "{name}");
+    }
+}

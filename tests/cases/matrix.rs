@@ -13,7 +13,7 @@ use std::{
 
 use e2e::{
     gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
-    peers::{self, Everything},
+    peers::{self, Served},
     recorder::Recorder,
 };
 use serde_json::{Value, json};
@@ -101,7 +101,7 @@ impl Drop for Programs {
 }
 
 /// The servers, and what the gateway's configuration says of them.
-fn servers(peers: &Path, folder: &Path) -> (Vec<Server>, String, (Programs, Everything)) {
+fn servers(peers: &Path, folder: &Path) -> (Vec<Server>, String, (Programs, Served)) {
     let node = peers::node(peers);
     let everything = peers::npm(peers, "@modelcontextprotocol/server-everything/dist/index.js");
     let mut programs = Programs(Vec::new());
@@ -167,8 +167,8 @@ fn servers(peers: &Path, folder: &Path) -> (Vec<Server>, String, (Programs, Ever
         assert!(listens, "{column} does not listen");
         relayed(column, name, address, path, kind);
     }
-    let modern = Everything::start(peers, "modern");
-    let address = modern.url.trim_start_matches("http://").trim_end_matches("/mcp");
+    let modern = peers::everything(peers, "modern");
+    let address = modern.line.trim_start_matches("http://").trim_end_matches("/mcp");
     let address = address.parse().expect("an address");
     relayed("HTTP modern", "new_http", address, "/mcp", "");
     (servers, yaml, (programs, modern))

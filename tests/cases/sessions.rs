@@ -119,3 +119,58 @@ fn ids_of_sessions_are_random_and_unknown_ones_are_gone() {
     let answer = client.post(&call(1, "stub__echo", &json!({})));
     assert_eq!(answer.status, 400, "{answer:?}");
 }
+
+/// Whoever knows the id of a request is not who asked.
+#[test]
+fn nobody_withdraws_the_call_of_another() {
+    let stub = program("e2e-stub");
+    let yaml = format!(
+        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio], timeout: 4 }} }}\n{OPEN_TO_TESTER}"
+    );
+    let other = "agents: [ { name: other, secret: \"env:TESTER_SECRET\", roles: [tester] }, ";
+    let gateway = Gateway::start(&yaml.replace("agents: [ ", other));
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let never = call(1, "stub__never", &json!({}));
+    let open = |agent: &str| {
+        let mut client = http(&gateway, agent);
+        client.open("2025-11-25");
+        client
+    };
+    let (victim, again, stranger, mine) = (open("tester"), open("tester"), open("other"), open("tester"));
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| victim.post(&never));
+        let withdrawn = scope.spawn(|| mine.post(&never));
+        std::thread::sleep(std::time::Duration::from_millis(1_500));
+        // By another principal, by another session of the same one, and by the session itself.
+        for client in [&stranger, &again, &mine] {
+            assert_eq!(client.post(&cancel).status, 202);
+        }
+        let _ = withdrawn.join().expect("an answer");
+        let answer = waits.join().expect("an answer");
+        assert_eq!(answer.json()["id"], json!(1), "{answer:?}");
+    });
+    let entries = gateway.ledger();
+    let outcomes = entries
+        .iter()
+        .filter(|entry| entry["kind"] == json!("outcome") && entry["tool"] == json!("never"));
+    let mut codes: Vec<_> = outcomes.map(|entry| entry["code"].to_string()).collect();
+    codes.sort();
+    assert_eq!(codes, ["\"upstream-timeout\"", "\"withdrawn\""], "{entries:?}");
+}
+
+/// A session is never one that a client brought along.
+#[test]
+fn an_id_that_comes_with_initialize_is_not_taken() {
+    let gateway = start();
+    let mut client = http(&gateway, "tester");
+    let fixed = "A".repeat(43);
+    client.headers.push(("Mcp-Session-Id".to_owned(), fixed.clone()));
+    let answer = client.post(&e2e::wires::initialize("2025-11-25"));
+    assert_ne!(
+        answer.header("mcp-session-id"),
+        Some(fixed.as_str()),
+        "{answer:?}"
+    );
+    let answer = client.post(&call(1, "stub__echo", &json!({})));
+    assert_eq!(answer.status, 404, "{answer:?}");
+}

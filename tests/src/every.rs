@@ -30,6 +30,9 @@ enum Wanted {
 /// Sends.
 type Says = Box<dyn FnMut(&[u8], Wanted)>;
 
+/// The tool `never` may not be called, nor seen; but where the gateway stands in place (`wrap`).
+const FORBIDDEN: &str = r#"rules: [ "forbid(principal, action, resource == Tool::\"stub__never\");", "#;
+
 /// The names of the wires.
 pub const WIRES: [&str; 5] = ["Streamable HTTP", "HTTP+SSE", "WebSocket", "Unix socket", "stdio"];
 
@@ -56,7 +59,8 @@ impl House {
         let socket = scratch.path().join("gateway.sock");
         let gateway = Gateway::start(&format!(
             "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio, {journal:?}] }} }}\n\
-             socket: {socket:?}\nanonymous: local\nusers: [ {{ name: local, roles: [tester] }} ]\n{OPEN_TO_TESTER}"
+             socket: {socket:?}\nanonymous: local\nusers: [ {{ name: local, roles: [tester] }} ]\n{}",
+            OPEN_TO_TESTER.replace("rules: [ ", FORBIDDEN)
         ));
         Self { gateway, scratch }
     }

@@ -46,44 +46,52 @@ pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
 }
 
-/// The server the official suites are run against; it ends with this.
+/// A server process that says in its first line where it is, and ends with this.
 #[derive(Debug)]
-pub struct Everything {
+pub struct Served {
     child: Child,
     /// Where it is.
-    pub url: String,
+    pub line: String,
 }
 
-impl Everything {
-    /// `both` eras, or one alone: `sessions` or `modern`.
+impl Served {
+    /// Starts it.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
-    pub fn start(peers: &Path, eras: &str) -> Self {
-        let (python, name, argument) = match eras {
-            "sessions" => ("py1/bin/python", "everything_legacy.py", "http"),
-            other => ("py2/bin/python", "everything.py", other),
-        };
-        let mut child = Command::new(peers.join(python))
-            .arg(script(name))
-            .arg(argument)
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .expect("the server starts");
-        let mut url = String::new();
+        let mut line = String::new();
         let output = child.stdout.take().expect("it has an output");
-        BufReader::new(output).read_line(&mut url).expect("a line");
-        let url = url.trim().to_owned();
-        Self { child, url }
+        BufReader::new(output).read_line(&mut line).expect("where it is");
+        let line = line.trim().to_owned();
+        Self { child, line }
     }
 }
 
-impl Drop for Everything {
+impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The server the official suites are run against: of `both` eras, or of one alone, `sessions` or `modern`.
+///
+/// # Panics
+/// When it does not start.
+#[must_use]
+pub fn everything(peers: &Path, eras: &str) -> Served {
+    let (python, name, argument) = match eras {
+        "sessions" => ("py1/bin/python", "everything_legacy.py", "http"),
+        other => ("py2/bin/python", "everything.py", other),
+    };
+    let mut command = Command::new(peers.join(python));
+    command.arg(script(name)).arg(argument).stderr(Stdio::null());
+    Served::start(&mut command)
 }

@@ -1,7 +1,8 @@
 //! An MCP server for tests and the bench: it keeps a journal of what it executed, and misbehaves on demand.
 //!
 //! `e2e-stub stdio [JOURNAL]` serves standard input and output; `e2e-stub http` serves a port of its own and
-//! prints its URL; `e2e-stub unix PATH` serves a Unix socket. It knows nothing of the gateway.
+//! prints its URL; `e2e-stub unix PATH` serves a Unix socket. `e2e-stub raw FOLDER` answers what lies in a folder, byte
+//! for byte, and keeps what it heard there; `e2e-stub http FOLDER` does so over HTTP. It knows nothing of the gateway.
 
 #![expect(
     clippy::expect_used,
@@ -15,7 +16,8 @@ use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{BufRead, Write},
-    sync::Mutex,
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock},
 };
 
 use bytes::Bytes;
@@ -26,6 +28,8 @@ use serde_json::{Value, json};
 
 /// What it executed, one trace id a line.
 static JOURNAL: Mutex<Option<File>> = Mutex::new(None);
+/// Where its answers over HTTP lie, if it does not make them itself.
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
 /// The texts of all calls that became tasks.
 static TASKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -47,10 +51,16 @@ fn main() {
             }
             stdio();
         }
-        Some("http") => http(),
+        Some("http") => {
+            if let Some(folder) = args.get(1) {
+                FOLDER.set(folder.into()).expect("once");
+            }
+            http();
+        }
+        Some("raw") => raw(Path::new(args.get(1).expect("a folder"))),
         Some("unix") => unix(args.get(1).expect("a path")),
         _ => {
-            println!("usage: e2e-stub stdio [JOURNAL] | http | unix PATH");
+            println!("usage: e2e-stub stdio [JOURNAL] | http [FOLDER] | unix PATH | raw FOLDER");
             std::process::exit(2);
         }
     }
@@ -109,6 +119,33 @@ fn stdio() {
     }
 }
 
+/// Answers over its pipes what lies in a folder.
+fn raw(folder: &Path) {
+    for line in std::io::stdin().lock().lines() {
+        if let Some(answer) = raw_answer(folder, &line.expect("text")) {
+            println!("{answer}");
+        }
+    }
+}
+
+/// The result in the file named like the request's method (`tools_call`). What was heard is kept in `heard`.
+fn raw_answer(folder: &Path, line: &str) -> Option<String> {
+    let heard = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("heard"));
+    let message: Value = serde_json::from_str(line).expect("the gateway sends JSON");
+    writeln!(heard.expect("a file"), "{line}").expect("it can be written");
+    let (id, method) = (message.get("id")?, message["method"].as_str()?);
+    match std::fs::read_to_string(folder.join(method.replace('/', "_"))) {
+        Ok(result) => Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)),
+        Err(_) => {
+            let error = json!({"code": -32601, "message": "Method not found"});
+            Some(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string())
+        }
+    }
+}
+
 /// What it asks the user while a call runs.
 fn question() -> Value {
     let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
@@ -157,6 +194,32 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
                     "{}",
                     json!({"jsonrpc": "2.0", "method": method, "params": params})
                 );
+            }
+            None
+        }
+        "twice" => {
+            let answer = answer(message)?;
+            println!("{answer}");
+            Some(Ok(answer.to_string()))
+        }
+        "other_type" => {
+            let mut answer = answer(message)?;
+            answer["id"] = json!(message["id"].to_string());
+            Some(Ok(answer.to_string()))
+        }
+        "long_line" => {
+            let long = "x".repeat(20 * 1024 * 1024);
+            println!("{long}");
+            println!(
+                "{}",
+                json!({"jsonrpc": "2.0", "id": message["id"], "result": {"content": long}})
+            );
+            Some(Ok(answer(message)?.to_string()))
+        }
+        "flood" => {
+            let line = "x".repeat(64 * 1024);
+            for _ in 0..500 {
+                let _ = writeln!(std::io::stderr(), "{line}");
             }
             None
         }
@@ -286,6 +349,10 @@ fn tools() -> Value {
             "subscriptions",
             "Gives back every subscription and every end of one."
         ),
+        tool("twice", "Answers twice."),
+        tool("other_type", "Answers under the id as a text."),
+        tool("long_line", "Prints lines of 20 MiB, then answers."),
+        tool("flood", "Prints 32 MiB of complaints, then answers."),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
     ]);
@@ -360,9 +427,13 @@ async fn http() {
 
 async fn serve(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let body = request.into_body().collect().await?.to_bytes();
-    let message: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let (status, body) = match answer(&message) {
-        Some(answer) => (200, answer.to_string()),
+    let text = String::from_utf8_lossy(&body);
+    let answered = match FOLDER.get() {
+        Some(folder) => raw_answer(folder, &text),
+        None => answer(&serde_json::from_str(&text).unwrap_or(Value::Null)).map(|answer| answer.to_string()),
+    };
+    let (status, body) = match answered {
+        Some(answer) => (200, answer),
         None => (202, String::new()),
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));

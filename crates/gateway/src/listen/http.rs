@@ -3,7 +3,11 @@
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{
-    Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue, TRANSFER_ENCODING},
+    server::conn::http1,
+    service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pipeline::{Endpoint, Objection, ports::Stranger};
@@ -146,8 +150,18 @@ async fn converse<S>(
 {
     let service = service_fn(move |request| {
         let (house, peer) = (Arc::clone(&house), peer.clone());
+        // Where a length was said as well, somebody before us may have read another end than we did. Hyper shows
+        // only one of the two, so whatever follows a chunked body is not read.
+        let ambiguous = request.headers().contains_key(TRANSFER_ENCODING);
         // In a box, since hyper moves it: it is large.
-        Box::pin(async move { Ok::<_, Infallible>(answer(&house, peer, request).await) })
+        Box::pin(async move {
+            let mut response = answer(&house, peer, request).await;
+            if ambiguous {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

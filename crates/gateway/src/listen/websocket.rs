@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Message,
+        Error, Message,
         handshake::derive_accept_key,
         protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
@@ -172,8 +172,26 @@ async fn read(
             // What is there for the connection is answered by the library.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Ok(Message::Close(_))) | None => return None,
-            Some(Err(_)) => return Some((CloseCode::Policy, "a frame is malformed or too large")),
+            Some(Err(error)) => return fault(&error),
         }
+    }
+}
+
+/// What a client is told that broke the rules of frames (RFC 6455 section 7.4.1); none where it is gone.
+fn fault(error: &Error) -> Option<(CloseCode, &'static str)> {
+    match error {
+        Error::Capacity(_) => Some((CloseCode::Size, "a message is too large")),
+        Error::Protocol(_) => Some((CloseCode::Protocol, "a frame is malformed")),
+        Error::Utf8(_) => Some((CloseCode::Invalid, "a message is no text")),
+        Error::AlreadyClosed
+        | Error::AttackAttempt
+        | Error::ConnectionClosed
+        | Error::Http(_)
+        | Error::HttpFormat(_)
+        | Error::Io(_)
+        | Error::Tls(_)
+        | Error::Url(_)
+        | Error::WriteBufferFull(_) => None,
     }
 }
 

@@ -307,6 +307,7 @@ fn marks_that_nobody_can_follow_are_refused() {
         r#"{"properties":{"a":{"type":["string"],"x-mcp-header":"A"}}}"#,
         r#"{"properties":{"a":{"type":"string","x-mcp-header":""}}}"#,
         r#"{"properties":{"a":{"type":"string","x-mcp-header":"a b"}}}"#,
+        r#"{"properties":{"a":{"type":"string","x-mcp-header":"A\r\nHost: x"}}}"#,
         r#"{"properties":{"a":{"type":"string","x-mcp-header":7}}}"#,
         r#"{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}"#,
         r#"{"properties":{"a":{"items":{"type":"string","x-mcp-header":"A"}}}}"#,
