@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_servers;
 mod bridging;
 mod conformance;
+mod conformance_client;
 mod connections;
 mod contexts;
 mod crowd;

@@ -488,7 +488,7 @@ impl Station {
         let subscribes = key.era == Era::Modern && key.owner.is_none();
         let subscription = || handshake::subscription(inbox.pending.reserve(), &offered);
         match &wire {
-            Wire::Http(endpoint) if key.era == Era::Legacy => endpoint.listen(Arc::clone(&inbox)),
+            Wire::Http(endpoint) if key.era == Era::Legacy => endpoint.listen(Arc::clone(&inbox)).await,
             Wire::Http(endpoint) if subscribes => endpoint.subscribe(Arc::clone(&inbox), subscription()),
             Wire::Pipe(pipe) if subscribes => pipe.send(subscription()).await?,
             Wire::Http(_) | Wire::Pipe(_) => {}
