@@ -1,11 +1,7 @@
 //! What one era does by requests the other does in answers and in `_meta`: questions, levels of logs.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-};
-
 use e2e::{
+    alone::Alone,
     gateway::{Gateway, OPEN_TO_TESTER, program},
     wires::{Answer, Http, Modern, call},
 };
@@ -141,38 +137,11 @@ fn a_client_is_asked_only_what_it_declared() {
     );
 }
 
-/// A server that knows the modern era alone.
-struct Alone {
-    child: Child,
-    url: String,
-}
-
-impl Alone {
-    fn start() -> Self {
-        let mut child = Command::new(program("e2e-modern"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
-        let mut url = String::new();
-        let output = child.stdout.take().expect("it has an output");
-        BufReader::new(output).read_line(&mut url).expect("a line");
-        let url = url.trim().to_owned();
-        Self { child, url }
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn a_level_set_in_a_session_goes_with_its_requests_and_with_no_others() {
     const LEVEL: &str = "io.modelcontextprotocol/logLevel";
     let alone = Alone::start();
-    let servers = format!("mcpServers: {{ alone: {{ url: {:?} }} }}\n", alone.url);
+    let servers = format!("mcpServers: {{ alone: {{ url: {:?} }} }}\n", alone.url());
     let gateway = Gateway::start(&(servers + OPEN_TO_TESTER));
     let set = |id, level: &str| {
         let params = json!({"level": level});

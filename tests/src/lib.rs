@@ -9,9 +9,11 @@
     reason = "a test harness; what is not as expected ends the test"
 )]
 
+pub mod alone;
 pub mod every;
 pub mod gateway;
 pub mod mcp;
+pub mod papers;
 pub mod peers;
 pub mod recorder;
 pub mod wires;

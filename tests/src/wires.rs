@@ -1,6 +1,16 @@
 //! Bare clients of the legacy era: what goes over the wire is what the test says, right or wrong.
 
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{Shutdown, TcpStream},
+    sync::mpsc,
+    time::Duration,
+};
+
 use serde_json::{Value, json};
+
+/// How long a message may take to come before a test gives up. No test asserts a time.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Text a client sends over Streamable HTTP, and the session it does it in.
 #[derive(Clone, Debug)]
@@ -121,6 +131,16 @@ impl Http {
         read(request.call().expect("an answer"))
     }
 
+    /// Opens the stream of what belongs to no call.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    #[must_use]
+    pub fn listen(&self) -> Heard {
+        let accept = ("Accept".to_owned(), "text/event-stream".to_owned());
+        Heard::open("GET", &self.url, self.headers.iter().chain([&accept]), "")
+    }
+
     /// Ends the session.
     ///
     /// # Panics
@@ -132,6 +152,70 @@ impl Http {
             request = request.header(name, value);
         }
         read(request.call().expect("an answer"))
+    }
+}
+
+/// Messages on a stream, as they come; the connection is closed with it.
+#[derive(Debug)]
+pub struct Heard {
+    connection: TcpStream,
+    messages: mpsc::Receiver<Value>,
+}
+
+impl Heard {
+    fn open<'h>(
+        verb: &str,
+        url: &str,
+        headers: impl Iterator<Item = &'h (String, String)>,
+        body: &str,
+    ) -> Self {
+        let (host, path) = url
+            .strip_prefix("http://")
+            .and_then(|rest| rest.split_once('/'))
+            .expect("a URL");
+        let mut connection = TcpStream::connect(host).expect("a connection");
+        let headers: String = headers
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let length = body.len();
+        let head =
+            format!("{verb} /{path} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: {length}\r\n\r\n");
+        connection
+            .write_all((head + body).as_bytes())
+            .expect("it is sent");
+        let (heard, messages) = mpsc::channel();
+        let mut lines = BufReader::new(connection.try_clone().expect("a socket")).lines();
+        let status = lines.next().expect("an answer").expect("an answer");
+        assert!(status.contains(" 200 "), "{status}");
+        std::thread::spawn(move || {
+            // Each event is one chunk, so its data is one line.
+            for line in lines.map_while(Result::ok) {
+                let message = line
+                    .strip_prefix("data:")
+                    .and_then(|data| serde_json::from_str(data).ok());
+                if let Some(message) = message
+                    && heard.send(message).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Self { connection, messages }
+    }
+
+    /// The next message.
+    ///
+    /// # Panics
+    /// When none comes.
+    #[must_use]
+    pub fn next(&self) -> Value {
+        self.messages.recv_timeout(PATIENCE).expect("a message")
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        let _ = self.connection.shutdown(Shutdown::Both);
     }
 }
 
@@ -178,19 +262,50 @@ impl Modern {
                 message["params"][key] = value.clone();
             }
         }
+        let http = self.stamped(&mut message, tool);
+        http.post(&message)
+    }
+
+    /// Opens a stream of subscriptions.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    #[must_use]
+    pub fn listen(&self, id: &Value, notifications: &Value) -> Heard {
+        let params = json!({"notifications": notifications});
+        let mut message =
+            json!({"jsonrpc": "2.0", "id": id, "method": "subscriptions/listen", "params": params});
+        let mut http = self.stamped(&mut message, "");
+        http.headers.retain(|(name, _)| name != "Mcp-Name");
+        let own = [
+            ("Accept", http.accept.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Heard::open(
+            "POST",
+            &http.url,
+            http.headers.iter().chain(&own),
+            &message.to_string(),
+        )
+    }
+
+    /// Puts on what each request of the era says of itself.
+    fn stamped(&self, message: &mut Value, name: &str) -> Http {
         message["params"]["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientCapabilities": self.capabilities,
         });
         let mut http = self.http.clone();
-        for (name, value) in [
+        let method = message["method"].as_str().unwrap_or_default();
+        for (header, value) in [
             ("MCP-Protocol-Version", "2026-07-28"),
-            ("Mcp-Method", "tools/call"),
-            ("Mcp-Name", tool),
+            ("Mcp-Method", method),
+            ("Mcp-Name", name),
         ] {
-            http.headers.push((name.to_owned(), value.to_owned()));
+            http.headers.push((header.to_owned(), value.to_owned()));
         }
-        http.post(&message)
+        http
     }
 }
 

@@ -40,7 +40,12 @@ const PYPI_1: [&str; 4] = [
     "mcp-agent==0.2.6",
 ];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 3] = [("npm", "npm"), ("python3", "python3-venv"), ("git", "git")];
+const DEBIAN: [(&str, &str); 4] = [
+    ("npm", "npm"),
+    ("python3", "python3-venv"),
+    ("git", "git"),
+    ("openssl", "openssl"),
+];
 
 /// Where the peers are.
 pub(crate) struct Peers {

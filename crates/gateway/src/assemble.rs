@@ -58,7 +58,9 @@ pub(crate) fn assemble(
 ) -> Result<Arc<House>, Failure> {
     let rules = rules(meant)?;
     let journal = Journal::new(vault.ledger().clone(), vault.digester().clone(), ambient.clone());
-    let base = format!("http://{address}");
+    let scheme = if meant.door.tls.is_some() { "https" } else { "http" };
+    let base = meant.door.url.clone();
+    let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
     let behind = Behind::default();
     let upstreams =
         Upstreams::new(Arc::new(behind.clone())).map_err(|error| Failure::other(error.to_string()))?;
@@ -103,6 +105,7 @@ pub(crate) fn assemble(
         cursors: Cursors::new(&ambient)
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         listeners: Listeners::default(),
+        behind: behind.clone(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
             .map_err(|error| Failure::other(error.to_string()))?,
@@ -353,5 +356,7 @@ fn hosts(meant: &Meant, address: SocketAddr) -> BTreeSet<String> {
         .collect();
     hosts.insert(address.to_string());
     hosts.extend(meant.hosts.iter().cloned());
+    let url = meant.door.url.as_deref().and_then(|url| url.split_once("://"));
+    hosts.extend(url.map(|(_, authority)| authority.to_owned()));
     hosts
 }

@@ -3,13 +3,13 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use pipeline::{
-    Arrival, Body, Capabilities, Credential, Endpoint, Reply, Via,
+    Arrival, Body, Capabilities, Credential, Endpoint, Refusal, Reply, Via,
     ports::{Boxed, Exchange, Nobody},
 };
 use upstream::{Backchannel, Catalogue, Incoming, Noise};
 use wire::{
     jsonrpc::{self, Message},
-    mcp::{Direction, ServerName, code, shape},
+    mcp::{Direction, Eras, ServerName, code, shape},
 };
 
 use crate::{exchange::SessionExchange, listen::House};
@@ -22,6 +22,15 @@ impl Behind {
     /// The house stands.
     pub(crate) fn of(&self, house: &Arc<House>) {
         let _ = self.0.set(Arc::downgrade(house));
+    }
+
+    /// Has a message of the gateway's own take the road, in the name of a caller who asked for it. None where
+    /// the house does not stand any more.
+    pub(crate) fn carry(&self, arrival: Arrival) -> Boxed<'_, Option<Result<Reply, Refusal>>> {
+        Box::pin(async move {
+            let house = self.house()?;
+            Some(house.pipeline.carry(arrival).await)
+        })
     }
 
     fn house(&self) -> Option<Arc<House>> {
@@ -47,6 +56,13 @@ impl Backchannel for Behind {
     fn changed(&self, server: &ServerName) {
         let Some(house) = self.house() else { return };
         house.engines.keeper.look_again(server);
+    }
+
+    fn speaks(&self, server: &ServerName, eras: Eras) {
+        let Some(house) = self.house() else { return };
+        if let Err(error) = house.engines.keeper.speaks(server, eras) {
+            tracing::warn!(%server, %error, "which eras a server speaks could not be kept");
+        }
     }
 
     fn listed(&self, server: &ServerName, catalogue: Arc<Catalogue>) {

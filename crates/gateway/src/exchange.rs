@@ -1,17 +1,25 @@
 //! The client's side of a message while it is on its way.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use pipeline::ports::{Boxed, Caller, Exchange};
+use pipeline::{
+    CallId,
+    ports::{Boxed, Caller, Exchange},
+};
 use tokio::sync::{Notify, mpsc, watch};
+use wire::jsonrpc::Id;
 
 use crate::sessions::Session;
 
 /// How long a client may take to read a message that belongs to its call.
 const DELIVERY_WAIT: Duration = Duration::from_secs(10);
+/// The same for what it is told on a stream of subscriptions: others wait behind it.
+const NOTICE_WAIT: Duration = Duration::from_millis(100);
+/// Most notices kept until such a stream is acknowledged.
+const EARLY_MAX: usize = 64;
 
 /// A way to withdraw a message.
 #[derive(Clone, Debug)]
@@ -112,5 +120,74 @@ impl Exchange for SessionExchange {
 
     fn withdrawn(&self) -> Boxed<'_, ()> {
         Box::pin(std::future::pending())
+    }
+}
+
+/// The exchange of an open `subscriptions/listen`: what is subscribed to comes after the acknowledgement, and a
+/// client that does not read loses notices.
+#[derive(Debug)]
+pub(crate) struct ListenExchange {
+    stream: Arc<dyn Exchange>,
+    caller: Caller,
+    call: CallId,
+    id: Id,
+    /// What came before the acknowledgement; none after it.
+    early: Mutex<Option<Vec<Vec<u8>>>>,
+}
+
+impl ListenExchange {
+    /// On the stream of a call, to which the client gave this id.
+    pub(crate) fn new(stream: Arc<dyn Exchange>, caller: Caller, call: CallId, id: Id) -> Self {
+        Self {
+            stream,
+            caller,
+            call,
+            id,
+            early: Mutex::new(Some(Vec::new())),
+        }
+    }
+
+    /// Opens the stream with its acknowledgement.
+    pub(crate) async fn open(&self, acknowledgement: Vec<u8>) {
+        self.stream.deliver(acknowledgement).await;
+        let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for notice in early.into_iter().flatten() {
+            self.stream.deliver(notice).await;
+        }
+    }
+}
+
+impl Exchange for ListenExchange {
+    fn admitted(&self, _: &Caller) {}
+
+    fn caller(&self) -> Option<Caller> {
+        Some(self.caller.clone())
+    }
+
+    fn session(&self) -> Option<Arc<str>> {
+        None
+    }
+
+    fn deliver(&self, message: Vec<u8>) -> Boxed<'_, ()> {
+        {
+            let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(early) = early.as_mut() {
+                if early.len() < EARLY_MAX {
+                    early.push(message);
+                }
+                return Box::pin(std::future::ready(()));
+            }
+        }
+        Box::pin(async {
+            let _ = tokio::time::timeout(NOTICE_WAIT, self.stream.deliver(message)).await;
+        })
+    }
+
+    fn withdrawn(&self) -> Boxed<'_, ()> {
+        self.stream.withdrawn()
+    }
+
+    fn subscription(&self) -> Option<(&CallId, &Id)> {
+        Some((&self.call, &self.id))
     }
 }

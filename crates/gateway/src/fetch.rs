@@ -1,7 +1,10 @@
 //! HTTP requests of the command line's own: to a gateway, its issuer and its metadata. Never on behalf of a
 //! message on the road.
+//!
+//! Certificates are believed that public authorities vouch for, and those of the PEM file that `SSL_CERT_FILE` names,
+//! as with other programs.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -13,7 +16,7 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, tls};
 
 /// The longest answer read whole, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -23,11 +26,17 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) struct Fetch(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl Fetch {
-    /// A client that trusts the public certificate authorities and never follows a redirect.
+    /// A client that never follows a redirect.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let roots = RootCertStore {
+        let mut roots = RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
+        if let Some(path) = std::env::var_os("SSL_CERT_FILE") {
+            let more = tls::authorities(Path::new(&path));
+            roots.add_parsable_certificates(
+                more.map_err(|why| Failure::configuration(format!("SSL_CERT_FILE: {why}")))?,
+            );
+        }
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| Failure::other(error.to_string()))?

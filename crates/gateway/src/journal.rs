@@ -52,7 +52,7 @@ struct Begun {
     revision: &'static str,
     direction: Direction,
     peer: Option<String>,
-    tls: Option<(String, String)>,
+    tls: Option<pipeline::Tls>,
     received_ms: i64,
     /// What the caller named, until it is resolved.
     named: Option<String>,
@@ -98,6 +98,7 @@ impl Journal {
         let mut entry = Entry::new(unsigned(who.received_ms), Kind::Refusal);
         entry.call = Some(who.call.to_string());
         entry.transport = Some(who.via.transport.to_owned());
+        entry.tls = protection(who.via.tls.as_ref());
         refused(&mut entry, refusal);
         entry.detail.insert("what".into(), Value::Text(who.what.clone()));
         if let Some(peer) = &who.via.peer {
@@ -248,12 +249,7 @@ impl Journal {
             Some(resolution) => target_of(resolution, &mut entry),
             None => entry.tool.clone_from(&begun.named),
         }
-        if let Some((version, group)) = &begun.tls {
-            entry.tls = Tls {
-                version: Some(version.clone()),
-                group: Some(group.clone()),
-            };
-        }
+        entry.tls = protection(begun.tls.as_ref());
         details(begun, known, &mut entry);
         entry.decision = Some(if known.permitted {
             Decision::Permit
@@ -261,6 +257,13 @@ impl Journal {
             Decision::Refuse
         });
         entry
+    }
+}
+
+fn protection(tls: Option<&pipeline::Tls>) -> Tls {
+    Tls {
+        version: tls.map(|tls| tls.version.to_owned()),
+        group: tls.map(|tls| tls.group.to_owned()),
     }
 }
 
@@ -274,8 +277,10 @@ fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
         .collect();
     let changed = (!changed.is_empty()).then(|| changed.join("; "));
     let direction = (begun.direction == Direction::ToClient).then(|| "to-client".to_owned());
+    let certificate = begun.tls.as_ref().and_then(|tls| tls.certificate.clone());
     for (name, text) in [
         ("peer", begun.peer.clone()),
+        ("certificate", certificate.map(|digest| digest.to_string())),
         ("trace", begun.trace.clone()),
         ("approval", known.approval.clone()),
         ("would_refuse", known.would_refuse.clone()),

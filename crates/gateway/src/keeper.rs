@@ -20,7 +20,7 @@ use policy::registry::{
 use thiserror::Error;
 use tokio::sync::watch;
 use upstream::{Catalogue, LinkError, Upstreams};
-use wire::mcp::ServerName;
+use wire::mcp::{Eras, ServerName};
 
 use crate::{
     ambient::Ambient,
@@ -32,6 +32,8 @@ use crate::{
 
 /// The store's table.
 const TABLE: &str = "servers";
+/// For how long a server counts as one of sessions alone without being asked again.
+const ASK_AGAIN_MS: i64 = 24 * 60 * 60 * 1000;
 /// Between two looks at a server that keeps saying it changed.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -228,7 +230,11 @@ impl Keeper {
         } else {
             OnNew::Propose
         };
+        let asked = server.eras.is_some();
         let mut changes = server.observe(catalogue.offer(), on_new);
+        if asked && server.eras.is_none() {
+            self.upstreams.ask_eras_again(name);
+        }
         changes.extend(self.judge(&mut server));
         self.beside(&server)?;
         if whole {
@@ -241,6 +247,24 @@ impl Keeper {
         self.keep(server, &changes, "observed")?;
         self.publish();
         Ok(changes)
+    }
+
+    /// A server was found to speak these eras. Kept, so that it is not asked at every start.
+    pub(crate) fn speaks(&self, name: &ServerName, eras: Eras) -> Result<(), KeeperError> {
+        let _alone = self.alone();
+        let mut server = self.server(name.as_str())?;
+        server.eras = Some((eras, self.ambient.now_ms()));
+        self.store_server(&server)?;
+        self.lock().insert(name.clone(), server);
+        Ok(())
+    }
+
+    /// What need not be asked again. A server that was wrongly taken for one of sessions alone still serves, so
+    /// nothing else would ever show the error.
+    fn eras_of(&self, server: &Server) -> Option<Eras> {
+        let (eras, asked_ms) = server.eras?;
+        let is_stale = eras == Eras::Sessions && self.ambient.now_ms() - asked_ms > ASK_AGAIN_MS;
+        (!is_stale).then_some(eras)
     }
 
     /// A person approves a server, or one of its tools or prompts.
@@ -434,7 +458,7 @@ impl Keeper {
         if server.may_start() {
             let specs = self.specs.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(meant) = specs.get(&server.name) {
-                self.upstreams.place(meant.spec.clone());
+                self.upstreams.place(meant.spec.clone(), self.eras_of(&server));
             }
         } else {
             self.upstreams.remove(&server.name);

@@ -25,6 +25,7 @@ mod replay;
 mod sealed;
 mod sessions;
 mod store;
+mod tls;
 mod vault;
 mod view;
 mod visible;

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -35,6 +36,9 @@ const OF_ONE_MAX: usize = 32;
 const OF_ALL_MAX: usize = 4_096;
 /// What the names of the gateway's own questions begin with.
 const OWN: &str = "io.sallyport/";
+/// What a server asks within this time of its last question goes into the same answer, up to so many questions.
+const TOGETHER: Duration = Duration::from_millis(50);
+const TOGETHER_MAX: usize = 16;
 /// Most answers that are taken before they are asked for.
 const EARLY_MAX: usize = 16;
 
@@ -226,6 +230,8 @@ pub(crate) struct Relay {
 #[derive(Default)]
 struct Desk {
     expected: HashSet<Id>,
+    /// The server says how much it asks at a time (modern era).
+    announced: bool,
     open: BTreeMap<String, (Question, oneshot::Sender<Response>)>,
     early: HashMap<String, Document>,
     next: u64,
@@ -260,9 +266,28 @@ impl Relay {
     /// Resolves when there is something to ask, and nothing more is about to be.
     async fn is_asking(&self) {
         let mut desk = self.desk.subscribe();
-        let asking = desk.wait_for(|desk| !desk.open.is_empty() && desk.expected.is_empty());
-        if asking.await.is_err() {
-            std::future::pending::<()>().await;
+        let mut open = 0;
+        // A server of sessions asks by one request after the other, and does not say how many it will be.
+        for _ in 0..TOGETHER_MAX {
+            let more = |desk: &Desk| desk.open.len() > open && desk.expected.is_empty();
+            let asking = async {
+                desk.wait_for(more)
+                    .await
+                    .map(|desk| (desk.open.len(), desk.announced))
+            };
+            let asked = if open == 0 {
+                asking.await
+            } else {
+                match tokio::time::timeout(TOGETHER, asking).await {
+                    Ok(asked) => asked,
+                    Err(_) => return,
+                }
+            };
+            match asked {
+                Ok((_, true)) => return,
+                Ok((now, false)) => open = now,
+                Err(_) => std::future::pending::<()>().await,
+            }
         }
     }
 
@@ -394,8 +419,10 @@ impl Asks for Relay {
     }
 
     fn expect(&self, questions: &[Id]) {
-        self.desk
-            .send_modify(|desk| desk.expected.extend(questions.iter().cloned()));
+        self.desk.send_modify(|desk| {
+            desk.announced = true;
+            desk.expected.extend(questions.iter().cloned());
+        });
     }
 
     fn settled(&self, question: &Id) {
@@ -440,6 +467,23 @@ mod tests {
             method: Method::ElicitationCreate,
             params: b"{}".to_vec(),
         })
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_one_after_the_other_goes_into_one_answer() {
+        let relay = Relay::new(Arc::new(Nobody), Capabilities::default(), None);
+        let first = asked(&relay, "first");
+        let later = async {
+            tokio::task::yield_now().await;
+            asked(&relay, "second")
+        };
+        let asking = async {
+            relay.is_asking().await;
+            relay.desk.borrow().open.len()
+        };
+        let (open, second) = tokio::join!(asking, later);
+        assert_eq!(open, 2);
+        drop((first, second));
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What a file looks like from outside; none where there is none.
-type Stamp = Option<(SystemTime, u64, u64)>;
+pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
 
 /// Follows the files until told to stop. `load` reads and checks all of them.
 pub(crate) async fn follow(
@@ -39,7 +39,8 @@ pub(crate) async fn follow(
 ) {
     // The files may have changed since they were read to start with, so they are read once more.
     let mut used = None;
-    let mut seen = stamps(&config, &files);
+    let look = |files: &[PathBuf]| stamps(std::iter::once(&config).chain(files).map(PathBuf::as_path));
+    let mut seen = look(&files);
     let mut registry = house.engines.keeper.changed();
     let mut unfit = None;
     loop {
@@ -51,12 +52,12 @@ pub(crate) async fn follow(
             registry.mark_unchanged();
             unfit = look_again(&house, unfit);
         }
-        let before = std::mem::replace(&mut seen, stamps(&config, &files));
+        let before = std::mem::replace(&mut seen, look(&files));
         if seen != before || used.as_ref() == Some(&seen) {
             continue;
         }
         let loaded = load();
-        if stamps(&config, &files) != seen {
+        if look(&files) != seen {
             continue;
         }
         used = Some(seen.clone());
@@ -122,13 +123,11 @@ fn look_again(house: &House, told: Option<String>) -> Option<String> {
     Some(why)
 }
 
-fn stamps(config: &Path, files: &[PathBuf]) -> Vec<Stamp> {
+/// What files look like from outside.
+pub(crate) fn stamps<'p>(files: impl IntoIterator<Item = &'p Path>) -> Vec<Stamp> {
     let stamp = |path: &Path| {
         let data = std::fs::metadata(path).ok()?;
         Some((data.modified().ok()?, data.len(), data.ino()))
     };
-    std::iter::once(config)
-        .chain(files.iter().map(PathBuf::as_path))
-        .map(stamp)
-        .collect()
+    files.into_iter().map(stamp).collect()
 }

@@ -92,11 +92,22 @@ pub struct Via {
     pub transport: &'static str,
     /// The peer's address, where there is one.
     pub peer: Option<String>,
-    /// Version and group of the TLS connection, where there is one.
-    pub tls: Option<(String, String)>,
+    /// The TLS connection, where there is one.
+    pub tls: Option<Tls>,
     /// Headers that claim to mirror arguments: names in lower case, values as sent. Nothing is decided on
     /// them; they must agree with the message (2026-07-28).
     pub mirrored: Arc<[(String, String)]>,
+}
+
+/// The TLS connection a message came over.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tls {
+    /// Such as `TLSv1.3`.
+    pub version: &'static str,
+    /// The group of the key exchange, such as `X25519MLKEM768`.
+    pub group: &'static str,
+    /// SHA-256 of the client's certificate as in `x5t#S256` (RFC 8705), where it showed one.
+    pub certificate: Option<Arc<str>>,
 }
 
 /// What the client declared it can do: per request in the modern era, at `initialize` before.

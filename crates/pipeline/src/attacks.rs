@@ -45,6 +45,9 @@
 //! | confused deputy: an agent acts for anybody | `agents[].for`; [`identity::Principal`] is vouched for inside `identity` only: `tests/fail/make_a_principal.rs` |
 //! | DNS rebinding (CVE-2025-66414, -66416, RUSTSEC-2026-0189) | test `no_token_a_broken_one_and_a_foreign_host_are_turned_away` |
 //! | reachable from the network without authentication (NeighborJack) | test `no_address_but_loopback_without_tls` |
+//! | downgrade of the key exchange, harvest now and decrypt later | test `each_call_says_which_tls_it_came_over_and_the_hybrid_is_taken_wherever_it_is_known`, test `a_client_without_post_quantum_key_exchange_is_refused_where_it_is_required` |
+//! | old TLS, replayed early data, a resumed session that skips the certificate | test `no_older_version_nothing_early_nothing_resumed_and_no_other_name` |
+//! | a client certificate that is expired, revoked or a stranger's | test `certificates_of_clients_are_demanded_checked_recorded_and_revoked_while_it_runs` |
 //! | weak or leaked secrets in configuration | test `a_secret_in_the_file_or_a_weak_one_is_refused`, test `a_secret_others_can_read_is_refused` |
 //!
 //! # On the record

@@ -22,7 +22,7 @@ mod reply;
 
 use std::sync::Arc;
 
-pub use arrival::{Arrival, CallId, Capabilities, Credential, Endpoint, Group, Via};
+pub use arrival::{Arrival, CallId, Capabilities, Credential, Endpoint, Group, Tls, Via};
 pub use dossier::{Dossier, Known};
 pub use passage::{Passed, Ready, Received, Stage};
 pub use policy::registry;

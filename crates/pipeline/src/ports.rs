@@ -344,6 +344,11 @@ pub trait Exchange: Debug + Send + Sync {
         None
     }
 
+    /// The `subscriptions/listen` whose stream this is: its call, and the id the client gave it (modern era).
+    fn subscription(&self) -> Option<(&CallId, &Id)> {
+        None
+    }
+
     /// The server would rather be come back to than be waited for on an open stream (2025-11-25).
     fn let_go(&self) {}
 }

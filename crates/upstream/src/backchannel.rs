@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pipeline::ports::{Boxed, Exchange};
 use wire::{
     jsonrpc::Message,
-    mcp::{Revision, ServerName},
+    mcp::{Eras, Revision, ServerName},
 };
 
 /// A message from a server that answers nothing.
@@ -42,6 +42,9 @@ pub trait Backchannel: Send + Sync + 'static {
 
     /// A server says that what it lists changed. That is said to the gateway: it looks, and then tells.
     fn changed(&self, server: &ServerName);
+
+    /// Which eras a server was found to speak.
+    fn speaks(&self, server: &ServerName, eras: Eras);
 
     /// A server's listing is not what it was: what it offers now.
     fn listed(&self, server: &ServerName, catalogue: Arc<crate::Catalogue>);

@@ -17,6 +17,7 @@ use wire::{
 use crate::{
     Backchannel, Incoming, LinkError, Noise,
     pending::{Pending, Progress},
+    watch::{self, Watches},
 };
 
 /// How often a question that waits for the client keeps the calls of its link from running out of time.
@@ -31,6 +32,7 @@ pub(crate) struct Inbox {
     /// The principal the link serves; none on the gateway's own.
     pub(crate) owner: Option<Arc<str>>,
     pub(crate) pending: Pending,
+    pub(crate) watches: Watches,
     revision: OnceLock<Revision>,
     answerer: OnceLock<Answerer>,
     backchannel: Arc<dyn Backchannel>,
@@ -46,6 +48,7 @@ impl Inbox {
             server,
             owner,
             pending: Pending::default(),
+            watches: Watches::default(),
             revision: OnceLock::new(),
             answerer: OnceLock::new(),
             backchannel,
@@ -126,9 +129,11 @@ impl Inbox {
         ) {
             return self.backchannel.changed(&self.server);
         }
-        // Of the one subscription the gateway itself has.
         if method == Method::NotificationsSubscriptionsAcknowledged {
-            return;
+            return self.watches.acknowledged(&notification);
+        }
+        if method == Method::NotificationsResourcesUpdated {
+            return self.updated(&notification).await;
         }
         let (message, exchange) = if method == Method::NotificationsProgress {
             match self.retoken(&notification) {
@@ -142,6 +147,25 @@ impl Inbox {
             )
         };
         self.backchannel.incoming(self.incoming(message, exchange)).await;
+    }
+
+    /// A resource changed: each who watches it is told on the road.
+    async fn updated(&self, notification: &Notification) {
+        let uri = notification.params().and_then(|params| params.get("uri"));
+        let watching = uri
+            .and_then(Node::as_str)
+            .map(|uri| self.watches.of(&uri))
+            .unwrap_or_default();
+        if watching.is_empty() {
+            self.noise("a change of a resource nobody watches".to_owned());
+        }
+        for exchange in watching {
+            if let Some(message) = watch::copy(notification) {
+                self.backchannel
+                    .incoming(self.incoming(message, Some(exchange)))
+                    .await;
+            }
+        }
     }
 
     fn asked(self: &Arc<Self>, request: Request, exchange: Option<&Arc<dyn Exchange>>) {

@@ -5,7 +5,9 @@
 //! what the registry decided, or callers' credentials.
 
 mod backchannel;
+mod dial;
 mod encode;
+mod eras;
 mod error;
 mod group;
 mod handshake;
@@ -18,10 +20,14 @@ mod pending;
 mod pool;
 mod spec;
 mod stdio;
+mod watch;
 
 pub use backchannel::{Backchannel, Incoming, Noise};
 pub use error::LinkError;
 pub use listing::{Catalogue, Offered};
 pub use outgoing::Outgoing;
 pub use pool::{Health, Upstreams};
-pub use spec::{Command, HttpTarget, Isolation, Reach, ServerSpec, Timeouts};
+pub use spec::{
+    Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Protection, Reach, ServerSpec, Timeouts,
+};
+pub use watch::Watcher;

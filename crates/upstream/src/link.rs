@@ -101,10 +101,16 @@ impl Link {
         }
     }
 
-    /// How long nothing was asked over it; nothing while something is.
+    /// How long nothing was asked over it; nothing while something is, or is watched.
     pub(crate) fn idle(&self) -> Option<Duration> {
         let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.inbox.pending.len() == 0).then(|| used.elapsed())
+        let quiet = self.inbox.pending.len() == 0 && self.inbox.watches.is_empty();
+        quiet.then(|| used.elapsed())
+    }
+
+    /// How long it may take until something stands.
+    pub(crate) fn start_timeout(&self) -> Duration {
+        self.timeouts.start
     }
 
     /// Sends a request and waits for its answer.

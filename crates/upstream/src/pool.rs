@@ -2,15 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
 use pipeline::{
-    Arrival, Capabilities, Objection, Passed, Ready, Resolution,
+    Answer, Arrival, Capabilities, Objection, Passed, Ready, Resolution,
     decide::{Approved, Resolved},
     forward::Recorded,
     ports::Exchange,
@@ -20,18 +17,19 @@ use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use wire::{
     json::canonical,
     jsonrpc::Message,
-    mcp::{Era, LogLevel, ServerName, Target, target},
+    mcp::{Era, Eras, LogLevel, Method, ServerName, Target, target},
 };
 
 use crate::{
-    Backchannel, Catalogue, Isolation, LinkError, Outgoing, Reach, ServerSpec,
+    Backchannel, Catalogue, Isolation, LinkError, Outgoing, Protection, Reach, ServerSpec, Watcher,
+    dial::dial,
     encode::{self, Encoded},
+    eras::{Asker, Known},
     handshake,
-    http::{Client, Endpoint, sse, websocket},
+    http::Client,
     inbox::Inbox,
     link::{Head, Link, Wire},
     listing::List,
-    stdio::{self, Pipe},
 };
 
 /// Most links to one server. Beyond it, the link that was idle longest is closed.
@@ -62,12 +60,11 @@ pub struct Health {
 #[derive(Debug)]
 struct Station {
     spec: ServerSpec,
+    /// Where its TLS must be special.
+    client: Option<Result<Client, LinkError>>,
     links: Mutex<HashMap<Key, Arc<Seat>>>,
     trouble: Mutex<Trouble>,
-    /// Whether it speaks the modern era; found out once.
-    modern: AsyncMutex<Option<bool>>,
-    /// Whether it speaks no other; found out when it refuses the other.
-    modern_alone: AtomicBool,
+    eras: Known,
 }
 
 /// Whose link it is.
@@ -103,12 +100,13 @@ impl Upstreams {
         Ok(Self {
             stations: RwLock::default(),
             backchannel,
-            client: Client::new()?,
+            client: Client::new(&Protection::default())?,
         })
     }
 
-    /// Takes a server in, or anew when its specification changed. Nothing is started.
-    pub fn place(&self, spec: ServerSpec) {
+    /// Takes a server in, or anew when its specification changed, with what is known of its eras. Nothing is
+    /// started.
+    pub fn place(&self, spec: ServerSpec, eras: Option<Eras>) {
         let mut stations = self.stations.write().unwrap_or_else(PoisonError::into_inner);
         if stations
             .get(&spec.name)
@@ -118,11 +116,11 @@ impl Upstreams {
         }
         let name = spec.name.clone();
         let station = Station {
+            client: special(&spec.reach),
             spec,
             links: Mutex::default(),
             trouble: Mutex::default(),
-            modern: AsyncMutex::new(None),
-            modern_alone: AtomicBool::new(false),
+            eras: Known::new(eras),
         };
         if let Some(old) = stations.insert(name, Arc::new(station)) {
             old.close("its configuration changed");
@@ -147,17 +145,26 @@ impl Upstreams {
     /// When it cannot be reached or does not say.
     pub async fn catalogue(&self, name: &ServerName) -> Result<Catalogue, LinkError> {
         let station = self.station(name)?;
-        let era = station.era(None, &self.client, &self.backchannel).await;
-        let key = Key {
+        // A process that runs anyway need not be joined by another to find out more.
+        let wanted = match &station.spec.reach {
+            Reach::Http(_) => Era::Modern,
+            Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_) => Era::Legacy,
+        };
+        let key = |era| Key {
             owner: None,
             session: None,
             capabilities: None,
             era,
         };
-        let link = station
-            .link(&key, &Capabilities::default(), &self.client, &self.backchannel)
-            .await?;
+        let link = self.open(&station, wanted, key, &Capabilities::default()).await?;
         Catalogue::fetch(&link).await
+    }
+
+    /// A server is another one now, and may speak other eras.
+    pub fn ask_eras_again(&self, name: &ServerName) {
+        if let Ok(station) = self.station(name) {
+            station.eras.forget();
+        }
     }
 
     /// How a server is doing.
@@ -185,13 +192,24 @@ impl Upstreams {
         }
     }
 
-    /// Ends the links that belong to a session.
+    /// Ends the links that belong to a session, and what it watches over others.
     pub fn end_session(&self, session: &str) {
         for station in self.all() {
             station.drop_links(
                 |key| key.session.as_deref() == Some(session),
                 "its session has ended",
             );
+        }
+        self.end_watches(session);
+    }
+
+    /// Ends all that a watcher watches.
+    pub fn end_watches(&self, watcher: &str) {
+        for link in self.all().iter().flat_map(|station| station.open_links()) {
+            if !link.inbox.watches.is_empty() {
+                let watcher = watcher.to_owned();
+                tokio::spawn(async move { link.release(&watcher).await });
+            }
         }
     }
 
@@ -238,15 +256,31 @@ impl Upstreams {
         let name = resolution.server_name().ok_or(LinkError::Absent("a server"))?;
         let station = self.station(name)?;
         let arrival = call.arrival();
-        let era = station
-            .era(Some(arrival.revision.era()), &self.client, &self.backchannel)
-            .await;
         let principal = call.principal().key();
-        let key = station.key(arrival, principal.clone(), era);
-        let open = |key| station.link(key, &arrival.capabilities, &self.client, &self.backchannel);
-        match open(&key).await {
-            Err(error) if era == Era::Legacy && station.is_modern_alone(&error, self).await => {
-                open(&station.key(arrival, principal, Era::Modern)).await
+        let key = |era| station.key(arrival, principal.clone(), era);
+        self.open(&station, arrival.revision.era(), key, &arrival.capabilities)
+            .await
+    }
+
+    /// The link for a key, in the wanted era if the server speaks it.
+    async fn open(
+        &self,
+        station: &Station,
+        wanted: Era,
+        key: impl Fn(Era) -> Key,
+        capabilities: &Capabilities,
+    ) -> Result<Arc<Link>, LinkError> {
+        let ask = Asker {
+            spec: &station.spec,
+            client: station.client(&self.client)?,
+            backchannel: &self.backchannel,
+        };
+        let era = station.eras.speak(wanted, ask).await;
+        let open = |era| station.link(key(era), capabilities, &self.client, &self.backchannel);
+        match open(era).await {
+            Err(error) if era == Era::Legacy && station.eras.is_modern_alone(&error, ask).await => {
+                station.succeeded();
+                open(Era::Modern).await
             }
             link => link,
         }
@@ -288,6 +322,20 @@ impl Upstreams {
             item.pin()
         );
         Err(Objection::new(&refusal::TARGET_CHANGED, why))
+    }
+
+    /// Begins or ends a subscription to a resource. Changes are told to the watcher and nobody else.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or has no subscriptions.
+    pub async fn subscribe(
+        &self,
+        call: &Passed<Recorded>,
+        method: Method,
+        watcher: Watcher,
+    ) -> Result<Answer, Objection> {
+        let link = self.link_for(call, call.resolution()).await?;
+        link.heed(call, method, watcher).await
     }
 
     /// Makes a recorded call ready to be sent. Note the type: nothing less than a recorded call is. What the
@@ -347,7 +395,7 @@ impl Station {
             .map(|document| canonical(document.root()));
         match (&self.spec.reach, era) {
             // In the modern era every request stands alone.
-            (Reach::Http(_), Era::Modern) => Key {
+            (_, Era::Modern) => Key {
                 owner,
                 session: None,
                 capabilities: None,
@@ -360,7 +408,7 @@ impl Station {
                 capabilities,
                 era,
             },
-            (Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_), _) => Key {
+            (Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_), Era::Legacy) => Key {
                 owner,
                 session: None,
                 capabilities,
@@ -369,65 +417,23 @@ impl Station {
         }
     }
 
-    /// The era to speak: the client's where the server speaks it.
-    async fn era(&self, wanted: Option<Era>, client: &Client, backchannel: &Arc<dyn Backchannel>) -> Era {
-        let Reach::Http(target) = &self.spec.reach else {
-            return Era::Legacy;
-        };
-        if wanted == Some(Era::Legacy) && !self.modern_alone.load(Ordering::Relaxed) {
-            return Era::Legacy;
+    /// The HTTP client for this server.
+    fn client<'c>(&'c self, shared: &'c Client) -> Result<&'c Client, LinkError> {
+        match &self.client {
+            None => Ok(shared),
+            Some(own) => own.as_ref().map_err(Clone::clone),
         }
-        let mut modern = self.modern.lock().await;
-        if let Some(modern) = *modern {
-            return if modern { Era::Modern } else { Era::Legacy };
-        }
-        let inbox = Arc::new(Inbox::new(self.spec.name.clone(), None, Arc::clone(backchannel)));
-        let wire = Wire::Http(Endpoint::new(client.clone(), target.clone()));
-        let speaks = match handshake::discover(&wire, &inbox, self.spec.timeouts.start).await {
-            Ok(_) => Some(true),
-            // A server that is down has said nothing about its era.
-            Err(LinkError::Timeout(_) | LinkError::Closed(_)) => None,
-            Err(LinkError::Unreachable(why)) if why.starts_with("no connection") => None,
-            Err(
-                LinkError::Absent(_)
-                | LinkError::Garbled(_)
-                | LinkError::Unreachable(_)
-                | LinkError::Withdrawn,
-            ) => Some(false),
-        };
-        *modern = speaks;
-        if speaks == Some(true) {
-            Era::Modern
-        } else {
-            Era::Legacy
-        }
-    }
-
-    /// Whether a server that would not shake hands speaks the modern era, and it alone; it is remembered.
-    async fn is_modern_alone(&self, error: &LinkError, of: &Upstreams) -> bool {
-        // What is down has said nothing about its era.
-        let refused = matches!(
-            error,
-            LinkError::Absent(_) | LinkError::Garbled(_) | LinkError::Unreachable(_)
-        );
-        let alone = refused && Box::pin(self.era(None, &of.client, &of.backchannel)).await == Era::Modern;
-        if alone {
-            self.modern_alone.store(true, Ordering::Relaxed);
-            let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            (trouble.failures, trouble.not_before) = (0, None);
-        }
-        alone
     }
 
     /// The link for a key, opened if there is none.
     async fn link(
         &self,
-        key: &Key,
+        key: Key,
         capabilities: &Capabilities,
         client: &Client,
         backchannel: &Arc<dyn Backchannel>,
     ) -> Result<Arc<Link>, LinkError> {
-        let seat = self.seat(key);
+        let seat = self.seat(&key);
         let mut held = seat.link.lock().await;
         if let Some(link) = held.as_ref().filter(|link| link.closed().is_none()) {
             return Ok(Arc::clone(link));
@@ -437,14 +443,12 @@ impl Station {
         }
         self.may_try()?;
         // In a box: opening is rare, and would make every call's future as large as its own.
-        match Box::pin(self.open(key, capabilities, client, backchannel)).await {
+        match Box::pin(self.open(&key, capabilities, client, backchannel)).await {
             Ok(link) => {
                 let link = Arc::new(link);
                 *held = Some(Arc::clone(&link));
                 *seat.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
-                let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-                trouble.failures = 0;
-                trouble.not_before = None;
+                self.succeeded();
                 Ok(link)
             }
             Err(error) => {
@@ -461,30 +465,14 @@ impl Station {
         client: &Client,
         backchannel: &Arc<dyn Backchannel>,
     ) -> Result<Link, LinkError> {
+        let client = self.client(client)?;
         let inbox = Arc::new(Inbox::new(
             self.spec.name.clone(),
             key.owner.clone(),
             Arc::clone(backchannel),
         ));
         let timeouts = self.spec.timeouts;
-        let start = timeouts.start;
-        let wire = match &self.spec.reach {
-            Reach::Stdio(command) => Wire::Pipe(Pipe::spawn(command, Arc::clone(&inbox))?),
-            Reach::Unix(path) => Wire::Pipe(within(start, stdio::open(path, Arc::clone(&inbox))).await?),
-            Reach::Sse(target) => {
-                let opening = sse::open(client.clone(), target.clone(), Arc::clone(&inbox));
-                Wire::Pipe(within(start, opening).await?)
-            }
-            Reach::WebSocket(target) => {
-                let opening = websocket::open(client.clone(), target.clone(), Arc::clone(&inbox));
-                Wire::Pipe(within(start, opening).await?)
-            }
-            Reach::Http(target) => {
-                let endpoint = Endpoint::new(client.clone(), target.clone());
-                answer_by_post(&endpoint, &inbox);
-                Wire::Http(endpoint)
-            }
-        };
+        let wire = dial(&self.spec, client, &inbox).await?;
         let offered = match key.era {
             Era::Legacy => handshake::initialize(&wire, &inbox, capabilities, timeouts.start).await,
             Era::Modern => handshake::discover(&wire, &inbox, timeouts.start).await,
@@ -493,16 +481,14 @@ impl Station {
             Ok(offered) => offered,
             Err(error) => return Err(self.with_stderr(&wire, error)),
         };
-        if let Wire::Http(endpoint) = &wire {
-            match key.era {
-                Era::Legacy => endpoint.listen(Arc::clone(&inbox)),
-                // Principals' links hear nothing that belongs to no call, so the gateway's own is enough.
-                Era::Modern if key.owner.is_none() => {
-                    let subscription = handshake::subscription(inbox.pending.reserve(), &offered);
-                    endpoint.subscribe(Arc::clone(&inbox), subscription);
-                }
-                Era::Modern => {}
-            }
+        // Principals' links hear nothing that belongs to no call, so the gateway's own is enough.
+        let subscribes = key.era == Era::Modern && key.owner.is_none();
+        let subscription = || handshake::subscription(inbox.pending.reserve(), &offered);
+        match &wire {
+            Wire::Http(endpoint) if key.era == Era::Legacy => endpoint.listen(Arc::clone(&inbox)),
+            Wire::Http(endpoint) if subscribes => endpoint.subscribe(Arc::clone(&inbox), subscription()),
+            Wire::Pipe(pipe) if subscribes => pipe.send(subscription()).await?,
+            Wire::Http(_) | Wire::Pipe(_) => {}
         }
         Ok(Link::new(inbox, wire, offered.revision, offered, timeouts))
     }
@@ -556,6 +542,11 @@ impl Station {
                 )))
             }
         }
+    }
+
+    fn succeeded(&self) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        (trouble.failures, trouble.not_before) = (0, None);
     }
 
     fn failed(&self, error: &LinkError) {
@@ -627,25 +618,10 @@ impl Seat {
     }
 }
 
-/// Waits for a connection, so long and no longer.
-async fn within(
-    wait: Duration,
-    opening: impl Future<Output = Result<Pipe, LinkError>>,
-) -> Result<Pipe, LinkError> {
-    let opened = tokio::time::timeout(wait, opening).await;
-    opened.unwrap_or(Err(LinkError::Timeout(wait)))
-}
-
-/// Answers to a server's own requests are posted like any other message.
-fn answer_by_post(endpoint: &Arc<Endpoint>, inbox: &Arc<Inbox>) {
-    let (endpoint, weak) = (Arc::clone(endpoint), Arc::downgrade(inbox));
-    inbox.answer_with(Arc::new(move |bytes| {
-        let (endpoint, weak) = (Arc::clone(&endpoint), weak.clone());
-        tokio::spawn(async move {
-            let Some(inbox) = weak.upgrade() else { return };
-            if let Err(error) = endpoint.post(&inbox, Head::default(), bytes, None).await {
-                inbox.noise(format!("it does not take an answer to its own question: {error}"));
-            }
-        });
-    }));
+/// A client for a server whose TLS must be special.
+fn special(reach: &Reach) -> Option<Result<Client, LinkError>> {
+    let (Reach::Http(target) | Reach::Sse(target) | Reach::WebSocket(target)) = reach else {
+        return None;
+    };
+    (target.protection != Protection::default()).then(|| Client::new(&target.protection))
 }

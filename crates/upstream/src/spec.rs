@@ -1,7 +1,8 @@
 //! What to start or connect to. Comes from configuration and approval, never from a message.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use wire::mcp::ServerName;
 
 /// A server to reach.
@@ -96,6 +97,38 @@ pub struct HttpTarget {
     pub url: hyper::Uri,
     /// Headers to send along; values may be secrets.
     pub headers: Vec<(String, String)>,
+    /// What its TLS must be like.
+    pub protection: Protection,
+}
+
+/// What a server's TLS must be like. It is TLS 1.3 in any case.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Protection {
+    /// The certificate authorities believed for this server; the public ones where there are none here.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// Whether a key exchange without post-quantum protection will do.
+    pub post_quantum: PostQuantum,
+    /// The certificate shown to it.
+    pub own: Option<Arc<OwnCertificate>>,
+}
+
+/// Whether a key exchange without post-quantum protection will do.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum PostQuantum {
+    /// It will, where the other side knows no better. The default.
+    #[default]
+    Prefer,
+    /// It will not: X25519MLKEM768 or no connection.
+    Required,
+}
+
+/// A certificate with its chain and its key.
+#[derive(Debug, PartialEq)]
+pub struct OwnCertificate {
+    /// The certificate, then those that lead to its authority.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its private key; `Debug` does not show it.
+    pub key: PrivateKeyDer<'static>,
 }
 
 /// Values of headers are never printed.
@@ -105,6 +138,7 @@ impl fmt::Debug for HttpTarget {
         f.debug_struct("HttpTarget")
             .field("url", &self.url)
             .field("headers", &names)
+            .field("protection", &self.protection)
             .finish()
     }
 }

@@ -416,6 +416,12 @@ impl Request {
 }
 
 impl Notification {
+    /// The whole message.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
     /// The method.
     #[must_use]
     pub fn method(&self) -> Method {

@@ -31,6 +31,9 @@ static JOURNAL: Mutex<Option<File>> = Mutex::new(None);
 /// Where its answers over HTTP lie, if it does not make them itself.
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
+/// Every subscription to a resource, and every end of one.
+static SUBSCRIPTIONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
@@ -168,6 +171,15 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
             );
             None
         }
+        "touch" => {
+            let uri = &message["params"]["arguments"]["text"];
+            let params = json!({"uri": uri});
+            println!(
+                "{}",
+                json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params})
+            );
+            None
+        }
         "mutter" => {
             let params = &message["params"];
             let (text, token) = (&params["arguments"]["text"], &params["_meta"]["progressToken"]);
@@ -217,16 +229,60 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
 fn answer(message: &Value) -> Option<Value> {
     let id = message.get("id")?;
     let good = |result: Value| json!({"jsonrpc": "2.0", "id": id, "result": result});
-    let info = json!({"name": "stub", "version": "1"});
+    let version = std::env::var("STUB_VERSION").unwrap_or_else(|_| "1".to_owned());
+    let info = json!({"name": "stub", "version": version});
+    if std::env::var_os("STUB_MODERN").is_some() {
+        return Some(modern(message, id, &info));
+    }
     Some(match message["method"].as_str().unwrap_or_default() {
-        "initialize" => good(json!({
-            "protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "logging": {}}, "serverInfo": info,
-        })),
+        "initialize" => {
+            let mut capabilities = json!({"tools": {}, "logging": {}});
+            if std::env::var_os("STUB_RESOURCES").is_some() {
+                capabilities["resources"] = json!({"subscribe": true});
+            }
+            let version = "2025-11-25";
+            good(json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": info}))
+        }
+        "resources/list" => good(json!({"resources": []})),
+        method @ ("resources/subscribe" | "resources/unsubscribe") => {
+            let uri = message["params"]["uri"].as_str().unwrap_or_default();
+            let what = method.trim_start_matches("resources/");
+            SUBSCRIPTIONS
+                .lock()
+                .expect("one thread")
+                .push(format!("{what} {uri}"));
+            good(json!({}))
+        }
         "ping" => good(json!({})),
         "tools/list" => good(json!({"tools": tools()})),
         "tools/call" => good(call(message)),
         _ => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "Method not found"}}),
     })
+}
+
+/// A server of the modern era alone.
+fn modern(message: &Value, id: &Value, info: &Value) -> Value {
+    let whole = |mut result: Value| {
+        result["resultType"] = json!("complete");
+        result["_meta"] = json!({"io.modelcontextprotocol/serverInfo": info});
+        json!({"jsonrpc": "2.0", "id": id, "result": result})
+    };
+    let kept = |mut result: Value| {
+        (result["ttlMs"], result["cacheScope"]) = (json!(0), json!("private"));
+        whole(result)
+    };
+    match message["method"].as_str().unwrap_or_default() {
+        "server/discover" => {
+            kept(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))
+        }
+        "tools/list" => kept(json!({"tools": tools()})),
+        "tools/call" => whole(call(message)),
+        "initialize" => json!({"jsonrpc": "2.0", "id": id, "error": {
+            "code": -32022, "message": "Unsupported protocol version",
+            "data": {"supported": ["2026-07-28"], "requested": message["params"]["protocolVersion"]},
+        }}),
+        _ => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "Method not found"}}),
+    }
 }
 
 fn tools() -> Value {
@@ -258,6 +314,11 @@ fn tools() -> Value {
         tool("other_type", "Answers under the id as a text."),
         tool("long_line", "Prints lines of 20 MiB, then answers."),
         tool("flood", "Prints 32 MiB of complaints, then answers."),
+        tool("touch", "Says that a resource changed."),
+        tool(
+            "subscriptions",
+            "Gives back every subscription and every end of one."
+        ),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
     ]);
@@ -294,6 +355,10 @@ fn call(message: &Value) -> Value {
                 .expect("a memory");
             writeln!(file, "{text}").expect("the memory can be written");
             "kept"
+        }
+        Some("subscriptions") => {
+            kept = SUBSCRIPTIONS.lock().expect("one thread").join("\n");
+            kept.as_str()
         }
         Some("recall") => {
             kept = std::fs::read_to_string(memory()).unwrap_or_default();

@@ -168,6 +168,9 @@ fn write_head(house: &House, server: &Server, out: &mut ObjectWriter<'_>) {
     if let Some((revision, _)) = server.revision {
         out.string("revision", revision.as_str());
     }
+    if let Some((eras, _)) = server.eras {
+        out.string("eras", eras.as_str());
+    }
     let counted = |state: fn(&ItemState) -> bool| {
         let items = server
             .items

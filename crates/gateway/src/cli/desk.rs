@@ -26,7 +26,7 @@ pub(super) fn ask(
         }
         let ambient = Ambient::system();
         let vault = Vault::open(&meant.data, &ambient)?;
-        let house = assemble::assemble(&meant, meant.listen, ambient, &vault)?;
+        let house = assemble::assemble(&meant, meant.door.listen, ambient, &vault)?;
         let args = Document::parse(args, Keys::Exact, &wire::bounds::ANSWER)
             .map_err(|error| Failure::other(error.to_string()))?;
         let answer = admin::run(&house, operation, args.root()).await;

@@ -51,7 +51,7 @@ pub(super) fn onboard(common: &Common, newcomers: &Newcomers) -> Result<Vec<Onbo
             }
             let ambient = Ambient::system();
             let vault = Vault::open(&meant.data, &ambient)?;
-            let house = assemble::assemble(&meant, meant.listen, ambient, &vault)?;
+            let house = assemble::assemble(&meant, meant.door.listen, ambient, &vault)?;
             let mut looks = JoinSet::new();
             for (name, _) in &newcomers.servers {
                 let (name, house) = (name.clone(), Arc::clone(&house));

@@ -186,7 +186,7 @@ fn ask(servers: Vec<MeantServer>) -> Result<Seen, Failure> {
         let mut seen = Seen::default();
         for server in servers {
             let name = server.spec.name.clone();
-            upstreams.place(server.spec);
+            upstreams.place(server.spec, None);
             match upstreams.catalogue(&name).await {
                 Ok(catalogue) => seen
                     .offered

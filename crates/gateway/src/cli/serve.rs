@@ -14,11 +14,18 @@ use crate::{
     admin::{control, holders},
     ambient::Ambient,
     assemble,
-    config::{ConfigError, Meant, find, meant, reference::Lookup, said::Said},
+    config::{
+        ConfigError, Meant,
+        door::{Source, names},
+        find, meant,
+        reference::Lookup,
+        said::Said,
+    },
     contexts,
     failure::Failure,
     listen::{self, House, Listening},
     reload,
+    tls::{self, Acceptor, Authority, Material},
     vault::{Layout, Vault},
 };
 
@@ -53,7 +60,7 @@ impl Serve {
 
     async fn serve(self, meant: Meant, config: Option<PathBuf>) -> Result<(), Failure> {
         let ambient = Ambient::system();
-        let (listening, vault) = self.occupy(&meant, &ambient).await?;
+        let (mut listening, vault) = self.occupy(&meant, &ambient).await?;
         let house = assemble::assemble(&meant, listening.address, ambient, &vault)?;
         assemble::begin(&house, &meant)?;
         let layout = Layout::new(&meant.data);
@@ -62,6 +69,7 @@ impl Serve {
         let holders = control::open(&layout.hold()).map_err(unable)?;
         let socket = meant.socket.as_deref().map(client_socket).transpose()?;
         let (stop, stopped) = watch::channel(false);
+        listening.tls = protect(&house, &meant, &stopped)?;
         tokio::spawn(control::serve(Arc::clone(&house), control, stopped.clone()));
         if let Some(path) = config.clone() {
             let common = Common {
@@ -72,7 +80,7 @@ impl Serve {
             tokio::spawn(reload::follow(
                 Arc::clone(&house),
                 path,
-                meant.files,
+                meant.files.clone(),
                 again,
                 stopped.clone(),
             ));
@@ -93,7 +101,7 @@ impl Serve {
         }
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
-        self.announce(&house);
+        self.announce(&house, &meant);
         tokio::select! {
             () = asked_to_stop() => {}
             _ = holding => {}
@@ -116,11 +124,11 @@ impl Serve {
         let deadline = tokio::time::Instant::now() + wait;
         loop {
             let late = tokio::time::Instant::now() >= deadline;
-            match Listening::bind(meant.listen).await {
+            match Listening::bind(meant.door.listen).await {
                 Err(error) if late => {
                     return Err(Failure::configuration(format!(
                         "cannot listen on {}: {error}; stop what uses the port, or set `listen` to another",
-                        meant.listen
+                        meant.door.listen
                     )));
                 }
                 Ok(listening) if late => return Ok((listening, Vault::open(&meant.data, ambient)?)),
@@ -135,8 +143,11 @@ impl Serve {
         }
     }
 
-    fn announce(&self, house: &House) {
+    fn announce(&self, house: &House, meant: &Meant) {
         let base = &house.base;
+        let door = &meant.door;
+        let authority = door.tls.as_ref().filter(|tls| tls.source == Source::Development);
+        let authority = authority.map(|_| meant.data.join(tls::AUTHORITY).display().to_string());
         if self.ready_json {
             let line = wire::json::object(|out| {
                 out.string("event", "ready");
@@ -148,12 +159,52 @@ impl Serve {
                     out.string("jwks", &format!("{base}/.well-known/jwks.json"));
                     out.string("health", &format!("{base}/healthz"));
                 });
+                if let Some(authority) = &authority {
+                    out.string("authority", authority);
+                }
             });
             say(&String::from_utf8_lossy(&line));
         } else {
             say(&format!("listening on {base}/mcp"));
+            if let Some(authority) = authority {
+                say(&format!("clients have to believe {authority}"));
+            }
         }
     }
+}
+
+/// What the listener's connections go through, where there is TLS; and follows its files.
+fn protect(
+    house: &Arc<House>,
+    meant: &Meant,
+    stop: &watch::Receiver<bool>,
+) -> Result<Option<Arc<Acceptor>>, Failure> {
+    let Some(meant_tls) = meant.door.tls.clone() else {
+        return Ok(None);
+    };
+    let authority = {
+        let (house, data) = (Arc::clone(house), meant.data.clone());
+        move || {
+            Authority::open(
+                &house.store,
+                &data,
+                names(house.hosts.iter()),
+                &house.engines.ambient,
+            )
+        }
+    };
+    let acceptor = Material::read(&meant_tls, &authority)
+        .and_then(|material| Acceptor::new(material, meant_tls.post_quantum))
+        .map_err(|why| Failure::configuration(format!("tls: {why}")))?;
+    let acceptor = Arc::new(acceptor);
+    tokio::spawn(tls::follow(
+        Arc::clone(&acceptor),
+        meant_tls,
+        house.engines.journal.clone(),
+        authority,
+        stop.clone(),
+    ));
+    Ok(Some(acceptor))
 }
 
 /// Opens the socket that clients connect to.

@@ -190,7 +190,7 @@ fn shown(answer: &Document) -> String {
         );
     }
     let mut lines = Vec::new();
-    for name in ["name", "state", "why", "launch", "trust", "revision"] {
+    for name in ["name", "state", "why", "launch", "trust", "revision", "eras"] {
         if root.get(name).is_some() {
             lines.push(format!("{name:<9} {}", text(root, name)));
         }

@@ -80,7 +80,7 @@ impl Wrap {
             .build();
         let runtime = runtime.map_err(|error| Failure::other(error.to_string()))?;
         let served = runtime.block_on(async {
-            let house = assemble::assemble(&meant, meant.listen, ambient, &vault)?;
+            let house = assemble::assemble(&meant, meant.door.listen, ambient, &vault)?;
             assemble::begin(&house, &meant)?;
             let (stop, stopped) = watch::channel(false);
             // One server: the host waits for it as it would without us.

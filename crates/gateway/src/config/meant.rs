@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -17,18 +16,16 @@ use policy::{
 
 use super::{
     Problem,
+    door::{FrontDoor, front_door},
     reference::Lookup,
     said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidPolicy, SaidPurpose},
     servers::{self, MeantServer},
 };
 
-/// Where the gateway listens unless told otherwise.
-pub(crate) const LISTEN: &str = "127.0.0.1:8420";
-
 /// A configuration that makes sense.
 #[derive(Clone, Debug)]
 pub(crate) struct Meant {
-    pub(crate) listen: SocketAddr,
+    pub(crate) door: FrontDoor,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
@@ -98,7 +95,12 @@ pub(crate) struct MeantLimit {
 pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Result<Meant, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut note = |result: Result<(), Problem>| problems.extend(result.err());
-    let listen = listen(said.listen.as_deref().unwrap_or(LISTEN));
+    let door = front_door(
+        said.listen.as_deref(),
+        said.url.as_deref(),
+        said.tls.as_ref(),
+        lookup,
+    );
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
@@ -190,8 +192,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             ))),
         }
     }
-    let listen = match listen {
-        Ok(listen) => Some(listen),
+    let door = match door {
+        Ok(door) => Some(door),
         Err(problem) => {
             note(Err(problem));
             None
@@ -204,10 +206,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
-    match listen.zip(approvals) {
-        Some((listen, approvals)) if problems.is_empty() => Ok(Meant {
+    match door.zip(approvals) {
+        Some((door, approvals)) if problems.is_empty() => Ok(Meant {
             approvals,
-            listen,
+            door,
             socket: said.socket.map(|path| lookup.path(&path.display().to_string())),
             mode: said.mode.unwrap_or_default(),
             data: said.data.map_or_else(
@@ -282,27 +284,6 @@ fn purpose_rules(purposes: &[SaidPurpose]) -> Vec<Result<(String, String), Probl
         }
     };
     purposes.iter().filter_map(rule).collect()
-}
-
-fn listen(text: &str) -> Result<SocketAddr, Problem> {
-    let normal = text.replace("localhost:", "127.0.0.1:");
-    let address: SocketAddr = normal.parse().map_err(|_| {
-        Problem::new(
-            "listen",
-            format!("`{text}` is not an address"),
-            "write it as `127.0.0.1:8420`",
-        )
-    })?;
-    if !address.ip().is_loopback() {
-        return Err(Problem::new(
-            "listen",
-            format!(
-                "{address} can be reached from other machines, which needs TLS, and this build has no TLS listener"
-            ),
-            "listen on 127.0.0.1 and put a TLS terminator on this machine before it",
-        ));
-    }
-    Ok(address)
 }
 
 fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantParty, Problem> {

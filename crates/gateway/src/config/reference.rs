@@ -114,7 +114,7 @@ impl Lookup<'_> {
 }
 
 /// Refuses a file of secrets that others on this machine can read or change.
-fn private(at: &str, path: &Path) -> Result<(), Problem> {
+pub(crate) fn private(at: &str, path: &Path) -> Result<(), Problem> {
     use std::os::unix::fs::PermissionsExt;
     let Ok(metadata) = std::fs::metadata(path) else {
         return Ok(());

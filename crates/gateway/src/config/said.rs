@@ -12,6 +12,11 @@ use serde::Deserialize;
 pub(crate) struct Said {
     /// Address to listen on. `127.0.0.1:8420` unless said; port 0 lets the system choose.
     pub(crate) listen: Option<String>,
+    /// The URL clients call the gateway by, such as `https://gateway.example`; the address unless said. Tokens are
+    /// issued in its name and are for it.
+    pub(crate) url: Option<String>,
+    /// TLS of the listener. An address beyond loopback needs it.
+    pub(crate) tls: Option<SaidTls>,
     /// A Unix socket to listen on, too: a message a line, for programs of the gateway's own user.
     pub(crate) socket: Option<PathBuf>,
     /// `enforce` (the default) or `observe`: decide and record, never block.
@@ -57,6 +62,36 @@ pub(crate) struct Said {
     pub(crate) issuers: Vec<serde_json::Value>,
 }
 
+/// TLS of the listener.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidTls {
+    /// A PEM file: the certificate, then its chain. Or `development`: one of the gateway's own making.
+    pub(crate) certificate: Option<String>,
+    /// The certificate's key in PEM: `file:PATH`.
+    pub(crate) key: Option<String>,
+    /// A PEM file of authorities. With it, clients have to show a certificate of one of them.
+    pub(crate) client_ca: Option<String>,
+    /// A PEM file of lists of revoked client certificates, one for each authority in a chain.
+    pub(crate) client_crl: Option<String>,
+    /// `prefer` (the default) or `required`: whether a client without X25519MLKEM768 may come.
+    pub(crate) post_quantum: Option<String>,
+}
+
+/// TLS towards a server.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidServerTls {
+    /// A PEM file of the authorities believed for this server instead of the public ones.
+    pub(crate) ca: Option<String>,
+    /// A PEM file: the certificate shown to it, then its chain.
+    pub(crate) certificate: Option<String>,
+    /// That certificate's key in PEM: `file:PATH`.
+    pub(crate) key: Option<String>,
+    /// `prefer` (the default) or `required`: whether it will do without X25519MLKEM768.
+    pub(crate) post_quantum: Option<String>,
+}
+
 /// Whether refusals stop anything.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -99,6 +134,8 @@ pub(crate) struct SaidServer {
     /// Headers to send to it; values may be `env:NAME` or `file:PATH`.
     #[serde(default, alias = "http_headers")]
     pub(crate) headers: BTreeMap<String, String>,
+    /// What its TLS must be like.
+    pub(crate) tls: Option<SaidServerTls>,
     /// `trusted` or `untrusted` (the default): whether its content may be taken as the operator's own.
     pub(crate) trust: Option<SaidTrust>,
     /// What its data is like.

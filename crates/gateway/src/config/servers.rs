@@ -16,6 +16,7 @@ use wire::{json::Pointer, mcp::ServerName};
 
 use super::{
     Problem,
+    door::server_tls,
     reference::Lookup,
     said::{SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
 };
@@ -245,7 +246,11 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
         ));
     }
     let scheme = uri.scheme_str().unwrap_or_default().to_owned();
-    let target = HttpTarget { url: uri, headers };
+    let target = HttpTarget {
+        protection: server_tls(at, said.tls.as_ref(), &scheme, lookup)?,
+        url: uri,
+        headers,
+    };
     let reach = match scheme.as_str() {
         "http" | "https" if is_sse => Reach::Sse(target),
         "http" | "https" => Reach::Http(target),

@@ -42,7 +42,7 @@ fn wrong(text: &str) -> String {
 #[test]
 fn nothing_said_is_a_safe_default() {
     let meant = meant("");
-    assert_eq!(meant.listen.to_string(), "127.0.0.1:8420");
+    assert_eq!(meant.door.listen.to_string(), "127.0.0.1:8420");
     assert_eq!(meant.mode, Mode::Enforce);
     assert_eq!(meant.approve, Approve::Ask);
     assert_eq!(meant.anonymous, None);

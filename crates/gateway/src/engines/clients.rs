@@ -126,18 +126,28 @@ fn is_wanted(method: Method, params: Option<Node<'_>>, least: Option<LogLevel>) 
     matches!((least, level), (Some(least), Some(level)) if level >= least)
 }
 
-/// The parameters as judged, without keys that are the gateway's to set.
+/// The parameters as judged, without keys that are the gateway's to set, and with the name the client knows the
+/// subscription by, where it is one's.
 fn write_params(call: &Passed<Recorded>, out: &mut ObjectWriter<'_>) {
     let Some(params) = call.arrival().message.params() else {
         return;
     };
     let mut edits: Edits = call.outgoing().clone();
-    if let Some(given) = meta::of(params) {
-        for (key, value) in given.members() {
-            if key.as_str().is_some_and(|key| meta::is_ours(&key)) {
-                edits.remove(value);
-            }
+    let given = meta::of(params);
+    for (key, value) in given.into_iter().flat_map(Node::members) {
+        let name = key.as_str().unwrap_or_default();
+        if meta::is_ours(&name) || name == meta::SUBSCRIPTION_ID {
+            edits.remove(value);
         }
     }
-    out.members_except(params, &[], &edits);
+    let Some((_, id)) = call.arrival().exchange.subscription() else {
+        return out.members_except(params, &[], &edits);
+    };
+    out.members_except(params, &["_meta"], &edits);
+    out.object("_meta", |out| {
+        if let Some(given) = given {
+            out.members_except(given, &[], &edits);
+        }
+        id.write(meta::SUBSCRIPTION_ID, out);
+    });
 }

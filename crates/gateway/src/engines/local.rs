@@ -1,12 +1,13 @@
 //! The gateway, where it answers itself.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use pipeline::{
-    Answer, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Ready,
+    Answer, Arrival, Body, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Ready, Via,
     forward::Recorded,
     ports::{Exchange, Local},
     refusal,
@@ -17,18 +18,22 @@ use wire::{
     bounds::REQUEST,
     json::{Keys, Node, ObjectWriter, object},
     jsonrpc::{self, Id, Message},
-    mcp::{Era, Method, Revision, meta},
+    mcp::{Direction, Era, Method, Revision, meta},
 };
 
 use super::Engines;
 use crate::{
     cursor::List,
+    exchange::ListenExchange,
     sessions::Opening,
     view::{View, text},
 };
 
 /// Most instructions of one server that are passed on, in bytes.
 const INSTRUCTIONS_BYTES_MAX: usize = 4 * 1024;
+
+/// Most resources one stream subscribes to.
+const WATCHES_MAX: usize = 64;
 
 /// Open `subscriptions/listen` streams (modern era).
 #[derive(Debug, Default)]
@@ -285,24 +290,14 @@ impl Engines {
             prompts: wants("promptsListChanged"),
             resources: wants("resourcesListChanged"),
         };
-        let honoured = jsonrpc::notification(Method::NotificationsSubscriptionsAcknowledged, |out| {
-            out.object("notifications", |out| {
-                for (name, wanted) in [
-                    ("toolsListChanged", wants.tools),
-                    ("promptsListChanged", wants.prompts),
-                    ("resourcesListChanged", wants.resources),
-                ] {
-                    if wanted {
-                        out.boolean(name, true);
-                    }
-                }
-            });
-            out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out));
-        });
-        let exchange = Arc::clone(&arrival.exchange);
-        exchange.deliver(honoured).await;
+        let stream = Arc::clone(&arrival.exchange);
+        let exchange = ListenExchange::new(stream, call.caller().clone(), arrival.call.clone(), id.clone());
+        let exchange = Arc::new(exchange);
+        let uris = asked.and_then(|asked| asked.get("resourceSubscriptions"));
+        let watched = self.watch_all(call, uris, &exchange).await;
+        exchange.open(acknowledgement(&wants, &watched, &id)).await;
         let key = self.listeners.add(Listener {
-            exchange: Arc::clone(&exchange),
+            exchange: Arc::clone(&exchange) as Arc<dyn Exchange>,
             id: id.clone(),
             wants,
         });
@@ -318,10 +313,97 @@ impl Engines {
             () = tokio::time::sleep(left) => {}
         }
         self.listeners.remove(key);
+        if !watched.is_empty() {
+            self.upstreams.end_watches(&arrival.call.0);
+        }
         Ok(own(object(|out| {
             out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out))
         })))
     }
+
+    /// Subscribes a stream to resources; gives those to which it is.
+    async fn watch_all<'c>(
+        &self,
+        call: &'c Passed<Recorded>,
+        uris: Option<Node<'c>>,
+        exchange: &Arc<ListenExchange>,
+    ) -> Vec<Cow<'c, str>> {
+        let mut watched = Vec::new();
+        let uris = uris.into_iter().flat_map(Node::elements).filter_map(Node::as_str);
+        for uri in uris.take(WATCHES_MAX) {
+            if self.subscribe(call, &uri, Arc::clone(exchange)).await.is_ok() {
+                watched.push(uri);
+            }
+        }
+        watched
+    }
+
+    /// Subscribes a stream to a resource: for each, a message of its own takes the road, and is decided and
+    /// recorded like a client's.
+    async fn subscribe(
+        &self,
+        call: &Passed<Recorded>,
+        uri: &str,
+        exchange: Arc<ListenExchange>,
+    ) -> Result<(), ()> {
+        let arrival = call.arrival();
+        let text = jsonrpc::request(&Id::Integer(0), Method::ResourcesSubscribe, |out| {
+            out.string("uri", uri);
+            if let Some(meta) = arrival.message.params().and_then(meta::of) {
+                out.node("_meta", meta);
+            }
+        });
+        let message = Message::parse(text, Keys::Folded, &REQUEST).map_err(drop)?;
+        let one = Arrival {
+            call: self.ambient.call(),
+            direction: Direction::ToServer,
+            revision: arrival.revision,
+            endpoint: arrival.endpoint.clone(),
+            message,
+            credential: arrival.credential.clone(),
+            via: Via {
+                mirrored: Arc::default(),
+                ..arrival.via.clone()
+            },
+            session: None,
+            capabilities: arrival.capabilities.clone(),
+            exchange,
+            received_ms: self.ambient.now_ms(),
+        };
+        match self.behind.carry(one).await {
+            Some(Ok(reply)) => match reply.body {
+                Body::Foreign(response, ..) => match response.answer() {
+                    jsonrpc::Answer::Error(_) => Err(()),
+                    jsonrpc::Answer::Result(_) => Ok(()),
+                },
+                Body::Accepted | Body::Listed(_) | Body::Own(_) => Ok(()),
+            },
+            Some(Err(_)) | None => Err(()),
+        }
+    }
+}
+
+/// What is heard of on a stream of subscriptions.
+fn acknowledgement(wants: &Wants, watched: &[Cow<'_, str>], id: &Id) -> Vec<u8> {
+    jsonrpc::notification(Method::NotificationsSubscriptionsAcknowledged, |out| {
+        out.object("notifications", |out| {
+            for (name, wanted) in [
+                ("toolsListChanged", wants.tools),
+                ("promptsListChanged", wants.prompts),
+                ("resourcesListChanged", wants.resources),
+            ] {
+                if wanted {
+                    out.boolean(name, true);
+                }
+            }
+            if !watched.is_empty() {
+                out.array("resourceSubscriptions", |list| {
+                    watched.iter().for_each(|uri| list.string(uri));
+                });
+            }
+        });
+        out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out));
+    })
 }
 
 pub(super) fn own(result: Vec<u8>) -> Answer {

@@ -36,6 +36,7 @@ pub(crate) use terms::Terms;
 
 use crate::{
     ambient::Ambient,
+    behind::Behind,
     config::said::Mode,
     contexts::{ContextStore, DepositStore},
     cursor::Cursors,
@@ -70,6 +71,7 @@ pub(crate) struct Engines {
     pub(crate) parking: Parking,
     pub(crate) cursors: Cursors,
     pub(crate) listeners: Listeners,
+    pub(crate) behind: Behind,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,
     /// `{}`: the arguments of a call that has none.

@@ -9,13 +9,17 @@ use pipeline::{
     ports::{Exchange, Upstream},
     refusal,
 };
+use upstream::Watcher;
 use wire::{
     json::Node,
     mcp::{Era, LogLevel, Method, Mismatch, ServerName, Target, meta, mirrored_params, target},
 };
 
 use super::{Engines, local};
-use crate::parked::{self, Next, Relay};
+use crate::{
+    exchange::SessionExchange,
+    parked::{self, Next, Relay},
+};
 
 impl Upstream for Engines {
     async fn confirm(&self, call: &Passed<Approved>) -> Result<(), Objection> {
@@ -34,6 +38,10 @@ impl Upstream for Engines {
         match arrival.message.method() {
             Some(method @ (Method::PromptsGet | Method::ResourcesRead | Method::ToolsCall)) if modern => {
                 self.send_or_take_up(call, method).await
+            }
+            Some(method @ (Method::ResourcesSubscribe | Method::ResourcesUnsubscribe)) => {
+                let watcher = self.watcher(call)?;
+                self.upstreams.subscribe(call, method, watcher).await
             }
             method => {
                 let level = self.log_level(call, method)?;
@@ -69,6 +77,24 @@ impl Engines {
             session.set_log_level(level.ok_or_else(unknown)?);
         }
         Ok(session.log_level())
+    }
+
+    /// Who hears of what a call subscribes to: a session, or a stream of subscriptions.
+    fn watcher(&self, call: &Passed<Recorded>) -> Result<Watcher, Objection> {
+        let arrival = call.arrival();
+        if let Some((listening, _)) = arrival.exchange.subscription() {
+            return Ok(Watcher {
+                name: Arc::clone(&listening.0),
+                exchange: Arc::clone(&arrival.exchange),
+            });
+        }
+        let session = arrival.session.as_ref().and_then(|id| self.sessions.peek(id));
+        let nobody = || Objection::new(&refusal::SESSION_MISSING, "no session that could hear of it");
+        let session = session.ok_or_else(nobody)?;
+        Ok(Watcher {
+            name: Arc::clone(&session.id),
+            exchange: Arc::new(SessionExchange(session)),
+        })
     }
 
     /// A call of a modern client, whose server may ask before it answers.

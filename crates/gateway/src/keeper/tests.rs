@@ -32,7 +32,7 @@ fn house(directory: &std::path::Path) -> (Arc<House>, Vault) {
     let meant = meant::mean(find::parse(&said).unwrap(), &lookup, directory).unwrap();
     let ambient = Ambient::system();
     let vault = Vault::open(&meant.data, &ambient).unwrap();
-    let house = assemble::assemble(&meant, meant.listen, ambient, &vault).unwrap();
+    let house = assemble::assemble(&meant, meant.door.listen, ambient, &vault).unwrap();
     (house, vault)
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use pipeline::{
-    Arrival, Capabilities, Credential, Endpoint, Objection, Refusal, Via,
+    Arrival, Capabilities, Credential, Endpoint, Objection, Refusal, Tls, Via,
     ports::{Exchange, Stranger},
     refusal,
 };
@@ -49,6 +49,8 @@ pub(super) struct Connection {
     /// `stdio`, `unix`, `websocket` or `sse`.
     pub(super) transport: &'static str,
     pub(super) peer: Option<String>,
+    /// The TLS connection, where there is one.
+    pub(super) tls: Option<Tls>,
 }
 
 /// The client on the other end.
@@ -282,6 +284,7 @@ impl Conversation {
         Via {
             transport: self.connection.transport,
             peer: self.connection.peer.clone(),
+            tls: self.connection.tls.clone(),
             ..Via::default()
         }
     }

@@ -8,7 +8,7 @@ use hyper::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName},
 };
 use identity::{LocalPeer, Secret};
-use pipeline::{Credential, Objection, refusal};
+use pipeline::{Credential, Objection, Tls, Via, refusal};
 use wire::mcp::{PARAM_HEADER_PREFIX, Revision};
 
 use super::gate::one;
@@ -74,6 +74,25 @@ pub(super) fn mirrored(headers: &HeaderMap) -> Arc<[(String, String)]> {
             (name.as_str().to_owned(), value.to_owned())
         })
         .collect()
+}
+
+/// The other end of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) tls: Option<Tls>,
+}
+
+impl Peer {
+    /// How somebody came who has not sent a message.
+    pub(super) fn via(&self) -> Via {
+        Via {
+            transport: "http",
+            peer: Some(self.address.to_string()),
+            tls: self.tls.clone(),
+            ..Via::default()
+        }
+    }
 }
 
 /// What the caller shows. A loopback address is somebody on this machine only if nobody forwards.

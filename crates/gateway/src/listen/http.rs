@@ -10,9 +10,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use pipeline::{Endpoint, Objection, Via, ports::Stranger};
+use pipeline::{Endpoint, Objection, ports::Stranger};
+use records::ledger::Kind;
 use tokio::{
-    net::TcpListener,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
 use wire::mcp::ServerName;
@@ -21,9 +23,11 @@ use super::{
     House,
     body::{self, Body},
     decide, gate,
+    head::Peer,
     mcp::Visit,
     oauth, sse, tiles, websocket,
 };
+use crate::tls::{Acceptor, Failed};
 
 /// Most connections at a time; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -41,6 +45,8 @@ const DRAIN_WAIT: Duration = Duration::from_secs(10);
 pub(crate) struct Listening {
     pub(crate) listener: TcpListener,
     pub(crate) address: SocketAddr,
+    /// What connections go through first, where there is TLS.
+    pub(crate) tls: Option<Arc<Acceptor>>,
 }
 
 impl Listening {
@@ -48,7 +54,11 @@ impl Listening {
     pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        Ok(Self {
+            listener,
+            address,
+            tls: None,
+        })
     }
 }
 
@@ -63,7 +73,7 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
             () = stopped(&mut stop) => break,
             accepted = listening.listener.accept() => accepted,
         };
-        let (stream, peer) = match accepted {
+        let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: others will be closed soon.
@@ -75,40 +85,14 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
         // Latency of small answers matters more than packets.
         let _ = stream.set_nodelay(true);
         let house = Arc::clone(&house);
-        let service = service_fn(move |request| {
-            let house = Arc::clone(&house);
-            // Where a length was said as well, somebody before us may have read another end than we did. Hyper shows only
-            // one of the two, so whatever follows a chunked body is not read.
-            let ambiguous = request.headers().contains_key(TRANSFER_ENCODING);
-            // In a box, since hyper moves it: it is large.
-            Box::pin(async move {
-                let mut response = answer(&house, peer, request).await;
-                if ambiguous {
-                    let close = HeaderValue::from_static("close");
-                    response.headers_mut().insert(CONNECTION, close);
-                }
-                Ok::<_, Infallible>(response)
-            })
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_WAIT)
-            .max_buf_size(HEADERS_BYTES_MAX)
-            .max_headers(HEADERS_MAX)
-            .half_close(false)
-            .serve_connection(TokioIo::new(stream), service)
-            // For WebSockets.
-            .with_upgrades();
-        let mut stop = stop.clone();
+        let (acceptor, stop) = (listening.tls.clone(), stop.clone());
         tokio::spawn(async move {
-            let mut connection = pin!(connection);
-            // A connection that breaks is its client's affair.
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                () = stopped(&mut stop) => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
+            match acceptor {
+                None => {
+                    let peer = Peer { address, tls: None };
+                    converse(house, peer, stream, std::future::pending(), stop).await;
                 }
+                Some(acceptor) => converse_in_tls(house, address, stream, &acceptor, stop).await,
             }
             drop(place);
         });
@@ -118,6 +102,88 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
     let _ = tokio::time::timeout(DRAIN_WAIT, places.acquire_many(all)).await;
 }
 
+/// Serves a connection over TLS for as long as its client may come.
+async fn converse_in_tls(
+    house: Arc<House>,
+    address: SocketAddr,
+    stream: TcpStream,
+    acceptor: &Acceptor,
+    stop: watch::Receiver<bool>,
+) {
+    let mut changed = acceptor.changed();
+    match acceptor.accept(stream).await {
+        Ok(accepted) => {
+            let tls = Some(accepted.tls);
+            let presented = accepted.presented;
+            let unwelcome = async {
+                while changed.changed().await.is_ok() {
+                    if let Err(why) = acceptor.still_welcome(&presented) {
+                        refused(&house, address, why);
+                        return;
+                    }
+                }
+                std::future::pending().await
+            };
+            let house = Arc::clone(&house);
+            converse(house, Peer { address, tls }, accepted.stream, unwelcome, stop).await;
+        }
+        Err(Failed::Refused(why)) => refused(&house, address, why),
+        Err(Failed::Gone) => {}
+    }
+}
+
+fn refused(house: &House, address: SocketAddr, why: String) {
+    tracing::debug!(%address, why, "a TLS connection was refused");
+    let detail = [("why", why), ("peer", address.to_string())];
+    house.engines.journal.note(Kind::Session, "tls-refused", &detail);
+}
+
+/// Serves a connection until its client ends it, or it becomes unwelcome.
+async fn converse<S>(
+    house: Arc<House>,
+    peer: Peer,
+    stream: S,
+    unwelcome: impl Future<Output = ()> + Send,
+    mut stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let (house, peer) = (Arc::clone(&house), peer.clone());
+        // Where a length was said as well, somebody before us may have read another end than we did. Hyper shows only
+        // one of the two, so whatever follows a chunked body is not read.
+        let ambiguous = request.headers().contains_key(TRANSFER_ENCODING);
+        // In a box, since hyper moves it: it is large.
+        Box::pin(async move {
+            let mut response = answer(&house, peer, request).await;
+            if ambiguous {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        })
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_WAIT)
+        .max_buf_size(HEADERS_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .half_close(false)
+        .serve_connection(TokioIo::new(stream), service)
+        // For WebSockets.
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    // A connection that breaks is its client's affair.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = unwelcome => {}
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
 /// Resolves when the gateway is told to stop.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Whoever tells is gone, too: that also means to stop.
@@ -125,7 +191,7 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// From a path to its door.
-async fn answer(house: &Arc<House>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     // Health says nothing about anybody and must work when nothing else does.
     if request.method() == Method::GET && path == "/healthz" {
@@ -183,7 +249,7 @@ async fn published(house: &Arc<House>, path: &str) -> Response<Body> {
     }
 }
 
-fn visit(house: &Arc<House>, peer: SocketAddr, endpoint: Endpoint) -> Visit {
+fn visit(house: &Arc<House>, peer: Peer, endpoint: Endpoint) -> Visit {
     let ambient = &house.engines.ambient;
     Visit {
         house: Arc::clone(house),
@@ -194,20 +260,11 @@ fn visit(house: &Arc<House>, peer: SocketAddr, endpoint: Endpoint) -> Visit {
     }
 }
 
-async fn turned_away(
-    house: &Arc<House>,
-    peer: SocketAddr,
-    path: &str,
-    objection: Objection,
-) -> Response<Body> {
+async fn turned_away(house: &Arc<House>, peer: Peer, path: &str, objection: Objection) -> Response<Body> {
     let ambient = &house.engines.ambient;
     let stranger = Stranger {
         call: ambient.call(),
-        via: Via {
-            transport: "http",
-            peer: Some(peer.to_string()),
-            ..Via::default()
-        },
+        via: peer.via(),
         what: path.chars().take(100).collect(),
         received_ms: ambient.now_ms(),
     };

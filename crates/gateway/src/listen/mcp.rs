@@ -1,6 +1,6 @@
 //! Streamable HTTP, both eras: one endpoint, one message per POST.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use hyper::{
     HeaderMap, Method as HttpMethod, Request, Response, StatusCode,
@@ -21,7 +21,7 @@ use super::{
     House, batch,
     body::{self, Body},
     gate::one,
-    head::{VERSION, accepted, accepts, credential, guess, mirrored, prefers_stream},
+    head::{Peer, VERSION, accepted, accepts, credential, guess, mirrored, prefers_stream},
     stream::{OnClose, Told, events, keep, replay},
 };
 use crate::{
@@ -47,7 +47,7 @@ pub(super) const QUIET: Duration = Duration::from_secs(10);
 pub(super) struct Visit {
     pub(super) house: Arc<House>,
     pub(super) endpoint: Endpoint,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) call: CallId,
     pub(super) received_ms: i64,
 }
@@ -238,11 +238,11 @@ impl Visit {
             revision: parcel.revision,
             endpoint: self.endpoint.clone(),
             message: parcel.message,
-            credential: credential(headers, self.peer),
+            credential: credential(headers, self.peer.address),
             via: Via {
                 transport,
-                peer: Some(self.peer.to_string()),
-                tls: None,
+                peer: Some(self.peer.address.to_string()),
+                tls: self.peer.tls.clone(),
                 mirrored: mirrored(headers),
             },
             session: parcel.session,
@@ -440,11 +440,7 @@ impl Visit {
     pub(super) async fn refuse(&self, asked: &Asked, objection: Objection) -> Said {
         let stranger = Stranger {
             call: self.call.clone(),
-            via: Via {
-                transport: "http",
-                peer: Some(self.peer.to_string()),
-                ..Via::default()
-            },
+            via: self.peer.via(),
             what: asked
                 .method
                 .map_or_else(String::new, |method| method.name().to_owned()),

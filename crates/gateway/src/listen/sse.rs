@@ -67,10 +67,11 @@ pub(super) async fn open(visit: Visit, request: Request<Incoming>) -> Response<B
     let connection = Connection {
         endpoint: visit.endpoint.clone(),
         transport: "sse",
-        peer: Some(visit.peer.to_string()),
+        peer: Some(visit.peer.address.to_string()),
+        tls: visit.peer.tls.clone(),
     };
     let client = Conversation::new(Arc::clone(&visit.house), connection, queue);
-    let shown = credential(headers, visit.peer);
+    let shown = credential(headers, visit.peer.address);
     let owner = match client.greet(shown.clone()).await {
         Ok(owner) => owner,
         Err(refusal) => return visit.refused(refusal),
@@ -118,7 +119,7 @@ pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<B
     let query = request.uri().query().unwrap_or_default();
     let name = query.split('&').find_map(|pair| pair.strip_prefix("session_id="));
     let channel = name.and_then(|name| visit.house.event_streams.lock().get(name).cloned());
-    let shown = credential(request.headers(), visit.peer);
+    let shown = credential(request.headers(), visit.peer.address);
     let Some(channel) = channel else {
         return visit.turned_away(unknown()).await;
     };

@@ -28,6 +28,7 @@ pub(crate) async fn serve_pipes(
         endpoint,
         transport: "stdio",
         peer: None,
+        tls: None,
     };
     converse(house, connection, LocalPeer::Pipe, input, output).await;
 }
@@ -67,6 +68,7 @@ async fn serve_peer(house: Arc<House>, stream: UnixStream) {
         endpoint: Endpoint::All,
         transport: "unix",
         peer: Some(format!("uid {}", peer.uid())),
+        tls: None,
     };
     let (input, output) = stream.into_split();
     converse(house, connection, local, input, output).await;

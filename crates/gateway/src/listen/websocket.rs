@@ -64,7 +64,7 @@ pub(super) async fn answer(visit: Visit, mut request: Request<Incoming>) -> Resp
     let Ok(place) = Arc::clone(&visit.house.places).try_acquire_owned() else {
         return visit.turned_away(crowded()).await;
     };
-    let shown = credential(headers, visit.peer);
+    let shown = credential(headers, visit.peer.address);
     let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
     let client = Conversation::new(Arc::clone(&visit.house), connection(&visit), queue);
     if let Err(refusal) = client.greet(shown.clone()).await {
@@ -82,7 +82,8 @@ fn connection(visit: &Visit) -> Connection {
     Connection {
         endpoint: visit.endpoint.clone(),
         transport: "websocket",
-        peer: Some(visit.peer.to_string()),
+        peer: Some(visit.peer.address.to_string()),
+        tls: visit.peer.tls.clone(),
     }
 }
 

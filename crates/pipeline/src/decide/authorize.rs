@@ -94,11 +94,10 @@ pub(crate) fn facts<'c>(call: &'c Ready<Authorized>, labels: &'c policy::Labels)
         scopes: call.principal().scopes(),
         findings: counting(call.findings()),
         sources: call.sources(),
-        tls: arrival
-            .via
-            .tls
-            .as_ref()
-            .map(|(version, group)| TlsFacts { version, group }),
+        tls: arrival.via.tls.as_ref().map(|tls| TlsFacts {
+            version: tls.version,
+            group: tls.group,
+        }),
         now_ms: arrival.received_ms,
     }
 }

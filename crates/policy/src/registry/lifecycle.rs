@@ -84,6 +84,9 @@ impl Server {
             .approved_launch
             .is_some_and(|approved| approved != launch.pin);
         let why = changed.then(|| format!("what it would start changed to `{}`", launch.shown));
+        if self.launch != launch {
+            self.eras = None;
+        }
         self.launch = launch;
         match (why, &self.state) {
             (Some(why), ServerState::Approved) => {
@@ -214,6 +217,11 @@ impl Server {
                 let mut change = self.change(ChangeKind::Quarantined);
                 change.offered = Some(identity.pin());
                 changes.push(change);
+            }
+            // Another version may speak what this one did not.
+            Some(known) if known.pin() != identity.pin() => {
+                self.identity = Some(identity);
+                self.eras = None;
             }
             Some(_) => {}
         }

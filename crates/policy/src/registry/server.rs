@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wire::mcp::{Revision, ServerName};
+use wire::mcp::{Eras, Revision, ServerName};
 
 use super::{Definition, Manifest, Pin};
 
@@ -92,6 +92,9 @@ pub struct Server {
     pub identity: Option<Definition>,
     /// The revision it was found to speak, and when (milliseconds since 1970).
     pub revision: Option<(Revision, i64)>,
+    /// Which eras it was found to speak, and when (milliseconds since 1970). Of this version of it: another one
+    /// is asked anew.
+    pub eras: Option<(Eras, i64)>,
 }
 
 impl Server {
@@ -107,6 +110,7 @@ impl Server {
             items: BTreeMap::new(),
             identity: None,
             revision: None,
+            eras: None,
         }
     }
 

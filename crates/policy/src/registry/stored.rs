@@ -7,7 +7,7 @@ use thiserror::Error;
 use wire::{
     bounds::ANSWER,
     json::{Document, Keys, Node, ObjectWriter, object},
-    mcp::{Revision, ServerName},
+    mcp::{Eras, Revision, ServerName},
 };
 
 use super::{Definition, Item, ItemKind, ItemState, Launch, Manifest, Pin, Server, ServerState};
@@ -49,6 +49,12 @@ impl Server {
                     out.integer("seen_ms", seen_ms);
                 });
             }
+            if let Some((eras, asked_ms)) = self.eras {
+                out.object("eras", |out| {
+                    out.string("are", eras.as_str());
+                    out.integer("asked_ms", asked_ms);
+                });
+            }
             out.array("items", |items| {
                 for ((kind, name), item) in &self.items {
                     items.object(|out| write_item(*kind, name, item, out));
@@ -87,6 +93,7 @@ impl Server {
             .transpose()?;
         server.identity = definition_at(root, "identity")?;
         server.revision = root.get("revision").map(read_revision).transpose()?;
+        server.eras = root.get("eras").map(read_eras).transpose()?;
         for item in root.get("items").ok_or(StoredError::Damaged("items"))?.elements() {
             let (key, item) = read_item(item)?;
             server.items.insert(key, item);
@@ -147,11 +154,17 @@ fn read_item(node: Node<'_>) -> Result<((ItemKind, String), Item), StoredError> 
 
 fn read_revision(node: Node<'_>) -> Result<(Revision, i64), StoredError> {
     let revision = Revision::parse(&text_at(node, "is")?).ok_or(StoredError::Damaged("revision"))?;
-    let seen_ms = node
-        .get("seen_ms")
-        .and_then(Node::as_number)
-        .and_then(|n| n.as_i64());
-    Ok((revision, seen_ms.ok_or(StoredError::Damaged("revision"))?))
+    Ok((revision, moment_at(node, "seen_ms")?))
+}
+
+fn read_eras(node: Node<'_>) -> Result<(Eras, i64), StoredError> {
+    let eras = Eras::parse(&text_at(node, "are")?).ok_or(StoredError::Damaged("eras"))?;
+    Ok((eras, moment_at(node, "asked_ms")?))
+}
+
+fn moment_at(node: Node<'_>, key: &'static str) -> Result<i64, StoredError> {
+    let number = node.get(key).and_then(Node::as_number);
+    number.and_then(|n| n.as_i64()).ok_or(StoredError::Damaged(key))
 }
 
 fn definition_at(node: Node<'_>, key: &'static str) -> Result<Option<Definition>, StoredError> {

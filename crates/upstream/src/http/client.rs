@@ -1,4 +1,4 @@
-//! The HTTP client: one for all servers, connections pooled by host.
+//! The HTTP client, connections pooled by host: one for all servers but those whose TLS must be special.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,9 +14,15 @@ use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::{
+        CryptoProvider,
+        aws_lc_rs::{self, kx_group},
+    },
+};
 
-use crate::{HttpTarget, LinkError};
+use crate::{HttpTarget, LinkError, PostQuantum, Protection};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -25,16 +31,9 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client that trusts the public certificate authorities.
-    pub(crate) fn new() -> Result<Self, LinkError> {
-        let roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| LinkError::Unreachable(format!("TLS 1.3 is not available: {error}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    /// A client that speaks TLS as demanded.
+    pub(crate) fn new(protection: &Protection) -> Result<Self, LinkError> {
+        let tls = tls(protection)?;
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -62,6 +61,31 @@ impl Client {
             .request(request)
             .await
             .map_err(|error| LinkError::Unreachable(format!("no connection to {host}: {}", chain(&error))))
+    }
+}
+
+fn tls(protection: &Protection) -> Result<ClientConfig, LinkError> {
+    let unable = |error: rustls::Error| LinkError::Unreachable(format!("TLS as configured: {error}"));
+    let mut roots = RootCertStore::empty();
+    if protection.authorities.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for authority in &protection.authorities {
+        roots.add(authority.clone()).map_err(unable)?;
+    }
+    let mut provider: CryptoProvider = aws_lc_rs::default_provider();
+    if protection.post_quantum == PostQuantum::Required {
+        provider.kx_groups = vec![kx_group::X25519MLKEM768];
+    }
+    let tls = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(unable)?
+        .with_root_certificates(roots);
+    match &protection.own {
+        None => Ok(tls.with_no_client_auth()),
+        Some(own) => tls
+            .with_client_auth_cert(own.chain.clone(), own.key.clone_key())
+            .map_err(unable),
     }
 }
 

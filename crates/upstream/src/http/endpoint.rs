@@ -72,6 +72,8 @@ pub(crate) struct Endpoint {
     session: OnceLock<HeaderValue>,
     over: Mutex<Option<String>>,
     listening: Mutex<Option<JoinHandle<()>>>,
+    /// The stream of what is watched (modern era).
+    watching: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Endpoint {
@@ -83,6 +85,7 @@ impl Endpoint {
             session: OnceLock::new(),
             over: Mutex::default(),
             listening: Mutex::default(),
+            watching: Mutex::default(),
         })
     }
 
@@ -113,13 +116,9 @@ impl Endpoint {
     }
 
     fn end(&self, why: &str) -> bool {
-        if let Some(task) = self
-            .listening
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            task.abort();
+        for held in [&self.listening, &self.watching] {
+            let task = held.lock().unwrap_or_else(PoisonError::into_inner).take();
+            task.inspect(JoinHandle::abort);
         }
         let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
         let first = over.is_none();
@@ -213,6 +212,45 @@ impl Endpoint {
                 tokio::time::sleep(COME_BACK).await;
             }
         });
+    }
+
+    /// Opens a subscription to resources, and opens it anew for as long as it is wanted.
+    pub(crate) fn watch(self: &Arc<Self>, inbox: Arc<Inbox>, body: Vec<u8>) -> JoinHandle<()> {
+        let endpoint = Arc::clone(self);
+        tokio::spawn(async move {
+            let head = Head::of("subscriptions/listen");
+            let mut wait = COME_BACK;
+            loop {
+                let ended = endpoint.post(&inbox, head.clone(), body.clone(), None).await;
+                wait = if ended.is_ok() {
+                    COME_BACK
+                } else {
+                    (wait * 2).min(COME_BACK_MAX)
+                };
+                tokio::time::sleep(wait).await;
+            }
+        })
+    }
+
+    /// Such a subscription takes the place of the one before.
+    pub(crate) fn watch_instead(&self, stream: JoinHandle<()>) {
+        let mut held = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        held.replace(stream).inspect(JoinHandle::abort);
+        drop(held);
+        // Whoever closed the endpoint a moment ago did not see it.
+        if self.closed().is_some() {
+            self.stop_watching();
+        }
+    }
+
+    /// Nothing is watched any more.
+    pub(crate) fn stop_watching(&self) {
+        let held = self
+            .watching
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        held.inspect(JoinHandle::abort);
     }
 
     fn keep_listening(&self, listening: impl Future<Output = ()> + Send + 'static) {

@@ -17,7 +17,7 @@ pub use method::{Direction, METHODS, Method, Row, Shape, TASKS_EXTENSION};
 pub use mirror::{MirroredParam, PARAM_HEADER_PREFIX, mirrored_params};
 pub use name::{NameError, ServerName, federated, split_federated};
 pub use params::{ParamsError, Reference, Target, target};
-pub use revision::{Era, Revision, Revisions};
+pub use revision::{Era, Eras, Revision, Revisions};
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,38 @@ pub enum Era {
     Modern,
 }
 
+/// Which eras a server was found to speak.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Eras {
+    /// The modern one; of sessions it has not been asked, or it speaks them, too.
+    Both,
+    /// The modern one alone: it refused a session.
+    Modern,
+    /// Sessions alone.
+    Sessions,
+}
+
+impl Eras {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Both, Self::Modern, Self::Sessions];
+
+    /// The word records use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Modern => "modern",
+            Self::Sessions => "sessions",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|eras| eras.as_str() == word)
+    }
+}
+
 impl Revision {
     /// All revisions, oldest first.
     pub const ALL: [Self; 5] = [

@@ -1,0 +1,62 @@
+//! Certificates as the files have them now, within seconds, without a restart. What cannot be used changes nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use records::ledger::Kind;
+use tokio::sync::watch;
+
+use super::{Acceptor, Authority, files::Material};
+use crate::{
+    config::door::{MeantTls, Source},
+    journal::Journal,
+    listen::stopped,
+    reload::stamps,
+};
+
+/// How often the files are looked at. A change is in force at the second look after it.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the development authority issues anew.
+const ISSUE: Duration = Duration::from_secs(24 * 3600);
+
+/// Follows the files until told to stop.
+pub(crate) async fn follow(
+    acceptor: Arc<Acceptor>,
+    meant: MeantTls,
+    journal: Journal,
+    authority: impl Fn() -> Result<Authority, String> + Send + 'static,
+    mut stop: watch::Receiver<bool>,
+) {
+    let files = meant.files();
+    // The files may have changed since they were read to start with, so they are read once more.
+    let mut used = files.is_empty().then(Vec::new);
+    let mut seen = stamps(files.iter().copied());
+    let mut issued = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let before = std::mem::replace(&mut seen, stamps(files.iter().copied()));
+        let due = meant.source == Source::Development && issued.elapsed() > ISSUE;
+        if !due && (seen != before || used.as_ref() == Some(&seen)) {
+            continue;
+        }
+        let read = Material::read(&meant, &authority);
+        if stamps(files.iter().copied()) != seen {
+            continue;
+        }
+        let first = used.replace(seen.clone()).is_none();
+        issued = tokio::time::Instant::now();
+        match read.and_then(|material| acceptor.renew(material)) {
+            Ok(()) if first => {}
+            Ok(()) => journal.note(Kind::Key, "certificates-in-force", &[]),
+            Err(why) => {
+                tracing::error!(
+                    why,
+                    "certificates were changed and cannot be used; the old ones stay in use"
+                );
+                journal.note(Kind::Key, "certificates-rejected", &[("why", why)]);
+            }
+        }
+    }
+}

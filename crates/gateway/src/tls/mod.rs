@@ -1,0 +1,13 @@
+//! TLS towards clients: version 1.3 only, post-quantum key exchange first, certificates that may change while the
+//! gateway runs. What it makes of a connection is told to the road, which decides nothing here.
+
+mod acceptor;
+mod authority;
+mod der;
+mod files;
+mod follow;
+
+pub(crate) use acceptor::{Acceptor, Failed};
+pub(crate) use authority::{AUTHORITY, Authority};
+pub(crate) use files::{Material, authorities, own_certificate};
+pub(crate) use follow::follow;

@@ -1,0 +1,56 @@
+//! Opens the wire to a server: a process, a socket, a stream, or the client of an endpoint. Nothing is said yet.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    LinkError, Reach, ServerSpec,
+    http::{Client, Endpoint, sse, websocket},
+    inbox::Inbox,
+    link::{Head, Wire},
+    stdio::{self, Pipe},
+};
+
+/// Opens it; what arrives over it goes to the inbox.
+pub(crate) async fn dial(spec: &ServerSpec, client: &Client, inbox: &Arc<Inbox>) -> Result<Wire, LinkError> {
+    let start = spec.timeouts.start;
+    Ok(match &spec.reach {
+        Reach::Stdio(command) => Wire::Pipe(Pipe::spawn(command, Arc::clone(inbox))?),
+        Reach::Unix(path) => Wire::Pipe(within(start, stdio::open(path, Arc::clone(inbox))).await?),
+        Reach::Sse(target) => {
+            let opening = sse::open(client.clone(), target.clone(), Arc::clone(inbox));
+            Wire::Pipe(within(start, opening).await?)
+        }
+        Reach::WebSocket(target) => {
+            let opening = websocket::open(client.clone(), target.clone(), Arc::clone(inbox));
+            Wire::Pipe(within(start, opening).await?)
+        }
+        Reach::Http(target) => {
+            let endpoint = Endpoint::new(client.clone(), target.clone());
+            answer_by_post(&endpoint, inbox);
+            Wire::Http(endpoint)
+        }
+    })
+}
+
+/// Waits for a connection, so long and no longer.
+async fn within(
+    wait: Duration,
+    opening: impl Future<Output = Result<Pipe, LinkError>>,
+) -> Result<Pipe, LinkError> {
+    let opened = tokio::time::timeout(wait, opening).await;
+    opened.unwrap_or(Err(LinkError::Timeout(wait)))
+}
+
+/// Answers to a server's own requests are posted like any other message.
+fn answer_by_post(endpoint: &Arc<Endpoint>, inbox: &Arc<Inbox>) {
+    let (endpoint, weak) = (Arc::clone(endpoint), Arc::downgrade(inbox));
+    inbox.answer_with(Arc::new(move |bytes| {
+        let (endpoint, weak) = (Arc::clone(&endpoint), weak.clone());
+        tokio::spawn(async move {
+            let Some(inbox) = weak.upgrade() else { return };
+            if let Err(error) = endpoint.post(&inbox, Head::default(), bytes, None).await {
+                inbox.noise(format!("it does not take an answer to its own question: {error}"));
+            }
+        });
+    }));
+}

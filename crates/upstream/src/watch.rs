@@ -1,0 +1,317 @@
+//! Resources that are watched over a link: what a server says of one goes to those who asked, and to nobody
+//! else.
+//!
+//! Servers of sessions are told of each resource by a request of its own, when the first asks and when the
+//! last has gone. Servers of the modern era have one open `subscriptions/listen` for all of a link's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use pipeline::{Answer, Objection, Own, Passed, forward::Recorded, ports::Exchange, refusal};
+use tokio::sync::{Mutex as AsyncMutex, oneshot};
+use wire::{
+    bounds::REQUEST,
+    json::{Document, Keys, Node, object},
+    jsonrpc::{self, Id, Message, Notification, Response},
+    mcp::{Era, Method, meta},
+};
+
+use crate::{
+    LinkError, encode,
+    link::{Head, Link, Side, Wire},
+};
+
+/// Most resources one watcher watches over one link.
+const WATCHES_MAX: usize = 256;
+
+/// Who watches.
+#[derive(Clone, Debug)]
+pub struct Watcher {
+    /// Its name: a session's, or that of the call that opened a stream of subscriptions.
+    pub name: Arc<str>,
+    /// Where it hears of changes.
+    pub exchange: Arc<dyn Exchange>,
+}
+
+/// What is watched over one link.
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    by_uri: Mutex<BTreeMap<String, Vec<Watcher>>>,
+    /// Held while the server is told: of two changes at once, neither undoes the other.
+    changing: AsyncMutex<()>,
+    /// Streams that are not acknowledged yet, by the id of their request.
+    opening: Mutex<HashMap<i64, oneshot::Sender<BTreeSet<String>>>>,
+}
+
+impl Watches {
+    /// Those to whom a change is to be told. Servers may speak of a part of what is watched.
+    pub(crate) fn of(&self, changed: &str) -> Vec<Arc<dyn Exchange>> {
+        let covers = |watched: &str| {
+            let rest = changed.strip_prefix(watched);
+            rest.is_some_and(|rest| {
+                rest.is_empty() || watched.ends_with('/') || rest.starts_with(['/', '?', '#'])
+            })
+        };
+        let by_uri = lock(&self.by_uri);
+        let mut told = BTreeMap::new();
+        for (_, watchers) in by_uri.iter().filter(|(uri, _)| covers(uri)) {
+            for watcher in watchers {
+                told.insert(Arc::clone(&watcher.name), Arc::clone(&watcher.exchange));
+            }
+        }
+        told.into_values().collect()
+    }
+
+    /// A server says which resources it watches for a stream.
+    pub(crate) fn acknowledged(&self, notification: &Notification) {
+        let params = notification.params();
+        let id = params
+            .and_then(meta::of)
+            .and_then(|meta| meta.get(meta::SUBSCRIPTION_ID))
+            .and_then(Id::read);
+        let Some(Id::Integer(id)) = id else { return };
+        let Some(waiting) = lock(&self.opening).remove(&id) else {
+            return;
+        };
+        let honoured = params.and_then(|params| params.get("notifications"));
+        let uris = honoured.and_then(|honoured| honoured.get("resourceSubscriptions"));
+        let uris = uris.into_iter().flat_map(Node::elements);
+        let uris = uris.filter_map(|uri| Some(uri.as_str()?.into_owned()));
+        // Whoever waited may have given up a moment ago.
+        let _ = waiting.send(uris.collect());
+    }
+
+    /// Whether nothing is watched.
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.by_uri).is_empty()
+    }
+
+    fn uris(&self) -> BTreeSet<String> {
+        lock(&self.by_uri).keys().cloned().collect()
+    }
+
+    fn count(&self, name: &str) -> usize {
+        let by_uri = lock(&self.by_uri);
+        let watchers = by_uri.values().flatten();
+        watchers.filter(|watcher| *watcher.name == *name).count()
+    }
+
+    /// Adds a watcher; says whether it is the first of this resource.
+    fn add(&self, uri: &str, watcher: Watcher) -> bool {
+        let mut by_uri = lock(&self.by_uri);
+        let watchers = by_uri.entry(uri.to_owned()).or_default();
+        let first = watchers.is_empty();
+        watchers.retain(|other| other.name != watcher.name);
+        watchers.push(watcher);
+        first
+    }
+
+    /// Takes a watcher from a resource; says whether it was the last.
+    fn remove(&self, uri: &str, name: &str) -> bool {
+        let mut by_uri = lock(&self.by_uri);
+        let Some(watchers) = by_uri.get_mut(uri) else {
+            return false;
+        };
+        watchers.retain(|watcher| *watcher.name != *name);
+        let last = watchers.is_empty();
+        if last {
+            by_uri.remove(uri);
+        }
+        last
+    }
+
+    /// Takes a watcher from all resources; gives those that nobody watches any more.
+    fn release(&self, name: &str) -> Vec<String> {
+        let uris = self.uris();
+        uris.into_iter().filter(|uri| self.remove(uri, name)).collect()
+    }
+}
+
+impl Link {
+    /// Carries out `resources/subscribe` or `resources/unsubscribe` for a watcher.
+    pub(crate) async fn heed(
+        &self,
+        call: &Passed<Recorded>,
+        method: Method,
+        watcher: Watcher,
+    ) -> Result<Answer, Objection> {
+        let uri = sent_uri(call).ok_or_else(|| Objection::new(&refusal::PARAMS_INVALID, "no `uri`"))?;
+        let watches = &self.inbox.watches;
+        let _alone = watches.changing.lock().await;
+        let name = Arc::clone(&watcher.name);
+        let answer = if method == Method::ResourcesUnsubscribe {
+            if !watches.remove(&uri, &name) {
+                return Ok(nothing());
+            }
+            self.tell_of(method, &uri).await
+        } else {
+            if watches.count(&name) >= WATCHES_MAX {
+                let why = "too many resources are watched already";
+                return Err(Objection::new(&refusal::OVER_LIMIT, why));
+            }
+            // Before the server knows: nothing it says from then on is missed.
+            if !watches.add(&uri, watcher) {
+                return Ok(nothing());
+            }
+            let answer = self.tell_of(method, &uri).await;
+            let refused = match &answer {
+                Ok(Some(response)) => matches!(response.answer(), jsonrpc::Answer::Error(_)),
+                Ok(None) => false,
+                Err(_) => true,
+            };
+            if refused {
+                watches.remove(&uri, &name);
+            }
+            answer
+        };
+        let era = self.revision.era();
+        Ok(answer?.map_or_else(nothing, |response| Answer::Foreign(Arc::new(response), era)))
+    }
+
+    /// A watcher has gone: what nobody else watches is given up.
+    pub(crate) async fn release(&self, name: &str) {
+        let watches = &self.inbox.watches;
+        let _alone = watches.changing.lock().await;
+        let left = watches.release(name);
+        let done = match self.revision.era() {
+            Era::Modern if left.is_empty() => Ok(None),
+            Era::Modern => self.listen_anew().await,
+            Era::Legacy => {
+                let mut done = Ok(None);
+                for uri in left {
+                    done = self.tell_of(Method::ResourcesUnsubscribe, &uri).await;
+                }
+                done
+            }
+        };
+        if let Err(error) = done {
+            self.inbox
+                .noise(format!("it was not told that a watcher has gone: {error}"));
+        }
+    }
+
+    /// Tells the server what has changed in what is watched.
+    async fn tell_of(&self, method: Method, uri: &str) -> Result<Option<Response>, LinkError> {
+        if self.revision.era() == Era::Legacy {
+            let body = |id| jsonrpc::request(&Id::Integer(id), method, |params| params.string("uri", uri));
+            let asked = self.ask(Head::of(method.name()), body, Side::default());
+            return asked.await.map(Some);
+        }
+        self.listen_anew().await
+    }
+
+    /// Has the server of the modern era watch exactly what is watched now: one stream takes the place of
+    /// another once it is acknowledged.
+    async fn listen_anew(&self) -> Result<Option<Response>, LinkError> {
+        let Wire::Http(endpoint) = &self.wire else {
+            return Err(LinkError::Absent("subscriptions over this transport"));
+        };
+        let watches = &self.inbox.watches;
+        let uris = watches.uris();
+        if uris.is_empty() {
+            endpoint.stop_watching();
+            return Ok(None);
+        }
+        let mut wait = self.inbox.pending.open(None, None);
+        let (acknowledged, honoured) = oneshot::channel();
+        lock(&watches.opening).insert(wait.id, acknowledged);
+        let body = jsonrpc::request(&Id::Integer(wait.id), Method::SubscriptionsListen, |params| {
+            params.object("notifications", |out| {
+                out.array("resourceSubscriptions", |list| {
+                    uris.iter().for_each(|uri| list.string(uri));
+                });
+            });
+            encode::own_meta(self.revision, params);
+        });
+        let stream = endpoint.watch(Arc::clone(&self.inbox), body);
+        let told = tokio::select! {
+            honoured = honoured => match honoured {
+                Ok(honoured) if uris.is_subset(&honoured) => Ok(None),
+                Ok(_) | Err(_) => Err(LinkError::Absent("a subscription to this resource")),
+            },
+            answer = &mut wait.answer => match answer {
+                Ok(Ok(response)) => Ok(Some(response)),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(LinkError::Closed("the link was closed".into())),
+            },
+            () = tokio::time::sleep(self.start_timeout()) => Err(LinkError::Timeout(self.start_timeout())),
+        };
+        self.inbox.pending.forget(wait.id);
+        lock(&watches.opening).remove(&wait.id);
+        match &told {
+            Ok(None) => endpoint.watch_instead(stream),
+            Ok(Some(_)) | Err(_) => stream.abort(),
+        }
+        told
+    }
+}
+
+/// The URI as it is sent: after redaction, like all that is.
+fn sent_uri(call: &Passed<Recorded>) -> Option<String> {
+    let uri = call.arrival().message.params()?.get("uri")?;
+    let text = object(|out| out.edited("uri", uri, call.outgoing()));
+    let text = Document::parse(text, Keys::Exact, &REQUEST).ok()?;
+    text.root().get("uri")?.as_str().map(std::borrow::Cow::into_owned)
+}
+
+fn nothing() -> Answer {
+    Answer::Own(Arc::new(Own {
+        result: b"{}".to_vec(),
+        ..Own::default()
+    }))
+}
+
+/// A copy of a notification, for one of several who hear of it.
+pub(crate) fn copy(notification: &Notification) -> Option<Message> {
+    let text = notification.document().text().as_bytes().to_vec();
+    Message::parse(text, Keys::Exact, &wire::bounds::ANSWER).ok()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline::ports::Nobody;
+
+    use super::*;
+
+    fn watcher(name: &str) -> Watcher {
+        Watcher {
+            name: Arc::from(name),
+            exchange: Arc::new(Nobody),
+        }
+    }
+
+    #[test]
+    fn a_resource_is_watched_from_the_first_to_the_last_who_asks() {
+        let watches = Watches::default();
+        assert!(watches.add("test://a", watcher("one")));
+        assert!(!watches.add("test://a", watcher("two")));
+        assert!(!watches.add("test://a", watcher("two")), "again");
+        assert_eq!(watches.of("test://a").len(), 2);
+        assert!(!watches.remove("test://a", "one"));
+        assert!(!watches.remove("test://a", "one"), "again");
+        assert!(!watches.remove("test://b", "two"), "never asked for");
+        assert_eq!(watches.release("two"), ["test://a"]);
+        assert!(watches.is_empty());
+    }
+
+    #[test]
+    fn whoever_watches_a_folder_hears_of_its_files_and_of_no_neighbour() {
+        let watches = Watches::default();
+        watches.add("file:///a", watcher("one"));
+        for (changed, told) in [
+            ("file:///a", 1),
+            ("file:///a/b", 1),
+            ("file:///a#top", 1),
+            ("file:///ab", 0),
+            ("file:///", 0),
+        ] {
+            assert_eq!(watches.of(changed).len(), told, "{changed}");
+        }
+    }
+}
