@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod approvals;
+mod bad_http_servers;
 mod bad_input;
 mod bad_servers;
 mod bridging;
