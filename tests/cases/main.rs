@@ -3,16 +3,19 @@
 #![cfg(test)]
 
 mod approvals;
+mod bad_http_servers;
 mod bad_input;
 mod bad_servers;
 mod bridging;
 mod conformance;
+mod conformance_client;
 mod connections;
 mod contexts;
 mod crowd;
 mod endpoints;
 mod eras;
 mod every_wire;
+mod extensions;
 mod fidelity;
 mod flow;
 mod identity;

@@ -294,6 +294,12 @@ fn task(number: usize) -> Value {
     json!({"taskId": id, "status": "completed", "createdAt": at, "lastUpdatedAt": at, "ttl": null})
 }
 
+/// What it offers besides.
+fn extensions() -> Value {
+    let said = std::env::var("STUB_EXTENSIONS").unwrap_or_default();
+    serde_json::from_str(&said).unwrap_or_else(|_| json!({}))
+}
+
 /// A server of the modern era alone.
 fn modern(message: &Value, id: &Value, info: &Value) -> Value {
     let whole = |mut result: Value| {
@@ -307,7 +313,8 @@ fn modern(message: &Value, id: &Value, info: &Value) -> Value {
     };
     match message["method"].as_str().unwrap_or_default() {
         "server/discover" => {
-            kept(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))
+            let capabilities = json!({"tools": {}, "extensions": extensions()});
+            kept(json!({"supportedVersions": ["2026-07-28"], "capabilities": capabilities}))
         }
         "tools/list" => kept(json!({"tools": tools()})),
         "tools/call" => whole(call(message)),

@@ -2,7 +2,10 @@
 //!
 //! Every key is optional. A key nobody knows is an error: a misspelt guard is no guard.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 
@@ -194,6 +197,10 @@ pub(crate) struct SaidServer {
     /// What its tools can do, by name pattern.
     #[serde(default)]
     pub(crate) tools: ToolsSaid,
+    /// Extensions of the protocol (`io.modelcontextprotocol/ui`) that pass between it and its clients although the
+    /// gateway cannot read them. None unless said.
+    #[serde(default)]
+    pub(crate) extensions: BTreeSet<String>,
     /// `principal` (the default) or `shared`: who shares a process.
     pub(crate) isolation: Option<SaidIsolation>,
     /// Seconds to wait for an answer.
