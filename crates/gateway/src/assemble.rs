@@ -85,7 +85,7 @@ pub(crate) fn assemble(
     let engines = Engines {
         mode: meant.mode,
         people: People::new(vault.secrets_key()),
-        tokens: tokens(&base, meant, vault)?,
+        tokens: tokens(&base, meant, vault, ambient.now_ms())?,
         local: meant.anonymous.clone().map(Local::as_user),
         contexts: ContextStore::new(vault.store().clone()),
         deposits: DepositStore::open(vault.store().clone())
@@ -348,7 +348,7 @@ fn known(keeper: &Keeper) -> Known {
     known
 }
 
-fn tokens(base: &str, meant: &Meant, vault: &Vault) -> Result<Tokens, Failure> {
+fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
     let key = SigningKey::from_seed(vault.token_seed());
     let key = key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))?;
     let issuer = Issuer::new(base.to_owned(), key, Vec::new());
@@ -359,7 +359,7 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault) -> Result<Tokens, Failure> {
         issuer,
         verifier,
         cache: TokenCache::default(),
-        proofs: Proofs::default(),
+        proofs: Proofs::since(now_ms),
         providers: providers(base, &meant.issuers)?,
         resource,
     })

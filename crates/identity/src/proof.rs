@@ -144,17 +144,33 @@ fn is_same_url(theirs: &str, ours: &str) -> bool {
     parts(theirs).is_some_and(|theirs| Some(theirs) == parts(ours))
 }
 
-/// Proofs that were used.
-#[derive(Debug, Default)]
-pub struct Proofs(Mutex<HashMap<[u8; 32], i64>>);
+/// Proofs that were used, as far back as this remembers.
+#[derive(Debug)]
+pub struct Proofs {
+    since_ms: i64,
+    used: Mutex<HashMap<[u8; 32], i64>>,
+}
 
 impl Proofs {
+    /// None was used yet. What was made before now may have been used where nobody remembers, so it is refused.
+    #[must_use]
+    pub fn since(now_ms: i64) -> Self {
+        Self {
+            // Proofs carry whole seconds.
+            since_ms: now_ms - now_ms.rem_euclid(1000),
+            used: Mutex::default(),
+        }
+    }
+
     /// Uses a proof: once.
     ///
     /// # Errors
     /// When it was used before, or nobody could tell.
     pub fn take(&self, proven: &Proven, now_ms: i64) -> Result<(), ProofError> {
-        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if proven.until_ms < self.since_ms.saturating_add(AGE_MS_MAX) {
+            return Err(ProofError::Time);
+        }
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.len() >= PROOFS_MAX {
             used.retain(|_, until_ms| now_ms <= *until_ms);
         }

@@ -69,9 +69,15 @@ fn judged(proof: &str) -> Result<Proven, ProofError> {
 fn a_proof_shows_the_key_and_is_good_once() {
     let proven = judged(&proof("-", "-")).expect("a good proof");
     assert_eq!(&**proven.key(), key(1).id());
-    let proofs = Proofs::default();
+    let proofs = Proofs::since(NOW);
     assert_eq!(proofs.take(&proven, NOW), Ok(()));
     assert_eq!(proofs.take(&proven, NOW), Err(ProofError::Replayed));
+    // A process that began later cannot know whether it was used.
+    assert_eq!(Proofs::since(NOW + 999).take(&proven, NOW + 999), Ok(()));
+    assert_eq!(
+        Proofs::since(NOW + 1000).take(&proven, NOW + 1000),
+        Err(ProofError::Time)
+    );
     // What does not count in a URL.
     for same in [
         "HTTPS://GATE.example/mcp",
