@@ -69,11 +69,13 @@ fn run_once(peers: &Path, row: &Row, url: &str) -> Run {
         .arg("120")
         .arg(peers::node(peers))
         .arg(peers::npm(peers, &format!("{package}/dist/index.js")))
-        .args(["server", "--url", url, "--suite", suite])
+        .args(["server", "--url", url])
         .current_dir(scratch.path());
-    if package != "conformance-legacy" {
-        command.args(["--spec-version", &row.revision]);
-    }
+    match (package, suite) {
+        ("conformance-legacy", _) => command.args(["--suite", suite]),
+        (_, "requirements") => command.args(["--requirements", &row.revision]),
+        (_, _) => command.args(["--suite", suite, "--spec-version", &row.revision]),
+    };
     let output = command.output().expect("the suite starts");
     let whole = String::from_utf8_lossy(&output.stdout).into_owned();
     let total = whole.lines().find_map(|line| line.strip_prefix("Total: "));
@@ -91,22 +93,27 @@ fn run_once(peers: &Path, row: &Row, url: &str) -> Run {
 
 #[test]
 fn no_check_of_the_official_suites_is_lost_behind_the_gateway() {
-    compare("both");
+    compare("both", |suite| !suite.ends_with(" requirements"));
+}
+
+#[test]
+fn what_a_revision_requires_is_met_behind_the_gateway() {
+    compare("both", |suite| suite.ends_with(" requirements"));
 }
 
 #[test]
 fn clients_of_the_modern_era_reach_a_server_of_sessions() {
-    compare("sessions");
+    compare("sessions", |_| true);
 }
 
 #[test]
 fn clients_of_sessions_reach_a_server_of_the_modern_era() {
-    compare("modern");
+    compare("modern", |_| true);
 }
 
-/// Runs the rows of the table that are for a server of these eras.
+/// Runs the rows of the table that are for a server of these eras and of these suites.
 #[expect(clippy::print_stderr, reason = "the table is what this test is run for")]
-fn compare(eras: &str) {
+fn compare(eras: &str, which: fn(&str) -> bool) {
     let Some(peers) = peers::directory() else { return };
     let peers = peers.canonicalize().expect("a directory");
     let everything = peers::everything(&peers, eras);
@@ -118,7 +125,10 @@ fn compare(eras: &str) {
     let behind = format!("{}/mcp/everything", gateway.base());
     let mut shown = String::from("server\tsuite\trevision\tdirect\tgateway\n");
     let mut lost = String::new();
-    for row in table().iter().filter(|row| row.server == eras) {
+    for row in table()
+        .iter()
+        .filter(|row| row.server == eras && which(&row.suite))
+    {
         let direct = run(&peers, row, &everything.line, row.direct);
         let through = run(&peers, row, &behind, row.gateway);
         let counts = (direct.passed, through.passed);

@@ -87,6 +87,7 @@ fn of_calls_with_equal_ids_each_gets_its_own_answer() {
     assert_eq!(said, json!({"good": calls, "wrong": 0, "failed": 0}));
 }
 
+#[expect(clippy::print_stdout, reason = "the figure, for whoever runs it to see it")]
 #[test]
 fn a_session_that_does_nothing_costs_little() {
     let (_server, url) = over_http();

@@ -61,6 +61,7 @@ fn every_client_lists_and_calls_every_imported_server() {
         String::from_utf8_lossy(&imported.stderr)
     );
     gateway.run();
+    gateway.wait_for_servers();
     let url = format!("{}/mcp", gateway.base());
     let file = folder.join("hello.txt");
     let node = peers::node(&peers);

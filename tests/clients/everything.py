@@ -18,13 +18,15 @@ from mcp.server.streamable_http import EventMessage, EventStore
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, Field
 
+from everything_tasks import Tasks
+
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4"
     "nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
 )
 SILENCE = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA="
 
-server = MCPServer("everything", version="1")
+server = MCPServer("everything", version="1", extensions=[Tasks()])
 # With the argument `modern` it refuses sessions: a server of the modern era alone.
 MODERN_ALONE = "modern" in sys.argv
 

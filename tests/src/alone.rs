@@ -1,4 +1,4 @@
-//! A server that knows the modern era alone (`e2e-modern`).
+//! Servers of HTTP that know one era alone.
 
 use std::{
     io::{BufRead, BufReader},
@@ -15,16 +15,30 @@ pub struct Alone {
 }
 
 impl Alone {
-    /// Starts it.
+    /// A server of the modern era (`e2e-modern`).
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
     pub fn start() -> Self {
-        let mut child = Command::new(program("e2e-modern"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server starts");
+        Self::run(&mut Command::new(program("e2e-modern")))
+    }
+
+    /// A server of sessions that has tasks, and does not ask whose they are (`e2e-stub http`).
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn of_sessions() -> Self {
+        Self::run(
+            Command::new(program("e2e-stub"))
+                .arg("http")
+                .env("STUB_TASKS", "1"),
+        )
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut url = String::new();
         let output = child.stdout.take().expect("it has an output");
         BufReader::new(output).read_line(&mut url).expect("a line");

@@ -157,6 +157,25 @@ impl Gateway {
         });
     }
 
+    /// Waits until every server was seen. A gateway is ready before slow ones are, and announces them.
+    ///
+    /// # Panics
+    /// When one is not seen in a minute.
+    pub fn wait_for_servers(&self) {
+        let begun = Instant::now();
+        loop {
+            let servers = self.json(&["server", "list"]);
+            let servers = servers.first().and_then(|list| list["servers"].as_array());
+            let servers = servers.expect("a list").iter();
+            let unseen: Vec<&Value> = servers.filter(|server| server["revision"].is_null()).collect();
+            if unseen.is_empty() {
+                return;
+            }
+            assert!(begun.elapsed() < READY, "{unseen:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// A command of the binary with this configuration.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {

@@ -266,6 +266,15 @@ impl Modern {
         http.post(&message)
     }
 
+    /// Sends a request about a task.
+    #[must_use]
+    pub fn about_task(&self, id: i64, method: &str, task: &str) -> Answer {
+        let params = json!({"taskId": task});
+        let mut message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let http = self.stamped(&mut message, task);
+        http.post(&message)
+    }
+
     /// Opens a stream of subscriptions.
     ///
     /// # Panics

@@ -1,12 +1,12 @@
 //! The first words with a server: which revision it speaks and what it can do.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use pipeline::{Capabilities, registry::Definition};
 use wire::{
     json::{Document, Keys, Node},
     jsonrpc::{self, Answer, Id, Response},
-    mcp::{Era, Method, Revision},
+    mcp::{Era, Method, Revision, code},
 };
 
 use crate::{
@@ -20,14 +20,14 @@ use crate::{
 pub(crate) async fn initialize(
     wire: &Wire,
     inbox: &Arc<Inbox>,
-    client: &Capabilities,
+    (client, extensions): (&Capabilities, &BTreeSet<String>),
     wait: Duration,
 ) -> Result<Offered, LinkError> {
     let body = |id| {
         jsonrpc::request(&Id::Integer(id), Method::Initialize, |params| {
             params.string("protocolVersion", Revision::LATEST_LEGACY.as_str());
             params.object("capabilities", |out| {
-                encode::write_capabilities(client, Revision::LATEST_LEGACY, out);
+                encode::write_capabilities(client, Revision::LATEST_LEGACY, extensions, out);
             });
             params.object("clientInfo", encode::write_identity);
         })
@@ -66,13 +66,17 @@ pub(crate) async fn discover(wire: &Wire, inbox: &Arc<Inbox>, wait: Duration) ->
         })
     };
     let head = Head::of(Method::ServerDiscover.name());
-    let asking = Asking {
+    let ask = || Asking {
         wire,
         inbox,
         era: Era::Modern,
         wait,
     };
-    let answer = asking.ask(head, body, Side::default()).await?;
+    let mut answer = ask().ask(head.clone(), body, Side::default()).await?;
+    // A server that will not have this revision and names it all the same is asked once more.
+    if names(&answer, revision) {
+        answer = ask().ask(head, body, Side::default()).await?;
+    }
     let result = result(&answer)?;
     let versions = result
         .get("supportedVersions")
@@ -89,6 +93,18 @@ pub(crate) async fn discover(wire: &Wire, inbox: &Arc<Inbox>, wait: Duration) ->
         .get("_meta")
         .and_then(|m| m.get(wire::mcp::meta::SERVER_INFO));
     offered(revision, result, identity.or_else(|| result.get("serverInfo")))
+}
+
+/// Whether a server refuses a revision and offers it.
+fn names(answer: &Response, revision: Revision) -> bool {
+    let Answer::Error(error) = answer.answer() else {
+        return false;
+    };
+    let code = error.get("code").and_then(Node::as_number);
+    let supported = error.get("data").and_then(|data| data.get("supported"));
+    let mut supported = supported.into_iter().flat_map(Node::elements);
+    code.and_then(|code| code.as_i64()) == Some(code::UNSUPPORTED_PROTOCOL_VERSION)
+        && supported.any(|version| version.is_str(revision.as_str()))
 }
 
 /// Has a server of the modern era say when its lists change: to the gateway itself, which looks and tells.

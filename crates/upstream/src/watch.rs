@@ -10,7 +10,10 @@ use std::{
 };
 
 use pipeline::{Answer, Objection, Own, Passed, forward::Recorded, ports::Exchange, refusal};
-use tokio::sync::{Mutex as AsyncMutex, oneshot};
+use tokio::{
+    sync::{Mutex as AsyncMutex, oneshot},
+    task::JoinHandle,
+};
 use wire::{
     bounds::REQUEST,
     json::{Document, Keys, Node, object},
@@ -43,6 +46,23 @@ pub(crate) struct Watches {
     changing: AsyncMutex<()>,
     /// Streams that are not acknowledged yet, by the id of their request.
     opening: Mutex<HashMap<i64, oneshot::Sender<BTreeSet<String>>>>,
+    /// The stream that is open (modern era).
+    stream: Mutex<Option<Stream>>,
+}
+
+/// An open `subscriptions/listen`.
+#[derive(Debug)]
+enum Stream {
+    /// Read by this task.
+    Http(JoinHandle<()>),
+    /// Of this id, on the pipe.
+    Pipe(i64),
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 impl Watches {
@@ -81,6 +101,13 @@ impl Watches {
         let uris = uris.filter_map(|uri| Some(uri.as_str()?.into_owned()));
         // Whoever waited may have given up a moment ago.
         let _ = waiting.send(uris.collect());
+    }
+
+    /// The link is closed: nothing more is heard.
+    pub(crate) fn end(&self) {
+        if let Some(Stream::Http(stream)) = lock(&self.stream).take() {
+            stream.abort();
+        }
     }
 
     /// Whether nothing is watched.
@@ -205,13 +232,10 @@ impl Link {
     /// Has the server of the modern era watch exactly what is watched now: one stream takes the place of
     /// another once it is acknowledged.
     async fn listen_anew(&self) -> Result<Option<Response>, LinkError> {
-        let Wire::Http(endpoint) = &self.wire else {
-            return Err(LinkError::Absent("subscriptions over this transport"));
-        };
         let watches = &self.inbox.watches;
         let uris = watches.uris();
         if uris.is_empty() {
-            endpoint.stop_watching();
+            self.listen_on(None).await?;
             return Ok(None);
         }
         let mut wait = self.inbox.pending.open(None, None);
@@ -225,7 +249,13 @@ impl Link {
             });
             encode::own_meta(self.revision, params);
         });
-        let stream = endpoint.watch(Arc::clone(&self.inbox), body);
+        let stream = match &self.wire {
+            Wire::Http(endpoint) => Stream::Http(endpoint.watch(Arc::clone(&self.inbox), body)),
+            Wire::Pipe(pipe) => {
+                pipe.send(body).await?;
+                Stream::Pipe(wait.id)
+            }
+        };
         let told = tokio::select! {
             honoured = honoured => match honoured {
                 Ok(honoured) if uris.is_subset(&honoured) => Ok(None),
@@ -241,10 +271,32 @@ impl Link {
         self.inbox.pending.forget(wait.id);
         lock(&watches.opening).remove(&wait.id);
         match &told {
-            Ok(None) => endpoint.watch_instead(stream),
-            Ok(Some(_)) | Err(_) => stream.abort(),
+            Ok(None) => self.listen_on(Some(stream)).await?,
+            Ok(Some(_)) | Err(_) => self.give_up(stream).await?,
         }
         told
+    }
+
+    /// A stream, or none, takes the place of the one before.
+    async fn listen_on(&self, stream: Option<Stream>) -> Result<(), LinkError> {
+        let before = std::mem::replace(&mut *lock(&self.inbox.watches.stream), stream);
+        if let Some(before) = before {
+            self.give_up(before).await?;
+        }
+        // Whoever closed the link a moment ago did not see it.
+        if self.closed().is_some() {
+            self.inbox.watches.end();
+        }
+        Ok(())
+    }
+
+    async fn give_up(&self, stream: Stream) -> Result<(), LinkError> {
+        match (stream, &self.wire) {
+            (Stream::Http(stream), _) => stream.abort(),
+            (Stream::Pipe(id), Wire::Pipe(pipe)) => pipe.send(encode::cancelled(id)).await?,
+            (Stream::Pipe(_), Wire::Http(_)) => {}
+        }
+        Ok(())
     }
 }
 

@@ -32,6 +32,9 @@ use tokio::sync::mpsc;
 /// Streams of `subscriptions/listen` that are open.
 static LISTENING: Mutex<Vec<Listening>> = Mutex::new(Vec::new());
 
+/// The texts of all calls that became tasks. Nobody is asked whose they are.
+static TASKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 /// One of them: its id, what it asked for, and the way to it.
 type Listening = (Value, Vec<String>, mpsc::UnboundedSender<Value>);
 
@@ -130,12 +133,16 @@ fn answer(message: &Value) -> (u16, Value) {
         "server/discover" => good(json!({
             "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
             "supportedVersions": ["2026-07-28"],
-            "capabilities": {"tools": {}, "logging": {}, "resources": {"subscribe": true}},
+            "capabilities": {
+                "tools": {}, "logging": {}, "resources": {"subscribe": true},
+                "extensions": {"io.modelcontextprotocol/tasks": {}},
+            },
         })),
         "tools/list" => good(
             json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": [
                 tool("meta", "Gives back what the request said of itself."),
-                tool("touch", "Says that a resource changed, to those who subscribed to it."),
+                tool("start", "Becomes a task."),
+            tool("touch", "Says that a resource changed, to those who subscribed to it."),
                 tool("touch_everyone", "Says that a resource changed, to everybody."),
                 tool("watched", "Gives back which resources are subscribed to on which stream."),
             ]}),
@@ -144,6 +151,26 @@ fn answer(message: &Value) -> (u16, Value) {
             let resource = |name: &str| json!({"uri": format!("test://{name}"), "name": name});
             let listed = json!([resource("one"), resource("two"), {"uri": "no:way", "name": "no"}]);
             good(json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "resources": listed}))
+        }
+        "tools/call" if message["params"]["name"] == json!("start") => {
+            let text = &message["params"]["arguments"]["text"];
+            let mut tasks = TASKS.lock().expect("nobody panics");
+            tasks.push(text.as_str().unwrap_or_default().to_owned());
+            let mut made = task(tasks.len());
+            made["resultType"] = json!("task");
+            good(made)
+        }
+        method @ ("tasks/get" | "tasks/update" | "tasks/cancel") => {
+            let id = message["params"]["taskId"].as_str().unwrap_or_default();
+            let number: usize = id.trim_start_matches("task-").parse().expect("a task");
+            let text = TASKS.lock().expect("nobody panics")[number - 1].clone();
+            let mut answer = json!({});
+            if method == "tasks/get" {
+                answer = task(number);
+                answer["result"] = json!({"content": [{"type": "text", "text": text}]});
+            }
+            answer["resultType"] = json!("complete");
+            good(answer)
         }
         "tools/call" => {
             let text = call(&message["params"]);
@@ -154,6 +181,12 @@ fn answer(message: &Value) -> (u16, Value) {
             (404, json!({"jsonrpc": "2.0", "id": id, "error": error}))
         }
     }
+}
+
+fn task(number: usize) -> Value {
+    let at = "2026-11-21T00:00:00Z";
+    let id = format!("task-{number}");
+    json!({"taskId": id, "status": "completed", "createdAt": at, "lastUpdatedAt": at, "ttlMs": null})
 }
 
 fn call(params: &Value) -> String {

@@ -31,6 +31,9 @@ static JOURNAL: Mutex<Option<File>> = Mutex::new(None);
 /// Where its answers over HTTP lie, if it does not make them itself.
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
+/// The texts of all calls that became tasks.
+static TASKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 /// Every subscription to a resource, and every end of one.
 static SUBSCRIPTIONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -253,6 +256,10 @@ fn answer(message: &Value) -> Option<Value> {
             if std::env::var_os("STUB_RESOURCES").is_some() {
                 capabilities["resources"] = json!({"subscribe": true});
             }
+            if std::env::var_os("STUB_TASKS").is_some() {
+                let calls = json!({"tools": {"call": {}}});
+                capabilities["tasks"] = json!({"list": {}, "cancel": {}, "requests": calls});
+            }
             let version = "2025-11-25";
             good(json!({"protocolVersion": version, "capabilities": capabilities, "serverInfo": info}))
         }
@@ -268,9 +275,42 @@ fn answer(message: &Value) -> Option<Value> {
         }
         "ping" => good(json!({})),
         "tools/list" => good(json!({"tools": tools()})),
+        "tools/call" if message["params"]["task"].is_object() => {
+            let text = message["params"]["arguments"]["text"]
+                .as_str()
+                .unwrap_or_default();
+            let mut tasks = TASKS.lock().expect("one thread");
+            tasks.push(text.to_owned());
+            good(json!({"task": task(tasks.len())}))
+        }
         "tools/call" => good(call(message)),
+        "tasks/list" => {
+            let tasks = TASKS.lock().expect("one thread").len();
+            good(json!({"tasks": (1..=tasks).map(task).collect::<Vec<_>>()}))
+        }
+        method @ ("tasks/get" | "tasks/cancel" | "tasks/result") => {
+            let id = message["params"]["taskId"].as_str().unwrap_or_default();
+            let number: usize = id.trim_start_matches("task-").parse().expect("a task");
+            let text = TASKS.lock().expect("one thread")[number - 1].clone();
+            good(match method {
+                "tasks/result" => json!({"content": [{"type": "text", "text": text}]}),
+                _ => task(number),
+            })
+        }
         _ => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "Method not found"}}),
     })
+}
+
+fn task(number: usize) -> Value {
+    let at = "2026-11-21T00:00:00Z";
+    let id = format!("task-{number}");
+    json!({"taskId": id, "status": "completed", "createdAt": at, "lastUpdatedAt": at, "ttl": null})
+}
+
+/// What it offers besides.
+fn extensions() -> Value {
+    let said = std::env::var("STUB_EXTENSIONS").unwrap_or_default();
+    serde_json::from_str(&said).unwrap_or_else(|_| json!({}))
 }
 
 /// A server of the modern era alone.
@@ -286,7 +326,8 @@ fn modern(message: &Value, id: &Value, info: &Value) -> Value {
     };
     match message["method"].as_str().unwrap_or_default() {
         "server/discover" => {
-            kept(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))
+            let capabilities = json!({"tools": {}, "extensions": extensions()});
+            kept(json!({"supportedVersions": ["2026-07-28"], "capabilities": capabilities}))
         }
         "tools/list" => kept(json!({"tools": tools()})),
         "tools/call" => whole(call(message)),
@@ -323,15 +364,15 @@ fn tools() -> Value {
             "ask_user",
             "Asks the user for a name, and says what was answered."
         ),
-        tool("twice", "Answers twice."),
-        tool("other_type", "Answers under the id as a text."),
-        tool("long_line", "Prints lines of 20 MiB, then answers."),
-        tool("flood", "Prints 32 MiB of complaints, then answers."),
         tool("touch", "Says that a resource changed."),
         tool(
             "subscriptions",
             "Gives back every subscription and every end of one."
         ),
+        tool("twice", "Answers twice."),
+        tool("other_type", "Answers under the id as a text."),
+        tool("long_line", "Prints lines of 20 MiB, then answers."),
+        tool("flood", "Prints 32 MiB of complaints, then answers."),
         tool("never", "Does not answer."),
         tool("die", "Ends the process."),
     ]);

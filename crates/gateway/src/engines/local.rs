@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -16,9 +16,9 @@ use pipeline::{
 use policy::registry::ItemKind;
 use wire::{
     bounds::REQUEST,
-    json::{Keys, Node, ObjectWriter, object},
+    json::{Keys, Kind, Node, ObjectWriter, object},
     jsonrpc::{self, Id, Message},
-    mcp::{Direction, Era, Method, Revision, meta},
+    mcp::{Direction, Era, Method, Revision, TASKS_EXTENSION, meta},
 };
 
 use super::Engines;
@@ -111,7 +111,7 @@ impl Local for Engines {
                         list.string(revision.as_str());
                     }
                 });
-                write_offer(&view, at, out);
+                write_offer(&view, at, Era::Modern, out);
                 out.object("_meta", |out| out.object(meta::SERVER_INFO, write_identity));
             }))),
             Method::ToolsList => self.listing(call, "tools", view.entries(ItemKind::Tool, at)),
@@ -228,7 +228,7 @@ impl Engines {
         });
         let result = object(|out| {
             out.string("protocolVersion", arrival.revision.as_str());
-            write_offer(view, &arrival.endpoint, out);
+            write_offer(view, &arrival.endpoint, Era::Legacy, out);
             out.object("serverInfo", write_identity);
         });
         Answer::Own(Arc::new(Own {
@@ -444,7 +444,7 @@ fn write_identity(out: &mut ObjectWriter<'_>) {
 }
 
 /// Capabilities and instructions: what the servers behind the door offer.
-fn write_offer(view: &View, at: &Endpoint, out: &mut ObjectWriter<'_>) {
+fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
     out.object("capabilities", |out| {
         // Servers may still be starting; what they bring is announced when they have.
         out.object("tools", |out| out.boolean("listChanged", true));
@@ -468,6 +468,7 @@ fn write_offer(view: &View, at: &Endpoint, out: &mut ObjectWriter<'_>) {
                 }
             });
         }
+        write_extensions(view, at, era, out);
         for plain in ["completions", "logging"] {
             if view.has(plain, at) {
                 out.object(plain, |_| {});
@@ -494,6 +495,41 @@ fn write_offer(view: &View, at: &Endpoint, out: &mut ObjectWriter<'_>) {
     }
     if !instructions.is_empty() {
         out.string("instructions", &instructions);
+    }
+}
+
+/// Extensions that servers offer and the operator lets pass; and tasks, where one server alone is behind the door and
+/// has them in this era: a task's id does not say whose it is.
+fn write_extensions(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
+    let mut offered: BTreeMap<String, Node<'_>> = BTreeMap::new();
+    for (name, catalogue) in view.serving(at) {
+        let capabilities = catalogue.offered.capabilities.root();
+        let in_era = at.single().is_some() && catalogue.offered.revision.era() == era;
+        let tasks = capabilities
+            .get("tasks")
+            .filter(|tasks| tasks.kind() == Kind::Object);
+        if let Some(tasks) = tasks.filter(|_| era == Era::Legacy && in_era) {
+            out.node("tasks", tasks);
+        }
+        let passed = view
+            .registry
+            .server(name)
+            .map(|server| &server.manifest.extensions);
+        let extensions = capabilities.get("extensions");
+        for (name, settings) in extensions.into_iter().flat_map(Node::members) {
+            let Some(name) = name.as_str() else { continue };
+            let is_tasks = name == TASKS_EXTENSION && era == Era::Modern && in_era;
+            if is_tasks || passed.is_some_and(|passed| passed.contains(name.as_ref())) {
+                offered.entry(name.into_owned()).or_insert(settings);
+            }
+        }
+    }
+    if !offered.is_empty() {
+        out.object("extensions", |out| {
+            offered
+                .iter()
+                .for_each(|(name, settings)| out.node(name, *settings));
+        });
     }
 }
 

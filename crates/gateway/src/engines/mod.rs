@@ -45,6 +45,7 @@ use crate::{
     parked::Parking,
     people::People,
     sessions::Sessions,
+    task_owners::TaskOwners,
 };
 
 /// All engines, assembled in `assemble.rs`.
@@ -72,6 +73,7 @@ pub(crate) struct Engines {
     pub(crate) cursors: Cursors,
     pub(crate) listeners: Listeners,
     pub(crate) behind: Behind,
+    pub(crate) task_owners: TaskOwners,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,
     /// `{}`: the arguments of a call that has none.

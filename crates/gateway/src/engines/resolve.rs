@@ -12,7 +12,10 @@ use policy::{
     Resource,
     registry::{ItemKind, PinnedServer, Unresolved},
 };
-use wire::mcp::{Direction, Method, Reference, ServerName, Target, split_federated, target};
+use wire::{
+    json::object,
+    mcp::{Direction, Method, Reference, ServerName, Target, code, split_federated, target},
+};
 
 use super::Engines;
 use crate::view::{NoOwner, View};
@@ -54,13 +57,18 @@ impl Resolve for Engines {
                 reference: Reference::Template(uri),
                 ..
             } => door.resource(&uri),
-            Target::Task { id } => door.whole_server().map_err(|_| {
-                nothing(
-                    &refusal::TARGET_UNKNOWN,
-                    format!("no task `{}`", id.escape_debug()),
-                    None,
-                )
-            }),
+            Target::Task { id } => {
+                declared(call)?;
+                // Whose it is, is said to nobody else.
+                let owner = call.principal().key();
+                if let Endpoint::Server(server) = door.endpoint
+                    && self.task_owners.owns(server, &owner, &id)
+                {
+                    return door.whole_server();
+                }
+                let why = format!("no task `{}` of this caller", id.escape_debug());
+                Err(nothing(&refusal::TARGET_UNKNOWN, why, None))
+            }
             Target::None => match arrival.message.method() {
                 Some(method) if is_for_the_server(method) && door.endpoint.single().is_some() => {
                     door.whole_server()
@@ -70,6 +78,36 @@ impl Resolve for Engines {
         }
     }
 }
+
+/// What belongs to an extension is for those who declared it (modern era).
+fn declared(call: &Ready<Resolved>) -> Result<(), Unfound> {
+    let arrival = call.arrival();
+    let extension = arrival
+        .message
+        .method()
+        .and_then(|method| method.extension(arrival.revision));
+    let Some(extension) = extension else { return Ok(()) };
+    if arrival.capabilities.at(&["extensions", extension]).is_some() {
+        return Ok(());
+    }
+    let data = object(|out| {
+        out.object("requiredCapabilities", |out| {
+            out.object("extensions", |out| out.object(extension, |_| {}));
+        });
+    });
+    Err(Unfound::Nothing(Box::new(Objection {
+        data: Some(data.into_boxed_slice()),
+        ..Objection::new(&UNDECLARED, format!("the client did not declare `{extension}`"))
+    })))
+}
+
+/// The same as for a client that cannot be asked, said in the modern era's way: HTTP 400 and -32021.
+static UNDECLARED: refusal::Code = refusal::Code {
+    fault: refusal::Fault::Caller,
+    http: 400,
+    rpc: code::MISSING_CLIENT_CAPABILITY,
+    ..refusal::CAPABILITY_MISSING
+};
 
 /// Methods without a target that one server answers itself, where the door is one server's.
 fn is_for_the_server(method: Method) -> bool {

@@ -11,7 +11,9 @@ use pipeline::{
 };
 use upstream::Watcher;
 use wire::{
-    json::Node,
+    bounds::ANSWER,
+    json::{Edits, Keys, Node, object},
+    jsonrpc::{self, Id, Message},
     mcp::{Era, LogLevel, Method, Mismatch, ServerName, Target, meta, mirrored_params, target},
 };
 
@@ -19,6 +21,7 @@ use super::{Engines, local};
 use crate::{
     exchange::SessionExchange,
     parked::{self, Next, Relay},
+    task_owners,
 };
 
 impl Upstream for Engines {
@@ -35,7 +38,7 @@ impl Upstream for Engines {
         self.wrote(call);
         let arrival = call.arrival();
         let modern = arrival.revision.era() == Era::Modern;
-        match arrival.message.method() {
+        let answer = match arrival.message.method() {
             Some(method @ (Method::PromptsGet | Method::ResourcesRead | Method::ToolsCall)) if modern => {
                 self.send_or_take_up(call, method).await
             }
@@ -53,7 +56,8 @@ impl Upstream for Engines {
                 }
                 outgoing.run().await
             }
-        }
+        };
+        self.with_tasks(call, answer?)
     }
 }
 
@@ -77,6 +81,49 @@ impl Engines {
             session.set_log_level(level.ok_or_else(unknown)?);
         }
         Ok(session.log_level())
+    }
+
+    /// Notes the task an answer says was made, and takes from a list of tasks what is not the caller's.
+    fn with_tasks(&self, call: &Passed<Recorded>, answer: Answer) -> Result<Answer, Objection> {
+        let Some(server) = call.resolution().server_name() else {
+            return Ok(answer);
+        };
+        let Answer::Foreign(response, era) = &answer else {
+            return Ok(answer);
+        };
+        let jsonrpc::Answer::Result(result) = response.answer() else {
+            return Ok(answer);
+        };
+        let owner = call.principal().key();
+        match call.arrival().message.method() {
+            Some(Method::ToolsCall) => {
+                if let Some(id) = task_owners::made(result, *era) {
+                    self.task_owners.note(server, &owner, &id);
+                }
+                Ok(answer)
+            }
+            Some(Method::TasksList) => {
+                let mut edits = Edits::default();
+                let listed = result.get("tasks").into_iter().flat_map(Node::elements);
+                for task in listed {
+                    let own = task_owners::id_of(task);
+                    if !own.is_some_and(|id| self.task_owners.owns(server, &owner, &id)) {
+                        edits.remove(task);
+                    }
+                }
+                let own = object(|out| out.members_except(result, &[], &edits));
+                let id = response.id().cloned().unwrap_or(Id::Integer(0));
+                let own = Message::parse(jsonrpc::result(&id, &own), Keys::Exact, &ANSWER);
+                match own {
+                    Ok(Message::Response(own)) => Ok(Answer::Foreign(Arc::new(own), *era)),
+                    Ok(Message::Notification(_) | Message::Request(_)) | Err(_) => Err(Objection::new(
+                        &refusal::UPSTREAM_GARBLED,
+                        "a list of tasks that cannot be read",
+                    )),
+                }
+            }
+            Some(_) | None => Ok(answer),
+        }
     }
 
     /// Who hears of what a call subscribes to: a session, or a stream of subscriptions.

@@ -150,8 +150,8 @@ async fn converse<S>(
 {
     let service = service_fn(move |request| {
         let (house, peer) = (Arc::clone(&house), peer.clone());
-        // Where a length was said as well, somebody before us may have read another end than we did. Hyper shows only
-        // one of the two, so whatever follows a chunked body is not read.
+        // Where a length was said as well, somebody before us may have read another end than we did. Hyper shows
+        // only one of the two, so whatever follows a chunked body is not read.
         let ambiguous = request.headers().contains_key(TRANSFER_ENCODING);
         // In a box, since hyper moves it: it is large.
         Box::pin(async move {

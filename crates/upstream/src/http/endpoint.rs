@@ -14,7 +14,7 @@ use hyper::{
     header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use pipeline::ports::Exchange;
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle};
 use wire::{
     bounds::ANSWER,
     framing::{Event, EventReader},
@@ -37,6 +37,9 @@ const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const COME_BACK: Duration = Duration::from_secs(1);
 const COME_BACK_MIN: Duration = Duration::from_millis(50);
 const COME_BACK_MAX: Duration = Duration::from_secs(30);
+
+/// How long to wait for a stream to open. Some servers say nothing before they have something to say.
+const OPENING: Duration = Duration::from_millis(250);
 
 /// How a stream of events ended.
 #[derive(Debug, Default)]
@@ -72,8 +75,6 @@ pub(crate) struct Endpoint {
     session: OnceLock<HeaderValue>,
     over: Mutex<Option<String>>,
     listening: Mutex<Option<JoinHandle<()>>>,
-    /// The stream of what is watched (modern era).
-    watching: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Endpoint {
@@ -85,7 +86,6 @@ impl Endpoint {
             session: OnceLock::new(),
             over: Mutex::default(),
             listening: Mutex::default(),
-            watching: Mutex::default(),
         })
     }
 
@@ -116,10 +116,12 @@ impl Endpoint {
     }
 
     fn end(&self, why: &str) -> bool {
-        for held in [&self.listening, &self.watching] {
-            let task = held.lock().unwrap_or_else(PoisonError::into_inner).take();
-            task.inspect(JoinHandle::abort);
-        }
+        let task = self
+            .listening
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        task.inspect(JoinHandle::abort);
         let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
         let first = over.is_none();
         over.get_or_insert_with(|| why.to_owned());
@@ -164,6 +166,11 @@ impl Endpoint {
         ended: Ended,
         exchange: Option<&Arc<dyn Exchange>>,
     ) -> Result<Ended, LinkError> {
+        let response = self.come_back(&ended).await?;
+        read_events(response, ended, inbox, exchange).await
+    }
+
+    async fn come_back(&self, ended: &Ended) -> Result<Response<Incoming>, LinkError> {
         tokio::time::sleep(ended.retry.unwrap_or(COME_BACK)).await;
         let mut request = self.request(Method::GET, &Head::default(), Vec::new())?;
         let headers = request.headers_mut();
@@ -173,30 +180,39 @@ impl Endpoint {
         }
         let response = self.client.send(request).await?;
         match kind(&response) {
-            Content::Events if response.status().is_success() => {
-                read_events(response, ended, inbox, exchange).await
-            }
+            Content::Events if response.status().is_success() => Ok(response),
             Content::Events | Content::Json | Content::Other => Err(self.refused(response.status())),
         }
     }
 
     /// Opens the stream on which the server may speak of its own accord (legacy era), and comes back to it
     /// when it ends; where a server has none, nothing happens.
-    pub(crate) fn listen(self: &Arc<Self>, inbox: Arc<Inbox>) {
+    ///
+    /// Returns when the server has it, or after a while: servers lose what they say before anybody listens.
+    pub(crate) async fn listen(self: &Arc<Self>, inbox: Arc<Inbox>) {
         let endpoint = Arc::clone(self);
+        let (opening, opened) = oneshot::channel::<()>();
         self.keep_listening(async move {
+            let mut opening = Some(opening);
             let mut ended = Ended {
                 last: None,
                 retry: Some(Duration::ZERO),
             };
             // A server that cannot be come back to says so with an error; the calls go on without.
-            while let Ok(next) = endpoint.resume(&inbox, ended, None).await {
+            loop {
+                let response = endpoint.come_back(&ended).await;
+                drop(opening.take());
+                let Ok(response) = response else { return };
+                let Ok(next) = read_events(response, ended, &inbox, None).await else {
+                    return;
+                };
                 ended = Ended {
                     retry: Some(next.retry.unwrap_or(COME_BACK)),
                     ..next
                 };
             }
         });
+        let _ = tokio::time::timeout(OPENING, opened).await;
     }
 
     /// Opens a subscription of the gateway's own (modern era), and opens it anew when it ends.
@@ -230,27 +246,6 @@ impl Endpoint {
                 tokio::time::sleep(wait).await;
             }
         })
-    }
-
-    /// Such a subscription takes the place of the one before.
-    pub(crate) fn watch_instead(&self, stream: JoinHandle<()>) {
-        let mut held = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
-        held.replace(stream).inspect(JoinHandle::abort);
-        drop(held);
-        // Whoever closed the endpoint a moment ago did not see it.
-        if self.closed().is_some() {
-            self.stop_watching();
-        }
-    }
-
-    /// Nothing is watched any more.
-    pub(crate) fn stop_watching(&self) {
-        let held = self
-            .watching
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        held.inspect(JoinHandle::abort);
     }
 
     fn keep_listening(&self, listening: impl Future<Output = ()> + Send + 'static) {

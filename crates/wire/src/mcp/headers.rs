@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use thiserror::Error;
 
-use super::{Method, Target, meta, target};
+use super::{Direction, Method, Revision, Target, meta, target};
 use crate::{bounds::HEADER_BYTES_MAX, jsonrpc::Message};
 
 /// The mirrored headers of one request, each `None` where the header is absent.
@@ -73,6 +73,11 @@ impl Mirrored<'_> {
 
 /// What `Mcp-Name` must say, where the method requires it.
 fn named(message: &Message) -> Option<Cow<'_, str>> {
+    // A method the era does not have is refused as that; nothing says what its headers are.
+    let known = |method: Method| method.exists(Revision::V2026_07_28, Direction::ToServer);
+    if !message.method().is_some_and(known) {
+        return None;
+    }
     match target(message).ok()? {
         Target::Tool { name, .. } | Target::Prompt { name, .. } => Some(name),
         Target::Resource { uri } if message.method() == Some(Method::ResourcesRead) => Some(uri),
