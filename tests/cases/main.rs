@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod approvals;
+mod bad_http_servers;
 mod bad_input;
 mod bad_servers;
 mod bridging;
@@ -14,8 +15,10 @@ mod crowd;
 mod endpoints;
 mod eras;
 mod every_wire;
+mod extensions;
 mod fidelity;
 mod flow;
+mod identity;
 mod kill;
 mod limits;
 mod matrix;

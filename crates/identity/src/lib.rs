@@ -11,6 +11,6 @@ mod resource;
 mod secret;
 pub mod token;
 
-pub use principal::{Actor, ActorKind, CredentialId, DeclaredContext, Local, LocalPeer, Principal};
+pub use principal::{Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Local, LocalPeer, Principal};
 pub use resource::{ResourceError, ResourceId};
 pub use secret::{Secret, SecretDigest, WeakSecret};

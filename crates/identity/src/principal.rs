@@ -1,6 +1,6 @@
 //! Who asks, proven.
 
-use std::{collections::BTreeSet, fmt, net::IpAddr};
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
 use crate::secret::sha256;
 
@@ -83,6 +83,19 @@ pub struct Principal {
     pub(crate) token_id: Option<String>,
     pub(crate) issued_ms: i64,
     pub(crate) expires_ms: i64,
+    pub(crate) certificate: Option<Arc<str>>,
+    pub(crate) asserted: Option<Asserted>,
+}
+
+/// What an external issuer says of somebody.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Asserted {
+    /// The issuer.
+    pub issuer: Arc<str>,
+    /// The user's roles, in names of ours.
+    pub roles: Vec<String>,
+    /// The user's groups, in names of ours.
+    pub groups: Vec<String>,
 }
 
 impl Principal {
@@ -163,6 +176,18 @@ impl Principal {
         self.expires_ms
     }
 
+    /// The digest (`x5t#S256`, RFC 8705) of the certificate the credential is good with, if it is bound to one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
+    }
+
+    /// What an external issuer said, if one vouches for the caller.
+    #[must_use]
+    pub fn asserted(&self) -> Option<&Asserted> {
+        self.asserted.as_ref()
+    }
+
     /// What a session, a task or a stream is bound to: the same actor for the same user in the same
     /// tenant. A new token of the same caller keeps it; nobody else has it.
     #[must_use]
@@ -234,6 +259,8 @@ impl Local {
                 token_id: None,
                 issued_ms: now_ms,
                 expires_ms: i64::MAX,
+                certificate: None,
+                asserted: None,
             })
         })
     }

@@ -48,6 +48,10 @@
 //! | downgrade of the key exchange, harvest now and decrypt later | test `each_call_says_which_tls_it_came_over_and_the_hybrid_is_taken_wherever_it_is_known`, test `a_client_without_post_quantum_key_exchange_is_refused_where_it_is_required` |
 //! | old TLS, replayed early data, a resumed session that skips the certificate | test `no_older_version_nothing_early_nothing_resumed_and_no_other_name` |
 //! | a client certificate that is expired, revoked or a stranger's | test `certificates_of_clients_are_demanded_checked_recorded_and_revoked_while_it_runs` |
+//! | an issuer whose users pass for another's, or for ours | test `names_of_an_issuer_become_names_here_and_none_of_them_somebody_elses`, test `issuers_that_could_pass_for_each_other_do_not_start` |
+//! | an ID token, or a token of another endpoint, as an access token | test `a_certified_provider_vouches_for_agents_and_their_users_and_changes_its_keys` |
+//! | metadata or keys at a private address, behind a redirect, without end (SSRF) | test `metadata_and_keys_that_are_not_right_are_of_no_use`, test `what_is_not_public_is_not_fetched` |
+//! | keys of an issuer that cannot be asked any more | test `keys_rotate_without_a_restart_and_are_believed_until_they_are_too_old` |
 //! | weak or leaked secrets in configuration | test `a_secret_in_the_file_or_a_weak_one_is_refused`, test `a_secret_others_can_read_is_refused` |
 //!
 //! # On the record

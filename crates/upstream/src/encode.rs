@@ -1,5 +1,7 @@
 //! Writing a judged message for the far side: always our own bytes, from the message that was judged.
 
+use std::collections::BTreeSet;
+
 use pipeline::{Arrival, Capabilities, Passed, Resolution, forward::Recorded};
 use wire::{
     json::{Document, Edits, Keys, Node, ObjectWriter, extended, object},
@@ -36,7 +38,7 @@ impl Encoded {
     pub(crate) fn of(
         call: &Passed<Recorded>,
         method: Method,
-        revision: Revision,
+        (revision, extensions): (Revision, &BTreeSet<String>),
         log_level: Option<LogLevel>,
     ) -> Self {
         let arrival = call.arrival();
@@ -45,7 +47,7 @@ impl Encoded {
             method,
             params: object(|out| write_params(call, out)),
             meta: object(|out| {
-                write_meta(arrival, given, call.edits(), revision, out);
+                write_meta(arrival, given, call.edits(), (revision, extensions), out);
                 // What a session said once is said with each request in the modern era.
                 let level = log_level.filter(|_| revision.era() == Era::Modern);
                 if let Some(level) = level.filter(|_| arrival.revision.era() == Era::Legacy) {
@@ -149,7 +151,7 @@ fn write_meta(
     arrival: &Arrival,
     given: Option<Node<'_>>,
     edits: &Edits,
-    revision: Revision,
+    (revision, extensions): (Revision, &BTreeSet<String>),
     out: &mut ObjectWriter<'_>,
 ) {
     let modern = revision.era() == Era::Modern;
@@ -167,7 +169,7 @@ fn write_meta(
         out.string(meta::PROTOCOL_VERSION, revision.as_str());
         out.object(meta::CLIENT_INFO, write_identity);
         out.object(meta::CLIENT_CAPABILITIES, |out| {
-            write_capabilities(&arrival.capabilities, arrival.revision, out);
+            write_capabilities(&arrival.capabilities, arrival.revision, extensions, out);
         });
     }
 }
@@ -175,16 +177,33 @@ fn write_meta(
 /// What of a client's capabilities a server may hear of: what the gateway can carry to the client.
 const RELAYED: [&str; 3] = ["elicitation", "roots", "sampling"];
 
-/// What the client declared and the gateway can carry: never more than either.
-pub(crate) fn write_capabilities(client: &Capabilities, of: Revision, out: &mut ObjectWriter<'_>) {
+/// What the client declared and the gateway can carry: never more than either. Extensions the gateway cannot read
+/// are carried where the operator said so.
+pub(crate) fn write_capabilities(
+    client: &Capabilities,
+    of: Revision,
+    extensions: &BTreeSet<String>,
+    out: &mut ObjectWriter<'_>,
+) {
     for name in RELAYED {
         if let Some(declared) = client.at(&[name]) {
             out.node(name, declared);
         }
     }
-    let tasks = client.at(&["extensions", TASKS_EXTENSION]);
-    if let Some(tasks) = tasks.filter(|_| of.era() == Era::Modern) {
-        out.object("extensions", |out| out.node(TASKS_EXTENSION, tasks));
+    let declared = client.at(&["extensions"]).into_iter().flat_map(Node::members);
+    let carried: Vec<_> = declared
+        .filter_map(|(name, settings)| Some((name.as_str()?, settings)))
+        .filter(|(name, _)| {
+            let is_tasks = name == TASKS_EXTENSION && of.era() == Era::Modern;
+            is_tasks || extensions.contains(name.as_ref())
+        })
+        .collect();
+    if !carried.is_empty() {
+        out.object("extensions", |out| {
+            carried
+                .iter()
+                .for_each(|(name, settings)| out.node(name, *settings));
+        });
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a server behind pipes may be silent until it counts as one of sessions.
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// What is known of one server.
 #[derive(Debug)]

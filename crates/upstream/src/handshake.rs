@@ -1,6 +1,6 @@
 //! The first words with a server: which revision it speaks and what it can do.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use pipeline::{Capabilities, registry::Definition};
 use wire::{
@@ -20,14 +20,14 @@ use crate::{
 pub(crate) async fn initialize(
     wire: &Wire,
     inbox: &Arc<Inbox>,
-    client: &Capabilities,
+    (client, extensions): (&Capabilities, &BTreeSet<String>),
     wait: Duration,
 ) -> Result<Offered, LinkError> {
     let body = |id| {
         jsonrpc::request(&Id::Integer(id), Method::Initialize, |params| {
             params.string("protocolVersion", Revision::LATEST_LEGACY.as_str());
             params.object("capabilities", |out| {
-                encode::write_capabilities(client, Revision::LATEST_LEGACY, out);
+                encode::write_capabilities(client, Revision::LATEST_LEGACY, extensions, out);
             });
             params.object("clientInfo", encode::write_identity);
         })

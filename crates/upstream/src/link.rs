@@ -1,6 +1,7 @@
 //! One connection to one server: a process with its pipes, or an HTTP endpoint with its session.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use wire::{
 };
 
 use crate::{
-    LinkError, Timeouts, encode,
+    LinkError, ServerSpec, Timeouts, encode,
     group::Group,
     http::Endpoint,
     inbox::Inbox,
@@ -67,6 +68,8 @@ pub(crate) struct Link {
     pub(crate) wire: Wire,
     pub(crate) revision: Revision,
     pub(crate) offered: Offered,
+    /// What a client may declare besides what the gateway can read.
+    pub(crate) extensions: BTreeSet<String>,
     timeouts: Timeouts,
     tools: Group<Items>,
     prompts: Group<Items>,
@@ -74,19 +77,14 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(
-        inbox: Arc<Inbox>,
-        wire: Wire,
-        revision: Revision,
-        offered: Offered,
-        timeouts: Timeouts,
-    ) -> Self {
+    pub(crate) fn new(inbox: Arc<Inbox>, wire: Wire, offered: Offered, spec: &ServerSpec) -> Self {
         Self {
             inbox,
             wire,
-            revision,
+            revision: offered.revision,
             offered,
-            timeouts,
+            extensions: spec.extensions.clone(),
+            timeouts: spec.timeouts,
             tools: Group::default(),
             prompts: Group::default(),
             used: Mutex::new(Instant::now()),

@@ -361,7 +361,7 @@ impl Upstreams {
                 name: mirrored(call),
                 params: encode::mirrored_params(call),
             },
-            encoded: Encoded::of(call, method, link.revision, log_level),
+            encoded: Encoded::of(call, method, (link.revision, &link.extensions), log_level),
             exchange,
             token: encode::progress_token(call.arrival()).map(Arc::from),
             wants_answer: matches!(message, Message::Request(_)),
@@ -474,7 +474,10 @@ impl Station {
         let timeouts = self.spec.timeouts;
         let wire = dial(&self.spec, client, &inbox).await?;
         let offered = match key.era {
-            Era::Legacy => handshake::initialize(&wire, &inbox, capabilities, timeouts.start).await,
+            Era::Legacy => {
+                let declared = (capabilities, &self.spec.extensions);
+                handshake::initialize(&wire, &inbox, declared, timeouts.start).await
+            }
             Era::Modern => handshake::discover(&wire, &inbox, timeouts.start).await,
         };
         let offered = match offered {
@@ -490,7 +493,7 @@ impl Station {
             Wire::Pipe(pipe) if subscribes => pipe.send(subscription()).await?,
             Wire::Http(_) | Wire::Pipe(_) => {}
         }
-        Ok(Link::new(inbox, wire, offered.revision, offered, timeouts))
+        Ok(Link::new(inbox, wire, offered, &self.spec))
     }
 
     /// A process that dies in its handshake usually says why on its error stream.

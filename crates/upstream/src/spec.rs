@@ -1,6 +1,6 @@
 //! What to start or connect to. Comes from configuration and approval, never from a message.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use wire::mcp::ServerName;
@@ -16,6 +16,8 @@ pub struct ServerSpec {
     pub timeouts: Timeouts,
     /// Who shares a process or an upstream session.
     pub isolation: Isolation,
+    /// Extensions that a client may declare to it, besides those the gateway can read.
+    pub extensions: BTreeSet<String>,
 }
 
 /// How a server is reached.

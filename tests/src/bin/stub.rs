@@ -317,9 +317,15 @@ fn task(number: usize) -> Value {
     json!({"taskId": id, "status": "completed", "createdAt": at, "lastUpdatedAt": at, "ttl": null})
 }
 
+/// What it offers besides.
+fn extensions() -> Value {
+    let said = std::env::var("STUB_EXTENSIONS").unwrap_or_default();
+    serde_json::from_str(&said).unwrap_or_else(|_| json!({}))
+}
+
 /// A server of the modern era alone.
 fn modern(message: &Value, id: &Value, info: &Value) -> Value {
-    let mut capabilities = json!({"tools": {}});
+    let mut capabilities = json!({"tools": {}, "extensions": extensions()});
     if std::env::var_os("STUB_RESOURCES").is_some() {
         capabilities["resources"] = json!({"subscribe": true});
     }

@@ -17,6 +17,7 @@ use policy::{
 use super::{
     Problem,
     door::{FrontDoor, front_door},
+    issuers::{self, MeantIssuer},
     reference::Lookup,
     said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidPolicy, SaidPurpose},
     servers::{self, MeantServer},
@@ -37,6 +38,7 @@ pub(crate) struct Meant {
     pub(crate) hosts: BTreeSet<String>,
     pub(crate) origins: BTreeSet<String>,
     pub(crate) parties: Vec<MeantParty>,
+    pub(crate) issuers: Vec<MeantIssuer>,
     pub(crate) packs: Vec<String>,
     /// The version of the rules, if the operator gives them one.
     pub(crate) version: Option<u64>,
@@ -156,13 +158,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             "add it under `users`, with its roles",
         )));
     }
-    if !said.issuers.is_empty() {
-        note(Err(Problem::new(
-            "issuers",
-            "external identity providers are not supported by this build",
-            "leave `issuers` empty; agents use the embedded issuer",
-        )));
-    }
+    let issuers = issuers::mean(&said.issuers, &parties, lookup, &mut note);
     let policy = said.policy.unwrap_or_default();
     let mut rules: Vec<_> = policy
         .rules
@@ -227,6 +223,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 .collect(),
             origins: said.origins.into_iter().collect(),
             parties,
+            issuers,
             version: policy.version,
             packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,

@@ -3,6 +3,7 @@
 
 pub(crate) mod door;
 pub(crate) mod find;
+pub(crate) mod issuers;
 pub(crate) mod meant;
 pub(crate) mod problem;
 pub(crate) mod reference;

@@ -2,7 +2,10 @@
 //!
 //! Every key is optional. A key nobody knows is an error: a misspelt guard is no guard.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 
@@ -59,7 +62,58 @@ pub(crate) struct Said {
     pub(crate) limits: BTreeMap<String, SaidLimit>,
     /// External identity providers.
     #[serde(default)]
-    pub(crate) issuers: Vec<serde_json::Value>,
+    pub(crate) issuers: Vec<SaidIssuer>,
+}
+
+/// An external identity provider.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidIssuer {
+    /// The issuer identifier, letter by letter as in its tokens.
+    pub(crate) issuer: String,
+    /// A short name of ours. `NAME/` stands before every name the issuer gives.
+    pub(crate) name: String,
+    /// What stands there instead; `""` where its names are ours.
+    pub(crate) prefix: Option<String>,
+    /// Its clients, by client id, and the agents or services they are here.
+    #[serde(default)]
+    pub(crate) agents: BTreeMap<String, String>,
+    /// `listed` (the default) or `any`: a client that is not listed counts as the user it acts for.
+    pub(crate) clients: Option<String>,
+    /// What its tokens have in `aud`, where it cannot be told the endpoint.
+    pub(crate) audience: Option<String>,
+    /// The scope of its tokens that stands for `mcp`; `mcp` unless said.
+    pub(crate) scope: Option<String>,
+    /// The type of its access tokens: `at+jwt` (the default) or `JWT`.
+    pub(crate) typ: Option<String>,
+    /// Where its keys are; its metadata says unless this does.
+    pub(crate) jwks: Option<String>,
+    /// The claim that names the user; `sub` unless said.
+    pub(crate) user: Option<String>,
+    /// The user's roles; the claim `roles` unless said.
+    pub(crate) roles: Option<SaidNames>,
+    /// The user's groups; the claim `groups` unless said.
+    pub(crate) groups: Option<SaidNames>,
+    /// The claim that names the tenant. None unless said.
+    pub(crate) tenant: Option<String>,
+    /// Seconds its tokens may live at most; 7200 unless said.
+    pub(crate) token_lifetime: Option<u64>,
+    /// Seconds its keys are believed while it cannot be reached; 3600 unless said.
+    pub(crate) keys_age: Option<u64>,
+    /// `public` (the default) or `private`: whether it may be at an address of one's own network.
+    pub(crate) network: Option<String>,
+    /// A PEM file of the authorities believed for it instead of the public ones.
+    pub(crate) ca: Option<String>,
+}
+
+/// Names in a claim.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidNames {
+    /// The claim, or a JSON pointer to it.
+    pub(crate) claim: Option<String>,
+    /// What each name stands for here; others count for nothing.
+    pub(crate) map: Option<BTreeMap<String, String>>,
 }
 
 /// TLS of the listener.
@@ -143,6 +197,10 @@ pub(crate) struct SaidServer {
     /// What its tools can do, by name pattern.
     #[serde(default)]
     pub(crate) tools: ToolsSaid,
+    /// Extensions of the protocol (`io.modelcontextprotocol/ui`) that pass between it and its clients although the
+    /// gateway cannot read them. None unless said.
+    #[serde(default)]
+    pub(crate) extensions: BTreeSet<String>,
     /// `principal` (the default) or `shared`: who shares a process.
     pub(crate) isolation: Option<SaidIsolation>,
     /// Seconds to wait for an answer.

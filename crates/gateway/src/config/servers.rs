@@ -138,6 +138,7 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
             reach,
             timeouts,
             isolation,
+            extensions: said.extensions.clone(),
         },
         launch,
         manifest,
@@ -304,7 +305,18 @@ fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
             ));
         }
     }
-    Ok(Manifest { trust, labels, tools })
+    let extensions = said.extensions.clone();
+    if let Some(bad) = extensions.iter().find(|name| !name.contains('/')) {
+        let why = format!("`{}` is not the name of an extension", bad.escape_debug());
+        let remedy = "write it as the server offers it, such as `io.modelcontextprotocol/ui`";
+        return Err(Problem::new(format!("{at}.extensions"), why, remedy));
+    }
+    Ok(Manifest {
+        trust,
+        labels,
+        tools,
+        extensions,
+    })
 }
 
 fn labels(at: &str, said: Option<&SaidLabels>) -> Result<Labels, Problem> {

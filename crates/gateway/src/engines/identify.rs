@@ -1,9 +1,10 @@
-//! Who asks: tokens of the embedded issuer, and callers on this machine where configuration says so.
+//! Who asks: tokens of the embedded issuer and of others, and callers on this machine where configuration says so.
 
 use std::sync::Arc;
 
 use identity::{
     LocalPeer, Principal, ResourceId, Secret,
+    jose::claimed_issuer,
     token::{Issuer, SCOPE, TokenCache, Verifier},
 };
 use pipeline::{
@@ -13,6 +14,7 @@ use pipeline::{
 };
 
 use super::Engines;
+use crate::issuers::{Providers, Unproven};
 
 /// The embedded issuer and what verifies its tokens.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(crate) struct Tokens {
     pub(crate) issuer: Issuer,
     pub(crate) verifier: Verifier,
     pub(crate) cache: TokenCache,
+    /// Issuers that are not ours.
+    pub(crate) providers: Providers,
     /// `/mcp` of this gateway: what tokens are for.
     pub(crate) resource: ResourceId,
 }
@@ -34,10 +38,39 @@ impl Tokens {
     }
 }
 
+impl Tokens {
+    /// What a token was found to prove, if its issuer's keys are still believed.
+    fn recall(&self, token: &Secret, audience: &ResourceId, now_ms: i64) -> Option<Arc<Principal>> {
+        let principal = self.cache.recall(token, audience, now_ms)?;
+        let Some(asserted) = principal.asserted() else {
+            return Some(principal);
+        };
+        let provider = self.providers.find(&asserted.issuer)?;
+        provider.is_fresh(now_ms).then_some(principal)
+    }
+
+    /// Checks a token by the keys of the issuer it names. Ours has the first and the last word: whom it does not
+    /// name, nobody asks.
+    async fn verify(&self, token: &Secret, audience: &ResourceId, now_ms: i64) -> Result<Principal, String> {
+        let named = (!self.providers.is_empty()).then(|| claimed_issuer(token.expose()));
+        let provider = named.flatten().and_then(|issuer| self.providers.find(&issuer));
+        let Some(provider) = provider else {
+            let verified = self.verifier.verify(token, audience, now_ms);
+            return verified.map_err(|error| error.to_string());
+        };
+        let forget = |issuer: &str| self.cache.forget_issuer(issuer);
+        let verified = provider.verify(token, audience, now_ms, forget).await;
+        verified.map_err(|unproven| match unproven {
+            Unproven::Token(error) => error.to_string(),
+            Unproven::Keys(why) => format!("the issuer's keys cannot be had: {why}"),
+        })
+    }
+}
+
 impl Identify for Engines {
     async fn identify(&self, arrival: &Arrival) -> Result<Caller, Objection> {
         let principal = match &arrival.credential {
-            Credential::Bearer(token) => self.bearer(token, arrival)?,
+            Credential::Bearer(token) => self.bearer(token, arrival).await?,
             Credential::Local(peer) => self.local(peer, arrival)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
@@ -70,22 +103,32 @@ impl Identify for Engines {
 }
 
 impl Engines {
-    fn bearer(&self, token: &Secret, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {
+    async fn bearer(&self, token: &Secret, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {
         let tokens = &self.tokens;
         let audience = tokens.resource_of(&arrival.endpoint);
         let now_ms = arrival.received_ms;
         let invalid = |why: String| Objection::new(&refusal::CREDENTIAL_INVALID, why);
-        let principal = match tokens.cache.recall(token, &audience, now_ms) {
+        let principal = match tokens.recall(token, &audience, now_ms) {
             Some(principal) => principal,
             None => {
-                let verified = tokens.verifier.verify(token, &audience, now_ms);
-                let principal = Arc::new(verified.map_err(|error| invalid(error.to_string()))?);
+                let principal = Arc::new(tokens.verify(token, &audience, now_ms).await.map_err(invalid)?);
                 tokens.cache.remember(&audience, &principal, now_ms);
                 principal
             }
         };
         if tokens.cache.is_revoked(&principal) {
             return Err(invalid("the token was revoked".to_owned()));
+        }
+        // RFC 8705: a token that is bound to a certificate is good with it alone.
+        let shown = arrival
+            .via
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.certificate.as_deref());
+        if principal.certificate().is_some_and(|bound| shown != Some(bound)) {
+            return Err(invalid(
+                "the token is bound to a certificate that was not shown".to_owned(),
+            ));
         }
         Ok(principal)
     }

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -468,7 +468,7 @@ fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>)
                 }
             });
         }
-        write_tasks(view, at, era, out);
+        write_extensions(view, at, era, out);
         for plain in ["completions", "logging"] {
             if view.has(plain, at) {
                 out.object(plain, |_| {});
@@ -498,29 +498,38 @@ fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>)
     }
 }
 
-/// Tasks, where one server alone is behind the door and has them in this era: a task's id does not say whose it is.
-fn write_tasks(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
-    let Endpoint::Server(_) = at else { return };
-    let serving = view.serving(at).next();
-    let Some((_, catalogue)) = serving.filter(|(_, c)| c.offered.revision.era() == era) else {
-        return;
-    };
-    let capabilities = catalogue.offered.capabilities.root();
-    match era {
-        Era::Legacy => {
-            if let Some(tasks) = capabilities
-                .get("tasks")
-                .filter(|tasks| tasks.kind() == Kind::Object)
-            {
-                out.node("tasks", tasks);
+/// Extensions that servers offer and the operator lets pass; and tasks, where one server alone is behind the door and
+/// has them in this era: a task's id does not say whose it is.
+fn write_extensions(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
+    let mut offered: BTreeMap<String, Node<'_>> = BTreeMap::new();
+    for (name, catalogue) in view.serving(at) {
+        let capabilities = catalogue.offered.capabilities.root();
+        let in_era = at.single().is_some() && catalogue.offered.revision.era() == era;
+        let tasks = capabilities
+            .get("tasks")
+            .filter(|tasks| tasks.kind() == Kind::Object);
+        if let Some(tasks) = tasks.filter(|_| era == Era::Legacy && in_era) {
+            out.node("tasks", tasks);
+        }
+        let passed = view
+            .registry
+            .server(name)
+            .map(|server| &server.manifest.extensions);
+        let extensions = capabilities.get("extensions");
+        for (name, settings) in extensions.into_iter().flat_map(Node::members) {
+            let Some(name) = name.as_str() else { continue };
+            let is_tasks = name == TASKS_EXTENSION && era == Era::Modern && in_era;
+            if is_tasks || passed.is_some_and(|passed| passed.contains(name.as_ref())) {
+                offered.entry(name.into_owned()).or_insert(settings);
             }
         }
-        Era::Modern => {
-            let extensions = capabilities.get("extensions");
-            if let Some(tasks) = extensions.and_then(|extensions| extensions.get(TASKS_EXTENSION)) {
-                out.object("extensions", |out| out.node(TASKS_EXTENSION, tasks));
-            }
-        }
+    }
+    if !offered.is_empty() {
+        out.object("extensions", |out| {
+            offered
+                .iter()
+                .for_each(|(name, settings)| out.node(name, *settings));
+        });
     }
 }
 

@@ -130,7 +130,9 @@ pub(super) fn resource_metadata(house: &House, path: &str) -> Response<Body> {
     };
     match wanted {
         Some(resource) => {
-            let issuers = [house.base.clone()];
+            // Who named issuers wants clients to go there; clients take the first.
+            let external = house.engines.tokens.providers.names().map(str::to_owned);
+            let issuers: Vec<_> = external.chain([house.base.clone()]).collect();
             body::json(
                 StatusCode::OK,
                 oauth::protected_resource_metadata(&resource, &issuers),

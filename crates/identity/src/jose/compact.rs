@@ -110,6 +110,27 @@ impl<'t> Compact<'t> {
     }
 }
 
+/// Who a token says issued it. Nothing but a claim: it tells with whose keys to check the token.
+#[must_use]
+pub fn claimed_issuer(token: &str) -> Option<String> {
+    claimed(token, 1, "iss")
+}
+
+/// The key a token says it was signed with. A claim, too.
+#[must_use]
+pub fn claimed_key(token: &str) -> Option<String> {
+    claimed(token, 0, "kid")
+}
+
+fn claimed(token: &str, part: usize, name: &str) -> Option<String> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return None;
+    }
+    let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(part)?).ok()?;
+    let part = object(part).ok()?;
+    Some(part.root().get(name)?.as_str()?.into_owned())
+}
+
 /// Signs claims.
 pub(crate) fn sign(key: &SigningKey, typ: &str, claims: &[u8]) -> String {
     let header = wire::json::object(|out| {

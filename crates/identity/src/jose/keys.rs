@@ -220,6 +220,18 @@ impl KeySet {
         Self { keys }
     }
 
+    /// Whether every key of the other set is in this one.
+    #[must_use]
+    pub fn has_all_of(&self, other: &Self) -> bool {
+        other.keys.iter().all(|key| self.keys.contains(key))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// The key of that exact name.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<&PublicKey> {

@@ -5,5 +5,5 @@ mod compact;
 mod keys;
 
 pub(crate) use compact::sign;
-pub use compact::{Compact, JoseError, TOKEN_BYTES_MAX};
+pub use compact::{Compact, JoseError, TOKEN_BYTES_MAX, claimed_issuer, claimed_key};
 pub use keys::{Algorithm, KeySet, PublicKey, SigningKey, thumbprint};

@@ -83,6 +83,16 @@ impl TokenCache {
             .retain(|_, principal| principal.actor.name != actor);
     }
 
+    /// Forgets the tokens of an external issuer: its keys have changed.
+    pub fn forget_issuer(&self, issuer: &str) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.verified.retain(|_, principal| {
+            principal
+                .asserted()
+                .is_none_or(|asserted| &*asserted.issuer != issuer)
+        });
+    }
+
     /// Whether a principal's credential was revoked.
     #[must_use]
     pub fn is_revoked(&self, principal: &Principal) -> bool {

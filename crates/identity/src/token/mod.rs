@@ -1,10 +1,12 @@
 //! Access tokens: signed, short-lived, for one resource (RFC 9068), minted here or by an issuer we trust.
 
 mod cache;
+mod external;
 mod mint;
 mod verify;
 
 pub use cache::TokenCache;
+pub use external::{ClaimPath, Names, Others, Trust};
 pub use mint::{Grant, Issuer};
 pub use verify::{TokenError, Verifier};
 

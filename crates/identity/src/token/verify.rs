@@ -1,6 +1,6 @@
 //! Verifying: every claim has the type the RFC gives it, and anything else is an error.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use thiserror::Error;
 use wire::json::{Kind, Node};
@@ -20,6 +20,12 @@ pub enum TokenError {
     /// For another resource.
     #[error("the token is for another resource")]
     Audience,
+    /// It is bound to a key in a way that is not known here.
+    #[error("the token is bound to a key in a way that is not checked here")]
+    Bound,
+    /// Of a client that is not known here.
+    #[error("the token is of a client that is not known here")]
+    Client,
     /// A claim is missing or of the wrong type.
     #[error("the claim `{0}` is missing or malformed")]
     Claim(&'static str),
@@ -72,10 +78,10 @@ impl Verifier {
         {
             return Err(TokenError::Issuer);
         }
-        if !is_for(claims, audience) {
+        if !is_for(claims, audience.as_str()) {
             return Err(TokenError::Audience);
         }
-        let (issued_ms, expires_ms) = times(claims, now_ms)?;
+        let (issued_ms, expires_ms) = times(claims, now_ms, LIFETIME_MS_MAX)?;
         let subject = text(claims, "sub")?;
         let client = text(claims, "client_id")?;
         let own = claims.get(OWN_CLAIM).ok_or(TokenError::Claim(OWN_CLAIM))?;
@@ -93,26 +99,28 @@ impl Verifier {
             token_id: Some(text(claims, "jti")?),
             issued_ms,
             expires_ms,
+            certificate: bound_to(claims)?,
+            asserted: None,
         }))
     }
 }
 
 /// `aud` is one string or an array of strings; one of them must be this resource, letter by letter.
-fn is_for(claims: Node<'_>, audience: &ResourceId) -> bool {
+pub(super) fn is_for(claims: Node<'_>, audience: &str) -> bool {
     let Some(aud) = claims.get("aud") else {
         return false;
     };
     match aud.kind() {
-        Kind::String => aud.is_str(audience.as_str()),
+        Kind::String => aud.is_str(audience),
         Kind::Array => {
             let all_text = aud.elements().all(|one| one.kind() == Kind::String);
-            all_text && aud.elements().any(|one| one.is_str(audience.as_str()))
+            all_text && aud.elements().any(|one| one.is_str(audience))
         }
         Kind::Bool | Kind::Null | Kind::Number | Kind::Object => false,
     }
 }
 
-fn times(claims: Node<'_>, now_ms: i64) -> Result<(i64, i64), TokenError> {
+pub(super) fn times(claims: Node<'_>, now_ms: i64, lifetime_ms_max: i64) -> Result<(i64, i64), TokenError> {
     let issued_ms = seconds(claims, "iat")?.ok_or(TokenError::Claim("iat"))?;
     let expires_ms = seconds(claims, "exp")?.ok_or(TokenError::Claim("exp"))?;
     let from_ms = seconds(claims, "nbf")?.unwrap_or(issued_ms);
@@ -122,7 +130,7 @@ fn times(claims: Node<'_>, now_ms: i64) -> Result<(i64, i64), TokenError> {
     if now_ms < from_ms.max(issued_ms).saturating_sub(SKEW_MS) {
         return Err(TokenError::NotYet);
     }
-    if expires_ms.saturating_sub(issued_ms) > LIFETIME_MS_MAX {
+    if expires_ms.saturating_sub(issued_ms) > lifetime_ms_max {
         return Err(TokenError::Lifetime);
     }
     Ok((issued_ms, expires_ms))
@@ -135,7 +143,12 @@ fn seconds(claims: Node<'_>, name: &'static str) -> Result<Option<i64>, TokenErr
         return Ok(None);
     };
     let number = node.as_number().ok_or(TokenError::Claim(name))?;
-    let whole = number.as_text().split('.').next().unwrap_or_default();
+    let text = number.as_text();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    // Regression: a fraction with an exponent was cut off with it, so `1.5e3` was read as 1.
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(TokenError::Claim(name));
+    }
     let seconds: i64 = whole.parse().map_err(|_| TokenError::Claim(name))?;
     // Years 1970 to 9999; more is not a date but an attempt at overflow.
     if !(0..=253_402_300_799).contains(&seconds) {
@@ -144,11 +157,11 @@ fn seconds(claims: Node<'_>, name: &'static str) -> Result<Option<i64>, TokenErr
     Ok(Some(seconds * 1000))
 }
 
-fn text(claims: Node<'_>, name: &'static str) -> Result<String, TokenError> {
+pub(super) fn text(claims: Node<'_>, name: &'static str) -> Result<String, TokenError> {
     optional(claims, name)?.ok_or(TokenError::Claim(name))
 }
 
-fn optional(claims: Node<'_>, name: &'static str) -> Result<Option<String>, TokenError> {
+pub(super) fn optional(claims: Node<'_>, name: &'static str) -> Result<Option<String>, TokenError> {
     let Some(node) = claims.get(name) else {
         return Ok(None);
     };
@@ -184,6 +197,33 @@ fn acting_for(claims: Node<'_>, subject: &str, client: &str) -> Result<Option<St
         return Err(TokenError::Claim("act"));
     }
     Ok(Some(subject.to_owned()))
+}
+
+/// The delegation of others: if there is one, its actor is the client itself.
+pub(super) fn acting_for_nobody_else(claims: Node<'_>, client: &str) -> Result<(), TokenError> {
+    let Some(act) = claims.get("act") else {
+        return Ok(());
+    };
+    let one_deep = act.kind() == Kind::Object && act.get("act").is_none();
+    if one_deep && act.get("sub").is_some_and(|actor| actor.is_str(client)) {
+        Ok(())
+    } else {
+        Err(TokenError::Claim("act"))
+    }
+}
+
+/// What the token is bound to: a certificate (RFC 8705). A binding that cannot be checked here is not ignored.
+pub(super) fn bound_to(claims: Node<'_>) -> Result<Option<Arc<str>>, TokenError> {
+    let Some(confirmation) = claims.get("cnf") else {
+        return Ok(None);
+    };
+    let digest = confirmation
+        .get("x5t#S256")
+        .filter(|_| confirmation.members().count() == 1);
+    let digest = digest.ok_or(TokenError::Bound)?.as_str();
+    digest
+        .map(|digest| Some(Arc::from(digest)))
+        .ok_or(TokenError::Claim("cnf"))
 }
 
 fn scopes(claims: Node<'_>) -> Result<BTreeSet<String>, TokenError> {

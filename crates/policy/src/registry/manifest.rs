@@ -1,5 +1,7 @@
 //! What the operator says of a server: how far to trust it, what its data is like, what its tools can do.
 
+use std::collections::BTreeSet;
+
 use crate::{
     label::Labels,
     resource::{Sink, Trust},
@@ -15,6 +17,8 @@ pub struct Manifest {
     pub labels: Labels,
     /// What its tools can do, by name pattern.
     pub tools: Vec<(Glob, ToolManifest)>,
+    /// Extensions of the protocol that it and its clients may use, besides those the gateway can read.
+    pub extensions: BTreeSet<String>,
 }
 
 /// The operator's word on tools.
@@ -39,6 +43,7 @@ impl Manifest {
             trust: Trust::Untrusted,
             labels: Labels::none(),
             tools: Vec::new(),
+            extensions: BTreeSet::new(),
         }
     }
 

@@ -234,6 +234,7 @@ fn the_operator_says_what_a_tool_can_do_and_the_most_exact_pattern_wins() {
             (Glob::new("read_*"), sink(Sink::Read)),
             (Glob::new("read_and_send"), sink(Sink::Egress)),
         ],
+        extensions: Default::default(),
     };
     let mut server = Server::proposed(name("s"), launch("s"), manifest);
     server.approve().expect("proposed");

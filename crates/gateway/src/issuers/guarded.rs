@@ -1,0 +1,343 @@
+//! GET of a URL that somebody else chose: the one fetcher for all that is discovered.
+//!
+//! INVARIANT (address): the name is resolved once, every address it has is looked at, and the connection goes to one
+//! of those looked at; nothing is resolved again between check and use. Redirects are answers like others, and
+//! none that is wanted. Size and time are bounded.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    Request, StatusCode, Uri,
+    client::conn::http1,
+    header::{ACCEPT, HOST, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+/// The longest answer read, in bytes.
+const ANSWER_BYTES_MAX: usize = 512 * 1024;
+/// How long all of it may take.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Which addresses may be reached.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Network {
+    /// Those anybody can reach, over https. The default.
+    #[default]
+    Public,
+    /// Those of one's own networks, too, and this machine's even over http.
+    Private,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Guarded {
+    network: Network,
+    tls: TlsConnector,
+}
+
+impl Guarded {
+    /// A fetcher that believes these authorities, or the public ones where there are none.
+    pub(crate) fn new(network: Network, authorities: &[CertificateDer<'static>]) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        if authorities.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        for authority in authorities {
+            roots.add(authority.clone()).map_err(|error| error.to_string())?;
+        }
+        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            network,
+            tls: TlsConnector::from(Arc::new(tls)),
+        })
+    }
+
+    /// What is at a URL.
+    pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
+        let fetched = tokio::time::timeout(WAIT, self.fetch(url)).await;
+        let fetched = fetched.unwrap_or_else(|_| Err(format!("no answer within {WAIT:?}")));
+        fetched.map_err(|why| format!("{url}: {why}"))
+    }
+
+    async fn fetch(&self, url: &str) -> Result<Vec<u8>, String> {
+        let target = Target::parse(url)?;
+        let stream = TcpStream::connect(self.address(&target).await?)
+            .await
+            .map_err(|error| error.to_string())?;
+        if !target.is_tls {
+            return ask(stream, &target).await;
+        }
+        let name = ServerName::try_from(target.host.clone()).map_err(|_| "its host is no name".to_owned())?;
+        let stream = self.tls.connect(name, stream).await;
+        ask(stream.map_err(|error| error.to_string())?, &target).await
+    }
+
+    /// An address to connect to: every one the name has must be allowed.
+    async fn address(&self, target: &Target) -> Result<SocketAddr, String> {
+        let resolved = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
+        let addresses: Vec<_> = resolved.map_err(|error| error.to_string())?.collect();
+        for address in &addresses {
+            self.may_reach(address.ip(), target.is_tls)?;
+        }
+        addresses
+            .first()
+            .copied()
+            .ok_or_else(|| "its host has no address".to_owned())
+    }
+
+    fn may_reach(&self, address: IpAddr, is_tls: bool) -> Result<(), String> {
+        let address = address.to_canonical();
+        match (self.network, kind(address)) {
+            (Network::Public | Network::Private, Kind::Public) if is_tls => Ok(()),
+            (Network::Private, Kind::Private) if is_tls => Ok(()),
+            (Network::Private, Kind::Loopback) => Ok(()),
+            (_, Kind::Never) => Err(format!("{address} is never reached")),
+            (_, Kind::Public) | (Network::Private, Kind::Private) => Err("it is not https".to_owned()),
+            (Network::Public, Kind::Loopback | Kind::Private) => {
+                let remedy = "`network: private` of the issuer allows that";
+                Err(format!("{address} is not a public address; {remedy}"))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guarded").field("network", &self.network).finish()
+    }
+}
+
+/// A URL, taken apart.
+struct Target {
+    is_tls: bool,
+    host: String,
+    port: u16,
+    authority: String,
+    path: String,
+}
+
+impl Target {
+    fn parse(url: &str) -> Result<Self, String> {
+        let uri: Uri = url.parse().map_err(|_| "it is not a URL".to_owned())?;
+        let is_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) | None => return Err("it is neither https nor http".to_owned()),
+        };
+        let authority = uri.authority().ok_or("it names no host")?;
+        if authority.as_str().contains('@') {
+            return Err("it has a user in it".to_owned());
+        }
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        Ok(Self {
+            is_tls,
+            host,
+            port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            authority: authority.to_string(),
+            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+        })
+    }
+}
+
+async fn ask<S>(stream: S, target: &Target) -> Result<Vec<u8>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    let connection = tokio::spawn(connection);
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.uri_mut() = target.path.parse().map_err(|_| "it is not a URL".to_owned())?;
+    let host = HeaderValue::try_from(&target.authority).map_err(|_| "it is not a URL".to_owned())?;
+    request.headers_mut().insert(HOST, host);
+    request
+        .headers_mut()
+        .insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let answered = async {
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| error.to_string())?;
+        match response.status() {
+            StatusCode::OK => whole(response.into_body()).await,
+            status if status.is_redirection() => {
+                Err(format!("it answered {status}; redirects are not followed"))
+            }
+            status => Err(format!("it answered {status}")),
+        }
+    };
+    let answered = answered.await;
+    connection.abort();
+    answered
+}
+
+async fn whole(mut body: hyper::body::Incoming) -> Result<Vec<u8>, String> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| error.to_string())?.into_data() else {
+            continue;
+        };
+        if whole.len() + data.len() > ANSWER_BYTES_MAX {
+            return Err(format!("its answer is longer than {ANSWER_BYTES_MAX} bytes"));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole)
+}
+
+/// What kind of address.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// This machine.
+    Loopback,
+    /// Neighbours that answer whoever asks (a cloud's metadata is one), groups, and what is no address of anybody.
+    Never,
+    /// A network of one's own.
+    Private,
+    Public,
+}
+
+fn kind(address: IpAddr) -> Kind {
+    match address {
+        IpAddr::V4(address) => kind_4(address),
+        IpAddr::V6(address) => kind_6(address),
+    }
+}
+
+/// The registry of RFC 6890, as IANA has it.
+fn kind_4(address: Ipv4Addr) -> Kind {
+    let [a, b, c, _] = address.octets();
+    match (a, b, c) {
+        (127, _, _) => Kind::Loopback,
+        (10, _, _) | (172, 16..=31, _) | (192, 168, _) | (100, 64..=127, _) => Kind::Private,
+        (0 | 224..=255, _, _)
+        | (169, 254, _)
+        | (192, 0, 0 | 2)
+        | (192, 88, 99)
+        | (198, 18 | 19, _)
+        | (198, 51, 100)
+        | (203, 0, 113) => Kind::Never,
+        _ => Kind::Public,
+    }
+}
+
+fn kind_6(address: Ipv6Addr) -> Kind {
+    let [a, b, ..] = address.segments();
+    match (a, b) {
+        _ if address.is_loopback() => Kind::Loopback,
+        (0xFC00..=0xFDFF, _) => Kind::Private,
+        // Global unicast, without protocol assignments, documentation and what has an IPv4 address inside.
+        (0x2001, 0..=0x01FF | 0x0DB8) | (0x2002, _) | (0x3FFF, 0..=0x0FFF) => Kind::Never,
+        (0x2000..=0x3FFF, _) => Kind::Public,
+        _ => Kind::Never,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Guarded, Kind, Network, kind};
+
+    #[test]
+    fn addresses_are_told_apart() {
+        for (text, wanted) in [
+            ("127.0.0.1", Kind::Loopback),
+            ("127.255.255.254", Kind::Loopback),
+            ("::1", Kind::Loopback),
+            ("::ffff:127.0.0.1", Kind::Loopback),
+            ("10.1.2.3", Kind::Private),
+            ("172.16.0.1", Kind::Private),
+            ("172.32.0.1", Kind::Public),
+            ("192.168.1.1", Kind::Private),
+            ("100.64.0.1", Kind::Private),
+            ("::ffff:10.0.0.1", Kind::Private),
+            ("fd00::1", Kind::Private),
+            ("169.254.169.254", Kind::Never),
+            ("::ffff:169.254.169.254", Kind::Never),
+            ("fe80::1", Kind::Never),
+            ("0.0.0.0", Kind::Never),
+            ("::", Kind::Never),
+            ("224.0.0.1", Kind::Never),
+            ("255.255.255.255", Kind::Never),
+            ("198.18.0.1", Kind::Never),
+            ("2002:7f00:1::", Kind::Never),
+            ("64:ff9b::7f00:1", Kind::Never),
+            ("2001:db8::1", Kind::Never),
+            ("ff02::1", Kind::Never),
+            ("8.8.8.8", Kind::Public),
+            ("2606:4700::1111", Kind::Public),
+        ] {
+            let address: std::net::IpAddr = text.parse().expect("an address");
+            assert_eq!(kind(address.to_canonical()), wanted, "{text}");
+        }
+    }
+
+    /// Every spelling of an address of this machine, and what is no URL for us.
+    #[tokio::test]
+    async fn what_is_not_public_is_not_fetched() {
+        let guarded = Guarded::new(Network::Public, &[]).expect("a fetcher");
+        for url in [
+            "http://127.0.0.1/jwks",
+            "https://127.0.0.1/jwks",
+            "https://localhost/jwks",
+            "https://[::1]/jwks",
+            "https://[::ffff:127.0.0.1]/jwks",
+            "https://2130706433/jwks",
+            "https://0x7f.1/jwks",
+            "https://127.1/jwks",
+            "https://0/jwks",
+            "https://10.0.0.1/jwks",
+            "https://169.254.169.254/latest/meta-data",
+            "https://user:password@8.8.8.8/jwks",
+            "http://8.8.8.8/jwks",
+            "file:///etc/passwd",
+            "gopher://127.0.0.1/",
+            "/etc/passwd",
+            "",
+        ] {
+            let why = guarded.get(url).await.expect_err(url);
+            assert!(
+                !why.contains("refused") && !why.contains("no answer"),
+                "{why}: it was tried"
+            );
+        }
+        let own = Guarded::new(Network::Private, &[]).expect("a fetcher");
+        for url in [
+            "https://169.254.169.254/latest/meta-data",
+            "http://169.254.169.254/latest/meta-data",
+            "http://10.0.0.1/jwks",
+            "http://8.8.8.8/jwks",
+        ] {
+            let why = own.get(url).await.expect_err(url);
+            assert!(
+                why.contains("never reached") || why.contains("not https"),
+                "{why}"
+            );
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Identity providers that are not ours: their keys are fetched, kept while they are young, and believed for nothing
+//! but what configuration says.
+
+mod guarded;
+mod provider;
+
+pub(crate) use guarded::{Guarded, Network};
+pub(crate) use provider::{Provider, Providers, Unproven};

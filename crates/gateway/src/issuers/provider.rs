@@ -1,0 +1,234 @@
+//! One identity provider, and all of them.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use identity::{
+    Principal, ResourceId, Secret,
+    jose::{KeySet, claimed_key},
+    token::{TokenError, Trust},
+};
+use tokio::sync::Mutex;
+use wire::{
+    bounds::ANSWER,
+    json::{Document, Keys},
+};
+
+use super::guarded::Guarded;
+
+/// How soon keys are fetched again, whoever shows a token with an unknown one.
+const PAUSE_MS: i64 = 10_000;
+/// How often keys are fetched when nobody asks.
+const REFRESH: Duration = Duration::from_secs(300);
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    trust: Trust,
+    /// Where its keys are; otherwise its metadata says.
+    jwks: Option<String>,
+    /// How old keys may be that are believed, in milliseconds.
+    age_ms_max: i64,
+    guarded: Guarded,
+    known: RwLock<Option<Known>>,
+    /// When keys were last asked for; held while they are.
+    asked_ms: Mutex<Option<i64>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    keys: Arc<KeySet>,
+    fetched_ms: i64,
+}
+
+/// Why a token proves nothing.
+#[derive(Debug)]
+pub(crate) enum Unproven {
+    /// There is something wrong with it.
+    Token(TokenError),
+    /// The issuer's keys cannot be had.
+    Keys(String),
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Providers(Vec<Arc<Provider>>);
+
+impl Providers {
+    pub(crate) fn new(providers: Vec<Provider>) -> Self {
+        Self(providers.into_iter().map(Arc::new).collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The one of this name, letter by letter.
+    pub(crate) fn find(&self, issuer: &str) -> Option<&Arc<Provider>> {
+        self.0.iter().find(|provider| *provider.trust.issuer == *issuer)
+    }
+
+    /// Their issuer identifiers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|provider| &*provider.trust.issuer)
+    }
+
+    /// Fetches keys anew every now and then; `dropped` is told of an issuer that no longer has all it had.
+    pub(crate) async fn keep_fresh(&self, now_ms: impl Fn() -> i64, dropped: impl Fn(&str)) {
+        let shortest = self.0.iter().map(|provider| provider.age_ms_max / 3).min();
+        let Some(shortest) = shortest else { return };
+        let pause = Duration::from_millis(u64::try_from(shortest).unwrap_or(1000)).clamp(
+            Duration::from_millis(u64::try_from(PAUSE_MS).unwrap_or(1000)),
+            REFRESH,
+        );
+        loop {
+            for provider in &self.0 {
+                provider.refresh(now_ms(), &dropped).await;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+impl Provider {
+    pub(crate) fn new(trust: Trust, jwks: Option<String>, age: Duration, guarded: Guarded) -> Self {
+        Self {
+            trust,
+            jwks,
+            age_ms_max: i64::try_from(age.as_millis()).unwrap_or(i64::MAX),
+            guarded,
+            known: RwLock::default(),
+            asked_ms: Mutex::default(),
+        }
+    }
+
+    /// Whether there are keys that are young enough to believe.
+    pub(crate) fn is_fresh(&self, now_ms: i64) -> bool {
+        self.young(now_ms).is_some()
+    }
+
+    /// Checks a token.
+    pub(crate) async fn verify(
+        &self,
+        token: &Secret,
+        audience: &ResourceId,
+        now_ms: i64,
+        dropped: impl Fn(&str),
+    ) -> Result<Principal, Unproven> {
+        let named = claimed_key(token.expose()).unwrap_or_default();
+        let mut keys = self.young(now_ms);
+        if keys.as_ref().is_none_or(|keys| keys.find(&named).is_none()) {
+            let why = self.refresh(now_ms, dropped).await;
+            keys = self.young(now_ms);
+            if keys.is_none() {
+                return Err(Unproven::Keys(
+                    why.unwrap_or_else(|| "they are too old".to_owned()),
+                ));
+            }
+        }
+        let keys = keys.unwrap_or_default();
+        self.trust
+            .verify(token, &keys, audience, now_ms)
+            .map_err(Unproven::Token)
+    }
+
+    fn young(&self, now_ms: i64) -> Option<Arc<KeySet>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let young = |known: &&Known| now_ms.saturating_sub(known.fetched_ms) <= self.age_ms_max;
+        known.as_ref().filter(young).map(|known| Arc::clone(&known.keys))
+    }
+
+    /// Fetches keys, unless that was tried a moment ago. Gives back why there are no new ones.
+    async fn refresh(&self, now_ms: i64, dropped: impl Fn(&str)) -> Option<String> {
+        let mut asked_ms = self.asked_ms.lock().await;
+        if asked_ms.is_some_and(|asked_ms| now_ms.saturating_sub(asked_ms) < PAUSE_MS) {
+            return Some("they were asked for a moment ago".to_owned());
+        }
+        *asked_ms = Some(now_ms);
+        match self.fetch().await {
+            Ok(keys) => {
+                let next = Known {
+                    keys: Arc::new(keys),
+                    fetched_ms: now_ms,
+                };
+                let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+                let before = known.replace(next.clone());
+                drop(known);
+                // What was believed for a key that is gone is believed no longer.
+                if before.is_some_and(|before| !next.keys.has_all_of(&before.keys)) {
+                    dropped(&self.trust.issuer);
+                }
+                None
+            }
+            Err(why) => {
+                tracing::warn!(issuer = %self.trust.issuer, why, "an issuer's keys cannot be had");
+                Some(why)
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<KeySet, String> {
+        let url = match &self.jwks {
+            Some(url) => url.clone(),
+            None => self.discover().await?,
+        };
+        let document = document(self.guarded.get(&url).await?).map_err(|why| format!("{url}: {why}"))?;
+        let keys = KeySet::read(document.root()).filter(|keys| !keys.is_empty());
+        keys.ok_or_else(|| format!("{url}: it has no keys that can be used"))
+    }
+
+    /// Where the issuer says its keys are (RFC 8414, OpenID Connect Discovery), if it says so in its own name.
+    async fn discover(&self) -> Result<String, String> {
+        let mut whys = Vec::new();
+        for url in well_known(&self.trust.issuer) {
+            let document = match self.guarded.get(&url).await {
+                Ok(bytes) => document(bytes).map_err(|why| format!("{url}: {why}"))?,
+                Err(why) => {
+                    whys.push(why);
+                    continue;
+                }
+            };
+            let root = document.root();
+            // Somebody else's metadata would bring somebody else's keys.
+            if !root
+                .get("issuer")
+                .is_some_and(|issuer| issuer.is_str(&self.trust.issuer))
+            {
+                return Err(format!("{url}: it is the metadata of another issuer"));
+            }
+            let keys = root.get("jwks_uri").and_then(wire::json::Node::as_str);
+            return keys
+                .map(std::borrow::Cow::into_owned)
+                .ok_or_else(|| format!("{url}: it has no `jwks_uri`"));
+        }
+        Err(whys.join("; "))
+    }
+}
+
+fn document(bytes: Vec<u8>) -> Result<Document, String> {
+    Document::parse(bytes, Keys::Exact, &ANSWER).map_err(|error| error.to_string())
+}
+
+/// Where metadata may be, in the order MCP clients ask: inserted before the path, then behind it.
+fn well_known(issuer: &str) -> Vec<String> {
+    let issuer = issuer.trim_end_matches('/');
+    let rest = issuer.find("://").map_or(0, |at| at + 3);
+    let path_at = issuer
+        .get(rest..)
+        .and_then(|rest| rest.find('/'))
+        .map_or(issuer.len(), |at| at + rest);
+    let (origin, path) = issuer.split_at(path_at);
+    let mut urls = vec![
+        format!("{origin}/.well-known/oauth-authorization-server{path}"),
+        format!("{origin}/.well-known/openid-configuration{path}"),
+    ];
+    if !path.is_empty() {
+        urls.push(format!("{issuer}/.well-known/openid-configuration"));
+    }
+    urls
+}
+
+#[cfg(test)]
+mod tests;

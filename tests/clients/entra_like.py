@@ -1,0 +1,72 @@
+"""An issuer with the habits of Entra ID, signing with Authlib: no `resource`, `typ: JWT`, `azp`, `scp`, `tid`, app roles.
+
+Serves discovery and keys; prints its issuer identifier. Each line on its input is a set of claims; it answers with
+a token that has them besides its usual ones, signed as the member `_` says: `good`, `stranger` (another key of the
+same id), `none`, `hmac` (with the public key for a secret).
+"""
+
+import json
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from authlib.jose import JsonWebKey, JsonWebToken
+
+key = JsonWebKey.generate_key("RSA", 2048, {"kid": "e1", "use": "sig"}, is_private=True)
+stranger = JsonWebKey.generate_key("RSA", 2048, {"kid": "e1", "use": "sig"}, is_private=True)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        documents = {
+            "/t1/v2.0/.well-known/openid-configuration": {"issuer": issuer, "jwks_uri": f"{base}/keys"},
+            "/keys": {"keys": [key.as_dict(is_private=False)]},
+        }
+        document = documents.get(self.path)
+        body = json.dumps(document or {}).encode()
+        self.send_response(200 if document else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+base = f"http://127.0.0.1:{server.server_port}"
+issuer = f"{base}/t1/v2.0"
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(issuer, flush=True)
+
+for line in sys.stdin:
+    changes = json.loads(line)
+    how = changes.pop("_", "good")
+    now = int(time.time())
+    claims = {
+        "iss": issuer,
+        "aud": "api://gateway",
+        "azp": "c0ffee",
+        "oid": "o-alice",
+        "sub": "pairwise-1",
+        "tid": "t1",
+        "scp": "Gateway.Use",
+        "roles": ["MCP.Doctor", "admin"],
+        "iat": now,
+        "nbf": now,
+        "exp": now + 3600,
+        "uti": f"u{now}",
+    } | changes
+    claims = {name: value for name, value in claims.items() if value is not None}
+    header = {"typ": "JWT", "alg": "RS256", "kid": "e1"}
+    if how == "none":
+        token = JsonWebToken(["none"]).encode(header | {"alg": "none"}, claims, None)
+    elif how == "hmac":
+        secret = {"kty": "oct", "k": key.as_dict(is_private=False)["n"]}
+        token = JsonWebToken(["HS256"]).encode(header | {"alg": "HS256"}, claims, JsonWebKey.import_key(secret))
+    else:
+        signer = stranger if how == "stranger" else key
+        token = JsonWebToken(["RS256"]).encode(header, claims, signer)
+    print(token.decode(), flush=True)
