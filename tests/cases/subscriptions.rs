@@ -23,6 +23,12 @@ fn of_sessions() -> Gateway {
     start(&format!("stub: {{ command: {stub:?}, args: [stdio], {env} }}"))
 }
 
+fn modern_behind_pipes() -> Gateway {
+    let stub = program("e2e-stub");
+    let env = "env: { STUB_RESOURCES: \"1\", STUB_MODERN: \"1\" }";
+    start(&format!("stub: {{ command: {stub:?}, args: [stdio], {env} }}"))
+}
+
 fn session(gateway: &Gateway, agent: &str) -> Http {
     let mut session = Http::new(&format!("{}/mcp", gateway.base()), &gateway.token_of(agent));
     session.open("2025-11-25");
@@ -186,6 +192,12 @@ fn between_sessions_each_hears_its_own() {
 #[test]
 fn streams_of_the_modern_era_hear_their_own_from_a_server_of_sessions() {
     each_stream_hears_its_own(&of_sessions(), "stub__touch", watched_at_stub);
+}
+
+#[test]
+fn over_pipes_to_a_server_of_the_modern_era_each_hears_its_own() {
+    each_hears_its_own(&modern_behind_pipes(), "stub__touch", watched_at_stub);
+    each_stream_hears_its_own(&modern_behind_pipes(), "stub__touch", watched_at_stub);
 }
 
 #[test]

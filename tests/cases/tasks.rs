@@ -22,6 +22,16 @@ fn url(gateway: &Gateway) -> String {
     format!("{}/mcp/alone", gateway.base())
 }
 
+/// The same, and this rule.
+fn start_with(server: &Alone, rule: &str) -> Gateway {
+    let yaml = format!(
+        "mcpServers: {{ alone: {{ url: {:?} }} }}\n{OPEN_TO_TESTER}",
+        server.url()
+    );
+    let rules = format!("rules: [ {rule:?}, ");
+    Gateway::start(&yaml.replace("[baseline]", "[]").replace("rules: [ ", &rules))
+}
+
 /// The same answer for what is somebody else's and for what never was.
 fn is_refused(answer: &Answer) {
     let said = answer.json();
@@ -126,4 +136,41 @@ fn in_the_modern_era_a_task_is_its_makers_alone() {
         (400, &json!(-32021)),
         "{answer:?}"
     );
+}
+
+#[test]
+fn what_rules_withhold_of_a_tool_is_not_had_by_its_tasks() {
+    let server = Alone::of_sessions();
+    let about = |session: &Http, method: &str, params: &Value| {
+        session.post(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}))
+    };
+    let begun = |rule: &str| {
+        let gateway = start_with(&server, rule);
+        let mut session = Http::new(&url(&gateway), &gateway.token_at("tester", "/mcp/alone"));
+        session.open("2025-11-25");
+        let mut message = call(1, "echo", &json!({"text": "mine alone"}));
+        message["params"]["task"] = json!({});
+        let made = session.post(&message).json();
+        (gateway, session, made)
+    };
+    // The answer that says that there is a task is withheld: then there is none, whatever the server lists.
+    let release = r#"forbid(principal, action == Action::"release", resource == Tool::"alone__echo");"#;
+    let (_gateway, session, made) = begun(release);
+    assert_eq!(made["result"]["isError"], json!(true), "{made}");
+    let listed = about(&session, "tasks/list", &json!({})).json();
+    assert_eq!(listed["result"]["tasks"], json!([]), "{listed}");
+    is_refused(&about(&session, "tasks/result", &json!({"taskId": "task-1"})));
+
+    // What a task comes to is judged by its tool.
+    let asking = r#"forbid(principal, action == Action::"task", resource == Tool::"alone__echo");"#;
+    let (gateway, session, made) = begun(asking);
+    let task = made["result"]["task"]["taskId"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{made}"));
+    is_refused(&about(&session, "tasks/result", &json!({"taskId": task})));
+    // Not for want of a task: by the rule.
+    let entries = gateway.ledger();
+    let last = entries.iter().rfind(|entry| entry["kind"] == json!("refusal"));
+    let rules = last.map(|entry| &entry["rules"]);
+    assert_eq!(rules, Some(&json!(["policy.rules[0]"])), "{last:?}");
 }

@@ -37,6 +37,8 @@ const ASKS_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     by_id: Mutex<HashMap<Arc<str>, Arc<Session>>>,
+    /// Sessions that have ended by themselves, until the next sweep ends what belongs to them.
+    gone: Mutex<Vec<Arc<Session>>>,
 }
 
 /// One session.
@@ -112,7 +114,7 @@ impl Sessions {
                         .min_by_key(|held| held.used_ms.load(Ordering::Relaxed))
                 });
             if let Some(id) = oldest.map(|held| Arc::clone(&held.id)) {
-                sessions.remove(&id).inspect(|session| session.purge());
+                self.gone(sessions.remove(&id));
             }
         }
         sessions.insert(Arc::clone(&session.id), Arc::clone(&session));
@@ -129,7 +131,7 @@ impl Sessions {
         let mut sessions = self.lock();
         let session = sessions.get(id)?;
         if session.is_over(now_ms) {
-            sessions.remove(id).inspect(|session| session.purge());
+            self.gone(sessions.remove(id));
             return None;
         }
         if session.owner != owner {
@@ -156,7 +158,17 @@ impl Sessions {
             sessions.remove(&session.id);
             session.purge();
         }
-        over
+        drop(sessions);
+        let mut ended = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+        ended.extend(over);
+        ended
+    }
+
+    fn gone(&self, session: Option<Arc<Session>>) {
+        let Some(session) = session else { return };
+        session.purge();
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.push(session);
     }
 
     /// Ends every session of an actor.

@@ -1,13 +1,15 @@
 //! Whose a server's tasks are: a task id is a name and no credential.
 //!
-//! A task belongs to the caller whose call made it. For everybody else it does not exist, and neither does one
-//! nobody here has seen made. Nothing is kept on disk: a restart forgets, and what is forgotten is refused.
+//! A task belongs to the caller whose call made it, and what it comes to is judged as that call's answer is: by
+//! its tool. For everybody else it does not exist, and neither does one nobody here has seen made, or whose making
+//! was withheld. Nothing is kept on disk: a restart forgets, and what is forgotten is refused.
 
 use std::{
-    collections::{HashSet, VecDeque},
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
 };
 
+use policy::Resource;
 use wire::{
     json::Node,
     mcp::{Era, ServerName},
@@ -26,7 +28,8 @@ pub(crate) struct TaskOwners {
 
 #[derive(Debug, Default)]
 struct Known {
-    tasks: HashSet<Task>,
+    /// With the tool that was called.
+    tasks: HashMap<Task, Arc<Resource>>,
     order: VecDeque<Task>,
 }
 
@@ -39,14 +42,14 @@ struct Task {
 }
 
 impl TaskOwners {
-    /// A call of this owner made this task.
-    pub(crate) fn note(&self, server: &ServerName, owner: &str, id: &str) {
+    /// A call of this owner, of this tool, made this task.
+    pub(crate) fn note(&self, server: &ServerName, owner: &str, id: &str, tool: &Arc<Resource>) {
         if id.len() > ID_BYTES_MAX {
             return;
         }
         let task = task(server, owner, id);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.tasks.insert(task.clone()) {
+        if known.tasks.insert(task.clone(), Arc::clone(tool)).is_none() {
             known.order.push_back(task);
         }
         while known.tasks.len() > TASKS_MAX {
@@ -57,10 +60,10 @@ impl TaskOwners {
         }
     }
 
-    /// Whether a call of this owner made this task.
-    pub(crate) fn owns(&self, server: &ServerName, owner: &str, id: &str) -> bool {
+    /// The tool whose call by this owner made this task, if one did.
+    pub(crate) fn tool(&self, server: &ServerName, owner: &str, id: &str) -> Option<Arc<Resource>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.tasks.contains(&task(server, owner, id))
+        known.tasks.get(&task(server, owner, id)).cloned()
     }
 }
 
@@ -98,10 +101,10 @@ mod tests {
         let owners = TaskOwners::default();
         let (one, two) = (ServerName::parse("one"), ServerName::parse("two"));
         let (one, two) = (one.expect("a name"), two.expect("a name"));
-        owners.note(&one, "alice", "t");
-        assert!(owners.owns(&one, "alice", "t"));
-        assert!(!owners.owns(&one, "bob", "t"));
-        assert!(!owners.owns(&two, "alice", "t"));
-        assert!(!owners.owns(&one, "alice", "u"));
+        owners.note(&one, "alice", "t", &Arc::new(Resource::Gateway));
+        assert!(owners.tool(&one, "alice", "t").is_some());
+        assert!(owners.tool(&one, "bob", "t").is_none());
+        assert!(owners.tool(&two, "alice", "t").is_none());
+        assert!(owners.tool(&one, "alice", "u").is_none());
     }
 }

@@ -31,6 +31,9 @@ static JOURNAL: Mutex<Option<File>> = Mutex::new(None);
 /// Where its answers over HTTP lie, if it does not make them itself.
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
+/// Streams of subscriptions that are open: their ids and the resources they are for.
+static LISTENING: Mutex<Vec<(Value, Vec<String>)>> = Mutex::new(Vec::new());
+
 /// The texts of all calls that became tasks.
 static TASKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -107,6 +110,10 @@ fn stdio() {
             );
             continue;
         }
+        if let Some(acknowledged) = listens(&message) {
+            println!("{acknowledged}");
+            continue;
+        }
         match misbehave(&message) {
             Some(Ok(instead)) => println!("{instead}"),
             Some(Err(())) => {}
@@ -119,11 +126,24 @@ fn stdio() {
     }
 }
 
-/// Answers over its pipes what lies in a folder.
+/// Answers over its pipes what lies in a folder. If `question` lies there, it is asked before a call is answered.
 fn raw(folder: &Path) {
+    let mut waiting: Option<String> = None;
     for line in std::io::stdin().lock().lines() {
-        if let Some(answer) = raw_answer(folder, &line.expect("text")) {
-            println!("{answer}");
+        let line = line.expect("text");
+        let Some(answer) = raw_answer(folder, &line) else {
+            // What is no request is the answer to the question.
+            if let Some(answer) = waiting.take_if(|_| line.contains("\"result\"")) {
+                println!("{answer}");
+            }
+            continue;
+        };
+        match std::fs::read_to_string(folder.join("question")) {
+            Ok(question) if line.contains("\"tools/call\"") => {
+                println!("{question}");
+                waiting = Some(answer);
+            }
+            _ => println!("{answer}"),
         }
     }
 }
@@ -144,6 +164,22 @@ fn raw_answer(folder: &Path, line: &str) -> Option<String> {
             Some(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string())
         }
     }
+}
+
+/// Opens a stream of subscriptions, or ends one (modern era).
+fn listens(message: &Value) -> Option<Value> {
+    let mut listening = LISTENING.lock().expect("one thread");
+    listening.retain(|(id, _)| *id != message["params"]["requestId"]);
+    if message["method"] != json!("subscriptions/listen") {
+        return None;
+    }
+    let (id, asked) = (&message["id"], &message["params"]["notifications"]);
+    let uris = serde_json::from_value(asked["resourceSubscriptions"].clone()).unwrap_or_default();
+    listening.push((id.clone(), uris));
+    let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
+    let params = json!({"notifications": asked, "_meta": meta});
+    let method = "notifications/subscriptions/acknowledged";
+    Some(json!({"jsonrpc": "2.0", "method": method, "params": params}))
 }
 
 /// What it asks the user while a call runs.
@@ -302,6 +338,10 @@ fn extensions() -> Value {
 
 /// A server of the modern era alone.
 fn modern(message: &Value, id: &Value, info: &Value) -> Value {
+    let mut capabilities = json!({"tools": {}, "extensions": extensions()});
+    if std::env::var_os("STUB_RESOURCES").is_some() {
+        capabilities["resources"] = json!({"subscribe": true});
+    }
     let whole = |mut result: Value| {
         result["resultType"] = json!("complete");
         result["_meta"] = json!({"io.modelcontextprotocol/serverInfo": info});
@@ -312,12 +352,10 @@ fn modern(message: &Value, id: &Value, info: &Value) -> Value {
         whole(result)
     };
     match message["method"].as_str().unwrap_or_default() {
-        "server/discover" => {
-            let capabilities = json!({"tools": {}, "extensions": extensions()});
-            kept(json!({"supportedVersions": ["2026-07-28"], "capabilities": capabilities}))
-        }
+        "server/discover" => kept(json!({"supportedVersions": ["2026-07-28"], "capabilities": capabilities})),
         "tools/list" => kept(json!({"tools": tools()})),
         "tools/call" => whole(call(message)),
+        "resources/list" => kept(json!({"resources": []})),
         "initialize" => json!({"jsonrpc": "2.0", "id": id, "error": {
             "code": -32022, "message": "Unsupported protocol version",
             "data": {"supported": ["2026-07-28"], "requested": message["params"]["protocolVersion"]},
@@ -398,7 +436,11 @@ fn call(message: &Value) -> Value {
             "kept"
         }
         Some("subscriptions") => {
-            kept = SUBSCRIPTIONS.lock().expect("one thread").join("\n");
+            let mut told = SUBSCRIPTIONS.lock().expect("one thread").clone();
+            let listening = LISTENING.lock().expect("one thread");
+            let uris = listening.iter().flat_map(|(_, uris)| uris);
+            told.extend(uris.map(|uri| format!("subscribe {uri}")));
+            kept = told.join("\n");
             kept.as_str()
         }
         Some("recall") => {

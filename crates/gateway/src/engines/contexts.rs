@@ -68,7 +68,13 @@ impl Engines {
         let suspicion = flow::suspicion(call.answer_findings());
         let mut brought = match call.resolution().item() {
             Some(item) => labels_of(item.resource()).clone(),
-            None => manifest.labels.clone(),
+            // What a task comes to is what its tool brings.
+            None => match call.resolution().resource() {
+                tool @ Resource::Tool(_) => labels_of(tool).clone(),
+                Resource::Gateway | Resource::Prompt(_) | Resource::Resource { .. } | Resource::Server(_) => {
+                    manifest.labels.clone()
+                }
+            },
         };
         // What nobody could read is nobody's word.
         let unread = call

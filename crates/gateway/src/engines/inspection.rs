@@ -132,7 +132,9 @@ impl Inspect for Engines {
     }
 
     fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {
-        self.rewrite(call, obligations)
+        let edits = self.rewrite(call, obligations)?;
+        self.note_task(call);
+        Ok(edits)
     }
 }
 

@@ -62,9 +62,13 @@ impl Resolve for Engines {
                 // Whose it is, is said to nobody else.
                 let owner = call.principal().key();
                 if let Endpoint::Server(server) = door.endpoint
-                    && self.task_owners.owns(server, &owner, &id)
+                    && let Some(tool) = self.task_owners.tool(server, &owner, &id)
                 {
-                    return door.whole_server();
+                    return Ok(Resolution::Server {
+                        server: pinned_server(&view, server)?,
+                        resource: tool,
+                        prompt: None,
+                    });
                 }
                 let why = format!("no task `{}` of this caller", id.escape_debug());
                 Err(nothing(&refusal::TARGET_UNKNOWN, why, None))

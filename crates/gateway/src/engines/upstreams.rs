@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use pipeline::{
-    Answer, Objection, Own, Passed,
+    Answer, Objection, Own, Passed, Resolution,
     decide::Approved,
     forward::Recorded,
     ports::{Exchange, Upstream},
     refusal,
+    release::Screened,
 };
 use upstream::Watcher;
 use wire::{
@@ -57,7 +58,7 @@ impl Upstream for Engines {
                 outgoing.run().await
             }
         };
-        self.with_tasks(call, answer?)
+        self.own_tasks(call, answer?)
     }
 }
 
@@ -83,46 +84,51 @@ impl Engines {
         Ok(session.log_level())
     }
 
-    /// Notes the task an answer says was made, and takes from a list of tasks what is not the caller's.
-    fn with_tasks(&self, call: &Passed<Recorded>, answer: Answer) -> Result<Answer, Objection> {
-        let Some(server) = call.resolution().server_name() else {
-            return Ok(answer);
-        };
-        let Answer::Foreign(response, era) = &answer else {
+    /// Takes from a list of tasks what is not the caller's, before anybody reads it.
+    fn own_tasks(&self, call: &Passed<Recorded>, answer: Answer) -> Result<Answer, Objection> {
+        let lists = call.arrival().message.method() == Some(Method::TasksList);
+        let (Answer::Foreign(response, era), Some(server), true) =
+            (&answer, call.resolution().server_name(), lists)
+        else {
             return Ok(answer);
         };
         let jsonrpc::Answer::Result(result) = response.answer() else {
             return Ok(answer);
         };
         let owner = call.principal().key();
-        match call.arrival().message.method() {
-            Some(Method::ToolsCall) => {
-                if let Some(id) = task_owners::made(result, *era) {
-                    self.task_owners.note(server, &owner, &id);
-                }
-                Ok(answer)
+        let mut edits = Edits::default();
+        for task in result.get("tasks").into_iter().flat_map(Node::elements) {
+            let own = task_owners::id_of(task).and_then(|id| self.task_owners.tool(server, &owner, &id));
+            if own.is_none() {
+                edits.remove(task);
             }
-            Some(Method::TasksList) => {
-                let mut edits = Edits::default();
-                let listed = result.get("tasks").into_iter().flat_map(Node::elements);
-                for task in listed {
-                    let own = task_owners::id_of(task);
-                    if !own.is_some_and(|id| self.task_owners.owns(server, &owner, &id)) {
-                        edits.remove(task);
-                    }
-                }
-                let own = object(|out| out.members_except(result, &[], &edits));
-                let id = response.id().cloned().unwrap_or(Id::Integer(0));
-                let own = Message::parse(jsonrpc::result(&id, &own), Keys::Exact, &ANSWER);
-                match own {
-                    Ok(Message::Response(own)) => Ok(Answer::Foreign(Arc::new(own), *era)),
-                    Ok(Message::Notification(_) | Message::Request(_)) | Err(_) => Err(Objection::new(
-                        &refusal::UPSTREAM_GARBLED,
-                        "a list of tasks that cannot be read",
-                    )),
-                }
+        }
+        let own = object(|out| out.members_except(result, &[], &edits));
+        let id = response.id().cloned().unwrap_or(Id::Integer(0));
+        match Message::parse(jsonrpc::result(&id, &own), Keys::Exact, &ANSWER) {
+            Ok(Message::Response(own)) => Ok(Answer::Foreign(Arc::new(own), *era)),
+            Ok(Message::Notification(_) | Message::Request(_)) | Err(_) => {
+                let why = "a list of tasks that cannot be read";
+                Err(Objection::new(&refusal::UPSTREAM_GARBLED, why))
             }
-            Some(_) | None => Ok(answer),
+        }
+    }
+
+    /// Notes the task that a call's answer says was made. The answer is on its way out: one that is withheld
+    /// makes nobody an owner.
+    pub(super) fn note_task(&self, call: &Passed<Screened>) {
+        let (Answer::Foreign(response, era), Resolution::Item { server, item }) =
+            (call.unread(), call.resolution())
+        else {
+            return;
+        };
+        if let jsonrpc::Answer::Result(result) = response.answer()
+            && call.arrival().message.method() == Some(Method::ToolsCall)
+            && let Some(id) = task_owners::made(result, *era)
+        {
+            let owner = call.principal().key();
+            self.task_owners
+                .note(&server.server().name, &owner, &id, item.resource());
         }
     }
 
@@ -153,13 +159,13 @@ impl Engines {
             .server_name()
             .map(ServerName::as_str)
             .unwrap_or_default();
-        let content = parked::content(server, method, params);
+        let content = || parked::content(server, method, params);
         let member = |name| params.and_then(|params| params.get(name));
         let place = match member("requestState").map(|state| state.as_str().unwrap_or_default()) {
             Some(state) => self.parking.take_up(
                 &state,
                 call.caller(),
-                content,
+                content(),
                 member("inputResponses"),
                 Arc::clone(&arrival.exchange),
                 arrival.received_ms,
@@ -178,10 +184,10 @@ impl Engines {
                 let exchange = Arc::clone(&relay) as Arc<dyn Exchange>;
                 let outgoing = self.upstreams.prepare(call, exchange, None).await?;
                 self.parking
-                    .begin(&self.ambient, call.caller(), content, relay, outgoing.run())
+                    .begin(&self.ambient, call.caller(), relay, outgoing.run())
             }
         };
-        match self.parking.next(place, &self.ambient).await? {
+        match self.parking.next(place, content, &self.ambient).await? {
             Next::Answer(answer) => answer,
             Next::Questions(result) => Ok(Answer::Own(Arc::new(Own {
                 result,
