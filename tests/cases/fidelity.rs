@@ -2,12 +2,16 @@
 //! they were written, order. What is judged is written anew (docs/decisions/0002), so three things are settled: escapes
 //! are the usual ones, an item's `name` comes first, and `_meta` comes last.
 
-use std::{path::Path, process::Command};
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use e2e::{
     gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
     peers::Served,
-    wires::Http,
+    wires::{Http, initialize},
 };
 
 const INITIALIZE: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"prompts":{},"resources":{}},"serverInfo":{"name":"raw","version":"1"}}"#;
@@ -245,6 +249,73 @@ fn what_servers_offer_is_listed_byte_for_byte() {
             assert!(answer.contains(&part), "{part}\nis not in\n{answer}");
         }
     }
+}
+
+/// What a server asks of a client and says to it, and what the client answers.
+#[test]
+fn questions_notices_and_answers_arrive_byte_for_byte() {
+    const PARAMS: &str = r#"{"message":"\u0041 name\/please","mode":"form","requestedSchema":{"type":"object","properties":{"n":{"type":"number","default":1e2,"x-later":50.0}},"later":{}},"later":[12345678901234567890]}"#;
+    const ANSWER: &str = r#"{"action":"accept","content":{"n":1e2,"text":"\u0041\/é"},"later":-0.0}"#;
+    const NOTICE: &str = r#"{"level":"info","data":{"z":1.0,"a":"\u0041"},"logger":"raw","later":1e2}"#;
+    let scratch = Scratch::new();
+    let folder = scratch.path();
+    put(
+        folder,
+        "initialize",
+        &INITIALIZE.replace(r#""prompts":{},"resources":{}"#, r#""logging":{}"#),
+    );
+    put(folder, "tools_list", &format!(r#"{{"tools":[{TOOL}]}}"#));
+    put(folder, "tools_call", RESULTS[0]);
+    let notice = format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{NOTICE}}}"#);
+    let question = format!(r#"{{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{PARAMS}}}"#);
+    std::fs::write(folder.join("question"), format!("{notice}\n{question}")).expect("a file");
+    let mut child = Command::new("timeout")
+        .arg("60")
+        .arg(program("sallyport"))
+        .args(["wrap", "--name", "raw", "--data"])
+        .arg(folder.join("wrapped"))
+        .arg("--")
+        .arg(program("e2e-stub"))
+        .arg("raw")
+        .arg(folder)
+        .env("HOME", folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut input = child.stdin.take().expect("an input");
+    let mut lines = BufReader::new(child.stdout.take().expect("an output")).lines();
+    let mut say = |text: &str| writeln!(input, "{text}").expect("it is sent");
+    let mut hear = |part: &str| {
+        let line = lines.find_map(|line| line.ok().filter(|line| line.contains(part)));
+        line.unwrap_or_else(|| panic!("{part} does not come"))
+    };
+    let opening = initialize("2025-11-25").to_string();
+    say(&opening.replace("\"capabilities\":{}", "\"capabilities\":{\"elicitation\":{}}"));
+    hear("protocolVersion");
+    say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    say(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"probe","arguments":{}}}"#);
+    let heard = hear("notifications/message");
+    assert!(heard.contains(&usual(NOTICE)), "{heard}");
+    let heard = hear("elicitation/create");
+    assert!(
+        heard.contains(&usual(PARAMS)),
+        "{}\nis not in\n{heard}",
+        usual(PARAMS)
+    );
+    let asked: serde_json::Value = serde_json::from_str(&heard).expect("JSON");
+    say(&format!(
+        r#"{{"jsonrpc":"2.0","id":{},"result":{ANSWER}}}"#,
+        asked["id"]
+    ));
+    hear("\"content\":[]");
+    let heard = std::fs::read_to_string(folder.join("heard")).expect("what it heard");
+    assert!(
+        heard.contains(&format!("\"result\":{}", usual(ANSWER))),
+        "{heard}"
+    );
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// `SPEC_EXAMPLES` names `schema/2026-07-28/examples` of a checkout of the specification; its files are not ours to

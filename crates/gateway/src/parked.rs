@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -54,7 +54,8 @@ pub(crate) struct Parking {
 pub(crate) struct Place {
     name: [u8; 16],
     owner: String,
-    content: [u8; 32],
+    /// Worked out when the call is parked: few are.
+    content: OnceLock<[u8; 32]>,
     running: AsyncMutex<JoinHandle<Result<Answer, Objection>>>,
     relay: Arc<Relay>,
     /// Which `requestState` is the next to be taken, and until when.
@@ -83,22 +84,26 @@ impl Parking {
         &self,
         ambient: &Ambient,
         caller: &Caller,
-        content: [u8; 32],
         relay: Arc<Relay>,
         running: impl Future<Output = Result<Answer, Objection>> + Send + 'static,
     ) -> Arc<Place> {
         Arc::new(Place {
             name: ambient.bytes(),
             owner: caller.principal.key(),
-            content,
+            content: OnceLock::new(),
             running: AsyncMutex::new(tokio::spawn(Box::pin(running))),
             relay,
             round: Mutex::new((0, i64::MAX)),
         })
     }
 
-    /// Waits for what there is to say; a call that asks is parked with it.
-    pub(crate) async fn next(&self, place: Arc<Place>, ambient: &Ambient) -> Result<Next, Objection> {
+    /// Waits for what there is to say; a call that asks is parked with it, bound to its content.
+    pub(crate) async fn next(
+        &self,
+        place: Arc<Place>,
+        content: impl FnOnce() -> [u8; 32],
+        ambient: &Ambient,
+    ) -> Result<Next, Objection> {
         let mut running = place.running.lock().await;
         let asked = tokio::select! {
             biased;
@@ -119,7 +124,8 @@ impl Parking {
             round.0
         };
         place.relay.attach(Arc::new(Nobody));
-        let state = self.seal(&place, round, ambient);
+        let content = place.content.get_or_init(content);
+        let state = self.seal(&place, content, round, ambient);
         Ok(Next::Questions(place.relay.questions(&state)))
     }
 
@@ -179,9 +185,9 @@ impl Parking {
     }
 
     /// `requestState`: a place and a round.
-    fn seal(&self, place: &Place, round: u32, ambient: &Ambient) -> String {
+    fn seal(&self, place: &Place, content: &[u8; 32], round: u32, ambient: &Ambient) -> String {
         let state = [place.name.as_slice(), &round.to_be_bytes()].concat();
-        let bound = bound(&place.owner, &place.content);
+        let bound = bound(&place.owner, content);
         self.seal.seal(ambient, &bound, &state)
     }
 

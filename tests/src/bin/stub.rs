@@ -126,11 +126,24 @@ fn stdio() {
     }
 }
 
-/// Answers over its pipes what lies in a folder.
+/// Answers over its pipes what lies in a folder. If `question` lies there, it is asked before a call is answered.
 fn raw(folder: &Path) {
+    let mut waiting: Option<String> = None;
     for line in std::io::stdin().lock().lines() {
-        if let Some(answer) = raw_answer(folder, &line.expect("text")) {
-            println!("{answer}");
+        let line = line.expect("text");
+        let Some(answer) = raw_answer(folder, &line) else {
+            // What is no request is the answer to the question.
+            if let Some(answer) = waiting.take_if(|_| line.contains("\"result\"")) {
+                println!("{answer}");
+            }
+            continue;
+        };
+        match std::fs::read_to_string(folder.join("question")) {
+            Ok(question) if line.contains("\"tools/call\"") => {
+                println!("{question}");
+                waiting = Some(answer);
+            }
+            _ => println!("{answer}"),
         }
     }
 }

@@ -159,13 +159,13 @@ impl Engines {
             .server_name()
             .map(ServerName::as_str)
             .unwrap_or_default();
-        let content = parked::content(server, method, params);
+        let content = || parked::content(server, method, params);
         let member = |name| params.and_then(|params| params.get(name));
         let place = match member("requestState").map(|state| state.as_str().unwrap_or_default()) {
             Some(state) => self.parking.take_up(
                 &state,
                 call.caller(),
-                content,
+                content(),
                 member("inputResponses"),
                 Arc::clone(&arrival.exchange),
                 arrival.received_ms,
@@ -184,10 +184,10 @@ impl Engines {
                 let exchange = Arc::clone(&relay) as Arc<dyn Exchange>;
                 let outgoing = self.upstreams.prepare(call, exchange, None).await?;
                 self.parking
-                    .begin(&self.ambient, call.caller(), content, relay, outgoing.run())
+                    .begin(&self.ambient, call.caller(), relay, outgoing.run())
             }
         };
-        match self.parking.next(place, &self.ambient).await? {
+        match self.parking.next(place, content, &self.ambient).await? {
             Next::Answer(answer) => answer,
             Next::Questions(result) => Ok(Answer::Own(Arc::new(Own {
                 result,
