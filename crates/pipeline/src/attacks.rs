@@ -40,6 +40,8 @@
 //! | speaking into somebody else's event stream, or reading a refusal there (HTTP+SSE) | test `an_event_stream_takes_messages_of_its_owner_alone` |
 //! | a page that opens a WebSocket to a loopback address (cross-site WebSocket hijacking) | `Host` and `Origin` are checked on every door; test `a_websocket_is_opened_by_who_proves_who_it_is_from_a_page_we_know` |
 //! | a parked call taken up by somebody else, twice, or with other content | test `a_call_that_asks_is_taken_up_once_by_its_owner_with_the_same_content` |
+//! | somebody else's task by its id, or past the rules of its tool | test `in_sessions_a_task_is_its_makers_alone`, test `in_the_modern_era_a_task_is_its_makers_alone`, test `what_rules_withhold_of_a_tool_is_not_had_by_its_tasks` |
+//! | hearing of what somebody else subscribed to, or hiding one's own from another | test `between_sessions_each_hears_its_own`, test `in_the_modern_era_each_stream_hears_its_own`, test `a_server_that_tells_everybody_is_not_believed_and_one_that_cannot_watch_is_said_to` |
 //! | forged, expired and foreign tokens; `alg: none`; wrong types of claims (CVE-2026-25537) | test `faulty_claims_are_refused`, test `faulty_headers_are_refused`, test `malformed_serialisations_are_refused` |
 //! | token passthrough | `upstream` sees [`Passed`](crate::Passed) of [`forward::Recorded`](crate::forward::Recorded), which has no credential |
 //! | confused deputy: an agent acts for anybody | `agents[].for`; [`identity::Principal`] is vouched for inside `identity` only: `tests/fail/make_a_principal.rs` |
