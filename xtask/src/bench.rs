@@ -60,7 +60,11 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
 }
 
 fn measure(programs: &Path, scratch: &Path, seconds: &str) -> Result<(), String> {
-    let (_stub, upstream) = start(Command::new(programs.join("e2e-stub")).arg("http"))?;
+    let (_stub, upstream) = start(
+        Command::new(programs.join("e2e-stub"))
+            .arg("http")
+            .env("STUB_SMALL", "1"),
+    )?;
     let upstream = upstream.trim().to_owned();
     configure(scratch, &upstream)?;
     let config = scratch.join("sallyport.yaml");

@@ -74,7 +74,7 @@ impl Known {
             LinkError::Closed(_) => !matches!(ask.spec.reach, Reach::Http(_)),
             LinkError::Timeout(_) | LinkError::Withdrawn => false,
         };
-        let alone = refused && Box::pin(self.is_modern(ask)).await;
+        let alone = refused && self.is_modern(ask).await;
         if alone {
             self.alone.store(true, Ordering::Relaxed);
             ask.backchannel.speaks(&ask.spec.name, Eras::Modern);
@@ -83,6 +83,15 @@ impl Known {
     }
 
     async fn is_modern(&self, ask: Asker<'_>) -> bool {
+        let known = self.modern.try_lock().ok().and_then(|modern| *modern);
+        match known {
+            Some(modern) => modern,
+            // In a box: asking is rare, and would make every call's future as large as its own.
+            None => Box::pin(self.find_out(ask)).await,
+        }
+    }
+
+    async fn find_out(&self, ask: Asker<'_>) -> bool {
         let mut modern = self.modern.lock().await;
         if let Some(modern) = *modern {
             return modern;

@@ -402,6 +402,10 @@ fn tools() -> Value {
         tool("die", "Ends the process."),
     ]);
     let mut tools: Vec<Value> = own.as_array().cloned().unwrap_or_default();
+    // For the bench: what is measured is a call, not how much else a server offers.
+    if std::env::var_os("STUB_SMALL").is_some() {
+        tools.truncate(1);
+    }
     // What a server of somebody else's making would call its tools.
     let further = std::env::var("STUB_TOOLS").unwrap_or_default();
     let further: BTreeMap<String, String> = serde_json::from_str(&further).unwrap_or_default();
