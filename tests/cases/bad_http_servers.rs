@@ -177,17 +177,7 @@ fn answers_that_never_end_or_lead_elsewhere_fail_their_own_calls_alone() {
          good: {{ command: {stub:?}, args: [stdio] }}\n{OPEN_TO_TESTER}"
     ));
     let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
-    let peak_kb = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).expect("a status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .expect("a peak");
-        line.trim()
-            .trim_end_matches(" kB")
-            .parse::<u64>()
-            .expect("a number")
-    };
+    let peak_kb = || gateway.memory_kb("VmHWM");
     let good = |after: &str| {
         let answer = client
             .call("good__echo", &json!({"text": after}))

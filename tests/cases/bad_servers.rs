@@ -64,17 +64,7 @@ fn a_wrong_id_no_answer_and_a_death_fail_their_own_calls_alone() {
 #[test]
 fn what_a_server_says_too_much_is_dropped_and_noted() {
     let (gateway, client) = start();
-    let peak_kb = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).expect("a status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .expect("a peak");
-        line.trim()
-            .trim_end_matches(" kB")
-            .parse::<u64>()
-            .expect("a number")
-    };
+    let peak_kb = || gateway.memory_kb("VmHWM");
     let before_kb = peak_kb();
     for tool in ["bad__twice", "bad__long_line", "bad__flood"] {
         let answer = client.call(tool, &json!({"text": tool})).expect("an answer");

@@ -95,21 +95,11 @@ fn a_session_that_does_nothing_costs_little() {
     let sessions = how_many("CROWD_SESSIONS", 2_000);
     // What the first sessions cost once is not theirs.
     crowd(&gateway, &["sessions", "100"]);
-    let before = resident(&gateway);
+    let resident = || gateway.memory_kb("VmRSS") * 1024;
+    let before = resident();
     let said = crowd(&gateway, &["sessions", &sessions.to_string()]);
     assert_eq!(said, json!({"sessions": sessions}));
-    let each = resident(&gateway).saturating_sub(before) / sessions;
+    let each = resident().saturating_sub(before) / sessions;
     println!("{sessions} idle sessions: {each} bytes each");
     assert!(each <= SESSION_BYTES_MAX, "{each} bytes");
-}
-
-/// Resident memory, in bytes.
-fn resident(gateway: &Gateway) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).expect("a process");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("a size");
-    let kilobytes = line.split_whitespace().nth(1).expect("a number");
-    kilobytes.parse::<u64>().expect("a number") * 1024
 }

@@ -137,3 +137,65 @@ fn a_long_list_has_pages_and_each_cursor_is_of_one_caller_and_list() {
         );
     }
 }
+
+#[test]
+fn the_registry_shows_each_caller_the_servers_it_may_discover() {
+    let stub = program("e2e-stub");
+    let one = format!("{{ command: {stub:?}, args: [stdio] }}");
+    let gateway = Gateway::start(&format!(
+        "mcpServers: {{ charts: {one}, labs: {one}, payroll: {one} }}\napprove: all\n\
+         agents: [ {{ name: tester, secret: 'env:TESTER_SECRET' }}, {{ name: other, secret: 'env:TESTER_SECRET' }} ]\n\
+         policy: {{ packs: [baseline], rules: [ \
+         'permit(principal == Agent::\"tester\", action, resource in Server::\"charts\");', \
+         'permit(principal == Agent::\"tester\", action, resource in Server::\"labs\");', \
+         'permit(principal == Agent::\"other\", action, resource);' ] }}\n"
+    ));
+    let read = |agent: Option<&str>, query: &str| {
+        let mut request = ureq::get(format!("{}/v0/servers{query}", gateway.base()))
+            .config()
+            .http_status_as_error(false)
+            .build();
+        if let Some(agent) = agent {
+            request = request.header("Authorization", format!("Bearer {}", gateway.token_of(agent)));
+        }
+        let answer = request.call().expect("an answer");
+        let status = answer.status().as_u16();
+        let text = answer.into_body().read_to_string().expect("a body");
+        (status, serde_json::from_str::<Value>(&text).expect("JSON"))
+    };
+    let names = |page: &Value| -> Vec<String> {
+        let servers = page["servers"].as_array().cloned().unwrap_or_default();
+        servers
+            .iter()
+            .map(|one| one["server"]["name"].as_str().expect("a name").to_owned())
+            .collect()
+    };
+    let (status, page) = read(Some("tester"), "");
+    assert_eq!(status, 200, "{page}");
+    assert_eq!(
+        names(&page),
+        ["io.sallyport/charts", "io.sallyport/labs"],
+        "{page}"
+    );
+    let remote = &page["servers"][0]["server"]["remotes"][0];
+    assert_eq!(
+        remote["url"],
+        json!(format!("{}/mcp/charts", gateway.base())),
+        "{page}"
+    );
+    // Page by page.
+    let (_, first) = read(Some("other"), "?limit=2");
+    assert_eq!(
+        names(&first),
+        ["io.sallyport/charts", "io.sallyport/labs"],
+        "{first}"
+    );
+    let cursor = first["metadata"]["nextCursor"].as_str().expect("a cursor");
+    let (_, second) = read(Some("other"), &format!("?limit=2&cursor={cursor}"));
+    assert_eq!(names(&second), ["io.sallyport/payroll"], "{second}");
+    assert_eq!(second["metadata"]["nextCursor"], Value::Null, "{second}");
+    // Who proves nothing sees nothing, and is told how to.
+    let (status, page) = read(None, "");
+    assert_eq!(status, 401, "{page}");
+    assert_eq!(page["servers"], Value::Null, "{page}");
+}

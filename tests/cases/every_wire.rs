@@ -181,18 +181,7 @@ fn what_is_too_deep_too_many_or_too_long_is_refused_on_every_wire() {
         ("a long number", "1".repeat(100_000)),
         ("a long key", format!("{{\"{}\":1}}", "k".repeat(100_000))),
     ];
-    let peak_kb = || {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", house.gateway.pid())).expect("a status");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .expect("a peak");
-        line.trim()
-            .trim_end_matches(" kB")
-            .parse::<u64>()
-            .expect("a number")
-    };
+    let peak_kb = || house.gateway.memory_kb("VmHWM");
     for name in WIRES {
         let mut wire = house.connect(name).opened("2025-11-25");
         goes_on(&mut wire, "1", "nothing");

@@ -250,6 +250,18 @@ impl Gateway {
         self.running.as_ref().expect("it runs").child.id()
     }
 
+    /// Memory of the process, in kB: resident now (`VmRSS`) or at its peak (`VmHWM`).
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn memory_kb(&self, field: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let size = line.and_then(|line| line.trim_start_matches(':').trim().strip_suffix(" kB"));
+        size.expect("a size").parse().expect("a number")
+    }
+
     /// A token for the agent `tester`, by client credentials as any client gets one.
     ///
     /// # Panics

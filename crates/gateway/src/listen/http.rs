@@ -25,7 +25,7 @@ use super::{
     decide, gate,
     head::Peer,
     mcp::Visit,
-    oauth, sse, tiles, websocket,
+    oauth, registry, sse, tiles, websocket,
 };
 use crate::tls::{Acceptor, Failed};
 
@@ -211,6 +211,7 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         "/sse" => sse::open(visit(Endpoint::All), request).await,
         "/messages" => sse::take(visit(Endpoint::All), request).await,
         "/ws" => websocket::answer(visit(Endpoint::All), request).await,
+        "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
         "/readyz" if get => ready(house),

@@ -8,7 +8,9 @@ use hyper::{
     header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use identity::oauth::Challenge;
-use pipeline::{Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Via, ports::Stranger, refusal};
+use pipeline::{
+    Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via, ports::Stranger, refusal,
+};
 use tokio::sync::{Notify, mpsc};
 use wire::{
     bounds::REQUEST,
@@ -173,6 +175,20 @@ impl Visit {
             let_go,
             on_close.into_on_close(),
         )
+    }
+
+    /// Carries a message of the modern era that the gateway makes of another request, in the name of who sent that.
+    pub(super) async fn carry_own(&self, headers: &HeaderMap, message: Message) -> Result<Reply, Refusal> {
+        let parcel = Parcel {
+            message,
+            revision: Revision::V2026_07_28,
+            session: None,
+            capabilities: Capabilities::default(),
+        };
+        let (stream, _) = mpsc::channel(1);
+        let exchange = CallExchange::new(stream, Withdrawal::new(), None, Arc::new(Notify::new()));
+        let arrival = self.arrival(headers, parcel, Arc::new(exchange), "http");
+        self.house.pipeline.carry(arrival).await
     }
 
     fn session_of(&self, parcel: &Parcel) -> Option<Arc<Session>> {

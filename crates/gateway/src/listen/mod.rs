@@ -12,6 +12,7 @@ mod head;
 mod http;
 mod mcp;
 mod oauth;
+mod registry;
 mod sse;
 mod stdio;
 mod stream;
