@@ -308,3 +308,55 @@ fn a_unix_socket_serves_its_own_user() {
     let ledger = gateway.ledger();
     assert!(ledger.iter().any(|entry| entry["transport"] == json!("unix")));
 }
+
+/// The bug: a subscription of a modern client kept its pipes, or its connection, for as long as its credential lived.
+#[test]
+fn a_client_that_goes_takes_its_subscriptions_along() {
+    use std::io::{BufRead, BufReader, Write};
+    let scratch = e2e::gateway::Scratch::new();
+    let mut wrap = std::process::Command::new(program("sallyport"))
+        .args(["wrap", "--name", "stub", "--data"])
+        .arg(scratch.path().join("state"))
+        .arg("--")
+        .arg(program("e2e-stub"))
+        .arg("stdio")
+        .env("HOME", scratch.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let listen = |id: i64| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "subscriptions/listen", "params": {
+            "notifications": {"toolsListChanged": true},
+            "_meta": {
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": {},
+            },
+        }})
+    };
+    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {
+        "requestId": 1,
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        },
+    }});
+    let mut input = wrap.stdin.take().expect("an input");
+    let mut output = BufReader::new(wrap.stdout.take().expect("an output"))
+        .lines()
+        .map_while(Result::ok);
+    // One that is withdrawn ends with its answer; one that is not ends with the input.
+    for message in [listen(1), listen(2)] {
+        writeln!(input, "{message}").expect("it reads");
+        let acknowledged = output.find(|line| line.contains("subscriptions/acknowledged"));
+        assert!(acknowledged.is_some());
+    }
+    writeln!(input, "{cancelled}").expect("it reads");
+    let ended = output.find(|line| line.contains("\"id\":1"));
+    assert!(ended.is_some_and(|line| line.contains("\"result\"")));
+    drop(input);
+    let rest: Vec<String> = output.collect();
+    assert!(rest.iter().any(|line| line.contains("\"id\":2")), "{rest:?}");
+    assert!(wrap.wait().expect("it ends").success());
+}

@@ -143,3 +143,29 @@ fn a_server_of_sessions_alone_is_asked_once_and_again_when_it_is_another_version
     );
     assert_eq!((asked(&gateway), eras(&gateway)), (2, json!("sessions")));
 }
+
+/// The bug: 503 from something before a server was kept as "it speaks sessions alone", so that one of the modern era
+/// alone was not reached any more when it was back.
+#[test]
+fn an_endpoint_that_is_down_has_said_nothing_about_its_era() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let _ = stream.read(&mut [0; 4096]);
+            let body = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"try again later"}}"#;
+            let length = body.len();
+            let head =
+                "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close";
+            let _ = write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+        }
+    });
+    let gateway = Gateway::start(&format!(
+        "mcpServers: {{ it: {{ url: 'http://{address}/mcp' }} }}\n{OPEN_TO_TESTER}"
+    ));
+    let health = gateway.json(&["server", "show", "it"])[0]["health"].clone();
+    assert!(health["failures"].as_i64() > Some(0), "{health}");
+    assert_eq!(eras(&gateway), Value::Null);
+}

@@ -54,7 +54,10 @@ fn said(session: &Http, tool: &str, text: &str) -> String {
 
 /// The resource the next notice is about, and the subscription it belongs to.
 fn heard(stream: &Heard) -> (String, Value) {
-    let notice = stream.next();
+    // Lists may change meanwhile: a server was looked at again.
+    let notice = std::iter::repeat_with(|| stream.next())
+        .find(|notice| !notice["method"].to_string().contains("list_changed"))
+        .expect("a notice");
     assert_eq!(
         notice["method"],
         json!("notifications/resources/updated"),
@@ -234,4 +237,21 @@ fn a_server_that_tells_everybody_is_not_believed_and_one_that_cannot_watch_is_sa
     let wanted = json!({"resourceSubscriptions": ["no:way", "test://one"]});
     let stream = modern(&gateway, "tester").listen(&id, &wanted);
     assert_eq!(acknowledged(&stream, &id), json!(["test://one"]));
+}
+
+/// The bug: a session heard nothing more when the token ended with which it was opened, however often it was renewed.
+#[test]
+fn a_session_hears_on_when_its_token_was_renewed() {
+    let gateway = of_sessions();
+    let shortly = gateway.output(&["token", "--agent", "tester", "--seconds", "3"]);
+    let shortly = String::from_utf8(shortly.stdout).expect("a token");
+    let mut session = Http::new(&format!("{}/mcp", gateway.base()), shortly.trim());
+    session.open("2025-11-25");
+    let stream = session.listen();
+    let answer = subscribe(&session, "resources/subscribe", "test://one");
+    assert_eq!(answer["result"], json!({}), "{answer}");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    session.headers[0].1 = format!("Bearer {}", gateway.token());
+    said(&session, "stub__touch", "test://one");
+    assert_eq!(heard(&stream), ("test://one".to_owned(), Value::Null));
 }

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread::sleep,
@@ -353,7 +354,22 @@ fn a_new_certificate_is_used_without_a_restart_and_a_bad_one_changes_nothing() {
     let noted = |action: &str| gateway.ledger().iter().any(|entry| entry["action"] == action);
     until("the half is not reported", || noted("certificates-rejected"));
     assert_eq!(serial(&gateway), first);
+    // Mended where no file changes: with who may read the key. It is told once, however often it is tried.
     put("next", "key");
+    let key = gateway.path("papers/gateway.key");
+    let readable = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).expect("a mode");
+    readable(0o644);
+    let rejected = || {
+        let ledger = gateway.ledger();
+        let found = ledger
+            .iter()
+            .filter(|entry| entry["action"] == "certificates-rejected");
+        found.count()
+    };
+    until("the open key is not reported", || rejected() == 2);
+    sleep(Duration::from_secs(2));
+    assert_eq!((rejected(), serial(&gateway)), (2, first.clone()));
+    readable(0o600);
     until("the new one is not reported", || noted("certificates-in-force"));
     assert_ne!(serial(&gateway), first);
 }

@@ -20,12 +20,14 @@ async function proof(method, url, token, { key = own, ...claims } = {}) {
 
 const form = { grant_type: "client_credentials", scope: "mcp", resource: ENDPOINT };
 const basic = `Basic ${Buffer.from(`${CLIENT}:${SECRET}`).toString("base64")}`;
-async function granted(dpop) {
-  const headers = { authorization: basic, ...(dpop && { dpop }) };
+async function granted(dpop, authorization = basic) {
+  const headers = { authorization, ...(dpop && { dpop }) };
   const answer = await fetch(TOKEN, { method: "POST", headers, body: new URLSearchParams(form) });
   return answer.json();
 }
 const used = await proof("POST", TOKEN);
+// Whoever is not known yet uses no proof up at the gateway.
+if (TOKEN.endsWith("/oauth/token")) await granted(used, `Basic ${btoa(`${CLIENT}:wrong`)}`);
 const { access_token: token, token_type: type, ...rest } = await granted(used);
 if (!token) throw new Error(JSON.stringify(rest));
 const plain = (await granted()).access_token;

@@ -358,8 +358,9 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
     Ok(Tokens {
         issuer,
         verifier,
-        cache: TokenCache::default(),
+        cache: Arc::new(TokenCache::default()),
         proofs: Proofs::since(now_ms),
+        request_proofs: Proofs::since(now_ms),
         providers: providers(base, &meant.issuers)?,
         resource,
     })

@@ -106,7 +106,7 @@ impl Exchange for SessionExchange {
     fn admitted(&self, _: &Caller) {}
 
     fn caller(&self) -> Option<Caller> {
-        Some(self.0.caller.clone())
+        Some(self.0.caller())
     }
 
     fn session(&self) -> Option<Arc<str>> {

@@ -43,6 +43,7 @@ pub(crate) async fn follow(
     let mut seen = look(&files);
     let mut registry = house.engines.keeper.changed();
     let mut unfit = None;
+    let mut told = None;
     loop {
         tokio::select! {
             () = stopped(&mut stop) => return,
@@ -60,10 +61,20 @@ pub(crate) async fn follow(
         if look(&files) != seen {
             continue;
         }
-        used = Some(seen.clone());
         match loaded.and_then(|meant| apply(&house, &meant).map(|()| meant)) {
-            Ok(meant) => files = meant.files,
+            Ok(meant) => {
+                files = meant.files;
+                used = Some(seen.clone());
+                told = None;
+            }
+            // They are tried again: what was wrong may be mended where none of them changes, as with who may read a
+            // secret.
             Err(failure) => {
+                let news = Some((seen.clone(), failure.to_string()));
+                if told == news {
+                    continue;
+                }
+                told = news;
                 let policy = house.engines.rules().digest().to_owned();
                 tracing::error!(
                     error = %failure,

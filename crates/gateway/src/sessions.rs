@@ -45,7 +45,8 @@ pub(crate) struct Sessions {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: Arc<str>,
-    pub(crate) caller: Caller,
+    /// Whoever sent the last message: the owner, by the newest proof.
+    caller: Mutex<Caller>,
     pub(crate) endpoint: Endpoint,
     pub(crate) revision: Revision,
     pub(crate) capabilities: Capabilities,
@@ -89,7 +90,7 @@ impl Sessions {
         let session = Arc::new(Session {
             id: opening.id,
             owner: opening.caller.principal.key(),
-            caller: opening.caller,
+            caller: Mutex::new(opening.caller),
             endpoint: opening.endpoint,
             revision: opening.revision,
             capabilities: opening.capabilities,
@@ -176,7 +177,7 @@ impl Sessions {
         let mut sessions = self.lock();
         let ended: Vec<_> = sessions
             .values()
-            .filter(|s| s.caller.principal.actor().name == actor)
+            .filter(|s| s.caller().principal.actor().name == actor)
             .cloned()
             .collect();
         for session in &ended {
@@ -213,6 +214,16 @@ impl Sessions {
 }
 
 impl Session {
+    /// Its owner, by the newest proof: credentials end sooner than sessions.
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The owner proved itself anew.
+    pub(crate) fn renew(&self, caller: &Caller) {
+        *self.caller.lock().unwrap_or_else(PoisonError::into_inner) = caller.clone();
+    }
+
     fn is_over(&self, now_ms: i64) -> bool {
         let used_ms = self.used_ms.load(Ordering::Relaxed);
         now_ms - used_ms > IDLE_MS_MAX || now_ms - self.opened_ms > AGE_MS_MAX

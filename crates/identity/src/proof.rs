@@ -20,6 +20,8 @@ use crate::{
 const AGE_MS_MAX: i64 = 60 * 1000;
 /// The most proofs remembered.
 const PROOFS_MAX: usize = 64 * 1024;
+/// How often those that are over are looked for, in milliseconds: a look at all of them is no work for each request.
+const PRUNE_MS: i64 = 1000;
 /// The longest name of a proof, in bytes.
 const ID_BYTES_MAX: usize = 256;
 
@@ -148,7 +150,15 @@ fn is_same_url(theirs: &str, ours: &str) -> bool {
 #[derive(Debug)]
 pub struct Proofs {
     since_ms: i64,
-    used: Mutex<HashMap<[u8; 32], i64>>,
+    used: Mutex<Used>,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    /// Each with the last moment at which it is good.
+    until_ms: HashMap<[u8; 32], i64>,
+    /// When those that are over were last forgotten.
+    pruned_ms: i64,
 }
 
 impl Proofs {
@@ -162,25 +172,33 @@ impl Proofs {
         }
     }
 
-    /// Uses a proof: once.
+    /// Uses a proof: once, and while it is good.
     ///
     /// # Errors
-    /// When it was used before, or nobody could tell.
+    /// When it was used before, is over, or nobody could tell.
     pub fn take(&self, proven: &Proven, now_ms: i64) -> Result<(), ProofError> {
         if proven.until_ms < self.since_ms.saturating_add(AGE_MS_MAX) {
             return Err(ProofError::Time);
         }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() >= PROOFS_MAX {
-            used.retain(|_, until_ms| now_ms <= *until_ms);
+        // What is over may have been forgotten, also by somebody whose clock reading was a little later.
+        if now_ms.max(used.pruned_ms) > proven.until_ms {
+            return Err(ProofError::Time);
         }
-        if used.contains_key(&proven.id) {
+        if used.until_ms.contains_key(&proven.id) {
             return Err(ProofError::Replayed);
         }
-        if used.len() >= PROOFS_MAX {
-            return Err(ProofError::Crowded);
+        if used.until_ms.len() >= PROOFS_MAX {
+            if now_ms < used.pruned_ms.saturating_add(PRUNE_MS) {
+                return Err(ProofError::Crowded);
+            }
+            used.pruned_ms = now_ms;
+            used.until_ms.retain(|_, until_ms| now_ms <= *until_ms);
+            if used.until_ms.len() >= PROOFS_MAX {
+                return Err(ProofError::Crowded);
+            }
         }
-        used.insert(proven.id, proven.until_ms);
+        used.until_ms.insert(proven.id, proven.until_ms);
         Ok(())
     }
 }

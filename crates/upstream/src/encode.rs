@@ -169,7 +169,9 @@ fn write_meta(
         out.string(meta::PROTOCOL_VERSION, revision.as_str());
         out.object(meta::CLIENT_INFO, write_identity);
         out.object(meta::CLIENT_CAPABILITIES, |out| {
-            write_capabilities(&arrival.capabilities, arrival.revision, extensions, out);
+            // Where several servers are behind the door, nobody could ask for a task again.
+            let has_tasks = arrival.revision.era() == Era::Modern && arrival.endpoint.single().is_some();
+            write_capabilities(&arrival.capabilities, has_tasks, extensions, out);
         });
     }
 }
@@ -181,7 +183,7 @@ const RELAYED: [&str; 3] = ["elicitation", "roots", "sampling"];
 /// are carried where the operator said so.
 pub(crate) fn write_capabilities(
     client: &Capabilities,
-    of: Revision,
+    has_tasks: bool,
     extensions: &BTreeSet<String>,
     out: &mut ObjectWriter<'_>,
 ) {
@@ -193,10 +195,7 @@ pub(crate) fn write_capabilities(
     let declared = client.at(&["extensions"]).into_iter().flat_map(Node::members);
     let carried: Vec<_> = declared
         .filter_map(|(name, settings)| Some((name.as_str()?, settings)))
-        .filter(|(name, _)| {
-            let is_tasks = name == TASKS_EXTENSION && of.era() == Era::Modern;
-            is_tasks || extensions.contains(name.as_ref())
-        })
+        .filter(|(name, _)| (has_tasks && name == TASKS_EXTENSION) || extensions.contains(name.as_ref()))
         .collect();
     if !carried.is_empty() {
         out.object("extensions", |out| {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use wire::mcp::{Era, Eras};
 
 use crate::{
@@ -19,13 +19,24 @@ use crate::{
 /// How long a server behind pipes may be silent until it counts as one of sessions.
 const SILENCE: Duration = Duration::from_secs(20);
 
+/// For how long a server that could not be asked is not asked again.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// What is known of one server.
 #[derive(Debug)]
 pub(crate) struct Known {
-    /// Whether it speaks the modern era. Held while it is asked: others wait for the same answer.
-    modern: AsyncMutex<Option<bool>>,
-    /// Whether it speaks no other.
+    /// Held while it is asked: others wait for the same answer.
+    asked: AsyncMutex<Asked>,
+    /// Whether it speaks no era but the modern one.
     alone: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    /// Whether it speaks the modern era.
+    modern: Option<bool>,
+    /// When it could not be asked.
+    in_vain: Option<Instant>,
 }
 
 /// How to ask.
@@ -40,7 +51,10 @@ impl Known {
     /// What was found out before.
     pub(crate) fn new(eras: Option<Eras>) -> Self {
         Self {
-            modern: AsyncMutex::new(eras.map(|eras| eras != Eras::Sessions)),
+            asked: AsyncMutex::new(Asked {
+                modern: eras.map(|eras| eras != Eras::Sessions),
+                in_vain: None,
+            }),
             alone: AtomicBool::new(eras == Some(Eras::Modern)),
         }
     }
@@ -49,59 +63,84 @@ impl Known {
     pub(crate) fn forget(&self) {
         self.alone.store(false, Ordering::Relaxed);
         // Whoever is asking now will have the answer of the new one.
-        if let Ok(mut modern) = self.modern.try_lock() {
-            *modern = None;
+        if let Ok(mut asked) = self.asked.try_lock() {
+            *asked = Asked::default();
         }
     }
 
-    /// The era to speak: the client's where the server speaks it.
-    pub(crate) async fn speak(&self, wanted: Era, ask: Asker<'_>) -> Era {
+    /// The era to speak: the client's where the server speaks it, as far as that is known or may be asked.
+    pub(crate) async fn speak(&self, wanted: Era, ask: Option<Asker<'_>>) -> Era {
         if self.alone.load(Ordering::Relaxed) {
             return Era::Modern;
         }
-        if wanted == Era::Modern && self.is_modern(ask).await {
+        let modern = match (wanted, self.known(), ask) {
+            (Era::Legacy, _, _) | (Era::Modern, None, None) => None,
+            (Era::Modern, Some(modern), _) => Some(modern),
+            (Era::Modern, None, Some(ask)) => self.is_modern(ask).await,
+        };
+        if modern == Some(true) {
             Era::Modern
         } else {
             Era::Legacy
         }
     }
 
-    /// Whether a server that would not shake hands speaks the modern era, and it alone; it is remembered.
-    pub(crate) async fn is_modern_alone(&self, error: &LinkError, ask: Asker<'_>) -> bool {
-        let refused = match error {
+    fn known(&self) -> Option<bool> {
+        self.asked.try_lock().ok().and_then(|asked| asked.modern)
+    }
+
+    /// The other era, if a server that would not shake hands in one speaks that; it is remembered.
+    pub(crate) async fn other(&self, refused: Era, error: &LinkError, ask: Asker<'_>) -> Option<Era> {
+        let is_refusal = match error {
             LinkError::Absent(_) | LinkError::Garbled(_) | LinkError::Unreachable(_) => true,
             // A process may end at what it does not know; an endpoint that is down has said nothing.
             LinkError::Closed(_) => !matches!(ask.spec.reach, Reach::Http(_)),
             LinkError::Timeout(_) | LinkError::Withdrawn => false,
         };
-        let alone = refused && self.is_modern(ask).await;
-        if alone {
-            self.alone.store(true, Ordering::Relaxed);
-            ask.backchannel.speaks(&ask.spec.name, Eras::Modern);
+        if !is_refusal {
+            return None;
         }
-        alone
+        match refused {
+            Era::Legacy => {
+                let alone = self.is_modern(ask).await == Some(true);
+                if alone {
+                    self.alone.store(true, Ordering::Relaxed);
+                    ask.backchannel.speaks(&ask.spec.name, Eras::Modern);
+                }
+                alone.then_some(Era::Modern)
+            }
+            // What was true once need not be: it may have been put back to an older version.
+            Era::Modern => {
+                self.forget();
+                (self.is_modern(ask).await == Some(false)).then_some(Era::Legacy)
+            }
+        }
     }
 
-    async fn is_modern(&self, ask: Asker<'_>) -> bool {
-        let known = self.modern.try_lock().ok().and_then(|modern| *modern);
-        match known {
-            Some(modern) => modern,
+    /// Whether it speaks the modern era; nothing if it could not be asked.
+    async fn is_modern(&self, ask: Asker<'_>) -> Option<bool> {
+        match self.known() {
+            Some(modern) => Some(modern),
             // In a box: asking is rare, and would make every call's future as large as its own.
             None => Box::pin(self.find_out(ask)).await,
         }
     }
 
-    async fn find_out(&self, ask: Asker<'_>) -> bool {
-        let mut modern = self.modern.lock().await;
-        if let Some(modern) = *modern {
-            return modern;
+    async fn find_out(&self, ask: Asker<'_>) -> Option<bool> {
+        let mut asked = self.asked.lock().await;
+        // Whoever waited while it was asked in vain does not wait again.
+        if asked.modern.is_some() || asked.in_vain.is_some_and(|at| at.elapsed() < PAUSE) {
+            return asked.modern;
         }
-        *modern = ask.answer().await;
-        if let Some(modern) = *modern {
-            let eras = if modern { Eras::Both } else { Eras::Sessions };
-            ask.backchannel.speaks(&ask.spec.name, eras);
+        asked.modern = ask.answer().await;
+        match asked.modern {
+            None => asked.in_vain = Some(Instant::now()),
+            Some(modern) => {
+                let eras = if modern { Eras::Both } else { Eras::Sessions };
+                ask.backchannel.speaks(&ask.spec.name, eras);
+            }
         }
-        *modern == Some(true)
+        asked.modern
     }
 }
 
@@ -123,11 +162,16 @@ impl Asker<'_> {
         if let Wire::Pipe(pipe) = &wire {
             pipe.close("it was asked which eras it speaks");
         }
+        if let Wire::Http(endpoint) = &wire
+            && said.is_err()
+            && endpoint.says_nothing()
+        {
+            return None;
+        }
         match said {
             Ok(_) => Some(true),
             // An endpoint that is down has said nothing about its era.
             Err(LinkError::Timeout(_) | LinkError::Closed(_)) if is_http => None,
-            Err(LinkError::Unreachable(why)) if why.starts_with("no connection") => None,
             // Whatever else a server says, or that it says nothing, is not of the modern era.
             Err(
                 LinkError::Absent(_)

@@ -27,7 +27,7 @@ pub(crate) async fn initialize(
         jsonrpc::request(&Id::Integer(id), Method::Initialize, |params| {
             params.string("protocolVersion", Revision::LATEST_LEGACY.as_str());
             params.object("capabilities", |out| {
-                encode::write_capabilities(client, Revision::LATEST_LEGACY, extensions, out);
+                encode::write_capabilities(client, false, extensions, out);
             });
             params.object("clientInfo", encode::write_identity);
         })

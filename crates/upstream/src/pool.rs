@@ -34,6 +34,8 @@ use crate::{
 
 /// Most links to one server. Beyond it, the link that was idle longest is closed.
 const LINKS_MAX: usize = 256;
+/// The same where a link is no process.
+const LINKS_MAX_HTTP: usize = 4_096;
 /// The longest wait before a server that keeps failing is tried again.
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
@@ -203,6 +205,16 @@ impl Upstreams {
         self.end_watches(session);
     }
 
+    /// Ends one of the things a watcher watches.
+    pub fn end_watch(&self, watcher: &str, uri: &str) {
+        for link in self.all().iter().flat_map(|station| station.open_links()) {
+            if !link.inbox.watches.is_empty() {
+                let (watcher, uri) = (watcher.to_owned(), uri.to_owned());
+                tokio::spawn(async move { link.release_one(&watcher, &uri).await });
+            }
+        }
+    }
+
     /// Ends all that a watcher watches.
     pub fn end_watches(&self, watcher: &str) {
         for link in self.all().iter().flat_map(|station| station.open_links()) {
@@ -275,13 +287,18 @@ impl Upstreams {
             client: station.client(&self.client)?,
             backchannel: &self.backchannel,
         };
-        let era = station.eras.speak(wanted, ask).await;
+        // A server that is left alone for a while is not asked for its era either; links that stand go on.
+        let may_ask = station.may_try().is_ok();
+        let era = station.eras.speak(wanted, may_ask.then_some(ask)).await;
         let open = |era| station.link(key(era), capabilities, &self.client, &self.backchannel);
         match open(era).await {
-            Err(error) if era == Era::Legacy && station.eras.is_modern_alone(&error, ask).await => {
-                station.succeeded();
-                open(Era::Modern).await
-            }
+            Err(error) if may_ask => match station.eras.other(era, &error, ask).await {
+                Some(other) => {
+                    station.succeeded();
+                    open(other).await
+                }
+                None => Err(error),
+            },
             link => link,
         }
     }
@@ -433,7 +450,7 @@ impl Station {
         client: &Client,
         backchannel: &Arc<dyn Backchannel>,
     ) -> Result<Arc<Link>, LinkError> {
-        let seat = self.seat(&key);
+        let seat = self.seat(&key)?;
         let mut held = seat.link.lock().await;
         if let Some(link) = held.as_ref().filter(|link| link.closed().is_none()) {
             return Ok(Arc::clone(link));
@@ -516,20 +533,27 @@ impl Station {
         LinkError::Unreachable(format!("{error}{said}"))
     }
 
-    fn seat(&self, key: &Key) -> Arc<Seat> {
+    fn seat(&self, key: &Key) -> Result<Arc<Seat>, LinkError> {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        if !links.contains_key(key) && links.len() >= LINKS_MAX {
+        let most = match &self.spec.reach {
+            Reach::Http(_) => LINKS_MAX_HTTP,
+            Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_) => LINKS_MAX,
+        };
+        if !links.contains_key(key) && links.len() >= most {
             let idlest = links
                 .iter()
                 .filter_map(|(key, seat)| Some((seat.open()?.idle()?, key.clone())))
                 .max_by_key(|(idle, _)| *idle);
-            if let Some((_, key)) = idlest
-                && let Some(link) = links.remove(&key).and_then(|seat| seat.open())
-            {
+            // What is used or watches something is not taken from anybody.
+            let Some((_, key)) = idlest else {
+                let why = format!("{most} connections to it are in use");
+                return Err(LinkError::Unreachable(why));
+            };
+            if let Some(link) = links.remove(&key).and_then(|seat| seat.open()) {
                 link.close("others needed its place");
             }
         }
-        Arc::clone(links.entry(key.clone()).or_default())
+        Ok(Arc::clone(links.entry(key.clone()).or_default()))
     }
 
     /// A server that keeps failing is left alone for a while; callers learn at once that it is down.

@@ -197,6 +197,18 @@ impl Link {
         Ok(answer?.map_or_else(nothing, |response| Answer::Foreign(Arc::new(response), era)))
     }
 
+    /// A watcher watches this one no more.
+    pub(crate) async fn release_one(&self, name: &str, uri: &str) {
+        let watches = &self.inbox.watches;
+        let _alone = watches.changing.lock().await;
+        if watches.remove(uri, name)
+            && let Err(error) = self.tell_of(Method::ResourcesUnsubscribe, uri).await
+        {
+            self.inbox
+                .noise(format!("it was not told that a watcher has gone: {error}"));
+        }
+    }
+
     /// A watcher has gone: what nobody else watches is given up.
     pub(crate) async fn release(&self, name: &str) {
         let watches = &self.inbox.watches;
@@ -204,7 +216,7 @@ impl Link {
         let left = watches.release(name);
         let done = match self.revision.era() {
             Era::Modern if left.is_empty() => Ok(None),
-            Era::Modern => self.listen_anew().await,
+            Era::Modern => self.listen_anew(None).await,
             Era::Legacy => {
                 let mut done = Ok(None);
                 for uri in left {
@@ -226,12 +238,14 @@ impl Link {
             let asked = self.ask(Head::of(method.name()), body, Side::default());
             return asked.await.map(Some);
         }
-        self.listen_anew().await
+        self.listen_anew((method == Method::ResourcesSubscribe).then_some(uri))
+            .await
     }
 
     /// Has the server of the modern era watch exactly what is watched now: one stream takes the place of
-    /// another once it is acknowledged.
-    async fn listen_anew(&self) -> Result<Option<Response>, LinkError> {
+    /// another once it is acknowledged, with the resource that is new if one is. Others may have ceased to be: their
+    /// watchers hear nothing, as there is nothing to hear.
+    async fn listen_anew(&self, new: Option<&str>) -> Result<Option<Response>, LinkError> {
         let watches = &self.inbox.watches;
         let uris = watches.uris();
         if uris.is_empty() {
@@ -258,11 +272,15 @@ impl Link {
         };
         let told = tokio::select! {
             honoured = honoured => match honoured {
-                Ok(honoured) if uris.is_subset(&honoured) => Ok(None),
+                Ok(honoured) if new.is_none_or(|new| honoured.contains(new)) => Ok(None),
                 Ok(_) | Err(_) => Err(LinkError::Absent("a subscription to this resource")),
             },
             answer = &mut wait.answer => match answer {
-                Ok(Ok(response)) => Ok(Some(response)),
+                Ok(Ok(response)) => match response.answer() {
+                    jsonrpc::Answer::Error(_) => Ok(Some(response)),
+                    // It ended before it was acknowledged.
+                    jsonrpc::Answer::Result(_) => Err(LinkError::Absent("a subscription that goes on")),
+                },
                 Ok(Err(error)) => Err(error),
                 Err(_) => Err(LinkError::Closed("the link was closed".into())),
             },

@@ -158,6 +158,11 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             "add it under `users`, with its roles",
         )));
     }
+    if said.anonymous.is_some()
+        && let Ok(door) = &door
+    {
+        note(nobody_forwards(door, &said.hosts));
+    }
     let issuers = issuers::mean(&said.issuers, &parties, lookup, &mut note);
     let policy = said.policy.unwrap_or_default();
     let mut rules: Vec<_> = policy
@@ -246,6 +251,30 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }),
         Some(_) | None => Err(problems),
     }
+}
+
+/// Whoever comes from this machine may be anonymous. Where the gateway is called by another name than this machine's,
+/// something on this machine may forward, and everybody it forwards would come from here.
+fn nobody_forwards(door: &FrontDoor, hosts: &[String]) -> Result<(), Problem> {
+    let url = door.url.as_deref().and_then(|url| url.split_once("://"));
+    let called = url.map(|(_, authority)| authority).into_iter();
+    let mut called = called.chain(hosts.iter().map(String::as_str));
+    let Some(name) = called.find(|name| !is_here(name)) else {
+        return Ok(());
+    };
+    let what = format!("the gateway is called `{name}`, too, and whoever is forwarded to it comes from here");
+    let remedy = "leave `anonymous` out and give callers secrets, or take that name out of `url` and `hosts`";
+    Err(Problem::new("anonymous", what, remedy))
+}
+
+/// Whether `host` or `host:port` names this machine.
+fn is_here(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    };
+    let address = host.parse::<std::net::IpAddr>();
+    address.is_ok_and(|address| address.is_loopback()) || host.eq_ignore_ascii_case("localhost")
 }
 
 /// The lines of the short form, in Cedar.

@@ -11,8 +11,11 @@ use policy::{
     Confidentiality, Labels, Sink, Trust,
     registry::{Glob, Launch, Manifest, Pin, ToolManifest},
 };
-use upstream::{Command, HttpTarget, Isolation, Reach, ServerSpec, Timeouts};
-use wire::{json::Pointer, mcp::ServerName};
+use upstream::{Command, HttpTarget, Isolation, PostQuantum, Protection, Reach, ServerSpec, Timeouts};
+use wire::{
+    json::{ObjectWriter, Pointer},
+    mcp::ServerName,
+};
 
 use super::{
     Problem,
@@ -74,7 +77,7 @@ fn meant_group(
     let name =
         ServerName::parse(label).map_err(|error| Problem::new(&at, error.to_string(), "rename the group"))?;
     if !names.insert(label.to_ascii_lowercase()) {
-        let what = "a server or another group has this name, and both would be `/mcp/{name}`";
+        let what = format!("a server or another group has this name, and both would be `/mcp/{name}`");
         return Err(Problem::new(&at, what, "rename one of them"));
     }
     if members.is_empty() {
@@ -218,6 +221,14 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
         .kind
         .as_deref()
         .is_some_and(|kind| kind.eq_ignore_ascii_case("sse"));
+    let not_one = || bad("it is not a URL", "write it as `https://host/path`");
+    let socket = url.strip_prefix("unix:");
+    let uri: Option<hyper::Uri> = match socket {
+        Some(_) => None,
+        None => Some(url.parse().map_err(|_| not_one())?),
+    };
+    let scheme = uri.as_ref().and_then(|uri| uri.scheme_str()).unwrap_or_default();
+    let protection = server_tls(at, said.tls.as_ref(), scheme, lookup)?;
     let pin = wire::json::object(|out| {
         out.string("url", written);
         out.array("headers", |list| {
@@ -226,19 +237,22 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
         if is_sse {
             out.string("type", "sse");
         }
+        if protection != Protection::default() {
+            out.object("tls", |tls| pin_protection(&protection, tls));
+        }
     });
     let launch = Launch {
         pin: Pin::of_bytes(&pin),
         shown: written.to_owned(),
     };
-    if let Some(path) = url.strip_prefix("unix:") {
+    if let Some(path) = socket {
         if path.is_empty() {
             return Err(bad("it names no socket", "write it as `unix:/path/to/socket`"));
         }
         return Ok((Reach::Unix(lookup.path(path)), launch));
     }
-    let not_one = || bad("it is not a URL", "write it as `https://host/path`");
-    let uri: hyper::Uri = url.parse().map_err(|_| not_one())?;
+    let scheme = scheme.to_owned();
+    let uri = uri.ok_or_else(not_one)?;
     let authority = uri.authority().ok_or_else(not_one)?;
     if authority.as_str().contains('@') {
         return Err(bad(
@@ -246,9 +260,8 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
             "use `headers` with `env:` or `file:`",
         ));
     }
-    let scheme = uri.scheme_str().unwrap_or_default().to_owned();
     let target = HttpTarget {
-        protection: server_tls(at, said.tls.as_ref(), &scheme, lookup)?,
+        protection,
         url: uri,
         headers,
     };
@@ -262,6 +275,21 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
         }
     };
     Ok((reach, launch))
+}
+
+/// Whom the server's name is believed from, and what is shown to it, are approved with it: whoever changes the files
+/// may make another of it.
+fn pin_protection(protection: &Protection, out: &mut ObjectWriter<'_>) {
+    let digest = |der: &[u8]| Pin::of_bytes(der).to_string();
+    out.array("ca", |list| {
+        let authorities = protection.authorities.iter();
+        authorities.for_each(|authority| list.string(&digest(authority)));
+    });
+    out.boolean("post_quantum", protection.post_quantum == PostQuantum::Required);
+    let own = protection.own.as_ref().and_then(|own| own.chain.first());
+    if let Some(own) = own {
+        out.string("certificate", &digest(own));
+    }
 }
 
 fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {

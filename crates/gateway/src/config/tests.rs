@@ -193,3 +193,60 @@ fn numbers_that_rules_cannot_hold_are_left_out() {
     let names: BTreeMap<_, _> = meant.parties[0].attributes.clone();
     assert_eq!(names.keys().collect::<Vec<_>>(), ["n"]);
 }
+
+/// Whoever is forwarded from this machine would be taken for somebody on it.
+#[test]
+fn nobody_is_anonymous_where_others_may_be_forwarded() {
+    let local = "anonymous: a\nusers: [ { name: a } ]\n";
+    for here in [
+        "",
+        "url: \"http://localhost:8420\"",
+        "url: \"https://127.0.0.1:8443\"",
+        "hosts: [ \"[::1]:80\", localhost, \"127.0.0.1:9\" ]",
+    ] {
+        meant(&format!("{local}{here}"));
+    }
+    for public in [
+        "url: \"https://gateway.example\"",
+        "hosts: [ \"localhost:80\", \"gateway.example:443\" ]",
+        "hosts: [ \"10.0.0.1\" ]",
+        "hosts: [ \"127.0.0.1.attacker.example\" ]",
+    ] {
+        let text = wrong(&format!("{local}{public}"));
+        assert!(text.contains("anonymous: the gateway is called"), "{text}");
+        meant(public);
+    }
+}
+
+/// Who is believed for a server, and what is shown to it, is approved with it.
+#[test]
+fn the_tls_of_a_server_is_part_of_what_is_approved() {
+    let directory = std::env::temp_dir().join(format!("sallyport-config-tls-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let pin = |tls: &str| {
+        let text = format!("mcpServers: {{ a: {{ url: \"https://a.example/mcp\"{tls} }} }}");
+        let meant = meant_in(&directory, &text).expect("it makes sense");
+        meant.servers[0].launch.pin
+    };
+    let authority = |bytes: &str| {
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{bytes}\n-----END CERTIFICATE-----\n");
+        std::fs::write(directory.join("ca.pem"), pem).expect("a file");
+        pin(", tls: { ca: ca.pem }")
+    };
+    let plain = pin("");
+    assert_eq!(
+        pin(", tls: { post_quantum: prefer }"),
+        plain,
+        "nothing but the default"
+    );
+    let (one, other) = (authority("AAAA"), authority("BBBB"));
+    let required = pin(", tls: { post_quantum: required }");
+    let pins = std::collections::BTreeSet::from([plain, one, other, required]);
+    assert_eq!(pins.len(), 4, "each is another server");
+    std::fs::remove_dir_all(&directory).expect("gone");
+    let text = wrong("mcpServers: { a: { url: \"unix:/run/a.sock\", tls: { post_quantum: required } } }");
+    assert!(
+        text.contains("mcpServers.a.tls: the server is not reached over TLS"),
+        "{text}"
+    );
+}

@@ -140,7 +140,7 @@ impl Engines {
                 let session = self.sessions.of(id, &caller.principal.key(), arrival.received_ms);
                 session
                     .filter(|session| session.endpoint == arrival.endpoint)
-                    .map(|_| ())
+                    .map(|session| session.renew(caller))
                     .ok_or_else(|| {
                         let why = "the session does not exist, has ended, or is somebody else's";
                         Objection::new(&refusal::SESSION_UNKNOWN, why)

@@ -22,9 +22,11 @@ use crate::issuers::{Providers, Unproven};
 pub(crate) struct Tokens {
     pub(crate) issuer: Issuer,
     pub(crate) verifier: Verifier,
-    pub(crate) cache: TokenCache,
-    /// Proofs of possession that were used.
+    pub(crate) cache: Arc<TokenCache>,
+    /// Proofs of possession that were used with tokens.
     pub(crate) proofs: Proofs,
+    /// Those that were used to get tokens. Apart: clients that ask for tokens leave no less room for calls.
+    pub(crate) request_proofs: Proofs,
     /// Issuers that are not ours.
     pub(crate) providers: Providers,
     /// `/mcp` of this gateway: what tokens are for.
@@ -61,7 +63,8 @@ impl Tokens {
             let verified = self.verifier.verify(token, audience, now_ms);
             return verified.map_err(|error| error.to_string());
         };
-        let forget = |issuer: &str| self.cache.forget_issuer(issuer);
+        let cache = Arc::clone(&self.cache);
+        let forget = move |issuer: &str| cache.forget_issuer(issuer);
         let verified = provider.verify(token, audience, now_ms, forget).await;
         verified.map_err(|unproven| match unproven {
             Unproven::Token(error) => error.to_string(),
@@ -136,7 +139,9 @@ impl Engines {
             url: &possession.url,
             token: Some(&possession.token),
         };
-        let now_ms = arrival.received_ms;
+        // The time it is now, and not that of the arrival: keys may have been fetched in between, and a proof that is
+        // over may be forgotten.
+        let now_ms = self.ambient.now_ms();
         let proven = proof::check(&possession.proof, request, now_ms);
         let proven = proven.map_err(|error| invalid(error.to_string()))?;
         if proven.key() != bound {
@@ -156,8 +161,10 @@ impl Engines {
         let principal = match tokens.recall(token, &audience, now_ms) {
             Some(principal) => principal,
             None => {
+                // Before the keys are looked at: a key that goes meanwhile takes along what it vouched for.
+                let generation = tokens.cache.generation();
                 let principal = Arc::new(tokens.verify(token, &audience, now_ms).await.map_err(invalid)?);
-                tokens.cache.remember(&audience, &principal, now_ms);
+                tokens.cache.remember(&audience, &principal, generation, now_ms);
                 principal
             }
         };

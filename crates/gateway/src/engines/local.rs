@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -295,12 +295,14 @@ impl Engines {
         let exchange = Arc::new(exchange);
         let uris = asked.and_then(|asked| asked.get("resourceSubscriptions"));
         let watched = self.watch_all(call, uris, &exchange).await;
-        exchange.open(acknowledgement(&wants, &watched, &id)).await;
+        let honoured = acknowledgement(&wants, &watched, &id);
+        // Before the client knows: no change from then on is missed, and none comes before the acknowledgement.
         let key = self.listeners.add(Listener {
             exchange: Arc::clone(&exchange) as Arc<dyn Exchange>,
             id: id.clone(),
             wants,
         });
+        exchange.open(honoured).await;
         // The stream stays open until the client closes it or its credential ends.
         let left_ms = call
             .principal()
@@ -313,7 +315,7 @@ impl Engines {
             () = tokio::time::sleep(left) => {}
         }
         self.listeners.remove(key);
-        if !watched.is_empty() {
+        if uris.is_some() {
             self.upstreams.end_watches(&arrival.call.0);
         }
         Ok(own(object(|out| {
@@ -331,8 +333,10 @@ impl Engines {
         let mut watched = Vec::new();
         let uris = uris.into_iter().flat_map(Node::elements).filter_map(Node::as_str);
         for uri in uris.take(WATCHES_MAX) {
-            if self.subscribe(call, &uri, Arc::clone(exchange)).await.is_ok() {
-                watched.push(uri);
+            match self.subscribe(call, &uri, Arc::clone(exchange)).await {
+                Ok(()) => watched.push(uri),
+                // It may have been refused when the server had agreed already.
+                Err(()) => self.upstreams.end_watch(&call.arrival().call.0, &uri),
             }
         }
         watched
@@ -425,8 +429,13 @@ fn resources(view: &View, at: &Endpoint, key: &str) -> Vec<Entry> {
         } else {
             &catalogue.templates
         };
+        let mut seen = BTreeSet::new();
         for document in listed {
             let Some(uri) = text(document, key) else { continue };
+            // Pages go on behind a name, which has to be one entry's.
+            if !seen.insert(uri.clone()) {
+                continue;
+            }
             let shown = Arc::from(document.text().as_bytes());
             entries.push(Entry {
                 resource: Arc::new(server.resource_at(&uri)),

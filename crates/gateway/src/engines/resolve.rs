@@ -63,6 +63,7 @@ impl Resolve for Engines {
                 let owner = call.principal().key();
                 if let Endpoint::Server(server) = door.endpoint
                     && let Some(tool) = self.task_owners.tool(server, &owner, &id)
+                    && is_approved(&view, server, &tool)
                 {
                     return Ok(Resolution::Server {
                         server: pinned_server(&view, server)?,
@@ -81,6 +82,12 @@ impl Resolve for Engines {
             },
         }
     }
+}
+
+/// Whether the tool that made a task may still be called: what is held back has no results either.
+fn is_approved(view: &View, server: &ServerName, tool: &Resource) -> bool {
+    let Resource::Tool(facts) = tool else { return false };
+    view.registry.item(server, ItemKind::Tool, &facts.name).is_ok()
 }
 
 /// What belongs to an extension is for those who declared it (modern era).

@@ -45,7 +45,14 @@ impl Upstream for Engines {
             }
             Some(method @ (Method::ResourcesSubscribe | Method::ResourcesUnsubscribe)) => {
                 let watcher = self.watcher(call)?;
-                self.upstreams.subscribe(call, method, watcher).await
+                let answer = self.upstreams.subscribe(call, method, watcher).await;
+                // A session that ended meanwhile did not see what it watches.
+                if let Some(id) = &arrival.session
+                    && self.sessions.peek(id).is_none()
+                {
+                    self.upstreams.end_watches(id);
+                }
+                answer
             }
             method => {
                 let level = self.log_level(call, method)?;

@@ -35,6 +35,9 @@ const ANSWER_BYTES_MAX: usize = 512 * 1024;
 /// How long all of it may take.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// How long one of a host's addresses may take to answer, so that there is time for the others.
+const CONNECT_WAIT: Duration = Duration::from_secs(3);
+
 /// Which addresses may be reached.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Network {
@@ -82,9 +85,7 @@ impl Guarded {
 
     async fn fetch(&self, url: &str) -> Result<Vec<u8>, String> {
         let target = Target::parse(url)?;
-        let stream = TcpStream::connect(self.address(&target).await?)
-            .await
-            .map_err(|error| error.to_string())?;
+        let stream = connect(&self.addresses(&target).await?).await?;
         if !target.is_tls {
             return ask(stream, &target).await;
         }
@@ -93,17 +94,14 @@ impl Guarded {
         ask(stream.map_err(|error| error.to_string())?, &target).await
     }
 
-    /// An address to connect to: every one the name has must be allowed.
-    async fn address(&self, target: &Target) -> Result<SocketAddr, String> {
+    /// The addresses to connect to: every one the name has must be allowed.
+    async fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, String> {
         let resolved = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
         let addresses: Vec<_> = resolved.map_err(|error| error.to_string())?.collect();
         for address in &addresses {
             self.may_reach(address.ip(), target.is_tls)?;
         }
-        addresses
-            .first()
-            .copied()
-            .ok_or_else(|| "its host has no address".to_owned())
+        Ok(addresses)
     }
 
     fn may_reach(&self, address: IpAddr, is_tls: bool) -> Result<(), String> {
@@ -126,6 +124,19 @@ impl fmt::Debug for Guarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guarded").field("network", &self.network).finish()
     }
+}
+
+/// Connects to the first of these that answers.
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
+    let mut why = "its host has no address".to_owned();
+    for address in addresses {
+        match tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => why = error.to_string(),
+            Err(_) => why = format!("{address} does not answer"),
+        }
+    }
+    Err(why)
 }
 
 /// A URL, taken apart.
@@ -261,7 +272,21 @@ fn kind_6(address: Ipv6Addr) -> Kind {
 
 #[cfg(test)]
 mod tests {
-    use super::{Guarded, Kind, Network, kind};
+    use super::{Guarded, Kind, Network, connect, kind};
+
+    #[tokio::test]
+    async fn each_address_of_a_host_is_tried() {
+        let here = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = here.local_addr().expect("an address");
+        // Nobody listens at this address of this machine.
+        let nobody = std::net::SocketAddr::from(([127, 99, 99, 99], address.port()));
+        let stream = connect(&[nobody, address]).await.expect("connected");
+        assert_eq!(stream.peer_addr().expect("an address"), address);
+        assert!(connect(&[nobody]).await.is_err());
+        assert!(connect(&[]).await.expect_err("none").contains("no address"));
+    }
 
     #[test]
     fn addresses_are_told_apart() {

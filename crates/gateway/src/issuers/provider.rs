@@ -111,16 +111,22 @@ impl Provider {
 
     /// Checks a token.
     pub(crate) async fn verify(
-        &self,
+        self: &Arc<Self>,
         token: &Secret,
         audience: &ResourceId,
         now_ms: i64,
-        dropped: impl Fn(&str),
+        dropped: impl Fn(&str) + Send + 'static,
     ) -> Result<Principal, Unproven> {
         let named = claimed_key(token.expose()).unwrap_or_default();
         let mut keys = self.young(now_ms);
         if keys.as_ref().is_none_or(|keys| keys.find(&named).is_none()) {
-            let why = self.refresh(now_ms, dropped).await;
+            // In a task of its own: a client that hangs up must not stop what everybody waits for, nor have it count
+            // as tried.
+            let provider = Arc::clone(self);
+            let refreshed = tokio::spawn(async move { provider.refresh(now_ms, dropped).await });
+            let why = refreshed
+                .await
+                .unwrap_or_else(|_| Some("the fetch was given up".to_owned()));
             keys = self.young(now_ms);
             if keys.is_none() {
                 return Err(Unproven::Keys(
@@ -175,35 +181,42 @@ impl Provider {
             None => self.discover().await?,
         };
         let document = document(self.guarded.get(&url).await?).map_err(|why| format!("{url}: {why}"))?;
-        let keys = KeySet::read(document.root()).filter(|keys| !keys.is_empty());
-        keys.ok_or_else(|| format!("{url}: it has no keys that can be used"))
+        // A set without a key is an answer, too: the issuer has withdrawn them all.
+        let is_set = |keys: &wire::json::Node<'_>| keys.kind() == wire::json::Kind::Array;
+        let keys = document.root().get("keys").filter(is_set);
+        let keys = keys.and_then(|_| KeySet::read(document.root()));
+        keys.ok_or_else(|| format!("{url}: it is no set of keys"))
     }
 
     /// Where the issuer says its keys are (RFC 8414, OpenID Connect Discovery), if it says so in its own name.
     async fn discover(&self) -> Result<String, String> {
         let mut whys = Vec::new();
         for url in well_known(&self.trust.issuer) {
-            let document = match self.guarded.get(&url).await {
-                Ok(bytes) => document(bytes).map_err(|why| format!("{url}: {why}"))?,
-                Err(why) => {
-                    whys.push(why);
-                    continue;
-                }
-            };
-            let root = document.root();
-            // Somebody else's metadata would bring somebody else's keys.
-            if !root
-                .get("issuer")
-                .is_some_and(|issuer| issuer.is_str(&self.trust.issuer))
-            {
-                return Err(format!("{url}: it is the metadata of another issuer"));
+            // What is wrong at one of the places says nothing about the next.
+            match self.guarded.get(&url).await {
+                Err(why) => whys.push(why),
+                Ok(bytes) => match self.keys_of(bytes) {
+                    Ok(keys) => return Ok(keys),
+                    Err(why) => whys.push(format!("{url}: {why}")),
+                },
             }
-            let keys = root.get("jwks_uri").and_then(wire::json::Node::as_str);
-            return keys
-                .map(std::borrow::Cow::into_owned)
-                .ok_or_else(|| format!("{url}: it has no `jwks_uri`"));
         }
         Err(whys.join("; "))
+    }
+
+    fn keys_of(&self, metadata: Vec<u8>) -> Result<String, String> {
+        let document = document(metadata)?;
+        let root = document.root();
+        // Somebody else's metadata would bring somebody else's keys.
+        if !root
+            .get("issuer")
+            .is_some_and(|issuer| issuer.is_str(&self.trust.issuer))
+        {
+            return Err("it is the metadata of another issuer".to_owned());
+        }
+        let keys = root.get("jwks_uri").and_then(wire::json::Node::as_str);
+        keys.map(std::borrow::Cow::into_owned)
+            .ok_or_else(|| "it has no `jwks_uri`".to_owned())
     }
 }
 

@@ -2,8 +2,8 @@
 //! Pipes, sockets, WebSockets and HTTP+SSE differ in their frames alone.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use pipeline::{
@@ -58,8 +58,13 @@ pub(super) struct Conversation {
     house: Arc<House>,
     connection: Connection,
     queue: mpsc::Sender<Vec<u8>>,
-    session: Mutex<Option<Arc<Session>>>,
+    session: Arc<Mutex<Option<Arc<Session>>>>,
+    /// Requests on their way that belong to no session, so that the client can withdraw them.
+    alone: Arc<Mutex<Alone>>,
 }
+
+/// Requests that belong to no session: what each asks for, and how it is withdrawn.
+type Alone = HashMap<Id, (Option<Method>, Withdrawal)>;
 
 /// Messages of one conversation that are on their way.
 pub(super) type Running = JoinSet<()>;
@@ -71,7 +76,23 @@ impl Conversation {
             house,
             connection,
             queue,
-            session: Mutex::default(),
+            session: Arc::default(),
+            alone: Arc::default(),
+        })
+    }
+
+    /// The same conversation, as it is for a message that came over another connection than the first.
+    pub(super) fn over(&self, peer: String, tls: Option<Tls>) -> Arc<Self> {
+        Arc::new(Self {
+            house: Arc::clone(&self.house),
+            connection: Connection {
+                peer: Some(peer),
+                tls,
+                ..self.connection.clone()
+            },
+            queue: self.queue.clone(),
+            session: Arc::clone(&self.session),
+            alone: Arc::clone(&self.alone),
         })
     }
 
@@ -202,13 +223,19 @@ impl Conversation {
             session_id.clone(),
             Arc::default(),
         );
-        if let (Some(session), Some(id)) = (&session, &asked.id)
-            && session.begin(id, withdrawal).is_none()
-        {
+        let begun = match (&session, &asked.id) {
+            (_, None) => Some(()),
+            (Some(session), Some(id)) => session.begin(id, withdrawal),
+            (None, Some(id)) => self.begin_alone(id, asked.method, withdrawal),
+        };
+        if begun.is_none() {
             let why = "a request with this id is on its way already";
             let objection = Objection::new(&refusal::MESSAGE_INVALID, why).showing(why);
             return self.turn_away(&asked, objection).await;
         }
+        let cancelled = (asked.method == Some(Method::NotificationsCancelled))
+            .then(|| message.params()?.get("requestId").and_then(Id::read))
+            .flatten();
         let arrival = self.arrival(
             message,
             revision,
@@ -218,9 +245,14 @@ impl Conversation {
         );
         let call = arrival.call.clone();
         let result = self.house.pipeline.carry(arrival).await;
+        if let (Some(id), Ok(_)) = (cancelled, &result) {
+            self.withdraw_alone(|other, _| *other == id);
+        }
         let said = outcome(&asked, result, &call.0);
-        if let (Some(session), Some(id)) = (&session, &asked.id) {
-            session.done(id);
+        match (&session, &asked.id) {
+            (_, None) => {}
+            (Some(session), Some(id)) => session.done(id),
+            (None, Some(id)) => drop(self.alone().remove(id)),
         }
         if let Some(session) = said
             .session
@@ -289,8 +321,36 @@ impl Conversation {
         }
     }
 
-    /// Ends what the connection held: its session is nobody's without it.
+    /// Notes a request that belongs to no session. None if one runs under this id.
+    fn begin_alone(&self, id: &Id, method: Option<Method>, withdrawal: Withdrawal) -> Option<()> {
+        let mut alone = self.alone();
+        if alone.contains_key(id) {
+            return None;
+        }
+        alone.insert(id.clone(), (method, withdrawal));
+        Some(())
+    }
+
+    fn withdraw_alone(&self, which: impl Fn(&Id, Option<Method>) -> bool) {
+        for (id, (method, withdrawal)) in self.alone().iter() {
+            if which(id, *method) {
+                withdrawal.withdraw();
+            }
+        }
+    }
+
+    fn alone(&self) -> MutexGuard<'_, Alone> {
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The client says nothing more: what only listens would wait for ever.
+    pub(super) fn stop_listening(&self) {
+        self.withdraw_alone(|_, method| method == Some(Method::SubscriptionsListen));
+    }
+
+    /// Ends what the connection held: its session is nobody's without it, and its requests have nobody to answer.
     pub(super) fn end(&self) {
+        self.withdraw_alone(|_, _| true);
         if let Some(session) = self.session() {
             self.house.engines.sessions.end(&session.id);
             self.house.engines.upstreams.end_session(&session.id);

@@ -10,7 +10,7 @@ use hyper::{
 use identity::oauth::{Client, Endpoints, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest};
 use identity::{
     DeclaredContext, ResourceId, oauth,
-    proof::{self, Binding},
+    proof::{self, Binding, Proven},
 };
 use records::ledger::Kind;
 
@@ -34,8 +34,8 @@ pub(super) async fn token(house: &Arc<House>, peer: &Peer, request: Request<Inco
             authorization
                 .map_err(|why| OauthError::new(OauthFault::InvalidRequest, why))
                 .and_then(|authorization| {
-                    let binding = binding(house, peer, &head.headers)?;
-                    grant(house, &bytes, authorization, binding)
+                    let shown = shown(house, peer, &head.headers)?;
+                    grant(house, &bytes, authorization, shown)
                 })
         }
     };
@@ -57,35 +57,43 @@ pub(super) async fn token(house: &Arc<House>, peer: &Peer, request: Request<Inco
     }
 }
 
-/// What the client proves to have: a key, or else a certificate. Its token is bound to it.
-fn binding(house: &House, peer: &Peer, headers: &HeaderMap) -> Result<Option<Binding>, OauthError> {
-    let refuse = |why: String| OauthError::new(OauthFault::InvalidDpopProof, why);
-    let shown = one(headers, &DPOP).map_err(|why| refuse(why.to_owned()))?;
+/// What a token is to be bound to.
+enum Shown {
+    /// The client showed nothing, or a certificate.
+    Certificate(Option<Arc<str>>),
+    /// A proof that holds, and was not used yet.
+    Proof(Proven),
+}
+
+/// What the client proves to have: a key, or else a certificate. A proof is only looked at here: whoever sends it is
+/// still anybody, and must not fill what remembers those that were used.
+fn shown(house: &House, peer: &Peer, headers: &HeaderMap) -> Result<Shown, OauthError> {
+    let shown = one(headers, &DPOP).map_err(|why| refused_proof(why.to_owned()))?;
     let Some(shown) = shown else {
         let certificate = peer.tls.as_ref().and_then(|tls| tls.certificate.clone());
-        return Ok(certificate.map(Binding::Certificate));
+        return Ok(Shown::Certificate(certificate));
     };
-    let engines = &house.engines;
-    let now_ms = engines.ambient.now_ms();
     let url = format!("{}/oauth/token", house.base);
     let request = proof::Request {
         method: "POST",
         url: &url,
         token: None,
     };
-    let proven = proof::check(shown, request, now_ms).and_then(|proven| {
-        engines.tokens.proofs.take(&proven, now_ms)?;
-        Ok(proven)
-    });
-    let proven = proven.map_err(|error| refuse(error.to_string()))?;
-    Ok(Some(Binding::Key(Arc::clone(proven.key()))))
+    let proven = proof::check(shown, request, house.engines.ambient.now_ms());
+    proven
+        .map(Shown::Proof)
+        .map_err(|error| refused_proof(error.to_string()))
+}
+
+fn refused_proof(why: String) -> OauthError {
+    OauthError::new(OauthFault::InvalidDpopProof, why)
 }
 
 fn grant(
     house: &House,
     bytes: &[u8],
     authorization: Option<&str>,
-    binding: Option<Binding>,
+    shown: Shown,
 ) -> Result<Vec<u8>, OauthError> {
     let engines = &house.engines;
     let form = Form::parse(bytes)?;
@@ -107,11 +115,22 @@ fn grant(
     let granted = endpoint.answer(TokenRequest {
         form: &form,
         authorization,
-        binding,
+        binding: match &shown {
+            Shown::Certificate(certificate) => certificate.clone().map(Binding::Certificate),
+            Shown::Proof(proven) => Some(Binding::Key(Arc::clone(proven.key()))),
+        },
         now_ms: engines.ambient.now_ms(),
         token_id: engines.ambient.name().to_string(),
         context_id: engines.ambient.name().to_string(),
     })?;
+    // The client is known now. Without its proof the token goes to nobody.
+    if let Shown::Proof(proven) = &shown {
+        let taken = engines
+            .tokens
+            .request_proofs
+            .take(proven, engines.ambient.now_ms());
+        taken.map_err(|error| refused_proof(error.to_string()))?;
+    }
     let grant = &granted.grant;
     let purpose = grant
         .declared

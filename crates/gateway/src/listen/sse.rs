@@ -33,8 +33,9 @@ pub(crate) struct EventStreams(Mutex<HashMap<String, Arc<Channel>>>);
 /// One stream, and what came for it.
 struct Channel {
     client: Arc<Conversation>,
-    /// What whoever opened it showed, and the principal that was.
+    /// What whoever opened it showed, with the certificate of that connection, and the principal that was.
     shown: Credential,
+    certificate: Option<Arc<str>>,
     owner: String,
     running: tokio::sync::Mutex<Running>,
 }
@@ -80,6 +81,7 @@ pub(super) async fn open(visit: Visit, request: Request<Incoming>) -> Response<B
     let channel = Channel {
         client,
         shown,
+        certificate: visit.peer.tls.as_ref().and_then(|tls| tls.certificate.clone()),
         owner,
         running: tokio::sync::Mutex::default(),
     };
@@ -123,10 +125,22 @@ pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<B
     let Some(channel) = channel else {
         return visit.turned_away(unknown()).await;
     };
+    // The message came over a connection of its own: a token bound to a certificate is judged by that one.
+    let client = channel
+        .client
+        .over(visit.peer.address.to_string(), visit.peer.tls.clone());
+    let certificate = visit.peer.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
     // Whoever shows something else, a newer token or a stranger's, first proves to be the owner: not even a refusal
     // of somebody else's message may be read on this stream.
-    if !same(&channel.shown, &shown) {
-        match channel.client.greet(shown.clone()).await {
+    let is_same = match &shown {
+        // What proves it may be the connection, and this is another one.
+        Credential::Bearer(_) => channel.certificate.as_ref() == certificate && same(&channel.shown, &shown),
+        Credential::Possessed(_) | Credential::Link(_) | Credential::Local(_) | Credential::None => {
+            same(&channel.shown, &shown)
+        }
+    };
+    if !is_same {
+        match client.greet(shown.clone()).await {
             Err(refusal) => return visit.refused(refusal),
             Ok(caller) if caller != channel.owner => return visit.turned_away(unknown()).await,
             Ok(_) => {}
@@ -137,7 +151,7 @@ pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<B
         Err(objection) => return visit.turned_away(objection).await,
     };
     let mut running = channel.running.lock().await;
-    channel.client.take(Line::Whole(bytes), shown, &mut running).await;
+    client.take(Line::Whole(bytes), shown, &mut running).await;
     body::empty(StatusCode::ACCEPTED)
 }
 

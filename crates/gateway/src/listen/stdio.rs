@@ -113,6 +113,7 @@ async fn converse(
             client.take(line, credential, &mut running).await;
         }
     }
+    client.stop_listening();
     while running.join_next().await.is_some() {}
     client.end();
     drop(client);

@@ -1,7 +1,7 @@
 //! A certificate authority of the gateway's own, for those who have none: `certificate: development`.
 //!
 //! Its key is in the sealed tables; what is to be believed is written beside the data. It issues a new certificate
-//! whenever the gateway starts, for the names under which the gateway is called then.
+//! whenever the gateway starts and every 24 hours, for the names under which the gateway is called then.
 
 use std::{net::IpAddr, path::Path};
 
@@ -28,7 +28,7 @@ const KEY: &str = "key";
 const DAY_S: i64 = 86_400;
 const AUTHORITY_DAYS: i64 = 3_650;
 /// Clients accept no longer ones (CA/Browser Forum ballot SC-081 goes down to 47 days by 2029); the gateway makes
-/// another at each start, and a day before this one ends.
+/// another at each start, and every 24 hours.
 const CERTIFICATE_DAYS: i64 = 90;
 
 /// See the module.

@@ -31,6 +31,7 @@ pub(crate) async fn follow(
     let mut used = files.is_empty().then(Vec::new);
     let mut seen = stamps(files.iter().copied());
     let mut issued = tokio::time::Instant::now();
+    let mut told = None;
     loop {
         tokio::select! {
             () = stopped(&mut stop) => return,
@@ -45,12 +46,22 @@ pub(crate) async fn follow(
         if stamps(files.iter().copied()) != seen {
             continue;
         }
-        let first = used.replace(seen.clone()).is_none();
-        issued = tokio::time::Instant::now();
         match read.and_then(|material| acceptor.renew(material)) {
-            Ok(()) if first => {}
-            Ok(()) => journal.note(Kind::Key, "certificates-in-force", &[]),
+            Ok(()) => {
+                issued = tokio::time::Instant::now();
+                let was_in_use = used.replace(seen.clone()).is_none() && told.is_none();
+                told = None;
+                if !was_in_use {
+                    journal.note(Kind::Key, "certificates-in-force", &[]);
+                }
+            }
+            // They are tried again: what was wrong may be mended where no file changes, as with who may read the key.
             Err(why) => {
+                let news = Some((seen.clone(), why.clone()));
+                if told == news {
+                    continue;
+                }
+                told = news;
                 tracing::error!(
                     why,
                     "certificates were changed and cannot be used; the old ones stay in use"

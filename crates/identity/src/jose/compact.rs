@@ -136,7 +136,8 @@ pub fn self_signed(token: &str, typ: &str) -> Result<(String, Document), JoseErr
         .and_then(|alg| Algorithm::parse(&alg))
         .ok_or(JoseError::Algorithm)?;
     let jwk = root.get("jwk").ok_or(JoseError::Header)?;
-    let key = PublicKey::read(jwk).ok_or(JoseError::Header)?;
+    // A key that is sent along is used for this alone, so where it names no algorithm the header may.
+    let key = PublicKey::read_for(jwk, algorithm).ok_or(JoseError::Header)?;
     if key.algorithm() != algorithm {
         return Err(JoseError::Algorithm);
     }

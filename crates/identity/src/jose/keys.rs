@@ -72,6 +72,11 @@ impl PublicKey {
     /// for encryption, RSA below 2,048 bits.
     #[must_use]
     pub fn read(jwk: Node<'_>) -> Option<Self> {
+        Self::read_for(jwk, Algorithm::Rs256)
+    }
+
+    /// Reads a JSON Web Key; an RSA key that does not say what it is for is for `rsa`.
+    pub(super) fn read_for(jwk: Node<'_>, rsa: Algorithm) -> Option<Self> {
         let text = |name: &str| jwk.get(name).and_then(Node::as_str);
         let bytes = |name: &str| text(name).and_then(|t| URL_SAFE_NO_PAD.decode(t.as_bytes()).ok());
         if jwk.get("d").is_some() || text("use").is_some_and(|usage| usage != "sig") {
@@ -86,7 +91,7 @@ impl PublicKey {
                 if modulus.len() < 256 || modulus.len() > 1024 {
                     return None;
                 }
-                let pss = text("alg").is_some_and(|alg| alg == "PS256");
+                let pss = text("alg").map_or(rsa == Algorithm::Ps256, |alg| alg == "PS256");
                 let algorithm = if pss { Algorithm::Ps256 } else { Algorithm::Rs256 };
                 (
                     algorithm,

@@ -157,3 +157,69 @@ fn each_fault_of_a_proof_is_refused() {
         assert!(matches!(judged(garbled), Err(Jose(_))), "{garbled}");
     }
 }
+
+/// What is over may have been forgotten, so it is no longer taken; and nobody has the whole store looked through at
+/// each request.
+#[test]
+fn proofs_that_are_over_are_refused_and_forgotten_once_a_second() {
+    let proven = |n: usize, until_ms: i64| Proven {
+        key: Arc::from("k"),
+        id: sha256(&n.to_be_bytes()),
+        until_ms,
+    };
+    let proofs = Proofs::since(NOW);
+    let end = NOW + AGE_MS_MAX;
+    assert_eq!(proofs.take(&proven(0, end), end + 1), Err(ProofError::Time));
+    for n in 0..PROOFS_MAX {
+        assert_eq!(proofs.take(&proven(n, end), NOW), Ok(()), "{n}");
+    }
+    let new = proven(PROOFS_MAX, end + AGE_MS_MAX);
+    assert_eq!(proofs.take(&new, end - 500), Err(ProofError::Crowded));
+    assert_eq!(proofs.take(&proven(0, end), end), Err(ProofError::Replayed));
+    // All of them are over, and nobody looks yet.
+    assert_eq!(proofs.take(&new, end + 1), Err(ProofError::Crowded));
+    assert_eq!(proofs.take(&new, end + 500), Ok(()));
+    // By a clock that was read before those were forgotten.
+    assert_eq!(proofs.take(&proven(0, end), end), Err(ProofError::Time));
+}
+
+/// Each algorithm that metadata names is taken: an RSA key that does not say what it is for is for either.
+#[test]
+fn an_rsa_key_without_an_algorithm_is_for_the_one_in_the_header() {
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        rsa::{KeyPair as RsaKeyPair, KeySize},
+        signature::{KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256},
+    };
+    let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    // SEQUENCE { INTEGER, INTEGER }: 2,048 bits behind a zero byte, and 65,537.
+    let der = pair.public_key().as_ref();
+    let (n, e) = (text(&der[9..265]), text(&der[267..]));
+    let claims = format!(
+        r#"{{"htm":"POST","htu":"{URL}","iat":{},"jti":"p1","ath":"{}"}}"#,
+        NOW / 1000,
+        text(&sha256(b"a.b.c"))
+    );
+    for (alg, own, good) in [
+        ("PS256", "", true),
+        ("RS256", "", true),
+        ("PS256", r#","alg":"PS256""#, true),
+        ("PS256", r#","alg":"RS256""#, false),
+        ("RS256", r#","alg":"PS256""#, false),
+        ("ES256", "", false),
+    ] {
+        let jwk = format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}"{own}}}"#);
+        let header = format!(r#"{{"typ":"dpop+jwt","alg":"{alg}","jwk":{jwk}}}"#);
+        let signed = format!("{}.{}", text(header.as_bytes()), text(claims.as_bytes()));
+        let mut signature = vec![0; pair.public_modulus_len()];
+        let random = SystemRandom::new();
+        let done = match alg {
+            "PS256" => pair.sign(&RSA_PSS_SHA256, &random, signed.as_bytes(), &mut signature),
+            _ => pair.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature),
+        };
+        done.expect("signed");
+        let found = judged(&format!("{signed}.{}", text(&signature)));
+        assert_eq!(found.is_ok(), good, "{alg} {own}: {found:?}");
+    }
+}

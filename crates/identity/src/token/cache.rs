@@ -26,6 +26,8 @@ pub struct TokenCache {
 #[derive(Debug, Default)]
 struct Inner {
     verified: HashMap<(CredentialId, ResourceId), Arc<Principal>>,
+    /// How often tokens of an issuer were forgotten.
+    generation: u64,
     /// Revoked token ids with the time after which they would have expired anyway.
     revoked: HashMap<String, i64>,
     /// Actors whose every token issued before a time is revoked.
@@ -46,9 +48,21 @@ impl TokenCache {
         Some(Arc::clone(principal))
     }
 
-    /// Remembers a verified token.
-    pub fn remember(&self, audience: &ResourceId, principal: &Arc<Principal>, now_ms: i64) {
+    /// To be asked for before a token is verified, and given to [`Self::remember`].
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .generation
+    }
+
+    /// Remembers a verified token, unless an issuer's tokens were forgotten since: its key may be the one that went.
+    pub fn remember(&self, audience: &ResourceId, principal: &Arc<Principal>, generation: u64, now_ms: i64) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.generation != generation {
+            return;
+        }
         if inner.verified.len() >= TOKENS_MAX {
             inner
                 .verified
@@ -86,6 +100,7 @@ impl TokenCache {
     /// Forgets the tokens of an external issuer: its keys have changed.
     pub fn forget_issuer(&self, issuer: &str) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.generation = inner.generation.wrapping_add(1);
         inner.verified.retain(|_, principal| {
             principal
                 .asserted()

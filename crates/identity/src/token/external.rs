@@ -164,7 +164,7 @@ impl Trust {
             .get("email_verified")
             .and_then(Node::as_bool)
             .unwrap_or_default();
-        if self.user.0 == "email" && !is_checked {
+        if matches!(self.user.0.as_str(), "email" | "/email") && !is_checked {
             return Err(TokenError::Claim("email_verified"));
         }
         let name = one_text(self.user.find(claims), "user")?;

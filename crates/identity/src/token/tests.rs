@@ -382,7 +382,7 @@ fn a_cached_token_still_expires_and_can_be_revoked() {
     let cache = TokenCache::default();
     let token = Secret::presented(issuer().mint(&grant()));
     let principal = Arc::new(verify(token.expose().into(), NOW).expect("good"));
-    cache.remember(&resource(), &principal, NOW);
+    cache.remember(&resource(), &principal, cache.generation(), NOW);
     assert!(cache.recall(&token, &resource(), NOW).is_some());
     assert!(
         cache.recall(&token, &resource().join("charts"), NOW).is_none(),
@@ -395,10 +395,17 @@ fn a_cached_token_still_expires_and_can_be_revoked() {
         "expired"
     );
 
-    cache.remember(&resource(), &principal, NOW);
+    cache.remember(&resource(), &principal, cache.generation(), NOW);
     cache.revoke("t1", principal.expires_ms(), NOW);
     assert!(cache.recall(&token, &resource(), NOW).is_none());
     assert!(cache.is_revoked(&principal), "also when it is verified afresh");
+
+    // Verified with keys that went before it could be remembered.
+    let cache = TokenCache::default();
+    let generation = cache.generation();
+    cache.forget_issuer("https://login.example");
+    cache.remember(&resource(), &principal, generation, NOW);
+    assert!(cache.is_empty(), "a withdrawn key's");
 
     let cache = TokenCache::default();
     cache.cut_off("scribe", NOW);

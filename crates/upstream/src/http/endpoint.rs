@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -73,6 +76,8 @@ pub(crate) struct Endpoint {
     target: HttpTarget,
     revision: OnceLock<Revision>,
     session: OnceLock<HeaderValue>,
+    /// The status of the last answer to a message.
+    status: AtomicU16,
     over: Mutex<Option<String>>,
     listening: Mutex<Option<JoinHandle<()>>>,
 }
@@ -84,9 +89,19 @@ impl Endpoint {
             target,
             revision: OnceLock::new(),
             session: OnceLock::new(),
+            status: AtomicU16::new(0),
             over: Mutex::default(),
             listening: Mutex::default(),
         })
+    }
+
+    /// Whether the last answer came from something before the server, or says that it cannot answer now: that is no
+    /// evidence of what it speaks. So is no answer at all.
+    pub(crate) fn says_nothing(&self) -> bool {
+        matches!(
+            self.status.load(Ordering::Relaxed),
+            0 | 401 | 403 | 408 | 429 | 500..
+        )
     }
 
     /// The revision agreed on.
@@ -140,6 +155,7 @@ impl Endpoint {
         let response = self.client.send(self.request(Method::POST, &head, body)?).await?;
         self.remember_session(&response);
         let status = response.status();
+        self.status.store(status.as_u16(), Ordering::Relaxed);
         match kind(&response) {
             _ if status == StatusCode::ACCEPTED || status == StatusCode::NO_CONTENT => Ok(Ended::default()),
             Content::Events if status.is_success() => {

@@ -1,6 +1,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -74,7 +77,7 @@ impl Somebody {
         self.answers.lock().expect("one at a time").clear();
     }
 
-    fn provider(&self) -> Provider {
+    fn provider(&self) -> Arc<Provider> {
         let nowhere = |name: &str| Names {
             claim: ClaimPath::parse(name).expect("a claim"),
             map: None,
@@ -98,7 +101,7 @@ impl Somebody {
             tenant: None,
         };
         let guarded = Guarded::new(Network::Private, &[]).expect("a fetcher");
-        Provider::new(trust, None, AGE, guarded)
+        Arc::new(Provider::new(trust, None, AGE, guarded))
     }
 
     /// A token of its own.
@@ -139,15 +142,16 @@ fn resource() -> ResourceId {
 }
 
 /// Whether a token counts, or why not; and whether what was believed before had to be forgotten.
-async fn judged(provider: &Provider, token: &Secret, now_ms: i64) -> (Result<(), String>, bool) {
-    let forgotten = Mutex::new(false);
-    let forget = |_: &str| *forgotten.lock().expect("one at a time") = true;
+async fn judged(provider: &Arc<Provider>, token: &Secret, now_ms: i64) -> (Result<(), String>, bool) {
+    let forgotten = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&forgotten);
+    let forget = move |_: &str| told.store(true, Ordering::Relaxed);
     let verified = provider.verify(token, &resource(), now_ms, forget).await;
     let told = verified.map(|_| ()).map_err(|why| match why {
         Unproven::Token(error) => error.to_string(),
         Unproven::Keys(why) => format!("keys: {why}"),
     });
-    (told, forgotten.into_inner().expect("one at a time"))
+    (told, forgotten.load(Ordering::Relaxed))
 }
 
 #[tokio::test]
@@ -249,17 +253,9 @@ async fn metadata_and_keys_that_are_not_right_are_of_no_use() {
             "longer than",
             Box::new(move |s| s.answers("/jwks", endless.clone())),
         ),
-        ("no keys", Box::new(|s| s.keys(&[]))),
-        (
-            "no keys",
-            Box::new(|s| {
-                s.says(
-                    "/jwks",
-                    "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"k\",\"k\":\"AAAA\"}]}",
-                )
-            }),
-        ),
-        ("no keys", Box::new(|s| s.says("/jwks", "[]"))),
+        ("no set of keys", Box::new(|s| s.says("/jwks", "[]"))),
+        ("no set of keys", Box::new(|s| s.says("/jwks", "{}"))),
+        ("no set of keys", Box::new(|s| s.says("/jwks", "{\"keys\":{}}"))),
         ("/jwks", Box::new(|s| s.says("/jwks", "{\"keys\":"))),
         (
             "404",
@@ -302,4 +298,63 @@ fn metadata_is_looked_for_where_the_rfcs_put_it() {
             "https://login.example/.well-known/openid-configuration",
         ]
     );
+}
+
+/// A set without keys, or without any that could be used, is one: what was believed before is believed no longer.
+#[tokio::test]
+async fn an_issuer_can_withdraw_all_its_keys() {
+    for none in [
+        "{\"keys\":[]}",
+        "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"k\",\"k\":\"AAAA\"}]}",
+    ] {
+        let issuer = Somebody::new().await;
+        issuer.metadata(&issuer.url, &format!("{}/jwks", issuer.url));
+        issuer.keys(&[1]);
+        let provider = issuer.provider();
+        let good = issuer.token(1, NOW);
+        assert_eq!(judged(&provider, &good, NOW).await, (Ok(()), false));
+        issuer.says("/jwks", none);
+        let now = NOW + PAUSE_MS;
+        // Somebody asks with a key that is not known, so the keys are fetched.
+        let (told, forgotten) = judged(&provider, &issuer.token(2, now), now).await;
+        assert!(told.is_err() && forgotten, "{none}: {told:?}");
+        let (told, _) = judged(&provider, &good, now).await;
+        assert!(told.expect_err(none).contains("unknown key"), "{none}");
+    }
+}
+
+/// Somebody who hangs up while keys are fetched: they are fetched nevertheless, for all the others.
+#[tokio::test]
+async fn a_client_that_hangs_up_does_not_stop_the_fetch() {
+    let issuer = Somebody::new().await;
+    issuer.metadata(&issuer.url, &format!("{}/jwks", issuer.url));
+    issuer.keys(&[1]);
+    let provider = issuer.provider();
+    let (token, audience) = (issuer.token(1, NOW), resource());
+    tokio::select! {
+        biased;
+        _ = provider.verify(&token, &audience, NOW, |_: &str| {}) => panic!("it was there at once"),
+        () = tokio::task::yield_now() => {}
+    }
+    for _ in 0..500 {
+        if provider.is_fresh(NOW) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the keys never came");
+}
+
+/// What is wrong at the first place says nothing about the next.
+#[tokio::test]
+async fn a_wrong_answer_at_one_place_does_not_end_the_search() {
+    let others = "{\"issuer\":\"https://attacker.example\",\"jwks_uri\":\"https://attacker.example/jwks\"}";
+    for wrong in ["<html>", "{}", "[]", others] {
+        let issuer = Somebody::new().await;
+        issuer.says("/.well-known/oauth-authorization-server", wrong);
+        issuer.metadata(&issuer.url, &format!("{}/jwks", issuer.url));
+        issuer.keys(&[1]);
+        let told = judged(&issuer.provider(), &issuer.token(1, NOW), NOW).await.0;
+        assert_eq!(told, Ok(()), "{wrong}");
+    }
 }

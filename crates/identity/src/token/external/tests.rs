@@ -280,8 +280,15 @@ fn keys_types_and_members_that_are_not_the_issuers_are_refused() {
 
 #[test]
 fn an_address_nobody_checked_names_nobody() {
+    // Two spellings of one claim.
+    for user in ["email", "/email"] {
+        an_address_counts_only_if_it_was_checked(user);
+    }
+}
+
+fn an_address_counts_only_if_it_was_checked(user: &str) {
     let trust = Trust {
-        user: claim("email"),
+        user: claim(user),
         ..trust()
     };
     let email = "email=\"alice@corp.example\"";
