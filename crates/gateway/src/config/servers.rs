@@ -253,28 +253,32 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
     }
     let scheme = scheme.to_owned();
     let uri = uri.ok_or_else(not_one)?;
-    let authority = uri.authority().ok_or_else(not_one)?;
-    if authority.as_str().contains('@') {
-        return Err(bad(
-            "it has a password in it",
-            "use `headers` with `env:` or `file:`",
-        ));
-    }
     let target = HttpTarget {
         protection,
         url: uri,
         headers,
     };
-    let reach = match scheme.as_str() {
+    let reach = by_scheme(&scheme, is_sse, target).map_err(|(what, remedy)| bad(what, remedy))?;
+    Ok((reach, launch))
+}
+
+/// How it is spoken to. Otherwise what is wrong, and what to do.
+fn by_scheme(scheme: &str, is_sse: bool, target: HttpTarget) -> Result<Reach, (&'static str, &'static str)> {
+    let has_user = |authority: &hyper::http::uri::Authority| authority.as_str().contains('@');
+    match target.url.authority().map(has_user) {
+        Some(false) => {}
+        Some(true) => return Err(("it has a password in it", "use `headers` with `env:` or `file:`")),
+        None => return Err(("it is not a URL", "write it as `https://host/path`")),
+    }
+    Ok(match scheme {
         "http" | "https" if is_sse => Reach::Sse(target),
         "http" | "https" => Reach::Http(target),
         "ws" | "wss" => Reach::WebSocket(target),
         _ => {
             let remedy = "write it as `https://host/path`, `wss://host/path` or `unix:/path`";
-            return Err(bad("it is not the URL of a server", remedy));
+            return Err(("it is not the URL of a server", remedy));
         }
-    };
-    Ok((reach, launch))
+    })
 }
 
 /// Whom the server's name is believed from, and what is shown to it, are approved with it: whoever changes the files
