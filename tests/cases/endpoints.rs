@@ -194,6 +194,11 @@ fn the_registry_shows_each_caller_the_servers_it_may_discover() {
     let (_, second) = read(Some("other"), &format!("?limit=2&cursor={cursor}"));
     assert_eq!(names(&second), ["io.sallyport/payroll"], "{second}");
     assert_eq!(second["metadata"]["nextCursor"], Value::Null, "{second}");
+    for query in ["?limit=many", "?limit=1&limit=2"] {
+        let (status, page) = read(Some("other"), query);
+        assert_eq!(status, 400, "{page}");
+        assert!(page["error"]["message"].to_string().contains("limit"), "{page}");
+    }
     // Who proves nothing sees nothing, and is told how to.
     let (status, page) = read(None, "");
     assert_eq!(status, 401, "{page}");

@@ -25,6 +25,8 @@ use crate::{
 
 /// How often the files are looked at. A change is in force at the second look after it.
 const LOOK: Duration = Duration::from_secs(1);
+/// How soon files that could not be used are read again though they look the same: rules take time to compile.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// What a file looks like from outside; none where there is none.
 pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
@@ -43,7 +45,8 @@ pub(crate) async fn follow(
     let mut seen = look(&files);
     let mut registry = house.engines.keeper.changed();
     let mut unfit = None;
-    let mut told = None;
+    let mut told: Option<(Vec<Stamp>, String)> = None;
+    let mut tried = tokio::time::Instant::now();
     loop {
         tokio::select! {
             () = stopped(&mut stop) => return,
@@ -57,6 +60,11 @@ pub(crate) async fn follow(
         if seen != before || used.as_ref() == Some(&seen) {
             continue;
         }
+        let failed = told.as_ref().is_some_and(|(stamps, _)| *stamps == seen);
+        if failed && tried.elapsed() < AGAIN {
+            continue;
+        }
+        tried = tokio::time::Instant::now();
         let loaded = load();
         if look(&files) != seen {
             continue;

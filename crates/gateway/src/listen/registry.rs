@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use hyper::{Method as HttpMethod, Request, Response, StatusCode, body::Incoming, header::HeaderValue};
-use pipeline::{Body as Carried, Refusal};
+use identity::oauth::Form;
+use pipeline::{Body as Carried, Objection, Refusal, refusal};
+use policy::registry::Registry;
 use wire::{
     bounds::ANSWER,
     json::{Document, Keys, Node, ObjectWriter, object},
@@ -34,7 +36,11 @@ pub(super) async fn servers(visit: Visit, request: Request<Incoming>) -> Respons
         response.headers_mut().insert(hyper::header::ALLOW, allowed);
         return response;
     }
-    let (limit, after) = page(request.uri().query().unwrap_or_default());
+    let Some((limit, after)) = page(request.uri().query().unwrap_or_default()) else {
+        let why = "`limit` is a number of servers, and `cursor` what an answer before had as `nextCursor`";
+        let objection = Objection::new(&refusal::MESSAGE_INVALID, why).showing(why);
+        return visit.turned_away(objection).await;
+    };
     let known = match known(&visit, &request).await {
         Ok(known) => known,
         Err(refusal) => return visit.refused(*refusal),
@@ -42,10 +48,15 @@ pub(super) async fn servers(visit: Visit, request: Request<Incoming>) -> Respons
     let mut rest = known.iter().filter(|name| name.as_str() > after.as_str());
     let shown: Vec<&ServerName> = rest.by_ref().take(limit).collect();
     let more = rest.next().and(shown.last());
+    let view = visit.house.engines.keeper.view();
     let text = object(|out| {
         out.array("servers", |list| {
             for name in &shown {
-                list.object(|out| out.object("server", |out| write_server(&visit, name, out)));
+                list.object(|out| {
+                    out.object("server", |out| {
+                        write_server(&view.registry, &visit.house.base, name, out)
+                    })
+                });
             }
         });
         out.object("metadata", |out| {
@@ -58,21 +69,14 @@ pub(super) async fn servers(visit: Visit, request: Request<Incoming>) -> Respons
     body::json(StatusCode::OK, text)
 }
 
-/// How many, and after which. What cannot be read counts as not said.
-fn page(query: &str) -> (usize, String) {
-    let (mut limit, mut after) = (PAGE, String::new());
-    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-        match name {
-            "limit" => {
-                limit = value
-                    .parse()
-                    .map_or(PAGE, |limit: usize| limit.clamp(1, PAGE_MAX))
-            }
-            "cursor" => after = value.to_owned(),
-            _ => {}
-        }
-    }
-    (limit, after)
+/// How many, and after which; none where that cannot be read.
+fn page(query: &str) -> Option<(usize, String)> {
+    let form = Form::parse(query.as_bytes()).ok()?;
+    let limit = match form.get("limit") {
+        None => PAGE,
+        Some(limit) => limit.parse::<usize>().ok()?.clamp(1, PAGE_MAX),
+    };
+    Some((limit, form.get("cursor").unwrap_or_default().to_owned()))
 }
 
 /// The servers of all tools the caller is shown.
@@ -89,19 +93,19 @@ async fn known(visit: &Visit, request: &Request<Incoming>) -> Result<BTreeSet<Se
                 out.object(meta::CLIENT_CAPABILITIES, |_| {});
             });
         });
-        let Ok(message) = Message::parse(text, Keys::Exact, &ANSWER) else {
-            return Ok(known);
+        let lost = || {
+            let objection = Objection::new(&refusal::INTERNAL, "the list of tools cannot be read");
+            Box::new(Refusal::at_the_end(objection))
         };
+        let message = Message::parse(text, Keys::Exact, &ANSWER).map_err(|_| lost())?;
         let reply = visit
             .carry_own(request.headers(), message)
             .await
             .map_err(Box::new)?;
         let Carried::Listed(listed) = reply.body else {
-            return Ok(known);
+            return Err(lost());
         };
-        let Ok(listed) = Document::parse(listed, Keys::Exact, &ANSWER) else {
-            return Ok(known);
-        };
+        let listed = Document::parse(listed, Keys::Exact, &ANSWER).map_err(|_| lost())?;
         let tools = listed.root().get("tools").into_iter().flat_map(Node::elements);
         for tool in tools {
             let name = tool.get("name").and_then(Node::as_str);
@@ -118,10 +122,8 @@ async fn known(visit: &Visit, request: &Request<Incoming>) -> Result<BTreeSet<Se
     }
 }
 
-fn write_server(visit: &Visit, name: &ServerName, out: &mut ObjectWriter<'_>) {
-    let view = visit.house.engines.keeper.view();
-    let server = view.registry.server(name);
-    let identity = server.and_then(|server| server.identity.as_ref());
+fn write_server(registry: &Registry, base: &str, name: &ServerName, out: &mut ObjectWriter<'_>) {
+    let identity = registry.server(name).and_then(|server| server.identity.as_ref());
     let said = |member: &str| {
         let text = identity.and_then(|identity| identity.document().root().get(member));
         text.and_then(Node::as_str).map(std::borrow::Cow::into_owned)
@@ -136,7 +138,7 @@ fn write_server(visit: &Visit, name: &ServerName, out: &mut ObjectWriter<'_>) {
     out.array("remotes", |list| {
         list.object(|out| {
             out.string("type", "streamable-http");
-            out.string("url", &format!("{}/mcp/{name}", visit.house.base));
+            out.string("url", &format!("{base}/mcp/{name}"));
         });
     });
 }
