@@ -148,18 +148,31 @@ fn a_server_of_sessions_alone_is_asked_once_and_again_when_it_is_another_version
 /// alone was not reached any more when it was back.
 #[test]
 fn an_endpoint_that_is_down_has_said_nothing_about_its_era() {
-    use std::io::{Read, Write};
+    use std::io::{BufRead, BufReader, Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            let _ = stream.read(&mut [0; 4096]);
-            let body = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"try again later"}}"#;
+        for mut stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
+            let mut length = 0;
+            for line in reader.by_ref().lines().map_while(Result::ok) {
+                let line = line.to_ascii_lowercase();
+                if let Some(said) = line.strip_prefix("content-length:") {
+                    length = said.trim().parse().expect("a length");
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).expect("a body");
+            let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let error = json!({"code": -32603, "message": "try again later"});
+            let body = json!({"jsonrpc": "2.0", "id": asked["id"], "error": error}).to_string();
             let length = body.len();
             let head =
                 "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close";
-            let _ = write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+            write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{body}").expect("it is read");
         }
     });
     let gateway = Gateway::start(&format!(
