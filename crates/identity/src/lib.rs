@@ -6,12 +6,14 @@
 
 pub mod jose;
 pub mod oauth;
+mod once;
 mod principal;
 pub mod proof;
 mod resource;
 mod secret;
 pub mod token;
 
+pub use once::{NotOnce, Once};
 pub use principal::{Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Local, LocalPeer, Principal};
 pub use resource::{ResourceError, ResourceId};
 pub use secret::{Secret, SecretDigest, WeakSecret};

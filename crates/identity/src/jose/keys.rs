@@ -242,6 +242,12 @@ impl KeySet {
     pub fn find(&self, id: &str) -> Option<&PublicKey> {
         self.keys.iter().find(|key| key.id == id)
     }
+
+    /// The key of an algorithm, if only one is of it.
+    pub(super) fn only(&self, algorithm: Algorithm) -> Option<&PublicKey> {
+        let mut fitting = self.keys.iter().filter(|key| key.algorithm == algorithm);
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
 }
 
 /// A key of ours to sign with: Ed25519.

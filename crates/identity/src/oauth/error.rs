@@ -24,6 +24,9 @@ pub enum OauthFault {
     /// RFC 9449.
     #[error("invalid_dpop_proof")]
     InvalidDpopProof,
+    /// A code, a token or an assertion that is no ground for another.
+    #[error("invalid_grant")]
+    InvalidGrant,
     /// The request is malformed.
     #[error("invalid_request")]
     InvalidRequest,
