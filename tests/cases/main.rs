@@ -18,6 +18,7 @@ mod every_wire;
 mod extensions;
 mod fidelity;
 mod flow;
+mod grants;
 mod identity;
 mod kill;
 mod limits;

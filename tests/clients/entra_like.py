@@ -1,7 +1,7 @@
 """An issuer with the habits of Entra ID, signing with Authlib: no `resource`, `typ: JWT`, `azp`, `scp`, `tid`, app roles.
 
 Serves discovery and keys; prints its issuer identifier. Each line on its input is a set of claims; it answers with
-a token that has them besides its usual ones, signed as the member `_` says: `good`, `stranger` (another key of the
+a token that has them besides its usual ones, of the type `_typ` if there is one, signed as the member `_` says: `good`, `stranger` (another key of the
 same id), `none`, `hmac` (with the public key for a secret).
 """
 
@@ -44,6 +44,7 @@ print(issuer, flush=True)
 for line in sys.stdin:
     changes = json.loads(line)
     how = changes.pop("_", "good")
+    typ = changes.pop("_typ", "JWT")
     now = int(time.time())
     claims = {
         "iss": issuer,
@@ -60,7 +61,7 @@ for line in sys.stdin:
         "uti": f"u{now}",
     } | changes
     claims = {name: value for name, value in claims.items() if value is not None}
-    header = {"typ": "JWT", "alg": "RS256", "kid": "e1"}
+    header = {"typ": typ, "alg": "RS256", "kid": "e1"}
     if how == "none":
         token = JsonWebToken(["none"]).encode(header | {"alg": "none"}, claims, None)
     elif how == "hmac":
