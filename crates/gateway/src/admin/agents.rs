@@ -10,7 +10,7 @@ use records::{
 };
 use wire::json::{Document, Keys, Node, object};
 
-use super::{Args, write_list};
+use super::{Args, users::end_sessions, write_list};
 use crate::{config::meant::MeantParty, failure::Failure, listen::House, people::Person};
 
 /// Where agents added by command are kept, and the names of those revoked.
@@ -156,9 +156,7 @@ pub(crate) fn enlist(house: &House, parties: &[MeantParty]) -> Result<(), Failur
 fn cut_off(house: &House, name: &str) {
     let engines = &house.engines;
     engines.tokens.cache.cut_off(name, engines.ambient.now_ms());
-    for session in engines.sessions.end_of_actor(name) {
-        engines.upstreams.end_session(&session.id);
-    }
+    end_sessions(house, |principal| principal.actor().name == name);
 }
 
 fn write(person: &Person) -> Vec<u8> {

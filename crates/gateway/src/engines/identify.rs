@@ -1,6 +1,6 @@
 //! Who asks: tokens of the embedded issuer and of others, and callers on this machine where configuration says so.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use identity::{
     LocalPeer, Principal, ResourceId, Secret,
@@ -16,6 +16,9 @@ use pipeline::{
 
 use super::Engines;
 use crate::issuers::{Providers, Unproven};
+
+/// How often an open stream looks whether its credential was revoked.
+const REVOKED_LOOK: Duration = Duration::from_secs(1);
 
 /// The embedded issuer and what verifies its tokens.
 #[derive(Debug)]
@@ -172,6 +175,13 @@ impl Engines {
             return Err(invalid("the token was revoked".to_owned()));
         }
         Ok(principal)
+    }
+
+    /// Returns once a principal's credential was revoked: what it opened must not stay open.
+    pub(super) async fn revoked(&self, principal: &Principal) {
+        while !self.tokens.cache.is_revoked(principal) {
+            tokio::time::sleep(REVOKED_LOOK).await;
+        }
     }
 
     fn local(&self, peer: &LocalPeer, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {

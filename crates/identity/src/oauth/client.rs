@@ -69,7 +69,7 @@ pub(super) fn authenticate(
     }
 }
 
-fn failed() -> OauthError {
+pub(super) fn failed() -> OauthError {
     OauthError::new(
         OauthFault::InvalidClient,
         "the client is unknown or its secret is wrong",
@@ -77,7 +77,7 @@ fn failed() -> OauthError {
 }
 
 /// `Basic base64(urlencode(id):urlencode(secret))`
-fn basic(header: &str) -> Option<(String, Secret)> {
+pub(super) fn basic(header: &str) -> Option<(String, Secret)> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

@@ -104,7 +104,7 @@ where
             lifetime_ms: LIFETIME_MS_MAX,
         };
         Ok(Granted {
-            body: body(&grant, &self.issuer.mint(&grant)),
+            body: token_response(&grant, &self.issuer.mint(&grant), None),
             grant,
         })
     }
@@ -180,7 +180,9 @@ fn acts_for(client: &Client, declared: Option<&DeclaredContext>) -> Result<Optio
     Err(OauthError::new(OauthFault::InvalidAuthorizationDetails, why))
 }
 
-fn body(grant: &Grant, token: &str) -> Vec<u8> {
+/// The JSON body of an answer with a token, and perhaps one to get the next with.
+#[must_use]
+pub fn token_response(grant: &Grant, token: &str, refresh_token: Option<&str>) -> Vec<u8> {
     let scopes: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
     wire::json::object(|out| {
         out.string("access_token", token);
@@ -188,6 +190,9 @@ fn body(grant: &Grant, token: &str) -> Vec<u8> {
         out.string("token_type", if is_bound { "DPoP" } else { "Bearer" });
         out.integer("expires_in", grant.lifetime_ms.min(LIFETIME_MS_MAX) / 1000);
         out.string("scope", &scopes.join(" "));
+        if let Some(refresh_token) = refresh_token {
+            out.string("refresh_token", refresh_token);
+        }
         if let Some(declared) = &grant.declared {
             out.array("authorization_details", |details| {
                 super::write_details(declared, details)

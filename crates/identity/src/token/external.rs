@@ -145,6 +145,7 @@ impl Trust {
             issued_ms,
             expires_ms,
             binding: bound_to(claims)?,
+            login: None,
             asserted: Some(Asserted {
                 issuer: Arc::clone(&self.issuer),
                 roles: self.names(&self.roles, claims, "roles")?,
