@@ -30,6 +30,7 @@ use wire::{
 use crate::{
     admin,
     ambient::Ambient,
+    authorization::Authorization,
     behind::Behind,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
     contexts::{self, ContextStore, DepositStore},
@@ -116,7 +117,14 @@ pub(crate) fn assemble(
         ambient,
     };
     let engines = Arc::new(engines);
+    let authorization = Authorization::open(
+        &meant.authorization,
+        engines.people.key(),
+        vault.store().clone(),
+        &engines.ambient,
+    );
     let house = Arc::new(House {
+        authorization: authorization.map_err(Failure::other)?,
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
         engines,
@@ -138,6 +146,7 @@ pub(crate) fn assemble(
     });
     behind.of(&house);
     admin::enlist(&house, &meant.parties)?;
+    admin::recall_revoked(&house).map_err(|error| Failure::other(error.to_string()))?;
     Ok(house)
 }
 
@@ -277,6 +286,7 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             tracing::error!(%error, "contexts cannot be stored");
         }
         engines.parking.sweep(now_ms);
+        house.authorization.sweep(now_ms);
         for request in engines.desk.sweep(now_ms) {
             let expired = engines
                 .journal

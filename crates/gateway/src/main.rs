@@ -3,6 +3,7 @@
 mod admin;
 mod ambient;
 mod assemble;
+mod authorization;
 mod behind;
 mod cli;
 mod clients;

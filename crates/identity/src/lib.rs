@@ -7,13 +7,19 @@
 pub mod jose;
 pub mod oauth;
 mod once;
+mod password;
 mod principal;
 pub mod proof;
 mod resource;
 mod secret;
 pub mod token;
+mod totp;
 
 pub use once::{NotOnce, Once};
-pub use principal::{Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Local, LocalPeer, Principal};
+pub use password::{PasswordHash, PasswordHashError};
+pub use principal::{
+    Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Local, LocalPeer, Login, Principal,
+};
 pub use resource::{ResourceError, ResourceId};
-pub use secret::{Secret, SecretDigest, WeakSecret};
+pub use secret::{Secret, SecretDigest, WeakSecret, sha256};
+pub use totp::Totp;

@@ -15,12 +15,14 @@ mod ledger;
 mod policy;
 mod servers;
 mod tokens;
+mod users;
 mod weigh;
 
 use std::sync::Arc;
 
 pub(crate) use agents::enlist;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
+pub(crate) use users::{end_grant, end_token, recall_revoked};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
@@ -57,6 +59,8 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "server.show" => servers::show(house, &args),
         "status" => Ok(status(house)),
         "token" => tokens::mint(house, &args),
+        "user.grants" => users::grants(house, &args),
+        "user.logout" => users::log_out(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
 }

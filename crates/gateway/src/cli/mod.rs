@@ -24,6 +24,7 @@ mod serve;
 mod server;
 mod server_json;
 mod token;
+mod user;
 mod weigh;
 mod wrap;
 
@@ -71,6 +72,8 @@ enum Command {
     #[command(subcommand)]
     Server(server::Server),
     Token(agent::Token),
+    #[command(subcommand)]
+    User(user::User),
     Wrap(wrap::Wrap),
 }
 
@@ -113,6 +116,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
         Command::Token(token) => token.run(&common),
+        Command::User(user) => user.run(&common),
         Command::Wrap(wrap) => wrap.run(&common),
     };
     match result {

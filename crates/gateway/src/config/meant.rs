@@ -24,6 +24,7 @@ use wire::{
 
 use super::{
     Problem,
+    authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
     issuers::{self, MeantIssuer},
     reference::Lookup,
@@ -47,6 +48,7 @@ pub(crate) struct Meant {
     pub(crate) origins: BTreeSet<String>,
     pub(crate) parties: Vec<MeantParty>,
     pub(crate) issuers: Vec<MeantIssuer>,
+    pub(crate) authorization: MeantAuthorization,
     pub(crate) packs: Vec<String>,
     /// The version of the rules, if the operator gives them one.
     pub(crate) version: Option<u64>,
@@ -185,6 +187,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         note(nobody_forwards(door, &said.hosts));
     }
     let issuers = issuers::mean(&said.issuers, &parties, lookup, &mut note);
+    let authorization = authorization::mean(&said, &parties, lookup, &mut note);
     let policy = said.policy.unwrap_or_default();
     let mut rules: Vec<_> = policy
         .rules
@@ -250,6 +253,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             origins: said.origins.into_iter().collect(),
             parties,
             issuers,
+            authorization,
             version: policy.version,
             packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
@@ -385,7 +389,11 @@ pub(crate) fn key_set(text: &[u8]) -> Option<KeySet> {
 }
 
 /// A secret by reference that is fit to be relied on.
-fn strong(at: &str, reference: Option<&str>, lookup: &Lookup<'_>) -> Result<Option<Secret>, Problem> {
+pub(super) fn strong(
+    at: &str,
+    reference: Option<&str>,
+    lookup: &Lookup<'_>,
+) -> Result<Option<Secret>, Problem> {
     let Some(reference) = reference else {
         return Ok(None);
     };
@@ -420,7 +428,7 @@ fn approvals(said: &SaidApprovals, lookup: &Lookup<'_>) -> Result<MeantApprovals
     })
 }
 
-fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
+pub(super) fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.@:/+".contains(c);
     if (1..=128).contains(&name.len()) && name.chars().all(good) {
         return Ok(());

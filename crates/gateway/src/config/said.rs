@@ -49,6 +49,12 @@ pub(crate) struct Said {
     /// AI applications.
     #[serde(default)]
     pub(crate) agents: Vec<SaidAgent>,
+    /// Programs that people may let in by a browser.
+    #[serde(default)]
+    pub(crate) clients: Vec<SaidClient>,
+    /// How people let programs in.
+    #[serde(default)]
+    pub(crate) authorization: SaidAuthorization,
     /// Purposes that may be declared.
     #[serde(default)]
     pub(crate) purposes: Vec<SaidPurpose>,
@@ -317,6 +323,11 @@ pub(crate) struct SaidUser {
     pub(crate) name: String,
     /// What they show to decide an approval in a browser, by reference: `env:NAME` or `file:PATH`.
     pub(crate) secret: Option<String>,
+    /// What they log in with to let a program in: the Argon2id hash of a password (`sallyport user hash`), by
+    /// reference: `env:NAME` or `file:PATH`.
+    pub(crate) password: Option<String>,
+    /// The secret of their authenticator (`sallyport user totp`), by reference. With it, a one-time code is needed, too.
+    pub(crate) totp: Option<String>,
     /// Roles.
     #[serde(default)]
     pub(crate) roles: Vec<String>,
@@ -374,6 +385,39 @@ pub(crate) enum SaidKind {
     Agent,
     /// Without one.
     Service,
+}
+
+/// A program that people may let in by a browser.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidClient {
+    /// Its `client_id`: a name, or the URL of its metadata document.
+    pub(crate) id: String,
+    /// What people are told it is called; the id unless said.
+    pub(crate) name: Option<String>,
+    /// Where it may have browsers sent back to. The port of a loopback address does not count.
+    #[serde(default)]
+    pub(crate) redirect_uris: Vec<String>,
+    /// Its secret, by reference. Programs on people's own machines have none.
+    pub(crate) secret: Option<String>,
+    /// The agent it is: rules see that agent, acting for the user. Unless said, it acts as the user.
+    pub(crate) agent: Option<String>,
+}
+
+/// How people let programs in. All of it is there once a user has a `password`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidAuthorization {
+    /// `off` (the default) or `on`: whether programs may register themselves (RFC 7591).
+    pub(crate) registration: Option<String>,
+    /// `on` (the default) or `off`: whether a program may be known by the document at the URL that is its id.
+    pub(crate) metadata_documents: Option<String>,
+    /// `optional` (the default) or `required`: whether those without `totp` may log in.
+    pub(crate) mfa: Option<String>,
+    /// `public` (the default) or `private`: whether documents may be at addresses of one's own network.
+    pub(crate) network: Option<String>,
+    /// A PEM file of the authorities believed for documents instead of the public ones.
+    pub(crate) ca: Option<String>,
 }
 
 /// A purpose.

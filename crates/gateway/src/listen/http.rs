@@ -20,12 +20,12 @@ use tokio::{
 use wire::mcp::ServerName;
 
 use super::{
-    House,
+    House, authorize,
     body::{self, Body},
     decide, gate,
     head::Peer,
     mcp::Visit,
-    oauth, registry, sse, tiles, websocket,
+    oauth, registry, sse, tiles, tokens, websocket,
 };
 use crate::tls::{Acceptor, Failed};
 
@@ -214,6 +214,10 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
+        "/oauth/authorize" => authorize::answer(house, &peer, request).await,
+        "/oauth/introspect" => tokens::introspect(house, request).await,
+        "/oauth/register" => tokens::register(house, &peer, request).await,
+        "/oauth/revoke" => tokens::revoke(house, request).await,
         "/readyz" if get => ready(house),
         "/.well-known/jwks.json" if get => oauth::keys(house),
         _ => match (path.strip_prefix("/mcp/"), get) {
