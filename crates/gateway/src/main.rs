@@ -17,6 +17,7 @@ mod issuers;
 mod journal;
 mod keeper;
 mod listen;
+mod outbound;
 mod parked;
 mod people;
 mod policy_version;

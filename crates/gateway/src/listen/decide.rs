@@ -145,7 +145,7 @@ async fn take(house: &Arc<House>, id: &str, request: Request<Incoming>) -> Resul
 }
 
 /// The person the form's secret proves.
-fn proven(house: &House, form: &Form) -> Result<String, Failure> {
+pub(super) fn proven(house: &House, form: &Form) -> Result<String, Failure> {
     let engines = &house.engines;
     let (name, secret) = form
         .get("user")
@@ -278,7 +278,7 @@ fn words(node: Node<'_>, name: &str) -> String {
 }
 
 /// Somebody else's text as text: visible, and no markup.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     let mut shown = String::new();
     for c in visible(text).chars() {
         match c {

@@ -5,6 +5,7 @@
 
 mod batch;
 mod body;
+mod connect;
 mod conversation;
 mod decide;
 mod gate;
