@@ -39,8 +39,8 @@ use crate::{
     issuers::{Guarded, Provider, Providers},
     journal::Journal,
     keeper::Keeper,
-    outbound::Outbound,
     listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    outbound::Outbound,
     parked::Parking,
     people::People,
     policy_version,
@@ -73,8 +73,8 @@ pub(crate) fn assemble(
         journal.clone(),
         ambient.clone(),
     ));
-    let upstreams =
-        Upstreams::new(Arc::new(behind.clone()), Arc::<Outbound>::clone(&outbound)).map_err(|error| Failure::other(error.to_string()))?;
+    let upstreams = Upstreams::new(Arc::new(behind.clone()), Arc::<Outbound>::clone(&outbound))
+        .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
     let inspector =
         Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
@@ -89,7 +89,8 @@ pub(crate) fn assemble(
     servers.extend(added(vault.store(), &servers)?);
     for server in &servers {
         let placed = outbound.place(server);
-        placed.map_err(|why| Failure::configuration(format!("mcpServers.{}.auth: {why}", server.spec.name)))?;
+        placed
+            .map_err(|why| Failure::configuration(format!("mcpServers.{}.auth: {why}", server.spec.name)))?;
     }
     keeper.configure(&servers, meant.approve)?;
     let limits =

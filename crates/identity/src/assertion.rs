@@ -345,7 +345,11 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_none() {
-        for text in ["", "secret", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
+        for text in [
+            "",
+            "secret",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----",
+        ] {
             ClientKey::from_pem(text).expect_err(text);
         }
         assert_eq!(

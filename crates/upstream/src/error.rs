@@ -66,7 +66,10 @@ fn asked(consent: &Consent) -> Objection {
         out.string("url", &consent.url);
         out.string("message", &consent.message);
     });
-    let shown = format!("{}: open {} and make the call again", consent.message, consent.url);
+    let shown = format!(
+        "{}: open {} and make the call again",
+        consent.message, consent.url
+    );
     Objection {
         data: Some(data.into_boxed_slice()),
         ..Objection::new(&refusal::CONSENT_NEEDED, consent.message.clone()).showing(shown)

@@ -30,6 +30,7 @@ pub use listing::{Catalogue, Offered};
 pub use outgoing::Outgoing;
 pub use pool::{Health, Upstreams};
 pub use spec::{
-    Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Proof, Protection, Reach, ServerSpec, Timeouts,
+    Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Proof, Protection, Reach, ServerSpec,
+    Timeouts,
 };
 pub use watch::Watcher;

@@ -21,7 +21,8 @@ use wire::{
 };
 
 use crate::{
-    Backchannel, Catalogue, Credentials, Isolation, LinkError, Outgoing, Proof, Protection, Reach, ServerSpec, Watcher,
+    Backchannel, Catalogue, Credentials, Isolation, LinkError, Outgoing, Proof, Protection, Reach,
+    ServerSpec, Watcher,
     dial::dial,
     encode::{self, Encoded},
     eras::{Asker, Known},
@@ -328,7 +329,12 @@ impl Upstreams {
             Proof::None => None,
         };
         let client = station.client(&self.client)?.clone();
-        Ok(Door::new(client, station.spec.name.clone(), caller.cloned(), credentials))
+        Ok(Door::new(
+            client,
+            station.spec.name.clone(),
+            caller.cloned(),
+            credentials,
+        ))
     }
 }
 

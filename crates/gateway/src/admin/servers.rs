@@ -97,7 +97,9 @@ pub(super) async fn connect(house: &House, args: &Args<'_>) -> Result<Vec<u8>, F
     let server = house.engines.keeper.server(&args.needed("name")?)?;
     let user = args.needed("user")?;
     let person = house.engines.people.user(&user);
-    let tenant = person.and_then(|person| person.party.tenant.clone()).unwrap_or_default();
+    let tenant = person
+        .and_then(|person| person.party.tenant.clone())
+        .unwrap_or_default();
     let url = house.engines.outbound.connect(&server.name, &user, &tenant).await;
     let url = url.map_err(Failure::refused)?;
     Ok(object(|out| {
@@ -144,7 +146,11 @@ pub(super) async fn add(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, 
         .store
         .put(ADDED, server.spec.name.as_str(), text.as_bytes())
         .map_err(|e| Failure::other(e.to_string()))?;
-    house.engines.outbound.place(server).map_err(Failure::configuration)?;
+    house
+        .engines
+        .outbound
+        .place(server)
+        .map_err(Failure::configuration)?;
     house
         .engines
         .keeper

@@ -220,7 +220,9 @@ fn shown(answer: &Document) -> String {
         );
     }
     let mut lines = Vec::new();
-    for name in ["name", "url", "state", "why", "launch", "trust", "revision", "eras"] {
+    for name in [
+        "name", "url", "state", "why", "launch", "trust", "revision", "eras",
+    ] {
         if root.get(name).is_some() {
             lines.push(format!("{name:<9} {}", text(root, name)));
         }

@@ -1,6 +1,6 @@
 //! How the gateway proves itself to a server, as meant.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use identity::{Secret, assertion::ClientKey};
 use rustls::pki_types::CertificateDer;
@@ -35,6 +35,11 @@ pub(crate) struct MeantAuth {
 pub(crate) enum AuthKind {
     /// The gateway's own, the same for all callers.
     ClientCredentials(ClientIdentity),
+    /// The gateway's own, for the platform's word for this process (RFC 7523).
+    Workload {
+        client: Option<ClientIdentity>,
+        assertion: PathBuf,
+    },
     /// One for each caller, in exchange for a token of the gateway's own issuer (RFC 8693).
     TokenExchange {
         client: ClientIdentity,
@@ -108,24 +113,48 @@ pub(super) fn mean(
     let bad = |key: &str, what: &str, remedy: &str| Problem::new(format!("{at}.{key}"), what, remedy);
     if said.kind == "bearer" {
         let token = said.token.as_deref().ok_or_else(|| {
-            bad("token", "there is none", "write `token: \"env:NAME\"`, and put the token there")
+            bad(
+                "token",
+                "there is none",
+                "write `token: \"env:NAME\"`, and put the token there",
+            )
         })?;
         return Ok(Meant::Bearer(lookup.secret(&format!("{at}.token"), token)?));
     }
     if said.token.is_some() {
-        return Err(bad("token", "it is of no use with this `kind`", "write `kind: bearer`"));
+        return Err(bad(
+            "token",
+            "it is of no use with this `kind`",
+            "write `kind: bearer`",
+        ));
     }
     let client = client(&at, said, lookup)?;
-    let needed = || bad("client_id", "there is none", "write the gateway's name at the authorization server");
+    let needed = || {
+        bad(
+            "client_id",
+            "there is none",
+            "write the gateway's name at the authorization server",
+        )
+    };
     let kind = match said.kind.as_str() {
         "client_credentials" => AuthKind::ClientCredentials(proven(&at, client.ok_or_else(needed)?)?),
+        "workload" => AuthKind::Workload {
+            client,
+            assertion: said
+                .assertion
+                .as_deref()
+                .and_then(|assertion| assertion.strip_prefix("file:"))
+                .map(|path| lookup.path(path))
+                .ok_or_else(|| bad("assertion", "there is no file", "write it as `file:PATH`"))?,
+        },
         "token_exchange" => AuthKind::TokenExchange {
             client: proven(&at, client.ok_or_else(needed)?)?,
             audience: said.audience.clone(),
         },
         "authorization_code" => AuthKind::AuthorizationCode(registration(&at, said, client)?),
         other => {
-            let remedy = "use one of: bearer, client_credentials, token_exchange, authorization_code";
+            let remedy =
+                "use one of: bearer, client_credentials, workload, token_exchange, authorization_code";
             return Err(bad("kind", &format!("`{other}` is not known here"), remedy));
         }
     };
@@ -134,12 +163,24 @@ pub(super) fn mean(
         Some("private") => Network::Private,
         None | Some("public") if is_here(server) => Network::Private,
         None | Some("public") => Network::Public,
-        Some(_) => return Err(bad("network", "that is not known here", "use one of: public, private")),
+        Some(_) => {
+            return Err(bad(
+                "network",
+                "that is not known here",
+                "use one of: public, private",
+            ));
+        }
     };
     let indicator = match said.resource.as_deref() {
         None | Some("send") => Indicator::Send,
         Some("omit") => Indicator::Omit,
-        Some(_) => return Err(bad("resource", "that is not known here", "use one of: send, omit")),
+        Some(_) => {
+            return Err(bad(
+                "resource",
+                "that is not known here",
+                "use one of: send, omit",
+            ));
+        }
     };
     let authorities = match &said.ca {
         None => Vec::new(),
@@ -220,7 +261,7 @@ impl MeantAuth {
     /// Whether each caller has a token of their own.
     pub(super) fn is_of_callers(&self) -> bool {
         match self.kind {
-            AuthKind::ClientCredentials(_) => false,
+            AuthKind::ClientCredentials(_) | AuthKind::Workload { .. } => false,
             AuthKind::AuthorizationCode(_) | AuthKind::TokenExchange { .. } => true,
         }
     }
@@ -230,6 +271,7 @@ impl MeantAuth {
         let (kind, client) = match &self.kind {
             AuthKind::ClientCredentials(client) => ("client_credentials", Some(client)),
             AuthKind::TokenExchange { client, .. } => ("token_exchange", Some(client)),
+            AuthKind::Workload { client, .. } => ("workload", client.as_ref()),
             AuthKind::AuthorizationCode(Registration::Known(client)) => ("authorization_code", Some(client)),
             AuthKind::AuthorizationCode(
                 Registration::Document(_) | Registration::Dynamic | Registration::Own,

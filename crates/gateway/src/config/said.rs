@@ -150,10 +150,12 @@ pub(crate) struct SaidServerTls {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidAuth {
-    /// `bearer`, `client_credentials`, `token_exchange` or `authorization_code`.
+    /// `bearer`, `client_credentials`, `workload`, `token_exchange` or `authorization_code`.
     pub(crate) kind: String,
     /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
     pub(crate) token: Option<String>,
+    /// With `workload`: the file with the platform's word for this process, a JWT (`file:PATH`).
+    pub(crate) assertion: Option<String>,
     /// The authorization server; the one the server names unless said. Another is refused.
     pub(crate) issuer: Option<String>,
     /// The gateway's name at the authorization server.

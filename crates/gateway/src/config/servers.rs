@@ -109,6 +109,14 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
     let name = ServerName::from_label(label)
         .map_err(|error| Problem::new(&at, error.to_string(), "rename the server"))?;
     let (reach, launch, auth) = match (&said.command, &said.url) {
+        (Some(_), None) if said.auth.is_some() => {
+            let remedy = "leave it out, and give the program what it needs in `env`";
+            return Err(Problem::new(
+                format!("{at}.auth"),
+                "a program asks for no token",
+                remedy,
+            ));
+        }
         (Some(command), None) => {
             let (reach, launch) = stdio(&at, command, said, lookup)?;
             (reach, launch, None)
@@ -297,7 +305,10 @@ fn authentication(
     let Some(url) = url else {
         return Err(problem("a socket asks for no token", "leave `auth` out"));
     };
-    if headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+    if headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+    {
         let what = "`headers` has `Authorization`, too";
         return Err(problem(what, "keep one of them"));
     }

@@ -15,7 +15,9 @@ use wire::{
     bounds::ANSWER,
     json::{Document, Edits, Keys, Node, object},
     jsonrpc::{self, Id, Message},
-    mcp::{Era, LogLevel, Method, Mismatch, Revision, ServerName, Target, code, meta, mirrored_params, target},
+    mcp::{
+        Era, LogLevel, Method, Mismatch, Revision, ServerName, Target, code, meta, mirrored_params, target,
+    },
 };
 
 use super::{
@@ -101,7 +103,9 @@ impl Engines {
         if *objection.code != refusal::CONSENT_NEEDED {
             return objection;
         }
-        let Some(data) = objection.data.as_deref() else { return objection };
+        let Some(data) = objection.data.as_deref() else {
+            return objection;
+        };
         let Ok(data) = Document::parse(data.to_vec(), Keys::Exact, &ANSWER) else {
             return objection;
         };
@@ -118,7 +122,15 @@ impl Engines {
             message: &message,
             question: CONSENT,
         };
-        by_url(arrival, &link, &CONSENT_ASKED, Objection { data: None, ..objection })
+        by_url(
+            arrival,
+            &link,
+            &CONSENT_ASKED,
+            Objection {
+                data: None,
+                ..objection
+            },
+        )
     }
 
     /// The least level of log messages a session wants: with `logging/setLevel` it says so.

@@ -119,7 +119,13 @@ async fn come_back(house: &Arc<House>, request: &Request<Incoming>) -> Response<
     };
     let browser = browser(house, request.headers());
     let connected = match answer {
-        Ok(answer) => house.engines.outbound.come_back(&answer, browser.as_deref()).await,
+        Ok(answer) => {
+            house
+                .engines
+                .outbound
+                .come_back(&answer, browser.as_deref())
+                .await
+        }
         Err(why) => Err(why),
     };
     match connected {
@@ -150,9 +156,12 @@ fn tell(house: &Arc<House>, connected: &Connected) {
     engines.keeper.look_again(&connected.server);
     let session = connected.session.as_deref();
     if let Some(session) = session.and_then(|id| engines.sessions.peek(id)) {
-        session.tell(jsonrpc::notification(Mcp::NotificationsElicitationComplete, |out| {
-            out.string("elicitationId", &connected.id);
-        }));
+        session.tell(jsonrpc::notification(
+            Mcp::NotificationsElicitationComplete,
+            |out| {
+                out.string("elicitationId", &connected.id);
+            },
+        ));
     }
 }
 
@@ -163,10 +172,18 @@ fn is_secure(house: &House) -> bool {
 /// The browser, if it has been here.
 fn browser(house: &House, headers: &HeaderMap) -> Option<String> {
     let name = if is_secure(house) { BROWSER_SECURE } else { BROWSER };
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let cookies = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies
+        .flat_map(|text| text.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
     let (_, value) = pairs.find(|(found, _)| *found == name)?;
-    let is_ours = value.len() == 43 && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let is_ours = value.len() == 43
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     is_ours.then(|| value.to_owned())
 }
 
@@ -205,7 +222,11 @@ fn page(status: StatusCode, inner: &str) -> Response<Body> {
          system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}}label{{display:block;margin:.5rem \
          0}}.said{{border:2px solid;padding:.5rem}}</style><h1>A connection</h1>{inner}</html>"
     );
-    guarded(body::with_type(status, "text/html; charset=utf-8", text.into_bytes()))
+    guarded(body::with_type(
+        status,
+        "text/html; charset=utf-8",
+        text.into_bytes(),
+    ))
 }
 
 /// No frames, no scripts, and no address of this page for the next. Where the form leads is not restricted: it ends at the
@@ -218,7 +239,9 @@ fn guarded(mut response: Response<Body>) -> Response<Body> {
         (X_FRAME_OPTIONS, "DENY"),
         (REFERRER_POLICY, "same-origin"),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     response
 }

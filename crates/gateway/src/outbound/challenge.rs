@@ -16,6 +16,8 @@ pub(crate) struct Challenge {
     pub(crate) scope: Option<String>,
     /// What is wrong with the credential.
     pub(crate) error: Option<String>,
+    /// Tokens bound to a key are taken.
+    pub(crate) takes_dpop: bool,
 }
 
 impl Challenge {
@@ -44,7 +46,9 @@ impl Challenge {
         for part in parts(text) {
             let (name, value) = match part {
                 Part::Scheme(scheme) => {
-                    is_ours = ["bearer", "dpop"].iter().any(|ours| scheme.eq_ignore_ascii_case(ours));
+                    let is_dpop = scheme.eq_ignore_ascii_case("dpop");
+                    self.takes_dpop |= is_dpop;
+                    is_ours = is_dpop || scheme.eq_ignore_ascii_case("bearer");
                     continue;
                 }
                 Part::Parameter(name, value) => (name.to_ascii_lowercase(), value),
@@ -131,7 +135,8 @@ mod tests {
     #[test]
     fn challenges_are_read_as_they_are_written() {
         let url = "https://a.example/.well-known/oauth-protected-resource";
-        let quoted = format!("Bearer error=\"insufficient_scope\", scope=\"a b\", resource_metadata=\"{url}\"");
+        let quoted =
+            format!("Bearer error=\"insufficient_scope\", scope=\"a b\", resource_metadata=\"{url}\"");
         let bare = format!("bearer Resource_Metadata={url},scope=\"a b\" , error=insufficient_scope");
         for texts in [
             vec![quoted.as_str()],
@@ -144,6 +149,8 @@ mod tests {
             assert_eq!(challenge.scopes().collect::<Vec<_>>(), ["a", "b"], "{texts:?}");
             assert!(challenge.is_error("insufficient_scope"), "{texts:?}");
         }
+        assert!(of(&["DPoP algs=\"ES256\"", "Bearer"]).takes_dpop);
+        assert!(!of(&["Bearer realm=\"DPoP\""]).takes_dpop);
         let escaped = of(&["Bearer realm=\"a\\\"b, scope=c\", scope=\"d\""]);
         assert_eq!(escaped.scope.as_deref(), Some("d"));
     }

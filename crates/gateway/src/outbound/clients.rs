@@ -89,7 +89,9 @@ pub(crate) async fn identity(
                 "`{issuer}` does not know clients by documents; add `registration: dynamic` to `auth`, or a `client_id` \
                  that it gave you"
             ),
-            None => format!("`{issuer}` has to know the gateway; add the `client_id` that it gave you to `auth`"),
+            None => {
+                format!("`{issuer}` has to know the gateway; add the `client_id` that it gave you to `auth`")
+            }
         })
     };
     match registration {
@@ -161,9 +163,9 @@ impl From<Registered> for ClientIdentity {
     fn from(known: Registered) -> Self {
         Self {
             id: known.id,
-            proof: known
-                .secret
-                .map_or(ClientProof::None, |secret| ClientProof::Secret(Secret::presented(secret))),
+            proof: known.secret.map_or(ClientProof::None, |secret| {
+                ClientProof::Secret(Secret::presented(secret))
+            }),
         }
     }
 }

@@ -124,7 +124,12 @@ impl Consents {
     }
 
     /// The answer came. A state counts once, whatever becomes of it, and only in the browser that went out.
-    pub(crate) fn come_back(&self, state: &str, browser: Option<&str>, now_ms: i64) -> Result<Underway, &'static str> {
+    pub(crate) fn come_back(
+        &self,
+        state: &str,
+        browser: Option<&str>,
+        now_ms: i64,
+    ) -> Result<Underway, &'static str> {
         let mut held = self.lock();
         held.sweep(now_ms);
         let underway = held
@@ -132,7 +137,8 @@ impl Consents {
             .remove(state)
             .ok_or("nobody waits for this answer; it came twice, or too late")?;
         let same = browser.is_some_and(|browser| {
-            aws_lc_rs::constant_time::verify_slices_are_equal(browser.as_bytes(), underway.browser.as_bytes()).is_ok()
+            aws_lc_rs::constant_time::verify_slices_are_equal(browser.as_bytes(), underway.browser.as_bytes())
+                .is_ok()
         });
         if same {
             Ok(underway)
@@ -196,15 +202,25 @@ mod tests {
         let ambient = Ambient::system();
         let now_ms = ambient.now_ms();
         let consents = Consents::default();
-        for browser in [Some("other"), None, Some("mine"), Some("mine")].into_iter().enumerate() {
+        for browser in [Some("other"), None, Some("mine"), Some("mine")]
+            .into_iter()
+            .enumerate()
+        {
             let (n, browser) = browser;
             consents.ask(question("q", now_ms), now_ms).expect("room");
             let (state, _) = consents.go("q", "mine", &ambient).expect("it waits");
-            assert!(consents.go("q", "mine", &ambient).is_none(), "the link is used up");
-            consents.come_back("another", Some("mine"), now_ms).expect_err("another state");
+            assert!(
+                consents.go("q", "mine", &ambient).is_none(),
+                "the link is used up"
+            );
+            consents
+                .come_back("another", Some("mine"), now_ms)
+                .expect_err("another state");
             let first = consents.come_back(&state, browser, now_ms);
             assert_eq!(first.is_ok(), browser == Some("mine"), "{n}");
-            consents.come_back(&state, Some("mine"), now_ms).expect_err("twice");
+            consents
+                .come_back(&state, Some("mine"), now_ms)
+                .expect_err("twice");
         }
     }
 

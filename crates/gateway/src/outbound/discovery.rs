@@ -75,7 +75,14 @@ pub(crate) async fn discover(
         (None, None) => return Ok(early(guarded, server).await),
     };
     let server = metadata(guarded, &issuer).await?;
-    Ok(Found { resource, server })
+    let takes_dpop = resource.takes_dpop || challenge.takes_dpop;
+    Ok(Found {
+        resource: Resource {
+            takes_dpop,
+            ..resource
+        },
+        server,
+    })
 }
 
 /// Which of the resource's authorization servers to ask.
@@ -152,7 +159,11 @@ pub(crate) async fn resource(
 fn resource_places(server: &str) -> Vec<String> {
     let origin = origin(server);
     let path = server.get(origin.len()..).unwrap_or_default();
-    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let path = path
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('/');
     let root = format!("{origin}/.well-known/oauth-protected-resource");
     if path.is_empty() {
         vec![root]
@@ -184,7 +195,8 @@ fn read_resource(document: &Document, server: &str) -> Result<Resource, String> 
         issuers: texts(root, "authorization_servers").unwrap_or_default(),
         scopes: texts(root, "scopes_supported").unwrap_or_default(),
         takes_dpop: truth(root, "dpop_bound_access_tokens_required")
-            || texts(root, "dpop_signing_alg_values_supported").is_some_and(|algorithms| has_ours(&algorithms)),
+            || texts(root, "dpop_signing_alg_values_supported")
+                .is_some_and(|algorithms| has_ours(&algorithms)),
         id,
     })
 }
@@ -233,7 +245,10 @@ fn read_metadata(document: &Document, issuer: &str) -> Result<Metadata, String> 
         scopes: texts(root, "scopes_supported").unwrap_or_default(),
         grants: texts(root, "grant_types_supported"),
         methods: texts(root, "token_endpoint_auth_methods_supported"),
-        algorithms: algorithms.iter().filter_map(|name| Algorithm::parse(name)).collect(),
+        algorithms: algorithms
+            .iter()
+            .filter_map(|name| Algorithm::parse(name))
+            .collect(),
         has_s256: texts(root, "code_challenge_methods_supported")
             .is_some_and(|methods| methods.iter().any(|method| method == "S256")),
         says_issuer: truth(root, "authorization_response_iss_parameter_supported"),
@@ -285,7 +300,10 @@ mod tests {
     #[test]
     fn metadata_is_looked_for_in_the_fixed_order() {
         let root = "https://a.example/.well-known/oauth-protected-resource";
-        assert_eq!(resource_places("https://a.example/mcp/x?y"), [format!("{root}/mcp/x"), root.to_owned()]);
+        assert_eq!(
+            resource_places("https://a.example/mcp/x?y"),
+            [format!("{root}/mcp/x"), root.to_owned()]
+        );
         assert_eq!(resource_places("https://a.example/"), [root]);
         assert_eq!(resource_places("https://a.example"), [root]);
     }
@@ -294,7 +312,12 @@ mod tests {
     fn a_resource_is_the_server_or_what_it_is_a_part_of() {
         let server = "https://a.example/mcp/x";
         let read = |id: &str| read_resource(&document(&format!("{{\"resource\":\"{id}\"}}")), server);
-        for id in ["https://a.example/mcp/x", "https://A.example/mcp/x/", "https://a.example/mcp", "https://a.example"] {
+        for id in [
+            "https://a.example/mcp/x",
+            "https://A.example/mcp/x/",
+            "https://a.example/mcp",
+            "https://a.example",
+        ] {
             assert_eq!(read(id).expect(id).id, id);
         }
         for id in [
@@ -323,7 +346,13 @@ mod tests {
             read_metadata(&document(&text), issuer)
         };
         read(issuer).expect("its own");
-        for named in ["https://as.example/t/", "https://as.example", "https://AS.example/t", "https://evil.example", ""] {
+        for named in [
+            "https://as.example/t/",
+            "https://as.example",
+            "https://AS.example/t",
+            "https://evil.example",
+            "",
+        ] {
             read(named).expect_err(named);
         }
     }
@@ -335,7 +364,10 @@ mod tests {
             ..unsaid("https://s.example")
         };
         assert_eq!(issuer_of(&resource, None), Ok("https://a.example"));
-        assert_eq!(issuer_of(&resource, Some("https://b.example")), Ok("https://b.example"));
+        assert_eq!(
+            issuer_of(&resource, Some("https://b.example")),
+            Ok("https://b.example")
+        );
         issuer_of(&resource, Some("https://b.example/")).expect_err("another");
         issuer_of(&unsaid("https://s.example"), None).expect_err("none");
     }

@@ -70,14 +70,21 @@ struct Stored {
 
 impl Grant {
     /// What was given now, in place of what was there.
-    pub(crate) fn new(given: Given, before: Option<&Self>, place: (&str, &str), asked: BTreeSet<String>) -> Self {
+    pub(crate) fn new(
+        given: Given,
+        before: Option<&Self>,
+        place: (&str, &str),
+        asked: BTreeSet<String>,
+    ) -> Self {
         let (issuer, resource) = place;
         Self {
             issuer: issuer.to_owned(),
             resource: resource.to_owned(),
             access: given.access,
             // Whoever gives no new one lets the old one stand.
-            refresh: given.refresh.or_else(|| before.and_then(|grant| grant.refresh.clone())),
+            refresh: given
+                .refresh
+                .or_else(|| before.and_then(|grant| grant.refresh.clone())),
             expires_ms: given.expires_ms,
             scopes: given.scopes.unwrap_or_else(|| asked.clone()),
             asked,
@@ -93,7 +100,12 @@ impl Grant {
 }
 
 /// Sealed, as its owner's.
-pub(crate) fn put(store: &Store, server: &ServerName, party: &Party, grant: &Grant) -> Result<(), StoreError> {
+pub(crate) fn put(
+    store: &Store,
+    server: &ServerName,
+    party: &Party,
+    grant: &Grant,
+) -> Result<(), StoreError> {
     let stored = Stored {
         party: party.clone(),
         issuer: grant.issuer.clone(),
@@ -115,7 +127,11 @@ pub(crate) fn put(store: &Store, server: &ServerName, party: &Party, grant: &Gra
 }
 
 /// What a person has for a server, if it can still be read.
-pub(crate) fn get(store: &Store, server: &ServerName, key: &str) -> Result<Option<(Party, Grant)>, StoreError> {
+pub(crate) fn get(
+    store: &Store,
+    server: &ServerName,
+    key: &str,
+) -> Result<Option<(Party, Grant)>, StoreError> {
     let Some(text) = store.get(GRANTS, &place(server, key))? else {
         return Ok(None);
     };

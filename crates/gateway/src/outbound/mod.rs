@@ -36,16 +36,16 @@ use wire::mcp::ServerName;
 
 pub(crate) use challenge::Challenge;
 pub(crate) use clients::Own;
-pub(crate) use people::{Asking, Connected};
 use consents::Consents;
 use discovery::{Found, Metadata, Resource, discover, metadata};
 use grants::{Grant, Party};
+pub(crate) use people::{Asking, Connected};
 use tokens::{DPOP, NoToken, Nonces, TokenEndpoint};
 
 use crate::{
     ambient::Ambient,
     config::{
-        auth::{AuthKind, ClientIdentity, Indicator, MeantAuth, Registration},
+        auth::{AuthKind, ClientIdentity, ClientProof, Indicator, MeantAuth, Registration},
         servers::MeantServer,
     },
     issuers::Guarded,
@@ -113,7 +113,13 @@ enum Subject<'c> {
 }
 
 impl Outbound {
-    pub(crate) fn new(base: String, issuer: Issuer, store: Store, journal: Journal, ambient: Ambient) -> Self {
+    pub(crate) fn new(
+        base: String,
+        issuer: Issuer,
+        store: Store,
+        journal: Journal,
+        ambient: Ambient,
+    ) -> Self {
         Self {
             accounts: RwLock::default(),
             consents: Consents::default(),
@@ -129,9 +135,9 @@ impl Outbound {
     pub(crate) fn place(&self, server: &MeantServer) -> Result<(), String> {
         let Some(auth) = &server.auth else { return Ok(()) };
         let url = match &server.spec.reach {
-            upstream::Reach::Http(target) | upstream::Reach::Sse(target) | upstream::Reach::WebSocket(target) => {
-                target.url.to_string()
-            }
+            upstream::Reach::Http(target)
+            | upstream::Reach::Sse(target)
+            | upstream::Reach::WebSocket(target) => target.url.to_string(),
             upstream::Reach::Stdio(_) | upstream::Reach::Unix(_) => return Ok(()),
         };
         let name = server.spec.name.clone();
@@ -158,7 +164,8 @@ impl Outbound {
 
     fn subject<'c>(&self, account: &Account, caller: Option<&'c Caller>) -> Result<Subject<'c>, LinkError> {
         Ok(match (&account.auth.kind, caller) {
-            (AuthKind::ClientCredentials(_), _) | (AuthKind::TokenExchange { .. }, None) => Subject::Gateway,
+            (AuthKind::ClientCredentials(_) | AuthKind::Workload { .. }, _)
+            | (AuthKind::TokenExchange { .. }, None) => Subject::Gateway,
             (AuthKind::TokenExchange { .. }, Some(caller)) => Subject::Caller(caller),
             (AuthKind::AuthorizationCode(_), Some(caller)) => Subject::Person(person(caller)),
             (AuthKind::AuthorizationCode(_), None) => {
@@ -223,7 +230,9 @@ impl Credentials for Outbound {
                 return Ok(Next::Again);
             }
             if status == StatusCode::UNAUTHORIZED {
-                return self.refused(&account, errand.caller, token_of(sent), challenge).await;
+                return self
+                    .refused(&account, errand.caller, token_of(sent), challenge)
+                    .await;
             }
             if challenge.is_error("insufficient_scope") {
                 return self.step_up(&account, errand.caller, challenge).await;
@@ -248,7 +257,8 @@ impl Outbound {
         value.set_sensitive(true);
         let mut headers = vec![(AUTHORIZATION, value)];
         if grant.is_bound {
-            let key = key_of(grant).ok_or_else(|| unusable("the token's key is lost; connect the server again"))?;
+            let key =
+                key_of(grant).ok_or_else(|| unusable("the token's key is lost; connect the server again"))?;
             let url = errand.url.to_string();
             let proof = key.proof(&Proving {
                 method: errand.method.as_str(),
@@ -288,7 +298,9 @@ impl Outbound {
         subject: &Subject<'_>,
         held: &mut Held,
     ) -> Result<(), LinkError> {
-        let Some(grant) = held.grant.as_ref() else { return Ok(()) };
+        let Some(grant) = held.grant.as_ref() else {
+            return Ok(());
+        };
         let now_ms = self.ambient.now_ms();
         if now_ms < grant.expires_ms.saturating_sub(EARLY_MS) {
             return Ok(());
@@ -310,7 +322,9 @@ impl Outbound {
             // What is spent is not shown again: the server says what it wants instead.
             Err(why) if why.is_spent() => self.drop_grant(account, subject, held),
             Err(_) if !is_over => Ok(()),
-            Err(why) => Err(LinkError::Unauthorized(format!("its authorization server: {why}"))),
+            Err(why) => Err(LinkError::Unauthorized(format!(
+                "its authorization server: {why}"
+            ))),
         }
     }
 
@@ -336,9 +350,17 @@ impl Outbound {
         }
         let was_taken = seat.is_taken.swap(false, Ordering::Relaxed);
         let found = self.find(account, &challenge).await?;
-        if held.grant.as_ref().is_some_and(|grant| grant.issuer != found.server.issuer) {
+        if held
+            .grant
+            .as_ref()
+            .is_some_and(|grant| grant.issuer != found.server.issuer)
+        {
             let why = "its authorization server is another one now";
-            self.note(&account.name, "upstream-token-dropped", &[("why", why.to_owned())]);
+            self.note(
+                &account.name,
+                "upstream-token-dropped",
+                &[("why", why.to_owned())],
+            );
             self.drop_grant(account, &subject, &mut held)?;
         } else if held.grant.is_some() && !was_taken {
             self.drop_grant(account, &subject, &mut held)?;
@@ -386,7 +408,9 @@ impl Outbound {
         };
         let mut held = seat.held.lock().await;
         self.load(account, &subject, &mut held)?;
-        let Some(grant) = &held.grant else { return Ok(Next::Take) };
+        let Some(grant) = &held.grant else {
+            return Ok(Next::Take);
+        };
         let wanted: BTreeSet<String> = challenge.scopes().map(str::to_owned).collect();
         let named = || wanted.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
         if wanted.is_subset(&grant.asked) {
@@ -450,29 +474,48 @@ impl Outbound {
         found: &Found,
         scopes: BTreeSet<String>,
     ) -> Result<(), NoToken> {
-        let (client, audience) = match &account.auth.kind {
-            AuthKind::ClientCredentials(client) => (client, None),
-            AuthKind::TokenExchange { client, audience } => (client, Some(audience.as_deref())),
-            AuthKind::AuthorizationCode(_) => {
-                return Err(NoToken::Failed("a person has to agree first".to_owned()));
-            }
+        let nobody = ClientIdentity {
+            id: String::new(),
+            proof: ClientProof::None,
         };
         let mut form = vec![];
         let vouched;
-        match audience {
-            None => form.push(("grant_type", "client_credentials")),
-            Some(audience) => {
+        let client = match &account.auth.kind {
+            AuthKind::AuthorizationCode(_) => {
+                return Err(NoToken::Failed("a person has to agree first".to_owned()));
+            }
+            AuthKind::ClientCredentials(client) => {
+                form.push(("grant_type", "client_credentials"));
+                client
+            }
+            AuthKind::Workload { client, assertion } => {
+                // Read each time: platforms give a new one every few minutes.
+                let read = tokio::fs::read_to_string(assertion).await;
+                let unread = |error| NoToken::Failed(format!("{}: {error}", assertion.display()));
+                vouched = read.map_err(unread)?.trim().to_owned();
+                form.push(("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"));
+                form.push(("assertion", vouched.as_str()));
+                client.as_ref().unwrap_or(&nobody)
+            }
+            AuthKind::TokenExchange { client, audience } => {
                 vouched = self.vouch(subject, &found.server.issuer)?;
                 form.push(("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"));
                 form.push(("subject_token", vouched.as_str()));
                 form.push(("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"));
-                form.push(("requested_token_type", "urn:ietf:params:oauth:token-type:access_token"));
-                form.extend(audience.map(|audience| ("audience", audience)));
+                form.push((
+                    "requested_token_type",
+                    "urn:ietf:params:oauth:token-type:access_token",
+                ));
+                form.extend(audience.as_deref().map(|audience| ("audience", audience)));
+                client
             }
-        }
+        };
         let scope = joined(&scopes);
         let grant = self.ask(account, client, found, form, &scope, None).await?;
-        held.grant = Some(Grant { asked: scopes, ..grant });
+        held.grant = Some(Grant {
+            asked: scopes,
+            ..grant
+        });
         Ok(())
     }
 
@@ -506,7 +549,12 @@ impl Outbound {
     }
 
     /// Renews a person's token. What was given in its place is kept before it is used.
-    async fn refresh(&self, account: &Account, subject: &Subject<'_>, held: &mut Held) -> Result<(), NoToken> {
+    async fn refresh(
+        &self,
+        account: &Account,
+        subject: &Subject<'_>,
+        held: &mut Held,
+    ) -> Result<(), NoToken> {
         let spent = || NoToken::Refused {
             error: "invalid_grant".to_owned(),
             why: "there is nothing to renew it with".to_owned(),
@@ -516,8 +564,13 @@ impl Outbound {
         let AuthKind::AuthorizationCode(registration) = &account.auth.kind else {
             return Err(spent());
         };
-        let server = metadata(&account.guarded, &grant.issuer).await.map_err(NoToken::Failed)?;
-        let client = self.client(account, registration, &server).await.map_err(NoToken::Failed)?;
+        let server = metadata(&account.guarded, &grant.issuer)
+            .await
+            .map_err(NoToken::Failed)?;
+        let client = self
+            .client(account, registration, &server)
+            .await
+            .map_err(NoToken::Failed)?;
         let found = Found {
             resource: Resource {
                 id: grant.resource.clone(),
@@ -527,11 +580,18 @@ impl Outbound {
             },
             server,
         };
-        let form = vec![("grant_type", "refresh_token"), ("refresh_token", refresh.expose())];
+        let form = vec![
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh.expose()),
+        ];
         let given = self.ask(account, &client, &found, form, "", Some(&grant)).await?;
         let grant = Grant {
             asked: grant.asked,
-            scopes: if given.scopes.is_empty() { grant.scopes } else { given.scopes.clone() },
+            scopes: if given.scopes.is_empty() {
+                grant.scopes
+            } else {
+                given.scopes.clone()
+            },
             ..given
         };
         let key = match subject {
@@ -539,11 +599,10 @@ impl Outbound {
             Subject::Lender(key) => key.clone(),
             Subject::Caller(_) | Subject::Gateway | Subject::Nobody => return Err(spent()),
         };
-        let kept = grants::get(&self.store, &account.name, &key)
-            .and_then(|kept| match kept {
-                Some((party, _)) => grants::put(&self.store, &account.name, &party, &grant),
-                None => Ok(()),
-            });
+        let kept = grants::get(&self.store, &account.name, &key).and_then(|kept| match kept {
+            Some((party, _)) => grants::put(&self.store, &account.name, &party, &grant),
+            None => Ok(()),
+        });
         kept.map_err(|error| NoToken::Failed(error.to_string()))?;
         held.grant = Some(grant);
         Ok(())
@@ -586,7 +645,10 @@ impl Outbound {
         self.note(
             &account.name,
             "upstream-token",
-            &[("issuer", found.server.issuer.clone()), ("scope", scope.to_owned())],
+            &[
+                ("issuer", found.server.issuer.clone()),
+                ("scope", scope.to_owned()),
+            ],
         );
         Ok(Grant::new(given, before, place, asked).bound_to(key.as_ref()))
     }
@@ -653,6 +715,7 @@ impl Account {
         match &self.auth.kind {
             AuthKind::ClientCredentials(_)
             | AuthKind::TokenExchange { .. }
+            | AuthKind::Workload { .. }
             | AuthKind::AuthorizationCode(Registration::Known(_)) => true,
             AuthKind::AuthorizationCode(
                 Registration::Document(_) | Registration::Dynamic | Registration::Own,
@@ -689,7 +752,10 @@ fn person(caller: &Caller) -> Party {
 }
 
 fn asker(caller: Option<&Caller>) -> String {
-    caller.map_or_else(|| "the operator".to_owned(), |caller| caller.principal.actor().name.clone())
+    caller.map_or_else(
+        || "the operator".to_owned(),
+        |caller| caller.principal.actor().name.clone(),
+    )
 }
 
 /// The token that was sent.

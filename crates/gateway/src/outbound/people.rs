@@ -79,7 +79,10 @@ impl Outbound {
             scopes.insert("offline_access".to_owned());
         }
         let about = (&account.name, &party);
-        if let Some(same) = self.consents.waiting(about, &found.server.issuer, &scopes, now_ms) {
+        if let Some(same) = self
+            .consents
+            .waiting(about, &found.server.issuer, &scopes, now_ms)
+        {
             return Ok(same);
         }
         let client = self.client(account, registration, &found.server).await?;
@@ -99,7 +102,12 @@ impl Outbound {
     }
 
     /// The link with which a user connects a server, asked for at the command line.
-    pub(crate) async fn connect(&self, server: &ServerName, user: &str, tenant: &str) -> Result<String, String> {
+    pub(crate) async fn connect(
+        &self,
+        server: &ServerName,
+        user: &str,
+        tenant: &str,
+    ) -> Result<String, String> {
         let account = self
             .account(server)
             .ok_or_else(|| format!("`{server}` has no `auth`, so there is nothing to connect"))?;
@@ -108,14 +116,20 @@ impl Outbound {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone();
-        let found = self.find(&account, &challenge).await.map_err(|error| error.to_string())?;
+        let found = self
+            .find(&account, &challenge)
+            .await
+            .map_err(|error| error.to_string())?;
         let scopes = account.scopes(&challenge, &found);
         let party = Party {
             is_user: true,
             name: user.to_owned(),
             tenant: tenant.to_owned(),
         };
-        match self.consent(&account, (party, "the operator".to_owned()), found, scopes).await {
+        match self
+            .consent(&account, (party, "the operator".to_owned()), found, scopes)
+            .await
+        {
             LinkError::Consent(consent) => Ok(consent.url),
             other => Err(other.to_string()),
         }
@@ -185,11 +199,17 @@ impl Outbound {
     }
 
     async fn take(&self, answer: &Form, underway: Underway) -> Result<Connected, String> {
-        let Underway { question, verifier, .. } = underway;
+        let Underway {
+            question, verifier, ..
+        } = underway;
         speaks_for(answer.get("iss"), &question.found.server)?;
         if let Some(error) = answer.get("error") {
             let why = answer.get("error_description").unwrap_or_default();
-            return Err(format!("the authorization server says: {} {}", shown(error), shown(why)));
+            return Err(format!(
+                "the authorization server says: {} {}",
+                shown(error),
+                shown(why)
+            ));
         }
         let code = answer.get("code").ok_or("the answer has no `code`")?;
         let account = self.account(&question.server).ok_or("the server is gone")?;
@@ -200,10 +220,16 @@ impl Outbound {
             ("redirect_uri", callback.as_str()),
             ("code_verifier", verifier.expose()),
         ];
-        let given = self.ask(&account, &question.client, &question.found, form, "", None).await;
+        let given = self
+            .ask(&account, &question.client, &question.found, form, "", None)
+            .await;
         let given = given.map_err(|why| format!("{}: {why}", question.found.server.issuer))?;
         let grant = Grant {
-            scopes: if given.scopes.is_empty() { question.scopes.clone() } else { given.scopes.clone() },
+            scopes: if given.scopes.is_empty() {
+                question.scopes.clone()
+            } else {
+                given.scopes.clone()
+            },
             asked: question.scopes.clone(),
             ..given
         };
@@ -247,7 +273,9 @@ impl Account {
 fn fit(server: &Metadata) -> Result<(), String> {
     let issuer = &server.issuer;
     let Some(endpoint) = &server.authorization else {
-        return Err(format!("`{issuer}` names no `authorization_endpoint`, so no person can agree there"));
+        return Err(format!(
+            "`{issuer}` names no `authorization_endpoint`, so no person can agree there"
+        ));
     };
     let url: Option<hyper::Uri> = endpoint.parse().ok();
     let is_here = |host: Option<&str>| matches!(host, Some("127.0.0.1" | "localhost" | "[::1]"));
@@ -257,7 +285,10 @@ fn fit(server: &Metadata) -> Result<(), String> {
         Some(_) | None => false,
     });
     if !is_fit || endpoint.contains('#') {
-        return Err(format!("`{issuer}` sends people to `{}`, which is no https URL", shown(endpoint)));
+        return Err(format!(
+            "`{issuer}` sends people to `{}`, which is no https URL",
+            shown(endpoint)
+        ));
     }
     if !server.has_s256 {
         return Err(format!(
@@ -301,11 +332,19 @@ mod tests {
     #[test]
     fn an_answer_says_whose_it_is_letter_by_letter() {
         let quiet = server();
-        let speaking = Metadata { says_issuer: true, ..server() };
+        let speaking = Metadata {
+            says_issuer: true,
+            ..server()
+        };
         speaks_for(Some("https://as.example"), &quiet).expect("its own");
         speaks_for(None, &quiet).expect("it promised nothing");
         speaks_for(None, &speaking).expect_err("it promised to say");
-        for other in ["https://as.example/", "https://AS.example", "https://evil.example", ""] {
+        for other in [
+            "https://as.example/",
+            "https://AS.example",
+            "https://evil.example",
+            "",
+        ] {
             speaks_for(Some(other), &quiet).expect_err(other);
             speaks_for(Some(other), &speaking).expect_err(other);
         }
@@ -314,7 +353,10 @@ mod tests {
     #[test]
     fn people_are_sent_to_https_with_pkce_and_nowhere_else() {
         fit(&server()).expect("fit");
-        let at = |url: &str| Metadata { authorization: Some(url.to_owned()), ..server() };
+        let at = |url: &str| Metadata {
+            authorization: Some(url.to_owned()),
+            ..server()
+        };
         fit(&at("http://127.0.0.1:9/authorize")).expect("this machine");
         for url in [
             "http://as.example/authorize",
@@ -327,7 +369,15 @@ mod tests {
         ] {
             fit(&at(url)).expect_err(url);
         }
-        fit(&Metadata { has_s256: false, ..server() }).expect_err("no PKCE");
-        fit(&Metadata { authorization: None, ..server() }).expect_err("no endpoint");
+        fit(&Metadata {
+            has_s256: false,
+            ..server()
+        })
+        .expect_err("no PKCE");
+        fit(&Metadata {
+            authorization: None,
+            ..server()
+        })
+        .expect_err("no endpoint");
     }
 }

@@ -109,16 +109,25 @@ impl TokenEndpoint<'_> {
     pub(crate) async fn ask(&self, form: &[(&str, &str)]) -> Result<Given, NoToken> {
         // Once more with the nonce that the first answer brings.
         for _ in 0..2 {
-            let answer = self.guarded.send(self.call(form)?).await.map_err(NoToken::Failed)?;
+            let answer = self
+                .guarded
+                .send(self.call(form)?)
+                .await
+                .map_err(NoToken::Failed)?;
             let fresh = self.nonces.note(&self.server.token, &answer.headers).is_some();
             let document = parsed(answer.body);
-            let error = document.as_ref().ok().and_then(|document| text(document.root(), "error"));
+            let error = document
+                .as_ref()
+                .ok()
+                .and_then(|document| text(document.root(), "error"));
             if error.as_deref() == Some("use_dpop_nonce") && fresh {
                 continue;
             }
             return self.given(answer.status, document, error);
         }
-        Err(NoToken::Failed("it asks for one nonce after the other".to_owned()))
+        Err(NoToken::Failed(
+            "it asks for one nonce after the other".to_owned(),
+        ))
     }
 
     fn given(
@@ -129,7 +138,9 @@ impl TokenEndpoint<'_> {
     ) -> Result<Given, NoToken> {
         let failed = |why: &str| NoToken::Failed(format!("{}: {why}", self.server.token));
         if status != StatusCode::OK {
-            let why = document.ok().and_then(|document| text(document.root(), "error_description"));
+            let why = document
+                .ok()
+                .and_then(|document| text(document.root(), "error_description"));
             return Err(match error {
                 Some(error) => NoToken::Refused {
                     error: shown(&error),
@@ -145,12 +156,18 @@ impl TokenEndpoint<'_> {
         let kind = text(root, "token_type").unwrap_or_default();
         let is_bound = kind.eq_ignore_ascii_case("dpop");
         if !is_bound && !kind.eq_ignore_ascii_case("bearer") {
-            return Err(failed(&format!("`{}` is no type of tokens known here", shown(&kind))));
+            return Err(failed(&format!(
+                "`{}` is no type of tokens known here",
+                shown(&kind)
+            )));
         }
         if is_bound && self.key.is_none() {
             return Err(failed("its token is bound to a key, and none was shown"));
         }
-        let seconds = root.get("expires_in").and_then(Node::as_number).and_then(|n| n.as_i64());
+        let seconds = root
+            .get("expires_in")
+            .and_then(Node::as_number)
+            .and_then(|n| n.as_i64());
         let lifetime_ms = seconds.map_or(UNSAID_MS, |seconds| seconds.clamp(0, 24 * 3600) * 1000);
         let scopes = text(root, "scope");
         Ok(Given {
@@ -202,13 +219,18 @@ impl TokenEndpoint<'_> {
         };
         let id = self.client.id.as_str();
         match &self.client.proof {
+            ClientProof::None if id.is_empty() => {}
             ClientProof::None => {
                 body.append_pair("client_id", id);
             }
             ClientProof::Secret(secret) if takes("client_secret_basic") => {
-                let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let encoded =
+                    |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
                 let pair = format!("{}:{}", encoded(id), encoded(secret.expose()));
-                headers.push((AUTHORIZATION, header(&format!("Basic {}", STANDARD.encode(pair)))?));
+                headers.push((
+                    AUTHORIZATION,
+                    header(&format!("Basic {}", STANDARD.encode(pair)))?,
+                ));
             }
             ClientProof::Secret(secret) if takes("client_secret_post") => {
                 body.append_pair("client_id", id)

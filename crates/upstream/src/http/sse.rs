@@ -89,12 +89,7 @@ fn address(stream: &Uri, named: &str) -> Result<Uri, LinkError> {
     }
 }
 
-async fn write(
-    door: Door,
-    address: Uri,
-    headers: HeaderMap,
-    mut queued: mpsc::Receiver<Vec<u8>>,
-) -> String {
+async fn write(door: Door, address: Uri, headers: HeaderMap, mut queued: mpsc::Receiver<Vec<u8>>) -> String {
     while let Some(body) = queued.recv().await {
         let mut post = request(Method::POST, address.clone(), &headers, body);
         post.headers_mut()

@@ -15,10 +15,7 @@ use pipeline::{
     Arrival, Objection,
     refusal::{self, Code, Manner},
 };
-use wire::{
-    json::object,
-    mcp::code,
-};
+use wire::{json::object, mcp::code};
 
 use super::{
     super::asking::{self, Codes, Link, Reply, by_url},
