@@ -36,3 +36,4 @@ mod subscriptions;
 mod tasks;
 mod tls;
 mod transports;
+mod upstream_auth;
