@@ -37,3 +37,4 @@ mod subscriptions;
 mod tasks;
 mod tls;
 mod transports;
+mod upstream_auth;

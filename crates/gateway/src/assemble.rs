@@ -41,6 +41,7 @@ use crate::{
     journal::Journal,
     keeper::Keeper,
     listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    outbound::Outbound,
     parked::Parking,
     people::People,
     policy_version,
@@ -66,8 +67,15 @@ pub(crate) fn assemble(
     let base = meant.door.url.clone();
     let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
     let behind = Behind::default();
-    let upstreams =
-        Upstreams::new(Arc::new(behind.clone())).map_err(|error| Failure::other(error.to_string()))?;
+    let outbound = Arc::new(Outbound::new(
+        base.clone(),
+        Issuer::new(base.clone(), signing_key(vault)?, Vec::new()),
+        vault.store().clone(),
+        journal.clone(),
+        ambient.clone(),
+    ));
+    let upstreams = Upstreams::new(Arc::new(behind.clone()), Arc::<Outbound>::clone(&outbound))
+        .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
     let inspector =
         Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
@@ -80,6 +88,11 @@ pub(crate) fn assemble(
     );
     let mut servers = meant.servers.clone();
     servers.extend(added(vault.store(), &servers)?);
+    for server in &servers {
+        let placed = outbound.place(server);
+        placed
+            .map_err(|why| Failure::configuration(format!("mcpServers.{}.auth: {why}", server.spec.name)))?;
+    }
     keeper.configure(&servers, meant.approve)?;
     let limits =
         LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems { path: None, problems })?;
@@ -104,6 +117,7 @@ pub(crate) fn assemble(
         journal,
         upstreams,
         sessions: Sessions::default(),
+        outbound,
         parking: Parking::new(&ambient)
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         cursors: Cursors::new(&ambient)
@@ -358,10 +372,13 @@ fn known(keeper: &Keeper) -> Known {
     known
 }
 
-fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+fn signing_key(vault: &Vault) -> Result<SigningKey, Failure> {
     let key = SigningKey::from_seed(vault.token_seed());
-    let key = key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))?;
-    let issuer = Issuer::new(base.to_owned(), key, Vec::new());
+    key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))
+}
+
+fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+    let issuer = Issuer::new(base.to_owned(), signing_key(vault)?, Vec::new());
     let verifier = Verifier::new(base.to_owned(), issuer.keys());
     let resource =
         ResourceId::parse(&format!("{base}/mcp")).map_err(|error| Failure::other(error.to_string()))?;

@@ -18,6 +18,7 @@ mod issuers;
 mod journal;
 mod keeper;
 mod listen;
+mod outbound;
 mod parked;
 mod people;
 mod policy_version;

@@ -4,6 +4,7 @@
 //! that fails has no way to produce one. This crate must not know tools, rules, upstreams or HTTP
 //! frameworks. It does no I/O: fetching keys is somebody else's, time and randomness are passed in.
 
+pub mod assertion;
 pub mod jose;
 pub mod oauth;
 mod once;

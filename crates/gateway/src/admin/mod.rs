@@ -52,6 +52,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "policy.test" => aside(|| cases::test(house, &args)),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
+        "server.connect" => servers::connect(house, &args).await,
         "server.diff" => servers::diff(house, &args),
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),

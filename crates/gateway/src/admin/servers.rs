@@ -92,6 +92,23 @@ pub(super) async fn approve(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u
     Ok(told(&changes))
 }
 
+/// The link with which a user connects a server that wants their consent.
+pub(super) async fn connect(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let server = house.engines.keeper.server(&args.needed("name")?)?;
+    let user = args.needed("user")?;
+    let person = house.engines.people.user(&user);
+    let tenant = person
+        .and_then(|person| person.party.tenant.clone())
+        .unwrap_or_default();
+    let url = house.engines.outbound.connect(&server.name, &user, &tenant).await;
+    let url = url.map_err(Failure::refused)?;
+    Ok(object(|out| {
+        out.string("name", server.name.as_str());
+        out.string("user", &user);
+        out.string("url", &url);
+    }))
+}
+
 pub(super) fn quarantine(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let why = args.text("why").unwrap_or_else(|| "a person said so".to_owned());
     let change =
@@ -129,6 +146,11 @@ pub(super) async fn add(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, 
         .store
         .put(ADDED, server.spec.name.as_str(), text.as_bytes())
         .map_err(|e| Failure::other(e.to_string()))?;
+    house
+        .engines
+        .outbound
+        .place(server)
+        .map_err(Failure::configuration)?;
     house
         .engines
         .keeper

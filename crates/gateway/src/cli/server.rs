@@ -7,10 +7,11 @@ use wire::json::{Document, Node, object};
 
 use super::{
     Common, desk, say,
+    serve::load,
     server_json::{self, Offered},
     table,
 };
-use crate::failure::Failure;
+use crate::{admin::control, failure::Failure, vault::Layout};
 
 /// Servers: what is known, what is approved, what changed.
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,8 @@ pub(crate) enum Server {
     Add(Add),
     /// Approve a server as it is configured now, or one of its tools or prompts as it is offered now.
     Approve(Named),
+    /// Print the link with which a user lets the gateway use a server in their name.
+    Connect(Who),
     /// Show what a server offers that is not what was approved.
     Diff(Name),
     /// List servers.
@@ -62,6 +65,32 @@ pub(crate) struct Name {
     name: String,
 }
 
+/// A server, and the person who connects it.
+#[derive(Args, Debug)]
+pub(crate) struct Who {
+    /// Its name.
+    name: String,
+    /// The user in whose name it will be reached.
+    #[arg(long, value_name = "NAME")]
+    user: String,
+}
+
+impl Who {
+    /// The link is good while the gateway runs that made it.
+    fn connect(&self, common: &Common) -> Result<Document, Failure> {
+        let meant = load(common)?;
+        let args = object(|args| {
+            args.string("name", &self.name);
+            args.string("user", &self.user);
+        });
+        let socket = Layout::new(&meant.data).control();
+        let answer = super::block_on(control::ask(&socket, "server.connect", &args))?;
+        answer.ok_or_else(|| {
+            Failure::unreachable("no gateway runs with this configuration; start it with `sallyport serve`")
+        })
+    }
+}
+
 /// A server, or one of its tools or prompts.
 #[derive(Args, Debug)]
 pub(crate) struct Named {
@@ -87,6 +116,7 @@ impl Server {
         let answer = match self {
             Self::Add(add) => add.run(common)?,
             Self::Approve(named) | Self::Release(named) => ask(common, "server.approve", &named, None)?,
+            Self::Connect(who) => who.connect(common)?,
             Self::Diff(name) => desk::ask(common, "server.diff", |args| args.string("name", &name.name))?,
             Self::List => desk::ask(common, "server.list", |_| {})?,
             Self::Quarantine(held) => ask(common, "server.quarantine", &held.what, Some(&held.why))?,
@@ -190,7 +220,9 @@ fn shown(answer: &Document) -> String {
         );
     }
     let mut lines = Vec::new();
-    for name in ["name", "state", "why", "launch", "trust", "revision", "eras"] {
+    for name in [
+        "name", "url", "state", "why", "launch", "trust", "revision", "eras",
+    ] {
         if root.get(name).is_some() {
             lines.push(format!("{name:<9} {}", text(root, name)));
         }

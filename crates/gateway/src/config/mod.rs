@@ -1,6 +1,7 @@
 //! Configuration in two types: what was said ([`said`]) and what it means ([`meant`]). Only the second can
 //! build anything, and it exists only when every line of the first made sense.
 
+pub(crate) mod auth;
 pub(crate) mod authorization;
 pub(crate) mod door;
 pub(crate) mod find;

@@ -158,6 +158,42 @@ pub(crate) struct SaidServerTls {
     pub(crate) post_quantum: Option<String>,
 }
 
+/// How the gateway proves itself to a server.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidAuth {
+    /// `bearer`, `client_credentials`, `workload`, `token_exchange` or `authorization_code`.
+    pub(crate) kind: String,
+    /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
+    pub(crate) token: Option<String>,
+    /// With `workload`: the file with the platform's word for this process, a JWT (`file:PATH`).
+    pub(crate) assertion: Option<String>,
+    /// The authorization server; the one the server names unless said. Another is refused.
+    pub(crate) issuer: Option<String>,
+    /// The gateway's name at the authorization server.
+    pub(crate) client_id: Option<String>,
+    /// Its secret there, by reference.
+    pub(crate) client_secret: Option<String>,
+    /// Its private key in PEM instead, by reference: assertions are signed with it (`private_key_jwt`).
+    pub(crate) key: Option<String>,
+    /// The name of that key at the authorization server.
+    pub(crate) key_id: Option<String>,
+    /// With `authorization_code`: the URL of a document that describes the gateway, which then is its name.
+    pub(crate) client_id_metadata: Option<String>,
+    /// With `authorization_code`: `dynamic`, to register the gateway by itself (RFC 7591).
+    pub(crate) registration: Option<String>,
+    /// Scopes to ask for; what the server asks for unless said.
+    pub(crate) scope: Option<String>,
+    /// With `token_exchange`: what is put in `audience`, too.
+    pub(crate) audience: Option<String>,
+    /// `send` (the default) or `omit`: whether tokens are asked for in the server's name (RFC 8707).
+    pub(crate) resource: Option<String>,
+    /// `public` (the default) or `private`: whether the authorization server may be in one's own network.
+    pub(crate) network: Option<String>,
+    /// A PEM file of the authorities believed for the authorization server instead of the public ones.
+    pub(crate) ca: Option<String>,
+}
+
 /// Whether refusals stop anything.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -202,6 +238,8 @@ pub(crate) struct SaidServer {
     pub(crate) headers: BTreeMap<String, String>,
     /// What its TLS must be like.
     pub(crate) tls: Option<SaidServerTls>,
+    /// How the gateway proves itself to it, where headers will not do.
+    pub(crate) auth: Option<SaidAuth>,
     /// `trusted` or `untrusted` (the default): whether its content may be taken as the operator's own.
     pub(crate) trust: Option<SaidTrust>,
     /// What its data is like.

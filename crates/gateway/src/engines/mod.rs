@@ -1,6 +1,7 @@
 //! The engines behind the road's ports: one file per port.
 
 mod approvals;
+mod asking;
 mod clients;
 mod contexts;
 mod disguise;
@@ -42,6 +43,7 @@ use crate::{
     cursor::Cursors,
     journal::Journal,
     keeper::Keeper,
+    outbound::Outbound,
     parked::Parking,
     people::People,
     sessions::Sessions,
@@ -69,6 +71,7 @@ pub(crate) struct Engines {
     pub(crate) journal: Journal,
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) sessions: Sessions,
+    pub(crate) outbound: Arc<Outbound>,
     pub(crate) parking: Parking,
     pub(crate) cursors: Cursors,
     pub(crate) listeners: Listeners,
