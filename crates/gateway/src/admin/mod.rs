@@ -11,9 +11,11 @@ mod cases;
 mod contexts;
 pub(crate) mod control;
 pub(crate) mod holders;
+mod keys;
 mod ledger;
 mod policy;
 mod servers;
+mod subjects;
 mod tokens;
 mod weigh;
 
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 pub(crate) use agents::enlist;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
+pub(crate) use subjects::held_subjects;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
@@ -41,6 +44,10 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.show" => approvals::show(house, &args),
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
+        "keys.destroy" => keys::destroy(house, &args).await,
+        "keys.list" => keys::list(house),
+        "keys.public" => keys::public(house),
+        "keys.rotate" => keys::rotate(house, &args).await,
         "ledger.settle" => ledger::settle(house).await,
         "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),
@@ -56,6 +63,12 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "server.retire" => servers::retire(house, &args),
         "server.show" => servers::show(house, &args),
         "status" => Ok(status(house)),
+        "subject.erase" => subjects::erase(house, &args).await,
+        "subject.find" => subjects::find(house, &args).await,
+        "subject.hold" => subjects::hold(house, &args).await,
+        "subject.holds" => subjects::list_holds(house),
+        "subject.payloads" => subjects::payloads(house, &args),
+        "subject.release" => subjects::release(house, &args).await,
         "token" => tokens::mint(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
