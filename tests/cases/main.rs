@@ -27,6 +27,7 @@ mod policy;
 mod protect;
 mod raw_http;
 mod real_peers;
+mod records;
 mod replay;
 mod rules;
 mod scan;

@@ -9,7 +9,7 @@ use std::{
 
 use identity::{
     Local, Once, ResourceId,
-    jose::SigningKey,
+    jose::{PublicKey, SigningKey},
     proof::Proofs,
     token::{Issuer, TokenCache, Verifier},
 };
@@ -38,11 +38,12 @@ use crate::{
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
     issuers::{Guarded, Provider, Providers},
-    journal::Journal,
+    journal::{Digests, Journal},
     keeper::Keeper,
     listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
     outbound::Outbound,
     parked::Parking,
+    payloads::Payloads,
     people::People,
     policy_version,
     sessions::Sessions,
@@ -62,7 +63,9 @@ pub(crate) fn assemble(
     vault: &Vault,
 ) -> Result<Arc<House>, Failure> {
     let rules = rules(meant)?;
-    let journal = Journal::new(vault.ledger().clone(), vault.digester().clone(), ambient.clone());
+    let digests = Digests::new(vault.digester().clone(), vault.subjects().clone());
+    let payloads = payloads(meant, vault)?;
+    let journal = Journal::new(vault.ledger().clone(), digests, payloads, ambient.clone());
     let scheme = if meant.door.tls.is_some() { "https" } else { "http" };
     let base = meant.door.url.clone();
     let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
@@ -162,6 +165,15 @@ pub(crate) fn assemble(
     admin::enlist(&house, &meant.parties)?;
     admin::recall_revoked(&house).map_err(|error| Failure::other(error.to_string()))?;
     Ok(house)
+}
+
+/// What is kept of calls. Where none ever was and none is to be, there is no file either.
+fn payloads(meant: &Meant, vault: &Vault) -> Result<Payloads, Failure> {
+    if !meant.payloads.on && !vault.has_payloads() {
+        return Ok(Payloads::none());
+    }
+    let opened = Payloads::open(vault.store().clone(), vault.payloads()?, meant.payloads);
+    opened.map_err(|error| Failure::other(error.to_string()))
 }
 
 /// Puts the rules in force that the house was assembled with.
@@ -287,7 +299,33 @@ async fn keep_keys(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Says in the ledger what could not be kept, and ends what was kept for long enough.
+fn tend_payloads(house: &House, now_ms: i64, told: &mut u64) {
+    let journal = &house.engines.journal;
+    let (_, lost) = journal.payloads().counts();
+    if lost > *told {
+        let count = (lost - *told).to_string();
+        journal.note(Kind::Gap, "payloads-lost", &[("count", count)]);
+        *told = lost;
+    }
+    if !journal.payloads().exist() {
+        return;
+    }
+    let held = admin::held_subjects(&house.store, &journal.digests().people());
+    let done = held.and_then(|held| {
+        let now_ms = u64::try_from(now_ms).unwrap_or(0);
+        let expired = journal.payloads().expire(now_ms, &held);
+        expired.map_err(|error| Failure::other(error.to_string()))
+    });
+    match done {
+        Ok(0) => {}
+        Ok(count) => journal.note(Kind::Subject, "expired", &[("payloads", count.to_string())]),
+        Err(error) => tracing::error!(%error, "payloads that are over cannot be deleted"),
+    }
+}
+
 async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    let mut lost = 0;
     loop {
         tokio::select! {
             () = stopped(&mut stop) => return,
@@ -307,6 +345,7 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
                 .approval(&request, "expired", Decision::Refuse, None);
             drop(expired);
         }
+        tend_payloads(&house, now_ms, &mut lost);
         for session in engines.sessions.sweep(now_ms) {
             engines.upstreams.end_session(&session.id);
         }
@@ -378,7 +417,9 @@ fn signing_key(vault: &Vault) -> Result<SigningKey, Failure> {
 }
 
 fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
-    let issuer = Issuer::new(base.to_owned(), signing_key(vault)?, Vec::new());
+    let earlier = vault.token_earlier().iter();
+    let earlier = earlier.map(|public| PublicKey::of_earlier(public)).collect();
+    let issuer = Issuer::new(base.to_owned(), signing_key(vault)?, earlier);
     let verifier = Verifier::new(base.to_owned(), issuer.keys());
     let resource =
         ResourceId::parse(&format!("{base}/mcp")).map_err(|error| Failure::other(error.to_string()))?;

@@ -11,9 +11,11 @@ mod cases;
 mod contexts;
 pub(crate) mod control;
 pub(crate) mod holders;
+mod keys;
 mod ledger;
 mod policy;
 mod servers;
+mod subjects;
 mod tokens;
 mod users;
 mod weigh;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 
 pub(crate) use agents::enlist;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
+pub(crate) use subjects::held_subjects;
 pub(crate) use users::{end_grant, end_token, recall_revoked};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -43,6 +46,10 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.show" => approvals::show(house, &args),
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
+        "keys.destroy" => keys::destroy(house, &args).await,
+        "keys.list" => keys::list(house),
+        "keys.public" => keys::public(house),
+        "keys.rotate" => keys::rotate(house, &args).await,
         "ledger.settle" => ledger::settle(house).await,
         "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),
@@ -59,6 +66,12 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "server.retire" => servers::retire(house, &args),
         "server.show" => servers::show(house, &args),
         "status" => Ok(status(house)),
+        "subject.erase" => subjects::erase(house, &args).await,
+        "subject.find" => subjects::find(house, &args).await,
+        "subject.hold" => subjects::hold(house, &args).await,
+        "subject.holds" => subjects::list_holds(house),
+        "subject.payloads" => subjects::payloads(house, &args),
+        "subject.release" => subjects::release(house, &args).await,
         "token" => tokens::mint(house, &args),
         "user.grants" => users::grants(house, &args),
         "user.logout" => users::log_out(house, &args),

@@ -109,6 +109,7 @@ impl Serve {
         stop.send_replace(true);
         let _ = serving.await;
         house.engines.upstreams.shut_down().await;
+        house.engines.journal.payloads().close().await;
         contexts::keep(&house.engines.contexts, &house.engines.deposits);
         vault.close().await;
         Ok(())

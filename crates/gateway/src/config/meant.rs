@@ -27,6 +27,7 @@ use super::{
     authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
     issuers::{self, MeantIssuer},
+    records::{self, MeantPayloads},
     reference::Lookup,
     said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidPolicy, SaidPurpose},
     servers::{self, MeantServer},
@@ -57,6 +58,7 @@ pub(crate) struct Meant {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) limits: Vec<MeantLimit>,
     pub(crate) approvals: MeantApprovals,
+    pub(crate) payloads: MeantPayloads,
 }
 
 /// How people are asked.
@@ -231,9 +233,17 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
-    match door.zip(approvals) {
-        Some((door, approvals)) if problems.is_empty() => Ok(Meant {
+    let payloads = match records::payloads(&said.records) {
+        Ok(payloads) => Some(payloads),
+        Err(problem) => {
+            note(Err(problem));
+            None
+        }
+    };
+    match door.zip(approvals).zip(payloads) {
+        Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
+            payloads,
             door,
             socket: said.socket.map(|path| lookup.path(&path.display().to_string())),
             mode: said.mode.unwrap_or_default(),

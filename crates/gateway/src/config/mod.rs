@@ -8,6 +8,7 @@ pub(crate) mod find;
 pub(crate) mod issuers;
 pub(crate) mod meant;
 pub(crate) mod problem;
+pub(crate) mod records;
 pub(crate) mod reference;
 pub(crate) mod said;
 pub(crate) mod servers;
