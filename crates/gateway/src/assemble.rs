@@ -21,7 +21,7 @@ use policy::{
 };
 use records::ledger::{Decision, Kind};
 use tokio::sync::{Semaphore, watch};
-use upstream::Upstreams;
+use upstream::{Upstreams, sandbox::Room};
 use wire::{
     json::{Document, Keys},
     mcp::ServerName,
@@ -34,6 +34,7 @@ use crate::{
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
+    egress::Egress,
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
     issuers::{Guarded, Provider, Providers},
@@ -46,7 +47,7 @@ use crate::{
     sessions::Sessions,
     store::Store,
     task_owners::TaskOwners,
-    vault::Vault,
+    vault::{Layout, Vault},
 };
 
 /// How often what is over is cleared away.
@@ -65,8 +66,8 @@ pub(crate) fn assemble(
     let base = meant.door.url.clone();
     let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
     let behind = Behind::default();
-    let upstreams =
-        Upstreams::new(Arc::new(behind.clone())).map_err(|error| Failure::other(error.to_string()))?;
+    let upstreams = Upstreams::new(Arc::new(behind.clone()), room(meant))
+        .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
     let inspector =
         Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
@@ -109,6 +110,7 @@ pub(crate) fn assemble(
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         listeners: Listeners::default(),
         behind: behind.clone(),
+        egress: Egress::new(Layout::new(&meant.data).egress()),
         task_owners: TaskOwners::default(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
@@ -139,6 +141,19 @@ pub(crate) fn assemble(
     behind.of(&house);
     admin::enlist(&house, &meant.parties)?;
     Ok(house)
+}
+
+/// What is around the boxes of servers.
+pub(crate) fn room(meant: &Meant) -> Room {
+    let layout = Layout::new(&meant.data);
+    Room {
+        hidden: std::iter::once(meant.data.clone())
+            .chain(meant.socket.clone())
+            .chain(meant.hidden.iter().cloned())
+            .collect(),
+        kept: layout.homes(),
+        egress: layout.egress(),
+    }
 }
 
 /// Puts the rules in force that the house was assembled with.

@@ -14,6 +14,7 @@ use wire::mcp::{Era, Eras};
 
 use crate::{
     Backchannel, LinkError, Reach, ServerSpec, dial::dial, handshake, http::Client, inbox::Inbox, link::Wire,
+    sandbox::Room,
 };
 
 /// How long a server behind pipes may be silent until it counts as one of sessions.
@@ -44,6 +45,7 @@ struct Asked {
 pub(crate) struct Asker<'a> {
     pub(crate) spec: &'a ServerSpec,
     pub(crate) client: &'a Client,
+    pub(crate) room: &'a Room,
     pub(crate) backchannel: &'a Arc<dyn Backchannel>,
 }
 
@@ -155,7 +157,7 @@ impl Asker<'_> {
         };
         let name = self.spec.name.clone();
         let inbox = Arc::new(Inbox::new(name, None, Arc::clone(self.backchannel)));
-        let wire = dial(self.spec, self.client, &inbox).await.ok()?;
+        let wire = dial(self.spec, self.client, self.room, &inbox).await.ok()?;
         let start = self.spec.timeouts.start;
         let wait = if is_http { start } else { start.min(SILENCE) };
         let said = handshake::discover(&wire, &inbox, wait).await;

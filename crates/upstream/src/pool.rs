@@ -30,6 +30,7 @@ use crate::{
     inbox::Inbox,
     link::{Head, Link, Wire},
     listing::List,
+    sandbox::Room,
 };
 
 /// Most links to one server. Beyond it, the link that was idle longest is closed.
@@ -44,6 +45,7 @@ pub struct Upstreams {
     stations: RwLock<HashMap<ServerName, Arc<Station>>>,
     backchannel: Arc<dyn Backchannel>,
     client: Client,
+    room: Room,
 }
 
 /// How a server is doing.
@@ -98,11 +100,12 @@ impl Upstreams {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(backchannel: Arc<dyn Backchannel>) -> Result<Self, LinkError> {
+    pub fn new(backchannel: Arc<dyn Backchannel>, room: Room) -> Result<Self, LinkError> {
         Ok(Self {
             stations: RwLock::default(),
             backchannel,
             client: Client::new(&Protection::default())?,
+            room,
         })
     }
 
@@ -285,12 +288,13 @@ impl Upstreams {
         let ask = Asker {
             spec: &station.spec,
             client: station.client(&self.client)?,
+            room: &self.room,
             backchannel: &self.backchannel,
         };
         // A server that is left alone for a while is not asked for its era either; links that stand go on.
         let may_ask = station.may_try().is_ok();
         let era = station.eras.speak(wanted, may_ask.then_some(ask)).await;
-        let open = |era| station.link(key(era), capabilities, &self.client, &self.backchannel);
+        let open = |era| station.link(key(era), capabilities, self);
         match open(era).await {
             Err(error) if may_ask => match station.eras.other(era, &error, ask).await {
                 Some(other) => {
@@ -447,8 +451,7 @@ impl Station {
         &self,
         key: Key,
         capabilities: &Capabilities,
-        client: &Client,
-        backchannel: &Arc<dyn Backchannel>,
+        all: &Upstreams,
     ) -> Result<Arc<Link>, LinkError> {
         let seat = self.seat(&key)?;
         let mut held = seat.link.lock().await;
@@ -460,7 +463,7 @@ impl Station {
         }
         self.may_try()?;
         // In a box: opening is rare, and would make every call's future as large as its own.
-        match Box::pin(self.open(&key, capabilities, client, backchannel)).await {
+        match Box::pin(self.open(&key, capabilities, all)).await {
             Ok(link) => {
                 let link = Arc::new(link);
                 *held = Some(Arc::clone(&link));
@@ -475,21 +478,15 @@ impl Station {
         }
     }
 
-    async fn open(
-        &self,
-        key: &Key,
-        capabilities: &Capabilities,
-        client: &Client,
-        backchannel: &Arc<dyn Backchannel>,
-    ) -> Result<Link, LinkError> {
-        let client = self.client(client)?;
+    async fn open(&self, key: &Key, capabilities: &Capabilities, all: &Upstreams) -> Result<Link, LinkError> {
+        let client = self.client(&all.client)?;
         let inbox = Arc::new(Inbox::new(
             self.spec.name.clone(),
             key.owner.clone(),
-            Arc::clone(backchannel),
+            Arc::clone(&all.backchannel),
         ));
         let timeouts = self.spec.timeouts;
-        let wire = dial(&self.spec, client, &inbox).await?;
+        let wire = dial(&self.spec, client, &all.room, &inbox).await?;
         let offered = match key.era {
             Era::Legacy => {
                 let declared = (capabilities, &self.spec.extensions);

@@ -8,6 +8,7 @@ pub(crate) mod meant;
 pub(crate) mod problem;
 pub(crate) mod reference;
 pub(crate) mod said;
+mod sandbox;
 pub(crate) mod servers;
 
 pub(crate) use meant::Meant;
