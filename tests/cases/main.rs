@@ -28,6 +28,7 @@ mod raw_http;
 mod real_peers;
 mod replay;
 mod rules;
+mod sandbox;
 mod scan;
 mod servers;
 mod sessions;

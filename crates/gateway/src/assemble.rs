@@ -31,6 +31,7 @@ use crate::{
     admin,
     ambient::Ambient,
     behind::Behind,
+    boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
@@ -167,6 +168,18 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
     engines
         .journal
         .note(Kind::Policy, "in-force", &[("policy", digest)]);
+    for server in engines.keeper.view().registry.servers() {
+        if engines
+            .keeper
+            .meant(&server.name)
+            .is_some_and(|meant| boxes::is_off(&meant))
+        {
+            let name = server.name.to_string();
+            engines
+                .journal
+                .note(Kind::Configuration, "sandbox-off", &[("server", name)]);
+        }
+    }
     if engines.mode == Mode::Observe {
         engines.journal.note(
             Kind::Policy,

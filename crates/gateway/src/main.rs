@@ -5,6 +5,7 @@ mod admin;
 mod ambient;
 mod assemble;
 mod behind;
+mod boxes;
 mod cli;
 mod clients;
 mod config;

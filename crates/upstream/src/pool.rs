@@ -132,6 +132,12 @@ impl Upstreams {
         }
     }
 
+    /// What is around the boxes of servers.
+    #[must_use]
+    pub const fn room(&self) -> &Room {
+        &self.room
+    }
+
     /// Takes a server out and ends its links.
     pub fn remove(&self, name: &ServerName) {
         let removed = self

@@ -149,6 +149,9 @@ pub(crate) struct SaidBox {
     /// What it may read: files and directories.
     #[serde(default)]
     pub(crate) read: Vec<String>,
+    /// What it may read and execute.
+    #[serde(default)]
+    pub(crate) execute: Vec<String>,
     /// What it may read and write.
     #[serde(default)]
     pub(crate) write: Vec<String>,

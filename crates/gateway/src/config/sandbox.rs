@@ -56,6 +56,7 @@ pub(super) fn mean(
     };
     let wishes = Wishes {
         read: paths(&granted.read),
+        execute: paths(&granted.execute),
         write: paths(&granted.write),
         network: hosts.iter().map(ToString::to_string).collect(),
         caps: caps(&at, granted)?,
@@ -173,6 +174,7 @@ pub(super) fn pin(said: Option<&SaidSandbox>, out: &mut ObjectWriter<'_>) {
         };
         for (key, list) in [
             ("read", granted.read.as_slice()),
+            ("execute", &granted.execute),
             ("write", &granted.write),
             ("network", network),
             ("private", &granted.private),

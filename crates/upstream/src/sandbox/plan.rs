@@ -121,6 +121,9 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
     for path in &wishes.read {
         planning.grant(&granted(path, room)?, path, Access::READ);
     }
+    for path in &wishes.execute {
+        planning.grant(&granted(path, room)?, path, Access::CODE);
+    }
     for path in &wishes.write {
         planning.grant(&granted(path, room)?, path, Access::WRITE);
     }
@@ -275,15 +278,10 @@ impl Planning {
     }
 
     fn found(&self, name: &str) -> Option<PathBuf> {
-        use std::os::unix::fs::PermissionsExt;
-        let runs = |path: &PathBuf| {
-            path.metadata()
-                .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-        };
         std::env::split_paths(&self.search)
             .filter(|directory| directory.is_absolute())
             .map(|directory| directory.join(name))
-            .find(runs)
+            .find(|path| is_program(path))
     }
 
     /// Grants a program: each directory on the way of its links, and its interpreter.
@@ -345,6 +343,14 @@ impl Planning {
             } else if is_path || value == "." {
                 self.named(&path);
             }
+            // A shell's script, or a command line in one word: its programs, by their full paths.
+            let words = arg.split(|c: char| c.is_whitespace() || "'\"`();|&<>".contains(c));
+            for word in words.filter(|word| word.starts_with('/') && *word != value) {
+                let path = flat(Path::new(word));
+                if is_program(&path) {
+                    self.code(&path, 1);
+                }
+            }
         }
     }
 
@@ -373,6 +379,9 @@ impl Planning {
             .is_some_and(|extension| DATABASES.contains(&extension));
         let is_new = !path.exists();
         let above = path.parent().unwrap_or(path).to_path_buf();
+        if is_program(path) {
+            return self.code(path, 1);
+        }
         if is_new || is_database && path.is_file() {
             if !self.grant_own(&above, Access::WRITE) && !is_new {
                 self.grant_own(path, Access::WRITE);
@@ -459,6 +468,12 @@ fn flat(path: &Path) -> PathBuf {
         }
     }
     flat
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let runs = |found: std::fs::Metadata| found.is_file() && found.permissions().mode() & 0o111 != 0;
+    path.metadata().is_ok_and(runs)
 }
 
 /// The directory a program's files are in: all of `node_modules`, what is above `bin`, or the program's own.

@@ -27,6 +27,8 @@ impl Default for Sandbox {
 pub struct Wishes {
     /// What it may read.
     pub read: Vec<PathBuf>,
+    /// What it may read and execute.
+    pub execute: Vec<PathBuf>,
     /// What it may read and write.
     pub write: Vec<PathBuf>,
     /// The hosts it may reach, for people and other sandboxes; the broker decides. Empty: no network at all.
@@ -138,7 +140,7 @@ impl Wishes {
     /// # Errors
     /// When something is granted that no server may have.
     pub fn check(&self, room: &Room) -> Result<(), Refused> {
-        for path in &self.read {
+        for path in self.read.iter().chain(&self.execute) {
             granted(path, room)?;
         }
         for path in &self.write {
