@@ -133,13 +133,40 @@ pub(crate) struct SaidTls {
 }
 
 /// Whether a server's process is boxed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 pub(crate) enum SaidSandbox {
     /// `on` or `off`.
     Word(String),
     /// On, and what it is granted.
     Granted(Box<SaidBox>),
+}
+
+/// By hand: YAML's `off` is a word or a boolean, and what is wrong in a box is to be named with its line.
+impl<'de> Deserialize<'de> for SaidSandbox {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = SaidSandbox;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("`on`, `off`, or what is granted")
+            }
+
+            fn visit_bool<E>(self, on: bool) -> Result<SaidSandbox, E> {
+                Ok(SaidSandbox::Word(if on { "on" } else { "off" }.to_owned()))
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<SaidSandbox, E> {
+                Ok(SaidSandbox::Word(word.to_owned()))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<SaidSandbox, A::Error> {
+                let granted = serde::de::value::MapAccessDeserializer::new(map);
+                Ok(SaidSandbox::Granted(Box::new(SaidBox::deserialize(granted)?)))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 /// What a server is granted besides what its command line names.

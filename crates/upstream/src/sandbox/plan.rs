@@ -142,7 +142,7 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
     Ok(Profile {
         program: text(&program)?,
         args: command.args.clone(),
-        env: inside(env, &home, has_network),
+        env: inside(env, &home, if has_network { &wishes.network } else { &[] }),
         directory,
         home,
         hidden,
@@ -174,7 +174,7 @@ fn kept_home(path: &Path) -> Result<PathBuf, Refused> {
 }
 
 /// The environment inside: names of places that are there.
-fn inside(mut env: Vec<(String, String)>, home: &str, has_network: bool) -> Vec<(String, String)> {
+fn inside(mut env: Vec<(String, String)>, home: &str, network: &[String]) -> Vec<(String, String)> {
     let mut set = |name: &str, value: String| {
         env.retain(|(other, _)| other != name);
         env.push((name.to_owned(), value));
@@ -186,7 +186,7 @@ fn inside(mut env: Vec<(String, String)>, home: &str, has_network: bool) -> Vec<
     for name in ["USER", "LOGNAME"] {
         set(name, "box".to_owned());
     }
-    if has_network {
+    if !network.is_empty() {
         let proxy = format!("http://127.0.0.1:{EGRESS_PORT}");
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
             set(name, proxy.clone());
@@ -194,8 +194,15 @@ fn inside(mut env: Vec<(String, String)>, home: &str, has_network: bool) -> Vec<
         for name in ["ALL_PROXY", "all_proxy"] {
             set(name, format!("socks5h://127.0.0.1:{EGRESS_PORT}"));
         }
+        // Its own loopback, unless it is granted something on the machine's.
+        let here = |host: &String| host.starts_with("localhost") || host.starts_with("127.");
+        let own = if network.iter().any(here) {
+            ""
+        } else {
+            "localhost,127.0.0.1"
+        };
         for name in ["NO_PROXY", "no_proxy"] {
-            set(name, "localhost,127.0.0.1".to_owned());
+            set(name, own.to_owned());
         }
         set("NODE_USE_ENV_PROXY", "1".to_owned());
     }
