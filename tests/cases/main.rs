@@ -30,6 +30,7 @@ mod real_peers;
 mod records;
 mod replay;
 mod rules;
+mod sandbox;
 mod scan;
 mod servers;
 mod sessions;

@@ -89,6 +89,7 @@ pub struct Gateway {
     scratch: Scratch,
     running: Option<Running>,
     variables: Vec<(&'static str, &'static str)>,
+    user: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -111,7 +112,19 @@ impl Gateway {
             scratch,
             running: None,
             variables: Vec::new(),
+            user: None,
         }
+    }
+
+    /// Gives its directory, and everything it starts, to another user. Only root can.
+    ///
+    /// # Panics
+    /// When somebody else tries.
+    #[must_use]
+    pub fn owned_by(mut self, user: u32) -> Self {
+        give(self.scratch.path(), user);
+        self.user = Some(user);
+        self
     }
 
     /// Puts further variables into the environment of everything it starts.
@@ -188,6 +201,10 @@ impl Gateway {
             .envs(self.variables.iter().copied())
             .env("HOME", self.scratch.path())
             .stdin(Stdio::null());
+        if let Some(user) = self.user {
+            use std::os::unix::process::CommandExt;
+            command.uid(user).gid(user);
+        }
         command
     }
 
@@ -342,6 +359,16 @@ impl Gateway {
         }
         let _ = running.child.kill();
         panic!("the gateway did not end");
+    }
+}
+
+/// Changes the owner of a directory and all in it.
+fn give(path: &Path, user: u32) {
+    std::os::unix::fs::chown(path, Some(user), Some(user)).expect("root");
+    if path.is_dir() {
+        for entry in fs::read_dir(path).expect("a directory").flatten() {
+            give(&entry.path(), user);
+        }
     }
 }
 

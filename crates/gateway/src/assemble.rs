@@ -21,7 +21,7 @@ use policy::{
 };
 use records::ledger::{Decision, Kind};
 use tokio::sync::{Semaphore, watch};
-use upstream::Upstreams;
+use upstream::{Upstreams, sandbox::Room};
 use wire::{
     json::{Document, Keys},
     mcp::ServerName,
@@ -32,9 +32,11 @@ use crate::{
     ambient::Ambient,
     authorization::Authorization,
     behind::Behind,
+    boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
+    egress::Egress,
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
     issuers::{Guarded, Provider, Providers},
@@ -49,7 +51,7 @@ use crate::{
     sessions::Sessions,
     store::Store,
     task_owners::TaskOwners,
-    vault::Vault,
+    vault::{Layout, Vault},
 };
 
 /// How often what is over is cleared away.
@@ -77,7 +79,8 @@ pub(crate) fn assemble(
         journal.clone(),
         ambient.clone(),
     ));
-    let upstreams = Upstreams::new(Arc::new(behind.clone()), Arc::<Outbound>::clone(&outbound))
+    let credentials = Arc::<Outbound>::clone(&outbound);
+    let upstreams = Upstreams::new(Arc::new(behind.clone()), credentials, room(meant))
         .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
     let inspector =
@@ -127,6 +130,7 @@ pub(crate) fn assemble(
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         listeners: Listeners::default(),
         behind: behind.clone(),
+        egress: Egress::new(Layout::new(&meant.data).egress()),
         task_owners: TaskOwners::default(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
@@ -176,6 +180,19 @@ fn payloads(meant: &Meant, vault: &Vault) -> Result<Payloads, Failure> {
     opened.map_err(|error| Failure::other(error.to_string()))
 }
 
+/// What is around the boxes of servers.
+pub(crate) fn room(meant: &Meant) -> Room {
+    let layout = Layout::new(&meant.data);
+    Room {
+        hidden: std::iter::once(meant.data.clone())
+            .chain(meant.socket.clone())
+            .chain(meant.hidden.iter().cloned())
+            .collect(),
+        kept: layout.homes(),
+        egress: layout.egress(),
+    }
+}
+
 /// Puts the rules in force that the house was assembled with.
 pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
     let engines = &house.engines;
@@ -187,6 +204,18 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
     engines
         .journal
         .note(Kind::Policy, "in-force", &[("policy", digest)]);
+    for server in engines.keeper.view().registry.servers() {
+        if engines
+            .keeper
+            .meant(&server.name)
+            .is_some_and(|meant| boxes::is_off(&meant))
+        {
+            let name = server.name.to_string();
+            engines
+                .journal
+                .note(Kind::Configuration, "sandbox-off", &[("server", name)]);
+        }
+    }
     if engines.mode == Mode::Observe {
         engines.journal.note(
             Kind::Policy,

@@ -7,14 +7,20 @@ use crate::{
     http::{Door, Endpoint, sse, websocket},
     inbox::Inbox,
     link::{Head, Wire},
+    sandbox::Room,
     stdio::{self, Pipe},
 };
 
 /// Opens it; what arrives over it goes to the inbox.
-pub(crate) async fn dial(spec: &ServerSpec, door: &Door, inbox: &Arc<Inbox>) -> Result<Wire, LinkError> {
+pub(crate) async fn dial(
+    spec: &ServerSpec,
+    door: &Door,
+    room: &Room,
+    inbox: &Arc<Inbox>,
+) -> Result<Wire, LinkError> {
     let start = spec.timeouts.start;
     Ok(match &spec.reach {
-        Reach::Stdio(command) => Wire::Pipe(Pipe::spawn(command, Arc::clone(inbox))?),
+        Reach::Stdio(command) => Wire::Pipe(Pipe::spawn(&spec.name, command, room, Arc::clone(inbox))?),
         Reach::Unix(path) => Wire::Pipe(within(start, stdio::open(path, Arc::clone(inbox))).await?),
         Reach::Sse(target) => {
             let opening = sse::open(door.clone(), target.clone(), Arc::clone(inbox));

@@ -14,6 +14,7 @@ use wire::mcp::{Era, Eras};
 
 use crate::{
     Backchannel, LinkError, Reach, ServerSpec, dial::dial, handshake, http::Door, inbox::Inbox, link::Wire,
+    sandbox::Room,
 };
 
 /// How long a server behind pipes may be silent until it counts as one of sessions.
@@ -52,6 +53,7 @@ enum Mute {
 pub(crate) struct Asker<'a> {
     pub(crate) spec: &'a ServerSpec,
     pub(crate) door: &'a Door,
+    pub(crate) room: &'a Room,
     pub(crate) backchannel: &'a Arc<dyn Backchannel>,
 }
 
@@ -167,7 +169,9 @@ impl Asker<'_> {
         };
         let name = self.spec.name.clone();
         let inbox = Arc::new(Inbox::new(name, None, Arc::clone(self.backchannel)));
-        let wire = dial(self.spec, self.door, &inbox).await.map_err(|_| Mute::Down)?;
+        let wire = dial(self.spec, self.door, self.room, &inbox)
+            .await
+            .map_err(|_| Mute::Down)?;
         let start = self.spec.timeouts.start;
         let wait = if is_http { start } else { start.min(SILENCE) };
         let said = handshake::discover(&wire, &inbox, wait).await;

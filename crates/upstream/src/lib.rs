@@ -19,6 +19,7 @@ mod listing;
 mod outgoing;
 mod pending;
 mod pool;
+pub mod sandbox;
 mod spec;
 mod stdio;
 mod watch;
@@ -29,6 +30,7 @@ pub use error::LinkError;
 pub use listing::{Catalogue, Offered};
 pub use outgoing::Outgoing;
 pub use pool::{Health, Upstreams};
+pub use sandbox::Sandbox;
 pub use spec::{
     Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Proof, Protection, Reach, ServerSpec,
     Timeouts,

@@ -31,6 +31,7 @@ use crate::{
     inbox::Inbox,
     link::{Head, Link, Wire},
     listing::List,
+    sandbox::Room,
 };
 
 /// Most links to one server. Beyond it, the link that was idle longest is closed.
@@ -46,6 +47,7 @@ pub struct Upstreams {
     backchannel: Arc<dyn Backchannel>,
     credentials: Arc<dyn Credentials>,
     client: Client,
+    room: Room,
 }
 
 /// How a server is doing.
@@ -103,12 +105,14 @@ impl Upstreams {
     pub fn new(
         backchannel: Arc<dyn Backchannel>,
         credentials: Arc<dyn Credentials>,
+        room: Room,
     ) -> Result<Self, LinkError> {
         Ok(Self {
             stations: RwLock::default(),
             backchannel,
             credentials,
             client: Client::new(&Protection::default())?,
+            room,
         })
     }
 
@@ -133,6 +137,12 @@ impl Upstreams {
         if let Some(old) = stations.insert(name, Arc::new(station)) {
             old.close("its configuration changed");
         }
+    }
+
+    /// What is around the boxes of servers.
+    #[must_use]
+    pub const fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Takes a server out and ends its links.
@@ -298,12 +308,13 @@ impl Upstreams {
         let ask = Asker {
             spec: &station.spec,
             door: &door,
+            room: &self.room,
             backchannel: &self.backchannel,
         };
         // A server that is left alone for a while is not asked for its era either; links that stand go on.
         let may_ask = station.may_try().is_ok();
         let era = station.eras.speak(wanted, may_ask.then_some(ask)).await;
-        let open = |era| station.link(key(era), capabilities, &door, &self.backchannel);
+        let open = |era| station.link(key(era), capabilities, &door, self);
         match open(era).await {
             Err(error) if may_ask => match station.eras.other(era, &error, ask).await {
                 Some(other) => {
@@ -482,7 +493,7 @@ impl Station {
         key: Key,
         capabilities: &Capabilities,
         door: &Door,
-        backchannel: &Arc<dyn Backchannel>,
+        all: &Upstreams,
     ) -> Result<Arc<Link>, LinkError> {
         let seat = self.seat(&key)?;
         let mut held = seat.link.lock().await;
@@ -494,7 +505,7 @@ impl Station {
         }
         self.may_try()?;
         // In a box: opening is rare, and would make every call's future as large as its own.
-        match Box::pin(self.open(&key, capabilities, door, backchannel)).await {
+        match Box::pin(self.open(&key, capabilities, door, all)).await {
             Ok(link) => {
                 let link = Arc::new(link);
                 *held = Some(Arc::clone(&link));
@@ -517,15 +528,15 @@ impl Station {
         key: &Key,
         capabilities: &Capabilities,
         door: &Door,
-        backchannel: &Arc<dyn Backchannel>,
+        all: &Upstreams,
     ) -> Result<Link, LinkError> {
         let inbox = Arc::new(Inbox::new(
             self.spec.name.clone(),
             key.owner.clone(),
-            Arc::clone(backchannel),
+            Arc::clone(&all.backchannel),
         ));
         let timeouts = self.spec.timeouts;
-        let wire = dial(&self.spec, door, &inbox).await?;
+        let wire = dial(&self.spec, door, &all.room, &inbox).await?;
         let offered = match key.era {
             Era::Legacy => {
                 let declared = (capabilities, &self.spec.extensions);

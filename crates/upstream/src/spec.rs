@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use wire::mcp::ServerName;
 
+use crate::sandbox::Sandbox;
+
 /// A server to reach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerSpec {
@@ -77,6 +79,8 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// Where it runs.
     pub directory: Option<PathBuf>,
+    /// Whether it is boxed, and what it is granted.
+    pub sandbox: Sandbox,
 }
 
 /// Values of variables are never printed.
@@ -88,6 +92,7 @@ impl fmt::Debug for Command {
             .field("args", &self.args)
             .field("env", &names)
             .field("directory", &self.directory)
+            .field("sandbox", &self.sandbox)
             .finish()
     }
 }

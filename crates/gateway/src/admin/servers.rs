@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use policy::registry::{Change, Definition, Item, ItemKind, ItemState, Server, ServerState};
+use upstream::sandbox::{Target, compile};
 use wire::json::{ArrayWriter, ObjectWriter, object};
 
 use super::{Args, count};
 use crate::{
+    boxes,
     config::{find, meant, reference::Lookup, servers::MeantServer},
     failure::Failure,
     keeper::KeeperError,
@@ -41,6 +43,11 @@ pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let server = house.engines.keeper.server(&args.needed("name")?)?;
     Ok(object(|out| {
         write_head(house, &server, out);
+        let engines = &house.engines;
+        let meant = engines.keeper.meant(&server.name);
+        if let Some(words) = meant.and_then(|meant| boxes::words(&meant, engines.upstreams.room())) {
+            out.string("sandbox", &words);
+        }
         out.array("items", |list| {
             for ((kind, name), item) in &server.items {
                 list.object(|out| write_item(*kind, name, item, out));
@@ -59,6 +66,27 @@ pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             });
         }
     }))
+}
+
+/// The box of a server as another sandbox wants it.
+pub(super) fn profile(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let engines = &house.engines;
+    let server = engines.keeper.server(&args.needed("name")?)?;
+    let word = args.needed("as")?;
+    let target = Target::parse(&word).ok_or_else(|| {
+        let known = Target::words();
+        Failure::configuration(format!(
+            "`{word}` is no sandbox there is a profile for; use one of: {known}"
+        ))
+    })?;
+    let meant = engines.keeper.meant(&server.name);
+    let planned = meant.and_then(|meant| boxes::profile(&meant, engines.upstreams.room()));
+    let profile = planned.ok_or_else(|| {
+        let why = "is no process, is not configured any more, or its sandbox is off";
+        Failure::configuration(format!("`{}` {why}", server.name))
+    })?;
+    let profile = profile.map_err(Failure::configuration)?;
+    Ok(object(|out| out.string("profile", &compile(&profile, target))))
 }
 
 pub(super) fn diff(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {

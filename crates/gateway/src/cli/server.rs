@@ -26,6 +26,8 @@ pub(crate) enum Server {
     Diff(Name),
     /// List servers.
     List,
+    /// Write the box a server runs in as another sandbox wants it.
+    Profile(Profile),
     /// Hold a server, or one of its tools or prompts, back.
     Quarantine(Quarantine),
     /// Let what was held back serve again, as it is now.
@@ -91,6 +93,16 @@ impl Who {
     }
 }
 
+/// Write a box for another sandbox.
+#[derive(Args, Debug)]
+pub(crate) struct Profile {
+    /// Its name.
+    name: String,
+    /// `bubblewrap`, `docker`, `kubernetes`, `podman`, `runsc` or `sandbox-exec`.
+    #[arg(long = "as", value_name = "SANDBOX")]
+    target: String,
+}
+
 /// A server, or one of its tools or prompts.
 #[derive(Args, Debug)]
 pub(crate) struct Named {
@@ -119,6 +131,10 @@ impl Server {
             Self::Connect(who) => who.connect(common)?,
             Self::Diff(name) => desk::ask(common, "server.diff", |args| args.string("name", &name.name))?,
             Self::List => desk::ask(common, "server.list", |_| {})?,
+            Self::Profile(profile) => desk::ask(common, "server.profile", |args| {
+                args.string("name", &profile.name);
+                args.string("as", &profile.target);
+            })?,
             Self::Quarantine(held) => ask(common, "server.quarantine", &held.what, Some(&held.why))?,
             Self::Retire(name) => desk::ask(common, "server.retire", |args| args.string("name", &name.name))?,
             Self::Show(name) => desk::ask(common, "server.show", |args| args.string("name", &name.name))?,
@@ -219,9 +235,12 @@ fn shown(answer: &Document) -> String {
             rows.collect(),
         );
     }
+    if let Some(profile) = root.get("profile").and_then(Node::as_str) {
+        return profile.trim_end().to_owned();
+    }
     let mut lines = Vec::new();
     for name in [
-        "name", "url", "state", "why", "launch", "trust", "revision", "eras",
+        "name", "url", "state", "why", "launch", "trust", "revision", "eras", "sandbox",
     ] {
         if root.get(name).is_some() {
             lines.push(format!("{name:<9} {}", text(root, name)));

@@ -40,6 +40,8 @@ pub(crate) struct Meant {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
+    /// Files no server may see: the configuration and the secrets it names.
+    pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
     /// Endpoints that show several servers.
     pub(crate) groups: Vec<Arc<Group>>,
@@ -119,6 +121,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         said.tls.as_ref(),
         lookup,
     );
+    let hidden = secrets(&said, lookup);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
@@ -251,6 +254,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 || default_data.to_path_buf(),
                 |d| lookup.path(&d.display().to_string()),
             ),
+            hidden,
             servers,
             groups,
             approve: said.approve.unwrap_or_default(),
@@ -286,6 +290,27 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }),
         Some(_) | None => Err(problems),
     }
+}
+
+/// The files of secrets that the configuration names. No server may read another's.
+fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
+    let people = said.users.iter().filter_map(|user| user.secret.as_deref());
+    let agents = said.agents.iter().filter_map(|agent| agent.secret.as_deref());
+    let tls = said.tls.iter().filter_map(|tls| tls.key.as_deref());
+    let webhook = said
+        .approvals
+        .webhook
+        .iter()
+        .flat_map(|hook| [hook.url.as_str(), &hook.secret]);
+    let servers = said.servers.values().flat_map(|server| {
+        let own = server.tls.iter().filter_map(|tls| tls.key.as_deref());
+        let values = server.env.values().chain(server.headers.values());
+        values.map(String::as_str).chain(own)
+    });
+    let all = people.chain(agents).chain(tls).chain(webhook).chain(servers);
+    all.filter_map(|reference| reference.strip_prefix("file:"))
+        .map(|path| lookup.path(path))
+        .collect()
 }
 
 /// Whoever comes from this machine may be anonymous. Where the gateway is called by another name than this machine's,

@@ -11,6 +11,7 @@ pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod reference;
 pub(crate) mod said;
+mod sandbox;
 pub(crate) mod servers;
 
 pub(crate) use meant::{Meant, key_set};

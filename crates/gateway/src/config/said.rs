@@ -174,6 +174,101 @@ pub(crate) struct SaidTls {
     pub(crate) post_quantum: Option<String>,
 }
 
+/// Whether a server's process is boxed.
+#[derive(Clone, Debug)]
+pub(crate) enum SaidSandbox {
+    /// `on` or `off`.
+    Word(String),
+    /// On, and what it is granted.
+    Granted(Box<SaidBox>),
+}
+
+/// By hand: YAML's `off` is a word or a boolean, and what is wrong in a box is to be named with its line.
+impl<'de> Deserialize<'de> for SaidSandbox {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = SaidSandbox;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("`on`, `off`, or what is granted")
+            }
+
+            fn visit_bool<E>(self, on: bool) -> Result<SaidSandbox, E> {
+                Ok(SaidSandbox::Word(if on { "on" } else { "off" }.to_owned()))
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<SaidSandbox, E> {
+                Ok(SaidSandbox::Word(word.to_owned()))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<SaidSandbox, A::Error> {
+                let granted = serde::de::value::MapAccessDeserializer::new(map);
+                Ok(SaidSandbox::Granted(Box::new(SaidBox::deserialize(granted)?)))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// What a server is granted besides what its command line names.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidBox {
+    /// What it may read: files and directories.
+    #[serde(default)]
+    pub(crate) read: Vec<String>,
+    /// What it may read and execute.
+    #[serde(default)]
+    pub(crate) execute: Vec<String>,
+    /// What it may read and write.
+    #[serde(default)]
+    pub(crate) write: Vec<String>,
+    /// The hosts it may reach, such as `api.github.com`, `*.example.com` or `example.com:8443`; ports 443 and 80 unless
+    /// said. None unless said. `none` where a program that fetches what it runs is not to reach its registry.
+    pub(crate) network: Option<SaidHosts>,
+    /// Hosts in your own networks or on this machine, as in `network`.
+    #[serde(default)]
+    pub(crate) private: Vec<String>,
+    /// Memory of all its processes, such as `512M`; `2G` unless said.
+    pub(crate) memory: Option<SaidSize>,
+    /// Processors, such as `0.5`; 2 unless said. Enforced where there are control groups.
+    pub(crate) cpu: Option<f64>,
+    /// Processes and threads; 512 unless said.
+    pub(crate) pids: Option<u32>,
+    /// Open files of each process; 4096 unless said.
+    pub(crate) files: Option<u32>,
+    /// The largest file it may write; `1G` unless said.
+    pub(crate) output: Option<SaidSize>,
+    /// Its temporary directory, and as much for its home; `256M` unless said.
+    pub(crate) tmp: Option<SaidSize>,
+    /// `private` (the default): empty at each start; `kept`: a directory of its own that outlives it.
+    pub(crate) home: Option<String>,
+    /// Walls it does without where the kernel lacks them: `landlock`, `seccomp`.
+    #[serde(default)]
+    pub(crate) without: Vec<String>,
+}
+
+/// Hosts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum SaidHosts {
+    /// `none`.
+    Word(String),
+    /// These.
+    Listed(Vec<String>),
+}
+
+/// A number of bytes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum SaidSize {
+    /// As it is.
+    Bytes(u64),
+    /// With `K`, `M` or `G`.
+    Text(String),
+}
+
 /// TLS towards a server.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -270,6 +365,9 @@ pub(crate) struct SaidServer {
     pub(crate) tls: Option<SaidServerTls>,
     /// How the gateway proves itself to it, where headers will not do.
     pub(crate) auth: Option<SaidAuth>,
+    /// The box its process runs in: what it is granted besides what its command line names, or `off`. It is on unless
+    /// said.
+    pub(crate) sandbox: Option<SaidSandbox>,
     /// `trusted` or `untrusted` (the default): whether its content may be taken as the operator's own.
     pub(crate) trust: Option<SaidTrust>,
     /// What its data is like.

@@ -23,7 +23,9 @@ use super::{
     door::server_tls,
     reference::Lookup,
     said::{SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
+    sandbox,
 };
+use crate::egress::Host;
 
 /// A server.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct MeantServer {
     pub(crate) manifest: Manifest,
     /// How tokens for it are got, where it wants some.
     pub(crate) auth: Option<Arc<MeantAuth>>,
+    /// What its broker lets it reach.
+    pub(crate) egress: Vec<Host>,
 }
 
 /// The servers in use, and the groups of them.
@@ -108,6 +112,7 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
     let at = format!("mcpServers.{label}");
     let name = ServerName::from_label(label)
         .map_err(|error| Problem::new(&at, error.to_string(), "rename the server"))?;
+    let mut egress = Vec::new();
     let (reach, launch, auth) = match (&said.command, &said.url) {
         (Some(_), None) if said.auth.is_some() => {
             let remedy = "leave it out, and give the program what it needs in `env`";
@@ -118,8 +123,13 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
             ));
         }
         (Some(command), None) => {
-            let (reach, launch) = stdio(&at, command, said, lookup)?;
+            let (reach, launch, hosts) = stdio(&at, command, said, lookup)?;
+            egress = hosts;
             (reach, launch, None)
+        }
+        (None, Some(_)) if said.sandbox.is_some() => {
+            let why = "a server at a URL is no process of ours, and cannot be boxed";
+            return Err(Problem::new(format!("{at}.sandbox"), why, "leave `sandbox` out"));
         }
         (None, Some(url)) => at_url(&at, url, said, lookup)?,
         (Some(_), Some(_)) => {
@@ -165,6 +175,7 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
         },
         launch,
         manifest,
+        egress,
     })
 }
 
@@ -173,7 +184,7 @@ fn stdio(
     command: &str,
     said: &SaidServer,
     lookup: &Lookup<'_>,
-) -> Result<(Reach, Launch), Problem> {
+) -> Result<(Reach, Launch, Vec<Host>), Problem> {
     let expand = |place: &str, text: &str| lookup.value(&format!("{at}.{place}"), text);
     let mut program = expand("command", command)?;
     // A path is relative to the file it stands in; a bare name is looked up in PATH.
@@ -206,20 +217,21 @@ fn stdio(
         if said.cwd.is_some() {
             out.string("cwd", &directory.display().to_string());
         }
+        sandbox::pin(said.sandbox.as_ref(), out);
     });
+    let (sandbox, hosts) = sandbox::mean(at, said.sandbox.as_ref(), &program, lookup)?;
     let command = Command {
         program,
         args,
         env,
         directory: Some(directory),
+        sandbox,
     };
-    Ok((
-        Reach::Stdio(command),
-        Launch {
-            pin: Pin::of_bytes(&pin),
-            shown,
-        },
-    ))
+    let launch = Launch {
+        pin: Pin::of_bytes(&pin),
+        shown,
+    };
+    Ok((Reach::Stdio(command), launch, hosts))
 }
 
 /// A server that is reached by a URL: `http`, `https`, `ws`, `wss` or `unix`.

@@ -41,6 +41,7 @@ use crate::{
     config::said::Mode,
     contexts::{ContextStore, DepositStore},
     cursor::Cursors,
+    egress::Egress,
     journal::Journal,
     keeper::Keeper,
     outbound::Outbound,
@@ -76,6 +77,7 @@ pub(crate) struct Engines {
     pub(crate) cursors: Cursors,
     pub(crate) listeners: Listeners,
     pub(crate) behind: Behind,
+    pub(crate) egress: Egress,
     pub(crate) task_owners: TaskOwners,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,
