@@ -45,6 +45,7 @@ use crate::{
     policy_version,
     sessions::Sessions,
     store::Store,
+    supply::Shelf,
     task_owners::TaskOwners,
     vault::Vault,
 };
@@ -74,6 +75,7 @@ pub(crate) fn assemble(
         Arc::clone(&upstreams),
         inspector.clone(),
         vault.store().clone(),
+        Shelf::open(vault.store().clone(), &meant.data).map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
         ambient.clone(),
     );
