@@ -36,6 +36,7 @@ mod servers;
 mod sessions;
 mod start;
 mod subscriptions;
+mod supply;
 mod tasks;
 mod tls;
 mod transports;

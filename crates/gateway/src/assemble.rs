@@ -50,6 +50,7 @@ use crate::{
     policy_version,
     sessions::Sessions,
     store::Store,
+    supply::Shelf,
     task_owners::TaskOwners,
     vault::{Layout, Vault},
 };
@@ -89,6 +90,7 @@ pub(crate) fn assemble(
         Arc::clone(&upstreams),
         inspector.clone(),
         vault.store().clone(),
+        Shelf::open(vault.store().clone(), &meant.data).map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
         ambient.clone(),
     );

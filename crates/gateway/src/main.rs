@@ -34,6 +34,7 @@ mod replay;
 mod sealed;
 mod sessions;
 mod store;
+mod supply;
 mod task_owners;
 mod tls;
 mod vault;

@@ -19,6 +19,12 @@ pub(crate) async fn dial(
     inbox: &Arc<Inbox>,
 ) -> Result<Wire, LinkError> {
     let start = spec.timeouts.start;
+    if let Reach::Stdio(_) = &spec.reach {
+        let checking = Arc::clone(inbox);
+        let checked = tokio::task::spawn_blocking(move || checking.before_start()).await;
+        let broken = |_| LinkError::Unreachable("what would be started could not be looked at".to_owned());
+        checked.map_err(broken)?.map_err(LinkError::Unreachable)?;
+    }
     Ok(match &spec.reach {
         Reach::Stdio(command) => Wire::Pipe(Pipe::spawn(&spec.name, command, room, Arc::clone(inbox))?),
         Reach::Unix(path) => Wire::Pipe(within(start, stdio::open(path, Arc::clone(inbox))).await?),
