@@ -13,6 +13,7 @@ mod engines;
 mod exchange;
 mod failure;
 mod fetch;
+mod halts;
 mod issuers;
 mod journal;
 mod keeper;

@@ -11,6 +11,7 @@ mod cases;
 mod contexts;
 pub(crate) mod control;
 pub(crate) mod holders;
+mod halts;
 mod ledger;
 mod policy;
 mod servers;
@@ -41,6 +42,9 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.show" => approvals::show(house, &args),
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
+        "halt.lift" => halts::lift(house, &args).await,
+        "halt.list" => Ok(halts::list(house)),
+        "halt.put" => halts::stop(house, &args).await,
         "ledger.settle" => ledger::settle(house).await,
         "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),

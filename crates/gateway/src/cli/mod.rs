@@ -23,6 +23,7 @@ mod scan;
 mod serve;
 mod server;
 mod server_json;
+mod stop;
 mod token;
 mod weigh;
 mod wrap;
@@ -70,6 +71,7 @@ enum Command {
     Serve(serve::Serve),
     #[command(subcommand)]
     Server(server::Server),
+    Stop(stop::Stop),
     Token(agent::Token),
     Wrap(wrap::Wrap),
 }
@@ -112,6 +114,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
+        Command::Stop(stop) => stop.run(&common),
         Command::Token(token) => token.run(&common),
         Command::Wrap(wrap) => wrap.run(&common),
     };

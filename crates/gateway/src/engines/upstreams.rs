@@ -21,6 +21,7 @@ use wire::{
 use super::{Engines, local};
 use crate::{
     exchange::SessionExchange,
+    halts::Scope,
     parked::{self, Next, Relay},
     task_owners,
 };
@@ -31,10 +32,25 @@ impl Upstream for Engines {
             let why = mismatch.to_string();
             Objection::new(&refusal::HEADER_MISMATCH, why.clone()).showing(why)
         })?;
-        self.upstreams.confirm(call).await
+        let reached = self.halts.reached(Scope {
+            principal: call.principal(),
+            context: Some(call.context().id()),
+            server: call.resolution().server_name(),
+        });
+        tokio::select! {
+            biased;
+            halt = reached => Err(halt.objection()),
+            confirmed = self.upstreams.confirm(call) => confirmed,
+        }
     }
 
     async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        self.unless_halted(call, self.send_on(call)).await
+    }
+}
+
+impl Engines {
+    async fn send_on(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         // Before it is sent: a write that fails half-way may have been done.
         self.wrote(call);
         let arrival = call.arrival();
@@ -56,7 +72,7 @@ impl Upstream for Engines {
             }
             method => {
                 let level = self.log_level(call, method)?;
-                let exchange = Arc::clone(&arrival.exchange);
+                let exchange = self.heeding(call, Arc::clone(&arrival.exchange));
                 let outgoing = self.upstreams.prepare(call, exchange, level).await?;
                 // The modern era has no such method: the level goes with each request.
                 if method == Some(Method::LoggingSetLevel) && outgoing.era() == Era::Modern {
@@ -67,9 +83,7 @@ impl Upstream for Engines {
         };
         self.own_tasks(call, answer?)
     }
-}
 
-impl Engines {
     /// The least level of log messages a session wants: with `logging/setLevel` it says so.
     pub(super) fn log_level(
         &self,
@@ -188,7 +202,7 @@ impl Engines {
                     level.and_then(|level| LogLevel::parse(&level)),
                 );
                 relay.take_early(member("inputResponses"));
-                let exchange = Arc::clone(&relay) as Arc<dyn Exchange>;
+                let exchange = self.heeding(call, Arc::clone(&relay) as Arc<dyn Exchange>);
                 let outgoing = self.upstreams.prepare(call, exchange, None).await?;
                 self.parking
                     .begin(&self.ambient, call.caller(), relay, outgoing.run())
