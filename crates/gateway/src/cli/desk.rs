@@ -35,8 +35,7 @@ impl Who {
             base: &base,
         };
         let secret = self.secret.as_deref().map(|text| lookup.secret("--secret", text));
-        let secret = secret.transpose().map_err(|problem| Failure::configuration(problem.to_string()))?;
-        Ok(secret.map(|secret| secret.expose().to_owned()))
+        secret.transpose().map_err(|problem| Failure::configuration(problem.to_string()))
     }
 
     pub(super) fn write(&self, args: &mut ObjectWriter<'_>, secret: Option<&str>) {
