@@ -8,7 +8,7 @@ use std::{
 };
 
 use identity::{
-    Local, ResourceId,
+    Local, Once, ResourceId,
     jose::SigningKey,
     proof::Proofs,
     token::{Issuer, TokenCache, Verifier},
@@ -366,6 +366,8 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         cache: Arc::new(TokenCache::default()),
         proofs: Proofs::since(now_ms),
         request_proofs: Proofs::since(now_ms),
+        assertions: Once::since(now_ms),
+        assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
         providers: providers(base, &meant.issuers)?,
         resource,
     })

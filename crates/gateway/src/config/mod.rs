@@ -10,7 +10,7 @@ pub(crate) mod reference;
 pub(crate) mod said;
 pub(crate) mod servers;
 
-pub(crate) use meant::Meant;
+pub(crate) use meant::{Meant, key_set};
 pub(crate) use problem::{ConfigError, Problem};
 
 #[cfg(test)]

@@ -78,6 +78,12 @@ pub(crate) struct SaidIssuer {
     /// Its clients, by client id, and the agents or services they are here.
     #[serde(default)]
     pub(crate) agents: BTreeMap<String, String>,
+    /// Its workloads, by the `sub` of their tokens, and the agents or services they are here.
+    #[serde(default)]
+    pub(crate) workloads: BTreeMap<String, String>,
+    /// Whether it may say which agent acts for which of its users (ID-JAG).
+    #[serde(default)]
+    pub(crate) delegates: bool,
     /// `listed` (the default) or `any`: a client that is not listed counts as the user it acts for.
     pub(crate) clients: Option<String>,
     /// What its tokens have in `aud`, where it cannot be told the endpoint.
@@ -334,6 +340,8 @@ pub(crate) struct SaidAgent {
     pub(crate) kind: Option<SaidKind>,
     /// Its secret, by reference: `env:NAME` or `file:PATH`.
     pub(crate) secret: Option<String>,
+    /// A file with its public keys, as a JSON Web Key Set: it then signs for its tokens (`private_key_jwt`).
+    pub(crate) keys: Option<String>,
     /// Roles.
     #[serde(default)]
     pub(crate) roles: Vec<String>,
@@ -345,7 +353,7 @@ pub(crate) struct SaidAgent {
     /// Purposes it may declare.
     #[serde(default)]
     pub(crate) purposes: Vec<String>,
-    /// Users it may act for.
+    /// Users it may act for; `corp/*`: all of an issuer's, once it brings their token.
     #[serde(default, rename = "for")]
     pub(crate) acts_for: Vec<String>,
     /// Its model: `vendor/model`.

@@ -7,7 +7,9 @@ use hyper::{
     body::Incoming,
     header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE},
 };
-use identity::oauth::{Client, Endpoints, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest};
+use identity::oauth::{
+    Assertions, Client, Endpoints, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest,
+};
 use identity::{
     DeclaredContext, ResourceId, oauth,
     proof::{self, Binding, Proven},
@@ -31,12 +33,13 @@ pub(super) async fn token(house: &Arc<House>, peer: &Peer, request: Request<Inco
         Err(objection) => Err(OauthError::new(OauthFault::InvalidRequest, objection.inside)),
         Ok(bytes) => {
             let authorization = one(&head.headers, &AUTHORIZATION);
-            authorization
-                .map_err(|why| OauthError::new(OauthFault::InvalidRequest, why))
-                .and_then(|authorization| {
-                    let shown = shown(house, peer, &head.headers)?;
-                    grant(house, &bytes, authorization, shown)
-                })
+            match authorization {
+                Err(why) => Err(OauthError::new(OauthFault::InvalidRequest, why)),
+                Ok(authorization) => match shown(house, peer, &head.headers) {
+                    Err(error) => Err(error),
+                    Ok(shown) => grant(house, &bytes, authorization, shown).await,
+                },
+            }
         }
     };
     match answered {
@@ -89,7 +92,7 @@ fn refused_proof(why: String) -> OauthError {
     OauthError::new(OauthFault::InvalidDpopProof, why)
 }
 
-fn grant(
+async fn grant(
     house: &House,
     bytes: &[u8],
     authorization: Option<&str>,
@@ -98,6 +101,12 @@ fn grant(
     let engines = &house.engines;
     let form = Form::parse(bytes)?;
     let resources = resources(house);
+    let now_ms = engines.ambient.now_ms();
+    let vouchers = engines.tokens.vouchers(&form, now_ms).await;
+    let vouchers = vouchers.map_err(|why| {
+        let why = format!("the issuer's keys cannot be had: {why}");
+        OauthError::new(OauthFault::InvalidGrant, why)
+    })?;
     let may_declare = |client: &Client, declared: &DeclaredContext| {
         let person = engines
             .people
@@ -107,6 +116,11 @@ fn grant(
     };
     let endpoint = TokenEndpoint {
         issuer: &engines.tokens.issuer,
+        vouchers: &vouchers,
+        assertions: Assertions {
+            audiences: &engines.tokens.assertion_audiences,
+            used: &engines.tokens.assertions,
+        },
         clients: &engines.people,
         secrets: engines.people.key(),
         resources: &resources,

@@ -105,7 +105,8 @@ impl<'t> Compact<'t> {
         };
         let typ = text("typ", JoseError::Type)?.map(|typ| {
             let typ = typ.to_ascii_lowercase();
-            typ.strip_prefix("application/").map_or_else(|| typ.clone(), str::to_owned)
+            typ.strip_prefix("application/")
+                .map_or_else(|| typ.clone(), str::to_owned)
         });
         let algorithm = text("alg", JoseError::Algorithm)?
             .and_then(|alg| Algorithm::parse(&alg))

@@ -4,6 +4,8 @@
 mod compact;
 mod keys;
 
+pub use compact::{
+    Compact, JoseError, TOKEN_BYTES_MAX, claimed_issuer, claimed_key, claimed_subject, self_signed,
+};
 pub(crate) use compact::{claimed_actor, sign};
-pub use compact::{Compact, JoseError, TOKEN_BYTES_MAX, claimed_issuer, claimed_key, claimed_subject, self_signed};
 pub use keys::{Algorithm, KeySet, PublicKey, SigningKey, thumbprint};

@@ -2,7 +2,8 @@
 //! (ID-JAG), or a platform says that a workload is who it is (JWT-SVID, Kubernetes service account).
 
 use super::{
-    Client, ClientLookup, Granted, OauthError, OauthFault, TokenEndpoint, TokenRequest, Vouchers, grant::scopes,
+    Client, ClientLookup, Form, Granted, OauthError, OauthFault, TokenEndpoint, TokenRequest, Vouchers,
+    grant::scopes,
 };
 use crate::{
     jose::{claimed_issuer, claimed_subject},
@@ -34,7 +35,7 @@ where
 
     fn delegated(&self, client: Client, request: TokenRequest<'_>) -> Result<Granted, OauthError> {
         let assertion = assertion(&request)?;
-        let issuer = claimed_issuer(assertion).unwrap_or_default();
+        let issuer = whose(assertion).unwrap_or_default();
         let (trust, keys) = self.vouchers.issuer(&issuer).ok_or_else(stranger)?;
         let said = trust.delegation(assertion, &keys, self.issuer.id(), request.now_ms);
         let said = said.map_err(|error| invalid(&error))?;
@@ -101,16 +102,20 @@ where
 
     fn workload(&self, request: TokenRequest<'_>) -> Result<Granted, OauthError> {
         let assertion = assertion(&request)?;
-        let issuer = claimed_issuer(assertion).or_else(|| claimed_subject(assertion).and_then(trust_domain));
-        let (trust, keys) = self
-            .vouchers
-            .issuer(&issuer.unwrap_or_default())
-            .ok_or_else(stranger)?;
+        let issuer = whose(assertion).unwrap_or_default();
+        let (trust, keys) = self.vouchers.issuer(&issuer).ok_or_else(stranger)?;
         let who = trust.workload(assertion, &keys, self.assertions.audiences, request.now_ms);
         let who = who.map_err(|error| invalid(&error))?;
-        let client = self.clients.client(&who.name).filter(|client| client.kind == who.kind);
+        let client = self
+            .clients
+            .client(&who.name)
+            .filter(|client| client.kind == who.kind);
         let client = client.ok_or_else(|| invalid(&TokenError::Client))?;
-        if request.form.get("client_id").is_some_and(|named| named != client.id) {
+        if request
+            .form
+            .get("client_id")
+            .is_some_and(|named| named != client.id)
+        {
             return Err(invalid(&TokenError::Client));
         }
         self.for_client(client, request)
@@ -122,7 +127,20 @@ fn assertion<'r>(request: &TokenRequest<'r>) -> Result<&'r str, OauthError> {
     request.form.get("assertion").ok_or_else(missing)
 }
 
-/// The trust domain of a SPIFFE ID, which stands for its issuer.
+/// The word of another issuer that a request brings: who it says that is, and the token. A claim until it is checked; it
+/// tells whose keys are needed.
+#[must_use]
+pub fn brought(form: &Form) -> Option<(String, &str)> {
+    let token = form.get("assertion").or_else(|| form.get("subject_token"))?;
+    Some((whose(token)?, token))
+}
+
+/// Who it says it is by. A JWT-SVID need not say: the trust domain of whom it is about stands for its issuer.
+fn whose(token: &str) -> Option<String> {
+    claimed_issuer(token).or_else(|| claimed_subject(token).and_then(trust_domain))
+}
+
+/// The trust domain of a SPIFFE ID.
 fn trust_domain(subject: String) -> Option<String> {
     let rest = subject.strip_prefix("spiffe://")?;
     let (domain, _) = rest.split_once('/')?;
@@ -130,7 +148,10 @@ fn trust_domain(subject: String) -> Option<String> {
 }
 
 fn stranger() -> OauthError {
-    OauthError::new(OauthFault::InvalidGrant, "the assertion is of no issuer that is trusted here")
+    OauthError::new(
+        OauthFault::InvalidGrant,
+        "the assertion is of no issuer that is trusted here",
+    )
 }
 
 fn invalid(error: &TokenError) -> OauthError {

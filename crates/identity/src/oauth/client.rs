@@ -30,6 +30,8 @@ pub struct Client {
     pub scopes: Vec<String>,
     /// Users it may act for.
     pub acts_for: Vec<String>,
+    /// And those whose names begin with one of these, once it brings their token.
+    pub acts_for_those: Vec<String>,
     /// Its model, as attested at enrolment.
     pub model: Option<String>,
     /// Its tenant.

@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Client, ClientLookup, Granted, OauthError, OauthFault, TokenEndpoint, TokenRequest, Vouchers, grant::scopes,
+    Client, ClientLookup, Granted, OauthError, OauthFault, TokenEndpoint, TokenRequest, Vouchers,
+    grant::scopes,
 };
 use crate::{
     jose::{claimed_actor, claimed_issuer},
@@ -144,10 +145,11 @@ fn on_behalf_of(client: &Client, subject: &Principal) -> Result<Option<String>, 
     }
 }
 
-/// Whether the client may act for a user: named, or one of those whose names begin with what stands before a `*`.
+/// Whether the client may act for a user: named, or one of those whose names begin so.
 fn may_act_for(client: &Client, user: &str) -> bool {
-    let covers = |may: &String| may == user || may.strip_suffix('*').is_some_and(|start| user.starts_with(start));
-    client.acts_for.iter().any(covers)
+    let named = client.acts_for.iter().any(|may| may == user);
+    let begins = |start: &String| user.starts_with(start.as_str());
+    named || client.acts_for_those.iter().any(begins)
 }
 
 /// The resource asked for, if it is what the subject's token is for or something below it.

@@ -112,13 +112,7 @@ where
     /// The client, proven.
     pub(super) fn client(&self, request: &TokenRequest<'_>) -> Result<Client, OauthError> {
         let shown = (request.form, request.authorization);
-        client::authenticate(
-            self.clients,
-            self.secrets,
-            self.assertions,
-            shown,
-            request.now_ms,
-        )
+        client::authenticate(self.clients, self.secrets, self.assertions, shown, request.now_ms)
     }
 
     /// A token for a client that asks for itself.

@@ -13,6 +13,7 @@ mod metadata;
 
 pub use assertion::Assertions;
 pub(crate) use assertion::single as assertion_use;
+pub use bearer::brought;
 pub use challenge::Challenge;
 pub use client::{Client, ClientLookup};
 pub use details::{DETAILS_TYPE, DetailsError, read_context, read_details, write_details};

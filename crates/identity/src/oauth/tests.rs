@@ -62,6 +62,7 @@ impl ClientLookup for World {
             keys: None,
             scopes: vec!["mcp".into(), "extra".into()],
             acts_for: vec!["alice".into()],
+            acts_for_those: Vec::new(),
             model: None,
             tenant: None,
         };
@@ -70,7 +71,7 @@ impl ClientLookup for World {
             "signer" => Some(Client {
                 secret: None,
                 keys: Some(Arc::new(KeySet::of(vec![key(CLIENTS).public()]))),
-                acts_for: vec!["corp/*".into(), "alice".into()],
+                acts_for_those: vec!["corp/".into()],
                 ..known
             }),
             "tenanted" => Some(Client {
@@ -98,7 +99,9 @@ impl Vouchers for World {
     }
 
     fn is_revoked(&self, principal: &Principal) -> bool {
-        self.revoked.as_deref().is_some_and(|id| principal.token_id() == Some(id))
+        self.revoked
+            .as_deref()
+            .is_some_and(|id| principal.token_id() == Some(id))
     }
 }
 
@@ -168,7 +171,9 @@ fn changed(members: &[(&str, String)], changes: &[&str]) -> String {
         .map(|(name, value)| ((*name).to_owned(), value.clone()))
         .collect();
     for change in changes {
-        let (name, value) = change.split_once('=').map_or((*change, None), |(n, v)| (n, Some(v)));
+        let (name, value) = change
+            .split_once('=')
+            .map_or((*change, None), |(n, v)| (n, Some(v)));
         members.retain(|(member, _)| member != name);
         if let Some(value) = value {
             members.push((name.to_owned(), value.to_owned()));

@@ -24,9 +24,8 @@ fn jag(changes: &[&str]) -> String {
 
 fn delegated(world: &World, typ: &str, claims: &str, more: &str) -> Result<Granted, OauthError> {
     let assertion = sign(&key(PROVIDERS), typ, claims.as_bytes());
-    let body = format!(
-        "grant_type={GRANT}&client_id=scribe&client_secret={SECRET}&assertion={assertion}{more}"
-    );
+    let body =
+        format!("grant_type={GRANT}&client_id=scribe&client_secret={SECRET}&assertion={assertion}{more}");
     ask_in(world, &body, None)
 }
 
@@ -37,7 +36,11 @@ fn the_provider_says_for_whom_a_client_acts() {
     let granted = delegated(&world(), ID_JAG, &jag(&[]), "").expect("a grant").grant;
     assert_eq!(granted.for_user.as_deref(), Some("corp/alice"));
     assert_eq!(granted.tenant.as_deref(), Some("corp/t1"));
-    assert_eq!(granted.scopes, BTreeSet::from(["mcp".to_owned()]), "what both have");
+    assert_eq!(
+        granted.scopes,
+        BTreeSet::from(["mcp".to_owned()]),
+        "what both have"
+    );
     let said = granted.asserted.expect("what was said");
     assert_eq!(said.roles, ["doctor"]);
     let charts = jag(&["resource=\"https://g/mcp/charts\""]);
@@ -52,11 +55,21 @@ fn each_fault_of_an_identity_assertion_is_refused() {
     let rows: Vec<(&str, Vec<String>, &str, OauthFault)> = vec![
         ("at+jwt", vec![], "", InvalidGrant),
         ("JWT", vec![], "", InvalidGrant),
-        (ID_JAG, vec!["iss=\"https://evil.example\"".into()], "", InvalidGrant),
+        (
+            ID_JAG,
+            vec!["iss=\"https://evil.example\"".into()],
+            "",
+            InvalidGrant,
+        ),
         (ID_JAG, vec![format!("iss=\"{DOMAIN}\"")], "", InvalidGrant),
         (ID_JAG, vec!["aud=\"https://g/mcp\"".into()], "", InvalidGrant),
         (ID_JAG, vec![format!("aud=\"{TOKEN_URL}\"")], "", InvalidGrant),
-        (ID_JAG, vec![format!("aud=[\"{ISSUER}\",\"x\"]")], "", InvalidGrant),
+        (
+            ID_JAG,
+            vec![format!("aud=[\"{ISSUER}\",\"x\"]")],
+            "",
+            InvalidGrant,
+        ),
         (ID_JAG, vec!["client_id=\"other\"".into()], "", InvalidGrant),
         (ID_JAG, vec!["client_id".into()], "", InvalidGrant),
         (ID_JAG, vec!["sub".into()], "", InvalidGrant),
@@ -71,7 +84,12 @@ fn each_fault_of_an_identity_assertion_is_refused() {
         (ID_JAG, vec!["cnf={\"jkt\":\"k\"}".into()], "", InvalidGrant),
         (ID_JAG, vec!["scope=\"other\"".into()], "", InvalidScope),
         (ID_JAG, vec![], "&scope=extra", InvalidScope),
-        (ID_JAG, vec!["resource=\"https://other/mcp\"".into()], "", InvalidTarget),
+        (
+            ID_JAG,
+            vec!["resource=\"https://other/mcp\"".into()],
+            "",
+            InvalidTarget,
+        ),
         (
             ID_JAG,
             vec!["resource=\"https://g/mcp/charts\"".into()],
@@ -91,14 +109,20 @@ fn each_fault_of_an_identity_assertion_is_refused() {
         },
         ..world()
     };
-    assert!(delegated(&not_asked, ID_JAG, &jag(&[]), "").is_err(), "not said in configuration");
+    assert!(
+        delegated(&not_asked, ID_JAG, &jag(&[]), "").is_err(),
+        "not said in configuration"
+    );
 }
 
 #[test]
 fn an_identity_assertion_is_used_once() {
     let world = world();
     assert!(delegated(&world, ID_JAG, &jag(&[]), "&scope=extra").is_err());
-    assert!(delegated(&world, ID_JAG, &jag(&[]), "").is_ok(), "what was refused was not used");
+    assert!(
+        delegated(&world, ID_JAG, &jag(&[]), "").is_ok(),
+        "what was refused was not used"
+    );
     let again = delegated(&world, ID_JAG, &jag(&[]), "").expect_err("a replay");
     assert_eq!(again.fault, OauthFault::InvalidGrant);
 }
@@ -121,7 +145,10 @@ fn workload(claims: &str, by: u8, more: &str) -> Result<Granted, OauthError> {
 #[test]
 fn a_workload_needs_no_secret_besides_its_platforms_token() {
     let granted = workload(&svid(&[]), PLATFORMS, "").expect("a grant").grant;
-    assert_eq!((granted.actor.name.as_str(), granted.for_user.as_deref()), ("scribe", Some("alice")));
+    assert_eq!(
+        (granted.actor.name.as_str(), granted.for_user.as_deref()),
+        ("scribe", Some("alice"))
+    );
     assert!(granted.asserted.is_none());
     let named = svid(&[&format!("iss=\"{DOMAIN}\"")]);
     assert!(workload(&named, PLATFORMS, "&client_id=scribe").is_ok());
@@ -156,7 +183,10 @@ fn each_fault_of_a_workloads_token_is_refused() {
         assert_eq!(refused.fault, OauthFault::InvalidGrant, "{changes:?}");
     }
     assert!(workload(&svid(&[]), PROVIDERS, "").is_err(), "another key");
-    assert!(workload(&svid(&[]), PLATFORMS, "&client_id=signer").is_err(), "another client");
+    assert!(
+        workload(&svid(&[]), PLATFORMS, "&client_id=signer").is_err(),
+        "another client"
+    );
     // An access token of ours, or of a provider's, is no assertion.
     let token = sign(&key(PLATFORMS), "at+jwt", svid(&[]).as_bytes());
     assert!(ask(&format!("grant_type={GRANT}&assertion={token}"), None).is_err());

@@ -66,9 +66,16 @@ fn a_client_acts_for_the_user_whose_token_it_has() {
     let grant = &granted.grant;
     assert_eq!(grant.actor.name, "scribe");
     assert_eq!(grant.for_user.as_deref(), Some("alice"));
-    assert_eq!(grant.lifetime_ms, LIFETIME_MS_MAX - 60_000, "as long as the subject's");
+    assert_eq!(
+        grant.lifetime_ms,
+        LIFETIME_MS_MAX - 60_000,
+        "as long as the subject's"
+    );
     let text = String::from_utf8(granted.body).expect("text");
-    assert!(text.contains(&format!("\"issued_token_type\":\"{ACCESS}\"")), "{text}");
+    assert!(
+        text.contains(&format!("\"issued_token_type\":\"{ACCESS}\"")),
+        "{text}"
+    );
     let narrower = exchanged("scribe", &own(|_| {}), "&resource=https://g/mcp/charts").expect("narrower");
     assert_eq!(narrower.grant.audience.as_str(), "https://g/mcp/charts");
 }
@@ -84,8 +91,15 @@ fn what_the_provider_said_of_its_user_goes_along() {
     };
     let granted = ask_in(&world, &form("scribe", &theirs(&["tid=\"t1\""]), ""), None).expect("an exchange");
     let said = granted.grant.asserted.expect("what was said");
-    assert_eq!((&*said.issuer, said.roles.as_slice()), (PROVIDER, &["doctor".to_owned()][..]));
-    assert_eq!(granted.grant.scopes, BTreeSet::from(["mcp".to_owned()]), "what both have");
+    assert_eq!(
+        (&*said.issuer, said.roles.as_slice()),
+        (PROVIDER, &["doctor".to_owned()][..])
+    );
+    assert_eq!(
+        granted.grant.scopes,
+        BTreeSet::from(["mcp".to_owned()]),
+        "what both have"
+    );
     assert_eq!(granted.grant.lifetime_ms, 300_000);
 }
 
@@ -103,8 +117,13 @@ fn a_context_stays_with_what_was_exchanged() {
     assert_eq!(granted.context.as_deref(), Some("c7"));
     assert_eq!(granted.declared, Some(declared));
     let details = r#"&authorization_details=[{"type":"sallyport_context","purpose":"treatment"}]"#;
-    assert!(exchanged("scribe", &subject, details).is_err(), "a context washed off");
-    let granted = exchanged("scribe", &own(|_| {}), details).expect("a new context").grant;
+    assert!(
+        exchanged("scribe", &subject, details).is_err(),
+        "a context washed off"
+    );
+    let granted = exchanged("scribe", &own(|_| {}), details)
+        .expect("a new context")
+        .grant;
     assert_eq!(granted.context.as_deref(), Some("c"));
 }
 
@@ -118,7 +137,9 @@ fn a_client_narrows_a_token_of_its_own() {
         grant.for_user = Some("alice".into());
         grant.scopes.insert("extra".into());
     });
-    let granted = exchanged("scribe", &subject, "&scope=extra").expect("narrower").grant;
+    let granted = exchanged("scribe", &subject, "&scope=extra")
+        .expect("narrower")
+        .grant;
     assert_eq!(granted.scopes, BTreeSet::from(["extra".to_owned()]));
     assert_eq!(granted.for_user.as_deref(), Some("alice"));
 }
@@ -151,18 +172,58 @@ fn an_exchange_gives_nothing_that_did_not_go_in() {
         ),
         ("tenanted", theirs(&[]), "", InvalidGrant),
         // What the token is not good for.
-        ("scribe", at_charts.clone(), "&resource=https://g/mcp", InvalidTarget),
+        (
+            "scribe",
+            at_charts.clone(),
+            "&resource=https://g/mcp",
+            InvalidTarget,
+        ),
         ("scribe", at_charts, "&resource=https://g/mcp/mail", InvalidTarget),
-        ("scribe", plain.clone(), "&resource=https://other/mcp", InvalidTarget),
+        (
+            "scribe",
+            plain.clone(),
+            "&resource=https://other/mcp",
+            InvalidTarget,
+        ),
         ("scribe", plain.clone(), "&scope=extra", InvalidScope),
         ("scribe", plain.clone(), "&scope=admin", InvalidScope),
-        ("scribe", own(|g| g.audience = elsewhere.clone()), "", InvalidGrant),
+        (
+            "scribe",
+            own(|g| g.audience = elsewhere.clone()),
+            "",
+            InvalidGrant,
+        ),
         // Over, bound, not ours, not a token.
-        ("scribe", own(|g| g.issued_ms = NOW - LIFETIME_MS_MAX - 40_000), "", InvalidGrant),
-        ("scribe", own(|g| g.issued_ms = NOW - LIFETIME_MS_MAX - 10_000), "", InvalidGrant),
-        ("scribe", own(|g| g.binding = Some(Binding::Key("k".into()))), "", InvalidGrant),
-        ("scribe", theirs(&["iss=\"https://evil.example\""]), "", InvalidGrant),
-        ("scribe", theirs(&["may_act={\"sub\":\"other\"}"]), "", InvalidGrant),
+        (
+            "scribe",
+            own(|g| g.issued_ms = NOW - LIFETIME_MS_MAX - 40_000),
+            "",
+            InvalidGrant,
+        ),
+        (
+            "scribe",
+            own(|g| g.issued_ms = NOW - LIFETIME_MS_MAX - 10_000),
+            "",
+            InvalidGrant,
+        ),
+        (
+            "scribe",
+            own(|g| g.binding = Some(Binding::Key("k".into()))),
+            "",
+            InvalidGrant,
+        ),
+        (
+            "scribe",
+            theirs(&["iss=\"https://evil.example\""]),
+            "",
+            InvalidGrant,
+        ),
+        (
+            "scribe",
+            theirs(&["may_act={\"sub\":\"other\"}"]),
+            "",
+            InvalidGrant,
+        ),
         ("scribe", theirs(&["act={\"sub\":\"other\"}"]), "", InvalidGrant),
         ("scribe", theirs(&["nonce=\"n\""]), "", InvalidGrant),
         ("scribe", "a.b.c".into(), "", InvalidGrant),
@@ -180,10 +241,17 @@ fn an_exchange_gives_nothing_that_did_not_go_in() {
         let refused = exchanged(client, &subject, more).expect_err(more);
         assert_eq!(refused.fault, fault, "{client} {more}: {refused}");
     }
-    let id_token = form("scribe", &own(|_| {}), "").replace(ACCESS, "urn:ietf:params:oauth:token-type:id_token");
-    assert_eq!(ask(&id_token, None).expect_err("an ID token").fault, InvalidRequest);
+    let id_token =
+        form("scribe", &own(|_| {}), "").replace(ACCESS, "urn:ietf:params:oauth:token-type:id_token");
+    assert_eq!(
+        ask(&id_token, None).expect_err("an ID token").fault,
+        InvalidRequest
+    );
     let nobody = form("scribe", &own(|_| {}), "").replace(SECRET, "wrong-secret-of-20-bytes");
-    assert_eq!(ask(&nobody, None).expect_err("no client").fault, OauthFault::InvalidClient);
+    assert_eq!(
+        ask(&nobody, None).expect_err("no client").fault,
+        OauthFault::InvalidClient
+    );
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use wire::json::Node;
 
-use super::{Asserted, Delegates, Trust, acting_for_nobody_else, bound_to, client, optional, scopes_said, text};
+use super::{
+    Asserted, Delegates, Trust, acting_for_nobody_else, bound_to, client, optional, scopes_said, text,
+};
 use crate::{
     jose::{Compact, KeySet},
     oauth::assertion_use,
@@ -119,7 +121,9 @@ impl Trust {
     }
 
     fn is_mine(&self, claims: Node<'_>) -> Result<(), TokenError> {
-        let mine = claims.get("iss").is_some_and(|issuer| issuer.is_str(&self.issuer));
+        let mine = claims
+            .get("iss")
+            .is_some_and(|issuer| issuer.is_str(&self.issuer));
         mine.then_some(()).ok_or(TokenError::Issuer)
     }
 
