@@ -39,6 +39,7 @@ use crate::{
     egress::Egress,
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
+    halts::Halts,
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     keeper::Keeper,
@@ -86,6 +87,7 @@ pub(crate) fn assemble(
     let upstreams = Arc::new(upstreams);
     let inspector =
         Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
+    let halts = Halts::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?;
     let keeper = Keeper::new(
         Arc::clone(&upstreams),
         inspector.clone(),
@@ -93,6 +95,7 @@ pub(crate) fn assemble(
         Shelf::open(vault.store().clone(), &meant.data).map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
         ambient.clone(),
+        halts.clone(),
     );
     let mut servers = meant.servers.clone();
     servers.extend(added(vault.store(), &servers)?);
@@ -113,6 +116,7 @@ pub(crate) fn assemble(
         deposits: DepositStore::open(vault.store().clone())
             .map_err(|error| Failure::other(error.to_string()))?,
         keeper: Arc::new(keeper),
+        halts,
         inspector,
         terms: Terms::default(),
         disguise: Disguise::open(vault.store().clone(), vault.pseudonyms_key())

@@ -328,6 +328,13 @@ impl Journal {
         self.ledger.append_durable(&entry)
     }
 
+    /// An entry about an incident, still to be filled in and appended.
+    pub(crate) fn incident(&self, what: &str) -> Entry {
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Incident);
+        entry.action = Some(what.to_owned());
+        entry
+    }
+
     /// Records a finding that belongs to no call: noise from a server.
     pub(crate) fn noise(&self, server: &ServerName, what: &str) {
         let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Finding);

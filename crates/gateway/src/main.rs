@@ -18,6 +18,7 @@ mod engines;
 mod exchange;
 mod failure;
 mod fetch;
+mod halts;
 mod issuers;
 mod journal;
 mod keeper;

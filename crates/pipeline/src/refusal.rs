@@ -139,6 +139,10 @@ refusals! {
         "this purpose may not be declared here",
         "declare a purpose the operator allows for this agent";
 
+    HALTED "halted" Us Error 403 code::REFUSED,
+        "the operator has stopped this",
+        "the operator can say what is stopped, and lift it: sallyport stop --list";
+
     // decide
     PARAMS_INVALID "params-invalid" Caller Error 200 code::INVALID_PARAMS,
         "the parameters do not fit the method",

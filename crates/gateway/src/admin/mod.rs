@@ -10,6 +10,7 @@ mod boundary;
 mod cases;
 mod contexts;
 pub(crate) mod control;
+mod halts;
 pub(crate) mod holders;
 mod keys;
 mod ledger;
@@ -46,6 +47,9 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.show" => approvals::show(house, &args),
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
+        "halt.lift" => halts::lift(house, &args).await,
+        "halt.list" => Ok(halts::list(house)),
+        "halt.put" => halts::stop(house, &args).await,
         "keys.destroy" => keys::destroy(house, &args).await,
         "keys.list" => keys::list(house),
         "keys.public" => keys::public(house),

@@ -23,6 +23,7 @@ impl From<KeeperError> for Failure {
     fn from(error: KeeperError) -> Self {
         match &error {
             KeeperError::Unreachable(..) => Self::unreachable(error.to_string()),
+            KeeperError::Halted(..) => Self::refused(error.to_string()),
             KeeperError::Store(_) | KeeperError::Stored(..) => Self::other(error.to_string()),
             KeeperError::Transition(_) | KeeperError::Unknown(_) | KeeperError::Unpinned(..) => {
                 Self::configuration(error.to_string())

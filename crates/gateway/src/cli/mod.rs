@@ -24,6 +24,7 @@ mod scan;
 mod serve;
 mod server;
 mod server_json;
+mod stop;
 mod subject;
 mod token;
 mod user;
@@ -75,6 +76,7 @@ enum Command {
     Serve(serve::Serve),
     #[command(subcommand)]
     Server(server::Server),
+    Stop(stop::Stop),
     #[command(subcommand)]
     Subject(subject::Subject),
     Token(agent::Token),
@@ -122,6 +124,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
+        Command::Stop(stop) => stop.run(&common),
         Command::Subject(subject) => subject.run(&common),
         Command::Token(token) => token.run(&common),
         Command::User(user) => user.run(&common),

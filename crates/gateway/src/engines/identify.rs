@@ -160,6 +160,7 @@ impl Identify for Engines {
                 ));
             }
         };
+        self.may_go_on(&principal, None, None)?;
         if !principal.has_scope(SCOPE) {
             let why = format!("the token lacks the scope `{SCOPE}`");
             let objection = Objection::new(&refusal::SCOPE_MISSING, why);

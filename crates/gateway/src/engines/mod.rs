@@ -6,6 +6,7 @@ mod clients;
 mod contexts;
 mod disguise;
 pub(crate) mod flow;
+mod halting;
 mod identify;
 mod inspection;
 mod ledger;
@@ -28,6 +29,7 @@ use upstream::Upstreams;
 use wire::json::Document;
 
 pub(crate) use approvals::{Channels, DecideError, Desk, Request, Say, Similar};
+pub(crate) use contexts::context_of;
 pub(crate) use disguise::Disguise;
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
@@ -42,6 +44,7 @@ use crate::{
     contexts::{ContextStore, DepositStore},
     cursor::Cursors,
     egress::Egress,
+    halts::Halts,
     journal::Journal,
     keeper::Keeper,
     outbound::Outbound,
@@ -62,6 +65,8 @@ pub(crate) struct Engines {
     pub(crate) contexts: ContextStore,
     pub(crate) deposits: DepositStore,
     pub(crate) keeper: Arc<Keeper>,
+    /// What is stopped.
+    pub(crate) halts: Halts,
     pub(crate) inspector: Inspector,
     pub(crate) disguise: Disguise,
     pub(crate) terms: Terms,

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     exchange::SessionExchange,
+    halts::Scope,
     parked::{self, Next, Relay},
     task_owners,
 };
@@ -53,12 +54,21 @@ impl Upstream for Engines {
             let why = mismatch.to_string();
             Objection::new(&refusal::HEADER_MISMATCH, why.clone()).showing(why)
         })?;
-        let confirmed = self.upstreams.confirm(call).await;
+        let reached = self.halts.reached(Scope {
+            principal: call.principal(),
+            context: Some(call.context().id()),
+            server: call.resolution().server_name(),
+        });
+        let confirmed = tokio::select! {
+            biased;
+            halt = reached => Err(halt.objection()),
+            confirmed = self.upstreams.confirm(call) => confirmed,
+        };
         confirmed.map_err(|objection| self.said(call.arrival(), objection))
     }
 
     async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
-        let sent = self.send_on(call).await;
+        let sent = self.unless_halted(call, self.send_on(call)).await;
         sent.map_err(|objection| self.said(call.arrival(), objection))
     }
 }
@@ -86,7 +96,7 @@ impl Engines {
             }
             method => {
                 let level = self.log_level(call, method)?;
-                let exchange = Arc::clone(&arrival.exchange);
+                let exchange = self.heeding(call, Arc::clone(&arrival.exchange));
                 let outgoing = self.upstreams.prepare(call, exchange, level).await?;
                 // The modern era has no such method: the level goes with each request.
                 if method == Some(Method::LoggingSetLevel) && outgoing.era() == Era::Modern {
@@ -251,7 +261,7 @@ impl Engines {
                     level.and_then(|level| LogLevel::parse(&level)),
                 );
                 relay.take_early(member("inputResponses"));
-                let exchange = Arc::clone(&relay) as Arc<dyn Exchange>;
+                let exchange = self.heeding(call, Arc::clone(&relay) as Arc<dyn Exchange>);
                 let outgoing = self.upstreams.prepare(call, exchange, None).await?;
                 self.parking
                     .begin(&self.ambient, call.caller(), relay, outgoing.run())
