@@ -203,8 +203,8 @@ pub(super) fn server_metadata(house: &House) -> Response<Body> {
         jwks: format!("{}/.well-known/jwks.json", house.base),
         revocation: format!("{}/oauth/revoke", house.base),
         introspection: format!("{}/oauth/introspect", house.base),
+        authorization: format!("{}/oauth/authorize", house.base),
         people: house.authorization.offer().map(|offer| ForPeople {
-            authorization: format!("{}/oauth/authorize", house.base),
             registration: (offer.registration == Switch::On)
                 .then(|| format!("{}/oauth/register", house.base)),
             documents: offer.documents == Switch::On,

@@ -21,6 +21,9 @@ pub struct Endpoints {
     pub token: String,
     /// The key set.
     pub jwks: String,
+    /// Where people are sent. Without somebody who can log in it is of no use, but the Python SDK (2.x) takes no metadata
+    /// without it, even from programs that have no person.
+    pub authorization: String,
     /// Where tokens are revoked (RFC 7009).
     pub revocation: String,
     /// Where clients ask about their tokens (RFC 7662).
@@ -32,8 +35,6 @@ pub struct Endpoints {
 /// What there is for people with a browser.
 #[derive(Clone, Debug)]
 pub struct ForPeople {
-    /// Where they are sent.
-    pub authorization: String,
     /// Where clients register, if they may.
     pub registration: Option<String>,
     /// Whether a client may be known by the document at the URL that is its id.
@@ -47,6 +48,7 @@ pub fn authorization_server_metadata(endpoints: &Endpoints) -> Vec<u8> {
         out.string("issuer", &endpoints.issuer);
         out.string("token_endpoint", &endpoints.token);
         out.string("jwks_uri", &endpoints.jwks);
+        out.string("authorization_endpoint", &endpoints.authorization);
         out.string("revocation_endpoint", &endpoints.revocation);
         out.string("introspection_endpoint", &endpoints.introspection);
         out.array("grant_types_supported", |list| {
@@ -95,7 +97,6 @@ pub fn authorization_server_metadata(endpoints: &Endpoints) -> Vec<u8> {
 }
 
 fn for_people(people: &ForPeople, out: &mut ObjectWriter<'_>) {
-    out.string("authorization_endpoint", &people.authorization);
     if let Some(registration) = &people.registration {
         out.string("registration_endpoint", registration);
     }
