@@ -15,5 +15,6 @@ pub mod gateway;
 pub mod mcp;
 pub mod papers;
 pub mod peers;
+pub mod person;
 pub mod recorder;
 pub mod wires;
