@@ -4,6 +4,7 @@
 
 mod approvals;
 mod authorize;
+mod authorize_clients;
 mod authorize_faults;
 mod bad_http_servers;
 mod bad_input;
