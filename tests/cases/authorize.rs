@@ -1,7 +1,7 @@
 //! The embedded authorization server for people: they log in, see who wants what, and let clients in; what comes of it
 //! is renewed, taken back, and survives a restart. What is refused: `authorize_faults.rs`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::{
     gateway::{Gateway, SECRET, program},
@@ -299,6 +299,19 @@ fn an_authenticator_is_needed_where_there_is_one_and_its_codes_are_good_once() {
         (&said["acr"], &said["amr"]),
         (&json!("mfa"), &json!(["pwd", "otp", "mfa"]))
     );
+    // Rules can ask how somebody logged in: the echo of a secret takes more than a password.
+    assert!(works(&gateway, &tokens));
+    let (_, by_password) = let_in(&gateway, "other", "alice");
+    let file = gateway.path("sallyport.yaml");
+    let written = std::fs::read_to_string(&file).expect("a configuration");
+    let rule = r#"rules: [ "forbid(principal is User, action == Action::\"invoke\", resource) unless { principal.mfa };","#;
+    std::fs::write(&file, written.replace("rules: [", rule)).expect("it can be written");
+    let end = Instant::now() + Duration::from_secs(30);
+    while works(&gateway, &by_password) {
+        assert!(Instant::now() < end, "the rule is not followed");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(works(&gateway, &tokens));
     // Where it is required, nobody comes in without.
     let strict = start("mfa: required");
     let mut person = Person::at(strict.base());

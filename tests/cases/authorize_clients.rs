@@ -73,43 +73,63 @@ fn run(peers: &Path, gateway: &Gateway, mut command: Command, way: &str, documen
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn each_way(known_as: &str, client: impl Fn(&Path) -> Command) {
+fn lets_a_person_log_in(client: &str, way: &str) {
     let Some(peers) = peers::directory() else { return };
     let scratch = Scratch::new();
     let papers = papers(&scratch);
     let document = document(&peers, &papers, "{}");
     let gateway = gateway(&papers);
-    for way in ["known", "document", "registered"] {
-        let id = run(&peers, &gateway, client(&peers), way, &document.line);
-        match way {
-            "known" => assert_eq!(id, known_as),
-            "document" => assert_eq!(id, document.line),
-            _ => assert_eq!(id.len(), 32, "{id}"),
-        }
-        let entries = gateway.ledger();
-        let call = entries
-            .iter()
-            .rfind(|entry| entry["kind"] == "outcome" && entry["tool"] == "echo");
-        assert_eq!(call.expect("a call")["principal"]["user"], "alice", "{way}");
+    let mut command = match client {
+        "python" => Command::new(peers.join("py2/bin/python")),
+        _ => Command::new(peers::node(&peers)),
+    };
+    let script = if client == "python" {
+        "oauth_browser.py"
+    } else {
+        "oauth_browser.mjs"
+    };
+    command.arg(peers::script(script));
+    let id = run(&peers, &gateway, command, way, &document.line);
+    match way {
+        "known" => assert_eq!(id, client),
+        "document" => assert_eq!(id, document.line),
+        _ => assert_eq!(id.len(), 32, "{id}"),
     }
+    let entries = gateway.ledger();
+    let call = entries
+        .iter()
+        .rfind(|entry| entry["kind"] == "outcome" && entry["tool"] == "echo");
+    assert_eq!(call.expect("a call")["principal"]["user"], "alice", "{way}");
 }
 
 #[test]
-fn the_python_sdk_lets_a_person_log_in() {
-    each_way("python", |peers| {
-        let mut command = Command::new(peers.join("py2/bin/python"));
-        command.arg(peers::script("oauth_browser.py"));
-        command
-    });
+fn the_python_sdk_lets_a_person_log_in_as_a_client_that_is_known() {
+    lets_a_person_log_in("python", "known");
 }
 
 #[test]
-fn the_typescript_sdk_lets_a_person_log_in() {
-    each_way("typescript", |peers| {
-        let mut command = Command::new(peers::node(peers));
-        command.arg(peers::script("oauth_browser.mjs"));
-        command
-    });
+fn the_python_sdk_lets_a_person_log_in_as_a_client_with_a_document() {
+    lets_a_person_log_in("python", "document");
+}
+
+#[test]
+fn the_python_sdk_lets_a_person_log_in_as_a_client_that_registers() {
+    lets_a_person_log_in("python", "registered");
+}
+
+#[test]
+fn the_typescript_sdk_lets_a_person_log_in_as_a_client_that_is_known() {
+    lets_a_person_log_in("typescript", "known");
+}
+
+#[test]
+fn the_typescript_sdk_lets_a_person_log_in_as_a_client_with_a_document() {
+    lets_a_person_log_in("typescript", "document");
+}
+
+#[test]
+fn the_typescript_sdk_lets_a_person_log_in_as_a_client_that_registers() {
+    lets_a_person_log_in("typescript", "registered");
 }
 
 /// OA-038: what a document says counts for the URL it is at, and only if it is a document.
@@ -209,7 +229,10 @@ fn the_official_suite_is_content_with_the_authorization_server() {
         if page.asks_for_consent() {
             page = person.fill(&page, &[("say", "allow")]);
         }
-        let back = page.location.clone().unwrap_or_else(|| panic!("{page:?}\n{said}"));
+        let back = page
+            .location
+            .clone()
+            .unwrap_or_else(|| panic!("{page:?}\n{said}"));
         ureq::get(&back).call().expect("the suite listens");
     }
     let status = suite.wait().expect("it ends");

@@ -388,7 +388,7 @@ fn registration_is_off_unless_said_and_bounded() {
     let statuses: Vec<_> = (0..12)
         .map(|_| person.post_json("/oauth/register", &registration).0)
         .collect();
-    assert_eq!(statuses.last(), Some(&400), "{statuses:?}");
+    assert_eq!(statuses.last(), Some(&503), "{statuses:?}");
     assert!(
         statuses.iter().filter(|status| **status == 201).count() <= 10,
         "{statuses:?}"
@@ -448,4 +448,138 @@ fn metadata_says_what_there_is_and_nothing_else() {
             "{grant}"
         );
     }
+}
+
+/// RFC 9449, sections 5 and 10: what a public client got with a key is renewed with that key alone.
+#[test]
+fn a_public_clients_refresh_token_is_bound_to_its_key() {
+    let gateway = start("");
+    let mut person = Person::at(gateway.base());
+    let (own, other) = (Key::new(1), Key::new(2));
+    let (digest, thumbprint) = (challenge(), own.thumbprint());
+    let mut wants = asks("app", SITE, &digest);
+    wants.push(("dpop_jkt", &thumbprint));
+    let url = format!("{}/oauth/token", gateway.base());
+    let ask = |person: &Person, form: &[(&str, &str)], key: Option<&Key>| {
+        let proof = key.map(|key| key.proof(&url));
+        person.post_with(
+            "/oauth/token",
+            form,
+            proof.as_deref().map(|proof| ("DPoP", proof)),
+        )
+    };
+    let by_code = |code: &str| {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", "app"),
+            ("code", code),
+            ("code_verifier", VERIFIER),
+        ];
+        form.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    for key in [None, Some(&other)] {
+        let code = person.allow(&wants, "alice");
+        let form = by_code(&code);
+        let form: Vec<_> = form
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(error(&ask(&person, &form, key)), (400, "invalid_dpop_proof"));
+    }
+    let code = person.allow(&wants, "alice");
+    let form = by_code(&code);
+    let form: Vec<_> = form
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let (status, tokens) = ask(&person, &form, Some(&own));
+    assert_eq!((status, text(&tokens, "token_type")), (200, "DPoP"), "{tokens}");
+    assert!(!works(&gateway, &tokens), "as a bearer it is good for nothing");
+    let renew = [
+        ("grant_type", "refresh_token"),
+        ("client_id", "app"),
+        ("refresh_token", text(&tokens, "refresh_token")),
+    ];
+    for key in [None, Some(&other)] {
+        assert_eq!(error(&ask(&person, &renew, key)), (400, "invalid_grant"));
+    }
+    let (status, renewed) = ask(&person, &renew, Some(&own));
+    assert_eq!((status, text(&renewed, "token_type")), (200, "DPoP"), "{renewed}");
+}
+
+/// Whoever changes a password, or takes a client or a user away, ends what was granted with it.
+#[test]
+fn what_the_operator_changes_ends_what_rested_on_it() {
+    let gateway = start("");
+    let (person, password) = let_in(&gateway, "app", "alice");
+    let (_, client) = let_in(&gateway, "other", "alice");
+    let (_, agent) = let_in(&gateway, "scribe-app", "alice");
+    let file = gateway.path("sallyport.yaml");
+    let said = std::fs::read_to_string(&file).expect("a configuration");
+    // The other client is gone, the agent acts for nobody, and alice has an authenticator now.
+    let changed = said
+        .replace("  - { id: other,", "  - { id: another,")
+        .replace("name: scribe, for: [alice],", "name: scribe,")
+        .replace(
+            "password: \"env:PASSWORD_HASH\" }",
+            "password: \"env:PASSWORD_HASH\", totp: \"env:AUTHENTICATOR\" }",
+        );
+    std::fs::write(&file, changed).expect("it can be written");
+    let cases = [("app", &password), ("other", &client), ("scribe-app", &agent)];
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while works(&gateway, &agent) {
+        assert!(std::time::Instant::now() < end, "the change is not followed");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    for (name, tokens) in cases {
+        let (status, refused) = refresh(&person, name, text(tokens, "refresh_token"));
+        assert!(
+            matches!(status, 400 | 401) && refused["access_token"].is_null(),
+            "{name}: {refused}"
+        );
+    }
+}
+
+/// A key of Ed25519, and proofs of it.
+struct Key(aws_lc_rs::signature::Ed25519KeyPair);
+
+impl Key {
+    fn new(seed: u8) -> Self {
+        Self(aws_lc_rs::signature::Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed"))
+    }
+
+    fn x(&self) -> String {
+        use aws_lc_rs::signature::KeyPair;
+        encoded(self.0.public_key().as_ref())
+    }
+
+    /// RFC 7638.
+    fn thumbprint(&self) -> String {
+        let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, self.x());
+        encoded(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, jwk.as_bytes()).as_ref())
+    }
+
+    fn proof(&self, url: &str) -> String {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970");
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": self.x()});
+        let header = json!({"typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk}).to_string();
+        let claims = json!({"htm": "POST", "htu": url, "iat": since.as_secs(), "jti": format!("proof-{id}")});
+        let signed = format!(
+            "{}.{}",
+            encoded(header.as_bytes()),
+            encoded(claims.to_string().as_bytes())
+        );
+        let signature = encoded(self.0.sign(signed.as_bytes()).as_ref());
+        format!("{signed}.{signature}")
+    }
+}
+
+fn encoded(bytes: &[u8]) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -166,11 +166,20 @@ impl Person {
     /// When there is no answer.
     #[must_use]
     pub fn post(&self, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
-        let answer = self
-            .http
-            .post(format!("{}{path}", self.base))
-            .send_form(form.iter().copied());
-        let answer = answer.expect("an answer");
+        self.post_with(path, form, None)
+    }
+
+    /// The same with a header.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    #[must_use]
+    pub fn post_with(&self, path: &str, form: &[(&str, &str)], header: Option<(&str, &str)>) -> (u16, Value) {
+        let mut request = self.http.post(format!("{}{path}", self.base));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        let answer = request.send_form(form.iter().copied()).expect("an answer");
         let status = answer.status().as_u16();
         let text = answer.into_body().read_to_string().expect("a body");
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))

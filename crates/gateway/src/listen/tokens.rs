@@ -103,7 +103,10 @@ pub(super) fn by_code(
     for grant in crowded {
         end_grant(house, &grant, "the user has too many").map_err(unstored)?;
     }
-    house.authorization.codes.became(code, &record.id);
+    if house.authorization.codes.became(code, &record.id).is_none() {
+        end_grant(house, &record.id, "its code was used twice").map_err(unstored)?;
+        return Err(invalid_grant("the code was used twice"));
+    }
     Ok(issued(house, &record, letting, binding, secret))
 }
 
