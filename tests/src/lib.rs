@@ -17,4 +17,5 @@ pub mod papers;
 pub mod peers;
 pub mod person;
 pub mod recorder;
+pub mod registry;
 pub mod wires;

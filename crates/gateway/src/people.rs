@@ -8,6 +8,7 @@ use std::{
 use aws_lc_rs::hmac;
 use identity::{
     Actor, ActorKind, Asserted, DeclaredContext, Principal, SecretDigest,
+    jose::KeySet,
     oauth::{Client, ClientLookup},
 };
 use policy::{Party, PartyKind, Subject, rules::Value};
@@ -20,7 +21,10 @@ pub(crate) struct Person {
     pub(crate) party: Party,
     pub(crate) secret: Option<SecretDigest>,
     pub(crate) purposes: BTreeSet<String>,
+    pub(crate) keys: Option<Arc<KeySet>>,
     pub(crate) acts_for: Vec<String>,
+    /// How the names begin of others it may act for, once it brings their token.
+    pub(crate) acts_for_those: Vec<String>,
     pub(crate) model: Option<String>,
     pub(crate) scopes: Vec<String>,
     /// Added by command, not by configuration.
@@ -67,7 +71,9 @@ impl People {
             },
             secret,
             purposes: party.purposes.clone(),
+            keys: party.keys.clone(),
             acts_for: party.acts_for.clone(),
+            acts_for_those: party.acts_for_those.clone(),
             model: party.model.clone(),
             scopes: party.scopes.clone(),
             added: false,
@@ -323,8 +329,10 @@ impl ClientLookup for People {
             id: person.party.name.clone(),
             kind,
             secret: person.secret,
+            keys: person.keys.clone(),
             scopes: person.scopes.clone(),
             acts_for: person.acts_for.clone(),
+            acts_for_those: person.acts_for_those.clone(),
             model: person.model.clone(),
             tenant: person.party.tenant.clone(),
         })

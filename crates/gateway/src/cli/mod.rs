@@ -14,6 +14,7 @@ mod doctor;
 mod import;
 mod init;
 mod inspect;
+mod keys;
 mod ledger;
 mod onboard;
 mod past;
@@ -23,6 +24,8 @@ mod scan;
 mod serve;
 mod server;
 mod server_json;
+mod stop;
+mod subject;
 mod token;
 mod user;
 mod weigh;
@@ -63,6 +66,8 @@ enum Command {
     Init(init::Init),
     Inspect(inspect::Inspect),
     #[command(subcommand)]
+    Keys(keys::Keys),
+    #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -71,6 +76,9 @@ enum Command {
     Serve(serve::Serve),
     #[command(subcommand)]
     Server(server::Server),
+    Stop(stop::Stop),
+    #[command(subcommand)]
+    Subject(subject::Subject),
     Token(agent::Token),
     #[command(subcommand)]
     User(user::User),
@@ -110,11 +118,14 @@ pub(crate) fn main() -> ExitCode {
         Command::Import(import) => import.run(&common),
         Command::Init(init) => init.run(&common),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Keys(keys) => keys.run(&common),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Policy(policy) => policy.run(&common),
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
+        Command::Stop(stop) => stop.run(&common),
+        Command::Subject(subject) => subject.run(&common),
         Command::Token(token) => token.run(&common),
         Command::User(user) => user.run(&common),
         Command::Wrap(wrap) => wrap.run(&common),

@@ -120,7 +120,7 @@ async fn take(house: &Arc<House>, id: &str, request: Request<Incoming>) -> Resul
 }
 
 /// The person the form's secret proves.
-fn proven(house: &House, form: &Form) -> Result<String, Failure> {
+pub(super) fn proven(house: &House, form: &Form) -> Result<String, Failure> {
     let engines = &house.engines;
     let (name, secret) = form
         .get("user")

@@ -22,7 +22,7 @@ use wire::mcp::ServerName;
 use super::{
     House, authorize,
     body::{self, Body},
-    decide, gate,
+    connect, decide, gate,
     head::Peer,
     mcp::Visit,
     oauth, registry, sse, tiles, tokens, websocket,
@@ -203,6 +203,9 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
     let get = request.method() == Method::GET;
     if let Some(id) = path.strip_prefix("/approvals/") {
         return decide::answer(house, id, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/oauth/upstream/") {
+        return connect::answer(house, rest, request).await;
     }
     let method = request.method().clone();
     let visit = |endpoint| visit(house, peer.clone(), endpoint, (method.clone(), &path));

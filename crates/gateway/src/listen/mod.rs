@@ -7,6 +7,7 @@ mod authorize;
 mod authorize_pages;
 mod batch;
 mod body;
+mod connect;
 mod conversation;
 mod decide;
 mod gate;

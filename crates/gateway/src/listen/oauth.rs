@@ -13,6 +13,7 @@ use identity::oauth::{
 use identity::{
     DeclaredContext, ResourceId, oauth,
     proof::{self, Binding, Proven},
+    token::Grant,
 };
 use records::ledger::Kind;
 
@@ -35,12 +36,13 @@ pub(super) async fn token(house: &Arc<House>, peer: &Peer, request: Request<Inco
         Err(objection) => Err(OauthError::new(OauthFault::InvalidRequest, objection.inside)),
         Ok(bytes) => {
             let authorization = one(&head.headers, &AUTHORIZATION);
-            authorization
-                .map_err(|why| OauthError::new(OauthFault::InvalidRequest, why))
-                .and_then(|authorization| {
-                    let shown = shown(house, peer, &head.headers)?;
-                    grant(house, &bytes, authorization, shown)
-                })
+            match authorization {
+                Err(why) => Err(OauthError::new(OauthFault::InvalidRequest, why)),
+                Ok(authorization) => match shown(house, peer, &head.headers) {
+                    Err(error) => Err(error),
+                    Ok(shown) => grant(house, &bytes, authorization, shown).await,
+                },
+            }
         }
     };
     match answered {
@@ -114,7 +116,7 @@ fn refused_proof(why: String) -> OauthError {
     OauthError::new(OauthFault::InvalidDpopProof, why)
 }
 
-fn grant(
+async fn grant(
     house: &House,
     bytes: &[u8],
     authorization: Option<&str>,
@@ -128,6 +130,12 @@ fn grant(
         Some(_) | None => {}
     }
     let resources = resources(house);
+    let now_ms = engines.ambient.now_ms();
+    let vouchers = engines.tokens.vouchers(&form, now_ms).await;
+    let vouchers = vouchers.map_err(|why| {
+        let why = format!("the issuer's keys cannot be had: {why}");
+        OauthError::new(OauthFault::InvalidGrant, why)
+    })?;
     let may_declare = |client: &Client, declared: &DeclaredContext| {
         let person = engines
             .people
@@ -137,6 +145,8 @@ fn grant(
     };
     let endpoint = TokenEndpoint {
         issuer: &engines.tokens.issuer,
+        vouchers: &vouchers,
+        assertions: engines.tokens.taken(),
         clients: &engines.people,
         secrets: engines.people.key(),
         resources: &resources,
@@ -151,23 +161,23 @@ fn grant(
         context_id: engines.ambient.name().to_string(),
     })?;
     shown.take(house)?;
-    let grant = &granted.grant;
+    note(house, &granted.grant);
+    Ok(granted.body)
+}
+
+fn note(house: &House, grant: &Grant) {
     let purpose = grant
         .declared
         .as_ref()
         .and_then(|declared| declared.purpose.clone());
-    engines.journal.note(
-        Kind::Session,
-        "token-issued",
-        &[
-            ("agent", grant.actor.name.clone()),
-            ("user", grant.for_user.clone().unwrap_or_default()),
-            ("token", grant.token_id.clone()),
-            ("audience", grant.audience.to_string()),
-            ("purpose", purpose.unwrap_or_default()),
-        ],
-    );
-    Ok(granted.body)
+    let detail = [
+        ("agent", grant.actor.name.clone()),
+        ("user", grant.for_user.clone().unwrap_or_default()),
+        ("token", grant.token_id.clone()),
+        ("audience", grant.audience.to_string()),
+        ("purpose", purpose.unwrap_or_default()),
+    ];
+    house.engines.journal.note(Kind::Session, "token-issued", &detail);
 }
 
 /// What tokens may be for: the whole gateway, a group of servers, or one.

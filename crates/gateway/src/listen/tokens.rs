@@ -10,7 +10,7 @@ use hyper::{
 };
 use identity::{
     Login, Principal, ResourceId, Secret,
-    oauth::{self, Form, OauthError, OauthFault, Presented, token_response},
+    oauth::{self, Besides, Form, OauthError, OauthFault, Presented, token_response},
     proof::Binding,
     token::{Grant, LIFETIME_MS_MAX},
 };
@@ -239,6 +239,7 @@ fn issued(
         issued_ms: engines.ambient.now_ms(),
         binding,
         lifetime_ms: LIFETIME_MS_MAX,
+        asserted: None,
     };
     let login = Login {
         client: record.client.clone(),
@@ -258,7 +259,11 @@ fn issued(
     ];
     engines.journal.note(Kind::Session, "token-issued", &detail);
     let refresh = secret.map(|secret| format!("{}.{secret}", record.id));
-    token_response(&grant, &token, refresh.as_deref())
+    let besides = Besides {
+        refresh_token: refresh.as_deref(),
+        ..Besides::default()
+    };
+    token_response(&grant, &token, besides)
 }
 
 /// A client that people let in, who proved to be it as far as it can.
@@ -280,26 +285,23 @@ fn client(house: &House, form: &Form, authorization: Option<&str>) -> Result<Cli
     })
 }
 
-/// The same, or an agent or service with its secret.
+/// The same, or an agent or service with its secret or its key.
 fn anybody(house: &House, form: &Form, authorization: Option<&str>) -> Result<Client, OauthError> {
     let error = match client(house, form, authorization) {
         Ok(client) => return Ok(client),
         Err(error) => error,
     };
-    let presented = Presented::read(form, authorization)?;
-    let Some(secret) = house
-        .engines
-        .people
-        .client(&presented.id)
-        .and_then(|person| person.secret)
-    else {
-        return Err(error);
-    };
-    presented.prove(Some(&secret), house.engines.people.key())?;
-    Ok(Client {
-        id: presented.id,
-        is_public: false,
-    })
+    let engines = &house.engines;
+    let (people, taken) = (&engines.people, engines.tokens.taken());
+    let shown = (form, authorization);
+    let proven = oauth::authenticate(people, people.key(), taken, shown, engines.ambient.now_ms());
+    // What the first look found says more of who is no agent at all.
+    proven
+        .map(|client| Client {
+            id: client.id,
+            is_public: false,
+        })
+        .map_err(|_| error)
 }
 
 fn letting(

@@ -30,7 +30,7 @@ pub enum OauthFault {
     /// RFC 9449.
     #[error("invalid_dpop_proof")]
     InvalidDpopProof,
-    /// The code or the refresh token is good for nothing.
+    /// A code, a token or an assertion that is no ground for another.
     #[error("invalid_grant")]
     InvalidGrant,
     /// RFC 7591.

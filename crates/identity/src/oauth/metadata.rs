@@ -2,12 +2,15 @@
 
 use wire::json::{ArrayWriter, ObjectWriter, object};
 
-use super::DETAILS_TYPE;
+use super::{DETAILS_TYPE, bearer, exchange};
 use crate::{
     jose::Algorithm,
     resource::ResourceId,
     token::{ACR_MFA, ACR_PASSWORD, SCOPE},
 };
+
+/// What clients of identity providers that manage authorization look for (ID-JAG).
+const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 
 /// Where the authorization server's endpoints are.
 #[derive(Clone, Debug)]
@@ -47,35 +50,37 @@ pub fn authorization_server_metadata(endpoints: &Endpoints) -> Vec<u8> {
         out.string("revocation_endpoint", &endpoints.revocation);
         out.string("introspection_endpoint", &endpoints.introspection);
         out.array("grant_types_supported", |list| {
-            list.string("client_credentials");
+            for grant in ["client_credentials", bearer::GRANT, exchange::GRANT] {
+                list.string(grant);
+            }
             if endpoints.people.is_some() {
                 list.string("authorization_code");
                 list.string("refresh_token");
             }
+        });
+        out.array("authorization_grant_profiles_supported", |list| {
+            list.string(ID_JAG_PROFILE)
         });
         out.array("response_types_supported", |list| {
             if endpoints.people.is_some() {
                 list.string("code");
             }
         });
-        for (name, is_for_public) in [
-            (
-                "token_endpoint_auth_methods_supported",
-                endpoints.people.is_some(),
-            ),
-            (
-                "revocation_endpoint_auth_methods_supported",
-                endpoints.people.is_some(),
-            ),
-            ("introspection_endpoint_auth_methods_supported", false),
+        for (endpoint, is_for_public) in [
+            ("token", endpoints.people.is_some()),
+            ("revocation", endpoints.people.is_some()),
+            ("introspection", false),
         ] {
-            out.array(name, |list| {
+            out.array(&format!("{endpoint}_endpoint_auth_methods_supported"), |list| {
                 list.string("client_secret_basic");
                 list.string("client_secret_post");
+                list.string("private_key_jwt");
                 if is_for_public {
                     list.string("none");
                 }
             });
+            let name = format!("{endpoint}_endpoint_auth_signing_alg_values_supported");
+            out.array(&name, algorithms);
         }
         if let Some(people) = &endpoints.people {
             for_people(people, out);

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use wire::json::{ObjectWriter, Writer};
 
-use super::{ACR_MFA, ACR_PASSWORD, LIFETIME_MS_MAX, OWN_CLAIM, TYP};
+use super::{ACR_MFA, ACR_PASSWORD, ASSERTED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP};
 use crate::{
     jose::{KeySet, PublicKey, SigningKey, sign},
     oauth::write_details,
-    principal::{Actor, ActorKind, DeclaredContext, Login},
+    principal::{Actor, ActorKind, Asserted, DeclaredContext, Login},
     proof::Binding,
     resource::ResourceId,
 };
@@ -40,6 +40,8 @@ pub struct Grant {
     pub binding: Option<Binding>,
     /// For how long; cut to [`LIFETIME_MS_MAX`].
     pub lifetime_ms: i64,
+    /// What an issuer that is not ours said of the user, if one vouched for her.
+    pub asserted: Option<Asserted>,
 }
 
 /// An issuer of access tokens.
@@ -164,6 +166,14 @@ impl Issuer {
             }
             if let Some(tenant) = &grant.tenant {
                 own.string("tenant", tenant);
+            }
+            if let Some(asserted) = &grant.asserted {
+                own.object(ASSERTED_MEMBER, |said| {
+                    said.string("iss", &asserted.issuer);
+                    for (name, list) in [("roles", &asserted.roles), ("groups", &asserted.groups)] {
+                        said.array(name, |out| list.iter().for_each(|text| out.string(text)));
+                    }
+                });
             }
             more(own);
         });
