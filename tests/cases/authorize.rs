@@ -34,6 +34,7 @@ users:
   - {{ name: carol, roles: [tester] }}
 agents:
   - {{ name: tester, secret: "env:TESTER_SECRET", roles: [tester] }}
+  - {{ name: helper, secret: "env:TESTER_SECRET", for: [alice], roles: [tester] }}
   - {{ name: scribe, for: [alice], purposes: [treatment], roles: [tester], model: vendor/model-1 }}
 purposes: [ {{ name: treatment }}, {{ name: billing }} ]
 clients:
@@ -437,6 +438,70 @@ fn an_open_stream_ends_with_the_grant_it_was_opened_with() {
         .expect("an answer");
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(!works(&gateway, &tokens));
+}
+
+/// Called by https, as behind something that ends TLS, its cookie is for that host alone and never goes in the clear.
+#[test]
+fn a_gateway_that_is_called_by_https_has_a_cookie_no_other_host_can_set() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let here = free.expect("a port").to_string();
+    let mut gateway = configured("");
+    let file = gateway.path("sallyport.yaml");
+    let said = std::fs::read_to_string(&file).expect("a configuration");
+    let said = said.replace("127.0.0.1:0", &here) + "url: \"https://gateway.example\"\n";
+    std::fs::write(&file, said).expect("it can be written");
+    gateway.run();
+    let mut person = Person::at(format!("http://{here}"));
+    let page = person.open(&asks("app", SITE, &challenge()));
+    let cookie = page
+        .headers
+        .lines()
+        .find_map(|line| line.strip_prefix("set-cookie: "));
+    let cookie = cookie.expect("a cookie");
+    assert!(
+        cookie.starts_with("__Host-sallyport=") && cookie.ends_with("; Secure"),
+        "{cookie}"
+    );
+    assert!(
+        cookie.contains("; Path=/;") && !cookie.contains("Domain"),
+        "{cookie}"
+    );
+    let consent = person.log_in(&page, "alice");
+    let sent = person.fill(&consent, &[("say", "allow")]);
+    assert_eq!(
+        sent.sent("iss").as_deref(),
+        Some("https%3A%2F%2Fgateway.example"),
+        "{sent:?}"
+    );
+    // The name of a plain one, which any page of this host's neighbours can set, is nothing to it.
+    let page = person.open(&asks("other", SITE, &challenge()));
+    let value = person.cookies.remove("__Host-sallyport").expect("its cookie");
+    person.cookies.insert("sallyport".to_owned(), value);
+    assert_eq!(person.log_in(&page, "alice").status, 400);
+}
+
+#[test]
+fn what_was_exchanged_for_it_ends_with_the_grant() {
+    let gateway = start("");
+    let (person, tokens) = let_in(&gateway, "app", "alice");
+    let form = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("client_id", "helper"),
+        ("client_secret", SECRET),
+        ("subject_token", text(&tokens, "access_token")),
+        (
+            "subject_token_type",
+            "urn:ietf:params:oauth:token-type:access_token",
+        ),
+    ];
+    let (status, exchanged) = person.post("/oauth/token", &form);
+    assert_eq!(status, 200, "{exchanged}");
+    assert!(works(&gateway, &exchanged));
+    let who = caller(&gateway);
+    assert_eq!((&who["user"], &who["agent"]), (&json!("alice"), &json!("helper")));
+    let form = [("client_id", "app"), ("token", text(&tokens, "refresh_token"))];
+    assert_eq!(person.post("/oauth/revoke", &form).0, 200);
+    assert!(!works(&gateway, &tokens) && !works(&gateway, &exchanged));
 }
 
 #[test]

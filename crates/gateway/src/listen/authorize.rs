@@ -96,7 +96,7 @@ impl Visit<'_> {
         let client = match self
             .house
             .authorization
-            .client(id, &self.house.engines.ambient)
+            .client(id, self.from, &self.house.engines.ambient)
             .await
         {
             Ok(client) => client,
@@ -145,7 +145,7 @@ impl Visit<'_> {
         let client = match self
             .house
             .authorization
-            .client(id, &self.house.engines.ambient)
+            .client(id, self.from, &self.house.engines.ambient)
             .await
         {
             Ok(client) => client,

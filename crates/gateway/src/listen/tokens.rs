@@ -9,7 +9,7 @@ use hyper::{
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use identity::{
-    Login, Principal, ResourceId, Secret,
+    ActorKind, Login, Principal, ResourceId, Secret,
     oauth::{self, Besides, Form, OauthError, OauthFault, Presented, token_response},
     proof::Binding,
     token::{Grant, LIFETIME_MS_MAX},
@@ -441,9 +441,11 @@ fn own(house: &House, token: &str, client: &Client) -> Option<(ResourceId, Princ
         let principal = tokens.verifier.verify(&token, &resource, now_ms).ok()?;
         Some((resource, principal))
     });
-    verified.filter(|(_, principal)| match principal.login() {
-        Some(login) => login.client == client.id,
-        None => principal.actor().name == client.id,
+    verified.filter(|(_, principal)| {
+        let actor = principal.actor();
+        let is_let_in = principal.login().is_some_and(|login| login.client == client.id);
+        // Users' names are not clients'.
+        is_let_in || actor.kind != ActorKind::User && actor.name == client.id
     })
 }
 
