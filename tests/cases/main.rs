@@ -3,6 +3,9 @@
 #![cfg(test)]
 
 mod approvals;
+mod authorize;
+mod authorize_clients;
+mod authorize_faults;
 mod bad_http_servers;
 mod bad_input;
 mod bad_servers;

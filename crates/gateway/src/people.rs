@@ -11,7 +11,7 @@ use identity::{
     jose::KeySet,
     oauth::{Client, ClientLookup},
 };
-use policy::{Party, PartyKind, Subject};
+use policy::{Party, PartyKind, Subject, rules::Value};
 
 use crate::config::meant::MeantParty;
 
@@ -154,8 +154,20 @@ impl People {
             .collect()
     }
 
-    /// A proven principal as rules see it; none if it is not known any more.
+    /// A proven principal as rules see it; none if it is not known any more. How a person logged in is an attribute of
+    /// that person, so that rules can demand more than a password.
     pub(crate) fn subject(&self, principal: &Principal) -> Option<Subject> {
+        let mut subject = self.known_subject(principal)?;
+        if let Some(login) = principal.login() {
+            let person = subject.for_user.as_mut().unwrap_or(&mut subject.actor);
+            person
+                .attributes
+                .insert("mfa".to_owned(), Value::Bool(login.is_multi_factor()));
+        }
+        Some(subject)
+    }
+
+    fn known_subject(&self, principal: &Principal) -> Option<Subject> {
         let actor = principal.actor();
         if let Some(asserted) = principal.asserted() {
             return self.asserted(principal, asserted);

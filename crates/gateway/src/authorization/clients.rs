@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -20,9 +21,10 @@ const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
 /// How long a document is believed, and how long one that could not be had is not asked for again.
 const FRESH_MS: i64 = 5 * 60 * 1000;
 const FAILED_MS: i64 = 30 * 1000;
-/// Most documents kept, and most fetched in a minute: whoever asks makes us fetch.
+/// Most documents kept, and most fetched in a minute, for one address and for all: whoever asks makes us fetch.
 const DOCUMENTS_MAX: usize = 256;
 const FETCHES_MAX: usize = 60;
+const FETCHES_OF_ADDRESS_MAX: usize = 20;
 const MINUTE_MS: i64 = 60 * 1000;
 
 type Found = Result<Arc<RegisteredClient>, String>;
@@ -34,12 +36,12 @@ pub(super) struct Documents(Mutex<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     by_url: HashMap<String, (Found, i64)>,
-    fetched_ms: Vec<i64>,
+    fetched: Vec<(IpAddr, i64)>,
 }
 
 impl Documents {
-    async fn get(&self, url: &str, fetcher: &Guarded, ambient: &Ambient) -> Found {
-        if let Some(known) = self.begin(url, ambient.now_ms())? {
+    async fn get(&self, url: &str, fetcher: &Guarded, (from, ambient): (IpAddr, &Ambient)) -> Found {
+        if let Some(known) = self.begin(url, from, ambient.now_ms())? {
             return known;
         }
         let found = fetch(url, fetcher).await.map(Arc::new);
@@ -57,17 +59,22 @@ impl Documents {
     }
 
     /// What is known already, or leave to fetch.
-    fn begin(&self, url: &str, now_ms: i64) -> Result<Option<Found>, String> {
+    fn begin(&self, url: &str, from: IpAddr, now_ms: i64) -> Result<Option<Found>, String> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = kept.by_url.get(url).filter(|(_, until_ms)| now_ms < *until_ms);
         if let Some((found, _)) = known {
             return Ok(Some(found.clone()));
         }
-        kept.fetched_ms.retain(|at_ms| now_ms - at_ms < MINUTE_MS);
-        if kept.fetched_ms.len() >= FETCHES_MAX {
+        kept.fetched.retain(|(_, at_ms)| now_ms - at_ms < MINUTE_MS);
+        let of_address = kept
+            .fetched
+            .iter()
+            .filter(|(address, _)| *address == from)
+            .count();
+        if of_address >= FETCHES_OF_ADDRESS_MAX || kept.fetched.len() >= FETCHES_MAX {
             return Err("too many clients' documents were fetched in the last minute".to_owned());
         }
-        kept.fetched_ms.push(now_ms);
+        kept.fetched.push((from, now_ms));
         Ok(None)
     }
 }
@@ -87,12 +94,12 @@ async fn fetch(url: &str, fetcher: &Guarded) -> Result<RegisteredClient, String>
 
 impl Authorization {
     /// The client of that id; the error says, for people, why there is none.
-    pub(crate) async fn client(&self, id: &str, ambient: &Ambient) -> Found {
+    pub(crate) async fn client(&self, id: &str, from: IpAddr, ambient: &Ambient) -> Found {
         let settings = self.settings();
         match settings.clients.get(id) {
             Some(configured) if !configured.meant.redirects.is_empty() => Ok(Arc::new(configured.client())),
             Some(configured) => {
-                let described = self.described(id, &settings, ambient).await?;
+                let described = self.described(id, &settings, (from, ambient)).await?;
                 let meant = &configured.meant;
                 Ok(Arc::new(RegisteredClient {
                     name: meant.name.clone(),
@@ -102,7 +109,7 @@ impl Authorization {
                     ..(*described).clone()
                 }))
             }
-            None if id.starts_with("https:") => self.described(id, &settings, ambient).await,
+            None if id.starts_with("https:") => self.described(id, &settings, (from, ambient)).await,
             None => {
                 let known = self.registered.get(id, ambient.now_ms());
                 known.ok_or_else(|| "there is no client of this id".to_owned())
@@ -110,11 +117,11 @@ impl Authorization {
         }
     }
 
-    async fn described(&self, id: &str, settings: &Settings, ambient: &Ambient) -> Found {
+    async fn described(&self, id: &str, settings: &Settings, for_whom: (IpAddr, &Ambient)) -> Found {
         let fetcher = settings.fetcher.as_ref();
         let fetcher = fetcher.ok_or_else(|| "clients are not known by documents here".to_owned())?;
         document_url(id).map_err(|why| format!("the client's id is no URL of a document: {why}"))?;
-        self.documents.get(id, fetcher, ambient).await
+        self.documents.get(id, fetcher, for_whom).await
     }
 
     /// What a client has to prove itself with at the token endpoint: its secret, or nothing. None if there is no such

@@ -39,8 +39,16 @@ pub(crate) enum Taken {
 
 #[derive(Debug)]
 enum Code {
-    Fresh { issue: Box<Issue>, until_ms: i64 },
-    Used { grant: Option<String>, until_ms: i64 },
+    Fresh {
+        issue: Box<Issue>,
+        until_ms: i64,
+    },
+    Used {
+        grant: Option<String>,
+        /// Somebody came with it once more.
+        again: bool,
+        until_ms: i64,
+    },
 }
 
 /// See the module. Codes are known by their digests.
@@ -68,10 +76,14 @@ impl Codes {
         };
         let used = Code::Used {
             grant: None,
+            again: false,
             until_ms: now_ms + USED_MS,
         };
         match found {
-            Code::Used { grant, .. } => Taken::Again(grant.clone()),
+            Code::Used { grant, again, .. } => {
+                *again = true;
+                Taken::Again(grant.clone())
+            }
             Code::Fresh { until_ms, .. } if now_ms >= *until_ms => Taken::Unknown,
             Code::Fresh { .. } => match std::mem::replace(found, used) {
                 Code::Fresh { issue, .. } => Taken::Once(issue),
@@ -80,10 +92,14 @@ impl Codes {
         }
     }
 
-    /// Says what came of a code.
-    pub(crate) fn became(&self, code: &str, grant: &str) {
-        if let Some(Code::Used { grant: of, .. }) = self.lock().get_mut(&sha256(code.as_bytes())) {
-            *of = Some(grant.to_owned());
+    /// Says what came of a code; none if somebody used it again meanwhile.
+    pub(crate) fn became(&self, code: &str, grant: &str) -> Option<()> {
+        match self.lock().get_mut(&sha256(code.as_bytes())) {
+            Some(Code::Used { grant: of, again, .. }) if !*again => {
+                *of = Some(grant.to_owned());
+                Some(())
+            }
+            Some(Code::Used { .. } | Code::Fresh { .. }) | None => None,
         }
     }
 
@@ -96,5 +112,76 @@ impl Codes {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Code>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use identity::{
+        ResourceId,
+        oauth::{RedirectUri, Registrar},
+    };
+
+    use super::*;
+
+    fn issue() -> Issue {
+        Issue {
+            request: AuthorizationRequest {
+                client: "app".into(),
+                redirect: RedirectUri::parse("https://app.example/cb", Registrar::Operator)
+                    .expect("an address"),
+                state: None,
+                challenge: String::new(),
+                resource: ResourceId::parse("https://g/mcp").expect("a resource"),
+                scopes: BTreeSet::new(),
+                declared: None,
+                key: None,
+            },
+            login: LoggedIn {
+                user: "alice".into(),
+                methods: Vec::new(),
+                at_ms: 0,
+                with: String::new(),
+            },
+            agent: None,
+            refreshes: true,
+        }
+    }
+
+    #[test]
+    fn a_code_is_good_for_a_minute_and_once() {
+        let codes = Codes::default();
+        codes.put("late", issue(), 0).expect("room");
+        assert!(matches!(codes.take("late", CODE_MS), Taken::Unknown));
+        codes.put("code", issue(), 0).expect("room");
+        assert!(matches!(codes.take("other", 0), Taken::Unknown));
+        assert!(matches!(codes.take("code", CODE_MS - 1), Taken::Once(_)));
+        codes.became("code", "grant").expect("nobody else came");
+        assert!(matches!(codes.take("code", CODE_MS), Taken::Again(Some(grant)) if grant == "grant"));
+        codes.sweep(CODE_MS + USED_MS);
+        assert!(matches!(codes.take("code", CODE_MS), Taken::Unknown));
+    }
+
+    /// Between the use of a code and the tokens there is time for somebody else to come with it.
+    #[test]
+    fn of_two_at_the_same_time_neither_keeps_anything() {
+        let codes = Codes::default();
+        codes.put("code", issue(), 0).expect("room");
+        assert!(matches!(codes.take("code", 0), Taken::Once(_)));
+        assert!(matches!(codes.take("code", 0), Taken::Again(None)));
+        assert_eq!(codes.became("code", "grant"), None);
+    }
+
+    #[test]
+    fn there_is_room_for_so_many() {
+        let codes = Codes::default();
+        for n in 0..CODES_MAX {
+            codes.put(&n.to_string(), issue(), 0).expect("room");
+        }
+        assert_eq!(codes.put("more", issue(), 0), None);
+        codes.sweep(CODE_MS);
+        assert_eq!(codes.put("more", issue(), 0), Some(()));
     }
 }

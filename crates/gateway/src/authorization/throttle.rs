@@ -15,6 +15,8 @@ const OF_NAME: u32 = 50;
 const WAIT_S_MAX: i64 = 60;
 /// After this without a wrong attempt, in milliseconds, all is forgotten.
 const QUIET_MS: i64 = 15 * 60 * 1000;
+/// So many wrong attempts are forgotten when there is no room.
+const FEW: u32 = 2;
 /// Most of each that is remembered.
 const COUNTS_MAX: usize = 20_000;
 
@@ -83,6 +85,10 @@ impl Throttle {
         }
         if counts.wrong.len() >= COUNTS_MAX {
             counts.wrong.retain(|_, count| now_ms - count.last_ms < QUIET_MS);
+        }
+        // Names that were made up to fill this are guessed at once or twice.
+        if counts.wrong.len() >= COUNTS_MAX {
+            counts.wrong.retain(|_, count| count.wrong > FEW);
         }
         let has_room = counts.wrong.len() < COUNTS_MAX;
         for of in places(name, from) {

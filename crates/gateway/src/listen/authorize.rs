@@ -96,7 +96,7 @@ impl Visit<'_> {
         let client = match self
             .house
             .authorization
-            .client(id, &self.house.engines.ambient)
+            .client(id, self.from, &self.house.engines.ambient)
             .await
         {
             Ok(client) => client,
@@ -145,7 +145,7 @@ impl Visit<'_> {
         let client = match self
             .house
             .authorization
-            .client(id, &self.house.engines.ambient)
+            .client(id, self.from, &self.house.engines.ambient)
             .await
         {
             Ok(client) => client,
@@ -254,12 +254,13 @@ impl Visit<'_> {
     fn denied(&self, transaction: &Transaction) -> Response<Body> {
         let ambient = &self.house.engines.ambient;
         let request = &transaction.request;
-        if self
-            .house
-            .authorization
-            .answer_once(&transaction.id, ambient.now_ms())
-            .is_none()
-        {
+        // Of those who did not log in nothing is kept: they could fill it.
+        let once = || {
+            self.house
+                .authorization
+                .answer_once(&transaction.id, ambient.now_ms())
+        };
+        if transaction.login.is_some() && once().is_none() {
             return self.stop(&request.client, "this page was answered before");
         }
         let user = transaction.login.as_ref().map_or("", |login| login.user.as_str());

@@ -79,13 +79,13 @@ pub(super) fn consent(asks: &Asks<'_>, user: &str) -> Response<Body> {
         Some(agent) => format!("as the agent <strong>{}</strong>, for you", safe(agent)),
         None => "as you: it may do whatever you may do there".to_owned(),
     };
-    row("In whose name", &name);
+    row("Acting", &name);
     let declared = declared(asks.request);
     if !declared.is_empty() {
-        row("What it says it works on", &format!("<ul>{declared}</ul>"));
+        row("It says it works on", &format!("<ul>{declared}</ul>"));
     }
     let how_long = if client.refreshes {
-        format!("until it ends that, or an administrator does; {REFRESH_DAYS} days at most")
+        format!("{REFRESH_DAYS} days at most, or until the program or an administrator ends it")
     } else {
         "ten minutes".to_owned()
     };

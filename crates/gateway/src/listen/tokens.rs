@@ -9,7 +9,7 @@ use hyper::{
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use identity::{
-    Login, Principal, ResourceId, Secret,
+    ActorKind, Login, Principal, ResourceId, Secret,
     oauth::{self, Besides, Form, OauthError, OauthFault, Presented, token_response},
     proof::Binding,
     token::{Grant, LIFETIME_MS_MAX},
@@ -103,7 +103,10 @@ pub(super) fn by_code(
     for grant in crowded {
         end_grant(house, &grant, "the user has too many").map_err(unstored)?;
     }
-    house.authorization.codes.became(code, &record.id);
+    if house.authorization.codes.became(code, &record.id).is_none() {
+        end_grant(house, &record.id, "its code was used twice").map_err(unstored)?;
+        return Err(invalid_grant("the code was used twice"));
+    }
     Ok(issued(house, &record, letting, binding, secret))
 }
 
@@ -438,9 +441,11 @@ fn own(house: &House, token: &str, client: &Client) -> Option<(ResourceId, Princ
         let principal = tokens.verifier.verify(&token, &resource, now_ms).ok()?;
         Some((resource, principal))
     });
-    verified.filter(|(_, principal)| match principal.login() {
-        Some(login) => login.client == client.id,
-        None => principal.actor().name == client.id,
+    verified.filter(|(_, principal)| {
+        let actor = principal.actor();
+        let is_let_in = principal.login().is_some_and(|login| login.client == client.id);
+        // Users' names are not clients'.
+        is_let_in || actor.kind != ActorKind::User && actor.name == client.id
     })
 }
 

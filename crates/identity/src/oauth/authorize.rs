@@ -330,7 +330,7 @@ mod tests {
         for wrong in [
             "",
             CHALLENGE,
-            &VERIFIER[1..],
+            VERIFIER.get(1..).unwrap_or_default(),
             upper.as_str(),
             padded.as_str(),
             long.as_str(),

@@ -78,11 +78,13 @@ impl OauthError {
         }
     }
 
-    /// The HTTP status: 401 for a client that failed to authenticate, 400 otherwise.
+    /// The HTTP status: 401 for a client that failed to authenticate, 503 where it may work later, 400 otherwise.
     #[must_use]
     pub fn status(&self) -> u16 {
         if self.fault == OauthFault::InvalidClient {
             401
+        } else if self.fault == OauthFault::TemporarilyUnavailable {
+            503
         } else {
             400
         }
