@@ -372,3 +372,107 @@ fn a_configuration_that_would_not_do_is_refused_with_its_remedy() {
         );
     }
 }
+
+/// What the doctor says of a server: its exit code, and each step with its state.
+fn doctor(gateway: &Gateway, url: &str, args: &[&str], secret: &str) -> (Option<i32>, Value) {
+    let output = gateway
+        .command(&[&["oauth", "doctor", url, "--json"], args].concat())
+        .env("SALLYPORT_CLIENT_SECRET", secret)
+        .output()
+        .expect("the command starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!said.contains("a-secret-of-this-test-alone"), "{said}");
+    (
+        output.status.code(),
+        serde_json::from_str(&said).unwrap_or_default(),
+    )
+}
+
+fn state<'a>(walk: &'a Value, step: &str) -> &'a str {
+    let steps = walk["steps"].as_array().expect("steps");
+    let found = steps.iter().find(|one| one["step"] == step);
+    found.map_or("none", |step| step["state"].as_str().expect("a state"))
+}
+
+#[test]
+fn the_doctor_walks_the_way_and_says_what_mends_it() {
+    let Some(peers) = peers::directory() else { return };
+    let secret = "a-secret-of-this-test-alone";
+    let anywhere = Gateway::configured("");
+    // The certified provider: nothing to mend.
+    let (_provider, _, issuer) = certified(&peers, 600);
+    let (_server, sent) = guarded(&peers, &issuer, "mcp", None);
+    let url = format!("http://{}/mcp", sent.address());
+    let (code, walk) = doctor(&anywhere, &url, &["--client-id", "0oa-scribe"], secret);
+    assert_eq!(code, Some(0), "{walk}");
+    for step in [
+        "challenge",
+        "resource metadata",
+        "authorization server",
+        "PKCE",
+        "issuer in answers",
+        "token",
+        "use",
+    ] {
+        assert_eq!(state(&walk, step), "ok", "{step}: {walk}");
+    }
+    let line = walk["configuration"].as_str().expect("a line");
+    assert!(
+        line.contains("kind: client_credentials, client_id: \"0oa-scribe\""),
+        "{line}"
+    );
+    let (code, walk) = doctor(&anywhere, &url, &["--client-id", "0oa-scribe"], "another");
+    assert_eq!((code, state(&walk, "token")), (Some(1), "fail"), "{walk}");
+    // Without a client the way to a person's consent is shown.
+    let (code, walk) = doctor(&anywhere, &url, &[], "");
+    assert_eq!((code, state(&walk, "token")), (Some(0), "skip"), "{walk}");
+    let line = walk["configuration"].as_str().expect("a line");
+    assert!(
+        line.contains("kind: authorization_code, registration: dynamic"),
+        "{line}"
+    );
+    // Entra's habits: no PKCE said, no `resource`, no registration; with the line that does.
+    let mut command = Command::new(peers.join("py2/bin/python"));
+    command.arg(peers::script("entra_like.py")).stderr(Stdio::null());
+    let entra = Served::start(&mut command);
+    let (_server, sent) = guarded(&peers, &entra.line, "Gateway.Use", Some("api://guarded"));
+    let url = format!("http://{}/mcp", sent.address());
+    let args = ["--client-id", "c0ffee", "--scope", "api://guarded/.default"];
+    let (code, walk) = doctor(&anywhere, &url, &args, secret);
+    assert_eq!(code, Some(0), "{walk}");
+    for step in ["PKCE", "registration", "resource indicator"] {
+        assert_eq!(state(&walk, step), "warn", "{step}: {walk}");
+    }
+    assert_eq!(
+        (state(&walk, "token"), state(&walk, "use")),
+        ("ok", "ok"),
+        "{walk}"
+    );
+    let line = walk["configuration"].as_str().expect("a line");
+    assert!(
+        line.contains("resource: omit, scope: \"api://guarded/.default\""),
+        "{line}"
+    );
+    // Hostile ones, and one that is not there.
+    let mut command = Command::new(peers.join("py2/bin/python"));
+    command
+        .arg(peers::script("hostile_auth.py"))
+        .stderr(Stdio::null());
+    let hostile = Served::start(&mut command);
+    for (fault, step) in [
+        ("another-resource", "resource metadata"),
+        ("no-issuers", "authorization server"),
+        ("another-issuer", "authorization server"),
+        ("refused-token", "token"),
+        ("never-enough", "use"),
+    ] {
+        let url = format!("{}/{fault}/mcp", hostile.line);
+        let (code, walk) = doctor(&anywhere, &url, &["--client-id", "us"], secret);
+        assert_eq!((code, state(&walk, step)), (Some(1), "fail"), "{fault}: {walk}");
+        let steps = walk["steps"].as_array().expect("steps");
+        let failed = steps.iter().find(|one| one["state"] == "fail").expect("a step");
+        assert!(failed["fix"].is_string(), "{fault}: {failed}");
+    }
+    assert_eq!(doctor(&anywhere, "http://127.0.0.1:1/mcp", &[], "").0, Some(4));
+    assert_eq!(doctor(&anywhere, "nowhere", &[], "").0, Some(2));
+}

@@ -15,6 +15,7 @@ mod import;
 mod init;
 mod inspect;
 mod ledger;
+mod oauth;
 mod onboard;
 mod past;
 mod policy;
@@ -64,6 +65,8 @@ enum Command {
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
+    Oauth(oauth::Oauth),
+    #[command(subcommand)]
     Policy(policy::Policy),
     Scan(scan::Scan),
     /// Run the gateway.
@@ -108,6 +111,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Init(init) => init.run(&common),
         Command::Inspect(inspect) => inspect.run(),
         Command::Ledger(ledger) => ledger.run(&common),
+        Command::Oauth(oauth) => oauth.run(&common),
         Command::Policy(policy) => policy.run(&common),
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
