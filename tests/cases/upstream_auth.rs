@@ -253,6 +253,50 @@ fn a_provider_with_other_habits_gives_the_gateway_a_token_of_its_own() {
     assert!(told, "{entries:?}");
 }
 
+/// The claims of a token, unchecked.
+fn said_in(token: &str) -> Value {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1).expect("a payload");
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload);
+    serde_json::from_slice(&payload.expect("base64")).expect("claims")
+}
+
+#[test]
+fn each_caller_has_a_token_of_their_own_in_exchange_for_the_gateways_word() {
+    let Some(peers) = peers::directory() else { return };
+    let mut command = Command::new(peers.join("py2/bin/python"));
+    command.arg(peers::script("entra_like.py")).stderr(Stdio::null());
+    let provider = Served::start(&mut command);
+    let (_server, sent) = guarded(&peers, &provider.line, "Gateway.Use", Some("api://guarded"));
+    let gateway = gateway(
+        &sent,
+        "{ kind: token_exchange, client_id: gw, client_secret: \"env:CLIENT_SECRET\", audience: \"api://guarded\", \
+         scope: Gateway.Use, resource: omit }",
+    );
+    gateway.wait_for_servers();
+    let (tester, other) = (gateway.token(), gateway.token_of("other"));
+    let one = claims(&whoami(&gateway, &tester));
+    let two = claims(&whoami(&gateway, &other));
+    assert_eq!(
+        (&one["sub"], &one["act"]["sub"]),
+        (&json!("alice"), &json!("tester")),
+        "{one}"
+    );
+    assert_eq!(
+        (&two["sub"], &two["act"]["sub"]),
+        (&json!("bob"), &json!("other")),
+        "{two}"
+    );
+    // What was exchanged is another token than the one the caller came with.
+    assert_ne!(one["uti"], said_in(&tester)["jti"]);
+    assert_eq!(
+        claims(&whoami(&gateway, &tester))["uti"],
+        one["uti"],
+        "it is kept until it ends"
+    );
+    assert_unheard(&[&sent], &[&tester, &other]);
+}
+
 #[test]
 fn what_a_hostile_server_says_of_its_authorization_server_is_refused() {
     let Some(peers) = peers::directory() else { return };
@@ -382,10 +426,9 @@ fn doctor(gateway: &Gateway, url: &str, args: &[&str], secret: &str) -> (Option<
         .expect("the command starts");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!said.contains("a-secret-of-this-test-alone"), "{said}");
-    (
-        output.status.code(),
-        serde_json::from_str(&said).unwrap_or_default(),
-    )
+    let told = || Value::String(String::from_utf8_lossy(&output.stderr).into_owned());
+    let walk = serde_json::from_str(&said).unwrap_or_else(|_| told());
+    (output.status.code(), walk)
 }
 
 fn state<'a>(walk: &'a Value, step: &str) -> &'a str {

@@ -192,10 +192,10 @@ impl Doctor {
     }
 
     fn guarded(&self) -> Result<Guarded, Failure> {
-        let uri: hyper::Uri = self
-            .url
-            .parse()
-            .map_err(|_| Failure::configuration("the URL is not one; write it as https://host/path"))?;
+        let uri = self.url.parse::<hyper::Uri>().ok();
+        let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("https" | "http")));
+        let uri =
+            uri.ok_or_else(|| Failure::configuration("the URL is none; write it as https://host/path"))?;
         let is_here = matches!(uri.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
         let network = if self.private || is_here {
             Network::Private
