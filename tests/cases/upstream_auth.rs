@@ -175,7 +175,7 @@ fn a_person_agrees_once_and_their_token_is_theirs_and_renewed() {
     std::thread::sleep(std::time::Duration::from_secs(2));
     let later = claims(&whoami(&gateway, &tester));
     assert!(later["sub"] == "alice" && later["jti"] != begun["jti"], "{later}");
-    assert!(asked.requests_with("grant_type=refresh_token").len() > 1);
+    assert!(!asked.requests_with("grant_type=refresh_token").is_empty());
     assert!(
         !asked.requests_with("resource=http").is_empty(),
         "tokens are asked for in the server's name"
@@ -251,6 +251,50 @@ fn a_provider_with_other_habits_gives_the_gateway_a_token_of_its_own() {
         .iter()
         .any(|entry| entry.to_string().contains("AADSTS901002"));
     assert!(told, "{entries:?}");
+}
+
+/// The claims of a token, unchecked.
+fn said_in(token: &str) -> Value {
+    use base64::Engine as _;
+    let payload = token.split('.').nth(1).expect("a payload");
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload);
+    serde_json::from_slice(&payload.expect("base64")).expect("claims")
+}
+
+#[test]
+fn each_caller_has_a_token_of_their_own_in_exchange_for_the_gateways_word() {
+    let Some(peers) = peers::directory() else { return };
+    let mut command = Command::new(peers.join("py2/bin/python"));
+    command.arg(peers::script("entra_like.py")).stderr(Stdio::null());
+    let provider = Served::start(&mut command);
+    let (_server, sent) = guarded(&peers, &provider.line, "Gateway.Use", Some("api://guarded"));
+    let gateway = gateway(
+        &sent,
+        "{ kind: token_exchange, client_id: gw, client_secret: \"env:CLIENT_SECRET\", audience: \"api://guarded\", \
+         scope: Gateway.Use, resource: omit }",
+    );
+    gateway.wait_for_servers();
+    let (tester, other) = (gateway.token(), gateway.token_of("other"));
+    let one = claims(&whoami(&gateway, &tester));
+    let two = claims(&whoami(&gateway, &other));
+    assert_eq!(
+        (&one["sub"], &one["act"]["sub"]),
+        (&json!("alice"), &json!("tester")),
+        "{one}"
+    );
+    assert_eq!(
+        (&two["sub"], &two["act"]["sub"]),
+        (&json!("bob"), &json!("other")),
+        "{two}"
+    );
+    // What was exchanged is another token than the one the caller came with.
+    assert_ne!(one["uti"], said_in(&tester)["jti"]);
+    assert_eq!(
+        claims(&whoami(&gateway, &tester))["uti"],
+        one["uti"],
+        "it is kept until it ends"
+    );
+    assert_unheard(&[&sent], &[&tester, &other]);
 }
 
 #[test]
@@ -371,4 +415,107 @@ fn a_configuration_that_would_not_do_is_refused_with_its_remedy() {
             "{auth}: {said}"
         );
     }
+}
+
+/// What the doctor says of a server: its exit code, and each step with its state.
+fn doctor(gateway: &Gateway, url: &str, args: &[&str], secret: &str) -> (Option<i32>, Value) {
+    let output = gateway
+        .command(&[&["oauth", "doctor", url, "--json"], args].concat())
+        .env("SALLYPORT_CLIENT_SECRET", secret)
+        .output()
+        .expect("the command starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!said.contains("a-secret-of-this-test-alone"), "{said}");
+    let told = || Value::String(String::from_utf8_lossy(&output.stderr).into_owned());
+    let walk = serde_json::from_str(&said).unwrap_or_else(|_| told());
+    (output.status.code(), walk)
+}
+
+fn state<'a>(walk: &'a Value, step: &str) -> &'a str {
+    let steps = walk["steps"].as_array().expect("steps");
+    let found = steps.iter().find(|one| one["step"] == step);
+    found.map_or("none", |step| step["state"].as_str().expect("a state"))
+}
+
+#[test]
+fn the_doctor_walks_the_way_and_says_what_mends_it() {
+    let Some(peers) = peers::directory() else { return };
+    let secret = "a-secret-of-this-test-alone";
+    let anywhere = Gateway::configured("");
+    // The certified provider: nothing to mend.
+    let (_provider, _, issuer) = certified(&peers, 600);
+    let (_server, sent) = guarded(&peers, &issuer, "mcp", None);
+    let url = format!("http://{}/mcp", sent.address());
+    let (code, walk) = doctor(&anywhere, &url, &["--client-id", "0oa-scribe"], secret);
+    assert_eq!(code, Some(0), "{walk}");
+    for step in [
+        "challenge",
+        "resource metadata",
+        "authorization server",
+        "PKCE",
+        "issuer in answers",
+        "token",
+        "use",
+    ] {
+        assert_eq!(state(&walk, step), "ok", "{step}: {walk}");
+    }
+    let line = walk["configuration"].as_str().expect("a line");
+    assert!(
+        line.contains("kind: client_credentials, client_id: \"0oa-scribe\""),
+        "{line}"
+    );
+    let (code, walk) = doctor(&anywhere, &url, &["--client-id", "0oa-scribe"], "another");
+    assert_eq!((code, state(&walk, "token")), (Some(1), "fail"), "{walk}");
+    // Without a client the way to a person's consent is shown.
+    let (code, walk) = doctor(&anywhere, &url, &[], "");
+    assert_eq!((code, state(&walk, "token")), (Some(0), "skip"), "{walk}");
+    let line = walk["configuration"].as_str().expect("a line");
+    assert!(
+        line.contains("kind: authorization_code, registration: dynamic"),
+        "{line}"
+    );
+    // Entra's habits: no PKCE said, no `resource`, no registration; with the line that does.
+    let mut command = Command::new(peers.join("py2/bin/python"));
+    command.arg(peers::script("entra_like.py")).stderr(Stdio::null());
+    let entra = Served::start(&mut command);
+    let (_server, sent) = guarded(&peers, &entra.line, "Gateway.Use", Some("api://guarded"));
+    let url = format!("http://{}/mcp", sent.address());
+    let args = ["--client-id", "c0ffee", "--scope", "api://guarded/.default"];
+    let (code, walk) = doctor(&anywhere, &url, &args, secret);
+    assert_eq!(code, Some(0), "{walk}");
+    for step in ["PKCE", "registration", "resource indicator"] {
+        assert_eq!(state(&walk, step), "warn", "{step}: {walk}");
+    }
+    assert_eq!(
+        (state(&walk, "token"), state(&walk, "use")),
+        ("ok", "ok"),
+        "{walk}"
+    );
+    let line = walk["configuration"].as_str().expect("a line");
+    assert!(
+        line.contains("resource: omit, scope: \"api://guarded/.default\""),
+        "{line}"
+    );
+    // Hostile ones, and one that is not there.
+    let mut command = Command::new(peers.join("py2/bin/python"));
+    command
+        .arg(peers::script("hostile_auth.py"))
+        .stderr(Stdio::null());
+    let hostile = Served::start(&mut command);
+    for (fault, step) in [
+        ("another-resource", "resource metadata"),
+        ("no-issuers", "authorization server"),
+        ("another-issuer", "authorization server"),
+        ("refused-token", "token"),
+        ("never-enough", "use"),
+    ] {
+        let url = format!("{}/{fault}/mcp", hostile.line);
+        let (code, walk) = doctor(&anywhere, &url, &["--client-id", "us"], secret);
+        assert_eq!((code, state(&walk, step)), (Some(1), "fail"), "{fault}: {walk}");
+        let steps = walk["steps"].as_array().expect("steps");
+        let failed = steps.iter().find(|one| one["state"] == "fail").expect("a step");
+        assert!(failed["fix"].is_string(), "{fault}: {failed}");
+    }
+    assert_eq!(doctor(&anywhere, "http://127.0.0.1:1/mcp", &[], "").0, Some(4));
+    assert_eq!(doctor(&anywhere, "nowhere", &[], "").0, Some(2));
 }

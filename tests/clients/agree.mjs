@@ -1,24 +1,41 @@
 // A person with a browser: opens the gateway's link, goes on, signs in and agrees at the certified provider, and comes back.
 // Prints the last page. With `STRANGER`, another browser opens what leads back.
 
+import { request } from "node:http";
+
 const { LINK, SECRET, STRANGER } = process.env;
 const jars = new Map();
+
+/** One request over a connection of its own. */
+function ask(url, method, headers, body) {
+  return new Promise((resolve, reject) => {
+    const asked = request(url, { method, headers, agent: false }, (answer) => {
+      let page = "";
+      answer.setEncoding("utf8").on("data", (text) => (page += text));
+      answer.on("end", () => resolve({ status: answer.statusCode, headers: answer.headers, page }));
+    });
+    asked.on("error", reject);
+    asked.end(body);
+  });
+}
 
 async function step(url, form) {
   const { host } = new URL(url);
   if (!jars.has(host)) jars.set(host, new Map());
   const jar = jars.get(host);
-  const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join("; ");
-  const init = form ? { method: "POST", body: new URLSearchParams(form) } : {};
-  const headers = STRANGER && url.includes("/oauth/upstream/callback") ? {} : { cookie };
-  const answer = await fetch(url, { ...init, redirect: "manual", headers });
-  for (const line of answer.headers.getSetCookie()) {
+  const headers = {};
+  if (!(STRANGER && url.includes("/oauth/upstream/callback"))) {
+    headers.cookie = [...jar].map(([name, value]) => `${name}=${value}`).join("; ");
+  }
+  if (form) headers["content-type"] = "application/x-www-form-urlencoded";
+  const body = form ? new URLSearchParams(form).toString() : undefined;
+  const answer = await ask(url, form ? "POST" : "GET", headers, body);
+  for (const line of answer.headers["set-cookie"] ?? []) {
     const [pair] = line.split(";");
     jar.set(pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1));
   }
-  const to = answer.headers.get("location");
-  const page = await answer.text();
-  return to ? { to: new URL(to, url).href } : { status: answer.status, page };
+  const to = answer.headers.location;
+  return to ? { to: new URL(to, url).href } : { status: answer.status, page: answer.page };
 }
 
 const shown = await step(LINK);

@@ -5,11 +5,13 @@ a token that has them besides its usual ones, of the type `_typ` if there is one
 same id), `none`, `hmac` (with the public key for a secret).
 """
 
+import base64
 import json
 import sys
 import threading
 import time
 import urllib.parse
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from authlib.jose import JsonWebKey, JsonWebToken
@@ -43,6 +45,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         form = dict(urllib.parse.parse_qsl(body))
         scope = form.get("scope", "")
+        if form.get("grant_type", "").endswith(":token-exchange"):
+            return self.exchanged(form)
         if "resource" in form:
             error = "AADSTS901002: The 'resource' request parameter is not supported."
             status, answer = 400, {"error": "invalid_request", "error_description": error}
@@ -54,6 +58,27 @@ class Handler(BaseHTTPRequestHandler):
             claims |= {"nbf": now, "exp": now + 3600, "sub": "o-app", "tid": "t1", "scp": "Gateway.Use", "uti": f"u{now}"}
             token = JsonWebToken(["RS256"]).encode({"typ": "JWT", "alg": "RS256", "kid": "e1"}, claims, key)
             status, answer = 200, {"token_type": "Bearer", "expires_in": 3599, "access_token": token.decode()}
+        self.told(status, answer)
+
+    def exchanged(self, form):
+        """RFC 8693: a token for the user and the agent that another issuer vouches for, in a token for this one."""
+        word = form["subject_token"]
+        payload = word.split(".")[1]
+        iss = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["iss"]
+        with urllib.request.urlopen(f"{iss}/.well-known/jwks.json") as keys:
+            claims = JsonWebToken(["EdDSA"]).decode(word, JsonWebKey.import_key_set(json.load(keys)))
+        claims.validate()
+        now = int(time.time())
+        if claims["aud"] != issuer or claims["exp"] > now + 300:
+            return self.told(400, {"error": "invalid_grant", "error_description": "not for this issuer"})
+        given = {"iss": issuer, "aud": form["audience"], "sub": claims["sub"], "act": claims.get("act"), "iat": now}
+        given |= {"exp": now + 300, "scp": form["scope"], "uti": claims["jti"], "azp": form["client_id"]}
+        token = JsonWebToken(["RS256"]).encode({"typ": "JWT", "alg": "RS256", "kid": "e1"}, given, key)
+        kind = "urn:ietf:params:oauth:token-type:access_token"
+        answer = {"token_type": "Bearer", "expires_in": 300, "access_token": token.decode(), "issued_token_type": kind}
+        self.told(200, answer)
+
+    def told(self, status, answer):
         answer = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -73,6 +73,7 @@ def until_input_ends():
 threading.Thread(target=until_input_ends, daemon=True).start()
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
+listener.listen(128)
 print(f"127.0.0.1:{listener.getsockname()[1]}", flush=True)
 anywhere = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 app = server.streamable_http_app(transport_security=anywhere)

@@ -4,6 +4,8 @@ import { createServer } from "node:http";
 
 import { load } from "./common.mjs";
 
+// Whoever started it reads the first line alone.
+process.stdout.on("error", () => {});
 const { Provider } = await load("oidc-provider");
 const { exportJWK, generateKeyPair } = await load("jose");
 

@@ -16,6 +16,7 @@ mod init;
 mod inspect;
 mod keys;
 mod ledger;
+mod oauth;
 mod onboard;
 mod past;
 mod policy;
@@ -70,6 +71,8 @@ enum Command {
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
+    Oauth(oauth::Oauth),
+    #[command(subcommand)]
     Policy(policy::Policy),
     Scan(scan::Scan),
     /// Run the gateway.
@@ -120,6 +123,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect.run(),
         Command::Keys(keys) => keys.run(&common),
         Command::Ledger(ledger) => ledger.run(&common),
+        Command::Oauth(oauth) => oauth.run(&common),
         Command::Policy(policy) => policy.run(&common),
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),

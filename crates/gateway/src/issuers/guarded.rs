@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Uri,
     client::conn::http1,
-    header::{ACCEPT, HOST, HeaderName, HeaderValue},
+    header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use rustls::{
@@ -224,10 +224,16 @@ where
             .await
             .map_err(|error| error.to_string())?;
         let (head, body) = response.into_parts();
+        // A stream may never end, and nothing that is wanted comes as one.
+        let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
+        let body = match head.headers.get(CONTENT_TYPE).is_some_and(is_stream) {
+            true => Vec::new(),
+            false => whole(body).await?,
+        };
         Ok(Fetched {
             status: head.status,
             headers: head.headers,
-            body: whole(body).await?,
+            body,
         })
     };
     let answered = answered.await;

@@ -188,14 +188,23 @@ impl Outbound {
 
     /// The person came back.
     pub(crate) async fn come_back(&self, answer: &Form, browser: Option<&str>) -> Result<Connected, String> {
-        let state = answer.get("state").ok_or("the answer has no `state`")?;
-        let underway = self.consents.come_back(state, browser, self.ambient.now_ms())?;
-        let server = underway.question.server.clone();
-        let connected = self.take(answer, underway).await;
+        let connected = self.answered_by(answer, browser).await;
         if let Err(why) = &connected {
-            self.note(&server, "upstream-not-connected", &[("why", why.clone())]);
+            let detail = [("why", why.clone())];
+            self.journal
+                .note(records::ledger::Kind::Session, "upstream-not-connected", &detail);
         }
         connected
+    }
+
+    async fn answered_by(&self, answer: &Form, browser: Option<&str>) -> Result<Connected, String> {
+        let state = answer.get("state").ok_or("the answer has no `state`")?;
+        let now_ms = self.ambient.now_ms();
+        let underway = self.consents.come_back(state, browser, now_ms)?;
+        let server = underway.question.server.clone();
+        self.take(answer, underway)
+            .await
+            .map_err(|why| format!("`{server}`: {why}"))
     }
 
     async fn take(&self, answer: &Form, underway: Underway) -> Result<Connected, String> {
