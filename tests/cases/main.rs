@@ -28,6 +28,7 @@ mod raw_http;
 mod real_peers;
 mod records;
 mod replay;
+mod reports;
 mod rules;
 mod scan;
 mod servers;

@@ -125,6 +125,7 @@ pub(crate) fn assemble(
         engines,
         base,
         hosts: hosts(meant, address),
+        metrics: meant.metrics,
         origins: meant
             .origins
             .iter()

@@ -6,6 +6,7 @@
 mod agent;
 mod approvals;
 mod attach;
+mod backup;
 mod connect;
 mod context;
 mod demo;
@@ -20,6 +21,7 @@ mod onboard;
 mod past;
 mod policy;
 mod replay;
+mod report;
 mod scan;
 mod serve;
 mod server;
@@ -55,6 +57,8 @@ enum Command {
     Agent(agent::Agent),
     #[command(subcommand)]
     Approvals(approvals::Approvals),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     Connect(connect::Connect),
     #[command(subcommand)]
     Context(context::Context),
@@ -69,6 +73,7 @@ enum Command {
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Report(report::Report),
     Scan(scan::Scan),
     /// Run the gateway.
     Serve(serve::Serve),
@@ -106,6 +111,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match cli.command {
         Command::Agent(agent) => agent.run(&common),
         Command::Approvals(approvals) => approvals.run(&common),
+        Command::Backup(backup) => backup.run(&common),
         Command::Connect(connect) => connect.run(&common),
         Command::Context(context) => context.run(&common),
         Command::Demo(demo) => demo.run(&common),
@@ -116,6 +122,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Keys(keys) => keys.run(&common),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Policy(policy) => policy.run(&common),
+        Command::Report(report) => report.run(&common),
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),

@@ -2,6 +2,7 @@
 //! build anything, and it exists only when every line of the first made sense.
 
 pub(crate) mod door;
+pub(crate) mod events;
 pub(crate) mod find;
 pub(crate) mod issuers;
 pub(crate) mod meant;
