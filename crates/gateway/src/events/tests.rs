@@ -157,3 +157,32 @@ fn a_request_of_otlp_holds_all_records() {
     let attributes = records[0]["attributes"].as_array().unwrap();
     assert!(attributes.iter().any(|one| one["key"] == "gen_ai.tool.name"));
 }
+
+#[test]
+fn every_event_is_of_the_published_subset() {
+    use inspect::schema::{CompiledSchema, SchemaOptions};
+    use wire::json::{Document, Keys};
+    let read = |text: &[u8]| Document::parse(text.to_vec(), Keys::Exact, &wire::bounds::ANSWER).unwrap();
+    let schema = read(include_bytes!("../../../../docs/reference/ocsf-events.schema.json"));
+    let schema = CompiledSchema::compile(schema.root(), &SchemaOptions::default()).unwrap();
+    let mut seen = 0;
+    for kind in Kind::ALL {
+        for (stage, findings) in [(None, Vec::new()), (Some("authenticate"), refusal("a", "b").findings)] {
+            let entry = Entry {
+                stage: stage.map(str::to_owned),
+                findings,
+                decision: stage.map(|_| Decision::Refuse),
+                ..Entry::new(1_763_712_000_000, *kind)
+            };
+            for event in lines(Format::Ocsf, ORIGIN, &stored(&entry)) {
+                let event = read(&event);
+                let wrong = schema.check(event.root());
+                assert!(wrong.is_empty(), "{kind:?}: {wrong:?} in {}", event.text());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20);
+    // The schema can say no.
+    assert!(!schema.check(read(b"{}").root()).is_empty());
+}
