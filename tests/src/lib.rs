@@ -16,4 +16,5 @@ pub mod mcp;
 pub mod papers;
 pub mod peers;
 pub mod recorder;
+pub mod registry;
 pub mod wires;

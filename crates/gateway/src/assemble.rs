@@ -8,7 +8,7 @@ use std::{
 };
 
 use identity::{
-    Local, ResourceId,
+    Local, Once, ResourceId,
     jose::{PublicKey, SigningKey},
     proof::Proofs,
     token::{Issuer, TokenCache, Verifier},
@@ -21,7 +21,7 @@ use policy::{
 };
 use records::ledger::{Decision, Kind};
 use tokio::sync::{Semaphore, watch};
-use upstream::Upstreams;
+use upstream::{Upstreams, sandbox::Room};
 use wire::{
     json::{Document, Keys},
     mcp::ServerName,
@@ -30,24 +30,29 @@ use wire::{
 use crate::{
     admin,
     ambient::Ambient,
+    authorization::Authorization,
     behind::Behind,
+    boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
+    egress::Egress,
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     keeper::Keeper,
     listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    outbound::Outbound,
     parked::Parking,
     payloads::Payloads,
     people::People,
     policy_version,
     sessions::Sessions,
     store::Store,
+    supply::Shelf,
     task_owners::TaskOwners,
-    vault::Vault,
+    vault::{Layout, Vault},
 };
 
 /// How often what is over is cleared away.
@@ -68,8 +73,16 @@ pub(crate) fn assemble(
     let base = meant.door.url.clone();
     let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
     let behind = Behind::default();
-    let upstreams =
-        Upstreams::new(Arc::new(behind.clone())).map_err(|error| Failure::other(error.to_string()))?;
+    let outbound = Arc::new(Outbound::new(
+        base.clone(),
+        Issuer::new(base.clone(), signing_key(vault)?, Vec::new()),
+        vault.store().clone(),
+        journal.clone(),
+        ambient.clone(),
+    ));
+    let credentials = Arc::<Outbound>::clone(&outbound);
+    let upstreams = Upstreams::new(Arc::new(behind.clone()), credentials, room(meant))
+        .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
     let inspector =
         Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
@@ -77,11 +90,17 @@ pub(crate) fn assemble(
         Arc::clone(&upstreams),
         inspector.clone(),
         vault.store().clone(),
+        Shelf::open(vault.store().clone(), &meant.data).map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
         ambient.clone(),
     );
     let mut servers = meant.servers.clone();
     servers.extend(added(vault.store(), &servers)?);
+    for server in &servers {
+        let placed = outbound.place(server);
+        placed
+            .map_err(|why| Failure::configuration(format!("mcpServers.{}.auth: {why}", server.spec.name)))?;
+    }
     keeper.configure(&servers, meant.approve)?;
     let limits =
         LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems { path: None, problems })?;
@@ -106,12 +125,14 @@ pub(crate) fn assemble(
         journal,
         upstreams,
         sessions: Sessions::default(),
+        outbound,
         parking: Parking::new(&ambient)
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         cursors: Cursors::new(&ambient)
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         listeners: Listeners::default(),
         behind: behind.clone(),
+        egress: Egress::new(Layout::new(&meant.data).egress()),
         task_owners: TaskOwners::default(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
@@ -119,7 +140,14 @@ pub(crate) fn assemble(
         ambient,
     };
     let engines = Arc::new(engines);
+    let authorization = Authorization::open(
+        &meant.authorization,
+        engines.people.key(),
+        vault.store().clone(),
+        &engines.ambient,
+    );
     let house = Arc::new(House {
+        authorization: authorization.map_err(Failure::other)?,
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
         engines,
@@ -142,6 +170,7 @@ pub(crate) fn assemble(
     });
     behind.of(&house);
     admin::enlist(&house, &meant.parties)?;
+    admin::recall_revoked(&house).map_err(|error| Failure::other(error.to_string()))?;
     Ok(house)
 }
 
@@ -152,6 +181,19 @@ fn payloads(meant: &Meant, vault: &Vault) -> Result<Payloads, Failure> {
     }
     let opened = Payloads::open(vault.store().clone(), vault.payloads()?, meant.payloads);
     opened.map_err(|error| Failure::other(error.to_string()))
+}
+
+/// What is around the boxes of servers.
+pub(crate) fn room(meant: &Meant) -> Room {
+    let layout = Layout::new(&meant.data);
+    Room {
+        hidden: std::iter::once(meant.data.clone())
+            .chain(meant.socket.clone())
+            .chain(meant.hidden.iter().cloned())
+            .collect(),
+        kept: layout.homes(),
+        egress: layout.egress(),
+    }
 }
 
 /// Puts the rules in force that the house was assembled with.
@@ -165,6 +207,18 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
     engines
         .journal
         .note(Kind::Policy, "in-force", &[("policy", digest)]);
+    for server in engines.keeper.view().registry.servers() {
+        if engines
+            .keeper
+            .meant(&server.name)
+            .is_some_and(|meant| boxes::is_off(&meant))
+        {
+            let name = server.name.to_string();
+            engines
+                .journal
+                .note(Kind::Configuration, "sandbox-off", &[("server", name)]);
+        }
+    }
     if engines.mode == Mode::Observe {
         engines.journal.note(
             Kind::Policy,
@@ -316,6 +370,7 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             tracing::error!(%error, "contexts cannot be stored");
         }
         engines.parking.sweep(now_ms);
+        house.authorization.sweep(now_ms);
         for request in engines.desk.sweep(now_ms) {
             let expired = engines
                 .journal
@@ -388,12 +443,15 @@ fn known(keeper: &Keeper) -> Known {
     known
 }
 
-fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+fn signing_key(vault: &Vault) -> Result<SigningKey, Failure> {
     let key = SigningKey::from_seed(vault.token_seed());
-    let key = key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))?;
+    key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))
+}
+
+fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
     let earlier = vault.token_earlier().iter();
     let earlier = earlier.map(|public| PublicKey::of_earlier(public)).collect();
-    let issuer = Issuer::new(base.to_owned(), key, earlier);
+    let issuer = Issuer::new(base.to_owned(), signing_key(vault)?, earlier);
     let verifier = Verifier::new(base.to_owned(), issuer.keys());
     let resource =
         ResourceId::parse(&format!("{base}/mcp")).map_err(|error| Failure::other(error.to_string()))?;
@@ -403,6 +461,8 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         cache: Arc::new(TokenCache::default()),
         proofs: Proofs::since(now_ms),
         request_proofs: Proofs::since(now_ms),
+        assertions: Once::since(now_ms),
+        assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
         providers: providers(base, &meant.issuers)?,
         resource,
     })

@@ -242,6 +242,38 @@ impl Journal {
         self.ledger.append_soon(&entry);
     }
 
+    /// Records where a boxed server connected to: the address, and the bytes it sent and received; or why not.
+    pub(crate) fn egress(
+        &self,
+        server: &ServerName,
+        (host, port): (&str, u16),
+        done: Result<(&str, u64, u64), &str>,
+    ) {
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Egress);
+        entry.server = Some(server.to_string());
+        let host: String = host.chars().take(255).collect();
+        entry
+            .detail
+            .insert("host".into(), Value::Text(format!("{host}:{port}")));
+        match done {
+            Ok((address, sent, received)) => {
+                entry.action = Some("connected".to_owned());
+                entry
+                    .detail
+                    .insert("address".into(), Value::Text(address.to_owned()));
+                entry.detail.insert("sent".into(), Value::Text(sent.to_string()));
+                entry
+                    .detail
+                    .insert("received".into(), Value::Text(received.to_string()));
+            }
+            Err(why) => {
+                entry.action = Some("refused".to_owned());
+                entry.reason = Some(why.to_owned());
+            }
+        }
+        self.ledger.append_soon(&entry);
+    }
+
     /// Records something that is not about a message: policy in force, a token issued, a session's end.
     pub(crate) fn note(&self, kind: Kind, action: &str, detail: &[(&str, String)]) {
         let mut entry = Entry::new(unsigned(self.ambient.now_ms()), kind);

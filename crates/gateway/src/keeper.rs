@@ -27,6 +27,7 @@ use crate::{
     config::{said::Approve, servers::MeantServer},
     journal::Journal,
     store::{Store, StoreError},
+    supply::{Refused, Shelf},
     view::{Schemas, View},
 };
 
@@ -57,6 +58,7 @@ pub(crate) struct Keeper {
     looking: Mutex<HashMap<ServerName, bool>>,
     upstreams: Arc<Upstreams>,
     specs: RwLock<BTreeMap<ServerName, MeantServer>>,
+    shelf: Shelf,
     inspector: Inspector,
     store: Store,
     journal: Journal,
@@ -78,6 +80,9 @@ pub(crate) enum KeeperError {
     /// No such server.
     #[error("there is no server `{0}`; see `sallyport server list`")]
     Unknown(String),
+    /// What it would start cannot be pinned.
+    #[error("`{0}`: {1}")]
+    Unpinned(String, Refused),
     /// The server cannot be reached.
     #[error("`{0}`: {1}")]
     Unreachable(String, LinkError),
@@ -89,6 +94,7 @@ impl Keeper {
         upstreams: Arc<Upstreams>,
         inspector: Inspector,
         store: Store,
+        shelf: Shelf,
         journal: Journal,
         ambient: Ambient,
     ) -> Self {
@@ -104,6 +110,7 @@ impl Keeper {
             looking: Mutex::default(),
             upstreams,
             specs: RwLock::default(),
+            shelf,
             inspector,
             store,
             journal,
@@ -130,7 +137,10 @@ impl Keeper {
                     let mut server =
                         Server::proposed(name.clone(), meant.launch.clone(), meant.manifest.clone());
                     let change = match approve {
-                        Approve::All => Some(server.approve()?),
+                        Approve::All => {
+                            self.shelf.await_first(name)?;
+                            Some(server.approve()?)
+                        }
                         Approve::Ask => None,
                     };
                     (server, change.into_iter().collect())
@@ -159,6 +169,12 @@ impl Keeper {
     /// Says that what callers may see has changed for another reason.
     pub(crate) fn announce(&self) {
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// What configuration says of a server.
+    pub(crate) fn meant(&self, name: &ServerName) -> Option<MeantServer> {
+        let specs = self.specs.read().unwrap_or_else(PoisonError::into_inner);
+        specs.get(name).cloned()
     }
 
     /// One server, whatever its state.
@@ -458,7 +474,8 @@ impl Keeper {
         if server.may_start() {
             let specs = self.specs.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(meant) = specs.get(&server.name) {
-                self.upstreams.place(meant.spec.clone(), self.eras_of(&server));
+                self.upstreams
+                    .place(self.started(&meant.spec), self.eras_of(&server));
             }
         } else {
             self.upstreams.remove(&server.name);
@@ -542,5 +559,6 @@ fn reason(server: &Server, change: &Change) -> Option<String> {
     }
 }
 
+mod start;
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,19 @@
 //! `sallyport`: the binary. Parses the command line and hands over to one file per command.
 
+mod addresses;
 mod admin;
 mod ambient;
 mod assemble;
+mod authorization;
 mod behind;
+mod boxes;
 mod cli;
 mod clients;
 mod concerned;
 mod config;
 mod contexts;
 mod cursor;
+mod egress;
 mod engines;
 mod events;
 mod exchange;
@@ -21,6 +25,7 @@ mod keeper;
 mod keychain;
 mod listen;
 mod metrics;
+mod outbound;
 mod parked;
 mod payloads;
 mod people;
@@ -31,6 +36,7 @@ mod replay;
 mod sealed;
 mod sessions;
 mod store;
+mod supply;
 mod task_owners;
 mod tls;
 mod vault;
@@ -40,5 +46,12 @@ mod visible;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything else: the helper that boxes a server is this binary with one thread, and quick.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == upstream::sandbox::WORD)
+    {
+        return upstream::sandbox::enter();
+    }
     cli::main()
 }

@@ -89,6 +89,16 @@ impl Layout {
         self.root.join("root.key")
     }
 
+    /// Homes of servers that outlive them, one directory a server.
+    pub(crate) fn homes(&self) -> PathBuf {
+        self.root.join("homes")
+    }
+
+    /// The broker's sockets, one a server: this process's own, since hosts may wrap the same server several times.
+    pub(crate) fn egress(&self) -> PathBuf {
+        self.root.join("egress").join(std::process::id().to_string())
+    }
+
     /// The control socket of the gateway that runs here.
     pub(crate) fn control(&self) -> PathBuf {
         self.root.join("control.sock")

@@ -18,6 +18,7 @@ mod policy;
 mod servers;
 mod subjects;
 mod tokens;
+mod users;
 mod weigh;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 pub(crate) use agents::enlist;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
 pub(crate) use subjects::held_subjects;
+pub(crate) use users::{end_grant, end_token, recall_revoked};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
@@ -59,10 +61,12 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "policy.test" => aside(|| cases::test(house, &args)),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
+        "server.connect" => servers::connect(house, &args).await,
         "server.diff" => servers::diff(house, &args),
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),
         "server.retire" => servers::retire(house, &args),
+        "server.profile" => servers::profile(house, &args),
         "server.show" => servers::show(house, &args),
         "status" => Ok(status(house)),
         "subject.erase" => subjects::erase(house, &args).await,
@@ -72,6 +76,8 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "subject.payloads" => subjects::payloads(house, &args),
         "subject.release" => subjects::release(house, &args).await,
         "token" => tokens::mint(house, &args),
+        "user.grants" => users::grants(house, &args),
+        "user.logout" => users::log_out(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
 }

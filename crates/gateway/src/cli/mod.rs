@@ -28,6 +28,7 @@ mod server;
 mod server_json;
 mod subject;
 mod token;
+mod user;
 mod weigh;
 mod wrap;
 
@@ -82,6 +83,8 @@ enum Command {
     #[command(subcommand)]
     Subject(subject::Subject),
     Token(agent::Token),
+    #[command(subcommand)]
+    User(user::User),
     Wrap(wrap::Wrap),
 }
 
@@ -128,6 +131,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Server(server) => server.run(&common),
         Command::Subject(subject) => subject.run(&common),
         Command::Token(token) => token.run(&common),
+        Command::User(user) => user.run(&common),
         Command::Wrap(wrap) => wrap.run(&common),
     };
     match result {

@@ -283,8 +283,15 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
         env: &env,
         base: &base,
     };
-    let meant = meant::mean(said, &lookup, &find::default_data(&env));
-    meant.map_err(|problems| ConfigError::Problems { path, problems }.into())
+    match meant::mean(said, &lookup, &find::default_data(&env)) {
+        Ok(mut meant) => {
+            meant
+                .hidden
+                .extend(path.and_then(|path| std::path::absolute(path).ok()));
+            Ok(meant)
+        }
+        Err(problems) => Err(ConfigError::Problems { path, problems }.into()),
+    }
 }
 
 pub(super) fn start_logging() {

@@ -7,15 +7,24 @@ use std::{
     time::Duration,
 };
 
-use identity::Secret;
+use identity::{
+    Secret,
+    jose::{KeySet, PublicKey},
+};
 use pipeline::Group;
 use policy::{
     PartyKind,
     rules::{Value, short},
 };
 
+use wire::{
+    bounds::CREDENTIAL,
+    json::{Document, Keys},
+};
+
 use super::{
     Problem,
+    authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents},
     issuers::{self, MeantIssuer},
@@ -32,6 +41,8 @@ pub(crate) struct Meant {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
+    /// Files no server may see: the configuration and the secrets it names.
+    pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
     /// Endpoints that show several servers.
     pub(crate) groups: Vec<Arc<Group>>,
@@ -41,6 +52,7 @@ pub(crate) struct Meant {
     pub(crate) origins: BTreeSet<String>,
     pub(crate) parties: Vec<MeantParty>,
     pub(crate) issuers: Vec<MeantIssuer>,
+    pub(crate) authorization: MeantAuthorization,
     pub(crate) packs: Vec<String>,
     /// The version of the rules, if the operator gives them one.
     pub(crate) version: Option<u64>,
@@ -79,7 +91,11 @@ pub(crate) struct MeantParty {
     pub(crate) tenant: Option<String>,
     pub(crate) attributes: BTreeMap<String, Value>,
     pub(crate) purposes: BTreeSet<String>,
+    /// Its public keys, of agents and services.
+    pub(crate) keys: Option<Arc<KeySet>>,
     pub(crate) acts_for: Vec<String>,
+    /// How the names begin of others it may act for, once it brings their token.
+    pub(crate) acts_for_those: Vec<String>,
     pub(crate) model: Option<String>,
     pub(crate) scopes: Vec<String>,
 }
@@ -108,6 +124,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         said.tls.as_ref(),
         lookup,
     );
+    let hidden = secrets(&said, lookup);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
@@ -129,7 +146,9 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             tenant: user.tenant.clone(),
             attributes: attributes(&user.attributes),
             purposes: purposes.clone(),
+            keys: None,
             acts_for: Vec::new(),
+            acts_for_those: Vec::new(),
             model: None,
             scopes: Vec::new(),
         });
@@ -138,8 +157,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     for (n, agent) in said.agents.iter().enumerate() {
         let at = format!("agents[{n}]");
         note(name_is_fit(&format!("{at}.name"), &agent.name));
+        let foreign = |name: &str| {
+            let start = name.strip_suffix('*').unwrap_or(name);
+            let prefixes = said.issuers.iter().map(issuers::prefix);
+            prefixes
+                .into_iter()
+                .any(|prefix| !prefix.is_empty() && start.starts_with(&prefix))
+        };
         note(known(&format!("{at}.for"), "user", &agent.acts_for, |name| {
-            users.contains(name)
+            users.contains(name) || foreign(name)
         }));
         note(known(
             &format!("{at}.purposes"),
@@ -169,6 +195,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         note(nobody_forwards(door, &said.hosts));
     }
     let issuers = issuers::mean(&said.issuers, &parties, lookup, &mut note);
+    let authorization = authorization::mean(&said, &parties, lookup, &mut note);
     let policy = said.policy.unwrap_or_default();
     let mut rules: Vec<_> = policy
         .rules
@@ -239,6 +266,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 || default_data.to_path_buf(),
                 |d| lookup.path(&d.display().to_string()),
             ),
+            hidden,
             servers,
             groups,
             approve: said.approve.unwrap_or_default(),
@@ -251,6 +279,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             origins: said.origins.into_iter().collect(),
             parties,
             issuers,
+            authorization,
             version: policy.version,
             packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
@@ -273,6 +302,27 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }),
         Some(_) | None => Err(problems),
     }
+}
+
+/// The files of secrets that the configuration names. No server may read another's.
+fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
+    let people = said.users.iter().filter_map(|user| user.secret.as_deref());
+    let agents = said.agents.iter().filter_map(|agent| agent.secret.as_deref());
+    let tls = said.tls.iter().filter_map(|tls| tls.key.as_deref());
+    let webhook = said
+        .approvals
+        .webhook
+        .iter()
+        .flat_map(|hook| [hook.url.as_str(), &hook.secret]);
+    let servers = said.servers.values().flat_map(|server| {
+        let own = server.tls.iter().filter_map(|tls| tls.key.as_deref());
+        let values = server.env.values().chain(server.headers.values());
+        values.map(String::as_str).chain(own)
+    });
+    let all = people.chain(agents).chain(tls).chain(webhook).chain(servers);
+    all.filter_map(|reference| reference.strip_prefix("file:"))
+        .map(|path| lookup.path(path))
+        .collect()
 }
 
 /// Whoever comes from this machine may be anonymous. Where the gateway is called by another name than this machine's,
@@ -336,6 +386,8 @@ fn purpose_rules(purposes: &[SaidPurpose]) -> Vec<Result<(String, String), Probl
 
 fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantParty, Problem> {
     let secret = strong(&format!("{at}.secret"), said.secret.as_deref(), lookup)?;
+    let named = said.acts_for.iter().filter(|name| !name.ends_with('*'));
+    let begun = said.acts_for.iter().filter_map(|name| name.strip_suffix('*'));
     let kind = match said.kind {
         Some(SaidKind::Service) => PartyKind::Service,
         Some(SaidKind::Agent) | None => PartyKind::Agent,
@@ -349,14 +401,46 @@ fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantP
         tenant: said.tenant.clone(),
         attributes: attributes(&said.attributes),
         purposes: said.purposes.iter().cloned().collect(),
-        acts_for: said.acts_for.clone(),
+        keys: said
+            .keys
+            .as_deref()
+            .map(|path| keys(at, path, lookup))
+            .transpose()?,
+        acts_for: named.cloned().collect(),
+        acts_for_those: begun.map(str::to_owned).collect(),
         model: said.model.clone(),
         scopes: said.scopes.clone(),
     })
 }
 
+/// The public keys in a file: a JSON Web Key Set, or a single key. Nothing in it is secret, so anybody may read it.
+fn keys(at: &str, path: &str, lookup: &Lookup<'_>) -> Result<Arc<KeySet>, Problem> {
+    let at = format!("{at}.keys");
+    let path = lookup.path(path);
+    let problem = |what: String| Problem::new(&at, what, "put a JSON Web Key Set of public keys there");
+    let text = std::fs::read(&path).map_err(|error| problem(format!("{}: {error}", path.display())))?;
+    key_set(&text)
+        .map(Arc::new)
+        .ok_or_else(|| problem(format!("{} has no key that can be used", path.display())))
+}
+
+/// Public keys: a set with at least one that can be used, or a single one.
+pub(crate) fn key_set(text: &[u8]) -> Option<KeySet> {
+    let document = Document::parse(text.to_vec(), Keys::Exact, &CREDENTIAL).ok()?;
+    let root = document.root();
+    let set = match root.get("keys") {
+        Some(_) => KeySet::read(root)?,
+        None => KeySet::of(vec![PublicKey::read(root)?]),
+    };
+    (!set.is_empty()).then_some(set)
+}
+
 /// A secret by reference that is fit to be relied on.
-fn strong(at: &str, reference: Option<&str>, lookup: &Lookup<'_>) -> Result<Option<Secret>, Problem> {
+pub(super) fn strong(
+    at: &str,
+    reference: Option<&str>,
+    lookup: &Lookup<'_>,
+) -> Result<Option<Secret>, Problem> {
     let Some(reference) = reference else {
         return Ok(None);
     };
@@ -391,7 +475,7 @@ fn approvals(said: &SaidApprovals, lookup: &Lookup<'_>) -> Result<MeantApprovals
     })
 }
 
-fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
+pub(super) fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.@:/+".contains(c);
     if (1..=128).contains(&name.len()) && name.chars().all(good) {
         return Ok(());

@@ -82,7 +82,10 @@ fn severity(entry: &Entry) -> Severity {
         Kind::Finding => Severity::Medium,
         Kind::Refusal => Severity::Medium,
         _ if entry.decision == Some(Decision::Refuse) => Severity::Medium,
-        Kind::Key | Kind::Policy | Kind::Registry | Kind::Subject | Kind::Approval => Severity::Low,
+        Kind::Egress if entry.decision.is_none() => Severity::Informational,
+        Kind::Egress | Kind::Key | Kind::Policy | Kind::Registry | Kind::Subject | Kind::Approval => {
+            Severity::Low
+        }
         Kind::Configuration
         | Kind::Heartbeat
         | Kind::Intent

@@ -139,6 +139,36 @@ impl PublicKey {
         self.algorithm
     }
 
+    /// Writes it as a JSON Web Key.
+    fn write(&self, out: &mut ObjectWriter<'_>) {
+        let mut bytes = |name: &str, bytes: &[u8]| out.string(name, &URL_SAFE_NO_PAD.encode(bytes));
+        let (kty, crv) = match (&self.material, self.algorithm) {
+            (Material::Rsa { modulus, exponent }, _) => {
+                bytes("n", modulus);
+                bytes("e", exponent);
+                ("RSA", None)
+            }
+            (Material::Point(x), Algorithm::EdDsa) => {
+                bytes("x", x);
+                ("OKP", Some("Ed25519"))
+            }
+            (Material::Point(point), algorithm) => {
+                let coordinates = point.get(1..).unwrap_or_default();
+                let (x, y) = coordinates.split_at(coordinates.len() / 2);
+                bytes("x", x);
+                bytes("y", y);
+                let is_384 = algorithm == Algorithm::Es384;
+                ("EC", Some(if is_384 { "P-384" } else { "P-256" }))
+            }
+        };
+        out.string("kty", kty);
+        if let Some(crv) = crv {
+            out.string("crv", crv);
+        }
+        out.string("alg", self.algorithm.as_str());
+        out.string("kid", &self.id);
+    }
+
     /// Checks a signature.
     ///
     /// # Errors
@@ -235,6 +265,15 @@ impl KeySet {
         Self { keys }
     }
 
+    /// Writes it as a JWK Set.
+    pub fn write(&self, out: &mut ObjectWriter<'_>) {
+        out.array("keys", |list| {
+            for key in &self.keys {
+                list.object(|out| key.write(out));
+            }
+        });
+    }
+
     /// Whether every key of the other set is in this one.
     #[must_use]
     pub fn has_all_of(&self, other: &Self) -> bool {
@@ -251,6 +290,12 @@ impl KeySet {
     #[must_use]
     pub fn find(&self, id: &str) -> Option<&PublicKey> {
         self.keys.iter().find(|key| key.id == id)
+    }
+
+    /// The key of an algorithm, if only one is of it.
+    pub(super) fn only(&self, algorithm: Algorithm) -> Option<&PublicKey> {
+        let mut fitting = self.keys.iter().filter(|key| key.algorithm == algorithm);
+        fitting.next().filter(|_| fitting.next().is_none())
     }
 }
 

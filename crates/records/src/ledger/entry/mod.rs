@@ -28,6 +28,8 @@ words! {
         Approval => "approval",
         /// Configuration was loaded or changed.
         Configuration => "configuration",
+        /// A boxed server connected to a host outside, or was refused that.
+        Egress => "egress",
         /// Inspection found something outside a call.
         Finding => "finding",
         /// A time for which entries are missing, and why.
