@@ -120,6 +120,7 @@ fn tokens(peers: &Path, gateway: &Gateway) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"))
 }
 
+// CONTROL: unique-id authentication
 #[test]
 fn a_certified_provider_vouches_for_agents_and_their_users_and_changes_its_keys() {
     let Some(peers) = peers::directory() else { return };

@@ -32,6 +32,7 @@ mod raw_http;
 mod real_peers;
 mod records;
 mod replay;
+mod reports;
 mod rules;
 mod sandbox;
 mod scan;

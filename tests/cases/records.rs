@@ -100,6 +100,7 @@ fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+// CONTROL: access disclosures
 #[test]
 fn a_person_is_found_by_what_names_them_and_told_everything() {
     let gateway = house(KEPT);
@@ -161,6 +162,7 @@ fn nothing_is_kept_unless_configured() {
     assert_eq!(calls(&gateway, "p1", &[]).len(), 1);
 }
 
+// CONTROL: erasure
 #[test]
 fn who_is_erased_is_unreadable_and_every_proof_holds() {
     let mut gateway = house(KEPT);
@@ -276,6 +278,7 @@ fn receipt_holds(gateway: &Gateway, index: &str) {
     assert_eq!(check("altered.json").status.code(), Some(1));
 }
 
+// CONTROL: encryption
 #[test]
 fn keys_change_under_calls_and_none_fails() {
     let mut gateway = house(KEPT);
@@ -375,5 +378,72 @@ fn who_is_held_is_not_erased() {
         words.contains(&"held") && words.contains(&"released"),
         "{words:?}"
     );
+    verifies(&gateway);
+}
+
+#[test]
+fn a_back_up_made_under_calls_is_restored_whole_and_an_altered_one_is_refused() {
+    let mut gateway = house(KEPT);
+    read_chart(&client(&gateway), "p1", PLANTED);
+    let backup = gateway.path("backup");
+    let backup = backup.to_str().expect("a path");
+    let made = gateway.json(&["backup", "create", backup]);
+    let entries = made[0]["entries"].as_u64().expect("a size");
+    assert!(entries > 3, "{made:?}");
+    read_chart(&client(&gateway), "p2", "later");
+    let again = gateway.output(&["backup", "create", backup]);
+    assert_eq!(again.status.code(), Some(2), "{}", errors(&again));
+    // Who finds it finds nothing in clear, and not the root key.
+    let root = fs::read(gateway.path("state/root.key")).expect("a key");
+    assert!(holding(Path::new(backup), PLANTED.as_bytes()).is_empty());
+    assert!(holding(Path::new(backup), root.trim_ascii()).is_empty());
+    let over = gateway.output(&["backup", "restore", backup, "--root-key", "state/root.key"]);
+    assert_ne!(over.status.code(), Some(0), "nothing is overwritten");
+    gateway.stop();
+    let key = gateway.path("root.key");
+    let key = key.to_str().expect("a path");
+    fs::rename(gateway.path("state/root.key"), key).expect("moved");
+    fs::rename(gateway.path("state"), gateway.path("lost")).expect("moved");
+    // Without the root key, with another, or with one byte of it another, it is no back-up.
+    assert_ne!(
+        gateway.output(&["backup", "restore", backup]).status.code(),
+        Some(0)
+    );
+    assert!(!gateway.path("state/keys").exists());
+    let tables = Path::new(backup).join("state.db");
+    let good = fs::read(&tables).expect("tables");
+    let mut altered = good.clone();
+    let middle = altered.len() / 2;
+    altered[middle] ^= 1;
+    fs::write(&tables, &altered).expect("altered");
+    let refused = gateway.output(&["backup", "restore", backup, "--root-key", key]);
+    assert_eq!(refused.status.code(), Some(1), "{}", errors(&refused));
+    assert!(errors(&refused).contains("state.db"), "{}", errors(&refused));
+    fs::write(&tables, &good).expect("as it was");
+    fs::write(Path::new(backup).join("more"), "x").expect("a file");
+    assert_eq!(
+        gateway
+            .output(&["backup", "restore", backup, "--root-key", key])
+            .status
+            .code(),
+        Some(1)
+    );
+    fs::remove_file(Path::new(backup).join("more")).expect("removed");
+    let restored = gateway.output(&["backup", "restore", backup, "--root-key", key]);
+    assert!(restored.status.success(), "{}", errors(&restored));
+    verifies(&gateway);
+    gateway.run();
+    gateway.wait_for_servers();
+    assert_eq!(
+        payload(&calls(&gateway, "p1", &[])[0], "arguments")["text"],
+        json!(PLANTED)
+    );
+    assert!(calls(&gateway, "p2", &[]).is_empty());
+    read_chart(&client(&gateway), "p3", "goes on");
+    let adopted = gateway
+        .ledger()
+        .into_iter()
+        .any(|entry| entry["detail"]["adopted"] == json!("yes"));
+    assert!(adopted, "that it was restored is in the ledger");
     verifies(&gateway);
 }

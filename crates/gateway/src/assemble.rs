@@ -157,6 +157,7 @@ pub(crate) fn assemble(
         engines,
         base,
         hosts: hosts(meant, address),
+        metrics: meant.metrics,
         origins: meant
             .origins
             .iter()

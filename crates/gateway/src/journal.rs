@@ -28,6 +28,8 @@ use crate::{
     ambient::Ambient,
     concerned::SubjectDigests,
     engines::Request,
+    events::Backlog,
+    metrics::Metrics,
     payloads::{Item, Part as PayloadPart, Payloads},
 };
 
@@ -37,6 +39,8 @@ pub(crate) struct Journal {
     ledger: Ledger,
     digests: Digests,
     payloads: Payloads,
+    backlog: Backlog,
+    metrics: Metrics,
     ambient: Ambient,
 }
 
@@ -100,8 +104,20 @@ impl Journal {
             ledger,
             digests,
             payloads,
+            backlog: Backlog::default(),
+            metrics: Metrics::default(),
             ambient,
         }
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Receivers of events whom calls have to wait for.
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     /// What makes keyed digests.
@@ -140,7 +156,13 @@ impl Journal {
             self.keep(&entry, &known, PayloadPart::Arguments, arguments)
                 .await?;
         }
+        if self.backlog.is_too_long() {
+            let why = "a receiver of events that must not fall behind has fallen behind";
+            return Err(Unavailable::Disk(why.to_owned()));
+        }
+        let begun = std::time::Instant::now();
         let receipt: Receipt = self.ledger.append_durable(&entry).await?;
+        self.metrics.durable(begun.elapsed());
         Ok(receipt.index)
     }
 
@@ -191,6 +213,7 @@ impl Journal {
         if let Some(peer) = &who.via.peer {
             entry.detail.insert("peer".into(), Value::Text(peer.clone()));
         }
+        self.metrics.ended(&entry);
         // Nothing was done, so nothing hangs on it; what cannot be written is counted as a gap.
         self.ledger.append_soon(&entry);
     }
@@ -458,6 +481,7 @@ impl OpenCase {
             }
         };
         entry.ms = Some(unsigned(self.journal.ambient.now_ms() - self.begun.received_ms));
+        self.journal.metrics.ended(&entry);
         self.journal.ledger.append(&entry).await?;
         match released {
             Some(released) => {
@@ -485,6 +509,7 @@ impl Drop for OpenCase {
         entry.code = Some("abandoned".to_owned());
         entry.fault = Some("caller".to_owned());
         entry.reason = Some("the caller hung up, or the work was lost".to_owned());
+        self.journal.metrics.ended(&entry);
         self.journal.ledger.append_soon(&entry);
     }
 }

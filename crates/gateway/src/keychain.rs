@@ -1,7 +1,10 @@
 //! The key ring of a data directory, opened for each look and each change: several processes may use it, so none
 //! trusts what it read long ago.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aws_lc_rs::hmac;
 use records::{
@@ -37,6 +40,11 @@ impl Keychain {
     pub(crate) fn origin(&self) -> Result<String, Failure> {
         let read = std::fs::read_to_string(&self.origin);
         read.map(|name| name.trim().to_owned()).map_err(unusable)
+    }
+
+    /// The files of the ring and of the log's name, by the names they have in a data directory.
+    pub(crate) fn files(&self) -> [(&'static str, &Path); 2] {
+        [("keys", &self.ring), ("origin", &self.origin)]
     }
 
     /// Opens the ring, or makes one together with its root key.

@@ -41,6 +41,8 @@ const TOKENS_LIVE_MS: i64 = 60 * 60 * 1000;
 pub(crate) struct Layout {
     root: PathBuf,
     place: u32,
+    /// The ledger was restored from a back-up, whose end is not closed.
+    restored: bool,
 }
 
 impl Layout {
@@ -48,6 +50,7 @@ impl Layout {
         Self {
             root: root.to_path_buf(),
             place: 0,
+            restored: false,
         }
     }
 
@@ -56,6 +59,14 @@ impl Layout {
     pub(crate) fn at_place(&self, place: u32) -> Self {
         Self {
             place,
+            ..self.clone()
+        }
+    }
+
+    /// The same directory after it was restored: that its ledger ends without a word is accepted, and recorded.
+    pub(crate) fn restored(&self) -> Self {
+        Self {
+            restored: true,
             ..self.clone()
         }
     }
@@ -69,12 +80,12 @@ impl Layout {
     }
 
     /// The ring of keys, sealed by the root key.
-    fn ring(&self) -> PathBuf {
+    pub(crate) fn ring(&self) -> PathBuf {
         self.root.join("keys")
     }
 
     /// The root key, unless configuration names another place.
-    fn root_key(&self) -> PathBuf {
+    pub(crate) fn root_key(&self) -> PathBuf {
         self.root.join("root.key")
     }
 
@@ -155,7 +166,10 @@ impl Vault {
         let opened = Ledger::open(
             &layout.ledger(),
             keys,
-            Options::default(),
+            Options {
+                adopt: layout.restored,
+                ..Options::default()
+            },
             Ports::real(clock.clone()),
         );
         let (ledger, opening) = match opened {

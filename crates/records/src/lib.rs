@@ -4,6 +4,7 @@
 //! typed facts with a schema version, a record is bytes. Clock, randomness, disk and keys are passed in.
 
 pub mod ambient;
+pub mod backup;
 pub mod digest;
 pub mod disk;
 pub mod dsse;

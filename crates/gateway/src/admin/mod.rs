@@ -6,6 +6,7 @@
 
 mod agents;
 mod approvals;
+mod backups;
 mod boundary;
 mod cases;
 mod contexts;
@@ -45,6 +46,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.deny" => approvals::deny(house, &args).await,
         "approvals.list" => Ok(approvals::list(house)),
         "approvals.show" => approvals::show(house, &args),
+        "backup.create" => backups::create(house, &args).await,
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
         "halt.lift" => halts::lift(house, &args).await,

@@ -17,6 +17,7 @@ use wire::json::{Document, Keys, Node};
 use super::{Common, desk, say, serve::load, tell};
 use crate::{
     admin::control,
+    events::{Format, lines},
     failure::Failure,
     vault::{Layout, keys_of},
 };
@@ -48,6 +49,9 @@ pub(crate) struct Range {
     /// One past the last entry.
     #[arg(long)]
     to: Option<u64>,
+    /// jsonl, ocsf, cef or otlp.
+    #[arg(long, default_value = "jsonl")]
+    format: String,
 }
 
 /// An entry.
@@ -92,12 +96,7 @@ impl Ledger {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         match self {
             Self::Verify(verify) => verify.run(common),
-            Self::Export(range) => {
-                let reader = settled(common)?;
-                each(&reader, range.from, range.to, |stored| {
-                    say(&line(stored));
-                })
-            }
+            Self::Export(range) => range.run(common),
             Self::Prove(prove) if prove.entry => {
                 let reader = settled(common)?;
                 let page = reader.page(prove.index..prove.index.saturating_add(1), 1);
@@ -118,6 +117,27 @@ impl Ledger {
             Self::Show(show) => show.run(common),
             Self::Tail(tail) => tail.run(common),
         }
+    }
+}
+
+impl Range {
+    fn run(self, common: &Common) -> Result<(), Failure> {
+        let format = Format::parse(&self.format).ok_or_else(|| {
+            let shown = self.format.escape_debug();
+            Failure::configuration(format!(
+                "there is no format `{shown}`; there are jsonl, ocsf, cef and otlp"
+            ))
+        })?;
+        let reader = settled(common)?;
+        let origin = reader.head().map_err(unreadable)?.origin;
+        each(&reader, self.from, self.to, |stored| {
+            if format == Format::Json {
+                return say(&line(stored));
+            }
+            for event in lines(format, &origin, stored) {
+                say(&String::from_utf8_lossy(&event));
+            }
+        })
     }
 }
 

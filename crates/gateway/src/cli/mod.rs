@@ -6,6 +6,7 @@
 mod agent;
 mod approvals;
 mod attach;
+mod backup;
 mod connect;
 mod context;
 mod demo;
@@ -21,6 +22,7 @@ mod onboard;
 mod past;
 mod policy;
 mod replay;
+mod report;
 mod scan;
 mod serve;
 mod server;
@@ -58,6 +60,8 @@ enum Command {
     Agent(agent::Agent),
     #[command(subcommand)]
     Approvals(approvals::Approvals),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     Connect(connect::Connect),
     #[command(subcommand)]
     Context(context::Context),
@@ -74,6 +78,7 @@ enum Command {
     Oauth(oauth::Oauth),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Report(report::Report),
     Scan(scan::Scan),
     /// Run the gateway.
     Serve(serve::Serve),
@@ -114,6 +119,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match cli.command {
         Command::Agent(agent) => agent.run(&common),
         Command::Approvals(approvals) => approvals.run(&common),
+        Command::Backup(backup) => backup.run(&common),
         Command::Connect(connect) => connect.run(&common),
         Command::Context(context) => context.run(&common),
         Command::Demo(demo) => demo.run(&common),
@@ -125,6 +131,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Oauth(oauth) => oauth.run(&common),
         Command::Policy(policy) => policy.run(&common),
+        Command::Report(report) => report.run(&common),
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),

@@ -26,10 +26,11 @@ use super::{
     Problem,
     authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
+    events::{self, MeantEvents},
     issuers::{self, MeantIssuer},
     records::{self, MeantPayloads},
     reference::Lookup,
-    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidPolicy, SaidPurpose},
+    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidMetrics, SaidPolicy, SaidPurpose},
     servers::{self, MeantServer},
 };
 
@@ -61,6 +62,8 @@ pub(crate) struct Meant {
     pub(crate) limits: Vec<MeantLimit>,
     pub(crate) approvals: MeantApprovals,
     pub(crate) payloads: MeantPayloads,
+    pub(crate) events: Vec<MeantEvents>,
+    pub(crate) metrics: SaidMetrics,
 }
 
 /// How people are asked.
@@ -243,10 +246,19 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
+    let mut events = Vec::new();
+    for (n, receiver) in said.events.iter().enumerate() {
+        match events::mean(n, receiver, lookup) {
+            Ok(receiver) => events.push(receiver),
+            Err(problem) => note(Err(problem)),
+        }
+    }
     match door.zip(approvals).zip(payloads) {
         Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
             payloads,
+            events,
+            metrics: said.metrics,
             door,
             socket: said.socket.map(|path| lookup.path(&path.display().to_string())),
             mode: said.mode.unwrap_or_default(),

@@ -4,6 +4,7 @@
 pub(crate) mod auth;
 pub(crate) mod authorization;
 pub(crate) mod door;
+pub(crate) mod events;
 pub(crate) mod find;
 pub(crate) mod issuers;
 pub(crate) mod meant;

@@ -72,6 +72,38 @@ pub(crate) struct Said {
     /// What is kept of calls besides the ledger's entries.
     #[serde(default)]
     pub(crate) records: SaidRecords,
+    /// Who is told what happens, as it happens.
+    #[serde(default)]
+    pub(crate) events: Vec<SaidEvents>,
+    /// `here` (the default): `/metrics` answers this machine alone; `anywhere`; or `off`.
+    #[serde(default)]
+    pub(crate) metrics: SaidMetrics,
+}
+
+/// Who may read `/metrics`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SaidMetrics {
+    /// Whoever reaches the listener.
+    Anywhere,
+    /// Whoever calls from this machine.
+    #[default]
+    Here,
+    /// Nobody.
+    Off,
+}
+
+/// A receiver of events.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidEvents {
+    /// `file:PATH`, `syslog://ADDRESS:PORT`, `syslog+tcp://ADDRESS:PORT` or `https://HOST/PATH`.
+    pub(crate) to: String,
+    /// `json` (the default), `ocsf`, `cef` or `otlp`.
+    pub(crate) format: Option<String>,
+    /// Calls are refused while it is more than 1,000 entries behind. Otherwise it holds nobody up.
+    #[serde(default)]
+    pub(crate) strict: bool,
 }
 
 /// What is kept of calls besides the ledger's entries.

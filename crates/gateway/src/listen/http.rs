@@ -27,7 +27,11 @@ use super::{
     mcp::Visit,
     oauth, registry, sse, tiles, tokens, websocket,
 };
-use crate::tls::{Acceptor, Failed};
+use crate::{
+    config::said::SaidMetrics,
+    metrics,
+    tls::{Acceptor, Failed},
+};
 
 /// Most connections at a time; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -222,6 +226,7 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         "/oauth/register" => tokens::register(house, &peer, request).await,
         "/oauth/revoke" => tokens::revoke(house, request).await,
         "/readyz" if get => ready(house),
+        "/metrics" if get => counted(house, &peer),
         "/.well-known/jwks.json" if get => oauth::keys(house),
         _ => match (path.strip_prefix("/mcp/"), get) {
             (Some(name), _) => match ServerName::parse(name) {
@@ -284,6 +289,24 @@ async fn turned_away(house: &Arc<House>, peer: Peer, path: &str, objection: Obje
     let status = StatusCode::from_u16(refusal.code().http).unwrap_or(StatusCode::FORBIDDEN);
     let text = wire::jsonrpc::error(None, refusal.code().rpc, &refusal.outside(), None);
     body::json(status, text)
+}
+
+/// What is counted, for whoever may read it.
+fn counted(house: &House, peer: &Peer) -> Response<Body> {
+    let may = match house.metrics {
+        SaidMetrics::Anywhere => true,
+        SaidMetrics::Here => peer.address.ip().to_canonical().is_loopback(),
+        SaidMetrics::Off => false,
+    };
+    if may {
+        body::with_type(
+            StatusCode::OK,
+            metrics::MEDIA_TYPE,
+            metrics::text(house).into_bytes(),
+        )
+    } else {
+        body::empty(StatusCode::NOT_FOUND)
+    }
 }
 
 /// Ready when the ledger can write.

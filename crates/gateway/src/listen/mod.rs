@@ -38,7 +38,7 @@ pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
-use crate::{authorization::Authorization, engines::Engines, store::Store};
+use crate::{authorization::Authorization, config::said::SaidMetrics, engines::Engines, store::Store};
 use wire::mcp::ServerName;
 
 /// What every door needs.
@@ -56,6 +56,8 @@ pub(crate) struct House {
     pub(crate) hosts: BTreeSet<String>,
     /// Origins browsers may call from.
     pub(crate) origins: BTreeSet<String>,
+    /// Who may read what is counted.
+    pub(crate) metrics: SaidMetrics,
     /// Endpoints that show several servers, by name.
     pub(crate) groups: BTreeMap<ServerName, Arc<Group>>,
     /// Wrong secrets people showed.

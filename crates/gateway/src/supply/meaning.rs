@@ -392,7 +392,7 @@ mod tests {
             args: words.collect(),
             env: Vec::new(),
             directory: None,
-            sandbox: upstream::sandbox::Sandbox::default(),
+            sandbox: upstream::Sandbox::default(),
         })
     }
 
