@@ -33,7 +33,8 @@ fn house() -> Gateway {
     let stub = program("e2e-stub");
     let mut gateway = Gateway::configured("");
     let server = |name: &str, trust: &str, sink: &str| {
-        let memory = gateway.path(&format!("{name}.txt"));
+        std::fs::create_dir(gateway.path(name)).expect("a directory");
+        let memory = gateway.path(name).join("memory.txt");
         format!(
             "\x20 {name}: {{ command: {stub:?}, args: [stdio], env: {{ STUB_MEMORY: {memory:?} }}, \
              trust: {trust}, tools: {{ \"*\": {{ sink: {sink}, subject: /patient }} }} }}\n"
