@@ -96,10 +96,10 @@ fn own() -> Option<PathBuf> {
 fn place(own: &Path) -> Option<PathBuf> {
     let above = own.parent().filter(|above| above.starts_with(ROOT))?;
     let offered = fs::read_to_string(above.join("cgroup.controllers")).ok()?;
-    let has = |wanted: &&str| offered.split_whitespace().any(|one| one == *wanted);
+    let has = |wanted: &str| offered.split_whitespace().any(|one| one == wanted);
     CONTROLLERS
         .iter()
-        .all(|one| has(&one))
+        .all(|one| has(one))
         .then(|| above.to_path_buf())
 }
 

@@ -13,7 +13,7 @@ use super::{
     EGRESS_PORT,
     profile::{Access, Grant, Profile},
     view::SYSTEM,
-    wishes::{Refused, Room, Wishes, granted},
+    wishes::{Refused, Room, SYSTEM_PLACES, Wishes, granted},
 };
 use crate::{Command, stdio::environment};
 
@@ -239,11 +239,19 @@ impl Planning {
             return false;
         };
         let is_hidden = self.hidden.iter().any(|hidden| real.starts_with(hidden));
-        let fits = !is_hidden && !self.is_wide(&real) && !(access.write && is_system(&real));
-        if fits {
-            self.grant(&real, written, access);
+        // A socket or a device among the arguments is a way to somebody else: those are granted by name.
+        let is_plain = real.is_file() || real.is_dir();
+        if is_hidden || !is_plain || self.is_wide(&real) {
+            return false;
         }
-        fits
+        // The system's files are nobody's to write.
+        let of_system = SYSTEM_PLACES.iter().any(|place| real.starts_with(place));
+        let access = Access {
+            write: access.write && !of_system,
+            ..access
+        };
+        self.grant(&real, written, access);
+        true
     }
 
     fn is_wide(&self, path: &Path) -> bool {
@@ -676,10 +684,12 @@ mod tests {
             scratch.text("home"),
             format!("--folder={}", scratch.text("home/tool")),
         );
+        let at = scratch.text("home/notes.sock");
+        let socket = std::os::unix::net::UnixListener::bind(&at).expect("a socket");
         let profile = scratch
             .plan(
                 "sh",
-                &[&script, &notes, &data, &home, &folder, "/"],
+                &[&script, &notes, &data, &home, &folder, "/", &at, "/etc/passwd"],
                 &Wishes::default(),
             )
             .expect("a profile");
@@ -701,7 +711,12 @@ mod tests {
             ),
             (None, None, None)
         );
-        assert_eq!(profile.grants.len(), 4, "{:?}", profile.grants);
+        drop(socket);
+        assert_eq!(
+            (access(&profile, &at), access(&profile, "/etc/passwd")),
+            (None, Some(Access::READ))
+        );
+        assert_eq!(profile.grants.len(), 5, "{:?}", profile.grants);
         assert_eq!(Profile::decode(profile.encode()), Some(profile));
     }
 }
