@@ -22,7 +22,9 @@ const ERAS: [Era; 2] = [Era::Modern, Era::Legacy];
 fn house() -> Gateway {
     let stub = program("e2e-stub");
     let mut gateway = Gateway::configured("");
-    let memory = gateway.path("memory.txt");
+    // A directory of its own: the sandbox grants none of the home itself.
+    std::fs::create_dir(gateway.path("memory")).expect("a directory");
+    let memory = gateway.path("memory/memory.txt");
     let stub = format!("command: {stub:?}, args: [stdio], env: {{ STUB_MEMORY: {memory:?} }}");
     let allow = r#"permit(principal in Role::\"tester\", action, resource);"#;
     let yaml = format!(

@@ -15,8 +15,13 @@ fn start(command: &str, env: &Value) -> Gateway {
     let mut gateway = Gateway::configured("");
     let sent = gateway.path("sent");
     fs::create_dir(&sent).expect("a directory");
-    let script = format!("exec tee {}/$$ | exec {command}", sent.display());
-    let servers = json!({"it": {"command": "/bin/sh", "args": ["-c", script], "env": env}});
+    // In their boxes all processes have the same numbers.
+    let script = format!("exec tee $(mktemp {}/XXXXXX) | exec {command}", sent.display());
+    let server = json!({
+        "command": "/bin/sh", "args": ["-c", script], "env": env, "sandbox": {"write": [sent], "read": ["./version"]},
+    });
+    fs::write(gateway.path("version"), "").expect("a file");
+    let servers = json!({"it": server});
     let yaml = fs::read_to_string(gateway.path("sallyport.yaml")).expect("a configuration");
     let yaml = format!("{yaml}mcpServers: {servers}\n{OPEN_TO_TESTER}");
     fs::write(gateway.path("sallyport.yaml"), yaml).expect("a configuration");

@@ -17,15 +17,18 @@ const OTHER: &str = "com.example/other";
 fn start() -> Gateway {
     let mut gateway = Gateway::configured("");
     let stub = program("e2e-stub");
+    let sent = gateway.path("sent");
+    fs::create_dir(&sent).expect("a directory");
     let offered = json!({UI: {"mimeTypes": ["text/html"]}, OTHER: {}}).to_string();
     let server = |name: &str, extensions: Value| {
         let script = format!(
             "exec tee -a {} | exec {} stdio",
-            gateway.path(name).display(),
+            sent.join(name).display(),
             stub.display()
         );
         json!({
             "command": "/bin/sh", "args": ["-c", script], "extensions": extensions,
+            "sandbox": {"write": [sent]},
             "env": {"STUB_MODERN": "1", "STUB_EXTENSIONS": offered},
         })
     };
@@ -71,7 +74,7 @@ fn an_extension_passes_where_the_operator_says_so_and_nowhere_else() {
             "{answer:?}"
         );
     }
-    let sent = |server: &str| fs::read_to_string(gateway.path(server)).expect("what was sent");
+    let sent = |server: &str| fs::read_to_string(gateway.path("sent").join(server)).expect("what was sent");
     assert!(sent("open").contains(r#""extensions":{"io.modelcontextprotocol/ui":{"mine":1}}"#));
     assert!(!sent("open").contains(OTHER) && !sent("shut").contains("\"mine\""));
 }

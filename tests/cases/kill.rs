@@ -23,8 +23,10 @@ const CLIENTS: u32 = 8;
 #[test]
 fn a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded() {
     let stub = program("e2e-stub");
-    let servers = format!("mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio, journal.txt] }} }}\n");
+    let servers =
+        format!("mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio, ./done/journal.txt] }} }}\n");
     let mut gateway = Gateway::configured(&format!("{servers}{OPEN_TO_TESTER}"));
+    std::fs::create_dir(gateway.path("done")).expect("a directory");
     let acknowledged = Mutex::new(BTreeSet::new());
     let next = AtomicU32::new(1);
     for round in 0..ROUNDS {
@@ -55,7 +57,7 @@ fn a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded() {
     // One more life, so that open intents are closed as entries.
     gateway.run();
     gateway.stop();
-    let executed = std::fs::read_to_string(gateway.path("journal.txt")).expect("something was executed");
+    let executed = std::fs::read_to_string(gateway.path("done/journal.txt")).expect("something was executed");
     compare(
         &gateway.ledger(),
         &executed,

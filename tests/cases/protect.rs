@@ -33,7 +33,8 @@ fn house() -> Gateway {
     let stub = program("e2e-stub");
     let mut gateway = Gateway::configured("");
     let server = |name: &str, trust: &str, sink: &str| {
-        let memory = gateway.path(&format!("{name}.txt"));
+        std::fs::create_dir(gateway.path(name)).expect("a directory");
+        let memory = gateway.path(name).join("memory.txt");
         format!(
             "\x20 {name}: {{ command: {stub:?}, args: [stdio], env: {{ STUB_MEMORY: {memory:?} }}, \
              trust: {trust}, tools: {{ \"*\": {{ sink: {sink}, subject: /patient }} }} }}\n"
@@ -147,7 +148,7 @@ fn only_a_sink_that_may_have_it_gets_the_original_and_the_model_never() {
         let answer = say_for(&client, purpose, &format!("{server}__keep"), &write);
         assert_eq!(answer.text(), "kept", "{server} {purpose:?}: {}", answer.body);
     }
-    let got = |server: &str| fs::read_to_string(gateway.path(&format!("{server}.txt"))).unwrap_or_default();
+    let got = |server: &str| fs::read_to_string(gateway.path(server).join("memory.txt")).unwrap_or_default();
     assert_eq!(
         got("letters"),
         format!("{write}\nDear {MAIL}, good morning\n"),
@@ -218,7 +219,7 @@ fn one_value_of_two_people_has_two_names_and_both_can_be_revealed() {
         )
         .is_good()
     );
-    let got = fs::read_to_string(gateway.path("letters.txt")).expect("a letter");
+    let got = fs::read_to_string(gateway.path("letters/memory.txt")).expect("a letter");
     assert_eq!(got, format!("{MAIL} {MAIL}\n"));
 }
 
@@ -232,7 +233,7 @@ fn a_pseudonym_of_another_tenant_says_nothing() {
     );
     let sent = say_for(&stranger, Some("treatment"), "letters__keep", &name);
     assert_eq!(sent.text(), "kept", "{}", sent.body);
-    let got = fs::read_to_string(gateway.path("letters.txt")).expect("a letter");
+    let got = fs::read_to_string(gateway.path("letters/memory.txt")).expect("a letter");
     assert_eq!(got, format!("{name}\n"));
     assert_ne!(
         name_of(&stranger),
@@ -519,7 +520,7 @@ fn made_up_values_never_reach_the_model_and_come_back_whole() {
         sent += &format!("{text}\n");
     }
     assert!(leaked.is_empty(), "{} of {cases}: {leaked:?}", leaked.len());
-    let got = fs::read_to_string(gateway.path("letters.txt")).expect("letters");
+    let got = fs::read_to_string(gateway.path("letters/memory.txt")).expect("letters");
     for (got, sent) in got.lines().zip(sent.lines()) {
         assert_eq!(got, sent);
     }
@@ -552,7 +553,7 @@ fn an_anonym_is_valid_never_the_same_and_never_revealed() {
     assert!(is_card(first) && !one.contains("1111 1111"), "{one}");
     let sent = say_for(&client, Some("treatment"), "letters__keep", &one);
     assert_eq!(sent.text(), "kept", "{}", sent.body);
-    let got = fs::read_to_string(gateway.path("letters.txt")).expect("a letter");
+    let got = fs::read_to_string(gateway.path("letters/memory.txt")).expect("a letter");
     assert_eq!(got, format!("{one}\n"));
 }
 

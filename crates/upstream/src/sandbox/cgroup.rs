@@ -1,6 +1,8 @@
-//! A control group around a box, where the machine lets us make one: version 2 beside the gateway's own group (systemd
-//! delegates with `Delegate=yes` and `DelegateSubgroup=`), version 1 below it. Without one, memory is watched and
-//! limited by process, and processes by the namespace.
+//! A control group (version 2) around a box, beside the gateway's own, where the machine lets us make one: systemd does
+//! with `Delegate=yes` and `DelegateSubgroup=`. Without one, memory is limited by process and watched as a whole,
+//! processes are limited by the namespace, and processors are not.
+//!
+//! Version 1 is left out: each of its controllers is a tree of its own, and moving into each takes ten milliseconds.
 
 use std::{
     fs, io,
@@ -11,135 +13,94 @@ use super::wishes::Caps;
 
 const ROOT: &str = "/sys/fs/cgroup";
 const PREFIX: &str = "sallyport-box-";
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
-/// The groups this helper is in.
+/// The group a helper is in, if it could make one.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    /// Each with the group the helper was in before.
-    joined: Vec<(PathBuf, PathBuf)>,
-    memory: bool,
+    joined: Option<Joined>,
 }
 
-/// Where groups may be made.
-struct Place {
-    /// The groups are children of this one.
-    above: PathBuf,
-    /// Where the helper is.
-    own: PathBuf,
-    is_v2: bool,
+#[derive(Debug)]
+struct Joined {
+    group: PathBuf,
+    /// Where the helper was before.
+    before: PathBuf,
 }
 
 impl Group {
-    /// Joins new groups with these limits, as far as the machine allows.
+    /// Joins a new group with these limits, where there can be one. All of its limits hold, or there is none.
     pub(super) fn join(caps: &Caps) -> Self {
-        let mut group = Self::default();
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        for (controller, files) in limits(caps) {
-            let Some(place) = place(&own, controller) else {
-                continue;
-            };
-            sweep(&place.above);
-            let made = place.above.join(format!("{PREFIX}{}", std::process::id()));
-            let limited = || -> io::Result<()> {
-                if !made.exists() {
-                    if place.is_v2 {
-                        fs::write(
-                            place.above.join("cgroup.subtree_control"),
-                            format!("+{controller}"),
-                        )?;
-                    }
-                    fs::create_dir(&made)?;
-                }
-                for (v1, v2, text) in &files {
-                    fs::write(made.join(if place.is_v2 { v2 } else { v1 }), text)?;
-                }
-                fs::write(made.join("cgroup.procs"), "0")
-            };
-            match limited() {
-                Ok(()) => {
-                    group.memory |= controller == "memory";
-                    if group.joined.iter().all(|(other, _)| *other != made) {
-                        group.joined.push((made, place.own));
-                    }
-                }
+        let joined = own().and_then(|before| {
+            let above = place(&before)?;
+            sweep(&above);
+            let group = above.join(format!("{PREFIX}{}", std::process::id()));
+            match limited(&above, &group, caps) {
+                Ok(()) => Some(Joined { group, before }),
                 Err(_) => {
-                    let _ = fs::remove_dir(&made);
+                    let _ = fs::remove_dir(&group);
+                    None
                 }
             }
-        }
-        group
+        });
+        Self { joined }
     }
 
     /// Whether all processes of the box together are held to their memory.
     pub(super) const fn limits_memory(&self) -> bool {
-        self.memory
+        self.joined.is_some()
     }
 
-    /// Takes the groups away. The box has ended.
+    /// Takes the group away. The box has ended.
     pub(super) fn leave(&self) {
-        for (made, before) in &self.joined {
-            let _ = fs::write(before.join("cgroup.procs"), "0");
-            let _ = fs::remove_dir(made);
+        if let Some(joined) = &self.joined {
+            let _ = fs::write(joined.before.join("cgroup.procs"), "0");
+            let _ = fs::remove_dir(&joined.group);
         }
     }
 }
 
-type Setting = (&'static str, &'static str, String);
-
-fn limits(caps: &Caps) -> [(&'static str, Vec<Setting>); 3] {
+fn limited(above: &Path, group: &Path, caps: &Caps) -> io::Result<()> {
     const PERIOD_US: u64 = 100_000;
-    let cpu = u64::from(caps.cpu_percent) * PERIOD_US / 100;
-    // The helper and process 1 are in it, too.
-    let pids = (u64::from(caps.pids) + 8).to_string();
-    [
-        (
-            "memory",
-            vec![(
-                "memory.limit_in_bytes",
-                "memory.max",
-                caps.memory_bytes.to_string(),
-            )],
-        ),
-        ("pids", vec![("pids.max", "pids.max", pids)]),
-        ("cpu", vec![("cpu.cfs_quota_us", "cpu.max", cpu.to_string())]),
-    ]
-}
-
-/// Whether memory and processes can be limited so.
-pub(super) fn available() -> (bool, bool) {
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let can = |controller| {
-        place(&own, controller)
-            .is_some_and(|place| rustix::fs::access(&place.above, rustix::fs::Access::WRITE_OK).is_ok())
-    };
-    (can("memory"), can("pids"))
-}
-
-/// Where a controller's groups may be made (cgroups(7), `/proc/pid/cgroup`).
-fn place(own: &str, controller: &str) -> Option<Place> {
-    for line in own.lines() {
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
-        if controllers.split(',').any(|one| one == controller) {
-            let own = Path::new(ROOT).join(controller).join(path);
-            return own.is_dir().then(|| Place {
-                above: own.clone(),
-                own,
-                is_v2: false,
-            });
-        }
-        let own = Path::new(ROOT).join(path);
-        let above = own.parent().filter(|above| above.starts_with(ROOT))?;
-        let offers = fs::read_to_string(above.join("cgroup.controllers")).unwrap_or_default();
-        if controllers.is_empty() && offers.split_whitespace().any(|one| one == controller) {
-            return Some(Place {
-                above: above.to_path_buf(),
-                own: own.clone(),
-                is_v2: true,
-            });
-        }
+    let enabled: Vec<_> = CONTROLLERS.iter().map(|one| format!("+{one}")).collect();
+    fs::write(above.join("cgroup.subtree_control"), enabled.join(" "))?;
+    fs::create_dir(group)?;
+    let cpu_us = u64::from(caps.cpu_percent) * PERIOD_US / 100;
+    // The helper, process 1 and its threads are in it, too.
+    let pids = u64::from(caps.pids) + 8;
+    for (file, text) in [
+        ("cpu.max", format!("{cpu_us} {PERIOD_US}")),
+        ("memory.max", caps.memory_bytes.to_string()),
+        ("pids.max", pids.to_string()),
+        ("cgroup.procs", "0".to_owned()),
+    ] {
+        fs::write(group.join(file), text)?;
     }
-    None
+    Ok(())
+}
+
+/// Whether a group of ours can be made.
+pub(super) fn available() -> bool {
+    let above = own().and_then(|own| place(&own));
+    above.is_some_and(|above| rustix::fs::access(&above, rustix::fs::Access::WRITE_OK).is_ok())
+}
+
+/// The group we are in (cgroups(7): the line of version 2 begins with `0::`).
+fn own() -> Option<PathBuf> {
+    let lines = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = lines.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(Path::new(ROOT).join(path))
+}
+
+/// The one above it, if it has every controller to give. A group with processes gives none to groups below it.
+fn place(own: &Path) -> Option<PathBuf> {
+    let above = own.parent().filter(|above| above.starts_with(ROOT))?;
+    let offered = fs::read_to_string(above.join("cgroup.controllers")).ok()?;
+    let has = |wanted: &str| offered.split_whitespace().any(|one| one == wanted);
+    CONTROLLERS
+        .iter()
+        .all(|one| has(one))
+        .then(|| above.to_path_buf())
 }
 
 /// Groups whose helper was killed are empty; whoever comes next takes them away.

@@ -25,10 +25,8 @@ pub struct Kernel {
     pub landlock: i32,
     /// Whether it takes seccomp filters.
     pub seccomp: bool,
-    /// Whether a control group of ours can limit memory.
-    pub memory_group: bool,
-    /// Whether one can limit processes.
-    pub pids_group: bool,
+    /// Whether a box can have a control group, and so a limit of processors.
+    pub groups: bool,
 }
 
 /// What it lacks.
@@ -45,13 +43,11 @@ impl Kernel {
     #[must_use]
     pub fn look() -> Self {
         let most = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
-        let (memory_group, pids_group) = cgroup::available();
         Self {
             namespaces: most.trim().parse::<u64>().is_ok_and(|most| most > 0),
             landlock: landlock_version(),
             seccomp: fs::metadata("/proc/sys/kernel/seccomp/actions_avail").is_ok(),
-            memory_group,
-            pids_group,
+            groups: cgroup::available(),
         }
     }
 
@@ -107,12 +103,15 @@ impl fmt::Display for Kernel {
         let yes = |is: bool| if is { "yes" } else { "no" };
         write!(
             f,
-            "user namespaces {}, Landlock {}, seccomp {}; control groups: memory {}, processes {}",
+            "user namespaces {}, Landlock {}, seccomp {}; control groups {}",
             yes(self.namespaces),
             self.landlock,
             yes(self.seccomp),
-            yes(self.memory_group),
-            yes(self.pids_group)
+            if self.groups {
+                "yes"
+            } else {
+                "no (memory is watched, processors are not limited)"
+            }
         )
     }
 }

@@ -13,7 +13,7 @@ use super::{
     EGRESS_PORT,
     profile::{Access, Grant, Profile},
     view::SYSTEM,
-    wishes::{Refused, Room, Wishes, granted},
+    wishes::{Refused, Room, SYSTEM_PLACES, Wishes, granted},
 };
 use crate::{Command, stdio::environment};
 
@@ -116,8 +116,8 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
         directory,
     };
     let program = planning.program(&command.program)?;
-    planning.arguments(command);
-    planning.variables(&command.env);
+    planning.arguments(command)?;
+    planning.variables(&command.env)?;
     for path in &wishes.read {
         planning.grant(&granted(path, room)?, path, Access::READ);
     }
@@ -239,11 +239,19 @@ impl Planning {
             return false;
         };
         let is_hidden = self.hidden.iter().any(|hidden| real.starts_with(hidden));
-        let fits = !is_hidden && !self.is_wide(&real) && !(access.write && is_system(&real));
-        if fits {
-            self.grant(&real, written, access);
+        // A socket or a device among the arguments is a way to somebody else: those are granted by name.
+        let is_plain = real.is_file() || real.is_dir();
+        if is_hidden || !is_plain || self.is_wide(&real) {
+            return false;
         }
-        fits
+        // The system's files are nobody's to write.
+        let of_system = SYSTEM_PLACES.iter().any(|place| real.starts_with(place));
+        let access = Access {
+            write: access.write && !of_system,
+            ..access
+        };
+        self.grant(&real, written, access);
+        true
     }
 
     fn is_wide(&self, path: &Path) -> bool {
@@ -330,7 +338,7 @@ impl Planning {
         }
     }
 
-    fn arguments(&mut self, command: &Command) {
+    fn arguments(&mut self, command: &Command) -> Result<(), Refused> {
         let name = name_of(&command.program);
         let is_python = name.starts_with("python3.");
         let mut wants_script = is_python || INTERPRETERS.contains(&name);
@@ -348,7 +356,7 @@ impl Planning {
                     self.code(&path, 1);
                 }
             } else if is_path || value == "." {
-                self.named(&path);
+                self.named(&path)?;
             }
             // A shell's script, or a command line in one word: its programs, by their full paths.
             let words = arg.split(|c: char| c.is_whitespace() || "'\"`();|&<>".contains(c));
@@ -359,9 +367,10 @@ impl Planning {
                 }
             }
         }
+        Ok(())
     }
 
-    fn variables(&mut self, env: &[(String, String)]) {
+    fn variables(&mut self, env: &[(String, String)]) -> Result<(), Refused> {
         for (name, value) in env {
             if name == "HOME" || name == "PATH" || name == "TMPDIR" {
                 continue;
@@ -373,13 +382,14 @@ impl Planning {
                     self.grant_own(&path, Access::CODE);
                 }
             } else if value.starts_with('/') {
-                self.named(&flat(Path::new(value)));
+                self.named(&flat(Path::new(value)))?;
             }
         }
+        Ok(())
     }
 
     /// What an argument or a variable names: a directory with what is in it, a file, or a place for a new file.
-    fn named(&mut self, path: &Path) {
+    fn named(&mut self, path: &Path) -> Result<(), Refused> {
         let is_database = path
             .extension()
             .and_then(|extension| extension.to_str())
@@ -387,15 +397,31 @@ impl Planning {
         let is_new = !path.exists();
         let above = path.parent().unwrap_or(path).to_path_buf();
         if is_program(path) {
-            return self.code(path, 1);
+            self.code(path, 1);
+            return Ok(());
         }
-        if is_new || is_database && path.is_file() {
-            if !self.grant_own(&above, Access::WRITE) && !is_new {
-                self.grant_own(path, Access::WRITE);
-            }
-            return;
+        if !is_new && !is_database || path.is_dir() {
+            self.grant_own(path, Access::WRITE);
+            return Ok(());
         }
-        self.grant_own(path, Access::WRITE);
+        if self.grant_own(&above, Access::WRITE) || !is_new && self.grant_own(path, Access::WRITE) {
+            return Ok(());
+        }
+        // It would be written, and gone with the box.
+        let would_be = above
+            .canonicalize()
+            .is_ok_and(|above| above.starts_with(&self.home));
+        if is_new && would_be {
+            return Err(Refused::new(
+                format!(
+                    "{} is not there, and to make it the server would have to have all of {}",
+                    path.display(),
+                    above.display()
+                ),
+                "create it, or name a file in a directory of its own",
+            ));
+        }
+        Ok(())
     }
 
     /// The working directory, which may be read; the home where that would be too wide.
@@ -658,10 +684,12 @@ mod tests {
             scratch.text("home"),
             format!("--folder={}", scratch.text("home/tool")),
         );
+        let at = scratch.text("home/notes.sock");
+        let socket = std::os::unix::net::UnixListener::bind(&at).expect("a socket");
         let profile = scratch
             .plan(
                 "sh",
-                &[&script, &notes, &data, &home, &folder, "/"],
+                &[&script, &notes, &data, &home, &folder, "/", &at, "/etc/passwd"],
                 &Wishes::default(),
             )
             .expect("a profile");
@@ -683,7 +711,12 @@ mod tests {
             ),
             (None, None, None)
         );
-        assert_eq!(profile.grants.len(), 4, "{:?}", profile.grants);
+        drop(socket);
+        assert_eq!(
+            (access(&profile, &at), access(&profile, "/etc/passwd")),
+            (None, Some(Access::READ))
+        );
+        assert_eq!(profile.grants.len(), 5, "{:?}", profile.grants);
         assert_eq!(Profile::decode(profile.encode()), Some(profile));
     }
 }

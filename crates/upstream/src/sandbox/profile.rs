@@ -88,7 +88,15 @@ impl Access {
 }
 
 impl Profile {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// What the helper reads from its standard input before the server's own input begins.
+    #[must_use]
+    pub fn introduction(&self) -> Vec<u8> {
+        let text = self.encode();
+        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        [length.to_be_bytes().as_slice(), &text].concat()
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
         object(|out| {
             out.string("program", &self.program);
             out.array("args", |list| self.args.iter().for_each(|arg| list.string(arg)));

@@ -130,7 +130,7 @@ impl Refused {
 }
 
 /// Where nothing may be granted for writing, besides what is below a home.
-const SYSTEM: [&str; 12] = [
+pub(super) const SYSTEM_PLACES: [&str; 12] = [
     "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr",
 ];
 
@@ -145,7 +145,7 @@ impl Wishes {
         }
         for path in &self.write {
             let real = granted(path, room)?;
-            if let Some(system) = SYSTEM.iter().find(|system| real.starts_with(system)) {
+            if let Some(system) = SYSTEM_PLACES.iter().find(|system| real.starts_with(system)) {
                 return Err(Refused::new(
                     format!(
                         "`write` names {}, which is of the system ({system})",

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Command, LinkError, Sandbox,
     inbox::Inbox,
-    sandbox::{self, Profile, Room, WORD},
+    sandbox::{self, Room, WORD},
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
@@ -79,7 +79,7 @@ impl Pipe {
             return Err(unreachable("the child has no pipes".into()));
         };
         let (pipe, queued) = Self::new(&inbox);
-        let first = profile.map_or_else(Vec::new, |profile| introduced(&profile));
+        let first = profile.map_or_else(Vec::new, |profile| profile.introduction());
         tokio::spawn(keep_stderr(stderr, Arc::clone(&pipe.state)));
         tokio::spawn(supervise(
             child,
@@ -182,13 +182,6 @@ fn boxed() -> tokio::process::Command {
     let mut starting = tokio::process::Command::new("/proc/self/exe");
     starting.arg(WORD).env_clear().current_dir("/");
     starting
-}
-
-/// What the helper reads before the server's own input begins.
-fn introduced(profile: &Profile) -> Vec<u8> {
-    let text = profile.encode();
-    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-    [length.to_be_bytes().as_slice(), &text].concat()
 }
 
 fn explain(program: &str, error: &std::io::Error) -> String {
