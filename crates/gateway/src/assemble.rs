@@ -75,7 +75,8 @@ pub(crate) fn assemble(
         Arc::clone(&upstreams),
         inspector.clone(),
         vault.store().clone(),
-        Shelf::open(vault.store().clone(), &meant.data).map_err(|error| Failure::other(error.to_string()))?,
+        Shelf::open(vault.store().clone(), &meant.data, meant.osv.clone())
+            .map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
         ambient.clone(),
     );

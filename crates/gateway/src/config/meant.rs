@@ -55,6 +55,8 @@ pub(crate) struct Meant {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) limits: Vec<MeantLimit>,
     pub(crate) approvals: MeantApprovals,
+    /// A mirrored file of known vulnerabilities.
+    pub(crate) osv: Option<PathBuf>,
 }
 
 /// How people are asked.
@@ -231,6 +233,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     match door.zip(approvals) {
         Some((door, approvals)) if problems.is_empty() => Ok(Meant {
             approvals,
+            osv: said
+                .registry
+                .osv
+                .map(|path| lookup.path(&path.display().to_string())),
             door,
             socket: said.socket.map(|path| lookup.path(&path.display().to_string())),
             mode: said.mode.unwrap_or_default(),

@@ -63,6 +63,18 @@ pub(crate) struct Said {
     /// External identity providers.
     #[serde(default)]
     pub(crate) issuers: Vec<SaidIssuer>,
+    /// What is known of packages that servers are made of.
+    #[serde(default)]
+    pub(crate) registry: SaidRegistry,
+}
+
+/// What is known of packages.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidRegistry {
+    /// A file of known vulnerabilities mirrored from osv.dev: its `all.zip`, or a record on each line. What is in a
+    /// package's lock is looked up when a person approves.
+    pub(crate) osv: Option<PathBuf>,
 }
 
 /// An external identity provider.
