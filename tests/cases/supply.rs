@@ -95,7 +95,13 @@ fn a_package_of_npm_is_started_from_the_copy_that_was_approved() {
     );
     fs::write(gateway.path("osv.jsonl"), osv).expect("a file");
     let npm = Npm::start(gateway.path("registry"));
-    gateway = given(gateway, &[("npm_config_registry", npm.url())]);
+    gateway = given(
+        gateway,
+        &[
+            ("npm_config_registry", npm.url()),
+            ("npm_config_fetch_retries", "0".to_owned()),
+        ],
+    );
     let ran = gateway.path("ran");
     let script = json!({"scripts": {"postinstall": format!("touch {}", ran.display())}});
     npm.publish("needed", "2.0.0", &script);
@@ -211,7 +217,13 @@ fn names_that_could_be_mistaken_are_said_before_anything_is_fetched() {
 fn a_registry_that_gives_out_other_bytes_is_not_believed() {
     let mut gateway = asking("npx", &["-y", "hello@1.0.0"]);
     let npm = Npm::start(gateway.path("registry"));
-    gateway = given(gateway, &[("npm_config_registry", npm.url())]);
+    gateway = given(
+        gateway,
+        &[
+            ("npm_config_registry", npm.url()),
+            ("npm_config_fetch_retries", "0".to_owned()),
+        ],
+    );
     npm.publish("hello", "1.0.0", &json!({}));
     npm.publish("other", "1.0.0", &json!({}));
     let other = gateway.path("registry/npm/other-1.0.0");

@@ -1,7 +1,7 @@
 """An issuer with the habits of Entra ID, signing with Authlib: no `resource`, `typ: JWT`, `azp`, `scp`, `tid`, app roles.
 
 Serves discovery and keys; prints its issuer identifier. Each line on its input is a set of claims; it answers with
-a token that has them besides its usual ones, signed as the member `_` says: `good`, `stranger` (another key of the
+a token that has them besides its usual ones, of the type `_typ` if there is one, signed as the member `_` says: `good`, `stranger` (another key of the
 same id), `none`, `hmac` (with the public key for a secret).
 """
 
@@ -9,6 +9,7 @@ import json
 import sys
 import threading
 import time
+import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from authlib.jose import JsonWebKey, JsonWebToken
@@ -20,7 +21,13 @@ stranger = JsonWebKey.generate_key("RSA", 2048, {"kid": "e1", "use": "sig"}, is_
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         documents = {
-            "/t1/v2.0/.well-known/openid-configuration": {"issuer": issuer, "jwks_uri": f"{base}/keys"},
+            "/t1/v2.0/.well-known/openid-configuration": {
+                "issuer": issuer,
+                "jwks_uri": f"{base}/keys",
+                "authorization_endpoint": f"{base}/authorize",
+                "token_endpoint": f"{base}/token",
+                "token_endpoint_auth_methods_supported": ["client_secret_post"],
+            },
             "/keys": {"keys": [key.as_dict(is_private=False)]},
         }
         document = documents.get(self.path)
@@ -30,6 +37,29 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self):
+        """The token endpoint: client credentials, without `resource`, for the scope that stands for all."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        form = dict(urllib.parse.parse_qsl(body))
+        scope = form.get("scope", "")
+        if "resource" in form:
+            error = "AADSTS901002: The 'resource' request parameter is not supported."
+            status, answer = 400, {"error": "invalid_request", "error_description": error}
+        elif form.get("client_secret") != "a-secret-of-this-test-alone" or not scope.endswith("/.default"):
+            status, answer = 401, {"error": "invalid_client", "error_description": "AADSTS7000215"}
+        else:
+            now = int(time.time())
+            claims = {"iss": issuer, "aud": scope.removesuffix("/.default"), "azp": form["client_id"], "iat": now}
+            claims |= {"nbf": now, "exp": now + 3600, "sub": "o-app", "tid": "t1", "scp": "Gateway.Use", "uti": f"u{now}"}
+            token = JsonWebToken(["RS256"]).encode({"typ": "JWT", "alg": "RS256", "kid": "e1"}, claims, key)
+            status, answer = 200, {"token_type": "Bearer", "expires_in": 3599, "access_token": token.decode()}
+        answer = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
 
     def log_message(self, *_):
         pass
@@ -44,6 +74,7 @@ print(issuer, flush=True)
 for line in sys.stdin:
     changes = json.loads(line)
     how = changes.pop("_", "good")
+    typ = changes.pop("_typ", "JWT")
     now = int(time.time())
     claims = {
         "iss": issuer,
@@ -60,7 +91,7 @@ for line in sys.stdin:
         "uti": f"u{now}",
     } | changes
     claims = {name: value for name, value in claims.items() if value is not None}
-    header = {"typ": "JWT", "alg": "RS256", "kid": "e1"}
+    header = {"typ": typ, "alg": "RS256", "kid": "e1"}
     if how == "none":
         token = JsonWebToken(["none"]).encode(header | {"alg": "none"}, claims, None)
     elif how == "hmac":

@@ -71,6 +71,16 @@ impl Backchannel for Behind {
         }
     }
 
+    fn open_egress(&self, server: &ServerName) -> Result<(), String> {
+        let house = self.house().ok_or("the gateway stops")?;
+        let engines = &house.engines;
+        let Some(meant) = engines.keeper.meant(server) else {
+            return Err("nobody knows where it may connect to".to_owned());
+        };
+        let opened = engines.egress.open(server, &meant.egress, &engines.journal);
+        opened.map_err(|error| format!("no way out can be opened for it: {error}"))
+    }
+
     fn listed(&self, server: &ServerName, catalogue: Arc<Catalogue>) {
         let Some(house) = self.house() else { return };
         if let Err(error) = house.engines.keeper.take_in(server, catalogue, false) {

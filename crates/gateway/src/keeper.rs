@@ -171,6 +171,12 @@ impl Keeper {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    /// What configuration says of a server.
+    pub(crate) fn meant(&self, name: &ServerName) -> Option<MeantServer> {
+        let specs = self.specs.read().unwrap_or_else(PoisonError::into_inner);
+        specs.get(name).cloned()
+    }
+
     /// One server, whatever its state.
     pub(crate) fn server(&self, name: &str) -> Result<Server, KeeperError> {
         let known = ServerName::parse(name)

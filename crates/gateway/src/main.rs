@@ -1,14 +1,19 @@
 //! `sallyport`: the binary. Parses the command line and hands over to one file per command.
 
+mod addresses;
 mod admin;
 mod ambient;
 mod assemble;
+mod authorization;
 mod behind;
+mod boxes;
 mod cli;
 mod clients;
+mod concerned;
 mod config;
 mod contexts;
 mod cursor;
+mod egress;
 mod engines;
 mod exchange;
 mod failure;
@@ -16,8 +21,11 @@ mod fetch;
 mod issuers;
 mod journal;
 mod keeper;
+mod keychain;
 mod listen;
+mod outbound;
 mod parked;
+mod payloads;
 mod people;
 mod policy_version;
 mod present;
@@ -36,5 +44,12 @@ mod visible;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything else: the helper that boxes a server is this binary with one thread, and quick.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == upstream::sandbox::WORD)
+    {
+        return upstream::sandbox::enter();
+    }
     cli::main()
 }

@@ -6,6 +6,7 @@
 pub mod ambient;
 pub mod digest;
 pub mod disk;
+pub mod dsse;
 pub mod keys;
 pub mod ledger;
 #[cfg(feature = "tables")]

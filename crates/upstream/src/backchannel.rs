@@ -53,6 +53,12 @@ pub trait Backchannel: Send + Sync + 'static {
     /// Which eras a server was found to speak.
     fn speaks(&self, server: &ServerName, eras: Eras);
 
+    /// Opens the broker's socket for a server that may reach hosts, before its box is made.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn open_egress(&self, server: &ServerName) -> Result<(), String>;
+
     /// A server's listing is not what it was: what it offers now.
     fn listed(&self, server: &ServerName, catalogue: Arc<crate::Catalogue>);
 }

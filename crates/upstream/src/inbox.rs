@@ -237,6 +237,10 @@ impl Inbox {
         self.revision.get().copied().unwrap_or(Revision::LATEST_LEGACY)
     }
 
+    pub(crate) fn open_egress(&self) -> Result<(), String> {
+        self.backchannel.open_egress(&self.server)
+    }
+
     pub(crate) fn noise(&self, what: String) {
         let what = what.chars().take(200).collect();
         self.backchannel.noise(Noise {

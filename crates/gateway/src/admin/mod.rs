@@ -11,16 +11,21 @@ mod cases;
 mod contexts;
 pub(crate) mod control;
 pub(crate) mod holders;
+mod keys;
 mod ledger;
 mod policy;
 mod servers;
+mod subjects;
 mod tokens;
+mod users;
 mod weigh;
 
 use std::sync::Arc;
 
 pub(crate) use agents::enlist;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
+pub(crate) use subjects::held_subjects;
+pub(crate) use users::{end_grant, end_token, recall_revoked};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
@@ -41,6 +46,10 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.show" => approvals::show(house, &args),
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
+        "keys.destroy" => keys::destroy(house, &args).await,
+        "keys.list" => keys::list(house),
+        "keys.public" => keys::public(house),
+        "keys.rotate" => keys::rotate(house, &args).await,
         "ledger.settle" => ledger::settle(house).await,
         "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),
@@ -50,14 +59,24 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "policy.test" => aside(|| cases::test(house, &args)),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
+        "server.connect" => servers::connect(house, &args).await,
         "server.diff" => servers::diff(house, &args),
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),
         "server.retire" => servers::retire(house, &args),
         "server.sbom" => servers::sbom(house, &args),
+        "server.profile" => servers::profile(house, &args),
         "server.show" => servers::show(house, &args),
         "status" => Ok(status(house)),
+        "subject.erase" => subjects::erase(house, &args).await,
+        "subject.find" => subjects::find(house, &args).await,
+        "subject.hold" => subjects::hold(house, &args).await,
+        "subject.holds" => subjects::list_holds(house),
+        "subject.payloads" => subjects::payloads(house, &args),
+        "subject.release" => subjects::release(house, &args).await,
         "token" => tokens::mint(house, &args),
+        "user.grants" => users::grants(house, &args),
+        "user.logout" => users::log_out(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
 }

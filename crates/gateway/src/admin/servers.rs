@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use policy::registry::{Change, Definition, Item, ItemKind, ItemState, Server, ServerState};
+use upstream::sandbox::{Target, compile};
 use wire::json::{ArrayWriter, ObjectWriter, object};
 
 use super::{Args, count};
 use crate::{
+    boxes,
     config::{find, meant, reference::Lookup, servers::MeantServer},
     failure::Failure,
     keeper::KeeperError,
@@ -44,7 +46,12 @@ pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let server = house.engines.keeper.server(&args.needed("name")?)?;
     Ok(object(|out| {
         write_head(house, &server, out);
-        if let Some(artefact) = house.engines.keeper.artefact(&server.name) {
+        let engines = &house.engines;
+        let meant = engines.keeper.meant(&server.name);
+        if let Some(words) = meant.and_then(|meant| boxes::words(&meant, engines.upstreams.room())) {
+            out.string("sandbox", &words);
+        }
+        if let Some(artefact) = engines.keeper.artefact(&server.name) {
             out.object("artefact", |out| write_artefact(&artefact, out));
         }
         out.array("items", |list| {
@@ -77,6 +84,27 @@ pub(super) fn sbom(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
         ))
     })?;
     Ok(sbom::cyclonedx(server.name.as_str(), &artefact))
+}
+
+/// The box of a server as another sandbox wants it.
+pub(super) fn profile(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let engines = &house.engines;
+    let server = engines.keeper.server(&args.needed("name")?)?;
+    let word = args.needed("as")?;
+    let target = Target::parse(&word).ok_or_else(|| {
+        let known = Target::words();
+        Failure::configuration(format!(
+            "`{word}` is no sandbox there is a profile for; use one of: {known}"
+        ))
+    })?;
+    let meant = engines.keeper.meant(&server.name);
+    let planned = meant.and_then(|meant| boxes::profile(&meant, engines.upstreams.room()));
+    let profile = planned.ok_or_else(|| {
+        let why = "is no process, is not configured any more, or its sandbox is off";
+        Failure::configuration(format!("`{}` {why}", server.name))
+    })?;
+    let profile = profile.map_err(Failure::configuration)?;
+    Ok(object(|out| out.string("profile", &compile(&profile, target))))
 }
 
 pub(super) fn diff(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
@@ -124,6 +152,23 @@ pub(super) async fn approve(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u
     }))
 }
 
+/// The link with which a user connects a server that wants their consent.
+pub(super) async fn connect(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let server = house.engines.keeper.server(&args.needed("name")?)?;
+    let user = args.needed("user")?;
+    let person = house.engines.people.user(&user);
+    let tenant = person
+        .and_then(|person| person.party.tenant.clone())
+        .unwrap_or_default();
+    let url = house.engines.outbound.connect(&server.name, &user, &tenant).await;
+    let url = url.map_err(Failure::refused)?;
+    Ok(object(|out| {
+        out.string("name", server.name.as_str());
+        out.string("user", &user);
+        out.string("url", &url);
+    }))
+}
+
 pub(super) fn quarantine(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let why = args.text("why").unwrap_or_else(|| "a person said so".to_owned());
     let change =
@@ -161,6 +206,11 @@ pub(super) async fn add(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, 
         .store
         .put(ADDED, server.spec.name.as_str(), text.as_bytes())
         .map_err(|e| Failure::other(e.to_string()))?;
+    house
+        .engines
+        .outbound
+        .place(server)
+        .map_err(Failure::configuration)?;
     house
         .engines
         .keeper

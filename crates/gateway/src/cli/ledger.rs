@@ -55,6 +55,9 @@ pub(crate) struct Range {
 pub(crate) struct Prove {
     /// Its index.
     index: u64,
+    /// Print the entry as it is stored, which the receipt is about, instead of the receipt.
+    #[arg(long)]
+    entry: bool,
 }
 
 /// A call.
@@ -94,6 +97,18 @@ impl Ledger {
                 each(&reader, range.from, range.to, |stored| {
                     say(&line(stored));
                 })
+            }
+            Self::Prove(prove) if prove.entry => {
+                let reader = settled(common)?;
+                let page = reader.page(prove.index..prove.index.saturating_add(1), 1);
+                let page = page.map_err(unreadable)?;
+                let stored = page.first().ok_or_else(|| {
+                    Failure::does_not_hold(format!("the ledger has no entry {}", prove.index))
+                })?;
+                // Not a byte more than was hashed, not even the end of a line.
+                use std::io::Write;
+                let _ = std::io::stdout().lock().write_all(&stored.bytes);
+                Ok(())
             }
             Self::Prove(prove) => {
                 let proof = settled(common)?.proof(prove.index).map_err(unreadable)?;

@@ -14,6 +14,7 @@ mod doctor;
 mod import;
 mod init;
 mod inspect;
+mod keys;
 mod ledger;
 mod onboard;
 mod past;
@@ -23,7 +24,9 @@ mod scan;
 mod serve;
 mod server;
 mod server_json;
+mod subject;
 mod token;
+mod user;
 mod weigh;
 mod wrap;
 
@@ -62,6 +65,8 @@ enum Command {
     Init(init::Init),
     Inspect(inspect::Inspect),
     #[command(subcommand)]
+    Keys(keys::Keys),
+    #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -70,7 +75,11 @@ enum Command {
     Serve(serve::Serve),
     #[command(subcommand)]
     Server(server::Server),
+    #[command(subcommand)]
+    Subject(subject::Subject),
     Token(agent::Token),
+    #[command(subcommand)]
+    User(user::User),
     Wrap(wrap::Wrap),
 }
 
@@ -107,12 +116,15 @@ pub(crate) fn main() -> ExitCode {
         Command::Import(import) => import.run(&common),
         Command::Init(init) => init.run(&common),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Keys(keys) => keys.run(&common),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Policy(policy) => policy.run(&common),
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
+        Command::Subject(subject) => subject.run(&common),
         Command::Token(token) => token.run(&common),
+        Command::User(user) => user.run(&common),
         Command::Wrap(wrap) => wrap.run(&common),
     };
     match result {

@@ -109,6 +109,7 @@ impl Serve {
         stop.send_replace(true);
         let _ = serving.await;
         house.engines.upstreams.shut_down().await;
+        house.engines.journal.payloads().close().await;
         contexts::keep(&house.engines.contexts, &house.engines.deposits);
         vault.close().await;
         Ok(())
@@ -254,8 +255,15 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
         env: &env,
         base: &base,
     };
-    let meant = meant::mean(said, &lookup, &find::default_data(&env));
-    meant.map_err(|problems| ConfigError::Problems { path, problems }.into())
+    match meant::mean(said, &lookup, &find::default_data(&env)) {
+        Ok(mut meant) => {
+            meant
+                .hidden
+                .extend(path.and_then(|path| std::path::absolute(path).ok()));
+            Ok(meant)
+        }
+        Err(problems) => Err(ConfigError::Problems { path, problems }.into()),
+    }
 }
 
 pub(super) fn start_logging() {

@@ -7,10 +7,11 @@ use wire::json::{Document, Node, object};
 
 use super::{
     Common, desk, say,
+    serve::load,
     server_json::{self, Offered},
     table,
 };
-use crate::{failure::Failure, visible::visible};
+use crate::{admin::control, failure::Failure, vault::Layout, visible::visible};
 
 /// Servers: what is known, what is approved, what changed.
 #[derive(Debug, Subcommand)]
@@ -19,10 +20,14 @@ pub(crate) enum Server {
     Add(Add),
     /// Approve a server as it is configured now, or one of its tools or prompts as it is offered now.
     Approve(Approve),
+    /// Print the link with which a user lets the gateway use a server in their name.
+    Connect(Who),
     /// Show what a server offers that is not what was approved.
     Diff(Name),
     /// List servers.
     List,
+    /// Write the box a server runs in as another sandbox wants it.
+    Profile(Profile),
     /// Hold a server, or one of its tools or prompts, back.
     Quarantine(Quarantine),
     /// Let what was held back serve again, as it is now.
@@ -62,6 +67,42 @@ pub(crate) struct Add {
 pub(crate) struct Name {
     /// Its name.
     name: String,
+}
+
+/// A server, and the person who connects it.
+#[derive(Args, Debug)]
+pub(crate) struct Who {
+    /// Its name.
+    name: String,
+    /// The user in whose name it will be reached.
+    #[arg(long, value_name = "NAME")]
+    user: String,
+}
+
+impl Who {
+    /// The link is good while the gateway runs that made it.
+    fn connect(&self, common: &Common) -> Result<Document, Failure> {
+        let meant = load(common)?;
+        let args = object(|args| {
+            args.string("name", &self.name);
+            args.string("user", &self.user);
+        });
+        let socket = Layout::new(&meant.data).control();
+        let answer = super::block_on(control::ask(&socket, "server.connect", &args))?;
+        answer.ok_or_else(|| {
+            Failure::unreachable("no gateway runs with this configuration; start it with `sallyport serve`")
+        })
+    }
+}
+
+/// Write a box for another sandbox.
+#[derive(Args, Debug)]
+pub(crate) struct Profile {
+    /// Its name.
+    name: String,
+    /// `bubblewrap`, `docker`, `kubernetes`, `podman`, `runsc` or `sandbox-exec`.
+    #[arg(long = "as", value_name = "SANDBOX")]
+    target: String,
 }
 
 /// A server, or one of its tools or prompts.
@@ -119,8 +160,13 @@ impl Server {
             Self::Add(add) => add.run(common)?,
             Self::Approve(approve) => approve.run(common)?,
             Self::Release(named) => ask(common, "server.approve", &named, None)?,
+            Self::Connect(who) => who.connect(common)?,
             Self::Diff(name) => desk::ask(common, "server.diff", |args| args.string("name", &name.name))?,
             Self::List => desk::ask(common, "server.list", |_| {})?,
+            Self::Profile(profile) => desk::ask(common, "server.profile", |args| {
+                args.string("name", &profile.name);
+                args.string("as", &profile.target);
+            })?,
             Self::Quarantine(held) => ask(common, "server.quarantine", &held.what, Some(&held.why))?,
             Self::Retire(name) => desk::ask(common, "server.retire", |args| args.string("name", &name.name))?,
             Self::Sbom(sbom) => {
@@ -241,8 +287,13 @@ fn shown(answer: &Document) -> String {
             rows.collect(),
         );
     }
+    if let Some(profile) = root.get("profile").and_then(Node::as_str) {
+        return profile.trim_end().to_owned();
+    }
     let mut lines = Vec::new();
-    for name in ["name", "state", "why", "launch", "trust", "revision", "eras"] {
+    for name in [
+        "name", "url", "state", "why", "launch", "trust", "revision", "eras", "sandbox",
+    ] {
         if root.get(name).is_some() {
             lines.push(format!("{name:<9} {}", text(root, name)));
         }

@@ -313,6 +313,7 @@ impl Engines {
         tokio::select! {
             () = exchange.withdrawn() => {}
             () = tokio::time::sleep(left) => {}
+            () = self.revoked(call.principal()) => {}
         }
         self.listeners.remove(key);
         if uris.is_some() {

@@ -1,6 +1,7 @@
 //! The engines behind the road's ports: one file per port.
 
 mod approvals;
+mod asking;
 mod clients;
 mod contexts;
 mod disguise;
@@ -40,8 +41,10 @@ use crate::{
     config::said::Mode,
     contexts::{ContextStore, DepositStore},
     cursor::Cursors,
+    egress::Egress,
     journal::Journal,
     keeper::Keeper,
+    outbound::Outbound,
     parked::Parking,
     people::People,
     sessions::Sessions,
@@ -69,10 +72,12 @@ pub(crate) struct Engines {
     pub(crate) journal: Journal,
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) sessions: Sessions,
+    pub(crate) outbound: Arc<Outbound>,
     pub(crate) parking: Parking,
     pub(crate) cursors: Cursors,
     pub(crate) listeners: Listeners,
     pub(crate) behind: Behind,
+    pub(crate) egress: Egress,
     pub(crate) task_owners: TaskOwners,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,

@@ -20,12 +20,12 @@ use tokio::{
 use wire::mcp::ServerName;
 
 use super::{
-    House,
+    House, authorize,
     body::{self, Body},
-    decide, gate,
+    connect, decide, gate,
     head::Peer,
     mcp::Visit,
-    oauth, registry, sse, tiles, websocket,
+    oauth, registry, sse, tiles, tokens, websocket,
 };
 use crate::tls::{Acceptor, Failed};
 
@@ -204,6 +204,9 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
     if let Some(id) = path.strip_prefix("/approvals/") {
         return decide::answer(house, id, request).await;
     }
+    if let Some(rest) = path.strip_prefix("/oauth/upstream/") {
+        return connect::answer(house, rest, request).await;
+    }
     let method = request.method().clone();
     let visit = |endpoint| visit(house, peer.clone(), endpoint, (method.clone(), &path));
     match path.as_str() {
@@ -214,6 +217,10 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
+        "/oauth/authorize" => authorize::answer(house, &peer, request).await,
+        "/oauth/introspect" => tokens::introspect(house, request).await,
+        "/oauth/register" => tokens::register(house, &peer, request).await,
+        "/oauth/revoke" => tokens::revoke(house, request).await,
         "/readyz" if get => ready(house),
         "/.well-known/jwks.json" if get => oauth::keys(house),
         _ => match (path.strip_prefix("/mcp/"), get) {

@@ -392,6 +392,7 @@ mod tests {
             args: words.collect(),
             env: Vec::new(),
             directory: None,
+            sandbox: upstream::Sandbox::default(),
         })
     }
 

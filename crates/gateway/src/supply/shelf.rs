@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -58,7 +58,7 @@ pub(crate) enum Checked {
 
 impl Shelf {
     /// Takes over what is stored.
-    pub(crate) fn open(store: Store, data: &Path, osv: Option<PathBuf>) -> Result<Self, StoreError> {
+    pub(crate) fn open(store: Store, packages: PathBuf, osv: Option<PathBuf>) -> Result<Self, StoreError> {
         let mut known = BTreeMap::new();
         for (name, text) in store.list(TABLE)? {
             // What cannot be read is not there, and the server does not start.
@@ -69,9 +69,7 @@ impl Shelf {
         Ok(Self {
             store,
             osv,
-            packages: std::path::absolute(data)
-                .unwrap_or_else(|_| data.to_path_buf())
-                .join("packages"),
+            packages,
             known: Mutex::new(known),
             making: tokio::sync::Mutex::default(),
         })

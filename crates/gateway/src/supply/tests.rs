@@ -13,6 +13,7 @@ fn command(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Command {
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
             .collect(),
         directory: Some(std::env::temp_dir()),
+        sandbox: upstream::Sandbox::default(),
     }
 }
 
