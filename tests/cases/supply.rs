@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -9,6 +10,7 @@ use std::{
 use e2e::{
     gateway::Gateway,
     mcp::Client,
+    peers,
     registry::{Npm, PYTHON_SERVER, SERVER, wheel},
 };
 use serde_json::{Value, json};
@@ -79,8 +81,27 @@ fn assert_held(gateway: &Gateway, why: &str) {
 #[test]
 fn a_package_of_npm_is_started_from_the_copy_that_was_approved() {
     let mut gateway = asking("npx", &["-y", "@fixture/hello@^1.0.0", "--greeting", "hi"]);
+    let config = fs::read_to_string(gateway.path("sallyport.yaml")).expect("a configuration");
+    let config = format!("{config}registry: {{ osv: osv.jsonl }}\n");
+    fs::write(gateway.path("sallyport.yaml"), config).expect("a configuration");
+    let record = |id: &str, fixed: &str| {
+        json!({"id": id, "summary": "eats all", "affected": [{"package": {"ecosystem": "npm", "name": "needed"},
+            "ranges": [{"type": "SEMVER", "events": [{"introduced": "1.0.0"}, {"fixed": fixed}]}]}]})
+    };
+    let osv = format!(
+        "{}\n{}\n",
+        record("GHSA-fixture", "2.0.1"),
+        record("GHSA-other", "2.0.0")
+    );
+    fs::write(gateway.path("osv.jsonl"), osv).expect("a file");
     let npm = Npm::start(gateway.path("registry"));
-    gateway = given(gateway, &[("npm_config_registry", npm.url())]);
+    gateway = given(
+        gateway,
+        &[
+            ("npm_config_registry", npm.url()),
+            ("npm_config_fetch_retries", "0".to_owned()),
+        ],
+    );
     let ran = gateway.path("ran");
     let script = json!({"scripts": {"postinstall": format!("touch {}", ran.display())}});
     npm.publish("needed", "2.0.0", &script);
@@ -98,6 +119,16 @@ fn a_package_of_npm_is_started_from_the_copy_that_was_approved() {
     assert!(said.contains("pinned    npm @fixture/hello 1.4.2"), "{said}");
     assert!(said.contains("2 packages in"), "{said}");
     assert!(!ran.exists(), "an installation script ran");
+    assert!(
+        said.contains("installation scripts, which were not run: needed"),
+        "{said}"
+    );
+    assert!(
+        said.contains("known vulnerability GHSA-fixture in needed 2.0.0: eats all"),
+        "{said}"
+    );
+    assert!(!said.contains("GHSA-other"), "{said}");
+    assert_is_a_bill(&gateway);
 
     // A newer version is out, and the registry is gone: neither matters.
     npm.publish("@fixture/hello", "1.5.0", &json!({}));
@@ -123,11 +154,76 @@ fn a_package_of_npm_is_started_from_the_copy_that_was_approved() {
     );
 }
 
+/// The bill of materials holds by the schema of CycloneDX, and has what was locked with its digests.
+fn assert_is_a_bill(gateway: &Gateway) {
+    const CHECK: &str = "
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(sys.stdin.read())
+sys.exit(str(error) if error else 0)
+";
+    let bill = gateway.output(&["server", "sbom", "x", "--format", "cyclonedx"]);
+    let text = String::from_utf8(bill.stdout).expect("UTF-8");
+    let parsed: Value = serde_json::from_str(&text).expect("JSON");
+    let components = parsed["components"].as_array().expect("components");
+    let needed = components
+        .iter()
+        .find(|one| one["purl"] == json!("pkg:npm/needed@2.0.0"));
+    let needed = needed.expect("what it needs");
+    assert_eq!(needed["hashes"][0]["alg"], json!("SHA-512"), "{needed}");
+    assert!(
+        components
+            .iter()
+            .any(|one| one["purl"] == json!("pkg:npm/%40fixture/hello@1.4.2"))
+    );
+    let Some(peers) = peers::directory() else { return };
+    let mut check = std::process::Command::new(peers.join("py2/bin/python"))
+        .args(["-c", CHECK])
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("python");
+    check
+        .stdin
+        .take()
+        .expect("an input")
+        .write_all(text.as_bytes())
+        .expect("it reads");
+    let output = check.wait_with_output().expect("it ends");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn names_that_could_be_mistaken_are_said_before_anything_is_fetched() {
+    let gateway = asking(
+        "npx",
+        &["-y", "@modelcontextprotocal/server-filesystem@1.0.0", "/"],
+    );
+    let output = gateway.output(&["scan"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("could be mistaken for `@modelcontextprotocol/server-filesystem`"),
+        "{said}"
+    );
+    assert_eq!(output.status.code(), Some(1), "{said}");
+}
+
 #[test]
 fn a_registry_that_gives_out_other_bytes_is_not_believed() {
     let mut gateway = asking("npx", &["-y", "hello@1.0.0"]);
     let npm = Npm::start(gateway.path("registry"));
-    gateway = given(gateway, &[("npm_config_registry", npm.url())]);
+    gateway = given(
+        gateway,
+        &[
+            ("npm_config_registry", npm.url()),
+            ("npm_config_fetch_retries", "0".to_owned()),
+        ],
+    );
     npm.publish("hello", "1.0.0", &json!({}));
     npm.publish("other", "1.0.0", &json!({}));
     let other = gateway.path("registry/npm/other-1.0.0");

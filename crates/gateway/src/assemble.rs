@@ -92,7 +92,12 @@ pub(crate) fn assemble(
         Arc::clone(&upstreams),
         inspector.clone(),
         vault.store().clone(),
-        Shelf::open(vault.store().clone(), &meant.data).map_err(|error| Failure::other(error.to_string()))?,
+        Shelf::open(
+            vault.store().clone(),
+            Layout::new(&meant.data).packages(),
+            meant.osv.clone(),
+        )
+        .map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
         ambient.clone(),
         halts.clone(),
@@ -195,6 +200,7 @@ pub(crate) fn room(meant: &Meant) -> Room {
             .chain(meant.socket.clone())
             .chain(meant.hidden.iter().cloned())
             .collect(),
+        packages: layout.packages(),
         kept: layout.homes(),
         egress: layout.egress(),
     }

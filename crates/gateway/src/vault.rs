@@ -99,6 +99,12 @@ impl Layout {
         self.root.join("egress").join(std::process::id().to_string())
     }
 
+    /// The kept copies of packages. Servers are started from there by the path, so it is whole.
+    pub(crate) fn packages(&self) -> PathBuf {
+        let path = self.root.join("packages");
+        std::path::absolute(&path).unwrap_or(path)
+    }
+
     /// The control socket of the gateway that runs here.
     pub(crate) fn control(&self) -> PathBuf {
         self.root.join("control.sock")

@@ -70,6 +70,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),
         "server.retire" => servers::retire(house, &args),
+        "server.sbom" => servers::sbom(house, &args),
         "server.profile" => servers::profile(house, &args),
         "server.show" => servers::show(house, &args),
         "status" => Ok(status(house)),

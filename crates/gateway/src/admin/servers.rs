@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     keeper::KeeperError,
     listen::House,
-    supply::{Artefact, Depth},
+    supply::{Artefact, Depth, sbom},
 };
 
 /// Where servers added by command are kept.
@@ -73,6 +73,18 @@ pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             });
         }
     }))
+}
+
+/// The bill of materials of what a server starts.
+pub(super) fn sbom(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let server = house.engines.keeper.server(&args.needed("name")?)?;
+    let artefact = house.engines.keeper.artefact(&server.name).ok_or_else(|| {
+        Failure::configuration(format!(
+            "nothing is pinned of `{}`: it is no process, or was never approved",
+            server.name
+        ))
+    })?;
+    Ok(sbom::cyclonedx(server.name.as_str(), &artefact))
 }
 
 /// The box of a server as another sandbox wants it.

@@ -9,14 +9,16 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use inspect::{FindingKind, Findings, Inspector, SUSPECT_MIN, Settings, Surface, Verdict};
-use upstream::{NoCredentials, Upstreams, sandbox::Room};
+use upstream::{NoCredentials, Reach, Upstreams, sandbox::Room};
 use wire::{
     bounds::ANSWER,
     json::{ArrayWriter, Document, Keys, Kind, Node, ObjectWriter, object},
 };
 
 use super::{Common, block_on, say, serve::load};
-use crate::{admin, behind::Behind, config::servers::MeantServer, failure::Failure, visible::visible};
+use crate::{
+    admin, behind::Behind, config::servers::MeantServer, failure::Failure, supply, visible::visible,
+};
 
 /// Judge tool definitions: of a server, of all servers in a configuration, or in a list of tools.
 ///
@@ -68,6 +70,8 @@ struct Remark {
 #[derive(Default)]
 struct Seen {
     offered: Vec<Offered>,
+    /// Servers whose package could be mistaken for another, and what to say of that.
+    doubtful: Vec<(String, String)>,
     unreachable: Vec<(String, String)>,
 }
 
@@ -82,6 +86,7 @@ impl Scan {
             remarks.extend(remarks_of(offered, &findings));
         }
         remarks.extend(references(&seen.offered));
+        remarks.extend(seen.doubtful.iter().map(doubt));
         let worst = remarks
             .iter()
             .map(|remark| remark.verdict)
@@ -187,6 +192,13 @@ fn ask(servers: Vec<MeantServer>) -> Result<Seen, Failure> {
         let mut seen = Seen::default();
         for server in servers {
             let name = server.spec.name.clone();
+            if let Reach::Stdio(command) = &server.spec.reach
+                && let Some(note) = supply::doubtful(command)
+            {
+                seen.doubtful.push((name.to_string(), note));
+                // Whoever asks first wants to know before it runs.
+                continue;
+            }
             upstreams.place(server.spec, None);
             match upstreams.catalogue(&name).await {
                 Ok(catalogue) => seen
@@ -203,6 +215,21 @@ fn ask(servers: Vec<MeantServer>) -> Result<Seen, Failure> {
         upstreams.shut_down().await;
         Ok(seen)
     })
+}
+
+/// A package that could be mistaken for another is not started.
+fn doubt((server, note): &(String, String)) -> Remark {
+    Remark {
+        source: server.clone(),
+        server: server.clone(),
+        item: "command".to_owned(),
+        at: String::new(),
+        kind: FindingKind::Poisoning.as_str(),
+        detector: "supply/name".to_owned(),
+        score: 0.6,
+        verdict: Verdict::Suspect,
+        note: note.clone(),
+    }
 }
 
 fn remarks_of(offered: &Offered, findings: &Findings) -> Vec<Remark> {

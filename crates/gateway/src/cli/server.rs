@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use wire::json::{Document, Node, object};
 
 use super::{
@@ -34,6 +34,8 @@ pub(crate) enum Server {
     Release(Named),
     /// End a server for good; its name is not used again.
     Retire(Name),
+    /// Print the bill of materials of what a server starts.
+    Sbom(Sbom),
     /// Show a server.
     Show(Name),
 }
@@ -126,6 +128,22 @@ pub(crate) struct Approve {
     as_found: bool,
 }
 
+/// Print the bill of materials of what a server starts, in CycloneDX 1.6.
+#[derive(Args, Debug)]
+pub(crate) struct Sbom {
+    /// The server's name.
+    name: String,
+    /// The format.
+    #[arg(long, value_enum, default_value_t = Bill::Cyclonedx)]
+    format: Bill,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Bill {
+    /// CycloneDX 1.6, JSON.
+    Cyclonedx,
+}
+
 /// Hold something back.
 #[derive(Args, Debug)]
 pub(crate) struct Quarantine {
@@ -151,6 +169,12 @@ impl Server {
             })?,
             Self::Quarantine(held) => ask(common, "server.quarantine", &held.what, Some(&held.why))?,
             Self::Retire(name) => desk::ask(common, "server.retire", |args| args.string("name", &name.name))?,
+            Self::Sbom(sbom) => {
+                let Bill::Cyclonedx = sbom.format;
+                let answer = desk::ask(common, "server.sbom", |args| args.string("name", &sbom.name))?;
+                say(answer.text());
+                return Ok(());
+            }
             Self::Show(name) => desk::ask(common, "server.show", |args| args.string("name", &name.name))?,
         };
         if common.json {

@@ -61,6 +61,8 @@ pub(crate) struct Meant {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) limits: Vec<MeantLimit>,
     pub(crate) approvals: MeantApprovals,
+    /// A mirrored file of known vulnerabilities.
+    pub(crate) osv: Option<PathBuf>,
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
@@ -256,6 +258,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     match door.zip(approvals).zip(payloads) {
         Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
+            osv: said
+                .registry
+                .osv
+                .map(|path| lookup.path(&path.display().to_string())),
             payloads,
             events,
             metrics: said.metrics,

@@ -69,6 +69,9 @@ pub(crate) struct Said {
     /// External identity providers.
     #[serde(default)]
     pub(crate) issuers: Vec<SaidIssuer>,
+    /// What is known of packages that servers are made of.
+    #[serde(default)]
+    pub(crate) registry: SaidRegistry,
     /// What is kept of calls besides the ledger's entries.
     #[serde(default)]
     pub(crate) records: SaidRecords,
@@ -131,6 +134,15 @@ pub(crate) enum SaidPayloads {
     Off,
     /// They are.
     On,
+}
+
+/// What is known of packages.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidRegistry {
+    /// A file of known vulnerabilities mirrored from osv.dev: its `all.zip`, or a record on each line. What is in a
+    /// package's lock is looked up when a person approves.
+    pub(crate) osv: Option<PathBuf>,
 }
 
 /// An external identity provider.

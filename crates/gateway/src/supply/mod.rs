@@ -8,9 +8,14 @@ mod digest;
 mod found;
 mod meaning;
 mod npm;
+mod osv;
 mod pypi;
+pub(crate) mod review;
+pub(crate) mod sbom;
 mod shelf;
 mod tools;
+mod version;
+mod zip;
 
 use std::{
     collections::BTreeMap,
@@ -63,6 +68,19 @@ pub(crate) enum Depth {
     AsFound,
     /// Everything that can be: packages are fetched, locked and kept.
     Whole,
+}
+
+/// The package a command would have a runner fetch, and what is wrong with its name.
+pub(crate) fn doubtful(command: &Command) -> Option<String> {
+    match meaning::of(command) {
+        Meaning::Package(request) => review::resembles(request.ecosystem, &request.name),
+        Meaning::Bundle(_)
+        | Meaning::Floating(_)
+        | Meaning::Image(_)
+        | Meaning::Module(_)
+        | Meaning::Program
+        | Meaning::Script(_) => None,
+    }
 }
 
 /// What an approved server starts. Kept in the sealed store beside its registry record.
@@ -253,6 +271,15 @@ impl Artefact {
             Meaning::Bundle(_) | Meaning::Program => artefact.open.push(loads.to_owned()),
         }
         Ok(artefact)
+    }
+
+    /// What a person should know before approving it, with what `osv` has against it.
+    pub(crate) fn review(&mut self, osv: Option<&Path>) -> Result<(), Refused> {
+        self.warnings.extend(review::of(self));
+        if let Some(osv) = osv {
+            self.warnings.extend(osv::known(osv, self.ecosystem, &self.lock)?);
+        }
+        Ok(())
     }
 
     /// The command that is really started.

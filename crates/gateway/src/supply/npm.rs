@@ -55,6 +55,7 @@ async fn install(
     args.extend(request.wanted.iter().map(String::as_str));
     tools::run(npm, &args, place, None).await?;
     let lock = lock(&read(&place.join("package-lock.json"))?, &request.name)?;
+    let published = published(npm, &request.name, place).await;
     let own = place.join("node_modules").join(&request.name);
     let (version, bin) = program(&read(&own.join("package.json"))?, request)?;
     let script = contained(place, &own.join(&bin))?;
@@ -73,6 +74,11 @@ async fn install(
     let artefact = Artefact {
         ecosystem: Ecosystem::Npm,
         name: request.name.clone(),
+        warnings: published
+            .as_ref()
+            .and_then(|times| young(times, &version))
+            .into_iter()
+            .collect(),
         version: Some(version),
         launch: String::new(),
         files,
@@ -89,9 +95,48 @@ async fn install(
         variables: std::collections::BTreeMap::new(),
         lock,
         open: vec!["shared libraries of the interpreter, and what the server fetches by itself".to_owned()],
-        warnings: Vec::new(),
     };
     Ok((artefact, listing.text))
+}
+
+/// When the versions of a package were published, if the registry says.
+async fn published(npm: &Path, name: &str, place: &Path) -> Option<Value> {
+    let times = tools::run(npm, &["view", name, "time", "--json"], place, None)
+        .await
+        .ok()?;
+    serde_json::from_slice(&times).ok()
+}
+
+/// What to say of a version that nobody had time to look at, or of a package that is new itself.
+fn young(times: &Value, version: &str) -> Option<String> {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()?;
+    let today = i64::try_from(now.as_secs() / 86_400).ok()?;
+    let age = |of: &str| Some(today - days(times.get(of)?.as_str()?)?);
+    let (version_age, package_age) = (age(version)?, age("created")?);
+    if package_age < 30 {
+        Some(format!(
+            "the package is new: it was first published {package_age} days ago"
+        ))
+    } else {
+        (version_age < 7)
+            .then(|| format!("version {version} is new: it was published {version_age} days ago"))
+    }
+}
+
+/// Days from 1970 to the date a time (RFC 3339) begins with.
+fn days(time: &str) -> Option<i64> {
+    let mut parts = time.get(..10)?.split('-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    // Of the civil calendar, with March as the first month.
+    let (year, month) = if month <= 2 {
+        (year - 1, month + 9)
+    } else {
+        (year, month - 3)
+    };
+    let leap = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    Some(year * 365 + leap + (month * 153 + 2) / 5 + day - 1 - 719_468)
 }
 
 fn read(path: &Path) -> Result<Value, Refused> {
@@ -127,6 +172,8 @@ fn lock(file: &Value, main: &str) -> Result<Vec<Locked>, Refused> {
         });
     }
     locked.sort_by(|a, b| (a.name != main, &a.name, &a.version).cmp(&(b.name != main, &b.name, &b.version)));
+    // The same package in two places.
+    locked.dedup();
     Ok(locked)
 }
 
@@ -203,7 +250,7 @@ fn runner(script: &Path, command: &Command) -> Result<(PathBuf, Vec<String>, Vec
 mod tests {
     use serde_json::json;
 
-    use super::{Ecosystem, Request, lock, program};
+    use super::{Ecosystem, Request, days, lock, program, young};
 
     fn request(wanted: Option<&str>) -> Request {
         Request {
@@ -236,6 +283,21 @@ mod tests {
         ] {
             assert!(lock(&bad, "a").is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_young_is_said() {
+        assert_eq!(days("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(days("2026-11-22T02:00:00Z"), Some(20_779));
+        let old = json!({"created": "2020-01-01T00:00:00Z", "1.0.0": "2020-01-02T00:00:00Z", "2.0.0": "9999-01-01T00:00:00Z"});
+        assert_eq!(young(&old, "1.0.0"), None);
+        assert!(young(&old, "2.0.0").unwrap().contains("version 2.0.0 is new"));
+        assert!(
+            young(&json!({"created": "9999-01-01", "1.0.0": "9999-01-01"}), "1.0.0")
+                .unwrap()
+                .contains("the package is new")
+        );
+        assert_eq!(young(&json!({}), "1.0.0"), None);
     }
 
     #[test]

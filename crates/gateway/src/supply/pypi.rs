@@ -111,7 +111,7 @@ async fn install(request: &Request, python: &Path, place: &Path) -> Result<(Arte
 }
 
 /// A name as PyPI compares it (PEP 503).
-fn normal(name: &str) -> String {
+pub(super) fn normal(name: &str) -> String {
     let mut normal = String::new();
     for c in name.chars() {
         match c {

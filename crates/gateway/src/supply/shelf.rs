@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -36,6 +36,8 @@ enum Known {
 pub(crate) struct Shelf {
     store: Store,
     packages: PathBuf,
+    /// A mirrored file of known vulnerabilities.
+    osv: Option<PathBuf>,
     known: Mutex<BTreeMap<ServerName, Known>>,
     /// Held while a copy is made, so that it is not taken for one that nobody needs.
     making: tokio::sync::Mutex<()>,
@@ -56,7 +58,7 @@ pub(crate) enum Checked {
 
 impl Shelf {
     /// Takes over what is stored.
-    pub(crate) fn open(store: Store, data: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(store: Store, packages: PathBuf, osv: Option<PathBuf>) -> Result<Self, StoreError> {
         let mut known = BTreeMap::new();
         for (name, text) in store.list(TABLE)? {
             // What cannot be read is not there, and the server does not start.
@@ -66,9 +68,8 @@ impl Shelf {
         }
         Ok(Self {
             store,
-            packages: std::path::absolute(data)
-                .unwrap_or_else(|_| data.to_path_buf())
-                .join("packages"),
+            osv,
+            packages,
             known: Mutex::new(known),
             making: tokio::sync::Mutex::default(),
         })
@@ -83,7 +84,9 @@ impl Shelf {
         depth: Depth,
     ) -> Result<Arc<Artefact>, Refused> {
         let _alone = self.making.lock().await;
-        let (artefact, listing) = Artefact::pin(command, launch, depth, &self.packages).await?;
+        let (mut artefact, listing) = Artefact::pin(command, launch, depth, &self.packages).await?;
+        let osv = self.osv.as_deref().filter(|_| !artefact.lock.is_empty());
+        artefact.review(osv)?;
         self.pin(server, artefact.clone(), listing.as_deref())
             .map_err(|error| Refused::other(error.to_string()))?;
         Ok(Arc::new(artefact))
