@@ -354,7 +354,17 @@ impl Doctor {
             walk.auth.insert(0, kind);
         }
         let proof = self.proof(&given, key.as_ref(), &nonces, &ambient)?;
-        let answer = self.knock(guarded, &proof).await.map_err(Failure::unreachable)?;
+        self.used(walk, guarded, &proof).await
+    }
+
+    /// Whether the server takes the token.
+    async fn used(
+        &self,
+        walk: &mut Walk,
+        guarded: &Guarded,
+        proof: &[(HeaderName, HeaderValue)],
+    ) -> Result<(), Failure> {
+        let answer = self.knock(guarded, proof).await.map_err(Failure::unreachable)?;
         let said = Challenge::of(&answer.headers);
         match answer.status {
             status if status.is_success() => walk.note("use", State::Ok, "the server takes the token"),

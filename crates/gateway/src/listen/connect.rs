@@ -230,8 +230,8 @@ fn page(status: StatusCode, inner: &str) -> Response<Body> {
     ))
 }
 
-/// No frames, no scripts, and no address of this page for the next. Where the form leads is not restricted: it ends at the
-/// authorization server, and at whoever that sends people to.
+/// No frames, no scripts, and no address of this page for the next. Where the form leads is not restricted: it ends
+/// at the authorization server, and at whoever that sends people to.
 fn guarded(mut response: Response<Body>) -> Response<Body> {
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
     for (name, value) in [

@@ -4,20 +4,19 @@
 //! that server's own authorization server, for that server, to the gateway; it is kept with the name of who gave it, and
 //! shown to nobody else.
 
+mod account;
 mod challenge;
 mod clients;
 mod consents;
 pub(crate) mod discovery;
 mod grants;
+mod obtain;
 mod people;
 pub(crate) mod tokens;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::Ordering},
 };
 
 use hyper::{
@@ -25,27 +24,28 @@ use hyper::{
     header::{AUTHORIZATION, HeaderName, HeaderValue},
 };
 use identity::{
-    Actor, ActorKind, ResourceId,
+    ActorKind,
     assertion::{ClientKey, Proving},
-    token::{Grant as Minted, Issuer},
+    token::Issuer,
 };
 use pipeline::ports::{Boxed, Caller};
 use tokio::sync::Mutex as AsyncMutex;
 use upstream::{Credentials, Errand, LinkError, Next};
 use wire::mcp::ServerName;
 
+use account::{Account, Held, Subject};
 pub(crate) use challenge::Challenge;
 pub(crate) use clients::Own;
 use consents::Consents;
-use discovery::{Found, Metadata, Resource, discover, metadata};
+use discovery::{Found, Metadata, discover};
 use grants::{Grant, Party};
 pub(crate) use people::{Asking, Connected};
-use tokens::{DPOP, NoToken, Nonces, TokenEndpoint};
+use tokens::{DPOP, NoToken, Nonces};
 
 use crate::{
     ambient::Ambient,
     config::{
-        auth::{AuthKind, ClientIdentity, ClientProof, Indicator, MeantAuth, Registration},
+        auth::{AuthKind, ClientIdentity, Registration},
         servers::MeantServer,
     },
     issuers::Guarded,
@@ -55,8 +55,6 @@ use crate::{
 
 /// How long before its end a token is renewed, in milliseconds.
 const EARLY_MS: i64 = 30 * 1000;
-/// Most callers of one server whose tokens are held in memory.
-const SEATS_MAX: usize = 4096;
 
 /// See the module.
 pub(crate) struct Outbound {
@@ -68,48 +66,6 @@ pub(crate) struct Outbound {
     base: String,
     /// Who vouches for callers where a token is exchanged.
     issuer: Issuer,
-}
-
-/// One server that wants tokens.
-struct Account {
-    name: ServerName,
-    url: String,
-    auth: Arc<MeantAuth>,
-    guarded: Guarded,
-    /// What was found out about it, and held while that is done.
-    found: AsyncMutex<Option<Found>>,
-    /// What it asked for last.
-    challenge: Mutex<Challenge>,
-    nonces: Nonces,
-    seats: Mutex<HashMap<String, Arc<Seat>>>,
-}
-
-/// The place of one token: one gets it, the others wait.
-#[derive(Default)]
-struct Seat {
-    held: AsyncMutex<Held>,
-    /// Whether the server took it once.
-    is_taken: AtomicBool,
-}
-
-#[derive(Default)]
-struct Held {
-    is_loaded: bool,
-    grant: Option<Grant>,
-}
-
-/// For whom a token is.
-enum Subject<'c> {
-    /// The gateway itself.
-    Gateway,
-    /// A caller, whom the gateway's issuer vouches for.
-    Caller(&'c Caller),
-    /// A person.
-    Person(Party),
-    /// The gateway, with what somebody gave who connected the server.
-    Lender(String),
-    /// The gateway, and nobody has.
-    Nobody,
 }
 
 impl Outbound {
@@ -465,195 +421,6 @@ impl Outbound {
         Ok(found)
     }
 
-    /// A token for the gateway, or for a caller in exchange for the gateway's word.
-    async fn obtain(
-        &self,
-        account: &Account,
-        subject: &Subject<'_>,
-        held: &mut Held,
-        found: &Found,
-        scopes: BTreeSet<String>,
-    ) -> Result<(), NoToken> {
-        let nobody = ClientIdentity {
-            id: String::new(),
-            proof: ClientProof::None,
-        };
-        let mut form = vec![];
-        let vouched;
-        let client = match &account.auth.kind {
-            AuthKind::AuthorizationCode(_) => {
-                return Err(NoToken::Failed("a person has to agree first".to_owned()));
-            }
-            AuthKind::ClientCredentials(client) => {
-                form.push(("grant_type", "client_credentials"));
-                client
-            }
-            AuthKind::Workload { client, assertion } => {
-                // Read each time: platforms give a new one every few minutes.
-                let read = tokio::fs::read_to_string(assertion).await;
-                let unread = |error| NoToken::Failed(format!("{}: {error}", assertion.display()));
-                vouched = read.map_err(unread)?.trim().to_owned();
-                form.push(("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"));
-                form.push(("assertion", vouched.as_str()));
-                client.as_ref().unwrap_or(&nobody)
-            }
-            AuthKind::TokenExchange { client, audience } => {
-                vouched = self.vouch(subject, &found.server.issuer)?;
-                form.push(("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"));
-                form.push(("subject_token", vouched.as_str()));
-                form.push(("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"));
-                form.push((
-                    "requested_token_type",
-                    "urn:ietf:params:oauth:token-type:access_token",
-                ));
-                form.extend(audience.as_deref().map(|audience| ("audience", audience)));
-                client
-            }
-        };
-        let scope = joined(&scopes);
-        let grant = self.ask(account, client, found, form, &scope, None).await?;
-        held.grant = Some(Grant {
-            asked: scopes,
-            ..grant
-        });
-        Ok(())
-    }
-
-    /// The gateway's word for a caller, for one authorization server (RFC 8693). It is another token than the one the
-    /// caller came with, and good for nothing here.
-    fn vouch(&self, subject: &Subject<'_>, audience: &str) -> Result<String, NoToken> {
-        let audience = ResourceId::parse(audience)
-            .map_err(|_| NoToken::Failed(format!("`{audience}` is no name of an authorization server")))?;
-        let gateway = Actor {
-            kind: ActorKind::Service,
-            name: "sallyport".to_owned(),
-        };
-        let principal = match subject {
-            Subject::Caller(caller) => Some(&caller.principal),
-            Subject::Gateway | Subject::Lender(_) | Subject::Nobody | Subject::Person(_) => None,
-        };
-        Ok(self.issuer.mint(&Minted {
-            actor: principal.map_or(gateway, |principal| principal.actor().clone()),
-            for_user: principal.and_then(|principal| principal.for_user().map(str::to_owned)),
-            tenant: principal.and_then(|principal| principal.tenant().map(str::to_owned)),
-            model: principal.and_then(|principal| principal.model().map(str::to_owned)),
-            scopes: BTreeSet::new(),
-            context: None,
-            declared: None,
-            audience,
-            token_id: self.ambient.name().to_string(),
-            issued_ms: self.ambient.now_ms(),
-            binding: None,
-            lifetime_ms: 60 * 1000,
-            asserted: None,
-        }))
-    }
-
-    /// Renews a person's token. What was given in its place is kept before it is used.
-    async fn refresh(
-        &self,
-        account: &Account,
-        subject: &Subject<'_>,
-        held: &mut Held,
-    ) -> Result<(), NoToken> {
-        let spent = || NoToken::Refused {
-            error: "invalid_grant".to_owned(),
-            why: "there is nothing to renew it with".to_owned(),
-        };
-        let grant = held.grant.clone().ok_or_else(spent)?;
-        let refresh = grant.refresh.clone().ok_or_else(spent)?;
-        let AuthKind::AuthorizationCode(registration) = &account.auth.kind else {
-            return Err(spent());
-        };
-        let server = metadata(&account.guarded, &grant.issuer)
-            .await
-            .map_err(NoToken::Failed)?;
-        let client = self
-            .client(account, registration, &server)
-            .await
-            .map_err(NoToken::Failed)?;
-        let found = Found {
-            resource: Resource {
-                id: grant.resource.clone(),
-                issuers: Vec::new(),
-                scopes: Vec::new(),
-                takes_dpop: grant.is_bound,
-            },
-            server,
-        };
-        let form = vec![
-            ("grant_type", "refresh_token"),
-            ("refresh_token", refresh.expose()),
-        ];
-        let given = self.ask(account, &client, &found, form, "", Some(&grant)).await?;
-        let grant = Grant {
-            asked: grant.asked,
-            scopes: if given.scopes.is_empty() {
-                grant.scopes
-            } else {
-                given.scopes.clone()
-            },
-            ..given
-        };
-        let key = match subject {
-            Subject::Person(party) => party.key(),
-            Subject::Lender(key) => key.clone(),
-            Subject::Caller(_) | Subject::Gateway | Subject::Nobody => return Err(spent()),
-        };
-        let kept = grants::get(&self.store, &account.name, &key).and_then(|kept| match kept {
-            Some((party, _)) => grants::put(&self.store, &account.name, &party, &grant),
-            None => Ok(()),
-        });
-        kept.map_err(|error| NoToken::Failed(error.to_string()))?;
-        held.grant = Some(grant);
-        Ok(())
-    }
-
-    /// Asks an authorization server for a token.
-    async fn ask(
-        &self,
-        account: &Account,
-        client: &ClientIdentity,
-        found: &Found,
-        mut form: Vec<(&str, &str)>,
-        scope: &str,
-        before: Option<&Grant>,
-    ) -> Result<Grant, NoToken> {
-        if account.auth.indicator == Indicator::Send {
-            form.push(("resource", &found.resource.id));
-        }
-        if !scope.is_empty() {
-            form.push(("scope", scope));
-        }
-        let key = match before.and_then(key_of) {
-            Some(key) => Some(key),
-            None if found.is_bound() => {
-                Some(ClientKey::generate().map_err(|why| NoToken::Failed(why.to_string()))?)
-            }
-            None => None,
-        };
-        let endpoint = TokenEndpoint {
-            guarded: &account.guarded,
-            server: &found.server,
-            client,
-            key: key.as_ref(),
-            nonces: &account.nonces,
-            ambient: &self.ambient,
-        };
-        let given = endpoint.ask(&form).await?;
-        let asked = scope.split_ascii_whitespace().map(str::to_owned).collect();
-        let place = (found.server.issuer.as_str(), found.resource.id.as_str());
-        self.note(
-            &account.name,
-            "upstream-token",
-            &[
-                ("issuer", found.server.issuer.clone()),
-                ("scope", scope.to_owned()),
-            ],
-        );
-        Ok(Grant::new(given, before, place, asked).bound_to(key.as_ref()))
-    }
-
     async fn client(
         &self,
         account: &Account,
@@ -680,63 +447,6 @@ impl Outbound {
         let mut all = vec![("server", server.to_string())];
         all.extend(detail.iter().cloned());
         self.journal.note(records::ledger::Kind::Session, what, &all);
-    }
-}
-
-impl Account {
-    /// The place of a subject's token; none for nobody's.
-    fn seat(&self, subject: &Subject<'_>) -> Option<Arc<Seat>> {
-        let key = match subject {
-            Subject::Gateway => String::new(),
-            Subject::Caller(caller) => caller.principal.key(),
-            Subject::Person(party) => party.key(),
-            Subject::Lender(key) => key.clone(),
-            Subject::Nobody => return None,
-        };
-        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        if seats.len() >= SEATS_MAX && !seats.contains_key(&key) {
-            // Those that nobody uses now can be had again.
-            seats.retain(|_, seat| Arc::strong_count(seat) > 1);
-        }
-        Some(Arc::clone(seats.entry(key).or_default()))
-    }
-
-    /// What to ask for: what the challenge says, and what configuration does; or else all that the server names.
-    fn scopes(&self, challenge: &Challenge, found: &Found) -> BTreeSet<String> {
-        let mut scopes = self.auth.scopes.clone();
-        scopes.extend(challenge.scopes().map(str::to_owned));
-        if scopes.is_empty() {
-            scopes.extend(found.resource.scopes.iter().cloned());
-        }
-        scopes
-    }
-
-    /// Whether the gateway's name at the authorization server comes from configuration.
-    fn has_given_name(&self) -> bool {
-        match &self.auth.kind {
-            AuthKind::ClientCredentials(_)
-            | AuthKind::TokenExchange { .. }
-            | AuthKind::Workload { .. }
-            | AuthKind::AuthorizationCode(Registration::Known(_)) => true,
-            AuthKind::AuthorizationCode(
-                Registration::Document(_) | Registration::Dynamic | Registration::Own,
-            ) => false,
-        }
-    }
-
-    fn no_token(&self, found: &Found, why: &NoToken) -> LinkError {
-        LinkError::Unauthorized(format!(
-            "its authorization server `{}`: {why}; `sallyport oauth doctor {}` says more",
-            found.server.issuer, self.url
-        ))
-    }
-
-    fn unconnected(&self) -> LinkError {
-        LinkError::Unauthorized(format!(
-            "it wants a person's consent, and nobody has given any; `sallyport server connect {} --user NAME` gives \
-             the link",
-            self.name
-        ))
     }
 }
 

@@ -55,11 +55,16 @@ impl Outbound {
                 );
                 LinkError::Consent(Box::new(Consent {
                     id: question.id.to_string(),
-                    url: format!("{}/oauth/upstream/start/{}", self.base, question.id),
+                    url: self.link(&question),
                     message,
                 }))
             }
         }
+    }
+
+    /// Where a question is answered.
+    fn link(&self, question: &Question) -> String {
+        format!("{}/oauth/upstream/start/{}", self.base, question.id)
     }
 
     async fn question(
@@ -126,13 +131,10 @@ impl Outbound {
             name: user.to_owned(),
             tenant: tenant.to_owned(),
         };
-        match self
-            .consent(&account, (party, "the operator".to_owned()), found, scopes)
-            .await
-        {
-            LinkError::Consent(consent) => Ok(consent.url),
-            other => Err(other.to_string()),
-        }
+        let question = self
+            .question(&account, (party, "the operator".to_owned()), found, scopes)
+            .await?;
+        Ok(self.link(&question))
     }
 
     /// What a link is about.
