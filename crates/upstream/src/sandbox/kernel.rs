@@ -5,7 +5,7 @@ use std::{fmt, fs};
 use super::{cgroup, wishes::Wall};
 
 /// Said when namespaces cannot be made.
-pub(super) const NAMESPACES: &str = "this kernel or container gives no user namespaces (look at the sysctls \
+pub(super) const NAMESPACES: &str = "this kernel or container gives no user namespaces (see the sysctls \
      `user.max_user_namespaces`, `kernel.unprivileged_userns_clone` and \
      `kernel.apparmor_restrict_unprivileged_userns`, or the container's seccomp profile); or say `sandbox: off` for \
      this server";
