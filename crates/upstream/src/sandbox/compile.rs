@@ -239,6 +239,12 @@ spec:
         caps.file_bytes,
         quoted(&profile.home),
     );
+    mounted(profile, &mut out);
+    out
+}
+
+/// The pod's mounts, and the volumes they are of.
+fn mounted(profile: &Profile, out: &mut String) {
     for (n, grant) in profile.grants.iter().enumerate() {
         let only = !grant.access.write;
         let path = quoted(&grant.target);
@@ -247,7 +253,7 @@ spec:
             "        - {{ name: grant-{n}, mountPath: {path}, readOnly: {only} }}"
         );
     }
-    let size = caps.tmp_bytes;
+    let size = profile.caps.tmp_bytes;
     let _ = writeln!(
         out,
         "  volumes:\n    - {{ name: tmp, emptyDir: {{ medium: Memory, sizeLimit: \"{size}\" }} }}\n    - {{ name: home, \
@@ -257,7 +263,6 @@ spec:
         let path = quoted(&grant.source);
         let _ = writeln!(out, "    - {{ name: grant-{n}, hostPath: {{ path: {path} }} }}");
     }
-    out
 }
 
 /// Written from Apple's own profiles (`/System/Library/Sandbox/Profiles`) and never run: untested.
