@@ -3,6 +3,9 @@
 #![cfg(test)]
 
 mod approvals;
+mod authorize;
+mod authorize_clients;
+mod authorize_faults;
 mod bad_http_servers;
 mod bad_input;
 mod bad_servers;
@@ -18,6 +21,7 @@ mod every_wire;
 mod extensions;
 mod fidelity;
 mod flow;
+mod grants;
 mod identity;
 mod kill;
 mod limits;
@@ -26,7 +30,9 @@ mod policy;
 mod protect;
 mod raw_http;
 mod real_peers;
+mod records;
 mod replay;
+mod reports;
 mod rules;
 mod sandbox;
 mod scan;
@@ -34,6 +40,8 @@ mod servers;
 mod sessions;
 mod start;
 mod subscriptions;
+mod supply;
 mod tasks;
 mod tls;
 mod transports;
+mod upstream_auth;

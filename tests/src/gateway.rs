@@ -303,17 +303,29 @@ impl Gateway {
     /// When it is not given one.
     #[must_use]
     pub fn token_at(&self, agent: &str, path: &str) -> String {
-        let answer = ureq::post(format!("{}/oauth/token", self.base()))
-            .send_form([
-                ("grant_type", "client_credentials"),
-                ("client_id", agent),
-                ("client_secret", SECRET),
-                ("resource", &format!("{}{path}", self.base())),
-            ])
-            .expect("a token");
-        let text = answer.into_body().read_to_string().expect("a body");
-        let answer: Value = serde_json::from_str(&text).expect("JSON");
+        let answer = self.ask_for_token(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", agent),
+            ("client_secret", SECRET),
+            ("resource", &format!("{}{path}", self.base())),
+        ]);
         answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// What the token endpoint answers, good or not.
+    ///
+    /// # Panics
+    /// When it does not answer, or not in JSON.
+    #[must_use]
+    pub fn ask_for_token(&self, form: &[(&str, &str)]) -> Value {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let answer = agent.post(format!("{}/oauth/token", self.base()));
+        let answer = answer.send_form(form.iter().copied()).expect("an answer");
+        let text = answer.into_body().read_to_string().expect("a body");
+        serde_json::from_str(&text).expect("JSON")
     }
 
     /// Ends it at once, as a power failure would.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use identity::{
-    Local, ResourceId,
-    jose::SigningKey,
+    Local, Once, ResourceId,
+    jose::{PublicKey, SigningKey},
     proof::Proofs,
     token::{Issuer, TokenCache, Verifier},
 };
@@ -30,6 +30,7 @@ use wire::{
 use crate::{
     admin,
     ambient::Ambient,
+    authorization::Authorization,
     behind::Behind,
     boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
@@ -38,15 +39,19 @@ use crate::{
     egress::Egress,
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
+    halts::Halts,
     issuers::{Guarded, Provider, Providers},
-    journal::Journal,
+    journal::{Digests, Journal},
     keeper::Keeper,
     listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    outbound::Outbound,
     parked::Parking,
+    payloads::Payloads,
     people::People,
     policy_version,
     sessions::Sessions,
     store::Store,
+    supply::Shelf,
     task_owners::TaskOwners,
     vault::{Layout, Vault},
 };
@@ -62,25 +67,43 @@ pub(crate) fn assemble(
     vault: &Vault,
 ) -> Result<Arc<House>, Failure> {
     let rules = rules(meant)?;
-    let journal = Journal::new(vault.ledger().clone(), vault.digester().clone(), ambient.clone());
+    let digests = Digests::new(vault.digester().clone(), vault.subjects().clone());
+    let payloads = payloads(meant, vault)?;
+    let journal = Journal::new(vault.ledger().clone(), digests, payloads, ambient.clone());
     let scheme = if meant.door.tls.is_some() { "https" } else { "http" };
     let base = meant.door.url.clone();
     let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
     let behind = Behind::default();
-    let upstreams = Upstreams::new(Arc::new(behind.clone()), room(meant))
+    let outbound = Arc::new(Outbound::new(
+        base.clone(),
+        Issuer::new(base.clone(), signing_key(vault)?, Vec::new()),
+        vault.store().clone(),
+        journal.clone(),
+        ambient.clone(),
+    ));
+    let credentials = Arc::<Outbound>::clone(&outbound);
+    let upstreams = Upstreams::new(Arc::new(behind.clone()), credentials, room(meant))
         .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
     let inspector =
         Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
+    let halts = Halts::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?;
     let keeper = Keeper::new(
         Arc::clone(&upstreams),
         inspector.clone(),
         vault.store().clone(),
+        Shelf::open(vault.store().clone(), &meant.data).map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
         ambient.clone(),
+        halts.clone(),
     );
     let mut servers = meant.servers.clone();
     servers.extend(added(vault.store(), &servers)?);
+    for server in &servers {
+        let placed = outbound.place(server);
+        placed
+            .map_err(|why| Failure::configuration(format!("mcpServers.{}.auth: {why}", server.spec.name)))?;
+    }
     keeper.configure(&servers, meant.approve)?;
     let limits =
         LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems { path: None, problems })?;
@@ -93,6 +116,7 @@ pub(crate) fn assemble(
         deposits: DepositStore::open(vault.store().clone())
             .map_err(|error| Failure::other(error.to_string()))?,
         keeper: Arc::new(keeper),
+        halts,
         inspector,
         terms: Terms::default(),
         disguise: Disguise::open(vault.store().clone(), vault.pseudonyms_key())
@@ -105,6 +129,7 @@ pub(crate) fn assemble(
         journal,
         upstreams,
         sessions: Sessions::default(),
+        outbound,
         parking: Parking::new(&ambient)
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         cursors: Cursors::new(&ambient)
@@ -119,12 +144,20 @@ pub(crate) fn assemble(
         ambient,
     };
     let engines = Arc::new(engines);
+    let authorization = Authorization::open(
+        &meant.authorization,
+        engines.people.key(),
+        vault.store().clone(),
+        &engines.ambient,
+    );
     let house = Arc::new(House {
+        authorization: authorization.map_err(Failure::other)?,
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
         engines,
         base,
         hosts: hosts(meant, address),
+        metrics: meant.metrics,
         origins: meant
             .origins
             .iter()
@@ -141,7 +174,17 @@ pub(crate) fn assemble(
     });
     behind.of(&house);
     admin::enlist(&house, &meant.parties)?;
+    admin::recall_revoked(&house).map_err(|error| Failure::other(error.to_string()))?;
     Ok(house)
+}
+
+/// What is kept of calls. Where none ever was and none is to be, there is no file either.
+fn payloads(meant: &Meant, vault: &Vault) -> Result<Payloads, Failure> {
+    if !meant.payloads.on && !vault.has_payloads() {
+        return Ok(Payloads::none());
+    }
+    let opened = Payloads::open(vault.store().clone(), vault.payloads()?, meant.payloads);
+    opened.map_err(|error| Failure::other(error.to_string()))
 }
 
 /// What is around the boxes of servers.
@@ -292,7 +335,33 @@ async fn keep_keys(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Says in the ledger what could not be kept, and ends what was kept for long enough.
+fn tend_payloads(house: &House, now_ms: i64, told: &mut u64) {
+    let journal = &house.engines.journal;
+    let (_, lost) = journal.payloads().counts();
+    if lost > *told {
+        let count = (lost - *told).to_string();
+        journal.note(Kind::Gap, "payloads-lost", &[("count", count)]);
+        *told = lost;
+    }
+    if !journal.payloads().exist() {
+        return;
+    }
+    let held = admin::held_subjects(&house.store, &journal.digests().people());
+    let done = held.and_then(|held| {
+        let now_ms = u64::try_from(now_ms).unwrap_or(0);
+        let expired = journal.payloads().expire(now_ms, &held);
+        expired.map_err(|error| Failure::other(error.to_string()))
+    });
+    match done {
+        Ok(0) => {}
+        Ok(count) => journal.note(Kind::Subject, "expired", &[("payloads", count.to_string())]),
+        Err(error) => tracing::error!(%error, "payloads that are over cannot be deleted"),
+    }
+}
+
 async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    let mut lost = 0;
     loop {
         tokio::select! {
             () = stopped(&mut stop) => return,
@@ -305,12 +374,14 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             tracing::error!(%error, "contexts cannot be stored");
         }
         engines.parking.sweep(now_ms);
+        house.authorization.sweep(now_ms);
         for request in engines.desk.sweep(now_ms) {
             let expired = engines
                 .journal
                 .approval(&request, "expired", Decision::Refuse, None);
             drop(expired);
         }
+        tend_payloads(&house, now_ms, &mut lost);
         for session in engines.sessions.sweep(now_ms) {
             engines.upstreams.end_session(&session.id);
         }
@@ -376,10 +447,15 @@ fn known(keeper: &Keeper) -> Known {
     known
 }
 
-fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+fn signing_key(vault: &Vault) -> Result<SigningKey, Failure> {
     let key = SigningKey::from_seed(vault.token_seed());
-    let key = key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))?;
-    let issuer = Issuer::new(base.to_owned(), key, Vec::new());
+    key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))
+}
+
+fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+    let earlier = vault.token_earlier().iter();
+    let earlier = earlier.map(|public| PublicKey::of_earlier(public)).collect();
+    let issuer = Issuer::new(base.to_owned(), signing_key(vault)?, earlier);
     let verifier = Verifier::new(base.to_owned(), issuer.keys());
     let resource =
         ResourceId::parse(&format!("{base}/mcp")).map_err(|error| Failure::other(error.to_string()))?;
@@ -389,6 +465,8 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         cache: Arc::new(TokenCache::default()),
         proofs: Proofs::since(now_ms),
         request_proofs: Proofs::since(now_ms),
+        assertions: Once::since(now_ms),
+        assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
         providers: providers(base, &meant.issuers)?,
         resource,
     })

@@ -58,6 +58,12 @@ impl Backchannel for Behind {
         house.engines.keeper.look_again(server);
     }
 
+    fn before_start(&self, server: &ServerName) -> Result<(), String> {
+        // Where no house stands nothing was approved: `scan` looks at what is configured.
+        let Some(house) = self.house() else { return Ok(()) };
+        house.engines.keeper.before_start(server)
+    }
+
     fn speaks(&self, server: &ServerName, eras: Eras) {
         let Some(house) = self.house() else { return };
         if let Err(error) = house.engines.keeper.speaks(server, eras) {

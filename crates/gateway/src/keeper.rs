@@ -25,8 +25,10 @@ use wire::mcp::{Eras, ServerName};
 use crate::{
     ambient::Ambient,
     config::{said::Approve, servers::MeantServer},
+    halts::Halts,
     journal::Journal,
     store::{Store, StoreError},
+    supply::{Refused, Shelf},
     view::{Schemas, View},
 };
 
@@ -57,10 +59,12 @@ pub(crate) struct Keeper {
     looking: Mutex<HashMap<ServerName, bool>>,
     upstreams: Arc<Upstreams>,
     specs: RwLock<BTreeMap<ServerName, MeantServer>>,
+    shelf: Shelf,
     inspector: Inspector,
     store: Store,
     journal: Journal,
     ambient: Ambient,
+    halts: Halts,
 }
 
 /// Why the keeper cannot do something.
@@ -78,6 +82,12 @@ pub(crate) enum KeeperError {
     /// No such server.
     #[error("there is no server `{0}`; see `sallyport server list`")]
     Unknown(String),
+    /// What it would start cannot be pinned.
+    #[error("`{0}`: {1}")]
+    Unpinned(String, Refused),
+    /// It is stopped.
+    #[error("{0} is stopped: {1}; see `sallyport stop --list`")]
+    Halted(String, String),
     /// The server cannot be reached.
     #[error("`{0}`: {1}")]
     Unreachable(String, LinkError),
@@ -89,8 +99,10 @@ impl Keeper {
         upstreams: Arc<Upstreams>,
         inspector: Inspector,
         store: Store,
+        shelf: Shelf,
         journal: Journal,
         ambient: Ambient,
+        halts: Halts,
     ) -> Self {
         Self {
             changing: Mutex::default(),
@@ -104,10 +116,12 @@ impl Keeper {
             looking: Mutex::default(),
             upstreams,
             specs: RwLock::default(),
+            shelf,
             inspector,
             store,
             journal,
             ambient,
+            halts,
         }
     }
 
@@ -130,7 +144,10 @@ impl Keeper {
                     let mut server =
                         Server::proposed(name.clone(), meant.launch.clone(), meant.manifest.clone());
                     let change = match approve {
-                        Approve::All => Some(server.approve()?),
+                        Approve::All => {
+                            self.shelf.await_first(name)?;
+                            Some(server.approve()?)
+                        }
                         Approve::Ask => None,
                     };
                     (server, change.into_iter().collect())
@@ -181,7 +198,13 @@ impl Keeper {
         if !server.may_start() {
             return Ok(Vec::new());
         }
-        let seen = self.upstreams.catalogue(name).await;
+        let seen = tokio::select! {
+            biased;
+            halt = self.halts.server_reached(name) => {
+                return Err(KeeperError::Halted(halt.target.to_string(), halt.why));
+            }
+            seen = self.upstreams.catalogue(name) => seen,
+        };
         let catalogue = seen.map_err(|error| KeeperError::Unreachable(name.to_string(), error))?;
         self.take_in(name, Arc::new(catalogue), true)
     }
@@ -461,16 +484,29 @@ impl Keeper {
             );
         }
         self.store_server(&server)?;
-        if server.may_start() {
-            let specs = self.specs.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(meant) = specs.get(&server.name) {
-                self.upstreams.place(meant.spec.clone(), self.eras_of(&server));
-            }
-        } else {
-            self.upstreams.remove(&server.name);
-        }
+        self.place(&server);
         self.lock().insert(server.name.clone(), server);
         Ok(())
+    }
+
+    /// Has a server placed that may run, and any other taken out of service.
+    fn place(&self, server: &Server) {
+        if !server.may_start() || self.halts.server(&server.name).is_some() {
+            return self.upstreams.remove(&server.name);
+        }
+        let specs = self.specs.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(meant) = specs.get(&server.name) {
+            self.upstreams
+                .place(self.started(&meant.spec), self.eras_of(server));
+        }
+    }
+
+    /// Something was stopped, or lifted: what may not be spoken to is out of service, and nobody sees it.
+    pub(crate) fn heed_halts(&self) {
+        let _alone = self.alone();
+        let servers: Vec<Server> = self.lock().values().cloned().collect();
+        servers.iter().for_each(|server| self.place(server));
+        self.publish();
     }
 
     fn store_server(&self, server: &Server) -> Result<(), KeeperError> {
@@ -479,7 +515,14 @@ impl Keeper {
 
     /// Makes the changes visible, all at once.
     fn publish(&self) {
-        let servers: Vec<Server> = self.lock().values().cloned().collect();
+        let mut servers: Vec<Server> = self.lock().values().cloned().collect();
+        // Held back while it is stopped, and as it was when that is lifted.
+        for server in servers.iter_mut().filter(|server| server.may_start()) {
+            if let Some(halt) = self.halts.server(&server.name) {
+                let why = format!("{} is stopped: {}", halt.target, halt.why);
+                server.state = ServerState::Quarantined { why };
+            }
+        }
         let registry = Registry::new(servers);
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         for pinned in registry.approved(ItemKind::Tool, None) {
@@ -548,5 +591,6 @@ fn reason(server: &Server, change: &Change) -> Option<String> {
     }
 }
 
+mod start;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,7 @@
 //! Proof of possession (RFC 9449): whoever uses a token shows, for this very request, that it has the key the token
 //! was issued to. A token that is stolen is then of no use.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use thiserror::Error;
@@ -12,16 +9,13 @@ use wire::json::Node;
 
 use crate::{
     jose::{JoseError, self_signed},
+    once::{NotOnce, Once, Single},
     secret::{Secret, sha256},
-    token::{SKEW_MS, seconds},
+    token::{SKEW_MS, claims::seconds},
 };
 
 /// How old a proof may be, in milliseconds.
 const AGE_MS_MAX: i64 = 60 * 1000;
-/// The most proofs remembered.
-const PROOFS_MAX: usize = 64 * 1024;
-/// How often those that are over are looked for, in milliseconds: a look at all of them is no work for each request.
-const PRUNE_MS: i64 = 1000;
 /// The longest name of a proof, in bytes.
 const ID_BYTES_MAX: usize = 256;
 
@@ -49,8 +43,7 @@ pub struct Request<'r> {
 #[derive(Debug)]
 pub struct Proven {
     key: Arc<str>,
-    id: [u8; 32],
-    until_ms: i64,
+    single: Single,
 }
 
 /// Why a proof shows nothing.
@@ -125,9 +118,12 @@ pub fn check(proof: &str, request: Request<'_>, now_ms: i64) -> Result<Proven, P
         }
     }
     Ok(Proven {
-        id: sha256(format!("{key} {id}").as_bytes()),
+        single: Single {
+            id: sha256(format!("{key} {id}").as_bytes()),
+            from_ms: issued_ms,
+            until_ms: issued_ms.saturating_add(AGE_MS_MAX),
+        },
         key: Arc::from(key),
-        until_ms: issued_ms.saturating_add(AGE_MS_MAX),
     })
 }
 
@@ -148,28 +144,13 @@ fn is_same_url(theirs: &str, ours: &str) -> bool {
 
 /// Proofs that were used, as far back as this remembers.
 #[derive(Debug)]
-pub struct Proofs {
-    since_ms: i64,
-    used: Mutex<Used>,
-}
-
-#[derive(Debug, Default)]
-struct Used {
-    /// Each with the last moment at which it is good.
-    until_ms: HashMap<[u8; 32], i64>,
-    /// When those that are over were last forgotten.
-    pruned_ms: i64,
-}
+pub struct Proofs(Once);
 
 impl Proofs {
     /// None was used yet. What was made before now may have been used where nobody remembers, so it is refused.
     #[must_use]
     pub fn since(now_ms: i64) -> Self {
-        Self {
-            // Proofs carry whole seconds.
-            since_ms: now_ms - now_ms.rem_euclid(1000),
-            used: Mutex::default(),
-        }
+        Self(Once::since(now_ms))
     }
 
     /// Uses a proof: once, and while it is good.
@@ -177,29 +158,11 @@ impl Proofs {
     /// # Errors
     /// When it was used before, is over, or nobody could tell.
     pub fn take(&self, proven: &Proven, now_ms: i64) -> Result<(), ProofError> {
-        if proven.until_ms < self.since_ms.saturating_add(AGE_MS_MAX) {
-            return Err(ProofError::Time);
-        }
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is over may have been forgotten, also by somebody whose clock reading was a little later.
-        if now_ms.max(used.pruned_ms) > proven.until_ms {
-            return Err(ProofError::Time);
-        }
-        if used.until_ms.contains_key(&proven.id) {
-            return Err(ProofError::Replayed);
-        }
-        if used.until_ms.len() >= PROOFS_MAX {
-            if now_ms < used.pruned_ms.saturating_add(PRUNE_MS) {
-                return Err(ProofError::Crowded);
-            }
-            used.pruned_ms = now_ms;
-            used.until_ms.retain(|_, until_ms| now_ms <= *until_ms);
-            if used.until_ms.len() >= PROOFS_MAX {
-                return Err(ProofError::Crowded);
-            }
-        }
-        used.until_ms.insert(proven.id, proven.until_ms);
-        Ok(())
+        self.0.take(proven.single, now_ms).map_err(|why| match why {
+            NotOnce::Crowded => ProofError::Crowded,
+            NotOnce::Over => ProofError::Time,
+            NotOnce::Replayed => ProofError::Replayed,
+        })
     }
 }
 

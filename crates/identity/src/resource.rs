@@ -45,6 +45,13 @@ impl ResourceId {
         &self.0
     }
 
+    /// Whether this is something below the other.
+    #[must_use]
+    pub fn is_below(&self, other: &Self) -> bool {
+        let below = self.0.strip_prefix(&other.0);
+        below.is_some_and(|path| path.starts_with('/'))
+    }
+
     /// The identifier of something below this one.
     #[must_use]
     pub fn join(&self, path: &str) -> Self {

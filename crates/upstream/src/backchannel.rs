@@ -43,6 +43,13 @@ pub trait Backchannel: Send + Sync + 'static {
     /// A server says that what it lists changed. That is said to the gateway: it looks, and then tells.
     fn changed(&self, server: &ServerName);
 
+    /// A process is about to be started: whether what would run is what was approved, and why not. Reads every
+    /// byte of it, so it is asked where waiting harms nobody.
+    ///
+    /// # Errors
+    /// When it is not to be started.
+    fn before_start(&self, server: &ServerName) -> Result<(), String>;
+
     /// Which eras a server was found to speak.
     fn speaks(&self, server: &ServerName, eras: Eras);
 

@@ -55,6 +55,11 @@ impl Inbox {
         }
     }
 
+    /// Whether the server's process may be started.
+    pub(crate) fn before_start(&self) -> Result<(), String> {
+        self.backchannel.before_start(&self.server)
+    }
+
     /// How to answer the server's own requests.
     pub(crate) fn answer_with(&self, answerer: Answerer) {
         let _ = self.answerer.set(answerer);

@@ -5,6 +5,7 @@
 //! what the registry decided, or callers' credentials.
 
 mod backchannel;
+mod credentials;
 mod dial;
 mod encode;
 mod eras;
@@ -24,12 +25,14 @@ mod stdio;
 mod watch;
 
 pub use backchannel::{Backchannel, Incoming, Noise};
+pub use credentials::{Consent, Credentials, Errand, Next, NoCredentials};
 pub use error::LinkError;
 pub use listing::{Catalogue, Offered};
 pub use outgoing::Outgoing;
 pub use pool::{Health, Upstreams};
 pub use sandbox::Sandbox;
 pub use spec::{
-    Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Protection, Reach, ServerSpec, Timeouts,
+    Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Proof, Protection, Reach, ServerSpec,
+    Timeouts,
 };
 pub use watch::Watcher;

@@ -106,6 +106,18 @@ pub struct HttpTarget {
     pub headers: Vec<(String, String)>,
     /// What its TLS must be like.
     pub protection: Protection,
+    /// What proves requests besides those headers.
+    pub proof: Proof,
+}
+
+/// What proves requests besides fixed headers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Proof {
+    /// The [`Credentials`](crate::Credentials) are asked.
+    Asked,
+    /// Nothing. The default.
+    #[default]
+    None,
 }
 
 /// What a server's TLS must be like. It is TLS 1.3 in any case.

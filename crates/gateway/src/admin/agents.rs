@@ -1,8 +1,11 @@
 //! Agents: who may ask.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use identity::{Secret, SecretDigest};
+use identity::{Secret, SecretDigest, jose::KeySet};
 use policy::{Party, PartyKind};
 use records::{
     digest::{from_hex, hex},
@@ -10,8 +13,13 @@ use records::{
 };
 use wire::json::{Document, Keys, Node, object};
 
-use super::{Args, write_list};
-use crate::{config::meant::MeantParty, failure::Failure, listen::House, people::Person};
+use super::{Args, users::end_sessions, write_list};
+use crate::{
+    config::{key_set, meant::MeantParty},
+    failure::Failure,
+    listen::House,
+    people::Person,
+};
 
 /// Where agents added by command are kept, and the names of those revoked.
 const ADDED: &str = "agents";
@@ -54,6 +62,7 @@ pub(super) fn add(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             return Err(Failure::configuration(format!("there is no user `{user}`")));
         }
     }
+    let keys = keys(args)?;
     let kind = if args.text("kind").as_deref() == Some("service") {
         PartyKind::Service
     } else {
@@ -69,16 +78,32 @@ pub(super) fn add(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             attributes: BTreeMap::new(),
         },
         secret: None,
+        keys,
         purposes: args.list("purposes").into_iter().collect::<BTreeSet<_>>(),
         acts_for: args.list("for"),
+        acts_for_those: Vec::new(),
         model: args.text("model"),
         scopes: args.list("scopes"),
         added: true,
     };
-    with_new_secret(house, person, "agent-added")
+    with_new_credential(house, person, "agent-added")
 }
 
-/// Gives an agent another secret. Tokens it has stay good until they expire.
+/// The public keys that were given.
+fn keys(args: &Args<'_>) -> Result<Option<Arc<KeySet>>, Failure> {
+    let Some(text) = args.text("keys") else {
+        return Ok(None);
+    };
+    let keys = key_set(text.as_bytes());
+    let refuse = || {
+        Failure::configuration(
+            "there is no key in it that can be used; give a JSON Web Key Set of public keys",
+        )
+    };
+    keys.map(|keys| Some(Arc::new(keys))).ok_or_else(refuse)
+}
+
+/// Gives an agent another secret, or other keys. Tokens it has stay good until they expire.
 pub(super) fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let name = args.needed("name")?;
     let person = house.engines.people.client(&name).ok_or_else(|| unknown(&name))?;
@@ -87,7 +112,11 @@ pub(super) fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure>
             "`{name}` has its secret from configuration; change it there and restart"
         )));
     }
-    with_new_secret(house, (*person).clone(), "agent-rotated")
+    let person = Person {
+        keys: keys(args)?,
+        ..(*person).clone()
+    };
+    with_new_credential(house, person, "agent-rotated")
 }
 
 /// Ends an agent: no new tokens, and the ones it has are worth nothing from now on.
@@ -114,11 +143,13 @@ fn unknown(name: &str) -> Failure {
     Failure::configuration(format!("there is no agent `{name}`; see `sallyport agent list`"))
 }
 
-fn with_new_secret(house: &House, mut person: Person, what: &str) -> Result<Vec<u8>, Failure> {
+/// One with keys of its own needs no secret, and has none.
+fn with_new_credential(house: &House, mut person: Person, what: &str) -> Result<Vec<u8>, Failure> {
     let _alone = house.engines.people.alone();
-    let secret = house.engines.ambient.secret();
-    let digest = SecretDigest::of(&Secret::presented(secret.clone()), house.engines.people.key());
-    person.secret = Some(digest);
+    let secret = person.keys.is_none().then(|| house.engines.ambient.secret());
+    let digest =
+        |secret: &String| SecretDigest::of(&Secret::presented(secret.clone()), house.engines.people.key());
+    person.secret = secret.as_ref().map(digest);
     let name = person.party.name.clone();
     house
         .store
@@ -133,7 +164,9 @@ fn with_new_secret(house: &House, mut person: Person, what: &str) -> Result<Vec<
         .note(Kind::Key, what, &[("agent", name.clone())]);
     Ok(object(|out| {
         out.string("name", &name);
-        out.string("secret", &secret);
+        if let Some(secret) = &secret {
+            out.string("secret", secret);
+        }
     }))
 }
 
@@ -156,9 +189,7 @@ pub(crate) fn enlist(house: &House, parties: &[MeantParty]) -> Result<(), Failur
 fn cut_off(house: &House, name: &str) {
     let engines = &house.engines;
     engines.tokens.cache.cut_off(name, engines.ambient.now_ms());
-    for session in engines.sessions.end_of_actor(name) {
-        engines.upstreams.end_session(&session.id);
-    }
+    end_sessions(house, |principal| principal.actor().name == name);
 }
 
 fn write(person: &Person) -> Vec<u8> {
@@ -167,6 +198,9 @@ fn write(person: &Person) -> Vec<u8> {
         out.string("kind", person.party.kind.as_str());
         if let Some(digest) = &person.secret {
             out.string("secret", &hex(digest.as_bytes()));
+        }
+        if let Some(keys) = &person.keys {
+            keys.write(out);
         }
         write_list(out, "roles", &person.party.roles);
         write_list(out, "groups", &person.party.groups);
@@ -210,8 +244,10 @@ fn read(text: &[u8]) -> Option<Person> {
             attributes: BTreeMap::new(),
         },
         secret: digest.map(SecretDigest::from_bytes),
+        keys: KeySet::read(root).map(Arc::new),
         purposes: args.list("purposes").into_iter().collect(),
         acts_for: args.list("for"),
+        acts_for_those: Vec::new(),
         model: args.text("model"),
         scopes: args.list("scopes"),
         added: true,

@@ -6,21 +6,28 @@
 
 mod agents;
 mod approvals;
+mod backups;
 mod boundary;
 mod cases;
 mod contexts;
 pub(crate) mod control;
+mod halts;
 pub(crate) mod holders;
+mod keys;
 mod ledger;
 mod policy;
 mod servers;
+mod subjects;
 mod tokens;
+mod users;
 mod weigh;
 
 use std::sync::Arc;
 
 pub(crate) use agents::enlist;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
+pub(crate) use subjects::held_subjects;
+pub(crate) use users::{end_grant, end_token, recall_revoked};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
@@ -39,8 +46,16 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.deny" => approvals::deny(house, &args).await,
         "approvals.list" => Ok(approvals::list(house)),
         "approvals.show" => approvals::show(house, &args),
+        "backup.create" => backups::create(house, &args).await,
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
+        "halt.lift" => halts::lift(house, &args).await,
+        "halt.list" => Ok(halts::list(house)),
+        "halt.put" => halts::stop(house, &args).await,
+        "keys.destroy" => keys::destroy(house, &args).await,
+        "keys.list" => keys::list(house),
+        "keys.public" => keys::public(house),
+        "keys.rotate" => keys::rotate(house, &args).await,
         "ledger.settle" => ledger::settle(house).await,
         "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),
@@ -50,6 +65,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "policy.test" => aside(|| cases::test(house, &args)),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
+        "server.connect" => servers::connect(house, &args).await,
         "server.diff" => servers::diff(house, &args),
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),
@@ -57,7 +73,15 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "server.profile" => servers::profile(house, &args),
         "server.show" => servers::show(house, &args),
         "status" => Ok(status(house)),
+        "subject.erase" => subjects::erase(house, &args).await,
+        "subject.find" => subjects::find(house, &args).await,
+        "subject.hold" => subjects::hold(house, &args).await,
+        "subject.holds" => subjects::list_holds(house),
+        "subject.payloads" => subjects::payloads(house, &args),
+        "subject.release" => subjects::release(house, &args).await,
         "token" => tokens::mint(house, &args),
+        "user.grants" => users::grants(house, &args),
+        "user.logout" => users::log_out(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
 }

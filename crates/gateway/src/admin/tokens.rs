@@ -70,6 +70,7 @@ pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
         } else {
             lifetime_ms
         },
+        asserted: None,
     };
     let token = engines.tokens.issuer.mint(&grant);
     let told = [

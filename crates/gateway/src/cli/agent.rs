@@ -1,5 +1,7 @@
 //! `sallyport agent ...` and `sallyport token`: who may ask.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 use wire::json::Node;
 
@@ -15,8 +17,8 @@ pub(crate) enum Agent {
     List,
     /// End an agent at once: its tokens are worth nothing any more.
     Revoke(Name),
-    /// Give an agent another secret.
-    Rotate(Name),
+    /// Give an agent another secret, or other keys.
+    Rotate(Rotate),
 }
 
 /// Add an agent.
@@ -39,6 +41,28 @@ pub(crate) struct Add {
     /// A program without a model.
     #[arg(long)]
     service: bool,
+    /// A file with its public keys, as a JSON Web Key Set. It then signs for its tokens and has no secret.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+}
+
+/// Give an agent another credential.
+#[derive(Args, Debug)]
+pub(crate) struct Rotate {
+    /// Its name.
+    name: String,
+    /// A file with its public keys, instead of a secret.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+}
+
+/// The text of a file of keys.
+fn keys(path: Option<&Path>) -> Result<Option<String>, Failure> {
+    let read = |path: &Path| {
+        let text = std::fs::read_to_string(path);
+        text.map_err(|error| Failure::configuration(format!("{}: {error}", path.display())))
+    };
+    path.map(read).transpose()
 }
 
 /// An agent.
@@ -71,25 +95,39 @@ pub(crate) struct Token {
 impl Agent {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let answer = match self {
-            Self::Add(add) => desk::ask(common, "agent.add", |args| {
-                args.string("name", &add.name);
-                for (name, list) in [
-                    ("roles", &add.roles),
-                    ("purposes", &add.purposes),
-                    ("for", &add.acts_for),
-                ] {
-                    args.array(name, |out| list.iter().for_each(|text| out.string(text)));
-                }
-                if let Some(model) = &add.model {
-                    args.string("model", model);
-                }
-                if add.service {
-                    args.string("kind", "service");
-                }
-            })?,
+            Self::Add(add) => {
+                let keys = keys(add.keys.as_deref())?;
+                desk::ask(common, "agent.add", |args| {
+                    if let Some(keys) = &keys {
+                        args.string("keys", keys);
+                    }
+                    args.string("name", &add.name);
+                    for (name, list) in [
+                        ("roles", &add.roles),
+                        ("purposes", &add.purposes),
+                        ("for", &add.acts_for),
+                    ] {
+                        args.array(name, |out| list.iter().for_each(|text| out.string(text)));
+                    }
+                    if let Some(model) = &add.model {
+                        args.string("model", model);
+                    }
+                    if add.service {
+                        args.string("kind", "service");
+                    }
+                })?
+            }
             Self::List => desk::ask(common, "agent.list", |_| {})?,
             Self::Revoke(name) => desk::ask(common, "agent.revoke", |args| args.string("name", &name.name))?,
-            Self::Rotate(name) => desk::ask(common, "agent.rotate", |args| args.string("name", &name.name))?,
+            Self::Rotate(rotate) => {
+                let keys = keys(rotate.keys.as_deref())?;
+                desk::ask(common, "agent.rotate", |args| {
+                    args.string("name", &rotate.name);
+                    if let Some(keys) = &keys {
+                        args.string("keys", keys);
+                    }
+                })?
+            }
         };
         if common.json {
             say(answer.text());
@@ -135,6 +173,11 @@ impl Agent {
                 text(root, "secret")
             ));
             say("the secret is shown this once; keep it where only the agent can read it");
+        } else if root.get("name").is_some() {
+            say(&format!(
+                "client_id     {}\nit signs for its tokens with its key",
+                text(root, "name")
+            ));
         } else {
             say("done");
         }

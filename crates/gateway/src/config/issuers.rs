@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use identity::{
     Actor, ActorKind,
-    token::{ClaimPath, Names, Others, Trust},
+    token::{ClaimPath, Delegates, Names, Others, Trust},
 };
 use policy::PartyKind;
 use rustls::pki_types::CertificateDer;
@@ -77,7 +77,17 @@ fn one(
     lookup: &Lookup<'_>,
 ) -> Result<MeantIssuer, Problem> {
     let network = word(at, "network", said.network.as_deref(), &NETWORKS)?;
-    url(&format!("{at}.issuer"), &said.issuer, network)?;
+    // A trust domain says nothing of where its keys are.
+    if !said.issuer.starts_with("spiffe://") {
+        url(&format!("{at}.issuer"), &said.issuer, network)?;
+    } else if said.jwks.is_none() {
+        let remedy = "add `jwks: https://...`, where its bundle is served";
+        return Err(Problem::new(
+            format!("{at}.jwks"),
+            "a trust domain needs it",
+            remedy,
+        ));
+    }
     if let Some(jwks) = &said.jwks {
         url(&format!("{at}.jwks"), jwks, network)?;
     }
@@ -97,9 +107,9 @@ fn one(
             .clone()
             .unwrap_or_else(|| identity::token::SCOPE.to_owned()),
         lifetime_ms_max: i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX),
-        clients: clients(at, &said.agents, parties)?,
+        clients: clients(&format!("{at}.agents"), &said.agents, parties)?,
         others: word(at, "clients", said.clients.as_deref(), &OTHERS)?,
-        prefix: said.prefix.clone().unwrap_or_else(|| format!("{}/", said.name)),
+        prefix: prefix(said),
         user: match &said.user {
             None => claim("sub", &None)?,
             Some(_) => claim("user", &said.user)?,
@@ -109,6 +119,12 @@ fn one(
         tenant: match &said.tenant {
             None => None,
             Some(_) => Some(claim("tenant", &said.tenant)?),
+        },
+        workloads: clients(&format!("{at}.workloads"), &said.workloads, parties)?,
+        delegates: if said.delegates {
+            Delegates::Believed
+        } else {
+            Delegates::Refused
         },
     };
     Ok(MeantIssuer {
@@ -120,13 +136,18 @@ fn one(
     })
 }
 
+/// What stands before every name it gives.
+pub(super) fn prefix(said: &SaidIssuer) -> String {
+    said.prefix.clone().unwrap_or_else(|| format!("{}/", said.name))
+}
+
 /// Words a key may have, the one first that is meant when nothing is said, and what they mean.
-type Words<T> = [(&'static str, T); 2];
-const NETWORKS: Words<Network> = [("public", Network::Public), ("private", Network::Private)];
+pub(super) type Words<T> = [(&'static str, T); 2];
+pub(super) const NETWORKS: Words<Network> = [("public", Network::Public), ("private", Network::Private)];
 const TYPES: Words<&str> = [("at+jwt", "at+jwt"), ("JWT", "jwt")];
 const OTHERS: Words<Others> = [("listed", Others::Nobody), ("any", Others::TheirUser)];
 
-fn word<T: Copy>(at: &str, key: &str, said: Option<&str>, words: &Words<T>) -> Result<T, Problem> {
+pub(super) fn word<T: Copy>(at: &str, key: &str, said: Option<&str>, words: &Words<T>) -> Result<T, Problem> {
     let [(usual, _), (other, _)] = words;
     let said = said.unwrap_or(usual);
     let found = words.iter().find(|(word, _)| *word == said);
@@ -163,7 +184,7 @@ fn clients(
         match kind {
             Some(kind) => Ok((client.clone(), Actor { kind, name })),
             None => Err(Problem::new(
-                format!("{at}.agents"),
+                at,
                 format!("there is no agent `{name}`"),
                 "add it under `agents`, or correct the name",
             )),

@@ -7,19 +7,30 @@ use std::{
     time::Duration,
 };
 
-use identity::Secret;
+use identity::{
+    Secret,
+    jose::{KeySet, PublicKey},
+};
 use pipeline::Group;
 use policy::{
     PartyKind,
     rules::{Value, short},
 };
 
+use wire::{
+    bounds::CREDENTIAL,
+    json::{Document, Keys},
+};
+
 use super::{
     Problem,
+    authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
+    events::{self, MeantEvents},
     issuers::{self, MeantIssuer},
+    records::{self, MeantPayloads},
     reference::Lookup,
-    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidPolicy, SaidPurpose},
+    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidMetrics, SaidPolicy, SaidPurpose},
     servers::{self, MeantServer},
 };
 
@@ -41,6 +52,7 @@ pub(crate) struct Meant {
     pub(crate) origins: BTreeSet<String>,
     pub(crate) parties: Vec<MeantParty>,
     pub(crate) issuers: Vec<MeantIssuer>,
+    pub(crate) authorization: MeantAuthorization,
     pub(crate) packs: Vec<String>,
     /// The version of the rules, if the operator gives them one.
     pub(crate) version: Option<u64>,
@@ -49,6 +61,9 @@ pub(crate) struct Meant {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) limits: Vec<MeantLimit>,
     pub(crate) approvals: MeantApprovals,
+    pub(crate) payloads: MeantPayloads,
+    pub(crate) events: Vec<MeantEvents>,
+    pub(crate) metrics: SaidMetrics,
 }
 
 /// How people are asked.
@@ -76,7 +91,11 @@ pub(crate) struct MeantParty {
     pub(crate) tenant: Option<String>,
     pub(crate) attributes: BTreeMap<String, Value>,
     pub(crate) purposes: BTreeSet<String>,
+    /// Its public keys, of agents and services.
+    pub(crate) keys: Option<Arc<KeySet>>,
     pub(crate) acts_for: Vec<String>,
+    /// How the names begin of others it may act for, once it brings their token.
+    pub(crate) acts_for_those: Vec<String>,
     pub(crate) model: Option<String>,
     pub(crate) scopes: Vec<String>,
 }
@@ -127,7 +146,9 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             tenant: user.tenant.clone(),
             attributes: attributes(&user.attributes),
             purposes: purposes.clone(),
+            keys: None,
             acts_for: Vec::new(),
+            acts_for_those: Vec::new(),
             model: None,
             scopes: Vec::new(),
         });
@@ -136,8 +157,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     for (n, agent) in said.agents.iter().enumerate() {
         let at = format!("agents[{n}]");
         note(name_is_fit(&format!("{at}.name"), &agent.name));
+        let foreign = |name: &str| {
+            let start = name.strip_suffix('*').unwrap_or(name);
+            let prefixes = said.issuers.iter().map(issuers::prefix);
+            prefixes
+                .into_iter()
+                .any(|prefix| !prefix.is_empty() && start.starts_with(&prefix))
+        };
         note(known(&format!("{at}.for"), "user", &agent.acts_for, |name| {
-            users.contains(name)
+            users.contains(name) || foreign(name)
         }));
         note(known(
             &format!("{at}.purposes"),
@@ -167,6 +195,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         note(nobody_forwards(door, &said.hosts));
     }
     let issuers = issuers::mean(&said.issuers, &parties, lookup, &mut note);
+    let authorization = authorization::mean(&said, &parties, lookup, &mut note);
     let policy = said.policy.unwrap_or_default();
     let mut rules: Vec<_> = policy
         .rules
@@ -210,9 +239,26 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
-    match door.zip(approvals) {
-        Some((door, approvals)) if problems.is_empty() => Ok(Meant {
+    let payloads = match records::payloads(&said.records) {
+        Ok(payloads) => Some(payloads),
+        Err(problem) => {
+            note(Err(problem));
+            None
+        }
+    };
+    let mut events = Vec::new();
+    for (n, receiver) in said.events.iter().enumerate() {
+        match events::mean(n, receiver, lookup) {
+            Ok(receiver) => events.push(receiver),
+            Err(problem) => note(Err(problem)),
+        }
+    }
+    match door.zip(approvals).zip(payloads) {
+        Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
+            payloads,
+            events,
+            metrics: said.metrics,
             door,
             socket: said.socket.map(|path| lookup.path(&path.display().to_string())),
             mode: said.mode.unwrap_or_default(),
@@ -233,6 +279,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             origins: said.origins.into_iter().collect(),
             parties,
             issuers,
+            authorization,
             version: policy.version,
             packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
@@ -339,6 +386,8 @@ fn purpose_rules(purposes: &[SaidPurpose]) -> Vec<Result<(String, String), Probl
 
 fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantParty, Problem> {
     let secret = strong(&format!("{at}.secret"), said.secret.as_deref(), lookup)?;
+    let named = said.acts_for.iter().filter(|name| !name.ends_with('*'));
+    let begun = said.acts_for.iter().filter_map(|name| name.strip_suffix('*'));
     let kind = match said.kind {
         Some(SaidKind::Service) => PartyKind::Service,
         Some(SaidKind::Agent) | None => PartyKind::Agent,
@@ -352,14 +401,46 @@ fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantP
         tenant: said.tenant.clone(),
         attributes: attributes(&said.attributes),
         purposes: said.purposes.iter().cloned().collect(),
-        acts_for: said.acts_for.clone(),
+        keys: said
+            .keys
+            .as_deref()
+            .map(|path| keys(at, path, lookup))
+            .transpose()?,
+        acts_for: named.cloned().collect(),
+        acts_for_those: begun.map(str::to_owned).collect(),
         model: said.model.clone(),
         scopes: said.scopes.clone(),
     })
 }
 
+/// The public keys in a file: a JSON Web Key Set, or a single key. Nothing in it is secret, so anybody may read it.
+fn keys(at: &str, path: &str, lookup: &Lookup<'_>) -> Result<Arc<KeySet>, Problem> {
+    let at = format!("{at}.keys");
+    let path = lookup.path(path);
+    let problem = |what: String| Problem::new(&at, what, "put a JSON Web Key Set of public keys there");
+    let text = std::fs::read(&path).map_err(|error| problem(format!("{}: {error}", path.display())))?;
+    key_set(&text)
+        .map(Arc::new)
+        .ok_or_else(|| problem(format!("{} has no key that can be used", path.display())))
+}
+
+/// Public keys: a set with at least one that can be used, or a single one.
+pub(crate) fn key_set(text: &[u8]) -> Option<KeySet> {
+    let document = Document::parse(text.to_vec(), Keys::Exact, &CREDENTIAL).ok()?;
+    let root = document.root();
+    let set = match root.get("keys") {
+        Some(_) => KeySet::read(root)?,
+        None => KeySet::of(vec![PublicKey::read(root)?]),
+    };
+    (!set.is_empty()).then_some(set)
+}
+
 /// A secret by reference that is fit to be relied on.
-fn strong(at: &str, reference: Option<&str>, lookup: &Lookup<'_>) -> Result<Option<Secret>, Problem> {
+pub(super) fn strong(
+    at: &str,
+    reference: Option<&str>,
+    lookup: &Lookup<'_>,
+) -> Result<Option<Secret>, Problem> {
     let Some(reference) = reference else {
         return Ok(None);
     };
@@ -394,7 +475,7 @@ fn approvals(said: &SaidApprovals, lookup: &Lookup<'_>) -> Result<MeantApprovals
     })
 }
 
-fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
+pub(super) fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.@:/+".contains(c);
     if (1..=128).contains(&name.len()) && name.chars().all(good) {
         return Ok(());

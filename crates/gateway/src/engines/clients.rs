@@ -21,6 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 impl Clients for Engines {
     async fn deliver(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        self.unless_halted(call, self.deliver_on(call)).await
+    }
+}
+
+impl Engines {
+    async fn deliver_on(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let arrival = call.arrival();
         let gone = |why: &str| Objection::new(&refusal::CLIENT_GONE, why);
         let Some(method) = arrival.message.method() else {

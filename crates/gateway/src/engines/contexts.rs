@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use identity::Principal;
 use inspect::FindingKind;
 use pipeline::{
     Answer, Arrival, Objection, Passed,
@@ -22,11 +23,8 @@ use super::{Engines, flow};
 impl Contexts for Engines {
     fn enter(&self, caller: &Caller, arrival: &Arrival) -> Result<Arc<Context>, Objection> {
         self.own_session(caller, arrival)?;
-        // Without a declared context, the caller's own: a new token or connection does not wash labels off.
-        let id = match caller.principal.context() {
-            Some(declared) => declared.to_owned(),
-            None => format!("implicit:{}", caller.principal.key()),
-        };
+        let id = context_of(&caller.principal);
+        self.may_go_on(&caller.principal, Some(&id), None)?;
         let declared = caller.principal.declared();
         let task = declared.and_then(|declared| declared.task.as_deref());
         let found = self.contexts.find(id, task, arrival.received_ms);
@@ -47,6 +45,15 @@ impl Contexts for Engines {
         }
         remember(call, &text, (&brought, trust, suspicion));
         Ok(())
+    }
+}
+
+/// The name of a caller's context. Without a declared one it is the caller's own: a new token or connection does not
+/// wash labels off.
+pub(crate) fn context_of(principal: &Principal) -> String {
+    match principal.context() {
+        Some(declared) => declared.to_owned(),
+        None => format!("implicit:{}", principal.key()),
     }
 }
 

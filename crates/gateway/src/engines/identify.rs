@@ -1,12 +1,13 @@
 //! Who asks: tokens of the embedded issuer and of others, and callers on this machine where configuration says so.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use identity::{
-    LocalPeer, Principal, ResourceId, Secret,
-    jose::claimed_issuer,
+    LocalPeer, Once, Principal, ResourceId, Secret,
+    jose::{KeySet, claimed_issuer},
+    oauth::{self, Assertions, Form, Vouchers},
     proof::{self, Binding, Proofs},
-    token::{Issuer, SCOPE, TokenCache, Verifier},
+    token::{Issuer, SCOPE, TokenCache, TokenError, Trust, Verifier},
 };
 use pipeline::{
     Arrival, Credential, Endpoint, Objection, Possession,
@@ -16,6 +17,9 @@ use pipeline::{
 
 use super::Engines;
 use crate::issuers::{Providers, Unproven};
+
+/// How often an open stream looks whether its credential was revoked.
+const REVOKED_LOOK: Duration = Duration::from_secs(1);
 
 /// The embedded issuer and what verifies its tokens.
 #[derive(Debug)]
@@ -27,6 +31,10 @@ pub(crate) struct Tokens {
     pub(crate) proofs: Proofs,
     /// Those that were used to get tokens. Apart: clients that ask for tokens leave no less room for calls.
     pub(crate) request_proofs: Proofs,
+    /// Assertions that were used at the token endpoint.
+    pub(crate) assertions: Once,
+    /// What they may be for: this issuer, or its token endpoint.
+    pub(crate) assertion_audiences: [String; 2],
     /// Issuers that are not ours.
     pub(crate) providers: Providers,
     /// `/mcp` of this gateway: what tokens are for.
@@ -60,16 +68,81 @@ impl Tokens {
         let named = (!self.providers.is_empty()).then(|| claimed_issuer(token.expose()));
         let provider = named.flatten().and_then(|issuer| self.providers.find(&issuer));
         let Some(provider) = provider else {
-            let verified = self.verifier.verify(token, audience, now_ms);
-            return verified.map_err(|error| error.to_string());
+            return self
+                .own(token, audience, now_ms)
+                .map_err(|error| error.to_string());
         };
-        let cache = Arc::clone(&self.cache);
-        let forget = move |issuer: &str| cache.forget_issuer(issuer);
-        let verified = provider.verify(token, audience, now_ms, forget).await;
+        let verified = provider.verify(token, audience, now_ms, self.forget()).await;
         verified.map_err(|unproven| match unproven {
             Unproven::Token(error) => error.to_string(),
             Unproven::Keys(why) => format!("the issuer's keys cannot be had: {why}"),
         })
+    }
+}
+
+impl Tokens {
+    /// Checks a token of the embedded issuer.
+    fn own(&self, token: &Secret, audience: &ResourceId, now_ms: i64) -> Result<Principal, TokenError> {
+        let principal = self.verifier.verify(token, audience, now_ms)?;
+        // What another issuer once said counts while it is trusted.
+        let trusted = |issuer: &str| self.providers.find(issuer).is_some();
+        match principal.asserted() {
+            Some(asserted) if !trusted(&asserted.issuer) => Err(TokenError::Issuer),
+            Some(_) | None => Ok(principal),
+        }
+    }
+
+    /// Where signed assertions are taken.
+    pub(crate) fn taken(&self) -> Assertions<'_> {
+        Assertions {
+            audiences: &self.assertion_audiences,
+            used: &self.assertions,
+        }
+    }
+
+    /// Forgets what was believed for an issuer's keys.
+    fn forget(&self) -> impl Fn(&str) + Send + 'static {
+        let cache = Arc::clone(&self.cache);
+        move |issuer: &str| cache.forget_issuer(issuer)
+    }
+
+    /// Who has a say in a request to the token endpoint, with the keys it takes to check what it brings.
+    ///
+    /// # Errors
+    /// Why the keys of an issuer that is trusted cannot be had.
+    pub(crate) async fn vouchers(&self, form: &Form, now_ms: i64) -> Result<HouseVouchers<'_>, String> {
+        let brought = oauth::brought(form);
+        let other = brought.and_then(|(issuer, token)| Some((self.providers.find(&issuer)?, token)));
+        let issuer = match other {
+            None => None,
+            Some((provider, token)) => {
+                let keys = provider.keys(token, now_ms, self.forget()).await?;
+                Some((provider.trust(), keys))
+            }
+        };
+        Ok(HouseVouchers { tokens: self, issuer })
+    }
+}
+
+/// See [`Tokens::vouchers`].
+#[derive(Debug)]
+pub(crate) struct HouseVouchers<'t> {
+    tokens: &'t Tokens,
+    issuer: Option<(&'t Trust, Arc<KeySet>)>,
+}
+
+impl Vouchers for HouseVouchers<'_> {
+    fn issuer(&self, name: &str) -> Option<(&Trust, Arc<KeySet>)> {
+        let named = self.issuer.as_ref().filter(|(trust, _)| *trust.issuer == *name);
+        named.map(|(trust, keys)| (*trust, Arc::clone(keys)))
+    }
+
+    fn caller(&self, token: &Secret, audience: &ResourceId, now_ms: i64) -> Result<Principal, TokenError> {
+        self.tokens.own(token, audience, now_ms)
+    }
+
+    fn is_revoked(&self, principal: &Principal) -> bool {
+        self.tokens.cache.is_revoked(principal)
     }
 }
 
@@ -87,6 +160,7 @@ impl Identify for Engines {
                 ));
             }
         };
+        self.may_go_on(&principal, None, None)?;
         if !principal.has_scope(SCOPE) {
             let why = format!("the token lacks the scope `{SCOPE}`");
             let objection = Objection::new(&refusal::SCOPE_MISSING, why);
@@ -172,6 +246,13 @@ impl Engines {
             return Err(invalid("the token was revoked".to_owned()));
         }
         Ok(principal)
+    }
+
+    /// Returns once a principal's credential was revoked: what it opened must not stay open.
+    pub(super) async fn revoked(&self, principal: &Principal) {
+        while !self.tokens.cache.is_revoked(principal) {
+            tokio::time::sleep(REVOKED_LOOK).await;
+        }
     }
 
     fn local(&self, peer: &LocalPeer, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {

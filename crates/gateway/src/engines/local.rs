@@ -21,7 +21,7 @@ use wire::{
     mcp::{Direction, Era, Method, Revision, TASKS_EXTENSION, meta},
 };
 
-use super::Engines;
+use super::{Engines, halting::scope};
 use crate::{
     cursor::List,
     exchange::ListenExchange,
@@ -97,6 +97,23 @@ impl Listeners {
 
 impl Local for Engines {
     async fn answer(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        self.may_go_on_with(call)?;
+        self.answer_on(call).await
+    }
+
+    fn cursor(&self, call: &Ready<Filtered>, listing: &Listing, last: &Entry) -> String {
+        let owner = call.principal().key();
+        let list = List {
+            owner: &owner,
+            endpoint: &call.arrival().endpoint,
+            member: listing.member,
+        };
+        self.cursors.behind(&self.ambient, list, last)
+    }
+}
+
+impl Engines {
+    async fn answer_on(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let arrival = call.arrival();
         let view = self.keeper.view();
         let at = &arrival.endpoint;
@@ -160,16 +177,6 @@ impl Local for Engines {
                 format!("`{method}` is not the gateway's to answer"),
             )),
         }
-    }
-
-    fn cursor(&self, call: &Ready<Filtered>, listing: &Listing, last: &Entry) -> String {
-        let owner = call.principal().key();
-        let list = List {
-            owner: &owner,
-            endpoint: &call.arrival().endpoint,
-            member: listing.member,
-        };
-        self.cursors.behind(&self.ambient, list, last)
     }
 }
 
@@ -313,6 +320,9 @@ impl Engines {
         tokio::select! {
             () = exchange.withdrawn() => {}
             () = tokio::time::sleep(left) => {}
+            () = self.revoked(call.principal()) => {}
+            // It ends as one that the client closed does, with all that hangs on it.
+            _ = self.halts.reached(scope(call)) => {}
         }
         self.listeners.remove(key);
         if uris.is_some() {

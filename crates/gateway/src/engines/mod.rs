@@ -1,10 +1,12 @@
 //! The engines behind the road's ports: one file per port.
 
 mod approvals;
+mod asking;
 mod clients;
 mod contexts;
 mod disguise;
 pub(crate) mod flow;
+mod halting;
 mod identify;
 mod inspection;
 mod ledger;
@@ -27,6 +29,7 @@ use upstream::Upstreams;
 use wire::json::Document;
 
 pub(crate) use approvals::{Channels, DecideError, Desk, Request, Say, Similar};
+pub(crate) use contexts::context_of;
 pub(crate) use disguise::Disguise;
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
@@ -41,8 +44,10 @@ use crate::{
     contexts::{ContextStore, DepositStore},
     cursor::Cursors,
     egress::Egress,
+    halts::Halts,
     journal::Journal,
     keeper::Keeper,
+    outbound::Outbound,
     parked::Parking,
     people::People,
     sessions::Sessions,
@@ -60,6 +65,8 @@ pub(crate) struct Engines {
     pub(crate) contexts: ContextStore,
     pub(crate) deposits: DepositStore,
     pub(crate) keeper: Arc<Keeper>,
+    /// What is stopped.
+    pub(crate) halts: Halts,
     pub(crate) inspector: Inspector,
     pub(crate) disguise: Disguise,
     pub(crate) terms: Terms,
@@ -70,6 +77,7 @@ pub(crate) struct Engines {
     pub(crate) journal: Journal,
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) sessions: Sessions,
+    pub(crate) outbound: Arc<Outbound>,
     pub(crate) parking: Parking,
     pub(crate) cursors: Cursors,
     pub(crate) listeners: Listeners,

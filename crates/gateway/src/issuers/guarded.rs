@@ -1,4 +1,4 @@
-//! GET of a URL that somebody else chose: the one fetcher for all that is discovered.
+//! Requests to a URL that somebody else chose: the one fetcher for all that is discovered.
 //!
 //! INVARIANT (address): the name is resolved once, every address it has is looked at, and the connection goes to one
 //! of those looked at; nothing is resolved again between check and use. Redirects are answers like others, and
@@ -12,11 +12,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, StatusCode, Uri,
+    HeaderMap, Method, Request, StatusCode, Uri,
     client::conn::http1,
-    header::{ACCEPT, HOST, HeaderValue},
+    header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use rustls::{
@@ -42,6 +42,34 @@ pub(crate) enum Network {
     Public,
     /// Those of one's own networks, too, and this machine's even over http.
     Private,
+}
+
+/// A request.
+#[derive(Debug)]
+pub(crate) struct Call<'c> {
+    pub(crate) method: Method,
+    pub(crate) url: &'c str,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl<'c> Call<'c> {
+    pub(crate) fn get(url: &'c str) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 /// See the module.
@@ -74,20 +102,33 @@ impl Guarded {
 
     /// What is at a URL.
     pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
-        let fetched = tokio::time::timeout(WAIT, self.fetch(url)).await;
+        let fetched = self.send(Call::get(url)).await?;
+        match fetched.status {
+            StatusCode::OK => Ok(fetched.body),
+            status if status.is_redirection() => {
+                Err(format!("{url}: it answered {status}; redirects are not followed"))
+            }
+            status => Err(format!("{url}: it answered {status}")),
+        }
+    }
+
+    /// The answer to a request, whatever its status.
+    pub(crate) async fn send(&self, call: Call<'_>) -> Result<Fetched, String> {
+        let url = call.url;
+        let fetched = tokio::time::timeout(WAIT, self.fetch(call)).await;
         let fetched = fetched.unwrap_or_else(|_| Err(format!("no answer within {WAIT:?}")));
         fetched.map_err(|why| format!("{url}: {why}"))
     }
 
-    async fn fetch(&self, url: &str) -> Result<Vec<u8>, String> {
-        let target = Target::parse(url)?;
+    async fn fetch(&self, call: Call<'_>) -> Result<Fetched, String> {
+        let target = Target::parse(call.url)?;
         let stream = connect(&self.addresses(&target).await?).await?;
         if !target.is_tls {
-            return ask(stream, &target).await;
+            return ask(stream, &target, call).await;
         }
         let name = ServerName::try_from(target.host.clone()).map_err(|_| "its host is no name".to_owned())?;
         let stream = self.tls.connect(name, stream).await;
-        ask(stream.map_err(|error| error.to_string())?, &target).await
+        ask(stream.map_err(|error| error.to_string())?, &target, call).await
     }
 
     /// The addresses to connect to: every one the name has must be allowed.
@@ -109,7 +150,7 @@ impl Guarded {
             (_, Kind::Never) => Err(format!("{address} is never reached")),
             (_, Kind::Public) | (Network::Private, Kind::Private) => Err("it is not https".to_owned()),
             (Network::Public, Kind::Loopback | Kind::Private) => {
-                let remedy = "`network: private` of the issuer allows that";
+                let remedy = "`network: private` allows that";
                 Err(format!("{address} is not a public address; {remedy}"))
             }
         }
@@ -158,7 +199,7 @@ impl Target {
     }
 }
 
-async fn ask<S>(stream: S, target: &Target) -> Result<Vec<u8>, String>
+async fn ask<S>(stream: S, target: &Target, call: Call<'_>) -> Result<Fetched, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -166,25 +207,34 @@ where
         .await
         .map_err(|error| error.to_string())?;
     let connection = tokio::spawn(connection);
-    let mut request = Request::new(Empty::<Bytes>::new());
+    let mut request = Request::new(Full::new(Bytes::from(call.body)));
+    *request.method_mut() = call.method;
     *request.uri_mut() = target.path.parse().map_err(|_| "it is not a URL".to_owned())?;
     let host = HeaderValue::try_from(&target.authority).map_err(|_| "it is not a URL".to_owned())?;
     request.headers_mut().insert(HOST, host);
     request
         .headers_mut()
         .insert(ACCEPT, HeaderValue::from_static("application/json"));
+    for (name, value) in call.headers {
+        request.headers_mut().insert(name, value);
+    }
     let answered = async {
         let response = sender
             .send_request(request)
             .await
             .map_err(|error| error.to_string())?;
-        match response.status() {
-            StatusCode::OK => whole(response.into_body()).await,
-            status if status.is_redirection() => {
-                Err(format!("it answered {status}; redirects are not followed"))
-            }
-            status => Err(format!("it answered {status}")),
-        }
+        let (head, body) = response.into_parts();
+        // A stream may never end, and nothing that is wanted comes as one.
+        let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
+        let body = match head.headers.get(CONTENT_TYPE).is_some_and(is_stream) {
+            true => Vec::new(),
+            false => whole(body).await?,
+        };
+        Ok(Fetched {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
     };
     let answered = answered.await;
     connection.abort();

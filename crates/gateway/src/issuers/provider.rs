@@ -109,6 +109,11 @@ impl Provider {
         self.young(now_ms).is_some()
     }
 
+    /// What is believed of it.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// Checks a token.
     pub(crate) async fn verify(
         self: &Arc<Self>,
@@ -117,7 +122,23 @@ impl Provider {
         now_ms: i64,
         dropped: impl Fn(&str) + Send + 'static,
     ) -> Result<Principal, Unproven> {
-        let named = claimed_key(token.expose()).unwrap_or_default();
+        let keys = self
+            .keys(token.expose(), now_ms, dropped)
+            .await
+            .map_err(Unproven::Keys)?;
+        self.trust
+            .verify(token, &keys, audience, now_ms)
+            .map_err(Unproven::Token)
+    }
+
+    /// The keys to check a token with: those that are known, or new ones if it names another.
+    pub(crate) async fn keys(
+        self: &Arc<Self>,
+        token: &str,
+        now_ms: i64,
+        dropped: impl Fn(&str) + Send + 'static,
+    ) -> Result<Arc<KeySet>, String> {
+        let named = claimed_key(token).unwrap_or_default();
         let mut keys = self.young(now_ms);
         if keys.as_ref().is_none_or(|keys| keys.find(&named).is_none()) {
             // In a task of its own: a client that hangs up must not stop what everybody waits for, nor have it count
@@ -129,15 +150,10 @@ impl Provider {
                 .unwrap_or_else(|_| Some("the fetch was given up".to_owned()));
             keys = self.young(now_ms);
             if keys.is_none() {
-                return Err(Unproven::Keys(
-                    why.unwrap_or_else(|| "they are too old".to_owned()),
-                ));
+                return Err(why.unwrap_or_else(|| "they are too old".to_owned()));
             }
         }
-        let keys = keys.unwrap_or_default();
-        self.trust
-            .verify(token, &keys, audience, now_ms)
-            .map_err(Unproven::Token)
+        Ok(keys.unwrap_or_default())
     }
 
     fn young(&self, now_ms: i64) -> Option<Arc<KeySet>> {
@@ -225,7 +241,7 @@ fn document(bytes: Vec<u8>) -> Result<Document, String> {
 }
 
 /// Where metadata may be, in the order MCP clients ask: inserted before the path, then behind it.
-fn well_known(issuer: &str) -> Vec<String> {
+pub(crate) fn well_known(issuer: &str) -> Vec<String> {
     let issuer = issuer.trim_end_matches('/');
     let rest = issuer.find("://").map_or(0, |at| at + 3);
     let path_at = issuer

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use thiserror::Error;
 use wire::{
     bounds::CREDENTIAL,
-    json::{Document, Keys, Kind},
+    json::{Document, Keys, Kind, Node},
 };
 
 use super::{Algorithm, KeySet, PublicKey, SigningKey, thumbprint};
@@ -46,7 +46,7 @@ pub struct Compact<'t> {
     signed: &'t str,
     signature: Vec<u8>,
     algorithm: Algorithm,
-    key_id: String,
+    key_id: Option<String>,
     payload: Vec<u8>,
 }
 
@@ -55,8 +55,35 @@ impl<'t> Compact<'t> {
     ///
     /// # Errors
     /// When the token is malformed, is of another type than `typ` (with or without the `application/`
-    /// prefix, RFC 7515 section 4.1.9), or has a header that is never accepted.
+    /// prefix, RFC 7515 section 4.1.9), names no key, or has a header that is never accepted.
     pub fn parse(token: &'t str, typ: &str) -> Result<Self, JoseError> {
+        let (compact, found) = Self::apart(token)?;
+        if found.as_deref() != Some(typ) {
+            return Err(JoseError::Type);
+        }
+        match compact.key_id {
+            Some(_) => Ok(compact),
+            None => Err(JoseError::UnknownKey),
+        }
+    }
+
+    /// Takes an assertion apart (RFC 7523). Those who make them say less than issuers of access tokens: its type, if
+    /// it says one, is `jwt` or one of these; the name of its key may be missing.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn parse_assertion(token: &'t str, types: &[&str]) -> Result<Self, JoseError> {
+        let (compact, found) = Self::apart(token)?;
+        let fits = |found: &str| found == "jwt" || types.contains(&found);
+        if found.as_deref().is_none_or(fits) {
+            Ok(compact)
+        } else {
+            Err(JoseError::Type)
+        }
+    }
+
+    /// The parts, and the type it says it is of.
+    fn apart(token: &'t str) -> Result<(Self, Option<String>), JoseError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(JoseError::Malformed);
         }
@@ -71,36 +98,40 @@ impl<'t> Compact<'t> {
         if FORBIDDEN.iter().any(|name| root.get(name).is_some()) {
             return Err(JoseError::Header);
         }
-        let text = |name: &str| root.get(name).and_then(wire::json::Node::as_str);
-        let found = text("typ").ok_or(JoseError::Type)?.to_ascii_lowercase();
-        if found.strip_prefix("application/").unwrap_or(&found) != typ {
-            return Err(JoseError::Type);
-        }
-        let algorithm = text("alg")
+        // What is there and is no text is not the same as what is missing.
+        let text = |name: &str, error| {
+            let node = root.get(name);
+            node.map(|node| node.as_str().ok_or(error)).transpose()
+        };
+        let typ = text("typ", JoseError::Type)?.map(|typ| {
+            let typ = typ.to_ascii_lowercase();
+            typ.strip_prefix("application/")
+                .map_or_else(|| typ.clone(), str::to_owned)
+        });
+        let algorithm = text("alg", JoseError::Algorithm)?
             .and_then(|alg| Algorithm::parse(&alg))
             .ok_or(JoseError::Algorithm)?;
-        let key_id = text("kid").ok_or(JoseError::UnknownKey)?.into_owned();
-        Ok(Self {
+        let compact = Self {
             signed,
             signature: decode(signature)?,
             algorithm,
-            key_id,
+            key_id: text("kid", JoseError::UnknownKey)?.map(std::borrow::Cow::into_owned),
             payload: decode(payload)?,
-        })
+        };
+        Ok((compact, typ))
     }
 
-    /// The key the token says it was signed with.
-    #[must_use]
-    pub fn key_id(&self) -> &str {
-        &self.key_id
-    }
-
-    /// Checks the signature and gives the claims.
+    /// Checks the signature and gives the claims. A token that names no key is checked with the only one of its
+    /// algorithm, if there is only one.
     ///
     /// # Errors
     /// When the key is unknown, of another algorithm, or did not sign this.
     pub fn verify(self, keys: &KeySet) -> Result<Document, JoseError> {
-        let key = keys.find(&self.key_id).ok_or(JoseError::UnknownKey)?;
+        let key = match &self.key_id {
+            Some(id) => keys.find(id),
+            None => keys.only(self.algorithm),
+        };
+        let key = key.ok_or(JoseError::UnknownKey)?;
         if key.algorithm() != self.algorithm {
             return Err(JoseError::Algorithm);
         }
@@ -131,7 +162,7 @@ pub fn self_signed(token: &str, typ: &str) -> Result<(String, Document), JoseErr
     if !root.get("typ").is_some_and(|found| found.is_str(typ)) {
         return Err(JoseError::Type);
     }
-    let algorithm = root.get("alg").and_then(wire::json::Node::as_str);
+    let algorithm = root.get("alg").and_then(Node::as_str);
     let algorithm = algorithm
         .and_then(|alg| Algorithm::parse(&alg))
         .ok_or(JoseError::Algorithm)?;
@@ -153,19 +184,37 @@ pub fn claimed_issuer(token: &str) -> Option<String> {
     claimed(token, 1, "iss")
 }
 
+/// Whom a token says it is about. A claim, too.
+#[must_use]
+pub fn claimed_subject(token: &str) -> Option<String> {
+    claimed(token, 1, "sub")
+}
+
 /// The key a token says it was signed with. A claim, too.
 #[must_use]
 pub fn claimed_key(token: &str) -> Option<String> {
     claimed(token, 0, "kid")
 }
 
-fn claimed(token: &str, part: usize, name: &str) -> Option<String> {
+/// The `sub` of a claim that names an actor (`act`, `may_act`: RFC 8693); what is there and names nobody is nobody, the
+/// empty text.
+pub(crate) fn claimed_actor(token: &str, name: &str) -> Option<String> {
+    let payload = part(token, 1)?;
+    let actor = payload.root().get(name)?;
+    let subject = actor.get("sub").and_then(Node::as_str);
+    Some(subject.map(std::borrow::Cow::into_owned).unwrap_or_default())
+}
+
+fn claimed(token: &str, at: usize, name: &str) -> Option<String> {
+    Some(part(token, at)?.root().get(name)?.as_str()?.into_owned())
+}
+
+fn part(token: &str, at: usize) -> Option<Document> {
     if token.len() > TOKEN_BYTES_MAX {
         return None;
     }
-    let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(part)?).ok()?;
-    let part = object(part).ok()?;
-    Some(part.root().get(name)?.as_str()?.into_owned())
+    let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(at)?).ok()?;
+    object(part).ok()
 }
 
 /// Signs claims.

@@ -68,6 +68,16 @@ enum Material {
 }
 
 impl PublicKey {
+    /// The public half of an Ed25519 key of ours that signs no more.
+    #[must_use]
+    pub fn of_earlier(public: &[u8]) -> Self {
+        Self {
+            id: thumbprint_of_ed25519(public),
+            algorithm: Algorithm::EdDsa,
+            material: Material::Point(public.to_vec()),
+        }
+    }
+
     /// Reads a JSON Web Key. None for keys we cannot or will not use: symmetric ones, private ones, keys
     /// for encryption, RSA below 2,048 bits.
     #[must_use]
@@ -127,6 +137,36 @@ impl PublicKey {
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Writes it as a JSON Web Key.
+    fn write(&self, out: &mut ObjectWriter<'_>) {
+        let mut bytes = |name: &str, bytes: &[u8]| out.string(name, &URL_SAFE_NO_PAD.encode(bytes));
+        let (kty, crv) = match (&self.material, self.algorithm) {
+            (Material::Rsa { modulus, exponent }, _) => {
+                bytes("n", modulus);
+                bytes("e", exponent);
+                ("RSA", None)
+            }
+            (Material::Point(x), Algorithm::EdDsa) => {
+                bytes("x", x);
+                ("OKP", Some("Ed25519"))
+            }
+            (Material::Point(point), algorithm) => {
+                let coordinates = point.get(1..).unwrap_or_default();
+                let (x, y) = coordinates.split_at(coordinates.len() / 2);
+                bytes("x", x);
+                bytes("y", y);
+                let is_384 = algorithm == Algorithm::Es384;
+                ("EC", Some(if is_384 { "P-384" } else { "P-256" }))
+            }
+        };
+        out.string("kty", kty);
+        if let Some(crv) = crv {
+            out.string("crv", crv);
+        }
+        out.string("alg", self.algorithm.as_str());
+        out.string("kid", &self.id);
     }
 
     /// Checks a signature.
@@ -225,6 +265,15 @@ impl KeySet {
         Self { keys }
     }
 
+    /// Writes it as a JWK Set.
+    pub fn write(&self, out: &mut ObjectWriter<'_>) {
+        out.array("keys", |list| {
+            for key in &self.keys {
+                list.object(|out| key.write(out));
+            }
+        });
+    }
+
     /// Whether every key of the other set is in this one.
     #[must_use]
     pub fn has_all_of(&self, other: &Self) -> bool {
@@ -242,6 +291,12 @@ impl KeySet {
     pub fn find(&self, id: &str) -> Option<&PublicKey> {
         self.keys.iter().find(|key| key.id == id)
     }
+
+    /// The key of an algorithm, if only one is of it.
+    pub(super) fn only(&self, algorithm: Algorithm) -> Option<&PublicKey> {
+        let mut fitting = self.keys.iter().filter(|key| key.algorithm == algorithm);
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
 }
 
 /// A key of ours to sign with: Ed25519.
@@ -255,12 +310,8 @@ impl SigningKey {
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Option<Self> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
-        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
-        let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-        Some(Self {
-            pair,
-            id: URL_SAFE_NO_PAD.encode(sha256(canonical.as_bytes())),
-        })
+        let id = thumbprint_of_ed25519(pair.public_key().as_ref());
+        Some(Self { pair, id })
     }
 
     /// The key's name: its thumbprint.
@@ -292,6 +343,13 @@ impl SigningKey {
     pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.pair.sign(message).as_ref().to_vec()
     }
+}
+
+/// The name of an Ed25519 key (RFC 7638, RFC 8037).
+fn thumbprint_of_ed25519(public: &[u8]) -> String {
+    let x = URL_SAFE_NO_PAD.encode(public);
+    let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    URL_SAFE_NO_PAD.encode(sha256(canonical.as_bytes()))
 }
 
 impl fmt::Debug for SigningKey {

@@ -4,6 +4,8 @@
 mod compact;
 mod keys;
 
-pub(crate) use compact::sign;
-pub use compact::{Compact, JoseError, TOKEN_BYTES_MAX, claimed_issuer, claimed_key, self_signed};
+pub use compact::{
+    Compact, JoseError, TOKEN_BYTES_MAX, claimed_issuer, claimed_key, claimed_subject, self_signed,
+};
+pub(crate) use compact::{claimed_actor, sign};
 pub use keys::{Algorithm, KeySet, PublicKey, SigningKey, thumbprint};

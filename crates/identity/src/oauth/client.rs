@@ -1,10 +1,16 @@
 //! Clients, and how they authenticate at the token endpoint (RFC 6749 section 2.3).
 
+use std::sync::Arc;
+
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{Form, OauthError, OauthFault};
+use super::{
+    Form, OauthError, OauthFault,
+    assertion::{self, Assertions},
+};
 use crate::{
+    jose::KeySet,
     principal::ActorKind,
     secret::{Secret, SecretDigest},
 };
@@ -18,10 +24,14 @@ pub struct Client {
     pub kind: ActorKind,
     /// How its secret is recognised; none if it has no secret.
     pub secret: Option<SecretDigest>,
+    /// Its public keys; none if it proves itself in another way.
+    pub keys: Option<Arc<KeySet>>,
     /// Scopes it may have.
     pub scopes: Vec<String>,
     /// Users it may act for.
     pub acts_for: Vec<String>,
+    /// And those whose names begin with one of these, once it brings their token.
+    pub acts_for_those: Vec<String>,
     /// Its model, as attested at enrolment.
     pub model: Option<String>,
     /// Its tenant.
@@ -34,42 +44,62 @@ pub trait ClientLookup {
     fn client(&self, id: &str) -> Option<Client>;
 }
 
-/// Authenticates a client with its secret, sent one way and not both.
-pub(super) fn authenticate(
+/// Authenticates a client, in one way: with its secret, in the header or in the form, or with a signed assertion.
+///
+/// # Errors
+/// `invalid_client`, or `invalid_request` where there are two ways.
+pub fn authenticate(
     clients: &impl ClientLookup,
     key: &hmac::Key,
-    form: &Form,
-    authorization: Option<&str>,
+    assertions: Assertions<'_>,
+    (form, authorization): (&Form, Option<&str>),
+    now_ms: i64,
 ) -> Result<Client, OauthError> {
-    let (id, secret) = match (authorization, form.get("client_secret")) {
-        (Some(_), Some(_)) => {
-            return Err(OauthError::new(
-                OauthFault::InvalidRequest,
-                "the client authenticates in two ways",
-            ));
+    let ways = (
+        authorization,
+        form.get("client_secret"),
+        form.get("client_assertion"),
+    );
+    let client = match ways {
+        (Some(header), None, None) => {
+            let (id, secret) = basic(header).ok_or_else(failed)?;
+            by_secret(clients, key, &id, &secret)?
         }
-        (Some(header), None) => basic(header).ok_or_else(failed)?,
-        (None, Some(secret)) => {
+        (None, Some(secret), None) => {
             let id = form.get("client_id").ok_or_else(failed)?;
-            (id.to_owned(), Secret::presented(secret.to_owned()))
+            by_secret(clients, key, id, &Secret::presented(secret.to_owned()))?
         }
-        (None, None) => return Err(failed()),
+        (None, None, Some(_)) => assertion::authenticate(clients, assertions, form, now_ms)?,
+        (None, None, None) => return Err(failed()),
+        (_, _, _) => {
+            let why = "the client authenticates in two ways";
+            return Err(OauthError::new(OauthFault::InvalidRequest, why));
+        }
     };
-    if form.get("client_id").is_some_and(|named| named != id) {
+    if form.get("client_id").is_some_and(|named| named != client.id) {
         return Err(failed());
     }
-    let client = clients.client(&id);
+    Ok(client)
+}
+
+fn by_secret(
+    clients: &impl ClientLookup,
+    key: &hmac::Key,
+    id: &str,
+    secret: &Secret,
+) -> Result<Client, OauthError> {
+    let client = clients.client(id);
     // An unknown client costs the same digest as a known one, so timing tells nobody who exists.
     let nobody = SecretDigest::from_bytes([0; 32]);
     let digest = client.as_ref().and_then(|client| client.secret).unwrap_or(nobody);
-    let proven = digest.is_of(&secret, key);
+    let proven = digest.is_of(secret, key);
     match client {
         Some(client) if proven && client.secret.is_some() => Ok(client),
         Some(_) | None => Err(failed()),
     }
 }
 
-fn failed() -> OauthError {
+pub(super) fn failed() -> OauthError {
     OauthError::new(
         OauthFault::InvalidClient,
         "the client is unknown or its secret is wrong",
@@ -77,7 +107,7 @@ fn failed() -> OauthError {
 }
 
 /// `Basic base64(urlencode(id):urlencode(secret))`
-fn basic(header: &str) -> Option<(String, Secret)> {
+pub(super) fn basic(header: &str) -> Option<(String, Secret)> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

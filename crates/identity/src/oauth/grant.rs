@@ -1,6 +1,6 @@
 //! The token endpoint: who may have which token.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use aws_lc_rs::hmac;
 use wire::{
@@ -8,12 +8,16 @@ use wire::{
     json::{Document, Keys},
 };
 
-use super::{Client, ClientLookup, Form, OauthError, OauthFault, client, read_details};
+use super::{
+    Assertions, Client, ClientLookup, Form, OauthError, OauthFault, bearer, client, exchange, read_details,
+};
 use crate::{
-    principal::{Actor, DeclaredContext},
+    jose::KeySet,
+    principal::{Actor, DeclaredContext, Principal},
     proof::Binding,
     resource::ResourceId,
-    token::{Grant, Issuer, LIFETIME_MS_MAX, SCOPE},
+    secret::Secret,
+    token::{Grant, Issuer, LIFETIME_MS_MAX, SCOPE, TokenError, Trust},
 };
 
 /// A request to the token endpoint.
@@ -33,11 +37,30 @@ pub struct TokenRequest<'r> {
     pub context_id: String,
 }
 
+/// Who besides clients has a say in who may have a token.
+pub trait Vouchers {
+    /// The issuer of this name that is not ours, as far as it is trusted, with its keys.
+    fn issuer(&self, name: &str) -> Option<(&Trust, Arc<KeySet>)>;
+
+    /// A caller whose token of ours is good at this resource now.
+    ///
+    /// # Errors
+    /// Why it is not.
+    fn caller(&self, token: &Secret, audience: &ResourceId, now_ms: i64) -> Result<Principal, TokenError>;
+
+    /// Whether what a credential proved is worth nothing any more.
+    fn is_revoked(&self, principal: &Principal) -> bool;
+}
+
 /// The token endpoint.
 #[derive(Debug)]
-pub struct TokenEndpoint<'e, C, D> {
+pub struct TokenEndpoint<'e, C, D, V> {
     /// Who mints.
     pub issuer: &'e Issuer,
+    /// Who else has a say.
+    pub vouchers: &'e V,
+    /// Where signed assertions are taken.
+    pub assertions: Assertions<'e>,
     /// Who may ask.
     pub clients: &'e C,
     /// The key of secret digests.
@@ -57,10 +80,11 @@ pub struct Granted {
     pub body: Vec<u8>,
 }
 
-impl<C, D> TokenEndpoint<'_, C, D>
+impl<C, D, V> TokenEndpoint<'_, C, D, V>
 where
     C: ClientLookup,
     D: Fn(&Client, &DeclaredContext) -> Result<(), String>,
+    V: Vouchers,
 {
     /// Answers a request.
     ///
@@ -68,10 +92,15 @@ where
     /// An OAuth error, ready to be sent.
     pub fn answer(&self, request: TokenRequest<'_>) -> Result<Granted, OauthError> {
         match request.form.get("grant_type") {
-            Some("client_credentials") => self.client_credentials(request),
+            Some("client_credentials") => {
+                let client = self.client(&request)?;
+                self.for_client(client, request)
+            }
+            Some(exchange::GRANT) => self.exchange(request),
+            Some(bearer::GRANT) => self.bearer(request),
             Some(_) => Err(OauthError::new(
                 OauthFault::UnsupportedGrantType,
-                "use `client_credentials`",
+                "the metadata lists the grants there are",
             )),
             None => Err(OauthError::new(
                 OauthFault::InvalidRequest,
@@ -80,8 +109,18 @@ where
         }
     }
 
-    fn client_credentials(&self, request: TokenRequest<'_>) -> Result<Granted, OauthError> {
-        let client = client::authenticate(self.clients, self.secrets, request.form, request.authorization)?;
+    /// The client, proven.
+    pub(super) fn client(&self, request: &TokenRequest<'_>) -> Result<Client, OauthError> {
+        let shown = (request.form, request.authorization);
+        client::authenticate(self.clients, self.secrets, self.assertions, shown, request.now_ms)
+    }
+
+    /// A token for a client that asks for itself.
+    pub(super) fn for_client(
+        &self,
+        client: Client,
+        request: TokenRequest<'_>,
+    ) -> Result<Granted, OauthError> {
         let audience = self.audience(request.form.get("resource"))?;
         let scopes = scopes(&client, request.form.get("scope"))?;
         let declared = self.declared(&client, request.form.get("authorization_details"))?;
@@ -102,14 +141,20 @@ where
             binding: request.binding,
             issued_ms: request.now_ms,
             lifetime_ms: LIFETIME_MS_MAX,
+            asserted: None,
         };
-        Ok(Granted {
-            body: body(&grant, &self.issuer.mint(&grant)),
-            grant,
-        })
+        Ok(self.granted(grant))
     }
 
-    fn audience(&self, resource: Option<&str>) -> Result<ResourceId, OauthError> {
+    /// Mints it.
+    pub(super) fn granted(&self, grant: Grant) -> Granted {
+        Granted {
+            body: token_response(&grant, &self.issuer.mint(&grant), Besides::default()),
+            grant,
+        }
+    }
+
+    pub(super) fn audience(&self, resource: Option<&str>) -> Result<ResourceId, OauthError> {
         let invalid = || OauthError::new(OauthFault::InvalidTarget, "`resource` is none of this gateway");
         let Some(resource) = resource else {
             return self.resources.first().cloned().ok_or_else(invalid);
@@ -122,7 +167,7 @@ where
             .ok_or_else(invalid)
     }
 
-    fn declared(
+    pub(super) fn declared(
         &self,
         client: &Client,
         details: Option<&str>,
@@ -140,7 +185,7 @@ where
 }
 
 /// The scopes asked for, or all the client may have; never more, and never none.
-fn scopes(client: &Client, asked: Option<&str>) -> Result<BTreeSet<String>, OauthError> {
+pub(super) fn scopes(client: &Client, asked: Option<&str>) -> Result<BTreeSet<String>, OauthError> {
     let may: BTreeSet<String> = client
         .scopes
         .iter()
@@ -180,14 +225,31 @@ fn acts_for(client: &Client, declared: Option<&DeclaredContext>) -> Result<Optio
     Err(OauthError::new(OauthFault::InvalidAuthorizationDetails, why))
 }
 
-fn body(grant: &Grant, token: &str) -> Vec<u8> {
+/// What an answer of the token endpoint says besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Besides<'t> {
+    /// A token to get the next with.
+    pub refresh_token: Option<&'t str>,
+    /// The kind of the token, as an exchange has to say it.
+    pub issued_type: Option<&'t str>,
+}
+
+/// The JSON body of an answer with a token.
+#[must_use]
+pub fn token_response(grant: &Grant, token: &str, besides: Besides<'_>) -> Vec<u8> {
     let scopes: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
     wire::json::object(|out| {
         out.string("access_token", token);
+        if let Some(issued) = besides.issued_type {
+            out.string("issued_token_type", issued);
+        }
         let is_bound = matches!(grant.binding, Some(Binding::Key(_)));
         out.string("token_type", if is_bound { "DPoP" } else { "Bearer" });
         out.integer("expires_in", grant.lifetime_ms.min(LIFETIME_MS_MAX) / 1000);
         out.string("scope", &scopes.join(" "));
+        if let Some(refresh_token) = besides.refresh_token {
+            out.string("refresh_token", refresh_token);
+        }
         if let Some(declared) = &grant.declared {
             out.array("authorization_details", |details| {
                 super::write_details(declared, details)

@@ -1,62 +1,205 @@
+mod assertions;
+mod bearer;
+mod exchange;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use wire::json::{Document, Keys, Node};
 
 use super::*;
 use crate::{
-    jose::SigningKey,
-    principal::{ActorKind, DeclaredContext},
+    jose::{KeySet, SigningKey},
+    once::Once,
+    principal::{Actor, ActorKind, DeclaredContext, Principal},
+    proof::Binding,
     resource::ResourceId,
     secret::{Secret, SecretDigest},
-    token::Issuer,
+    token::{ClaimPath, Delegates, Issuer, Names, Others, TokenError, Trust, Verifier},
 };
 
 const SECRET: &str = "N7vQ2m9xKp4LrT8sWz3Y";
+/// The moment at which everything is asked.
+const NOW: i64 = 1_800_000_000_000;
+const ISSUER: &str = "https://g";
+const TOKEN_URL: &str = "https://g/oauth/token";
+/// An identity provider, and a platform.
+const PROVIDER: &str = "https://login.example/t1";
+const DOMAIN: &str = "spiffe://prod.example";
 
 struct World {
     issuer: Issuer,
     secrets: hmac::Key,
     resources: Vec<ResourceId>,
+    audiences: Vec<String>,
+    used: Once,
+    provider: Trust,
+    platform: Trust,
+    revoked: Option<String>,
+    binding: Option<Binding>,
 }
+
+fn key(n: u8) -> SigningKey {
+    SigningKey::from_seed(&[n; 32]).expect("a seed")
+}
+
+/// The keys: ours, the client's, the provider's and the platform's.
+const OURS: u8 = 1;
+const CLIENTS: u8 = 2;
+const PROVIDERS: u8 = 3;
+const PLATFORMS: u8 = 4;
 
 impl ClientLookup for World {
     fn client(&self, id: &str) -> Option<Client> {
-        (id == "scribe").then(|| Client {
-            id: "scribe".into(),
+        let known = Client {
+            id: id.to_owned(),
             kind: ActorKind::Agent,
             secret: Some(SecretDigest::of(&Secret::presented(SECRET.into()), &self.secrets)),
+            keys: None,
             scopes: vec!["mcp".into(), "extra".into()],
             acts_for: vec!["alice".into()],
+            acts_for_those: vec!["corp/a".into()],
             model: None,
             tenant: None,
-        })
+        };
+        match id {
+            "scribe" => Some(known),
+            "signer" => Some(Client {
+                secret: None,
+                keys: Some(Arc::new(KeySet::of(vec![key(CLIENTS).public()]))),
+                acts_for_those: vec!["corp/".into()],
+                ..known
+            }),
+            "tenanted" => Some(Client {
+                tenant: Some("corp/t9".into()),
+                acts_for: vec!["corp/alice".into()],
+                ..known
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Vouchers for World {
+    fn issuer(&self, name: &str) -> Option<(&Trust, Arc<KeySet>)> {
+        let keys = |n| Arc::new(KeySet::of(vec![key(n).public()]));
+        match name {
+            PROVIDER => Some((&self.provider, keys(PROVIDERS))),
+            DOMAIN => Some((&self.platform, keys(PLATFORMS))),
+            _ => None,
+        }
+    }
+
+    fn caller(&self, token: &Secret, audience: &ResourceId, now_ms: i64) -> Result<Principal, TokenError> {
+        Verifier::new(ISSUER.into(), self.issuer.keys()).verify(token, audience, now_ms)
+    }
+
+    fn is_revoked(&self, principal: &Principal) -> bool {
+        self.revoked
+            .as_deref()
+            .is_some_and(|id| principal.token_id() == Some(id))
+    }
+}
+
+fn trust(issuer: &str) -> Trust {
+    let claim = |name| ClaimPath::parse(name).expect("a claim");
+    Trust {
+        issuer: Arc::from(issuer),
+        typ: "at+jwt".into(),
+        audience: None,
+        scope: "mcp".into(),
+        lifetime_ms_max: 3_600_000,
+        clients: BTreeMap::from([(
+            "0oa1".to_owned(),
+            Actor {
+                kind: ActorKind::Agent,
+                name: "scribe".into(),
+            },
+        )]),
+        others: Others::TheirUser,
+        prefix: "corp/".into(),
+        user: claim("sub"),
+        roles: Names {
+            claim: claim("roles"),
+            map: Some(BTreeMap::from([("MCP.Doctor".to_owned(), "doctor".to_owned())])),
+        },
+        groups: Names {
+            claim: claim("groups"),
+            map: None,
+        },
+        tenant: Some(claim("tid")),
+        workloads: BTreeMap::new(),
+        delegates: Delegates::Believed,
     }
 }
 
 fn world() -> World {
+    let scribe = Actor {
+        kind: ActorKind::Agent,
+        name: "scribe".into(),
+    };
     World {
-        issuer: Issuer::new(
-            "https://g".into(),
-            SigningKey::from_seed(&[1; 32]).expect("a seed"),
-            Vec::new(),
-        ),
+        issuer: Issuer::new(ISSUER.into(), key(OURS), Vec::new()),
         secrets: hmac::Key::new(hmac::HMAC_SHA256, b"key"),
         resources: vec![
             ResourceId::parse("https://g/mcp").expect("a resource"),
             ResourceId::parse("https://g/mcp/charts").expect("a resource"),
+            ResourceId::parse("https://g/mcp/mail").expect("a resource"),
         ],
+        audiences: vec![ISSUER.into(), TOKEN_URL.into()],
+        used: Once::since(NOW - 10_000),
+        provider: trust(PROVIDER),
+        platform: Trust {
+            workloads: BTreeMap::from([(format!("{DOMAIN}/scribe"), scribe)]),
+            delegates: Delegates::Refused,
+            tenant: None,
+            ..trust(DOMAIN)
+        },
+        revoked: None,
+        binding: None,
     }
 }
 
+/// Claims as text, changed: `name=value` replaces or adds a member, `name` alone removes it.
+fn changed(members: &[(&str, String)], changes: &[&str]) -> String {
+    let mut members: Vec<(String, String)> = members
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    for change in changes {
+        let (name, value) = change
+            .split_once('=')
+            .map_or((*change, None), |(n, v)| (n, Some(v)));
+        members.retain(|(member, _)| member != name);
+        if let Some(value) = value {
+            members.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    let members: Vec<String> = members.iter().map(|(n, v)| format!("\"{n}\":{v}")).collect();
+    format!("{{{}}}", members.join(","))
+}
+
 fn ask(body: &str, authorization: Option<&str>) -> Result<Granted, OauthError> {
-    let world = world();
+    ask_in(&world(), body, authorization)
+}
+
+fn ask_in(world: &World, body: &str, authorization: Option<&str>) -> Result<Granted, OauthError> {
     let may_declare = |_: &Client, declared: &DeclaredContext| match declared.purpose.as_deref() {
         Some("treatment") => Ok(()),
         _ => Err("not a purpose of this agent".to_owned()),
     };
     let endpoint = TokenEndpoint {
         issuer: &world.issuer,
-        clients: &world,
+        vouchers: world,
+        assertions: Assertions {
+            audiences: &world.audiences,
+            used: &world.used,
+        },
+        clients: world,
         secrets: &world.secrets,
         resources: &world.resources,
         may_declare,
@@ -65,8 +208,8 @@ fn ask(body: &str, authorization: Option<&str>) -> Result<Granted, OauthError> {
     endpoint.answer(TokenRequest {
         form: &form,
         authorization,
-        binding: None,
-        now_ms: 0,
+        binding: world.binding.clone(),
+        now_ms: NOW,
         token_id: "t".into(),
         context_id: "c".into(),
     })

@@ -1,7 +1,7 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::*;
-use crate::jose::SigningKey;
+use crate::{jose::SigningKey, once::REMEMBERED_MAX};
 
 const NOW: i64 = 1_800_000_000_000;
 const URL: &str = "https://gate.example/mcp";
@@ -164,16 +164,19 @@ fn each_fault_of_a_proof_is_refused() {
 fn proofs_that_are_over_are_refused_and_forgotten_once_a_second() {
     let proven = |n: usize, until_ms: i64| Proven {
         key: Arc::from("k"),
-        id: sha256(&n.to_be_bytes()),
-        until_ms,
+        single: Single {
+            id: sha256(&n.to_be_bytes()),
+            from_ms: until_ms - AGE_MS_MAX,
+            until_ms,
+        },
     };
     let proofs = Proofs::since(NOW);
     let end = NOW + AGE_MS_MAX;
     assert_eq!(proofs.take(&proven(0, end), end + 1), Err(ProofError::Time));
-    for n in 0..PROOFS_MAX {
+    for n in 0..REMEMBERED_MAX {
         assert_eq!(proofs.take(&proven(n, end), NOW), Ok(()), "{n}");
     }
-    let new = proven(PROOFS_MAX, end + AGE_MS_MAX);
+    let new = proven(REMEMBERED_MAX, end + AGE_MS_MAX);
     assert_eq!(proofs.take(&new, end - 500), Err(ProofError::Crowded));
     assert_eq!(proofs.take(&proven(0, end), end), Err(ProofError::Replayed));
     // All of them are over, and nobody looks yet.

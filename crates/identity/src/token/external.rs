@@ -12,7 +12,7 @@ use wire::json::{Kind, Node, Pointer};
 
 use super::{
     SCOPE, TokenError,
-    verify::{acting_for_nobody_else, bound_to, is_for, optional, text, times},
+    claims::{acting_for_nobody_else, bound_to, is_for, one_text, optional, text, texts, times},
 };
 use crate::{
     jose::{Compact, KeySet},
@@ -21,8 +21,6 @@ use crate::{
     secret::Secret,
 };
 
-/// The most roles or groups read from one token.
-const NAMES_MAX: usize = 256;
 /// Claims of which each may name the client; all that are there must agree.
 const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
 /// Claims that only ID tokens have.
@@ -55,6 +53,19 @@ pub struct Trust {
     pub groups: Names,
     /// The claim that names the tenant.
     pub tenant: Option<ClaimPath>,
+    /// Its workloads, by `sub`, and who they are here: each has tokens of ours for a token of its own.
+    pub workloads: BTreeMap<String, Actor>,
+    /// Whether it says which client may act for which of its users.
+    pub delegates: Delegates,
+}
+
+/// Whether an issuer says which client may act for which of its users (ID-JAG).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Delegates {
+    /// It does: its assertions are grounds for tokens of ours.
+    Believed,
+    /// Its assertions are refused.
+    Refused,
 }
 
 /// Who a client is that configuration does not name.
@@ -132,10 +143,7 @@ impl Trust {
         Ok(Principal::vouch(Principal {
             actor,
             for_user,
-            tenant: match &self.tenant {
-                None => None,
-                Some(path) => Some(self.prefixed(&one_text(path.find(claims), "tenant")?)),
-            },
+            tenant: self.tenant(claims)?,
             model: None,
             scopes: self.scopes(claims)?,
             context: None,
@@ -145,12 +153,24 @@ impl Trust {
             issued_ms,
             expires_ms,
             binding: bound_to(claims)?,
-            asserted: Some(Asserted {
-                issuer: Arc::clone(&self.issuer),
-                roles: self.names(&self.roles, claims, "roles")?,
-                groups: self.names(&self.groups, claims, "groups")?,
-            }),
+            asserted: Some(self.asserted(claims)?),
+            login: None,
         }))
+    }
+
+    fn tenant(&self, claims: Node<'_>) -> Result<Option<String>, TokenError> {
+        let tenant = self.tenant.as_ref();
+        tenant
+            .map(|path| Ok(self.prefixed(&one_text(path.find(claims), "tenant")?)))
+            .transpose()
+    }
+
+    fn asserted(&self, claims: Node<'_>) -> Result<Asserted, TokenError> {
+        Ok(Asserted {
+            issuer: Arc::clone(&self.issuer),
+            roles: self.names(&self.roles, claims, "roles")?,
+            groups: self.names(&self.groups, claims, "groups")?,
+        })
     }
 
     /// The user's name here; none if the client asked for itself.
@@ -182,28 +202,14 @@ impl Trust {
         }
     }
 
-    /// `scope` is text (RFC 9068), `scp` text or a list, by provider.
     fn scopes(&self, claims: Node<'_>) -> Result<BTreeSet<String>, TokenError> {
-        let words = |text: &str| {
-            text.split(' ')
-                .filter(|word| !word.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
-        let found: Vec<String> = match (claims.get("scope"), claims.get("scp")) {
-            (Some(_), Some(_)) => return Err(TokenError::Claim("scp")),
-            (Some(scope), None) => words(&scope.as_str().ok_or(TokenError::Claim("scope"))?),
-            (None, Some(scp)) if scp.kind() == Kind::Array => texts(scp, "scp")?,
-            (None, Some(scp)) => words(&scp.as_str().ok_or(TokenError::Claim("scp"))?),
-            (None, None) => Vec::new(),
-        };
         let counts = |scope: String| match scope == self.scope {
             true => Some(SCOPE.to_owned()),
             // Theirs does not become ours by having its name.
             false if scope == SCOPE => None,
             false => Some(scope),
         };
-        Ok(found.into_iter().filter_map(counts).collect())
+        Ok(scopes_said(claims)?.into_iter().filter_map(counts).collect())
     }
 
     fn names(&self, names: &Names, claims: Node<'_>, what: &'static str) -> Result<Vec<String>, TokenError> {
@@ -211,7 +217,7 @@ impl Trust {
             return Ok(Vec::new());
         };
         let found = match found.kind() {
-            Kind::Array => texts(found, what)?,
+            Kind::Array => texts(Some(found), what)?,
             Kind::Bool | Kind::Null | Kind::Number | Kind::Object | Kind::String => {
                 vec![one_text(Some(found), what)?]
             }
@@ -225,6 +231,23 @@ impl Trust {
 
     fn prefixed(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
+    }
+}
+
+/// `scope` is text (RFC 9068), `scp` text or a list, by provider.
+fn scopes_said(claims: Node<'_>) -> Result<Vec<String>, TokenError> {
+    let words = |text: &str| {
+        text.split(' ')
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    match (claims.get("scope"), claims.get("scp")) {
+        (Some(_), Some(_)) => Err(TokenError::Claim("scp")),
+        (Some(scope), None) => Ok(words(&scope.as_str().ok_or(TokenError::Claim("scope"))?)),
+        (None, Some(scp)) if scp.kind() == Kind::Array => texts(Some(scp), "scp"),
+        (None, Some(scp)) => Ok(words(&scp.as_str().ok_or(TokenError::Claim("scp"))?)),
+        (None, None) => Ok(Vec::new()),
     }
 }
 
@@ -242,23 +265,7 @@ fn client(claims: Node<'_>) -> Result<String, TokenError> {
     client.ok_or(TokenError::Claim("client_id"))
 }
 
-fn texts(list: Node<'_>, what: &'static str) -> Result<Vec<String>, TokenError> {
-    let all: Vec<_> = list.elements().collect();
-    if all.len() > NAMES_MAX {
-        return Err(TokenError::Claim(what));
-    }
-    all.into_iter().map(|one| one_text(Some(one), what)).collect()
-}
-
-fn one_text(node: Option<Node<'_>>, what: &'static str) -> Result<String, TokenError> {
-    let text = node.and_then(Node::as_str).ok_or(TokenError::Claim(what))?;
-    let good = !text.is_empty() && text.len() <= 512 && !text.chars().any(char::is_control);
-    if good {
-        Ok(text.into_owned())
-    } else {
-        Err(TokenError::Claim(what))
-    }
-}
+mod assertions;
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,14 @@
 //! Access tokens: signed, short-lived, for one resource (RFC 9068), minted here or by an issuer we trust.
 
 mod cache;
+pub(crate) mod claims;
 mod external;
 mod mint;
 mod verify;
 
 pub use cache::TokenCache;
-pub use external::{ClaimPath, Names, Others, Trust};
+pub use external::{ClaimPath, Delegates, Names, Others, Trust};
 pub use mint::{Grant, Issuer};
-pub(crate) use verify::seconds;
 pub use verify::{TokenError, Verifier};
 
 /// The `typ` of an access token.
@@ -19,8 +19,14 @@ pub const SCOPE: &str = "mcp";
 pub const LIFETIME_MS_MAX: i64 = 10 * 60 * 1000;
 /// How far clocks may differ, in milliseconds.
 pub const SKEW_MS: i64 = 30 * 1000;
+/// `acr` of somebody who logged in with a password, and of somebody who showed something else besides.
+pub const ACR_PASSWORD: &str = "password";
+/// See [`ACR_PASSWORD`].
+pub const ACR_MFA: &str = "mfa";
 /// The claim with what RFC 9068 has no name for: the kind of actor, its model, its tenant.
 const OWN_CLAIM: &str = "io.sallyport";
+/// Its member with what another issuer said of the user.
+const ASSERTED_MEMBER: &str = "asserted";
 
 #[cfg(test)]
 mod tests;

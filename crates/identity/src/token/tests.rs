@@ -45,6 +45,7 @@ fn grant() -> Grant {
         binding: None,
         issued_ms: NOW,
         lifetime_ms: LIFETIME_MS_MAX,
+        asserted: None,
     }
 }
 
@@ -120,6 +121,22 @@ fn a_minted_token_proves_what_was_granted() {
     );
     assert!(principal.has_scope(SCOPE));
     assert_eq!(principal.expires_ms(), NOW + LIFETIME_MS_MAX);
+}
+
+/// What another issuer said goes with the token, and only our own issuer can put it there.
+#[test]
+fn what_another_issuer_said_of_the_user_survives_the_mint() {
+    let said = crate::principal::Asserted {
+        issuer: Arc::from("https://login.example/t1"),
+        roles: vec!["doctor".into()],
+        groups: vec!["corp/staff".into()],
+    };
+    let token = issuer().mint(&Grant {
+        asserted: Some(said.clone()),
+        ..grant()
+    });
+    let principal = verify(token, NOW).expect("a good token");
+    assert_eq!(principal.asserted(), Some(&said));
 }
 
 #[test]

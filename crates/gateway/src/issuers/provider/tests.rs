@@ -10,7 +10,7 @@ use std::{
 use identity::{
     Actor, ActorKind, ResourceId, Secret,
     jose::SigningKey,
-    token::{ClaimPath, Grant, Issuer, Names, Others, Trust},
+    token::{ClaimPath, Delegates, Grant, Issuer, Names, Others, Trust},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -99,6 +99,8 @@ impl Somebody {
             roles: nowhere("roles"),
             groups: nowhere("groups"),
             tenant: None,
+            workloads: BTreeMap::new(),
+            delegates: Delegates::Refused,
         };
         let guarded = Guarded::new(Network::Private, &[]).expect("a fetcher");
         Arc::new(Provider::new(trust, None, AGE, guarded))
@@ -122,6 +124,7 @@ impl Somebody {
             binding: None,
             issued_ms: now_ms,
             lifetime_ms: 300_000,
+            asserted: None,
         };
         let issuer = Issuer::new(self.url.clone(), key(seed), Vec::new());
         Secret::presented(issuer.mint(&grant))

@@ -42,6 +42,8 @@ fn trust() -> Trust {
             map: None,
         },
         tenant: Some(claim("tid")),
+        workloads: BTreeMap::new(),
+        delegates: Delegates::Refused,
     }
 }
 

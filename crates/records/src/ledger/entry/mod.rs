@@ -126,6 +126,8 @@ pub struct Entry {
     pub labels: Labels,
     /// Where values of the call came from.
     pub sources: Vec<String>,
+    /// Keyed digests of the people it concerns.
+    pub subjects: Vec<String>,
     /// Digest of the policy that decided.
     pub policy: Option<String>,
     /// Digest of the pinned definition that was called.
@@ -229,6 +231,7 @@ impl Entry {
             findings: Vec::new(),
             labels: Labels::default(),
             sources: Vec::new(),
+            subjects: Vec::new(),
             policy: None,
             pin: None,
             tls: Tls::default(),
