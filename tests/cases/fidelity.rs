@@ -278,7 +278,7 @@ fn questions_notices_and_answers_arrive_byte_for_byte() {
         .arg(program("e2e-stub"))
         .arg("raw")
         .arg(folder)
-        .env("HOME", folder.join("home"))
+        .env("HOME", "/nonexistent")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

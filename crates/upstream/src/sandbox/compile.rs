@@ -195,15 +195,42 @@ fn kubernetes(profile: &Profile) -> String {
     let args: Vec<_> = profile.args.iter().map(|arg| quoted(arg)).collect();
     let _ = write!(
         out,
-        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: mcp-server\nspec:\n  automountServiceAccountToken: false\n  \
-         enableServiceLinks: false\n  hostNetwork: false\n  hostPID: false\n  hostIPC: false\n  hostUsers: false\n  \
-         hostname: box\n  securityContext:\n    runAsNonRoot: true\n    runAsUser: 1000\n    runAsGroup: 1000\n    \
-         seccompProfile: {{ type: RuntimeDefault }}\n  containers:\n    - name: server\n      image: IMAGE\n      stdin: \
-         true\n      command: [{}]\n      args: [{}]\n      workingDir: {}\n      securityContext:\n        \
-         allowPrivilegeEscalation: false\n        readOnlyRootFilesystem: true\n        privileged: false\n        \
-         capabilities: {{ drop: [ALL] }}\n      resources:\n        limits: {{ memory: \"{}\", cpu: \"{}m\", \
-         ephemeral-storage: \"{}\" }}\n      volumeMounts:\n        - {{ name: tmp, mountPath: /tmp }}\n        - {{ \
-         name: home, mountPath: {} }}\n",
+        "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: mcp-server
+spec:
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  hostNetwork: false
+  hostPID: false
+  hostIPC: false
+  hostUsers: false
+  hostname: box
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 1000
+    runAsGroup: 1000
+    seccompProfile: {{ type: RuntimeDefault }}
+  containers:
+    - name: server
+      image: IMAGE
+      stdin: true
+      command: [{}]
+      args: [{}]
+      workingDir: {}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        privileged: false
+        capabilities: {{ drop: [ALL] }}
+      resources:
+        limits: {{ memory: \"{}\", cpu: \"{}m\", ephemeral-storage: \"{}\" }}
+      volumeMounts:
+        - {{ name: tmp, mountPath: /tmp }}
+        - {{ name: home, mountPath: {} }}
+",
         quoted(&profile.program),
         args.join(", "),
         quoted(&profile.directory),
@@ -212,6 +239,12 @@ fn kubernetes(profile: &Profile) -> String {
         caps.file_bytes,
         quoted(&profile.home),
     );
+    mounted(profile, &mut out);
+    out
+}
+
+/// The pod's mounts, and the volumes they are of.
+fn mounted(profile: &Profile, out: &mut String) {
     for (n, grant) in profile.grants.iter().enumerate() {
         let only = !grant.access.write;
         let path = quoted(&grant.target);
@@ -220,7 +253,7 @@ fn kubernetes(profile: &Profile) -> String {
             "        - {{ name: grant-{n}, mountPath: {path}, readOnly: {only} }}"
         );
     }
-    let size = caps.tmp_bytes;
+    let size = profile.caps.tmp_bytes;
     let _ = writeln!(
         out,
         "  volumes:\n    - {{ name: tmp, emptyDir: {{ medium: Memory, sizeLimit: \"{size}\" }} }}\n    - {{ name: home, \
@@ -230,16 +263,22 @@ fn kubernetes(profile: &Profile) -> String {
         let path = quoted(&grant.source);
         let _ = writeln!(out, "    - {{ name: grant-{n}, hostPath: {{ path: {path} }} }}");
     }
-    out
 }
 
 /// Written from Apple's own profiles (`/System/Library/Sandbox/Profiles`) and never run: untested.
 fn sandbox_exec(profile: &Profile) -> String {
     let mut out = String::from(
-        ";; UNTESTED: nobody has run this on macOS. Use: sandbox-exec -f THIS-FILE COMMAND\n(version 1)\n(deny default)\n\
-         (allow process-fork)\n(allow sysctl-read)\n(allow signal (target self))\n(allow file-read-metadata)\n\
-         (allow file-read* process-exec (subpath \"/usr\") (subpath \"/bin\") (subpath \"/System\") (subpath \"/Library\"))\n\
-         (allow file-read* file-write-data (literal \"/dev/null\") (literal \"/dev/urandom\") (literal \"/dev/random\"))\n",
+        "\
+;; UNTESTED: nobody has run this on macOS. Use: sandbox-exec -f THIS-FILE COMMAND
+(version 1)
+(deny default)
+(allow process-fork)
+(allow sysctl-read)
+(allow signal (target self))
+(allow file-read-metadata)
+(allow file-read* process-exec (subpath \"/usr\") (subpath \"/bin\") (subpath \"/System\") (subpath \"/Library\"))
+(allow file-read* file-write-data (literal \"/dev/null\") (literal \"/dev/urandom\") (literal \"/dev/random\"))
+",
     );
     for grant in &profile.grants {
         let mut rights = String::from("file-read*");

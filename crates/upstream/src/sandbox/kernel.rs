@@ -5,13 +5,13 @@ use std::{fmt, fs};
 use super::{cgroup, wishes::Wall};
 
 /// Said when namespaces cannot be made.
-pub(super) const NAMESPACES: &str = "this kernel or container gives no user namespaces (look at the sysctls \
-     `user.max_user_namespaces`, `kernel.unprivileged_userns_clone` and \
-     `kernel.apparmor_restrict_unprivileged_userns`, or the container's seccomp profile); or say `sandbox: off` for \
-     this server";
+pub(super) const NAMESPACES: &str = "this kernel or container gives no user namespaces (see the sysctls \
+     `user.max_user_namespaces`, `kernel.unprivileged_userns_clone`, \
+     `kernel.apparmor_restrict_unprivileged_userns`, or the container's seccomp profile); or say \
+     `sandbox: off` for this server";
 /// Said when Landlock is not there.
-pub(super) const LANDLOCK: &str = "this kernel has no Landlock (CONFIG_SECURITY_LANDLOCK, and `landlock` in its list \
-     `lsm=`); or say `sandbox: { without: [landlock] }` for this server";
+pub(super) const LANDLOCK: &str = "this kernel has no Landlock (CONFIG_SECURITY_LANDLOCK, and `landlock` in \
+     its list `lsm=`); or say `sandbox: { without: [landlock] }` for this server";
 /// Said when seccomp filters are not there.
 pub(super) const SECCOMP: &str = "this kernel takes no seccomp filter (CONFIG_SECCOMP_FILTER); or say \
      `sandbox: { without: [seccomp] }` for this server";

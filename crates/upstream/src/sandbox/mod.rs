@@ -15,6 +15,7 @@ mod enter;
 mod files;
 mod forward;
 mod kernel;
+mod places;
 mod plan;
 mod profile;
 mod sys;
