@@ -25,7 +25,7 @@ const NPM: [&str; 10] = [
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI that are on the SDK's second line, and those on its first.
-const PYPI_2: [&str; 7] = [
+const PYPI_2: [&str; 8] = [
     "mcp==2.3.0",
     "authlib==1.9.9",
     "fastmcp==4.1.2",
@@ -33,6 +33,7 @@ const PYPI_2: [&str; 7] = [
     "mcp-server-git==2026.10.19",
     "mcp-server-time==2026.10.19",
     "mcp-server-fetch==2026.10.24",
+    "securesystemslib==1.6.0",
 ];
 const PYPI_1: [&str; 4] = [
     "mcp==1.30.0",

@@ -23,7 +23,11 @@ use wire::{
     mcp::{Direction, ServerName, Target, meta, split_federated, target},
 };
 
-use crate::{ambient::Ambient, engines::Request};
+use crate::{
+    ambient::Ambient,
+    engines::Request,
+    incidents::{About, Seen, Sign, Signal, Watch},
+};
 
 /// See the module. Clones write the same ledger.
 #[derive(Clone, Debug)]
@@ -31,6 +35,7 @@ pub(crate) struct Journal {
     ledger: Ledger,
     digester: Digester,
     ambient: Ambient,
+    watch: Watch,
 }
 
 /// The open case of one message. Dropped unclosed, it records that the message was abandoned.
@@ -61,11 +66,12 @@ struct Begun {
 }
 
 impl Journal {
-    pub(crate) fn new(ledger: Ledger, digester: Digester, ambient: Ambient) -> Self {
+    pub(crate) fn new(ledger: Ledger, digester: Digester, ambient: Ambient, watch: Watch) -> Self {
         Self {
             ledger,
             digester,
             ambient,
+            watch,
         }
     }
 
@@ -209,9 +215,66 @@ impl Journal {
         self.ledger.append_durable(&entry)
     }
 
-    /// An entry about an incident, still to be filled in and appended.
-    pub(crate) fn incident(&self, what: &str) -> Entry {
-        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Incident);
+    /// Has a call that ended counted, for the signals it may give.
+    fn watch_over(&self, entry: &Entry, known: &Known) {
+        let who = &entry.principal;
+        let (Some(agent), Some(call)) = (who.agent.as_ref().or(who.user.as_ref()), &entry.call) else {
+            return;
+        };
+        // What only observes lets pass what it would refuse, and it counts as refused all the same.
+        let refused = known.would_refuse.as_ref().map(|_| "not-permitted");
+        let code = entry.code.as_deref().filter(|code| *code != "ok");
+        let tool = match (&entry.server, &entry.tool) {
+            (Some(server), Some(tool)) => Some(format!("{server}__{tool}")),
+            (None, Some(tool)) => Some(tool.clone()),
+            (_, None) => None,
+        };
+        let now_ms = self.ambient.now_ms();
+        let about = || About {
+            agent: who.agent.clone(),
+            user: who.user.clone(),
+            server: entry.server.clone(),
+            context: entry.context.clone(),
+        };
+        self.watch.saw(
+            &Seen {
+                agent,
+                tool: tool.as_deref(),
+                code: code.or(refused),
+                untrusted: known.sources.iter().any(|source| !source.trusted),
+                now_ms,
+            },
+            about,
+            call,
+        );
+        if code == Some("target-changed")
+            && let Some(server) = &entry.server
+        {
+            self.tampering(
+                server,
+                "a definition changed between its approval and a call",
+                Some(call),
+            );
+        }
+    }
+
+    /// A server is not what was approved.
+    pub(crate) fn tampering(&self, server: &str, what: &str, call: Option<&str>) {
+        self.watch.give(Signal {
+            sign: Sign::Tampering,
+            what: what.to_owned(),
+            about: About {
+                server: Some(server.to_owned()),
+                ..About::default()
+            },
+            call: call.map(str::to_owned),
+            now_ms: self.ambient.now_ms(),
+        });
+    }
+
+    /// An entry about what people do, still to be filled in and appended.
+    pub(crate) fn about(&self, kind: Kind, what: &str) -> Entry {
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), kind);
         entry.action = Some(what.to_owned());
         entry
     }
@@ -325,6 +388,7 @@ impl OpenCase {
             }
         };
         entry.ms = Some(unsigned(self.journal.ambient.now_ms() - self.begun.received_ms));
+        self.journal.watch_over(&entry, &known);
         self.journal.ledger.append(&entry).await.map(|_| ())
     }
 

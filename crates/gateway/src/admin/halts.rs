@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use records::ledger::Kind;
 use wire::json::{ObjectWriter, object};
 
 use super::Args;
@@ -96,7 +97,7 @@ async fn recorded(
     why: Option<String>,
     by: Option<&str>,
 ) -> Result<(), Failure> {
-    let mut entry = house.engines.journal.incident(what);
+    let mut entry = house.engines.journal.about(Kind::Incident, what);
     entry.reason = why;
     match target {
         Target::All | Target::User(_) => {}
@@ -110,8 +111,14 @@ async fn recorded(
     }
     let written = house.engines.journal.ledger().append_durable(&entry).await;
     written.map(drop).map_err(|error| {
-        let done = if what == "stopped" { "is stopped" } else { "stays stopped" };
-        Failure::other(format!("`{target}` {done}, and that could not be recorded: {error}"))
+        let done = if what == "stopped" {
+            "is stopped"
+        } else {
+            "stays stopped"
+        };
+        Failure::other(format!(
+            "`{target}` {done}, and that could not be recorded: {error}"
+        ))
     })
 }
 

@@ -10,10 +10,12 @@ mod boundary;
 mod cases;
 mod contexts;
 pub(crate) mod control;
-pub(crate) mod holders;
 mod halts;
+pub(crate) mod holders;
+mod incidents;
 mod ledger;
 mod policy;
+mod reviews;
 mod servers;
 mod tokens;
 mod weigh;
@@ -21,6 +23,8 @@ mod weigh;
 use std::sync::Arc;
 
 pub(crate) use agents::enlist;
+pub(crate) use incidents::keep_watch;
+pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -45,6 +49,10 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "halt.lift" => halts::lift(house, &args).await,
         "halt.list" => Ok(halts::list(house)),
         "halt.put" => halts::stop(house, &args).await,
+        "incident.contain" => incidents::contain(house, &args).await,
+        "incident.list" => Ok(incidents::list(house)),
+        "incident.resolve" => incidents::resolve(house, &args).await,
+        "incident.show" => incidents::show(house, &args),
         "ledger.settle" => ledger::settle(house).await,
         "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),
@@ -52,6 +60,10 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "policy.matrix" => aside(|| weigh::matrix(house, &args)),
         "policy.replay" => aside(|| weigh::replay(house, &args)),
         "policy.test" => aside(|| cases::test(house, &args)),
+        "review.certify" => reviews::certify(house, &args).await,
+        "review.restore" => reviews::restore(house, &args).await,
+        "review.revoke" => reviews::revoke(house, &args).await,
+        "review.show" => aside(|| reviews::show(house, &args)),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
         "server.diff" => servers::diff(house, &args),

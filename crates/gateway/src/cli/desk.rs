@@ -35,7 +35,9 @@ impl Who {
             base: &base,
         };
         let secret = self.secret.as_deref().map(|text| lookup.secret("--secret", text));
-        secret.transpose().map_err(|problem| Failure::configuration(problem.to_string()))
+        secret
+            .transpose()
+            .map_err(|problem| Failure::configuration(problem.to_string()))
     }
 
     pub(super) fn write(&self, args: &mut ObjectWriter<'_>, secret: Option<&str>) {

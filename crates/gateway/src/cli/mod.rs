@@ -6,12 +6,14 @@
 mod agent;
 mod approvals;
 mod attach;
+mod bundle;
 mod connect;
 mod context;
 mod demo;
 mod desk;
 mod doctor;
 mod import;
+mod incident;
 mod init;
 mod inspect;
 mod ledger;
@@ -19,6 +21,7 @@ mod onboard;
 mod past;
 mod policy;
 mod replay;
+mod review;
 mod scan;
 mod serve;
 mod server;
@@ -60,12 +63,15 @@ enum Command {
     Demo(demo::Demo),
     Doctor(doctor::Doctor),
     Import(import::Import),
+    #[command(subcommand)]
+    Incident(incident::Incident),
     Init(init::Init),
     Inspect(inspect::Inspect),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Review(review::Review),
     Scan(scan::Scan),
     /// Run the gateway.
     Serve(serve::Serve),
@@ -107,10 +113,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),
         Command::Import(import) => import.run(&common),
+        Command::Incident(incident) => incident.run(&common),
         Command::Init(init) => init.run(&common),
         Command::Inspect(inspect) => inspect.run(),
         Command::Ledger(ledger) => ledger.run(&common),
         Command::Policy(policy) => policy.run(&common),
+        Command::Review(review) => review.run(&common),
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),

@@ -42,11 +42,17 @@ impl Stop {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         if self.list {
             let head = ["STOPPED", "SINCE", "BY", "WHY"];
-            return desk::list(common, ("halt.list", "stopped"), "nothing is stopped", &head, |one| {
-                ["stopped", "since", "by", "why"]
-                    .map(|name| text(one, name))
-                    .to_vec()
-            });
+            return desk::list(
+                common,
+                ("halt.list", "stopped"),
+                "nothing is stopped",
+                &head,
+                |one| {
+                    ["stopped", "since", "by", "why"]
+                        .map(|name| text(one, name))
+                        .to_vec()
+                },
+            );
         }
         let named = [
             ("agent", &self.agent),
@@ -54,7 +60,9 @@ impl Stop {
             ("server", &self.server),
             ("context", &self.context),
         ];
-        let named = named.into_iter().find_map(|(what, name)| Some((what, name.as_ref()?)));
+        let named = named
+            .into_iter()
+            .find_map(|(what, name)| Some((what, name.as_ref()?)));
         let operation = if self.lift { "halt.lift" } else { "halt.put" };
         let secret = self.who.secret()?;
         let answer = desk::ask(common, operation, |args| {

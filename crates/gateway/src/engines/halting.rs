@@ -68,11 +68,7 @@ impl Engines {
     }
 
     /// An exchange that is withdrawn when its call is stopped, so that the server is told to leave off.
-    pub(super) fn heeding(
-        &self,
-        call: &Passed<Recorded>,
-        exchange: Arc<dyn Exchange>,
-    ) -> Arc<dyn Exchange> {
+    pub(super) fn heeding(&self, call: &Passed<Recorded>, exchange: Arc<dyn Exchange>) -> Arc<dyn Exchange> {
         Arc::new(Heeding {
             inner: exchange,
             halts: self.halts.clone(),
