@@ -27,7 +27,7 @@ const NPM: [&str; 11] = [
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI that are on the SDK's second line, and those on its first.
-const PYPI_2: [&str; 8] = [
+const PYPI_2: [&str; 9] = [
     "mcp==2.3.0",
     "authlib==1.9.9",
     "fastmcp==4.1.2",
@@ -37,6 +37,7 @@ const PYPI_2: [&str; 8] = [
     "mcp-server-fetch==2026.10.24",
     // Checks the bills of materials against the schema of CycloneDX.
     "cyclonedx-python-lib[json-validation]==11.12.0",
+    "securesystemslib==1.6.0",
 ];
 const PYPI_1: [&str; 4] = [
     "mcp==1.30.0",

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
-    sync::{Arc, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -40,6 +40,7 @@ use crate::{
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
     halts::Halts,
+    incidents,
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     keeper::Keeper,
@@ -49,8 +50,9 @@ use crate::{
     payloads::Payloads,
     people::People,
     policy_version,
+    reviews::Revoked,
     sessions::Sessions,
-    store::Store,
+    store::{Store, StoreError},
     supply::Shelf,
     task_owners::TaskOwners,
     vault::{Layout, Vault},
@@ -66,10 +68,13 @@ pub(crate) fn assemble(
     ambient: Ambient,
     vault: &Vault,
 ) -> Result<Arc<House>, Failure> {
-    let rules = rules(meant)?;
+    let sources = rule_sources(meant)?;
+    let rules = with_reviews(&sources, vault.store())?;
+    let (watch, incidents) = incidents::open(vault.store().clone(), meant.incidents.clone())
+        .map_err(|error| Failure::other(error.to_string()))?;
     let digests = Digests::new(vault.digester().clone(), vault.subjects().clone());
     let payloads = payloads(meant, vault)?;
-    let journal = Journal::new(vault.ledger().clone(), digests, payloads, ambient.clone());
+    let journal = Journal::new(vault.ledger().clone(), digests, payloads, ambient.clone(), watch);
     let scheme = if meant.door.tls.is_some() { "https" } else { "http" };
     let base = meant.door.url.clone();
     let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
@@ -122,11 +127,14 @@ pub(crate) fn assemble(
             .map_err(|error| Failure::other(error.to_string()))?,
         keeper: Arc::new(keeper),
         halts,
+        incidents,
         inspector,
         terms: Terms::default(),
         disguise: Disguise::open(vault.store().clone(), vault.pseudonyms_key())
             .map_err(|error| Failure::other(error.to_string()))?,
         rules: RwLock::new(Arc::new(rules)),
+        sources: Mutex::new(sources),
+        review_days: meant.review_days,
         limits,
         desk: Desk::open(vault.store().clone(), meant.approvals.expires)
             .map_err(|error| Failure::other(error.to_string()))?,
@@ -210,7 +218,8 @@ pub(crate) fn room(meant: &Meant) -> Room {
 pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
     let engines = &house.engines;
     let rules = engines.rules();
-    fitting(&rules, &engines.keeper)?;
+    // What reviews took away may be gone since, and keeps nobody from starting.
+    fitting(&self::rules(meant)?, &engines.keeper)?;
     let version = policy_version::may_follow(&house.store, meant)?;
     policy_version::keep(&house.store, version.as_ref())?;
     let digest = rules.digest().to_owned();
@@ -244,6 +253,8 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
 pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace: Duration) {
     tokio::spawn(tell_of_changes(Arc::clone(house), stop.clone()));
     tokio::spawn(sweep(Arc::clone(house), stop.clone()));
+    tokio::spawn(admin::keep_watch(Arc::clone(house), stop.clone()));
+    tokio::spawn(admin::remind(Arc::clone(house), stop.clone()));
     tokio::spawn(keep_contexts(Arc::clone(house), stop.clone()));
     if !house.engines.tokens.providers.is_empty() {
         tokio::spawn(keep_keys(Arc::clone(house), stop));
@@ -418,8 +429,49 @@ pub(crate) fn rules(meant: &Meant) -> Result<RuleSet, Failure> {
     parsed.map_err(|errors| Failure::configuration(errors.to_string()))
 }
 
+/// The rules of these texts, without what access reviews took away.
+pub(crate) fn with_reviews(sources: &[RuleSource], store: &Store) -> Result<RuleSet, Failure> {
+    let failed = |error: StoreError| Failure::other(error.to_string());
+    let mut sources = sources.to_vec();
+    for revoked in Revoked::all(store).map_err(failed)? {
+        sources.push(revoked.rule().map_err(failed)?);
+    }
+    RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
+}
+
+/// Access reviews took something away, or gave it back: it is in force at once.
+pub(crate) fn review_again(house: &House) -> Result<(), Failure> {
+    let engines = &house.engines;
+    let sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    put_in_force(house, with_reviews(&sources, &house.store)?);
+    Ok(())
+}
+
+/// Puts rules in force, in one step, and says so.
+pub(crate) fn put_in_force(house: &House, rules: RuleSet) {
+    let engines = &house.engines;
+    let new = rules.digest().to_owned();
+    let old = {
+        let mut in_force = engines.rules.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *in_force, Arc::new(rules))
+            .digest()
+            .to_owned()
+    };
+    if old != new {
+        tracing::info!(policy = new, instead_of = old, "other rules are in force");
+        engines
+            .journal
+            .note(Kind::Policy, "in-force", &[("policy", new), ("instead_of", old)]);
+    }
+    // Who may see what may have changed with it.
+    engines.keeper.announce();
+}
+
 /// The texts of the rules in force.
 pub(crate) fn rule_sources(meant: &Meant) -> Result<Vec<RuleSource>, Failure> {
+    if let Some(why) = &meant.unusable {
+        return Err(Failure::configuration(why.clone()));
+    }
     let packs = policy::packs::sources(meant.packs.iter().map(String::as_str));
     let mut sources = packs.map_err(|error| Failure::configuration(format!("policy.packs: {error}")))?;
     sources.extend(meant.rules.iter().map(|(name, text)| RuleSource {

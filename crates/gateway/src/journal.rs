@@ -29,6 +29,7 @@ use crate::{
     concerned::SubjectDigests,
     engines::Request,
     events::Backlog,
+    incidents::{About, Seen, Sign, Signal, Watch},
     metrics::Metrics,
     payloads::{Item, Part as PayloadPart, Payloads},
 };
@@ -42,6 +43,7 @@ pub(crate) struct Journal {
     backlog: Backlog,
     metrics: Metrics,
     ambient: Ambient,
+    watch: Watch,
 }
 
 /// What makes keyed digests. They change together when their key is rotated.
@@ -99,7 +101,13 @@ struct Begun {
 }
 
 impl Journal {
-    pub(crate) fn new(ledger: Ledger, digests: Digests, payloads: Payloads, ambient: Ambient) -> Self {
+    pub(crate) fn new(
+        ledger: Ledger,
+        digests: Digests,
+        payloads: Payloads,
+        ambient: Ambient,
+        watch: Watch,
+    ) -> Self {
         Self {
             ledger,
             digests,
@@ -107,6 +115,7 @@ impl Journal {
             backlog: Backlog::default(),
             metrics: Metrics::default(),
             ambient,
+            watch,
         }
     }
 
@@ -351,9 +360,66 @@ impl Journal {
         self.ledger.append_durable(&entry)
     }
 
-    /// An entry about an incident, still to be filled in and appended.
-    pub(crate) fn incident(&self, what: &str) -> Entry {
-        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Incident);
+    /// Has a call that ended counted, for the signals it may give.
+    fn watch_over(&self, entry: &Entry, known: &Known) {
+        let who = &entry.principal;
+        let (Some(agent), Some(call)) = (who.agent.as_ref().or(who.user.as_ref()), &entry.call) else {
+            return;
+        };
+        // What only observes lets pass what it would refuse, and it counts as refused all the same.
+        let refused = known.would_refuse.as_ref().map(|_| "not-permitted");
+        let code = entry.code.as_deref().filter(|code| *code != "ok");
+        let tool = match (&entry.server, &entry.tool) {
+            (Some(server), Some(tool)) => Some(format!("{server}__{tool}")),
+            (None, Some(tool)) => Some(tool.clone()),
+            (_, None) => None,
+        };
+        let now_ms = self.ambient.now_ms();
+        let about = || About {
+            agent: who.agent.clone(),
+            user: who.user.clone(),
+            server: entry.server.clone(),
+            context: entry.context.clone(),
+        };
+        self.watch.saw(
+            &Seen {
+                agent,
+                tool: tool.as_deref(),
+                code: code.or(refused),
+                untrusted: known.sources.iter().any(|source| !source.trusted),
+                now_ms,
+            },
+            about,
+            call,
+        );
+        if code == Some("target-changed")
+            && let Some(server) = &entry.server
+        {
+            self.tampering(
+                server,
+                "a definition changed between its approval and a call",
+                Some(call),
+            );
+        }
+    }
+
+    /// A server is not what was approved.
+    pub(crate) fn tampering(&self, server: &str, what: &str, call: Option<&str>) {
+        self.watch.give(Signal {
+            sign: Sign::Tampering,
+            what: what.to_owned(),
+            about: About {
+                server: Some(server.to_owned()),
+                ..About::default()
+            },
+            call: call.map(str::to_owned),
+            now_ms: self.ambient.now_ms(),
+        });
+    }
+
+    /// An entry about what people do, still to be filled in and appended.
+    pub(crate) fn about(&self, kind: Kind, what: &str) -> Entry {
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), kind);
         entry.action = Some(what.to_owned());
         entry
     }
@@ -482,6 +548,7 @@ impl OpenCase {
         };
         entry.ms = Some(unsigned(self.journal.ambient.now_ms() - self.begun.received_ms));
         self.journal.metrics.ended(&entry);
+        self.journal.watch_over(&entry, &known);
         self.journal.ledger.append(&entry).await?;
         match released {
             Some(released) => {

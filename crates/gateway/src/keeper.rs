@@ -14,8 +14,8 @@ use inspect::{
     schema::{CompiledSchema, SchemaOptions},
 };
 use policy::registry::{
-    Change, Definition, Item, ItemKind, ItemState, OnNew, Pin, Registry, Rivals, Server, ServerState,
-    TransitionError,
+    Change, ChangeKind, Definition, Item, ItemKind, ItemState, OnNew, Pin, Registry, Rivals, Server,
+    ServerState, TransitionError,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -272,6 +272,14 @@ impl Keeper {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(name.clone(), catalogue);
+        }
+        for change in &changes {
+            // What was never approved changed nothing.
+            if change.kind == ChangeKind::Quarantined && change.approved.is_some() {
+                let what = change.item.as_ref().map_or("", |(_, name)| name.as_str());
+                let what = format!("`{what}` is not what was approved");
+                self.journal.tampering(name.as_str(), &what, None);
+            }
         }
         self.keep(server, &changes, "observed")?;
         self.publish();

@@ -114,21 +114,11 @@ fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
         .authorization
         .follow(&meant.authorization, engines.people.key());
     followed.map_err(Failure::configuration)?;
-    let new = rules.digest().to_owned();
-    let old = {
-        let mut in_force = engines.rules.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *in_force, Arc::new(rules))
-            .digest()
-            .to_owned()
-    };
-    if old != new {
-        tracing::info!(policy = new, instead_of = old, "other rules are in force");
-        engines
-            .journal
-            .note(Kind::Policy, "in-force", &[("policy", new), ("instead_of", old)]);
-    }
-    // Who may see what may have changed with it.
-    engines.keeper.announce();
+    let texts = assemble::rule_sources(meant)?;
+    let mut sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    let rules = assemble::with_reviews(&texts, &house.store)?;
+    *sources = texts;
+    assemble::put_in_force(house, rules);
     Ok(())
 }
 

@@ -28,9 +28,13 @@
 //! | skipping a check on one path (Langflow CVE-2026-7663) | one road: `tests/fail/skip_a_stage.edit`, `tests/fail/swap_two_stages.edit` |
 //! | header and body that disagree (Kuadrant GHSA-g53w-w6mj-hrpp) | test `headers_must_say_what_the_body_says`, test `a_name_in_the_header_that_is_not_the_bodys_is_refused` |
 //! | an old file or a backup loosens the rules | test `rules_that_have_a_version_never_go_back` |
+//! | rules that nobody answers for: a bundle signed by a stranger, changed after it was signed, or an older one | test `what_was_signed_is_in_force_and_nothing_forged_changed_or_older`, test `two_have_to_sign_where_configuration_says_so`, test `what_stands_beside_a_bundle_unsigned_is_refused` |
+//! | grants that nobody uses and nobody takes back | test `unused_and_risky_grants_are_shown_taken_away_and_given_back_by_people` |
 //! | half a file of rules, without its last `forbid` | test `a_change_of_the_rules_comes_into_force_whole_while_calls_go_on` |
 //! | a yes that outlives the rules it was given under | test `a_call_that_waits_does_not_outlive_the_rules_that_let_it_wait`, test `what_changes_between_the_yes_and_the_call_asks_anew` |
 //! | a revoked agent comes back with the configuration | test `agents_come_and_go_with_the_configuration_and_the_revoked_stay_away` |
+//! | an agent that runs away, or was taken over: stopped at once, on open calls and streams, over restarts | test `what_is_stopped_stops_at_once_and_over_a_power_failure_until_it_is_lifted`, test `stopping_an_agent_ends_its_streams_and_sessions_and_nobody_elses`, test `stopping_a_server_ends_its_calls_and_hides_it_and_no_other` |
+//! | trying doors until one opens | test `probing_is_noticed_blocks_nothing_and_is_contained_and_resolved_by_people`, test `a_decoy_that_is_called_stops_its_caller_where_configuration_says_so` |
 //! | a rule that errors | a call for which any rule errors is refused; `policy::rules` differential tests |
 //!
 //! # On identity

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use records::ledger::Kind;
 use wire::json::{ObjectWriter, object};
 
 use super::Args;
@@ -96,7 +97,7 @@ async fn recorded(
     why: Option<String>,
     by: Option<&str>,
 ) -> Result<(), Failure> {
-    let mut entry = house.engines.journal.incident(what);
+    let mut entry = house.engines.journal.about(Kind::Incident, what);
     entry.reason = why;
     match target {
         Target::All | Target::User(_) => {}

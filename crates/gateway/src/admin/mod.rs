@@ -13,9 +13,11 @@ mod contexts;
 pub(crate) mod control;
 mod halts;
 pub(crate) mod holders;
+mod incidents;
 mod keys;
 mod ledger;
 mod policy;
+mod reviews;
 mod servers;
 mod subjects;
 mod tokens;
@@ -25,6 +27,8 @@ mod weigh;
 use std::sync::Arc;
 
 pub(crate) use agents::enlist;
+pub(crate) use incidents::keep_watch;
+pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
 pub(crate) use subjects::held_subjects;
 pub(crate) use users::{end_grant, end_token, recall_revoked};
@@ -52,6 +56,10 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "halt.lift" => halts::lift(house, &args).await,
         "halt.list" => Ok(halts::list(house)),
         "halt.put" => halts::stop(house, &args).await,
+        "incident.contain" => incidents::contain(house, &args).await,
+        "incident.list" => Ok(incidents::list(house)),
+        "incident.resolve" => incidents::resolve(house, &args).await,
+        "incident.show" => incidents::show(house, &args),
         "keys.destroy" => keys::destroy(house, &args).await,
         "keys.list" => keys::list(house),
         "keys.public" => keys::public(house),
@@ -63,6 +71,10 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "policy.matrix" => aside(|| weigh::matrix(house, &args)),
         "policy.replay" => aside(|| weigh::replay(house, &args)),
         "policy.test" => aside(|| cases::test(house, &args)),
+        "review.certify" => reviews::certify(house, &args).await,
+        "review.restore" => reviews::restore(house, &args).await,
+        "review.revoke" => reviews::revoke(house, &args).await,
+        "review.show" => aside(|| reviews::show(house, &args)),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
         "server.connect" => servers::connect(house, &args).await,

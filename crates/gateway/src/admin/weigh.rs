@@ -25,13 +25,13 @@ const DECISIONS_MAX: usize = 1_000_000;
 const ELSEWHERE: &str = "elsewhere";
 
 /// A kind of call: everything about it but arguments, findings and sources.
-struct Cell {
-    agent: Option<String>,
+pub(super) struct Cell {
+    pub(super) agent: Option<String>,
     user: Option<String>,
     subject: Subject,
-    name: String,
-    action: Action,
-    resource: Resource,
+    pub(super) name: String,
+    pub(super) action: Action,
+    pub(super) resource: Resource,
     purpose: Option<String>,
 }
 
@@ -427,6 +427,17 @@ fn cells(house: &House) -> Vec<Cell> {
         }
     }
     cells
+}
+
+/// What the rules in force say of every kind of call, in plain circumstances.
+pub(super) fn foreseen(house: &House) -> Vec<(Cell, Foresight)> {
+    let (rules, none) = (house.engines.rules(), Labels::none());
+    let each = cells(house).into_iter();
+    each.map(|cell| {
+        let says = foresee(house, &rules, &cell, Circumstances::plain(&none));
+        (cell, says)
+    })
+    .collect()
 }
 
 fn foresee(house: &House, rules: &RuleSet, cell: &Cell, circumstances: Circumstances<'_>) -> Foresight {

@@ -1,6 +1,5 @@
 //! Asking the gateway, or doing it to its data directory when none runs there.
 
-use clap::Args;
 use wire::json::{Document, Keys, Node, ObjectWriter, object};
 
 use super::{Common, say, serve::load, table};
@@ -8,53 +7,9 @@ use crate::{
     admin::{self, control},
     ambient::Ambient,
     assemble,
-    config::reference::Lookup,
     failure::Failure,
     vault::{Layout, Vault},
-    visible::visible,
 };
-
-/// Who says so, where it matters.
-#[derive(Args, Debug)]
-pub(super) struct Who {
-    /// Who says so: a user.
-    #[arg(long = "as", value_name = "USER")]
-    as_user: Option<String>,
-    /// Their secret, where two people are needed: `env:NAME` or `file:PATH`.
-    #[arg(long, value_name = "REFERENCE", requires = "as_user")]
-    secret: Option<String>,
-}
-
-impl Who {
-    /// The secret they show.
-    pub(super) fn secret(&self) -> Result<Option<String>, Failure> {
-        let env = |name: &str| std::env::var(name).ok();
-        let base = std::env::current_dir().unwrap_or_default();
-        let lookup = Lookup {
-            env: &env,
-            base: &base,
-        };
-        let secret = self.secret.as_deref().map(|text| lookup.secret("--secret", text));
-        secret
-            .transpose()
-            .map_err(|problem| Failure::configuration(problem.to_string()))
-    }
-
-    pub(super) fn write(&self, args: &mut ObjectWriter<'_>, secret: Option<&str>) {
-        if let Some(name) = &self.as_user {
-            args.string("as", name);
-        }
-        if let Some(secret) = secret {
-            args.string("secret", secret);
-        }
-    }
-}
-
-/// What is said where a second person has to say the same.
-pub(super) fn waiting(answer: Node<'_>) -> Option<String> {
-    let text = answer.get("waiting").and_then(Node::as_str)?;
-    Some(visible(&text))
-}
 
 /// Does one operation.
 pub(super) fn ask(

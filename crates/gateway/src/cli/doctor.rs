@@ -2,7 +2,7 @@
 
 use clap::Args;
 use upstream::sandbox::Kernel;
-use wire::json::object;
+use wire::json::{Node, object};
 
 use super::{Common, ledger, say, serve::load};
 use crate::{
@@ -115,6 +115,16 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
         ),
         Err(failure) => Finding::bad("gateway", failure.to_string()),
     });
+    let reviews = super::block_on(async { control::ask(&layout.control(), "review.show", b"{}").await });
+    if let Ok(Some(reviews)) = reviews {
+        let agents = reviews.root().get("agents").into_iter().flat_map(Node::elements);
+        let late = agents.filter(|agent| agent.get("overdue").and_then(Node::as_bool) == Some(true));
+        let late: Vec<_> = late.filter_map(|agent| agent.get("agent")?.as_str()).collect();
+        if !late.is_empty() {
+            let text = format!("overdue for {}; see `sallyport review`", late.join(", "));
+            found.push(Finding::note("review", text));
+        }
+    }
     if !layout.ledger().join("checkpoint").exists() {
         found.push(Finding::note(
             "ledger",

@@ -7,12 +7,14 @@ mod agent;
 mod approvals;
 mod attach;
 mod backup;
+mod bundle;
 mod connect;
 mod context;
 mod demo;
 mod desk;
 mod doctor;
 mod import;
+mod incident;
 mod init;
 mod inspect;
 mod keys;
@@ -23,6 +25,7 @@ mod past;
 mod policy;
 mod replay;
 mod report;
+mod review;
 mod scan;
 mod serve;
 mod server;
@@ -68,6 +71,8 @@ enum Command {
     Demo(demo::Demo),
     Doctor(doctor::Doctor),
     Import(import::Import),
+    #[command(subcommand)]
+    Incident(incident::Incident),
     Init(init::Init),
     Inspect(inspect::Inspect),
     #[command(subcommand)]
@@ -79,6 +84,7 @@ enum Command {
     #[command(subcommand)]
     Policy(policy::Policy),
     Report(report::Report),
+    Review(review::Review),
     Scan(scan::Scan),
     /// Run the gateway.
     Serve(serve::Serve),
@@ -125,6 +131,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),
         Command::Import(import) => import.run(&common),
+        Command::Incident(incident) => incident.run(&common),
         Command::Init(init) => init.run(&common),
         Command::Inspect(inspect) => inspect.run(),
         Command::Keys(keys) => keys.run(&common),
@@ -132,6 +139,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Oauth(oauth) => oauth.run(&common),
         Command::Policy(policy) => policy.run(&common),
         Command::Report(report) => report.run(&common),
+        Command::Review(review) => review.run(&common),
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),

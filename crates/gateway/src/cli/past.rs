@@ -41,23 +41,38 @@ pub(super) struct Kind {
 pub(super) struct Times {
     pub(super) count: u64,
     pub(super) call: String,
+    /// When.
+    pub(super) last: String,
 }
 
 /// Everything the ledger holds that the rules decided.
 pub(super) fn gather(common: &Common) -> Result<BTreeMap<Kind, Times>, Failure> {
+    gather_since(common, "")
+}
+
+/// The same from a time on, in RFC 3339 as the ledger exports it.
+pub(super) fn gather_since(common: &Common, since: &str) -> Result<BTreeMap<Kind, Times>, Failure> {
     let reader = ledger::settled(common)?;
     let mut all: BTreeMap<Kind, Times> = BTreeMap::new();
     ledger::each(&reader, 0, None, |stored| {
         // As exported, so that one reading of the ledger serves all.
         let line = ledger::line(stored);
         let entry = Document::parse(line.into_bytes(), Keys::Exact, &wire::bounds::ANSWER);
-        let Some((kind, call)) = entry.ok().and_then(|entry| decided(entry.root())) else {
+        let Ok(entry) = entry else { return };
+        let last = entry
+            .root()
+            .get("time")
+            .and_then(Node::as_str)
+            .unwrap_or_default()
+            .into_owned();
+        let Some((kind, call)) = decided(entry.root()).filter(|_| last.as_str() >= since) else {
             return;
         };
         let times = all.entry(kind).or_default();
         *times = Times {
             count: times.count + 1,
             call,
+            last,
         };
     })?;
     Ok(all)

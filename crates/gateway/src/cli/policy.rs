@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use wire::json::{Node, object};
 
-use super::{Common, desk, past::write_rules, replay::Replay, say, serve::load, weigh};
+use super::{Common, bundle, desk, past::write_rules, replay::Replay, say, serve::load, weigh};
 use crate::{assemble, failure::Failure, visible::visible};
 
 /// Policy: what is permitted, and why.
@@ -20,8 +20,10 @@ pub(crate) enum Policy {
     Replay(Replay),
     /// Show the rules in Cedar, each below the line of the short form it was made of.
     Show,
+    Sign(bundle::Sign),
     Suggest(weigh::Suggest),
     Test(weigh::Test),
+    Verify(bundle::Verify),
 }
 
 /// Read the rules.
@@ -69,8 +71,10 @@ impl Policy {
             Self::Matrix(matrix) => matrix.run(common),
             Self::Replay(replay) => replay.run(common),
             Self::Show => show(common),
+            Self::Sign(sign) => sign.run(common),
             Self::Suggest(suggest) => suggest.run(common),
             Self::Test(test) => test.run(common),
+            Self::Verify(verify) => verify.run(common),
         }
     }
 }

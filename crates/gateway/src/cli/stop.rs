@@ -34,8 +34,9 @@ pub(crate) struct Stop {
     /// Why, for the record.
     #[arg(long)]
     why: Option<String>,
-    #[command(flatten)]
-    who: desk::Who,
+    /// Who says so, for the record.
+    #[arg(long = "as", value_name = "USER")]
+    as_user: Option<String>,
 }
 
 impl Stop {
@@ -64,7 +65,6 @@ impl Stop {
             .into_iter()
             .find_map(|(what, name)| Some((what, name.as_ref()?)));
         let operation = if self.lift { "halt.lift" } else { "halt.put" };
-        let secret = self.who.secret()?;
         let answer = desk::ask(common, operation, |args| {
             args.string("what", named.map_or("all", |(what, _)| what));
             if let Some((_, name)) = named {
@@ -73,13 +73,13 @@ impl Stop {
             if let Some(why) = &self.why {
                 args.string("why", why);
             }
-            self.who.write(args, secret.as_deref());
+            if let Some(name) = &self.as_user {
+                args.string("as", name);
+            }
         })?;
         let root = answer.root();
         if common.json {
             say(answer.text());
-        } else if let Some(waiting) = desk::waiting(root) {
-            say(&waiting);
         } else if self.lift {
             say(&format!("`{}` may go on", text(root, "lifted")));
         } else {

@@ -22,6 +22,9 @@ use wire::{
     json::{Document, Keys},
 };
 
+use crate::bundle::{Bundle, Envelope, SignerKey};
+use crate::incidents::{MeantIncidents, Sign, Thresholds};
+
 use super::{
     Problem,
     authorization::{self, MeantAuthorization},
@@ -30,7 +33,10 @@ use super::{
     issuers::{self, MeantIssuer},
     records::{self, MeantPayloads},
     reference::Lookup,
-    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidMetrics, SaidPolicy, SaidPurpose},
+    said::{
+        Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIncidents, SaidKind, SaidMetrics, SaidPolicy,
+        SaidPurpose,
+    },
     servers::{self, MeantServer},
 };
 
@@ -66,6 +72,11 @@ pub(crate) struct Meant {
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
+    pub(crate) incidents: MeantIncidents,
+    /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
+    pub(crate) unusable: Option<String>,
+    /// After how many days what agents may do is looked at again.
+    pub(crate) review_days: Option<u32>,
 }
 
 /// How people are asked.
@@ -206,6 +217,19 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         .map(|(n, rule)| (format!("policy.rules[{n}]"), rule.clone()))
         .collect();
     let mut files = Vec::new();
+    let mut unusable = None;
+    let (mut version, mut packs) = (policy.version, policy.packs.clone());
+    if policy.bundle.is_some() || !policy.keys.is_empty() {
+        let bundle = bundle(&policy, lookup, &mut files);
+        match bundle {
+            Ok(Ok(bundle)) => {
+                (version, packs) = (Some(bundle.version), Some(bundle.packs));
+                rules.extend(bundle.rules);
+            }
+            Ok(Err(problem)) => unusable = Some(problem.to_string()),
+            Err(problem) => note(Err(problem)),
+        }
+    }
     for short in short_rules(&policy)
         .into_iter()
         .chain(purpose_rules(&said.purposes))
@@ -255,6 +279,18 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             Err(problem) => note(Err(problem)),
         }
     }
+    let incidents = incidents(&said.incidents, &mut note);
+    let review_days = said.review.every.as_deref().and_then(|text| {
+        let days = text
+            .strip_suffix('d')
+            .and_then(|days| days.parse().ok())
+            .filter(|days| *days > 0);
+        if days.is_none() {
+            let what = format!("`{text}` is no number of days");
+            note(Err(Problem::new("review.every", what, "write it as `90d`")));
+        }
+        days
+    });
     match door.zip(approvals).zip(payloads) {
         Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
@@ -265,6 +301,9 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             payloads,
             events,
             metrics: said.metrics,
+            incidents,
+            review_days,
+            unusable,
             door,
             socket: said.socket.map(|path| lookup.path(&path.display().to_string())),
             mode: said.mode.unwrap_or_default(),
@@ -286,8 +325,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             parties,
             issuers,
             authorization,
-            version: policy.version,
-            packs: policy.packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
+            version,
+            packs: packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
             files,
             limits: said
@@ -329,6 +368,105 @@ fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
     all.filter_map(|reference| reference.strip_prefix("file:"))
         .map(|path| lookup.path(path))
         .collect()
+}
+
+/// The rules of a signed bundle, which stands alone: what is not signed is no part of it. Within: why it cannot be used.
+fn bundle(
+    policy: &SaidPolicy,
+    lookup: &Lookup<'_>,
+    files: &mut Vec<PathBuf>,
+) -> Result<Result<Bundle, Problem>, Problem> {
+    let problem = |at: &str, what: String, remedy: &str| Problem::new(format!("policy.{at}"), what, remedy);
+    let Some(path) = &policy.bundle else {
+        let what = "there are keys and no bundle that they have signed".to_owned();
+        return Err(problem("keys", what, "add `bundle`, or take `keys` out"));
+    };
+    let path = lookup.path(&path.display().to_string());
+    files.push(path.clone());
+    for (beside, is_there) in [
+        ("packs", policy.packs.is_some()),
+        ("version", policy.version.is_some()),
+        ("rules", !policy.rules.is_empty()),
+        ("files", !policy.files.is_empty()),
+        ("allow", !policy.allow.is_empty()),
+        ("forbid", !policy.forbid.is_empty()),
+        ("require", !policy.require.is_empty()),
+    ] {
+        if is_there {
+            let what = "nobody has signed what stands beside a bundle".to_owned();
+            return Err(problem(
+                beside,
+                what,
+                "put it into the bundle: sallyport policy sign",
+            ));
+        }
+    }
+    let mut keys = Vec::new();
+    for (n, key) in policy.keys.iter().enumerate() {
+        let key = lookup.path(&key.display().to_string());
+        files.push(key.clone());
+        let key = SignerKey::read(&key);
+        let remedy = "name a public key in PEM: openssl pkey -in KEY -pubout";
+        keys.push(key.map_err(|what| problem(&format!("keys[{n}]"), what, remedy))?);
+    }
+    let needed = policy.signatures.unwrap_or(1);
+    if needed == 0 || keys.len() < needed {
+        let what = format!("{needed} signatures by {} keys cannot be", keys.len());
+        return Err(problem("signatures", what, "name the keys under `keys`"));
+    }
+    let failed = |what: String| {
+        let what = format!("{}: {what}", path.display());
+        problem(
+            "bundle",
+            what,
+            "see `sallyport policy verify`; sign with a key of `keys`",
+        )
+    };
+    let text = std::fs::read(&path).map_err(|error| error.to_string());
+    let opened = text.and_then(Envelope::parse);
+    let opened = opened.and_then(|envelope| envelope.open(&keys, needed));
+    Ok(opened.map_err(failed))
+}
+
+/// What is worth a look. A kind nobody knows would contain nothing.
+fn incidents(said: &SaidIncidents, note: &mut impl FnMut(Result<(), Problem>)) -> MeantIncidents {
+    let otherwise = Thresholds::default();
+    let mut contain = BTreeSet::new();
+    for (n, word) in said.contain.iter().enumerate() {
+        match Sign::parse(word) {
+            Some(sign) => {
+                contain.insert(sign);
+            }
+            None => {
+                let known = Sign::ALL.map(Sign::as_str).join(", ");
+                note(Err(Problem::new(
+                    format!("incidents.contain[{n}]"),
+                    format!("there is no kind of incident `{word}`"),
+                    format!("use one of: {known}"),
+                )));
+            }
+        }
+    }
+    if said.window == Some(0) {
+        let remedy = "write the seconds in which it is counted, or leave it out";
+        note(Err(Problem::new(
+            "incidents.window",
+            "nothing happens in no time",
+            remedy,
+        )));
+    }
+    MeantIncidents {
+        thresholds: Thresholds {
+            window_ms: said.window.map_or(otherwise.window_ms, |s| i64::from(s) * 1000),
+            flow: said.flow.unwrap_or(otherwise.flow),
+            loops: said.loops.unwrap_or(otherwise.loops),
+            novelty: said.novelty.unwrap_or(otherwise.novelty),
+            probing: said.probing.unwrap_or(otherwise.probing),
+            volume: said.volume.unwrap_or(otherwise.volume),
+            decoys: said.decoys.iter().cloned().collect(),
+        },
+        contain,
+    }
 }
 
 /// Whoever comes from this machine may be anonymous. Where the gateway is called by another name than this machine's,

@@ -63,6 +63,12 @@ pub(crate) struct Said {
     /// How people are asked.
     #[serde(default)]
     pub(crate) approvals: SaidApprovals,
+    /// When what agents may do is looked at again.
+    #[serde(default)]
+    pub(crate) review: SaidReview,
+    /// What is worth a look.
+    #[serde(default)]
+    pub(crate) incidents: SaidIncidents,
     /// Limits by name; `default` is for everyone.
     #[serde(default)]
     pub(crate) limits: BTreeMap<String, SaidLimit>,
@@ -655,6 +661,14 @@ pub(crate) struct SaidPolicy {
     pub(crate) packs: Option<Vec<String>>,
     /// The version of the rules. Whoever gives one must raise it with every change, and cannot go back.
     pub(crate) version: Option<u64>,
+    /// A signed bundle of rules, made by `sallyport policy sign`, in the place of all that follows and of `packs` and
+    /// `version`.
+    pub(crate) bundle: Option<PathBuf>,
+    /// The public keys (PEM, Ed25519) it may be signed by.
+    #[serde(default)]
+    pub(crate) keys: Vec<PathBuf>,
+    /// How many different ones must have signed it; 1 unless said.
+    pub(crate) signatures: Option<usize>,
     /// Rules, in Cedar.
     #[serde(default)]
     pub(crate) rules: Vec<String>,
@@ -705,6 +719,38 @@ pub(crate) struct SaidApprovals {
     pub(crate) expires: Option<u64>,
     /// Where new questions are told.
     pub(crate) webhook: Option<SaidWebhook>,
+}
+
+/// When what agents may do is looked at again.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidReview {
+    /// Days from one review to the next, such as `90d`. None is scheduled unless said.
+    pub(crate) every: Option<String>,
+}
+
+/// What is worth a look; 0 where it never is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidIncidents {
+    /// Seconds in which the following are counted; 300 unless said.
+    pub(crate) window: Option<u32>,
+    /// Refusals of an agent; 20 unless said.
+    pub(crate) probing: Option<u32>,
+    /// Refusals of calls whose arguments came from untrusted sources; 3 unless said.
+    pub(crate) flow: Option<u32>,
+    /// Refusals by limits; 50 unless said.
+    pub(crate) loops: Option<u32>,
+    /// Tools an agent with a past never used before; 5 unless said.
+    pub(crate) novelty: Option<u32>,
+    /// Calls that are five times as many as ever, and at least so many; 200 unless said.
+    pub(crate) volume: Option<u32>,
+    /// Tools that nothing honest calls: `server__tool`.
+    #[serde(default)]
+    pub(crate) decoys: Vec<String>,
+    /// The kinds that stop the agent (`tampering`: the server) that set them off. None unless said.
+    #[serde(default)]
+    pub(crate) contain: Vec<String>,
 }
 
 /// Where new questions are told.

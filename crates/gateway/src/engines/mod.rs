@@ -20,11 +20,11 @@ mod tasks;
 mod terms;
 mod upstreams;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use identity::Local;
 use inspect::Inspector;
-use policy::rules::RuleSet;
+use policy::rules::{RuleSet, RuleSource};
 use upstream::Upstreams;
 use wire::json::Document;
 
@@ -45,6 +45,7 @@ use crate::{
     cursor::Cursors,
     egress::Egress,
     halts::Halts,
+    incidents::Incidents,
     journal::Journal,
     keeper::Keeper,
     outbound::Outbound,
@@ -67,6 +68,7 @@ pub(crate) struct Engines {
     pub(crate) keeper: Arc<Keeper>,
     /// What is stopped.
     pub(crate) halts: Halts,
+    pub(crate) incidents: Incidents,
     pub(crate) inspector: Inspector,
     pub(crate) disguise: Disguise,
     pub(crate) terms: Terms,
@@ -84,6 +86,11 @@ pub(crate) struct Engines {
     pub(crate) behind: Behind,
     pub(crate) egress: Egress,
     pub(crate) task_owners: TaskOwners,
+    /// The texts of the rules in force, without what access reviews took away. Held through every change of rules, so that
+    /// of two at once neither takes the other back.
+    pub(crate) sources: Mutex<Vec<RuleSource>>,
+    /// After how many days what agents may do is looked at again.
+    pub(crate) review_days: Option<u32>,
     /// The rule of `observe` mode.
     pub(crate) observing: RuleSet,
     /// `{}`: the arguments of a call that has none.

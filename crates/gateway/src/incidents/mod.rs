@@ -1,0 +1,301 @@
+//! Incidents: what signals add up to, kept until a person has looked.
+//!
+//! An incident blocks nothing by itself. Where configuration says so for its kind, what set it off is stopped when
+//! it is opened, as by `sallyport stop`.
+
+mod signals;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use signals::Signals;
+pub(crate) use signals::{Seen, Sign, Thresholds};
+
+use crate::{
+    halts::Target,
+    store::{Store, StoreError},
+};
+
+/// The store's table.
+const TABLE: &str = "incidents";
+/// Signals that wait to be looked at. More than these are about incidents that are open already.
+const WAITING_MAX: usize = 1_024;
+/// Most calls an incident names: the first ones.
+const CALLS_MAX: usize = 32;
+/// Most incidents kept; beyond it, those resolved longest ago are forgotten. The ledger has them still.
+const INCIDENTS_MAX: usize = 10_000;
+
+/// What configuration says of incidents.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MeantIncidents {
+    pub(crate) thresholds: Thresholds,
+    /// The kinds that stop what set them off.
+    pub(crate) contain: BTreeSet<Sign>,
+}
+
+/// Where it stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    /// Nobody has done anything about it.
+    Open,
+    /// What set it off is stopped.
+    Contained,
+    /// A person has dealt with it.
+    Resolved,
+}
+
+impl State {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Contained => "contained",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// One of them.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Incident {
+    pub(crate) id: String,
+    pub(crate) sign: Sign,
+    pub(crate) state: State,
+    pub(crate) about: About,
+    /// What was seen at first.
+    pub(crate) what: String,
+    /// How often it was signalled.
+    pub(crate) count: u64,
+    pub(crate) opened_ms: i64,
+    pub(crate) last_ms: i64,
+    /// The calls that set it off.
+    pub(crate) calls: Vec<String>,
+    /// What was stopped because of it.
+    pub(crate) contained: Vec<Target>,
+    /// Who resolved it, and how.
+    pub(crate) resolved: Option<(Option<String>, String)>,
+}
+
+/// Whom and what it is about.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct About {
+    pub(crate) agent: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) server: Option<String>,
+    pub(crate) context: Option<String>,
+}
+
+/// A signal, and the call that gave it.
+#[derive(Clone, Debug)]
+pub(crate) struct Signal {
+    pub(crate) sign: Sign,
+    pub(crate) what: String,
+    pub(crate) about: About,
+    pub(crate) call: Option<String>,
+    pub(crate) now_ms: i64,
+}
+
+/// Those who see calls end give signals here. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    signals: Arc<Mutex<Signals>>,
+    given: mpsc::Sender<Signal>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Incidents {
+    store: Store,
+    contain: BTreeSet<Sign>,
+    book: Mutex<BTreeMap<String, Incident>>,
+    signals: Mutex<Option<mpsc::Receiver<Signal>>>,
+}
+
+/// A watch, and the book of what it sees.
+pub(crate) fn open(store: Store, meant: MeantIncidents) -> Result<(Watch, Incidents), StoreError> {
+    let mut book = BTreeMap::new();
+    for (id, text) in store.list(TABLE)? {
+        let incident: Incident = serde_json::from_slice(&text)
+            .map_err(|error| StoreError::other(format!("the incident `{id}`: {error}")))?;
+        book.insert(id, incident);
+    }
+    let (given, signals) = mpsc::channel(WAITING_MAX);
+    let watch = Watch {
+        signals: Arc::new(Mutex::new(Signals::new(meant.thresholds))),
+        given,
+    };
+    let incidents = Incidents {
+        store,
+        contain: meant.contain,
+        book: Mutex::new(book),
+        signals: Mutex::new(Some(signals)),
+    };
+    Ok((watch, incidents))
+}
+
+impl Watch {
+    /// A call has ended.
+    pub(crate) fn saw(&self, seen: &Seen<'_>, about: impl Fn() -> About, call: &str) {
+        let signs = self
+            .signals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(seen);
+        for (sign, what) in signs {
+            self.give(Signal {
+                sign,
+                what,
+                about: about(),
+                call: Some(call.to_owned()),
+                now_ms: seen.now_ms,
+            });
+        }
+    }
+
+    /// A signal that needs no counting.
+    pub(crate) fn give(&self, signal: Signal) {
+        // A full queue holds as many of the same already.
+        let _ = self.given.try_send(signal);
+    }
+}
+
+impl Incidents {
+    /// The signals, for the one who takes them in.
+    pub(crate) fn signals(&self) -> Option<mpsc::Receiver<Signal>> {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes a signal in: into the incident of its kind that is open about the same, or into a new one, which it
+    /// gives back.
+    pub(crate) fn note(&self, id: String, signal: &Signal) -> Result<Option<Incident>, StoreError> {
+        let mut book = self.book();
+        let known = book.values_mut().find(|incident| {
+            incident.state != State::Resolved
+                && incident.sign == signal.sign
+                && incident.about.agent == signal.about.agent
+                && (signal.sign != Sign::Tampering || incident.about.server == signal.about.server)
+        });
+        if let Some(incident) = known {
+            incident.count += 1;
+            incident.last_ms = signal.now_ms;
+            if incident.calls.len() < CALLS_MAX {
+                incident.calls.extend(signal.call.clone());
+            }
+            let incident = incident.clone();
+            self.keep(&incident)?;
+            return Ok(None);
+        }
+        let incident = Incident {
+            id,
+            sign: signal.sign,
+            state: State::Open,
+            about: signal.about.clone(),
+            what: signal.what.clone(),
+            count: 1,
+            opened_ms: signal.now_ms,
+            last_ms: signal.now_ms,
+            calls: signal.call.iter().cloned().collect(),
+            contained: Vec::new(),
+            resolved: None,
+        };
+        self.make_room(&mut book)?;
+        book.insert(incident.id.clone(), incident.clone());
+        self.keep(&incident)?;
+        Ok(Some(incident))
+    }
+
+    /// What is stopped when an incident is opened, where configuration says so.
+    pub(crate) fn stops(&self, incident: &Incident) -> Option<Target> {
+        self.contain
+            .contains(&incident.sign)
+            .then(|| incident.culprit())?
+    }
+
+    /// What was stopped because of it.
+    pub(crate) fn contained(&self, id: &str, target: Target) -> Result<Option<Incident>, StoreError> {
+        self.change(id, |incident| {
+            incident.state = State::Contained;
+            if !incident.contained.contains(&target) {
+                incident.contained.push(target);
+            }
+        })
+    }
+
+    /// A person has dealt with it.
+    pub(crate) fn resolve(
+        &self,
+        id: &str,
+        by: Option<String>,
+        how: String,
+    ) -> Result<Option<Incident>, StoreError> {
+        self.change(id, |incident| {
+            incident.state = State::Resolved;
+            incident.resolved = Some((by, how));
+        })
+    }
+
+    /// One of them.
+    pub(crate) fn find(&self, id: &str) -> Option<Incident> {
+        self.book().get(id).cloned()
+    }
+
+    /// All, the newest first.
+    pub(crate) fn all(&self) -> Vec<Incident> {
+        let mut all: Vec<Incident> = self.book().values().cloned().collect();
+        all.sort_by_key(|incident| std::cmp::Reverse(incident.last_ms));
+        all
+    }
+
+    fn change(&self, id: &str, change: impl FnOnce(&mut Incident)) -> Result<Option<Incident>, StoreError> {
+        let mut book = self.book();
+        let Some(incident) = book.get_mut(id) else {
+            return Ok(None);
+        };
+        let mut next = incident.clone();
+        change(&mut next);
+        self.keep(&next)?;
+        *incident = next.clone();
+        Ok(Some(next))
+    }
+
+    fn make_room(&self, book: &mut BTreeMap<String, Incident>) -> Result<(), StoreError> {
+        if book.len() < INCIDENTS_MAX {
+            return Ok(());
+        }
+        let resolved = book.values().filter(|incident| incident.state == State::Resolved);
+        let oldest = resolved.min_by_key(|incident| incident.last_ms);
+        if let Some(id) = oldest.map(|incident| incident.id.clone()) {
+            self.store.delete(TABLE, &id)?;
+            book.remove(&id);
+        }
+        Ok(())
+    }
+
+    fn keep(&self, incident: &Incident) -> Result<(), StoreError> {
+        let text = serde_json::to_vec(incident).map_err(|error| StoreError::other(error.to_string()))?;
+        self.store.put(TABLE, &incident.id, &text)
+    }
+
+    fn book(&self) -> MutexGuard<'_, BTreeMap<String, Incident>> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Incident {
+    /// What set it off: the server of a definition that changed, otherwise whoever called.
+    pub(crate) fn culprit(&self) -> Option<Target> {
+        let about = &self.about;
+        match self.sign {
+            Sign::Tampering => about.server.clone().map(Target::Server),
+            Sign::Decoy | Sign::Flow | Sign::Loop | Sign::Novelty | Sign::Probing | Sign::Volume => {
+                let agent = about.agent.clone().map(Target::Agent);
+                agent.or_else(|| about.user.clone().map(Target::User))
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Signals: what an agent does that is worth a look, by counting alone. No model, no clock, no I/O: the same calls at
+//! the same times give the same signals.
+//!
+//! It must not stop anything. Each agent is compared with fixed numbers and with its own past, and never with
+//! other agents: a busy neighbour makes nobody suspicious.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// Most agents whose past is kept; beyond it, the one heard of least lately is forgotten.
+const AGENTS_MAX: usize = 10_000;
+/// Most tools of an agent's past.
+const TOOLS_MAX: usize = 2_048;
+/// A past is one after so many windows with calls in them.
+const WINDOWS_MIN: u32 = 3;
+/// And after so many calls, for what is new to be news.
+const CALLS_MIN: u64 = 200;
+/// So many times more calls than ever in a window is a surge.
+const SURGE: u64 = 5;
+
+/// The kinds of signals.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Sign {
+    /// A tool that nothing honest calls was called.
+    Decoy,
+    /// Calls whose arguments came from untrusted sources were refused.
+    Flow,
+    /// Limits were run into over and over.
+    Loop,
+    /// Tools were used that never were before.
+    Novelty,
+    /// One refusal after the other.
+    Probing,
+    /// A server's definition changed or was held back.
+    Tampering,
+    /// Far more calls than ever.
+    Volume,
+}
+
+impl Sign {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Decoy,
+        Self::Flow,
+        Self::Loop,
+        Self::Novelty,
+        Self::Probing,
+        Self::Tampering,
+        Self::Volume,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Decoy => "decoy",
+            Self::Flow => "flow",
+            Self::Loop => "loop",
+            Self::Novelty => "novelty",
+            Self::Probing => "probing",
+            Self::Tampering => "tampering",
+            Self::Volume => "volume",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|sign| sign.as_str() == word)
+    }
+}
+
+/// How much is too much, in one window; nothing is where it is 0.
+#[derive(Clone, Debug)]
+pub(crate) struct Thresholds {
+    pub(crate) window_ms: i64,
+    pub(crate) flow: u32,
+    pub(crate) loops: u32,
+    pub(crate) novelty: u32,
+    pub(crate) probing: u32,
+    /// Fewer calls than these are no surge.
+    pub(crate) volume: u32,
+    /// Tools nothing honest calls, as callers name them: `server__tool`.
+    pub(crate) decoys: BTreeSet<String>,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            window_ms: 300_000,
+            flow: 3,
+            loops: 50,
+            novelty: 5,
+            probing: 20,
+            volume: 200,
+            decoys: BTreeSet::new(),
+        }
+    }
+}
+
+/// One call that has ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen<'c> {
+    pub(crate) agent: &'c str,
+    /// `server__tool`, or what the caller called it.
+    pub(crate) tool: Option<&'c str>,
+    /// The refusal's code; none when the call passed.
+    pub(crate) code: Option<&'c str>,
+    /// Whether arguments came from sources that are not trusted.
+    pub(crate) untrusted: bool,
+    pub(crate) now_ms: i64,
+}
+
+/// The past of every agent.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    thresholds: Thresholds,
+    pasts: BTreeMap<String, Past>,
+}
+
+#[derive(Debug, Default)]
+struct Past {
+    window: Window,
+    /// Windows before this one in which there were calls.
+    windows: u32,
+    /// The most calls of one of them; an old record fades.
+    most: u64,
+    calls: u64,
+    tools: BTreeSet<String>,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    began_ms: i64,
+    calls: u64,
+    flow: u32,
+    over_limit: u32,
+    refused: u32,
+    new_tools: u32,
+    /// Said already: each signal is given once in a window.
+    given: BTreeSet<Sign>,
+}
+
+impl Signals {
+    pub(crate) fn new(thresholds: Thresholds) -> Self {
+        Self {
+            thresholds,
+            pasts: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a call in; gives the signals it sets off, each with what was seen.
+    pub(crate) fn take(&mut self, seen: &Seen<'_>) -> Vec<(Sign, String)> {
+        if !self.pasts.contains_key(seen.agent) && self.pasts.len() >= AGENTS_MAX {
+            let oldest = self.pasts.iter().min_by_key(|(_, past)| past.window.began_ms);
+            if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+                self.pasts.remove(&name);
+            }
+        }
+        let past = self.pasts.entry(seen.agent.to_owned()).or_default();
+        past.turn(seen.now_ms, self.thresholds.window_ms);
+        past.count(seen);
+        past.signs(seen, &self.thresholds)
+    }
+}
+
+impl Past {
+    /// Begins a new window where the last is over.
+    fn turn(&mut self, now_ms: i64, window_ms: i64) {
+        if now_ms - self.window.began_ms < window_ms {
+            return;
+        }
+        if self.window.calls > 0 {
+            self.windows = self.windows.saturating_add(1);
+            self.most = self.window.calls.max(self.most - self.most / 10);
+        }
+        self.window = Window {
+            began_ms: now_ms,
+            ..Window::default()
+        };
+    }
+
+    fn count(&mut self, seen: &Seen<'_>) {
+        let window = &mut self.window;
+        window.calls += 1;
+        match seen.code {
+            Some("over-limit") => window.over_limit += 1,
+            Some(code) if is_a_no(code) => {
+                window.refused += 1;
+                window.flow += u32::from(seen.untrusted);
+            }
+            Some(_) => {}
+            None => {
+                if let Some(tool) = seen.tool
+                    && !self.tools.contains(tool)
+                    && self.tools.len() < TOOLS_MAX
+                {
+                    // The past of a newcomer is learnt, and is no news.
+                    window.new_tools += u32::from(self.calls >= CALLS_MIN);
+                    self.tools.insert(tool.to_owned());
+                }
+            }
+        }
+        self.calls += 1;
+    }
+
+    fn signs(&mut self, seen: &Seen<'_>, thresholds: &Thresholds) -> Vec<(Sign, String)> {
+        let window = &mut self.window;
+        let minutes = thresholds.window_ms / 60_000;
+        let reached = |count: u32, least: u32| least > 0 && count >= least;
+        let surge = thresholds.volume > 0
+            && self.windows >= WINDOWS_MIN
+            && window.calls >= u64::from(thresholds.volume)
+            && window.calls > self.most.saturating_mul(SURGE);
+        let mut found = vec![
+            (
+                Sign::Probing,
+                reached(window.refused, thresholds.probing),
+                format!("{} refusals within {minutes} min", window.refused),
+            ),
+            (
+                Sign::Flow,
+                reached(window.flow, thresholds.flow),
+                format!("{} refusals of what came from untrusted sources", window.flow),
+            ),
+            (
+                Sign::Loop,
+                reached(window.over_limit, thresholds.loops),
+                format!(
+                    "ran into its limits {} times within {minutes} min",
+                    window.over_limit
+                ),
+            ),
+            (
+                Sign::Novelty,
+                reached(window.new_tools, thresholds.novelty),
+                format!("{} tools it never used in {} calls", window.new_tools, self.calls),
+            ),
+            (
+                Sign::Volume,
+                surge,
+                format!(
+                    "{} calls within {minutes} min, {} at most before",
+                    window.calls, self.most
+                ),
+            ),
+        ];
+        found.retain(|(sign, reached, _)| *reached && window.given.insert(*sign));
+        let mut signs: Vec<_> = found.into_iter().map(|(sign, _, what)| (sign, what)).collect();
+        // Each call of a decoy counts.
+        if let Some(tool) = seen.tool.filter(|tool| thresholds.decoys.contains(*tool)) {
+            signs.push((
+                Sign::Decoy,
+                format!("`{tool}` was called, which nothing honest does"),
+            ));
+        }
+        signs
+    }
+}
+
+/// Whether a refusal says that somebody tried what they may not, or what is not there.
+fn is_a_no(code: &str) -> bool {
+    [
+        "arguments-invalid",
+        "not-granted",
+        "not-permitted",
+        "purpose-refused",
+        "rule-failed",
+        "scope-missing",
+        "target-held",
+        "target-unknown",
+    ]
+    .contains(&code)
+}
+
+#[cfg(test)]
+mod tests;
