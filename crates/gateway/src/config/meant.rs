@@ -26,11 +26,11 @@ use super::{
     Problem,
     authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
-    events::{self, MeantEvents},
+    events::{self, MeantEvents, SaidMetrics},
     issuers::{self, MeantIssuer},
     records::{self, MeantPayloads},
     reference::Lookup,
-    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidMetrics, SaidPolicy, SaidPurpose},
+    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidPolicy, SaidPurpose},
     servers::{self, MeantServer},
 };
 
