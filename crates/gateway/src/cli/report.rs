@@ -174,13 +174,21 @@ fn gather<'c>(
             ("payloads kept for", format!("{days} days")),
         ],
     };
+    count(&mut findings, &reader)?;
+    Ok(findings)
+}
+
+/// Counts what each control asks for, and picks the first and the last entry that counted.
+fn count(findings: &mut Findings<'_>, reader: &Reader) -> Result<(), Failure> {
+    let (framework, size) = (findings.framework, findings.size);
+    let (since_ms, until_ms) = (findings.since_ms, findings.until_ms);
     let mut counts: Vec<Vec<u64>> = framework
         .controls
         .iter()
         .map(|c| vec![0; c.measures.len()])
         .collect();
     let mut samples: Vec<Vec<u64>> = framework.controls.iter().map(|_| Vec::new()).collect();
-    ledger::each(&reader, 0, Some(head.size), |stored| {
+    ledger::each(reader, 0, Some(size), |stored| {
         let Ok(entry) = Entry::read(&stored.bytes) else {
             return;
         };
@@ -209,11 +217,11 @@ fn gather<'c>(
             counts,
             samples: samples
                 .iter()
-                .map(|index| sample(&reader, *index))
+                .map(|index| sample(reader, *index))
                 .collect::<Result<_, _>>()?,
         });
     }
-    Ok(findings)
+    Ok(())
 }
 
 fn sample(reader: &Reader, index: u64) -> Result<Sample, Failure> {

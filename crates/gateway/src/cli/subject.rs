@@ -216,9 +216,9 @@ impl Erase {
             let readable = kept.filter(|payload| payload.text.is_some()).count();
             let calls = known.len();
             return Err(Failure::configuration(format!(
-                "{calls} entries and calls of the ledger concern this person and will stay; {readable} payloads and all \
-                 pseudonyms of theirs would be destroyed for good. Say `--yes` to do it, `--export FILE` to keep \
-                 a copy"
+                "{calls} entries and calls concern this person and will stay; {readable} payloads \
+                 and all pseudonyms of theirs would be destroyed for good. Say `--yes` to do it, \
+                 `--export FILE` to keep a copy"
             )));
         }
         if let Some(file) = &self.export {

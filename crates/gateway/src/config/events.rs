@@ -3,9 +3,36 @@
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use hyper::Uri;
+use serde::Deserialize;
 
-use super::{Problem, reference::Lookup, said::SaidEvents};
+use super::{Problem, reference::Lookup};
 use crate::events::Format;
+
+/// Who may read `/metrics`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SaidMetrics {
+    /// Whoever reaches the listener.
+    Anywhere,
+    /// Whoever calls from this machine.
+    #[default]
+    Here,
+    /// Nobody.
+    Off,
+}
+
+/// A receiver of events.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidEvents {
+    /// `file:PATH`, `syslog://ADDRESS:PORT`, `syslog+tcp://ADDRESS:PORT` or `https://HOST/PATH`.
+    pub(crate) to: String,
+    /// `json` (the default), `ocsf`, `cef` or `otlp`.
+    pub(crate) format: Option<String>,
+    /// Calls are refused while it is more than 1,000 entries behind. Otherwise it holds nobody up.
+    #[serde(default)]
+    pub(crate) strict: bool,
+}
 
 /// A receiver of events.
 #[derive(Clone, Debug)]

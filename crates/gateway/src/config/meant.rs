@@ -29,14 +29,11 @@ use super::{
     Problem,
     authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
-    events::{self, MeantEvents},
+    events::{self, MeantEvents, SaidMetrics},
     issuers::{self, MeantIssuer},
     records::{self, MeantPayloads},
     reference::Lookup,
-    said::{
-        Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIncidents, SaidKind, SaidMetrics, SaidPolicy,
-        SaidPurpose,
-    },
+    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIncidents, SaidKind, SaidPolicy, SaidPurpose},
     servers::{self, MeantServer},
 };
 

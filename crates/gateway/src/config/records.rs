@@ -2,13 +2,39 @@
 
 use std::time::Duration;
 
-use super::{
-    Problem,
-    said::{SaidPayloads, SaidRecords},
-};
+use serde::Deserialize;
+
+use super::Problem;
 
 /// How long payloads are kept unless configuration says otherwise.
 const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What is kept of calls besides the ledger's entries.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidRecords {
+    /// `off` (the default) or `on`: whether arguments and results are kept, sealed under the keys of the people they
+    /// concern.
+    #[serde(default)]
+    pub(crate) payloads: SaidPayloads,
+    /// How long they are kept: `30d` unless said.
+    pub(crate) retention: Option<String>,
+    /// A call waits until its payload is durable, and is refused when it cannot be. Otherwise what does not fit a
+    /// bounded queue is not kept, and the ledger says how many.
+    #[serde(default)]
+    pub(crate) strict: bool,
+}
+
+/// Whether payloads are kept.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SaidPayloads {
+    /// They are not: what is not kept cannot leak.
+    #[default]
+    Off,
+    /// They are.
+    On,
+}
 
 /// Whether payloads are kept.
 #[derive(Clone, Copy, Debug)]

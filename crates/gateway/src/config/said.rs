@@ -9,6 +9,11 @@ use std::{
 
 use serde::Deserialize;
 
+use super::{
+    events::{SaidEvents, SaidMetrics},
+    records::SaidRecords,
+};
+
 /// A configuration file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,59 +92,6 @@ pub(crate) struct Said {
     /// `here` (the default): `/metrics` answers this machine alone; `anywhere`; or `off`.
     #[serde(default)]
     pub(crate) metrics: SaidMetrics,
-}
-
-/// Who may read `/metrics`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SaidMetrics {
-    /// Whoever reaches the listener.
-    Anywhere,
-    /// Whoever calls from this machine.
-    #[default]
-    Here,
-    /// Nobody.
-    Off,
-}
-
-/// A receiver of events.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidEvents {
-    /// `file:PATH`, `syslog://ADDRESS:PORT`, `syslog+tcp://ADDRESS:PORT` or `https://HOST/PATH`.
-    pub(crate) to: String,
-    /// `json` (the default), `ocsf`, `cef` or `otlp`.
-    pub(crate) format: Option<String>,
-    /// Calls are refused while it is more than 1,000 entries behind. Otherwise it holds nobody up.
-    #[serde(default)]
-    pub(crate) strict: bool,
-}
-
-/// What is kept of calls besides the ledger's entries.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidRecords {
-    /// `off` (the default) or `on`: whether arguments and results are kept, sealed under the keys of the people they
-    /// concern.
-    #[serde(default)]
-    pub(crate) payloads: SaidPayloads,
-    /// How long they are kept: `30d` unless said.
-    pub(crate) retention: Option<String>,
-    /// A call waits until its payload is durable, and is refused when it cannot be. Otherwise what does not fit a
-    /// bounded queue is not kept, and the ledger says how many.
-    #[serde(default)]
-    pub(crate) strict: bool,
-}
-
-/// Whether payloads are kept.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SaidPayloads {
-    /// They are not: what is not kept cannot leak.
-    #[default]
-    Off,
-    /// They are.
-    On,
 }
 
 /// What is known of packages.

@@ -28,7 +28,7 @@ use super::{
     oauth, registry, sse, tiles, tokens, websocket,
 };
 use crate::{
-    config::said::SaidMetrics,
+    config::events::SaidMetrics,
     metrics,
     tls::{Acceptor, Failed},
 };

@@ -38,7 +38,7 @@ pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
-use crate::{authorization::Authorization, config::said::SaidMetrics, engines::Engines, store::Store};
+use crate::{authorization::Authorization, config::events::SaidMetrics, engines::Engines, store::Store};
 use wire::mcp::ServerName;
 
 /// What every door needs.

@@ -27,7 +27,8 @@ usage: sallyport-verify [--json] (--key KEY | --keys FILE)... [--older FILE]... 
        sallyport-verify [--json] (--key KEY | --keys FILE)... report FILE
 
 Verifies a ledger's directory, a copy of it, or its checkpoint and tiles alone; or one entry by its
-tlog-proof; or a report, its signature and every proof in it. Nothing is written, nothing is asked over a network.
+tlog-proof; or a report, its signature and every proof in it. Nothing is written, nothing is asked over
+a network.
 
   --key KEY      a verifier key that is trusted: name+id+key
   --keys FILE    a file of verifier keys, one a line

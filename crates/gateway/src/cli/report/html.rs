@@ -6,16 +6,7 @@ use records::{digest::sha256_text, ledger::entry::rfc3339};
 
 use super::{Findings, Found, span::DAY_MS};
 
-const STYLE: &str = "
-:root{color-scheme:light dark;--ink:#1d2430;--soft:#5b6675;--line:#d5dbe3;--page:#fff;--yes:#2b6cb0;--no:#c05621;--hold:#b7891f}
-@media (prefers-color-scheme:dark){:root{--ink:#e5e9f0;--soft:#9aa5b5;--line:#3a4352;--page:#171b22}}
-body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:60rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.15rem;margin:2rem 0 .3rem}small,.soft{color:var(--soft)}
-table{border-collapse:collapse;width:100%;margin:.5rem 0}td,th{border-top:1px solid var(--line);padding:.3rem .5rem;text-align:left;vertical-align:top}
-td.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:.85em}.tag{border:1px solid currentColor;border-radius:1rem;padding:0 .6rem;font-size:.8rem}
-.some{color:var(--yes)}.none{color:var(--no)}ul{margin:.3rem 0;padding-left:1.2rem}svg{width:100%;height:auto}svg text{fill:var(--soft);font:11px system-ui,sans-serif}
-@media print{body{margin:0;max-width:none;font-size:11pt}section{break-inside:avoid}:root{--ink:#000;--page:#fff;--soft:#444;--line:#999}}
-";
+const STYLE: &str = include_str!("report.css");
 
 /// The whole page.
 pub(super) fn page(findings: &Findings<'_>, envelope: &[u8]) -> String {
@@ -23,9 +14,11 @@ pub(super) fn page(findings: &Findings<'_>, envelope: &[u8]) -> String {
     let title = text(findings.framework.title);
     let _ = write!(
         out,
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+        "<!doctype html><html lang=en><meta charset=utf-8>\
+         <meta name=viewport content=\"width=device-width\">\
          <meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-         <title>{title}</title><style>{STYLE}</style><h1>{title}</h1><p>Evidence from the ledger <code>{}</code>: {} of {} \
+         <title>{title}</title><style>{STYLE}</style><h1>{title}</h1>\
+         <p>Evidence from the ledger <code>{}</code>: {} of {} \
          entries{}. Made {}. It says what is recorded and what is not; it does not say that anybody complies.</p>",
         text(&findings.origin),
         findings.entries,
@@ -45,10 +38,11 @@ pub(super) fn page(findings: &Findings<'_>, envelope: &[u8]) -> String {
     register(&mut out, findings);
     let _ = write!(
         out,
-        "<section><h2>How to check this</h2><p>The signed form of this report is the output of <code>sallyport report {} \
-         --json</code>; made together with this page, it had the digest <code>{}</code>. <code>sallyport-verify --keys KEYS \
-         report FILE</code> checks its signatures and every proof in it with public keys alone.</p><p class=soft>Root of the \
-         tree: <code>{}</code></p></section></html>",
+        "<section><h2>How to check this</h2><p>The signed form of this report is the output of \
+         <code>sallyport report {} --json</code>; made together with this page, it had the \
+         digest <code>{}</code>. \
+         <code>sallyport-verify --keys KEYS report FILE</code> checks its signatures and every \
+         proof in it with public keys alone.</p><p class=soft>Root of the tree: <code>{}</code></p></section></html>",
         findings.framework.name,
         sha256_text(envelope),
         findings.root,
@@ -109,7 +103,8 @@ fn register(out: &mut String, findings: &Findings<'_>) {
     if findings.register.is_empty() {
         return;
     }
-    out.push_str("<section><h2>Processing by purpose</h2><table><tr><th>Purpose<th>Calls<th>Carried out<th>Servers<th>Categories<th>Agents");
+    out.push_str("<section><h2>Processing by purpose</h2><table><tr><th>Purpose<th>Calls<th>Carried out");
+    out.push_str("<th>Servers<th>Categories<th>Agents");
     for (purpose, row) in &findings.register {
         let words = |words: &std::collections::BTreeSet<String>| {
             text(&words.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
@@ -147,7 +142,8 @@ fn days(findings: &Findings<'_>) -> String {
             floor -= height;
             let _ = write!(
                 out,
-                "<rect x={left} y={floor} width=8 height={height} fill=\"var({color})\"><title>{}: {count}</title></rect>",
+                "<rect x={left} y={floor} width=8 height={height} fill=\"var({color})\">\
+                 <title>{}: {count}</title></rect>",
                 date(*day)
             );
         }
@@ -157,7 +153,8 @@ fn days(findings: &Findings<'_>) -> String {
     let _ = write!(
         out,
         "<text x=0 y=146>{first}</text><text x=600 y=146 text-anchor=end>{last}; most: {most}</text></svg>\
-         <p class=soft><span style=\"color:var(--yes)\">■</span> permitted <span style=\"color:var(--no)\">■</span> refused \
+         <p class=soft><span style=\"color:var(--yes)\">■</span> permitted \
+         <span style=\"color:var(--no)\">■</span> refused \
          <span style=\"color:var(--hold)\">■</span> held for people</p>"
     );
     out
