@@ -113,7 +113,6 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
             .iter()
             .map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()))
             .collect(),
-        packages: room.packages.canonicalize().unwrap_or_default(),
         directory,
     };
     let program = planning.program(&command.program)?;
@@ -215,7 +214,6 @@ struct Planning {
     home: PathBuf,
     search: String,
     hidden: Vec<PathBuf>,
-    packages: PathBuf,
     directory: PathBuf,
 }
 
@@ -240,10 +238,7 @@ impl Planning {
         let Ok(real) = written.canonicalize() else {
             return false;
         };
-        let is_copy =
-            self.packages.is_absolute() && real != self.packages && real.starts_with(&self.packages);
         let is_hidden = self.hidden.iter().any(|hidden| real.starts_with(hidden));
-        let is_hidden = is_hidden && (access.write || !is_copy);
         let fits = !is_hidden && !self.is_wide(&real) && !(access.write && is_system(&real));
         if fits {
             self.grant(&real, written, access);
