@@ -17,7 +17,11 @@ use serde_json::{Value, json};
 
 /// One server, that waits for a person.
 fn asking(command: &str, args: &[&str]) -> Gateway {
-    let server = json!({"command": command, "args": args});
+    let server = match command {
+        // A shim of some version manager would need more than a box shows.
+        "python3" => json!({"command": command, "args": args, "sandbox": "off"}),
+        _ => json!({"command": command, "args": args}),
+    };
     Gateway::configured(&format!(
         "approve: ask\nagents: [ {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester] }} ]\n\
          policy: {{ packs: [baseline], rules: [ 'permit(principal in Role::\"tester\", action, resource);' ] }}\n\
@@ -59,7 +63,7 @@ fn approve(gateway: &Gateway, more: &[&str]) -> Result<String, String> {
 
 /// The one copy that is kept.
 fn copy(gateway: &Gateway) -> PathBuf {
-    let copies: Vec<_> = fs::read_dir(gateway.path("state/packages"))
+    let copies: Vec<_> = fs::read_dir(gateway.path("state-packages"))
         .expect("copies")
         .flatten()
         .collect();
@@ -237,7 +241,7 @@ fn a_registry_that_gives_out_other_bytes_is_not_believed() {
     assert!(why.contains("EINTEGRITY"), "{why}");
     assert_eq!(show(&gateway)["state"], json!("proposed"));
     assert!(
-        fs::read_dir(gateway.path("state/packages"))
+        fs::read_dir(gateway.path("state-packages"))
             .expect("a folder")
             .next()
             .is_none()
@@ -336,7 +340,7 @@ fn a_script_runs_until_its_bytes_change_and_again_when_a_person_looked() {
 fn another_interpreter_or_variable_that_steers_is_a_change() {
     let yaml = |path: &Path, options: &str| {
         format!(
-            "listen: \"127.0.0.1:0\"\ndata: ./state\napprove: all\nmcpServers: {{ x: {{ command: ./server, env: {{ PATH: \
+            "listen: \"127.0.0.1:0\"\ndata: ./state\napprove: all\nmcpServers: {{ x: {{ command: ./server, sandbox: off, env: {{ PATH: \
              \"{}:/usr/bin:/bin\", NODE_OPTIONS: \"{options}\" }} }} }}\n",
             path.display()
         )

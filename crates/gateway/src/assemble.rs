@@ -208,7 +208,6 @@ pub(crate) fn room(meant: &Meant) -> Room {
             .chain(meant.socket.clone())
             .chain(meant.hidden.iter().cloned())
             .collect(),
-        packages: layout.packages(),
         kept: layout.homes(),
         egress: layout.egress(),
     }

@@ -99,10 +99,13 @@ impl Layout {
         self.root.join("egress").join(std::process::id().to_string())
     }
 
-    /// The kept copies of packages. Servers are started from there by the path, so it is whole.
+    /// The kept copies of packages: beside the data directory, since no box sees anything in that. Servers are
+    /// started from there by the path, so it is whole.
     pub(crate) fn packages(&self) -> PathBuf {
-        let path = self.root.join("packages");
-        std::path::absolute(&path).unwrap_or(path)
+        let root = std::path::absolute(&self.root).unwrap_or_else(|_| self.root.clone());
+        let mut name = root.file_name().unwrap_or_default().to_owned();
+        name.push("-packages");
+        root.with_file_name(name)
     }
 
     /// The control socket of the gateway that runs here.

@@ -102,7 +102,6 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
             .iter()
             .map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()))
             .collect(),
-        packages: room.packages.canonicalize().unwrap_or_default(),
         directory,
     };
     let program = planning.program(&command.program)?;
@@ -204,7 +203,6 @@ struct Planning {
     home: PathBuf,
     search: String,
     hidden: Vec<PathBuf>,
-    packages: PathBuf,
     directory: PathBuf,
 }
 
@@ -229,10 +227,7 @@ impl Planning {
         let Ok(real) = written.canonicalize() else {
             return false;
         };
-        let is_copy =
-            self.packages.is_absolute() && real != self.packages && real.starts_with(&self.packages);
         let is_hidden = self.hidden.iter().any(|hidden| real.starts_with(hidden));
-        let is_hidden = is_hidden && (access.write || !is_copy);
         // A socket or a device among the arguments is a way to somebody else: those are granted by name.
         let is_plain = real.is_file() || real.is_dir();
         if is_hidden || !is_plain || self.is_wide(&real) {

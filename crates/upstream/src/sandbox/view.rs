@@ -93,7 +93,7 @@ pub(super) fn build(profile: &Profile) -> Result<(), String> {
         show(grant).map_err(say("it cannot be shown:", &grant.source))?;
     }
     for path in &profile.hidden {
-        hide(path, &profile.grants).map_err(say("it cannot be hidden:", path))?;
+        hide(path).map_err(say("it cannot be hidden:", path))?;
     }
     if let Some(socket) = &profile.egress {
         let inside = inside(EGRESS_SOCKET);
@@ -267,9 +267,7 @@ fn show(grant: &Grant) -> io::Result<()> {
     bind(&outside(&grant.source), &inside(&grant.target), rules)
 }
 
-/// Covers a place. What is granted within it (a copy of a package in the data directory) is shown again on the cover.
-fn hide(path: &str, grants: &[Grant]) -> io::Result<()> {
-    let within = |grant: &&Grant| grant.target != path && Path::new(&grant.target).starts_with(path);
+fn hide(path: &str) -> io::Result<()> {
     let path = inside(path);
     let Ok(found) = fs::symlink_metadata(&path) else {
         return Ok(());
@@ -278,7 +276,6 @@ fn hide(path: &str, grants: &[Grant]) -> io::Result<()> {
         return Ok(mount_bind_recursive(outside("/dev/null"), &path)?);
     }
     tmpfs(&path, "mode=0755,size=4k")?;
-    grants.iter().filter(within).try_for_each(show)?;
     let rules = MountRules {
         read_only: true,
         no_exec: true,

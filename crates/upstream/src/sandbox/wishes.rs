@@ -104,8 +104,6 @@ impl Wall {
 pub struct Room {
     /// What no box may see, whatever is granted around it: the data directory, sockets, the configuration.
     pub hidden: Vec<PathBuf>,
-    /// Where the kept copies of packages are, though that is hidden: a box has the one it runs from, to read.
-    pub packages: PathBuf,
     /// Where homes are that outlive their servers, one directory a server.
     pub kept: PathBuf,
     /// Where the broker's sockets are, one a server.
