@@ -87,6 +87,7 @@ fn agree(gateway: &Gateway, id: &str, user: &str) {
     assert!(output.status.success(), "{user}: {output:?}");
 }
 
+// CONTROL: people-decide
 #[test]
 fn a_held_call_passes_once_when_enough_people_agree() {
     let (gateway, client) = start(FOUR_EYES);

@@ -96,6 +96,7 @@ fn a_name_in_the_header_that_is_not_the_bodys_is_refused() {
     );
 }
 
+// CONTROL: boundary
 #[test]
 fn no_token_a_broken_one_and_a_foreign_host_are_turned_away() {
     let (gateway, _) = start();

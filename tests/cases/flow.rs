@@ -28,6 +28,7 @@ fn refusals(gateway: &Gateway) -> Vec<Value> {
         .collect()
 }
 
+// CONTROL: incidents
 #[test]
 fn a_destination_from_an_untrusted_page_is_refused_and_its_source_recorded() {
     let gateway = house();
@@ -79,6 +80,7 @@ fn what_the_agent_said_first_is_its_own_whoever_repeats_it() {
     assert!(say("mail__echo", sentence).is_good());
 }
 
+// CONTROL: recipients robustness
 #[test]
 fn nothing_leaves_once_restricted_data_and_untrusted_content_have_met() {
     let gateway = house();

@@ -16,15 +16,15 @@ use e2e::{
 use serde_json::{Value, json};
 
 /// A provider that runs as long as its test.
-struct Provider {
+pub(crate) struct Provider {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    issuer: String,
+    pub(crate) issuer: String,
 }
 
 impl Provider {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -39,6 +39,13 @@ impl Provider {
         };
         provider.issuer = provider.line();
         provider
+    }
+
+    /// One with Entra's habits.
+    pub(crate) fn entra_like(peers: &Path) -> Self {
+        let mut command = Command::new(peers.join("py2/bin/python"));
+        command.arg(peers::script("entra_like.py"));
+        Self::start(command)
     }
 
     /// The certified provider, with new keys, at a port.
@@ -60,7 +67,7 @@ impl Provider {
     }
 
     /// A token with these claims besides the usual ones.
-    fn token(&mut self, claims: &Value) -> String {
+    pub(crate) fn token(&mut self, claims: &Value) -> String {
         writeln!(self.input, "{claims}").expect("it reads");
         self.line()
     }
@@ -85,19 +92,19 @@ fn gateway(issuer: &str, said: &str) -> Gateway {
     ))
 }
 
-fn echo(gateway: &Gateway, endpoint: &str, token: &str) -> Answer {
+pub(crate) fn echo(gateway: &Gateway, endpoint: &str, token: &str) -> Answer {
     let client = Client::new(format!("{}{endpoint}", gateway.base()), Some(token.to_owned()));
     let tool = if endpoint == "/mcp" { "stub__echo" } else { "echo" };
     client.call(tool, &json!({"text": "hello"})).expect("an answer")
 }
 
-fn is_done(answer: &Answer) -> bool {
+pub(crate) fn is_done(answer: &Answer) -> bool {
     answer.status == 200
         && answer.body["result"]["isError"] != json!(true)
         && answer.body.to_string().contains("hello")
 }
 
-fn is_challenged(answer: &Answer) -> bool {
+pub(crate) fn is_challenged(answer: &Answer) -> bool {
     let challenge = answer.challenge.as_deref().unwrap_or_default();
     answer.status == 401 && challenge.contains("error=\"invalid_token\"")
 }
@@ -113,6 +120,7 @@ fn tokens(peers: &Path, gateway: &Gateway) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"))
 }
 
+// CONTROL: unique-id authentication
 #[test]
 fn a_certified_provider_vouches_for_agents_and_their_users_and_changes_its_keys() {
     let Some(peers) = peers::directory() else { return };
@@ -176,9 +184,7 @@ fn a_certified_provider_vouches_for_agents_and_their_users_and_changes_its_keys(
 #[test]
 fn a_provider_with_other_habits_is_understood_and_its_forgeries_are_not() {
     let Some(peers) = peers::directory() else { return };
-    let mut command = Command::new(peers.join("py2/bin/python"));
-    command.arg(peers::script("entra_like.py"));
-    let mut provider = Provider::start(command);
+    let mut provider = Provider::entra_like(&peers);
     let said = "typ: JWT, audience: \"api://gateway\", scope: Gateway.Use, user: oid, tenant: tid, clients: any, \
                 roles: { map: { MCP.Doctor: doctor } }";
     let gateway = gateway(&provider.issuer.clone(), said);

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 const ROUNDS: u32 = 100;
 const CLIENTS: u32 = 8;
 
+// CONTROL: audit activity-review availability
 #[test]
 fn a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded() {
     let stub = program("e2e-stub");

@@ -57,6 +57,7 @@ fn told_to_wait(answer: &Answer) -> u64 {
     seconds
 }
 
+// CONTROL: monitoring
 #[test]
 fn who_waits_as_long_as_told_passes_and_others_never_wait() {
     let gateway = limited("calls: { rate: 30/min, burst: 2, per: [principal, tool] }");

@@ -3,6 +3,9 @@
 #![cfg(test)]
 
 mod approvals;
+mod authorize;
+mod authorize_clients;
+mod authorize_faults;
 mod bad_http_servers;
 mod bad_input;
 mod bad_servers;
@@ -19,6 +22,7 @@ mod every_wire;
 mod extensions;
 mod fidelity;
 mod flow;
+mod grants;
 mod halts;
 mod identity;
 mod incidents;
@@ -29,14 +33,19 @@ mod policy;
 mod protect;
 mod raw_http;
 mod real_peers;
+mod records;
 mod replay;
+mod reports;
 mod reviews;
 mod rules;
+mod sandbox;
 mod scan;
 mod servers;
 mod sessions;
 mod start;
 mod subscriptions;
+mod supply;
 mod tasks;
 mod tls;
 mod transports;
+mod upstream_auth;

@@ -231,6 +231,7 @@ fn following(agents: &str) -> Gateway {
 
 const TESTER: &str = "{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester] }";
 
+// CONTROL: accountability change
 #[test]
 fn a_change_of_the_rules_comes_into_force_whole_while_calls_go_on() {
     let gateway = following(TESTER);

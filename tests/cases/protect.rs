@@ -88,6 +88,7 @@ fn is_card(number: &str) -> bool {
     digits.len() == 16 && sum.is_multiple_of(10)
 }
 
+// CONTROL: minimisation leaks
 #[test]
 fn pseudonyms_are_stable_valid_and_never_the_original() {
     let gateway = house();

@@ -16,6 +16,7 @@ fn configured(policy: &str) -> Gateway {
     ))
 }
 
+// CONTROL: access-control
 #[test]
 fn lines_of_the_short_form_decide_what_is_listed_and_called() {
     let mut gateway = configured(
@@ -181,6 +182,7 @@ fn the_short_rules_of_the_page_are_rules() {
 }
 
 /// A purpose limits what may be asked for, whatever else is allowed; and who declares it, it alone.
+// CONTROL: purpose
 #[test]
 fn a_declared_purpose_covers_what_it_says_and_nothing_else() {
     let stub = program("e2e-stub");

@@ -25,6 +25,7 @@ fn refusals(gateway: &Gateway) -> Vec<String> {
     codes.map(|entry| entry["body"]["code"].to_string()).collect()
 }
 
+// CONTROL: logoff
 #[test]
 fn a_session_is_its_owners_alone_and_what_it_sent_goes_with_it() {
     let gateway = start();

@@ -144,6 +144,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// PT-090, PT-096: version and group are in the entries of every call, and a client that lists X25519 first is not
 /// talked down to it.
+// CONTROL: encryption
 #[test]
 fn each_call_says_which_tls_it_came_over_and_the_hybrid_is_taken_wherever_it_is_known() {
     let Some(peers) = peers::directory() else { return };

@@ -12,13 +12,16 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
+import httpx
 from mcp import Client, types
+from mcp.shared.exceptions import MCPError
 
 CONFIGURATION = """
 listen: "127.0.0.1:0"
 data: ./state
-mcpServers: {{ suite: {{ url: "{url}", trust: trusted }} }}
+mcpServers: {{ suite: {{ url: "{url}", trust: trusted{auth} }} }}
 approve: all
 users: [ {{ name: dev, roles: [dev] }} ]
 anonymous: dev
@@ -26,6 +29,61 @@ policy: {{ packs: [], rules: [ "permit(principal, action, resource);" ] }}
 """
 LEGACY = os.environ.get("MCP_CONFORMANCE_PROTOCOL_VERSION", "2025-11-25") < "2026"
 CONTEXT = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
+
+
+SCENARIO = os.environ["MCP_CONFORMANCE_SCENARIO"]
+
+
+def auth():
+    """How the gateway is to prove itself to the suite's server."""
+    if not SCENARIO.startswith("auth/"):
+        return None
+    known = {name: CONTEXT[name] for name in ["client_id", "client_secret"] if name in CONTEXT}
+    if "client_secret" in known:
+        pathlib.Path("secret").touch(0o600)
+        pathlib.Path("secret").write_text(known["client_secret"])
+        known["client_secret"] = f"file:{pathlib.Path('secret').absolute()}"
+    if "private_key_pem" in CONTEXT:
+        pathlib.Path("key").touch(0o600)
+        pathlib.Path("key").write_text(CONTEXT["private_key_pem"])
+        known["key"] = f"file:{pathlib.Path('key').absolute()}"
+    if SCENARIO.startswith("auth/client-credentials-"):
+        return {"kind": "client_credentials"} | known
+    if SCENARIO == "auth/wif-jwt-bearer":
+        pathlib.Path("jwt").write_text(CONTEXT["valid_jwt"])
+        return {"kind": "workload", "assertion": f"file:{pathlib.Path('jwt').absolute()}"} | known
+    if SCENARIO == "auth/pre-registration":
+        return {"kind": "authorization_code"} | known
+    if SCENARIO == "auth/basic-cimd":
+        document = "https://conformance-test.local/client-metadata.json"
+        return {"kind": "authorization_code", "client_id_metadata": document}
+    return {"kind": "authorization_code", "registration": "dynamic"}
+
+
+def agree(link):
+    """What a person's browser does with a link of the gateway's, up to the page that says what was connected."""
+    with httpx.Client() as browser:
+        answer = browser.post(link)
+        while answer.is_redirect:
+            answer = browser.get(answer.headers["location"])
+        print(answer.status_code, answer.text[-300:], file=sys.stderr)
+
+
+def connect(program):
+    """A person connects the server, and the gateway looks at it."""
+    def ask(*command):
+        done = subprocess.run([program, *command, "--json"], capture_output=True, text=True)
+        print(done.stderr, file=sys.stderr)
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+
+    # Once more where the authorization server becomes another one meanwhile.
+    for _ in range(2):
+        if link := ask("server", "connect", "suite", "--user", "dev").get("url"):
+            agree(link)
+        for _ in range(15):
+            if "revision" in ask("server", "list").get("servers", [{}])[0]:
+                return
+            time.sleep(0.1)
 
 
 @contextlib.contextmanager
@@ -36,23 +94,43 @@ def reached(url):
         yield url
         return
     with tempfile.TemporaryDirectory() as scratch:
-        pathlib.Path(scratch, "sallyport.yaml").write_text(CONFIGURATION.format(url=url))
+        os.chdir(scratch)
+        how = f", auth: {json.dumps(auth())}" if auth() else ""
+        pathlib.Path("sallyport.yaml").write_text(CONFIGURATION.format(url=url, auth=how))
         command = [program, "serve", "--ready-json"]
         with subprocess.Popen(command, cwd=scratch, stdout=subprocess.PIPE, text=True) as gateway:
             try:
-                yield json.loads(gateway.stdout.readline())["endpoints"]["mcp"] + "/suite"
+                mcp = json.loads(gateway.stdout.readline())["endpoints"]["mcp"]
+                if (auth() or {}).get("kind") == "authorization_code":
+                    connect(program)
+                yield mcp + "/suite"
             finally:
                 gateway.terminate()
 
 
 async def accept(context, params):
     """Accepts every question with the defaults of its form."""
+    if url := getattr(params, "url", None):
+        await asyncio.to_thread(agree, url)
+        return types.ElicitResult(action="accept")
     schema = getattr(params, "requested_schema", None) or {}
     fields = schema.get("properties", {})
     content = {name: field["default"] for name, field in fields.items() if "default" in field}
     if "confirmed" in fields:
         content["confirmed"] = True
     return types.ElicitResult(action="accept", content=content)
+
+
+async def call(client, tool, arguments):
+    """Calls a tool; once more when its user was shown where to agree (2025-11-25: by an error)."""
+    try:
+        return await client.call_tool(tool, arguments)
+    except MCPError as refused:
+        if refused.error.code != types.URL_ELICITATION_REQUIRED:
+            raise
+        for asked in refused.error.data["elicitations"]:
+            await asyncio.to_thread(agree, asked["url"])
+        return await client.call_tool(tool, arguments)
 
 
 async def add(client):
@@ -63,7 +141,7 @@ async def add(client):
 async def every_tool(client):
     for tool in (await client.list_tools()).tools:
         arguments = {name: "x" for name in tool.input_schema.get("required", [])}
-        await client.call_tool(tool.name, arguments)
+        await call(client, tool.name, arguments)
 
 
 async def everything(client):
@@ -113,7 +191,7 @@ SCENARIOS = {
 
 
 async def main(url):
-    play = SCENARIOS[os.environ["MCP_CONFORMANCE_SCENARIO"]]
+    play = SCENARIOS.get(SCENARIO, every_tool)
     with reached(url) as url:
         mode = "legacy" if LEGACY else "auto"
         async with Client(url, mode=mode, elicitation_callback=accept) as client:

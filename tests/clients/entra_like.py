@@ -1,14 +1,17 @@
 """An issuer with the habits of Entra ID, signing with Authlib: no `resource`, `typ: JWT`, `azp`, `scp`, `tid`, app roles.
 
 Serves discovery and keys; prints its issuer identifier. Each line on its input is a set of claims; it answers with
-a token that has them besides its usual ones, signed as the member `_` says: `good`, `stranger` (another key of the
+a token that has them besides its usual ones, of the type `_typ` if there is one, signed as the member `_` says: `good`, `stranger` (another key of the
 same id), `none`, `hmac` (with the public key for a secret).
 """
 
+import base64
 import json
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from authlib.jose import JsonWebKey, JsonWebToken
@@ -20,7 +23,13 @@ stranger = JsonWebKey.generate_key("RSA", 2048, {"kid": "e1", "use": "sig"}, is_
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         documents = {
-            "/t1/v2.0/.well-known/openid-configuration": {"issuer": issuer, "jwks_uri": f"{base}/keys"},
+            "/t1/v2.0/.well-known/openid-configuration": {
+                "issuer": issuer,
+                "jwks_uri": f"{base}/keys",
+                "authorization_endpoint": f"{base}/authorize",
+                "token_endpoint": f"{base}/token",
+                "token_endpoint_auth_methods_supported": ["client_secret_post"],
+            },
             "/keys": {"keys": [key.as_dict(is_private=False)]},
         }
         document = documents.get(self.path)
@@ -30,6 +39,52 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self):
+        """The token endpoint: client credentials, without `resource`, for the scope that stands for all."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        form = dict(urllib.parse.parse_qsl(body))
+        scope = form.get("scope", "")
+        if form.get("grant_type", "").endswith(":token-exchange"):
+            return self.exchanged(form)
+        if "resource" in form:
+            error = "AADSTS901002: The 'resource' request parameter is not supported."
+            status, answer = 400, {"error": "invalid_request", "error_description": error}
+        elif form.get("client_secret") != "a-secret-of-this-test-alone" or not scope.endswith("/.default"):
+            status, answer = 401, {"error": "invalid_client", "error_description": "AADSTS7000215"}
+        else:
+            now = int(time.time())
+            claims = {"iss": issuer, "aud": scope.removesuffix("/.default"), "azp": form["client_id"], "iat": now}
+            claims |= {"nbf": now, "exp": now + 3600, "sub": "o-app", "tid": "t1", "scp": "Gateway.Use", "uti": f"u{now}"}
+            token = JsonWebToken(["RS256"]).encode({"typ": "JWT", "alg": "RS256", "kid": "e1"}, claims, key)
+            status, answer = 200, {"token_type": "Bearer", "expires_in": 3599, "access_token": token.decode()}
+        self.told(status, answer)
+
+    def exchanged(self, form):
+        """RFC 8693: a token for the user and the agent that another issuer vouches for, in a token for this one."""
+        word = form["subject_token"]
+        payload = word.split(".")[1]
+        iss = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["iss"]
+        with urllib.request.urlopen(f"{iss}/.well-known/jwks.json") as keys:
+            claims = JsonWebToken(["EdDSA"]).decode(word, JsonWebKey.import_key_set(json.load(keys)))
+        claims.validate()
+        now = int(time.time())
+        if claims["aud"] != issuer or claims["exp"] > now + 300:
+            return self.told(400, {"error": "invalid_grant", "error_description": "not for this issuer"})
+        given = {"iss": issuer, "aud": form["audience"], "sub": claims["sub"], "act": claims.get("act"), "iat": now}
+        given |= {"exp": now + 300, "scp": form["scope"], "uti": claims["jti"], "azp": form["client_id"]}
+        token = JsonWebToken(["RS256"]).encode({"typ": "JWT", "alg": "RS256", "kid": "e1"}, given, key)
+        kind = "urn:ietf:params:oauth:token-type:access_token"
+        answer = {"token_type": "Bearer", "expires_in": 300, "access_token": token.decode(), "issued_token_type": kind}
+        self.told(200, answer)
+
+    def told(self, status, answer):
+        answer = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
 
     def log_message(self, *_):
         pass
@@ -44,6 +99,7 @@ print(issuer, flush=True)
 for line in sys.stdin:
     changes = json.loads(line)
     how = changes.pop("_", "good")
+    typ = changes.pop("_typ", "JWT")
     now = int(time.time())
     claims = {
         "iss": issuer,
@@ -60,7 +116,7 @@ for line in sys.stdin:
         "uti": f"u{now}",
     } | changes
     claims = {name: value for name, value in claims.items() if value is not None}
-    header = {"typ": "JWT", "alg": "RS256", "kid": "e1"}
+    header = {"typ": typ, "alg": "RS256", "kid": "e1"}
     if how == "none":
         token = JsonWebToken(["none"]).encode(header | {"alg": "none"}, claims, None)
     elif how == "hmac":

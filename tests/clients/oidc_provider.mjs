@@ -4,11 +4,14 @@ import { createServer } from "node:http";
 
 import { load } from "./common.mjs";
 
+// Whoever started it reads the first line alone.
+process.stdout.on("error", () => {});
 const { Provider } = await load("oidc-provider");
 const { exportJWK, generateKeyPair } = await load("jose");
 
-const { PORT, AUDIENCE, ALGORITHM } = process.env;
-const issuer = `http://127.0.0.1:${PORT}`;
+// `ISSUER` where a relay stands before it; `TTL` seconds for its access tokens.
+const { PORT, AUDIENCE, ALGORITHM, ISSUER, TTL } = process.env;
+const issuer = ISSUER ?? `http://127.0.0.1:${PORT}`;
 const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
 const key = { ...(await exportJWK(privateKey)), alg: ALGORITHM, use: "sig", kid: `k${Date.now()}` };
 
@@ -28,7 +31,12 @@ const provider = new Provider(issuer, {
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   scopes: ["openid", "mcp"],
   extraTokenClaims: () => ({ groups: ["staff"], roles: ["MCP.Doctor", "admin"] }),
+  // Whoever registers by itself gets a refresh token with every code, and another with each use of it.
+  issueRefreshToken: (_, client) => client.clientId !== "0oa-scribe",
+  rotateRefreshToken: true,
+  discovery: { code_challenge_methods_supported: ["S256"] },
   features: {
+    registration: { enabled: true },
     clientCredentials: { enabled: true },
     resourceIndicators: {
       enabled: true,
@@ -38,7 +46,7 @@ const provider = new Provider(issuer, {
         scope: "mcp",
         audience: resource,
         accessTokenFormat: "jwt",
-        accessTokenTTL: 600,
+        accessTokenTTL: Number(TTL ?? 600),
         jwt: { sign: { alg: ALGORITHM } },
       }),
     },

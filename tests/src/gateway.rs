@@ -89,6 +89,7 @@ pub struct Gateway {
     scratch: Scratch,
     running: Option<Running>,
     variables: Vec<(&'static str, &'static str)>,
+    user: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -111,7 +112,19 @@ impl Gateway {
             scratch,
             running: None,
             variables: Vec::new(),
+            user: None,
         }
+    }
+
+    /// Gives its directory, and everything it starts, to another user. Only root can.
+    ///
+    /// # Panics
+    /// When somebody else tries.
+    #[must_use]
+    pub fn owned_by(mut self, user: u32) -> Self {
+        give(self.scratch.path(), user);
+        self.user = Some(user);
+        self
     }
 
     /// Puts further variables into the environment of everything it starts.
@@ -188,6 +201,10 @@ impl Gateway {
             .envs(self.variables.iter().copied())
             .env("HOME", self.scratch.path())
             .stdin(Stdio::null());
+        if let Some(user) = self.user {
+            use std::os::unix::process::CommandExt;
+            command.uid(user).gid(user);
+        }
         command
     }
 
@@ -286,17 +303,29 @@ impl Gateway {
     /// When it is not given one.
     #[must_use]
     pub fn token_at(&self, agent: &str, path: &str) -> String {
-        let answer = ureq::post(format!("{}/oauth/token", self.base()))
-            .send_form([
-                ("grant_type", "client_credentials"),
-                ("client_id", agent),
-                ("client_secret", SECRET),
-                ("resource", &format!("{}{path}", self.base())),
-            ])
-            .expect("a token");
-        let text = answer.into_body().read_to_string().expect("a body");
-        let answer: Value = serde_json::from_str(&text).expect("JSON");
+        let answer = self.ask_for_token(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", agent),
+            ("client_secret", SECRET),
+            ("resource", &format!("{}{path}", self.base())),
+        ]);
         answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// What the token endpoint answers, good or not.
+    ///
+    /// # Panics
+    /// When it does not answer, or not in JSON.
+    #[must_use]
+    pub fn ask_for_token(&self, form: &[(&str, &str)]) -> Value {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let answer = agent.post(format!("{}/oauth/token", self.base()));
+        let answer = answer.send_form(form.iter().copied()).expect("an answer");
+        let text = answer.into_body().read_to_string().expect("a body");
+        serde_json::from_str(&text).expect("JSON")
     }
 
     /// Ends it at once, as a power failure would.
@@ -330,6 +359,16 @@ impl Gateway {
         }
         let _ = running.child.kill();
         panic!("the gateway did not end");
+    }
+}
+
+/// Changes the owner of a directory and all in it.
+fn give(path: &Path, user: u32) {
+    std::os::unix::fs::chown(path, Some(user), Some(user)).expect("root");
+    if path.is_dir() {
+        for entry in fs::read_dir(path).expect("a directory").flatten() {
+            give(&entry.path(), user);
+        }
     }
 }
 

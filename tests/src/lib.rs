@@ -15,5 +15,7 @@ pub mod gateway;
 pub mod mcp;
 pub mod papers;
 pub mod peers;
+pub mod person;
 pub mod recorder;
+pub mod registry;
 pub mod wires;

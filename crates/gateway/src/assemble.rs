@@ -9,7 +9,7 @@ use std::{
 
 use identity::{
     Local, Once, ResourceId,
-    jose::SigningKey,
+    jose::{PublicKey, SigningKey},
     proof::Proofs,
     token::{Issuer, TokenCache, Verifier},
 };
@@ -21,7 +21,7 @@ use policy::{
 };
 use records::ledger::{Decision, Kind};
 use tokio::sync::{Semaphore, watch};
-use upstream::Upstreams;
+use upstream::{Upstreams, sandbox::Room};
 use wire::{
     json::{Document, Keys},
     mcp::ServerName,
@@ -30,26 +30,32 @@ use wire::{
 use crate::{
     admin,
     ambient::Ambient,
+    authorization::Authorization,
     behind::Behind,
+    boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
+    egress::Egress,
     engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
     failure::Failure,
     halts::Halts,
     incidents,
     issuers::{Guarded, Provider, Providers},
-    journal::Journal,
+    journal::{Digests, Journal},
     keeper::Keeper,
     listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    outbound::Outbound,
     parked::Parking,
+    payloads::Payloads,
     people::People,
     policy_version,
     reviews::Revoked,
     sessions::Sessions,
     store::{Store, StoreError},
+    supply::Shelf,
     task_owners::TaskOwners,
-    vault::Vault,
+    vault::{Layout, Vault},
 };
 
 /// How often what is over is cleared away.
@@ -66,14 +72,23 @@ pub(crate) fn assemble(
     let rules = with_reviews(&sources, vault.store())?;
     let (watch, incidents) = incidents::open(vault.store().clone(), meant.incidents.clone())
         .map_err(|error| Failure::other(error.to_string()))?;
-    let (ledger, digester) = (vault.ledger().clone(), vault.digester().clone());
-    let journal = Journal::new(ledger, digester, ambient.clone(), watch);
+    let digests = Digests::new(vault.digester().clone(), vault.subjects().clone());
+    let payloads = payloads(meant, vault)?;
+    let journal = Journal::new(vault.ledger().clone(), digests, payloads, ambient.clone(), watch);
     let scheme = if meant.door.tls.is_some() { "https" } else { "http" };
     let base = meant.door.url.clone();
     let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
     let behind = Behind::default();
-    let upstreams =
-        Upstreams::new(Arc::new(behind.clone())).map_err(|error| Failure::other(error.to_string()))?;
+    let outbound = Arc::new(Outbound::new(
+        base.clone(),
+        Issuer::new(base.clone(), signing_key(vault)?, Vec::new()),
+        vault.store().clone(),
+        journal.clone(),
+        ambient.clone(),
+    ));
+    let credentials = Arc::<Outbound>::clone(&outbound);
+    let upstreams = Upstreams::new(Arc::new(behind.clone()), credentials, room(meant))
+        .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
     let inspector =
         Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
@@ -82,12 +97,18 @@ pub(crate) fn assemble(
         Arc::clone(&upstreams),
         inspector.clone(),
         vault.store().clone(),
+        Shelf::open(vault.store().clone(), &meant.data).map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
         ambient.clone(),
         halts.clone(),
     );
     let mut servers = meant.servers.clone();
     servers.extend(added(vault.store(), &servers)?);
+    for server in &servers {
+        let placed = outbound.place(server);
+        placed
+            .map_err(|why| Failure::configuration(format!("mcpServers.{}.auth: {why}", server.spec.name)))?;
+    }
     keeper.configure(&servers, meant.approve)?;
     let limits =
         LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems { path: None, problems })?;
@@ -116,12 +137,14 @@ pub(crate) fn assemble(
         journal,
         upstreams,
         sessions: Sessions::default(),
+        outbound,
         parking: Parking::new(&ambient)
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         cursors: Cursors::new(&ambient)
             .ok_or_else(|| Failure::other("no key to seal with can be made".to_owned()))?,
         listeners: Listeners::default(),
         behind: behind.clone(),
+        egress: Egress::new(Layout::new(&meant.data).egress()),
         task_owners: TaskOwners::default(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
@@ -129,12 +152,20 @@ pub(crate) fn assemble(
         ambient,
     };
     let engines = Arc::new(engines);
+    let authorization = Authorization::open(
+        &meant.authorization,
+        engines.people.key(),
+        vault.store().clone(),
+        &engines.ambient,
+    );
     let house = Arc::new(House {
+        authorization: authorization.map_err(Failure::other)?,
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
         engines,
         base,
         hosts: hosts(meant, address),
+        metrics: meant.metrics,
         origins: meant
             .origins
             .iter()
@@ -151,7 +182,30 @@ pub(crate) fn assemble(
     });
     behind.of(&house);
     admin::enlist(&house, &meant.parties)?;
+    admin::recall_revoked(&house).map_err(|error| Failure::other(error.to_string()))?;
     Ok(house)
+}
+
+/// What is kept of calls. Where none ever was and none is to be, there is no file either.
+fn payloads(meant: &Meant, vault: &Vault) -> Result<Payloads, Failure> {
+    if !meant.payloads.on && !vault.has_payloads() {
+        return Ok(Payloads::none());
+    }
+    let opened = Payloads::open(vault.store().clone(), vault.payloads()?, meant.payloads);
+    opened.map_err(|error| Failure::other(error.to_string()))
+}
+
+/// What is around the boxes of servers.
+pub(crate) fn room(meant: &Meant) -> Room {
+    let layout = Layout::new(&meant.data);
+    Room {
+        hidden: std::iter::once(meant.data.clone())
+            .chain(meant.socket.clone())
+            .chain(meant.hidden.iter().cloned())
+            .collect(),
+        kept: layout.homes(),
+        egress: layout.egress(),
+    }
 }
 
 /// Puts the rules in force that the house was assembled with.
@@ -166,6 +220,18 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
     engines
         .journal
         .note(Kind::Policy, "in-force", &[("policy", digest)]);
+    for server in engines.keeper.view().registry.servers() {
+        if engines
+            .keeper
+            .meant(&server.name)
+            .is_some_and(|meant| boxes::is_off(&meant))
+        {
+            let name = server.name.to_string();
+            engines
+                .journal
+                .note(Kind::Configuration, "sandbox-off", &[("server", name)]);
+        }
+    }
     if engines.mode == Mode::Observe {
         engines.journal.note(
             Kind::Policy,
@@ -280,7 +346,33 @@ async fn keep_keys(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Says in the ledger what could not be kept, and ends what was kept for long enough.
+fn tend_payloads(house: &House, now_ms: i64, told: &mut u64) {
+    let journal = &house.engines.journal;
+    let (_, lost) = journal.payloads().counts();
+    if lost > *told {
+        let count = (lost - *told).to_string();
+        journal.note(Kind::Gap, "payloads-lost", &[("count", count)]);
+        *told = lost;
+    }
+    if !journal.payloads().exist() {
+        return;
+    }
+    let held = admin::held_subjects(&house.store, &journal.digests().people());
+    let done = held.and_then(|held| {
+        let now_ms = u64::try_from(now_ms).unwrap_or(0);
+        let expired = journal.payloads().expire(now_ms, &held);
+        expired.map_err(|error| Failure::other(error.to_string()))
+    });
+    match done {
+        Ok(0) => {}
+        Ok(count) => journal.note(Kind::Subject, "expired", &[("payloads", count.to_string())]),
+        Err(error) => tracing::error!(%error, "payloads that are over cannot be deleted"),
+    }
+}
+
 async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    let mut lost = 0;
     loop {
         tokio::select! {
             () = stopped(&mut stop) => return,
@@ -293,12 +385,14 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             tracing::error!(%error, "contexts cannot be stored");
         }
         engines.parking.sweep(now_ms);
+        house.authorization.sweep(now_ms);
         for request in engines.desk.sweep(now_ms) {
             let expired = engines
                 .journal
                 .approval(&request, "expired", Decision::Refuse, None);
             drop(expired);
         }
+        tend_payloads(&house, now_ms, &mut lost);
         for session in engines.sessions.sweep(now_ms) {
             engines.upstreams.end_session(&session.id);
         }
@@ -405,10 +499,15 @@ fn known(keeper: &Keeper) -> Known {
     known
 }
 
-fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+fn signing_key(vault: &Vault) -> Result<SigningKey, Failure> {
     let key = SigningKey::from_seed(vault.token_seed());
-    let key = key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))?;
-    let issuer = Issuer::new(base.to_owned(), key, Vec::new());
+    key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))
+}
+
+fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+    let earlier = vault.token_earlier().iter();
+    let earlier = earlier.map(|public| PublicKey::of_earlier(public)).collect();
+    let issuer = Issuer::new(base.to_owned(), signing_key(vault)?, earlier);
     let verifier = Verifier::new(base.to_owned(), issuer.keys());
     let resource =
         ResourceId::parse(&format!("{base}/mcp")).map_err(|error| Failure::other(error.to_string()))?;

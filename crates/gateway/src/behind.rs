@@ -58,11 +58,27 @@ impl Backchannel for Behind {
         house.engines.keeper.look_again(server);
     }
 
+    fn before_start(&self, server: &ServerName) -> Result<(), String> {
+        // Where no house stands nothing was approved: `scan` looks at what is configured.
+        let Some(house) = self.house() else { return Ok(()) };
+        house.engines.keeper.before_start(server)
+    }
+
     fn speaks(&self, server: &ServerName, eras: Eras) {
         let Some(house) = self.house() else { return };
         if let Err(error) = house.engines.keeper.speaks(server, eras) {
             tracing::warn!(%server, %error, "which eras a server speaks could not be kept");
         }
+    }
+
+    fn open_egress(&self, server: &ServerName) -> Result<(), String> {
+        let house = self.house().ok_or("the gateway stops")?;
+        let engines = &house.engines;
+        let Some(meant) = engines.keeper.meant(server) else {
+            return Err("nobody knows where it may connect to".to_owned());
+        };
+        let opened = engines.egress.open(server, &meant.egress, &engines.journal);
+        opened.map_err(|error| format!("no way out can be opened for it: {error}"))
     }
 
     fn listed(&self, server: &ServerName, catalogue: Arc<Catalogue>) {

@@ -1,7 +1,7 @@
 //! The journal: what happened, as entries of the ledger. The only file that knows both the road and the
 //! ledger's own types.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use inspect::Part;
 use pipeline::{
@@ -12,6 +12,7 @@ use pipeline::{
 use policy::{Action, registry::Pin};
 use records::{
     digest::Digester,
+    keys::Secret,
     ledger::{
         Decision, Entry, Kind, Ledger, Receipt, Unavailable,
         entry::{Finding, Labels, Principal, Tls, Value},
@@ -25,17 +26,51 @@ use wire::{
 
 use crate::{
     ambient::Ambient,
+    concerned::SubjectDigests,
     engines::Request,
+    events::Backlog,
     incidents::{About, Seen, Sign, Signal, Watch},
+    metrics::Metrics,
+    payloads::{Item, Part as PayloadPart, Payloads},
 };
 
 /// See the module. Clones write the same ledger.
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     ledger: Ledger,
-    digester: Digester,
+    digests: Digests,
+    payloads: Payloads,
+    backlog: Backlog,
+    metrics: Metrics,
     ambient: Ambient,
     watch: Watch,
+}
+
+/// What makes keyed digests. They change together when their key is rotated.
+#[derive(Clone, Debug)]
+pub(crate) struct Digests(Arc<RwLock<(Digester, SubjectDigests)>>);
+
+impl Digests {
+    pub(crate) fn new(values: Digester, people: SubjectDigests) -> Self {
+        Self(Arc::new(RwLock::new((values, people))))
+    }
+
+    /// Makes them with another key from now on.
+    pub(crate) fn replace(&self, values: Digester, people: SubjectDigests) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = (values, people);
+    }
+
+    /// The digest of a value.
+    pub(crate) fn text(&self, bytes: &[u8]) -> String {
+        let both = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        both.0.text(bytes)
+    }
+
+    /// What stands for people.
+    pub(crate) fn people(&self) -> SubjectDigests {
+        let both = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        both.1.clone()
+    }
 }
 
 /// The open case of one message. Dropped unclosed, it records that the message was abandoned.
@@ -66,13 +101,42 @@ struct Begun {
 }
 
 impl Journal {
-    pub(crate) fn new(ledger: Ledger, digester: Digester, ambient: Ambient, watch: Watch) -> Self {
+    pub(crate) fn new(
+        ledger: Ledger,
+        digests: Digests,
+        payloads: Payloads,
+        ambient: Ambient,
+        watch: Watch,
+    ) -> Self {
         Self {
             ledger,
-            digester,
+            digests,
+            payloads,
+            backlog: Backlog::default(),
+            metrics: Metrics::default(),
             ambient,
             watch,
         }
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Receivers of events whom calls have to wait for.
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// What makes keyed digests.
+    pub(crate) fn digests(&self) -> &Digests {
+        &self.digests
+    }
+
+    /// What is kept of calls besides entries.
+    pub(crate) fn payloads(&self) -> &Payloads {
+        &self.payloads
     }
 
     /// The ledger, for reading.
@@ -93,10 +157,58 @@ impl Journal {
     /// Records an intent; returns its place once it is durable.
     pub(crate) async fn intent(&self, call: &Passed<Approved>) -> Result<u64, Unavailable> {
         let arrival = call.arrival();
-        let mut entry = self.entry(Kind::Intent, &Begun::of(arrival), &call.dossier().read());
-        entry.args_digest = arguments(arrival).map(|arguments| self.digester.text(&canonical(arguments)));
+        let known = call.dossier().read();
+        let mut entry = self.entry(Kind::Intent, &Begun::of(arrival), &known);
+        if let Some(arguments) = arguments(arrival) {
+            let arguments = canonical(arguments);
+            entry.args_digest = Some(self.digests.text(&arguments));
+            self.keep(&entry, &known, PayloadPart::Arguments, arguments)
+                .await?;
+        }
+        if self.backlog.is_too_long() {
+            let why = "a receiver of events that must not fall behind has fallen behind";
+            return Err(Unavailable::Disk(why.to_owned()));
+        }
+        let begun = std::time::Instant::now();
         let receipt: Receipt = self.ledger.append_durable(&entry).await?;
+        self.metrics.durable(begun.elapsed());
         Ok(receipt.index)
+    }
+
+    /// Keeps a payload of a call of some server's, where payloads are kept.
+    async fn keep(
+        &self,
+        entry: &Entry,
+        known: &Known,
+        part: PayloadPart,
+        bytes: Vec<u8>,
+    ) -> Result<(), Unavailable> {
+        let Some(call) = entry.call.clone().filter(|_| entry.server.is_some()) else {
+            return Ok(());
+        };
+        if !self.payloads.are_kept() {
+            return Ok(());
+        }
+        let item = Item {
+            call,
+            part,
+            time_ms: entry.time_ms,
+            tenant: tenant(known).to_owned(),
+            people: known
+                .subjects
+                .iter()
+                .map(|person| person.as_str().to_owned())
+                .collect(),
+            subjects: entry.subjects.clone(),
+            bytes: Secret::new(bytes),
+        };
+        if self.payloads.keep(item).await {
+            Ok(())
+        } else {
+            Err(Unavailable::Disk(
+                "the payload of the call cannot be kept".to_owned(),
+            ))
+        }
     }
 
     /// Records that somebody was turned away at the gate.
@@ -110,6 +222,7 @@ impl Journal {
         if let Some(peer) = &who.via.peer {
             entry.detail.insert("peer".into(), Value::Text(peer.clone()));
         }
+        self.metrics.ended(&entry);
         // Nothing was done, so nothing hangs on it; what cannot be written is counted as a gap.
         self.ledger.append_soon(&entry);
     }
@@ -134,6 +247,38 @@ impl Journal {
             entry
                 .detail
                 .insert("offered".into(), Value::Text(offered.to_string()));
+        }
+        self.ledger.append_soon(&entry);
+    }
+
+    /// Records where a boxed server connected to: the address, and the bytes it sent and received; or why not.
+    pub(crate) fn egress(
+        &self,
+        server: &ServerName,
+        (host, port): (&str, u16),
+        done: Result<(&str, u64, u64), &str>,
+    ) {
+        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Egress);
+        entry.server = Some(server.to_string());
+        let host: String = host.chars().take(255).collect();
+        entry
+            .detail
+            .insert("host".into(), Value::Text(format!("{host}:{port}")));
+        match done {
+            Ok((address, sent, received)) => {
+                entry.action = Some("connected".to_owned());
+                entry
+                    .detail
+                    .insert("address".into(), Value::Text(address.to_owned()));
+                entry.detail.insert("sent".into(), Value::Text(sent.to_string()));
+                entry
+                    .detail
+                    .insert("received".into(), Value::Text(received.to_string()));
+            }
+            Err(why) => {
+                entry.action = Some("refused".to_owned());
+                entry.reason = Some(why.to_owned());
+            }
         }
         self.ledger.append_soon(&entry);
     }
@@ -174,7 +319,7 @@ impl Journal {
         entry.decision = Some(decision);
         entry.policy = Some(asked.policy.clone());
         entry.pin.clone_from(&asked.pin);
-        entry.args_digest = Some(self.digester.text(asked.args.as_bytes()));
+        entry.args_digest = Some(self.digests.text(asked.args.as_bytes()));
         entry.sources = asked
             .sources
             .iter()
@@ -314,6 +459,12 @@ impl Journal {
             .iter()
             .map(|source| format!("{}/{}", source.server, source.tool))
             .collect();
+        let people = self.digests.people();
+        let people = known
+            .subjects
+            .iter()
+            .filter_map(|one| people.of(tenant(known), one));
+        entry.subjects = people.collect();
         entry.findings = findings(known);
         match &known.resolution {
             Some(resolution) => target_of(resolution, &mut entry),
@@ -347,6 +498,10 @@ fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
         .collect();
     let changed = (!changed.is_empty()).then(|| changed.join("; "));
     let direction = (begun.direction == Direction::ToClient).then(|| "to-client".to_owned());
+    let item = known.resolution.as_ref().and_then(|resolution| {
+        let manifest = &resolution.server()?.server().manifest;
+        manifest.tool(resolution.item()?.name()).sink
+    });
     let certificate = begun.tls.as_ref().and_then(|tls| tls.certificate.clone());
     for (name, text) in [
         ("peer", begun.peer.clone()),
@@ -356,6 +511,7 @@ fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
         ("would_refuse", known.would_refuse.clone()),
         ("changed", changed),
         ("direction", direction),
+        ("sink", item.map(|sink| sink.as_str().to_owned())),
     ] {
         if let Some(text) = text {
             entry.detail.insert(name.into(), Value::Text(text));
@@ -368,11 +524,14 @@ impl OpenCase {
     pub(crate) async fn outcome(&mut self, outcome: &Result<Reply, Refusal>) -> Result<(), Unavailable> {
         self.closed = true;
         let known = self.dossier.read();
+        let released = outcome.as_ref().ok().and_then(released);
         let mut entry = match outcome {
-            Ok(reply) => {
+            Ok(_) => {
                 let mut entry = self.journal.entry(Kind::Outcome, &self.begun, &known);
                 entry.code = Some("ok".to_owned());
-                entry.result_digest = self.digest(reply);
+                if let Some(released) = &released {
+                    entry.result_digest = Some(self.journal.digests.text(released));
+                }
                 entry
             }
             Err(refusal) => {
@@ -389,19 +548,14 @@ impl OpenCase {
         };
         entry.ms = Some(unsigned(self.journal.ambient.now_ms() - self.begun.received_ms));
         self.journal.watch_over(&entry, &known);
-        self.journal.ledger.append(&entry).await.map(|_| ())
-    }
-
-    /// The digest of what was released; whole lists of our own need none, they follow from the registry.
-    fn digest(&self, reply: &Reply) -> Option<String> {
-        match &reply.body {
-            Body::Foreign(response, edits, _) => {
-                let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
-                let mut writer = wire::json::Writer::default();
-                writer.edited(said, edits);
-                Some(self.journal.digester.text(&writer.into_bytes()))
+        self.journal.metrics.ended(&entry);
+        self.journal.ledger.append(&entry).await?;
+        match released {
+            Some(released) => {
+                let part = PayloadPart::Result;
+                self.journal.keep(&entry, &known, part, released).await
             }
-            Body::Accepted | Body::Listed(_) | Body::Own(_) => None,
+            None => Ok(()),
         }
     }
 }
@@ -422,8 +576,31 @@ impl Drop for OpenCase {
         entry.code = Some("abandoned".to_owned());
         entry.fault = Some("caller".to_owned());
         entry.reason = Some("the caller hung up, or the work was lost".to_owned());
+        self.journal.metrics.ended(&entry);
         self.journal.ledger.append_soon(&entry);
     }
+}
+
+/// What was released, as it was written; whole lists of our own follow from the registry.
+fn released(reply: &Reply) -> Option<Vec<u8>> {
+    match &reply.body {
+        Body::Foreign(response, edits, _) => {
+            let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
+            let mut writer = wire::json::Writer::default();
+            writer.edited(said, edits);
+            Some(writer.into_bytes())
+        }
+        Body::Accepted | Body::Listed(_) | Body::Own(_) => None,
+    }
+}
+
+/// The tenant of whoever asks; empty where there is but one.
+fn tenant(known: &Known) -> &str {
+    let parties = known.caller.iter().flat_map(|caller| caller.subject.parties());
+    parties
+        .filter_map(|party| party.tenant.as_deref())
+        .next()
+        .unwrap_or_default()
 }
 
 impl Begun {

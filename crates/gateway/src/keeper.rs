@@ -28,6 +28,7 @@ use crate::{
     halts::Halts,
     journal::Journal,
     store::{Store, StoreError},
+    supply::{Refused, Shelf},
     view::{Schemas, View},
 };
 
@@ -58,6 +59,7 @@ pub(crate) struct Keeper {
     looking: Mutex<HashMap<ServerName, bool>>,
     upstreams: Arc<Upstreams>,
     specs: RwLock<BTreeMap<ServerName, MeantServer>>,
+    shelf: Shelf,
     inspector: Inspector,
     store: Store,
     journal: Journal,
@@ -80,6 +82,9 @@ pub(crate) enum KeeperError {
     /// No such server.
     #[error("there is no server `{0}`; see `sallyport server list`")]
     Unknown(String),
+    /// What it would start cannot be pinned.
+    #[error("`{0}`: {1}")]
+    Unpinned(String, Refused),
     /// It is stopped.
     #[error("{0} is stopped: {1}; see `sallyport stop --list`")]
     Halted(String, String),
@@ -94,6 +99,7 @@ impl Keeper {
         upstreams: Arc<Upstreams>,
         inspector: Inspector,
         store: Store,
+        shelf: Shelf,
         journal: Journal,
         ambient: Ambient,
         halts: Halts,
@@ -110,6 +116,7 @@ impl Keeper {
             looking: Mutex::default(),
             upstreams,
             specs: RwLock::default(),
+            shelf,
             inspector,
             store,
             journal,
@@ -137,7 +144,10 @@ impl Keeper {
                     let mut server =
                         Server::proposed(name.clone(), meant.launch.clone(), meant.manifest.clone());
                     let change = match approve {
-                        Approve::All => Some(server.approve()?),
+                        Approve::All => {
+                            self.shelf.await_first(name)?;
+                            Some(server.approve()?)
+                        }
                         Approve::Ask => None,
                     };
                     (server, change.into_iter().collect())
@@ -166,6 +176,12 @@ impl Keeper {
     /// Says that what callers may see has changed for another reason.
     pub(crate) fn announce(&self) {
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// What configuration says of a server.
+    pub(crate) fn meant(&self, name: &ServerName) -> Option<MeantServer> {
+        let specs = self.specs.read().unwrap_or_else(PoisonError::into_inner);
+        specs.get(name).cloned()
     }
 
     /// One server, whatever its state.
@@ -488,7 +504,8 @@ impl Keeper {
         }
         let specs = self.specs.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(meant) = specs.get(&server.name) {
-            self.upstreams.place(meant.spec.clone(), self.eras_of(server));
+            self.upstreams
+                .place(self.started(&meant.spec), self.eras_of(server));
         }
     }
 
@@ -582,5 +599,6 @@ fn reason(server: &Server, change: &Change) -> Option<String> {
     }
 }
 
+mod start;
 #[cfg(test)]
 mod tests;

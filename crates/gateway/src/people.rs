@@ -7,11 +7,11 @@ use std::{
 
 use aws_lc_rs::hmac;
 use identity::{
-    ActorKind, Asserted, DeclaredContext, Principal, SecretDigest,
+    Actor, ActorKind, Asserted, DeclaredContext, Principal, SecretDigest,
     jose::KeySet,
     oauth::{Client, ClientLookup},
 };
-use policy::{Party, PartyKind, Subject};
+use policy::{Party, PartyKind, Subject, rules::Value};
 
 use crate::config::meant::MeantParty;
 
@@ -154,8 +154,20 @@ impl People {
             .collect()
     }
 
-    /// A proven principal as rules see it; none if it is not known any more.
+    /// A proven principal as rules see it; none if it is not known any more. How a person logged in is an attribute of
+    /// that person, so that rules can demand more than a password.
     pub(crate) fn subject(&self, principal: &Principal) -> Option<Subject> {
+        let mut subject = self.known_subject(principal)?;
+        if let Some(login) = principal.login() {
+            let person = subject.for_user.as_mut().unwrap_or(&mut subject.actor);
+            person
+                .attributes
+                .insert("mfa".to_owned(), Value::Bool(login.is_multi_factor()));
+        }
+        Some(subject)
+    }
+
+    fn known_subject(&self, principal: &Principal) -> Option<Subject> {
         let actor = principal.actor();
         if let Some(asserted) = principal.asserted() {
             return self.asserted(principal, asserted);
@@ -240,10 +252,64 @@ impl People {
         Ok(())
     }
 
+    /// In whose name a client acts that this user lets in, as the agent it is here or else as the user; the error says
+    /// why it may not.
+    pub(crate) fn letting(
+        &self,
+        user: &str,
+        agent: Option<&str>,
+        declared: Option<&DeclaredContext>,
+    ) -> Result<Letting, String> {
+        let person = self.user(user).ok_or("you are not known here any more")?;
+        let actor = match agent {
+            None => Arc::clone(&person),
+            Some(agent) => {
+                let agent = self.client(agent).ok_or("the agent it is here is gone")?;
+                if !agent.acts_for.iter().any(|may| may == user) {
+                    return Err(format!("`{}` may not act for you", agent.party.name));
+                }
+                agent
+            }
+        };
+        if let Some(declared) = declared {
+            self.may_declare(&actor, declared)?;
+            let named = declared
+                .entity
+                .as_deref()
+                .and_then(|entity| entity.strip_prefix("user:"));
+            if named.is_some_and(|named| named != user) {
+                return Err("it wants to act for somebody else".to_owned());
+            }
+        }
+        let kind = match actor.party.kind {
+            PartyKind::Agent => ActorKind::Agent,
+            PartyKind::Service => ActorKind::Service,
+            PartyKind::User => ActorKind::User,
+        };
+        Ok(Letting {
+            actor: Actor {
+                kind,
+                name: actor.party.name.clone(),
+            },
+            for_user: agent.map(|_| user.to_owned()),
+            tenant: actor.party.tenant.clone(),
+            model: actor.model.clone(),
+        })
+    }
+
     fn person(&self, user: bool, name: &str) -> Option<Arc<Person>> {
         let people = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         people.get(&(user, name.to_owned())).cloned()
     }
+}
+
+/// In whose name a client acts that somebody lets in.
+#[derive(Clone, Debug)]
+pub(crate) struct Letting {
+    pub(crate) actor: Actor,
+    pub(crate) for_user: Option<String>,
+    pub(crate) tenant: Option<String>,
+    pub(crate) model: Option<String>,
 }
 
 /// Users and clients may have the same name and are two all the same.

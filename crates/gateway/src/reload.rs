@@ -110,6 +110,10 @@ fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
     let version = policy_version::may_follow(&house.store, meant)?;
     policy_version::keep(&house.store, version.as_ref())?;
     admin::enlist(house, &meant.parties)?;
+    let followed = house
+        .authorization
+        .follow(&meant.authorization, engines.people.key());
+    followed.map_err(Failure::configuration)?;
     let texts = assemble::rule_sources(meant)?;
     let mut sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
     let rules = assemble::with_reviews(&texts, &house.store)?;

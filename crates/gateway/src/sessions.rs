@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use identity::Principal;
 use pipeline::{Capabilities, Endpoint, ports::Caller};
 use tokio::sync::{mpsc, oneshot};
 use wire::{
@@ -172,12 +173,12 @@ impl Sessions {
         gone.push(session);
     }
 
-    /// Ends every session of an actor.
-    pub(crate) fn end_of_actor(&self, actor: &str) -> Vec<Arc<Session>> {
+    /// Ends every session of such callers.
+    pub(crate) fn end_of(&self, is_theirs: impl Fn(&Principal) -> bool) -> Vec<Arc<Session>> {
         let mut sessions = self.lock();
         let ended: Vec<_> = sessions
             .values()
-            .filter(|s| s.caller().principal.actor().name == actor)
+            .filter(|s| is_theirs(&s.caller().principal))
             .cloned()
             .collect();
         for session in &ended {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use records::table::{Expect, Owner, State};
+use records::table::{Expect, Owner, State, StateError};
 use thiserror::Error;
+
+use crate::keychain::Keychain;
 
 /// Why the store cannot serve.
 #[derive(Debug, Error)]
@@ -25,16 +27,48 @@ impl From<records::table::StateError> for StoreError {
 
 /// See the module. Clones are the same store. What [`Store::put`] keeps belongs to the installation itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Store(Arc<State>);
+pub(crate) struct Store {
+    state: Arc<State>,
+    keychain: Keychain,
+}
 
 impl Store {
-    pub(crate) fn new(state: State) -> Self {
-        Self(Arc::new(state))
+    pub(crate) fn new(state: State, keychain: Keychain) -> Self {
+        Self {
+            state: Arc::new(state),
+            keychain,
+        }
+    }
+
+    /// The tables themselves, for whoever changes their keys.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Where the keys are.
+    pub(crate) fn keychain(&self) -> &Keychain {
+        &self.keychain
+    }
+
+    /// Works on the tables. Where another process of this data directory changed the wrapping key, with the
+    /// new one.
+    pub(crate) fn with<T>(&self, work: impl Fn(&State) -> Result<T, StateError>) -> Result<T, StoreError> {
+        match work(&self.state) {
+            Err(StateError::MissingKey(_)) => {
+                let ring = self
+                    .keychain
+                    .open()
+                    .map_err(|error| StoreError(error.to_string()))?;
+                self.state.adopt(&ring)?;
+                Ok(work(&self.state)?)
+            }
+            done => Ok(done?),
+        }
     }
 
     /// Stores a value.
     pub(crate) fn put(&self, table: &str, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.0.put(Owner::Platform, table, key, value, Expect::Any)?;
+        self.with(|state| state.put(Owner::Platform, table, key, value, Expect::Any))?;
         Ok(())
     }
 
@@ -45,23 +79,25 @@ impl Store {
         table: &str,
         values: &[(String, Vec<u8>)],
     ) -> Result<(), StoreError> {
-        Ok(self.0.transact(|transaction| {
-            for (key, value) in values {
-                transaction.put(owner, table, key, value, Expect::Any)?;
-            }
-            Ok(())
-        })?)
+        self.with(|state| {
+            state.transact(|transaction| {
+                for (key, value) in values {
+                    transaction.put(owner, table, key, value, Expect::Any)?;
+                }
+                Ok(())
+            })
+        })
     }
 
     /// One value.
     pub(crate) fn get(&self, table: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.0.get(table, key)?;
+        let found = self.with(|state| state.get(table, key))?;
         Ok(found.map(|record| record.value.expose().to_vec()))
     }
 
     /// Removes a value.
     pub(crate) fn delete(&self, table: &str, key: &str) -> Result<(), StoreError> {
-        Ok(self.0.delete(table, key, Expect::Any)?)
+        self.with(|state| state.delete(table, key, Expect::Any))
     }
 
     /// All values of a table, by key.
@@ -69,7 +105,7 @@ impl Store {
         let mut all = Vec::new();
         loop {
             let after = all.last().map(|(key, _): &(String, _)| key.clone());
-            let page = self.0.list(table, "", after.as_deref())?;
+            let page = self.with(|state| state.list(table, "", after.as_deref()))?;
             if page.is_empty() {
                 return Ok(all);
             }

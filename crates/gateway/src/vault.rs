@@ -1,38 +1,48 @@
 //! What the data directory holds: keys, the ledger, the store.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hmac;
 use records::{
     ambient::{Clock, Random},
     digest::{Digester, hex},
-    disk::{Disk, RealDisk},
-    keys::{KeyRing, LogKeys, SecretSource, Use, create_key_file},
+    keys::{KeyRing, LogKeys, Use},
     ledger::{Ledger, OpenError, Opening, Options, Ports},
-    table::State,
+    table::{Payloads, State},
 };
 
-use crate::{ambient::Ambient, failure::Failure, store::Store};
+use crate::{
+    ambient::Ambient,
+    concerned::SubjectDigests,
+    failure::Failure,
+    keychain::{Keychain, derive, subject_digests},
+    store::Store,
+};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Vault {
     ledger: Ledger,
     digester: Digester,
+    subjects: SubjectDigests,
     store: Store,
+    payloads: PathBuf,
     token_seed: [u8; 32],
+    token_earlier: Vec<Vec<u8>>,
     secrets_key: hmac::Key,
     pseudonyms_key: hmac::Key,
 }
+
+/// How long tokens live at most, and then some.
+const TOKENS_LIVE_MS: i64 = 60 * 60 * 1000;
 
 /// The files of a data directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     root: PathBuf,
     place: u32,
+    /// The ledger was restored from a back-up, whose end is not closed.
+    restored: bool,
 }
 
 impl Layout {
@@ -40,6 +50,7 @@ impl Layout {
         Self {
             root: root.to_path_buf(),
             place: 0,
+            restored: false,
         }
     }
 
@@ -48,6 +59,14 @@ impl Layout {
     pub(crate) fn at_place(&self, place: u32) -> Self {
         Self {
             place,
+            ..self.clone()
+        }
+    }
+
+    /// The same directory after it was restored: that its ledger ends without a word is accepted, and recorded.
+    pub(crate) fn restored(&self) -> Self {
+        Self {
+            restored: true,
             ..self.clone()
         }
     }
@@ -61,13 +80,23 @@ impl Layout {
     }
 
     /// The ring of keys, sealed by the root key.
-    fn ring(&self) -> PathBuf {
+    pub(crate) fn ring(&self) -> PathBuf {
         self.root.join("keys")
     }
 
     /// The root key, unless configuration names another place.
-    fn root_key(&self) -> PathBuf {
+    pub(crate) fn root_key(&self) -> PathBuf {
         self.root.join("root.key")
+    }
+
+    /// Homes of servers that outlive them, one directory a server.
+    pub(crate) fn homes(&self) -> PathBuf {
+        self.root.join("homes")
+    }
+
+    /// The broker's sockets, one a server: this process's own, since hosts may wrap the same server several times.
+    pub(crate) fn egress(&self) -> PathBuf {
+        self.root.join("egress").join(std::process::id().to_string())
     }
 
     /// The control socket of the gateway that runs here.
@@ -83,6 +112,16 @@ impl Layout {
     /// The sealed tables.
     fn state(&self) -> PathBuf {
         self.root.join("state.db")
+    }
+
+    /// Payloads of calls, sealed.
+    fn payloads(&self) -> PathBuf {
+        self.root.join("payloads.db")
+    }
+
+    /// The key ring and what opens it.
+    pub(crate) fn keychain(&self, clock: Clock) -> Keychain {
+        Keychain::new(self.ring(), self.root_key(), self.origin(), clock)
     }
 
     /// The log's own name, which its keys are bound to.
@@ -113,7 +152,8 @@ impl Vault {
             Clock::new(move || u64::try_from(ambient.now_ms()).unwrap_or(0))
         };
         own(&layout.root)?;
-        let mut ring = ring(layout, clock.clone())?;
+        let keychain = layout.keychain(clock.clone());
+        let mut ring = keychain.open()?;
         let origin = origin(layout, ambient)?;
         let keys = ring.log_keys(&origin).map_err(unusable)?;
         let begun = layout.ledger().join("checkpoint").exists();
@@ -126,7 +166,10 @@ impl Vault {
         let opened = Ledger::open(
             &layout.ledger(),
             keys,
-            Options::default(),
+            Options {
+                adopt: layout.restored,
+                ..Options::default()
+            },
             Ports::real(clock.clone()),
         );
         let (ledger, opening) = match opened {
@@ -139,14 +182,17 @@ impl Vault {
             ring.mark_log_begun().map_err(unusable)?;
         }
         let state = State::open(&layout.state(), &ring, clock, Random::system()).map_err(unusable)?;
-        let digest_key = secret(&ring, Use::Digest)?;
+        let index_key = secret(&ring, Use::Index)?;
         Ok(Some(Self {
             ledger,
             digester: ring.digester().map_err(unusable)?,
-            store: Store::new(state),
+            subjects: subject_digests(&ring),
+            store: Store::new(state, keychain),
+            payloads: layout.payloads(),
             token_seed: secret(&ring, Use::Token)?,
-            secrets_key: derive(&digest_key, b"sallyport: digests of client secrets, version 1"),
-            pseudonyms_key: derive(&digest_key, b"sallyport: digests of pseudonyms, version 1"),
+            token_earlier: earlier(&ring, ambient.now_ms()),
+            secrets_key: derive(&index_key, b"sallyport: digests of client secrets, version 1"),
+            pseudonyms_key: derive(&index_key, b"sallyport: digests of pseudonyms, version 1"),
         }))
     }
 
@@ -160,6 +206,21 @@ impl Vault {
         &self.digester
     }
 
+    /// The digests of data subjects.
+    pub(crate) fn subjects(&self) -> &SubjectDigests {
+        &self.subjects
+    }
+
+    /// The payloads of calls. Made when they are first asked for.
+    pub(crate) fn payloads(&self) -> Result<Payloads, Failure> {
+        Payloads::open(&self.payloads).map_err(unusable)
+    }
+
+    /// Whether any payload was ever kept.
+    pub(crate) fn has_payloads(&self) -> bool {
+        self.payloads.exists()
+    }
+
     /// The store.
     pub(crate) fn store(&self) -> &Store {
         &self.store
@@ -168,6 +229,11 @@ impl Vault {
     /// The seed of the token signing key.
     pub(crate) fn token_seed(&self) -> &[u8; 32] {
         &self.token_seed
+    }
+
+    /// The public halves of token signing keys that were in use until lately.
+    pub(crate) fn token_earlier(&self) -> &[Vec<u8>] {
+        &self.token_earlier
     }
 
     /// The key of the table of pseudonyms.
@@ -185,6 +251,8 @@ impl Vault {
     /// Ends the ledger properly: everything written is published.
     pub(crate) async fn close(self) {
         let ledger = self.ledger.clone();
+        // Of the tables, too, one file alone is then the whole; unless another process uses them.
+        let _ = self.store.state().compact();
         drop(self);
         let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
     }
@@ -214,24 +282,6 @@ fn own(directory: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Opens the key ring, or makes one together with its root key.
-fn ring(layout: &Layout, clock: Clock) -> Result<KeyRing, Failure> {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let environment = |name: &str| std::env::var(name).ok();
-    let root_key = layout.root_key();
-    let source = match environment("SALLYPORT_ROOT_KEY") {
-        Some(_) => SecretSource::Env("SALLYPORT_ROOT_KEY".to_owned()),
-        None => SecretSource::File(root_key.clone()),
-    };
-    let new = !layout.ring().exists();
-    if new && !root_key.exists() && matches!(source, SecretSource::File(_)) {
-        create_key_file(&*disk, &root_key, &Random::system()).map_err(unusable)?;
-    }
-    let root = source.read_key(&*disk, &environment).map_err(unusable)?;
-    let open = if new { KeyRing::create } else { KeyRing::open };
-    open(&layout.ring(), root, disk, clock, Random::system()).map_err(unusable)
-}
-
 /// The log's keys, for verifying. Nothing is made.
 pub(crate) fn keys_of(layout: &Layout) -> Result<LogKeys, Failure> {
     if !layout.ring().exists() {
@@ -241,7 +291,7 @@ pub(crate) fn keys_of(layout: &Layout) -> Result<LogKeys, Failure> {
         )));
     }
     let origin = std::fs::read_to_string(layout.origin()).map_err(unusable)?;
-    let ring = ring(layout, Clock::new(|| 0))?;
+    let ring = layout.keychain(Clock::new(|| 0)).open()?;
     ring.log_keys(origin.trim()).map_err(unusable)
 }
 
@@ -257,6 +307,15 @@ fn origin(layout: &Layout, ambient: &Ambient) -> Result<String, Failure> {
     Ok(origin)
 }
 
+/// The public halves of keys whose last tokens may still be valid.
+fn earlier(ring: &KeyRing, now_ms: i64) -> Vec<Vec<u8>> {
+    let since_ms = u64::try_from(now_ms - TOKENS_LIVE_MS).unwrap_or(0);
+    let keys = ring.keys().iter().filter(|key| key.purpose == Use::Token);
+    keys.filter(|key| key.retired_ms.is_some_and(|retired_ms| retired_ms >= since_ms))
+        .map(|key| key.public.clone())
+        .collect()
+}
+
 fn secret(ring: &KeyRing, purpose: Use) -> Result<[u8; 32], Failure> {
     let key = ring.current(purpose).map_err(unusable)?;
     let bytes = key
@@ -264,12 +323,6 @@ fn secret(ring: &KeyRing, purpose: Use) -> Result<[u8; 32], Failure> {
         .as_ref()
         .and_then(|secret| <[u8; 32]>::try_from(secret.expose()).ok());
     bytes.ok_or_else(|| Failure::configuration("the key ring is damaged; restore it from a copy"))
-}
-
-/// A key for one purpose, derived so that no purpose's key says anything about another's.
-fn derive(key: &[u8; 32], purpose: &[u8]) -> hmac::Key {
-    let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), purpose);
-    hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
 }
 
 fn unusable(error: impl std::fmt::Display) -> Failure {

@@ -4,16 +4,23 @@
 //! that fails has no way to produce one. This crate must not know tools, rules, upstreams or HTTP
 //! frameworks. It does no I/O: fetching keys is somebody else's, time and randomness are passed in.
 
+pub mod assertion;
 pub mod jose;
 pub mod oauth;
 mod once;
+mod password;
 mod principal;
 pub mod proof;
 mod resource;
 mod secret;
 pub mod token;
+mod totp;
 
 pub use once::{NotOnce, Once};
-pub use principal::{Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Local, LocalPeer, Principal};
+pub use password::{PasswordHash, PasswordHashError};
+pub use principal::{
+    Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Local, LocalPeer, Login, Principal,
+};
 pub use resource::{ResourceError, ResourceId};
-pub use secret::{Secret, SecretDigest, WeakSecret};
+pub use secret::{Secret, SecretDigest, WeakSecret, sha256};
+pub use totp::Totp;

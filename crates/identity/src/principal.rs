@@ -85,6 +85,28 @@ pub struct Principal {
     pub(crate) expires_ms: i64,
     pub(crate) binding: Option<Binding>,
     pub(crate) asserted: Option<Asserted>,
+    pub(crate) login: Option<Arc<Login>>,
+}
+
+/// How a person let a client in, where one did so by a browser.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Login {
+    /// The client that was let in.
+    pub client: String,
+    /// The name of what was granted: every token that comes of it has it.
+    pub grant: String,
+    /// When the person logged in, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// How (RFC 8176): `pwd`, `otp`, `mfa`.
+    pub methods: Vec<String>,
+}
+
+impl Login {
+    /// Whether it took more than a password.
+    #[must_use]
+    pub fn is_multi_factor(&self) -> bool {
+        self.methods.iter().any(|method| method == "mfa")
+    }
 }
 
 /// What an external issuer says of somebody.
@@ -188,6 +210,12 @@ impl Principal {
         self.asserted.as_ref()
     }
 
+    /// How a person let the client in, if one did.
+    #[must_use]
+    pub fn login(&self) -> Option<&Login> {
+        self.login.as_deref()
+    }
+
     /// What a session, a task or a stream is bound to: the same actor for the same user in the same
     /// tenant. A new token of the same caller keeps it; nobody else has it.
     #[must_use]
@@ -261,6 +289,7 @@ impl Local {
                 expires_ms: i64::MAX,
                 binding: None,
                 asserted: None,
+                login: None,
             })
         })
     }

@@ -3,7 +3,11 @@
 //! INVARIANT (dossier): stages write, only the case reads. No decision may rest on it; a fact a later stage
 //! needs is a proof.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use policy::{Context, Obligation, RuleId, Source};
 
@@ -22,6 +26,8 @@ pub struct Known {
     pub resolution: Option<Resolution>,
     /// What inspection found on the way in.
     pub findings: Option<Arc<inspect::Findings>>,
+    /// The people it is about.
+    pub subjects: BTreeSet<Concerned>,
     /// Where arguments came from.
     pub sources: Arc<[Source]>,
     /// Rules that decided, for or against.
@@ -44,6 +50,30 @@ pub struct Known {
     pub revealed: Vec<String>,
     /// What was changed in the answer, a line for each sort.
     pub changed: Vec<String>,
+}
+
+/// A person a call is about, by an identifier. It is never recorded as it is, and never printed.
+#[derive(Clone, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Concerned(String);
+
+impl Concerned {
+    /// The person of this identifier.
+    #[must_use]
+    pub fn new(identifier: String) -> Self {
+        Self(identifier)
+    }
+
+    /// The identifier.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Concerned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Concerned(hidden)")
+    }
 }
 
 /// See the module.

@@ -23,7 +23,7 @@ mod reply;
 use std::sync::Arc;
 
 pub use arrival::{Arrival, CallId, Capabilities, Credential, Endpoint, Group, Possession, Tls, Via};
-pub use dossier::{Dossier, Known};
+pub use dossier::{Concerned, Dossier, Known};
 pub use passage::{Passed, Ready, Received, Stage};
 pub use policy::registry;
 use ports::{Case, Engines};

@@ -191,6 +191,12 @@ refusals! {
     WITHDRAWN "withdrawn" Caller Error 200 code::REFUSED,
         "the caller withdrew it",
         "nothing";
+    CONSENT_NEEDED "consent-needed" Caller Tell 200 code::REFUSED,
+        "the server wants its user's consent first",
+        "open the link, agree, and make the call again";
+    UPSTREAM_UNAUTHORIZED "upstream-unauthorized" Upstream Tell 200 code::REFUSED,
+        "the server does not take the gateway's credential",
+        "the operator can see why: sallyport oauth doctor";
     CURSOR_REFUSED "cursor-refused" Caller Error 400 code::INVALID_PARAMS,
         "the cursor was not given for this list, or the list has changed",
         "ask for the list again without `cursor`";

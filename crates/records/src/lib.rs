@@ -4,8 +4,10 @@
 //! typed facts with a schema version, a record is bytes. Clock, randomness, disk and keys are passed in.
 
 pub mod ambient;
+pub mod backup;
 pub mod digest;
 pub mod disk;
+pub mod dsse;
 pub mod keys;
 pub mod ledger;
 #[cfg(feature = "tables")]

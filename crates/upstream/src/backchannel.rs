@@ -43,8 +43,21 @@ pub trait Backchannel: Send + Sync + 'static {
     /// A server says that what it lists changed. That is said to the gateway: it looks, and then tells.
     fn changed(&self, server: &ServerName);
 
+    /// A process is about to be started: whether what would run is what was approved, and why not. Reads every
+    /// byte of it, so it is asked where waiting harms nobody.
+    ///
+    /// # Errors
+    /// When it is not to be started.
+    fn before_start(&self, server: &ServerName) -> Result<(), String>;
+
     /// Which eras a server was found to speak.
     fn speaks(&self, server: &ServerName, eras: Eras);
+
+    /// Opens the broker's socket for a server that may reach hosts, before its box is made.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn open_egress(&self, server: &ServerName) -> Result<(), String>;
 
     /// A server's listing is not what it was: what it offers now.
     fn listed(&self, server: &ServerName, catalogue: Arc<crate::Catalogue>);

@@ -4,28 +4,40 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     LinkError, Reach, ServerSpec,
-    http::{Client, Endpoint, sse, websocket},
+    http::{Door, Endpoint, sse, websocket},
     inbox::Inbox,
     link::{Head, Wire},
+    sandbox::Room,
     stdio::{self, Pipe},
 };
 
 /// Opens it; what arrives over it goes to the inbox.
-pub(crate) async fn dial(spec: &ServerSpec, client: &Client, inbox: &Arc<Inbox>) -> Result<Wire, LinkError> {
+pub(crate) async fn dial(
+    spec: &ServerSpec,
+    door: &Door,
+    room: &Room,
+    inbox: &Arc<Inbox>,
+) -> Result<Wire, LinkError> {
     let start = spec.timeouts.start;
+    if let Reach::Stdio(_) = &spec.reach {
+        let checking = Arc::clone(inbox);
+        let checked = tokio::task::spawn_blocking(move || checking.before_start()).await;
+        let broken = |_| LinkError::Unreachable("what would be started could not be looked at".to_owned());
+        checked.map_err(broken)?.map_err(LinkError::Unreachable)?;
+    }
     Ok(match &spec.reach {
-        Reach::Stdio(command) => Wire::Pipe(Pipe::spawn(command, Arc::clone(inbox))?),
+        Reach::Stdio(command) => Wire::Pipe(Pipe::spawn(&spec.name, command, room, Arc::clone(inbox))?),
         Reach::Unix(path) => Wire::Pipe(within(start, stdio::open(path, Arc::clone(inbox))).await?),
         Reach::Sse(target) => {
-            let opening = sse::open(client.clone(), target.clone(), Arc::clone(inbox));
+            let opening = sse::open(door.clone(), target.clone(), Arc::clone(inbox));
             Wire::Pipe(within(start, opening).await?)
         }
         Reach::WebSocket(target) => {
-            let opening = websocket::open(client.clone(), target.clone(), Arc::clone(inbox));
+            let opening = websocket::open(door.clone(), target.clone(), Arc::clone(inbox));
             Wire::Pipe(within(start, opening).await?)
         }
         Reach::Http(target) => {
-            let endpoint = Endpoint::new(client.clone(), target.clone());
+            let endpoint = Endpoint::new(door.clone(), target.clone());
             answer_by_post(&endpoint, inbox);
             Wire::Http(endpoint)
         }

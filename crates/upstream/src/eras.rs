@@ -13,7 +13,8 @@ use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use wire::mcp::{Era, Eras};
 
 use crate::{
-    Backchannel, LinkError, Reach, ServerSpec, dial::dial, handshake, http::Client, inbox::Inbox, link::Wire,
+    Backchannel, LinkError, Reach, ServerSpec, dial::dial, handshake, http::Door, inbox::Inbox, link::Wire,
+    sandbox::Room,
 };
 
 /// How long a server behind pipes may be silent until it counts as one of sessions.
@@ -39,11 +40,20 @@ struct Asked {
     in_vain: Option<Instant>,
 }
 
+/// Why a server could not be asked.
+enum Mute {
+    /// It does not answer now.
+    Down,
+    /// Whoever asked is not let in; the next may be, at once.
+    Locked,
+}
+
 /// How to ask.
 #[derive(Clone, Copy)]
 pub(crate) struct Asker<'a> {
     pub(crate) spec: &'a ServerSpec,
-    pub(crate) client: &'a Client,
+    pub(crate) door: &'a Door,
+    pub(crate) room: &'a Room,
     pub(crate) backchannel: &'a Arc<dyn Backchannel>,
 }
 
@@ -95,7 +105,10 @@ impl Known {
             LinkError::Absent(_) | LinkError::Garbled(_) | LinkError::Unreachable(_) => true,
             // A process may end at what it does not know; an endpoint that is down has said nothing.
             LinkError::Closed(_) => !matches!(ask.spec.reach, Reach::Http(_)),
-            LinkError::Timeout(_) | LinkError::Withdrawn => false,
+            LinkError::Consent(_)
+            | LinkError::Timeout(_)
+            | LinkError::Unauthorized(_)
+            | LinkError::Withdrawn => false,
         };
         if !is_refusal {
             return None;
@@ -132,10 +145,11 @@ impl Known {
         if asked.modern.is_some() || asked.in_vain.is_some_and(|at| at.elapsed() < PAUSE) {
             return asked.modern;
         }
-        asked.modern = ask.answer().await;
-        match asked.modern {
-            None => asked.in_vain = Some(Instant::now()),
-            Some(modern) => {
+        match ask.answer().await {
+            Err(Mute::Down) => asked.in_vain = Some(Instant::now()),
+            Err(Mute::Locked) => {}
+            Ok(modern) => {
+                asked.modern = Some(modern);
                 let eras = if modern { Eras::Both } else { Eras::Sessions };
                 ask.backchannel.speaks(&ask.spec.name, eras);
             }
@@ -145,33 +159,38 @@ impl Known {
 }
 
 impl Asker<'_> {
-    /// Whether it speaks the modern era; nothing if it could not be asked.
-    async fn answer(self) -> Option<bool> {
+    /// Whether it speaks the modern era, if it could be asked.
+    async fn answer(self) -> Result<bool, Mute> {
         let is_http = match &self.spec.reach {
             Reach::Http(_) => true,
             Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_) => false,
             // Of 2024-11-05, and no other revision.
-            Reach::Sse(_) => return Some(false),
+            Reach::Sse(_) => return Ok(false),
         };
         let name = self.spec.name.clone();
         let inbox = Arc::new(Inbox::new(name, None, Arc::clone(self.backchannel)));
-        let wire = dial(self.spec, self.client, &inbox).await.ok()?;
+        let wire = dial(self.spec, self.door, self.room, &inbox)
+            .await
+            .map_err(|_| Mute::Down)?;
         let start = self.spec.timeouts.start;
         let wait = if is_http { start } else { start.min(SILENCE) };
         let said = handshake::discover(&wire, &inbox, wait).await;
         if let Wire::Pipe(pipe) = &wire {
             pipe.close("it was asked which eras it speaks");
         }
+        if let Err(LinkError::Consent(_) | LinkError::Unauthorized(_)) = &said {
+            return Err(Mute::Locked);
+        }
         if let Wire::Http(endpoint) = &wire
             && said.is_err()
             && endpoint.says_nothing()
         {
-            return None;
+            return Err(Mute::Down);
         }
         match said {
-            Ok(_) => Some(true),
+            Ok(_) => Ok(true),
             // An endpoint that is down has said nothing about its era.
-            Err(LinkError::Timeout(_) | LinkError::Closed(_)) if is_http => None,
+            Err(LinkError::Timeout(_) | LinkError::Closed(_)) if is_http => Err(Mute::Down),
             // Whatever else a server says, or that it says nothing, is not of the modern era.
             Err(
                 LinkError::Absent(_)
@@ -179,8 +198,10 @@ impl Asker<'_> {
                 | LinkError::Garbled(_)
                 | LinkError::Timeout(_)
                 | LinkError::Unreachable(_),
-            ) => Some(false),
-            Err(LinkError::Withdrawn) => None,
+            ) => Ok(false),
+            Err(LinkError::Consent(_) | LinkError::Unauthorized(_) | LinkError::Withdrawn) => {
+                Err(Mute::Locked)
+            }
         }
     }
 }

@@ -55,6 +55,11 @@ impl Inbox {
         }
     }
 
+    /// Whether the server's process may be started.
+    pub(crate) fn before_start(&self) -> Result<(), String> {
+        self.backchannel.before_start(&self.server)
+    }
+
     /// How to answer the server's own requests.
     pub(crate) fn answer_with(&self, answerer: Answerer) {
         let _ = self.answerer.set(answerer);
@@ -230,6 +235,10 @@ impl Inbox {
 
     fn revision(&self) -> Revision {
         self.revision.get().copied().unwrap_or(Revision::LATEST_LEGACY)
+    }
+
+    pub(crate) fn open_egress(&self) -> Result<(), String> {
+        self.backchannel.open_egress(&self.server)
     }
 
     pub(crate) fn noise(&self, what: String) {

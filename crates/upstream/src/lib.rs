@@ -5,6 +5,7 @@
 //! what the registry decided, or callers' credentials.
 
 mod backchannel;
+mod credentials;
 mod dial;
 mod encode;
 mod eras;
@@ -18,16 +19,20 @@ mod listing;
 mod outgoing;
 mod pending;
 mod pool;
+pub mod sandbox;
 mod spec;
 mod stdio;
 mod watch;
 
 pub use backchannel::{Backchannel, Incoming, Noise};
+pub use credentials::{Consent, Credentials, Errand, Next, NoCredentials};
 pub use error::LinkError;
 pub use listing::{Catalogue, Offered};
 pub use outgoing::Outgoing;
 pub use pool::{Health, Upstreams};
+pub use sandbox::Sandbox;
 pub use spec::{
-    Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Protection, Reach, ServerSpec, Timeouts,
+    Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Proof, Protection, Reach, ServerSpec,
+    Timeouts,
 };
 pub use watch::Watcher;

@@ -10,7 +10,7 @@ use pipeline::{
     Answer, Arrival, Capabilities, Objection, Passed, Ready, Resolution,
     decide::{Approved, Resolved},
     forward::Recorded,
-    ports::Exchange,
+    ports::{Caller, Exchange},
     refusal,
 };
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
@@ -21,15 +21,17 @@ use wire::{
 };
 
 use crate::{
-    Backchannel, Catalogue, Isolation, LinkError, Outgoing, Protection, Reach, ServerSpec, Watcher,
+    Backchannel, Catalogue, Credentials, Isolation, LinkError, Outgoing, Proof, Protection, Reach,
+    ServerSpec, Watcher,
     dial::dial,
     encode::{self, Encoded},
     eras::{Asker, Known},
     handshake,
-    http::Client,
+    http::{Client, Door},
     inbox::Inbox,
     link::{Head, Link, Wire},
     listing::List,
+    sandbox::Room,
 };
 
 /// Most links to one server. Beyond it, the link that was idle longest is closed.
@@ -43,7 +45,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 pub struct Upstreams {
     stations: RwLock<HashMap<ServerName, Arc<Station>>>,
     backchannel: Arc<dyn Backchannel>,
+    credentials: Arc<dyn Credentials>,
     client: Client,
+    room: Room,
 }
 
 /// How a server is doing.
@@ -98,11 +102,17 @@ impl Upstreams {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(backchannel: Arc<dyn Backchannel>) -> Result<Self, LinkError> {
+    pub fn new(
+        backchannel: Arc<dyn Backchannel>,
+        credentials: Arc<dyn Credentials>,
+        room: Room,
+    ) -> Result<Self, LinkError> {
         Ok(Self {
             stations: RwLock::default(),
             backchannel,
+            credentials,
             client: Client::new(&Protection::default())?,
+            room,
         })
     }
 
@@ -127,6 +137,12 @@ impl Upstreams {
         if let Some(old) = stations.insert(name, Arc::new(station)) {
             old.close("its configuration changed");
         }
+    }
+
+    /// What is around the boxes of servers.
+    #[must_use]
+    pub const fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Takes a server out and ends its links.
@@ -158,7 +174,9 @@ impl Upstreams {
             capabilities: None,
             era,
         };
-        let link = self.open(&station, wanted, key, &Capabilities::default()).await?;
+        let link = self
+            .open(&station, wanted, key, (None, &Capabilities::default()))
+            .await?;
         Catalogue::fetch(&link).await
     }
 
@@ -270,8 +288,12 @@ impl Upstreams {
         let arrival = call.arrival();
         let principal = call.principal().key();
         let key = |era| station.key(arrival, principal.clone(), era);
-        self.open(&station, arrival.revision.era(), key, &arrival.capabilities)
-            .await
+        let caller = match station.spec.isolation {
+            Isolation::Principal => Some(call.caller()),
+            Isolation::Shared => None,
+        };
+        let party = (caller, &arrival.capabilities);
+        self.open(&station, arrival.revision.era(), key, party).await
     }
 
     /// The link for a key, in the wanted era if the server speaks it.
@@ -280,17 +302,19 @@ impl Upstreams {
         station: &Station,
         wanted: Era,
         key: impl Fn(Era) -> Key,
-        capabilities: &Capabilities,
+        (caller, capabilities): (Option<&Caller>, &Capabilities),
     ) -> Result<Arc<Link>, LinkError> {
+        let door = self.door(station, caller)?;
         let ask = Asker {
             spec: &station.spec,
-            client: station.client(&self.client)?,
+            door: &door,
+            room: &self.room,
             backchannel: &self.backchannel,
         };
         // A server that is left alone for a while is not asked for its era either; links that stand go on.
         let may_ask = station.may_try().is_ok();
         let era = station.eras.speak(wanted, may_ask.then_some(ask)).await;
-        let open = |era| station.link(key(era), capabilities, &self.client, &self.backchannel);
+        let open = |era| station.link(key(era), capabilities, &door, self);
         match open(era).await {
             Err(error) if may_ask => match station.eras.other(era, &error, ask).await {
                 Some(other) => {
@@ -301,6 +325,27 @@ impl Upstreams {
             },
             link => link,
         }
+    }
+}
+
+impl Upstreams {
+    /// The way to a server for a caller, or for the gateway itself.
+    fn door(&self, station: &Station, caller: Option<&Caller>) -> Result<Door, LinkError> {
+        let proof = match &station.spec.reach {
+            Reach::Http(target) | Reach::Sse(target) | Reach::WebSocket(target) => target.proof,
+            Reach::Stdio(_) | Reach::Unix(_) => Proof::None,
+        };
+        let credentials = match proof {
+            Proof::Asked => Some(Arc::clone(&self.credentials)),
+            Proof::None => None,
+        };
+        let client = station.client(&self.client)?.clone();
+        Ok(Door::new(
+            client,
+            station.spec.name.clone(),
+            caller.cloned(),
+            credentials,
+        ))
     }
 }
 
@@ -447,8 +492,8 @@ impl Station {
         &self,
         key: Key,
         capabilities: &Capabilities,
-        client: &Client,
-        backchannel: &Arc<dyn Backchannel>,
+        door: &Door,
+        all: &Upstreams,
     ) -> Result<Arc<Link>, LinkError> {
         let seat = self.seat(&key)?;
         let mut held = seat.link.lock().await;
@@ -460,7 +505,7 @@ impl Station {
         }
         self.may_try()?;
         // In a box: opening is rare, and would make every call's future as large as its own.
-        match Box::pin(self.open(&key, capabilities, client, backchannel)).await {
+        match Box::pin(self.open(&key, capabilities, door, all)).await {
             Ok(link) => {
                 let link = Arc::new(link);
                 *held = Some(Arc::clone(&link));
@@ -469,7 +514,10 @@ impl Station {
                 Ok(link)
             }
             Err(error) => {
-                self.failed(&error);
+                // Whom a server does not let in says nothing to those whom it does.
+                if !error.is_of_the_caller() {
+                    self.failed(&error);
+                }
                 Err(error)
             }
         }
@@ -479,17 +527,16 @@ impl Station {
         &self,
         key: &Key,
         capabilities: &Capabilities,
-        client: &Client,
-        backchannel: &Arc<dyn Backchannel>,
+        door: &Door,
+        all: &Upstreams,
     ) -> Result<Link, LinkError> {
-        let client = self.client(client)?;
         let inbox = Arc::new(Inbox::new(
             self.spec.name.clone(),
             key.owner.clone(),
-            Arc::clone(backchannel),
+            Arc::clone(&all.backchannel),
         ));
         let timeouts = self.spec.timeouts;
-        let wire = dial(&self.spec, client, &inbox).await?;
+        let wire = dial(&self.spec, door, &all.room, &inbox).await?;
         let offered = match key.era {
             Era::Legacy => {
                 let declared = (capabilities, &self.spec.extensions);

@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use wire::mcp::ServerName;
 
+use crate::sandbox::Sandbox;
+
 /// A server to reach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerSpec {
@@ -77,6 +79,8 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// Where it runs.
     pub directory: Option<PathBuf>,
+    /// Whether it is boxed, and what it is granted.
+    pub sandbox: Sandbox,
 }
 
 /// Values of variables are never printed.
@@ -88,6 +92,7 @@ impl fmt::Debug for Command {
             .field("args", &self.args)
             .field("env", &names)
             .field("directory", &self.directory)
+            .field("sandbox", &self.sandbox)
             .finish()
     }
 }
@@ -101,6 +106,18 @@ pub struct HttpTarget {
     pub headers: Vec<(String, String)>,
     /// What its TLS must be like.
     pub protection: Protection,
+    /// What proves requests besides those headers.
+    pub proof: Proof,
+}
+
+/// What proves requests besides fixed headers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Proof {
+    /// The [`Credentials`](crate::Credentials) are asked.
+    Asked,
+    /// Nothing. The default.
+    #[default]
+    None,
 }
 
 /// What a server's TLS must be like. It is TLS 1.3 in any case.

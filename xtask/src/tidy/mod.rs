@@ -1,6 +1,7 @@
 //! Rules about the code that a compiler does not check, as a check: sizes, module docs, crate edges.
 
 mod attacks;
+mod controls;
 mod edges;
 mod files;
 
@@ -12,6 +13,7 @@ pub(crate) fn run() -> Result<(), String> {
     files::check(&mut wrong)?;
     edges::check(&mut wrong)?;
     attacks::check(&mut wrong)?;
+    controls::check(&mut wrong)?;
     if wrong.is_empty() {
         say("tidy");
         return Ok(());

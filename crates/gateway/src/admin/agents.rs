@@ -13,7 +13,7 @@ use records::{
 };
 use wire::json::{Document, Keys, Node, object};
 
-use super::{Args, write_list};
+use super::{Args, users::end_sessions, write_list};
 use crate::{
     config::{key_set, meant::MeantParty},
     failure::Failure,
@@ -189,9 +189,7 @@ pub(crate) fn enlist(house: &House, parties: &[MeantParty]) -> Result<(), Failur
 fn cut_off(house: &House, name: &str) {
     let engines = &house.engines;
     engines.tokens.cache.cut_off(name, engines.ambient.now_ms());
-    for session in engines.sessions.end_of_actor(name) {
-        engines.upstreams.end_session(&session.id);
-    }
+    end_sessions(house, |principal| principal.actor().name == name);
 }
 
 fn write(person: &Person) -> Vec<u8> {

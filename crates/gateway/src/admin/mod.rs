@@ -6,6 +6,7 @@
 
 mod agents;
 mod approvals;
+mod backups;
 mod boundary;
 mod cases;
 mod contexts;
@@ -13,11 +14,14 @@ pub(crate) mod control;
 mod halts;
 pub(crate) mod holders;
 mod incidents;
+mod keys;
 mod ledger;
 mod policy;
 mod reviews;
 mod servers;
+mod subjects;
 mod tokens;
+mod users;
 mod weigh;
 
 use std::sync::Arc;
@@ -26,6 +30,8 @@ pub(crate) use agents::enlist;
 pub(crate) use incidents::keep_watch;
 pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
+pub(crate) use subjects::held_subjects;
+pub(crate) use users::{end_grant, end_token, recall_revoked};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
@@ -44,6 +50,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.deny" => approvals::deny(house, &args).await,
         "approvals.list" => Ok(approvals::list(house)),
         "approvals.show" => approvals::show(house, &args),
+        "backup.create" => backups::create(house, &args).await,
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
         "halt.lift" => halts::lift(house, &args).await,
@@ -53,6 +60,10 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "incident.list" => Ok(incidents::list(house)),
         "incident.resolve" => incidents::resolve(house, &args).await,
         "incident.show" => incidents::show(house, &args),
+        "keys.destroy" => keys::destroy(house, &args).await,
+        "keys.list" => keys::list(house),
+        "keys.public" => keys::public(house),
+        "keys.rotate" => keys::rotate(house, &args).await,
         "ledger.settle" => ledger::settle(house).await,
         "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),
@@ -66,13 +77,23 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "review.show" => aside(|| reviews::show(house, &args)),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
+        "server.connect" => servers::connect(house, &args).await,
         "server.diff" => servers::diff(house, &args),
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),
         "server.retire" => servers::retire(house, &args),
+        "server.profile" => servers::profile(house, &args),
         "server.show" => servers::show(house, &args),
         "status" => Ok(status(house)),
+        "subject.erase" => subjects::erase(house, &args).await,
+        "subject.find" => subjects::find(house, &args).await,
+        "subject.hold" => subjects::hold(house, &args).await,
+        "subject.holds" => subjects::list_holds(house),
+        "subject.payloads" => subjects::payloads(house, &args),
+        "subject.release" => subjects::release(house, &args).await,
         "token" => tokens::mint(house, &args),
+        "user.grants" => users::grants(house, &args),
+        "user.logout" => users::log_out(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
 }

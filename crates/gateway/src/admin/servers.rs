@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use policy::registry::{Change, Definition, Item, ItemKind, ItemState, Server, ServerState};
+use upstream::sandbox::{Target, compile};
 use wire::json::{ArrayWriter, ObjectWriter, object};
 
 use super::{Args, count};
 use crate::{
+    boxes,
     config::{find, meant, reference::Lookup, servers::MeantServer},
     failure::Failure,
     keeper::KeeperError,
     listen::House,
+    supply::{Artefact, Depth},
 };
 
 /// Where servers added by command are kept.
@@ -22,7 +25,9 @@ impl From<KeeperError> for Failure {
             KeeperError::Unreachable(..) => Self::unreachable(error.to_string()),
             KeeperError::Halted(..) => Self::refused(error.to_string()),
             KeeperError::Store(_) | KeeperError::Stored(..) => Self::other(error.to_string()),
-            KeeperError::Transition(_) | KeeperError::Unknown(_) => Self::configuration(error.to_string()),
+            KeeperError::Transition(_) | KeeperError::Unknown(_) | KeeperError::Unpinned(..) => {
+                Self::configuration(error.to_string())
+            }
         }
     }
 }
@@ -42,6 +47,14 @@ pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let server = house.engines.keeper.server(&args.needed("name")?)?;
     Ok(object(|out| {
         write_head(house, &server, out);
+        let engines = &house.engines;
+        let meant = engines.keeper.meant(&server.name);
+        if let Some(words) = meant.and_then(|meant| boxes::words(&meant, engines.upstreams.room())) {
+            out.string("sandbox", &words);
+        }
+        if let Some(artefact) = engines.keeper.artefact(&server.name) {
+            out.object("artefact", |out| write_artefact(&artefact, out));
+        }
         out.array("items", |list| {
             for ((kind, name), item) in &server.items {
                 list.object(|out| write_item(*kind, name, item, out));
@@ -60,6 +73,27 @@ pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             });
         }
     }))
+}
+
+/// The box of a server as another sandbox wants it.
+pub(super) fn profile(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let engines = &house.engines;
+    let server = engines.keeper.server(&args.needed("name")?)?;
+    let word = args.needed("as")?;
+    let target = Target::parse(&word).ok_or_else(|| {
+        let known = Target::words();
+        Failure::configuration(format!(
+            "`{word}` is no sandbox there is a profile for; use one of: {known}"
+        ))
+    })?;
+    let meant = engines.keeper.meant(&server.name);
+    let planned = meant.and_then(|meant| boxes::profile(&meant, engines.upstreams.room()));
+    let profile = planned.ok_or_else(|| {
+        let why = "is no process, is not configured any more, or its sandbox is off";
+        Failure::configuration(format!("`{}` {why}", server.name))
+    })?;
+    let profile = profile.map_err(Failure::configuration)?;
+    Ok(object(|out| out.string("profile", &compile(&profile, target))))
 }
 
 pub(super) fn diff(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
@@ -84,13 +118,44 @@ pub(super) fn diff(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
 pub(super) async fn approve(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let (name, item) = (args.needed("name")?, args.text("item"));
     let keeper = &house.engines.keeper;
+    let depth = match args.text("pin").as_deref() {
+        Some("as-found") => Depth::AsFound,
+        Some(_) | None => Depth::Whole,
+    };
+    let pinned = match item {
+        None => keeper.pin(&name, depth).await?,
+        Some(_) => None,
+    };
     let mut changes = keeper.approve(&name, item.as_deref())?;
+    keeper.clear_copies();
     // An approved server is looked at now, so that what it offers can be seen and is pinned.
     if item.is_none() && args.text("offline").is_none() {
         let server = keeper.server(&name)?;
         changes.extend(keeper.refresh(&server.name).await?);
     }
-    Ok(told(&changes))
+    Ok(object(|out| {
+        if let Some(artefact) = pinned {
+            out.object("artefact", |out| write_artefact(&artefact, out));
+        }
+        write_changes(&changes, out);
+    }))
+}
+
+/// The link with which a user connects a server that wants their consent.
+pub(super) async fn connect(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let server = house.engines.keeper.server(&args.needed("name")?)?;
+    let user = args.needed("user")?;
+    let person = house.engines.people.user(&user);
+    let tenant = person
+        .and_then(|person| person.party.tenant.clone())
+        .unwrap_or_default();
+    let url = house.engines.outbound.connect(&server.name, &user, &tenant).await;
+    let url = url.map_err(Failure::refused)?;
+    Ok(object(|out| {
+        out.string("name", server.name.as_str());
+        out.string("user", &user);
+        out.string("url", &url);
+    }))
 }
 
 pub(super) fn quarantine(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
@@ -130,6 +195,11 @@ pub(super) async fn add(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, 
         .store
         .put(ADDED, server.spec.name.as_str(), text.as_bytes())
         .map_err(|e| Failure::other(e.to_string()))?;
+    house
+        .engines
+        .outbound
+        .place(server)
+        .map_err(Failure::configuration)?;
     house
         .engines
         .keeper
@@ -221,11 +291,42 @@ fn write_definition(key: &str, definition: Option<&Definition>, out: &mut Object
 }
 
 fn told(changes: &[Change]) -> Vec<u8> {
-    object(|out| {
-        out.array("changes", |list| {
-            changes.iter().for_each(|change| write_change(change, list))
-        })
-    })
+    object(|out| write_changes(changes, out))
+}
+
+fn write_changes(changes: &[Change], out: &mut ObjectWriter<'_>) {
+    out.array("changes", |list| {
+        changes.iter().for_each(|change| write_change(change, list))
+    });
+}
+
+/// What is pinned, without the lock: `server sbom` has that.
+fn write_artefact(artefact: &Artefact, out: &mut ObjectWriter<'_>) {
+    out.string("ecosystem", artefact.ecosystem.as_str());
+    out.string("name", &artefact.name);
+    if let Some(version) = &artefact.version {
+        out.string("version", version);
+    }
+    out.array("files", |list| {
+        for file in &artefact.files {
+            list.object(|out| {
+                out.string("role", &file.role);
+                out.string("path", &file.path.display().to_string());
+                out.string("digest", &file.digest);
+            });
+        }
+    });
+    if let Some(copy) = &artefact.copy {
+        out.object("copy", |out| {
+            out.string("path", &copy.path.display().to_string());
+            out.string("digest", &copy.digest);
+            out.integer("files", count(copy.files));
+            out.integer("bytes", copy.bytes);
+        });
+        out.integer("packages", count(artefact.lock.len()));
+    }
+    super::write_list(out, "warnings", &artefact.warnings);
+    super::write_list(out, "not_pinned", &artefact.open);
 }
 
 fn write_change(change: &Change, list: &mut ArrayWriter<'_>) {

@@ -31,6 +31,7 @@ pub(super) fn ask(
             .map_err(|error| Failure::other(error.to_string()))?;
         let answer = admin::run(&house, operation, args.root()).await;
         house.engines.upstreams.shut_down().await;
+        house.engines.journal.payloads().close().await;
         drop(house);
         vault.close().await;
         let parsed = Document::parse(answer?, Keys::Exact, &wire::bounds::ANSWER);

@@ -1,12 +1,13 @@
 //! `sallyport doctor`: is everything as it should be, and what to do where it is not.
 
 use clap::Args;
+use upstream::sandbox::Kernel;
 use wire::json::{Node, object};
 
 use super::{Common, ledger, say, serve::load};
 use crate::{
     admin::control,
-    assemble,
+    assemble, boxes,
     config::Meant,
     failure::Failure,
     vault::{Layout, keys_of},
@@ -103,6 +104,7 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
             },
         });
     }
+    examine_boxes(meant, found);
     let layout = Layout::new(&meant.data);
     let asked = super::block_on(async { control::ask(&layout.control(), "status", b"{}").await });
     found.push(match asked {
@@ -146,6 +148,31 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
         }
         Err(failure) => Finding::bad("keys", failure.to_string()),
     });
+}
+
+/// What the kernel gives to boxes, and what each server's is.
+fn examine_boxes(meant: &Meant, found: &mut Vec<Finding>) {
+    let kernel = Kernel::look();
+    found.push(match kernel.lacks().as_slice() {
+        [] => Finding::good("sandbox", kernel.to_string()),
+        lacks => {
+            let lacks: Vec<_> = lacks.iter().map(ToString::to_string).collect();
+            Finding::bad("sandbox", lacks.join("; "))
+        }
+    });
+    let room = assemble::room(meant);
+    for server in &meant.servers {
+        let name = &server.spec.name;
+        if boxes::is_off(server) {
+            found.push(Finding::note("sandbox", format!("{name}: {}", boxes::OFF)));
+            continue;
+        }
+        match boxes::profile(server, &room) {
+            None => {}
+            Some(Ok(profile)) => found.push(Finding::good("sandbox", format!("{name}: {}", profile.words()))),
+            Some(Err(why)) => found.push(Finding::bad("sandbox", format!("{name}: {why}"))),
+        }
+    }
 }
 
 /// Where a program is found.

@@ -17,6 +17,7 @@ use wire::json::{Document, Keys, Node};
 use super::{Common, desk, say, serve::load, tell};
 use crate::{
     admin::control,
+    events::{Format, lines},
     failure::Failure,
     vault::{Layout, keys_of},
 };
@@ -48,6 +49,9 @@ pub(crate) struct Range {
     /// One past the last entry.
     #[arg(long)]
     to: Option<u64>,
+    /// jsonl, ocsf, cef or otlp.
+    #[arg(long, default_value = "jsonl")]
+    format: String,
 }
 
 /// An entry.
@@ -55,6 +59,9 @@ pub(crate) struct Range {
 pub(crate) struct Prove {
     /// Its index.
     index: u64,
+    /// Print the entry as it is stored, which the receipt is about, instead of the receipt.
+    #[arg(long)]
+    entry: bool,
 }
 
 /// A call.
@@ -89,11 +96,18 @@ impl Ledger {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         match self {
             Self::Verify(verify) => verify.run(common),
-            Self::Export(range) => {
+            Self::Export(range) => range.run(common),
+            Self::Prove(prove) if prove.entry => {
                 let reader = settled(common)?;
-                each(&reader, range.from, range.to, |stored| {
-                    say(&line(stored));
-                })
+                let page = reader.page(prove.index..prove.index.saturating_add(1), 1);
+                let page = page.map_err(unreadable)?;
+                let stored = page.first().ok_or_else(|| {
+                    Failure::does_not_hold(format!("the ledger has no entry {}", prove.index))
+                })?;
+                // Not a byte more than was hashed, not even the end of a line.
+                use std::io::Write;
+                let _ = std::io::stdout().lock().write_all(&stored.bytes);
+                Ok(())
             }
             Self::Prove(prove) => {
                 let proof = settled(common)?.proof(prove.index).map_err(unreadable)?;
@@ -103,6 +117,27 @@ impl Ledger {
             Self::Show(show) => show.run(common),
             Self::Tail(tail) => tail.run(common),
         }
+    }
+}
+
+impl Range {
+    fn run(self, common: &Common) -> Result<(), Failure> {
+        let format = Format::parse(&self.format).ok_or_else(|| {
+            let shown = self.format.escape_debug();
+            Failure::configuration(format!(
+                "there is no format `{shown}`; there are jsonl, ocsf, cef and otlp"
+            ))
+        })?;
+        let reader = settled(common)?;
+        let origin = reader.head().map_err(unreadable)?.origin;
+        each(&reader, self.from, self.to, |stored| {
+            if format == Format::Json {
+                return say(&line(stored));
+            }
+            for event in lines(format, &origin, stored) {
+                say(&String::from_utf8_lossy(&event));
+            }
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 mod agent;
 mod approvals;
 mod attach;
+mod backup;
 mod bundle;
 mod connect;
 mod context;
@@ -16,18 +17,23 @@ mod import;
 mod incident;
 mod init;
 mod inspect;
+mod keys;
 mod ledger;
+mod oauth;
 mod onboard;
 mod past;
 mod policy;
 mod replay;
+mod report;
 mod review;
 mod scan;
 mod serve;
 mod server;
 mod server_json;
 mod stop;
+mod subject;
 mod token;
+mod user;
 mod weigh;
 mod wrap;
 
@@ -57,6 +63,8 @@ enum Command {
     Agent(agent::Agent),
     #[command(subcommand)]
     Approvals(approvals::Approvals),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     Connect(connect::Connect),
     #[command(subcommand)]
     Context(context::Context),
@@ -68,17 +76,26 @@ enum Command {
     Init(init::Init),
     Inspect(inspect::Inspect),
     #[command(subcommand)]
+    Keys(keys::Keys),
+    #[command(subcommand)]
     Ledger(ledger::Ledger),
+    #[command(subcommand)]
+    Oauth(oauth::Oauth),
     #[command(subcommand)]
     Policy(policy::Policy),
     Review(review::Review),
+    Report(report::Report),
     Scan(scan::Scan),
     /// Run the gateway.
     Serve(serve::Serve),
     #[command(subcommand)]
     Server(server::Server),
     Stop(stop::Stop),
+    #[command(subcommand)]
+    Subject(subject::Subject),
     Token(agent::Token),
+    #[command(subcommand)]
+    User(user::User),
     Wrap(wrap::Wrap),
 }
 
@@ -108,6 +125,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match cli.command {
         Command::Agent(agent) => agent.run(&common),
         Command::Approvals(approvals) => approvals.run(&common),
+        Command::Backup(backup) => backup.run(&common),
         Command::Connect(connect) => connect.run(&common),
         Command::Context(context) => context.run(&common),
         Command::Demo(demo) => demo.run(&common),
@@ -116,14 +134,19 @@ pub(crate) fn main() -> ExitCode {
         Command::Incident(incident) => incident.run(&common),
         Command::Init(init) => init.run(&common),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Keys(keys) => keys.run(&common),
         Command::Ledger(ledger) => ledger.run(&common),
+        Command::Oauth(oauth) => oauth.run(&common),
         Command::Policy(policy) => policy.run(&common),
         Command::Review(review) => review.run(&common),
+        Command::Report(report) => report.run(&common),
         Command::Scan(scan) => scan.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
         Command::Stop(stop) => stop.run(&common),
+        Command::Subject(subject) => subject.run(&common),
         Command::Token(token) => token.run(&common),
+        Command::User(user) => user.run(&common),
         Command::Wrap(wrap) => wrap.run(&common),
     };
     match result {

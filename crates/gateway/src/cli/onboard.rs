@@ -56,7 +56,12 @@ pub(super) fn onboard(common: &Common, newcomers: &Newcomers) -> Result<Vec<Onbo
             for (name, _) in &newcomers.servers {
                 let (name, house) = (name.clone(), Arc::clone(&house));
                 looks.spawn(async move {
-                    let approved = here(&house, "server.approve", &json!({ "name": name })).await;
+                    let approved = here(
+                        &house,
+                        "server.approve",
+                        &json!({ "name": name, "pin": "as-found" }),
+                    )
+                    .await;
                     let shown = here(&house, "server.show", &json!({ "name": name })).await;
                     told(name, approved, shown)
                 });
@@ -83,7 +88,14 @@ async fn running(socket: &std::path::Path, newcomers: &Newcomers) -> Result<Vec<
     for (name, server) in &newcomers.servers {
         let added = there(socket, "server.add", &json!({ "name": name, "server": server })).await;
         let approved = match added {
-            Ok(_) => there(socket, "server.approve", &json!({ "name": name })).await,
+            Ok(_) => {
+                there(
+                    socket,
+                    "server.approve",
+                    &json!({ "name": name, "pin": "as-found" }),
+                )
+                .await
+            }
             Err(failure) => Err(failure),
         };
         let shown = there(socket, "server.show", &json!({ "name": name })).await;

@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use inspect::{FindingKind, Findings, Inspector, SUSPECT_MIN, Settings, Surface, Verdict};
-use upstream::Upstreams;
+use upstream::{NoCredentials, Upstreams, sandbox::Room};
 use wire::{
     bounds::ANSWER,
     json::{ArrayWriter, Document, Keys, Kind, Node, ObjectWriter, object},
@@ -181,7 +181,8 @@ fn listed(name: &str, bytes: Vec<u8>) -> Result<Seen, Failure> {
 /// Starts or reaches each server, and asks what it offers.
 fn ask(servers: Vec<MeantServer>) -> Result<Seen, Failure> {
     block_on(async {
-        let upstreams = Upstreams::new(Arc::new(Behind::default()));
+        let (behind, credentials) = (Arc::new(Behind::default()), Arc::new(NoCredentials));
+        let upstreams = Upstreams::new(behind, credentials, Room::default());
         let upstreams = upstreams.map_err(|error| Failure::other(error.to_string()))?;
         let mut seen = Seen::default();
         for server in servers {

@@ -21,7 +21,7 @@ use crate::{
         reference::Lookup,
         said::Said,
     },
-    contexts,
+    contexts, events,
     failure::Failure,
     listen::{self, House, Listening},
     reload,
@@ -99,6 +99,7 @@ impl Serve {
         if let Some(socket) = socket {
             tokio::spawn(listen::serve_socket(Arc::clone(&house), socket, stopped.clone()));
         }
+        let receivers = deliver(&house, &meant, &stopped)?;
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
         self.announce(&house, &meant);
@@ -109,6 +110,10 @@ impl Serve {
         stop.send_replace(true);
         let _ = serving.await;
         house.engines.upstreams.shut_down().await;
+        for receiver in receivers {
+            let _ = receiver.await;
+        }
+        house.engines.journal.payloads().close().await;
         contexts::keep(&house.engines.contexts, &house.engines.deposits);
         vault.close().await;
         Ok(())
@@ -171,6 +176,30 @@ impl Serve {
             }
         }
     }
+}
+
+/// Tells receivers of events what happens.
+fn deliver(
+    house: &Arc<House>,
+    meant: &Meant,
+    stop: &watch::Receiver<bool>,
+) -> Result<Vec<tokio::task::JoinHandle<()>>, Failure> {
+    if meant.events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let origin = house.store.keychain().origin()?;
+    let journal = &house.engines.journal;
+    let receivers = meant.events.iter().map(|receiver| {
+        tokio::spawn(events::follow(
+            receiver.clone(),
+            journal.ledger().clone(),
+            origin.clone(),
+            house.store.clone(),
+            journal.backlog().clone(),
+            stop.clone(),
+        ))
+    });
+    Ok(receivers.collect())
 }
 
 /// What the listener's connections go through, where there is TLS; and follows its files.
@@ -254,8 +283,15 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
         env: &env,
         base: &base,
     };
-    let meant = meant::mean(said, &lookup, &find::default_data(&env));
-    meant.map_err(|problems| ConfigError::Problems { path, problems }.into())
+    match meant::mean(said, &lookup, &find::default_data(&env)) {
+        Ok(mut meant) => {
+            meant
+                .hidden
+                .extend(path.and_then(|path| std::path::absolute(path).ok()));
+            Ok(meant)
+        }
+        Err(problems) => Err(ConfigError::Problems { path, problems }.into()),
+    }
 }
 
 pub(super) fn start_logging() {

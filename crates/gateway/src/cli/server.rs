@@ -7,10 +7,11 @@ use wire::json::{Document, Node, object};
 
 use super::{
     Common, desk, say,
+    serve::load,
     server_json::{self, Offered},
     table,
 };
-use crate::failure::Failure;
+use crate::{admin::control, failure::Failure, vault::Layout, visible::visible};
 
 /// Servers: what is known, what is approved, what changed.
 #[derive(Debug, Subcommand)]
@@ -18,11 +19,15 @@ pub(crate) enum Server {
     /// Add a server. It is proposed: nothing is started before it is approved.
     Add(Add),
     /// Approve a server as it is configured now, or one of its tools or prompts as it is offered now.
-    Approve(Named),
+    Approve(Approve),
+    /// Print the link with which a user lets the gateway use a server in their name.
+    Connect(Who),
     /// Show what a server offers that is not what was approved.
     Diff(Name),
     /// List servers.
     List,
+    /// Write the box a server runs in as another sandbox wants it.
+    Profile(Profile),
     /// Hold a server, or one of its tools or prompts, back.
     Quarantine(Quarantine),
     /// Let what was held back serve again, as it is now.
@@ -62,6 +67,42 @@ pub(crate) struct Name {
     name: String,
 }
 
+/// A server, and the person who connects it.
+#[derive(Args, Debug)]
+pub(crate) struct Who {
+    /// Its name.
+    name: String,
+    /// The user in whose name it will be reached.
+    #[arg(long, value_name = "NAME")]
+    user: String,
+}
+
+impl Who {
+    /// The link is good while the gateway runs that made it.
+    fn connect(&self, common: &Common) -> Result<Document, Failure> {
+        let meant = load(common)?;
+        let args = object(|args| {
+            args.string("name", &self.name);
+            args.string("user", &self.user);
+        });
+        let socket = Layout::new(&meant.data).control();
+        let answer = super::block_on(control::ask(&socket, "server.connect", &args))?;
+        answer.ok_or_else(|| {
+            Failure::unreachable("no gateway runs with this configuration; start it with `sallyport serve`")
+        })
+    }
+}
+
+/// Write a box for another sandbox.
+#[derive(Args, Debug)]
+pub(crate) struct Profile {
+    /// Its name.
+    name: String,
+    /// `bubblewrap`, `docker`, `kubernetes`, `podman`, `runsc` or `sandbox-exec`.
+    #[arg(long = "as", value_name = "SANDBOX")]
+    target: String,
+}
+
 /// A server, or one of its tools or prompts.
 #[derive(Args, Debug)]
 pub(crate) struct Named {
@@ -70,6 +111,19 @@ pub(crate) struct Named {
     /// A tool or prompt of it.
     #[arg(long, value_name = "TOOL")]
     tool: Option<String>,
+}
+
+/// Approve a server, or one of its tools or prompts.
+///
+/// What the server starts is pinned first: packages of npm and PyPI are fetched once, with everything they need, and
+/// kept; they are started from that copy.
+#[derive(Args, Debug)]
+pub(crate) struct Approve {
+    #[command(flatten)]
+    what: Named,
+    /// Pin only the files the command starts with, as they are: no package is fetched and kept.
+    #[arg(long, conflicts_with = "tool")]
+    as_found: bool,
 }
 
 /// Hold something back.
@@ -86,9 +140,15 @@ impl Server {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let answer = match self {
             Self::Add(add) => add.run(common)?,
-            Self::Approve(named) | Self::Release(named) => ask(common, "server.approve", &named, None)?,
+            Self::Approve(approve) => approve.run(common)?,
+            Self::Release(named) => ask(common, "server.approve", &named, None)?,
+            Self::Connect(who) => who.connect(common)?,
             Self::Diff(name) => desk::ask(common, "server.diff", |args| args.string("name", &name.name))?,
             Self::List => desk::ask(common, "server.list", |_| {})?,
+            Self::Profile(profile) => desk::ask(common, "server.profile", |args| {
+                args.string("name", &profile.name);
+                args.string("as", &profile.target);
+            })?,
             Self::Quarantine(held) => ask(common, "server.quarantine", &held.what, Some(&held.why))?,
             Self::Retire(name) => desk::ask(common, "server.retire", |args| args.string("name", &name.name))?,
             Self::Show(name) => desk::ask(common, "server.show", |args| args.string("name", &name.name))?,
@@ -112,6 +172,20 @@ fn ask(common: &Common, operation: &str, what: &Named, why: Option<&str>) -> Res
             args.string("why", why);
         }
     })
+}
+
+impl Approve {
+    fn run(self, common: &Common) -> Result<Document, Failure> {
+        desk::ask(common, "server.approve", |args| {
+            args.string("name", &self.what.name);
+            if let Some(tool) = &self.what.tool {
+                args.string("item", tool);
+            }
+            if self.as_found {
+                args.string("pin", "as-found");
+            }
+        })
+    }
 }
 
 impl Add {
@@ -189,12 +263,18 @@ fn shown(answer: &Document) -> String {
             rows.collect(),
         );
     }
+    if let Some(profile) = root.get("profile").and_then(Node::as_str) {
+        return profile.trim_end().to_owned();
+    }
     let mut lines = Vec::new();
-    for name in ["name", "state", "why", "launch", "trust", "revision", "eras"] {
+    for name in [
+        "name", "url", "state", "why", "launch", "trust", "revision", "eras", "sandbox",
+    ] {
         if root.get(name).is_some() {
             lines.push(format!("{name:<9} {}", text(root, name)));
         }
     }
+    lines.extend(root.get("artefact").map(pinned).unwrap_or_default());
     for list in ["items", "changes"] {
         for item in root.get(list).into_iter().flat_map(Node::elements) {
             let what = if item.get("state").is_some() {
@@ -221,4 +301,39 @@ fn shown(answer: &Document) -> String {
     } else {
         lines.join("\n")
     }
+}
+
+/// What is pinned, for people.
+fn pinned(artefact: Node<'_>) -> Vec<String> {
+    let text = |node: Node<'_>, name: &str| {
+        let found = node.get(name).and_then(Node::as_str);
+        visible(&found.unwrap_or_default())
+    };
+    let list = |name: &str| artefact.get(name).into_iter().flat_map(Node::elements);
+    let version = match text(artefact, "version") {
+        none if none.is_empty() => none,
+        version => format!(" {version}"),
+    };
+    let mut lines = vec![format!(
+        "pinned    {} {}{version}",
+        text(artefact, "ecosystem"),
+        text(artefact, "name")
+    )];
+    for file in list("files") {
+        let (role, path) = (text(file, "role"), text(file, "path"));
+        lines.push(format!("          {role} {path} {}", text(file, "digest")));
+    }
+    if let Some(copy) = artefact.get("copy") {
+        let packages = artefact.get("packages").map_or("", Node::written);
+        lines.push(format!(
+            "          {packages} packages in {} {}",
+            text(copy, "path"),
+            text(copy, "digest")
+        ));
+    }
+    for (name, head) in [("warnings", "warning"), ("not_pinned", "open")] {
+        let said = list(name).filter_map(Node::as_str);
+        lines.extend(said.map(|said| format!("{head:<9} {}", visible(&said))));
+    }
+    lines
 }

@@ -11,6 +11,8 @@ use wire::{
     json::{Document, Keys, Node},
 };
 
+use crate::supply;
+
 /// What to add.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Offered {
@@ -43,21 +45,6 @@ const RUNNERS: [Runner; 2] = [
         command: &["uvx"],
         joint: "@",
     },
-];
-
-/// Variables that change what is loaded or where from; a star stands for whatever follows.
-const STEERING: [&str; 11] = [
-    "BASH_*",
-    "DYLD_*",
-    "ENV",
-    "HOME",
-    "LD_*",
-    "NODE_*",
-    "NPM_CONFIG_*",
-    "PATH",
-    "PIP_*",
-    "PYTHON*",
-    "UV_*",
 ];
 
 /// Reads a file. `given` are variables the operator gives, `further` arguments.
@@ -167,12 +154,7 @@ fn variables(
         .flat_map(Node::elements)
     {
         let name = text(variable, "name");
-        let upper = name.to_ascii_uppercase();
-        let steers = |steering: &&str| match steering.strip_suffix('*') {
-            Some(begins) => upper.starts_with(begins),
-            None => upper == *steering,
-        };
-        if STEERING.iter().any(steers) {
+        if supply::steers(&name) {
             let name = name.escape_debug();
             return Err(format!("it wants to set `{name}`, which changes what is run"));
         }

@@ -25,7 +25,7 @@ use crate::{
     config::{
         ConfigError, find, meant,
         reference::Lookup,
-        said::{Approve, Said, SaidPolicy, SaidServer, SaidUser},
+        said::{Approve, Said, SaidBox, SaidHosts, SaidPolicy, SaidSandbox, SaidServer, SaidUser},
     },
     failure::Failure,
     listen,
@@ -49,6 +49,18 @@ pub(crate) struct Wrap {
     /// Environment variables the server gets, NAME or NAME=VALUE; values may be env:NAME or file:PATH.
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
+    /// What it may read besides what its command names.
+    #[arg(long, value_name = "PATH")]
+    read: Vec<String>,
+    /// What it may read and write besides.
+    #[arg(long, value_name = "PATH")]
+    write: Vec<String>,
+    /// Hosts it may reach. None unless given.
+    #[arg(long, value_name = "HOST")]
+    network: Vec<String>,
+    /// `off`: give it every right of yours.
+    #[arg(long, value_name = "off", conflicts_with_all = ["read", "write", "network"])]
+    sandbox: Option<String>,
     /// The command and its arguments, after `--`.
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -126,6 +138,7 @@ impl Wrap {
         server.command = Some(program.clone());
         server.args = args.to_vec();
         server.env = env;
+        server.sandbox = self.sandbox();
         let owner = SaidUser {
             name: "owner".to_owned(),
             roles: vec!["owner".to_owned()],
@@ -143,6 +156,24 @@ impl Wrap {
             ..Said::default()
         };
         Ok((name, said))
+    }
+}
+
+impl Wrap {
+    /// What is said of its box; nothing where nothing was, so that it is pinned as before.
+    fn sandbox(&self) -> Option<SaidSandbox> {
+        if let Some(word) = &self.sandbox {
+            return Some(SaidSandbox::Word(word.clone()));
+        }
+        if self.read.is_empty() && self.write.is_empty() && self.network.is_empty() {
+            return None;
+        }
+        Some(SaidSandbox::Granted(Box::new(SaidBox {
+            read: self.read.clone(),
+            write: self.write.clone(),
+            network: (!self.network.is_empty()).then(|| SaidHosts::Listed(self.network.clone())),
+            ..SaidBox::default()
+        })))
     }
 }
 

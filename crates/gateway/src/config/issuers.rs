@@ -142,12 +142,12 @@ pub(super) fn prefix(said: &SaidIssuer) -> String {
 }
 
 /// Words a key may have, the one first that is meant when nothing is said, and what they mean.
-type Words<T> = [(&'static str, T); 2];
-const NETWORKS: Words<Network> = [("public", Network::Public), ("private", Network::Private)];
+pub(super) type Words<T> = [(&'static str, T); 2];
+pub(super) const NETWORKS: Words<Network> = [("public", Network::Public), ("private", Network::Private)];
 const TYPES: Words<&str> = [("at+jwt", "at+jwt"), ("JWT", "jwt")];
 const OTHERS: Words<Others> = [("listed", Others::Nobody), ("any", Others::TheirUser)];
 
-fn word<T: Copy>(at: &str, key: &str, said: Option<&str>, words: &Words<T>) -> Result<T, Problem> {
+pub(super) fn word<T: Copy>(at: &str, key: &str, said: Option<&str>, words: &Words<T>) -> Result<T, Problem> {
     let [(usual, _), (other, _)] = words;
     let said = said.unwrap_or(usual);
     let found = words.iter().find(|(word, _)| *word == said);

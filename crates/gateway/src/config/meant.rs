@@ -27,10 +27,16 @@ use crate::incidents::{MeantIncidents, Sign, Thresholds};
 
 use super::{
     Problem,
+    authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
+    events::{self, MeantEvents},
     issuers::{self, MeantIssuer},
+    records::{self, MeantPayloads},
     reference::Lookup,
-    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIncidents, SaidKind, SaidPolicy, SaidPurpose},
+    said::{
+        Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIncidents, SaidKind, SaidMetrics, SaidPolicy,
+        SaidPurpose,
+    },
     servers::{self, MeantServer},
 };
 
@@ -41,6 +47,8 @@ pub(crate) struct Meant {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
+    /// Files no server may see: the configuration and the secrets it names.
+    pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
     /// Endpoints that show several servers.
     pub(crate) groups: Vec<Arc<Group>>,
@@ -50,6 +58,7 @@ pub(crate) struct Meant {
     pub(crate) origins: BTreeSet<String>,
     pub(crate) parties: Vec<MeantParty>,
     pub(crate) issuers: Vec<MeantIssuer>,
+    pub(crate) authorization: MeantAuthorization,
     pub(crate) packs: Vec<String>,
     /// The version of the rules, if the operator gives them one.
     pub(crate) version: Option<u64>,
@@ -63,6 +72,9 @@ pub(crate) struct Meant {
     pub(crate) unusable: Option<String>,
     /// After how many days what agents may do is looked at again.
     pub(crate) review_days: Option<u32>,
+    pub(crate) payloads: MeantPayloads,
+    pub(crate) events: Vec<MeantEvents>,
+    pub(crate) metrics: SaidMetrics,
 }
 
 /// How people are asked.
@@ -123,6 +135,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         said.tls.as_ref(),
         lookup,
     );
+    let hidden = secrets(&said, lookup);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
@@ -193,6 +206,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         note(nobody_forwards(door, &said.hosts));
     }
     let issuers = issuers::mean(&said.issuers, &parties, lookup, &mut note);
+    let authorization = authorization::mean(&said, &parties, lookup, &mut note);
     let policy = said.policy.unwrap_or_default();
     let mut rules: Vec<_> = policy
         .rules
@@ -261,9 +275,26 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }
         days
     });
-    match door.zip(approvals) {
-        Some((door, approvals)) if problems.is_empty() => Ok(Meant {
+    let payloads = match records::payloads(&said.records) {
+        Ok(payloads) => Some(payloads),
+        Err(problem) => {
+            note(Err(problem));
+            None
+        }
+    };
+    let mut events = Vec::new();
+    for (n, receiver) in said.events.iter().enumerate() {
+        match events::mean(n, receiver, lookup) {
+            Ok(receiver) => events.push(receiver),
+            Err(problem) => note(Err(problem)),
+        }
+    }
+    match door.zip(approvals).zip(payloads) {
+        Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
+            payloads,
+            events,
+            metrics: said.metrics,
             incidents,
             review_days,
             unusable,
@@ -274,6 +305,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 || default_data.to_path_buf(),
                 |d| lookup.path(&d.display().to_string()),
             ),
+            hidden,
             servers,
             groups,
             approve: said.approve.unwrap_or_default(),
@@ -286,6 +318,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             origins: said.origins.into_iter().collect(),
             parties,
             issuers,
+            authorization,
             version,
             packs: packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
@@ -409,6 +442,27 @@ fn incidents(said: &SaidIncidents, note: &mut impl FnMut(Result<(), Problem>)) -
     }
 }
 
+/// The files of secrets that the configuration names. No server may read another's.
+fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
+    let people = said.users.iter().filter_map(|user| user.secret.as_deref());
+    let agents = said.agents.iter().filter_map(|agent| agent.secret.as_deref());
+    let tls = said.tls.iter().filter_map(|tls| tls.key.as_deref());
+    let webhook = said
+        .approvals
+        .webhook
+        .iter()
+        .flat_map(|hook| [hook.url.as_str(), &hook.secret]);
+    let servers = said.servers.values().flat_map(|server| {
+        let own = server.tls.iter().filter_map(|tls| tls.key.as_deref());
+        let values = server.env.values().chain(server.headers.values());
+        values.map(String::as_str).chain(own)
+    });
+    let all = people.chain(agents).chain(tls).chain(webhook).chain(servers);
+    all.filter_map(|reference| reference.strip_prefix("file:"))
+        .map(|path| lookup.path(path))
+        .collect()
+}
+
 /// Whoever comes from this machine may be anonymous. Where the gateway is called by another name than this machine's,
 /// something on this machine may forward, and everybody it forwards would come from here.
 fn nobody_forwards(door: &FrontDoor, hosts: &[String]) -> Result<(), Problem> {
@@ -520,7 +574,11 @@ pub(crate) fn key_set(text: &[u8]) -> Option<KeySet> {
 }
 
 /// A secret by reference that is fit to be relied on.
-fn strong(at: &str, reference: Option<&str>, lookup: &Lookup<'_>) -> Result<Option<Secret>, Problem> {
+pub(super) fn strong(
+    at: &str,
+    reference: Option<&str>,
+    lookup: &Lookup<'_>,
+) -> Result<Option<Secret>, Problem> {
     let Some(reference) = reference else {
         return Ok(None);
     };
@@ -555,7 +613,7 @@ fn approvals(said: &SaidApprovals, lookup: &Lookup<'_>) -> Result<MeantApprovals
     })
 }
 
-fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
+pub(super) fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.@:/+".contains(c);
     if (1..=128).contains(&name.len()) && name.chars().all(good) {
         return Ok(());

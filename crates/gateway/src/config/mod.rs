@@ -1,13 +1,18 @@
 //! Configuration in two types: what was said ([`said`]) and what it means ([`meant`]). Only the second can
 //! build anything, and it exists only when every line of the first made sense.
 
+pub(crate) mod auth;
+pub(crate) mod authorization;
 pub(crate) mod door;
+pub(crate) mod events;
 pub(crate) mod find;
 pub(crate) mod issuers;
 pub(crate) mod meant;
 pub(crate) mod problem;
+pub(crate) mod records;
 pub(crate) mod reference;
 pub(crate) mod said;
+mod sandbox;
 pub(crate) mod servers;
 
 pub(crate) use meant::{Meant, key_set};

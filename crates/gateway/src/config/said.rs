@@ -49,6 +49,12 @@ pub(crate) struct Said {
     /// AI applications.
     #[serde(default)]
     pub(crate) agents: Vec<SaidAgent>,
+    /// Programs that people may let in by a browser.
+    #[serde(default)]
+    pub(crate) clients: Vec<SaidClient>,
+    /// How people let programs in.
+    #[serde(default)]
+    pub(crate) authorization: SaidAuthorization,
     /// Purposes that may be declared.
     #[serde(default)]
     pub(crate) purposes: Vec<SaidPurpose>,
@@ -69,6 +75,68 @@ pub(crate) struct Said {
     /// External identity providers.
     #[serde(default)]
     pub(crate) issuers: Vec<SaidIssuer>,
+    /// What is kept of calls besides the ledger's entries.
+    #[serde(default)]
+    pub(crate) records: SaidRecords,
+    /// Who is told what happens, as it happens.
+    #[serde(default)]
+    pub(crate) events: Vec<SaidEvents>,
+    /// `here` (the default): `/metrics` answers this machine alone; `anywhere`; or `off`.
+    #[serde(default)]
+    pub(crate) metrics: SaidMetrics,
+}
+
+/// Who may read `/metrics`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SaidMetrics {
+    /// Whoever reaches the listener.
+    Anywhere,
+    /// Whoever calls from this machine.
+    #[default]
+    Here,
+    /// Nobody.
+    Off,
+}
+
+/// A receiver of events.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidEvents {
+    /// `file:PATH`, `syslog://ADDRESS:PORT`, `syslog+tcp://ADDRESS:PORT` or `https://HOST/PATH`.
+    pub(crate) to: String,
+    /// `json` (the default), `ocsf`, `cef` or `otlp`.
+    pub(crate) format: Option<String>,
+    /// Calls are refused while it is more than 1,000 entries behind. Otherwise it holds nobody up.
+    #[serde(default)]
+    pub(crate) strict: bool,
+}
+
+/// What is kept of calls besides the ledger's entries.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidRecords {
+    /// `off` (the default) or `on`: whether arguments and results are kept, sealed under the keys of the people they
+    /// concern.
+    #[serde(default)]
+    pub(crate) payloads: SaidPayloads,
+    /// How long they are kept: `30d` unless said.
+    pub(crate) retention: Option<String>,
+    /// A call waits until its payload is durable, and is refused when it cannot be. Otherwise what does not fit a
+    /// bounded queue is not kept, and the ledger says how many.
+    #[serde(default)]
+    pub(crate) strict: bool,
+}
+
+/// Whether payloads are kept.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SaidPayloads {
+    /// They are not: what is not kept cannot leak.
+    #[default]
+    Off,
+    /// They are.
+    On,
 }
 
 /// An external identity provider.
@@ -144,6 +212,101 @@ pub(crate) struct SaidTls {
     pub(crate) post_quantum: Option<String>,
 }
 
+/// Whether a server's process is boxed.
+#[derive(Clone, Debug)]
+pub(crate) enum SaidSandbox {
+    /// `on` or `off`.
+    Word(String),
+    /// On, and what it is granted.
+    Granted(Box<SaidBox>),
+}
+
+/// By hand: YAML's `off` is a word or a boolean, and what is wrong in a box is to be named with its line.
+impl<'de> Deserialize<'de> for SaidSandbox {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = SaidSandbox;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("`on`, `off`, or what is granted")
+            }
+
+            fn visit_bool<E>(self, on: bool) -> Result<SaidSandbox, E> {
+                Ok(SaidSandbox::Word(if on { "on" } else { "off" }.to_owned()))
+            }
+
+            fn visit_str<E>(self, word: &str) -> Result<SaidSandbox, E> {
+                Ok(SaidSandbox::Word(word.to_owned()))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<SaidSandbox, A::Error> {
+                let granted = serde::de::value::MapAccessDeserializer::new(map);
+                Ok(SaidSandbox::Granted(Box::new(SaidBox::deserialize(granted)?)))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// What a server is granted besides what its command line names.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidBox {
+    /// What it may read: files and directories.
+    #[serde(default)]
+    pub(crate) read: Vec<String>,
+    /// What it may read and execute.
+    #[serde(default)]
+    pub(crate) execute: Vec<String>,
+    /// What it may read and write.
+    #[serde(default)]
+    pub(crate) write: Vec<String>,
+    /// The hosts it may reach, such as `api.github.com`, `*.example.com` or `example.com:8443`; ports 443 and 80 unless
+    /// said. None unless said. `none` where a program that fetches what it runs is not to reach its registry.
+    pub(crate) network: Option<SaidHosts>,
+    /// Hosts in your own networks or on this machine, as in `network`.
+    #[serde(default)]
+    pub(crate) private: Vec<String>,
+    /// Memory of all its processes, such as `512M`; `2G` unless said.
+    pub(crate) memory: Option<SaidSize>,
+    /// Processors, such as `0.5`; 2 unless said. Enforced where there are control groups.
+    pub(crate) cpu: Option<f64>,
+    /// Processes and threads; 512 unless said.
+    pub(crate) pids: Option<u32>,
+    /// Open files of each process; 4096 unless said.
+    pub(crate) files: Option<u32>,
+    /// The largest file it may write; `1G` unless said.
+    pub(crate) output: Option<SaidSize>,
+    /// Its temporary directory, and as much for its home; `256M` unless said.
+    pub(crate) tmp: Option<SaidSize>,
+    /// `private` (the default): empty at each start; `kept`: a directory of its own that outlives it.
+    pub(crate) home: Option<String>,
+    /// Walls it does without where the kernel lacks them: `landlock`, `seccomp`.
+    #[serde(default)]
+    pub(crate) without: Vec<String>,
+}
+
+/// Hosts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum SaidHosts {
+    /// `none`.
+    Word(String),
+    /// These.
+    Listed(Vec<String>),
+}
+
+/// A number of bytes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum SaidSize {
+    /// As it is.
+    Bytes(u64),
+    /// With `K`, `M` or `G`.
+    Text(String),
+}
+
 /// TLS towards a server.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,6 +319,42 @@ pub(crate) struct SaidServerTls {
     pub(crate) key: Option<String>,
     /// `prefer` (the default) or `required`: whether it will do without X25519MLKEM768.
     pub(crate) post_quantum: Option<String>,
+}
+
+/// How the gateway proves itself to a server.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidAuth {
+    /// `bearer`, `client_credentials`, `workload`, `token_exchange` or `authorization_code`.
+    pub(crate) kind: String,
+    /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
+    pub(crate) token: Option<String>,
+    /// With `workload`: the file with the platform's word for this process, a JWT (`file:PATH`).
+    pub(crate) assertion: Option<String>,
+    /// The authorization server; the one the server names unless said. Another is refused.
+    pub(crate) issuer: Option<String>,
+    /// The gateway's name at the authorization server.
+    pub(crate) client_id: Option<String>,
+    /// Its secret there, by reference.
+    pub(crate) client_secret: Option<String>,
+    /// Its private key in PEM instead, by reference: assertions are signed with it (`private_key_jwt`).
+    pub(crate) key: Option<String>,
+    /// The name of that key at the authorization server.
+    pub(crate) key_id: Option<String>,
+    /// With `authorization_code`: the URL of a document that describes the gateway, which then is its name.
+    pub(crate) client_id_metadata: Option<String>,
+    /// With `authorization_code`: `dynamic`, to register the gateway by itself (RFC 7591).
+    pub(crate) registration: Option<String>,
+    /// Scopes to ask for; what the server asks for unless said.
+    pub(crate) scope: Option<String>,
+    /// With `token_exchange`: what is put in `audience`, too.
+    pub(crate) audience: Option<String>,
+    /// `send` (the default) or `omit`: whether tokens are asked for in the server's name (RFC 8707).
+    pub(crate) resource: Option<String>,
+    /// `public` (the default) or `private`: whether the authorization server may be in one's own network.
+    pub(crate) network: Option<String>,
+    /// A PEM file of the authorities believed for the authorization server instead of the public ones.
+    pub(crate) ca: Option<String>,
 }
 
 /// Whether refusals stop anything.
@@ -202,6 +401,11 @@ pub(crate) struct SaidServer {
     pub(crate) headers: BTreeMap<String, String>,
     /// What its TLS must be like.
     pub(crate) tls: Option<SaidServerTls>,
+    /// How the gateway proves itself to it, where headers will not do.
+    pub(crate) auth: Option<SaidAuth>,
+    /// The box its process runs in: what it is granted besides what its command line names, or `off`. It is on unless
+    /// said.
+    pub(crate) sandbox: Option<SaidSandbox>,
     /// `trusted` or `untrusted` (the default): whether its content may be taken as the operator's own.
     pub(crate) trust: Option<SaidTrust>,
     /// What its data is like.
@@ -323,6 +527,11 @@ pub(crate) struct SaidUser {
     pub(crate) name: String,
     /// What they show to decide an approval in a browser, by reference: `env:NAME` or `file:PATH`.
     pub(crate) secret: Option<String>,
+    /// What they log in with to let a program in: the Argon2id hash of a password (`sallyport user hash`), by
+    /// reference: `env:NAME` or `file:PATH`.
+    pub(crate) password: Option<String>,
+    /// The secret of their authenticator (`sallyport user totp`), by reference. With it, a one-time code is needed, too.
+    pub(crate) totp: Option<String>,
     /// Roles.
     #[serde(default)]
     pub(crate) roles: Vec<String>,
@@ -380,6 +589,39 @@ pub(crate) enum SaidKind {
     Agent,
     /// Without one.
     Service,
+}
+
+/// A program that people may let in by a browser.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidClient {
+    /// Its `client_id`: a name, or the URL of its metadata document.
+    pub(crate) id: String,
+    /// What people are told it is called; the id unless said.
+    pub(crate) name: Option<String>,
+    /// Where it may have browsers sent back to. The port of a loopback address does not count.
+    #[serde(default)]
+    pub(crate) redirect_uris: Vec<String>,
+    /// Its secret, by reference. Programs on people's own machines have none.
+    pub(crate) secret: Option<String>,
+    /// The agent it is: rules see that agent, acting for the user. Unless said, it acts as the user.
+    pub(crate) agent: Option<String>,
+}
+
+/// How people let programs in. All of it is there once a user has a `password`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidAuthorization {
+    /// `off` (the default) or `on`: whether programs may register themselves (RFC 7591).
+    pub(crate) registration: Option<String>,
+    /// `on` (the default) or `off`: whether a program may be known by the document at the URL that is its id.
+    pub(crate) metadata_documents: Option<String>,
+    /// `optional` (the default) or `required`: whether those without `totp` may log in.
+    pub(crate) mfa: Option<String>,
+    /// `public` (the default) or `private`: whether documents may be at addresses of one's own network.
+    pub(crate) network: Option<String>,
+    /// A PEM file of the authorities believed for documents instead of the public ones.
+    pub(crate) ca: Option<String>,
 }
 
 /// A purpose.

@@ -11,7 +11,7 @@ use policy::{
     Confidentiality, Labels, Sink, Trust,
     registry::{Glob, Launch, Manifest, Pin, ToolManifest},
 };
-use upstream::{Command, HttpTarget, Isolation, PostQuantum, Protection, Reach, ServerSpec, Timeouts};
+use upstream::{Command, HttpTarget, Isolation, PostQuantum, Proof, Protection, Reach, ServerSpec, Timeouts};
 use wire::{
     json::{ObjectWriter, Pointer},
     mcp::ServerName,
@@ -19,10 +19,13 @@ use wire::{
 
 use super::{
     Problem,
+    auth::{self, MeantAuth},
     door::server_tls,
     reference::Lookup,
     said::{SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
+    sandbox,
 };
+use crate::egress::Host;
 
 /// A server.
 #[derive(Clone, Debug)]
@@ -30,6 +33,10 @@ pub(crate) struct MeantServer {
     pub(crate) spec: ServerSpec,
     pub(crate) launch: Launch,
     pub(crate) manifest: Manifest,
+    /// How tokens for it are got, where it wants some.
+    pub(crate) auth: Option<Arc<MeantAuth>>,
+    /// What its broker lets it reach.
+    pub(crate) egress: Vec<Host>,
 }
 
 /// The servers in use, and the groups of them.
@@ -105,8 +112,25 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
     let at = format!("mcpServers.{label}");
     let name = ServerName::from_label(label)
         .map_err(|error| Problem::new(&at, error.to_string(), "rename the server"))?;
-    let (reach, launch) = match (&said.command, &said.url) {
-        (Some(command), None) => stdio(&at, command, said, lookup)?,
+    let mut egress = Vec::new();
+    let (reach, launch, auth) = match (&said.command, &said.url) {
+        (Some(_), None) if said.auth.is_some() => {
+            let remedy = "leave it out, and give the program what it needs in `env`";
+            return Err(Problem::new(
+                format!("{at}.auth"),
+                "a program asks for no token",
+                remedy,
+            ));
+        }
+        (Some(command), None) => {
+            let (reach, launch, hosts) = stdio(&at, command, said, lookup)?;
+            egress = hosts;
+            (reach, launch, None)
+        }
+        (None, Some(_)) if said.sandbox.is_some() => {
+            let why = "a server at a URL is no process of ours, and cannot be boxed";
+            return Err(Problem::new(format!("{at}.sandbox"), why, "leave `sandbox` out"));
+        }
         (None, Some(url)) => at_url(&at, url, said, lookup)?,
         (Some(_), Some(_)) => {
             return Err(Problem::new(
@@ -134,8 +158,14 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
         Some(SaidIsolation::Shared) => Isolation::Shared,
         Some(SaidIsolation::Principal) | None => Isolation::Principal,
     };
+    if isolation == Isolation::Shared && auth.as_ref().is_some_and(|auth| auth.is_of_callers()) {
+        let what = "its callers have tokens of their own, and would share a session";
+        let remedy = "leave `isolation` out, or use `kind: client_credentials`";
+        return Err(Problem::new(format!("{at}.isolation"), what, remedy));
+    }
     let manifest = manifest(&at, said)?;
     Ok(MeantServer {
+        auth,
         spec: ServerSpec {
             name,
             reach,
@@ -145,6 +175,7 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
         },
         launch,
         manifest,
+        egress,
     })
 }
 
@@ -153,7 +184,7 @@ fn stdio(
     command: &str,
     said: &SaidServer,
     lookup: &Lookup<'_>,
-) -> Result<(Reach, Launch), Problem> {
+) -> Result<(Reach, Launch, Vec<Host>), Problem> {
     let expand = |place: &str, text: &str| lookup.value(&format!("{at}.{place}"), text);
     let mut program = expand("command", command)?;
     // A path is relative to the file it stands in; a bare name is looked up in PATH.
@@ -186,28 +217,34 @@ fn stdio(
         if said.cwd.is_some() {
             out.string("cwd", &directory.display().to_string());
         }
+        sandbox::pin(said.sandbox.as_ref(), out);
     });
+    let (sandbox, hosts) = sandbox::mean(at, said.sandbox.as_ref(), &program, lookup)?;
     let command = Command {
         program,
         args,
         env,
         directory: Some(directory),
+        sandbox,
     };
-    Ok((
-        Reach::Stdio(command),
-        Launch {
-            pin: Pin::of_bytes(&pin),
-            shown,
-        },
-    ))
+    let launch = Launch {
+        pin: Pin::of_bytes(&pin),
+        shown,
+    };
+    Ok((Reach::Stdio(command), launch, hosts))
 }
 
 /// A server that is reached by a URL: `http`, `https`, `ws`, `wss` or `unix`.
-fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<(Reach, Launch), Problem> {
+fn at_url(
+    at: &str,
+    url: &str,
+    said: &SaidServer,
+    lookup: &Lookup<'_>,
+) -> Result<(Reach, Launch, Option<Arc<MeantAuth>>), Problem> {
     let written = url;
     let url = lookup.value(&format!("{at}.url"), url)?;
     let bad = |what: &str, remedy: &str| Problem::new(format!("{at}.url"), what, remedy);
-    let headers: Vec<(String, String)> = said
+    let mut headers: Vec<(String, String)> = said
         .headers
         .iter()
         .map(|(name, value)| {
@@ -229,6 +266,7 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
     };
     let scheme = uri.as_ref().and_then(|uri| uri.scheme_str()).unwrap_or_default();
     let protection = server_tls(at, said.tls.as_ref(), scheme, lookup)?;
+    let auth = authentication(at, said, uri.as_ref(), &mut headers, lookup)?;
     let pin = wire::json::object(|out| {
         out.string("url", written);
         out.array("headers", |list| {
@@ -240,6 +278,9 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
         if protection != Protection::default() {
             out.object("tls", |tls| pin_protection(&protection, tls));
         }
+        if let Some(auth) = &auth {
+            out.object("auth", |out| auth.pin(out));
+        }
     });
     let launch = Launch {
         pin: Pin::of_bytes(&pin),
@@ -249,7 +290,7 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
         if path.is_empty() {
             return Err(bad("it names no socket", "write it as `unix:/path/to/socket`"));
         }
-        return Ok((Reach::Unix(lookup.path(path)), launch));
+        return Ok((Reach::Unix(lookup.path(path)), launch, None));
     }
     let scheme = scheme.to_owned();
     let uri = uri.ok_or_else(not_one)?;
@@ -257,9 +298,39 @@ fn at_url(at: &str, url: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result
         protection,
         url: uri,
         headers,
+        proof: if auth.is_some() { Proof::Asked } else { Proof::None },
     };
     let reach = by_scheme(&scheme, is_sse, target).map_err(|(what, remedy)| bad(what, remedy))?;
-    Ok((reach, launch))
+    Ok((reach, launch, auth))
+}
+
+/// What `auth` says. A fixed token is a header like others.
+fn authentication(
+    at: &str,
+    said: &SaidServer,
+    url: Option<&hyper::Uri>,
+    headers: &mut Vec<(String, String)>,
+    lookup: &Lookup<'_>,
+) -> Result<Option<Arc<MeantAuth>>, Problem> {
+    let Some(said) = &said.auth else { return Ok(None) };
+    let problem = |what: &str, remedy: &str| Problem::new(format!("{at}.auth"), what, remedy);
+    let Some(url) = url else {
+        return Err(problem("a socket asks for no token", "leave `auth` out"));
+    };
+    if headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+    {
+        let what = "`headers` has `Authorization`, too";
+        return Err(problem(what, "keep one of them"));
+    }
+    match auth::mean(at, said, url, lookup)? {
+        auth::Meant::Bearer(token) => {
+            headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+            Ok(None)
+        }
+        auth::Meant::Oauth(auth) => Ok(Some(auth)),
+    }
 }
 
 /// How it is spoken to. Otherwise what is wrong, and what to do.

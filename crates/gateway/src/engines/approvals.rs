@@ -19,14 +19,13 @@ use wire::{
 };
 
 pub(crate) use channels::Channels;
-use channels::Reply;
 use desk::Answer;
 pub(crate) use desk::{DecideError, Desk, Say};
 pub(crate) use request::Request;
 use request::{Asked, Demand, Origin, Requester};
 pub(crate) use similar::Similar;
 
-use super::Engines;
+use super::{Engines, asking::Reply};
 use crate::{config::said::Mode, store::StoreError};
 
 /// How long a call waits for people once its own user has seen that they are asked.

@@ -5,16 +5,17 @@
 //! model can reason about it. Keys of the table are keyed digests; originals stand nowhere in clear.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
 use aws_lc_rs::hmac;
-use inspect::{Inspector, Like, plain, pseudonym};
+use inspect::{Inspector, Like, pseudonym};
 use records::table::Owner;
 
 use crate::{
     ambient::Ambient,
+    concerned::same,
     store::{Store, StoreError},
 };
 
@@ -192,6 +193,29 @@ impl Disguise {
         }))
     }
 
+    /// Forgets what stands for any of these values in a tenant, whoever's key sealed it. Gives how many
+    /// pseudonyms it were.
+    pub(crate) fn forget(&self, tenant: &str, identifiers: &BTreeSet<String>) -> Result<usize, StoreError> {
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: HashMap<String, Vec<u8>> = self.store.list(TABLE)?.into_iter().collect();
+        let stands_for = |is: &str| {
+            let text = String::from_utf8_lossy(all.get(is)?);
+            let (_, original) = text.split_once('\n')?;
+            identifiers.contains(&same(original)).then_some(())
+        };
+        let mut gone = 0;
+        for (of, name) in all.iter().filter(|(key, _)| key.starts_with(OF)) {
+            let is = self.key_is(tenant, &String::from_utf8_lossy(name));
+            if stands_for(&is).is_some() {
+                self.store.delete(TABLE, of)?;
+                self.store.delete(TABLE, &is)?;
+                issued.remove(&is);
+                gone += 1;
+            }
+        }
+        Ok(gone)
+    }
+
     /// Another value of the form of this one, by a key that is thrown away: nobody can undo it.
     pub(crate) fn anonym(inspector: &Inspector, like: &Like<'_>, ambient: &Ambient) -> String {
         pseudonym(inspector, like, || u64::from_le_bytes(ambient.bytes::<8>()))
@@ -226,14 +250,6 @@ fn is_number(text: &str) -> bool {
     let count = |what: fn(&u8) -> bool| text.bytes().filter(what).count();
     let digits = count(u8::is_ascii_digit);
     digits * 2 >= count(u8::is_ascii_alphanumeric) || digits > 0 && count(u8::is_ascii_lowercase) == 0
-}
-
-/// What is equal for equal values. In an address of mail every character counts but for its case.
-pub(super) fn same(value: &str) -> String {
-    if value.contains('@') {
-        return value.trim().to_lowercase();
-    }
-    plain(value)
 }
 
 /// A pseudonym in the layout of a value: `4111 1111 ...` and `4111-1111-...` are one card.

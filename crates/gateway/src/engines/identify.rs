@@ -1,11 +1,11 @@
 //! Who asks: tokens of the embedded issuer and of others, and callers on this machine where configuration says so.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use identity::{
     LocalPeer, Once, Principal, ResourceId, Secret,
     jose::{KeySet, claimed_issuer},
-    oauth::{self, Form, Vouchers},
+    oauth::{self, Assertions, Form, Vouchers},
     proof::{self, Binding, Proofs},
     token::{Issuer, SCOPE, TokenCache, TokenError, Trust, Verifier},
 };
@@ -17,6 +17,9 @@ use pipeline::{
 
 use super::Engines;
 use crate::issuers::{Providers, Unproven};
+
+/// How often an open stream looks whether its credential was revoked.
+const REVOKED_LOOK: Duration = Duration::from_secs(1);
 
 /// The embedded issuer and what verifies its tokens.
 #[derive(Debug)]
@@ -86,6 +89,14 @@ impl Tokens {
         match principal.asserted() {
             Some(asserted) if !trusted(&asserted.issuer) => Err(TokenError::Issuer),
             Some(_) | None => Ok(principal),
+        }
+    }
+
+    /// Where signed assertions are taken.
+    pub(crate) fn taken(&self) -> Assertions<'_> {
+        Assertions {
+            audiences: &self.assertion_audiences,
+            used: &self.assertions,
         }
     }
 
@@ -235,6 +246,13 @@ impl Engines {
             return Err(invalid("the token was revoked".to_owned()));
         }
         Ok(principal)
+    }
+
+    /// Returns once a principal's credential was revoked: what it opened must not stay open.
+    pub(super) async fn revoked(&self, principal: &Principal) {
+        while !self.tokens.cache.is_revoked(principal) {
+            tokio::time::sleep(REVOKED_LOOK).await;
+        }
     }
 
     fn local(&self, peer: &LocalPeer, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {

@@ -19,6 +19,7 @@ use wire::{
 };
 
 use super::{Engines, flow, rewrite};
+use crate::concerned;
 
 impl Inspect for Engines {
     fn inspect(&self, call: &Ready<Inspected>) -> Inspection {
@@ -53,6 +54,9 @@ impl Inspect for Engines {
                 None => findings.and(unchecked()),
             };
         }
+        let mut people = arguments.map_or_else(BTreeSet::new, |root| concerned::found(&findings, root));
+        people.extend(concerned::declared(call.resolution(), message));
+        call.dossier().note(|known| known.subjects = people);
         Inspection {
             findings,
             edits: Edits::default(),
@@ -84,6 +88,8 @@ impl Inspect for Engines {
                 findings = findings.and(output.check(structured));
             }
         }
+        let people = concerned::found(&findings, said);
+        call.dossier().note(|known| known.subjects.extend(people));
         Inspection {
             findings,
             ..Inspection::default()

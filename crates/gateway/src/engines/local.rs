@@ -320,6 +320,7 @@ impl Engines {
         tokio::select! {
             () = exchange.withdrawn() => {}
             () = tokio::time::sleep(left) => {}
+            () = self.revoked(call.principal()) => {}
             // It ends as one that the client closed does, with all that hangs on it.
             _ = self.halts.reached(scope(call)) => {}
         }

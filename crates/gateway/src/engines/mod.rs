@@ -1,6 +1,7 @@
 //! The engines behind the road's ports: one file per port.
 
 mod approvals;
+mod asking;
 mod clients;
 mod contexts;
 mod disguise;
@@ -42,10 +43,12 @@ use crate::{
     config::said::Mode,
     contexts::{ContextStore, DepositStore},
     cursor::Cursors,
+    egress::Egress,
     halts::Halts,
     incidents::Incidents,
     journal::Journal,
     keeper::Keeper,
+    outbound::Outbound,
     parked::Parking,
     people::People,
     sessions::Sessions,
@@ -76,10 +79,12 @@ pub(crate) struct Engines {
     pub(crate) journal: Journal,
     pub(crate) upstreams: Arc<Upstreams>,
     pub(crate) sessions: Sessions,
+    pub(crate) outbound: Arc<Outbound>,
     pub(crate) parking: Parking,
     pub(crate) cursors: Cursors,
     pub(crate) listeners: Listeners,
     pub(crate) behind: Behind,
+    pub(crate) egress: Egress,
     pub(crate) task_owners: TaskOwners,
     /// The texts of the rules in force, without what access reviews took away. Held through every change of rules, so that
     /// of two at once neither takes the other back.

@@ -14,13 +14,14 @@ use policy::{Obligation, rules::strictest};
 use wire::{
     json::{Edits, Kind, Node, Pointer, Writer, object},
     jsonrpc,
-    mcp::{Target, meta, target},
+    mcp::meta,
 };
 
 use super::{
     Engines,
-    disguise::{Disguise, Whose, laid_out, same},
+    disguise::{Disguise, Whose, laid_out},
 };
+use crate::concerned::{self, same};
 
 /// What stands where only named parts may stand and the text has no parts.
 const WITHHELD: &str = "[withheld: only some fields of this answer may be shown, and this text has none]";
@@ -454,18 +455,8 @@ pub(super) fn tenant(caller: &Passed<pipeline::admit::Declared>) -> &str {
 
 /// The person the result is about, where the operator said which argument names them.
 pub(super) fn subject(call: &Passed<Approved>) -> Option<String> {
-    let server = call.resolution().server()?;
-    let item = call.resolution().item()?;
-    let pointer = Pointer::parse(&server.server().manifest.tool(item.name()).subject?)?;
-    let Ok(Target::Tool { arguments, .. }) = target(&call.arrival().message) else {
-        return None;
-    };
-    let named = pointer.find(arguments?)?;
-    Some(
-        named
-            .as_str()
-            .map_or_else(|| named.written().to_owned(), Cow::into_owned),
-    )
+    let declared = concerned::declared(call.resolution(), &call.arrival().message)?;
+    Some(declared.as_str().to_owned())
 }
 
 fn like<'l>(finding: &'l Finding, text: &'l str) -> Like<'l> {

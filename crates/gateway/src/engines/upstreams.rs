@@ -3,27 +3,49 @@
 use std::sync::Arc;
 
 use pipeline::{
-    Answer, Objection, Own, Passed, Resolution,
+    Answer, Arrival, Objection, Own, Passed, Resolution,
     decide::Approved,
     forward::Recorded,
     ports::{Exchange, Upstream},
-    refusal,
+    refusal::{self, Code, Manner},
     release::Screened,
 };
 use upstream::Watcher;
 use wire::{
     bounds::ANSWER,
-    json::{Edits, Keys, Node, object},
+    json::{Document, Edits, Keys, Node, object},
     jsonrpc::{self, Id, Message},
-    mcp::{Era, LogLevel, Method, Mismatch, ServerName, Target, meta, mirrored_params, target},
+    mcp::{
+        Era, LogLevel, Method, Mismatch, Revision, ServerName, Target, code, meta, mirrored_params, target,
+    },
 };
 
-use super::{Engines, local};
+use super::{
+    Engines,
+    asking::{Codes, Link, by_url},
+    local,
+};
 use crate::{
     exchange::SessionExchange,
     halts::Scope,
     parked::{self, Next, Relay},
     task_owners,
+};
+
+/// The name of our question among those of a result that asks for input (2026-07-28).
+const CONSENT: &str = "io.sallyport/consent";
+
+/// A call that waits for a person's consent, said as a question.
+static CONSENT_ASKED: Codes = Codes {
+    error: &Code {
+        manner: Manner::Error,
+        rpc: code::URL_ELICITATION_REQUIRED,
+        ..refusal::CONSENT_NEEDED
+    },
+    result: &Code {
+        manner: Manner::Ask,
+        ..refusal::CONSENT_NEEDED
+    },
 };
 
 impl Upstream for Engines {
@@ -37,15 +59,17 @@ impl Upstream for Engines {
             context: Some(call.context().id()),
             server: call.resolution().server_name(),
         });
-        tokio::select! {
+        let confirmed = tokio::select! {
             biased;
             halt = reached => Err(halt.objection()),
             confirmed = self.upstreams.confirm(call) => confirmed,
-        }
+        };
+        confirmed.map_err(|objection| self.said(call.arrival(), objection))
     }
 
     async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
-        self.unless_halted(call, self.send_on(call)).await
+        let sent = self.unless_halted(call, self.send_on(call)).await;
+        sent.map_err(|objection| self.said(call.arrival(), objection))
     }
 }
 
@@ -82,6 +106,41 @@ impl Engines {
             }
         };
         self.own_tasks(call, answer?)
+    }
+
+    /// A server that wants a person's consent: they are asked in the way their client can show a link.
+    fn said(&self, arrival: &Arrival, objection: Objection) -> Objection {
+        if *objection.code != refusal::CONSENT_NEEDED {
+            return objection;
+        }
+        let Some(data) = objection.data.as_deref() else {
+            return objection;
+        };
+        let Ok(data) = Document::parse(data.to_vec(), Keys::Exact, &ANSWER) else {
+            return objection;
+        };
+        let text = |name| data.root().get(name).and_then(Node::as_str).unwrap_or_default();
+        let (id, url, message) = (text("elicitationId"), text("url"), text("message"));
+        if arrival.revision == Revision::V2025_11_25
+            && let Some(session) = &arrival.session
+        {
+            self.outbound.tell(&id, session);
+        }
+        let link = Link {
+            id: &id,
+            url: &url,
+            message: &message,
+            question: CONSENT,
+        };
+        by_url(
+            arrival,
+            &link,
+            &CONSENT_ASKED,
+            Objection {
+                data: None,
+                ..objection
+            },
+        )
     }
 
     /// The least level of log messages a session wants: with `logging/setLevel` it says so.

@@ -1,4 +1,4 @@
-//! GET of a URL that somebody else chose: the one fetcher for all that is discovered.
+//! Requests to a URL that somebody else chose: the one fetcher for all that is discovered.
 //!
 //! INVARIANT (address): the name is resolved once, every address it has is looked at, and the connection goes to one
 //! of those looked at; nothing is resolved again between check and use. Redirects are answers like others, and
@@ -6,17 +6,17 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, StatusCode, Uri,
+    HeaderMap, Method, Request, StatusCode, Uri,
     client::conn::http1,
-    header::{ACCEPT, HOST, HeaderValue},
+    header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use rustls::{
@@ -24,19 +24,15 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
+
+use crate::addresses::{Kind, connect, kind};
 
 /// The longest answer read, in bytes.
 const ANSWER_BYTES_MAX: usize = 512 * 1024;
 /// How long all of it may take.
 const WAIT: Duration = Duration::from_secs(10);
-
-/// How long one of a host's addresses may take to answer, so that there is time for the others.
-const CONNECT_WAIT: Duration = Duration::from_secs(3);
 
 /// Which addresses may be reached.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -46,6 +42,34 @@ pub(crate) enum Network {
     Public,
     /// Those of one's own networks, too, and this machine's even over http.
     Private,
+}
+
+/// A request.
+#[derive(Debug)]
+pub(crate) struct Call<'c> {
+    pub(crate) method: Method,
+    pub(crate) url: &'c str,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl<'c> Call<'c> {
+    pub(crate) fn get(url: &'c str) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+}
+
+/// An answer, whole.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 /// See the module.
@@ -78,20 +102,33 @@ impl Guarded {
 
     /// What is at a URL.
     pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
-        let fetched = tokio::time::timeout(WAIT, self.fetch(url)).await;
+        let fetched = self.send(Call::get(url)).await?;
+        match fetched.status {
+            StatusCode::OK => Ok(fetched.body),
+            status if status.is_redirection() => {
+                Err(format!("{url}: it answered {status}; redirects are not followed"))
+            }
+            status => Err(format!("{url}: it answered {status}")),
+        }
+    }
+
+    /// The answer to a request, whatever its status.
+    pub(crate) async fn send(&self, call: Call<'_>) -> Result<Fetched, String> {
+        let url = call.url;
+        let fetched = tokio::time::timeout(WAIT, self.fetch(call)).await;
         let fetched = fetched.unwrap_or_else(|_| Err(format!("no answer within {WAIT:?}")));
         fetched.map_err(|why| format!("{url}: {why}"))
     }
 
-    async fn fetch(&self, url: &str) -> Result<Vec<u8>, String> {
-        let target = Target::parse(url)?;
+    async fn fetch(&self, call: Call<'_>) -> Result<Fetched, String> {
+        let target = Target::parse(call.url)?;
         let stream = connect(&self.addresses(&target).await?).await?;
         if !target.is_tls {
-            return ask(stream, &target).await;
+            return ask(stream, &target, call).await;
         }
         let name = ServerName::try_from(target.host.clone()).map_err(|_| "its host is no name".to_owned())?;
         let stream = self.tls.connect(name, stream).await;
-        ask(stream.map_err(|error| error.to_string())?, &target).await
+        ask(stream.map_err(|error| error.to_string())?, &target, call).await
     }
 
     /// The addresses to connect to: every one the name has must be allowed.
@@ -113,7 +150,7 @@ impl Guarded {
             (_, Kind::Never) => Err(format!("{address} is never reached")),
             (_, Kind::Public) | (Network::Private, Kind::Private) => Err("it is not https".to_owned()),
             (Network::Public, Kind::Loopback | Kind::Private) => {
-                let remedy = "`network: private` of the issuer allows that";
+                let remedy = "`network: private` allows that";
                 Err(format!("{address} is not a public address; {remedy}"))
             }
         }
@@ -124,19 +161,6 @@ impl fmt::Debug for Guarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guarded").field("network", &self.network).finish()
     }
-}
-
-/// Connects to the first of these that answers.
-async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, String> {
-    let mut why = "its host has no address".to_owned();
-    for address in addresses {
-        match tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => why = error.to_string(),
-            Err(_) => why = format!("{address} does not answer"),
-        }
-    }
-    Err(why)
 }
 
 /// A URL, taken apart.
@@ -175,7 +199,7 @@ impl Target {
     }
 }
 
-async fn ask<S>(stream: S, target: &Target) -> Result<Vec<u8>, String>
+async fn ask<S>(stream: S, target: &Target, call: Call<'_>) -> Result<Fetched, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -183,25 +207,34 @@ where
         .await
         .map_err(|error| error.to_string())?;
     let connection = tokio::spawn(connection);
-    let mut request = Request::new(Empty::<Bytes>::new());
+    let mut request = Request::new(Full::new(Bytes::from(call.body)));
+    *request.method_mut() = call.method;
     *request.uri_mut() = target.path.parse().map_err(|_| "it is not a URL".to_owned())?;
     let host = HeaderValue::try_from(&target.authority).map_err(|_| "it is not a URL".to_owned())?;
     request.headers_mut().insert(HOST, host);
     request
         .headers_mut()
         .insert(ACCEPT, HeaderValue::from_static("application/json"));
+    for (name, value) in call.headers {
+        request.headers_mut().insert(name, value);
+    }
     let answered = async {
         let response = sender
             .send_request(request)
             .await
             .map_err(|error| error.to_string())?;
-        match response.status() {
-            StatusCode::OK => whole(response.into_body()).await,
-            status if status.is_redirection() => {
-                Err(format!("it answered {status}; redirects are not followed"))
-            }
-            status => Err(format!("it answered {status}")),
-        }
+        let (head, body) = response.into_parts();
+        // A stream may never end, and nothing that is wanted comes as one.
+        let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
+        let body = match head.headers.get(CONTENT_TYPE).is_some_and(is_stream) {
+            true => Vec::new(),
+            false => whole(body).await?,
+        };
+        Ok(Fetched {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
     };
     let answered = answered.await;
     connection.abort();
@@ -222,105 +255,9 @@ async fn whole(mut body: hyper::body::Incoming) -> Result<Vec<u8>, String> {
     Ok(whole)
 }
 
-/// What kind of address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
-    /// This machine.
-    Loopback,
-    /// Neighbours that answer whoever asks (a cloud's metadata is one), groups, and what is no address of anybody.
-    Never,
-    /// A network of one's own.
-    Private,
-    Public,
-}
-
-fn kind(address: IpAddr) -> Kind {
-    match address {
-        IpAddr::V4(address) => kind_4(address),
-        IpAddr::V6(address) => kind_6(address),
-    }
-}
-
-/// The registry of RFC 6890, as IANA has it.
-fn kind_4(address: Ipv4Addr) -> Kind {
-    let [a, b, c, _] = address.octets();
-    match (a, b, c) {
-        (127, _, _) => Kind::Loopback,
-        (10, _, _) | (172, 16..=31, _) | (192, 168, _) | (100, 64..=127, _) => Kind::Private,
-        (0 | 224..=255, _, _)
-        | (169, 254, _)
-        | (192, 0, 0 | 2)
-        | (192, 88, 99)
-        | (198, 18 | 19, _)
-        | (198, 51, 100)
-        | (203, 0, 113) => Kind::Never,
-        _ => Kind::Public,
-    }
-}
-
-fn kind_6(address: Ipv6Addr) -> Kind {
-    let [a, b, ..] = address.segments();
-    match (a, b) {
-        _ if address.is_loopback() => Kind::Loopback,
-        (0xFC00..=0xFDFF, _) => Kind::Private,
-        // Global unicast, without protocol assignments, documentation and what has an IPv4 address inside.
-        (0x2001, 0..=0x01FF | 0x0DB8) | (0x2002, _) | (0x3FFF, 0..=0x0FFF) => Kind::Never,
-        (0x2000..=0x3FFF, _) => Kind::Public,
-        _ => Kind::Never,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Guarded, Kind, Network, connect, kind};
-
-    #[tokio::test]
-    async fn each_address_of_a_host_is_tried() {
-        let here = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
-        let address = here.local_addr().expect("an address");
-        // Nobody listens at this address of this machine.
-        let nobody = std::net::SocketAddr::from(([127, 99, 99, 99], address.port()));
-        let stream = connect(&[nobody, address]).await.expect("connected");
-        assert_eq!(stream.peer_addr().expect("an address"), address);
-        assert!(connect(&[nobody]).await.is_err());
-        assert!(connect(&[]).await.expect_err("none").contains("no address"));
-    }
-
-    #[test]
-    fn addresses_are_told_apart() {
-        for (text, wanted) in [
-            ("127.0.0.1", Kind::Loopback),
-            ("127.255.255.254", Kind::Loopback),
-            ("::1", Kind::Loopback),
-            ("::ffff:127.0.0.1", Kind::Loopback),
-            ("10.1.2.3", Kind::Private),
-            ("172.16.0.1", Kind::Private),
-            ("172.32.0.1", Kind::Public),
-            ("192.168.1.1", Kind::Private),
-            ("100.64.0.1", Kind::Private),
-            ("::ffff:10.0.0.1", Kind::Private),
-            ("fd00::1", Kind::Private),
-            ("169.254.169.254", Kind::Never),
-            ("::ffff:169.254.169.254", Kind::Never),
-            ("fe80::1", Kind::Never),
-            ("0.0.0.0", Kind::Never),
-            ("::", Kind::Never),
-            ("224.0.0.1", Kind::Never),
-            ("255.255.255.255", Kind::Never),
-            ("198.18.0.1", Kind::Never),
-            ("2002:7f00:1::", Kind::Never),
-            ("64:ff9b::7f00:1", Kind::Never),
-            ("2001:db8::1", Kind::Never),
-            ("ff02::1", Kind::Never),
-            ("8.8.8.8", Kind::Public),
-            ("2606:4700::1111", Kind::Public),
-        ] {
-            let address: std::net::IpAddr = text.parse().expect("an address");
-            assert_eq!(kind(address.to_canonical()), wanted, "{text}");
-        }
-    }
+    use super::{Guarded, Network};
 
     /// Every spelling of an address of this machine, and what is no URL for us.
     #[tokio::test]

@@ -241,7 +241,7 @@ fn document(bytes: Vec<u8>) -> Result<Document, String> {
 }
 
 /// Where metadata may be, in the order MCP clients ask: inserted before the path, then behind it.
-fn well_known(issuer: &str) -> Vec<String> {
+pub(crate) fn well_known(issuer: &str) -> Vec<String> {
     let issuer = issuer.trim_end_matches('/');
     let rest = issuer.find("://").map_or(0, |at| at + 3);
     let path_at = issuer

@@ -9,14 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::Incoming,
-    header::{
-        CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-        X_FRAME_OPTIONS,
-    },
-};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE};
 use identity::{Secret, oauth::Form};
 use records::ledger::Kind;
 use wire::json::{Document, Keys, Kind as Json, Node, object};
@@ -25,8 +18,9 @@ use super::{
     House,
     body::{self, Body},
     gate::one,
+    page::{guarded, safe},
 };
-use crate::{admin, failure::Failure, visible::visible};
+use crate::{admin, failure::Failure};
 
 /// The largest form read, in bytes.
 const FORM_BYTES_MAX: usize = 16 * 1024;
@@ -91,27 +85,8 @@ pub(super) async fn answer(house: &Arc<House>, id: &str, request: Request<Incomi
             frame("<p>There is no approval of this name that waits.</p>"),
         ),
     };
-    guarded(body::with_type(
-        status,
-        "text/html; charset=utf-8",
-        page.into_bytes(),
-    ))
-}
-
-fn guarded(mut response: Response<Body>) -> Response<Body> {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; \
-                  base-uri 'none'";
-    for (name, value) in [
-        (CONTENT_SECURITY_POLICY, policy),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "no-referrer"),
-    ] {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
-    response
+    let answer = body::with_type(status, "text/html; charset=utf-8", page.into_bytes());
+    guarded(answer, "")
 }
 
 async fn take(house: &Arc<House>, id: &str, request: Request<Incoming>) -> Result<String, Failure> {
@@ -145,7 +120,7 @@ async fn take(house: &Arc<House>, id: &str, request: Request<Incoming>) -> Resul
 }
 
 /// The person the form's secret proves.
-fn proven(house: &House, form: &Form) -> Result<String, Failure> {
+pub(super) fn proven(house: &House, form: &Form) -> Result<String, Failure> {
     let engines = &house.engines;
     let (name, secret) = form
         .get("user")
@@ -275,20 +250,4 @@ fn words(node: Node<'_>, name: &str) -> String {
         .filter_map(|word| Some(word.as_str()?.into_owned()))
         .collect();
     words.join(", ")
-}
-
-/// Somebody else's text as text: visible, and no markup.
-fn safe(text: &str) -> String {
-    let mut shown = String::new();
-    for c in visible(text).chars() {
-        match c {
-            '&' => shown.push_str("&amp;"),
-            '<' => shown.push_str("&lt;"),
-            '>' => shown.push_str("&gt;"),
-            '"' => shown.push_str("&quot;"),
-            '\'' => shown.push_str("&#39;"),
-            other => shown.push(other),
-        }
-    }
-    shown
 }

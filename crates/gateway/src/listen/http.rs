@@ -20,14 +20,18 @@ use tokio::{
 use wire::mcp::ServerName;
 
 use super::{
-    House,
+    House, authorize,
     body::{self, Body},
-    decide, gate,
+    connect, decide, gate,
     head::Peer,
     mcp::Visit,
-    oauth, registry, sse, tiles, websocket,
+    oauth, registry, sse, tiles, tokens, websocket,
 };
-use crate::tls::{Acceptor, Failed};
+use crate::{
+    config::said::SaidMetrics,
+    metrics,
+    tls::{Acceptor, Failed},
+};
 
 /// Most connections at a time; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -204,6 +208,9 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
     if let Some(id) = path.strip_prefix("/approvals/") {
         return decide::answer(house, id, request).await;
     }
+    if let Some(rest) = path.strip_prefix("/oauth/upstream/") {
+        return connect::answer(house, rest, request).await;
+    }
     let method = request.method().clone();
     let visit = |endpoint| visit(house, peer.clone(), endpoint, (method.clone(), &path));
     match path.as_str() {
@@ -214,7 +221,12 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
+        "/oauth/authorize" => authorize::answer(house, &peer, request).await,
+        "/oauth/introspect" => tokens::introspect(house, request).await,
+        "/oauth/register" => tokens::register(house, &peer, request).await,
+        "/oauth/revoke" => tokens::revoke(house, request).await,
         "/readyz" if get => ready(house),
+        "/metrics" if get => counted(house, &peer),
         "/.well-known/jwks.json" if get => oauth::keys(house),
         _ => match (path.strip_prefix("/mcp/"), get) {
             (Some(name), _) => match ServerName::parse(name) {
@@ -277,6 +289,24 @@ async fn turned_away(house: &Arc<House>, peer: Peer, path: &str, objection: Obje
     let status = StatusCode::from_u16(refusal.code().http).unwrap_or(StatusCode::FORBIDDEN);
     let text = wire::jsonrpc::error(None, refusal.code().rpc, &refusal.outside(), None);
     body::json(status, text)
+}
+
+/// What is counted, for whoever may read it.
+fn counted(house: &House, peer: &Peer) -> Response<Body> {
+    let may = match house.metrics {
+        SaidMetrics::Anywhere => true,
+        SaidMetrics::Here => peer.address.ip().to_canonical().is_loopback(),
+        SaidMetrics::Off => false,
+    };
+    if may {
+        body::with_type(
+            StatusCode::OK,
+            metrics::MEDIA_TYPE,
+            metrics::text(house).into_bytes(),
+        )
+    } else {
+        body::empty(StatusCode::NOT_FOUND)
+    }
 }
 
 /// Ready when the ledger can write.

@@ -3,8 +3,11 @@
 //! A listener looks at hosts, origins, sizes and framing, and decides nothing else. Whatever gets past it
 //! takes the road.
 
+mod authorize;
+mod authorize_pages;
 mod batch;
 mod body;
+mod connect;
 mod conversation;
 mod decide;
 mod gate;
@@ -12,11 +15,13 @@ mod head;
 mod http;
 mod mcp;
 mod oauth;
+mod page;
 mod registry;
 mod sse;
 mod stdio;
 mod stream;
 mod tiles;
+mod tokens;
 mod websocket;
 
 use std::{
@@ -33,7 +38,7 @@ pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
-use crate::{engines::Engines, store::Store};
+use crate::{authorization::Authorization, config::said::SaidMetrics, engines::Engines, store::Store};
 use wire::mcp::ServerName;
 
 /// What every door needs.
@@ -43,12 +48,16 @@ pub(crate) struct House {
     pub(crate) pipeline: Pipeline<Engines>,
     /// What survives a restart besides the ledger.
     pub(crate) store: Store,
+    /// What people let in by a browser.
+    pub(crate) authorization: Authorization,
     /// `http://127.0.0.1:8420`: how the gateway names itself.
     pub(crate) base: String,
     /// `host:port` spellings under which it may be called.
     pub(crate) hosts: BTreeSet<String>,
     /// Origins browsers may call from.
     pub(crate) origins: BTreeSet<String>,
+    /// Who may read what is counted.
+    pub(crate) metrics: SaidMetrics,
     /// Endpoints that show several servers, by name.
     pub(crate) groups: BTreeMap<ServerName, Arc<Group>>,
     /// Wrong secrets people showed.

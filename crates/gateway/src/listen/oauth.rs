@@ -8,11 +8,12 @@ use hyper::{
     header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE},
 };
 use identity::oauth::{
-    Assertions, Client, Endpoints, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest,
+    Client, Endpoints, ForPeople, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest,
 };
 use identity::{
     DeclaredContext, ResourceId, oauth,
     proof::{self, Binding, Proven},
+    token::Grant,
 };
 use records::ledger::Kind;
 
@@ -21,7 +22,9 @@ use super::{
     body::{self, Body},
     gate::one,
     head::{DPOP, Peer},
+    tokens,
 };
+use crate::config::authorization::Switch;
 
 /// The largest token request read, in bytes.
 const FORM_BYTES_MAX: usize = 64 * 1024;
@@ -44,28 +47,49 @@ pub(super) async fn token(house: &Arc<House>, peer: &Peer, request: Request<Inco
     };
     match answered {
         Ok(bytes) => body::json(StatusCode::OK, bytes),
-        Err(error) => {
-            house
-                .engines
-                .journal
-                .note(Kind::Session, "token-refused", &[("why", error.to_string())]);
-            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-            let mut response = body::json(status, error.body());
-            if status == StatusCode::UNAUTHORIZED {
-                let basic = HeaderValue::from_static("Basic realm=\"sallyport\"");
-                response.headers_mut().insert(WWW_AUTHENTICATE, basic);
-            }
-            response
-        }
+        Err(error) => refused(house, "token-refused", &error),
     }
 }
 
+/// Refuses, and records it.
+pub(super) fn refused(house: &House, what: &str, error: &OauthError) -> Response<Body> {
+    let journal = &house.engines.journal;
+    journal.note(Kind::Session, what, &[("why", error.to_string())]);
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = body::json(status, error.body());
+    if status == StatusCode::UNAUTHORIZED {
+        let basic = HeaderValue::from_static("Basic realm=\"sallyport\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, basic);
+    }
+    response
+}
+
 /// What a token is to be bound to.
-enum Shown {
+pub(super) enum Shown {
     /// The client showed nothing, or a certificate.
     Certificate(Option<Arc<str>>),
     /// A proof that holds, and was not used yet.
     Proof(Proven),
+}
+
+impl Shown {
+    /// What a token is bound to with it.
+    pub(super) fn binding(&self) -> Option<Binding> {
+        match self {
+            Self::Certificate(certificate) => certificate.clone().map(Binding::Certificate),
+            Self::Proof(proven) => Some(Binding::Key(Arc::clone(proven.key()))),
+        }
+    }
+
+    /// Uses the proof, once the client is known. Without it the token goes to nobody.
+    pub(super) fn take(&self, house: &House) -> Result<(), OauthError> {
+        let Self::Proof(proven) = self else {
+            return Ok(());
+        };
+        let now_ms = house.engines.ambient.now_ms();
+        let taken = house.engines.tokens.request_proofs.take(proven, now_ms);
+        taken.map_err(|error| refused_proof(error.to_string()))
+    }
 }
 
 /// What the client proves to have: a key, or else a certificate. A proof is only looked at here: whoever sends it is
@@ -100,6 +124,11 @@ async fn grant(
 ) -> Result<Vec<u8>, OauthError> {
     let engines = &house.engines;
     let form = Form::parse(bytes)?;
+    match form.get("grant_type") {
+        Some("authorization_code") => return tokens::by_code(house, &form, authorization, &shown),
+        Some("refresh_token") => return tokens::by_refresh(house, &form, authorization, &shown),
+        Some(_) | None => {}
+    }
     let resources = resources(house);
     let now_ms = engines.ambient.now_ms();
     let vouchers = engines.tokens.vouchers(&form, now_ms).await;
@@ -117,10 +146,7 @@ async fn grant(
     let endpoint = TokenEndpoint {
         issuer: &engines.tokens.issuer,
         vouchers: &vouchers,
-        assertions: Assertions {
-            audiences: &engines.tokens.assertion_audiences,
-            used: &engines.tokens.assertions,
-        },
+        assertions: engines.tokens.taken(),
         clients: &engines.people,
         secrets: engines.people.key(),
         resources: &resources,
@@ -129,39 +155,29 @@ async fn grant(
     let granted = endpoint.answer(TokenRequest {
         form: &form,
         authorization,
-        binding: match &shown {
-            Shown::Certificate(certificate) => certificate.clone().map(Binding::Certificate),
-            Shown::Proof(proven) => Some(Binding::Key(Arc::clone(proven.key()))),
-        },
+        binding: shown.binding(),
         now_ms: engines.ambient.now_ms(),
         token_id: engines.ambient.name().to_string(),
         context_id: engines.ambient.name().to_string(),
     })?;
-    // The client is known now. Without its proof the token goes to nobody.
-    if let Shown::Proof(proven) = &shown {
-        let taken = engines
-            .tokens
-            .request_proofs
-            .take(proven, engines.ambient.now_ms());
-        taken.map_err(|error| refused_proof(error.to_string()))?;
-    }
-    let grant = &granted.grant;
+    shown.take(house)?;
+    note(house, &granted.grant);
+    Ok(granted.body)
+}
+
+fn note(house: &House, grant: &Grant) {
     let purpose = grant
         .declared
         .as_ref()
         .and_then(|declared| declared.purpose.clone());
-    engines.journal.note(
-        Kind::Session,
-        "token-issued",
-        &[
-            ("agent", grant.actor.name.clone()),
-            ("user", grant.for_user.clone().unwrap_or_default()),
-            ("token", grant.token_id.clone()),
-            ("audience", grant.audience.to_string()),
-            ("purpose", purpose.unwrap_or_default()),
-        ],
-    );
-    Ok(granted.body)
+    let detail = [
+        ("agent", grant.actor.name.clone()),
+        ("user", grant.for_user.clone().unwrap_or_default()),
+        ("token", grant.token_id.clone()),
+        ("audience", grant.audience.to_string()),
+        ("purpose", purpose.unwrap_or_default()),
+    ];
+    house.engines.journal.note(Kind::Session, "token-issued", &detail);
 }
 
 /// What tokens may be for: the whole gateway, a group of servers, or one.
@@ -185,6 +201,14 @@ pub(super) fn server_metadata(house: &House) -> Response<Body> {
         issuer: house.base.clone(),
         token: format!("{}/oauth/token", house.base),
         jwks: format!("{}/.well-known/jwks.json", house.base),
+        revocation: format!("{}/oauth/revoke", house.base),
+        introspection: format!("{}/oauth/introspect", house.base),
+        authorization: format!("{}/oauth/authorize", house.base),
+        people: house.authorization.offer().map(|offer| ForPeople {
+            registration: (offer.registration == Switch::On)
+                .then(|| format!("{}/oauth/register", house.base)),
+            documents: offer.documents == Switch::On,
+        }),
     };
     body::json(StatusCode::OK, oauth::authorization_server_metadata(&endpoints))
 }

@@ -68,6 +68,16 @@ enum Material {
 }
 
 impl PublicKey {
+    /// The public half of an Ed25519 key of ours that signs no more.
+    #[must_use]
+    pub fn of_earlier(public: &[u8]) -> Self {
+        Self {
+            id: thumbprint_of_ed25519(public),
+            algorithm: Algorithm::EdDsa,
+            material: Material::Point(public.to_vec()),
+        }
+    }
+
     /// Reads a JSON Web Key. None for keys we cannot or will not use: symmetric ones, private ones, keys
     /// for encryption, RSA below 2,048 bits.
     #[must_use]
@@ -300,12 +310,8 @@ impl SigningKey {
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Option<Self> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
-        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
-        let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-        Some(Self {
-            pair,
-            id: URL_SAFE_NO_PAD.encode(sha256(canonical.as_bytes())),
-        })
+        let id = thumbprint_of_ed25519(pair.public_key().as_ref());
+        Some(Self { pair, id })
     }
 
     /// The key's name: its thumbprint.
@@ -337,6 +343,13 @@ impl SigningKey {
     pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
         self.pair.sign(message).as_ref().to_vec()
     }
+}
+
+/// The name of an Ed25519 key (RFC 7638, RFC 8037).
+fn thumbprint_of_ed25519(public: &[u8]) -> String {
+    let x = URL_SAFE_NO_PAD.encode(public);
+    let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+    URL_SAFE_NO_PAD.encode(sha256(canonical.as_bytes()))
 }
 
 impl fmt::Debug for SigningKey {

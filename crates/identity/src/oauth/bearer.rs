@@ -97,7 +97,7 @@ where
             lifetime_ms: LIFETIME_MS_MAX,
             asserted: Some(said.asserted),
         };
-        Ok(self.granted(grant, None))
+        Ok(self.granted(grant))
     }
 
     fn workload(&self, request: TokenRequest<'_>) -> Result<Granted, OauthError> {

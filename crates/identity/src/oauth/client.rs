@@ -45,7 +45,10 @@ pub trait ClientLookup {
 }
 
 /// Authenticates a client, in one way: with its secret, in the header or in the form, or with a signed assertion.
-pub(super) fn authenticate(
+///
+/// # Errors
+/// `invalid_client`, or `invalid_request` where there are two ways.
+pub fn authenticate(
     clients: &impl ClientLookup,
     key: &hmac::Key,
     assertions: Assertions<'_>,
@@ -96,7 +99,7 @@ fn by_secret(
     }
 }
 
-fn failed() -> OauthError {
+pub(super) fn failed() -> OauthError {
     OauthError::new(
         OauthFault::InvalidClient,
         "the client is unknown or its secret is wrong",
@@ -104,7 +107,7 @@ fn failed() -> OauthError {
 }
 
 /// `Basic base64(urlencode(id):urlencode(secret))`
-fn basic(header: &str) -> Option<(String, Secret)> {
+pub(super) fn basic(header: &str) -> Option<(String, Secret)> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;

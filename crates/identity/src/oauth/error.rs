@@ -15,18 +15,27 @@ pub struct OauthError {
 /// The error codes in use.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum OauthFault {
+    /// The person said no, or may not say yes.
+    #[error("access_denied")]
+    AccessDenied,
     /// RFC 9396.
     #[error("invalid_authorization_details")]
     InvalidAuthorizationDetails,
     /// The client is unknown or failed to authenticate.
     #[error("invalid_client")]
     InvalidClient,
+    /// What a client says of itself cannot be (RFC 7591).
+    #[error("invalid_client_metadata")]
+    InvalidClientMetadata,
     /// RFC 9449.
     #[error("invalid_dpop_proof")]
     InvalidDpopProof,
     /// A code, a token or an assertion that is no ground for another.
     #[error("invalid_grant")]
     InvalidGrant,
+    /// RFC 7591.
+    #[error("invalid_redirect_uri")]
+    InvalidRedirectUri,
     /// The request is malformed.
     #[error("invalid_request")]
     InvalidRequest,
@@ -36,12 +45,27 @@ pub enum OauthFault {
     /// RFC 8707.
     #[error("invalid_target")]
     InvalidTarget,
+    /// Nobody is logged in, and nobody may be asked (OpenID Connect).
+    #[error("login_required")]
+    LoginRequired,
+    /// OpenID Connect.
+    #[error("request_not_supported")]
+    RequestNotSupported,
+    /// OpenID Connect.
+    #[error("request_uri_not_supported")]
+    RequestUriNotSupported,
+    /// Too much is asked of us.
+    #[error("temporarily_unavailable")]
+    TemporarilyUnavailable,
     /// The client may not use this grant.
     #[error("unauthorized_client")]
     UnauthorizedClient,
     /// A grant we do not have.
     #[error("unsupported_grant_type")]
     UnsupportedGrantType,
+    /// A response we do not give.
+    #[error("unsupported_response_type")]
+    UnsupportedResponseType,
 }
 
 impl OauthError {
@@ -54,11 +78,13 @@ impl OauthError {
         }
     }
 
-    /// The HTTP status: 401 for a client that failed to authenticate, 400 otherwise.
+    /// The HTTP status: 401 for a client that failed to authenticate, 503 where it may work later, 400 otherwise.
     #[must_use]
     pub fn status(&self) -> u16 {
         if self.fault == OauthFault::InvalidClient {
             401
+        } else if self.fault == OauthFault::TemporarilyUnavailable {
+            503
         } else {
             400
         }

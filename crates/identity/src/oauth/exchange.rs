@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Client, ClientLookup, Granted, OauthError, OauthFault, TokenEndpoint, TokenRequest, Vouchers,
-    grant::scopes,
+    Besides, Client, ClientLookup, Granted, OauthError, OauthFault, TokenEndpoint, TokenRequest, Vouchers,
+    grant::{scopes, token_response},
 };
 use crate::{
     jose::{claimed_actor, claimed_issuer},
@@ -79,7 +79,19 @@ where
         if grant.lifetime_ms < 1000 {
             return refuse("the subject token is over");
         }
-        Ok(self.granted(grant, Some(ACCESS_TOKEN)))
+        // What a person granted ends with the grant, whoever came to have it.
+        let token = match subject.login() {
+            Some(login) => self.issuer.mint_for_login(&grant, login),
+            None => self.issuer.mint(&grant),
+        };
+        let besides = Besides {
+            issued_type: Some(ACCESS_TOKEN),
+            ..Besides::default()
+        };
+        Ok(Granted {
+            body: token_response(&grant, &token, besides),
+            grant,
+        })
     }
 
     /// Whom the token is of, and where it is good.

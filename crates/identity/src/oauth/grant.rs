@@ -143,13 +143,13 @@ where
             lifetime_ms: LIFETIME_MS_MAX,
             asserted: None,
         };
-        Ok(self.granted(grant, None))
+        Ok(self.granted(grant))
     }
 
-    /// Mints it; an exchange says in its answer what kind of token it gave.
-    pub(super) fn granted(&self, grant: Grant, token_type: Option<&str>) -> Granted {
+    /// Mints it.
+    pub(super) fn granted(&self, grant: Grant) -> Granted {
         Granted {
-            body: body(&grant, &self.issuer.mint(&grant), token_type),
+            body: token_response(&grant, &self.issuer.mint(&grant), Besides::default()),
             grant,
         }
     }
@@ -225,17 +225,31 @@ fn acts_for(client: &Client, declared: Option<&DeclaredContext>) -> Result<Optio
     Err(OauthError::new(OauthFault::InvalidAuthorizationDetails, why))
 }
 
-fn body(grant: &Grant, token: &str, issued_type: Option<&str>) -> Vec<u8> {
+/// What an answer of the token endpoint says besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Besides<'t> {
+    /// A token to get the next with.
+    pub refresh_token: Option<&'t str>,
+    /// The kind of the token, as an exchange has to say it.
+    pub issued_type: Option<&'t str>,
+}
+
+/// The JSON body of an answer with a token.
+#[must_use]
+pub fn token_response(grant: &Grant, token: &str, besides: Besides<'_>) -> Vec<u8> {
     let scopes: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
     wire::json::object(|out| {
         out.string("access_token", token);
-        if let Some(issued) = issued_type {
+        if let Some(issued) = besides.issued_type {
             out.string("issued_token_type", issued);
         }
         let is_bound = matches!(grant.binding, Some(Binding::Key(_)));
         out.string("token_type", if is_bound { "DPoP" } else { "Bearer" });
         out.integer("expires_in", grant.lifetime_ms.min(LIFETIME_MS_MAX) / 1000);
         out.string("scope", &scopes.join(" "));
+        if let Some(refresh_token) = besides.refresh_token {
+            out.string("refresh_token", refresh_token);
+        }
         if let Some(declared) = &grant.declared {
             out.array("authorization_details", |details| {
                 super::write_details(declared, details)

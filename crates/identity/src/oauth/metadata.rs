@@ -1,9 +1,13 @@
 //! What clients read before they ask: RFC 8414 and OpenID discovery, RFC 9728.
 
-use wire::json::{ArrayWriter, object};
+use wire::json::{ArrayWriter, ObjectWriter, object};
 
 use super::{DETAILS_TYPE, bearer, exchange};
-use crate::{jose::Algorithm, resource::ResourceId, token::SCOPE};
+use crate::{
+    jose::Algorithm,
+    resource::ResourceId,
+    token::{ACR_MFA, ACR_PASSWORD, SCOPE},
+};
 
 /// What clients of identity providers that manage authorization look for (ID-JAG).
 const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
@@ -17,6 +21,24 @@ pub struct Endpoints {
     pub token: String,
     /// The key set.
     pub jwks: String,
+    /// Where people are sent. Without somebody who can log in it is of no use, but the Python SDK (2.x) takes no metadata
+    /// without it, even from programs that have no person.
+    pub authorization: String,
+    /// Where tokens are revoked (RFC 7009).
+    pub revocation: String,
+    /// Where clients ask about their tokens (RFC 7662).
+    pub introspection: String,
+    /// What there is for people with a browser, where somebody can log in.
+    pub people: Option<ForPeople>,
+}
+
+/// What there is for people with a browser.
+#[derive(Clone, Debug)]
+pub struct ForPeople {
+    /// Where clients register, if they may.
+    pub registration: Option<String>,
+    /// Whether a client may be known by the document at the URL that is its id.
+    pub documents: bool,
 }
 
 /// `/.well-known/oauth-authorization-server`. It says what works, nothing else.
@@ -26,21 +48,45 @@ pub fn authorization_server_metadata(endpoints: &Endpoints) -> Vec<u8> {
         out.string("issuer", &endpoints.issuer);
         out.string("token_endpoint", &endpoints.token);
         out.string("jwks_uri", &endpoints.jwks);
+        out.string("authorization_endpoint", &endpoints.authorization);
+        out.string("revocation_endpoint", &endpoints.revocation);
+        out.string("introspection_endpoint", &endpoints.introspection);
         out.array("grant_types_supported", |list| {
-            ["client_credentials", bearer::GRANT, exchange::GRANT]
-                .iter()
-                .for_each(|grant| list.string(grant));
+            for grant in ["client_credentials", bearer::GRANT, exchange::GRANT] {
+                list.string(grant);
+            }
+            if endpoints.people.is_some() {
+                list.string("authorization_code");
+                list.string("refresh_token");
+            }
         });
         out.array("authorization_grant_profiles_supported", |list| {
             list.string(ID_JAG_PROFILE)
         });
-        out.array("response_types_supported", |_| {});
-        out.array("token_endpoint_auth_methods_supported", |list| {
-            list.string("client_secret_basic");
-            list.string("client_secret_post");
-            list.string("private_key_jwt");
+        out.array("response_types_supported", |list| {
+            if endpoints.people.is_some() {
+                list.string("code");
+            }
         });
-        out.array("token_endpoint_auth_signing_alg_values_supported", algorithms);
+        for (endpoint, is_for_public) in [
+            ("token", endpoints.people.is_some()),
+            ("revocation", endpoints.people.is_some()),
+            ("introspection", false),
+        ] {
+            out.array(&format!("{endpoint}_endpoint_auth_methods_supported"), |list| {
+                list.string("client_secret_basic");
+                list.string("client_secret_post");
+                list.string("private_key_jwt");
+                if is_for_public {
+                    list.string("none");
+                }
+            });
+            let name = format!("{endpoint}_endpoint_auth_signing_alg_values_supported");
+            out.array(&name, algorithms);
+        }
+        if let Some(people) = &endpoints.people {
+            for_people(people, out);
+        }
         out.array("dpop_signing_alg_values_supported", algorithms);
         out.boolean("tls_client_certificate_bound_access_tokens", true);
         out.array("scopes_supported", |list| list.string(SCOPE));
@@ -48,6 +94,21 @@ pub fn authorization_server_metadata(endpoints: &Endpoints) -> Vec<u8> {
             list.string(DETAILS_TYPE)
         });
     })
+}
+
+fn for_people(people: &ForPeople, out: &mut ObjectWriter<'_>) {
+    if let Some(registration) = &people.registration {
+        out.string("registration_endpoint", registration);
+    }
+    out.array("code_challenge_methods_supported", |list| list.string("S256"));
+    out.array("response_modes_supported", |list| list.string("query"));
+    out.boolean("authorization_response_iss_parameter_supported", true);
+    out.boolean("client_id_metadata_document_supported", people.documents);
+    out.array("acr_values_supported", |list| {
+        list.string(ACR_PASSWORD);
+        list.string(ACR_MFA);
+    });
+    out.array("prompt_values_supported", |list| list.string("login"));
 }
 
 /// `/.well-known/oauth-protected-resource[/...]` for one resource.

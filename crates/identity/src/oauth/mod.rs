@@ -1,6 +1,7 @@
 //! OAuth 2.1, both ends of it, as pure functions: the gateway gives bytes and gets bytes.
 
 mod assertion;
+mod authorize;
 mod bearer;
 mod challenge;
 mod client;
@@ -10,17 +11,24 @@ mod exchange;
 mod form;
 mod grant;
 mod metadata;
+mod presented;
+mod redirect;
+mod registration;
 
 pub use assertion::Assertions;
 pub(crate) use assertion::single as assertion_use;
+pub use authorize::{AuthorizationRequest, KnownBy, RegisteredClient};
 pub use bearer::brought;
 pub use challenge::Challenge;
-pub use client::{Client, ClientLookup};
+pub use client::{Client, ClientLookup, authenticate};
 pub use details::{DETAILS_TYPE, DetailsError, read_context, read_details, write_details};
 pub use error::{OauthError, OauthFault};
 pub use form::Form;
-pub use grant::{Granted, TokenEndpoint, TokenRequest, Vouchers};
-pub use metadata::{Endpoints, authorization_server_metadata, protected_resource_metadata};
+pub use grant::{Besides, Granted, TokenEndpoint, TokenRequest, Vouchers, token_response};
+pub use metadata::{Endpoints, ForPeople, authorization_server_metadata, protected_resource_metadata};
+pub use presented::Presented;
+pub use redirect::{RedirectError, RedirectUri, Registrar};
+pub use registration::{document_url, read_document, read_registration, registered, write_metadata};
 
 #[cfg(test)]
 mod tests;

@@ -62,7 +62,7 @@ impl ClientLookup for World {
             keys: None,
             scopes: vec!["mcp".into(), "extra".into()],
             acts_for: vec!["alice".into()],
-            acts_for_those: Vec::new(),
+            acts_for_those: vec!["corp/a".into()],
             model: None,
             tenant: None,
         };

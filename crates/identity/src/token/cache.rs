@@ -30,6 +30,8 @@ struct Inner {
     generation: u64,
     /// Revoked token ids with the time after which they would have expired anyway.
     revoked: HashMap<String, i64>,
+    /// What people granted and somebody took back, with the time after which all its tokens have expired.
+    grants: HashMap<String, i64>,
     /// Actors whose every token issued before a time is revoked.
     cut_off: HashMap<String, i64>,
 }
@@ -88,6 +90,15 @@ impl TokenCache {
             .retain(|_, principal| principal.token_id.as_deref() != Some(token_id));
     }
 
+    /// Revokes every token that came of what a person granted.
+    pub fn revoke_grant(&self, grant: &str, expires_ms: i64, now_ms: i64) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner
+            .grants
+            .retain(|_, until| now_ms < until.saturating_add(SKEW_MS));
+        inner.grants.insert(grant.to_owned(), expires_ms);
+    }
+
     /// Revokes every token of an actor issued up to now.
     pub fn cut_off(&self, actor: &str, now_ms: i64) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,9 +127,12 @@ impl TokenCache {
             .token_id
             .as_ref()
             .is_some_and(|id| inner.revoked.contains_key(id));
+        let by_grant = principal
+            .login()
+            .is_some_and(|login| inner.grants.contains_key(&login.grant));
         // Tokens carry whole seconds, so one issued in the second of the cut counts as issued before it.
         let cut = inner.cut_off.get(&principal.actor.name);
-        by_id || cut.is_some_and(|cut_ms| principal.issued_ms <= *cut_ms)
+        by_id || by_grant || cut.is_some_and(|cut_ms| principal.issued_ms <= *cut_ms)
     }
 
     /// How many tokens are remembered.

@@ -154,6 +154,7 @@ impl Trust {
             expires_ms,
             binding: bound_to(claims)?,
             asserted: Some(self.asserted(claims)?),
+            login: None,
         }))
     }
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use wire::json::{ObjectWriter, Writer};
 
-use super::{ASSERTED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP};
+use super::{ACR_MFA, ACR_PASSWORD, ASSERTED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP};
 use crate::{
     jose::{KeySet, PublicKey, SigningKey, sign},
     oauth::write_details,
-    principal::{Actor, ActorKind, Asserted, DeclaredContext},
+    principal::{Actor, ActorKind, Asserted, DeclaredContext, Login},
     proof::Binding,
     resource::ResourceId,
 };
@@ -89,11 +89,49 @@ impl Issuer {
         sign(&self.key, TYP, &writer.into_bytes())
     }
 
+    /// Mints a token of a client that a person let in.
+    #[must_use]
+    pub fn mint_for_login(&self, grant: &Grant, login: &Login) -> String {
+        let mut writer = Writer::with_capacity(512);
+        writer.object(|out| {
+            let is_user = grant.actor.kind == ActorKind::User;
+            let client = if is_user { &login.client } else { &grant.actor.name };
+            self.claims_for(client, grant, out, |own| {
+                own.string("client", &login.client);
+                own.string("grant", &login.grant);
+            });
+            out.integer("auth_time", login.at_ms.div_euclid(1000));
+            out.array("amr", |list| {
+                login.methods.iter().for_each(|method| list.string(method))
+            });
+            out.string(
+                "acr",
+                if login.is_multi_factor() {
+                    ACR_MFA
+                } else {
+                    ACR_PASSWORD
+                },
+            );
+        });
+        sign(&self.key, TYP, &writer.into_bytes())
+    }
+
     fn claims(&self, grant: &Grant, out: &mut ObjectWriter<'_>) {
+        self.claims_for(&grant.actor.name, grant, out, |_| {});
+    }
+
+    /// The claims of a token that a client got which is called so.
+    fn claims_for(
+        &self,
+        client: &str,
+        grant: &Grant,
+        out: &mut ObjectWriter<'_>,
+        more: impl FnOnce(&mut ObjectWriter<'_>),
+    ) {
         let lifetime_ms = grant.lifetime_ms.clamp(0, LIFETIME_MS_MAX);
         out.string("iss", &self.id);
         out.string("aud", grant.audience.as_str());
-        out.string("client_id", &grant.actor.name);
+        out.string("client_id", client);
         // RFC 8693 section 4.1: the subject is on whose behalf, `act` is who acts.
         match &grant.for_user {
             Some(user) => {
@@ -137,6 +175,7 @@ impl Issuer {
                     }
                 });
             }
+            more(own);
         });
     }
 }

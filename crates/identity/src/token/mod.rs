@@ -19,6 +19,10 @@ pub const SCOPE: &str = "mcp";
 pub const LIFETIME_MS_MAX: i64 = 10 * 60 * 1000;
 /// How far clocks may differ, in milliseconds.
 pub const SKEW_MS: i64 = 30 * 1000;
+/// `acr` of somebody who logged in with a password, and of somebody who showed something else besides.
+pub const ACR_PASSWORD: &str = "password";
+/// See [`ACR_PASSWORD`].
+pub const ACR_MFA: &str = "mfa";
 /// The claim with what RFC 9068 has no name for: the kind of actor, its model, its tenant.
 const OWN_CLAIM: &str = "io.sallyport";
 /// Its member with what another issuer said of the user.

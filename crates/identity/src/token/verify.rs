@@ -7,13 +7,13 @@ use wire::json::{Kind, Node};
 
 use super::{
     ASSERTED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP,
-    claims::{bound_to, is_for, optional, text, texts, times},
+    claims::{bound_to, is_for, optional, seconds, text, texts, times},
     mint::kind_name,
 };
 use crate::{
     jose::{Compact, JoseError, KeySet},
     oauth::read_details,
-    principal::{Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Principal},
+    principal::{Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Login, Principal},
     resource::ResourceId,
     secret::Secret,
 };
@@ -90,9 +90,19 @@ impl Verifier {
         let client = text(claims, "client_id")?;
         let own = claims.get(OWN_CLAIM).ok_or(TokenError::Claim(OWN_CLAIM))?;
         let kind = kind(own)?;
-        let for_user = acting_for(claims, &subject, &client)?;
+        let login = login(claims, own)?;
+        // A person's own client acts as that person: the token is the subject's, whatever the client is called.
+        let acting = if kind == ActorKind::User && login.is_some() {
+            &subject
+        } else {
+            &client
+        };
+        let for_user = acting_for(claims, &subject, acting)?;
         Ok(Principal::vouch(Principal {
-            actor: Actor { kind, name: client },
+            actor: Actor {
+                kind,
+                name: acting.clone(),
+            },
             for_user,
             tenant: optional(own, "tenant")?,
             model: optional(own, "model")?,
@@ -105,6 +115,7 @@ impl Verifier {
             expires_ms,
             binding: bound_to(claims)?,
             asserted: asserted(own)?,
+            login: login.map(Arc::new),
         }))
     }
 }
@@ -128,6 +139,23 @@ fn kind(own: Node<'_>) -> Result<ActorKind, TokenError> {
         .into_iter()
         .find(|kind| name.is_some_and(|name| name.is_str(kind_name(*kind))))
         .ok_or(TokenError::Claim(OWN_CLAIM))
+}
+
+/// How a person let the client in.
+fn login(claims: Node<'_>, own: Node<'_>) -> Result<Option<Login>, TokenError> {
+    let Some(client) = optional(own, "client")? else {
+        return Ok(None);
+    };
+    let methods = claims.get("amr").ok_or(TokenError::Claim("amr"))?;
+    let methods = methods
+        .elements()
+        .map(|method| Some(method.as_str()?.into_owned()));
+    Ok(Some(Login {
+        client,
+        grant: text(own, "grant")?,
+        at_ms: seconds(claims, "auth_time")?.ok_or(TokenError::Claim("auth_time"))?,
+        methods: methods.collect::<Option<_>>().ok_or(TokenError::Claim("amr"))?,
+    }))
 }
 
 /// Reads the delegation. Ours is one deep: the client acts for the subject.

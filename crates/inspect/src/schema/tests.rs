@@ -34,6 +34,7 @@ fn check(schema: &str, value: &str, places: &[&str]) {
     assert_eq!(found, places, "{schema} {value}");
 }
 
+// CONTROL: schema
 #[test]
 fn findings_point_at_the_offending_value() {
     let schema = r#"{"type":"object","required":["id"],"additionalProperties":false,

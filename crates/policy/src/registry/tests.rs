@@ -65,6 +65,7 @@ fn nothing_serves_before_it_is_approved() {
     assert_eq!(served(&server), ["read"]);
 }
 
+// CONTROL: pins configuration
 #[test]
 fn a_changed_definition_is_held_back_and_never_learned() {
     let mut server = approved(&[READ, WRITE]);

@@ -17,16 +17,17 @@ use records::{
         entry::rfc3339,
         note::{NOTE_BYTES_MAX, VerifierKey},
     },
-    verify::{Request, verify, verify_proof},
+    verify::{Request, verify, verify_proof, verify_report},
 };
 use wire::json::object;
 
 const USAGE: &str = "\
 usage: sallyport-verify [--json] (--key KEY | --keys FILE)... [--older FILE]... DIR
        sallyport-verify [--json] (--key KEY | --keys FILE)... --proof FILE --entry FILE
+       sallyport-verify [--json] (--key KEY | --keys FILE)... report FILE
 
 Verifies a ledger's directory, a copy of it, or its checkpoint and tiles alone; or one entry by its
-tlog-proof. Nothing is written, nothing is asked over a network.
+tlog-proof; or a report, its signature and every proof in it. Nothing is written, nothing is asked over a network.
 
   --key KEY      a verifier key that is trusted: name+id+key
   --keys FILE    a file of verifier keys, one a line
@@ -40,6 +41,9 @@ exit codes: 0 it holds, 1 it does not hold, 2 usage
 
 /// Longest entry or key file read.
 const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Longest report read.
+const REPORT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1);
@@ -77,6 +81,7 @@ struct Asked {
     older: Vec<(String, Vec<u8>)>,
     proof: Option<PathBuf>,
     entry: Option<PathBuf>,
+    report: Option<PathBuf>,
     dir: Option<PathBuf>,
 }
 
@@ -101,6 +106,7 @@ impl Asked {
                 }
                 "--proof" => asked.proof = Some(value()?.into()),
                 "--entry" => asked.entry = Some(value()?.into()),
+                "report" => asked.report = Some(value()?.into()),
                 option if option.starts_with('-') => {
                     return Err(usage(format!("there is no option `{option}`")));
                 }
@@ -134,11 +140,40 @@ impl Asked {
 
     /// Verifies. Gives what to print and whether it holds.
     fn answer(self) -> Result<(Vec<u8>, bool), Wrong> {
-        match (&self.dir, &self.proof, &self.entry) {
-            (Some(dir), None, None) => self.directory(dir),
-            (None, Some(proof), Some(entry)) => self.entry_by(proof, entry),
-            _ => Err(usage("give a directory, or both `--proof` and `--entry`")),
+        match (&self.dir, &self.proof, &self.entry, &self.report) {
+            (Some(dir), None, None, None) => self.directory(dir),
+            (None, Some(proof), Some(entry), None) => self.entry_by(proof, entry),
+            (None, None, None, Some(report)) => self.report(report),
+            _ => Err(usage(
+                "give a directory, or both `--proof` and `--entry`, or `report FILE`",
+            )),
         }
+    }
+
+    fn report(&self, report: &Path) -> Result<(Vec<u8>, bool), Wrong> {
+        let bytes = read(report, REPORT_BYTES_MAX)?;
+        let found = verify_report(&bytes, &self.keys);
+        let text = match (&found, self.json) {
+            (Ok(checked), true) => object(|out| {
+                out.boolean("holds", true);
+                out.string("report", &checked.name);
+                out.integer("proofs", u64::try_from(checked.proofs).unwrap_or(u64::MAX));
+                out.array("signed_by", |list| {
+                    checked.signers.iter().for_each(|key| list.string(&key.label()));
+                });
+            }),
+            (Err(error), true) => object(|out| {
+                out.boolean("holds", false);
+                out.string("problem", &error.to_string());
+            }),
+            (Ok(checked), false) => format!(
+                "the report `{}` is as it was signed, and its {} proofs hold",
+                checked.name, checked.proofs
+            )
+            .into_bytes(),
+            (Err(error), false) => format!("the report does not hold: {error}").into_bytes(),
+        };
+        Ok(([text, b"\n".to_vec()].concat(), found.is_ok()))
     }
 
     fn directory(&self, dir: &Path) -> Result<(Vec<u8>, bool), Wrong> {

@@ -44,6 +44,8 @@ words! {
     pub enum Use {
         /// Keyed digests of arguments, results and data subjects.
         Digest => "digest",
+        /// Lookups in sealed tables, by keyed digests. It stays as long as the tables.
+        Index => "index",
         /// Tags of write-ahead frames.
         LogFrames => "log-frames",
         /// Signs checkpoints: Ed25519.
@@ -61,7 +63,7 @@ impl Use {
     /// Whether old data depends on the secret after it is retired.
     const fn outlives(self) -> bool {
         match self {
-            Self::Digest | Self::LogFrames | Self::Wrap => true,
+            Self::Digest | Self::Index | Self::LogFrames | Self::Wrap => true,
             Self::LogEd25519 | Self::LogMlDsa44 | Self::Token => false,
         }
     }
@@ -117,6 +119,9 @@ pub enum RingError {
     /// The root key is weak, or the file can be read by others.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// Something depends on it for as long as there is the data directory.
+    #[error("the key `{0}` is in use, or what it looks up has no other; nothing was changed")]
+    InUse(String),
     /// The log's keys change together, and in the log.
     #[error(
         "the keys of the log are rotated together, by the running ledger; use `sallyport keys rotate log`"
@@ -230,11 +235,27 @@ impl KeyRing {
     /// # Errors
     /// When it cannot be made or saved, or is one of the log's; then nothing has changed.
     pub fn rotate(&mut self, purpose: Use) -> Result<&Key, RingError> {
-        if matches!(purpose, Use::LogEd25519 | Use::LogFrames | Use::LogMlDsa44) {
-            return Err(RingError::WithTheLog);
+        match purpose {
+            Use::LogEd25519 | Use::LogFrames | Use::LogMlDsa44 => return Err(RingError::WithTheLog),
+            Use::Index => return Err(RingError::InUse(purpose.as_str().to_owned())),
+            Use::Digest | Use::Token | Use::Wrap => {}
         }
         self.rotate_all(&[purpose])?;
         self.current(purpose)
+    }
+
+    /// Forgets the secret of a retired key. Whatever it sealed or digested is lost with it: the caller has seen
+    /// to it that nothing still needed is.
+    ///
+    /// # Errors
+    /// When there is no such key, it is in use or tags the log, or the ring cannot be saved.
+    pub fn destroy(&mut self, id: &str) -> Result<(), RingError> {
+        let before = self.keys.clone();
+        let found = self.keys.iter_mut().find(|key| key.id == id);
+        let found = found.filter(|key| key.retired_ms.is_some() && key.purpose != Use::LogFrames);
+        let key = found.ok_or_else(|| RingError::InUse(id.to_owned()))?;
+        key.secret = None;
+        self.save().inspect_err(|_| self.keys = before)
     }
 
     /// New signing keys for the log, both at once. The frames' key stays: what it tagged must be read.
@@ -261,7 +282,7 @@ impl KeyRing {
         let retired = retired.filter_map(|key| match key.purpose {
             Use::LogEd25519 => VerifierKey::new(origin, SignatureType::Ed25519, &key.public).ok(),
             Use::LogMlDsa44 => VerifierKey::new(origin, SignatureType::MlDsa44, &key.public).ok(),
-            Use::Digest | Use::LogFrames | Use::Token | Use::Wrap => None,
+            Use::Digest | Use::Index | Use::LogFrames | Use::Token | Use::Wrap => None,
         });
         Ok(keys.with_retired(retired.collect()))
     }
@@ -406,10 +427,26 @@ impl KeyRing {
             .and_then(Node::as_bool)
             .ok_or_else(malformed)?;
         self.keys = keys;
+        self.index_of_old();
         for purpose in Use::ALL {
             self.current(*purpose)?;
         }
         Ok(())
+    }
+}
+
+impl KeyRing {
+    /// Rings of older programs looked things up by their first key for digests; it goes on as a key of its own.
+    fn index_of_old(&mut self) {
+        if self.keys.iter().any(|key| key.purpose == Use::Index) {
+            return;
+        }
+        let first = self.keys.iter().find(|key| key.purpose == Use::Digest).cloned();
+        self.keys.extend(first.map(|first| Key {
+            purpose: Use::Index,
+            retired_ms: None,
+            ..first
+        }));
     }
 }
 
@@ -455,6 +492,6 @@ fn public_of(purpose: Use, secret: &Secret) -> Result<Vec<u8>, KeyError> {
         Use::LogMlDsa44 => PqdsaKeyPair::from_seed(&ML_DSA_44_SIGNING, secret.expose())
             .map(|pair| pair.public_key().as_ref().to_vec())
             .map_err(|_| KeyError::Refused("ML-DSA-44")),
-        Use::Digest | Use::LogFrames | Use::Wrap => Ok(Vec::new()),
+        Use::Digest | Use::Index | Use::LogFrames | Use::Wrap => Ok(Vec::new()),
     }
 }

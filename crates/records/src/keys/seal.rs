@@ -9,6 +9,10 @@ use thiserror::Error;
 use super::Secret;
 use crate::ambient::{Random, RandomError};
 
+/// By how many bytes sealing lengthens: nonce and tag.
+#[cfg(feature = "tables")]
+pub(crate) const SEALED_MORE: usize = NONCE_LEN + 16;
+
 /// Why something cannot be sealed or opened.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
 pub enum SealError {

@@ -106,6 +106,15 @@ impl LogKeys {
         &self.frames
     }
 
+    /// Signs something that is no checkpoint, and cannot be read as one, with both keys.
+    pub(crate) fn sign_apart(&self, message: &[u8]) -> Result<[Vec<u8>; 2], KeyError> {
+        let mut post_quantum = vec![0; ML_DSA_44_SIGNING.signature_len()];
+        self.ml_dsa
+            .sign(message, &mut post_quantum)
+            .map_err(|_| KeyError::Refused("ML-DSA-44"))?;
+        Ok([self.ed25519.sign(message).as_ref().to_vec(), post_quantum])
+    }
+
     /// Signs a checkpoint's text with Ed25519 and its cosigned message with ML-DSA-44.
     pub(crate) fn sign(
         &self,

@@ -234,6 +234,8 @@ fn rotated_keys_are_forgotten_or_kept_as_old_data_demands() {
     for purpose in [Use::LogEd25519, Use::LogMlDsa44, Use::LogFrames] {
         assert!(matches!(ring.rotate(purpose), Err(RingError::WithTheLog)));
     }
+    // What is looked up in tables has no other key.
+    assert!(matches!(ring.rotate(Use::Index), Err(RingError::InUse(_))));
     ring.rotate_log("log.example").unwrap();
     let opened = open(&disk, root(1)).unwrap();
     for (purpose, keeps) in [
@@ -255,6 +257,28 @@ fn rotated_keys_are_forgotten_or_kept_as_old_data_demands() {
         opened.current(Use::LogFrames).unwrap().id,
         before[&Use::LogFrames]
     );
+}
+
+#[test]
+fn a_key_is_destroyed_only_after_it_was_retired() {
+    let disk = SimDisk::new();
+    let mut ring = create(&disk);
+    let first = ring.current(Use::Wrap).unwrap().id.clone();
+    let frames = ring.current(Use::LogFrames).unwrap().id.clone();
+    for (id, what) in [
+        (first.as_str(), "in use"),
+        (&frames, "tags the log"),
+        ("0000000000000000", "nobody's"),
+    ] {
+        assert!(matches!(ring.destroy(id), Err(RingError::InUse(_))), "{what}");
+    }
+    ring.rotate(Use::Wrap).unwrap();
+    let sealed = disk.read(ring_path(), 1 << 20).unwrap().unwrap();
+    ring.destroy(&first).unwrap();
+    let opened = open(&disk, root(1)).unwrap();
+    assert!(opened.key(Use::Wrap, &first).unwrap().secret.is_none());
+    assert!(opened.current(Use::Wrap).is_ok());
+    assert_ne!(disk.read(ring_path(), 1 << 20).unwrap().unwrap(), sealed);
 }
 
 #[test]

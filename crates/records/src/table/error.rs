@@ -4,7 +4,6 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-use super::schema::VERSION;
 use crate::{
     ambient::RandomError,
     keys::{RingError, SealError, SecretError},
@@ -47,8 +46,15 @@ pub enum StateError {
     #[error("the wrapping key `{0}` is not in the key ring; restore the ring that belongs to this database")]
     MissingKey(String),
     /// Written by a newer program.
-    #[error("the database has schema version {0}, this program knows up to {VERSION}; use a newer program")]
-    Newer(i64),
+    #[error(
+        "the database has schema version {found}, this program knows up to {version}; use a newer program"
+    )]
+    Newer {
+        /// What the file has.
+        found: i64,
+        /// What this program knows.
+        version: i64,
+    },
     /// No randomness.
     #[error(transparent)]
     Random(#[from] RandomError),

@@ -5,16 +5,21 @@
 //! edited or moved does not open. Destroying a data key makes all its records unreadable at once. Table
 //! names and keys are not sealed: what is itself personal must not be a key; a keyed digest of it may.
 //!
+//! Payloads of calls have a file of their own beside it ([`Payloads`]), sealed under the same data keys: copies
+//! of it may be kept for long, for they say nothing without the keys.
+//!
 //! One backend, so there is no trait: the seam for a second one is this module's face. It must not know
 //! what a record means.
 
 mod error;
 mod owner;
+mod payload;
 mod schema;
 mod state;
 
 pub use error::StateError;
 pub use owner::Owner;
+pub use payload::{Kept, Payload, Payloads};
 pub use state::{Expect, Record, State, Transaction};
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use crate::{
     ambient::{Clock, Random},
     digest::{Digester, Sha256},
     keys::{
-        KeyRing, Secret, Use,
-        seal::{open, seal},
+        KeyRing, SealError, Secret, Use,
+        seal::{SEALED_MORE, open, seal},
     },
 };
 
@@ -94,6 +94,12 @@ impl DataKeys {
         if let Some(id) = living(connection, &owner)? {
             return Ok((id, self.by_id(connection, id)?));
         }
+        // Another process may have changed the wrapping key and destroyed the one known here: what it wrapped
+        // would be lost.
+        let by = meta(connection, "index_key_by")?.unwrap_or_default();
+        if by != self.current.as_bytes() {
+            return Err(StateError::MissingKey(String::from_utf8_lossy(&by).into_owned()));
+        }
         let key = Secret::new(self.random.array::<KEY_BYTES>()?.to_vec());
         let now_ms = i64::try_from(self.clock.unix_ms()).unwrap_or(i64::MAX);
         connection.execute(
@@ -114,6 +120,73 @@ impl DataKeys {
         let key = self.unwrap(connection, id)?;
         self.remember(id, &key);
         Ok(key)
+    }
+
+    /// Takes over the wrapping keys of a ring.
+    pub(super) fn adopt(&mut self, ring: &KeyRing) -> Result<(), StateError> {
+        (self.wrapping, self.current) = wrapping_keys(ring)?;
+        Ok(())
+    }
+
+    /// Seals with a key of its own, and that with the data key of each owner in turn: without any one of them
+    /// it does not open.
+    pub(super) fn seal_for(
+        &mut self,
+        connection: &Connection,
+        owners: &[Owner<'_>],
+        place: &str,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, StateError> {
+        let count = u8::try_from(owners.len()).ok().filter(|count| *count > 0);
+        let count = count.ok_or(StateError::TooLong("owners", usize::from(u8::MAX)))?;
+        let broken = |error| StateError::sealed(error, "payload", place);
+        let mut head = vec![count];
+        let mut keys = Vec::with_capacity(owners.len());
+        for owner in owners {
+            let (id, key) = self.for_owner(connection, *owner)?;
+            head.extend(id.to_be_bytes());
+            keys.push(key);
+        }
+        let bound = joint_place(place, &head);
+        let own = Secret::new(self.random.array::<KEY_BYTES>()?.to_vec());
+        let body = seal(&own, &bound, plain, &self.random).map_err(broken)?;
+        let mut wrapped = own.expose().to_vec();
+        for key in keys {
+            wrapped = seal(&key, &bound, &wrapped, &self.random).map_err(broken)?;
+        }
+        Ok([head, wrapped, body].concat())
+    }
+
+    /// Opens it again; nothing when one of the data keys was destroyed.
+    pub(super) fn open_for(
+        &mut self,
+        connection: &Connection,
+        place: &str,
+        sealed: &[u8],
+    ) -> Result<Option<Secret>, StateError> {
+        let broken = |error| StateError::sealed(error, "payload", place);
+        let altered = || broken(SealError::Broken);
+        let count = usize::from(*sealed.first().ok_or_else(altered)?);
+        let (head, rest) = sealed
+            .split_at_checked(1 + count * size_of::<i64>())
+            .ok_or_else(altered)?;
+        let (ids, _) = head
+            .get(1..)
+            .unwrap_or_default()
+            .as_chunks::<{ size_of::<i64>() }>();
+        let (wrapped, body) = rest
+            .split_at_checked(KEY_BYTES + count * SEALED_MORE)
+            .ok_or_else(altered)?;
+        let bound = joint_place(place, head);
+        let mut own = Secret::new(wrapped.to_vec());
+        for id in ids.iter().rev().map(|id| i64::from_be_bytes(*id)) {
+            if is_destroyed(connection, id)? {
+                return Ok(None);
+            }
+            let key = self.by_id(connection, id)?;
+            own = open(&key, &bound, own.expose()).map_err(broken)?;
+        }
+        open(&own, &bound, body).map(Some).map_err(broken)
     }
 
     /// Destroys the data key of an owner and deletes what it sealed. Gives how many records that were.
@@ -137,7 +210,7 @@ impl DataKeys {
 
     /// Wraps every data key with the ring's current wrapping key.
     pub(super) fn rewrap(&mut self, connection: &Connection, ring: &KeyRing) -> Result<usize, StateError> {
-        (self.wrapping, self.current) = wrapping_keys(ring)?;
+        self.adopt(ring)?;
         let sql = "SELECT id, owner FROM data_key WHERE destroyed_ms IS NULL AND wrapped_by <> ?1";
         let mut statement = connection.prepare(sql)?;
         let rows = statement.query_map([&self.current], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -147,7 +220,7 @@ impl DataKeys {
             self.wrap(connection, *id, owner, &key)?;
         }
         let index = meta(connection, "index_key")?.zip(meta(connection, "index_key_by")?);
-        if let Some((sealed, by)) = index {
+        if let Some((sealed, by)) = index.filter(|(_, by)| *by != self.current.as_bytes()) {
             let by = String::from_utf8_lossy(&by).into_owned();
             let index = open(self.wrapping_key(&by)?, INDEX_PLACE, &sealed)
                 .map_err(|error| StateError::sealed(error, "meta", "index_key"))?;
@@ -216,6 +289,17 @@ impl DataKeys {
 
 /// What the index key is bound to.
 const INDEX_PLACE: &[u8] = b"sallyport-index-key/1";
+
+/// What is sealed for several owners is bound to.
+fn joint_place(place: &str, head: &[u8]) -> Vec<u8> {
+    [b"sallyport-joint/1".as_slice(), head, place.as_bytes()].concat()
+}
+
+fn is_destroyed(connection: &Connection, id: i64) -> Result<bool, StateError> {
+    let sql = "SELECT destroyed_ms IS NOT NULL FROM data_key WHERE id = ?1";
+    let found = connection.query_row(sql, [id], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or(false))
+}
 
 fn place(id: i64, owner: &Sha256) -> Vec<u8> {
     [b"sallyport-data-key/1".as_slice(), &id.to_be_bytes(), owner].concat()

@@ -73,26 +73,11 @@ impl State {
     /// # Errors
     /// When the file is damaged, newer, readable by others, or belongs to another key ring.
     pub fn open(path: &Path, ring: &KeyRing, clock: Clock, random: Random) -> Result<Self, StateError> {
-        let refused = |source| StateError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        if path.exists() {
-            private(&RealDisk, path)?;
-        } else {
-            RealDisk
-                .create_dir(path.parent().unwrap_or(Path::new("")))
-                .map_err(refused)?;
-            RealDisk.open(path, How::Create).map_err(refused)?;
-        }
-        // No URI, no creation under another mode: the file is there.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = Connection::open_with_flags(path, flags).map_err(StateError::from);
-        let prepared = opened.and_then(|mut connection| {
-            connection.busy_timeout(BUSY)?;
-            schema::prepare(&mut connection)?;
+        let prepared = connect(path, schema::STEPS).and_then(|mut connection| {
             let immediate = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let keys = DataKeys::of(&immediate, ring, clock, random)?;
+            let mut keys = DataKeys::of(&immediate, ring, clock, random)?;
+            // Whoever rotated the ring may not have come to this.
+            keys.rewrap(&immediate, ring)?;
             immediate.commit()?;
             Ok(Inner { connection, keys })
         });
@@ -207,13 +192,99 @@ impl State {
         Ok(count)
     }
 
-    /// Writes the log back into the file and empties it, so that no older bytes of it remain.
-    fn compact(&self) -> Result<(), StateError> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let busy: i64 = inner.connection.query_row(sql, [], |row| row.get(0))?;
-        (busy == 0).then_some(()).ok_or(StateError::Remains)
+    /// Takes over the wrapping keys of a ring that another process rotated.
+    ///
+    /// # Errors
+    /// When the ring is damaged.
+    pub fn adopt(&self, ring: &KeyRing) -> Result<(), StateError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.keys.adopt(ring)
     }
+
+    /// How many data keys a wrapping key wraps. One that wraps none may be destroyed.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn wrapped_by(&self, id: &str) -> Result<usize, StateError> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let sql = "SELECT (SELECT count(*) FROM data_key WHERE wrapped_by = ?1)
+                   + (SELECT count(*) FROM meta WHERE name = 'index_key_by' AND value = CAST(?1 AS BLOB))";
+        let count: i64 = inner.connection.query_row(sql, [id], |row| row.get(0))?;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    /// Opens what [`Transaction::seal_for`] sealed for this place; nothing when one of the owners' data keys
+    /// was destroyed.
+    ///
+    /// # Errors
+    /// When it was altered or moved, or the database refuses.
+    pub fn open_for(&self, place: &str, sealed: &[u8]) -> Result<Option<Secret>, StateError> {
+        self.within(TransactionBehavior::Deferred, |transaction| {
+            transaction.keys.open_for(&transaction.database, place, sealed)
+        })
+    }
+
+    /// Copies the database as it is at this moment into a new file, while it is used.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn copy_to(&self, path: &Path) -> Result<(), StateError> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        copy(&inner.connection, path)
+    }
+
+    /// Writes the log back into the file and empties it, so that no older bytes of it remain, and the file alone
+    /// is the whole.
+    ///
+    /// # Errors
+    /// When another process reads older pages, or the database refuses.
+    pub fn compact(&self) -> Result<(), StateError> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        compact(&inner.connection)
+    }
+}
+
+/// Opens a database of ours, or makes it, for the owner alone.
+pub(super) fn connect(path: &Path, steps: &[&str]) -> Result<Connection, StateError> {
+    let refused = |source| StateError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    if path.exists() {
+        private(&RealDisk, path)?;
+    } else {
+        RealDisk
+            .create_dir(path.parent().unwrap_or(Path::new("")))
+            .map_err(refused)?;
+        RealDisk.open(path, How::Create).map_err(refused)?;
+    }
+    // No URI, no creation under another mode: the file is there.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(path, flags).map_err(StateError::from);
+    let prepared = opened.and_then(|mut connection| {
+        connection.busy_timeout(BUSY)?;
+        schema::prepare(&mut connection, steps)?;
+        Ok(connection)
+    });
+    prepared.map_err(|error| damaged(error, path))
+}
+
+/// See [`State::compact`].
+pub(super) fn compact(connection: &Connection) -> Result<(), StateError> {
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let busy: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    (busy == 0).then_some(()).ok_or(StateError::Remains)
+}
+
+/// Copies a database into a new file that only its owner can read.
+pub(super) fn copy(connection: &Connection, path: &Path) -> Result<(), StateError> {
+    let refused = |source| StateError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    RealDisk.open(path, How::Create).map_err(refused)?;
+    connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
+    Ok(())
 }
 
 /// Several things at once. See [`State::transact`].
@@ -253,6 +324,19 @@ impl Transaction<'_> {
         let mut statement = self.database.prepare_cached(sql)?;
         statement.execute((table, key, stored(version), id, sealed))?;
         Ok(version)
+    }
+
+    /// Bytes that only open while the data keys of all these owners are there.
+    ///
+    /// # Errors
+    /// When there is no owner, or the database refuses.
+    pub fn seal_for(
+        &mut self,
+        owners: &[Owner<'_>],
+        place: &str,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, StateError> {
+        self.keys.seal_for(&self.database, owners, place, plain)
     }
 
     /// As [`State::get`].

@@ -395,3 +395,174 @@ fn many_writers_at_once_lose_no_update() {
     });
     assert_eq!(value(case.open().get("t", "n").unwrap()).unwrap(), b"80");
 }
+
+const BOB: Owner<'_> = Owner::Subject {
+    tenant: "north",
+    subject: "bob",
+};
+
+#[test]
+fn what_concerns_two_people_is_gone_with_either() {
+    let case = Case::new("joint");
+    let state = case.open();
+    let seal = |owners: &[Owner<'_>], place: &str| {
+        state
+            .transact(|transaction| transaction.seal_for(owners, place, b"of both"))
+            .unwrap()
+    };
+    let (both, bobs) = (seal(&[ALICE, BOB], "call-1"), seal(&[BOB], "call-2"));
+    let opened = |place, sealed: &[u8]| state.open_for(place, sealed).unwrap();
+    assert_eq!(opened("call-1", &both).unwrap().expose(), b"of both");
+    // It opens in no other place, and not when a byte of it is another.
+    assert!(matches!(
+        state.open_for("call-2", &both),
+        Err(StateError::Altered { .. })
+    ));
+    for at in 0..both.len() {
+        let mut altered = both.clone();
+        altered[at] ^= 1;
+        assert!(
+            !matches!(state.open_for("call-1", &altered), Ok(Some(_))),
+            "byte {at}"
+        );
+    }
+    assert!(state.open_for("call-1", &both[..20]).is_err());
+    assert!(
+        state
+            .transact(|transaction| transaction.seal_for(&[], "call-3", b"nobody's"))
+            .is_err(),
+        "what nobody owns could never be destroyed"
+    );
+    state.shred(ALICE).unwrap();
+    assert!(opened("call-1", &both).is_none());
+    assert_eq!(opened("call-2", &bobs).unwrap().expose(), b"of both");
+    state.shred(BOB).unwrap();
+    assert!(opened("call-2", &bobs).is_none());
+    // A new key of the same person opens nothing old.
+    seal(&[ALICE, BOB], "call-4");
+    assert!(opened("call-1", &both).is_none());
+}
+
+#[test]
+fn a_copy_from_before_an_erasure_says_nothing_to_the_ring_of_after() {
+    let mut case = Case::new("copy");
+    let state = case.open();
+    state.put(ALICE, "t", "k", b"her value", Expect::Any).unwrap();
+    state.put(BOB, "t", "b", b"his value", Expect::Any).unwrap();
+    let copy = case.path.with_file_name("copy.db");
+    state.copy_to(&copy).unwrap();
+    assert!(state.copy_to(&copy).is_err(), "nothing is overwritten");
+    let old = case.ring.current(Use::Wrap).unwrap().id.clone();
+    // As erasing does it.
+    state.shred(ALICE).unwrap();
+    case.ring.rotate(Use::Wrap).unwrap();
+    assert!(state.wrapped_by(&old).unwrap() > 0);
+    state.rewrap(&case.ring).unwrap();
+    assert_eq!(state.wrapped_by(&old).unwrap(), 0);
+    let before = State::open(&copy, &case.ring, clock(), Random::system());
+    assert!(before.is_ok(), "until the old wrapping key is destroyed");
+    drop(before);
+    std::fs::remove_file(&copy).unwrap();
+    state.copy_to(&copy).unwrap();
+    case.ring.destroy(&old).unwrap();
+    let of_after = State::open(&copy, &case.ring, clock(), Random::system()).unwrap();
+    assert_eq!(value(of_after.get("t", "k").unwrap()), None);
+    assert_eq!(value(of_after.get("t", "b").unwrap()).unwrap(), b"his value");
+}
+
+#[test]
+fn a_copy_without_its_wrapping_key_is_refused() {
+    let mut case = Case::new("stale");
+    let state = case.open();
+    state.put(ALICE, "t", "k", b"her value", Expect::Any).unwrap();
+    let copy = case.path.with_file_name("copy.db");
+    state.copy_to(&copy).unwrap();
+    let old = case.ring.current(Use::Wrap).unwrap().id.clone();
+    case.ring.rotate(Use::Wrap).unwrap();
+    state.rewrap(&case.ring).unwrap();
+    case.ring.destroy(&old).unwrap();
+    let refused = State::open(&copy, &case.ring, clock(), Random::system()).unwrap_err();
+    assert!(matches!(refused, StateError::MissingKey(id) if id == old));
+}
+
+#[test]
+fn another_process_learns_of_new_wrapping_keys_before_it_writes() {
+    let mut case = Case::new("two");
+    let (one, other) = (case.open(), case.open());
+    case.ring.rotate(Use::Wrap).unwrap();
+    one.rewrap(&case.ring).unwrap();
+    // Its own key may be destroyed already: what it sealed now would be lost.
+    let refused = other.put(ALICE, "t", "k", b"v", Expect::Any).unwrap_err();
+    assert!(matches!(refused, StateError::MissingKey(_)), "{refused}");
+    other.adopt(&case.ring).unwrap();
+    other.put(ALICE, "t", "k", b"v", Expect::Any).unwrap();
+    assert_eq!(value(one.get("t", "k").unwrap()).unwrap(), b"v");
+}
+
+#[test]
+fn a_ring_that_was_rotated_and_nothing_more_is_caught_up_with() {
+    let mut case = Case::new("half");
+    case.open().put(ALICE, "t", "k", b"v", Expect::Any).unwrap();
+    let old = case.ring.current(Use::Wrap).unwrap().id.clone();
+    case.ring.rotate(Use::Wrap).unwrap();
+    let state = case.open();
+    assert_eq!(state.wrapped_by(&old).unwrap(), 0);
+    assert_eq!(value(state.get("t", "k").unwrap()).unwrap(), b"v");
+}
+
+fn payload(call: &str, time_ms: u64, subjects: &[&str]) -> Payload {
+    Payload {
+        call: call.to_owned(),
+        part: "arguments",
+        time_ms,
+        subjects: subjects.iter().map(|subject| (*subject).to_owned()).collect(),
+        sealed: format!("sealed {call}").into_bytes(),
+    }
+}
+
+#[test]
+fn payloads_are_kept_by_call_and_deleted_by_person() {
+    let case = Case::new("payloads");
+    let path = case.path.with_file_name("payloads.db");
+    let payloads = Payloads::open(&path).unwrap();
+    payloads
+        .put(&[
+            payload("a", 1, &["s1", "s2"]),
+            payload("b", 2, &["s2"]),
+            payload("c", 3, &[]),
+        ])
+        .unwrap();
+    // Whoever comes second under the same name changes nothing.
+    let mut again = payload("a", 9, &[]);
+    again.sealed = b"another".to_vec();
+    payloads.put(&[again]).unwrap();
+    let kept = payloads.of_call("a").unwrap();
+    assert_eq!(
+        (kept.len(), kept[0].sealed.as_slice()),
+        (1, b"sealed a".as_slice())
+    );
+    assert_eq!(payloads.delete_of(&["s1".to_owned()]).unwrap(), 1);
+    assert!(payloads.of_call("a").unwrap().is_empty());
+    assert!(!case.holds(b"sealed a"), "no byte of it is left in the files");
+    assert_eq!(payloads.extent().unwrap(), (2, Some(2)));
+    drop(payloads);
+    let payloads = Payloads::open(&path).unwrap();
+    assert_eq!(payloads.of_call("b").unwrap().len(), 1);
+}
+
+#[test]
+fn payloads_end_with_their_time_unless_they_are_held() {
+    let case = Case::new("expire");
+    let payloads = Payloads::open(&case.path.with_file_name("payloads.db")).unwrap();
+    payloads
+        .put(&[
+            payload("a", 1, &["s1"]),
+            payload("b", 2, &["s2"]),
+            payload("c", 30, &["s2"]),
+        ])
+        .unwrap();
+    assert_eq!(payloads.expire(10, &["s1".to_owned()]).unwrap(), 1);
+    assert_eq!(payloads.of_call("a").unwrap().len(), 1);
+    assert_eq!(payloads.expire(10, &[]).unwrap(), 1);
+    assert_eq!(payloads.extent().unwrap(), (1, Some(30)));
+}

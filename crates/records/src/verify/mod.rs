@@ -10,6 +10,7 @@
 //! It must not know what entries mean beyond their typed facts, and it writes nothing.
 
 mod blame;
+mod evidence;
 mod report;
 mod story;
 mod tail;
@@ -17,6 +18,7 @@ mod tree;
 
 use std::{path::Path, sync::Arc};
 
+pub use evidence::{CheckedReport, REPORT_TYPE, ReportError, verify_report};
 pub use report::{Fault, Problem, Report};
 
 use crate::{

@@ -25,7 +25,7 @@ use wire::{
 };
 
 use super::{
-    Client,
+    Door,
     client::{chain, configured},
 };
 use crate::{HttpTarget, LinkError, inbox::Inbox, link::Head};
@@ -72,7 +72,7 @@ impl Ended {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    client: Client,
+    door: Door,
     target: HttpTarget,
     revision: OnceLock<Revision>,
     session: OnceLock<HeaderValue>,
@@ -83,9 +83,9 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(client: Client, target: HttpTarget) -> Arc<Self> {
+    pub(crate) fn new(door: Door, target: HttpTarget) -> Arc<Self> {
         Arc::new(Self {
-            client,
+            door,
             target,
             revision: OnceLock::new(),
             session: OnceLock::new(),
@@ -124,7 +124,7 @@ impl Endpoint {
             tokio::spawn(async move {
                 // Politeness only: a server may refuse DELETE.
                 if let Ok(request) = endpoint.request(Method::DELETE, &Head::default(), Vec::new()) {
-                    let _ = endpoint.client.send(request).await;
+                    let _ = endpoint.door.send(request).await;
                 }
             });
         }
@@ -152,11 +152,13 @@ impl Endpoint {
         body: Vec<u8>,
         exchange: Option<&Arc<dyn Exchange>>,
     ) -> Result<Ended, LinkError> {
-        let response = self.client.send(self.request(Method::POST, &head, body)?).await?;
+        let response = self.door.send(self.request(Method::POST, &head, body)?).await?;
         self.remember_session(&response);
         let status = response.status();
         self.status.store(status.as_u16(), Ordering::Relaxed);
         match kind(&response) {
+            // Whatever the body says, it is not the answer of a server that took the request.
+            _ if status == StatusCode::UNAUTHORIZED => Err(self.refused(status)),
             _ if status == StatusCode::ACCEPTED || status == StatusCode::NO_CONTENT => Ok(Ended::default()),
             Content::Events if status.is_success() => {
                 read_events(response, Ended::default(), inbox, exchange).await
@@ -194,7 +196,7 @@ impl Endpoint {
         if let Some(last) = &ended.last {
             headers.insert(LAST_EVENT, last.clone());
         }
-        let response = self.client.send(request).await?;
+        let response = self.door.send(request).await?;
         match kind(&response) {
             Content::Events if response.status().is_success() => Ok(response),
             Content::Events | Content::Json | Content::Other => Err(self.refused(response.status())),

@@ -3,9 +3,11 @@
 //! Redirects are never followed, and nothing of a caller's request is sent along but the judged message.
 
 mod client;
+mod door;
 mod endpoint;
 pub(crate) mod sse;
 pub(crate) mod websocket;
 
 pub(crate) use client::Client;
+pub(crate) use door::Door;
 pub(crate) use endpoint::Endpoint;

@@ -19,7 +19,7 @@ use wire::{
 };
 
 use super::{
-    Client,
+    Door,
     client::{chain, configured},
 };
 use crate::{HttpTarget, LinkError, inbox::Inbox, stdio::Pipe};
@@ -30,12 +30,12 @@ const ADDRESS_WAIT: Duration = Duration::from_secs(30);
 const POST_WAIT: Duration = Duration::from_secs(30);
 
 /// Opens the stream and waits for the address.
-pub(crate) async fn open(client: Client, target: HttpTarget, inbox: Arc<Inbox>) -> Result<Pipe, LinkError> {
+pub(crate) async fn open(door: Door, target: HttpTarget, inbox: Arc<Inbox>) -> Result<Pipe, LinkError> {
     let headers = configured(&target)?;
     let mut get = request(Method::GET, target.url.clone(), &headers, Vec::new());
     get.headers_mut()
         .insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-    let response = client.send(get).await?;
+    let response = door.send(get).await?;
     let events = response
         .headers()
         .get(CONTENT_TYPE)
@@ -55,7 +55,7 @@ pub(crate) async fn open(client: Client, target: HttpTarget, inbox: Arc<Inbox>) 
     let reading = Arc::clone(&inbox);
     Ok(Pipe::over(inbox, move |queued| async move {
         tokio::select! {
-            why = write(client, address, headers, queued) => why,
+            why = write(door, address, headers, queued) => why,
             why = read(stream, reading) => why,
         }
     }))
@@ -89,17 +89,12 @@ fn address(stream: &Uri, named: &str) -> Result<Uri, LinkError> {
     }
 }
 
-async fn write(
-    client: Client,
-    address: Uri,
-    headers: HeaderMap,
-    mut queued: mpsc::Receiver<Vec<u8>>,
-) -> String {
+async fn write(door: Door, address: Uri, headers: HeaderMap, mut queued: mpsc::Receiver<Vec<u8>>) -> String {
     while let Some(body) = queued.recv().await {
         let mut post = request(Method::POST, address.clone(), &headers, body);
         post.headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        match tokio::time::timeout(POST_WAIT, client.send(post)).await {
+        match tokio::time::timeout(POST_WAIT, door.send(post)).await {
             Ok(Ok(response)) if response.status().is_success() => {}
             Ok(Ok(response)) => return format!("it answered {} to a message", response.status()),
             Ok(Err(error)) => return error.to_string(),

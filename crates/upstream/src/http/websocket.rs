@@ -30,7 +30,7 @@ use tokio_tungstenite::{
 use wire::bounds::ANSWER;
 
 use super::{
-    Client,
+    Door,
     client::{chain, configured},
 };
 use crate::{HttpTarget, LinkError, inbox::Inbox, stdio::Pipe};
@@ -41,9 +41,9 @@ const PROTOCOL: &str = "mcp";
 const WRITE_WAIT: Duration = Duration::from_secs(30);
 
 /// Opens the connection.
-pub(crate) async fn open(client: Client, target: HttpTarget, inbox: Arc<Inbox>) -> Result<Pipe, LinkError> {
+pub(crate) async fn open(door: Door, target: HttpTarget, inbox: Arc<Inbox>) -> Result<Pipe, LinkError> {
     let key = generate_key();
-    let response = client.send(opening(&target, &key)?).await?;
+    let response = door.send(opening(&target, &key)?).await?;
     check(&response, &key)?;
     let upgraded = hyper::upgrade::on(response)
         .await

@@ -10,13 +10,18 @@ use super::{
     environment,
     lines::{read, write},
 };
-use crate::{Command, LinkError, inbox::Inbox};
+use crate::{
+    Command, LinkError, Sandbox,
+    inbox::Inbox,
+    sandbox::{self, Profile, Room, WORD},
+};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStderr, ChildStdin, ChildStdout},
     sync::{mpsc, watch},
 };
+use wire::mcp::ServerName;
 
 /// Messages that may wait to be written.
 const QUEUE_MESSAGES_MAX: usize = 64;
@@ -40,19 +45,26 @@ struct State {
 }
 
 impl Pipe {
-    /// Starts the child.
-    pub(crate) fn spawn(command: &Command, inbox: Arc<Inbox>) -> Result<Self, LinkError> {
+    /// Starts the child: in its box, or as the operator said without one.
+    pub(crate) fn spawn(
+        name: &ServerName,
+        command: &Command,
+        room: &Room,
+        inbox: Arc<Inbox>,
+    ) -> Result<Self, LinkError> {
         let unreachable = |why: String| LinkError::Unreachable(why);
-        let mut child = tokio::process::Command::new(&command.program)
-            .args(&command.args)
-            .env_clear()
-            .envs(environment::of(&command.env, std::env::vars()))
-            .current_dir(
-                command
-                    .directory
-                    .as_deref()
-                    .unwrap_or_else(|| std::path::Path::new(".")),
-            )
+        let (mut starting, profile) = match &command.sandbox {
+            Sandbox::Off => (bare(command), None),
+            Sandbox::On(wishes) => {
+                let profile = sandbox::plan(name, command, wishes, room);
+                let profile = profile.map_err(|refused| unreachable(refused.to_string()))?;
+                if profile.has_network() {
+                    inbox.open_egress().map_err(unreachable)?;
+                }
+                (boxed(), Some(profile))
+            }
+        };
+        let mut child = starting
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -67,10 +79,11 @@ impl Pipe {
             return Err(unreachable("the child has no pipes".into()));
         };
         let (pipe, queued) = Self::new(&inbox);
+        let first = profile.map_or_else(Vec::new, |profile| introduced(&profile));
         tokio::spawn(keep_stderr(stderr, Arc::clone(&pipe.state)));
         tokio::spawn(supervise(
             child,
-            stdin,
+            (stdin, first),
             stdout,
             queued,
             inbox,
@@ -151,6 +164,33 @@ impl State {
     }
 }
 
+/// The program itself, with all rights of the gateway's user.
+fn bare(command: &Command) -> tokio::process::Command {
+    let here = std::path::Path::new(".");
+    let mut starting = tokio::process::Command::new(&command.program);
+    starting
+        .args(&command.args)
+        .env_clear()
+        .envs(environment::of(&command.env, std::env::vars()))
+        .current_dir(command.directory.as_deref().unwrap_or(here));
+    starting
+}
+
+/// Our own binary as the box's helper, even when its file was replaced since. It has no environment: what the server
+/// is to have is in the profile.
+fn boxed() -> tokio::process::Command {
+    let mut starting = tokio::process::Command::new("/proc/self/exe");
+    starting.arg(WORD).env_clear().current_dir("/");
+    starting
+}
+
+/// What the helper reads before the server's own input begins.
+fn introduced(profile: &Profile) -> Vec<u8> {
+    let text = profile.encode();
+    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    [length.to_be_bytes().as_slice(), &text].concat()
+}
+
 fn explain(program: &str, error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     let kind = error.kind();
@@ -166,7 +206,7 @@ fn explain(program: &str, error: &std::io::Error) -> String {
 /// Runs the pipes until either side ends, then ends the whole group.
 async fn supervise(
     mut child: Child,
-    stdin: ChildStdin,
+    (mut stdin, first): (ChildStdin, Vec<u8>),
     stdout: ChildStdout,
     queued: mpsc::Receiver<Vec<u8>>,
     inbox: Arc<Inbox>,
@@ -177,7 +217,12 @@ async fn supervise(
         .and_then(|id| i32::try_from(id).ok())
         .and_then(Pid::from_raw);
     let mut over = state.over.subscribe();
-    let writing = write(stdin, queued);
+    let writing = async move {
+        match stdin.write_all(&first).await {
+            Ok(()) => write(stdin, queued).await,
+            Err(error) => format!("its input is closed: {error}"),
+        }
+    };
     let reading = read(stdout, Arc::clone(&inbox));
     // The writer ends when its queue is gone; dropping the future closes the child's input.
     tokio::select! {

@@ -10,7 +10,7 @@ const PASSED: [&str; 14] = [
 ];
 
 /// The child's whole environment.
-pub(super) fn of(
+pub(crate) fn of(
     configured: &[(String, String)],
     ours: impl Iterator<Item = (String, String)>,
 ) -> Vec<(String, String)> {

@@ -1,7 +1,7 @@
 //! Servers as child processes, and servers at a Unix socket: one message a line.
 
 mod child;
-mod environment;
+pub(crate) mod environment;
 mod lines;
 mod socket;
 

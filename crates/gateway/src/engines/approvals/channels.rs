@@ -15,12 +15,12 @@ use pipeline::{
     Arrival, Objection,
     refusal::{self, Code, Manner},
 };
-use wire::{
-    json::{Node, object},
-    mcp::{Era, Method, Revision, code},
-};
+use wire::{json::object, mcp::code};
 
-use super::request::Request;
+use super::{
+    super::asking::{self, Codes, Link, Reply, by_url},
+    request::Request,
+};
 use crate::{config::meant::MeantApprovals, failure::Failure, fetch::Fetch, visible::visible};
 
 /// The name of our question among those of a result that asks for input (2026-07-28).
@@ -32,17 +32,17 @@ const NOTICE_WAIT: Duration = Duration::from_secs(10);
 /// Most characters of one text in a notice; Slack's own bound is 3,000.
 const NOTICE_CHARS_MAX: usize = 2_800;
 
-/// A held call, said as URL elicitation (2025-11-25).
-static ASKED_BY_URL: Code = Code {
-    manner: Manner::Error,
-    rpc: code::URL_ELICITATION_REQUIRED,
-    ..refusal::NOT_APPROVED
-};
-
-/// A held call, said as a result that asks for input (2026-07-28).
-static ASKED_FOR_INPUT: Code = Code {
-    manner: Manner::Ask,
-    ..refusal::NOT_APPROVED
+/// A held call, said as a question.
+static ASKED: Codes = Codes {
+    error: &Code {
+        manner: Manner::Error,
+        rpc: code::URL_ELICITATION_REQUIRED,
+        ..refusal::NOT_APPROVED
+    },
+    result: &Code {
+        manner: Manner::Ask,
+        ..refusal::NOT_APPROVED
+    },
 };
 
 /// See the module.
@@ -57,17 +57,6 @@ struct Webhook {
     url: hyper::Uri,
     secret: Secret,
     fetch: Fetch,
-}
-
-/// What the client says became of our question.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Reply {
-    /// Its user has seen it.
-    Accepted,
-    /// Its user does not want to.
-    Declined,
-    /// It was not asked.
-    None,
 }
 
 impl Channels {
@@ -93,57 +82,18 @@ impl Channels {
 
     /// A held call, in the way this client can show its user.
     pub(super) fn say(&self, arrival: &Arrival, request: &Request, held: Objection) -> Objection {
-        let can_open = arrival.capabilities.at(&["elicitation", "url"]).is_some();
-        if !can_open || reply(arrival) != Reply::None {
-            return held;
-        }
         let url = self.link(&request.id);
         let message = format!(
             "{} Whoever decides can open this link.",
             held.shown.as_deref().unwrap_or_default()
         );
-        if arrival.revision == Revision::V2025_11_25 {
-            let data = object(|out| {
-                out.array("elicitations", |list| {
-                    list.object(|out| {
-                        out.string("mode", "url");
-                        out.string("elicitationId", &request.id);
-                        out.string("url", &url);
-                        out.string("message", &message);
-                    });
-                });
-            });
-            return Objection {
-                code: &ASKED_BY_URL,
-                data: Some(data.into_boxed_slice()),
-                ..held
-            };
-        }
-        let may_ask = matches!(
-            arrival.message.method(),
-            Some(Method::PromptsGet | Method::ResourcesRead | Method::ToolsCall)
-        );
-        if arrival.revision.era() == Era::Modern && may_ask {
-            let result = object(|out| {
-                out.string("resultType", "input_required");
-                out.object("inputRequests", |out| {
-                    out.object(QUESTION, |out| {
-                        out.string("method", Method::ElicitationCreate.name());
-                        out.object("params", |out| {
-                            out.string("mode", "url");
-                            out.string("url", &url);
-                            out.string("message", &message);
-                        });
-                    });
-                });
-            });
-            return Objection {
-                code: &ASKED_FOR_INPUT,
-                data: Some(result.into_boxed_slice()),
-                ..held
-            };
-        }
-        held
+        let link = Link {
+            id: &request.id,
+            url: &url,
+            message: &message,
+            question: QUESTION,
+        };
+        by_url(arrival, &link, &ASKED, held)
     }
 
     /// Tells of a new question, in the background and several times if need be. The result of the last try.
@@ -201,13 +151,7 @@ impl Webhook {
 
 /// What the client's answer to our question was, if it has one.
 pub(super) fn reply(arrival: &Arrival) -> Reply {
-    let params = arrival.message.params();
-    let given = params.and_then(|params| params.get("inputResponses")?.get(QUESTION));
-    match given.map(|given| given.get("action").and_then(Node::as_str)) {
-        Some(Some(action)) if action == "accept" => Reply::Accepted,
-        Some(_) => Reply::Declined,
-        None => Reply::None,
-    }
+    asking::reply(arrival, QUESTION)
 }
 
 /// A notice as Slack reads it. Every text of somebody else's is plain text there, so that nothing in it can

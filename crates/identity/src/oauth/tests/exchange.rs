@@ -82,14 +82,8 @@ fn a_client_acts_for_the_user_whose_token_it_has() {
 
 #[test]
 fn what_the_provider_said_of_its_user_goes_along() {
-    let world = World {
-        provider: Trust {
-            prefix: String::new(),
-            ..trust(PROVIDER)
-        },
-        ..world()
-    };
-    let granted = ask_in(&world, &form("scribe", &theirs(&["tid=\"t1\""]), ""), None).expect("an exchange");
+    let granted = exchanged("scribe", &theirs(&[]), "").expect("an exchange");
+    assert_eq!(granted.grant.for_user.as_deref(), Some("corp/alice"));
     let said = granted.grant.asserted.expect("what was said");
     assert_eq!(
         (&*said.issuer, said.roles.as_slice()),
@@ -159,7 +153,7 @@ fn an_exchange_gives_nothing_that_did_not_go_in() {
     let rows: Vec<(&str, String, &str, OauthFault)> = vec![
         // Whom the client may not act for, and what was another client's.
         ("scribe", own(|g| g.actor.name = "bob".into()), "", InvalidGrant),
-        ("scribe", theirs(&[]), "", InvalidGrant),
+        ("scribe", theirs(&["sub=\"bob\""]), "", InvalidGrant),
         ("scribe", own(|g| g.actor = agent("other")), "", InvalidGrant),
         (
             "scribe",

@@ -28,6 +28,8 @@ words! {
         Approval => "approval",
         /// Configuration was loaded or changed.
         Configuration => "configuration",
+        /// A boxed server connected to a host outside, or was refused that.
+        Egress => "egress",
         /// Inspection found something outside a call.
         Finding => "finding",
         /// A time for which entries are missing, and why.
@@ -124,6 +126,8 @@ pub struct Entry {
     pub labels: Labels,
     /// Where values of the call came from.
     pub sources: Vec<String>,
+    /// Keyed digests of the people it concerns.
+    pub subjects: Vec<String>,
     /// Digest of the policy that decided.
     pub policy: Option<String>,
     /// Digest of the pinned definition that was called.
@@ -227,6 +231,7 @@ impl Entry {
             findings: Vec::new(),
             labels: Labels::default(),
             sources: Vec::new(),
+            subjects: Vec::new(),
             policy: None,
             pin: None,
             tls: Tls::default(),

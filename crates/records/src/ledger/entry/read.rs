@@ -66,6 +66,7 @@ impl Entry {
             findings: elements(node, "findings").filter_map(finding).collect(),
             labels: labels(node),
             sources: texts(node, "sources"),
+            subjects: texts(node, "subjects"),
             policy: text(node, "policy"),
             pin: text(node, "pin"),
             tls: tls(node),

@@ -42,6 +42,7 @@ fn full() -> Entry {
             categories: vec!["phi".to_owned()],
         },
         sources: vec!["web__fetch".to_owned()],
+        subjects: vec![format!("hmac-sha256:{}", "0".repeat(64))],
         policy: name("sha256:00"),
         pin: name("sha256:11"),
         tls: Tls {
@@ -104,6 +105,7 @@ fn the_exported_line_has_the_index_and_a_readable_time_and_all_else() {
         "findings",
         "labels",
         "sources",
+        "subjects",
         "policy",
         "pin",
         "tls",
@@ -171,7 +173,8 @@ fn the_longest_entry_fits_a_bundle_and_says_that_it_was_cut() {
         confidentiality: name(),
         categories: list.clone(),
     };
-    (entry.obligations, entry.rules, entry.sources) = (list.clone(), list.clone(), list);
+    (entry.obligations, entry.rules) = (list.clone(), list.clone());
+    (entry.sources, entry.subjects) = (list.clone(), list);
     let finding = Finding {
         kind: long.clone(),
         detector: name(),

@@ -22,6 +22,8 @@ const TOOL_BYTES_MAX: usize = 2_048;
 const REASON_BYTES_MAX: usize = 4_096;
 /// Bytes of a word: a kind, a detector, a category, the key of a detail.
 const WORD_BYTES_MAX: usize = 64;
+/// Bytes of a keyed digest of a person.
+const SUBJECT_BYTES_MAX: usize = 80;
 /// Elements of a list.
 const LIST_MAX: usize = 32;
 /// Members of `detail`.
@@ -31,7 +33,9 @@ const DETAILS_MAX: usize = 24;
 const NAMES: usize = 23;
 /// Most bytes of keys, punctuation, numbers and closed words.
 const FRAME_BYTES_MAX: usize = 1_024;
-const LISTS_BYTES_MAX: usize = 3 * LIST_MAX * (NAME_BYTES_MAX + 3) + LIST_MAX * (WORD_BYTES_MAX + 3);
+const LISTS_BYTES_MAX: usize = 3 * LIST_MAX * (NAME_BYTES_MAX + 3)
+    + LIST_MAX * (WORD_BYTES_MAX + 3)
+    + LIST_MAX * (SUBJECT_BYTES_MAX + 3);
 const FINDINGS_BYTES_MAX: usize = LIST_MAX * (2 * WORD_BYTES_MAX + NAME_BYTES_MAX + 64);
 const DETAIL_BYTES_MAX: usize = DETAILS_MAX * (WORD_BYTES_MAX + NAME_BYTES_MAX + 6);
 
@@ -127,6 +131,7 @@ impl Entry {
         out.name("server", &self.server);
         out.list("sources", &self.sources, NAME_BYTES_MAX);
         out.name("stage", &self.stage);
+        out.list("subjects", &self.subjects, SUBJECT_BYTES_MAX);
         out.integer("time", Some(self.time_ms));
         out.group("tls", |tls| {
             tls.name("group", &self.tls.group);

@@ -21,6 +21,7 @@ fn an_entry_is_durable_then_published_then_provable() {
     ledger.close().unwrap();
 }
 
+// CONTROL: retention
 #[test]
 fn a_log_goes_on_where_it_ended_over_many_tiles_and_openings() {
     let disk = SimDisk::new();

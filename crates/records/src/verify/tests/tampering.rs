@@ -283,6 +283,7 @@ const DEEDS: &[Deed] = &[
     ),
 ];
 
+// CONTROL: integrity
 #[test]
 fn every_kind_of_tampering_is_found_and_located() {
     for (what, deed, fault, file, index) in DEEDS {

@@ -1,0 +1,158 @@
+//! Logging in: a name, a password and, where the user has an authenticator, a code of it. What is wrong is never said,
+//! and takes as long whatever it is.
+
+use std::{net::IpAddr, sync::PoisonError, time::Duration};
+
+use identity::{PasswordHash, Secret, sha256};
+use records::digest::hex;
+use wire::json::{Node, ObjectWriter};
+
+use super::{Authorization, MeantLogin, Mfa, Settings};
+use crate::ambient::Ambient;
+
+/// The last step of each authenticator that was used.
+const STEPS: &str = "totp-steps";
+/// How long somebody waits while others' passwords are looked at.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest password looked at, in bytes.
+const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Somebody who logged in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct LoggedIn {
+    pub(crate) user: String,
+    /// How (RFC 8176).
+    pub(crate) methods: Vec<String>,
+    pub(crate) at_ms: i64,
+    /// Of what the user logged in with. Once that changes, nothing of this login is renewed.
+    pub(crate) with: String,
+}
+
+/// Why somebody is not logged in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum NotLoggedIn {
+    /// Name, password or code are wrong.
+    Wrong,
+    /// There were too many wrong ones; try again in as many seconds.
+    Wait(i64),
+    /// The operator wants an authenticator, and this user has none.
+    NeedsMfa,
+    /// Too many others are at it.
+    Busy,
+}
+
+/// What somebody presents.
+pub(crate) struct Attempt<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) password: Secret,
+    pub(crate) code: Option<&'a str>,
+    pub(crate) from: IpAddr,
+}
+
+impl Authorization {
+    /// Logs somebody in.
+    pub(crate) async fn log_in(
+        &self,
+        ambient: &Ambient,
+        attempt: Attempt<'_>,
+    ) -> Result<LoggedIn, NotLoggedIn> {
+        let now_ms = ambient.now_ms();
+        self.throttle
+            .may_try(attempt.user, attempt.from, now_ms)
+            .map_err(NotLoggedIn::Wait)?;
+        let permit = tokio::time::timeout(PATIENCE, self.hashing.acquire()).await;
+        let Ok(Ok(_permit)) = permit else {
+            return Err(NotLoggedIn::Busy);
+        };
+        let settings = self.settings();
+        let login = settings.logins.get(attempt.user).cloned();
+        let hash = login
+            .as_ref()
+            .map_or_else(PasswordHash::of_nobody, |login| login.password.clone());
+        let password = attempt.password.clone();
+        let right = tokio::task::spawn_blocking(move || {
+            password.expose().len() <= PASSWORD_BYTES_MAX && hash.is_of(&password)
+        });
+        let right = right.await.unwrap_or(false);
+        let proven = login
+            .filter(|_| right)
+            .and_then(|login| self.with_code(&login, &attempt, ambient));
+        self.throttle
+            .note(attempt.user, attempt.from, proven.is_some(), ambient.now_ms());
+        let proven = proven.ok_or(NotLoggedIn::Wrong)?;
+        if settings.mfa == Mfa::Required && !proven.methods.iter().any(|method| method == "mfa") {
+            return Err(NotLoggedIn::NeedsMfa);
+        }
+        Ok(proven)
+    }
+
+    /// The code is right, too, where one is needed.
+    fn with_code(&self, login: &MeantLogin, attempt: &Attempt<'_>, ambient: &Ambient) -> Option<LoggedIn> {
+        let now_ms = ambient.now_ms();
+        let mut methods = vec!["pwd".to_owned()];
+        if let Some(totp) = &login.totp {
+            // Alone: of two that come with the same code, one is too late.
+            let _alone = self.totp.lock().unwrap_or_else(PoisonError::into_inner);
+            let used = self.store.get(STEPS, attempt.user).ok()?;
+            let used = used.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+            let code: String = attempt.code?.chars().filter(|c| *c != ' ').collect();
+            let step = totp.accept(&code, now_ms, used)?;
+            self.store
+                .put(STEPS, attempt.user, step.to_string().as_bytes())
+                .ok()?;
+            methods.extend(["otp".to_owned(), "mfa".to_owned()]);
+        }
+        Some(LoggedIn {
+            user: attempt.user.to_owned(),
+            methods,
+            at_ms: now_ms,
+            with: fingerprint(login),
+        })
+    }
+
+    /// Whether what a user logged in with then is what it takes now.
+    pub(crate) fn still_stands(&self, login: &LoggedIn) -> bool {
+        stands(&self.settings(), login)
+    }
+}
+
+fn stands(settings: &Settings, login: &LoggedIn) -> bool {
+    let now = settings.logins.get(&login.user);
+    let has_mfa = login.methods.iter().any(|method| method == "mfa");
+    now.is_some_and(|now| fingerprint(now) == login.with) && (settings.mfa == Mfa::Optional || has_mfa)
+}
+
+fn fingerprint(login: &MeantLogin) -> String {
+    let mut both = login.password.fingerprint().to_vec();
+    if let Some(totp) = &login.totp {
+        both.extend(sha256(totp.to_base32().as_bytes()));
+    }
+    hex(&sha256(&both))
+}
+
+impl LoggedIn {
+    /// Writes it.
+    pub(crate) fn write(&self, out: &mut ObjectWriter<'_>) {
+        out.string("user", &self.user);
+        out.array("methods", |list| {
+            self.methods.iter().for_each(|method| list.string(method))
+        });
+        out.integer("at", self.at_ms);
+        out.string("with", &self.with);
+    }
+
+    /// Reads what [`Self::write`] wrote.
+    pub(crate) fn read(node: Node<'_>) -> Option<Self> {
+        let text = |name: &str| Some(node.get(name)?.as_str()?.into_owned());
+        let methods = node
+            .get("methods")?
+            .elements()
+            .map(|method| Some(method.as_str()?.into_owned()));
+        Some(Self {
+            user: text("user")?,
+            methods: methods.collect::<Option<_>>()?,
+            at_ms: node.get("at").and_then(Node::as_number)?.as_i64()?,
+            with: text("with")?,
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! `sallyport backup ...`: a consistent copy of the data directory, and back.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use records::{
+    ambient::Clock,
+    backup::{self, Manifest},
+    ledger::entry::rfc3339,
+};
+use wire::json::object;
+
+use super::{Common, desk, ledger::check, say, serve::load};
+use crate::{
+    ambient::Ambient,
+    failure::Failure,
+    keychain::Keychain,
+    vault::{Layout, Vault, keys_of},
+};
+
+/// Back-ups of the data directory: all but the root key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Backup {
+    /// Copy the data directory into a new one, while the gateway runs.
+    Create(Create),
+    /// Put a back-up where there is no data directory.
+    Restore(Restore),
+}
+
+/// Copy the data directory.
+#[derive(Args, Debug)]
+pub(crate) struct Create {
+    /// The new directory.
+    to: PathBuf,
+}
+
+/// Put a back-up in place.
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// The back-up.
+    from: PathBuf,
+    /// The root key that opens it, unless SALLYPORT_ROOT_KEY does. It is copied, too.
+    #[arg(long, value_name = "FILE")]
+    root_key: Option<PathBuf>,
+}
+
+impl Backup {
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
+        match self {
+            Self::Create(create) => {
+                let to = std::path::absolute(&create.to).unwrap_or(create.to);
+                let answer = desk::ask(common, "backup.create", |out| {
+                    out.string("to", &to.display().to_string());
+                })?;
+                let words = format!("backed up to {}; the root key is not in it", to.display());
+                say(if common.json { answer.text() } else { &words });
+                Ok(())
+            }
+            Self::Restore(restore) => restore.run(common),
+        }
+    }
+}
+
+impl Restore {
+    fn run(self, common: &Common) -> Result<(), Failure> {
+        let meant = load(common)?;
+        let layout = Layout::new(&meant.data);
+        let manifest = checked(&self.from, self.root_key.as_deref().unwrap_or(Path::new("")))?;
+        backup::restore(&self.from, &manifest, &meant.data).map_err(unusable)?;
+        if let Some(root_key) = &self.root_key {
+            std::fs::copy(root_key, layout.root_key()).map_err(unusable)?;
+        }
+        let report = check(&layout.ledger(), &keys_of(&layout)?, &[])?;
+        if !report.holds() {
+            let problems = report.to_string();
+            return Err(Failure::does_not_hold(format!(
+                "the restored ledger does not hold:\n{problems}"
+            )));
+        }
+        let restored = layout.restored();
+        super::block_on(async {
+            let vault = Vault::try_open(&restored, &Ambient::system())?;
+            let vault =
+                vault.ok_or_else(|| Failure::configuration("another process has the data directory"))?;
+            vault.close().await;
+            Ok(())
+        })?;
+        let made = rfc3339(manifest.made_ms);
+        if common.json {
+            let line = object(|out| {
+                out.string("made", &made);
+                out.integer("entries", manifest.size);
+            });
+            say(&String::from_utf8_lossy(&line));
+        } else {
+            say(&format!(
+                "restored {} entries and the tables of {made}. Whoever was erased after that is back: erase them again. \
+                 What was revoked after that counts again: revoke it again",
+                manifest.size
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Checks a back-up with the keys in it, which the root key opens.
+fn checked(from: &Path, root_key: &Path) -> Result<Manifest, Failure> {
+    let (ring, origin) = (from.join("keys"), from.join("origin"));
+    if !ring.exists() {
+        return Err(Failure::configuration(format!(
+            "there is no back-up in {}",
+            from.display()
+        )));
+    }
+    let keychain = Keychain::new(ring, root_key.to_owned(), origin, Clock::new(|| 0));
+    let keys = keychain.open()?.log_keys(&keychain.origin()?).map_err(unusable)?;
+    backup::check(from, &keys.known()).map_err(|error| Failure::does_not_hold(error.to_string()))
+}
+
+fn unusable(error: impl std::fmt::Display) -> Failure {
+    Failure::configuration(error.to_string())
+}

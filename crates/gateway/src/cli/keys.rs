@@ -1,0 +1,76 @@
+//! `sallyport keys ...`: the keys of the data directory.
+
+use clap::{Args, Subcommand};
+use records::ledger::entry::rfc3339;
+use wire::json::Node;
+
+use super::{Common, desk, say};
+use crate::{failure::Failure, visible::visible};
+
+/// Keys: which there are, new ones, and the end of old ones. Calls go on meanwhile.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Destroy a retired key. What was made with it cannot be read or recognised any more.
+    Destroy(Destroy),
+    /// List all keys, without their secrets.
+    List,
+    #[command(visible_alias = "show")]
+    /// Print the public keys that verify the ledger, one a line, for `sallyport-verify --keys`.
+    Public,
+    /// Make new keys of one use.
+    Rotate(Rotate),
+}
+
+/// Destroy a retired key.
+#[derive(Args, Debug)]
+pub(crate) struct Destroy {
+    /// Its id.
+    id: String,
+}
+
+/// Make new keys.
+#[derive(Args, Debug)]
+pub(crate) struct Rotate {
+    /// `digest`, `log`, `token` (in force with the next start) or `wrap`.
+    #[arg(long = "use", value_name = "USE", default_value = "wrap")]
+    purpose: String,
+}
+
+impl Keys {
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
+        match self {
+            Self::Destroy(destroy) => {
+                let answer = desk::ask(common, "keys.destroy", |out| out.string("id", &destroy.id))?;
+                say(if common.json { answer.text() } else { "destroyed" });
+                Ok(())
+            }
+            Self::List => {
+                let head = ["ID", "USE", "MADE", "STATE"];
+                desk::list(common, ("keys.list", "keys"), "there are none", &head, |one| {
+                    let text =
+                        |name: &str| visible(&one.get(name).and_then(Node::as_str).unwrap_or_default());
+                    let made = one.get("created").and_then(Node::as_number);
+                    let made = made.and_then(|made| made.as_u64()).unwrap_or(0);
+                    vec![text("id"), text("use"), rfc3339(made), text("state")]
+                })
+            }
+            Self::Public => {
+                let answer = desk::ask(common, "keys.public", |_| {})?;
+                if common.json {
+                    say(answer.text());
+                    return Ok(());
+                }
+                let keys = answer.root().get("keys").into_iter().flat_map(Node::elements);
+                keys.filter_map(Node::as_str).for_each(|key| say(&key));
+                Ok(())
+            }
+            Self::Rotate(rotate) => {
+                let answer = desk::ask(common, "keys.rotate", |out| out.string("use", &rotate.purpose))?;
+                let id = answer.root().get("id").and_then(Node::as_str).unwrap_or_default();
+                let words = format!("the key in use now is {}", visible(&id));
+                say(if common.json { answer.text() } else { &words });
+                Ok(())
+            }
+        }
+    }
+}

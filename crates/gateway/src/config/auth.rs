@@ -1,0 +1,288 @@
+//! How the gateway proves itself to a server, as meant.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use identity::{Secret, assertion::ClientKey};
+use rustls::pki_types::CertificateDer;
+use wire::json::ObjectWriter;
+
+use super::{Problem, reference::Lookup, said::SaidAuth};
+use crate::{issuers::Network, tls};
+
+/// What is said under `auth`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Meant {
+    /// A fixed token.
+    Bearer(String),
+    /// Tokens of an authorization server.
+    Oauth(Arc<MeantAuth>),
+}
+
+/// How tokens are got.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MeantAuth {
+    pub(crate) kind: AuthKind,
+    /// The authorization server, where configuration names it.
+    pub(crate) issuer: Option<String>,
+    pub(crate) scopes: BTreeSet<String>,
+    pub(crate) indicator: Indicator,
+    pub(crate) network: Network,
+    pub(crate) authorities: Vec<CertificateDer<'static>>,
+}
+
+/// Which grant.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum AuthKind {
+    /// The gateway's own, the same for all callers.
+    ClientCredentials(ClientIdentity),
+    /// The gateway's own, for the platform's word for this process (RFC 7523).
+    Workload {
+        client: Option<ClientIdentity>,
+        assertion: PathBuf,
+    },
+    /// One for each caller, in exchange for a token of the gateway's own issuer (RFC 8693).
+    TokenExchange {
+        client: ClientIdentity,
+        audience: Option<String>,
+    },
+    /// One for each person, who agreed to it.
+    AuthorizationCode(Registration),
+}
+
+/// Who the gateway is at an authorization server.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ClientIdentity {
+    pub(crate) id: String,
+    pub(crate) proof: ClientProof,
+}
+
+/// What proves that.
+#[derive(Clone, Debug)]
+pub(crate) enum ClientProof {
+    /// Nothing: a public client.
+    None,
+    Secret(Secret),
+    Key {
+        key: Arc<ClientKey>,
+        id: Option<String>,
+    },
+}
+
+impl PartialEq for ClientProof {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) => true,
+            (Self::Secret(one), Self::Secret(two)) => one.expose() == two.expose(),
+            (Self::Key { key, id }, Self::Key { key: other, id: name }) => key == other && id == name,
+            (Self::None | Self::Secret(_) | Self::Key { .. }, _) => false,
+        }
+    }
+}
+
+/// How the gateway comes to a name at an authorization server.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Registration {
+    /// It was given one.
+    Known(ClientIdentity),
+    /// By a document about it at this URL.
+    Document(String),
+    /// By a document about it that it serves itself.
+    Own,
+    /// It asks for one.
+    Dynamic,
+}
+
+/// Whether requests for tokens name the server (RFC 8707).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Indicator {
+    /// They do.
+    #[default]
+    Send,
+    /// Not here: the authorization server does not know the parameter.
+    Omit,
+}
+
+/// Finds out what was meant.
+pub(super) fn mean(
+    at: &str,
+    said: &SaidAuth,
+    server: &hyper::Uri,
+    lookup: &Lookup<'_>,
+) -> Result<Meant, Problem> {
+    let at = format!("{at}.auth");
+    let bad = |key: &str, what: &str, remedy: &str| Problem::new(format!("{at}.{key}"), what, remedy);
+    if said.kind == "bearer" {
+        let token = said.token.as_deref().ok_or_else(|| {
+            bad(
+                "token",
+                "there is none",
+                "write `token: \"env:NAME\"`, and put the token there",
+            )
+        })?;
+        return Ok(Meant::Bearer(lookup.secret(&format!("{at}.token"), token)?));
+    }
+    if said.token.is_some() {
+        return Err(bad(
+            "token",
+            "it is of no use with this `kind`",
+            "write `kind: bearer`",
+        ));
+    }
+    let client = client(&at, said, lookup)?;
+    let needed = || {
+        bad(
+            "client_id",
+            "there is none",
+            "write the gateway's name at the authorization server",
+        )
+    };
+    let kind = match said.kind.as_str() {
+        "client_credentials" => AuthKind::ClientCredentials(proven(&at, client.ok_or_else(needed)?)?),
+        "workload" => AuthKind::Workload {
+            client,
+            assertion: said
+                .assertion
+                .as_deref()
+                .and_then(|assertion| assertion.strip_prefix("file:"))
+                .map(|path| lookup.path(path))
+                .ok_or_else(|| bad("assertion", "there is no file", "write it as `file:PATH`"))?,
+        },
+        "token_exchange" => AuthKind::TokenExchange {
+            client: proven(&at, client.ok_or_else(needed)?)?,
+            audience: said.audience.clone(),
+        },
+        "authorization_code" => AuthKind::AuthorizationCode(registration(&at, said, client)?),
+        other => {
+            let remedy =
+                "use one of: bearer, client_credentials, workload, token_exchange, authorization_code";
+            return Err(bad("kind", &format!("`{other}` is not known here"), remedy));
+        }
+    };
+    let scopes = said.scope.as_deref().unwrap_or_default().split_ascii_whitespace();
+    let network = match said.network.as_deref() {
+        Some("private") => Network::Private,
+        None | Some("public") if is_here(server) => Network::Private,
+        None | Some("public") => Network::Public,
+        Some(_) => {
+            return Err(bad(
+                "network",
+                "that is not known here",
+                "use one of: public, private",
+            ));
+        }
+    };
+    let indicator = match said.resource.as_deref() {
+        None | Some("send") => Indicator::Send,
+        Some("omit") => Indicator::Omit,
+        Some(_) => {
+            return Err(bad(
+                "resource",
+                "that is not known here",
+                "use one of: send, omit",
+            ));
+        }
+    };
+    let authorities = match &said.ca {
+        None => Vec::new(),
+        Some(path) => tls::authorities(&lookup.path(path))
+            .map_err(|what| bad("ca", &what, "correct the path, or the file"))?,
+    };
+    Ok(Meant::Oauth(Arc::new(MeantAuth {
+        kind,
+        issuer: said.issuer.clone(),
+        scopes: scopes.map(str::to_owned).collect(),
+        indicator,
+        network,
+        authorities,
+    })))
+}
+
+fn client(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<Option<ClientIdentity>, Problem> {
+    let proof = match (&said.client_secret, &said.key) {
+        (None, None) => ClientProof::None,
+        (Some(secret), None) => {
+            let secret = lookup.secret(&format!("{at}.client_secret"), secret)?;
+            ClientProof::Secret(Secret::presented(secret))
+        }
+        (None, Some(key)) => {
+            let at = format!("{at}.key");
+            let key = ClientKey::from_pem(&lookup.secret(&at, key)?);
+            let remedy = "make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`";
+            ClientProof::Key {
+                key: Arc::new(key.map_err(|why| Problem::new(at, why.to_string(), remedy))?),
+                id: said.key_id.clone(),
+            }
+        }
+        (Some(_), Some(_)) => {
+            let what = "a secret and a key both prove the client";
+            return Err(Problem::new(format!("{at}.key"), what, "keep one of them"));
+        }
+    };
+    Ok(said.client_id.clone().map(|id| ClientIdentity { id, proof }))
+}
+
+/// Without a person, the gateway has to prove itself.
+fn proven(at: &str, client: ClientIdentity) -> Result<ClientIdentity, Problem> {
+    match client.proof {
+        ClientProof::None => Err(Problem::new(
+            at,
+            "nothing proves the client",
+            "add `client_secret: \"env:NAME\"` or `key: \"file:PATH\"`",
+        )),
+        ClientProof::Secret(_) | ClientProof::Key { .. } => Ok(client),
+    }
+}
+
+fn registration(at: &str, said: &SaidAuth, client: Option<ClientIdentity>) -> Result<Registration, Problem> {
+    match (client, &said.client_id_metadata, said.registration.as_deref()) {
+        (Some(client), None, None) => Ok(Registration::Known(client)),
+        (None, Some(url), None) if url.starts_with("https://") => Ok(Registration::Document(url.clone())),
+        (None, Some(_), None) => Err(Problem::new(
+            format!("{at}.client_id_metadata"),
+            "it is no https URL",
+            "write the URL of a document that the authorization server can read",
+        )),
+        (None, None, None) => Ok(Registration::Own),
+        (None, None, Some("dynamic")) => Ok(Registration::Dynamic),
+        (_, _, _) => Err(Problem::new(
+            at,
+            "the gateway can have one name at the authorization server",
+            "keep one of `client_id`, `client_id_metadata` and `registration: dynamic`",
+        )),
+    }
+}
+
+/// Whether a server is on this machine: then its authorization server may be, too.
+fn is_here(server: &hyper::Uri) -> bool {
+    matches!(server.host(), Some("127.0.0.1" | "localhost" | "[::1]"))
+}
+
+impl MeantAuth {
+    /// Whether each caller has a token of their own.
+    pub(super) fn is_of_callers(&self) -> bool {
+        match self.kind {
+            AuthKind::ClientCredentials(_) | AuthKind::Workload { .. } => false,
+            AuthKind::AuthorizationCode(_) | AuthKind::TokenExchange { .. } => true,
+        }
+    }
+
+    /// Who gives tokens for a server, and to whom, is approved with it.
+    pub(super) fn pin(&self, out: &mut ObjectWriter<'_>) {
+        let (kind, client) = match &self.kind {
+            AuthKind::ClientCredentials(client) => ("client_credentials", Some(client)),
+            AuthKind::TokenExchange { client, .. } => ("token_exchange", Some(client)),
+            AuthKind::Workload { client, .. } => ("workload", client.as_ref()),
+            AuthKind::AuthorizationCode(Registration::Known(client)) => ("authorization_code", Some(client)),
+            AuthKind::AuthorizationCode(
+                Registration::Document(_) | Registration::Dynamic | Registration::Own,
+            ) => ("authorization_code", None),
+        };
+        out.string("kind", kind);
+        if let Some(client) = client {
+            out.string("client_id", &client.id);
+        }
+        if let Some(issuer) = &self.issuer {
+            out.string("issuer", issuer);
+        }
+    }
+}

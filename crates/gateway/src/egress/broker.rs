@@ -1,0 +1,206 @@
+//! The sockets of the broker, one a server, and the connections over them.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UnixListener, UnixStream, lookup_host},
+    sync::Semaphore,
+    task::JoinHandle,
+};
+use wire::mcp::ServerName;
+
+use super::{
+    Host,
+    host::normal,
+    speak::{self, Wanted},
+};
+use crate::{
+    addresses::{Kind, connect, kind},
+    admin::control,
+    journal::Journal,
+};
+
+/// Connections of one server at a time.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a program may take to say where it wants to, and resolution and connecting may take.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Egress {
+    directory: PathBuf,
+    open: Mutex<BTreeMap<ServerName, Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    hosts: Vec<Host>,
+    serving: JoinHandle<()>,
+}
+
+impl Egress {
+    /// Sockets will be in this directory.
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            open: Mutex::default(),
+        }
+    }
+
+    /// Opens the way out for a server, unless it is open to the same hosts already.
+    pub(crate) fn open(&self, server: &ServerName, hosts: &[Host], journal: &Journal) -> std::io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.get(server).is_some_and(|open| open.hosts == hosts) {
+            return Ok(());
+        }
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.directory)?;
+        let listener = control::open(&self.directory.join(server.as_str()))?;
+        let door = Arc::new(Door {
+            server: server.clone(),
+            hosts: hosts.to_vec(),
+            journal: journal.clone(),
+            places: Semaphore::new(CONNECTIONS_MAX),
+        });
+        let opened = Open {
+            hosts: hosts.to_vec(),
+            serving: tokio::spawn(serve(door, listener)),
+        };
+        if let Some(before) = open.insert(server.clone(), opened) {
+            before.serving.abort();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Egress {
+    fn drop(&mut self) {
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        open.values().for_each(|open| open.serving.abort());
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// One server's way out.
+struct Door {
+    server: ServerName,
+    hosts: Vec<Host>,
+    journal: Journal,
+    places: Semaphore,
+}
+
+async fn serve(door: Arc<Door>, listener: UnixListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let door = Arc::clone(&door);
+        tokio::spawn(async move {
+            let Ok(_place) = door.places.try_acquire() else {
+                return;
+            };
+            // The program sees its connection end.
+            let _ = door.pass(stream).await;
+        });
+    }
+}
+
+impl Door {
+    async fn pass(&self, mut stream: UnixStream) -> std::io::Result<()> {
+        let Ok(heard) = tokio::time::timeout(WAIT, speak::hear(&mut stream)).await else {
+            return Ok(());
+        };
+        let wanted = match heard? {
+            Ok(wanted) => wanted,
+            Err(why) => return speak::refuse(&mut stream, why).await,
+        };
+        let reached = tokio::time::timeout(WAIT, self.reach(&wanted)).await;
+        let reached = reached.unwrap_or_else(|_| Err("it does not answer".to_owned()));
+        let there = match reached {
+            Ok(there) => there,
+            Err(why) => {
+                self.journal
+                    .egress(&self.server, (&wanted.host, wanted.port), Err(&why));
+                return wanted.refuse(&mut stream, &why).await;
+            }
+        };
+        let address = there
+            .peer_addr()
+            .map(|address| address.to_string())
+            .unwrap_or_default();
+        let first = wanted.accept(&mut stream).await?.to_vec();
+        let (sent, received) = carry(stream, there, &first).await;
+        self.journal.egress(
+            &self.server,
+            (&wanted.host, wanted.port),
+            Ok((address.as_str(), sent, received)),
+        );
+        Ok(())
+    }
+
+    /// Connects, if its manifest names the host and every address of it is one that may be reached.
+    async fn reach(&self, wanted: &Wanted) -> Result<TcpStream, String> {
+        let name = normal(&wanted.host);
+        let covering = self.hosts.iter().filter(|host| host.covers(&name, wanted.port));
+        let is_private = covering.clone().any(|host| host.private);
+        if covering.count() == 0 {
+            let (server, port) = (&self.server, wanted.port);
+            return Err(format!("{name}:{port} is not among the hosts of `{server}`"));
+        }
+        let resolved = lookup_host((name.as_str(), wanted.port)).await;
+        let addresses: Vec<SocketAddr> = resolved.map_err(|error| error.to_string())?.collect();
+        for address in &addresses {
+            let address = address.ip().to_canonical();
+            match (kind(address), is_private) {
+                (Kind::Public, _) | (Kind::Loopback | Kind::Private, true) => {}
+                (Kind::Never, _) => return Err(format!("{address} is never reached")),
+                (Kind::Loopback | Kind::Private, false) => {
+                    let remedy = "name the host under `private` if it is yours";
+                    return Err(format!("{address} is not a public address; {remedy}"));
+                }
+            }
+        }
+        connect(&addresses).await
+    }
+}
+
+/// Passes bytes both ways until both ends have said all; gives how many.
+async fn carry(program: UnixStream, server: TcpStream, first: &[u8]) -> (u64, u64) {
+    let (from_program, to_program) = program.into_split();
+    let (from_server, mut to_server) = server.into_split();
+    let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
+    if to_server.write_all(first).await.is_err() {
+        return (0, 0);
+    }
+    sent.fetch_add(u64::try_from(first.len()).unwrap_or_default(), Ordering::Relaxed);
+    tokio::join!(
+        copy(from_program, to_server, &sent),
+        copy(from_server, to_program, &received)
+    );
+    (sent.into_inner(), received.into_inner())
+}
+
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, bytes: &AtomicU64) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        if to
+            .write_all(buffer.get(..read).unwrap_or_default())
+            .await
+            .is_err()
+        {
+            break;
+        }
+        bytes.fetch_add(u64::try_from(read).unwrap_or_default(), Ordering::Relaxed);
+    }
+    let _ = to.shutdown().await;
+}

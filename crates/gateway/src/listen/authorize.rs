@@ -1,0 +1,457 @@
+//! `/oauth/authorize`: a client sends a person here, who logs in, sees who wants what, and says yes or no.
+//!
+//! Nothing is kept until somebody has logged in: the transaction travels in the form, sealed and bound to a cookie of
+//! this browser. Everybody logs in each time, so there is no session a page of another origin could ride on. An error
+//! is sent to a client only when the client and its address are known; everything else is a page (RFC 9700, 4.11).
+
+use std::{net::IpAddr, sync::Arc};
+
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONTENT_TYPE, COOKIE, HeaderValue, LOCATION, SET_COOKIE},
+};
+use identity::{
+    Secret,
+    oauth::{AuthorizationRequest, Form, KnownBy, OauthError, OauthFault, RegisteredClient},
+};
+use records::ledger::Kind;
+use wire::json::{Document, Keys, Node, object};
+
+use super::{
+    House,
+    authorize_pages::{self as pages, Asks},
+    body::{self, Body},
+    gate::one,
+    head::Peer,
+    oauth::resources,
+    page,
+};
+use crate::{
+    authorization::{Issue, LoggedIn, NotLoggedIn, TRANSACTION_MS, consent_key, login::Attempt},
+    people::Letting,
+};
+
+/// The largest form read, in bytes. The sealed transaction is in it.
+const FORM_BYTES_MAX: usize = 32 * 1024;
+/// The cookie that binds a transaction to a browser. Where there is TLS, no other host and no plain page can set it.
+const COOKIE_TLS: &str = "__Host-sallyport";
+const COOKIE_PLAIN: &str = "sallyport";
+
+/// One visit of a browser.
+struct Visit<'h> {
+    house: &'h Arc<House>,
+    from: IpAddr,
+    /// What its cookie says, or will say.
+    browser: String,
+}
+
+/// A transaction as it travels.
+struct Transaction {
+    id: String,
+    request: AuthorizationRequest,
+    login: Option<LoggedIn>,
+}
+
+/// Answers a browser.
+pub(super) async fn answer(house: &Arc<House>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+    if house.authorization.offer().is_none() {
+        return body::empty(StatusCode::NOT_FOUND);
+    }
+    let known = cookie(house, request.headers());
+    let visit = Visit {
+        house,
+        from: peer.address.ip(),
+        browser: known.clone().unwrap_or_else(|| house.engines.ambient.secret()),
+    };
+    let mut response = match *request.method() {
+        Method::GET => {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            visit.begin(query.as_bytes()).await
+        }
+        Method::POST => match form(request).await {
+            Ok(form) => visit.go_on(&form, known.is_some()).await,
+            Err(why) => pages::stopped(&why),
+        },
+        _ => body::empty(StatusCode::METHOD_NOT_ALLOWED),
+    };
+    if known.is_none()
+        && let Ok(cookie) = HeaderValue::try_from(visit.cookie())
+    {
+        response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    response
+}
+
+impl Visit<'_> {
+    /// A client asks.
+    async fn begin(&self, query: &[u8]) -> Response<Body> {
+        let form = match Form::parse(query) {
+            Ok(form) => form,
+            Err(error) => return self.stop("", &error.description),
+        };
+        let Some(id) = form.get("client_id") else {
+            return self.stop("", "the program did not say who it is (`client_id`)");
+        };
+        let client = match self
+            .house
+            .authorization
+            .client(id, self.from, &self.house.engines.ambient)
+            .await
+        {
+            Ok(client) => client,
+            Err(why) => return self.stop(id, &why),
+        };
+        let Some(redirect) = form.get("redirect_uri").and_then(|uri| client.redirect(uri)) else {
+            return self.stop(
+                id,
+                "the program wants you sent back to an address that is not its own (`redirect_uri`)",
+            );
+        };
+        let state = form.get("state").filter(|state| state.len() <= 2048);
+        let read = AuthorizationRequest::read(&form, &client, redirect.clone(), &resources(self.house));
+        match read {
+            Ok(request) => {
+                let transaction = Transaction {
+                    id: self.house.engines.ambient.name().to_string(),
+                    request,
+                    login: None,
+                };
+                self.ask_to_log_in(&transaction, &client, None)
+            }
+            Err(error) => {
+                self.note("authorization-refused", &client.id, "", &error.to_string());
+                let location = self.failure(&redirect.clone(), state, &error);
+                // Whoever chose the address themselves must not have browsers sent there without a person's doing.
+                match client.known_by {
+                    KnownBy::Operator => sent(&location),
+                    KnownBy::Document | KnownBy::Itself => pages::broken(&error, &redirect, &location),
+                }
+            }
+        }
+    }
+
+    /// A person answers.
+    async fn go_on(&self, form: &Form, has_cookie: bool) -> Response<Body> {
+        let transaction = form
+            .get("t")
+            .filter(|_| has_cookie)
+            .and_then(|sealed| self.open(sealed));
+        let Some(transaction) = transaction else {
+            let why = "this page is too old, or was opened in another browser; go back to the program and begin again";
+            return self.stop("", why);
+        };
+        let id = &transaction.request.client;
+        let client = match self
+            .house
+            .authorization
+            .client(id, self.from, &self.house.engines.ambient)
+            .await
+        {
+            Ok(client) => client,
+            Err(why) => return self.stop(id, &why),
+        };
+        match (&transaction.login, form.get("say")) {
+            (_, Some("deny")) => self.denied(&transaction),
+            (None, _) => self.log_in(transaction, &client, form).await,
+            (Some(login), Some("allow")) => {
+                let login = login.clone();
+                self.remember(&transaction.request, &client, &login);
+                self.issue(transaction, &client, login)
+            }
+            (Some(login), _) => self.ask_for_consent(&transaction, &client, login),
+        }
+    }
+
+    async fn log_in(
+        &self,
+        transaction: Transaction,
+        client: &RegisteredClient,
+        form: &Form,
+    ) -> Response<Body> {
+        let (user, password) = (form.get("user").unwrap_or_default(), form.get("password"));
+        let attempt = Attempt {
+            user,
+            password: Secret::presented(password.unwrap_or_default().to_owned()),
+            code: form.get("code"),
+            from: self.from,
+        };
+        let logged_in = self
+            .house
+            .authorization
+            .log_in(&self.house.engines.ambient, attempt)
+            .await;
+        let login = match logged_in {
+            Ok(login) => login,
+            Err(why) => {
+                self.note("login-refused", &client.id, user, pages::inside(&why));
+                return self.ask_to_log_in(&transaction, client, Some(&why));
+            }
+        };
+        self.note("logged-in", &client.id, user, &login.methods.join(" "));
+        if let Err(why) = self.may_let_in(&transaction.request, client, &login) {
+            self.note("authorization-refused", &client.id, user, &why);
+            return pages::stopped(&why);
+        }
+        let transaction = Transaction {
+            login: Some(login.clone()),
+            ..transaction
+        };
+        let key = self.consent_key(&transaction.request, client, &login.user);
+        let is_known = key.is_some_and(|key| self.house.authorization.has_agreed(&key));
+        if is_known {
+            return self.issue(transaction, client, login);
+        }
+        self.ask_for_consent(&transaction, client, &login)
+    }
+
+    /// Whether this user may let that client in for what it wants.
+    fn may_let_in(
+        &self,
+        request: &AuthorizationRequest,
+        client: &RegisteredClient,
+        login: &LoggedIn,
+    ) -> Result<Letting, String> {
+        let people = &self.house.engines.people;
+        people.letting(&login.user, client.agent.as_deref(), request.declared.as_ref())
+    }
+
+    fn issue(&self, transaction: Transaction, client: &RegisteredClient, login: LoggedIn) -> Response<Body> {
+        let (house, ambient) = (self.house, &self.house.engines.ambient);
+        let now_ms = ambient.now_ms();
+        if house.authorization.answer_once(&transaction.id, now_ms).is_none() {
+            return self.stop(
+                &client.id,
+                "this page was answered before; go back to the program and begin again",
+            );
+        }
+        if let Err(why) = self.may_let_in(&transaction.request, client, &login) {
+            return self.stop(&client.id, &why);
+        }
+        let (user, request) = (login.user.clone(), transaction.request);
+        let (redirect, state) = (request.redirect.clone(), request.state.clone());
+        let code = ambient.secret();
+        let issue = Issue {
+            request,
+            login,
+            agent: client.agent.clone(),
+            refreshes: client.refreshes,
+        };
+        if house.authorization.codes.put(&code, issue, now_ms).is_none() {
+            let error = OauthError::new(OauthFault::TemporarilyUnavailable, "too many codes are not used");
+            return sent(&self.failure(&redirect, state.as_deref(), &error));
+        }
+        if let Err(error) = house.authorization.registered.used(&client.id, now_ms) {
+            tracing::error!(%error, "a registered client cannot be stored");
+        }
+        self.note("code-issued", &client.id, &user, redirect.shown());
+        let mut parameters = vec![("code", code.as_str())];
+        parameters.extend(state.as_deref().map(|state| ("state", state)));
+        parameters.push(("iss", &house.base));
+        sent(&redirect.with(&parameters))
+    }
+
+    fn denied(&self, transaction: &Transaction) -> Response<Body> {
+        let ambient = &self.house.engines.ambient;
+        let request = &transaction.request;
+        // Of those who did not log in nothing is kept: they could fill it.
+        let once = || {
+            self.house
+                .authorization
+                .answer_once(&transaction.id, ambient.now_ms())
+        };
+        if transaction.login.is_some() && once().is_none() {
+            return self.stop(&request.client, "this page was answered before");
+        }
+        let user = transaction.login.as_ref().map_or("", |login| login.user.as_str());
+        self.note("consent-refused", &request.client, user, "the person said no");
+        let error = OauthError::new(OauthFault::AccessDenied, "the person said no");
+        sent(&self.failure(&request.redirect, request.state.as_deref(), &error))
+    }
+
+    fn ask_to_log_in(
+        &self,
+        transaction: &Transaction,
+        client: &RegisteredClient,
+        wrong: Option<&NotLoggedIn>,
+    ) -> Response<Body> {
+        let asks = self.asks(transaction, client);
+        pages::log_in(&asks, wrong)
+    }
+
+    fn ask_for_consent(
+        &self,
+        transaction: &Transaction,
+        client: &RegisteredClient,
+        login: &LoggedIn,
+    ) -> Response<Body> {
+        pages::consent(&self.asks(transaction, client), &login.user)
+    }
+
+    fn asks<'a>(&'a self, transaction: &'a Transaction, client: &'a RegisteredClient) -> Asks<'a> {
+        let whole = &self.house.engines.tokens.resource;
+        let request = &transaction.request;
+        let place = request.resource.as_str().strip_prefix(whole.as_str());
+        Asks {
+            client,
+            request,
+            place: place.map(|place| place.trim_matches('/')).unwrap_or_default(),
+            gateway: self.house.base.split_once("://").map_or("", |(_, host)| host),
+            sealed: self.seal(transaction),
+        }
+    }
+
+    /// A client without any bounds on who it may be is never let in without asking: whoever listens on this machine,
+    /// or took its scheme, would be let in with it.
+    fn consent_key(
+        &self,
+        request: &AuthorizationRequest,
+        client: &RegisteredClient,
+        user: &str,
+    ) -> Option<String> {
+        let is_bound = request.redirect.is_site() || client.secret.is_some();
+        let asked = AuthorizationRequest {
+            state: None,
+            challenge: String::new(),
+            key: None,
+            ..request.clone()
+        };
+        let asked = object(|out| {
+            asked.write(out);
+            out.string("agent", client.agent.as_deref().unwrap_or_default());
+        });
+        is_bound.then(|| consent_key(user, client, &asked))
+    }
+
+    fn remember(&self, request: &AuthorizationRequest, client: &RegisteredClient, login: &LoggedIn) {
+        self.note("consent-given", &client.id, &login.user, request.redirect.shown());
+        if let Some(key) = self.consent_key(request, client, &login.user) {
+            self.house.authorization.remember_consent(&key, &login.user);
+        }
+    }
+
+    fn stop(&self, client: &str, why: &str) -> Response<Body> {
+        self.note("authorization-refused", client, "", why);
+        pages::stopped(why)
+    }
+
+    fn note(&self, what: &str, client: &str, user: &str, why: &str) {
+        let short = |text: &str| text.chars().take(200).collect::<String>();
+        let detail = [
+            ("client", short(client)),
+            ("user", short(user)),
+            ("peer", self.from.to_string()),
+            ("why", short(why)),
+        ];
+        self.house.engines.journal.note(Kind::Session, what, &detail);
+    }
+
+    /// Where an error goes.
+    fn failure(&self, to: &identity::oauth::RedirectUri, state: Option<&str>, error: &OauthError) -> String {
+        let fault = error.fault.to_string();
+        let mut parameters = vec![
+            ("error", fault.as_str()),
+            ("error_description", error.description.as_str()),
+        ];
+        parameters.extend(state.map(|state| ("state", state)));
+        parameters.push(("iss", &self.house.base));
+        to.with(&parameters)
+    }
+
+    fn bound(&self) -> Vec<u8> {
+        format!("authorize:{}", self.browser).into_bytes()
+    }
+
+    fn seal(&self, transaction: &Transaction) -> String {
+        let ambient = &self.house.engines.ambient;
+        let text = object(|out| {
+            out.string("id", &transaction.id);
+            out.integer("until", ambient.now_ms() + TRANSACTION_MS);
+            out.object("request", |out| transaction.request.write(out));
+            if let Some(login) = &transaction.login {
+                out.object("login", |out| login.write(out));
+            }
+        });
+        self.house.authorization.seal.seal(ambient, &self.bound(), &text)
+    }
+
+    fn open(&self, sealed: &str) -> Option<Transaction> {
+        let text = self.house.authorization.seal.open(sealed, &self.bound())?;
+        let document = Document::parse(text, Keys::Exact, &wire::bounds::ANSWER).ok()?;
+        let root = document.root();
+        let until_ms = root.get("until").and_then(Node::as_number)?.as_i64()?;
+        if self.house.engines.ambient.now_ms() >= until_ms {
+            return None;
+        }
+        let login = match root.get("login") {
+            Some(login) => Some(LoggedIn::read(login)?),
+            None => None,
+        };
+        Some(Transaction {
+            id: root.get("id")?.as_str()?.into_owned(),
+            request: AuthorizationRequest::restore(root.get("request")?)?,
+            login,
+        })
+    }
+
+    fn cookie(&self) -> String {
+        let seconds = TRANSACTION_MS / 1000 * 6;
+        let (name, secure) = cookie_name(self.house);
+        format!(
+            "{name}={}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}",
+            self.browser
+        )
+    }
+}
+
+fn cookie_name(house: &House) -> (&'static str, &'static str) {
+    if house.base.starts_with("https:") {
+        (COOKIE_TLS, "; Secure")
+    } else {
+        (COOKIE_PLAIN, "")
+    }
+}
+
+/// What this browser's cookie says. One that comes twice was set by somebody else as well.
+fn cookie(house: &House, headers: &HeaderMap) -> Option<String> {
+    let (wanted, _) = cookie_name(house);
+    let all = headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut found = all
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .filter(|(name, _)| *name == wanted)
+        .map(|(_, value)| value);
+    let value = found.next().filter(|value| value.len() == 43)?;
+    found.next().is_none().then(|| value.to_owned())
+}
+
+async fn form(request: Request<Incoming>) -> Result<Form, String> {
+    let (head, incoming) = request.into_parts();
+    let content = one(&head.headers, &CONTENT_TYPE)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let essence = content.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err("a form is expected".to_owned());
+    }
+    let bytes = body::read(incoming, FORM_BYTES_MAX)
+        .await
+        .map_err(|objection| objection.inside)?;
+    Form::parse(&bytes).map_err(|error| error.description)
+}
+
+/// Sends the browser on, and never its form with it (RFC 9700, section 4.12).
+fn sent(location: &str) -> Response<Body> {
+    let mut response = page::guarded(body::empty(StatusCode::SEE_OTHER), "");
+    match HeaderValue::try_from(location) {
+        Ok(location) => {
+            response.headers_mut().insert(LOCATION, location);
+            response
+        }
+        Err(_) => pages::stopped("the program's address cannot be used"),
+    }
+}

@@ -1,0 +1,246 @@
+//! What people see while they let a program in. Everything a program says of itself is shown as its own word.
+
+use hyper::{Response, StatusCode};
+use identity::oauth::{AuthorizationRequest, KnownBy, OauthError, RedirectUri, RegisteredClient};
+
+use super::{
+    body::Body,
+    page::{page, safe},
+};
+use crate::authorization::{NotLoggedIn, REFRESH_DAYS};
+
+/// Who asks for what.
+pub(super) struct Asks<'a> {
+    pub(super) client: &'a RegisteredClient,
+    pub(super) request: &'a AuthorizationRequest,
+    /// The endpoint's name; nothing for all of the gateway.
+    pub(super) place: &'a str,
+    /// The gateway's own host.
+    pub(super) gateway: &'a str,
+    /// The transaction.
+    pub(super) sealed: String,
+}
+
+/// Where the person logs in.
+pub(super) fn log_in(asks: &Asks<'_>, wrong: Option<&NotLoggedIn>) -> Response<Body> {
+    let (status, told) = match wrong {
+        None => (StatusCode::OK, String::new()),
+        Some(why) => {
+            let (status, text) = outside(why);
+            (
+                status,
+                format!("<p class=\"bad\" role=\"alert\">{}</p>", safe(&text)),
+            )
+        }
+    };
+    let inner = format!(
+        "<p><strong>{name}</strong> ({host}) wants to use {place} of <strong>{gateway}</strong> for you. Log in to see \
+         exactly what it asks for; nothing is allowed by that.</p>{told}\
+         <form method=\"post\" action=\"/oauth/authorize\">\
+         <input type=\"hidden\" name=\"t\" value=\"{sealed}\">\
+         <label>Name<input name=\"user\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" \
+         required autofocus></label>\
+         <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\
+         <label>One-time code <small>if you use an authenticator</small><input name=\"code\" inputmode=\"numeric\" \
+         autocomplete=\"one-time-code\" maxlength=\"8\"></label>\
+         <div class=\"buttons\"><button class=\"main\">Log in</button>\
+         <button name=\"say\" value=\"deny\" formnovalidate>Cancel</button></div></form>",
+        name = safe(&asks.client.name),
+        host = safe(&known_as(asks.client)),
+        place = place(asks),
+        gateway = safe(asks.gateway),
+        sealed = safe(&asks.sealed),
+    );
+    page(status, "Log in", &inner, &asks.request.redirect.source())
+}
+
+/// Where the person says yes or no.
+pub(super) fn consent(asks: &Asks<'_>, user: &str) -> Response<Body> {
+    let (client, redirect) = (asks.client, &asks.request.redirect);
+    let mut rows = String::new();
+    let mut row = |name: &str, text: &str| {
+        rows.push_str(&format!("<div><dt>{}</dt><dd>{text}</dd></div>", safe(name)));
+    };
+    row("You are", &safe(user));
+    row(
+        "Who asks",
+        &format!(
+            "{}<br><code>{}</code><br>{}",
+            safe(&client.name),
+            safe(&client.id),
+            vouched(client)
+        ),
+    );
+    row(
+        "What for",
+        &format!("Using {} of <strong>{}</strong>", place(asks), safe(asks.gateway)),
+    );
+    let name = match &client.agent {
+        Some(agent) => format!("as the agent <strong>{}</strong>, for you", safe(agent)),
+        None => "as you: it may do whatever you may do there".to_owned(),
+    };
+    row("Acting", &name);
+    let declared = declared(asks.request);
+    if !declared.is_empty() {
+        row("It says it works on", &format!("<ul>{declared}</ul>"));
+    }
+    let how_long = if client.refreshes {
+        format!("{REFRESH_DAYS} days at most, or until the program or an administrator ends it")
+    } else {
+        "ten minutes".to_owned()
+    };
+    row("For how long", &how_long);
+    row(
+        "You are sent back to",
+        &format!("<code>{}</code>", safe(redirect.shown())),
+    );
+    let inner = format!(
+        "<dl>{rows}</dl>{warning}\
+         <form method=\"post\" action=\"/oauth/authorize\">\
+         <input type=\"hidden\" name=\"t\" value=\"{sealed}\">\
+         <div class=\"buttons\"><button class=\"main\" name=\"say\" value=\"allow\">Allow</button>\
+         <button name=\"say\" value=\"deny\">Do not allow</button></div></form>",
+        warning = warning(asks),
+        sealed = safe(&asks.sealed),
+    );
+    let title = format!("Let {} in?", client.name);
+    page(StatusCode::OK, &title, &inner, &redirect.source())
+}
+
+/// Nothing goes on from here.
+pub(super) fn stopped(why: &str) -> Response<Body> {
+    let inner = format!(
+        "<p class=\"bad\" role=\"alert\">{}</p><p>Nothing was allowed. You can close this page. Whoever runs this \
+         gateway finds more in its ledger.</p>",
+        safe(why)
+    );
+    page(StatusCode::BAD_REQUEST, "This cannot go on", &inner, "")
+}
+
+/// A client nobody here vouches for asked for what cannot be: the person sends the answer, or does not.
+pub(super) fn broken(error: &OauthError, redirect: &RedirectUri, location: &str) -> Response<Body> {
+    let inner = format!(
+        "<p class=\"bad\" role=\"alert\">{}</p><p>The program asked for something that is not possible here. Nothing \
+         was allowed.</p><div class=\"buttons\"><a class=\"button\" rel=\"noreferrer\" href=\"{}\">Tell it, and go to \
+         {}</a></div>",
+        safe(&error.to_string()),
+        attribute(location),
+        safe(redirect.shown()),
+    );
+    page(StatusCode::BAD_REQUEST, "This cannot go on", &inner, "")
+}
+
+/// An address of ours as an attribute: printable ASCII already, so nothing has to be spelled out.
+fn attribute(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+        .replace('<', "&lt;")
+}
+
+fn place(asks: &Asks<'_>) -> String {
+    match asks.place {
+        "" => "<strong>all tools</strong>".to_owned(),
+        name => format!("the tools of <strong>{}</strong>", safe(name)),
+    }
+}
+
+fn known_as(client: &RegisteredClient) -> String {
+    match client.known_by {
+        KnownBy::Operator => "set up by your administrator".to_owned(),
+        KnownBy::Document => host(&client.id).to_owned(),
+        KnownBy::Itself => "nobody here knows it".to_owned(),
+    }
+}
+
+fn vouched(client: &RegisteredClient) -> String {
+    match client.known_by {
+        KnownBy::Operator => "Set up by your administrator".to_owned(),
+        KnownBy::Document => format!("Described at <strong>{}</strong>", safe(host(&client.id))),
+        KnownBy::Itself => "It registered itself: nobody checked its name".to_owned(),
+    }
+}
+
+fn host(url: &str) -> &str {
+    let rest = url.strip_prefix("https://").unwrap_or(url);
+    rest.split('/').next().unwrap_or_default()
+}
+
+fn warning(asks: &Asks<'_>) -> String {
+    let redirect = &asks.request.redirect;
+    let name = safe(&asks.client.name);
+    let text = if redirect.is_loopback() {
+        format!(
+            "The answer goes to a program on this computer. Any program here can say it is {name}. Allow this only if \
+             you have just started {name} yourself."
+        )
+    } else if !redirect.is_site() {
+        format!(
+            "The answer goes to whichever app opens <code>{}</code> addresses on this device. Allow this only if you \
+             have just started {name} yourself.",
+            safe(redirect.shown())
+        )
+    } else if asks.client.known_by == KnownBy::Itself {
+        format!(
+            "Nobody checked that this is {name}. Allow it only if you know the address it is sent back to."
+        )
+    } else {
+        return String::new();
+    };
+    format!("<p class=\"note\">{text}</p>")
+}
+
+/// The declared context in plain words.
+fn declared(request: &AuthorizationRequest) -> String {
+    let Some(declared) = &request.declared else {
+        return String::new();
+    };
+    let mut items = String::new();
+    let mut item = |what: &str, text: &str| items.push_str(&format!("<li>{what}: {}</li>", safe(text)));
+    for (what, text) in [
+        ("purpose", &declared.purpose),
+        ("task", &declared.task),
+        ("about", &declared.entity),
+        ("what it reads is", &declared.trust),
+    ] {
+        if let Some(text) = text {
+            item(what, text);
+        }
+    }
+    if !declared.classes.is_empty() {
+        item("kinds of data", &declared.classes.join(", "));
+    }
+    items
+}
+
+/// Why somebody is not logged in, for that person.
+fn outside(why: &NotLoggedIn) -> (StatusCode, String) {
+    match why {
+        NotLoggedIn::Wrong => {
+            let text = "Name, password and code do not belong together, or the code was used before.";
+            (StatusCode::FORBIDDEN, text.to_owned())
+        }
+        NotLoggedIn::Wait(seconds) => {
+            let text = format!("There were too many wrong attempts. Try again in {seconds} seconds.");
+            (StatusCode::TOO_MANY_REQUESTS, text)
+        }
+        NotLoggedIn::NeedsMfa => {
+            let text = "A password alone will not do here. Ask your administrator for an authenticator.";
+            (StatusCode::FORBIDDEN, text.to_owned())
+        }
+        NotLoggedIn::Busy => {
+            let text = "Many people log in right now. Try again in a moment.";
+            (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+        }
+    }
+}
+
+/// The same for the ledger.
+pub(super) fn inside(why: &NotLoggedIn) -> &'static str {
+    match why {
+        NotLoggedIn::Wrong => "name, password or code are wrong",
+        NotLoggedIn::Wait(_) => "too many wrong attempts",
+        NotLoggedIn::NeedsMfa => "the user has no authenticator, and one is required",
+        NotLoggedIn::Busy => "too many at a time",
+    }
+}

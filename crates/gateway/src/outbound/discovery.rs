@@ -1,0 +1,374 @@
+//! From a server's challenge to its authorization server (RFC 9728, then RFC 8414 or OpenID Connect Discovery).
+//!
+//! Everything found here was written by somebody else: it is fetched by the guarded fetcher, has to speak in the name it
+//! was asked for, and is believed for nothing but this server.
+
+use hyper::StatusCode;
+use identity::{ResourceId, jose::Algorithm};
+use wire::{
+    bounds::ANSWER,
+    json::{Document, Keys, Kind, Node},
+};
+
+use super::challenge::Challenge;
+use crate::issuers::{Call, Guarded, well_known};
+
+/// What a resource says of itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Resource {
+    /// Its identifier, letter by letter: authorization servers compare it so.
+    pub(crate) id: String,
+    /// Who gives tokens for it.
+    pub(crate) issuers: Vec<String>,
+    pub(crate) scopes: Vec<String>,
+    /// Whether it takes tokens that are bound to a key, or no others.
+    pub(crate) takes_dpop: bool,
+}
+
+/// What an authorization server says of itself.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Metadata {
+    pub(crate) issuer: String,
+    pub(crate) authorization: Option<String>,
+    pub(crate) token: String,
+    pub(crate) registration: Option<String>,
+    pub(crate) device: Option<String>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) grants: Option<Vec<String>>,
+    pub(crate) methods: Option<Vec<String>>,
+    pub(crate) algorithms: Vec<Algorithm>,
+    pub(crate) has_s256: bool,
+    /// Answers to authorization requests say whose they are (RFC 9207).
+    pub(crate) says_issuer: bool,
+    pub(crate) takes_documents: bool,
+    pub(crate) binds_to_keys: bool,
+}
+
+/// All that has to be known to ask for a token.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) resource: Resource,
+    pub(crate) server: Metadata,
+}
+
+impl Found {
+    /// Whether tokens are to be bound to a key.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.resource.takes_dpop && self.server.binds_to_keys
+    }
+}
+
+/// Finds out who gives tokens for a server. `wanted` is whom configuration names.
+pub(crate) async fn discover(
+    guarded: &Guarded,
+    server: &str,
+    challenge: &Challenge,
+    wanted: Option<&str>,
+) -> Result<Found, String> {
+    let resource = resource(guarded, server, challenge).await?;
+    let (resource, issuer) = match (resource, wanted) {
+        (Some(resource), _) => {
+            let issuer = issuer_of(&resource, wanted)?.to_owned();
+            (resource, issuer)
+        }
+        (None, Some(wanted)) => (unsaid(server), wanted.to_owned()),
+        (None, None) => return Ok(early(guarded, server).await),
+    };
+    let server = metadata(guarded, &issuer).await?;
+    let takes_dpop = resource.takes_dpop || challenge.takes_dpop;
+    Ok(Found {
+        resource: Resource {
+            takes_dpop,
+            ..resource
+        },
+        server,
+    })
+}
+
+/// Which of the resource's authorization servers to ask.
+pub(crate) fn issuer_of<'r>(resource: &'r Resource, wanted: Option<&str>) -> Result<&'r str, String> {
+    let mut issuers = resource.issuers.iter();
+    let found = match wanted {
+        None => issuers.next(),
+        Some(wanted) => issuers.find(|issuer| *issuer == wanted),
+    };
+    let named = || resource.issuers.join(", ");
+    found.map(String::as_str).ok_or_else(|| match wanted {
+        None => "the metadata of the server names no authorization server".to_owned(),
+        Some(wanted) => format!(
+            "the server names `{}` as its authorization server, and configuration `{wanted}`; correct `auth.issuer`",
+            named()
+        ),
+    })
+}
+
+/// A resource without metadata.
+fn unsaid(server: &str) -> Resource {
+    Resource {
+        id: server.to_owned(),
+        issuers: Vec::new(),
+        scopes: Vec::new(),
+        takes_dpop: false,
+    }
+}
+
+/// A server of revision 2025-03-26 is its own authorization server, at fixed places unless its metadata says otherwise.
+async fn early(guarded: &Guarded, server: &str) -> Found {
+    let origin = origin(server);
+    let metadata = metadata(guarded, &origin).await.unwrap_or_else(|_| Metadata {
+        authorization: Some(format!("{origin}/authorize")),
+        token: format!("{origin}/token"),
+        registration: Some(format!("{origin}/register")),
+        has_s256: true,
+        issuer: origin.clone(),
+        ..Metadata::default()
+    });
+    Found {
+        resource: unsaid(server),
+        server: metadata,
+    }
+}
+
+/// What the resource says of itself: where the challenge says, or else at its well-known places. None where there is
+/// nothing.
+pub(crate) async fn resource(
+    guarded: &Guarded,
+    server: &str,
+    challenge: &Challenge,
+) -> Result<Option<Resource>, String> {
+    if let Some(url) = &challenge.metadata {
+        let document = parsed(guarded.get(url).await?).map_err(|why| format!("{url}: {why}"))?;
+        return read_resource(&document, server)
+            .map(Some)
+            .map_err(|why| format!("{url}: {why}"));
+    }
+    for url in resource_places(server) {
+        let answer = guarded.send(Call::get(&url)).await?;
+        if answer.status != StatusCode::OK {
+            continue;
+        }
+        let document = parsed(answer.body).map_err(|why| format!("{url}: {why}"))?;
+        return read_resource(&document, server)
+            .map(Some)
+            .map_err(|why| format!("{url}: {why}"));
+    }
+    Ok(None)
+}
+
+/// With the resource's path, then without.
+fn resource_places(server: &str) -> Vec<String> {
+    let origin = origin(server);
+    let path = server.get(origin.len()..).unwrap_or_default();
+    let path = path
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('/');
+    let root = format!("{origin}/.well-known/oauth-protected-resource");
+    if path.is_empty() {
+        vec![root]
+    } else {
+        vec![format!("{root}{path}"), root]
+    }
+}
+
+/// Scheme, host and port.
+pub(crate) fn origin(url: &str) -> String {
+    let rest = url.find("://").map_or(0, |at| at + 3);
+    let end = url
+        .get(rest..)
+        .and_then(|rest| rest.find(['/', '?', '#']))
+        .map_or(url.len(), |at| rest + at);
+    url.get(..end).unwrap_or_default().to_owned()
+}
+
+fn read_resource(document: &Document, server: &str) -> Result<Resource, String> {
+    let root = document.root();
+    let id = text(root, "resource").ok_or("it names no `resource`")?;
+    if !is_of(&id, server) {
+        return Err(format!(
+            "it is the metadata of `{}`, and the server is `{server}`: tokens for the one are not for the other",
+            shown(&id)
+        ));
+    }
+    Ok(Resource {
+        issuers: texts(root, "authorization_servers").unwrap_or_default(),
+        scopes: texts(root, "scopes_supported").unwrap_or_default(),
+        takes_dpop: truth(root, "dpop_bound_access_tokens_required")
+            || texts(root, "dpop_signing_alg_values_supported")
+                .is_some_and(|algorithms| has_ours(&algorithms)),
+        id,
+    })
+}
+
+/// Whether a resource is the server, or a whole that the server is a part of: the same origin, and a path above it.
+fn is_of(resource: &str, server: &str) -> bool {
+    let (Ok(resource), Ok(server)) = (ResourceId::parse(resource), ResourceId::parse(server)) else {
+        return false;
+    };
+    let rest = server.as_str().strip_prefix(resource.as_str());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What an authorization server says of itself, in its own name.
+pub(crate) async fn metadata(guarded: &Guarded, issuer: &str) -> Result<Metadata, String> {
+    let mut whys = Vec::new();
+    for url in well_known(issuer) {
+        let answer = guarded.send(Call::get(&url)).await?;
+        if answer.status != StatusCode::OK {
+            whys.push(format!("{url}: it answered {}", answer.status));
+            continue;
+        }
+        // Who answers in another's name is not asked at the next place.
+        let document = parsed(answer.body).map_err(|why| format!("{url}: {why}"))?;
+        return read_metadata(&document, issuer).map_err(|why| format!("{url}: {why}"));
+    }
+    Err(whys.join("; "))
+}
+
+fn read_metadata(document: &Document, issuer: &str) -> Result<Metadata, String> {
+    let root = document.root();
+    let named = text(root, "issuer").unwrap_or_default();
+    if named != issuer {
+        return Err(format!(
+            "it is the metadata of the issuer `{}`, and `{issuer}` was asked",
+            shown(&named)
+        ));
+    }
+    let algorithms = texts(root, "token_endpoint_auth_signing_alg_values_supported").unwrap_or_default();
+    Ok(Metadata {
+        issuer: named,
+        authorization: text(root, "authorization_endpoint"),
+        token: text(root, "token_endpoint").ok_or("it names no `token_endpoint`")?,
+        registration: text(root, "registration_endpoint"),
+        device: text(root, "device_authorization_endpoint"),
+        scopes: texts(root, "scopes_supported").unwrap_or_default(),
+        grants: texts(root, "grant_types_supported"),
+        methods: texts(root, "token_endpoint_auth_methods_supported"),
+        algorithms: algorithms
+            .iter()
+            .filter_map(|name| Algorithm::parse(name))
+            .collect(),
+        has_s256: texts(root, "code_challenge_methods_supported")
+            .is_some_and(|methods| methods.iter().any(|method| method == "S256")),
+        says_issuer: truth(root, "authorization_response_iss_parameter_supported"),
+        takes_documents: truth(root, "client_id_metadata_document_supported"),
+        binds_to_keys: texts(root, "dpop_signing_alg_values_supported")
+            .is_some_and(|algorithms| has_ours(&algorithms)),
+    })
+}
+
+/// Whether the algorithm of our proofs is among these.
+fn has_ours(algorithms: &[String]) -> bool {
+    algorithms.iter().any(|name| name == Algorithm::Es256.as_str())
+}
+
+/// A document that means the same to everybody.
+pub(super) fn parsed(bytes: Vec<u8>) -> Result<Document, String> {
+    Document::parse(bytes, Keys::Exact, &ANSWER).map_err(|error| error.to_string())
+}
+
+pub(super) fn text(root: Node<'_>, name: &str) -> Option<String> {
+    root.get(name)
+        .and_then(Node::as_str)
+        .map(std::borrow::Cow::into_owned)
+}
+
+fn texts(root: Node<'_>, name: &str) -> Option<Vec<String>> {
+    let list = root.get(name).filter(|list| list.kind() == Kind::Array)?;
+    let texts = list.elements().filter_map(Node::as_str);
+    Some(texts.map(std::borrow::Cow::into_owned).collect())
+}
+
+fn truth(root: Node<'_>, name: &str) -> bool {
+    root.get(name).and_then(Node::as_bool) == Some(true)
+}
+
+/// Somebody else's text, short and visible.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(200).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(text: &str) -> Document {
+        parsed(text.as_bytes().to_vec()).expect("JSON")
+    }
+
+    #[test]
+    fn metadata_is_looked_for_in_the_fixed_order() {
+        let root = "https://a.example/.well-known/oauth-protected-resource";
+        assert_eq!(
+            resource_places("https://a.example/mcp/x?y"),
+            [format!("{root}/mcp/x"), root.to_owned()]
+        );
+        assert_eq!(resource_places("https://a.example/"), [root]);
+        assert_eq!(resource_places("https://a.example"), [root]);
+    }
+
+    #[test]
+    fn a_resource_is_the_server_or_what_it_is_a_part_of() {
+        let server = "https://a.example/mcp/x";
+        let read = |id: &str| read_resource(&document(&format!("{{\"resource\":\"{id}\"}}")), server);
+        for id in [
+            "https://a.example/mcp/x",
+            "https://A.example/mcp/x/",
+            "https://a.example/mcp",
+            "https://a.example",
+        ] {
+            assert_eq!(read(id).expect(id).id, id);
+        }
+        for id in [
+            "https://a.example/mcp/y",
+            "https://a.example/mcp/x/y",
+            "https://a.example/mc",
+            "https://b.example/mcp/x",
+            "https://a.example.evil/mcp/x",
+            "https://a.example@evil.example/mcp/x",
+            "http://a.example/mcp/x",
+            "https://a.example:444/mcp/x",
+            "https://a.example/mcp/x?y",
+            "https://a.example/mcp/../mcp/x",
+            "",
+        ] {
+            read(id).expect_err(id);
+        }
+        read_resource(&document("{}"), server).expect_err("none");
+    }
+
+    #[test]
+    fn an_issuer_speaks_in_its_own_name_letter_by_letter() {
+        let issuer = "https://as.example/t";
+        let read = |named: &str| {
+            let text = format!("{{\"issuer\":\"{named}\",\"token_endpoint\":\"https://as.example/token\"}}");
+            read_metadata(&document(&text), issuer)
+        };
+        read(issuer).expect("its own");
+        for named in [
+            "https://as.example/t/",
+            "https://as.example",
+            "https://AS.example/t",
+            "https://evil.example",
+            "",
+        ] {
+            read(named).expect_err(named);
+        }
+    }
+
+    #[test]
+    fn configuration_says_which_issuer() {
+        let resource = Resource {
+            issuers: vec!["https://a.example".to_owned(), "https://b.example".to_owned()],
+            ..unsaid("https://s.example")
+        };
+        assert_eq!(issuer_of(&resource, None), Ok("https://a.example"));
+        assert_eq!(
+            issuer_of(&resource, Some("https://b.example")),
+            Ok("https://b.example")
+        );
+        issuer_of(&resource, Some("https://b.example/")).expect_err("another");
+        issuer_of(&unsaid("https://s.example"), None).expect_err("none");
+    }
+}

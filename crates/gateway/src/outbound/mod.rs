@@ -1,0 +1,780 @@
+//! The gateway as an OAuth client of servers' authorization servers. See `docs/upstream-auth.md`.
+//!
+//! INVARIANT (no passing through): nothing here knows the token a caller came with. What is sent to a server was given by
+//! that server's own authorization server, for that server, to the gateway; it is kept with the name of who gave it, and
+//! shown to nobody else.
+
+mod challenge;
+mod clients;
+mod consents;
+pub(crate) mod discovery;
+mod grants;
+mod people;
+pub(crate) mod tokens;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use hyper::{
+    HeaderMap, StatusCode,
+    header::{AUTHORIZATION, HeaderName, HeaderValue},
+};
+use identity::{
+    Actor, ActorKind, ResourceId,
+    assertion::{ClientKey, Proving},
+    token::{Grant as Minted, Issuer},
+};
+use pipeline::ports::{Boxed, Caller};
+use tokio::sync::Mutex as AsyncMutex;
+use upstream::{Credentials, Errand, LinkError, Next};
+use wire::mcp::ServerName;
+
+pub(crate) use challenge::Challenge;
+pub(crate) use clients::Own;
+use consents::Consents;
+use discovery::{Found, Metadata, Resource, discover, metadata};
+use grants::{Grant, Party};
+pub(crate) use people::{Asking, Connected};
+use tokens::{DPOP, NoToken, Nonces, TokenEndpoint};
+
+use crate::{
+    ambient::Ambient,
+    config::{
+        auth::{AuthKind, ClientIdentity, ClientProof, Indicator, MeantAuth, Registration},
+        servers::MeantServer,
+    },
+    issuers::Guarded,
+    journal::Journal,
+    store::Store,
+};
+
+/// How long before its end a token is renewed, in milliseconds.
+const EARLY_MS: i64 = 30 * 1000;
+/// Most callers of one server whose tokens are held in memory.
+const SEATS_MAX: usize = 4096;
+
+/// See the module.
+pub(crate) struct Outbound {
+    accounts: RwLock<HashMap<ServerName, Arc<Account>>>,
+    pub(super) consents: Consents,
+    store: Store,
+    journal: Journal,
+    ambient: Ambient,
+    base: String,
+    /// Who vouches for callers where a token is exchanged.
+    issuer: Issuer,
+}
+
+/// One server that wants tokens.
+struct Account {
+    name: ServerName,
+    url: String,
+    auth: Arc<MeantAuth>,
+    guarded: Guarded,
+    /// What was found out about it, and held while that is done.
+    found: AsyncMutex<Option<Found>>,
+    /// What it asked for last.
+    challenge: Mutex<Challenge>,
+    nonces: Nonces,
+    seats: Mutex<HashMap<String, Arc<Seat>>>,
+}
+
+/// The place of one token: one gets it, the others wait.
+#[derive(Default)]
+struct Seat {
+    held: AsyncMutex<Held>,
+    /// Whether the server took it once.
+    is_taken: AtomicBool,
+}
+
+#[derive(Default)]
+struct Held {
+    is_loaded: bool,
+    grant: Option<Grant>,
+}
+
+/// For whom a token is.
+enum Subject<'c> {
+    /// The gateway itself.
+    Gateway,
+    /// A caller, whom the gateway's issuer vouches for.
+    Caller(&'c Caller),
+    /// A person.
+    Person(Party),
+    /// The gateway, with what somebody gave who connected the server.
+    Lender(String),
+    /// The gateway, and nobody has.
+    Nobody,
+}
+
+impl Outbound {
+    pub(crate) fn new(
+        base: String,
+        issuer: Issuer,
+        store: Store,
+        journal: Journal,
+        ambient: Ambient,
+    ) -> Self {
+        Self {
+            accounts: RwLock::default(),
+            consents: Consents::default(),
+            store,
+            journal,
+            ambient,
+            base,
+            issuer,
+        }
+    }
+
+    /// Takes a server in.
+    pub(crate) fn place(&self, server: &MeantServer) -> Result<(), String> {
+        let Some(auth) = &server.auth else { return Ok(()) };
+        let url = match &server.spec.reach {
+            upstream::Reach::Http(target)
+            | upstream::Reach::Sse(target)
+            | upstream::Reach::WebSocket(target) => target.url.to_string(),
+            upstream::Reach::Stdio(_) | upstream::Reach::Unix(_) => return Ok(()),
+        };
+        let name = server.spec.name.clone();
+        let account = Account {
+            guarded: Guarded::new(auth.network, &auth.authorities)?,
+            // A WebSocket begins as a request over HTTP, and is the same resource.
+            url: url.replacen("ws", "http", usize::from(url.starts_with("ws"))),
+            auth: Arc::clone(auth),
+            name: name.clone(),
+            found: AsyncMutex::default(),
+            challenge: Mutex::default(),
+            nonces: Nonces::default(),
+            seats: Mutex::default(),
+        };
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        accounts.insert(name, Arc::new(account));
+        Ok(())
+    }
+
+    fn account(&self, server: &ServerName) -> Option<Arc<Account>> {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        accounts.get(server).cloned()
+    }
+
+    fn subject<'c>(&self, account: &Account, caller: Option<&'c Caller>) -> Result<Subject<'c>, LinkError> {
+        Ok(match (&account.auth.kind, caller) {
+            (AuthKind::ClientCredentials(_) | AuthKind::Workload { .. }, _)
+            | (AuthKind::TokenExchange { .. }, None) => Subject::Gateway,
+            (AuthKind::TokenExchange { .. }, Some(caller)) => Subject::Caller(caller),
+            (AuthKind::AuthorizationCode(_), Some(caller)) => Subject::Person(person(caller)),
+            (AuthKind::AuthorizationCode(_), None) => {
+                let lender = grants::lender(&self.store, &account.name);
+                let lender = lender.map_err(|error| LinkError::Unauthorized(error.to_string()))?;
+                lender.map_or(Subject::Nobody, Subject::Lender)
+            }
+        })
+    }
+}
+
+impl Credentials for Outbound {
+    fn headers<'e>(
+        &'e self,
+        errand: Errand<'e>,
+    ) -> Boxed<'e, Result<Vec<(HeaderName, HeaderValue)>, LinkError>> {
+        Box::pin(async move {
+            let Some(account) = self.account(errand.server) else {
+                return Ok(Vec::new());
+            };
+            let subject = self.subject(&account, errand.caller)?;
+            let Some(seat) = account.seat(&subject) else {
+                return Ok(Vec::new());
+            };
+            let mut held = seat.held.lock().await;
+            self.load(&account, &subject, &mut held)?;
+            self.keep_young(&account, &subject, &mut held).await?;
+            match &held.grant {
+                Some(grant) => self.proof(&account, grant, errand),
+                None => Ok(Vec::new()),
+            }
+        })
+    }
+
+    fn answered<'e>(
+        &'e self,
+        errand: Errand<'e>,
+        sent: &'e [(HeaderName, HeaderValue)],
+        status: StatusCode,
+        headers: &'e HeaderMap,
+    ) -> Boxed<'e, Result<Next, LinkError>> {
+        Box::pin(async move {
+            let Some(account) = self.account(errand.server) else {
+                return Ok(Next::Take);
+            };
+            let fresh = account.nonces.note(&errand.url.to_string(), headers).is_some();
+            let has_proof = !sent.is_empty();
+            match status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {}
+                _ => {
+                    if has_proof && status.is_success() {
+                        let subject = self.subject(&account, errand.caller)?;
+                        if let Some(seat) = account.seat(&subject) {
+                            seat.is_taken.store(true, Ordering::Relaxed);
+                        }
+                    }
+                    return Ok(Next::Take);
+                }
+            }
+            let challenge = Challenge::of(headers);
+            if challenge.is_error("use_dpop_nonce") && fresh && has_proof {
+                return Ok(Next::Again);
+            }
+            if status == StatusCode::UNAUTHORIZED {
+                return self
+                    .refused(&account, errand.caller, token_of(sent), challenge)
+                    .await;
+            }
+            if challenge.is_error("insufficient_scope") {
+                return self.step_up(&account, errand.caller, challenge).await;
+            }
+            Ok(Next::Take)
+        })
+    }
+}
+
+impl Outbound {
+    /// The token in headers, with its proof where it is bound to a key.
+    fn proof(
+        &self,
+        account: &Account,
+        grant: &Grant,
+        errand: Errand<'_>,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, LinkError> {
+        let scheme = if grant.is_bound { "DPoP" } else { "Bearer" };
+        let unusable = |why: &str| LinkError::Unauthorized(why.to_owned());
+        let mut value = HeaderValue::try_from(format!("{scheme} {}", grant.access.expose()))
+            .map_err(|_| unusable("the token cannot be put into a header"))?;
+        value.set_sensitive(true);
+        let mut headers = vec![(AUTHORIZATION, value)];
+        if grant.is_bound {
+            let key =
+                key_of(grant).ok_or_else(|| unusable("the token's key is lost; connect the server again"))?;
+            let url = errand.url.to_string();
+            let proof = key.proof(&Proving {
+                method: errand.method.as_str(),
+                url: &url,
+                token: Some(&grant.access),
+                nonce: account.nonces.of(&url).as_deref(),
+                id: &self.ambient.name(),
+                now_ms: self.ambient.now_ms(),
+            });
+            let proof = proof.map_err(|why| unusable(&why.to_string()))?;
+            let proof = HeaderValue::try_from(proof).map_err(|_| unusable("the proof cannot be sent"))?;
+            headers.push((DPOP, proof));
+        }
+        Ok(headers)
+    }
+
+    /// What a person gave before the gateway started.
+    fn load(&self, account: &Account, subject: &Subject<'_>, held: &mut Held) -> Result<(), LinkError> {
+        let key = match subject {
+            Subject::Person(party) => party.key(),
+            Subject::Lender(key) => key.clone(),
+            Subject::Caller(_) | Subject::Gateway | Subject::Nobody => return Ok(()),
+        };
+        if !held.is_loaded {
+            let kept = grants::get(&self.store, &account.name, &key);
+            let kept = kept.map_err(|error| LinkError::Unauthorized(error.to_string()))?;
+            held.grant = kept.map(|(_, grant)| grant);
+            held.is_loaded = true;
+        }
+        Ok(())
+    }
+
+    /// Renews a token that is about to end.
+    async fn keep_young(
+        &self,
+        account: &Account,
+        subject: &Subject<'_>,
+        held: &mut Held,
+    ) -> Result<(), LinkError> {
+        let Some(grant) = held.grant.as_ref() else {
+            return Ok(());
+        };
+        let now_ms = self.ambient.now_ms();
+        if now_ms < grant.expires_ms.saturating_sub(EARLY_MS) {
+            return Ok(());
+        }
+        let is_over = now_ms >= grant.expires_ms;
+        let renewed = match subject {
+            Subject::Person(_) | Subject::Lender(_) => self.refresh(account, subject, held).await,
+            Subject::Caller(_) | Subject::Gateway | Subject::Nobody => {
+                let asked = grant.asked.clone();
+                let found = account.found.lock().await.clone();
+                match found {
+                    Some(found) => self.obtain(account, subject, held, &found, asked).await,
+                    None => Ok(()),
+                }
+            }
+        };
+        match renewed {
+            Ok(()) => Ok(()),
+            // What is spent is not shown again: the server says what it wants instead.
+            Err(why) if why.is_spent() => self.drop_grant(account, subject, held),
+            Err(_) if !is_over => Ok(()),
+            Err(why) => Err(LinkError::Unauthorized(format!(
+                "its authorization server: {why}"
+            ))),
+        }
+    }
+
+    /// The server does not take the request without a token, or not with this one.
+    async fn refused(
+        &self,
+        account: &Arc<Account>,
+        caller: Option<&Caller>,
+        sent: Option<&str>,
+        challenge: Challenge,
+    ) -> Result<Next, LinkError> {
+        *account.challenge.lock().unwrap_or_else(PoisonError::into_inner) = challenge.clone();
+        let subject = self.subject(account, caller)?;
+        let Some(seat) = account.seat(&subject) else {
+            return Err(account.unconnected());
+        };
+        let mut held = seat.held.lock().await;
+        self.load(account, &subject, &mut held)?;
+        let now = held.grant.as_ref().map(|grant| grant.access.expose());
+        if now.is_some() && now != sent {
+            // Somebody else got another one meanwhile.
+            return Ok(Next::Again);
+        }
+        let was_taken = seat.is_taken.swap(false, Ordering::Relaxed);
+        let found = self.find(account, &challenge).await?;
+        if held
+            .grant
+            .as_ref()
+            .is_some_and(|grant| grant.issuer != found.server.issuer)
+        {
+            let why = "its authorization server is another one now";
+            self.note(
+                &account.name,
+                "upstream-token-dropped",
+                &[("why", why.to_owned())],
+            );
+            self.drop_grant(account, &subject, &mut held)?;
+        } else if held.grant.is_some() && !was_taken {
+            self.drop_grant(account, &subject, &mut held)?;
+            return Err(LinkError::Unauthorized(format!(
+                "it does not take a token that `{}` gave for it a moment ago; `sallyport oauth doctor {}` says more",
+                found.server.issuer, account.url
+            )));
+        }
+        match &subject {
+            Subject::Gateway | Subject::Caller(_) => {
+                let scopes = account.scopes(&challenge, &found);
+                let obtained = self.obtain(account, &subject, &mut held, &found, scopes).await;
+                obtained.map_err(|why| account.no_token(&found, &why))?;
+                Ok(Next::Again)
+            }
+            Subject::Nobody | Subject::Lender(_) | Subject::Person(_) => {
+                if held.grant.as_ref().is_some_and(|grant| grant.refresh.is_some()) {
+                    match self.refresh(account, &subject, &mut held).await {
+                        Ok(()) => return Ok(Next::Again),
+                        Err(why @ NoToken::Failed(_)) => return Err(account.no_token(&found, &why)),
+                        Err(NoToken::Refused { .. }) => {}
+                    }
+                }
+                self.drop_grant(account, &subject, &mut held)?;
+                let Subject::Person(party) = subject else {
+                    return Err(account.unconnected());
+                };
+                let scopes = account.scopes(&challenge, &found);
+                drop(held);
+                Err(self.consent(account, (party, asker(caller)), found, scopes).await)
+            }
+        }
+    }
+
+    /// The token is good, and not for this: one with more scopes is asked for, once.
+    async fn step_up(
+        &self,
+        account: &Arc<Account>,
+        caller: Option<&Caller>,
+        challenge: Challenge,
+    ) -> Result<Next, LinkError> {
+        let subject = self.subject(account, caller)?;
+        let Some(seat) = account.seat(&subject) else {
+            return Err(account.unconnected());
+        };
+        let mut held = seat.held.lock().await;
+        self.load(account, &subject, &mut held)?;
+        let Some(grant) = &held.grant else {
+            return Ok(Next::Take);
+        };
+        let wanted: BTreeSet<String> = challenge.scopes().map(str::to_owned).collect();
+        let named = || wanted.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        if wanted.is_subset(&grant.asked) {
+            return Err(LinkError::Unauthorized(format!(
+                "it wants the scope `{}`, which was asked for and did not help; whoever runs `{}` has to allow it, and \
+                 then `sallyport server connect {}`",
+                discovery::shown(&named()),
+                grant.issuer,
+                account.name
+            )));
+        }
+        let scopes: BTreeSet<String> = grant.asked.union(&wanted).cloned().collect();
+        let found = self.find(account, &challenge).await?;
+        match subject {
+            Subject::Gateway | Subject::Caller(_) => {
+                let obtained = self.obtain(account, &subject, &mut held, &found, scopes).await;
+                obtained.map_err(|why| account.no_token(&found, &why))?;
+                Ok(Next::Again)
+            }
+            Subject::Person(party) => {
+                drop(held);
+                Err(self.consent(account, (party, asker(caller)), found, scopes).await)
+            }
+            Subject::Lender(_) | Subject::Nobody => Err(account.unconnected()),
+        }
+    }
+
+    /// Finds out anew who gives tokens for a server. A name that was given to the gateway by one is told no other.
+    async fn find(&self, account: &Account, challenge: &Challenge) -> Result<Found, LinkError> {
+        let unauthorized = |why: String| LinkError::Unauthorized(format!("it wants a token: {why}"));
+        let mut held = account.found.lock().await;
+        let wanted = account.auth.issuer.as_deref();
+        let found = discover(&account.guarded, &account.url, challenge, wanted).await;
+        let found = found.map_err(unauthorized)?;
+        let issuer = &found.server.issuer;
+        if wanted.is_none() && account.has_given_name() {
+            let failed = |error: crate::store::StoreError| unauthorized(error.to_string());
+            match grants::issuer(&self.store, &account.name).map_err(failed)? {
+                None => grants::bind(&self.store, &account.name, issuer).map_err(failed)?,
+                Some(bound) if bound == *issuer => {}
+                Some(bound) => {
+                    return Err(unauthorized(format!(
+                        "its authorization server was `{bound}` and is `{issuer}` now, where the gateway's name is \
+                         another; if that is as it should be, write `issuer: \"{issuer}\"` and that name under \
+                         `mcpServers.{}.auth`",
+                        account.name
+                    )));
+                }
+            }
+        }
+        *held = Some(found.clone());
+        Ok(found)
+    }
+
+    /// A token for the gateway, or for a caller in exchange for the gateway's word.
+    async fn obtain(
+        &self,
+        account: &Account,
+        subject: &Subject<'_>,
+        held: &mut Held,
+        found: &Found,
+        scopes: BTreeSet<String>,
+    ) -> Result<(), NoToken> {
+        let nobody = ClientIdentity {
+            id: String::new(),
+            proof: ClientProof::None,
+        };
+        let mut form = vec![];
+        let vouched;
+        let client = match &account.auth.kind {
+            AuthKind::AuthorizationCode(_) => {
+                return Err(NoToken::Failed("a person has to agree first".to_owned()));
+            }
+            AuthKind::ClientCredentials(client) => {
+                form.push(("grant_type", "client_credentials"));
+                client
+            }
+            AuthKind::Workload { client, assertion } => {
+                // Read each time: platforms give a new one every few minutes.
+                let read = tokio::fs::read_to_string(assertion).await;
+                let unread = |error| NoToken::Failed(format!("{}: {error}", assertion.display()));
+                vouched = read.map_err(unread)?.trim().to_owned();
+                form.push(("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"));
+                form.push(("assertion", vouched.as_str()));
+                client.as_ref().unwrap_or(&nobody)
+            }
+            AuthKind::TokenExchange { client, audience } => {
+                vouched = self.vouch(subject, &found.server.issuer)?;
+                form.push(("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"));
+                form.push(("subject_token", vouched.as_str()));
+                form.push(("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"));
+                form.push((
+                    "requested_token_type",
+                    "urn:ietf:params:oauth:token-type:access_token",
+                ));
+                form.extend(audience.as_deref().map(|audience| ("audience", audience)));
+                client
+            }
+        };
+        let scope = joined(&scopes);
+        let grant = self.ask(account, client, found, form, &scope, None).await?;
+        held.grant = Some(Grant {
+            asked: scopes,
+            ..grant
+        });
+        Ok(())
+    }
+
+    /// The gateway's word for a caller, for one authorization server (RFC 8693). It is another token than the one the
+    /// caller came with, and good for nothing here.
+    fn vouch(&self, subject: &Subject<'_>, audience: &str) -> Result<String, NoToken> {
+        let audience = ResourceId::parse(audience)
+            .map_err(|_| NoToken::Failed(format!("`{audience}` is no name of an authorization server")))?;
+        let gateway = Actor {
+            kind: ActorKind::Service,
+            name: "sallyport".to_owned(),
+        };
+        let principal = match subject {
+            Subject::Caller(caller) => Some(&caller.principal),
+            Subject::Gateway | Subject::Lender(_) | Subject::Nobody | Subject::Person(_) => None,
+        };
+        Ok(self.issuer.mint(&Minted {
+            actor: principal.map_or(gateway, |principal| principal.actor().clone()),
+            for_user: principal.and_then(|principal| principal.for_user().map(str::to_owned)),
+            tenant: principal.and_then(|principal| principal.tenant().map(str::to_owned)),
+            model: principal.and_then(|principal| principal.model().map(str::to_owned)),
+            scopes: BTreeSet::new(),
+            context: None,
+            declared: None,
+            audience,
+            token_id: self.ambient.name().to_string(),
+            issued_ms: self.ambient.now_ms(),
+            binding: None,
+            lifetime_ms: 60 * 1000,
+            asserted: None,
+        }))
+    }
+
+    /// Renews a person's token. What was given in its place is kept before it is used.
+    async fn refresh(
+        &self,
+        account: &Account,
+        subject: &Subject<'_>,
+        held: &mut Held,
+    ) -> Result<(), NoToken> {
+        let spent = || NoToken::Refused {
+            error: "invalid_grant".to_owned(),
+            why: "there is nothing to renew it with".to_owned(),
+        };
+        let grant = held.grant.clone().ok_or_else(spent)?;
+        let refresh = grant.refresh.clone().ok_or_else(spent)?;
+        let AuthKind::AuthorizationCode(registration) = &account.auth.kind else {
+            return Err(spent());
+        };
+        let server = metadata(&account.guarded, &grant.issuer)
+            .await
+            .map_err(NoToken::Failed)?;
+        let client = self
+            .client(account, registration, &server)
+            .await
+            .map_err(NoToken::Failed)?;
+        let found = Found {
+            resource: Resource {
+                id: grant.resource.clone(),
+                issuers: Vec::new(),
+                scopes: Vec::new(),
+                takes_dpop: grant.is_bound,
+            },
+            server,
+        };
+        let form = vec![
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh.expose()),
+        ];
+        let given = self.ask(account, &client, &found, form, "", Some(&grant)).await?;
+        let grant = Grant {
+            asked: grant.asked,
+            scopes: if given.scopes.is_empty() {
+                grant.scopes
+            } else {
+                given.scopes.clone()
+            },
+            ..given
+        };
+        let key = match subject {
+            Subject::Person(party) => party.key(),
+            Subject::Lender(key) => key.clone(),
+            Subject::Caller(_) | Subject::Gateway | Subject::Nobody => return Err(spent()),
+        };
+        let kept = grants::get(&self.store, &account.name, &key).and_then(|kept| match kept {
+            Some((party, _)) => grants::put(&self.store, &account.name, &party, &grant),
+            None => Ok(()),
+        });
+        kept.map_err(|error| NoToken::Failed(error.to_string()))?;
+        held.grant = Some(grant);
+        Ok(())
+    }
+
+    /// Asks an authorization server for a token.
+    async fn ask(
+        &self,
+        account: &Account,
+        client: &ClientIdentity,
+        found: &Found,
+        mut form: Vec<(&str, &str)>,
+        scope: &str,
+        before: Option<&Grant>,
+    ) -> Result<Grant, NoToken> {
+        if account.auth.indicator == Indicator::Send {
+            form.push(("resource", &found.resource.id));
+        }
+        if !scope.is_empty() {
+            form.push(("scope", scope));
+        }
+        let key = match before.and_then(key_of) {
+            Some(key) => Some(key),
+            None if found.is_bound() => {
+                Some(ClientKey::generate().map_err(|why| NoToken::Failed(why.to_string()))?)
+            }
+            None => None,
+        };
+        let endpoint = TokenEndpoint {
+            guarded: &account.guarded,
+            server: &found.server,
+            client,
+            key: key.as_ref(),
+            nonces: &account.nonces,
+            ambient: &self.ambient,
+        };
+        let given = endpoint.ask(&form).await?;
+        let asked = scope.split_ascii_whitespace().map(str::to_owned).collect();
+        let place = (found.server.issuer.as_str(), found.resource.id.as_str());
+        self.note(
+            &account.name,
+            "upstream-token",
+            &[
+                ("issuer", found.server.issuer.clone()),
+                ("scope", scope.to_owned()),
+            ],
+        );
+        Ok(Grant::new(given, before, place, asked).bound_to(key.as_ref()))
+    }
+
+    async fn client(
+        &self,
+        account: &Account,
+        registration: &Registration,
+        server: &Metadata,
+    ) -> Result<ClientIdentity, String> {
+        let own = Own { base: &self.base };
+        let place = (&self.store, &account.name);
+        clients::identity(registration, &own, server, place, &account.guarded).await
+    }
+
+    fn drop_grant(&self, account: &Account, subject: &Subject<'_>, held: &mut Held) -> Result<(), LinkError> {
+        held.grant = None;
+        let key = match subject {
+            Subject::Person(party) => party.key(),
+            Subject::Lender(key) => key.clone(),
+            Subject::Caller(_) | Subject::Gateway | Subject::Nobody => return Ok(()),
+        };
+        grants::remove(&self.store, &account.name, &key)
+            .map_err(|error| LinkError::Unauthorized(error.to_string()))
+    }
+
+    fn note(&self, server: &ServerName, what: &str, detail: &[(&str, String)]) {
+        let mut all = vec![("server", server.to_string())];
+        all.extend(detail.iter().cloned());
+        self.journal.note(records::ledger::Kind::Session, what, &all);
+    }
+}
+
+impl Account {
+    /// The place of a subject's token; none for nobody's.
+    fn seat(&self, subject: &Subject<'_>) -> Option<Arc<Seat>> {
+        let key = match subject {
+            Subject::Gateway => String::new(),
+            Subject::Caller(caller) => caller.principal.key(),
+            Subject::Person(party) => party.key(),
+            Subject::Lender(key) => key.clone(),
+            Subject::Nobody => return None,
+        };
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        if seats.len() >= SEATS_MAX && !seats.contains_key(&key) {
+            // Those that nobody uses now can be had again.
+            seats.retain(|_, seat| Arc::strong_count(seat) > 1);
+        }
+        Some(Arc::clone(seats.entry(key).or_default()))
+    }
+
+    /// What to ask for: what the challenge says, and what configuration does; or else all that the server names.
+    fn scopes(&self, challenge: &Challenge, found: &Found) -> BTreeSet<String> {
+        let mut scopes = self.auth.scopes.clone();
+        scopes.extend(challenge.scopes().map(str::to_owned));
+        if scopes.is_empty() {
+            scopes.extend(found.resource.scopes.iter().cloned());
+        }
+        scopes
+    }
+
+    /// Whether the gateway's name at the authorization server comes from configuration.
+    fn has_given_name(&self) -> bool {
+        match &self.auth.kind {
+            AuthKind::ClientCredentials(_)
+            | AuthKind::TokenExchange { .. }
+            | AuthKind::Workload { .. }
+            | AuthKind::AuthorizationCode(Registration::Known(_)) => true,
+            AuthKind::AuthorizationCode(
+                Registration::Document(_) | Registration::Dynamic | Registration::Own,
+            ) => false,
+        }
+    }
+
+    fn no_token(&self, found: &Found, why: &NoToken) -> LinkError {
+        LinkError::Unauthorized(format!(
+            "its authorization server `{}`: {why}; `sallyport oauth doctor {}` says more",
+            found.server.issuer, self.url
+        ))
+    }
+
+    fn unconnected(&self) -> LinkError {
+        LinkError::Unauthorized(format!(
+            "it wants a person's consent, and nobody has given any; `sallyport server connect {} --user NAME` gives \
+             the link",
+            self.name
+        ))
+    }
+}
+
+/// The person a caller acts for; an agent that acts for nobody counts as itself.
+fn person(caller: &Caller) -> Party {
+    let principal = &caller.principal;
+    let actor = principal.actor();
+    let user = principal.for_user();
+    Party {
+        is_user: user.is_some() || actor.kind == ActorKind::User,
+        name: user.unwrap_or(&actor.name).to_owned(),
+        tenant: principal.tenant().unwrap_or_default().to_owned(),
+    }
+}
+
+fn asker(caller: Option<&Caller>) -> String {
+    caller.map_or_else(
+        || "the operator".to_owned(),
+        |caller| caller.principal.actor().name.clone(),
+    )
+}
+
+/// The token that was sent.
+fn token_of(sent: &[(HeaderName, HeaderValue)]) -> Option<&str> {
+    let (_, value) = sent.iter().find(|(name, _)| *name == AUTHORIZATION)?;
+    value.to_str().ok()?.split_once(' ').map(|(_, token)| token)
+}
+
+fn key_of(grant: &Grant) -> Option<ClientKey> {
+    ClientKey::from_der(grant.key.clone()?).ok()
+}
+
+fn joined(scopes: &BTreeSet<String>) -> String {
+    scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+impl std::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outbound")
+    }
+}

@@ -1,0 +1,266 @@
+//! The same profile for other sandboxes, as text: a command line, a pod, a profile of macOS.
+//!
+//! What another sandbox cannot say is said in a comment. The broker's socket is given where it can be; nothing here is
+//! started by the gateway.
+
+use std::fmt::Write;
+
+use super::profile::Profile;
+
+/// Another sandbox.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// `bwrap`.
+    Bubblewrap,
+    /// `docker run`.
+    Docker,
+    /// A pod.
+    Kubernetes,
+    /// `podman run`.
+    Podman,
+    /// `docker run` on gVisor.
+    Runsc,
+    /// macOS's `sandbox-exec`.
+    SandboxExec,
+}
+
+impl Target {
+    const ALL: [(&'static str, Self); 6] = [
+        ("bubblewrap", Self::Bubblewrap),
+        ("docker", Self::Docker),
+        ("kubernetes", Self::Kubernetes),
+        ("podman", Self::Podman),
+        ("runsc", Self::Runsc),
+        ("sandbox-exec", Self::SandboxExec),
+    ];
+
+    /// The target of a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(name, _)| *name == word)
+            .map(|(_, target)| *target)
+    }
+
+    /// All words, for whoever asks.
+    #[must_use]
+    pub fn words() -> String {
+        Self::ALL.map(|(name, _)| name).join(", ")
+    }
+}
+
+/// The profile as another sandbox wants it. Values of variables are left out: they may be secrets.
+#[must_use]
+pub fn compile(profile: &Profile, target: Target) -> String {
+    match target {
+        Target::Bubblewrap => bubblewrap(profile),
+        Target::Docker => container(profile, "docker", None),
+        Target::Podman => container(profile, "podman", None),
+        Target::Runsc => container(profile, "docker", Some("runsc")),
+        Target::Kubernetes => kubernetes(profile),
+        Target::SandboxExec => sandbox_exec(profile),
+    }
+}
+
+/// A word of a shell's.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn lines(lines: &[String]) -> String {
+    lines.join(" \\\n  ")
+}
+
+fn command(profile: &Profile) -> String {
+    let words = std::iter::once(&profile.program).chain(&profile.args);
+    words.map(|text| word(text)).collect::<Vec<_>>().join(" ")
+}
+
+fn names(profile: &Profile) -> impl Iterator<Item = &str> {
+    const INSIDE: [&str; 7] = ["HOME", "LOGNAME", "PATH", "TEMP", "TMP", "TMPDIR", "USER"];
+    let names = profile.env.iter().map(|(name, _)| name.as_str());
+    names.filter(|name| !INSIDE.contains(name) && !name.to_ascii_lowercase().ends_with("_proxy"))
+}
+
+fn network_note(profile: &Profile) -> String {
+    if profile.network.is_empty() {
+        return String::new();
+    }
+    format!(
+        "# It may reach {}: through the broker of `sallyport serve` alone, so none is given here.\n",
+        profile.network.join(", ")
+    )
+}
+
+fn container(profile: &Profile, program: &str, runtime: Option<&str>) -> String {
+    let caps = &profile.caps;
+    let mut all = vec![
+        format!("{program} run --rm --interactive --read-only --network none"),
+        "--cap-drop ALL --security-opt no-new-privileges --ipc private --init".to_owned(),
+        "--user \"$(id -u):$(id -g)\"".to_owned(),
+        format!(
+            "--memory {} --memory-swap {0} --cpus {}.{:02} --pids-limit {}",
+            caps.memory_bytes,
+            caps.cpu_percent / 100,
+            caps.cpu_percent % 100,
+            caps.pids
+        ),
+        format!(
+            "--ulimit nofile={} --ulimit fsize={} --ulimit core=0",
+            caps.open_files, caps.file_bytes
+        ),
+        format!("--tmpfs /tmp:rw,nosuid,nodev,noexec,size={}", caps.tmp_bytes),
+        format!(
+            "--tmpfs {}",
+            word(&format!(
+                "{}:rw,nosuid,nodev,size={},mode=1777",
+                profile.home, caps.tmp_bytes
+            ))
+        ),
+    ];
+    if let Some(runtime) = runtime {
+        all.push(format!("--runtime {runtime}"));
+    }
+    for grant in &profile.grants {
+        let only = if grant.access.write { "" } else { ",readonly" };
+        let mount = format!("type=bind,source={},target={}{only}", grant.source, grant.target);
+        all.push(format!("--mount {}", word(&mount)));
+    }
+    for hidden in hidden(profile) {
+        all.push(format!("--tmpfs {}", word(&format!("{hidden}:ro,size=4k"))));
+    }
+    all.push(format!("--env {}", word(&format!("HOME={}", profile.home))));
+    all.extend(names(profile).map(|name| format!("--env {}", word(name))));
+    all.push(format!("--workdir {}", word(&profile.directory)));
+    all.push(format!("\"$IMAGE\" {}", command(profile)));
+    format!("{}{}\n", network_note(profile), lines(&all))
+}
+
+/// Of what is hidden, what would be seen.
+fn hidden(profile: &Profile) -> impl Iterator<Item = &String> {
+    let is_seen = |path: &&String| {
+        profile
+            .grants
+            .iter()
+            .any(|grant| std::path::Path::new(path).starts_with(&grant.target))
+    };
+    profile.hidden.iter().filter(is_seen)
+}
+
+fn bubblewrap(profile: &Profile) -> String {
+    let mut all = vec![
+        "bwrap --unshare-all --die-with-parent --new-session --as-pid-1 --cap-drop ALL --hostname box".to_owned(),
+        "--ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/sbin /sbin --symlink usr/lib /lib".to_owned(),
+        "--ro-bind-try /lib64 /lib64 --ro-bind-try /etc/ssl /etc/ssl --ro-bind-try /etc/alternatives /etc/alternatives"
+            .to_owned(),
+        "--ro-bind-try /etc/ld.so.cache /etc/ld.so.cache --ro-bind-try /etc/localtime /etc/localtime".to_owned(),
+        format!("--proc /proc --dev /dev --tmpfs /tmp --tmpfs {}", word(&profile.home)),
+    ];
+    for grant in &profile.grants {
+        let how = if grant.access.write { "--bind" } else { "--ro-bind" };
+        all.push(format!("{how} {} {}", word(&grant.source), word(&grant.target)));
+    }
+    all.extend(hidden(profile).map(|path| format!("--tmpfs {}", word(path))));
+    all.push(format!(
+        "--clearenv --setenv HOME {} --setenv PATH \"$PATH\"",
+        word(&profile.home)
+    ));
+    all.extend(names(profile).map(|name| format!("--setenv {name} \"${name}\"")));
+    all.push(format!("--chdir {}", word(&profile.directory)));
+    all.push(format!("-- {}", command(profile)));
+    format!(
+        "# bubblewrap has no limits of memory and processes of its own, and no list of system calls without a file.\n{}{}\n",
+        network_note(profile),
+        lines(&all)
+    )
+}
+
+/// A text of YAML, which JSON's are.
+fn quoted(text: &str) -> String {
+    let mut out = Vec::new();
+    wire::json::write_string(&mut out, text);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn kubernetes(profile: &Profile) -> String {
+    let caps = &profile.caps;
+    let mut out = network_note(profile);
+    out.push_str("# A NetworkPolicy that selects this pod and allows no egress belongs to it; the limit on processes\n");
+    let _ = writeln!(out, "# (here {}) is the kubelet's: podPidsLimit.", caps.pids);
+    let args: Vec<_> = profile.args.iter().map(|arg| quoted(arg)).collect();
+    let _ = write!(
+        out,
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: mcp-server\nspec:\n  automountServiceAccountToken: false\n  \
+         enableServiceLinks: false\n  hostNetwork: false\n  hostPID: false\n  hostIPC: false\n  hostUsers: false\n  \
+         hostname: box\n  securityContext:\n    runAsNonRoot: true\n    runAsUser: 1000\n    runAsGroup: 1000\n    \
+         seccompProfile: {{ type: RuntimeDefault }}\n  containers:\n    - name: server\n      image: IMAGE\n      stdin: \
+         true\n      command: [{}]\n      args: [{}]\n      workingDir: {}\n      securityContext:\n        \
+         allowPrivilegeEscalation: false\n        readOnlyRootFilesystem: true\n        privileged: false\n        \
+         capabilities: {{ drop: [ALL] }}\n      resources:\n        limits: {{ memory: \"{}\", cpu: \"{}m\", \
+         ephemeral-storage: \"{}\" }}\n      volumeMounts:\n        - {{ name: tmp, mountPath: /tmp }}\n        - {{ \
+         name: home, mountPath: {} }}\n",
+        quoted(&profile.program),
+        args.join(", "),
+        quoted(&profile.directory),
+        caps.memory_bytes,
+        caps.cpu_percent * 10,
+        caps.file_bytes,
+        quoted(&profile.home),
+    );
+    for (n, grant) in profile.grants.iter().enumerate() {
+        let only = !grant.access.write;
+        let path = quoted(&grant.target);
+        let _ = writeln!(
+            out,
+            "        - {{ name: grant-{n}, mountPath: {path}, readOnly: {only} }}"
+        );
+    }
+    let size = caps.tmp_bytes;
+    let _ = writeln!(
+        out,
+        "  volumes:\n    - {{ name: tmp, emptyDir: {{ medium: Memory, sizeLimit: \"{size}\" }} }}\n    - {{ name: home, \
+         emptyDir: {{ medium: Memory, sizeLimit: \"{size}\" }} }}"
+    );
+    for (n, grant) in profile.grants.iter().enumerate() {
+        let path = quoted(&grant.source);
+        let _ = writeln!(out, "    - {{ name: grant-{n}, hostPath: {{ path: {path} }} }}");
+    }
+    out
+}
+
+/// Written from Apple's own profiles (`/System/Library/Sandbox/Profiles`) and never run: untested.
+fn sandbox_exec(profile: &Profile) -> String {
+    let mut out = String::from(
+        ";; UNTESTED: nobody has run this on macOS. Use: sandbox-exec -f THIS-FILE COMMAND\n(version 1)\n(deny default)\n\
+         (allow process-fork)\n(allow sysctl-read)\n(allow signal (target self))\n(allow file-read-metadata)\n\
+         (allow file-read* process-exec (subpath \"/usr\") (subpath \"/bin\") (subpath \"/System\") (subpath \"/Library\"))\n\
+         (allow file-read* file-write-data (literal \"/dev/null\") (literal \"/dev/urandom\") (literal \"/dev/random\"))\n",
+    );
+    for grant in &profile.grants {
+        let mut rights = String::from("file-read*");
+        if grant.access.write {
+            rights.push_str(" file-write*");
+        }
+        if grant.access.execute {
+            rights.push_str(" process-exec file-map-executable");
+        }
+        let _ = writeln!(out, "(allow {rights} (subpath {}))", quoted(&grant.source));
+    }
+    for path in &profile.hidden {
+        let _ = writeln!(out, "(deny file-read* file-write* (subpath {}))", quoted(path));
+    }
+    out.push_str("(deny network*)\n");
+    if !profile.network.is_empty() {
+        let _ = writeln!(
+            out,
+            ";; It may reach {}: a broker has to be between.",
+            profile.network.join(", ")
+        );
+    }
+    out
+}

@@ -1,0 +1,38 @@
+//! The box a server's process runs in (Linux), and what is derived, told and compiled from its profile.
+//!
+//! The gateway has many threads, so it forks nothing itself: it starts its own binary anew with one hidden word
+//! ([`WORD`]) and writes the profile into its standard input. That helper ([`enter`]) has one thread. It makes
+//! namespaces, a view of the file system that holds only what the profile names, Landlock rules over the same names,
+//! a list of system calls, and limits; then it starts the server as a child of a process 1 that outlives nothing.
+//!
+//! The only folder of the workspace with `unsafe`: five system calls that no safe crate has (`sys`). It must not know
+//! who calls a server, nor what rules say of it.
+
+mod calls;
+mod cgroup;
+mod compile;
+mod enter;
+mod files;
+mod forward;
+mod kernel;
+mod plan;
+mod profile;
+mod sys;
+mod view;
+mod wishes;
+mod words;
+
+pub use compile::{Target, compile};
+pub use enter::enter;
+pub use kernel::{Kernel, Lack};
+pub use plan::{fetches_from, plan};
+pub use profile::Profile;
+pub use wishes::{Caps, Refused, Room, Sandbox, Wall, Wishes};
+
+/// The hidden word of the command line that makes the binary its own helper.
+pub const WORD: &str = "__box";
+
+/// The port on the box's loopback where what it says goes to the gateway's broker.
+const EGRESS_PORT: u16 = 3128;
+/// Where the broker's socket is, inside.
+const EGRESS_SOCKET: &str = "/run/sallyport/egress.sock";

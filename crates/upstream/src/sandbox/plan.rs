@@ -1,0 +1,689 @@
+//! The profile of a server: what its command line needs, what the operator grants, and nothing else.
+//!
+//! What the command line names was approved with it: the program with the directory it is installed in, its
+//! interpreter and its package for reading and executing; files and directories among its arguments and variables for
+//! reading and writing; the working directory for reading. Nothing of this reaches beyond a directory of its own: what
+//! would be too wide (a home, `/var`) is left out, for the operator to grant in parts.
+
+use std::path::{Component, Path, PathBuf};
+
+use wire::mcp::ServerName;
+
+use super::{
+    EGRESS_PORT,
+    profile::{Access, Grant, Profile},
+    view::SYSTEM,
+    wishes::{Refused, Room, Wishes, granted},
+};
+use crate::{Command, stdio::environment};
+
+/// Programs that run a file named among their arguments.
+const INTERPRETERS: [&str; 14] = [
+    "bash", "bun", "deno", "java", "lua", "node", "nodejs", "perl", "php", "pypy3", "python", "python3",
+    "ruby", "sh",
+];
+/// Programs that fetch what they run, and where from.
+const FETCHERS: [(&str, &[&str]); 8] = [
+    ("npx", &["registry.npmjs.org"]),
+    ("npm", &["registry.npmjs.org"]),
+    ("pnpm", &["registry.npmjs.org"]),
+    ("bunx", &["registry.npmjs.org"]),
+    ("yarn", &["registry.yarnpkg.com", "registry.npmjs.org"]),
+    ("uvx", &["pypi.org", "files.pythonhosted.org"]),
+    ("uv", &["pypi.org", "files.pythonhosted.org"]),
+    ("pipx", &["pypi.org", "files.pythonhosted.org"]),
+];
+/// Programs that ask a daemon with all rights to start the server somewhere else.
+const ASKERS: [&str; 4] = ["docker", "nerdctl", "podman", "systemd-run"];
+/// Files that show where a package begins.
+const PACKAGE: [&str; 8] = [
+    "Cargo.toml",
+    "Gemfile",
+    "deno.json",
+    "go.mod",
+    "package.json",
+    "pyproject.toml",
+    "requirements.txt",
+    "setup.py",
+];
+/// Directories that hold the things of many programs, besides homes and whatever is directly below `/`.
+const WIDE: [&str; 8] = [
+    "/etc/sallyport",
+    "/usr/local",
+    "/var/cache",
+    "/var/lib",
+    "/var/log",
+    "/var/opt",
+    "/var/run",
+    "/var/tmp",
+];
+/// The same in a home.
+const WIDE_AT_HOME: [&str; 14] = [
+    ".aws",
+    ".cache",
+    ".config",
+    ".config/sallyport",
+    ".docker",
+    ".gnupg",
+    ".kube",
+    ".local",
+    ".local/bin",
+    ".local/share",
+    ".local/state",
+    ".mozilla",
+    ".ssh",
+    "bin",
+];
+/// Files that a program keeps other files beside: journals, locks.
+const DATABASES: [&str; 4] = ["db", "duckdb", "sqlite", "sqlite3"];
+/// Links followed from a program to its file.
+const LINKS_MAX: usize = 16;
+
+/// The hosts a program fetches from what it runs, where it is one that does.
+#[must_use]
+pub fn fetches_from(program: &str) -> &'static [&'static str] {
+    let name = name_of(program);
+    FETCHERS
+        .iter()
+        .find(|(fetcher, _)| *fetcher == name)
+        .map_or(&[], |(_, hosts)| hosts)
+}
+
+/// Makes the profile. Looks at the file system as it is now.
+///
+/// # Errors
+/// When the server could not run in a box, or would have what no server may have.
+pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) -> Result<Profile, Refused> {
+    wishes.check(room)?;
+    let env = environment::of(&command.env, std::env::vars());
+    let variable = |wanted: &str| {
+        env.iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.clone())
+    };
+    let home = variable("HOME").filter(|home| home.len() > 1 && home.starts_with('/'));
+    let home = home.unwrap_or_else(|| "/home/box".to_owned());
+    let directory = command.directory.clone().unwrap_or_else(|| PathBuf::from("/"));
+    let mut planning = Planning {
+        grants: Vec::new(),
+        home: PathBuf::from(&home),
+        search: variable("PATH").unwrap_or_default(),
+        hidden: room
+            .hidden
+            .iter()
+            .map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()))
+            .collect(),
+        directory,
+    };
+    let program = planning.program(&command.program)?;
+    planning.arguments(command);
+    planning.variables(&command.env);
+    for path in &wishes.read {
+        planning.grant(&granted(path, room)?, path, Access::READ);
+    }
+    for path in &wishes.execute {
+        planning.grant(&granted(path, room)?, path, Access::CODE);
+    }
+    for path in &wishes.write {
+        planning.grant(&granted(path, room)?, path, Access::WRITE);
+    }
+    let directory = planning.working_directory(&home);
+    if wishes.keep && !room.kept.as_os_str().is_empty() {
+        let kept = kept_home(&room.kept.join(name.as_str()))?;
+        let home = planning.home.clone();
+        planning.grants.push((kept, home, Access::OWN));
+    }
+    let has_network = !wishes.network.is_empty() && !room.egress.as_os_str().is_empty();
+    let hidden = planning
+        .hidden
+        .iter()
+        .map(|path| text(path))
+        .collect::<Result<_, _>>()?;
+    Ok(Profile {
+        program: text(&program)?,
+        args: command.args.clone(),
+        env: inside(env, &home, if has_network { &wishes.network } else { &[] }),
+        directory,
+        home,
+        hidden,
+        egress: has_network
+            .then(|| text(&room.egress.join(name.as_str())))
+            .transpose()?,
+        network: wishes.network.clone(),
+        caps: wishes.caps,
+        without: wishes.without.iter().copied().collect(),
+        grants: ordered(planning.grants)?,
+    })
+}
+
+/// A home that outlives its server. The helper cannot make it: it would have to know where.
+fn kept_home(path: &Path) -> Result<PathBuf, Refused> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .and_then(|()| path.canonicalize())
+        .map_err(|error| {
+            let remedy = "make its parent writable for the gateway";
+            Refused::new(
+                format!("no directory {} for its home: {error}", path.display()),
+                remedy,
+            )
+        })
+}
+
+/// The environment inside: names of places that are there.
+fn inside(mut env: Vec<(String, String)>, home: &str, network: &[String]) -> Vec<(String, String)> {
+    let mut set = |name: &str, value: String| {
+        env.retain(|(other, _)| other != name);
+        env.push((name.to_owned(), value));
+    };
+    set("HOME", home.to_owned());
+    for name in ["TMPDIR", "TMP", "TEMP"] {
+        set(name, "/tmp".to_owned());
+    }
+    for name in ["USER", "LOGNAME"] {
+        set(name, "box".to_owned());
+    }
+    if !network.is_empty() {
+        let proxy = format!("http://127.0.0.1:{EGRESS_PORT}");
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+            set(name, proxy.clone());
+        }
+        for name in ["ALL_PROXY", "all_proxy"] {
+            set(name, format!("socks5h://127.0.0.1:{EGRESS_PORT}"));
+        }
+        // Its own loopback, unless it is granted something on the machine's.
+        let here = |host: &String| host.starts_with("localhost") || host.starts_with("127.");
+        let own = if network.iter().any(here) {
+            ""
+        } else {
+            "localhost,127.0.0.1"
+        };
+        for name in ["NO_PROXY", "no_proxy"] {
+            set(name, own.to_owned());
+        }
+        set("NODE_USE_ENV_PROXY", "1".to_owned());
+    }
+    env
+}
+
+struct Planning {
+    grants: Vec<(PathBuf, PathBuf, Access)>,
+    home: PathBuf,
+    search: String,
+    hidden: Vec<PathBuf>,
+    directory: PathBuf,
+}
+
+impl Planning {
+    /// Grants a real place at the path it was written as, and at its real one.
+    fn grant(&mut self, real: &Path, written: &Path, access: Access) {
+        if is_system(real) {
+            return;
+        }
+        for target in [real, written] {
+            match self.grants.iter_mut().find(|(_, other, _)| other == target) {
+                Some((_, _, had)) => *had = had.and(access),
+                None => self
+                    .grants
+                    .push((real.to_path_buf(), target.to_path_buf(), access)),
+            }
+        }
+    }
+
+    /// Grants what nobody granted by name, if it is not too wide and not the gateway's.
+    fn grant_own(&mut self, written: &Path, access: Access) -> bool {
+        let Ok(real) = written.canonicalize() else {
+            return false;
+        };
+        let is_hidden = self.hidden.iter().any(|hidden| real.starts_with(hidden));
+        let fits = !is_hidden && !self.is_wide(&real) && !(access.write && is_system(&real));
+        if fits {
+            self.grant(&real, written, access);
+        }
+        fits
+    }
+
+    fn is_wide(&self, path: &Path) -> bool {
+        path.components().count() <= 2
+            || self.home.starts_with(path)
+            || WIDE.iter().any(|wide| path == Path::new(wide))
+            || WIDE_AT_HOME.iter().any(|wide| path == self.home.join(wide))
+    }
+
+    /// Where the program is, with all it is made of granted.
+    fn program(&mut self, program: &str) -> Result<PathBuf, Refused> {
+        let name = name_of(program);
+        if ASKERS.contains(&name) {
+            return Err(Refused::new(
+                format!("`{name}` has a daemon start the server, which no sandbox here could hold"),
+                "say `sandbox: off` for this server, and let its own arguments confine it; or run its program itself",
+            ));
+        }
+        let found = if program.contains('/') {
+            let path = PathBuf::from(program);
+            if !path.is_absolute() {
+                return Err(Refused::new(
+                    format!("the command `{program}` is relative"),
+                    "write its full path, or a name that is found in PATH",
+                ));
+            }
+            path.exists().then_some(path)
+        } else {
+            self.found(program)
+        };
+        let found = found.ok_or_else(|| {
+            Refused::new(
+                format!("`{program}` was not found"),
+                "install it, or write its full path in `command`",
+            )
+        })?;
+        self.code(&found, 0);
+        Ok(found)
+    }
+
+    fn found(&self, name: &str) -> Option<PathBuf> {
+        std::env::split_paths(&self.search)
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join(name))
+            .find(|path| is_program(path))
+    }
+
+    /// Grants a program: each directory on the way of its links, and its interpreter.
+    fn code(&mut self, program: &Path, depth: usize) {
+        let mut path = program.to_path_buf();
+        for _ in 0..LINKS_MAX {
+            let root = installed_in(&path);
+            if !self.grant_own(&root, Access::CODE) {
+                self.grant_own(&path, Access::CODE);
+            }
+            self.virtual_environment(&root);
+            let Ok(to) = std::fs::read_link(&path) else { break };
+            path = flat(&path.parent().unwrap_or(Path::new("/")).join(to));
+        }
+        if depth < 4
+            && let Some(interpreter) = interpreter(&path)
+        {
+            let found = if interpreter.contains('/') {
+                Some(PathBuf::from(interpreter))
+            } else {
+                self.found(&interpreter)
+            };
+            if let Some(found) = found {
+                self.code(&found, depth + 1);
+            }
+        }
+    }
+
+    /// Python's virtual environments say where the Python they were made with is (PEP 405).
+    fn virtual_environment(&mut self, root: &Path) {
+        let text = std::fs::read_to_string(root.join("pyvenv.cfg")).unwrap_or_default();
+        for line in text.lines() {
+            if let Some((key, value)) = line.split_once('=')
+                && key.trim() == "home"
+            {
+                let home = Path::new(value.trim());
+                self.grant_own(home.parent().unwrap_or(home), Access::CODE);
+            }
+        }
+    }
+
+    fn arguments(&mut self, command: &Command) {
+        let name = name_of(&command.program);
+        let is_python = name.starts_with("python3.");
+        let mut wants_script = is_python || INTERPRETERS.contains(&name);
+        for arg in &command.args {
+            let value = match arg.split_once('=') {
+                Some((option, value)) if option.starts_with('-') => value,
+                Some(_) | None => arg,
+            };
+            let is_path = value.starts_with('/') || value.starts_with("./") || value.starts_with("../");
+            let path = flat(&self.directory.join(value));
+            if wants_script && !arg.starts_with('-') {
+                wants_script = false;
+                if path.is_file() {
+                    self.grant_own(&package_of(&path), Access::CODE);
+                    self.code(&path, 1);
+                }
+            } else if is_path || value == "." {
+                self.named(&path);
+            }
+            // A shell's script, or a command line in one word: its programs, by their full paths.
+            let words = arg.split(|c: char| c.is_whitespace() || "'\"`();|&<>".contains(c));
+            for word in words.filter(|word| word.starts_with('/') && *word != value) {
+                let path = flat(Path::new(word));
+                if is_program(&path) {
+                    self.code(&path, 1);
+                }
+            }
+        }
+    }
+
+    fn variables(&mut self, env: &[(String, String)]) {
+        for (name, value) in env {
+            if name == "HOME" || name == "PATH" || name == "TMPDIR" {
+                continue;
+            }
+            let is_list = name.ends_with("PATH") && value.contains(':')
+                || matches!(name.as_str(), "PYTHONPATH" | "NODE_PATH");
+            if is_list {
+                for path in std::env::split_paths(value).filter(|path| path.is_absolute()) {
+                    self.grant_own(&path, Access::CODE);
+                }
+            } else if value.starts_with('/') {
+                self.named(&flat(Path::new(value)));
+            }
+        }
+    }
+
+    /// What an argument or a variable names: a directory with what is in it, a file, or a place for a new file.
+    fn named(&mut self, path: &Path) {
+        let is_database = path
+            .extension()
+            .and_then(|extension| extension.to_str())
+            .is_some_and(|extension| DATABASES.contains(&extension));
+        let is_new = !path.exists();
+        let above = path.parent().unwrap_or(path).to_path_buf();
+        if is_program(path) {
+            return self.code(path, 1);
+        }
+        if is_new || is_database && path.is_file() {
+            if !self.grant_own(&above, Access::WRITE) && !is_new {
+                self.grant_own(path, Access::WRITE);
+            }
+            return;
+        }
+        self.grant_own(path, Access::WRITE);
+    }
+
+    /// The working directory, which may be read; the home where that would be too wide.
+    fn working_directory(&mut self, home: &str) -> String {
+        let directory = flat(&self.directory);
+        let covered = |(_, target, _): &(PathBuf, PathBuf, Access)| directory.starts_with(target);
+        let is_there = self.grants.iter().any(covered)
+            || is_system(&directory)
+            || directory == Path::new("/")
+            || directory == Path::new("/tmp")
+            || self.grant_own(&directory, Access::READ);
+        match directory.to_str() {
+            Some(directory) if is_there => directory.to_owned(),
+            Some(_) | None => home.to_owned(),
+        }
+    }
+}
+
+/// Parents before what is in them, without what another already shows.
+fn ordered(mut grants: Vec<(PathBuf, PathBuf, Access)>) -> Result<Vec<Grant>, Refused> {
+    grants.sort_by_key(|(_, target, _)| target.components().count());
+    let mut kept: Vec<(PathBuf, PathBuf, Access)> = Vec::new();
+    for (source, target, access) in grants {
+        // The nearest directory above that is granted, too.
+        let above = kept.iter().rev().find(|(_, other, _)| target.starts_with(other));
+        let shown = above.is_some_and(|(from, at, had)| {
+            let below = target.strip_prefix(at).map(|rest| from.join(rest));
+            let is_same = below.is_ok_and(|below| below == source);
+            // A link on the way leads to the real place, which is granted by its own name.
+            !is_same || *had == access || access == Access::READ
+        });
+        if !shown {
+            kept.push((source, target, access));
+        }
+    }
+    kept.into_iter()
+        .map(|(source, target, access)| {
+            Ok(Grant {
+                source: text(&source)?,
+                target: text(&target)?,
+                access,
+            })
+        })
+        .collect()
+}
+
+fn text(path: &Path) -> Result<String, Refused> {
+    let shown = path.to_str().map(str::to_owned);
+    shown.ok_or_else(|| {
+        Refused::new(
+            format!("the path {} is not UTF-8", path.display()),
+            "rename it, or say `sandbox: off` for this server",
+        )
+    })
+}
+
+pub(super) fn is_system(path: &Path) -> bool {
+    SYSTEM.iter().any(|system| path.starts_with(system))
+        || path.starts_with("/dev")
+        || path.starts_with("/proc")
+}
+
+fn name_of(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+/// Without `.` and `..`, by letters alone.
+fn flat(path: &Path) -> PathBuf {
+    let mut flat = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                flat.pop();
+            }
+            Component::Normal(_) | Component::Prefix(_) | Component::RootDir => flat.push(part),
+        }
+    }
+    flat
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let runs = |found: std::fs::Metadata| found.is_file() && found.permissions().mode() & 0o111 != 0;
+    path.metadata().is_ok_and(runs)
+}
+
+/// The directory a program's files are in: all of `node_modules`, what is above `bin`, or the program's own.
+fn installed_in(path: &Path) -> PathBuf {
+    if let Some(modules) = modules_of(path) {
+        return modules;
+    }
+    let own = path.parent().unwrap_or(path);
+    let is_bin = own
+        .file_name()
+        .is_some_and(|name| name == "bin" || name == "sbin");
+    match own.parent() {
+        Some(above) if is_bin => above.to_path_buf(),
+        Some(_) | None => own.to_path_buf(),
+    }
+}
+
+/// The outermost `node_modules` on the way.
+fn modules_of(path: &Path) -> Option<PathBuf> {
+    let mut above: Vec<_> = path.ancestors().collect();
+    above.reverse();
+    above
+        .into_iter()
+        .find(|path| path.file_name().is_some_and(|name| name == "node_modules"))
+        .map(Path::to_path_buf)
+}
+
+/// The directory of a script's package, or its own.
+fn package_of(script: &Path) -> PathBuf {
+    if let Some(modules) = modules_of(script) {
+        return modules;
+    }
+    let own = script.parent().unwrap_or(script);
+    let is_package = |path: &&Path| PACKAGE.iter().any(|file| path.join(file).is_file());
+    own.ancestors().find(is_package).unwrap_or(own).to_path_buf()
+}
+
+/// What a script's first line says runs it.
+fn interpreter(path: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut start = Vec::new();
+    std::fs::File::open(path)
+        .ok()?
+        .take(256)
+        .read_to_end(&mut start)
+        .ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let line = std::str::from_utf8(line).ok()?;
+    let mut words = line.split_whitespace();
+    let first = words.next()?;
+    if name_of(first) != "env" {
+        return Some(first.to_owned());
+    }
+    words
+        .find(|word| !word.starts_with('-') && !word.contains('='))
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, path::PathBuf};
+
+    use super::{Access, Profile, Refused, Room, Wishes, plan};
+    use crate::{Command, Sandbox};
+    use wire::mcp::ServerName;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("sallyport-plan-{}-{name}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(path.join("home/project")).expect("a directory");
+            fs::create_dir_all(path.join("data/ledger")).expect("a directory");
+            Self(path.canonicalize().expect("a directory"))
+        }
+
+        fn plan(&self, program: &str, args: &[&str], wishes: &Wishes) -> Result<Profile, Refused> {
+            let command = Command {
+                program: program.to_owned(),
+                args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+                env: vec![("HOME".to_owned(), self.0.join("home").display().to_string())],
+                directory: Some(self.0.join("home/project")),
+                sandbox: Sandbox::default(),
+            };
+            let room = Room {
+                hidden: vec![self.0.join("data")],
+                ..Room::default()
+            };
+            plan(
+                &ServerName::parse("files").expect("a name"),
+                &command,
+                wishes,
+                &room,
+            )
+        }
+
+        fn text(&self, path: &str) -> String {
+            self.0.join(path).display().to_string()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn access(profile: &Profile, target: &str) -> Option<Access> {
+        profile
+            .grants
+            .iter()
+            .find(|grant| grant.target == target)
+            .map(|grant| grant.access)
+    }
+
+    #[test]
+    fn what_no_server_may_have_is_refused_and_the_remedy_said() {
+        let scratch = Scratch::new("refused");
+        symlink(scratch.text("data"), scratch.text("home/link")).expect("a link");
+        symlink("/", scratch.text("home/all")).expect("a link");
+        for (path, why) in [
+            ("/".to_owned(), "which is everything"),
+            (scratch.text("data"), "the gateway's own"),
+            (scratch.text("data/ledger"), "the gateway's own"),
+            (scratch.text("home/../data"), "`..`"),
+            (scratch.text("home/link"), "is a link"),
+            (scratch.text("home/all"), "is a link"),
+            ("project".to_owned(), "relative"),
+            (scratch.text("home/nothing"), "cannot be used"),
+        ] {
+            for write in [false, true] {
+                let mut wishes = Wishes::default();
+                if write {
+                    &mut wishes.write
+                } else {
+                    &mut wishes.read
+                }
+                .push(path.clone().into());
+                let refused = scratch.plan("true", &[], &wishes).expect_err(&path);
+                assert!(refused.what.contains(why), "{path}: {refused}");
+                assert!(!refused.remedy.is_empty());
+            }
+        }
+        let system = Wishes {
+            write: vec!["/etc".into()],
+            ..Wishes::default()
+        };
+        assert!(
+            scratch
+                .plan("true", &[], &system)
+                .expect_err("the system")
+                .what
+                .contains("of the system")
+        );
+        for (program, why) in [
+            ("./true", "relative"),
+            ("docker", "daemon"),
+            ("no-such-program", "not found"),
+        ] {
+            let refused = scratch.plan(program, &[], &Wishes::default()).expect_err(program);
+            assert!(refused.what.contains(why), "{program}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_command_line_has_what_it_names_and_no_more() {
+        let scratch = Scratch::new("named");
+        fs::create_dir_all(scratch.text("home/tool/node_modules/it/dist")).expect("a directory");
+        fs::write(scratch.text("home/tool/node_modules/it/dist/index.js"), "").expect("a file");
+        fs::write(scratch.text("home/notes.txt"), "").expect("a file");
+        let script = scratch.text("home/tool/node_modules/it/dist/index.js");
+        let (notes, data) = (scratch.text("home/notes.txt"), scratch.text("data/ledger"));
+        let (home, folder) = (
+            scratch.text("home"),
+            format!("--folder={}", scratch.text("home/tool")),
+        );
+        let profile = scratch
+            .plan(
+                "sh",
+                &[&script, &notes, &data, &home, &folder, "/"],
+                &Wishes::default(),
+            )
+            .expect("a profile");
+        assert_eq!(
+            access(&profile, &scratch.text("home/tool/node_modules")),
+            Some(Access::CODE)
+        );
+        assert_eq!(access(&profile, &scratch.text("home/tool")), Some(Access::WRITE));
+        assert_eq!(access(&profile, &notes), Some(Access::WRITE));
+        assert_eq!(
+            access(&profile, &scratch.text("home/project")),
+            Some(Access::READ)
+        );
+        assert_eq!(
+            (
+                access(&profile, &data),
+                access(&profile, &home),
+                access(&profile, "/")
+            ),
+            (None, None, None)
+        );
+        assert_eq!(profile.grants.len(), 4, "{:?}", profile.grants);
+        assert_eq!(Profile::decode(profile.encode()), Some(profile));
+    }
+}

@@ -1,0 +1,111 @@
+//! The system calls that no safe crate has. Everything `unsafe` in the workspace is here.
+
+#![expect(
+    unsafe_code,
+    reason = "fork, unshare, mount_setattr, sigprocmask and close_range have no safe wrappers"
+)]
+
+use std::{ffi::CString, io, path::Path};
+
+use rustix::{
+    process::Pid,
+    thread::{UnshareFlags, unshare_unsafe},
+};
+
+/// Which of the two processes this is after a fork.
+pub(super) enum Forked {
+    Parent(Pid),
+    Child,
+}
+
+/// Makes a copy of this process, which must have one thread.
+pub(super) fn fork() -> io::Result<Forked> {
+    // SAFETY: the helper calls this before it starts any thread, so no lock is held by a thread that the child
+    // does not have.
+    let pid = unsafe { libc::fork() };
+    match pid {
+        ..0 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => Pid::from_raw(pid)
+            .map(Forked::Parent)
+            .ok_or_else(|| io::Error::other("no process")),
+    }
+}
+
+/// Leaves namespaces of the parent for new ones.
+pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    debug_assert!(!flags.contains(UnshareFlags::FILES), "descriptors stay shared");
+    // SAFETY: unsound only with `FILES`, which is never given.
+    Ok(unsafe { unshare_unsafe(flags) }?)
+}
+
+/// Closes every descriptor but the standard three.
+pub(super) fn close_descriptors() -> io::Result<()> {
+    // SAFETY: called where nothing holds a descriptor beyond the standard three: first thing in the helper, and first
+    // thing in its child.
+    match unsafe { libc::close_range(3, libc::c_uint::MAX, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Holds back the signals that ask to end: the server gets them too, and its end is waited for.
+pub(super) fn hold_back_signals() -> io::Result<()> {
+    // SAFETY: an all-zero `sigset_t` is a valid value to fill, both functions get a valid pointer to it, and the old
+    // set is not asked for.
+    let done = unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut())
+    };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// What a mount allows.
+#[derive(Clone, Copy)]
+pub(super) struct MountRules {
+    pub(super) read_only: bool,
+    pub(super) no_exec: bool,
+    pub(super) no_devices: bool,
+    /// Mounts below it, too.
+    pub(super) below: bool,
+}
+
+/// Sets what a mount allows; set-user-id programs are never allowed.
+pub(super) fn restrict_mount(path: &Path, rules: MountRules) -> io::Result<()> {
+    let when = |yes: bool, flag: u64| if yes { flag } else { 0 };
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_NOSUID
+            | when(rules.read_only, libc::MOUNT_ATTR_RDONLY)
+            | when(rules.no_exec, libc::MOUNT_ATTR_NOEXEC)
+            | when(rules.no_devices, libc::MOUNT_ATTR_NODEV),
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    let below = if rules.below { libc::AT_RECURSIVE } else { 0 };
+    let path = CString::new(path.as_os_str().as_encoded_bytes())?;
+    // SAFETY: the path ends with NUL and the attributes live through the call; their size is given with them.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            below,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
