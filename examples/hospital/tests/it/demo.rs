@@ -147,7 +147,7 @@ fn a_demo_that_is_stopped_leaves_nothing() {
         wait("the charts", || {
             place
                 .house()
-                .is_some_and(|house| house.join("charts.sqlite").exists())
+                .is_some_and(|house| house.join("charts/charts.sqlite").exists())
         });
         kill(signal, &demo);
         let output = demo.wait_with_output().unwrap();

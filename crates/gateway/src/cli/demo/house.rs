@@ -78,6 +78,9 @@ impl House {
         for agent in AGENTS {
             write(&directory.join(format!("{agent}.secret")), &ambient.secret()).map_err(failed)?;
         }
+        for own in ["charts", "outbox"] {
+            std::fs::create_dir(directory.join(own)).map_err(failed)?;
+        }
         std::os::unix::fs::symlink(hospital, directory.join("sallyport-hospital")).map_err(failed)?;
         Ok(house)
     }

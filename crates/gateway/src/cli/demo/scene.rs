@@ -299,7 +299,7 @@ fn outbox(house: &House) -> Result<String, String> {
     struct Mail {
         to: String,
     }
-    let path = house.directory().join("outbox.jsonl");
+    let path = house.directory().join("outbox/mails.jsonl");
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mails: Result<Vec<Mail>, _> = text.lines().map(serde_json::from_str).collect();
     let mails = mails.map_err(|error| format!("{}: {error}", path.display()))?;
