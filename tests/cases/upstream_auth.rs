@@ -357,7 +357,11 @@ fn what_a_hostile_server_says_of_its_authorization_server_is_refused() {
         )
     });
     let yaml = format!("mcpServers: {{ {} }}\n{AGENTS}", servers.join(", "));
-    let variables = [("ALICE_SECRET", ALICE), ("CLIENT_SECRET", SECRET)];
+    let variables = [
+        ("ALICE_SECRET", ALICE),
+        ("PASSWORD_HASH", PASSWORD_HASH),
+        ("CLIENT_SECRET", SECRET),
+    ];
     let mut gateway = Gateway::configured(&yaml).with_variables(&variables);
     gateway.run();
     let entries = gateway.ledger();
