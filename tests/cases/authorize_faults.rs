@@ -427,7 +427,13 @@ fn metadata_says_what_there_is_and_nothing_else() {
     // Without anybody who can log in there is none of it.
     let without = Gateway::start("agents: [ { name: tester, secret: \"env:TESTER_SECRET\" } ]\n");
     let said = metadata(&without);
-    assert!(said["authorization_endpoint"].is_null(), "{said}");
+    // The endpoint is named all the same: the Python SDK takes no metadata without it.
+    for name in ["code_challenge_methods_supported", "registration_endpoint"] {
+        assert!(said[name].is_null(), "{name}: {said}");
+    }
+    assert_eq!(said["response_types_supported"], json!([]));
+    let grants = said["grant_types_supported"].as_array().expect("grants");
+    assert!(!grants.contains(&json!("authorization_code")), "{said}");
     let mut person = Person::at(without.base());
     assert_eq!(person.open(&asks("app", SITE, &challenge())).status, 404);
     // Grants that were taken out of OAuth, and methods nobody has here.

@@ -259,3 +259,59 @@ fn a_users_token_becomes_an_agents_and_a_workload_needs_no_secret() {
         .filter(|entry| entry.to_string().contains("token-refused"));
     assert_eq!(refused.count(), 2, "what was refused is recorded");
 }
+
+/// Whom configuration no longer lets act for a user does not: at once, whatever tokens it has. What the provider itself
+/// delegated is the provider's to end.
+#[test]
+fn a_delegation_ends_with_the_line_that_allowed_it() {
+    let Some(peers) = peers::directory() else { return };
+    let mut provider = Provider::entra_like(&peers);
+    let gateway = vouched(&provider);
+    let exchanged = |gateway: &Gateway, subject: &str| {
+        gateway.ask_for_token(&[
+            ("grant_type", EXCHANGE),
+            ("client_id", "scribe"),
+            ("client_secret", SECRET),
+            ("subject_token", subject),
+            ("subject_token_type", ACCESS_TOKEN),
+        ])
+    };
+    let text = |answer: Value| {
+        answer["access_token"]
+            .as_str()
+            .map(str::to_owned)
+            .expect("a token")
+    };
+    let ours = text(exchanged(
+        &gateway,
+        &provider.token(&json!({"scp": "Gateway.Use"})),
+    ));
+    // A token of a token is no way around it.
+    let second = text(exchanged(&gateway, &ours));
+    let assertion = provider.token(&json!({
+        "_typ": "oauth-id-jag+jwt", "aud": gateway.base(), "azp": null, "client_id": "scribe", "scp": null,
+        "scope": "mcp", "jti": "d1",
+        "exp": std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs() + 120,
+    }));
+    let theirs = text(gateway.ask_for_token(&[
+        ("grant_type", BEARER),
+        ("client_id", "scribe"),
+        ("client_secret", SECRET),
+        ("assertion", &assertion),
+    ]));
+    let works = |token: &str| is_done(&echo(&gateway, "/mcp", token));
+    assert!(works(&ours) && works(&second) && works(&theirs));
+    let file = gateway.path("sallyport.yaml");
+    let written = std::fs::read_to_string(&file).expect("a configuration");
+    std::fs::write(&file, written.replace("for: [\"corp/*\"]", "for: []")).expect("it can be written");
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while works(&ours) {
+        assert!(
+            std::time::Instant::now() < end,
+            "the delegation outlives its line"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    assert!(is_challenged(&echo(&gateway, "/mcp", &ours)) && is_challenged(&echo(&gateway, "/mcp", &second)));
+    assert!(works(&theirs));
+}

@@ -11,13 +11,14 @@ use e2e::{
     gateway::{Gateway, SECRET},
     mcp::{Answer, Client, REVISION},
     peers::{self, Served},
+    person::{PASSWORD, PASSWORD_HASH},
     recorder::Recorder,
 };
 use serde_json::{Value, json};
 
 const AGENTS: &str = r#"
 approve: all
-users: [ { name: alice, secret: "env:ALICE_SECRET" }, { name: bob } ]
+users: [ { name: alice, secret: "env:ALICE_SECRET" }, { name: bob, password: "env:PASSWORD_HASH" }, { name: carol } ]
 agents:
   - { name: tester, secret: "env:TESTER_SECRET", roles: [tester], for: [alice] }
   - { name: other, secret: "env:TESTER_SECRET", roles: [tester], for: [bob] }
@@ -67,6 +68,7 @@ fn gateway(relay: &Recorder, auth: &str) -> Gateway {
     let yaml = format!("mcpServers: {{ guarded: {{ url: \"{url}\", auth: {auth} }} }}\n{AGENTS}");
     let variables = [
         ("ALICE_SECRET", ALICE),
+        ("PASSWORD_HASH", PASSWORD_HASH),
         ("CLIENT_SECRET", "a-secret-of-this-test-alone"),
     ];
     let mut gateway = Gateway::configured(&yaml).with_variables(&variables);
@@ -161,7 +163,26 @@ fn a_person_agrees_once_and_their_token_is_theirs_and_renewed() {
     );
     // What leads back is good in the browser that went, and once.
     let bobs = question["url"].as_str().expect("a link").to_owned();
-    let elsewhere = agree(&peers, &bobs, &[("STRANGER", "1")]);
+    // Bob logs in, since he can; alice's secret proves nothing there, and nobody can prove to be carol.
+    let wrong = agree(
+        &peers,
+        &bobs,
+        &[("SECRET", ALICE), ("PASSWORD", "not-his-0123456789")],
+    );
+    assert_eq!(wrong["status"], 403, "{wrong}");
+    let carols = agree(&peers, &link(&gateway, "carol"), &[("SECRET", ALICE)]);
+    assert_eq!(
+        (&carols["status"], &carols["passed"]),
+        (&json!(403), &json!([])),
+        "{carols}"
+    );
+    assert!(
+        carols["page"]
+            .to_string()
+            .contains("neither a login nor a secret"),
+        "{carols}"
+    );
+    let elsewhere = agree(&peers, &bobs, &[("STRANGER", "1"), ("PASSWORD", PASSWORD)]);
     assert_eq!(elsewhere["status"], 400, "{elsewhere}");
     assert!(
         elsewhere["page"]
@@ -336,7 +357,11 @@ fn what_a_hostile_server_says_of_its_authorization_server_is_refused() {
         )
     });
     let yaml = format!("mcpServers: {{ {} }}\n{AGENTS}", servers.join(", "));
-    let variables = [("ALICE_SECRET", ALICE), ("CLIENT_SECRET", SECRET)];
+    let variables = [
+        ("ALICE_SECRET", ALICE),
+        ("PASSWORD_HASH", PASSWORD_HASH),
+        ("CLIENT_SECRET", SECRET),
+    ];
     let mut gateway = Gateway::configured(&yaml).with_variables(&variables);
     gateway.run();
     let entries = gateway.ledger();

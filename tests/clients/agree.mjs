@@ -3,7 +3,7 @@
 
 import { request } from "node:http";
 
-const { LINK, SECRET, STRANGER } = process.env;
+const { LINK, SECRET, PASSWORD, STRANGER } = process.env;
 const jars = new Map();
 
 /** One request over a connection of its own. */
@@ -39,7 +39,7 @@ async function step(url, form) {
 }
 
 const shown = await step(LINK);
-let { to: at, ...last } = await step(LINK, { user: "alice", secret: SECRET ?? "" });
+let { to: at, ...last } = await step(LINK, { user: "alice", secret: SECRET ?? "", password: PASSWORD ?? "" });
 const passed = [];
 for (let n = 0; n < 20 && at; n++) {
   passed.push(at);

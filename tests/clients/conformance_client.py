@@ -23,7 +23,7 @@ listen: "127.0.0.1:0"
 data: ./state
 mcpServers: {{ suite: {{ url: "{url}", trust: trusted{auth} }} }}
 approve: all
-users: [ {{ name: dev, roles: [dev] }} ]
+users: [ {{ name: dev, roles: [dev], secret: "env:DEV_SECRET" }} ]
 anonymous: dev
 policy: {{ packs: [], rules: [ "permit(principal, action, resource);" ] }}
 """
@@ -32,6 +32,8 @@ CONTEXT = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
 
 
 SCENARIO = os.environ["MCP_CONFORMANCE_SCENARIO"]
+# With which the person proves at the link to be that person.
+os.environ["DEV_SECRET"] = "dev-5e0c1b7a94d2f3668a"
 
 
 def auth():
@@ -63,7 +65,7 @@ def auth():
 def agree(link):
     """What a person's browser does with a link of the gateway's, up to the page that says what was connected."""
     with httpx.Client() as browser:
-        answer = browser.post(link)
+        answer = browser.post(link, data={"user": "dev", "secret": os.environ["DEV_SECRET"]})
         while answer.is_redirect:
             answer = browser.get(answer.headers["location"])
         print(answer.status_code, answer.text[-300:], file=sys.stderr)

@@ -7,9 +7,9 @@ use std::{
 
 use aws_lc_rs::hmac;
 use identity::{
-    Actor, ActorKind, Asserted, DeclaredContext, Principal, SecretDigest,
+    Actor, ActorKind, Asserted, DeclaredContext, Delegated, Principal, SecretDigest,
     jose::KeySet,
-    oauth::{Client, ClientLookup},
+    oauth::{Client, ClientLookup, may_act_for},
 };
 use policy::{Party, PartyKind, Subject, rules::Value};
 
@@ -189,7 +189,7 @@ impl People {
 
     /// Somebody an external issuer vouches for. Its agents must be known here. Its users need not be: what it says
     /// of them counts, and what configuration says of them besides. That a user lets a client act for her
-    /// is the issuer's to know.
+    /// is the issuer's to know, unless the client got that by exchanging her token here.
     fn asserted(&self, principal: &Principal, asserted: &Asserted) -> Option<Subject> {
         // Who belongs to one tenant here is not taken for somebody of another.
         let fits = |party: &Party| {
@@ -226,7 +226,14 @@ impl People {
                 let agent = self.client(&actor.name).filter(|agent| fits(&agent.party))?;
                 let for_user = match principal.for_user() {
                     None => None,
-                    Some(name) => Some(user(name)?),
+                    Some(name) => {
+                        // A delegation of ours must still stand.
+                        let may = match asserted.delegated {
+                            Delegated::There => true,
+                            Delegated::Here => may_act_for(&agent.acts_for, &agent.acts_for_those, name),
+                        };
+                        Some(user(name).filter(|_| may)?)
+                    }
                 };
                 let actor = agent.party.clone();
                 Subject { actor, for_user }

@@ -19,7 +19,7 @@ mod totp;
 pub use once::{NotOnce, Once};
 pub use password::{PasswordHash, PasswordHashError};
 pub use principal::{
-    Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Local, LocalPeer, Login, Principal,
+    Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Delegated, Local, LocalPeer, Login, Principal,
 };
 pub use resource::{ResourceError, ResourceId};
 pub use secret::{Secret, SecretDigest, WeakSecret, sha256};

@@ -24,6 +24,14 @@ pub struct Actor {
     pub name: String,
 }
 
+impl Actor {
+    /// Whether it is the agent or service of that name. Users' names are their own.
+    #[must_use]
+    pub fn is_client(&self, name: &str) -> bool {
+        self.kind != ActorKind::User && self.name == name
+    }
+}
+
 /// What the caller declared when the credential was issued (RFC 9396, type `sallyport_context`).
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct DeclaredContext {
@@ -118,6 +126,17 @@ pub struct Asserted {
     pub roles: Vec<String>,
     /// The user's groups, in names of ours.
     pub groups: Vec<String>,
+    /// On whose word a client acts for the user, if one does.
+    pub delegated: Delegated,
+}
+
+/// Who decides that a client acts for a user whom another issuer vouches for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Delegated {
+    /// That issuer.
+    There,
+    /// We, when the client exchanged the user's token: it stands while configuration says so.
+    Here,
 }
 
 impl Principal {

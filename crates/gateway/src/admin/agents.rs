@@ -188,8 +188,11 @@ pub(crate) fn enlist(house: &House, parties: &[MeantParty]) -> Result<(), Failur
 /// Ends what somebody has under way: tokens are worth nothing from now on, sessions are over.
 fn cut_off(house: &House, name: &str) {
     let engines = &house.engines;
-    engines.tokens.cache.cut_off(name, engines.ambient.now_ms());
-    end_sessions(house, |principal| principal.actor().name == name);
+    engines
+        .tokens
+        .cache
+        .cut_off_client(name, engines.ambient.now_ms());
+    end_sessions(house, |principal| principal.actor().is_client(name));
 }
 
 fn write(person: &Person) -> Vec<u8> {

@@ -1,7 +1,11 @@
 //! Logging in: a name, a password and, where the user has an authenticator, a code of it. What is wrong is never said,
 //! and takes as long whatever it is.
 
-use std::{net::IpAddr, sync::PoisonError, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use identity::{PasswordHash, Secret, sha256};
 use records::digest::hex;
@@ -14,6 +18,8 @@ use crate::ambient::Ambient;
 const STEPS: &str = "totp-steps";
 /// How long somebody waits while others' passwords are looked at.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest name looked at, in bytes.
+const NAME_BYTES_MAX: usize = 512;
 /// The longest password looked at, in bytes.
 const PASSWORD_BYTES_MAX: usize = 1024;
 
@@ -56,14 +62,22 @@ impl Authorization {
         ambient: &Ambient,
         attempt: Attempt<'_>,
     ) -> Result<LoggedIn, NotLoggedIn> {
+        // Nobody is called so; and what is guessed at is remembered.
+        if attempt.user.len() > NAME_BYTES_MAX {
+            return Err(NotLoggedIn::Wrong);
+        }
         let now_ms = ambient.now_ms();
         self.throttle
             .may_try(attempt.user, attempt.from, now_ms)
             .map_err(NotLoggedIn::Wait)?;
-        let permit = tokio::time::timeout(PATIENCE, self.hashing.acquire()).await;
-        let Ok(Ok(_permit)) = permit else {
+        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.hashing).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
             return Err(NotLoggedIn::Busy);
         };
+        // Again: of many that came at once, those before this one may have been wrong.
+        self.throttle
+            .may_try(attempt.user, attempt.from, ambient.now_ms())
+            .map_err(NotLoggedIn::Wait)?;
         let settings = self.settings();
         let login = settings.logins.get(attempt.user).cloned();
         let hash = login
@@ -71,6 +85,8 @@ impl Authorization {
             .map_or_else(PasswordHash::of_nobody, |login| login.password.clone());
         let password = attempt.password.clone();
         let right = tokio::task::spawn_blocking(move || {
+            // Held by the work itself, which goes on when whoever waits for it goes away.
+            let _permit = permit;
             password.expose().len() <= PASSWORD_BYTES_MAX && hash.is_of(&password)
         });
         let right = right.await.unwrap_or(false);
@@ -108,6 +124,11 @@ impl Authorization {
             at_ms: now_ms,
             with: fingerprint(login),
         })
+    }
+
+    /// Whether a user can log in.
+    pub(crate) fn knows(&self, user: &str) -> bool {
+        self.settings().logins.contains_key(user)
     }
 
     /// Whether what a user logged in with then is what it takes now.

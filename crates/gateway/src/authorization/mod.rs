@@ -55,7 +55,7 @@ pub(crate) struct Authorization {
     throttle: Throttle,
     documents: Documents,
     pub(crate) registered: Registered,
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
     totp: Mutex<()>,
     answered: Mutex<HashMap<String, i64>>,
 }
@@ -123,7 +123,7 @@ impl Authorization {
             throttle: Throttle::default(),
             documents: Documents::default(),
             registered: Registered::open(store.clone()).map_err(stored)?,
-            hashing: Semaphore::new(HASHES_AT_ONCE),
+            hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
             totp: Mutex::default(),
             answered: Mutex::default(),
             store,

@@ -214,7 +214,7 @@ fn declared(request: &AuthorizationRequest) -> String {
 }
 
 /// Why somebody is not logged in, for that person.
-fn outside(why: &NotLoggedIn) -> (StatusCode, String) {
+pub(super) fn outside(why: &NotLoggedIn) -> (StatusCode, String) {
     match why {
         NotLoggedIn::Wrong => {
             let text = "Name, password and code do not belong together, or the code was used before.";

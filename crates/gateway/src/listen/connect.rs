@@ -1,28 +1,31 @@
 //! `/oauth/upstream/...`: where people agree that the gateway may reach a server in their name, and come back to.
 //!
-//! Whoever has the link sees what it is about. A user who has a secret shows it before going on, so that nobody can have
-//! somebody else agree for them; the way back is open to the browser that went, and to no other.
+//! Whoever has the link sees what it is about. A user proves to be that user before going on, by login where there is
+//! one and else by secret, so that nobody agrees for somebody else; who has neither cannot go on. The way back is open
+//! to the browser that went, and to no other.
 
 use std::sync::Arc;
 
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{
-        CONTENT_SECURITY_POLICY, COOKIE, HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE,
-        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-    },
+    header::{COOKIE, HeaderValue, LOCATION, SET_COOKIE},
 };
-use identity::oauth::Form;
+use identity::{Secret, oauth::Form};
+use records::ledger::Kind;
 use wire::{jsonrpc, mcp::Method as Mcp};
 
 use super::{
-    House,
+    House, authorize_pages,
     body::{self, Body},
     decide::proven,
-    page::safe,
+    head::Peer,
+    page::{self, guarded, safe},
 };
-use crate::outbound::{Asking, Connected, Own};
+use crate::{
+    authorization::{NotLoggedIn, login::Attempt},
+    outbound::{Asking, Connected, Own},
+};
 
 /// The largest form read, in bytes.
 const FORM_BYTES_MAX: usize = 16 * 1024;
@@ -31,9 +34,44 @@ const QUERY_BYTES_MAX: usize = 16 * 1024;
 /// Names the browser that went out. With https nobody but this host can set it.
 const BROWSER: &str = "sallyport-browser";
 const BROWSER_SECURE: &str = "__Host-sallyport-browser";
+/// Where the form leads is not restricted: it ends at the authorization server, and at whoever that sends people to.
+const ANYWHERE: &str = "https: http:";
+
+/// How the person of a link proves to be that person.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Proof {
+    /// As at `/oauth/authorize`.
+    Login,
+    /// With the secret that is theirs alone.
+    Secret,
+    /// The link is of an agent that acts for itself: there is no person to be.
+    NotNeeded,
+    /// In no way.
+    None,
+}
+
+impl Proof {
+    fn of(house: &House, asking: &Asking) -> Self {
+        let has_secret = || {
+            let person = house.engines.people.user(&asking.person);
+            person.is_some_and(|person| person.secret.is_some())
+        };
+        match asking.is_user {
+            false => Self::NotNeeded,
+            true if house.authorization.knows(&asking.person) => Self::Login,
+            true if has_secret() => Self::Secret,
+            true => Self::None,
+        }
+    }
+}
 
 /// Answers below `/oauth/upstream/`.
-pub(super) async fn answer(house: &Arc<House>, path: &str, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    house: &Arc<House>,
+    peer: &Peer,
+    path: &str,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let method = request.method().clone();
     match (path, &method) {
         ("client", &Method::GET) => {
@@ -43,25 +81,27 @@ pub(super) async fn answer(house: &Arc<House>, path: &str, request: Request<Inco
         ("callback", &Method::GET) => come_back(house, &request).await,
         ("client" | "callback", _) => body::empty(StatusCode::METHOD_NOT_ALLOWED),
         (path, _) => match path.strip_prefix("start/") {
-            Some(id) => start(house, id, request).await,
+            Some(id) => start(house, peer, id, request).await,
             None => body::empty(StatusCode::NOT_FOUND),
         },
     }
 }
 
-async fn start(house: &Arc<House>, id: &str, request: Request<Incoming>) -> Response<Body> {
+async fn start(house: &Arc<House>, peer: &Peer, id: &str, request: Request<Incoming>) -> Response<Body> {
     let outbound = &house.engines.outbound;
     let Some(asking) = outbound.asking(id) else {
         let text = "<p>This link is not good any more: it was used, or it is older than ten minutes. Make the call \
                     again.</p>";
         return page(StatusCode::NOT_FOUND, text);
     };
+    let proof = Proof::of(house, &asking);
     match *request.method() {
-        Method::GET => page(StatusCode::OK, &question(house, &asking, None)),
+        Method::GET | Method::POST if proof == Proof::None => cannot_be_proven(&asking),
+        Method::GET => page(StatusCode::OK, &question(proof, &asking, None)),
         Method::POST => {
             let browser = browser(house, request.headers()).unwrap_or_else(|| house.engines.ambient.secret());
-            match agree(house, &asking, request).await {
-                Err(why) => page(StatusCode::FORBIDDEN, &question(house, &asking, Some(&why))),
+            match agree(house, peer, (proof, &asking), request).await {
+                Err((status, why)) => page(status, &question(proof, &asking, Some(&why))),
                 Ok(()) => match outbound.go(id, &browser) {
                     Some(url) => go(house, &url, &browser),
                     None => page(StatusCode::NOT_FOUND, "<p>This link was used a moment ago.</p>"),
@@ -72,24 +112,64 @@ async fn start(house: &Arc<House>, id: &str, request: Request<Incoming>) -> Resp
     }
 }
 
-/// The person says that it is them: with their secret, where they have one.
-async fn agree(house: &House, asking: &Asking, request: Request<Incoming>) -> Result<(), String> {
+/// The person says that it is them, and proves it.
+async fn agree(
+    house: &Arc<House>,
+    peer: &Peer,
+    (proof, asking): (Proof, &Asking),
+    request: Request<Incoming>,
+) -> Result<(), (StatusCode, String)> {
+    let refused = |why: String| (StatusCode::FORBIDDEN, why);
     let bytes = body::read(request.into_body(), FORM_BYTES_MAX).await;
-    let bytes = bytes.map_err(|objection| objection.inside)?;
-    if !has_secret(house, asking) {
-        return Ok(());
+    let bytes = bytes.map_err(|objection| refused(objection.inside))?;
+    let form = Form::parse(&bytes).map_err(|error| refused(error.to_string()))?;
+    match proof {
+        Proof::NotNeeded => Ok(()),
+        Proof::None => Err(refused("nobody can prove to be them".to_owned())),
+        Proof::Login => log_in(house, peer, asking, &form)
+            .await
+            .map_err(|why| authorize_pages::outside(&why)),
+        Proof::Secret => {
+            let name = proven(house, &form).map_err(|failure| refused(failure.to_string()))?;
+            match name == asking.person {
+                true => Ok(()),
+                false => Err(refused(format!("this link is for {}", asking.person))),
+            }
+        }
     }
-    let form = Form::parse(&bytes).map_err(|error| error.to_string())?;
-    let name = proven(house, &form).map_err(|failure| failure.to_string())?;
-    if name == asking.person {
-        return Ok(());
-    }
-    Err(format!("this link is for {}", asking.person))
 }
 
-fn has_secret(house: &House, asking: &Asking) -> bool {
-    let person = house.engines.people.user(&asking.person);
-    asking.is_user && person.is_some_and(|person| person.secret.is_some())
+/// Logs the person of the link in, and nobody else: the form does not say who it is.
+async fn log_in(house: &House, peer: &Peer, asking: &Asking, form: &Form) -> Result<(), NotLoggedIn> {
+    let attempt = Attempt {
+        user: &asking.person,
+        password: Secret::presented(form.get("password").unwrap_or_default().to_owned()),
+        code: form.get("code"),
+        from: peer.address.ip(),
+    };
+    let logged_in = house.authorization.log_in(&house.engines.ambient, attempt).await;
+    let (what, why) = match &logged_in {
+        Ok(login) => ("logged-in", login.methods.join(" ")),
+        Err(why) => ("login-refused", authorize_pages::inside(why).to_owned()),
+    };
+    let detail = [
+        ("user", asking.person.clone()),
+        ("server", asking.server.to_string()),
+        ("peer", peer.address.ip().to_string()),
+        ("why", why),
+    ];
+    house.engines.journal.note(Kind::Session, what, &detail);
+    logged_in.map(|_| ())
+}
+
+fn cannot_be_proven(asking: &Asking) -> Response<Body> {
+    let person = safe(&asking.person);
+    let text = format!(
+        "<p class=\"bad\">Nobody can go on here: <b>{person}</b> has neither a login nor a secret at this gateway, so \
+         nobody can prove to be <b>{person}</b>. The operator gives one: <code>users[].password</code> or \
+         <code>users[].secret</code>.</p>"
+    );
+    page(StatusCode::FORBIDDEN, &text)
 }
 
 fn go(house: &House, url: &str, browser: &str) -> Response<Body> {
@@ -99,7 +179,7 @@ fn go(house: &House, url: &str, browser: &str) -> Response<Body> {
             "<p>The authorization server's address cannot be used.</p>",
         );
     };
-    let mut response = guarded(body::empty(StatusCode::SEE_OTHER));
+    let mut response = guarded(body::empty(StatusCode::SEE_OTHER), ANYWHERE);
     response.headers_mut().insert(LOCATION, location);
     let cookie = if is_secure(house) {
         format!("{BROWSER_SECURE}={browser}; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure")
@@ -131,7 +211,7 @@ async fn come_back(house: &Arc<House>, request: &Request<Incoming>) -> Response<
     };
     match connected {
         Err(why) => {
-            let text = format!("<p class=\"said\">Nothing was connected: {}</p>", safe(&why));
+            let text = format!("<p class=\"bad\">Nothing was connected: {}</p>", safe(&why));
             page(StatusCode::BAD_REQUEST, &text)
         }
         Ok(connected) => {
@@ -141,7 +221,7 @@ async fn come_back(house: &Arc<House>, request: &Request<Incoming>) -> Response<
                 scopes => format!("with the scope <code>{}</code>", safe(scopes)),
             };
             let text = format!(
-                "<p class=\"said\">The gateway may now use <b>{}</b> for {}, {scopes}.</p><p>You can close this page \
+                "<p class=\"note\">The gateway may now use <b>{}</b> for {}, {scopes}.</p><p>You can close this page \
                  and make the call again.</p>",
                 safe(connected.server.as_str()),
                 safe(&connected.person)
@@ -188,16 +268,20 @@ fn browser(house: &House, headers: &HeaderMap) -> Option<String> {
     is_ours.then(|| value.to_owned())
 }
 
-fn question(house: &House, asking: &Asking, wrong: Option<&str>) -> String {
-    let wrong = wrong.map_or_else(String::new, |why| format!("<p class=\"said\">{}</p>", safe(why)));
-    let secret = if has_secret(house, asking) {
-        format!(
+fn question(proof: Proof, asking: &Asking, wrong: Option<&str>) -> String {
+    let wrong = wrong.map_or_else(String::new, |why| format!("<p class=\"bad\">{}</p>", safe(why)));
+    let fields = match proof {
+        Proof::Login => "<label>Your password <input name=\"password\" type=\"password\" \
+                         autocomplete=\"current-password\" required></label><label>Code <small>if you have an \
+                         authenticator</small> <input name=\"code\" inputmode=\"numeric\" \
+                         autocomplete=\"one-time-code\"></label>"
+            .to_owned(),
+        Proof::Secret => format!(
             "<input type=\"hidden\" name=\"user\" value=\"{}\"><label>Your secret <input name=\"secret\" \
              type=\"password\" autocomplete=\"current-password\" required></label>",
             safe(&asking.person)
-        )
-    } else {
-        String::new()
+        ),
+        Proof::NotNeeded | Proof::None => String::new(),
     };
     let scopes = match asking.scopes.as_str() {
         "" => "what it gives by default",
@@ -206,7 +290,8 @@ fn question(house: &House, asking: &Asking, wrong: Option<&str>) -> String {
     format!(
         "{wrong}<p><b>{}</b> asks to use <b>{}</b> for <b>{}</b>.</p><p>If you are {}, go on: <code>{}</code> will ask \
          you to sign in and to agree, and gives the gateway a token for you. If somebody sent you this link, close the \
-         page.</p><p>Asked for: <code>{}</code></p><form method=\"post\">{secret}<button>Go on</button></form>",
+         page.</p><p>Asked for: <code>{}</code></p><form method=\"post\">{fields}<div class=\"buttons\">\
+         <button class=\"main\">Go on</button></div></form>",
         safe(&asking.asker),
         safe(asking.server.as_str()),
         safe(&asking.person),
@@ -217,32 +302,5 @@ fn question(house: &House, asking: &Asking, wrong: Option<&str>) -> String {
 }
 
 fn page(status: StatusCode, inner: &str) -> Response<Body> {
-    let text = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width\"><title>Sallyport: a connection</title><style>body{{font:1rem/1.5 \
-         system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem}}label{{display:block;margin:.5rem \
-         0}}.said{{border:2px solid;padding:.5rem}}</style><h1>A connection</h1>{inner}</html>"
-    );
-    guarded(body::with_type(
-        status,
-        "text/html; charset=utf-8",
-        text.into_bytes(),
-    ))
-}
-
-/// No frames, no scripts, and no address of this page for the next. Where the form leads is not restricted: it ends
-/// at the authorization server, and at whoever that sends people to.
-fn guarded(mut response: Response<Body>) -> Response<Body> {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
-    for (name, value) in [
-        (CONTENT_SECURITY_POLICY, policy),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (X_FRAME_OPTIONS, "DENY"),
-        (REFERRER_POLICY, "same-origin"),
-    ] {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
-    response
+    page::page(status, "A connection", inner, ANYWHERE)
 }

@@ -28,8 +28,12 @@ const FORM_BYTES_MAX: usize = 16 * 1024;
 const WRONG_MAX: u32 = 5;
 /// How long it waits, in milliseconds.
 const WAIT_MS: i64 = 60_000;
-/// Most names whose wrong secrets are counted.
+/// The longest name anybody has here, and most names whose wrong secrets are counted.
+const NAME_BYTES_MAX: usize = 512;
 const NAMES_MAX: usize = 10_000;
+
+/// The same words whether there is no such person, no secret, or another one.
+const STRANGER: &str = "this name and this secret do not belong together";
 
 /// Wrong secrets, by name.
 #[derive(Debug, Default)]
@@ -126,6 +130,9 @@ pub(super) fn proven(house: &House, form: &Form) -> Result<String, Failure> {
         .get("user")
         .zip(form.get("secret"))
         .ok_or_else(|| Failure::configuration("a name and a secret are expected"))?;
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Failure::refused(STRANGER));
+    }
     let now_ms = engines.ambient.now_ms();
     house.attempts.may_try(name, now_ms).map_err(Failure::refused)?;
     let person = engines.people.user(name);
@@ -140,10 +147,7 @@ pub(super) fn proven(house: &House, form: &Form) -> Result<String, Failure> {
     engines
         .journal
         .note(Kind::Session, "person-not-proven", &[("user", who)]);
-    // The same words whether there is no such person, no secret, or another one.
-    Err(Failure::refused(
-        "this name and this secret do not belong together",
-    ))
+    Err(Failure::refused(STRANGER))
 }
 
 async fn run(house: &Arc<House>, operation: &str, args: Vec<u8>) -> Result<Document, Failure> {

@@ -209,7 +209,7 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         return decide::answer(house, id, request).await;
     }
     if let Some(rest) = path.strip_prefix("/oauth/upstream/") {
-        return connect::answer(house, rest, request).await;
+        return connect::answer(house, &peer, rest, request).await;
     }
     let method = request.method().clone();
     let visit = |endpoint| visit(house, peer.clone(), endpoint, (method.clone(), &path));

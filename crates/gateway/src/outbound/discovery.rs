@@ -13,6 +13,9 @@ use wire::{
 use super::challenge::Challenge;
 use crate::issuers::{Call, Guarded, well_known};
 
+/// Where a host says what it is as a resource.
+const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
 /// What a resource says of itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Resource {
@@ -138,7 +141,7 @@ pub(crate) async fn resource(
 ) -> Result<Option<Resource>, String> {
     if let Some(url) = &challenge.metadata {
         let document = parsed(guarded.get(url).await?).map_err(|why| format!("{url}: {why}"))?;
-        return read_resource(&document, server)
+        return read_resource(&document, server, url)
             .map(Some)
             .map_err(|why| format!("{url}: {why}"));
     }
@@ -148,7 +151,7 @@ pub(crate) async fn resource(
             continue;
         }
         let document = parsed(answer.body).map_err(|why| format!("{url}: {why}"))?;
-        return read_resource(&document, server)
+        return read_resource(&document, server, &url)
             .map(Some)
             .map_err(|why| format!("{url}: {why}"));
     }
@@ -164,7 +167,7 @@ fn resource_places(server: &str) -> Vec<String> {
         .next()
         .unwrap_or_default()
         .trim_end_matches('/');
-    let root = format!("{origin}/.well-known/oauth-protected-resource");
+    let root = format!("{origin}{WELL_KNOWN}");
     if path.is_empty() {
         vec![root]
     } else {
@@ -182,10 +185,10 @@ pub(crate) fn origin(url: &str) -> String {
     url.get(..end).unwrap_or_default().to_owned()
 }
 
-fn read_resource(document: &Document, server: &str) -> Result<Resource, String> {
+fn read_resource(document: &Document, server: &str, from: &str) -> Result<Resource, String> {
     let root = document.root();
     let id = text(root, "resource").ok_or("it names no `resource`")?;
-    if !is_of(&id, server) {
+    if !is_of(&id, server, from) {
         return Err(format!(
             "it is the metadata of `{}`, and the server is `{server}`: tokens for the one are not for the other",
             shown(&id)
@@ -201,13 +204,16 @@ fn read_resource(document: &Document, server: &str) -> Result<Resource, String> 
     })
 }
 
-/// Whether a resource is the server, or a whole that the server is a part of: the same origin, and a path above it.
-fn is_of(resource: &str, server: &str) -> bool {
-    let (Ok(resource), Ok(server)) = (ResourceId::parse(resource), ResourceId::parse(server)) else {
+/// Whether a resource is the server (RFC 9728 section 3.3), or the whole host where that is what the metadata's own
+/// address is of.
+fn is_of(resource: &str, server: &str, from: &str) -> bool {
+    let host = origin(server);
+    let is_of_host = from == format!("{host}{WELL_KNOWN}");
+    let Ok(resource) = ResourceId::parse(resource) else {
         return false;
     };
-    let rest = server.as_str().strip_prefix(resource.as_str());
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let is = |other: &str| ResourceId::parse(other).is_ok_and(|other| other == resource);
+    is(server) || is_of_host && is(&host)
 }
 
 /// What an authorization server says of itself, in its own name.
@@ -309,17 +315,25 @@ mod tests {
     }
 
     #[test]
-    fn a_resource_is_the_server_or_what_it_is_a_part_of() {
+    fn a_resource_is_the_server_and_no_other() {
         let server = "https://a.example/mcp/x";
-        let read = |id: &str| read_resource(&document(&format!("{{\"resource\":\"{id}\"}}")), server);
-        for id in [
-            "https://a.example/mcp/x",
-            "https://A.example/mcp/x/",
-            "https://a.example/mcp",
-            "https://a.example",
-        ] {
+        let (own, whole) = (
+            format!("https://a.example{WELL_KNOWN}/mcp/x"),
+            format!("https://a.example{WELL_KNOWN}"),
+        );
+        let from = |from: &str, id: &str| {
+            read_resource(&document(&format!("{{\"resource\":\"{id}\"}}")), server, from)
+        };
+        let read = |id: &str| from(&own, id);
+        for id in ["https://a.example/mcp/x", "https://A.example/mcp/x/"] {
             assert_eq!(read(id).expect(id).id, id);
+            assert_eq!(from(&whole, id).expect(id).id, id);
         }
+        from(&whole, "https://a.example").expect("the host, in its own words");
+        for id in ["https://a.example", "https://a.example/mcp"] {
+            read(id).expect_err("another's metadata at the server's place");
+        }
+        from(&whole, "https://a.example/mcp").expect_err("a part of the host that is not the server");
         for id in [
             "https://a.example/mcp/y",
             "https://a.example/mcp/x/y",
@@ -335,7 +349,7 @@ mod tests {
         ] {
             read(id).expect_err(id);
         }
-        read_resource(&document("{}"), server).expect_err("none");
+        read_resource(&document("{}"), server, &own).expect_err("none");
     }
 
     #[test]

@@ -38,6 +38,12 @@ pub struct Client {
     pub tenant: Option<String>,
 }
 
+/// Whether a client may act for a user whose token it has or had: one that is named, or whose name begins so.
+#[must_use]
+pub fn may_act_for(named: &[String], those: &[String], user: &str) -> bool {
+    named.iter().any(|may| may == user) || those.iter().any(|start| user.starts_with(start.as_str()))
+}
+
 /// Finds clients that may authenticate now; suspended and revoked ones are not found.
 pub trait ClientLookup {
     /// The client of that exact name.

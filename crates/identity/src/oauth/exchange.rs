@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 
 use super::{
     Besides, Client, ClientLookup, Granted, OauthError, OauthFault, TokenEndpoint, TokenRequest, Vouchers,
+    client::may_act_for,
     grant::{scopes, token_response},
 };
 use crate::{
     jose::{claimed_actor, claimed_issuer},
-    principal::{Actor, ActorKind, DeclaredContext, Principal},
+    principal::{Actor, ActorKind, Asserted, DeclaredContext, Delegated, Principal},
     resource::ResourceId,
     secret::Secret,
     token::{Grant, LIFETIME_MS_MAX, TokenError},
@@ -74,7 +75,7 @@ where
                 .expires_ms()
                 .saturating_sub(request.now_ms)
                 .clamp(0, LIFETIME_MS_MAX),
-            asserted: subject.asserted().cloned(),
+            asserted: said_of(&subject),
         };
         if grant.lifetime_ms < 1000 {
             return refuse("the subject token is over");
@@ -146,7 +147,9 @@ fn on_behalf_of(client: &Client, subject: &Principal) -> Result<Option<String>, 
     let refuse = |why: &str| Err(OauthError::new(OauthFault::InvalidGrant, why));
     let actor = subject.actor();
     match actor.kind {
-        ActorKind::User if may_act_for(client, &actor.name) => Ok(Some(actor.name.clone())),
+        ActorKind::User if may_act_for(&client.acts_for, &client.acts_for_those, &actor.name) => {
+            Ok(Some(actor.name.clone()))
+        }
         ActorKind::User => refuse("the client may not act for that user"),
         ActorKind::Agent | ActorKind::Service if actor.name == client.id => {
             Ok(subject.for_user().map(str::to_owned))
@@ -157,11 +160,17 @@ fn on_behalf_of(client: &Client, subject: &Principal) -> Result<Option<String>, 
     }
 }
 
-/// Whether the client may act for a user: named, or one of those whose names begin so.
-fn may_act_for(client: &Client, user: &str) -> bool {
-    let named = client.acts_for.iter().any(|may| may == user);
-    let begins = |start: &String| user.starts_with(start.as_str());
-    named || client.acts_for_those.iter().any(begins)
+/// What another issuer said of the user, with who decided that the client acts for them: we, where the user's own token
+/// came; else whoever decided it for the token that came.
+fn said_of(subject: &Principal) -> Option<Asserted> {
+    let said = subject.asserted()?.clone();
+    Some(match subject.actor().kind {
+        ActorKind::User => Asserted {
+            delegated: Delegated::Here,
+            ..said
+        },
+        ActorKind::Agent | ActorKind::Service => said,
+    })
 }
 
 /// The resource asked for, if it is what the subject's token is for or something below it.

@@ -20,7 +20,7 @@ pub(crate) use assertion::single as assertion_use;
 pub use authorize::{AuthorizationRequest, KnownBy, RegisteredClient};
 pub use bearer::brought;
 pub use challenge::Challenge;
-pub use client::{Client, ClientLookup, authenticate};
+pub use client::{Client, ClientLookup, authenticate, may_act_for};
 pub use details::{DETAILS_TYPE, DetailsError, read_context, read_details, write_details};
 pub use error::{OauthError, OauthFault};
 pub use form::Form;

@@ -3,7 +3,7 @@
 //! The cache saves the signature check, nothing else: expiry and revocation are looked at on every use.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -32,7 +32,8 @@ struct Inner {
     revoked: HashMap<String, i64>,
     /// What people granted and somebody took back, with the time after which all its tokens have expired.
     grants: HashMap<String, i64>,
-    /// Actors whose every token issued before a time is revoked.
+    /// Agents and services whose every token issued before a time is revoked. Users may be called the same and keep
+    /// theirs.
     cut_off: HashMap<String, i64>,
 }
 
@@ -99,13 +100,13 @@ impl TokenCache {
         inner.grants.insert(grant.to_owned(), expires_ms);
     }
 
-    /// Revokes every token of an actor issued up to now.
-    pub fn cut_off(&self, actor: &str, now_ms: i64) {
+    /// Revokes every token of an agent or service issued up to now.
+    pub fn cut_off_client(&self, client: &str, now_ms: i64) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.cut_off.insert(actor.to_owned(), now_ms);
+        inner.cut_off.insert(client.to_owned(), now_ms);
         inner
             .verified
-            .retain(|_, principal| principal.actor.name != actor);
+            .retain(|_, principal| !principal.actor.is_client(client));
     }
 
     /// Forgets the tokens of an external issuer: its keys have changed.
@@ -131,7 +132,10 @@ impl TokenCache {
             .login()
             .is_some_and(|login| inner.grants.contains_key(&login.grant));
         // Tokens carry whole seconds, so one issued in the second of the cut counts as issued before it.
-        let cut = inner.cut_off.get(&principal.actor.name);
+        let cut = inner
+            .cut_off
+            .get(&principal.actor.name)
+            .filter(|_| principal.actor.is_client(&principal.actor.name));
         by_id || by_grant || cut.is_some_and(|cut_ms| principal.issued_ms <= *cut_ms)
     }
 
@@ -149,13 +153,5 @@ impl TokenCache {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Forgets tokens of actors that are not in the set.
-    pub fn retain_actors(&self, actors: &HashSet<String>) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner
-            .verified
-            .retain(|_, principal| actors.contains(&principal.actor.name));
     }
 }

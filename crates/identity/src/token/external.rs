@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     jose::{Compact, KeySet},
-    principal::{Actor, ActorKind, Asserted, CredentialId, Principal},
+    principal::{Actor, ActorKind, Asserted, CredentialId, Delegated, Principal},
     resource::ResourceId,
     secret::Secret,
 };
@@ -167,6 +167,7 @@ impl Trust {
 
     fn asserted(&self, claims: Node<'_>) -> Result<Asserted, TokenError> {
         Ok(Asserted {
+            delegated: Delegated::There,
             issuer: Arc::clone(&self.issuer),
             roles: self.names(&self.roles, claims, "roles")?,
             groups: self.names(&self.groups, claims, "groups")?,

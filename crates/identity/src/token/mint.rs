@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use wire::json::{ObjectWriter, Writer};
 
-use super::{ACR_MFA, ACR_PASSWORD, ASSERTED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP};
+use super::{
+    ACR_MFA, ACR_PASSWORD, ASSERTED_MEMBER, DELEGATED_HERE, DELEGATED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP,
+};
 use crate::{
     jose::{KeySet, PublicKey, SigningKey, sign},
     oauth::write_details,
-    principal::{Actor, ActorKind, Asserted, DeclaredContext, Login},
+    principal::{Actor, ActorKind, Asserted, DeclaredContext, Delegated, Login},
     proof::Binding,
     resource::ResourceId,
 };
@@ -170,6 +172,9 @@ impl Issuer {
             if let Some(asserted) = &grant.asserted {
                 own.object(ASSERTED_MEMBER, |said| {
                     said.string("iss", &asserted.issuer);
+                    if asserted.delegated == Delegated::Here {
+                        said.string(DELEGATED_MEMBER, DELEGATED_HERE);
+                    }
                     for (name, list) in [("roles", &asserted.roles), ("groups", &asserted.groups)] {
                         said.array(name, |out| list.iter().for_each(|text| out.string(text)));
                     }

@@ -27,6 +27,9 @@ pub const ACR_MFA: &str = "mfa";
 const OWN_CLAIM: &str = "io.sallyport";
 /// Its member with what another issuer said of the user.
 const ASSERTED_MEMBER: &str = "asserted";
+/// Who let the client act for that user, where it was us.
+const DELEGATED_MEMBER: &str = "delegated";
+const DELEGATED_HERE: &str = "here";
 
 #[cfg(test)]
 mod tests;

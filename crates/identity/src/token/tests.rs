@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     jose::{Algorithm, JoseError, KeySet, PublicKey, SigningKey},
-    principal::{Actor, ActorKind, DeclaredContext},
+    principal::{Actor, ActorKind, DeclaredContext, Delegated, Principal},
     resource::ResourceId,
     secret::Secret,
 };
@@ -126,17 +126,20 @@ fn a_minted_token_proves_what_was_granted() {
 /// What another issuer said goes with the token, and only our own issuer can put it there.
 #[test]
 fn what_another_issuer_said_of_the_user_survives_the_mint() {
-    let said = crate::principal::Asserted {
+    let said = |delegated| crate::principal::Asserted {
+        delegated,
         issuer: Arc::from("https://login.example/t1"),
         roles: vec!["doctor".into()],
         groups: vec!["corp/staff".into()],
     };
-    let token = issuer().mint(&Grant {
-        asserted: Some(said.clone()),
-        ..grant()
-    });
-    let principal = verify(token, NOW).expect("a good token");
-    assert_eq!(principal.asserted(), Some(&said));
+    for delegated in [Delegated::There, Delegated::Here] {
+        let token = issuer().mint(&Grant {
+            asserted: Some(said(delegated)),
+            ..grant()
+        });
+        let principal = verify(token, NOW).expect("a good token");
+        assert_eq!(principal.asserted(), Some(&said(delegated)));
+    }
 }
 
 #[test]
@@ -425,7 +428,7 @@ fn a_cached_token_still_expires_and_can_be_revoked() {
     assert!(cache.is_empty(), "a withdrawn key's");
 
     let cache = TokenCache::default();
-    cache.cut_off("scribe", NOW);
+    cache.cut_off_client("scribe", NOW);
     assert!(cache.is_revoked(&principal));
     let later = Issuer::mint(
         &issuer(),
@@ -438,6 +441,17 @@ fn a_cached_token_still_expires_and_can_be_revoked() {
     assert!(
         !cache.is_revoked(&verify(later, NOW + 1000).expect("good")),
         "a newer token is good again"
+    );
+    let user = Principal {
+        actor: Actor {
+            kind: ActorKind::User,
+            name: "scribe".to_owned(),
+        },
+        ..(*principal).clone()
+    };
+    assert!(
+        !cache.is_revoked(&user),
+        "a user of the same name is somebody else"
     );
 }
 

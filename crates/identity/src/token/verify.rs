@@ -6,14 +6,14 @@ use thiserror::Error;
 use wire::json::{Kind, Node};
 
 use super::{
-    ASSERTED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP,
+    ASSERTED_MEMBER, DELEGATED_HERE, DELEGATED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP,
     claims::{bound_to, is_for, optional, seconds, text, texts, times},
     mint::kind_name,
 };
 use crate::{
     jose::{Compact, JoseError, KeySet},
     oauth::read_details,
-    principal::{Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Login, Principal},
+    principal::{Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Delegated, Login, Principal},
     resource::ResourceId,
     secret::Secret,
 };
@@ -125,7 +125,13 @@ fn asserted(own: Node<'_>) -> Result<Option<Asserted>, TokenError> {
     let Some(said) = own.get(ASSERTED_MEMBER) else {
         return Ok(None);
     };
+    let delegated = match said.get(DELEGATED_MEMBER) {
+        None => Delegated::There,
+        Some(here) if here.is_str(DELEGATED_HERE) => Delegated::Here,
+        Some(_) => return Err(TokenError::Claim(DELEGATED_MEMBER)),
+    };
     Ok(Some(Asserted {
+        delegated,
         issuer: Arc::from(text(said, "iss")?),
         roles: texts(said.get("roles"), "roles")?,
         groups: texts(said.get("groups"), "groups")?,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     jose::sign,
+    principal::Delegated,
     token::{Grant, LIFETIME_MS_MAX},
 };
 
@@ -88,6 +89,11 @@ fn what_the_provider_said_of_its_user_goes_along() {
     assert_eq!(
         (&*said.issuer, said.roles.as_slice()),
         (PROVIDER, &["doctor".to_owned()][..])
+    );
+    assert_eq!(
+        said.delegated,
+        Delegated::Here,
+        "by our configuration, not by the provider"
     );
     assert_eq!(
         granted.grant.scopes,
