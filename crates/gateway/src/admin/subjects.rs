@@ -164,6 +164,7 @@ pub(super) fn payloads(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failur
 pub(super) async fn hold(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let person = Person::of(house, args)?;
     let (why, by) = (args.needed("why")?, args.needed("by")?);
+    let _alone = house.store.people().lock().await;
     record(house, "held", &person, args, &[]).await?;
     let digests = house.engines.journal.digests().people();
     for tenant in &person.tenants {
@@ -184,6 +185,7 @@ pub(super) async fn hold(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fail
 /// Ends a hold.
 pub(super) async fn release(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let person = Person::of(house, args)?;
+    let _alone = house.store.people().lock().await;
     let digests = person.digests(&house.engines.journal.digests().people());
     if hold_on(house, &digests)?.is_none() {
         return Err(Failure::does_not_hold("nothing holds the records of this person"));
@@ -223,6 +225,7 @@ fn write_hold(out: &mut wire::json::ObjectWriter<'_>, hold: &Hold) {
 pub(super) async fn erase(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let person = Person::of(house, args)?;
     let engines = &house.engines;
+    let _alone = house.store.people().lock().await;
     let digests = person.digests(&engines.journal.digests().people());
     if let Some(hold) = hold_on(house, &digests)? {
         return Err(Failure::refused(format!(
@@ -283,6 +286,16 @@ pub(super) fn renew_wrapping(store: &Store, ring: &mut KeyRing) -> Result<Vec<St
         ring.destroy(id).map_err(failed)?;
     }
     Ok(old)
+}
+
+/// Refuses while anybody is held: what they are held by in the tables of payloads was made with keys for digests, and
+/// would not be found without them when it comes to an end.
+pub(super) fn nobody_is_held(house: &House) -> Result<(), Failure> {
+    if holds(&house.store)?.is_empty() {
+        return Ok(());
+    }
+    let why = "records of people are held, and are known by keys for digests; see `sallyport subject holds`";
+    Err(Failure::does_not_hold(why))
 }
 
 /// The digests in use, after the ring was changed.
