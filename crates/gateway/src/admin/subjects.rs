@@ -369,3 +369,82 @@ async fn record(
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::other(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use records::keys::Use;
+
+    use super::renew_wrapping;
+    use crate::{
+        ambient::Ambient,
+        vault::{Layout, Vault},
+    };
+
+    /// How far a change of the wrapping key comes before the power fails.
+    #[derive(Clone, Copy, Debug)]
+    enum Until {
+        Rotated,
+        Rewrapped,
+        Done,
+    }
+
+    /// Opens it once whoever had it has let go.
+    fn again(place: &std::path::Path) -> Vault {
+        let tried = (0..2_000).find_map(|_| {
+            let opened = Vault::try_open(&Layout::new(place), &Ambient::system()).unwrap();
+            if opened.is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            opened
+        });
+        tried.unwrap()
+    }
+
+    #[test]
+    fn a_change_of_the_wrapping_key_that_is_interrupted_anywhere_loses_nothing_and_is_completed() {
+        for until in [Until::Rotated, Until::Rewrapped, Until::Done] {
+            let name = format!("sallyport-wrap-{until:?}-{}", std::process::id());
+            let place = std::env::temp_dir().join(name);
+            let _ = std::fs::remove_dir_all(&place);
+            let open = || again(&place);
+            let vault = open();
+            vault.store().put("t", "k", b"kept").unwrap();
+            let changed = vault.store().keychain().change(|ring| {
+                match until {
+                    Until::Rotated => ring.rotate(Use::Wrap).map(drop).unwrap(),
+                    Until::Rewrapped => {
+                        ring.rotate(Use::Wrap).map(drop).unwrap();
+                        vault.store().state().rewrap(ring).unwrap();
+                    }
+                    Until::Done => renew_wrapping(vault.store(), ring).map(drop)?,
+                }
+                Ok(())
+            });
+            changed.unwrap();
+            // Nothing is closed in order.
+            drop(vault);
+            let vault = open();
+            assert_eq!(
+                vault.store().get("t", "k").unwrap(),
+                Some(b"kept".to_vec()),
+                "{until:?}"
+            );
+            // The next one ends what this one left behind.
+            let ended = vault
+                .store()
+                .keychain()
+                .change(|ring| renew_wrapping(vault.store(), ring));
+            assert!(!ended.unwrap().is_empty(), "{until:?}");
+            let ring = vault.store().keychain().open().unwrap();
+            let secrets = ring
+                .keys()
+                .iter()
+                .filter(|key| key.purpose == Use::Wrap && key.secret.is_some());
+            assert_eq!(secrets.count(), 1, "{until:?}: only the one in use is left");
+            drop(vault);
+            let found = open().store().get("t", "k").unwrap();
+            assert_eq!(found, Some(b"kept".to_vec()), "{until:?}");
+            std::fs::remove_dir_all(&place).unwrap();
+        }
+    }
+}

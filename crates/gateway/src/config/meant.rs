@@ -343,7 +343,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
 }
 
 /// The files of secrets that the configuration names. No server may read another's.
-fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
+pub(super) fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
     let people = said
         .users
         .iter()

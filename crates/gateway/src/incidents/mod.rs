@@ -302,3 +302,33 @@ fn culprit(sign: Sign, about: &About) -> Option<Target> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{About, MeantIncidents, Sign, Signal, open};
+    use crate::{ambient::Ambient, vault::Vault};
+
+    #[test]
+    fn what_two_users_set_off_is_two_incidents_and_what_one_does_again_is_one() {
+        let place = std::env::temp_dir().join(format!("sallyport-incidents-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&place);
+        let vault = Vault::open(&place, &Ambient::system()).unwrap();
+        let (_, incidents) = open(vault.store().clone(), MeantIncidents::default()).unwrap();
+        let by = |user: &str| Signal {
+            sign: Sign::Probing,
+            what: "no".to_owned(),
+            about: About {
+                user: Some(user.to_owned()),
+                ..About::default()
+            },
+            call: None,
+            now_ms: 1,
+        };
+        let mut note = |id: &str, user: &str| incidents.note(id.to_owned(), &by(user)).unwrap();
+        assert!(note("1", "alice").is_some());
+        assert!(note("2", "alice").is_none());
+        let bobs = note("3", "bob").unwrap();
+        assert_eq!(bobs.culprit().unwrap().to_string(), "user bob");
+        std::fs::remove_dir_all(&place).unwrap();
+    }
+}
