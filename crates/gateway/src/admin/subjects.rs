@@ -444,7 +444,7 @@ mod tests {
             drop(vault);
             let found = open().store().get("t", "k").unwrap();
             assert_eq!(found, Some(b"kept".to_vec()), "{until:?}");
-            std::fs::remove_dir_all(&place).unwrap();
+            let _ = std::fs::remove_dir_all(&place);
         }
     }
 }
