@@ -14,6 +14,8 @@ fn start() -> Gateway {
     let stub = program("e2e-stub");
     let mut gateway = Gateway::configured("");
     let journal = gateway.path("journal.txt");
+    // Boxed, they write to what is there, and make nothing beside it.
+    fs::write(&journal, "").expect("an empty journal");
     let server = |name: &str| format!("{name}: {{ command: {stub:?}, args: [stdio, {journal:?}] }}");
     let yaml = format!(
         "listen: \"127.0.0.1:0\"\ndata: ./state\nmcpServers: {{ {}, {} }}\n{}",

@@ -148,7 +148,8 @@ fn a_definition_that_changes_is_an_incident_of_its_server() {
     fs::write(&tools, "{\"grow\":\"Grows.\"}").expect("tools");
     let yaml = format!(
         "listen: \"127.0.0.1:0\"\ndata: ./state\napprove: all\n\
-         mcpServers: {{ stub: {{ command: sh, args: [{script:?}] }} }}\n"
+         mcpServers: {{ stub: {{ command: sh, args: [{script:?}],\n\
+         \x20 sandbox: {{ execute: [{stub:?}], read: [{tools:?}] }} }} }}\n"
     );
     fs::write(gateway.path("sallyport.yaml"), yaml).expect("a configuration");
     gateway.run();

@@ -289,12 +289,43 @@ fn listen(mut stream: std::net::TcpStream, send: &std::sync::mpsc::Sender<String
 }
 
 #[test]
+fn calls_wait_for_a_strict_receiver_that_fell_behind() {
+    let away = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = away.local_addr().expect("an address");
+    drop(away);
+    let gateway = house(&format!(
+        "events: [ {{ to: \"syslog+tcp://{address}\", format: cef, strict: true }} ]"
+    ));
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let call = || {
+        client
+            .call("charts__echo", &json!({"text": "x"}))
+            .expect("an answer")
+    };
+    // Refusals are entries, too, and cost less than calls.
+    for _ in 0..1_050 {
+        let refused = client.call("mail__journal", &json!({"text": "no"}));
+        assert!(!refused.expect("an answer").is_good());
+    }
+    until("calls are refused", || !call().is_good());
+    // Once everything was told, they go on.
+    let here = TcpListener::bind(address).expect("the port");
+    std::thread::spawn(move || {
+        for mut stream in here.incoming().flatten() {
+            std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
+        }
+    });
+    until("calls go on", || call().is_good());
+}
+
+#[test]
 fn a_strict_receiver_that_cannot_be_told_does_not_stop_the_start_and_wrong_places_do() {
     for (to, more) in [
         ("http://logs.example/x", ""),
         ("ftp://x/y", ""),
         ("syslog://nowhere", ""),
         ("file:", ""),
+        ("https://name:word@logs.example/x", ""),
         ("file:x", ", format: xml"),
         ("file:x", ", format: otlp"),
     ] {

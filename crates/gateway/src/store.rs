@@ -30,6 +30,7 @@ impl From<records::table::StateError> for StoreError {
 pub(crate) struct Store {
     state: Arc<State>,
     keychain: Keychain,
+    people: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Store {
@@ -37,7 +38,14 @@ impl Store {
         Self {
             state: Arc::new(state),
             keychain,
+            people: Arc::default(),
         }
+    }
+
+    /// Whoever holds, releases, erases or ends records of people does it alone: nobody's are erased while somebody
+    /// else is told that they are held.
+    pub(crate) fn people(&self) -> &tokio::sync::Mutex<()> {
+        &self.people
     }
 
     /// The tables themselves, for whoever changes their keys.

@@ -151,17 +151,33 @@ pub fn check(from: &Path, known: &[VerifierKey]) -> Result<Manifest, BackupError
     }
 }
 
-/// Copies a checked back-up into an empty data directory.
+/// Copies a checked back-up into an empty data directory: all of it or nothing. Half of one would start without what
+/// was stopped and revoked.
 ///
 /// # Errors
-/// When there is something in it, or it cannot be written.
+/// When there is something in it, a file is not what was checked any more, or it cannot be written.
 pub fn restore(from: &Path, manifest: &Manifest, to: &Path) -> Result<(), BackupError> {
     empty(to)?;
-    RealDisk.create_dir(to).map_err(at(to))?;
-    for name in manifest.files.keys() {
-        copy(&from.join(name), &to.join(name))?;
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".restoring");
+    let half = to.with_file_name(name);
+    // What an attempt that was interrupted left there.
+    match fs::remove_dir_all(&half) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(BackupError::Io(half, error)),
+        Ok(()) | Err(_) => {}
     }
-    Ok(())
+    RealDisk.create_dir(&half).map_err(at(&half))?;
+    for (name, digest) in &manifest.files {
+        let source = from.join(name);
+        let bytes = RealDisk.read(&source, FILE_BYTES_MAX).map_err(at(&source))?;
+        let bytes = bytes.filter(|bytes| digest_of(bytes) == *digest);
+        put(&half.join(name), &bytes.ok_or(BackupError::Altered(source))?)?;
+    }
+    fs::rename(&half, to).map_err(at(to))
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(&sha256(&[bytes])))
 }
 
 impl Manifest {
@@ -262,7 +278,7 @@ fn digests(
             .map_err(at(&path))?
             .unwrap_or_default();
         let inside = path.strip_prefix(root).unwrap_or(&path).display().to_string();
-        files.insert(inside, format!("sha256:{}", hex(&sha256(&[&bytes]))));
+        files.insert(inside, digest_of(&bytes));
     }
     Ok(())
 }
@@ -270,4 +286,50 @@ fn digests(
 fn at(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
     let path = path.to_owned();
     move |error| BackupError::Io(path, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ambient::Random;
+
+    fn manifest(files: &[(&str, &[u8])]) -> Manifest {
+        let file = |(name, bytes): &(&str, &[u8])| ((*name).to_owned(), digest_of(bytes));
+        Manifest {
+            made_ms: 1,
+            origin: "log.example/1".to_owned(),
+            size: 0,
+            files: files.iter().map(file).collect(),
+        }
+    }
+
+    #[test]
+    fn a_list_that_leads_out_of_the_back_up_is_no_list() {
+        for name in ["../keys", "/etc/passwd", "ledger/../../keys", "a//b", "./a", ""] {
+            let written = manifest(&[(name, b"x")]).write();
+            assert_eq!(Manifest::read(written), None, "{name}");
+        }
+        let good = manifest(&[("ledger/checkpoint", b"x")]);
+        assert_eq!(Manifest::read(good.write()), Some(good));
+    }
+
+    #[test]
+    fn a_back_up_is_restored_whole_or_not_at_all_and_over_nothing() {
+        let place = std::env::temp_dir().join(hex(&Random::system().array::<8>().unwrap()));
+        let (from, to) = (place.join("from"), place.join("to"));
+        put(&from.join("keys"), b"k").unwrap();
+        put(&from.join("state.db"), b"s").unwrap();
+        // Changed between the check and the copy: after the first file was written already.
+        let other = manifest(&[("keys", b"k"), ("state.db", b"t")]);
+        assert!(matches!(
+            restore(&from, &other, &to),
+            Err(BackupError::Altered(_))
+        ));
+        assert!(!to.exists(), "half of it is in place");
+        let right = manifest(&[("keys", b"k"), ("state.db", b"s")]);
+        restore(&from, &right, &to).unwrap();
+        assert_eq!(fs::read(to.join("state.db")).unwrap(), b"s");
+        assert!(matches!(restore(&from, &right, &to), Err(BackupError::Exists(_))));
+        fs::remove_dir_all(place).unwrap();
+    }
 }

@@ -8,7 +8,7 @@ use wire::json::{ObjectWriter, object};
 
 use super::{
     Args,
-    subjects::{digests_again, renew_wrapping},
+    subjects::{digests_again, nobody_is_held, renew_wrapping},
 };
 use crate::{failure::Failure, listen::House};
 
@@ -100,7 +100,11 @@ pub(super) async fn destroy(house: &House, args: &Args<'_>) -> Result<Vec<u8>, F
         let why = format!("the key `{id}` still wraps {in_use} data keys; rotate `wrap`, which destroys it");
         return Err(Failure::does_not_hold(why));
     }
+    let _alone = house.store.people().lock().await;
     let key = keychain.change(|ring| {
+        if ring.key(Use::Digest, &id).is_some() {
+            nobody_is_held(house)?;
+        }
         ring.destroy(&id).map_err(failed)?;
         digests_again(house, ring)?;
         let found = ring.keys().iter().find(|key| key.id == id).cloned();

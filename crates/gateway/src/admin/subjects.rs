@@ -164,6 +164,7 @@ pub(super) fn payloads(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failur
 pub(super) async fn hold(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let person = Person::of(house, args)?;
     let (why, by) = (args.needed("why")?, args.needed("by")?);
+    let _alone = house.store.people().lock().await;
     record(house, "held", &person, args, &[]).await?;
     let digests = house.engines.journal.digests().people();
     for tenant in &person.tenants {
@@ -184,6 +185,7 @@ pub(super) async fn hold(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fail
 /// Ends a hold.
 pub(super) async fn release(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let person = Person::of(house, args)?;
+    let _alone = house.store.people().lock().await;
     let digests = person.digests(&house.engines.journal.digests().people());
     if hold_on(house, &digests)?.is_none() {
         return Err(Failure::does_not_hold("nothing holds the records of this person"));
@@ -223,6 +225,7 @@ fn write_hold(out: &mut wire::json::ObjectWriter<'_>, hold: &Hold) {
 pub(super) async fn erase(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let person = Person::of(house, args)?;
     let engines = &house.engines;
+    let _alone = house.store.people().lock().await;
     let digests = person.digests(&engines.journal.digests().people());
     if let Some(hold) = hold_on(house, &digests)? {
         return Err(Failure::refused(format!(
@@ -283,6 +286,16 @@ pub(super) fn renew_wrapping(store: &Store, ring: &mut KeyRing) -> Result<Vec<St
         ring.destroy(id).map_err(failed)?;
     }
     Ok(old)
+}
+
+/// Refuses while anybody is held: what they are held by in the tables of payloads was made with keys for digests, and
+/// would not be found without them when it comes to an end.
+pub(super) fn nobody_is_held(house: &House) -> Result<(), Failure> {
+    if holds(&house.store)?.is_empty() {
+        return Ok(());
+    }
+    let why = "records of people are held, and are known by keys for digests; see `sallyport subject holds`";
+    Err(Failure::does_not_hold(why))
 }
 
 /// The digests in use, after the ring was changed.
@@ -355,4 +368,83 @@ async fn record(
 
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::other(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use records::keys::Use;
+
+    use super::renew_wrapping;
+    use crate::{
+        ambient::Ambient,
+        vault::{Layout, Vault},
+    };
+
+    /// How far a change of the wrapping key comes before the power fails.
+    #[derive(Clone, Copy, Debug)]
+    enum Until {
+        Rotated,
+        Rewrapped,
+        Done,
+    }
+
+    /// Opens it once whoever had it has let go.
+    fn again(place: &std::path::Path) -> Vault {
+        let tried = (0..2_000).find_map(|_| {
+            let opened = Vault::try_open(&Layout::new(place), &Ambient::system()).unwrap();
+            if opened.is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            opened
+        });
+        tried.unwrap()
+    }
+
+    #[test]
+    fn a_change_of_the_wrapping_key_that_is_interrupted_anywhere_loses_nothing_and_is_completed() {
+        for until in [Until::Rotated, Until::Rewrapped, Until::Done] {
+            let name = format!("sallyport-wrap-{until:?}-{}", std::process::id());
+            let place = std::env::temp_dir().join(name);
+            let _ = std::fs::remove_dir_all(&place);
+            let open = || again(&place);
+            let vault = open();
+            vault.store().put("t", "k", b"kept").unwrap();
+            let changed = vault.store().keychain().change(|ring| {
+                match until {
+                    Until::Rotated => ring.rotate(Use::Wrap).map(drop).unwrap(),
+                    Until::Rewrapped => {
+                        ring.rotate(Use::Wrap).map(drop).unwrap();
+                        vault.store().state().rewrap(ring).unwrap();
+                    }
+                    Until::Done => renew_wrapping(vault.store(), ring).map(drop)?,
+                }
+                Ok(())
+            });
+            changed.unwrap();
+            // Nothing is closed in order.
+            drop(vault);
+            let vault = open();
+            assert_eq!(
+                vault.store().get("t", "k").unwrap(),
+                Some(b"kept".to_vec()),
+                "{until:?}"
+            );
+            // The next one ends what this one left behind.
+            let ended = vault
+                .store()
+                .keychain()
+                .change(|ring| renew_wrapping(vault.store(), ring));
+            assert!(!ended.unwrap().is_empty(), "{until:?}");
+            let ring = vault.store().keychain().open().unwrap();
+            let secrets = ring
+                .keys()
+                .iter()
+                .filter(|key| key.purpose == Use::Wrap && key.secret.is_some());
+            assert_eq!(secrets.count(), 1, "{until:?}: only the one in use is left");
+            drop(vault);
+            let found = open().store().get("t", "k").unwrap();
+            assert_eq!(found, Some(b"kept".to_vec()), "{until:?}");
+            let _ = std::fs::remove_dir_all(&place);
+        }
+    }
 }

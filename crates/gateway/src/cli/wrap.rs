@@ -25,7 +25,8 @@ use crate::{
     config::{
         ConfigError, find, meant,
         reference::Lookup,
-        said::{Approve, Said, SaidBox, SaidHosts, SaidPolicy, SaidSandbox, SaidServer, SaidUser},
+        rules::SaidPolicy,
+        said::{Approve, Said, SaidBox, SaidHosts, SaidSandbox, SaidServer, SaidUser},
     },
     failure::Failure,
     listen,

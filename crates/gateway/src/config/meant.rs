@@ -12,30 +12,26 @@ use identity::{
     jose::{KeySet, PublicKey},
 };
 use pipeline::Group;
-use policy::{
-    PartyKind,
-    rules::{Value, short},
-};
-
+use policy::{PartyKind, rules::Value};
 use wire::{
     bounds::CREDENTIAL,
     json::{Document, Keys},
 };
-
-use crate::bundle::{Bundle, Envelope, SignerKey};
-use crate::incidents::{MeantIncidents, Sign, Thresholds};
 
 use super::{
     Problem,
     authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
+    incidents,
     issuers::{self, MeantIssuer},
     records::{self, MeantPayloads},
     reference::Lookup,
-    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidIncidents, SaidKind, SaidPolicy, SaidPurpose},
+    rules,
+    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind},
     servers::{self, MeantServer},
 };
+use crate::incidents::MeantIncidents;
 
 /// A configuration that makes sense.
 #[derive(Clone, Debug)]
@@ -217,7 +213,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     let mut unusable = None;
     let (mut version, mut packs) = (policy.version, policy.packs.clone());
     if policy.bundle.is_some() || !policy.keys.is_empty() {
-        let bundle = bundle(&policy, lookup, &mut files);
+        let bundle = rules::bundle(&policy, lookup, &mut files);
         match bundle {
             Ok(Ok(bundle)) => {
                 (version, packs) = (Some(bundle.version), Some(bundle.packs));
@@ -227,9 +223,9 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             Err(problem) => note(Err(problem)),
         }
     }
-    for short in short_rules(&policy)
+    for short in rules::short_rules(&policy)
         .into_iter()
-        .chain(purpose_rules(&said.purposes))
+        .chain(rules::purpose_rules(&said.purposes))
     {
         match short {
             Ok(rule) => rules.push(rule),
@@ -271,12 +267,12 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     };
     let mut events = Vec::new();
     for (n, receiver) in said.events.iter().enumerate() {
-        match events::mean(n, receiver, lookup) {
+        match events::mean(n, receiver, &events, lookup) {
             Ok(receiver) => events.push(receiver),
             Err(problem) => note(Err(problem)),
         }
     }
-    let incidents = incidents(&said.incidents, &mut note);
+    let incidents = incidents::mean(&said.incidents, &mut note);
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
             .strip_suffix('d')
@@ -347,123 +343,33 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
 }
 
 /// The files of secrets that the configuration names. No server may read another's.
-fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
-    let people = said.users.iter().filter_map(|user| user.secret.as_deref());
-    let agents = said.agents.iter().filter_map(|agent| agent.secret.as_deref());
-    let tls = said.tls.iter().filter_map(|tls| tls.key.as_deref());
-    let webhook = said
-        .approvals
-        .webhook
+pub(super) fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
+    let people = said
+        .users
         .iter()
-        .flat_map(|hook| [hook.url.as_str(), &hook.secret]);
+        .flat_map(|user| [&user.secret, &user.password, &user.totp]);
+    let agents = said.agents.iter().map(|agent| &agent.secret);
+    let clients = said.clients.iter().map(|client| &client.secret);
+    let tls = said.tls.iter().map(|tls| &tls.key);
     let servers = said.servers.values().flat_map(|server| {
-        let own = server.tls.iter().filter_map(|tls| tls.key.as_deref());
-        let values = server.env.values().chain(server.headers.values());
-        values.map(String::as_str).chain(own)
+        let tls = server.tls.iter().map(|tls| &tls.key);
+        let auth = server
+            .auth
+            .iter()
+            .flat_map(|auth| [&auth.token, &auth.assertion, &auth.client_secret, &auth.key]);
+        tls.chain(auth)
     });
-    let all = people.chain(agents).chain(tls).chain(webhook).chain(servers);
+    let single = people.chain(agents).chain(clients).chain(tls).chain(servers);
+    let hooks = said.approvals.webhook.iter();
+    let hooks = hooks.flat_map(|hook| [&hook.url, &hook.secret]);
+    let values = said
+        .servers
+        .values()
+        .flat_map(|server| server.env.values().chain(server.headers.values()));
+    let all = single.flatten().chain(hooks).chain(values);
     all.filter_map(|reference| reference.strip_prefix("file:"))
         .map(|path| lookup.path(path))
         .collect()
-}
-
-/// The rules of a signed bundle, which stands alone: what is not signed is no part of it. Within: why it cannot be used.
-fn bundle(
-    policy: &SaidPolicy,
-    lookup: &Lookup<'_>,
-    files: &mut Vec<PathBuf>,
-) -> Result<Result<Bundle, Problem>, Problem> {
-    let problem = |at: &str, what: String, remedy: &str| Problem::new(format!("policy.{at}"), what, remedy);
-    let Some(path) = &policy.bundle else {
-        let what = "there are keys and no bundle that they have signed".to_owned();
-        return Err(problem("keys", what, "add `bundle`, or take `keys` out"));
-    };
-    let path = lookup.path(&path.display().to_string());
-    files.push(path.clone());
-    for (beside, is_there) in [
-        ("packs", policy.packs.is_some()),
-        ("version", policy.version.is_some()),
-        ("rules", !policy.rules.is_empty()),
-        ("files", !policy.files.is_empty()),
-        ("allow", !policy.allow.is_empty()),
-        ("forbid", !policy.forbid.is_empty()),
-        ("require", !policy.require.is_empty()),
-    ] {
-        if is_there {
-            let what = "nobody has signed what stands beside a bundle".to_owned();
-            return Err(problem(
-                beside,
-                what,
-                "put it into the bundle: sallyport policy sign",
-            ));
-        }
-    }
-    let mut keys = Vec::new();
-    for (n, key) in policy.keys.iter().enumerate() {
-        let key = lookup.path(&key.display().to_string());
-        files.push(key.clone());
-        let key = SignerKey::read(&key);
-        let remedy = "name a public key in PEM: openssl pkey -in KEY -pubout";
-        keys.push(key.map_err(|what| problem(&format!("keys[{n}]"), what, remedy))?);
-    }
-    let needed = policy.signatures.unwrap_or(1);
-    if needed == 0 || keys.len() < needed {
-        let what = format!("{needed} signatures by {} keys cannot be", keys.len());
-        return Err(problem("signatures", what, "name the keys under `keys`"));
-    }
-    let failed = |what: String| {
-        let what = format!("{}: {what}", path.display());
-        problem(
-            "bundle",
-            what,
-            "see `sallyport policy verify`; sign with a key of `keys`",
-        )
-    };
-    let text = std::fs::read(&path).map_err(|error| error.to_string());
-    let opened = text.and_then(Envelope::parse);
-    let opened = opened.and_then(|envelope| envelope.open(&keys, needed));
-    Ok(opened.map_err(failed))
-}
-
-/// What is worth a look. A kind nobody knows would contain nothing.
-fn incidents(said: &SaidIncidents, note: &mut impl FnMut(Result<(), Problem>)) -> MeantIncidents {
-    let otherwise = Thresholds::default();
-    let mut contain = BTreeSet::new();
-    for (n, word) in said.contain.iter().enumerate() {
-        match Sign::parse(word) {
-            Some(sign) => {
-                contain.insert(sign);
-            }
-            None => {
-                let known = Sign::ALL.map(Sign::as_str).join(", ");
-                note(Err(Problem::new(
-                    format!("incidents.contain[{n}]"),
-                    format!("there is no kind of incident `{word}`"),
-                    format!("use one of: {known}"),
-                )));
-            }
-        }
-    }
-    if said.window == Some(0) {
-        let remedy = "write the seconds in which it is counted, or leave it out";
-        note(Err(Problem::new(
-            "incidents.window",
-            "nothing happens in no time",
-            remedy,
-        )));
-    }
-    MeantIncidents {
-        thresholds: Thresholds {
-            window_ms: said.window.map_or(otherwise.window_ms, |s| i64::from(s) * 1000),
-            flow: said.flow.unwrap_or(otherwise.flow),
-            loops: said.loops.unwrap_or(otherwise.loops),
-            novelty: said.novelty.unwrap_or(otherwise.novelty),
-            probing: said.probing.unwrap_or(otherwise.probing),
-            volume: said.volume.unwrap_or(otherwise.volume),
-            decoys: said.decoys.iter().cloned().collect(),
-        },
-        contain,
-    }
 }
 
 /// Whoever comes from this machine may be anonymous. Where the gateway is called by another name than this machine's,
@@ -488,41 +394,6 @@ fn is_here(authority: &str) -> bool {
     };
     let address = host.parse::<std::net::IpAddr>();
     address.is_ok_and(|address| address.is_loopback()) || host.eq_ignore_ascii_case("localhost")
-}
-
-/// The lines of the short form, in Cedar.
-fn short_rules(policy: &SaidPolicy) -> Vec<Result<(String, String), Problem>> {
-    let lists = [
-        ("allow", short::Kind::Allow, &policy.allow),
-        ("forbid", short::Kind::Forbid, &policy.forbid),
-        ("require", short::Kind::Require, &policy.require),
-    ];
-    let lines = lists.into_iter().flat_map(|(key, kind, lines)| {
-        let named = lines.iter().enumerate();
-        named.map(move |(n, line)| (format!("policy.{key}[{n}]"), kind, line))
-    });
-    let rules = lines.map(|(at, kind, line)| match short::expand(kind, &at, line) {
-        Ok(source) => Ok((source.name, source.text)),
-        Err(error) => Err(Problem::new(at, error.what, error.remedy)),
-    });
-    rules.collect()
-}
-
-/// What each purpose does not cover, as rules.
-fn purpose_rules(purposes: &[SaidPurpose]) -> Vec<Result<(String, String), Problem>> {
-    let rule = |said: &SaidPurpose| {
-        let at = format!("purposes.{}", said.name);
-        let covers = short::Covers {
-            what: said.tools.as_deref(),
-            sinks: said.sinks.as_deref(),
-            categories: said.categories.as_deref(),
-        };
-        match short::purpose(&at, &said.name, covers) {
-            Ok(source) => source.map(|source| Ok((source.name, source.text))),
-            Err(error) => Some(Err(Problem::new(at, error.what, error.remedy))),
-        }
-    };
-    purposes.iter().filter_map(rule).collect()
 }
 
 fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantParty, Problem> {

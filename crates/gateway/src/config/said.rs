@@ -11,7 +11,9 @@ use serde::Deserialize;
 
 use super::{
     events::{SaidEvents, SaidMetrics},
+    incidents::SaidIncidents,
     records::SaidRecords,
+    rules::{SaidPolicy, SaidPurpose},
 };
 
 /// A configuration file.
@@ -588,56 +590,6 @@ pub(crate) struct SaidAuthorization {
     pub(crate) ca: Option<String>,
 }
 
-/// A purpose.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidPurpose {
-    /// The word callers declare.
-    pub(crate) name: String,
-    /// For people who read the file.
-    #[serde(default, rename = "description")]
-    _description: String,
-    /// The tools it covers, as in `policy.allow`, and servers as `server:NAME`; everything unless said.
-    pub(crate) tools: Option<Vec<String>>,
-    /// What covered tools may do: `read`, `write`, `egress`, `destructive`, `unknown`; anything unless said.
-    pub(crate) sinks: Option<Vec<String>>,
-    /// The kinds of data it covers; all unless said.
-    pub(crate) categories: Option<Vec<String>>,
-}
-
-/// Rules.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidPolicy {
-    /// Bundled rules; `[baseline]` unless said.
-    pub(crate) packs: Option<Vec<String>>,
-    /// The version of the rules. Whoever gives one must raise it with every change, and cannot go back.
-    pub(crate) version: Option<u64>,
-    /// A signed bundle of rules, made by `sallyport policy sign`, in the place of all that follows and of `packs` and
-    /// `version`.
-    pub(crate) bundle: Option<PathBuf>,
-    /// The public keys (PEM, Ed25519) it may be signed by.
-    #[serde(default)]
-    pub(crate) keys: Vec<PathBuf>,
-    /// How many different ones must have signed it; 1 unless said.
-    pub(crate) signatures: Option<usize>,
-    /// Rules, in Cedar.
-    #[serde(default)]
-    pub(crate) rules: Vec<String>,
-    /// Files of rules, relative to this file.
-    #[serde(default)]
-    pub(crate) files: Vec<PathBuf>,
-    /// Who may use what, in short: `role:doctor on charts__read_* for treatment`.
-    #[serde(default)]
-    pub(crate) allow: Vec<String>,
-    /// Who may not use what: `anyone on mail__* because mail is off`.
-    #[serde(default)]
-    pub(crate) forbid: Vec<String>,
-    /// What must be so: `approval by role:approver 2 of anyone on pay__*`.
-    #[serde(default)]
-    pub(crate) require: Vec<String>,
-}
-
 /// A limit.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -679,30 +631,6 @@ pub(crate) struct SaidApprovals {
 pub(crate) struct SaidReview {
     /// Days from one review to the next, such as `90d`. None is scheduled unless said.
     pub(crate) every: Option<String>,
-}
-
-/// What is worth a look; 0 where it never is.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidIncidents {
-    /// Seconds in which the following are counted; 300 unless said.
-    pub(crate) window: Option<u32>,
-    /// Refusals of an agent; 20 unless said.
-    pub(crate) probing: Option<u32>,
-    /// Refusals of calls whose arguments came from untrusted sources; 3 unless said.
-    pub(crate) flow: Option<u32>,
-    /// Refusals by limits; 50 unless said.
-    pub(crate) loops: Option<u32>,
-    /// Tools an agent with a past never used before; 5 unless said.
-    pub(crate) novelty: Option<u32>,
-    /// Calls that are five times as many as ever, and at least so many; 200 unless said.
-    pub(crate) volume: Option<u32>,
-    /// Tools that nothing honest calls: `server__tool`.
-    #[serde(default)]
-    pub(crate) decoys: Vec<String>,
-    /// The kinds that stop the agent (`tampering`: the server) that set them off. None unless said.
-    #[serde(default)]
-    pub(crate) contain: Vec<String>,
 }
 
 /// Where new questions are told.

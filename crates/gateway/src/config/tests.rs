@@ -250,3 +250,52 @@ fn the_tls_of_a_server_is_part_of_what_is_approved() {
         "{text}"
     );
 }
+
+#[test]
+fn every_secret_a_file_names_is_hidden_from_servers() {
+    let place = std::env::temp_dir().join(format!("sallyport-hidden-{}", std::process::id()));
+    std::fs::create_dir_all(&place).unwrap();
+    let said = parse(
+        r#"
+users: [ { name: ann, secret: "file:u", password: "file:p", totp: "file:o" } ]
+agents: [ { name: bot, secret: "file:a" } ]
+clients: [ { id: app, secret: "file:c" } ]
+mcpServers: { far: { url: "https://far.example/mcp", headers: { x: "file:h" },
+  auth: { kind: bearer, token: "file:t" } } }
+"#,
+    );
+    let env = |_: &str| None;
+    let lookup = Lookup {
+        env: &env,
+        base: &place,
+    };
+    let hidden = super::meant::secrets(&said.unwrap(), &lookup);
+    for name in ["u", "p", "o", "a", "c", "h", "t"] {
+        assert!(hidden.contains(&place.join(name)), "{name}: {hidden:?}");
+    }
+    std::fs::remove_dir(place).unwrap();
+}
+
+#[test]
+fn receivers_are_told_apart_and_their_urls_are_not_told() {
+    let two = meant(
+        r#"events: [ { to: "https://logs.example/token-4711?k=v", format: json },
+                     { to: "https://logs.example/token-4711?k=v", format: ocsf } ]"#,
+    );
+    let [one, other] = two.events.as_slice() else {
+        panic!("two of them")
+    };
+    assert_ne!(one.key(), other.key(), "each has its own place in the ledger");
+    assert!(
+        !format!("{} {}", one.to, one.key()).contains("4711"),
+        "{}",
+        one.to
+    );
+    let twice = wrong(r#"events: [ { to: "file:x" }, { to: "file:x", strict: true } ]"#);
+    assert!(twice.contains("events[1].to"), "{twice}");
+    let named = wrong(r#"events: [ { to: "https://me:word@logs.example/" } ]"#);
+    assert!(
+        named.contains("events[0].to") && !named.contains("word@"),
+        "{named}"
+    );
+}

@@ -89,13 +89,13 @@ enum Connection {
 
 impl Receiver {
     async fn run(&mut self, ledger: &Ledger, store: &Store, backlog: &Backlog) {
-        let key = self.meant.to.to_string();
+        let (key, to) = (self.meant.key(), self.meant.to.to_string());
         let stored = store.get(PLACES, &key).ok().flatten();
         let stored: Option<u64> = stored.and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
         // Whoever is new hears of what happens from now on, even when the first they hear is after a restart.
         let mut next: u64 = stored.unwrap_or_else(|| ledger.status().written);
         if stored.is_none() {
-            keep_place(store, &key, next);
+            self.keep_place(store, &key, next);
         }
         let mut tail = ledger.tail(next);
         let mut blocks = false;
@@ -104,7 +104,8 @@ impl Receiver {
                 Ok(Some(page)) => page,
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::error!(%error, to = key, "entries cannot be read for delivery");
+                    tracing::error!(%error, to, "entries cannot be read for delivery");
+                    mark(backlog, &mut blocks, self.is_late(ledger, next));
                     tokio::time::sleep(AGAIN_MAX).await;
                     tail = ledger.tail(next);
                     continue;
@@ -117,16 +118,25 @@ impl Receiver {
             let mut wait = AGAIN;
             while let Err(error) = self.send(&made).await {
                 self.connection = Connection::None;
-                tracing::warn!(%error, to = key, "events wait to be delivered");
-                let behind = ledger.status().written.saturating_sub(next);
-                mark(backlog, &mut blocks, self.meant.strict && behind > BEHIND_MAX);
+                tracing::warn!(%error, to, "events wait to be delivered");
+                mark(backlog, &mut blocks, self.is_late(ledger, next));
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(AGAIN_MAX);
             }
             next = page.last().map_or(next, |last| last.index + 1);
-            keep_place(store, &key, next);
-            let behind = ledger.status().written.saturating_sub(next);
-            mark(backlog, &mut blocks, self.meant.strict && behind > BEHIND_MAX);
+            self.keep_place(store, &key, next);
+            mark(backlog, &mut blocks, self.is_late(ledger, next));
+        }
+    }
+
+    /// Whether calls have to wait for it.
+    fn is_late(&self, ledger: &Ledger, next: u64) -> bool {
+        self.meant.strict && ledger.status().written.saturating_sub(next) > BEHIND_MAX
+    }
+
+    fn keep_place(&self, store: &Store, key: &str, next: u64) {
+        if let Err(error) = store.put(PLACES, key, next.to_string().as_bytes()) {
+            tracing::warn!(%error, to = %self.meant.to, "events may be delivered twice");
         }
     }
 
@@ -185,12 +195,6 @@ impl Receiver {
                 post(fetch, uri, self.meant.format, body(self.meant.format, lines)).await
             }
         }
-    }
-}
-
-fn keep_place(store: &Store, key: &str, next: u64) {
-    if let Err(error) = store.put(PLACES, key, next.to_string().as_bytes()) {
-        tracing::warn!(%error, to = key, "events may be delivered twice");
     }
 }
 

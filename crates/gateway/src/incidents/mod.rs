@@ -27,7 +27,7 @@ const TABLE: &str = "incidents";
 const WAITING_MAX: usize = 1_024;
 /// Most calls an incident names: the first ones.
 const CALLS_MAX: usize = 32;
-/// Most incidents kept; beyond it, those resolved longest ago are forgotten. The ledger has them still.
+/// Most incidents kept; beyond it, those resolved longest ago are forgotten, then the oldest. The ledger has them still.
 const INCIDENTS_MAX: usize = 10_000;
 
 /// What configuration says of incidents.
@@ -174,11 +174,9 @@ impl Incidents {
     /// gives back.
     pub(crate) fn note(&self, id: String, signal: &Signal) -> Result<Option<Incident>, StoreError> {
         let mut book = self.book();
+        let culprit = culprit(signal.sign, &signal.about);
         let known = book.values_mut().find(|incident| {
-            incident.state != State::Resolved
-                && incident.sign == signal.sign
-                && incident.about.agent == signal.about.agent
-                && (signal.sign != Sign::Tampering || incident.about.server == signal.about.server)
+            incident.state != State::Resolved && incident.sign == signal.sign && incident.culprit() == culprit
         });
         if let Some(incident) = known {
             incident.count += 1;
@@ -267,8 +265,10 @@ impl Incidents {
         if book.len() < INCIDENTS_MAX {
             return Ok(());
         }
-        let resolved = book.values().filter(|incident| incident.state == State::Resolved);
-        let oldest = resolved.min_by_key(|incident| incident.last_ms);
+        // Those resolved go first; then others, too, or callers without end would fill the memory.
+        let oldest = book
+            .values()
+            .min_by_key(|incident| (incident.state != State::Resolved, incident.last_ms));
         if let Some(id) = oldest.map(|incident| incident.id.clone()) {
             self.store.delete(TABLE, &id)?;
             book.remove(&id);
@@ -289,13 +289,46 @@ impl Incidents {
 impl Incident {
     /// What set it off: the server of a definition that changed, otherwise whoever called.
     pub(crate) fn culprit(&self) -> Option<Target> {
-        let about = &self.about;
-        match self.sign {
-            Sign::Tampering => about.server.clone().map(Target::Server),
-            Sign::Decoy | Sign::Flow | Sign::Loop | Sign::Novelty | Sign::Probing | Sign::Volume => {
-                let agent = about.agent.clone().map(Target::Agent);
-                agent.or_else(|| about.user.clone().map(Target::User))
-            }
+        culprit(self.sign, &self.about)
+    }
+}
+
+fn culprit(sign: Sign, about: &About) -> Option<Target> {
+    match sign {
+        Sign::Tampering => about.server.clone().map(Target::Server),
+        Sign::Decoy | Sign::Flow | Sign::Loop | Sign::Novelty | Sign::Probing | Sign::Volume => {
+            let agent = about.agent.clone().map(Target::Agent);
+            agent.or_else(|| about.user.clone().map(Target::User))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{About, MeantIncidents, Sign, Signal, open};
+    use crate::{ambient::Ambient, vault::Vault};
+
+    #[test]
+    fn what_two_users_set_off_is_two_incidents_and_what_one_does_again_is_one() {
+        let place = std::env::temp_dir().join(format!("sallyport-incidents-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&place);
+        let vault = Vault::open(&place, &Ambient::system()).unwrap();
+        let (_, incidents) = open(vault.store().clone(), MeantIncidents::default()).unwrap();
+        let by = |user: &str| Signal {
+            sign: Sign::Probing,
+            what: "no".to_owned(),
+            about: About {
+                user: Some(user.to_owned()),
+                ..About::default()
+            },
+            call: None,
+            now_ms: 1,
+        };
+        let mut note = |id: &str, user: &str| incidents.note(id.to_owned(), &by(user)).unwrap();
+        assert!(note("1", "alice").is_some());
+        assert!(note("2", "alice").is_none());
+        let bobs = note("3", "bob").unwrap();
+        assert_eq!(bobs.culprit().unwrap().to_string(), "user bob");
+        let _ = std::fs::remove_dir_all(&place);
     }
 }

@@ -148,9 +148,11 @@ const APPROVED: Measure = measure(
     "kind = approval and decision = permit",
     |e| e.kind == Kind::Approval && e.decision == Some(Decision::Permit),
 );
-const POLICY: Measure = measure("policies put in force", "kind = policy", |e| {
-    e.kind == Kind::Policy
-});
+const POLICY: Measure = measure(
+    "policies put in force",
+    "kind = policy and action = in-force",
+    |e| did(e, Kind::Policy, "in-force"),
+);
 const DECIDED: Measure = measure(
     "calls that name the policy that decided",
     "kind = intent and policy",
@@ -198,7 +200,29 @@ const GAPS: Measure = measure(
     "kind = gap",
     |e| e.kind == Kind::Gap,
 );
-const INCIDENTS: Measure = measure("incidents", "kind = incident", |e| e.kind == Kind::Incident);
+const INCIDENTS: Measure = measure("incidents opened", "kind = incident and action = opened", |e| {
+    did(e, Kind::Incident, "opened")
+});
+const ANSWERED: Measure = measure(
+    "incidents contained or resolved",
+    "kind = incident and action in (contained, resolved)",
+    |e| did(e, Kind::Incident, "contained") || did(e, Kind::Incident, "resolved"),
+);
+const STOPS: Measure = measure(
+    "agents, users, servers and contexts stopped or let go on",
+    "kind = incident and action in (stopped, lifted)",
+    |e| did(e, Kind::Incident, "stopped") || did(e, Kind::Incident, "lifted"),
+);
+const REVIEWED: Measure = measure(
+    "access certified by a person",
+    "kind = policy and action = access-certified",
+    |e| did(e, Kind::Policy, "access-certified"),
+);
+const TAKEN_AWAY: Measure = measure(
+    "access taken away or given back by a person",
+    "kind = policy and action in (access-revoked, access-restored)",
+    |e| did(e, Kind::Policy, "access-revoked") || did(e, Kind::Policy, "access-restored"),
+);
 const LABELLED: Measure = measure(
     "calls in contexts that hold health data",
     "kind = intent and labels.categories has phi",
@@ -297,7 +321,7 @@ pub(super) const FRAMEWORKS: &[Framework] = &[
                 "incidents",
                 "Art. 33, 34",
                 "Hostile content and incidents are recorded with the calls they came in.",
-                [HOSTILE, INCIDENTS],
+                [HOSTILE, INCIDENTS, ANSWERED],
                 ["When somebody became aware is not recorded."]
             ),
         ],
@@ -393,8 +417,8 @@ pub(super) const FRAMEWORKS: &[Framework] = &[
                 "access-control",
                 "CC6.1, CC6.2, CC6.3",
                 "Access follows rules over proven identities; grants and refusals are recorded.",
-                [CALLS, DENIED, UNAUTHENTICATED],
-                ["Access reviews are not recorded here."]
+                [CALLS, DENIED, UNAUTHENTICATED, REVIEWED, TAKEN_AWAY],
+                ["Reviews of access to other systems are not recorded here."]
             ),
             control!(
                 "boundary",
@@ -435,8 +459,8 @@ pub(super) const FRAMEWORKS: &[Framework] = &[
                 "incidents",
                 "CC7.3, CC7.4, CC7.5",
                 "Incidents are entries.",
-                [INCIDENTS, HOSTILE],
-                ["Response by people is not recorded here."]
+                [INCIDENTS, ANSWERED, STOPS, HOSTILE],
+                ["What people did outside this gateway is not recorded here."]
             ),
             control!(
                 "change",
@@ -475,8 +499,8 @@ pub(super) const FRAMEWORKS: &[Framework] = &[
             control!(
                 "access-control",
                 "A.5.15 to A.5.18, A.8.2, A.8.3, A.8.5",
-                "Access follows rules over proven identities.",
-                [CALLS, DENIED, UNAUTHENTICATED],
+                "Access follows rules over proven identities, and people review it.",
+                [CALLS, DENIED, UNAUTHENTICATED, REVIEWED, TAKEN_AWAY],
                 []
             ),
             control!(
@@ -558,7 +582,13 @@ pub(super) const FRAMEWORKS: &[Framework] = &[
                 [PURPOSE, NAMED],
                 []
             ),
-            control!("incidents", "Art. 73", "Incidents are entries.", [INCIDENTS], []),
+            control!(
+                "incidents",
+                "Art. 73",
+                "Incidents are entries.",
+                [INCIDENTS, ANSWERED, STOPS],
+                []
+            ),
         ],
     },
 ];

@@ -199,6 +199,49 @@ fn text(raw: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::{Findings, Processing, controls::FRAMEWORKS};
+
+    #[test]
+    fn no_name_in_a_page_begins_markup() {
+        let evil = "\"><script>alert(1)</script><img src=x onerror='x'>";
+        let words = BTreeSet::from([evil.to_owned()]);
+        let row = Processing {
+            calls: 1,
+            recipients: words.clone(),
+            categories: words.clone(),
+            agents: words,
+            disclosures: 0,
+        };
+        let findings = Findings {
+            framework: FRAMEWORKS.first().unwrap(),
+            origin: evil.to_owned(),
+            size: 1,
+            root: String::new(),
+            checkpoint: evil.to_owned(),
+            since_ms: 0,
+            until_ms: u64::MAX,
+            made_ms: 0,
+            oldest_ms: None,
+            entries: 1,
+            controls: Vec::new(),
+            days: BTreeMap::from([(1, [1, 1, 1])]),
+            kinds: BTreeMap::from([(evil.to_owned(), 1)]),
+            register: BTreeMap::from([(evil.to_owned(), row)]),
+            settings: Vec::new(),
+        };
+        let page = super::page(&findings, b"{}");
+        assert!(page.contains("&lt;script&gt;"), "the names are there");
+        for markup in ["<script", "<img", "onerror='"] {
+            assert!(!page.contains(markup), "{markup}");
+        }
+        assert!(
+            page.contains("default-src 'none'"),
+            "and nothing would be loaded or run"
+        );
+    }
+
     #[test]
     fn names_from_outside_stay_text() {
         let shown = super::text("<script>alert('x')</script> & \"y\"");

@@ -1,0 +1,229 @@
+//! How what is known of a message becomes the fields of an entry.
+
+use inspect::Part;
+use pipeline::{Arrival, Body, Known, Refusal, Reply, Resolution, ports::Caller};
+use policy::Action;
+use records::ledger::{
+    Decision, Entry,
+    entry::{Finding, Labels, Principal, Tls, Value},
+};
+use wire::{
+    json::{Node, Pointer},
+    jsonrpc,
+    mcp::{Direction, Target, meta, target},
+};
+
+/// What is known of a message from the start.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) call: String,
+    pub(super) method: Option<&'static str>,
+    pub(super) action: Option<&'static str>,
+    pub(super) transport: &'static str,
+    pub(super) revision: &'static str,
+    pub(super) direction: Direction,
+    pub(super) peer: Option<String>,
+    pub(super) tls: Option<pipeline::Tls>,
+    pub(super) received_ms: i64,
+    /// What the caller named, until it is resolved.
+    pub(super) named: Option<String>,
+    /// The caller's trace, which the upstream is told, too.
+    pub(super) trace: Option<String>,
+}
+
+pub(super) fn protection(tls: Option<&pipeline::Tls>) -> Tls {
+    Tls {
+        version: tls.map(|tls| tls.version.to_owned()),
+        group: tls.map(|tls| tls.group.to_owned()),
+    }
+}
+
+/// What only some calls have.
+pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
+    let changed: Vec<&str> = known
+        .revealed
+        .iter()
+        .chain(&known.changed)
+        .map(String::as_str)
+        .collect();
+    let changed = (!changed.is_empty()).then(|| changed.join("; "));
+    let direction = (begun.direction == Direction::ToClient).then(|| "to-client".to_owned());
+    let item = known.resolution.as_ref().and_then(|resolution| {
+        let manifest = &resolution.server()?.server().manifest;
+        manifest.tool(resolution.item()?.name()).sink
+    });
+    let certificate = begun.tls.as_ref().and_then(|tls| tls.certificate.clone());
+    for (name, text) in [
+        ("peer", begun.peer.clone()),
+        ("certificate", certificate.map(|digest| digest.to_string())),
+        ("trace", begun.trace.clone()),
+        ("approval", known.approval.clone()),
+        ("would_refuse", known.would_refuse.clone()),
+        ("changed", changed),
+        ("direction", direction),
+        ("sink", item.map(|sink| sink.as_str().to_owned())),
+    ] {
+        if let Some(text) = text {
+            entry.detail.insert(name.into(), Value::Text(text));
+        }
+    }
+}
+
+/// What was released, as it was written; whole lists of our own follow from the registry.
+pub(super) fn released(reply: &Reply) -> Option<Vec<u8>> {
+    match &reply.body {
+        Body::Foreign(response, edits, _) => {
+            let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
+            let mut writer = wire::json::Writer::default();
+            writer.edited(said, edits);
+            Some(writer.into_bytes())
+        }
+        Body::Accepted | Body::Listed(_) | Body::Own(_) => None,
+    }
+}
+
+/// The tenant of whoever asks; empty where there is but one.
+pub(super) fn tenant(known: &Known) -> &str {
+    let parties = known.caller.iter().flat_map(|caller| caller.subject.parties());
+    parties
+        .filter_map(|party| party.tenant.as_deref())
+        .next()
+        .unwrap_or_default()
+}
+
+impl Begun {
+    pub(super) fn of(arrival: &Arrival) -> Self {
+        let method = arrival.message.method();
+        let named = match target(&arrival.message) {
+            Ok(Target::Tool { name, .. } | Target::Prompt { name, .. }) => Some(name.into_owned()),
+            Ok(Target::Resource { uri }) => Some(uri.into_owned()),
+            Ok(Target::Completion { .. } | Target::None | Target::Task { .. }) | Err(_) => None,
+        };
+        Self {
+            call: arrival.call.to_string(),
+            method: method.map(wire::mcp::Method::name),
+            action: method.map(|method| Action::of(method, arrival.direction).as_str()),
+            transport: arrival.via.transport,
+            revision: arrival.revision.as_str(),
+            direction: arrival.direction,
+            peer: arrival.via.peer.clone(),
+            tls: arrival.via.tls.clone(),
+            received_ms: arrival.received_ms,
+            named: named.map(|name| name.chars().take(200).collect()),
+            trace: trace(arrival),
+        }
+    }
+}
+
+fn trace(arrival: &Arrival) -> Option<String> {
+    let parent = arrival
+        .message
+        .params()
+        .and_then(meta::of)?
+        .get(meta::TRACEPARENT)?;
+    meta::trace_id(&parent.as_str()?).map(str::to_owned)
+}
+
+pub(super) fn arguments(arrival: &Arrival) -> Option<Node<'_>> {
+    match target(&arrival.message) {
+        Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
+        Ok(Target::Completion { .. } | Target::None | Target::Resource { .. } | Target::Task { .. })
+        | Err(_) => arrival.message.params(),
+    }
+}
+
+pub(super) fn refused(entry: &mut Entry, refusal: &Refusal) {
+    entry.decision = Some(Decision::Refuse);
+    if let Some(approval) = &refusal.objection().approval {
+        entry.decision = Some(Decision::Hold);
+        entry
+            .detail
+            .insert("approval".into(), Value::Text(approval.to_string()));
+    }
+    entry.code = Some(refusal.code().name.to_owned());
+    entry.stage = Some(refusal.stage().to_owned());
+    entry.fault = Some(refusal.code().fault.as_str().to_owned());
+    entry.reason = Some(refusal.objection().inside.clone());
+}
+
+pub(super) fn target_of(resolution: &Resolution, entry: &mut Entry) {
+    entry.server = resolution.server_name().map(ToString::to_string);
+    entry.pin = resolution.pin().map(|pin| pin.to_string());
+    entry.tool = match (resolution.item(), resolution.resource()) {
+        (Some(item), _) => Some(item.name().to_owned()),
+        (None, policy::Resource::Resource { uri, .. }) => Some(uri.clone()),
+        (None, _) => None,
+    };
+}
+
+pub(super) fn principal(caller: &Caller) -> Principal {
+    let proven = &caller.principal;
+    let actor = proven.actor();
+    let is_user = actor.kind == identity::ActorKind::User;
+    Principal {
+        user: if is_user {
+            Some(actor.name.clone())
+        } else {
+            proven.for_user().map(str::to_owned)
+        },
+        agent: (!is_user).then(|| actor.name.clone()),
+        model: proven.model().map(str::to_owned),
+        tenant: proven.tenant().map(str::to_owned),
+    }
+}
+
+pub(super) fn labels(labels: &policy::Labels) -> Labels {
+    Labels {
+        integrity: Some(labels.integrity.as_str().to_owned()),
+        confidentiality: Some(labels.confidentiality.as_str().to_owned()),
+        categories: labels.categories.iter().cloned().collect(),
+    }
+}
+
+pub(super) fn findings(known: &Known) -> Vec<Finding> {
+    let found = || {
+        let both = known.findings.iter().chain(&known.answer_findings);
+        both.flat_map(|findings| findings.iter())
+    };
+    // A name in which something was found is not written down: the place ends above it.
+    let telling: Vec<&Pointer> = found()
+        .filter(|finding| finding.location.part == Part::Key)
+        .map(|finding| &finding.location.pointer)
+        .collect();
+    found()
+        .map(|finding| Finding {
+            kind: finding.kind.as_str().to_owned(),
+            detector: Some(finding.detector.to_string()),
+            location: Some(above(&finding.location.pointer, &telling).to_string()),
+            score_millis: Some(millis(finding.score.get())),
+        })
+        .collect()
+}
+
+fn above(place: &Pointer, telling: &[&Pointer]) -> Pointer {
+    let within = |name: &&&Pointer| {
+        let rest = place.as_str().strip_prefix(name.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let highest = telling
+        .iter()
+        .filter(within)
+        .min_by_key(|name| name.as_str().len());
+    highest.map_or_else(|| place.clone(), |name| name.parent())
+}
+
+/// A score from 0 to 1 in thousandths.
+fn millis(score: f32) -> u16 {
+    format!("{:.0}", score * 1000.0).parse().unwrap_or(1000)
+}
+
+pub(super) fn unsigned(ms: i64) -> u64 {
+    u64::try_from(ms).unwrap_or(0)
+}
+
+/// Labels in words.
+pub(super) fn words_of(labels: &policy::Labels) -> String {
+    let words = [labels.integrity.as_str(), labels.confidentiality.as_str()];
+    let categories = labels.categories.iter().map(String::as_str);
+    words.into_iter().chain(categories).collect::<Vec<_>>().join(" ")
+}
