@@ -117,6 +117,7 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
         planning.grant(&granted(path, room)?, path, Access::WRITE);
     }
     let directory = planning.working_directory(&home);
+    planning.is_steered()?;
     if wishes.keep && !room.kept.as_os_str().is_empty() {
         let kept = kept_home(&room.kept.join(name.as_str()))?;
         let home = planning.home.clone();
@@ -248,6 +249,27 @@ impl Planning {
             || self.home.starts_with(path)
             || WIDE.iter().any(|wide| path == Path::new(wide))
             || WIDE_AT_HOME.iter().any(|wide| path == self.home.join(wide))
+    }
+
+    /// Whoever may write to a directory can make links in it. One that leads out of it would grant at the next start
+    /// what the server chose.
+    fn is_steered(&self) -> Result<(), Refused> {
+        for (real, written, _) in self.grants.iter().filter(|(real, written, _)| real != written) {
+            let steered = self.grants.iter().any(|(source, target, access)| {
+                access.write && written != target && written.starts_with(target) && !real.starts_with(source)
+            });
+            if steered {
+                return Err(Refused::new(
+                    format!(
+                        "{} is or goes by a link to {}, and the server can change that link",
+                        written.display(),
+                        real.display()
+                    ),
+                    "write where it leads to",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Where the program is, with all it is made of granted.
@@ -437,10 +459,16 @@ fn ordered(mut grants: Vec<(PathBuf, PathBuf, Access)>) -> Result<Vec<Grant>, Re
         // The nearest directory above that is granted, too.
         let above = kept.iter().rev().find(|(_, other, _)| target.starts_with(other));
         let shown = above.is_some_and(|(from, at, had)| {
-            let below = target.strip_prefix(at).map(|rest| from.join(rest));
-            let is_same = below.is_ok_and(|below| below == source);
-            // A link on the way leads to the real place, which is granted by its own name.
-            !is_same || *had == access || access == Access::READ
+            let Ok(rest) = target.strip_prefix(at) else {
+                return false;
+            };
+            let below = from.join(rest);
+            if below == source {
+                return *had == access || access == Access::READ;
+            }
+            // A link on the way leads to the real place, which is granted by its own name. A kept home has nothing of
+            // what is in the real one.
+            below.canonicalize().is_ok_and(|real| real == source)
         });
         if !shown {
             kept.push((source, target, access));
@@ -487,6 +515,20 @@ mod tests {
         }
 
         fn plan(&self, program: &str, args: &[&str], wishes: &Wishes) -> Result<Profile, Refused> {
+            let room = Room {
+                hidden: vec![self.0.join("data")],
+                ..Room::default()
+            };
+            self.plan_in(program, args, wishes, &room)
+        }
+
+        fn plan_in(
+            &self,
+            program: &str,
+            args: &[&str],
+            wishes: &Wishes,
+            room: &Room,
+        ) -> Result<Profile, Refused> {
             let command = Command {
                 program: program.to_owned(),
                 args: args.iter().map(|arg| (*arg).to_owned()).collect(),
@@ -494,16 +536,8 @@ mod tests {
                 directory: Some(self.0.join("home/project")),
                 sandbox: Sandbox::default(),
             };
-            let room = Room {
-                hidden: vec![self.0.join("data")],
-                ..Room::default()
-            };
-            plan(
-                &ServerName::parse("files").expect("a name"),
-                &command,
-                wishes,
-                &room,
-            )
+            let name = ServerName::parse("files").expect("a name");
+            plan(&name, &command, wishes, room)
         }
 
         fn text(&self, path: &str) -> String {
@@ -620,5 +654,59 @@ mod tests {
         );
         assert_eq!(profile.grants.len(), 5, "{:?}", profile.grants);
         assert_eq!(Profile::decode(profile.encode()), Some(profile));
+    }
+
+    #[test]
+    fn a_home_that_is_kept_does_not_hide_what_is_granted_in_the_real_one() {
+        let scratch = Scratch::new("kept");
+        let room = Room {
+            kept: scratch.0.join("kept"),
+            ..Room::default()
+        };
+        let wishes = Wishes {
+            write: vec![scratch.0.join("home/project")],
+            keep: true,
+            ..Wishes::default()
+        };
+        let profile = scratch.plan_in("true", &[], &wishes, &room).expect("a profile");
+        assert_eq!(access(&profile, &scratch.text("home")), Some(Access::OWN));
+        assert_eq!(
+            access(&profile, &scratch.text("home/project")),
+            Some(Access::WRITE)
+        );
+    }
+
+    #[test]
+    fn a_link_the_server_can_change_grants_nothing() {
+        let scratch = Scratch::new("steered");
+        let (project, data) = (scratch.text("home/project"), scratch.text("home/project/data"));
+        for name in ["home/other", "home/project/real"] {
+            fs::create_dir_all(scratch.text(name)).expect("a directory");
+        }
+        symlink(scratch.text("home/project/real"), &data).expect("a link");
+        let args = [project.as_str(), data.as_str()];
+        scratch
+            .plan("true", &args, &Wishes::default())
+            .expect("a profile");
+        fs::remove_file(&data).expect("it is there");
+        symlink(scratch.text("home/other"), &data).expect("a link");
+        let refused = scratch
+            .plan("true", &args, &Wishes::default())
+            .expect_err("it leads out");
+        assert!(refused.what.contains("can change that link"), "{refused}");
+    }
+
+    #[test]
+    fn a_shim_has_what_is_beside_it() {
+        let scratch = Scratch::new("shim");
+        let shims = scratch.0.join("home/.manager/shims");
+        fs::create_dir_all(&shims).expect("a directory");
+        fs::copy("/bin/true", shims.join("tool")).expect("a program");
+        let shim = shims.join("tool").display().to_string();
+        let profile = scratch.plan(&shim, &[], &Wishes::default()).expect("a profile");
+        assert_eq!(
+            access(&profile, &scratch.text("home/.manager")),
+            Some(Access::CODE)
+        );
     }
 }
