@@ -17,11 +17,7 @@ use serde_json::{Value, json};
 
 /// One server, that waits for a person.
 fn asking(command: &str, args: &[&str]) -> Gateway {
-    let server = match command {
-        // A shim of some version manager would need more than a box shows.
-        "python3" => json!({"command": command, "args": args, "sandbox": "off"}),
-        _ => json!({"command": command, "args": args}),
-    };
+    let server = json!({"command": command, "args": args});
     Gateway::configured(&format!(
         "approve: ask\nagents: [ {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester] }} ]\n\
          policy: {{ packs: [baseline], rules: [ 'permit(principal in Role::\"tester\", action, resource);' ] }}\n\
@@ -338,14 +334,17 @@ fn a_script_runs_until_its_bytes_change_and_again_when_a_person_looked() {
 
 #[test]
 fn another_interpreter_or_variable_that_steers_is_a_change() {
+    let mut gateway = Gateway::configured("");
+    // Its folder is its home, of which a box shows what is named.
+    let beside = gateway.path("server.mjs").display().to_string();
     let yaml = |path: &Path, options: &str| {
         format!(
-            "listen: \"127.0.0.1:0\"\ndata: ./state\napprove: all\nmcpServers: {{ x: {{ command: ./server, sandbox: off, env: {{ PATH: \
-             \"{}:/usr/bin:/bin\", NODE_OPTIONS: \"{options}\" }} }} }}\n",
+            "listen: \"127.0.0.1:0\"\ndata: ./state\napprove: all\nmcpServers: {{ x: {{ command: ./server, \
+             sandbox: {{ read: [\"{beside}\"] }}, env: {{ PATH: \"{}:/usr/bin:/bin\", NODE_OPTIONS: \
+             \"{options}\" }} }} }}\n",
             path.display()
         )
     };
-    let mut gateway = Gateway::configured("");
     let config = gateway.path("sallyport.yaml");
     let bin = gateway.path("bin");
     fs::create_dir_all(&bin).expect("a folder");

@@ -100,8 +100,8 @@ pub(crate) struct Said {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidRegistry {
-    /// A file of known vulnerabilities mirrored from osv.dev: its `all.zip`, or a record on each line. What is in a
-    /// package's lock is looked up when a person approves.
+    /// A file of known vulnerabilities mirrored from osv.dev, with a record on each line. What is in a package's
+    /// lock is looked up when a person approves.
     pub(crate) osv: Option<PathBuf>,
 }
 

@@ -34,6 +34,10 @@ use crate::{
 const CONNECTIONS_MAX: usize = 64;
 /// How long a program may take to say where it wants to, and resolution and connecting may take.
 const WAIT: Duration = Duration::from_secs(20);
+/// After a connection could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How long an end may still be silent when the other has said all. A box that is gone keeps no place.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[derive(Debug)]
@@ -103,7 +107,12 @@ struct Door {
 }
 
 async fn serve(door: Arc<Door>, listener: UnixListener) {
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // No descriptor is left, say: that passes, and the way out must not be closed for good.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let door = Arc::clone(&door);
         tokio::spawn(async move {
             let Ok(_place) = door.places.try_acquire() else {
@@ -183,11 +192,25 @@ async fn carry(program: UnixStream, server: TcpStream, first: &[u8]) -> (u64, u6
         return (0, 0);
     }
     sent.fetch_add(u64::try_from(first.len()).unwrap_or_default(), Ordering::Relaxed);
-    tokio::join!(
-        copy(from_program, to_server, &sent),
-        copy(from_server, to_program, &received)
-    );
-    (sent.into_inner(), received.into_inner())
+    let there = copy(from_program, to_server, &sent);
+    let back = copy(from_server, to_program, &received);
+    tokio::pin!(there, back);
+    tokio::select! {
+        () = &mut there => drained(&mut back, &received).await,
+        () = &mut back => drained(&mut there, &sent).await,
+    }
+    (sent.load(Ordering::Relaxed), received.load(Ordering::Relaxed))
+}
+
+/// Waits for the end of one way when the other has ended, as long as bytes still come.
+async fn drained(mut copying: impl Future<Output = ()> + Unpin, bytes: &AtomicU64) {
+    loop {
+        let before = bytes.load(Ordering::Relaxed);
+        let ended = tokio::time::timeout(SILENT, &mut copying).await;
+        if ended.is_ok() || bytes.load(Ordering::Relaxed) == before {
+            return;
+        }
+    }
 }
 
 async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, bytes: &AtomicU64) {

@@ -54,8 +54,11 @@ impl Host {
     pub(super) fn covers(&self, name: &str, port: u16) -> bool {
         let ports = self.port.map_or_else(|| PORTS.contains(&port), |own| own == port);
         let names = if self.below {
-            name.strip_suffix(self.name.as_str())
-                .is_some_and(|before| before.len() > 1 && before.ends_with('.'))
+            name.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+                && name
+                    .strip_suffix(self.name.as_str())
+                    .is_some_and(|before| before.len() > 1 && before.ends_with('.'))
         } else {
             name == self.name
         };
@@ -99,6 +102,8 @@ mod tests {
             ("*.github.com", "github.com", 443, false),
             ("*.github.com", "evilgithub.com", 443, false),
             ("*.github.com", ".github.com", 443, false),
+            ("*.github.com", "evil.example/.github.com", 443, false),
+            ("*.github.com", "evil.example\0.github.com", 443, false),
         ] {
             assert_eq!(host(said).covers(name, port), covers, "{said} {name}:{port}");
         }

@@ -50,6 +50,11 @@ pub(super) async fn hear(stream: &mut UnixStream) -> std::io::Result<Result<Want
 fn http(head: &[u8]) -> Result<Wanted, &'static str> {
     let bad = "its request is neither HTTP nor SOCKS 5";
     let text = std::str::from_utf8(head).map_err(|_| bad)?;
+    // Readers differ in what a line end alone means (RFC 9112, section 2.2), and in folded fields (section 5.2).
+    let lines = text.replace("\r\n", "");
+    if lines.contains(['\r', '\n', '\0']) || text.contains("\r\n ") || text.contains("\r\n\t") {
+        return Err(bad);
+    }
     let (line, fields) = text.split_once("\r\n").ok_or(bad)?;
     let mut words = line.split(' ');
     let (Some(method), Some(target), Some(version), None) =
@@ -79,11 +84,14 @@ fn http(head: &[u8]) -> Result<Wanted, &'static str> {
         let name = field.split(':').next().unwrap_or_default().to_ascii_lowercase();
         !field.is_empty()
             && !matches!(
-                name.as_str(),
-                "connection" | "proxy-connection" | "proxy-authorization"
+                name.trim(),
+                "connection" | "host" | "keep-alive" | "proxy-connection" | "proxy-authorization" | "upgrade"
             )
     });
-    let mut first = format!("{method} {path} {version}\r\n");
+    // The host that was judged, whatever the program says under `Host` (RFC 9112, section 3.2.2).
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let authority = authority.rsplit('@').next().unwrap_or(authority);
+    let mut first = format!("{method} {path} {version}\r\nHost: {authority}\r\n");
     for field in kept {
         first.push_str(field);
         first.push_str("\r\n");
@@ -166,7 +174,7 @@ mod tests {
         let wanted = http(b"CONNECT api.github.com:443 HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
         assert_eq!((wanted.host.as_str(), wanted.port), ("api.github.com", 443));
         let wanted =
-            http(b"GET http://a.example/x?y HTTP/1.1\r\nHost: a.example\r\nProxy-Authorization: z\r\n\r\n");
+            http(b"GET http://a.example/x?y HTTP/1.1\r\nHost: b.example\r\nAccept: c\r\nProxy-Authorization: z\r\n\r\n");
         let wanted = wanted.expect("a request");
         let Manner::Plain(first) = &wanted.manner else {
             panic!("{wanted:?}")
@@ -174,7 +182,7 @@ mod tests {
         let first = String::from_utf8_lossy(first);
         assert_eq!(
             first,
-            "GET /x?y HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
+            "GET /x?y HTTP/1.1\r\nHost: a.example\r\nAccept: c\r\nConnection: close\r\n\r\n"
         );
         for bad in [
             "GET / HTTP/1.1\r\n\r\n",
@@ -182,6 +190,9 @@ mod tests {
             "CONNECT a.example HTTP/1.1\r\n\r\n",
             "hello\r\n\r\n",
             "CONNECT a:443 HTTP/1.1 x\r\n\r\n",
+            "GET http://a.example/ HTTP/1.1\r\nX: y\nHost: b.example\r\n\r\n",
+            "GET http://a.example/ HTTP/1.1\r\nX: y\rHost: b.example\r\n\r\n",
+            "GET http://a.example/ HTTP/1.1\r\nX: y\r\n Host: b.example\r\n\r\n",
         ] {
             assert!(http(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -15,7 +15,6 @@ pub(crate) mod sbom;
 mod shelf;
 mod tools;
 mod version;
-mod zip;
 
 use std::{
     collections::BTreeMap,

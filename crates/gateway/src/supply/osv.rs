@@ -11,10 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Ecosystem, Locked, Refused, version, zip};
-
-/// The longest record that is read.
-const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
+use super::{Ecosystem, Locked, Refused, version};
 
 #[derive(Debug, Deserialize)]
 struct Record {
@@ -56,8 +53,7 @@ struct Event {
     last_affected: Option<String>,
 }
 
-/// What is known against packages, a line each. The file is a zip of records, as osv.dev gives it out, or has a record
-/// on each line.
+/// What is known against packages, a line each. The file has a record on each line.
 pub(super) fn known(file: &Path, ecosystem: Ecosystem, lock: &[Locked]) -> Result<Vec<String>, Refused> {
     let names: BTreeSet<&str> = lock.iter().map(|one| one.name.as_str()).collect();
     let mut said = Vec::new();
@@ -75,24 +71,15 @@ pub(super) fn known(file: &Path, ecosystem: Ecosystem, lock: &[Locked]) -> Resul
     };
     let mut records = 0_usize;
     let bad = |error: std::io::Error| Refused::unreadable(file, &error);
-    if file.extension().is_some_and(|end| end == "zip") {
-        let mut archive = zip::Archive::open(file)?;
-        for entry in archive.entries().to_vec() {
-            if entry.name.ends_with(".json") {
-                records += usize::from(take(&archive.read(&entry, RECORD_BYTES_MAX)?));
-            }
-        }
-    } else {
-        let mut lines = BufReader::new(File::open(file).map_err(bad)?);
-        let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line).map_err(bad)? > 0 {
-            records += usize::from(take(&line));
-            line.clear();
-        }
+    let mut lines = BufReader::new(File::open(file).map_err(bad)?);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).map_err(bad)? > 0 {
+        records += usize::from(take(&line));
+        line.clear();
     }
     if records == 0 {
         return Err(Refused::other(format!(
-            "`{}` has no records of OSV",
+            "`{}` has no records of OSV, one on each line (`unzip -p all.zip | jq -c .` makes them of osv.dev's archive)",
             file.display()
         )));
     }

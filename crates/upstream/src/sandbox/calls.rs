@@ -87,8 +87,8 @@ const ALLOWED_OLD: &[libc::c_long] = &[];
 const NAMESPACES: u64 = 0x7E02_0000;
 /// Families of sockets: Unix, IPv4 and IPv6. Without a network there is nothing to reach with the latter.
 const FAMILIES: [u64; 3] = [1, 2, 10];
-/// Puts bytes into a terminal's input, as if its user had typed them.
-const TIOCSTI: u64 = 0x5412;
+/// Put bytes into a terminal's input, as if its user had typed them: by `TIOCSTI`, and by pasting (`TIOCLINUX`).
+const TYPING: [u64; 2] = [0x5412, 0x541C];
 
 /// Restricts this thread and all it starts.
 pub(super) fn restrict() -> Result<(), String> {
@@ -118,10 +118,11 @@ fn filter() -> Result<SeccompFilter, seccompiler::BackendError> {
         .map(|family| when(0, word.clone(), SeccompCmpOp::Eq, *family))
         .collect();
     rules.insert(libc::SYS_socket, families?);
-    rules.insert(
-        libc::SYS_ioctl,
-        vec![when(1, word.clone(), SeccompCmpOp::Ne, TIOCSTI)?],
-    );
+    let not_typing: Result<_, _> = TYPING
+        .iter()
+        .map(|request| SeccompCondition::new(1, word.clone(), SeccompCmpOp::Ne, *request))
+        .collect();
+    rules.insert(libc::SYS_ioctl, vec![SeccompRule::new(not_typing?)?]);
     // Linux and the question which it is; not the old ways that switch protections off.
     let personalities: Result<_, _> = [0, 0xFFFF_FFFF]
         .into_iter()

@@ -61,9 +61,13 @@ fn complain(why: &str) {
 
 fn outside() -> Result<u8, String> {
     close_descriptors().map_err(|error| format!("close_range: {error}"))?;
-    let gateway = getppid().ok_or("the gateway is gone")?;
-    let gateway = pidfd_open(gateway, PidfdFlags::empty()).map_err(|error| format!("pidfd_open: {error}"))?;
-    let profile = read_profile()?;
+    let parent = getppid().ok_or("the gateway is gone")?;
+    let gateway = pidfd_open(parent, PidfdFlags::empty()).map_err(|error| format!("pidfd_open: {error}"))?;
+    let (profile, wrote) = read_profile()?;
+    // Who is orphaned gets another parent, and would wait for that one's end.
+    if u32::try_from(parent.as_raw_nonzero().get()) != Ok(wrote) {
+        return Err("the gateway is gone".to_owned());
+    }
     hold_back_signals().map_err(|error| format!("sigprocmask: {error}"))?;
     let group = Group::join(&profile.caps);
     leave_namespaces()?;
@@ -79,8 +83,9 @@ fn outside() -> Result<u8, String> {
     }
 }
 
-/// Its length in eight bytes, then itself; what follows in the same pipe is for the server.
-fn read_profile() -> Result<Profile, String> {
+/// Its length in eight bytes, the number of the process that wrote it in four, then itself; what follows in the same
+/// pipe is for the server.
+fn read_profile() -> Result<(Profile, u32), String> {
     let broken = "no profile came from the gateway; this command is for it alone";
     let mut length = [0; 8];
     read_exactly(&mut length).map_err(|_| broken)?;
@@ -88,9 +93,12 @@ fn read_profile() -> Result<Profile, String> {
     if length > PROFILE_BYTES_MAX {
         return Err(broken.to_owned());
     }
+    let mut writer = [0; 4];
+    read_exactly(&mut writer).map_err(|_| broken)?;
     let mut text = vec![0; usize::try_from(length).map_err(|_| broken)?];
     read_exactly(&mut text).map_err(|_| broken)?;
-    Profile::decode(text).ok_or_else(|| broken.to_owned())
+    let profile = Profile::decode(text).ok_or_else(|| broken.to_owned())?;
+    Ok((profile, u32::from_be_bytes(writer)))
 }
 
 /// Without a buffer: not a byte more is taken from the pipe.

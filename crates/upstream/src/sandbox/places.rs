@@ -48,7 +48,8 @@ pub(super) fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(runs)
 }
 
-/// The directory a program's files are in: all of `node_modules`, what is above `bin`, or the program's own.
+/// The directory a program's files are in: all of `node_modules`, what is above `bin`, or the program's own. Shims of
+/// version managers (pyenv, asdf, mise) lead to what is beside them.
 pub(super) fn installed_in(path: &Path) -> PathBuf {
     if let Some(modules) = modules_of(path) {
         return modules;
@@ -56,7 +57,7 @@ pub(super) fn installed_in(path: &Path) -> PathBuf {
     let own = path.parent().unwrap_or(path);
     let is_bin = own
         .file_name()
-        .is_some_and(|name| name == "bin" || name == "sbin");
+        .is_some_and(|name| name == "bin" || name == "sbin" || name == "shims");
     match own.parent() {
         Some(above) if is_bin => above.to_path_buf(),
         Some(_) | None => own.to_path_buf(),

@@ -117,6 +117,7 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
         planning.grant(&granted(path, room)?, path, Access::WRITE);
     }
     let directory = planning.working_directory(&home);
+    planning.is_steered()?;
     if wishes.keep && !room.kept.as_os_str().is_empty() {
         let kept = kept_home(&room.kept.join(name.as_str()))?;
         let home = planning.home.clone();
@@ -248,6 +249,27 @@ impl Planning {
             || self.home.starts_with(path)
             || WIDE.iter().any(|wide| path == Path::new(wide))
             || WIDE_AT_HOME.iter().any(|wide| path == self.home.join(wide))
+    }
+
+    /// Whoever may write to a directory can make links in it. One that leads out of it would grant at the next start
+    /// what the server chose.
+    fn is_steered(&self) -> Result<(), Refused> {
+        for (real, written, _) in self.grants.iter().filter(|(real, written, _)| real != written) {
+            let steered = self.grants.iter().any(|(source, target, access)| {
+                access.write && written != target && written.starts_with(target) && !real.starts_with(source)
+            });
+            if steered {
+                return Err(Refused::new(
+                    format!(
+                        "{} is or goes by a link to {}, and the server can change that link",
+                        written.display(),
+                        real.display()
+                    ),
+                    "write where it leads to",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Where the program is, with all it is made of granted.
@@ -437,10 +459,16 @@ fn ordered(mut grants: Vec<(PathBuf, PathBuf, Access)>) -> Result<Vec<Grant>, Re
         // The nearest directory above that is granted, too.
         let above = kept.iter().rev().find(|(_, other, _)| target.starts_with(other));
         let shown = above.is_some_and(|(from, at, had)| {
-            let below = target.strip_prefix(at).map(|rest| from.join(rest));
-            let is_same = below.is_ok_and(|below| below == source);
-            // A link on the way leads to the real place, which is granted by its own name.
-            !is_same || *had == access || access == Access::READ
+            let Ok(rest) = target.strip_prefix(at) else {
+                return false;
+            };
+            let below = from.join(rest);
+            if below == source {
+                return *had == access || access == Access::READ;
+            }
+            // A link on the way leads to the real place, which is granted by its own name. A kept home has nothing of
+            // what is in the real one.
+            below.canonicalize().is_ok_and(|real| real == source)
         });
         if !shown {
             kept.push((source, target, access));
@@ -468,157 +496,4 @@ fn text(path: &Path) -> Result<String, Refused> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::symlink, path::PathBuf};
-
-    use super::{Access, Profile, Refused, Room, Wishes, plan};
-    use crate::{Command, Sandbox};
-    use wire::mcp::ServerName;
-
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("sallyport-plan-{}-{name}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(path.join("home/project")).expect("a directory");
-            fs::create_dir_all(path.join("data/ledger")).expect("a directory");
-            Self(path.canonicalize().expect("a directory"))
-        }
-
-        fn plan(&self, program: &str, args: &[&str], wishes: &Wishes) -> Result<Profile, Refused> {
-            let command = Command {
-                program: program.to_owned(),
-                args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-                env: vec![("HOME".to_owned(), self.0.join("home").display().to_string())],
-                directory: Some(self.0.join("home/project")),
-                sandbox: Sandbox::default(),
-            };
-            let room = Room {
-                hidden: vec![self.0.join("data")],
-                ..Room::default()
-            };
-            plan(
-                &ServerName::parse("files").expect("a name"),
-                &command,
-                wishes,
-                &room,
-            )
-        }
-
-        fn text(&self, path: &str) -> String {
-            self.0.join(path).display().to_string()
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn access(profile: &Profile, target: &str) -> Option<Access> {
-        profile
-            .grants
-            .iter()
-            .find(|grant| grant.target == target)
-            .map(|grant| grant.access)
-    }
-
-    #[test]
-    fn what_no_server_may_have_is_refused_and_the_remedy_said() {
-        let scratch = Scratch::new("refused");
-        symlink(scratch.text("data"), scratch.text("home/link")).expect("a link");
-        symlink("/", scratch.text("home/all")).expect("a link");
-        for (path, why) in [
-            ("/".to_owned(), "which is everything"),
-            (scratch.text("data"), "the gateway's own"),
-            (scratch.text("data/ledger"), "the gateway's own"),
-            (scratch.text("home/../data"), "`..`"),
-            (scratch.text("home/link"), "is a link"),
-            (scratch.text("home/all"), "is a link"),
-            ("project".to_owned(), "relative"),
-            (scratch.text("home/nothing"), "cannot be used"),
-        ] {
-            for write in [false, true] {
-                let mut wishes = Wishes::default();
-                if write {
-                    &mut wishes.write
-                } else {
-                    &mut wishes.read
-                }
-                .push(path.clone().into());
-                let refused = scratch.plan("true", &[], &wishes).expect_err(&path);
-                assert!(refused.what.contains(why), "{path}: {refused}");
-                assert!(!refused.remedy.is_empty());
-            }
-        }
-        let system = Wishes {
-            write: vec!["/etc".into()],
-            ..Wishes::default()
-        };
-        assert!(
-            scratch
-                .plan("true", &[], &system)
-                .expect_err("the system")
-                .what
-                .contains("of the system")
-        );
-        for (program, why) in [
-            ("./true", "relative"),
-            ("docker", "daemon"),
-            ("no-such-program", "not found"),
-        ] {
-            let refused = scratch.plan(program, &[], &Wishes::default()).expect_err(program);
-            assert!(refused.what.contains(why), "{program}: {refused}");
-        }
-    }
-
-    #[test]
-    fn a_command_line_has_what_it_names_and_no_more() {
-        let scratch = Scratch::new("named");
-        fs::create_dir_all(scratch.text("home/tool/node_modules/it/dist")).expect("a directory");
-        fs::write(scratch.text("home/tool/node_modules/it/dist/index.js"), "").expect("a file");
-        fs::write(scratch.text("home/notes.txt"), "").expect("a file");
-        let script = scratch.text("home/tool/node_modules/it/dist/index.js");
-        let (notes, data) = (scratch.text("home/notes.txt"), scratch.text("data/ledger"));
-        let (home, folder) = (
-            scratch.text("home"),
-            format!("--folder={}", scratch.text("home/tool")),
-        );
-        let at = scratch.text("home/notes.sock");
-        let socket = std::os::unix::net::UnixListener::bind(&at).expect("a socket");
-        let profile = scratch
-            .plan(
-                "sh",
-                &[&script, &notes, &data, &home, &folder, "/", &at, "/etc/passwd"],
-                &Wishes::default(),
-            )
-            .expect("a profile");
-        assert_eq!(
-            access(&profile, &scratch.text("home/tool/node_modules")),
-            Some(Access::CODE)
-        );
-        assert_eq!(access(&profile, &scratch.text("home/tool")), Some(Access::WRITE));
-        assert_eq!(access(&profile, &notes), Some(Access::WRITE));
-        assert_eq!(
-            access(&profile, &scratch.text("home/project")),
-            Some(Access::READ)
-        );
-        assert_eq!(
-            (
-                access(&profile, &data),
-                access(&profile, &home),
-                access(&profile, "/")
-            ),
-            (None, None, None)
-        );
-        drop(socket);
-        assert_eq!(
-            (access(&profile, &at), access(&profile, "/etc/passwd")),
-            (None, Some(Access::READ))
-        );
-        assert_eq!(profile.grants.len(), 5, "{:?}", profile.grants);
-        assert_eq!(Profile::decode(profile.encode()), Some(profile));
-    }
-}
+mod tests;

@@ -93,7 +93,8 @@ impl Profile {
     pub fn introduction(&self) -> Vec<u8> {
         let text = self.encode();
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        [length.to_be_bytes().as_slice(), &text].concat()
+        let gateway = std::process::id();
+        [length.to_be_bytes().as_slice(), &gateway.to_be_bytes(), &text].concat()
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {

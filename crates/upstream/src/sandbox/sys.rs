@@ -5,7 +5,12 @@
     reason = "fork, unshare, mount_setattr, sigprocmask and close_range have no safe wrappers"
 )]
 
-use std::{ffi::CString, io, path::Path};
+use std::{
+    ffi::{CStr, CString},
+    io,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    path::Path,
+};
 
 use rustix::{
     process::Pid,
@@ -80,6 +85,16 @@ pub(super) struct MountRules {
 
 /// Sets what a mount allows; set-user-id programs are never allowed.
 pub(super) fn restrict_mount(path: &Path, rules: MountRules) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_encoded_bytes())?;
+    set_attributes(libc::AT_FDCWD, &path, 0, rules)
+}
+
+/// The same for mounts that are nowhere yet.
+pub(super) fn restrict_tree(tree: &OwnedFd, rules: MountRules) -> io::Result<()> {
+    set_attributes(tree.as_raw_fd(), c"", libc::AT_EMPTY_PATH, rules)
+}
+
+fn set_attributes(at: RawFd, path: &CStr, flags: libc::c_int, rules: MountRules) -> io::Result<()> {
     let when = |yes: bool, flag: u64| if yes { flag } else { 0 };
     let attributes = libc::mount_attr {
         attr_set: libc::MOUNT_ATTR_NOSUID
@@ -91,14 +106,13 @@ pub(super) fn restrict_mount(path: &Path, rules: MountRules) -> io::Result<()> {
         userns_fd: 0,
     };
     let below = if rules.below { libc::AT_RECURSIVE } else { 0 };
-    let path = CString::new(path.as_os_str().as_encoded_bytes())?;
     // SAFETY: the path ends with NUL and the attributes live through the call; their size is given with them.
     let done = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
+            at,
             path.as_ptr(),
-            below,
+            flags | below,
             &raw const attributes,
             size_of::<libc::mount_attr>(),
         )

@@ -5,13 +5,16 @@
 
 use std::{
     fs, io,
-    os::unix::fs::symlink,
+    os::{fd::OwnedFd, unix::fs::symlink},
     path::{Path, PathBuf},
 };
 
 use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2},
+    io::Errno,
     mount::{
-        MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change, unmount,
+        MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
+        mount_bind_recursive, mount_change, move_mount, open_tree, unmount,
     },
     process::{chdir, pivot_root},
 };
@@ -19,7 +22,7 @@ use rustix::{
 use super::{
     EGRESS_SOCKET,
     profile::{Grant, Profile},
-    sys::{MountRules, restrict_mount},
+    sys::{MountRules, restrict_mount, restrict_tree},
 };
 
 /// What every program may read and execute.
@@ -93,13 +96,12 @@ pub(super) fn build(profile: &Profile) -> Result<(), String> {
         show(grant).map_err(say("it cannot be shown:", &grant.source))?;
     }
     for path in &profile.hidden {
+        hold(profile, path).map_err(say("it cannot be held:", path))?;
         hide(path).map_err(say("it cannot be hidden:", path))?;
     }
     if let Some(socket) = &profile.egress {
-        let inside = inside(EGRESS_SOCKET);
-        touch(&inside).map_err(say("no place for", socket))?;
-        mount_bind_recursive(outside(socket), &inside)
-            .map_err(|error| format!("the broker's socket {socket}: {error}"))?;
+        let target = inside(EGRESS_SOCKET);
+        bind(&outside(socket), &target, EVERYTHING).map_err(say("the broker's socket", socket))?;
     }
     let above = MountRules {
         read_only: true,
@@ -125,25 +127,57 @@ fn tmpfs(at: &Path, options: &str) -> io::Result<()> {
     Ok(mount("sallyport", at, "tmpfs", flags, options.as_c_str())?)
 }
 
-/// An empty file, with the directories above it.
-fn touch(path: &Path) -> io::Result<()> {
-    if let Some(above) = path.parent() {
-        fs::create_dir_all(above)?;
-    }
-    if !path.exists() {
-        fs::OpenOptions::new().create(true).append(true).open(path)?;
-    }
-    Ok(())
+/// What is allowed to a socket.
+const EVERYTHING: MountRules = MountRules {
+    read_only: false,
+    no_exec: true,
+    no_devices: true,
+    below: true,
+};
+
+/// Shows a place at another. Between the plan and this, whoever may write around the source could put a link in its
+/// place: links are not followed. Those around the target may be a server's own, of a home that is kept, and lead
+/// nowhere but inside. No mount is seen before its rules hold.
+fn bind(source: &Path, target: &Path, rules: MountRules) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let source = openat2(CWD, source, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    let found = rustix::fs::fstat(&source)?;
+    let is_directory = rustix::fs::FileType::from_raw_mode(found.st_mode).is_dir();
+    let whole = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(&source, "", whole)?;
+    restrict_tree(&tree, rules)?;
+    let target = place(target, is_directory)?;
+    let by_descriptors = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(move_mount(&tree, "", &target, "", by_descriptors)?)
 }
 
-fn bind(source: &Path, target: &Path, rules: MountRules) -> io::Result<()> {
-    if fs::metadata(source)?.is_dir() {
-        fs::create_dir_all(target)?;
-    } else {
-        touch(target)?;
+/// A place below `/new`, made where it is not there.
+fn place(target: &Path, is_directory: bool) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let root = openat(CWD, "/new", flags | OFlags::DIRECTORY, Mode::empty())?;
+    let within = target.strip_prefix("/new").map_err(io::Error::other)?;
+    let open = |path: &Path| openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    let mut at = open(Path::new("."))?;
+    let mut path = PathBuf::new();
+    for part in within {
+        path.push(part);
+        at = match open(&path) {
+            Err(Errno::NOENT) if is_directory || path != within => {
+                mkdirat(&at, part, Mode::from_raw_mode(0o755))?;
+                open(&path)?
+            }
+            Err(Errno::NOENT) => {
+                let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+                openat(&at, part, new, Mode::from_raw_mode(0o644))?;
+                open(&path)?
+            }
+            found => found?,
+        };
     }
-    mount_bind_recursive(source, target)?;
-    restrict_mount(target, rules)
+    Ok(at)
 }
 
 fn system() -> io::Result<()> {
@@ -265,6 +299,25 @@ fn show(grant: &Grant) -> io::Result<()> {
         below: true,
     };
     bind(&outside(&grant.source), &inside(&grant.target), rules)
+}
+
+/// Directories that a server may write to and that lead to what is covered: as mounts, none of them can be moved away
+/// to put something else in its place.
+fn hold(profile: &Profile, path: &str) -> io::Result<()> {
+    let path = Path::new(path);
+    let writable = |at: &Path| {
+        let mut grants = profile.grants.iter().filter(|grant| grant.access.write);
+        grants.any(|grant| at != Path::new(&grant.target) && at.starts_with(&grant.target))
+    };
+    let mut above: Vec<&Path> = path.ancestors().skip(1).filter(|at| writable(at)).collect();
+    above.reverse();
+    for at in above {
+        let at = Path::new("/new").join(at.strip_prefix("/").unwrap_or(at));
+        if at.is_dir() {
+            mount_bind_recursive(&at, &at)?;
+        }
+    }
+    Ok(())
 }
 
 fn hide(path: &str) -> io::Result<()> {
