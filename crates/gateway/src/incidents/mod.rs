@@ -324,7 +324,7 @@ mod tests {
             call: None,
             now_ms: 1,
         };
-        let mut note = |id: &str, user: &str| incidents.note(id.to_owned(), &by(user)).unwrap();
+        let note = |id: &str, user: &str| incidents.note(id.to_owned(), &by(user)).unwrap();
         assert!(note("1", "alice").is_some());
         assert!(note("2", "alice").is_none());
         let bobs = note("3", "bob").unwrap();
