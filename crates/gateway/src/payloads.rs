@@ -104,6 +104,9 @@ struct Counts {
     kept: AtomicU64,
 }
 
+/// What was kept, and its bytes unless a key of it was destroyed.
+type Opened = (Kept, Option<Vec<u8>>);
+
 impl Payloads {
     /// None are kept and there never were any.
     pub(crate) fn none() -> Self {
@@ -206,7 +209,7 @@ impl Payloads {
     }
 
     /// What is kept of a call: its part, when it was kept, and the bytes, unless a key of it was destroyed.
-    pub(crate) fn of_call(&self, call: &str) -> Result<Vec<(Kept, Option<Vec<u8>>)>, StoreError> {
+    pub(crate) fn of_call(&self, call: &str) -> Result<Vec<Opened>, StoreError> {
         let Some(inner) = &self.0 else {
             return Ok(Vec::new());
         };

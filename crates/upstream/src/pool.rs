@@ -116,8 +116,7 @@ impl Upstreams {
         })
     }
 
-    /// Takes a server in, or anew when its specification changed, with what is known of its eras. Nothing is
-    /// started.
+    /// Takes a server in, or anew when its specification changed, with what is known of its eras. Starts nothing.
     pub fn place(&self, spec: ServerSpec, eras: Option<Eras>) {
         let mut stations = self.stations.write().unwrap_or_else(PoisonError::into_inner);
         if stations

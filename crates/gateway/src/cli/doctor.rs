@@ -115,16 +115,7 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
         ),
         Err(failure) => Finding::bad("gateway", failure.to_string()),
     });
-    let reviews = super::block_on(async { control::ask(&layout.control(), "review.show", b"{}").await });
-    if let Ok(Some(reviews)) = reviews {
-        let agents = reviews.root().get("agents").into_iter().flat_map(Node::elements);
-        let late = agents.filter(|agent| agent.get("overdue").and_then(Node::as_bool) == Some(true));
-        let late: Vec<_> = late.filter_map(|agent| agent.get("agent")?.as_str()).collect();
-        if !late.is_empty() {
-            let text = format!("overdue for {}; see `sallyport review`", late.join(", "));
-            found.push(Finding::note("review", text));
-        }
-    }
+    found.extend(overdue(&layout));
     if !layout.ledger().join("checkpoint").exists() {
         found.push(Finding::note(
             "ledger",
@@ -148,6 +139,17 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
         }
         Err(failure) => Finding::bad("keys", failure.to_string()),
     });
+}
+
+/// The agents whose access review is overdue, as the gateway that runs says.
+fn overdue(layout: &Layout) -> Option<Finding> {
+    let reviews = super::block_on(async { control::ask(&layout.control(), "review.show", b"{}").await });
+    let reviews = reviews.ok().flatten()?;
+    let agents = reviews.root().get("agents").into_iter().flat_map(Node::elements);
+    let late = agents.filter(|agent| agent.get("overdue").and_then(Node::as_bool) == Some(true));
+    let late: Vec<_> = late.filter_map(|agent| agent.get("agent")?.as_str()).collect();
+    let text = format!("overdue for {}; see `sallyport review`", late.join(", "));
+    (!late.is_empty()).then(|| Finding::note("review", text))
 }
 
 /// What the kernel gives to boxes, and what each server's is.

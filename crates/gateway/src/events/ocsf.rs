@@ -45,9 +45,18 @@ pub(super) fn events(origin: &str, stored: &Stored, entry: &Entry) -> Vec<Vec<u8
         || entry.kind == Kind::Refusal && entry.stage.as_deref() == Some("authenticate");
     let class = match entry.kind {
         Kind::Heartbeat | Kind::Intent | Kind::Shard => return Vec::new(),
-        _ if is_authentication => Class::Authentication,
+        Kind::Refusal | Kind::Session if is_authentication => Class::Authentication,
         Kind::Finding | Kind::Gap | Kind::Incident => Class::DetectionFinding,
-        _ => Class::ApiActivity,
+        Kind::Approval
+        | Kind::Configuration
+        | Kind::Egress
+        | Kind::Key
+        | Kind::Outcome
+        | Kind::Policy
+        | Kind::Refusal
+        | Kind::Registry
+        | Kind::Session
+        | Kind::Subject => Class::ApiActivity,
     };
     let found = entry.kind.ends_call() && entry.findings.iter().any(|finding| finding.kind != "personal");
     let also = found.then_some(Class::DetectionFinding);
@@ -235,10 +244,12 @@ fn finding(out: &mut ObjectWriter<'_>, origin: &str, index: u64, entry: &Entry) 
     let kinds: std::collections::BTreeSet<&str> =
         entry.findings.iter().map(|one| one.kind.as_str()).collect();
     let kinds: Vec<&str> = kinds.into_iter().collect();
-    let title = match entry.kind {
-        Kind::Gap => "records were lost".to_owned(),
-        _ if kinds.is_empty() => "something outside a call was found".to_owned(),
-        _ => format!("inspection found: {}", kinds.join(", ")),
+    let title = if entry.kind == Kind::Gap {
+        "records were lost".to_owned()
+    } else if kinds.is_empty() {
+        "something outside a call was found".to_owned()
+    } else {
+        format!("inspection found: {}", kinds.join(", "))
     };
     out.object("finding_info", |out| {
         out.string("uid", &format!("{origin}#{index}"));

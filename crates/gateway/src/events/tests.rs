@@ -55,7 +55,7 @@ fn no_name_ends_a_field_of_cef_or_begins_another_event() {
     // Every equals sign that is not escaped follows a key of ours.
     let bare = extension.replace("\\=", "");
     for (at, _) in bare.match_indices('=') {
-        let key = bare[..at].rsplit(' ').next().unwrap();
+        let key = bare.split_at(at).0.rsplit(' ').next().unwrap();
         let ours = [
             "externalId",
             "rt",
@@ -139,7 +139,10 @@ fn sorted(value: &serde_json::Value) -> serde_json::Value {
                 .collect()
         }
         serde_json::Value::Array(list) => list.iter().map(sorted).collect(),
-        other => other.clone(),
+        serde_json::Value::Bool(_)
+        | serde_json::Value::Null
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => value.clone(),
     }
 }
 

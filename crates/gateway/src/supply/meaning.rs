@@ -155,22 +155,18 @@ fn npx(args: &[&str], before: usize) -> Meaning {
 
 /// npm reads options behind the package, too, unless `--` stands before them.
 fn npm_exec(args: &[&str]) -> Meaning {
-    match npx(args, 1) {
-        Meaning::Package(mut request) => {
-            let rest = args.get(request.consumed - 1..).unwrap_or_default();
-            match rest.first() {
-                Some(&"--") => request.consumed += 1,
-                _ if rest.iter().any(|arg| arg.starts_with('-')) && !args.contains(&"--") => {
-                    let what =
-                        "npm would read the options behind the package as its own; write `--` before them";
-                    return Meaning::Floating(what.to_owned());
-                }
-                _ => {}
-            }
-            Meaning::Package(request)
-        }
-        other => other,
+    let meaning = npx(args, 1);
+    let Meaning::Package(mut request) = meaning else {
+        return meaning;
+    };
+    let rest = args.get(request.consumed - 1..).unwrap_or_default();
+    if rest.first() == Some(&"--") {
+        request.consumed += 1;
+    } else if rest.iter().any(|arg| arg.starts_with('-')) && !args.contains(&"--") {
+        let what = "npm would read the options behind the package as its own; write `--` before them";
+        return Meaning::Floating(what.to_owned());
     }
+    Meaning::Package(request)
 }
 
 fn npm_package(first: Option<&str>, wanted: Vec<String>, consumed: usize) -> Meaning {

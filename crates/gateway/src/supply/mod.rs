@@ -198,9 +198,10 @@ impl Artefact {
         match (&meaning, depth) {
             (Meaning::Floating(why), Depth::Whole) => Err(Refused::Floating(why.clone())),
             (Meaning::Package(request), Depth::Whole) => {
-                let kept = match request.ecosystem {
-                    Ecosystem::Npm => npm::keep(request, command, packages).await?,
-                    _ => pypi::keep(request, command, packages).await?,
+                let kept = if request.ecosystem == Ecosystem::Npm {
+                    npm::keep(request, command, packages).await?
+                } else {
+                    pypi::keep(request, command, packages).await?
                 };
                 let (mut artefact, listing) = kept;
                 artefact.launch = launch.to_owned();

@@ -34,8 +34,11 @@ pub(super) async fn keep(
     kept
 }
 
-async fn install(request: &Request, python: &Path, place: &Path) -> Result<(Artefact, String), Refused> {
-    const QUIET: [&str; 4] = ["-m", "pip", "--disable-pip-version-check", "--no-input"];
+/// How pip is begun: it asks nothing, and does not look for itself.
+const QUIET: [&str; 4] = ["-m", "pip", "--disable-pip-version-check", "--no-input"];
+
+/// What pip would install, with the digest of each file.
+async fn resolve(request: &Request, python: &Path, place: &Path) -> Result<Vec<Locked>, Refused> {
     let mut args = QUIET.to_vec();
     args.extend([
         "install",
@@ -52,7 +55,11 @@ async fn install(request: &Request, python: &Path, place: &Path) -> Result<(Arte
     let report = tools::run(python, &args, place, None).await?;
     let report: Value =
         serde_json::from_slice(&report).map_err(|error| Refused::other(format!("pip's report: {error}")))?;
-    let lock = lock(&report, &request.name)?;
+    lock(&report, &request.name)
+}
+
+async fn install(request: &Request, python: &Path, place: &Path) -> Result<(Artefact, String), Refused> {
+    let lock = resolve(request, python, place).await?;
     let version = lock.first().map(|main| main.version.clone()).unwrap_or_default();
 
     let here = place.display().to_string();
