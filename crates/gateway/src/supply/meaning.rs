@@ -169,7 +169,12 @@ fn npm_exec(args: &[&str]) -> Meaning {
             }
             Meaning::Package(request)
         }
-        other => other,
+        other @ (Meaning::Bundle(_)
+        | Meaning::Floating(_)
+        | Meaning::Image(_)
+        | Meaning::Module(_)
+        | Meaning::Program
+        | Meaning::Script(_)) => other,
     }
 }
 

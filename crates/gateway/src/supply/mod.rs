@@ -200,7 +200,10 @@ impl Artefact {
             (Meaning::Package(request), Depth::Whole) => {
                 let kept = match request.ecosystem {
                     Ecosystem::Npm => npm::keep(request, command, packages).await?,
-                    _ => pypi::keep(request, command, packages).await?,
+                    Ecosystem::Pypi => pypi::keep(request, command, packages).await?,
+                    Ecosystem::File | Ecosystem::Mcpb | Ecosystem::Oci => {
+                        return Err(Refused::other("no runner keeps what is no package"));
+                    }
                 };
                 let (mut artefact, listing) = kept;
                 artefact.launch = launch.to_owned();

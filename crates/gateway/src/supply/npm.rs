@@ -204,9 +204,10 @@ fn program(manifest: &Value, request: &Request) -> Result<(String, String), Refu
 }
 
 fn value_text(value: &Value) -> Option<&String> {
-    match value {
-        Value::String(text) => Some(text),
-        _ => None,
+    if let Value::String(text) = value {
+        Some(text)
+    } else {
+        None
     }
 }
 
