@@ -288,9 +288,9 @@ fn question(proof: Proof, asking: &Asking, wrong: Option<&str>) -> String {
         scopes => scopes,
     };
     format!(
-        "{wrong}<p><b>{}</b> asks to use <b>{}</b> for <b>{}</b>.</p><p>If you are {}, go on: <code>{}</code> will ask \
-         you to sign in and to agree, and gives the gateway a token for you. If somebody sent you this link, close \
-         the page.</p><p>Asked for: <code>{}</code></p><form method=\"post\">{fields}<div class=\"buttons\">\
+        "{wrong}<p><b>{}</b> asks to use <b>{}</b> for <b>{}</b>.</p><p>If you are {}, go on: \
+         <code>{}</code> will ask you to sign in and to agree, and gives the gateway a token for you. \
+         If somebody sent you this link, close the page.</p><p>Asked for: <code>{}</code></p><form method=\"post\">{fields}<div class=\"buttons\">\
          <button class=\"main\">Go on</button></div></form>",
         safe(&asking.asker),
         safe(asking.server.as_str()),

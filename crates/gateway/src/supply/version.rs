@@ -134,8 +134,8 @@ mod tests {
                       1.0.0-rc.1 1.0.0 1.9.0 1.10.0 2.0.0";
         let pep440 = "0 1.0.dev456 1.0a1 1.0a2.dev456 1.0a12.dev456 1.0a12 1.0b1.dev456 1.0b2 \
                       1.0b2.post345.dev456 \
-                      1.0b2.post345 1.0rc1.dev456 1.0rc1 1.0 1.0+abc.5 1.0+abc.7 1.0+5 1.0.post456.dev34 1.0.post456 \
-                      1.0.15 1.1.dev1 2026.10.19 1!0.1";
+                      1.0b2.post345 1.0rc1.dev456 1.0rc1 1.0 1.0+abc.5 1.0+abc.7 1.0+5 1.0.post456.dev34 \
+                      1.0.post456 1.0.15 1.1.dev1 2026.10.19 1!0.1";
         for (ecosystem, list) in [(Ecosystem::Npm, semver), (Ecosystem::Pypi, pep440)] {
             let list: Vec<_> = list.split_whitespace().collect();
             for (n, a) in list.iter().enumerate() {
