@@ -212,10 +212,14 @@ fn a_scene_that_ends_otherwise_is_named_and_fails_the_demo() {
     let place = Place::new();
     let installed = place.folder().join("bin");
     fs::create_dir(&installed).unwrap();
-    let (own, program) = (sallyport(), installed.join("sallyport"));
-    fs::hard_link(&own, &program)
-        .or_else(|_| fs::copy(&own, &program).map(|_| ()))
-        .unwrap();
+    let install = |from: &Path, name: &str| {
+        let to = installed.join(name);
+        fs::hard_link(from, &to)
+            .or_else(|_| fs::copy(from, &to).map(|_| ()))
+            .unwrap();
+        to
+    };
+    let program = install(&sallyport(), "sallyport");
     let missing = place.run(&program, &["demo"]);
     assert_eq!(missing.status.code(), Some(2), "{missing:?}");
     assert!(
@@ -226,7 +230,8 @@ fn a_scene_that_ends_otherwise_is_named_and_fails_the_demo() {
         "#!/bin/sh\nif [ \"$1 $2\" = 'play other-patient' ]; then shift 2;\n\
          set -- play own-patient \"$@\"; fi\n\
          exec '{}' \"$@\"\n",
-        env!("CARGO_BIN_EXE_sallyport-hospital")
+        // Beside the script: a box shows a program the directory it is in, and not where another one is.
+        install(Path::new(env!("CARGO_BIN_EXE_sallyport-hospital")), "itself").display()
     );
     fs::write(installed.join("sallyport-hospital"), script).unwrap();
     assert!(
