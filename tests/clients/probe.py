@@ -225,6 +225,26 @@ def orphan(path):
     return os.path.exists(path)
 
 
+def starts():
+    """Not a way out but what every server may: one process after the other, any number, and then some at once."""
+    for _ in range(1000):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+    children = []
+    for _ in range(8):
+        child = os.fork()
+        if child == 0:
+            time.sleep(5)
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    return True
+
+
 def attempts(at):
     gateway = at["gateway"]
     return {
@@ -256,6 +276,7 @@ def attempts(at):
         "hostname": hostname,
         "fork-bomb": lambda: forks(400),
         "memory-bomb": lambda: allocates(600 << 20),
+        "starts": starts,
         "orphan": lambda: orphan(at["heartbeat"]),
     }
 

@@ -253,15 +253,23 @@ fn devices() -> io::Result<()> {
     tmpfs(&dev.join("shm"), "mode=1777,size=64m")
 }
 
+/// `RESERVED_PIDS` of the kernel (kernel/pid.c): numbers it gives out in the first round only.
+const PIDS_RESERVED: u32 = 300;
+
 /// The box's own processes, and nothing to change there.
 fn processes(pids: u32) -> io::Result<()> {
     let proc = inside("/proc");
     fs::create_dir(&proc)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", &proc, "proc", flags, None::<&std::ffi::CStr>)?;
-    // Since Linux 6.14 this is a limit of the namespace; before, nobody in a namespace may write it. The kernel keeps
-    // 300 numbers back and accepts nothing less than 301.
-    let _ = fs::write(proc.join("sys/kernel/pid_max"), pids.max(301).to_string());
+    // Since Linux 6.14 this is a limit of the namespace; before, nobody in a namespace may write it. Once the numbers
+    // have gone round, the kernel gives out none below 300: what is not added here would be missing then, for good.
+    let _ = fs::write(
+        proc.join("sys/kernel/pid_max"),
+        pids.saturating_add(PIDS_RESERVED).to_string(),
+    );
+    // And from there on at once, or the first round would have 300 more.
+    let _ = fs::write(proc.join("sys/kernel/ns_last_pid"), PIDS_RESERVED.to_string());
     for name in PROC_HIDDEN {
         let path = proc.join(name);
         if path.exists() {
