@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use e2e::{
     gateway::Gateway,
     mcp::Client,
@@ -377,4 +378,190 @@ fn approved_as_found_needs_no_registry_and_says_what_stays_open() {
     let said = approve(&gateway, &["--as-found"]).expect("it is approved");
     assert!(said.contains("script /") && said.contains("server.py"), "{said}");
     assert!(said.contains("open      what it loads"), "{said}");
+}
+
+/// An authority of our own, and somebody it vouches for.
+struct Authority(PathBuf);
+
+const IDENTITY: &str = "https://github.com/acme/hello/.github/workflows/release.yml@refs/heads/main";
+
+impl Authority {
+    fn new(folder: PathBuf) -> Self {
+        fs::create_dir_all(&folder).expect("a folder");
+        let own = Self(folder);
+        let extensions = format!(
+            "extendedKeyUsage=codeSigning\nsubjectAltName=URI:{IDENTITY}\n\
+             1.3.6.1.4.1.57264.1.8=ASN1:UTF8String:https://issuer.example\n"
+        );
+        fs::write(own.0.join("ext"), extensions).expect("a file");
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        own.openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 30 -subj /CN=Own"));
+        own.openssl(&format!("req {key} -keyout leaf.key -out leaf.csr -subj /CN=Acme"));
+        own.openssl("x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 -extfile ext -out leaf.pem");
+        own.openssl("x509 -in leaf.pem -outform DER -out leaf.der");
+        own
+    }
+
+    fn openssl(&self, args: &str) {
+        let output = std::process::Command::new("openssl").args(args.split(' ')).current_dir(&self.0).output();
+        let output = output.expect("openssl");
+        assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.0.join(name)).expect("a file")
+    }
+
+    /// A Sigstore bundle that says who built what has this digest.
+    fn attest(&self, sha512: &str) -> Value {
+        let statement = json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1",
+            "subject": [{"name": "pkg:npm/hello@1.0.0", "digest": {"sha512": sha512}}], "predicate": {}})
+        .to_string();
+        let kind = "application/vnd.in-toto+json";
+        let signed = format!("DSSEv1 {} {kind} {} {statement}", kind.len(), statement.len());
+        fs::write(self.0.join("pae"), signed).expect("a file");
+        self.openssl("dgst -sha256 -sign leaf.key -out sig pae");
+        json!({"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": {"certificate": {"rawBytes": STANDARD.encode(self.read("leaf.der"))}},
+            "dsseEnvelope": {"payload": STANDARD.encode(statement), "payloadType": kind,
+                "signatures": [{"sig": STANDARD.encode(self.read("sig"))}]}})
+    }
+
+    /// The bundle with a signature behind it.
+    fn sign(&self, bundle: &[u8]) -> Vec<u8> {
+        fs::write(self.0.join("bundle"), bundle).expect("a file");
+        self.openssl("cms -sign -binary -outform DER -md sha256 -signer leaf.pem -inkey leaf.key -in bundle -out cms");
+        let signature = self.read("cms");
+        let length = u32::try_from(signature.len()).expect("short").to_le_bytes();
+        [bundle, b"MCPB_SIG_V1", &length, &signature, b"MCPB_SIG_END"].concat()
+    }
+}
+
+/// Adds to the configuration.
+fn more(gateway: &Gateway, yaml: &str) {
+    let file = gateway.path("sallyport.yaml");
+    let config = fs::read_to_string(&file).expect("a configuration");
+    fs::write(&file, format!("{config}{yaml}")).expect("a configuration");
+}
+
+fn publisher(identity: &str, issuer: &str) -> String {
+    let publisher = json!({"packages": ["hello*"], "ca": "authority/ca.pem", "identity": identity, "issuer": issuer});
+    format!("registry: {{ attestations: attestations, publishers: [ {publisher} ] }}\n")
+}
+
+#[test]
+fn a_package_whose_publisher_is_known_must_be_of_them() {
+    let good = "https://github.com/acme/hello/*";
+    for (identity, issuer, change, why) in [
+        (good, "https://issuer.example", "", ""),
+        (good, "https://issuer.example", "none", "no attestation in"),
+        (good, "https://issuer.example", "bytes", "no attestation in"),
+        (good, "https://issuer.example", "signature", "not by the publisher"),
+        (good, "https://issuer.example", "authority", "not by the publisher"),
+        (good, "https://other.example", "", "not by the publisher"),
+        ("https://github.com/evil/*", "https://issuer.example", "", "not by the publisher"),
+    ] {
+        let mut gateway = asking("npx", &["-y", "hello@1.0.0"]);
+        more(&gateway, &publisher(identity, issuer));
+        let authority = Authority::new(gateway.path("authority"));
+        let npm = Npm::start(gateway.path("registry"));
+        gateway = given(gateway, &[("npm_config_registry", npm.url())]);
+        npm.publish("hello", "1.0.0", &json!({}));
+        let digest = match change {
+            "bytes" => "0".repeat(128),
+            _ => npm.sha512("hello", "1.0.0"),
+        };
+        let mut bundle = match change {
+            "authority" => Authority::new(gateway.path("other")).attest(&digest),
+            _ => authority.attest(&digest),
+        };
+        if change == "signature" {
+            bundle["dsseEnvelope"]["signatures"][0]["sig"] = json!(STANDARD.encode(authority.read("leaf.der")));
+        }
+        fs::create_dir_all(gateway.path("attestations")).expect("a folder");
+        if change != "none" {
+            let file = gateway.path("attestations/hello.json");
+            fs::write(file, bundle.to_string()).expect("a file");
+        }
+        match approve(&gateway, &[]) {
+            Ok(said) => assert!(why.is_empty() && said.contains(&format!("made by   {IDENTITY}")), "{change}: {said}"),
+            Err(said) => assert!(!why.is_empty() && said.contains(why), "{change}: {said}"),
+        }
+    }
+}
+
+/// A bundle of MCPB with a server and what else is wanted, as `name text mode` each.
+fn bundle(folder: &Path, others: &[(&str, &str, &str)]) -> Vec<u8> {
+    const BUILD: &str = "
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as bundle:
+    for n in range(2, len(sys.argv), 3):
+        info = zipfile.ZipInfo(sys.argv[n])
+        info.create_system, info.external_attr = 3, int(sys.argv[n + 2], 8) << 16
+        bundle.writestr(info, sys.argv[n + 1], zipfile.ZIP_DEFLATED)
+";
+    let manifest = json!({"manifest_version": "0.3", "name": "hello", "version": "1.0.0",
+        "user_config": {"greeting": {"type": "string", "required": true}},
+        "server": {"type": "node", "entry_point": "server/index.mjs", "mcp_config": {"command": "node",
+            "args": ["${__dirname}/server/index.mjs", "--greeting", "${user_config.greeting}"], "env": {}}}})
+    .to_string();
+    let server = SERVER.replace("VERSION", "one");
+    let mut files = vec![("manifest.json", manifest.as_str(), "100644"), ("server/index.mjs", &server, "100644")];
+    files.extend(others);
+    let file = folder.join("made.zip");
+    let mut build = std::process::Command::new("python3");
+    build.args(["-c", BUILD]).arg(&file);
+    for (name, text, mode) in files {
+        build.args([name, text, mode]);
+    }
+    assert!(build.status().expect("python3").success());
+    fs::read(file).expect("a file")
+}
+
+#[test]
+fn a_bundle_is_unpacked_once_and_started_from_there() {
+    let mut gateway = asking("./hello.mcpb", &["greeting=hi"]);
+    more(&gateway, &publisher("Acme", "https://issuer.example"));
+    let authority = Authority::new(gateway.path("authority"));
+    let plain = bundle(&gateway.path(""), &[]);
+    let file = gateway.path("hello.mcpb");
+    // Not signed, signed over other bytes, signed by somebody else.
+    let other = Authority::new(gateway.path("other"));
+    let mut changed = authority.sign(&plain);
+    changed[40] ^= 1;
+    for (bytes, why) in [
+        (plain.clone(), "must be signed"),
+        (changed, "hello.mcpb"),
+        (other.sign(&plain), "not that of the publisher"),
+    ] {
+        fs::write(&file, bytes).expect("a file");
+        let said = approve(&gateway, &[]).expect_err("it is not theirs");
+        assert!(said.contains(why) || said.contains("bundle"), "{why}: {said}");
+    }
+    fs::write(&file, authority.sign(&plain)).expect("a file");
+    let said = approve(&gateway, &[]).expect("it is approved");
+    assert!(said.contains("pinned    mcpb hello 1.0.0") && said.contains("made by   Acme"), "{said}");
+    fs::remove_file(&file).expect("a file");
+    gateway.run();
+    gateway.wait_for_servers();
+    assert_eq!(about(&gateway).expect("an answer"), "one --greeting hi");
+}
+
+#[test]
+fn a_bundle_that_would_reach_out_of_its_folder_is_refused() {
+    for (other, why) in [
+        (("../evil", "x", "100644"), "outside of its folder"),
+        (("/tmp/evil", "x", "100644"), "outside of its folder"),
+        (("a/../../evil", "x", "100644"), "outside of its folder"),
+        (("link", "/etc/passwd", "120777"), "is a link or a device"),
+        (("manifest.json", "{}", "100644"), "twice"),
+    ] {
+        let gateway = asking("./hello.mcpb", &["greeting=hi"]);
+        fs::write(gateway.path("hello.mcpb"), bundle(&gateway.path(""), &[other])).expect("a file");
+        let said = approve(&gateway, &[]).expect_err("it reaches out");
+        assert!(said.contains(why), "{other:?}: {said}");
+        let left = fs::read_dir(gateway.path("state/packages")).expect("a folder").count();
+        assert_eq!(left, 0, "{other:?}");
+        assert!(!gateway.path("state/evil").exists() && !gateway.path("state/packages/evil").exists());
+    }
 }

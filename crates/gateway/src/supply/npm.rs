@@ -80,6 +80,7 @@ async fn install(
             .into_iter()
             .collect(),
         version: Some(version),
+        publisher: None,
         launch: String::new(),
         files,
         copy: Some(Copied {
@@ -126,7 +127,7 @@ fn young(times: &Value, version: &str) -> Option<String> {
 }
 
 /// Days from 1970 to the date a time (RFC 3339) begins with.
-fn days(time: &str) -> Option<i64> {
+pub(super) fn days(time: &str) -> Option<i64> {
     let mut parts = time.get(..10)?.split('-').map(|part| part.parse::<i64>().ok());
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
     // Of the civil calendar, with March as the first month.

@@ -83,6 +83,7 @@ fn what_floats_is_refused_when_a_person_approves_and_named_otherwise() {
             "sha256:l",
             Depth::Whole,
             Path::new("/nonexistent"),
+            &super::Provenance::default(),
         ))
         .unwrap_err();
     assert!(

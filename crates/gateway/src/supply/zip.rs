@@ -30,8 +30,8 @@ pub(super) struct Entry {
 
 /// An archive.
 #[derive(Debug)]
-pub(super) struct Archive {
-    file: File,
+pub(super) struct Archive<R> {
+    file: R,
     entries: Vec<Entry>,
     shown: String,
 }
@@ -59,12 +59,20 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl Archive {
-    /// Reads the directory of an archive.
+impl Archive<File> {
+    /// Reads the directory of an archive in a file.
     pub(super) fn open(path: &Path) -> Result<Self, Refused> {
-        let shown = path.display().to_string();
-        let mut file = File::open(path).map_err(|error| Refused::unreadable(path, &error))?;
-        let entries = directory(&mut file).map_err(|error| Refused::unreadable(path, &error))?;
+        let file = File::open(path).map_err(|error| Refused::unreadable(path, &error))?;
+        Self::of(file, &path.display().to_string())
+    }
+}
+
+impl<R: Read + Seek> Archive<R> {
+    /// Reads the directory of an archive.
+    pub(super) fn of(mut file: R, shown: &str) -> Result<Self, Refused> {
+        let shown = shown.to_owned();
+        let entries = directory(&mut file)
+            .map_err(|error| Refused::other(format!("`{shown}` cannot be read: {error}")))?;
         let entries =
             entries.ok_or_else(|| Refused::other(format!("`{shown}` is no ZIP archive that can be read")))?;
         let mut names = BTreeSet::new();
@@ -115,7 +123,7 @@ impl Archive {
         if own != entry.name.as_bytes() {
             return Ok(None);
         }
-        self.file.seek_relative(extra)?;
+        self.file.seek(SeekFrom::Current(extra))?;
         let mut packed = Vec::new();
         Read::by_ref(&mut self.file)
             .take(entry.packed)
@@ -133,7 +141,7 @@ fn local(head: &[u8]) -> Option<(usize, i64)> {
 }
 
 /// The entries of the central directory; none where it is not one this reads.
-fn directory(file: &mut File) -> io::Result<Option<Vec<Entry>>> {
+fn directory<R: Read + Seek>(file: &mut R) -> io::Result<Option<Vec<Entry>>> {
     let length = file.seek(SeekFrom::End(0))?;
     let from = length.saturating_sub(TAIL);
     file.seek(SeekFrom::Start(from))?;
