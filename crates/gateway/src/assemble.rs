@@ -101,6 +101,7 @@ pub(crate) fn assemble(
             vault.store().clone(),
             Layout::new(&meant.data).packages(),
             meant.osv.clone(),
+            meant.provenance.clone(),
         )
         .map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),

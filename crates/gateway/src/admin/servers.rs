@@ -316,6 +316,9 @@ fn write_changes(changes: &[Change], out: &mut ObjectWriter<'_>) {
 fn write_artefact(artefact: &Artefact, out: &mut ObjectWriter<'_>) {
     out.string("ecosystem", artefact.ecosystem.as_str());
     out.string("name", &artefact.name);
+    if let Some(publisher) = &artefact.publisher {
+        out.string("publisher", publisher);
+    }
     if let Some(version) = &artefact.version {
         out.string("version", version);
     }

@@ -343,6 +343,9 @@ fn pinned(artefact: Node<'_>) -> Vec<String> {
         text(artefact, "ecosystem"),
         text(artefact, "name")
     )];
+    if artefact.get("publisher").is_some() {
+        lines.push(format!("made by   {}", text(artefact, "publisher")));
+    }
     for file in list("files") {
         let (role, path) = (text(file, "role"), text(file, "path"));
         lines.push(format!("          {role} {path} {}", text(file, "digest")));

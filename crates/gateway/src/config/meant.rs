@@ -28,10 +28,14 @@ use super::{
     records::{self, MeantPayloads},
     reference::Lookup,
     rules,
-    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind},
+    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidRegistry},
     servers::{self, MeantServer},
 };
-use crate::incidents::MeantIncidents;
+use crate::{
+    incidents::MeantIncidents,
+    supply::provenance::{Provenance, Publisher},
+    tls,
+};
 
 /// A configuration that makes sense.
 #[derive(Clone, Debug)]
@@ -62,6 +66,8 @@ pub(crate) struct Meant {
     pub(crate) approvals: MeantApprovals,
     /// A mirrored file of known vulnerabilities.
     pub(crate) osv: Option<PathBuf>,
+    /// Who has to have made which packages.
+    pub(crate) provenance: Provenance,
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
@@ -131,6 +137,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         lookup,
     );
     let hidden = secrets(&said, lookup);
+    let provenance = provenance(&said.registry, lookup, &mut note);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
@@ -287,6 +294,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     match door.zip(approvals).zip(payloads) {
         Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
+            provenance,
             osv: said
                 .registry
                 .osv
@@ -370,6 +378,36 @@ pub(super) fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
     all.filter_map(|reference| reference.strip_prefix("file:"))
         .map(|path| lookup.path(path))
         .collect()
+}
+
+/// Who has to have made which packages.
+fn provenance(
+    said: &SaidRegistry,
+    lookup: &Lookup<'_>,
+    note: &mut impl FnMut(Result<(), Problem>),
+) -> Provenance {
+    let mut publishers = Vec::new();
+    for (n, publisher) in said.publishers.iter().enumerate() {
+        let at = format!("registry.publishers[{n}]");
+        match tls::authorities(&lookup.path(&publisher.ca)) {
+            Ok(authorities) => publishers.push(Publisher::new(
+                &publisher.packages,
+                authorities,
+                &publisher.identity,
+                publisher.issuer.clone(),
+            )),
+            Err(what) => note(Err(Problem::new(
+                format!("{at}.ca"),
+                what,
+                "correct the path, or the file",
+            ))),
+        }
+    }
+    let attestations = said.attestations.as_ref();
+    Provenance {
+        publishers,
+        attestations: attestations.map(|path| lookup.path(&path.display().to_string())),
+    }
 }
 
 /// Whoever comes from this machine may be anonymous. Where the gateway is called by another name than this machine's,

@@ -103,6 +103,25 @@ pub(crate) struct SaidRegistry {
     /// A file of known vulnerabilities mirrored from osv.dev, with a record on each line. What is in a package's
     /// lock is looked up when a person approves.
     pub(crate) osv: Option<PathBuf>,
+    /// A folder of attestations: Sigstore bundles, and those of PEP 740.
+    pub(crate) attestations: Option<PathBuf>,
+    /// Who has to have made which packages. What nobody is named for may be anybody's.
+    #[serde(default)]
+    pub(crate) publishers: Vec<SaidPublisher>,
+}
+
+/// Who has to have made certain packages.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidPublisher {
+    /// Names of packages and bundles; `*` stands for any run of characters.
+    pub(crate) packages: Vec<String>,
+    /// A PEM file of the authorities whose word on identities is taken.
+    pub(crate) ca: String,
+    /// The identity in the certificate: a URI, a mail address, a DNS name or the common name, with `*` as above.
+    pub(crate) identity: String,
+    /// Who vouched for the identity, in certificates of Fulcio. Anybody unless said.
+    pub(crate) issuer: Option<String>,
 }
 
 /// An external identity provider.
