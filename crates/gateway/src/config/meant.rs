@@ -25,6 +25,7 @@ use super::{
     events::{self, MeantEvents, SaidMetrics},
     incidents,
     issuers::{self, MeantIssuer},
+    operators::{self, MeantOperators},
     records::{self, MeantPayloads},
     reference::Lookup,
     rules,
@@ -62,6 +63,8 @@ pub(crate) struct Meant {
     pub(crate) approvals: MeantApprovals,
     /// A mirrored file of known vulnerabilities.
     pub(crate) osv: Option<PathBuf>,
+    /// Who decides about servers.
+    pub(crate) operators: MeantOperators,
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
@@ -273,6 +276,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }
     }
     let incidents = incidents::mean(&said.incidents, &mut note);
+    let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
             .strip_suffix('d')
@@ -287,6 +291,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     match door.zip(approvals).zip(payloads) {
         Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
+            operators,
             osv: said
                 .registry
                 .osv
