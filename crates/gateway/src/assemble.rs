@@ -168,6 +168,7 @@ pub(crate) fn assemble(
         authorization: authorization.map_err(Failure::other)?,
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
+        operators: meant.operators.clone(),
         engines,
         base,
         hosts: hosts(meant, address),
@@ -501,7 +502,11 @@ fn known(keeper: &Keeper) -> Known {
             let definition = item.approved.as_ref().or(item.offered.as_ref());
             if let (ItemKind::Tool, Some(definition)) = (kind, definition) {
                 let schema = definition.document().root().get("inputSchema");
-                let arguments = schema.map_or(ArgumentType::Any, ArgumentType::of_schema);
+                // Where the schema leaves open what a tool takes, what is said of one argument closes nothing.
+                let arguments = match schema.map(ArgumentType::of_schema) {
+                    None | Some(ArgumentType::Any) => ArgumentType::Any,
+                    Some(_) => server.arguments(definition),
+                };
                 known.tool(server.name.as_str(), name, arguments);
             }
         }

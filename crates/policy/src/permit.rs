@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use crate::label::Labels;
+use crate::{
+    label::Labels,
+    subject::{Party, PartyKind},
+};
 
 /// The name of a rule: its `@id`, or its place in its source, such as `policy.rules[2]`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -165,6 +168,16 @@ impl Reviewers {
             "role" => Some(Self::Role(name)),
             "user" => Some(Self::User(name)),
             _ => None,
+        }
+    }
+
+    /// Whether a person is one of them.
+    #[must_use]
+    pub fn includes(&self, party: &Party) -> bool {
+        match self {
+            Self::Group(name) => party.groups.contains(name),
+            Self::Role(name) => party.roles.contains(name),
+            Self::User(name) => party.kind == PartyKind::User && party.name == *name,
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod holders;
 mod incidents;
 mod keys;
 mod ledger;
+mod operators;
 mod policy;
 mod reviews;
 mod servers;
@@ -82,6 +83,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),
         "server.retire" => servers::retire(house, &args),
+        "server.rollback" => servers::roll_back(house, &args).await,
         "server.sbom" => servers::sbom(house, &args),
         "server.profile" => servers::profile(house, &args),
         "server.show" => servers::show(house, &args),

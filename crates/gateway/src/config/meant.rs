@@ -25,6 +25,7 @@ use super::{
     events::{self, MeantEvents, SaidMetrics},
     incidents,
     issuers::{self, MeantIssuer},
+    operators::{self, MeantOperators},
     records::{self, MeantPayloads},
     reference::Lookup,
     rules,
@@ -68,6 +69,8 @@ pub(crate) struct Meant {
     pub(crate) osv: Option<PathBuf>,
     /// Who has to have made which packages.
     pub(crate) provenance: Provenance,
+    /// Who decides about servers.
+    pub(crate) operators: MeantOperators,
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
@@ -280,6 +283,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }
     }
     let incidents = incidents::mean(&said.incidents, &mut note);
+    let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
             .strip_suffix('d')
@@ -295,6 +299,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
             provenance,
+            operators,
             osv: said
                 .registry
                 .osv

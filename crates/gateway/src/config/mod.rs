@@ -9,6 +9,7 @@ pub(crate) mod find;
 pub(crate) mod incidents;
 pub(crate) mod issuers;
 pub(crate) mod meant;
+pub(crate) mod operators;
 pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod reference;

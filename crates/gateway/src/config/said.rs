@@ -96,13 +96,18 @@ pub(crate) struct Said {
     pub(crate) metrics: SaidMetrics,
 }
 
-/// What is known of packages.
+/// What is known of packages, and who decides about servers.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidRegistry {
     /// A file of known vulnerabilities mirrored from osv.dev, with a record on each line. What is in a package's
     /// lock is looked up when a person approves.
     pub(crate) osv: Option<PathBuf>,
+    /// How many operators have to say so before a server is approved, released or rolled back, and before anything
+    /// that was stopped goes on; 1 unless said.
+    pub(crate) approve: Option<u8>,
+    /// Who they are: `role:NAME`, `group:NAME` or `user:NAME`. Any user unless said.
+    pub(crate) operators: Option<String>,
     /// A folder of attestations: Sigstore bundles, and those of PEP 740.
     pub(crate) attestations: Option<PathBuf>,
     /// Who has to have made which packages. What nobody is named for may be anybody's.
@@ -471,6 +476,20 @@ pub(crate) struct SaidTool {
     pub(crate) subject: Option<String>,
     /// What a call counts against limits on cost; 1 unless said.
     pub(crate) cost: Option<u32>,
+    /// What arguments are, by name or JSON pointer, beyond what the tool's schema says. Rules then read their parts.
+    #[serde(default)]
+    pub(crate) args: BTreeMap<String, SaidArgument>,
+}
+
+/// What the operator says of an argument.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidArgument {
+    /// `sql`, `url` or `path`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Whose SQL: `postgresql`, `mysql`, `sqlite`, `mssql`; or `any` (the default): what they read alike.
+    pub(crate) dialect: Option<String>,
 }
 
 /// Trust in a server's content.

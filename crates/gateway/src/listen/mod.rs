@@ -38,7 +38,12 @@ pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
-use crate::{authorization::Authorization, config::events::SaidMetrics, engines::Engines, store::Store};
+use crate::{
+    authorization::Authorization,
+    config::{events::SaidMetrics, operators::MeantOperators},
+    engines::Engines,
+    store::Store,
+};
 use wire::mcp::ServerName;
 
 /// What every door needs.
@@ -48,6 +53,8 @@ pub(crate) struct House {
     pub(crate) pipeline: Pipeline<Engines>,
     /// What survives a restart besides the ledger.
     pub(crate) store: Store,
+    /// Who decides about servers.
+    pub(crate) operators: MeantOperators,
     /// What people let in by a browser.
     pub(crate) authorization: Authorization,
     /// `http://127.0.0.1:8420`: how the gateway names itself.
