@@ -7,7 +7,10 @@ use aws_lc_rs::{
     signature::{self, Ed25519KeyPair, KeyPair, RsaPublicKeyComponents, UnparsedPublicKey},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use wire::json::{Node, ObjectWriter};
+use wire::{
+    bounds::CREDENTIAL,
+    json::{Document, Keys, Node, ObjectWriter},
+};
 
 use crate::secret::sha256;
 
@@ -137,6 +140,16 @@ impl PublicKey {
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Its thumbprint (RFC 7638): the same whatever it is called.
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
+        let jwk = wire::json::object(|out| self.write(out));
+        let document = Document::parse(jwk, Keys::Exact, &CREDENTIAL).ok();
+        // What was written here has all the members a thumbprint is made of.
+        let thumbprint = document.and_then(|document| thumbprint(document.root()));
+        thumbprint.unwrap_or_default()
     }
 
     /// Writes it as a JSON Web Key.
@@ -290,6 +303,14 @@ impl KeySet {
     #[must_use]
     pub fn find(&self, id: &str) -> Option<&PublicKey> {
         self.keys.iter().find(|key| key.id == id)
+    }
+
+    /// The key of that exact name or thumbprint.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&PublicKey> {
+        let mut keys = self.keys.iter();
+        self.find(name)
+            .or_else(|| keys.find(|key| key.thumbprint() == name))
     }
 
     /// The key of an algorithm, if only one is of it.
