@@ -1,16 +1,13 @@
 //! Keys: ours to sign with, and public ones to check with (RFC 7517, RFC 7638, RFC 8037).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use aws_lc_rs::{
     error::Unspecified,
     signature::{self, Ed25519KeyPair, KeyPair, RsaPublicKeyComponents, UnparsedPublicKey},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use wire::{
-    bounds::CREDENTIAL,
-    json::{Document, Keys, Node, ObjectWriter},
-};
+use wire::json::{Node, ObjectWriter};
 
 use crate::secret::sha256;
 
@@ -56,6 +53,7 @@ impl Algorithm {
 #[derive(Clone, Eq, PartialEq)]
 pub struct PublicKey {
     id: String,
+    thumbprint: String,
     algorithm: Algorithm,
     material: Material,
 }
@@ -74,8 +72,10 @@ impl PublicKey {
     /// The public half of an Ed25519 key of ours that signs no more.
     #[must_use]
     pub fn of_earlier(public: &[u8]) -> Self {
+        let thumbprint = thumbprint_of_ed25519(public);
         Self {
-            id: thumbprint_of_ed25519(public),
+            id: thumbprint.clone(),
+            thumbprint,
             algorithm: Algorithm::EdDsa,
             material: Material::Point(public.to_vec()),
         }
@@ -119,12 +119,10 @@ impl PublicKey {
         if text("alg").is_some_and(|alg| alg != algorithm.as_str()) {
             return None;
         }
-        let id = match text("kid") {
-            Some(id) => id.into_owned(),
-            None => thumbprint(jwk)?,
-        };
+        let thumbprint = thumbprint(jwk)?;
         Some(Self {
-            id,
+            id: text("kid").map_or_else(|| thumbprint.clone(), Cow::into_owned),
+            thumbprint,
             algorithm,
             material,
         })
@@ -144,12 +142,8 @@ impl PublicKey {
 
     /// Its thumbprint (RFC 7638): the same whatever it is called.
     #[must_use]
-    pub fn thumbprint(&self) -> String {
-        let jwk = wire::json::object(|out| self.write(out));
-        let document = Document::parse(jwk, Keys::Exact, &CREDENTIAL).ok();
-        // What was written here has all the members a thumbprint is made of.
-        let thumbprint = document.and_then(|document| thumbprint(document.root()));
-        thumbprint.unwrap_or_default()
+    pub fn thumbprint(&self) -> &str {
+        &self.thumbprint
     }
 
     /// Writes it as a JSON Web Key.
@@ -346,6 +340,7 @@ impl SigningKey {
     pub fn public(&self) -> PublicKey {
         PublicKey {
             id: self.id.clone(),
+            thumbprint: self.id.clone(),
             algorithm: Algorithm::EdDsa,
             material: Material::Point(self.pair.public_key().as_ref().to_vec()),
         }
