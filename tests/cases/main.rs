@@ -43,6 +43,7 @@ mod sandbox;
 mod scan;
 mod servers;
 mod sessions;
+mod signatures;
 mod start;
 mod subscriptions;
 mod supply;

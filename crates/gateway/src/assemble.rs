@@ -11,6 +11,7 @@ use identity::{
     Local, Once, ResourceId,
     jose::{PublicKey, SigningKey},
     proof::Proofs,
+    signature::Signatures,
     token::{Issuer, TokenCache, Verifier},
 };
 use inspect::{Inspector, Settings};
@@ -531,6 +532,7 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         verifier,
         cache: Arc::new(TokenCache::default()),
         proofs: Proofs::since(now_ms),
+        signatures: Signatures::since(now_ms),
         request_proofs: Proofs::since(now_ms),
         assertions: Once::since(now_ms),
         assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],

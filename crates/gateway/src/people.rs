@@ -13,7 +13,7 @@ use identity::{
 };
 use policy::{Party, PartyKind, Subject, rules::Value};
 
-use crate::config::meant::MeantParty;
+use crate::config::{Proof, meant::MeantParty};
 
 /// One of them.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Person {
     pub(crate) acts_for_those: Vec<String>,
     pub(crate) model: Option<String>,
     pub(crate) scopes: Vec<String>,
+    /// What it has to prove with each request.
+    pub(crate) proof: Option<Proof>,
     /// Added by command, not by configuration.
     pub(crate) added: bool,
 }
@@ -76,6 +78,7 @@ impl People {
             acts_for_those: party.acts_for_those.clone(),
             model: party.model.clone(),
             scopes: party.scopes.clone(),
+            proof: party.proof,
             added: false,
         }
     }
@@ -127,6 +130,19 @@ impl People {
     /// An agent or service.
     pub(crate) fn client(&self, name: &str) -> Option<Arc<Person>> {
         self.person(false, name)
+    }
+
+    /// The agent or service with a key of that name or thumbprint; none if several have one.
+    pub(crate) fn by_key(&self, name: &str) -> Option<Client> {
+        let has_it = |person: &Arc<Person>| {
+            person
+                .keys
+                .as_ref()
+                .is_some_and(|keys| keys.named(name).is_some())
+        };
+        let mut having = self.clients().into_iter().filter(has_it);
+        let person = having.next().filter(|_| having.next().is_none())?;
+        ClientLookup::client(self, &person.party.name)
     }
 
     /// A user.

@@ -1,6 +1,7 @@
 //! Configuration in two types: what was said ([`said`]) and what it means ([`meant`]). Only the second can
 //! build anything, and it exists only when every line of the first made sense.
 
+mod agents;
 pub(crate) mod auth;
 pub(crate) mod authorization;
 pub(crate) mod door;
@@ -18,7 +19,8 @@ pub(crate) mod said;
 mod sandbox;
 pub(crate) mod servers;
 
-pub(crate) use meant::{Meant, key_set};
+pub(crate) use agents::{Proof, key_set};
+pub(crate) use meant::Meant;
 pub(crate) use problem::{ConfigError, Problem};
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    agents::SaidAgent,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
     records::SaidRecords,
@@ -547,52 +548,6 @@ pub(crate) struct SaidUser {
     /// What rules may read.
     #[serde(default)]
     pub(crate) attributes: BTreeMap<String, serde_json::Value>,
-}
-
-/// An AI application or a program.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidAgent {
-    /// The name, and its `client_id`.
-    pub(crate) name: String,
-    /// `agent` (the default) or `service`.
-    pub(crate) kind: Option<SaidKind>,
-    /// Its secret, by reference: `env:NAME` or `file:PATH`.
-    pub(crate) secret: Option<String>,
-    /// A file with its public keys, as a JSON Web Key Set: it then signs for its tokens (`private_key_jwt`).
-    pub(crate) keys: Option<String>,
-    /// Roles.
-    #[serde(default)]
-    pub(crate) roles: Vec<String>,
-    /// Groups.
-    #[serde(default)]
-    pub(crate) groups: Vec<String>,
-    /// Tenant.
-    pub(crate) tenant: Option<String>,
-    /// Purposes it may declare.
-    #[serde(default)]
-    pub(crate) purposes: Vec<String>,
-    /// Users it may act for; `corp/*`: all of an issuer's, once it brings their token.
-    #[serde(default, rename = "for")]
-    pub(crate) acts_for: Vec<String>,
-    /// Its model: `vendor/model`.
-    pub(crate) model: Option<String>,
-    /// Scopes it may have besides `mcp`.
-    #[serde(default)]
-    pub(crate) scopes: Vec<String>,
-    /// What rules may read.
-    #[serde(default)]
-    pub(crate) attributes: BTreeMap<String, serde_json::Value>,
-}
-
-/// What kind of caller.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SaidKind {
-    /// With a model.
-    Agent,
-    /// Without one.
-    Service,
 }
 
 /// A program that people may let in by a browser.

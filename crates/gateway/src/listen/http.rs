@@ -212,7 +212,9 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         return connect::answer(house, &peer, rest, request).await;
     }
     let method = request.method().clone();
-    let visit = |endpoint| visit(house, peer.clone(), endpoint, (method.clone(), &path));
+    let query = request.uri().query().map(Arc::from);
+    let line = |endpoint| (endpoint, method.clone(), query.clone());
+    let visit = |endpoint| visit(house, peer.clone(), &path, line(endpoint));
     match path.as_str() {
         "/mcp" => visit(Endpoint::All).answer(request).await,
         "/sse" => sse::open(visit(Endpoint::All), request).await,
@@ -264,14 +266,17 @@ async fn published(house: &Arc<House>, path: &str) -> Response<Body> {
     }
 }
 
-fn visit(house: &Arc<House>, peer: Peer, endpoint: Endpoint, line: (Method, &str)) -> Visit {
+fn visit(house: &Arc<House>, peer: Peer, path: &str, line: (Endpoint, Method, Option<Arc<str>>)) -> Visit {
+    let (endpoint, method, query) = line;
     let ambient = &house.engines.ambient;
     Visit {
         house: Arc::clone(house),
         endpoint,
         peer,
-        method: line.0,
-        path: Arc::from(line.1),
+        method,
+        path: Arc::from(path),
+        query,
+        body: None,
         call: ambient.call(),
         received_ms: ambient.now_ms(),
     }
