@@ -5,6 +5,7 @@
 mod approvals;
 mod authorize;
 mod authorize_clients;
+mod authorize_elsewhere;
 mod authorize_faults;
 mod bad_http_servers;
 mod bad_input;
@@ -43,6 +44,7 @@ mod scan;
 mod servers;
 mod sessions;
 mod start;
+mod step_up;
 mod subscriptions;
 mod supply;
 mod tasks;
