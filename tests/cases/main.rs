@@ -5,6 +5,7 @@
 mod approvals;
 mod authorize;
 mod authorize_clients;
+mod authorize_elsewhere;
 mod authorize_faults;
 mod bad_http_servers;
 mod bad_input;
@@ -45,6 +46,7 @@ mod servers;
 mod sessions;
 mod signatures;
 mod start;
+mod step_up;
 mod subscriptions;
 mod supply;
 mod tasks;

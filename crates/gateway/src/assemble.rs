@@ -31,7 +31,7 @@ use wire::{
 use crate::{
     admin,
     ambient::Ambient,
-    authorization::Authorization,
+    authorization::{Authorization, Elsewhere, Throttle},
     behind::Behind,
     boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
@@ -45,7 +45,7 @@ use crate::{
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     keeper::Keeper,
-    listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    listen::{CONVERSATIONS_MAX, EventStreams, House, stopped},
     outbound::Outbound,
     parked::Parking,
     payloads::Payloads,
@@ -160,7 +160,10 @@ pub(crate) fn assemble(
     };
     let engines = Arc::new(engines);
     let authorization = Authorization::open(
-        &meant.authorization,
+        (
+            &meant.authorization,
+            Elsewhere::of(&meant.issuers, &engines.tokens.providers),
+        ),
         engines.people.key(),
         vault.store().clone(),
         &engines.ambient,
@@ -184,7 +187,7 @@ pub(crate) fn assemble(
             .iter()
             .map(|group| (group.name.clone(), Arc::clone(group)))
             .collect(),
-        attempts: Attempts::default(),
+        attempts: Throttle::default(),
         event_streams: EventStreams::default(),
         places: Arc::new(Semaphore::new(CONVERSATIONS_MAX)),
     });
@@ -551,7 +554,7 @@ fn providers(base: &str, meant: &[MeantIssuer]) -> Result<Providers, Failure> {
         }
         Ok(Provider::new(
             meant.trust.clone(),
-            meant.jwks.clone(),
+            (meant.jwks.clone(), meant.metadata.clone()),
             meant.keys_age,
             guarded,
         ))

@@ -32,7 +32,7 @@ pub(crate) use incidents::keep_watch;
 pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
 pub(crate) use subjects::held_subjects;
-pub(crate) use users::{end_grant, end_token, recall_revoked};
+pub(crate) use users::{end_grant, end_token, recall_revoked, withdraw_grant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
@@ -97,6 +97,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "token" => tokens::mint(house, &args),
         "user.grants" => users::grants(house, &args),
         "user.logout" => users::log_out(house, &args),
+        "user.withdraw" => users::withdraw(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod find;
 pub(crate) mod incidents;
 pub(crate) mod issuers;
+pub(crate) mod login;
 pub(crate) mod meant;
 pub(crate) mod operators;
 pub(crate) mod problem;

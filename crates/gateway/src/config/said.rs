@@ -13,6 +13,7 @@ use super::{
     agents::SaidAgent,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
+    login::SaidLogin,
     records::SaidRecords,
     rules::{SaidPolicy, SaidPurpose},
 };
@@ -134,8 +135,18 @@ pub(crate) struct SaidPublisher {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidIssuer {
-    /// The issuer identifier, letter by letter as in its tokens.
+    /// The issuer identifier, letter by letter as in its tokens; `{tenantid}` where each of its tenants has one.
     pub(crate) issuer: String,
+    /// What else it calls itself, in its metadata and its tokens.
+    #[serde(default)]
+    pub(crate) also: Vec<String>,
+    /// The tenants that are believed, where the issuer has `{tenantid}` in it.
+    #[serde(default)]
+    pub(crate) tenants: Vec<String>,
+    /// Where its metadata is; found by its name unless said.
+    pub(crate) metadata: Option<String>,
+    /// How people log in there before they let programs in here.
+    pub(crate) login: Option<SaidLogin>,
     /// A short name of ours. `NAME/` stands before every name the issuer gives.
     pub(crate) name: String,
     /// What stands there instead; `""` where its names are ours.

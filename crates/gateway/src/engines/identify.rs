@@ -107,7 +107,7 @@ impl Tokens {
     }
 
     /// Forgets what was believed for an issuer's keys.
-    fn forget(&self) -> impl Fn(&str) + Send + 'static {
+    pub(crate) fn forget(&self) -> impl Fn(&str) + Send + 'static {
         let cache = Arc::clone(&self.cache);
         move |issuer: &str| cache.forget_issuer(issuer)
     }

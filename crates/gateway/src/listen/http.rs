@@ -20,12 +20,12 @@ use tokio::{
 use wire::mcp::ServerName;
 
 use super::{
-    House, authorize,
+    House, authorize, authorize_elsewhere,
     body::{self, Body},
     connect, decide, gate,
     head::Peer,
     mcp::Visit,
-    oauth, registry, sse, tiles, tokens, websocket,
+    oauth, people_grants, registry, sse, tiles, tokens, websocket,
 };
 use crate::{
     config::events::SaidMetrics,
@@ -206,10 +206,13 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
     }
     let get = request.method() == Method::GET;
     if let Some(id) = path.strip_prefix("/approvals/") {
-        return decide::answer(house, id, request).await;
+        return decide::answer(house, &peer, id, request).await;
     }
     if let Some(rest) = path.strip_prefix("/oauth/upstream/") {
         return connect::answer(house, &peer, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/oauth/login/") {
+        return authorize_elsewhere::answer(house, &peer, rest, &request).await;
     }
     let method = request.method().clone();
     let query = request.uri().query().map(Arc::from);
@@ -224,6 +227,7 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
         "/oauth/authorize" => authorize::answer(house, &peer, request).await,
+        "/oauth/grants" => people_grants::answer(house, &peer, request).await,
         "/oauth/introspect" => tokens::introspect(house, request).await,
         "/oauth/register" => tokens::register(house, &peer, request).await,
         "/oauth/revoke" => tokens::revoke(house, request).await,

@@ -508,12 +508,21 @@ impl Visit {
                 scope: identity::token::SCOPE.to_owned(),
                 error: presented.then_some("invalid_token"),
                 description: presented.then_some("the token is not accepted for this resource"),
+                login: None,
+            },
+            Cure::Login(level, max_age_s) => Challenge {
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: Some("insufficient_user_authentication"),
+                description: Some("the person has to log in so"),
+                login: Some((level.clone(), *max_age_s)),
             },
             Cure::Scope(scope) => Challenge {
                 resource_metadata,
                 scope: scope.clone(),
                 error: Some("insufficient_scope"),
                 description: Some("this needs more scope"),
+                login: None,
             },
         }
     }

@@ -4,6 +4,7 @@
 //! takes the road.
 
 mod authorize;
+mod authorize_elsewhere;
 mod authorize_pages;
 mod batch;
 mod body;
@@ -16,6 +17,7 @@ mod http;
 mod mcp;
 mod oauth;
 mod page;
+mod people_grants;
 mod registry;
 mod sse;
 mod stdio;
@@ -33,13 +35,12 @@ use pipeline::{Group, Pipeline};
 use tokio::sync::Semaphore;
 
 pub(crate) use conversation::CONVERSATIONS_MAX;
-pub(crate) use decide::Attempts;
 pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
 use crate::{
-    authorization::Authorization,
+    authorization::{Authorization, Throttle},
     config::{events::SaidMetrics, operators::MeantOperators},
     engines::Engines,
     store::Store,
@@ -68,7 +69,7 @@ pub(crate) struct House {
     /// Endpoints that show several servers, by name.
     pub(crate) groups: BTreeMap<ServerName, Arc<Group>>,
     /// Wrong secrets people showed.
-    pub(crate) attempts: Attempts,
+    pub(crate) attempts: Throttle,
     /// Streams of HTTP+SSE.
     pub(crate) event_streams: EventStreams,
     /// Room for conversations: [`CONVERSATIONS_MAX`].
