@@ -38,6 +38,8 @@ const PYPI_2: [&str; 9] = [
     // Checks the bills of materials against the schema of CycloneDX.
     "cyclonedx-python-lib[json-validation]==11.12.0",
     "securesystemslib==1.6.0",
+    // Checks the description of the API.
+    "openapi-spec-validator==VERSION",
 ];
 const PYPI_1: [&str; 4] = [
     "mcp==1.30.0",

@@ -19,7 +19,10 @@ use policy::{
     registry::ItemKind,
     rules::{ArgumentType, Known, RuleSet, RuleSource},
 };
-use records::ledger::{Decision, Kind};
+use records::{
+    disk::RealDisk,
+    ledger::{Decision, Kind, Reader},
+};
 use tokio::sync::{Semaphore, watch};
 use upstream::{Upstreams, sandbox::Room};
 use wire::{
@@ -45,6 +48,7 @@ use crate::{
     journal::{Digests, Journal},
     keeper::Keeper,
     listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    operators::Operators,
     outbound::Outbound,
     parked::Parking,
     payloads::Payloads,
@@ -165,6 +169,10 @@ pub(crate) fn assemble(
     );
     let house = Arc::new(House {
         authorization: authorization.map_err(Failure::other)?,
+        operators: Operators::new(
+            meant.console.clone(),
+            Reader::new(Arc::new(RealDisk), &Layout::new(&meant.data).ledger()),
+        ),
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
         engines,

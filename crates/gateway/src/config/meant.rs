@@ -31,7 +31,7 @@ use super::{
     said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind},
     servers::{self, MeantServer},
 };
-use crate::incidents::MeantIncidents;
+use crate::{incidents::MeantIncidents, operators::MeantConsole};
 
 /// A configuration that makes sense.
 #[derive(Clone, Debug)]
@@ -65,6 +65,7 @@ pub(crate) struct Meant {
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
+    pub(crate) console: MeantConsole,
     pub(crate) incidents: MeantIncidents,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
@@ -160,6 +161,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         });
     }
     let users: BTreeSet<_> = said.users.iter().map(|user| user.name.as_str()).collect();
+    let at_console: Vec<String> = said
+        .console
+        .operators
+        .union(&said.console.auditors)
+        .cloned()
+        .collect();
+    note(known("console", "user", &at_console, |name| {
+        users.contains(name) || name.starts_with("role:")
+    }));
     for (n, agent) in said.agents.iter().enumerate() {
         let at = format!("agents[{n}]");
         note(name_is_fit(&format!("{at}.name"), &agent.name));
@@ -294,6 +304,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             payloads,
             events,
             metrics: said.metrics,
+            console: MeantConsole {
+                operators: said.console.operators,
+                auditors: said.console.auditors,
+            },
             incidents,
             review_days,
             unusable,

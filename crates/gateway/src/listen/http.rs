@@ -20,9 +20,9 @@ use tokio::{
 use wire::mcp::ServerName;
 
 use super::{
-    House, authorize,
+    House, api, authorize,
     body::{self, Body},
-    connect, decide, gate,
+    connect, console, decide, gate,
     head::Peer,
     mcp::Visit,
     oauth, registry, sse, tiles, tokens, websocket,
@@ -210,6 +210,12 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
     }
     if let Some(rest) = path.strip_prefix("/oauth/upstream/") {
         return connect::answer(house, &peer, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/api/v1") {
+        return api::answer(house, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/console") {
+        return console::answer(house, &peer, rest, request).await;
     }
     let method = request.method().clone();
     let visit = |endpoint| visit(house, peer.clone(), endpoint, (method.clone(), &path));

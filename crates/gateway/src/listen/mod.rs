@@ -3,11 +3,14 @@
 //! A listener looks at hosts, origins, sizes and framing, and decides nothing else. Whatever gets past it
 //! takes the road.
 
+mod api;
 mod authorize;
 mod authorize_pages;
 mod batch;
 mod body;
 mod connect;
+mod console;
+mod console_pages;
 mod conversation;
 mod decide;
 mod gate;
@@ -15,6 +18,7 @@ mod head;
 mod http;
 mod mcp;
 mod oauth;
+mod openapi;
 mod page;
 mod registry;
 mod sse;
@@ -38,7 +42,10 @@ pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
-use crate::{authorization::Authorization, config::events::SaidMetrics, engines::Engines, store::Store};
+use crate::{
+    authorization::Authorization, config::events::SaidMetrics, engines::Engines, operators::Operators,
+    store::Store,
+};
 use wire::mcp::ServerName;
 
 /// What every door needs.
@@ -50,6 +57,8 @@ pub(crate) struct House {
     pub(crate) store: Store,
     /// What people let in by a browser.
     pub(crate) authorization: Authorization,
+    /// Who may use the console and the API.
+    pub(crate) operators: Operators,
     /// `http://127.0.0.1:8420`: how the gateway names itself.
     pub(crate) base: String,
     /// `host:port` spellings under which it may be called.
