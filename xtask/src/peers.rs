@@ -27,7 +27,7 @@ const NPM: [&str; 11] = [
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI that are on the SDK's second line, and those on its first.
-const PYPI_2: [&str; 9] = [
+const PYPI_2: [&str; 10] = [
     "mcp==2.3.0",
     "authlib==1.9.9",
     "fastmcp==4.1.2",
@@ -39,7 +39,7 @@ const PYPI_2: [&str; 9] = [
     "cyclonedx-python-lib[json-validation]==11.12.0",
     "securesystemslib==1.6.0",
     // Checks the description of the API.
-    "openapi-spec-validator==VERSION",
+    "openapi-spec-validator==0.9.0",
 ];
 const PYPI_1: [&str; 4] = [
     "mcp==1.30.0",

@@ -10,7 +10,6 @@ mod batch;
 mod body;
 mod connect;
 mod console;
-mod console_pages;
 mod conversation;
 mod decide;
 mod gate;

@@ -3,6 +3,8 @@
 //!
 //! A browser's cookie is not enough for a form: it carries a token of its own, and the gate has looked at `Origin`.
 
+mod pages;
+
 use std::{net::IpAddr, sync::Arc};
 
 use hyper::{
@@ -14,10 +16,10 @@ use identity::{Secret, oauth::Form};
 use records::ledger::Kind;
 use wire::json::Document;
 
+use self::pages::Shell;
 use super::{
     House, api, authorize_pages,
     body::{self, Body},
-    console_pages::{self as pages, Shell},
     head::Peer,
     page,
 };
