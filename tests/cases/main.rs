@@ -15,6 +15,7 @@ mod bundles;
 mod conformance;
 mod conformance_client;
 mod connections;
+mod console;
 mod contexts;
 mod crowd;
 mod endpoints;

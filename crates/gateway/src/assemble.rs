@@ -20,7 +20,10 @@ use policy::{
     registry::ItemKind,
     rules::{ArgumentType, Known, RuleSet, RuleSource},
 };
-use records::ledger::{Decision, Kind};
+use records::{
+    disk::RealDisk,
+    ledger::{Decision, Kind, Reader},
+};
 use tokio::sync::{Semaphore, watch};
 use upstream::{Upstreams, sandbox::Room};
 use wire::{
@@ -35,6 +38,7 @@ use crate::{
     behind::Behind,
     boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
+    console::Console,
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
     egress::Egress,
@@ -170,6 +174,10 @@ pub(crate) fn assemble(
     );
     let house = Arc::new(House {
         authorization: authorization.map_err(Failure::other)?,
+        console: Console::new(
+            meant.console.clone(),
+            Reader::new(Arc::new(RealDisk), &Layout::new(&meant.data).ledger()),
+        ),
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
         operators: meant.operators.clone(),

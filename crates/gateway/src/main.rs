@@ -12,6 +12,7 @@ mod cli;
 mod clients;
 mod concerned;
 mod config;
+mod console;
 mod contexts;
 mod cursor;
 mod egress;
@@ -28,6 +29,7 @@ mod keeper;
 mod keychain;
 mod listen;
 mod metrics;
+
 mod outbound;
 mod parked;
 mod payloads;

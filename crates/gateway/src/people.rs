@@ -55,6 +55,7 @@ impl Person {
             acts_for_those: Vec::new(),
             model: None,
             scopes: Vec::new(),
+            proof: None,
             added: false,
         }
     }

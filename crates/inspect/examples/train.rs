@@ -427,7 +427,10 @@ fn shrinks() -> (f32, f32) {
 }
 
 fn knob(name: &str, otherwise: f32) -> f32 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(otherwise)
+    std::env::var(name)
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(otherwise)
 }
 
 fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize, f32) {
@@ -526,7 +529,10 @@ fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
         }
         if std::env::var("SCORES").is_ok() {
             let sort = if record.bad { "attack" } else { &record.category };
-            println!("SCORE\t{title}\t{sort}\t{}\t{}\t{}\t{score:.2}", record.source, record.difficulty, record.id);
+            println!(
+                "SCORE\t{title}\t{sort}\t{}\t{}\t{}\t{score:.2}",
+                record.source, record.difficulty, record.id
+            );
         }
     }
     println!("\n=== {title}");

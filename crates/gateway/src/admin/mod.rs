@@ -9,6 +9,7 @@ mod approvals;
 mod backups;
 mod boundary;
 mod cases;
+mod console;
 mod contexts;
 pub(crate) mod control;
 mod halts;
@@ -52,6 +53,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.list" => Ok(approvals::list(house)),
         "approvals.show" => approvals::show(house, &args),
         "backup.create" => backups::create(house, &args).await,
+        "console.open" => console::open(house, &args).await,
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
         "halt.lift" => halts::lift(house, &args).await,
@@ -65,6 +67,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "keys.list" => keys::list(house),
         "keys.public" => keys::public(house),
         "keys.rotate" => keys::rotate(house, &args).await,
+        "ledger.entries" => ledger::entries(house, &args).await,
         "ledger.settle" => ledger::settle(house).await,
         "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),

@@ -26,6 +26,7 @@ use super::{
     servers::{self, MeantServer},
 };
 use crate::{
+    console::MeantConsole,
     incidents::MeantIncidents,
     supply::provenance::{Provenance, Publisher},
     tls,
@@ -67,6 +68,7 @@ pub(crate) struct Meant {
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
+    pub(crate) console: MeantConsole,
     pub(crate) incidents: MeantIncidents,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
@@ -166,6 +168,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         });
     }
     let users: BTreeSet<_> = said.users.iter().map(|user| user.name.as_str()).collect();
+    let at_console: Vec<String> = said
+        .console
+        .operators
+        .union(&said.console.auditors)
+        .cloned()
+        .collect();
+    note(known("console", "user", &at_console, |name| {
+        users.contains(name) || name.starts_with("role:")
+    }));
     for (n, agent) in said.agents.iter().enumerate() {
         let at = format!("agents[{n}]");
         note(name_is_fit(&format!("{at}.name"), &agent.name));
@@ -303,6 +314,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             payloads,
             events,
             metrics: said.metrics,
+            console: MeantConsole {
+                operators: said.console.operators,
+                auditors: said.console.auditors,
+            },
             incidents,
             review_days,
             unusable,

@@ -93,9 +93,24 @@ pub(crate) struct Said {
     /// Who is told what happens, as it happens.
     #[serde(default)]
     pub(crate) events: Vec<SaidEvents>,
+    /// Who may use the console and `/api/v1` by logging in; nobody unless named.
+    #[serde(default)]
+    pub(crate) console: SaidConsole,
     /// `here` (the default): `/metrics` answers this machine alone; `anywhere`; or `off`.
     #[serde(default)]
     pub(crate) metrics: SaidMetrics,
+}
+
+/// Who may use the console: users by name, or everybody with a role as `role:NAME`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidConsole {
+    /// Who may change things.
+    #[serde(default)]
+    pub(crate) operators: BTreeSet<String>,
+    /// Who may look.
+    #[serde(default)]
+    pub(crate) auditors: BTreeSet<String>,
 }
 
 /// What is known of packages, and who decides about servers.

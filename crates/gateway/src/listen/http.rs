@@ -20,9 +20,9 @@ use tokio::{
 use wire::mcp::ServerName;
 
 use super::{
-    House, authorize, authorize_elsewhere,
+    House, api, authorize, authorize_elsewhere,
     body::{self, Body},
-    connect, decide, gate,
+    connect, console, decide, gate,
     head::Peer,
     mcp::Visit,
     oauth, people_grants, registry, sse, tiles, tokens, websocket,
@@ -213,6 +213,12 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
     }
     if let Some(rest) = path.strip_prefix("/oauth/login/") {
         return authorize_elsewhere::answer(house, &peer, rest, &request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/api/v1") {
+        return api::answer(house, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/console") {
+        return console::answer(house, &peer, rest, request).await;
     }
     let method = request.method().clone();
     let query = request.uri().query().map(Arc::from);
