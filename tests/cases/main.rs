@@ -51,3 +51,4 @@ mod tasks;
 mod tls;
 mod transports;
 mod upstream_auth;
+mod withdrawal;
