@@ -54,3 +54,4 @@ mod tasks;
 mod tls;
 mod transports;
 mod upstream_auth;
+mod withdrawal;

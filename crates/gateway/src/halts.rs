@@ -112,7 +112,8 @@ impl Halts {
         find(&self.in_force.borrow(), scope).cloned()
     }
 
-    /// Why somebody may have no token, if they may not: what would be refused is not begun.
+    /// Why somebody may have no token, if they may not: whom the operator stopped gets nothing that outlives that. Where
+    /// everything is stopped, nobody is meant.
     pub(crate) fn of_actor(&self, actor: &Actor, for_user: Option<&str>) -> Option<Halt> {
         let in_force = self.in_force.borrow();
         parties(actor, for_user).find_map(|target| in_force.get(&target).cloned())
@@ -159,7 +160,8 @@ fn find<'h>(in_force: &'h InForce, scope: Scope<'_>) -> Option<&'h Halt> {
     }
     let context = scope.context.map(|context| Target::Context(context.to_owned()));
     let server = scope.server.map(|server| Target::Server(server.to_string()));
-    parties(scope.principal.actor(), scope.principal.for_user())
+    std::iter::once(Target::All)
+        .chain(parties(scope.principal.actor(), scope.principal.for_user()))
         .chain(context)
         .chain(server)
         .find_map(|target| in_force.get(&target))
@@ -174,7 +176,7 @@ fn parties(actor: &Actor, for_user: Option<&str>) -> impl Iterator<Item = Target
     let owned = |text: &str| text.to_owned();
     let agent = agent.map(owned).map(Target::Agent);
     let user = user.map(owned).map(Target::User);
-    std::iter::once(Target::All).chain(agent).chain(user)
+    agent.into_iter().chain(user)
 }
 
 impl Halt {
