@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use identity::{
     Actor, ActorKind,
-    token::{ClaimPath, Delegates, Names, Others, Trust},
+    token::{ClaimPath, Delegates, ModelClaims, Names, Others, Trust},
 };
 use policy::PartyKind;
 use rustls::pki_types::CertificateDer;
@@ -120,6 +120,7 @@ fn one(
             None => None,
             Some(_) => Some(claim("tenant", &said.tenant)?),
         },
+        model: model(at, said)?,
         workloads: clients(&format!("{at}.workloads"), &said.workloads, parties)?,
         delegates: if said.delegates {
             Delegates::Believed
@@ -134,6 +135,26 @@ fn one(
         network,
         authorities,
     })
+}
+
+/// Where it says which model a client is.
+fn model(at: &str, said: &SaidIssuer) -> Result<Option<ModelClaims>, Problem> {
+    let version = said
+        .model_version
+        .as_deref()
+        .map(|text| claim(at, "model_version", text));
+    match (&said.model, version.transpose()?) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Problem::new(
+            format!("{at}.model_version"),
+            "there is a version and no model",
+            "add `model`, or take `model_version` away",
+        )),
+        (Some(name), version) => Ok(Some(ModelClaims {
+            name: claim(at, "model", name)?,
+            version,
+        })),
+    }
 }
 
 /// What stands before every name it gives.

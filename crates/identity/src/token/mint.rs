@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     jose::{KeySet, PublicKey, SigningKey, sign},
+    model::Model,
     oauth::write_details,
     principal::{Actor, ActorKind, Asserted, DeclaredContext, Delegated, Login},
     proof::Binding,
@@ -25,7 +26,7 @@ pub struct Grant {
     /// In which tenant.
     pub tenant: Option<String>,
     /// The actor's model.
-    pub model: Option<String>,
+    pub model: Option<Model>,
     /// What for, in scopes.
     pub scopes: BTreeSet<String>,
     /// The context it is bound to.
@@ -164,7 +165,7 @@ impl Issuer {
         out.object(OWN_CLAIM, |own| {
             own.string("kind", kind_name(grant.actor.kind));
             if let Some(model) = &grant.model {
-                own.string("model", model);
+                model.write(own);
             }
             if let Some(tenant) = &grant.tenant {
                 own.string("tenant", tenant);

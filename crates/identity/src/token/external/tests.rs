@@ -44,6 +44,7 @@ fn trust() -> Trust {
         tenant: Some(claim("tid")),
         workloads: BTreeMap::new(),
         delegates: Delegates::Refused,
+        model: None,
     }
 }
 
