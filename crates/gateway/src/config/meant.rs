@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use identity::{Secret, jose::KeySet};
+use identity::{Model, Secret, jose::KeySet};
 use pipeline::Group;
 use policy::{PartyKind, rules::Value};
 
@@ -106,7 +106,7 @@ pub(crate) struct MeantParty {
     pub(crate) acts_for: Vec<String>,
     /// How the names begin of others it may act for, once it brings their token.
     pub(crate) acts_for_those: Vec<String>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Model>,
     pub(crate) scopes: Vec<String>,
     /// What it has to prove with each request, of agents and services.
     pub(crate) proof: Option<Proof>,

@@ -191,6 +191,10 @@ pub(crate) struct SaidIssuer {
     pub(crate) roles: Option<SaidNames>,
     /// The user's groups; the claim `groups` unless said.
     pub(crate) groups: Option<SaidNames>,
+    /// The claim with the model behind an agent, which the issuer is then believed to know. None unless said.
+    pub(crate) model: Option<String>,
+    /// The claim with the version of that model.
+    pub(crate) model_version: Option<String>,
     /// The claim that names the tenant. None unless said.
     pub(crate) tenant: Option<String>,
     /// Seconds its tokens may live at most; 7200 unless said.

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use identity::{
-    ActorKind, LocalPeer, Once, Principal, ResourceId, Secret,
+    ActorKind, LocalPeer, Model, Once, Principal, ResourceId, Secret,
     jose::{KeySet, claimed_issuer},
-    oauth::{self, Assertions, ClientLookup, Form, Vouchers},
+    oauth::{self, Assertions, Client, ClientLookup, Form, Vouchers},
     proof::{self, Binding, Proofs},
     signature::{Signature, SignatureError, Signatures},
     token::{Issuer, SCOPE, TokenCache, TokenError, Trust, Verifier},
@@ -253,26 +253,48 @@ impl Engines {
         // As for proofs, the time it is now.
         let now_ms = self.ambient.now_ms();
         let signed = signature.verify(&request.message, key, now_ms).map_err(refused)?;
+        let known = match &principal {
+            None => client.model.as_ref(),
+            Some(principal) => principal.model(),
+        };
+        let model = match request.message.model_declaration() {
+            None => known.cloned(),
+            Some(declaration) => {
+                let audiences = &self.tokens.assertion_audiences;
+                let declared = Model::declared(&declaration, &client, audiences, now_ms);
+                let settled = declared.and_then(|declared| declared.beside(known));
+                Some(settled.map_err(|error| invalid(&format!("the declaration of the model: {error}")))?)
+            }
+        };
         let principal = match principal {
-            None => signed.principal(&client),
+            None => signed.principal(&Client { model, ..client }),
             Some(principal) => {
                 let bound = principal.binding();
                 let same = |bound: &Binding| matches!(bound, Binding::Key(key) if key == signed.key());
                 if bound.is_some_and(|bound| !same(bound)) {
                     shows(bound, arrival).map_err(invalid)?;
                 }
-                signed.with_token(&principal)
+                signed.with_token(&principal, model)
             }
         };
         self.tokens.signatures.take(&signed, now_ms).map_err(refused)?;
         Ok(Arc::new(principal))
     }
 
-    /// Some agents have to prove more than that they have a token.
+    /// It is the model the operator says, if one is said, and some agents have to prove more than that they have a token.
     fn is_proven_enough(&self, principal: &Principal, arrival: &Arrival) -> Result<(), Objection> {
         let actor = principal.actor();
         let agent = (actor.kind != ActorKind::User).then(|| self.people.client(&actor.name));
-        let Some(needed) = agent.flatten().and_then(|agent| agent.proof) else {
+        let agent = agent.flatten();
+        let models = agent
+            .as_ref()
+            .and_then(|agent| agent.model.as_ref())
+            .zip(principal.model());
+        if models.is_some_and(|(known, said)| !known.fits(said)) {
+            let why = "it is of another model than the agent's";
+            return Err(Objection::new(&refusal::CREDENTIAL_INVALID, why));
+        }
+        let Some(needed) = agent.and_then(|agent| agent.proof) else {
             return Ok(());
         };
         let is_shown = match (&arrival.credential, needed) {
