@@ -30,6 +30,7 @@ mod kill;
 mod learn;
 mod limits;
 mod matrix;
+mod other_sandboxes;
 mod policy;
 mod protect;
 mod provenance;
