@@ -53,7 +53,8 @@ const PYPI_1: [&str; 4] = [
     "mcp-agent==0.2.6",
 ];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 5] = [
+const DEBIAN: [(&str, &str); 6] = [
+    ("bwrap", "bubblewrap"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
     ("git", "git"),

@@ -57,6 +57,10 @@ pub(crate) struct Keeper {
     changed: watch::Sender<u64>,
     /// Servers that are being looked at because they said they changed, and whether they said so again.
     looking: Mutex<HashMap<ServerName, bool>>,
+    /// Servers whose boxes write down what they ask for.
+    learning: Mutex<HashSet<ServerName>>,
+    /// When processes crashed a short while ago.
+    crashes: Mutex<BTreeMap<ServerName, Vec<i64>>>,
     upstreams: Arc<Upstreams>,
     specs: RwLock<BTreeMap<ServerName, MeantServer>>,
     shelf: Shelf,
@@ -91,6 +95,9 @@ pub(crate) enum KeeperError {
     /// It is stopped.
     #[error("{0} is stopped: {1}; see `sallyport stop --list`")]
     Halted(String, String),
+    /// There is nothing to learn of it.
+    #[error("`{0}` {1}")]
+    Unlearnable(String, &'static str),
     /// The server cannot be reached.
     #[error("`{0}`: {1}")]
     Unreachable(String, LinkError),
@@ -117,6 +124,8 @@ impl Keeper {
             view: RwLock::default(),
             changed: watch::channel(0).0,
             looking: Mutex::default(),
+            learning: Mutex::default(),
+            crashes: Mutex::default(),
             upstreams,
             specs: RwLock::default(),
             shelf,
@@ -619,6 +628,8 @@ fn reason(server: &Server, change: &Change) -> Option<String> {
     }
 }
 
+mod crashes;
+mod learn;
 mod start;
 #[cfg(test)]
 mod tests;

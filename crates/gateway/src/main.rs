@@ -40,6 +40,7 @@ mod reload;
 mod replay;
 mod reviews;
 mod sealed;
+mod secrets;
 mod sessions;
 mod store;
 mod supply;

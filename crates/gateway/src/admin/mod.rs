@@ -16,10 +16,12 @@ mod halts;
 pub(crate) mod holders;
 mod incidents;
 mod keys;
+mod learn;
 mod ledger;
 mod operators;
 mod policy;
 mod reviews;
+mod secrets;
 mod servers;
 mod subjects;
 mod tokens;
@@ -79,10 +81,14 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "review.restore" => reviews::restore(house, &args).await,
         "review.revoke" => reviews::revoke(house, &args).await,
         "review.show" => aside(|| reviews::show(house, &args)),
+        "secret.list" => secrets::list(house),
+        "secret.remove" => secrets::remove(house, &args),
+        "secret.set" => secrets::set(house, &args),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
         "server.connect" => servers::connect(house, &args).await,
         "server.diff" => servers::diff(house, &args),
+        "server.learn" => learn::learn(house, &args),
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),
         "server.retire" => servers::retire(house, &args),

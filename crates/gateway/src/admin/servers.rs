@@ -30,6 +30,7 @@ impl From<KeeperError> for Failure {
             KeeperError::Store(_) | KeeperError::Stored(..) => Self::other(error.to_string()),
             KeeperError::Transition(_)
             | KeeperError::Unknown(_)
+            | KeeperError::Unlearnable(..)
             | KeeperError::Unpinned(..)
             | KeeperError::Version(..) => Self::configuration(error.to_string()),
         }
@@ -315,6 +316,9 @@ fn write_head(house: &House, server: &Server, out: &mut ObjectWriter<'_>) {
     out.string("state", server.state.as_str());
     if let ServerState::Quarantined { why } = &server.state {
         out.string("why", why);
+    }
+    if house.engines.keeper.is_learnt(&server.name) {
+        out.boolean("learning", true);
     }
     out.string("launch", &server.launch.shown);
     out.string("launch_pin", &server.launch.pin.to_string());

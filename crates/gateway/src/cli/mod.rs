@@ -28,6 +28,7 @@ mod replay;
 mod report;
 mod review;
 mod scan;
+mod secret;
 mod serve;
 mod server;
 mod server_json;
@@ -88,6 +89,8 @@ enum Command {
     Report(report::Report),
     Review(review::Review),
     Scan(scan::Scan),
+    #[command(subcommand)]
+    Secret(secret::Secret),
     /// Run the gateway.
     Serve(serve::Serve),
     #[command(subcommand)]
@@ -144,6 +147,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Report(report) => report.run(&common),
         Command::Review(review) => review.run(&common),
         Command::Scan(scan) => scan.run(&common),
+        Command::Secret(secret) => secret.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
         Command::Stop(stop) => stop.run(&common),

@@ -362,6 +362,7 @@ mod tests {
             program: "x.mcpb".to_owned(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: Vec::new(),
+            vault: Vec::new(),
             directory: None,
             sandbox: upstream::Sandbox::default(),
         }

@@ -8,6 +8,7 @@ fn command(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Command {
     Command {
         program: program.display().to_string(),
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        vault: Vec::new(),
         env: env
             .iter()
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
