@@ -27,6 +27,7 @@ mod halts;
 mod identity;
 mod incidents;
 mod kill;
+mod lifecycle;
 mod limits;
 mod matrix;
 mod policy;
