@@ -30,6 +30,7 @@ mod identity;
 mod incidents;
 mod kill;
 mod learn;
+mod lifecycle;
 mod limits;
 mod matrix;
 mod other_sandboxes;

@@ -105,7 +105,7 @@ impl<X: Engines> Pipeline<X> {
         let call = decide::resolve(engines, call)?;
         let call = decide::inspect(engines, call)?;
         let call = decide::authorize(engines, call)?;
-        let call = decide::limit(engines, call)?; // before `approve`: people are the scarcest budget
+        let call = decide::limit(engines, call).await?; // before `approve`: people are the scarcest budget
         decide::approve(engines, call).await
     }
 }

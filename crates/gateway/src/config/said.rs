@@ -623,6 +623,11 @@ pub(crate) struct SaidLimit {
     pub(crate) burst: Option<u32>,
     /// How many at the same time.
     pub(crate) concurrency: Option<u32>,
+    /// How many calls of one principal wait, instead of being refused, while so many are under way; none unless said.
+    /// Places go round the principals.
+    pub(crate) queue: Option<u32>,
+    /// Seconds a call waits so; 10 unless said, 60 at most.
+    pub(crate) wait: Option<u64>,
     /// Bytes over time, such as `10000000/min`.
     pub(crate) bytes: Option<String>,
     /// Cost units over time.
