@@ -27,7 +27,7 @@ use crate::{
     config::{said::Approve, servers::MeantServer},
     halts::Halts,
     journal::Journal,
-    store::{Store, StoreError},
+    store::{Exchanged, Store, StoreError},
     supply::{Refused, Shelf},
     view::{Schemas, View},
 };
@@ -160,6 +160,35 @@ impl Keeper {
             self.keep(server, &changes, "configuration")?;
         }
         self.publish();
+        Ok(())
+    }
+
+    /// Takes over what other replicas approved, saw and held back.
+    pub(crate) fn take_over(&self) -> Result<(), KeeperError> {
+        let _alone = self.alone();
+        let mut changed = false;
+        for (key, text) in self.store.list(TABLE)? {
+            let known = ServerName::parse(&key).ok();
+            let known = known.and_then(|name| self.lock().get(&name).cloned());
+            // Servers that were added by command elsewhere come with the next start.
+            let Some(known) = known.filter(|known| known.to_stored() != text) else {
+                continue;
+            };
+            let Some(meant) = self.meant(&known.name) else {
+                continue;
+            };
+            let stored = Server::from_stored(&text, meant.manifest.clone());
+            let mut server = stored.map_err(|error| KeeperError::Stored(key, error))?;
+            let approved = server.items.values().filter_map(|item| item.approved.as_ref());
+            self.judged().extend(approved.map(Definition::pin));
+            let _ = server.configure(meant.launch, meant.manifest);
+            self.place(&server);
+            self.lock().insert(server.name.clone(), server);
+            changed = true;
+        }
+        if changed {
+            self.publish();
+        }
         Ok(())
     }
 
@@ -518,7 +547,20 @@ impl Keeper {
     }
 
     fn store_server(&self, server: &Server) -> Result<(), KeeperError> {
-        Ok(self.store.put(TABLE, server.name.as_str(), &server.to_stored())?)
+        let new = server.to_stored();
+        // Of replicas that change it at once, one does: the other sees it first, and tries again.
+        let old = self.lock().get(&server.name).map(Server::to_stored);
+        let is_ours = |found: Option<&[u8]>| {
+            self.store.server().is_none() || old.is_none() || found == old.as_deref() || found == Some(&new)
+        };
+        let name = server.name.as_str();
+        match self.store.exchange(TABLE, name, is_ours, Some(&new))? {
+            Exchanged::Done => Ok(()),
+            Exchanged::Otherwise => {
+                let why = format!("another replica changed the server `{name}`; try again");
+                Err(StoreError::other(why).into())
+            }
+        }
     }
 
     /// Makes the changes visible, all at once.

@@ -36,6 +36,7 @@ mod policy_version;
 mod present;
 mod reload;
 mod replay;
+mod replicas;
 mod reviews;
 mod sealed;
 mod sessions;

@@ -16,6 +16,7 @@ pub(crate) mod rules;
 pub(crate) mod said;
 mod sandbox;
 pub(crate) mod servers;
+pub(crate) mod state;
 
 pub(crate) use meant::{Meant, key_set};
 pub(crate) use problem::{ConfigError, Problem};
