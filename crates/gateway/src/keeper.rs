@@ -14,8 +14,8 @@ use inspect::{
     schema::{CompiledSchema, SchemaOptions},
 };
 use policy::registry::{
-    Change, ChangeKind, Definition, Item, ItemKind, ItemState, OnNew, Pin, Registry, Rivals, Server,
-    ServerState, TransitionError,
+    Change, ChangeKind, Definition, Item, ItemKind, ItemState, Manifest, OnNew, Pin, Registry, Rivals,
+    Server, ServerState, TransitionError,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -85,6 +85,9 @@ pub(crate) enum KeeperError {
     /// What it would start cannot be pinned.
     #[error("`{0}`: {1}")]
     Unpinned(String, Refused),
+    /// There is no such version to go back to.
+    #[error("`{0}`: {1}")]
+    Version(String, String),
     /// It is stopped.
     #[error("{0} is stopped: {1}; see `sallyport stop --list`")]
     Halted(String, String),
@@ -159,35 +162,19 @@ impl Keeper {
                 .insert(name.clone(), meant.clone());
             self.keep(server, &changes, "configuration")?;
         }
+        self.remember_retired(&stored)?;
         self.publish();
         Ok(())
     }
 
-    /// Takes over what other replicas approved, saw and held back.
-    pub(crate) fn take_over(&self) -> Result<(), KeeperError> {
-        let _alone = self.alone();
-        let mut changed = false;
-        for (key, text) in self.store.list(TABLE)? {
-            let known = ServerName::parse(&key).ok();
-            let known = known.and_then(|name| self.lock().get(&name).cloned());
-            // Servers that were added by command elsewhere come with the next start.
-            let Some(known) = known.filter(|known| known.to_stored() != text) else {
-                continue;
-            };
-            let Some(meant) = self.meant(&known.name) else {
-                continue;
-            };
-            let stored = Server::from_stored(&text, meant.manifest.clone());
-            let mut server = stored.map_err(|error| KeeperError::Stored(key, error))?;
-            let approved = server.items.values().filter_map(|item| item.approved.as_ref());
-            self.judged().extend(approved.map(Definition::pin));
-            let _ = server.configure(meant.launch, meant.manifest);
-            self.place(&server);
-            self.lock().insert(server.name.clone(), server);
-            changed = true;
-        }
-        if changed {
-            self.publish();
+    /// Servers that are gone for good stay known, also where configuration knows them no more.
+    fn remember_retired(&self, stored: &BTreeMap<String, Vec<u8>>) -> Result<(), KeeperError> {
+        for (name, text) in stored {
+            let server = Server::from_stored(text, Manifest::unknown())
+                .map_err(|error| KeeperError::Stored(name.clone(), error))?;
+            if server.state == ServerState::Retired {
+                self.lock().entry(server.name.clone()).or_insert(server);
+            }
         }
         Ok(())
     }
@@ -382,6 +369,9 @@ impl Keeper {
         self.journal
             .registry(&server.name, None, "retired", "retired by a person", None, None);
         self.store_server(&server)?;
+        // Its entry stays, so that nobody takes its name; what it was given and made of does not.
+        self.store.delete(versions::TABLE, server.name.as_str())?;
+        self.shelf.forget(&server.name)?;
         self.lock().insert(server.name.clone(), server);
         self.publish();
         Ok(())
@@ -521,6 +511,7 @@ impl Keeper {
             );
         }
         self.store_server(&server)?;
+        self.note_version(&server)?;
         self.place(&server);
         self.lock().insert(server.name.clone(), server);
         Ok(())
@@ -641,6 +632,8 @@ fn reason(server: &Server, change: &Change) -> Option<String> {
     }
 }
 
+mod replicas;
 mod start;
 #[cfg(test)]
 mod tests;
+pub(crate) mod versions;
