@@ -41,6 +41,7 @@ mod raw_http;
 mod real_peers;
 mod records;
 mod replay;
+mod replicas;
 mod reports;
 mod reviews;
 mod rules;

@@ -381,6 +381,9 @@ fn tend_payloads(house: &House, now_ms: i64, told: &mut u64) {
     let Ok(_alone) = house.store.people().try_lock() else {
         return;
     };
+    let Ok(_everywhere) = house.store.alone_with(admin::SUBJECTS) else {
+        return;
+    };
     let held = admin::held_subjects(&house.store, &journal.digests().people());
     let done = held.and_then(|held| {
         let now_ms = u64::try_from(now_ms).unwrap_or(0);
@@ -454,6 +457,13 @@ pub(crate) fn with_reviews(sources: &[RuleSource], store: &Store) -> Result<Rule
         sources.push(revoked.rule().map_err(failed)?);
     }
     RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
+}
+
+/// Whether what access reviews took away is another than what is in force.
+pub(crate) fn reviews_changed(house: &House) -> Result<bool, Failure> {
+    let engines = &house.engines;
+    let sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(with_reviews(&sources, &house.store)?.digest() != engines.rules().digest())
 }
 
 /// Access reviews took something away, or gave it back: it is in force at once.

@@ -5,7 +5,11 @@
 //! INVARIANT (stopped first): what is stopped is stopped in memory before it is stored, and lifted in the store
 //! before it is lifted in memory. Whatever fails in between, more is stopped than should be, and never less.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use identity::{Actor, ActorKind, Principal};
 use pipeline::{Objection, refusal};
@@ -49,6 +53,8 @@ type InForce = BTreeMap<Target, Halt>;
 #[derive(Clone, Debug)]
 pub(crate) struct Halts {
     store: Store,
+    /// Held while memory and store differ.
+    changing: Arc<Mutex<()>>,
     in_force: Arc<watch::Sender<InForce>>,
 }
 
@@ -63,21 +69,28 @@ pub(crate) struct Scope<'c> {
 impl Halts {
     /// What was stopped before.
     pub(crate) fn open(store: Store) -> Result<Self, StoreError> {
-        let mut in_force = InForce::new();
-        for (key, text) in store.list(TABLE)? {
-            // What cannot be read may have stopped anything.
-            let halt: Halt = serde_json::from_slice(&text)
-                .map_err(|error| StoreError::other(format!("what is stopped as `{key}`: {error}")))?;
-            in_force.insert(halt.target.clone(), halt);
-        }
+        let in_force = read(&store)?;
         Ok(Self {
             store,
+            changing: Arc::default(),
             in_force: Arc::new(watch::channel(in_force).0),
         })
     }
 
+    /// Takes over what other replicas stopped and lifted. Says whether that was anything.
+    pub(crate) fn take_over(&self) -> Result<bool, StoreError> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = read(&self.store)?;
+        Ok(self.in_force.send_if_modified(|in_force| {
+            let differs = !in_force.keys().eq(stored.keys());
+            *in_force = stored;
+            differs
+        }))
+    }
+
     /// Stops something. It is stopped even if that cannot be stored.
     pub(crate) fn put(&self, halt: &Halt) -> Result<(), StoreError> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.in_force.send_modify(|in_force| {
             in_force.insert(halt.target.clone(), halt.clone());
         });
@@ -87,6 +100,7 @@ impl Halts {
 
     /// Lifts it; what was lifted, if it was stopped.
     pub(crate) fn lift(&self, target: &Target) -> Result<Option<Halt>, StoreError> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.in_force.borrow().contains_key(target) {
             return Ok(None);
         }
@@ -144,6 +158,17 @@ impl Halts {
             }
         }
     }
+}
+
+fn read(store: &Store) -> Result<InForce, StoreError> {
+    let mut in_force = InForce::new();
+    for (key, text) in store.list(TABLE)? {
+        // What cannot be read may have stopped anything.
+        let halt: Halt = serde_json::from_slice(&text)
+            .map_err(|error| StoreError::other(format!("what is stopped as `{key}`: {error}")))?;
+        in_force.insert(halt.target.clone(), halt);
+    }
+    Ok(in_force)
 }
 
 fn of_server<'h>(in_force: &'h InForce, name: &ServerName) -> Option<&'h Halt> {

@@ -38,6 +38,7 @@ mod policy_version;
 mod present;
 mod reload;
 mod replay;
+mod replicas;
 mod reviews;
 mod sealed;
 mod secrets;

@@ -24,6 +24,7 @@ use super::{
     rules,
     said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
+    state::MeantState,
 };
 use crate::{
     console::MeantConsole,
@@ -39,6 +40,8 @@ pub(crate) struct Meant {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
+    /// The database that replicas share, if there is one.
+    pub(crate) state: Option<MeantState>,
     /// Files no server may see: the configuration and the secrets it names.
     pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
@@ -284,6 +287,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
+    let state = super::state::mean(said.state.as_deref(), lookup).unwrap_or_else(|problem| {
+        note(Err(problem));
+        None
+    });
     let mut events = Vec::new();
     for (n, receiver) in said.events.iter().enumerate() {
         match events::mean(n, receiver, &events, lookup) {
@@ -314,6 +321,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 .osv
                 .map(|path| lookup.path(&path.display().to_string())),
             payloads,
+            state,
             events,
             metrics: said.metrics,
             console: MeantConsole {

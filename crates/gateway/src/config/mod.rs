@@ -19,6 +19,7 @@ pub(crate) mod rules;
 pub(crate) mod said;
 mod sandbox;
 pub(crate) mod servers;
+pub(crate) mod state;
 
 pub(crate) use agents::{Proof, key_set};
 pub(crate) use meant::Meant;

@@ -35,6 +35,9 @@ pub(crate) struct Said {
     pub(crate) mode: Option<Mode>,
     /// Where state is kept: ledger, keys, registry.
     pub(crate) data: Option<PathBuf>,
+    /// The PostgreSQL database that several replicas share for what is not the ledger: `postgresql://...`, or
+    /// `env:NAME` or `file:PATH` of that with its password. Tables are in the data directory unless said.
+    pub(crate) state: Option<String>,
     /// The servers, as in any `mcp.json`.
     #[serde(default, rename = "mcpServers", alias = "servers", alias = "context_servers")]
     pub(crate) servers: BTreeMap<String, SaidServer>,
