@@ -150,7 +150,7 @@ impl Identify for Engines {
     async fn identify(&self, arrival: &Arrival) -> Result<Caller, Objection> {
         let principal = match &arrival.credential {
             Credential::Bearer(token) => self.bearer(token, arrival).await?,
-            Credential::Possessed(possession) => self.possessed(possession, arrival).await?,
+            Credential::Possessed(possession) => Box::pin(self.possessed(possession, arrival)).await?,
             Credential::Local(peer) => self.local(peer, arrival)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
@@ -237,7 +237,9 @@ impl Engines {
             None => {
                 // Before the keys are looked at: a key that goes meanwhile takes along what it vouched for.
                 let generation = tokens.cache.generation();
-                let principal = Arc::new(tokens.verify(token, &audience, now_ms).await.map_err(invalid)?);
+                // In a box: it is rare, and would make every call's future as large as its own.
+                let verified = Box::pin(tokens.verify(token, &audience, now_ms));
+                let principal = Arc::new(verified.await.map_err(invalid)?);
                 tokens.cache.remember(&audience, &principal, generation, now_ms);
                 principal
             }
