@@ -28,6 +28,7 @@ mod identity;
 mod incidents;
 mod kill;
 mod limits;
+mod lists;
 mod matrix;
 mod policy;
 mod protect;

@@ -27,6 +27,7 @@ mod journal;
 mod keeper;
 mod keychain;
 mod listen;
+mod lists;
 mod metrics;
 mod onward;
 mod outbound;
