@@ -257,6 +257,19 @@ impl Engines {
         }
     }
 
+    /// Returns once a principal's credential has run out or was revoked.
+    pub(crate) async fn credential_ended(&self, principal: &Principal) {
+        let has_run_out = async {
+            while self.ambient.now_ms() < principal.expires_ms() {
+                tokio::time::sleep(REVOKED_LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = has_run_out => {}
+            () = self.revoked(principal) => {}
+        }
+    }
+
     fn local(&self, peer: &LocalPeer, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {
         let missing = |why: &str| Objection::new(&refusal::CREDENTIAL_MISSING, why);
         let local = self
