@@ -32,6 +32,7 @@ mod kill;
 mod learn;
 mod lifecycle;
 mod limits;
+mod lists;
 mod matrix;
 mod other_sandboxes;
 mod policy;

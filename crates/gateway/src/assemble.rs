@@ -50,6 +50,7 @@ use crate::{
     journal::{Digests, Journal},
     keeper::Keeper,
     listen::{CONVERSATIONS_MAX, EventStreams, House, stopped},
+    lists,
     outbound::Outbound,
     parked::Parking,
     payloads::Payloads,
@@ -264,7 +265,7 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
 /// Starts what runs beside the doors: first looks at the servers, notices of changes, clearing away.
 /// Returns when every server was looked at once, or after the grace.
 pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace: Duration) {
-    tokio::spawn(tell_of_changes(Arc::clone(house), stop.clone()));
+    tokio::spawn(lists::keep_telling(Arc::clone(house), stop.clone()));
     tokio::spawn(sweep(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::keep_watch(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::remind(Arc::clone(house), stop.clone()));
@@ -325,28 +326,6 @@ async fn is_seen(house: &House, name: &ServerName) -> bool {
     tracing::warn!(server = %name, %error, "a server cannot be looked at");
     house.engines.journal.noise(name, &error.to_string());
     false
-}
-
-async fn tell_of_changes(house: Arc<House>, mut stop: watch::Receiver<bool>) {
-    use wire::{jsonrpc, mcp::Method};
-    let mut changed = house.engines.keeper.changed();
-    changed.mark_unchanged();
-    loop {
-        tokio::select! {
-            () = stopped(&mut stop) => return,
-            more = changed.changed() => if more.is_err() { return },
-        }
-        for session in house.engines.sessions.all() {
-            for method in [
-                Method::NotificationsToolsListChanged,
-                Method::NotificationsPromptsListChanged,
-                Method::NotificationsResourcesListChanged,
-            ] {
-                session.tell(jsonrpc::notification(method, |_| {}));
-            }
-        }
-        house.engines.listeners.lists_changed().await;
-    }
 }
 
 async fn keep_contexts(house: Arc<House>, mut stop: watch::Receiver<bool>) {

@@ -28,8 +28,9 @@ mod journal;
 mod keeper;
 mod keychain;
 mod listen;
+mod lists;
 mod metrics;
-
+mod onward;
 mod outbound;
 mod parked;
 mod payloads;

@@ -78,11 +78,12 @@ impl<X: Engines> Pipeline<X> {
             Err(refusal) => case.close(Err(refusal)).await,
             Ok(call) => {
                 let engines = Arc::clone(&self.engines);
-                let rest = async move {
+                // In a box, since it is moved from hand to hand, and large.
+                let rest = Box::pin(async move {
                     let outcome = cross(&*engines, call).await;
                     // Not a stage: a refusal at any stage must be recorded too, so `?` may not skip this.
                     case.close(outcome).await
-                };
+                });
                 self.engines.detach(rest).await
             }
         }

@@ -156,8 +156,8 @@ impl Identify for Engines {
     async fn identify(&self, arrival: &Arrival) -> Result<Caller, Objection> {
         let principal = match &arrival.credential {
             Credential::Bearer(token) => self.bearer(token, arrival).await?,
-            Credential::Possessed(possession) => self.possessed(possession, arrival).await?,
-            Credential::Signed(request) => self.signed(request, arrival).await?,
+            Credential::Possessed(possession) => Box::pin(self.possessed(possession, arrival)).await?,
+            Credential::Signed(request) => Box::pin(self.signed(request, arrival)).await?,
             Credential::Local(peer) => self.local(peer, arrival)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
@@ -323,7 +323,9 @@ impl Engines {
             None => {
                 // Before the keys are looked at: a key that goes meanwhile takes along what it vouched for.
                 let generation = tokens.cache.generation();
-                let principal = Arc::new(tokens.verify(token, &audience, now_ms).await.map_err(invalid)?);
+                // In a box: it is rare, and would make every call's future as large as its own.
+                let verified = Box::pin(tokens.verify(token, &audience, now_ms));
+                let principal = Arc::new(verified.await.map_err(invalid)?);
                 tokens.cache.remember(&audience, &principal, generation, now_ms);
                 principal
             }
@@ -338,6 +340,19 @@ impl Engines {
     pub(super) async fn revoked(&self, principal: &Principal) {
         while !self.tokens.cache.is_revoked(principal) {
             tokio::time::sleep(REVOKED_LOOK).await;
+        }
+    }
+
+    /// Returns once a principal's credential has run out or was revoked.
+    pub(crate) async fn credential_ended(&self, principal: &Principal) {
+        let has_run_out = async {
+            while self.ambient.now_ms() < principal.expires_ms() {
+                tokio::time::sleep(REVOKED_LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = has_run_out => {}
+            () = self.revoked(principal) => {}
         }
     }
 
