@@ -23,7 +23,7 @@ use super::{
     authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
-    incidents,
+    incidents, inspection,
     issuers::{self, MeantIssuer},
     records::{self, MeantPayloads},
     reference::Lookup,
@@ -66,6 +66,8 @@ pub(crate) struct Meant {
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
     pub(crate) incidents: MeantIncidents,
+    /// What detectors know besides.
+    pub(crate) inspection: inspect::Settings,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
     /// After how many days what agents may do is looked at again.
@@ -273,6 +275,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }
     }
     let incidents = incidents::mean(&said.incidents, &mut note);
+    let inspection = inspection::mean(&said.inspection, &mut note);
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
             .strip_suffix('d')
@@ -295,6 +298,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             events,
             metrics: said.metrics,
             incidents,
+            inspection,
             review_days,
             unusable,
             door,

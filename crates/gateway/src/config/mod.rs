@@ -7,6 +7,7 @@ pub(crate) mod door;
 pub(crate) mod events;
 pub(crate) mod find;
 pub(crate) mod incidents;
+pub(crate) mod inspection;
 pub(crate) mod issuers;
 pub(crate) mod meant;
 pub(crate) mod problem;

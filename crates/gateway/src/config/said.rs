@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::{
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
+    inspection::SaidInspection,
     records::SaidRecords,
     rules::{SaidPolicy, SaidPurpose},
 };
@@ -76,6 +77,9 @@ pub(crate) struct Said {
     /// What is worth a look.
     #[serde(default)]
     pub(crate) incidents: SaidIncidents,
+    /// What detectors know besides. Followed without a restart.
+    #[serde(default)]
+    pub(crate) inspection: SaidInspection,
     /// Limits by name; `default` is for everyone.
     #[serde(default)]
     pub(crate) limits: BTreeMap<String, SaidLimit>,
