@@ -14,7 +14,7 @@ use identity::{
     signature::Signatures,
     token::{Issuer, TokenCache, Verifier},
 };
-use inspect::{Inspector, Settings};
+use inspect::Inspector;
 use pipeline::Pipeline;
 use policy::{
     registry::ItemKind,
@@ -97,7 +97,7 @@ pub(crate) fn assemble(
         .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
     let inspector =
-        Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
+        Inspector::new(&meant.inspection).map_err(|error| Failure::other(error.to_string()))?;
     let halts = Halts::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?;
     let keeper = Keeper::new(
         Arc::clone(&upstreams),

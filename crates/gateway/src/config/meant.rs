@@ -16,7 +16,7 @@ use super::{
     authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
-    incidents,
+    incidents, inspection,
     issuers::{self, MeantIssuer},
     operators::{self, MeantOperators},
     records::{self, MeantPayloads},
@@ -73,6 +73,8 @@ pub(crate) struct Meant {
     pub(crate) metrics: SaidMetrics,
     pub(crate) console: MeantConsole,
     pub(crate) incidents: MeantIncidents,
+    /// What detectors know besides.
+    pub(crate) inspection: inspect::Settings,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
     /// After how many days what agents may do is looked at again.
@@ -300,6 +302,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     }
     let incidents = incidents::mean(&said.incidents, &mut note);
     let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
+    let inspection = inspection::mean(&said.inspection, &mut note);
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
             .strip_suffix('d')
@@ -329,6 +332,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 auditors: said.console.auditors,
             },
             incidents,
+            inspection,
             review_days,
             unusable,
             door,

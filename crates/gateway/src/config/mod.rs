@@ -8,6 +8,7 @@ pub(crate) mod door;
 pub(crate) mod events;
 pub(crate) mod find;
 pub(crate) mod incidents;
+pub(crate) mod inspection;
 pub(crate) mod issuers;
 pub(crate) mod login;
 pub(crate) mod meant;

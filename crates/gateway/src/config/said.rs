@@ -13,6 +13,7 @@ use super::{
     agents::SaidAgent,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
+    inspection::SaidInspection,
     login::SaidLogin,
     records::SaidRecords,
     rules::{SaidPolicy, SaidPurpose},
@@ -81,6 +82,9 @@ pub(crate) struct Said {
     /// What is worth a look.
     #[serde(default)]
     pub(crate) incidents: SaidIncidents,
+    /// What detectors know besides. Followed without a restart.
+    #[serde(default)]
+    pub(crate) inspection: SaidInspection,
     /// Limits by name; `default` is for everyone.
     #[serde(default)]
     pub(crate) limits: BTreeMap<String, SaidLimit>,

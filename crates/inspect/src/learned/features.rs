@@ -235,5 +235,12 @@ pub(crate) fn of_window(words: usize, attacks: u32) -> [u32; 2] {
         5..=8 => 4,
         _ => 5,
     };
-    [general(20, length, 0, 0), general(21, attacks, 0, 0)]
+    [general(20, length, 0, 0), of_attacks(attacks)]
 }
+
+const fn of_attacks(much: u32) -> u32 {
+    general(21, much, 0, 0)
+}
+
+/// What training begins with: a text with many words about attacks is about attacks, and quotes some.
+pub const PRIOR: [(u32, f32); 3] = [(of_attacks(3), -0.7), (of_attacks(4), -1.5), (of_attacks(5), -2.5)];

@@ -11,7 +11,7 @@ mod words;
 use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use features::Memory;
-pub use features::{BUCKET_BITS, GENERAL, NARROW_WORDS, STRIDE_WORDS, WINDOW_WORDS};
+pub use features::{BUCKET_BITS, GENERAL, NARROW_WORDS, PRIOR, STRIDE_WORDS, WINDOW_WORDS};
 pub(crate) use lexicon::{
     ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET,
     SYSTEM, USER, YOU,
