@@ -28,6 +28,7 @@ mod keeper;
 mod keychain;
 mod listen;
 mod metrics;
+mod oauth;
 mod outbound;
 mod parked;
 mod payloads;

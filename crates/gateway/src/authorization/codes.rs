@@ -121,7 +121,7 @@ mod tests {
 
     use identity::{
         ResourceId,
-        oauth::{RedirectUri, Registrar},
+        oauth::{RedirectUri, Registrar, Wanted, Way},
     };
 
     use super::*;
@@ -129,15 +129,19 @@ mod tests {
     fn issue() -> Issue {
         Issue {
             request: AuthorizationRequest {
-                client: "app".into(),
-                redirect: RedirectUri::parse("https://app.example/cb", Registrar::Operator)
-                    .expect("an address"),
-                state: None,
-                challenge: String::new(),
-                resource: ResourceId::parse("https://g/mcp").expect("a resource"),
-                scopes: BTreeSet::new(),
-                declared: None,
-                key: None,
+                wanted: Wanted {
+                    client: "app".into(),
+                    resource: ResourceId::parse("https://g/mcp").expect("a resource"),
+                    scopes: BTreeSet::new(),
+                    declared: None,
+                    key: None,
+                },
+                way: Way::Browser {
+                    redirect: RedirectUri::parse("https://app.example/cb", Registrar::Operator)
+                        .expect("an address"),
+                    state: None,
+                    challenge: String::new(),
+                },
             },
             login: LoggedIn {
                 user: "alice".into(),

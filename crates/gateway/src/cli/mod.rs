@@ -32,7 +32,6 @@ mod server;
 mod server_json;
 mod stop;
 mod subject;
-mod token;
 mod user;
 mod weigh;
 mod wrap;
@@ -65,7 +64,7 @@ enum Command {
     Approvals(approvals::Approvals),
     #[command(subcommand)]
     Backup(backup::Backup),
-    Connect(connect::Connect),
+    Connect(Box<connect::Connect>),
     #[command(subcommand)]
     Context(context::Context),
     Demo(demo::Demo),

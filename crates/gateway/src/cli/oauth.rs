@@ -20,7 +20,7 @@ use crate::{
     config::auth::{ClientIdentity, ClientProof},
     failure::Failure,
     issuers::{Call, Fetched, Guarded, Network},
-    outbound::{
+    oauth::{
         Challenge,
         discovery::{self, Found, Metadata, Resource},
         tokens::{DPOP, Given, NoToken, Nonces, TokenEndpoint},

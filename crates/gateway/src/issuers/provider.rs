@@ -11,12 +11,9 @@ use identity::{
     token::{TokenError, Trust},
 };
 use tokio::sync::Mutex;
-use wire::{
-    bounds::ANSWER,
-    json::{Document, Keys},
-};
 
 use super::guarded::Guarded;
+use crate::oauth::discovery;
 
 /// How soon keys are fetched again, whoever shows a token with an unknown one.
 const PAUSE_MS: i64 = 10_000;
@@ -194,69 +191,19 @@ impl Provider {
     async fn fetch(&self) -> Result<KeySet, String> {
         let url = match &self.jwks {
             Some(url) => url.clone(),
-            None => self.discover().await?,
+            None => {
+                let metadata = discovery::metadata(&self.guarded, &self.trust.issuer).await?;
+                metadata.jwks.ok_or("its metadata has no `jwks_uri`")?
+            }
         };
-        let document = document(self.guarded.get(&url).await?).map_err(|why| format!("{url}: {why}"))?;
+        let document =
+            discovery::parsed(self.guarded.get(&url).await?).map_err(|why| format!("{url}: {why}"))?;
         // A set without a key is an answer, too: the issuer has withdrawn them all.
         let is_set = |keys: &wire::json::Node<'_>| keys.kind() == wire::json::Kind::Array;
         let keys = document.root().get("keys").filter(is_set);
         let keys = keys.and_then(|_| KeySet::read(document.root()));
         keys.ok_or_else(|| format!("{url}: it is no set of keys"))
     }
-
-    /// Where the issuer says its keys are (RFC 8414, OpenID Connect Discovery), if it says so in its own name.
-    async fn discover(&self) -> Result<String, String> {
-        let mut whys = Vec::new();
-        for url in well_known(&self.trust.issuer) {
-            // What is wrong at one of the places says nothing about the next.
-            match self.guarded.get(&url).await {
-                Err(why) => whys.push(why),
-                Ok(bytes) => match self.keys_of(bytes) {
-                    Ok(keys) => return Ok(keys),
-                    Err(why) => whys.push(format!("{url}: {why}")),
-                },
-            }
-        }
-        Err(whys.join("; "))
-    }
-
-    fn keys_of(&self, metadata: Vec<u8>) -> Result<String, String> {
-        let document = document(metadata)?;
-        let root = document.root();
-        // Somebody else's metadata would bring somebody else's keys.
-        if !root
-            .get("issuer")
-            .is_some_and(|issuer| issuer.is_str(&self.trust.issuer))
-        {
-            return Err("it is the metadata of another issuer".to_owned());
-        }
-        let keys = root.get("jwks_uri").and_then(wire::json::Node::as_str);
-        keys.map(std::borrow::Cow::into_owned)
-            .ok_or_else(|| "it has no `jwks_uri`".to_owned())
-    }
-}
-
-fn document(bytes: Vec<u8>) -> Result<Document, String> {
-    Document::parse(bytes, Keys::Exact, &ANSWER).map_err(|error| error.to_string())
-}
-
-/// Where metadata may be, in the order MCP clients ask: inserted before the path, then behind it.
-pub(crate) fn well_known(issuer: &str) -> Vec<String> {
-    let issuer = issuer.trim_end_matches('/');
-    let rest = issuer.find("://").map_or(0, |at| at + 3);
-    let path_at = issuer
-        .get(rest..)
-        .and_then(|rest| rest.find('/'))
-        .map_or(issuer.len(), |at| at + rest);
-    let (origin, path) = issuer.split_at(path_at);
-    let mut urls = vec![
-        format!("{origin}/.well-known/oauth-authorization-server{path}"),
-        format!("{origin}/.well-known/openid-configuration{path}"),
-    ];
-    if !path.is_empty() {
-        urls.push(format!("{issuer}/.well-known/openid-configuration"));
-    }
-    urls
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use wire::mcp::ServerName;
 use super::{
     House, authorize,
     body::{self, Body},
-    connect, decide, gate,
+    connect, decide, device, gate,
     head::Peer,
     mcp::Visit,
     oauth, registry, sse, tiles, tokens, websocket,
@@ -221,7 +221,8 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
-        "/oauth/authorize" => authorize::answer(house, &peer, request).await,
+        "/oauth/authorize" | authorize::DEVICE => authorize::answer(house, &peer, request).await,
+        "/oauth/device_authorization" => device::begin(house, &peer, request).await,
         "/oauth/introspect" => tokens::introspect(house, request).await,
         "/oauth/register" => tokens::register(house, &peer, request).await,
         "/oauth/revoke" => tokens::revoke(house, request).await,

@@ -10,6 +10,7 @@ mod body;
 mod connect;
 mod conversation;
 mod decide;
+mod device;
 mod gate;
 mod head;
 mod http;

@@ -8,7 +8,7 @@ use hyper::{
     header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE},
 };
 use identity::oauth::{
-    Client, Endpoints, ForPeople, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest,
+    Client, DEVICE_GRANT, Endpoints, ForPeople, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest,
 };
 use identity::{
     DeclaredContext, ResourceId, oauth,
@@ -47,6 +47,8 @@ pub(super) async fn token(house: &Arc<House>, peer: &Peer, request: Request<Inco
     };
     match answered {
         Ok(bytes) => body::json(StatusCode::OK, bytes),
+        // A device that waits asks often; nothing happened.
+        Err(error) if error.is_wait() => body::json(StatusCode::BAD_REQUEST, error.body()),
         Err(error) => refused(house, "token-refused", &error),
     }
 }
@@ -126,6 +128,7 @@ async fn grant(
     let form = Form::parse(bytes)?;
     match form.get("grant_type") {
         Some("authorization_code") => return tokens::by_code(house, &form, authorization, &shown),
+        Some(DEVICE_GRANT) => return tokens::by_device(house, &form, authorization, &shown),
         Some("refresh_token") => return tokens::by_refresh(house, &form, authorization, &shown),
         Some(_) | None => {}
     }
@@ -208,6 +211,7 @@ pub(super) fn server_metadata(house: &House) -> Response<Body> {
             registration: (offer.registration == Switch::On)
                 .then(|| format!("{}/oauth/register", house.base)),
             documents: offer.documents == Switch::On,
+            device: format!("{}/oauth/device_authorization", house.base),
         }),
     };
     body::json(StatusCode::OK, oauth::authorization_server_metadata(&endpoints))

@@ -5,14 +5,11 @@
 //! shown to nobody else.
 
 mod account;
-mod challenge;
 mod clients;
 mod consents;
-pub(crate) mod discovery;
 mod grants;
 mod obtain;
 mod people;
-pub(crate) mod tokens;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -34,13 +31,10 @@ use upstream::{Credentials, Errand, LinkError, Next};
 use wire::mcp::ServerName;
 
 use account::{Account, Held, Subject};
-pub(crate) use challenge::Challenge;
 pub(crate) use clients::Own;
 use consents::Consents;
-use discovery::{Found, Metadata, discover};
 use grants::{Grant, Party};
 pub(crate) use people::{Asking, Connected};
-use tokens::{DPOP, NoToken, Nonces};
 
 use crate::{
     ambient::Ambient,
@@ -50,6 +44,11 @@ use crate::{
     },
     issuers::Guarded,
     journal::Journal,
+    oauth::{
+        Challenge,
+        discovery::{self, Found, Metadata, discover},
+        tokens::{DPOP, NoToken, Nonces},
+    },
     store::Store,
 };
 

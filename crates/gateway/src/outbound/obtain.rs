@@ -6,12 +6,16 @@ use identity::{Actor, ActorKind, ResourceId, assertion::ClientKey, token::Grant 
 
 use super::{
     Account, Held, Outbound, Subject,
-    discovery::{Found, Resource, metadata},
     grants::{self, Grant},
     joined, key_of,
-    tokens::{NoToken, TokenEndpoint},
 };
-use crate::config::auth::{AuthKind, ClientIdentity, ClientProof, Indicator};
+use crate::{
+    config::auth::{AuthKind, ClientIdentity, ClientProof, Indicator},
+    oauth::{
+        discovery::{Found, Resource, metadata},
+        tokens::{NoToken, TokenEndpoint},
+    },
+};
 
 impl Outbound {
     /// A token for the gateway, or for a caller in exchange for the gateway's word.

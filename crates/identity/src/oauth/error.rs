@@ -18,6 +18,12 @@ pub enum OauthFault {
     /// The person said no, or may not say yes.
     #[error("access_denied")]
     AccessDenied,
+    /// The person has not answered yet (RFC 8628).
+    #[error("authorization_pending")]
+    AuthorizationPending,
+    /// The person did not answer in time (RFC 8628).
+    #[error("expired_token")]
+    ExpiredToken,
     /// RFC 9396.
     #[error("invalid_authorization_details")]
     InvalidAuthorizationDetails,
@@ -54,6 +60,9 @@ pub enum OauthFault {
     /// OpenID Connect.
     #[error("request_uri_not_supported")]
     RequestUriNotSupported,
+    /// Asked more often than was agreed (RFC 8628).
+    #[error("slow_down")]
+    SlowDown,
     /// Too much is asked of us.
     #[error("temporarily_unavailable")]
     TemporarilyUnavailable,
@@ -88,6 +97,15 @@ impl OauthError {
         } else {
             400
         }
+    }
+
+    /// Whether nothing is wrong yet: the same is asked again, and later.
+    #[must_use]
+    pub fn is_wait(&self) -> bool {
+        matches!(
+            self.fault,
+            OauthFault::AuthorizationPending | OauthFault::SlowDown
+        )
     }
 
     /// The JSON body.
