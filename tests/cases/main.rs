@@ -13,6 +13,7 @@ mod bridging;
 mod bundles;
 mod conformance;
 mod conformance_client;
+mod connect;
 mod connections;
 mod contexts;
 mod crowd;

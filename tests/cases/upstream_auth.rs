@@ -27,7 +27,7 @@ policy: { packs: [baseline], rules: [ "permit(principal in Role::\"tester\", act
 const ALICE: &str = "alice-5e0c1b7a94d2f3668a";
 
 /// The certified provider, behind a relay that is its issuer's address.
-fn certified(peers: &Path, seconds: u32) -> (Served, Recorder, String) {
+pub(crate) fn certified(peers: &Path, seconds: u32) -> (Served, Recorder, String) {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|free| free.local_addr())
         .expect("a port")
@@ -48,7 +48,7 @@ fn certified(peers: &Path, seconds: u32) -> (Served, Recorder, String) {
 }
 
 /// The server, behind a relay that is its address.
-fn guarded(peers: &Path, issuer: &str, scope: &str, audience: Option<&str>) -> (Served, Recorder) {
+pub(crate) fn guarded(peers: &Path, issuer: &str, scope: &str, audience: Option<&str>) -> (Served, Recorder) {
     let relay = Recorder::start();
     let mut command = Command::new(peers.join("py2/bin/python"));
     command

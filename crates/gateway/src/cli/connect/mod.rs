@@ -8,6 +8,7 @@ mod browser;
 mod flags;
 mod kept;
 mod login;
+mod name;
 mod tools;
 
 use std::{
