@@ -21,6 +21,10 @@ const CLIENT: &str = r#"{"client_id": "connect"}"#;
 
 /// A gateway with a person who can log in, and a client for them to let in.
 fn gateway() -> Gateway {
+    configured("")
+}
+
+fn configured(more: &str) -> Gateway {
     let stub = program("e2e-stub");
     let yaml = format!(
         r#"
@@ -32,6 +36,7 @@ purposes: [ {{ name: treatment }} ]
 clients: [ {{ id: connect, redirect_uris: ["http://localhost/oauth/callback"] }} ]
 authorization: {{ registration: on }}
 policy: {{ packs: [baseline], rules: [ "permit(principal in Role::\"tester\", action, resource);" ] }}
+{more}
 "#
     );
     let mut gateway = Gateway::configured(&yaml).with_variables(&[("PASSWORD_HASH", PASSWORD_HASH)]);
@@ -425,7 +430,9 @@ fn mcp_remote_and_connect_answer_alike() {
         assert_eq!(ours, theirs);
     }
     assert!(
-        !json!(ours).to_string().contains("Answers under an id nobody used"),
+        !json!(ours)
+            .to_string()
+            .contains("Answers under an id nobody used"),
         "the ignored tool is listed"
     );
 }
@@ -499,4 +506,49 @@ fn a_client_proves_itself_and_declares_what_for() {
         .expect("a token");
     assert!(issued.to_string().contains("treatment"), "{issued}");
     assert!(!home.path().join(".local").exists(), "it was written down");
+}
+
+/// RFC 9449, sections 8 and 9: who wants a nonce gets none but its own of now.
+#[test]
+fn proofs_need_a_nonce_where_configuration_says_so() {
+    let Some(peers) = peers::directory() else { return };
+    let (gateway, home) = (configured("dpop: { nonce: required }"), Scratch::new());
+    let url = format!("{}/mcp", gateway.base());
+    let output = Command::new(peers::node(&peers))
+        .arg(peers::script("dpop_nonce.mjs"))
+        .env("NODE_MODULES", peers.join("node/node_modules"))
+        .env("ENDPOINT", &url)
+        .env("TOKEN", format!("{}/oauth/token", gateway.base()))
+        .env("CLIENT", "tester")
+        .env("SECRET", SECRET)
+        .output()
+        .expect("Node");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    for how in ["without", "another", "changed"] {
+        let (token, mcp) = (&found["token"][how], &found["mcp"][how]);
+        assert_eq!(
+            (&token["status"], &token["error"]),
+            (&json!(400), &json!("use_dpop_nonce")),
+            "{how}"
+        );
+        assert_eq!(mcp["status"], 401, "{how}: {mcp}");
+        let challenge = mcp["challenge"].as_str().expect("a challenge");
+        assert!(
+            challenge.starts_with("DPoP error=\"use_dpop_nonce\""),
+            "{how}: {challenge}"
+        );
+        assert!(
+            token["nonce"].is_string() && mcp["nonce"].is_string(),
+            "{how}: {found}"
+        );
+    }
+    assert_eq!(found["token"]["good"]["token_type"], "DPoP", "{found}");
+    assert_eq!(found["mcp"]["good"]["status"], 200, "{found}");
+    // Our own client finds its way.
+    let mut command = connect(&peers, home.path(), &url, &["--client-id", "tester"]);
+    command.env("SALLYPORT_CLIENT_SECRET", SECRET);
+    let mut host = Host::of(command);
+    host.hello();
+    assert!(host.call(2, "stub__echo", &json!({"text": "hello"}))["result"].is_object());
 }

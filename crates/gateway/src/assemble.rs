@@ -8,7 +8,7 @@ use std::{
 };
 
 use identity::{
-    Local, Once, ResourceId,
+    Local, Nonces, Once, ResourceId,
     jose::{PublicKey, SigningKey},
     proof::Proofs,
     token::{Issuer, TokenCache, Verifier},
@@ -33,7 +33,9 @@ use crate::{
     authorization::Authorization,
     behind::Behind,
     boxes,
-    config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
+    config::{
+        ConfigError, Meant, authorization::Nonce, issuers::MeantIssuer, said::Mode, servers::MeantServer,
+    },
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
     egress::Egress,
@@ -120,7 +122,7 @@ pub(crate) fn assemble(
     let engines = Engines {
         mode: meant.mode,
         people: People::new(vault.secrets_key()),
-        tokens: tokens(&base, meant, vault, ambient.now_ms())?,
+        tokens: tokens(&base, meant, vault, &ambient)?,
         local: meant.anonymous.clone().map(Local::as_user),
         contexts: ContextStore::new(vault.store().clone()),
         deposits: DepositStore::open(vault.store().clone())
@@ -513,7 +515,8 @@ fn signing_key(vault: &Vault) -> Result<SigningKey, Failure> {
     key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))
 }
 
-fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+fn tokens(base: &str, meant: &Meant, vault: &Vault, ambient: &Ambient) -> Result<Tokens, Failure> {
+    let (now_ms, nonce_key) = (ambient.now_ms(), ambient.bytes::<32>());
     let earlier = vault.token_earlier().iter();
     let earlier = earlier.map(|public| PublicKey::of_earlier(public)).collect();
     let issuer = Issuer::new(base.to_owned(), signing_key(vault)?, earlier);
@@ -526,6 +529,11 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         cache: Arc::new(TokenCache::default()),
         proofs: Proofs::since(now_ms),
         request_proofs: Proofs::since(now_ms),
+        // A key of this process: after a restart clients are told a new nonce.
+        nonces: match meant.nonce {
+            Nonce::Required => Some(Nonces::new(&nonce_key)),
+            Nonce::Optional => None,
+        },
         assertions: Once::since(now_ms),
         assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
         providers: providers(base, &meant.issuers)?,

@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod jose;
+mod nonce;
 pub mod oauth;
 mod once;
 mod password;
@@ -16,6 +17,7 @@ mod secret;
 pub mod token;
 mod totp;
 
+pub use nonce::{Nonces, Stale};
 pub use once::{NotOnce, Once};
 pub use password::{PasswordHash, PasswordHashError};
 pub use principal::{

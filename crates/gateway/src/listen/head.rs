@@ -15,6 +15,7 @@ use super::{gate::one, mcp::Visit};
 
 /// The proof of a token that is bound to a key (RFC 9449).
 pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
+pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 

@@ -24,6 +24,7 @@ use super::{
     body::{self, Body},
     gate::one,
     head::{Peer, VERSION, accepted, accepts, credential, guess, mirrored, prefers_stream},
+    oauth::give_nonce,
     stream::{OnClose, Told, events, keep, replay},
 };
 use crate::{
@@ -488,6 +489,7 @@ impl Visit {
         {
             headers.insert(WWW_AUTHENTICATE, value);
         }
+        give_nonce(&self.house, headers);
         response
     }
 
@@ -498,13 +500,22 @@ impl Visit {
         };
         let resource_metadata = format!("{}/.well-known/oauth-protected-resource{path}", self.house.base);
         match cure {
+            Cure::Nonce => Challenge {
+                scheme: "DPoP",
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: Some("use_dpop_nonce"),
+                description: Some("the proof needs the nonce of the DPoP-Nonce header"),
+            },
             Cure::Credential { presented } => Challenge {
+                scheme: "Bearer",
                 resource_metadata,
                 scope: identity::token::SCOPE.to_owned(),
                 error: presented.then_some("invalid_token"),
                 description: presented.then_some("the token is not accepted for this resource"),
             },
             Cure::Scope(scope) => Challenge {
+                scheme: "Bearer",
                 resource_metadata,
                 scope: scope.clone(),
                 error: Some("insufficient_scope"),

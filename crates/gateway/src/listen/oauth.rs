@@ -12,7 +12,7 @@ use identity::oauth::{
 };
 use identity::{
     DeclaredContext, ResourceId, oauth,
-    proof::{self, Binding, Proven},
+    proof::{self, Binding, ProofError, Proven},
     token::Grant,
 };
 use records::ledger::Kind;
@@ -21,7 +21,7 @@ use super::{
     House,
     body::{self, Body},
     gate::one,
-    head::{DPOP, Peer},
+    head::{DPOP, DPOP_NONCE, Peer},
     tokens,
 };
 use crate::config::authorization::Switch;
@@ -45,11 +45,22 @@ pub(super) async fn token(house: &Arc<House>, peer: &Peer, request: Request<Inco
             }
         }
     };
-    match answered {
+    let mut response = match answered {
         Ok(bytes) => body::json(StatusCode::OK, bytes),
         // A device that waits asks often; nothing happened.
         Err(error) if error.is_wait() => body::json(StatusCode::BAD_REQUEST, error.body()),
         Err(error) => refused(house, "token-refused", &error),
+    };
+    give_nonce(house, response.headers_mut());
+    response
+}
+
+/// The nonce that the next proof has to have, where proofs need one.
+pub(super) fn give_nonce(house: &House, headers: &mut HeaderMap) {
+    let nonces = house.engines.tokens.nonces.as_ref();
+    let nonce = nonces.map(|nonces| nonces.now(house.engines.ambient.now_ms()));
+    if let Some(Ok(nonce)) = nonce.map(HeaderValue::try_from) {
+        headers.insert(DPOP_NONCE, nonce);
     }
 }
 
@@ -107,11 +118,15 @@ fn shown(house: &House, peer: &Peer, headers: &HeaderMap) -> Result<Shown, Oauth
         method: "POST",
         url: &url,
         token: None,
+        nonces: house.engines.tokens.nonces.as_ref(),
     };
     let proven = proof::check(shown, request, house.engines.ambient.now_ms());
-    proven
-        .map(Shown::Proof)
-        .map_err(|error| refused_proof(error.to_string()))
+    proven.map(Shown::Proof).map_err(|error| {
+        if error == ProofError::Nonce {
+            return OauthError::new(OauthFault::UseDpopNonce, error.to_string());
+        }
+        refused_proof(error.to_string())
+    })
 }
 
 fn refused_proof(why: String) -> OauthError {

@@ -117,6 +117,19 @@ impl TokenEndpoint<'_> {
         self.given(url, self.post(url, form).await?)
     }
 
+    /// Asks for something else in exchange (RFC 8693, section 2.2.1: what is no access token is of the type `N_A`).
+    pub(crate) async fn ask_for(&self, kind: &str, form: &[(&str, &str)]) -> Result<String, NoToken> {
+        let url = self.server.token_endpoint().map_err(NoToken::Failed)?;
+        let Answered(document) = self.post(url, form).await?;
+        let said = |name| text(document.root(), name);
+        let failed = |why: &str| NoToken::Failed(format!("{url}: {why}"));
+        if said("issued_token_type").as_deref() != Some(kind) {
+            return Err(failed("it gives something else than it was asked for"));
+        }
+        let given = said("access_token").filter(|token| is_token(token));
+        given.ok_or_else(|| failed("its answer has no usable token"))
+    }
+
     /// Posts a form as the client: to the token endpoint, or another of the same authorization server.
     pub(crate) async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Answered, NoToken> {
         // Once more with the nonce that the first answer brings.

@@ -98,6 +98,7 @@ impl Account {
     pub(super) fn has_given_name(&self) -> bool {
         match &self.auth.kind {
             AuthKind::ClientCredentials(_)
+            | AuthKind::Enterprise { .. }
             | AuthKind::TokenExchange { .. }
             | AuthKind::Workload { .. }
             | AuthKind::AuthorizationCode(Registration::Known(_)) => true,

@@ -7,6 +7,7 @@
 mod account;
 mod clients;
 mod consents;
+mod enterprise;
 mod grants;
 mod obtain;
 mod people;
@@ -119,7 +120,7 @@ impl Outbound {
 
     fn subject<'c>(&self, account: &Account, caller: Option<&'c Caller>) -> Result<Subject<'c>, LinkError> {
         Ok(match (&account.auth.kind, caller) {
-            (AuthKind::ClientCredentials(_) | AuthKind::Workload { .. }, _)
+            (AuthKind::ClientCredentials(_) | AuthKind::Enterprise { .. } | AuthKind::Workload { .. }, _)
             | (AuthKind::TokenExchange { .. }, None) => Subject::Gateway,
             (AuthKind::TokenExchange { .. }, Some(caller)) => Subject::Caller(caller),
             (AuthKind::AuthorizationCode(_), Some(caller)) => Subject::Person(person(caller)),

@@ -72,6 +72,9 @@ pub enum OauthFault {
     /// A grant we do not have.
     #[error("unsupported_grant_type")]
     UnsupportedGrantType,
+    /// The proof needs the nonce that comes with this answer (RFC 9449).
+    #[error("use_dpop_nonce")]
+    UseDpopNonce,
     /// A response we do not give.
     #[error("unsupported_response_type")]
     UnsupportedResponseType,
@@ -104,7 +107,7 @@ impl OauthError {
     pub fn is_wait(&self) -> bool {
         matches!(
             self.fault,
-            OauthFault::AuthorizationPending | OauthFault::SlowDown
+            OauthFault::AuthorizationPending | OauthFault::SlowDown | OauthFault::UseDpopNonce
         )
     }
 
