@@ -499,6 +499,10 @@ fn the_doctor_walks_the_way_and_says_what_mends_it() {
         line.contains("kind: authorization_code, registration: dynamic"),
         "{line}"
     );
+    // Whether it registers anybody is tried when that is asked for.
+    assert_eq!(state(&walk, "registered"), "none", "{walk}");
+    let (code, walk) = doctor(&anywhere, &url, &["--register"], "");
+    assert_eq!((code, state(&walk, "registered")), (Some(0), "ok"), "{walk}");
     // Entra's habits: no PKCE said, no `resource`, no registration; with the line that does.
     let mut command = Command::new(peers.join("py2/bin/python"));
     command.arg(peers::script("entra_like.py")).stderr(Stdio::null());
