@@ -330,7 +330,7 @@ fn what_a_hostile_server_says_of_its_authorization_server_is_refused() {
         ("another-resource", "tokens for the one are not for the other"),
         ("no-resource", "names no `resource`"),
         ("no-issuers", "names no authorization server"),
-        ("another-issuer", "it is the metadata of the issuer"),
+        ("another-issuer", "it is the metadata of another issuer"),
         ("no-metadata", "404"),
         ("redirected", "redirects are not followed"),
         ("link-local", "is never reached"),

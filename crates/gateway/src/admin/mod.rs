@@ -16,6 +16,7 @@ pub(crate) mod holders;
 mod incidents;
 mod keys;
 mod ledger;
+mod operators;
 mod policy;
 mod reviews;
 mod servers;
@@ -31,7 +32,7 @@ pub(crate) use incidents::keep_watch;
 pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
 pub(crate) use subjects::held_subjects;
-pub(crate) use users::{end_grant, end_token, recall_revoked};
+pub(crate) use users::{end_grant, end_token, recall_revoked, withdraw_grant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
@@ -82,6 +83,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),
         "server.retire" => servers::retire(house, &args),
+        "server.rollback" => servers::roll_back(house, &args).await,
         "server.sbom" => servers::sbom(house, &args),
         "server.profile" => servers::profile(house, &args),
         "server.show" => servers::show(house, &args),
@@ -95,6 +97,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "token" => tokens::mint(house, &args),
         "user.grants" => users::grants(house, &args),
         "user.logout" => users::log_out(house, &args),
+        "user.withdraw" => users::withdraw(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
 }

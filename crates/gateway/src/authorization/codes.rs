@@ -121,7 +121,7 @@ mod tests {
 
     use identity::{
         ResourceId,
-        oauth::{RedirectUri, Registrar, Wanted, Way},
+        oauth::{Leave, RedirectUri, Registrar, Way},
     };
 
     use super::*;
@@ -129,13 +129,14 @@ mod tests {
     fn issue() -> Issue {
         Issue {
             request: AuthorizationRequest {
-                wanted: Wanted {
+                leave: Leave {
                     client: "app".into(),
                     resource: ResourceId::parse("https://g/mcp").expect("a resource"),
                     scopes: BTreeSet::new(),
                     declared: None,
                     key: None,
                 },
+                wanted: identity::oauth::Wanted::default(),
                 way: Way::Browser {
                     redirect: RedirectUri::parse("https://app.example/cb", Registrar::Operator)
                         .expect("an address"),
@@ -146,6 +147,8 @@ mod tests {
             login: LoggedIn {
                 user: "alice".into(),
                 methods: Vec::new(),
+                acr: String::new(),
+                elsewhere: None,
                 at_ms: 0,
                 with: String::new(),
             },

@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use identity::{oauth::Wanted, sha256};
+use identity::{oauth::Leave, sha256};
 
 use super::{Issue, throttle::Throttle};
 use crate::ambient::Ambient;
@@ -41,7 +41,7 @@ struct All {
 #[derive(Debug)]
 struct Device {
     user_code: String,
-    wanted: Wanted,
+    leave: Leave,
     until_ms: i64,
     pace_ms: i64,
     asked_ms: Option<i64>,
@@ -78,7 +78,7 @@ pub(crate) struct Begun {
 
 impl Devices {
     /// Takes a device in; none when too many came.
-    pub(crate) fn begin(&self, wanted: Wanted, from: IpAddr, ambient: &Ambient) -> Option<Begun> {
+    pub(crate) fn begin(&self, leave: Leave, from: IpAddr, ambient: &Ambient) -> Option<Begun> {
         let now_ms = ambient.now_ms();
         let mut all = self.lock();
         all.lately.retain(|(_, at_ms)| now_ms - at_ms < MINUTE_MS);
@@ -97,7 +97,7 @@ impl Devices {
         all.lately.push((from, now_ms));
         let device = Device {
             user_code: begun.user_code.clone(),
-            wanted,
+            leave,
             until_ms: now_ms + LIFE_MS,
             pace_ms: PACE_MS,
             asked_ms: None,
@@ -113,16 +113,16 @@ impl Devices {
         typed: &str,
         from: IpAddr,
         now_ms: i64,
-    ) -> Result<Option<(String, Wanted)>, i64> {
+    ) -> Result<Option<(String, Leave)>, i64> {
         // By address alone: guesses from one must not keep others from their codes.
         let name = from.to_string();
         self.guesses.may_try(&name, from, now_ms)?;
         let code = normal(typed);
         let mut all = self.lock();
-        let wanted = all.find(&code, now_ms).map(|device| device.wanted.clone());
+        let leave = all.find(&code, now_ms).map(|device| device.leave.clone());
         drop(all);
-        self.guesses.note(&name, from, wanted.is_some(), now_ms);
-        Ok(wanted.map(|wanted| (code, wanted)))
+        self.guesses.note(&name, from, leave.is_some(), now_ms);
+        Ok(leave.map(|leave| (code, leave)))
     }
 
     /// The person's answer: to one device, once.
@@ -143,7 +143,7 @@ impl Devices {
         let Some(device) = all.devices.get_mut(&digest) else {
             return Told::Unknown;
         };
-        if device.wanted.client != client || now_ms >= device.until_ms {
+        if device.leave.client != client || now_ms >= device.until_ms {
             return Told::Unknown;
         }
         let is_early = device
@@ -218,8 +218,8 @@ mod tests {
     use super::*;
     use crate::authorization::LoggedIn;
 
-    fn wanted() -> Wanted {
-        Wanted {
+    fn leave() -> Leave {
+        Leave {
             client: "tv".into(),
             resource: ResourceId::parse("https://g/mcp").expect("a resource"),
             scopes: BTreeSet::new(),
@@ -231,12 +231,15 @@ mod tests {
     fn yes(code: &str) -> Issue {
         Issue {
             request: AuthorizationRequest {
-                wanted: wanted(),
+                leave: leave(),
+                wanted: identity::oauth::Wanted::default(),
                 way: Way::Device { code: code.into() },
             },
             login: LoggedIn {
                 user: "alice".into(),
                 methods: Vec::new(),
+                acr: String::new(),
+                elsewhere: None,
                 at_ms: 0,
                 with: String::new(),
             },
@@ -252,7 +255,7 @@ mod tests {
     #[test]
     fn a_code_is_answered_once_for_its_client_and_for_ten_minutes() {
         let (devices, ambient) = (Devices::default(), Ambient::system());
-        let begun = devices.begin(wanted(), at(1), &ambient).expect("room");
+        let begun = devices.begin(leave(), at(1), &ambient).expect("room");
         let now_ms = ambient.now_ms();
         assert!(matches!(
             devices.ask(&begun.device_code, "other", now_ms),
@@ -272,7 +275,7 @@ mod tests {
             .look(&typed, at(2), now_ms)
             .expect("no guess")
             .expect("a device");
-        assert_eq!(found, wanted());
+        assert_eq!(found, leave());
         devices
             .answer(&code, Some(yes(&code)), now_ms)
             .expect("the first answer");
@@ -292,7 +295,7 @@ mod tests {
             devices.ask(&begun.device_code, "tv", later + LIFE_MS / 2),
             Told::Unknown
         ));
-        let late = devices.begin(wanted(), at(1), &ambient).expect("room");
+        let late = devices.begin(leave(), at(1), &ambient).expect("room");
         let over = ambient.now_ms() + LIFE_MS;
         assert_eq!(devices.look(&late.user_code, at(3), over), Ok(None));
         assert!(matches!(
@@ -304,7 +307,7 @@ mod tests {
     #[test]
     fn who_guesses_waits_and_who_begins_too_many_gets_none() {
         let (devices, ambient) = (Devices::default(), Ambient::system());
-        let begun = devices.begin(wanted(), at(1), &ambient).expect("room");
+        let begun = devices.begin(leave(), at(1), &ambient).expect("room");
         let now_ms = ambient.now_ms();
         for n in 0..5 {
             assert_eq!(devices.look(&format!("BBBB-BBB{n}"), at(9), now_ms), Ok(None));
@@ -320,9 +323,9 @@ mod tests {
                 .is_some()
         );
         for _ in 1..OF_ADDRESS_MAX {
-            devices.begin(wanted(), at(1), &ambient).expect("room");
+            devices.begin(leave(), at(1), &ambient).expect("room");
         }
-        assert!(devices.begin(wanted(), at(1), &ambient).is_none());
-        assert!(devices.begin(wanted(), at(2), &ambient).is_some());
+        assert!(devices.begin(leave(), at(1), &ambient).is_none());
+        assert!(devices.begin(leave(), at(2), &ambient).is_some());
     }
 }

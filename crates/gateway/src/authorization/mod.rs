@@ -4,6 +4,7 @@
 mod clients;
 mod codes;
 pub(crate) mod devices;
+mod elsewhere;
 mod grants;
 pub(crate) mod login;
 mod registered;
@@ -20,6 +21,7 @@ use records::digest::hex;
 use tokio::sync::Semaphore;
 
 pub(crate) use codes::{Issue, Taken};
+pub(crate) use elsewhere::{Departure, Elsewhere, NotLet, Vouched};
 pub(crate) use grants::{REFRESH_DAYS, Record, Rotated, digest};
 pub(crate) use login::{LoggedIn, NotLoggedIn};
 
@@ -35,7 +37,7 @@ use codes::Codes;
 use devices::Devices;
 use grants::Grants;
 use registered::Registered;
-use throttle::Throttle;
+pub(crate) use throttle::Throttle;
 
 /// How long a person may take to answer, in milliseconds.
 pub(crate) const TRANSACTION_MS: i64 = 10 * 60 * 1000;
@@ -55,6 +57,8 @@ pub(crate) struct Authorization {
     pub(crate) codes: Codes,
     pub(crate) devices: Devices,
     pub(crate) grants: Grants,
+    /// Where else people log in.
+    pub(crate) elsewhere: Elsewhere,
     throttle: Throttle,
     documents: Documents,
     pub(crate) registered: Registered,
@@ -112,7 +116,7 @@ pub(crate) struct Offer {
 impl Authorization {
     /// Opens what was granted before. `key` is that of secret digests.
     pub(crate) fn open(
-        meant: &MeantAuthorization,
+        (meant, elsewhere): (&MeantAuthorization, Elsewhere),
         key: &hmac::Key,
         store: Store,
         ambient: &Ambient,
@@ -124,6 +128,7 @@ impl Authorization {
             codes: Codes::default(),
             devices: Devices::default(),
             grants: Grants::open(store.clone(), ambient.now_ms()).map_err(stored)?,
+            elsewhere,
             throttle: Throttle::default(),
             documents: Documents::default(),
             registered: Registered::open(store.clone()).map_err(stored)?,
@@ -148,7 +153,8 @@ impl Authorization {
     /// What there is; none while nobody can log in.
     pub(crate) fn offer(&self) -> Option<Offer> {
         let settings = self.settings();
-        (!settings.logins.is_empty()).then(|| Offer {
+        let has_people = !settings.logins.is_empty() || !self.elsewhere.is_empty();
+        has_people.then(|| Offer {
             registration: settings.registration,
             documents: if settings.fetcher.is_some() {
                 Switch::On
@@ -156,6 +162,11 @@ impl Authorization {
                 Switch::Off
             },
         })
+    }
+
+    /// Whether anybody logs in with a password here.
+    pub(crate) fn has_passwords(&self) -> bool {
+        !self.settings().logins.is_empty()
     }
 
     /// Marks a transaction as answered; none if it was before.

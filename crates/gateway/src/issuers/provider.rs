@@ -11,9 +11,10 @@ use identity::{
     token::{TokenError, Trust},
 };
 use tokio::sync::Mutex;
+use wire::json::Document;
 
 use super::guarded::Guarded;
-use crate::oauth::discovery;
+use crate::oauth::discovery::{self, Metadata};
 
 /// How soon keys are fetched again, whoever shows a token with an unknown one.
 const PAUSE_MS: i64 = 10_000;
@@ -26,6 +27,8 @@ pub(crate) struct Provider {
     trust: Trust,
     /// Where its keys are; otherwise its metadata says.
     jwks: Option<String>,
+    /// Where its metadata is; otherwise it is found by its name.
+    metadata: Option<String>,
     /// How old keys may be that are believed, in milliseconds.
     age_ms_max: i64,
     guarded: Guarded,
@@ -62,14 +65,14 @@ impl Providers {
         self.0.is_empty()
     }
 
-    /// The one of this name, letter by letter.
+    /// The one that goes by this name, letter by letter.
     pub(crate) fn find(&self, issuer: &str) -> Option<&Arc<Provider>> {
-        self.0.iter().find(|provider| *provider.trust.issuer == *issuer)
+        self.0.iter().find(|provider| provider.trust.answers_to(issuer))
     }
 
-    /// Their issuer identifiers.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|provider| &*provider.trust.issuer)
+    /// All of them.
+    pub(crate) fn all(&self) -> &[Arc<Provider>] {
+        &self.0
     }
 
     /// Fetches keys anew every now and then; `dropped` is told of an issuer that no longer has all it had.
@@ -90,10 +93,17 @@ impl Providers {
 }
 
 impl Provider {
-    pub(crate) fn new(trust: Trust, jwks: Option<String>, age: Duration, guarded: Guarded) -> Self {
+    /// `places` is where its keys are and where its metadata is, as far as configuration says.
+    pub(crate) fn new(
+        trust: Trust,
+        (jwks, metadata): (Option<String>, Option<String>),
+        age: Duration,
+        guarded: Guarded,
+    ) -> Self {
         Self {
             trust,
             jwks,
+            metadata,
             age_ms_max: i64::try_from(age.as_millis()).unwrap_or(i64::MAX),
             guarded,
             known: RwLock::default(),
@@ -104,6 +114,32 @@ impl Provider {
     /// Whether there are keys that are young enough to believe.
     pub(crate) fn is_fresh(&self, now_ms: i64) -> bool {
         self.young(now_ms).is_some()
+    }
+
+    /// What fetches what is its.
+    pub(crate) fn guarded(&self) -> &Guarded {
+        &self.guarded
+    }
+
+    /// What it says of itself, in a name of its own (RFC 8414, OpenID Connect Discovery).
+    pub(crate) async fn metadata(&self) -> Result<Metadata, String> {
+        let places = match &self.metadata {
+            Some(url) => vec![url.clone()],
+            None => discovery::well_known(&self.trust.issuer),
+        };
+        discovery::search(&self.guarded, places, |document| self.own(document)).await
+    }
+
+    /// Somebody else's metadata would bring somebody else's keys.
+    fn own(&self, document: &Document) -> Result<Metadata, String> {
+        let named = discovery::text(document.root(), "issuer").unwrap_or_default();
+        if self.trust.answers_to(&named) {
+            return discovery::read_metadata(document, &named);
+        }
+        let shown = discovery::shown(&named);
+        Err(format!(
+            "it is the metadata of another issuer, `{shown}`; if that is the same one, say so: `also: [\"{shown}\"]`"
+        ))
     }
 
     /// What is believed of it.
@@ -192,7 +228,7 @@ impl Provider {
         let url = match &self.jwks {
             Some(url) => url.clone(),
             None => {
-                let metadata = discovery::metadata(&self.guarded, &self.trust.issuer).await?;
+                let metadata = self.metadata().await?;
                 metadata.jwks.ok_or("its metadata has no `jwks_uri`")?
             }
         };

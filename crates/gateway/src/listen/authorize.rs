@@ -15,8 +15,8 @@ use hyper::{
 use identity::{
     Secret,
     oauth::{
-        AuthorizationRequest, Form, KnownBy, OauthError, OauthFault, RedirectUri, RegisteredClient, Wanted,
-        Way,
+        Anew, AuthorizationRequest, Form, KnownBy, Leave, OauthError, OauthFault, RedirectUri,
+        RegisteredClient, Wanted, Way,
     },
 };
 use records::ledger::Kind;
@@ -46,18 +46,18 @@ const COOKIE_PLAIN: &str = "sallyport";
 pub(super) const DEVICE: &str = "/oauth/device";
 
 /// One visit of a browser.
-struct Visit<'h> {
-    house: &'h Arc<House>,
-    from: IpAddr,
+pub(super) struct Visit<'h> {
+    pub(super) house: &'h Arc<House>,
+    pub(super) from: IpAddr,
     /// What its cookie says, or will say.
-    browser: String,
+    pub(super) browser: String,
 }
 
 /// A transaction as it travels.
-struct Transaction {
-    id: String,
-    request: AuthorizationRequest,
-    login: Option<LoggedIn>,
+pub(super) struct Transaction {
+    pub(super) id: String,
+    pub(super) request: AuthorizationRequest,
+    pub(super) login: Option<LoggedIn>,
 }
 
 /// Answers a browser.
@@ -65,14 +65,9 @@ pub(super) async fn answer(house: &Arc<House>, peer: &Peer, request: Request<Inc
     if house.authorization.offer().is_none() {
         return body::empty(StatusCode::NOT_FOUND);
     }
-    let known = cookie(house, request.headers());
-    let visit = Visit {
-        house,
-        from: peer.address.ip(),
-        browser: known.clone().unwrap_or_else(|| house.engines.ambient.secret()),
-    };
+    let (visit, is_known) = Visit::of(house, peer, request.headers());
     let is_device = request.uri().path() == DEVICE;
-    let mut response = match *request.method() {
+    let response = match *request.method() {
         Method::GET => {
             let query = request.uri().query().unwrap_or_default().to_owned();
             if is_device {
@@ -83,17 +78,34 @@ pub(super) async fn answer(house: &Arc<House>, peer: &Peer, request: Request<Inc
         }
         Method::POST => match form(request).await {
             Ok(form) if is_device => visit.enter(form.get("user_code").unwrap_or_default()).await,
-            Ok(form) => visit.go_on(&form, known.is_some()).await,
+            Ok(form) => visit.go_on(&form, is_known).await,
             Err(why) => pages::stopped(&why),
         },
         _ => body::empty(StatusCode::METHOD_NOT_ALLOWED),
     };
-    if known.is_none()
-        && let Ok(cookie) = HeaderValue::try_from(visit.cookie())
-    {
-        response.headers_mut().insert(SET_COOKIE, cookie);
+    visit.with_cookie(response, is_known)
+}
+
+impl<'h> Visit<'h> {
+    /// A visit of this browser, and whether it was here before.
+    pub(super) fn of(house: &'h Arc<House>, peer: &Peer, headers: &HeaderMap) -> (Self, bool) {
+        let known = cookie(house, headers);
+        let is_known = known.is_some();
+        let visit = Self {
+            house,
+            from: peer.address.ip(),
+            browser: known.unwrap_or_else(|| house.engines.ambient.secret()),
+        };
+        (visit, is_known)
     }
-    response
+
+    /// The answer, with a cookie for a browser that has none.
+    pub(super) fn with_cookie(&self, mut response: Response<Body>, is_known: bool) -> Response<Body> {
+        if !is_known && let Ok(cookie) = HeaderValue::try_from(self.cookie()) {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        response
+    }
 }
 
 impl Visit<'_> {
@@ -134,12 +146,7 @@ impl Visit<'_> {
             }
             Err(error) => {
                 self.note("authorization-refused", &client.id, "", &error.to_string());
-                let location = self.failure(&redirect.clone(), state, &error);
-                // Whoever chose the address themselves must not have browsers sent there without a person's doing.
-                match client.known_by {
-                    KnownBy::Operator => sent(&location),
-                    KnownBy::Document | KnownBy::Itself => pages::broken(&error, &redirect, &location),
-                }
+                self.fail(&client, (&redirect, state), &error)
             }
         }
     }
@@ -162,12 +169,12 @@ impl Visit<'_> {
                 return pages::enter_code(typed, Some((StatusCode::TOO_MANY_REQUESTS, &why)));
             }
         };
-        let Some((code, wanted)) = found else {
+        let Some((code, leave)) = found else {
             self.note("device-refused", "", "", "no device has this code");
             let why = "No device waits with this code. It may be too old: then the program shows a new one.";
             return pages::enter_code(typed, Some((StatusCode::BAD_REQUEST, why)));
         };
-        let id = wanted.client.clone();
+        let id = leave.client.clone();
         let client = match house
             .authorization
             .client(&id, self.from, &house.engines.ambient)
@@ -179,12 +186,41 @@ impl Visit<'_> {
         let transaction = Transaction {
             id: house.engines.ambient.name().to_string(),
             request: AuthorizationRequest {
-                wanted,
+                leave,
+                wanted: Wanted::default(),
                 way: Way::Device { code },
             },
             login: None,
         };
         self.ask_to_log_in(&transaction, &client, None)
+    }
+
+    /// Tells a client that its request cannot be. A device hears of it when its code is over.
+    pub(super) fn fail_request(
+        &self,
+        client: &RegisteredClient,
+        request: &AuthorizationRequest,
+        error: &OauthError,
+    ) -> Response<Body> {
+        match &request.way {
+            Way::Browser { redirect, state, .. } => self.fail(client, (redirect, state.as_deref()), error),
+            Way::Device { .. } => pages::stopped(&error.description),
+        }
+    }
+
+    /// Tells a client that it cannot be.
+    fn fail(
+        &self,
+        client: &RegisteredClient,
+        (redirect, state): (&RedirectUri, Option<&str>),
+        error: &OauthError,
+    ) -> Response<Body> {
+        let location = self.failure(redirect, state, error);
+        // Whoever chose the address themselves must not have browsers sent there without a person's doing.
+        match client.known_by {
+            KnownBy::Operator => sent(&location),
+            KnownBy::Document | KnownBy::Itself => pages::broken(error, redirect, &location),
+        }
     }
 
     /// A person answers.
@@ -197,7 +233,7 @@ impl Visit<'_> {
             let why = "this page is too old, or was opened in another browser; go back to the program and begin again";
             return self.stop("", why);
         };
-        let id = &transaction.request.wanted.client;
+        let id = &transaction.request.leave.client;
         let client = match self
             .house
             .authorization
@@ -244,21 +280,51 @@ impl Visit<'_> {
                 return self.ask_to_log_in(&transaction, client, Some(&why));
             }
         };
+        self.logged_in(transaction, client, login)
+    }
+
+    /// Somebody logged in, here or elsewhere.
+    pub(super) fn logged_in(
+        &self,
+        transaction: Transaction,
+        client: &RegisteredClient,
+        login: LoggedIn,
+    ) -> Response<Body> {
+        let (user, wanted) = (&login.user, &transaction.request.wanted);
         self.note("logged-in", &client.id, user, &login.methods.join(" "));
+        if !wanted.is_met_by(&login.acr, &login.methods) {
+            let why = "the person has nothing to log in with as this has to be";
+            return self.unmet(&transaction, client, user, why);
+        }
         if let Err(why) = self.may_let_in(&transaction.request, client, &login) {
             self.note("authorization-refused", &client.id, user, &why);
             return pages::stopped(&why);
         }
+        let asks_again = wanted.consent == Anew::Yes;
         let transaction = Transaction {
             login: Some(login.clone()),
             ..transaction
         };
         let key = self.consent_key(&transaction.request, client, &login.user);
         let is_known = key.is_some_and(|key| self.house.authorization.has_agreed(&key));
-        if is_known {
+        if is_known && !asks_again {
             return self.issue(transaction, client, login);
         }
         self.ask_for_consent(&transaction, client, &login)
+    }
+
+    /// Nobody logged in as the client wants it.
+    pub(super) fn unmet(
+        &self,
+        transaction: &Transaction,
+        client: &RegisteredClient,
+        user: &str,
+        why: &str,
+    ) -> Response<Body> {
+        self.note("authorization-refused", &client.id, user, why);
+        let error = OauthError::new(OauthFault::UnmetAuthentication, why);
+        let request = &transaction.request;
+        self.fail_request(client, request, &error)
     }
 
     /// Whether this user may let that client in for what it wants.
@@ -269,11 +335,8 @@ impl Visit<'_> {
         login: &LoggedIn,
     ) -> Result<Letting, String> {
         let people = &self.house.engines.people;
-        people.letting(
-            &login.user,
-            client.agent.as_deref(),
-            request.wanted.declared.as_ref(),
-        )
+        let declared = request.leave.declared.as_ref();
+        people.letting(login, client.agent.as_deref(), declared)
     }
 
     fn issue(&self, transaction: Transaction, client: &RegisteredClient, login: LoggedIn) -> Response<Body> {
@@ -341,12 +404,12 @@ impl Visit<'_> {
                 .answer_once(&transaction.id, ambient.now_ms())
         };
         if transaction.login.is_some() && once().is_none() {
-            return self.stop(&request.wanted.client, "this page was answered before");
+            return self.stop(&request.leave.client, "this page was answered before");
         }
         let user = transaction.login.as_ref().map_or("", |login| login.user.as_str());
         self.note(
             "consent-refused",
-            &request.wanted.client,
+            &request.leave.client,
             user,
             "the person said no",
         );
@@ -368,7 +431,7 @@ impl Visit<'_> {
         }
     }
 
-    fn ask_to_log_in(
+    pub(super) fn ask_to_log_in(
         &self,
         transaction: &Transaction,
         client: &RegisteredClient,
@@ -390,13 +453,15 @@ impl Visit<'_> {
     fn asks<'a>(&'a self, transaction: &'a Transaction, client: &'a RegisteredClient) -> Asks<'a> {
         let whole = &self.house.engines.tokens.resource;
         let request = &transaction.request;
-        let place = request.wanted.resource.as_str().strip_prefix(whole.as_str());
+        let place = request.leave.resource.as_str().strip_prefix(whole.as_str());
         Asks {
             client,
             request,
             place: place.map(|place| place.trim_matches('/')).unwrap_or_default(),
             gateway: self.house.base.split_once("://").map_or("", |(_, host)| host),
             sealed: self.seal(transaction),
+            doors: self.house.authorization.elsewhere.labels().collect(),
+            has_passwords: self.house.authorization.has_passwords(),
         }
     }
 
@@ -412,10 +477,11 @@ impl Visit<'_> {
         let redirect = request.redirect()?;
         let is_bound = redirect.is_site() || client.secret.is_some();
         let asked = AuthorizationRequest {
-            wanted: Wanted {
+            leave: Leave {
                 key: None,
-                ..request.wanted.clone()
+                ..request.leave.clone()
             },
+            wanted: Wanted::default(),
             way: Way::Browser {
                 redirect: redirect.clone(),
                 state: None,
@@ -437,18 +503,20 @@ impl Visit<'_> {
         }
     }
 
-    fn stop(&self, client: &str, why: &str) -> Response<Body> {
+    pub(super) fn stop(&self, client: &str, why: &str) -> Response<Body> {
         self.note("authorization-refused", client, "", why);
         pages::stopped(why)
     }
 
-    fn note(&self, what: &str, client: &str, user: &str, why: &str) {
+    pub(super) fn note(&self, what: &str, client: &str, user: &str, why: &str) {
         let short = |text: &str| text.chars().take(200).collect::<String>();
+        // What an operator has to read to put it right.
+        let why: String = why.chars().take(600).collect();
         let detail = [
             ("client", short(client)),
             ("user", short(user)),
             ("peer", self.from.to_string()),
-            ("why", short(why)),
+            ("why", why),
         ];
         self.house.engines.journal.note(Kind::Session, what, &detail);
     }
@@ -482,7 +550,7 @@ impl Visit<'_> {
         self.house.authorization.seal.seal(ambient, &self.bound(), &text)
     }
 
-    fn open(&self, sealed: &str) -> Option<Transaction> {
+    pub(super) fn open(&self, sealed: &str) -> Option<Transaction> {
         let text = self.house.authorization.seal.open(sealed, &self.bound())?;
         let document = Document::parse(text, Keys::Exact, &wire::bounds::ANSWER).ok()?;
         let root = document.root();
@@ -535,7 +603,7 @@ fn cookie(house: &House, headers: &HeaderMap) -> Option<String> {
     found.next().is_none().then(|| value.to_owned())
 }
 
-async fn form(request: Request<Incoming>) -> Result<Form, String> {
+pub(super) async fn form(request: Request<Incoming>) -> Result<Form, String> {
     let (head, incoming) = request.into_parts();
     let content = one(&head.headers, &CONTENT_TYPE)
         .ok()
@@ -552,7 +620,7 @@ async fn form(request: Request<Incoming>) -> Result<Form, String> {
 }
 
 /// Sends the browser on, and never its form with it (RFC 9700, section 4.12).
-fn sent(location: &str) -> Response<Body> {
+pub(super) fn sent(location: &str) -> Response<Body> {
     let mut response = page::guarded(body::empty(StatusCode::SEE_OTHER), "");
     match HeaderValue::try_from(location) {
         Ok(location) => {

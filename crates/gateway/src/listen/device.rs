@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hyper::{Request, Response, StatusCode, body::Incoming};
-use identity::oauth::{OauthError, OauthFault, Wanted};
+use identity::oauth::{Leave, OauthError, OauthFault};
 use records::ledger::Kind;
 use wire::json::object;
 
@@ -34,8 +34,8 @@ async fn begun(house: &Arc<House>, peer: &Peer, request: Request<Incoming>) -> R
     let (from, ambient) = (peer.address.ip(), &house.engines.ambient);
     let registered = house.authorization.client(&id, from, ambient).await;
     let registered = registered.map_err(|why| OauthError::new(OauthFault::InvalidClient, why))?;
-    let wanted = Wanted::read(&asked.form, &registered, &resources(house))?;
-    let begun = house.authorization.devices.begin(wanted, from, ambient);
+    let leave = Leave::read(&asked.form, &registered, &resources(house))?;
+    let begun = house.authorization.devices.begin(leave, from, ambient);
     let begun = begun.ok_or_else(|| {
         OauthError::new(
             OauthFault::TemporarilyUnavailable,

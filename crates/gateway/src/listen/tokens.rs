@@ -22,11 +22,11 @@ use super::{
     body::{self, Body},
     gate::one,
     head::Peer,
-    oauth::{Shown, refused, resources},
+    oauth::{Shown, not_stopped, refused, resources},
 };
 use crate::{
     admin::{end_grant, end_token},
-    authorization::{Issue, REFRESH_DAYS, Record, Rotated, Taken, devices::Told},
+    authorization::{Issue, LoggedIn, REFRESH_DAYS, Record, Rotated, Taken, Vouched, devices::Told},
     config::authorization::Switch,
     people::Letting,
     store::StoreError,
@@ -95,7 +95,7 @@ pub(super) fn by_device(
             return Err(OauthError::new(OauthFault::ExpiredToken, why));
         }
     };
-    same_resource(form, &issue.request.wanted.resource)?;
+    same_resource(form, &issue.request.leave.resource)?;
     same_key(&issue, shown)?;
     let (record, letting, secret) = begun(house, client, issue, shown)?;
     Ok(issued(house, &record, letting, shown.binding(), secret))
@@ -109,15 +109,15 @@ fn begun(
     shown: &Shown,
 ) -> Result<(Record, Letting, Option<String>), OauthError> {
     let ambient = &house.engines.ambient;
-    let wanted = issue.request.wanted;
-    if !house.authorization.still_stands(&issue.login) {
+    let leave = issue.request.leave;
+    if !house.authorization.still_stands(&issue.login, ambient.now_ms()) {
         return Err(invalid_grant("what the person logged in with has changed"));
     }
     let letting = letting(
         house,
-        &issue.login.user,
+        &issue.login,
         issue.agent.as_deref(),
-        wanted.declared.as_ref(),
+        leave.declared.as_ref(),
     )?;
     shown.take(house)?;
     let secret = issue.refreshes.then(|| ambient.secret());
@@ -127,10 +127,10 @@ fn begun(
         client: client.id,
         agent: issue.agent,
         login: issue.login,
-        resource: wanted.resource,
-        scopes: wanted.scopes.into_iter().collect(),
-        context: wanted.declared.is_some().then(|| ambient.name().to_string()),
-        declared: wanted.declared,
+        resource: leave.resource,
+        scopes: leave.scopes.into_iter().collect(),
+        context: leave.declared.is_some().then(|| ambient.name().to_string()),
+        declared: leave.declared,
         // A client with a secret proves itself with that.
         binding: shown.binding().filter(|_| client.is_public),
         secret: secret.as_deref().map(crate::authorization::digest),
@@ -152,7 +152,7 @@ fn begun(
 /// The code was issued for exactly this.
 fn fits(issue: &Issue, client: &str, form: &Form, shown: &Shown) -> Result<(), OauthError> {
     let request = &issue.request;
-    if request.wanted.client != client {
+    if request.leave.client != client {
         return Err(invalid_grant("the code is another client's"));
     }
     // OAuth 2.1 leaves it out, since PKCE does more; if it is there, it is right.
@@ -170,13 +170,13 @@ fn fits(issue: &Issue, client: &str, form: &Form, shown: &Shown) -> Result<(), O
     if !request.is_verified_by(verifier) {
         return Err(invalid_grant("`code_verifier` does not fit `code_challenge`"));
     }
-    same_resource(form, &request.wanted.resource)?;
+    same_resource(form, &request.leave.resource)?;
     same_key(issue, shown)
 }
 
 /// Whoever named a key before shows it now.
 fn same_key(issue: &Issue, shown: &Shown) -> Result<(), OauthError> {
-    let named = issue.request.wanted.key.as_deref();
+    let named = issue.request.leave.key.as_deref();
     let key = match shown.binding() {
         Some(Binding::Key(key)) => Some(key),
         Some(Binding::Certificate(_)) | None => None,
@@ -220,12 +220,12 @@ pub(super) fn by_refresh(
                 "the person did not grant that scope",
             ));
         }
-        if !house.authorization.still_stands(&record.login) {
+        if !house.authorization.still_stands(&record.login, ambient.now_ms()) {
             return Err(invalid_grant("what the person logged in with has changed"));
         }
         let letting = letting(
             house,
-            &record.login.user,
+            &record.login,
             record.agent.as_deref(),
             record.declared.as_ref(),
         )?;
@@ -284,13 +284,14 @@ fn issued(
         issued_ms: engines.ambient.now_ms(),
         binding,
         lifetime_ms: LIFETIME_MS_MAX,
-        asserted: None,
+        asserted: record.login.elsewhere.as_ref().map(Vouched::asserted),
     };
     let login = Login {
         client: record.client.clone(),
         grant: record.id.clone(),
         at_ms: record.login.at_ms,
         methods: record.login.methods.clone(),
+        acr: record.login.acr.clone(),
     };
     let token = engines.tokens.issuer.mint_for_login(&grant, &login);
     let agent = record.agent.clone().unwrap_or_default();
@@ -351,15 +352,14 @@ fn anybody(house: &House, form: &Form, authorization: Option<&str>) -> Result<Cl
 
 fn letting(
     house: &House,
-    user: &str,
+    login: &LoggedIn,
     agent: Option<&str>,
     declared: Option<&identity::DeclaredContext>,
 ) -> Result<Letting, OauthError> {
-    house
-        .engines
-        .people
-        .letting(user, agent, declared)
-        .map_err(|why| invalid_grant(&why))
+    let letting = house.engines.people.letting(login, agent, declared);
+    let letting = letting.map_err(|why| invalid_grant(&why))?;
+    not_stopped(house, &letting.actor, letting.for_user.as_deref())?;
+    Ok(letting)
 }
 
 fn same_resource(form: &Form, granted: &ResourceId) -> Result<(), OauthError> {

@@ -7,6 +7,7 @@ use super::{
     discovery::{Metadata, shown},
     with_query,
 };
+use crate::issuers::Network;
 
 /// What a person is sent with.
 pub(crate) struct Sending<'s> {
@@ -53,19 +54,9 @@ pub(crate) fn fit(server: &Metadata) -> Result<(), String> {
             "`{issuer}` names no `authorization_endpoint`, so no person can agree there"
         ));
     };
-    let url: Option<hyper::Uri> = endpoint.parse().ok();
-    let is_here = |host: Option<&str>| matches!(host, Some("127.0.0.1" | "localhost" | "[::1]"));
-    let is_fit = url.is_some_and(|url| match url.scheme_str() {
-        Some("https") => url.host().is_some(),
-        Some("http") => is_here(url.host()),
-        Some(_) | None => false,
-    });
-    if !is_fit || endpoint.contains('#') {
-        return Err(format!(
-            "`{issuer}` sends people to `{}`, which is no https URL",
-            shown(endpoint)
-        ));
-    }
+    // That of this machine is one of a server here, whatever else is reached.
+    leads_people_well(endpoint, Network::Private)
+        .map_err(|why| format!("the endpoint of `{issuer}` {why}"))?;
     if !server.has_s256 {
         return Err(format!(
             "`{issuer}` does not say that it checks PKCE (`code_challenge_methods_supported` with `S256`), without \
@@ -73,6 +64,21 @@ pub(crate) fn fit(server: &Metadata) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Whether people may be sent there: https, or this machine where that may be reached.
+pub(crate) fn leads_people_well(endpoint: &str, network: Network) -> Result<(), String> {
+    let url: Option<hyper::Uri> = endpoint.parse().ok();
+    let is_here = |host: Option<&str>| matches!(host, Some("127.0.0.1" | "localhost" | "[::1]"));
+    let is_fit = url.is_some_and(|url| match url.scheme_str() {
+        Some("https") => url.host().is_some(),
+        Some("http") => network == Network::Private && is_here(url.host()),
+        Some(_) | None => false,
+    });
+    if is_fit && !endpoint.contains('#') {
+        return Ok(());
+    }
+    Err(format!("is `{}`, which is no https URL", shown(endpoint)))
 }
 
 /// RFC 9207 section 2.4: letter by letter, and needed where it was promised.

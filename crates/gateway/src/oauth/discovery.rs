@@ -234,11 +234,23 @@ fn is_of(resource: &str, server: &str, from: &str) -> bool {
 ///
 /// What is wrong at one of the places says nothing about the next: none but its own words count.
 pub(crate) async fn metadata(guarded: &Guarded, issuer: &str) -> Result<Metadata, String> {
+    search(guarded, well_known(issuer), |document| {
+        read_metadata(document, issuer)
+    })
+    .await
+}
+
+/// The first of these places that says what can be read.
+pub(crate) async fn search(
+    guarded: &Guarded,
+    places: Vec<String>,
+    read: impl Fn(&Document) -> Result<Metadata, String>,
+) -> Result<Metadata, String> {
     let mut whys = Vec::new();
-    for url in well_known(issuer) {
+    for url in places {
         match guarded.get(&url).await {
             Err(why) => whys.push(why),
-            Ok(bytes) => match parsed(bytes).and_then(|document| read_metadata(&document, issuer)) {
+            Ok(bytes) => match parsed(bytes).and_then(|document| read(&document)) {
                 Ok(metadata) => return Ok(metadata),
                 Err(why) => whys.push(format!("{url}: {why}")),
             },
@@ -262,7 +274,8 @@ pub(crate) fn well_known(issuer: &str) -> Vec<String> {
     urls
 }
 
-fn read_metadata(document: &Document, issuer: &str) -> Result<Metadata, String> {
+/// The metadata of an issuer, in exactly that name.
+pub(crate) fn read_metadata(document: &Document, issuer: &str) -> Result<Metadata, String> {
     let root = document.root();
     let named = text(root, "issuer").unwrap_or_default();
     if named != issuer {

@@ -10,6 +10,6 @@ mod form;
 pub(crate) mod registration;
 pub(crate) mod tokens;
 
-pub(crate) use authorize::{Sending, fit, speaks_for};
+pub(crate) use authorize::{Sending, fit, leads_people_well, speaks_for};
 pub(crate) use challenge::Challenge;
 pub(crate) use form::{escaped, form, with_query};

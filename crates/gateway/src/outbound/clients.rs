@@ -14,6 +14,11 @@ use crate::{
 
 const CLIENTS: &str = "upstream-clients";
 
+/// Destroys what the gateway is at a server's authorization server.
+pub(super) fn remove(store: &Store, server: &ServerName) -> Result<(), crate::store::StoreError> {
+    store.delete(CLIENTS, server.as_str())
+}
+
 #[derive(Deserialize, Serialize)]
 struct Registered {
     issuer: String,

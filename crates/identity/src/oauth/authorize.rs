@@ -8,7 +8,9 @@ use wire::{
     json::{Document, Keys, Node, ObjectWriter},
 };
 
-use super::{Form, OauthError, OauthFault, RedirectUri, Registrar, pkce, read_details, write_details};
+use super::{
+    Form, OauthError, OauthFault, RedirectUri, Registrar, Wanted, pkce, read_details, write_details,
+};
 use crate::{principal::DeclaredContext, resource::ResourceId, secret::SecretDigest, token::SCOPE};
 
 /// The longest `state` carried, in bytes.
@@ -56,7 +58,7 @@ impl RegisteredClient {
 
 /// What a client asks a person for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub struct Leave {
     /// Who asks.
     pub client: String,
     /// What for.
@@ -92,12 +94,14 @@ pub enum Way {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuthorizationRequest {
     /// What is asked for.
+    pub leave: Leave,
+    /// How the person has to log in for it.
     pub wanted: Wanted,
     /// The way back.
     pub way: Way,
 }
 
-impl Wanted {
+impl Leave {
     /// Reads what a known client asks for.
     ///
     /// # Errors
@@ -164,16 +168,9 @@ impl AuthorizationRequest {
         {
             return Err(invalid("`state` is too long"));
         }
-        let wanted = Wanted::read(form, client, resources)?;
-        // Everybody logs in anew, so nobody is logged in.
-        if form
-            .get("prompt")
-            .is_some_and(|prompt| prompt.split(' ').any(|word| word == "none"))
-        {
-            return refuse(OauthFault::LoginRequired, "a person has to log in");
-        }
         Ok(Self {
-            wanted,
+            leave: Leave::read(form, client, resources)?,
+            wanted: Wanted::read(form)?,
             way: Way::Browser {
                 redirect,
                 state: form.get("state").map(str::to_owned),
@@ -202,7 +199,7 @@ impl AuthorizationRequest {
 
     /// Writes it, to be kept by somebody who can neither read nor change it.
     pub fn write(&self, out: &mut ObjectWriter<'_>) {
-        let wanted = &self.wanted;
+        let leave = &self.leave;
         match &self.way {
             Way::Browser {
                 redirect,
@@ -217,17 +214,18 @@ impl AuthorizationRequest {
             }
             Way::Device { code } => out.string("device", code),
         }
-        out.string("client", &wanted.client);
-        out.string("resource", wanted.resource.as_str());
+        out.string("client", &leave.client);
+        out.string("resource", leave.resource.as_str());
         out.array("scopes", |list| {
-            wanted.scopes.iter().for_each(|scope| list.string(scope))
+            leave.scopes.iter().for_each(|scope| list.string(scope))
         });
-        if let Some(declared) = &wanted.declared {
+        if let Some(declared) = &leave.declared {
             out.array("declared", |details| write_details(declared, details));
         }
-        if let Some(key) = &wanted.key {
+        if let Some(key) = &leave.key {
             out.string("key", key);
         }
+        out.object("wanted", |out| self.wanted.write(out));
     }
 
     /// Reads what [`Self::write`] wrote.
@@ -246,7 +244,7 @@ impl AuthorizationRequest {
                 challenge: text("challenge")?,
             },
         };
-        let wanted = Wanted {
+        let leave = Leave {
             client: text("client")?,
             resource: ResourceId::parse(&text("resource")?).ok()?,
             scopes: node
@@ -257,7 +255,8 @@ impl AuthorizationRequest {
             declared,
             key: text("key"),
         };
-        Some(Self { wanted, way })
+        let wanted = Wanted::restore(node.get("wanted")?)?;
+        Some(Self { leave, wanted, way })
     }
 }
 
@@ -363,7 +362,7 @@ mod tests {
             ("dpop_jkt", Some(CHALLENGE)),
         ]);
         let request = request.expect("a request");
-        assert_eq!(request.wanted.resource.as_str(), "https://g/mcp/charts");
+        assert_eq!(request.leave.resource.as_str(), "https://g/mcp/charts");
         let kept = wire::json::object(|out| request.write(out));
         let kept = Document::parse(kept, Keys::Exact, &CREDENTIAL).expect("JSON");
         assert_eq!(
@@ -373,7 +372,7 @@ mod tests {
         assert_eq!(
             ask(&[("resource", None)])
                 .expect("a request")
-                .wanted
+                .leave
                 .resource
                 .as_str(),
             "https://g/mcp"

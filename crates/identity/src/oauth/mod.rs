@@ -15,10 +15,11 @@ mod pkce;
 mod presented;
 mod redirect;
 mod registration;
+mod wanted;
 
 pub use assertion::Assertions;
 pub(crate) use assertion::single as assertion_use;
-pub use authorize::{AuthorizationRequest, KnownBy, RegisteredClient, Wanted, Way};
+pub use authorize::{AuthorizationRequest, KnownBy, Leave, RegisteredClient, Way};
 pub use bearer::brought;
 pub use challenge::Challenge;
 pub use client::{Client, ClientLookup, authenticate, may_act_for};
@@ -33,6 +34,7 @@ pub use pkce::pkce_challenge;
 pub use presented::Presented;
 pub use redirect::{RedirectError, RedirectUri, Registrar};
 pub use registration::{document_url, read_document, read_registration, registered, write_metadata};
+pub use wanted::{Anew, Wanted};
 
 #[cfg(test)]
 mod tests;
