@@ -5,6 +5,7 @@
 mod approvals;
 mod authorize;
 mod authorize_clients;
+mod authorize_elsewhere;
 mod authorize_faults;
 mod bad_http_servers;
 mod bad_input;
@@ -46,7 +47,9 @@ mod scan;
 mod secrets;
 mod servers;
 mod sessions;
+mod signatures;
 mod start;
+mod step_up;
 mod subscriptions;
 mod supply;
 mod tasks;

@@ -11,6 +11,7 @@ use identity::{
     Local, Once, ResourceId,
     jose::{PublicKey, SigningKey},
     proof::Proofs,
+    signature::Signatures,
     token::{Issuer, TokenCache, Verifier},
 };
 use inspect::{Inspector, Settings};
@@ -30,7 +31,7 @@ use wire::{
 use crate::{
     admin,
     ambient::Ambient,
-    authorization::Authorization,
+    authorization::{Authorization, Elsewhere, Throttle},
     behind::Behind,
     boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
@@ -44,7 +45,7 @@ use crate::{
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     keeper::Keeper,
-    listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    listen::{CONVERSATIONS_MAX, EventStreams, House, stopped},
     outbound::Outbound,
     parked::Parking,
     payloads::Payloads,
@@ -159,7 +160,10 @@ pub(crate) fn assemble(
     };
     let engines = Arc::new(engines);
     let authorization = Authorization::open(
-        &meant.authorization,
+        (
+            &meant.authorization,
+            Elsewhere::of(&meant.issuers, &engines.tokens.providers),
+        ),
         engines.people.key(),
         vault.store().clone(),
         &engines.ambient,
@@ -168,6 +172,7 @@ pub(crate) fn assemble(
         authorization: authorization.map_err(Failure::other)?,
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
+        operators: meant.operators.clone(),
         engines,
         base,
         hosts: hosts(meant, address),
@@ -182,7 +187,7 @@ pub(crate) fn assemble(
             .iter()
             .map(|group| (group.name.clone(), Arc::clone(group)))
             .collect(),
-        attempts: Attempts::default(),
+        attempts: Throttle::default(),
         event_streams: EventStreams::default(),
         places: Arc::new(Semaphore::new(CONVERSATIONS_MAX)),
     });
@@ -501,7 +506,11 @@ fn known(keeper: &Keeper) -> Known {
             let definition = item.approved.as_ref().or(item.offered.as_ref());
             if let (ItemKind::Tool, Some(definition)) = (kind, definition) {
                 let schema = definition.document().root().get("inputSchema");
-                let arguments = schema.map_or(ArgumentType::Any, ArgumentType::of_schema);
+                // Where the schema leaves open what a tool takes, what is said of one argument closes nothing.
+                let arguments = match schema.map(ArgumentType::of_schema) {
+                    None | Some(ArgumentType::Any) => ArgumentType::Any,
+                    Some(_) => server.arguments(definition),
+                };
                 known.tool(server.name.as_str(), name, arguments);
             }
         }
@@ -526,6 +535,7 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         verifier,
         cache: Arc::new(TokenCache::default()),
         proofs: Proofs::since(now_ms),
+        signatures: Signatures::since(now_ms),
         request_proofs: Proofs::since(now_ms),
         assertions: Once::since(now_ms),
         assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
@@ -544,7 +554,7 @@ fn providers(base: &str, meant: &[MeantIssuer]) -> Result<Providers, Failure> {
         }
         Ok(Provider::new(
             meant.trust.clone(),
-            meant.jwks.clone(),
+            (meant.jwks.clone(), meant.metadata.clone()),
             meant.keys_age,
             guarded,
         ))

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use identity::{ActorKind, Principal};
+use identity::{Actor, ActorKind, Principal};
 use pipeline::{Objection, refusal};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -112,6 +112,12 @@ impl Halts {
         find(&self.in_force.borrow(), scope).cloned()
     }
 
+    /// Why somebody may have no token, if they may not: what would be refused is not begun.
+    pub(crate) fn of_actor(&self, actor: &Actor, for_user: Option<&str>) -> Option<Halt> {
+        let in_force = self.in_force.borrow();
+        parties(actor, for_user).find_map(|target| in_force.get(&target).cloned())
+    }
+
     /// Waits until this may not go on any more.
     pub(crate) async fn reached(&self, scope: Scope<'_>) -> Halt {
         let mut in_force = self.in_force.subscribe();
@@ -151,23 +157,24 @@ fn find<'h>(in_force: &'h InForce, scope: Scope<'_>) -> Option<&'h Halt> {
     if in_force.is_empty() {
         return None;
     }
-    let actor = scope.principal.actor();
-    let user = match actor.kind {
-        ActorKind::User => Some(actor.name.as_str()),
-        ActorKind::Agent | ActorKind::Service => scope.principal.for_user(),
+    let context = scope.context.map(|context| Target::Context(context.to_owned()));
+    let server = scope.server.map(|server| Target::Server(server.to_string()));
+    parties(scope.principal.actor(), scope.principal.for_user())
+        .chain(context)
+        .chain(server)
+        .find_map(|target| in_force.get(&target))
+}
+
+/// What stops somebody, whatever they do.
+fn parties(actor: &Actor, for_user: Option<&str>) -> impl Iterator<Item = Target> {
+    let (agent, user) = match actor.kind {
+        ActorKind::User => (None, Some(actor.name.as_str())),
+        ActorKind::Agent | ActorKind::Service => (Some(actor.name.as_str()), for_user),
     };
-    let agent = (actor.kind != ActorKind::User).then_some(actor.name.as_str());
     let owned = |text: &str| text.to_owned();
-    [
-        Some(Target::All),
-        agent.map(owned).map(Target::Agent),
-        user.map(owned).map(Target::User),
-        scope.context.map(owned).map(Target::Context),
-        scope.server.map(ToString::to_string).map(Target::Server),
-    ]
-    .into_iter()
-    .flatten()
-    .find_map(|target| in_force.get(&target))
+    let agent = agent.map(owned).map(Target::Agent);
+    let user = user.map(owned).map(Target::User);
+    std::iter::once(Target::All).chain(agent).chain(user)
 }
 
 impl Halt {

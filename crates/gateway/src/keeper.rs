@@ -14,8 +14,8 @@ use inspect::{
     schema::{CompiledSchema, SchemaOptions},
 };
 use policy::registry::{
-    Change, ChangeKind, Definition, Item, ItemKind, ItemState, OnNew, Pin, Registry, Rivals, Server,
-    ServerState, TransitionError,
+    Change, ChangeKind, Definition, Item, ItemKind, ItemState, Manifest, OnNew, Pin, Registry, Rivals,
+    Server, ServerState, TransitionError,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -89,6 +89,9 @@ pub(crate) enum KeeperError {
     /// What it would start cannot be pinned.
     #[error("`{0}`: {1}")]
     Unpinned(String, Refused),
+    /// There is no such version to go back to.
+    #[error("`{0}`: {1}")]
+    Version(String, String),
     /// It is stopped.
     #[error("{0} is stopped: {1}; see `sallyport stop --list`")]
     Halted(String, String),
@@ -168,7 +171,20 @@ impl Keeper {
                 .insert(name.clone(), meant.clone());
             self.keep(server, &changes, "configuration")?;
         }
+        self.remember_retired(&stored)?;
         self.publish();
+        Ok(())
+    }
+
+    /// Servers that are gone for good stay known, also where configuration knows them no more.
+    fn remember_retired(&self, stored: &BTreeMap<String, Vec<u8>>) -> Result<(), KeeperError> {
+        for (name, text) in stored {
+            let server = Server::from_stored(text, Manifest::unknown())
+                .map_err(|error| KeeperError::Stored(name.clone(), error))?;
+            if server.state == ServerState::Retired {
+                self.lock().entry(server.name.clone()).or_insert(server);
+            }
+        }
         Ok(())
     }
 
@@ -362,6 +378,9 @@ impl Keeper {
         self.journal
             .registry(&server.name, None, "retired", "retired by a person", None, None);
         self.store_server(&server)?;
+        // Its entry stays, so that nobody takes its name; what it was given and made of does not.
+        self.store.delete(versions::TABLE, server.name.as_str())?;
+        self.shelf.forget(&server.name)?;
         self.lock().insert(server.name.clone(), server);
         self.publish();
         Ok(())
@@ -501,6 +520,7 @@ impl Keeper {
             );
         }
         self.store_server(&server)?;
+        self.note_version(&server)?;
         self.place(&server);
         self.lock().insert(server.name.clone(), server);
         Ok(())
@@ -613,3 +633,4 @@ mod learn;
 mod start;
 #[cfg(test)]
 mod tests;
+pub(crate) mod versions;

@@ -13,6 +13,7 @@ mod principal;
 pub mod proof;
 mod resource;
 mod secret;
+pub mod signature;
 pub mod token;
 mod totp;
 

@@ -23,7 +23,7 @@ use std::{collections::BTreeMap, ops::Range, path::Path, thread};
 
 use inspect::{
     Inspector, SUSPECT_MIN, Settings, Surface,
-    learned::{BUCKET_BITS, Model, Sample},
+    learned::{BUCKET_BITS, GENERAL, Model, Sample},
 };
 use support::{Record, Tally, load};
 
@@ -98,7 +98,7 @@ fn main() {
 /// What a model is trained on, and how much each record counts.
 fn items(folder: &Path, name: &str) -> Vec<Item> {
     let (main, more): (&[&str], &[&str]) = match name {
-        "injection" => (&["injection", "benign"], &["tool_benign", "pii", "secrets"]),
+        "injection" => (&["injection", "benign"], &["pii", "secrets"]),
         "poisoning" => (&["tool_poison", "tool_benign"], &["injection"]),
         other => panic!("no model is called {other}"),
     };
@@ -327,22 +327,28 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
             let (window, score) = best(&weights, &item.sample, attack.then_some(&item.attack));
             let target = if attack { 1.0 } else { 0.0 };
             let weight = item.weight * if attack { lift } else { 1.0 };
+            // One time in two without the very words, so that what is general stands on its own.
+            let (from, score) = if next(&mut random) % 100 < knob("GEN", 0.0) as u64 {
+                (GENERAL, of(&weights, &item.sample, window, GENERAL))
+            } else {
+                (u32::MAX, score)
+            };
             update(
                 &mut weights,
                 &mut slopes,
                 &item.sample,
-                window,
+                (window, from),
                 (target, weight, rate),
                 score,
             );
             if attack && !item.context.is_empty() {
                 let other = item.context[(next(&mut random) % item.context.len() as u64) as usize];
-                let score = of(&weights, &item.sample, other);
+                let score = of(&weights, &item.sample, other, u32::MAX);
                 update(
                     &mut weights,
                     &mut slopes,
                     &item.sample,
-                    other,
+                    (other, u32::MAX),
                     (0.0, 0.5 * item.weight, rate),
                     score,
                 );
@@ -350,12 +356,12 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
             if !attack && item.sample.windows.len() > 1 {
                 // And any other, so that the rest of the text is learned, too.
                 let other = (next(&mut random) % item.sample.windows.len() as u64) as usize;
-                let score = of(&weights, &item.sample, other);
+                let score = of(&weights, &item.sample, other, u32::MAX);
                 update(
                     &mut weights,
                     &mut slopes,
                     &item.sample,
-                    other,
+                    (other, u32::MAX),
                     (target, 0.5 * weight, rate),
                     score,
                 );
@@ -373,7 +379,7 @@ fn update(
     weights: &mut [f32],
     slopes: &mut [f32],
     sample: &Sample,
-    window: usize,
+    (window, below): (usize, u32),
     (target, weight, rate): (f32, f32, f32),
     score: f32,
 ) {
@@ -381,30 +387,47 @@ fn update(
     if slope.abs() < 1e-3 {
         return;
     }
-    let (words, length) = &sample.windows[window];
+    let (words, whole) = &sample.windows[window];
     let factor = factor(words.len());
+    let (gs, ls) = shrinks();
     for (bucket, factor) in sample.words[words.clone()]
         .iter()
         .flatten()
+        .filter(|b| **b < below)
         .map(|b| (b, factor))
-        .chain([(length, 1.0)])
+        .chain(whole.iter().map(|b| (b, 1.0)))
     {
         let at = *bucket as usize;
         let slope = slope * factor;
         let w = weights[at];
         slopes[at] += slope * slope;
-        weights[at] = w - rate * (slope / slopes[at].sqrt()) - SHRINK * w;
+        weights[at] = w - rate * (slope / slopes[at].sqrt()) - if *bucket < GENERAL { gs } else { ls } * w;
     }
 }
 
-fn of(weights: &[f32], sample: &Sample, window: usize) -> f32 {
-    let (words, length) = &sample.windows[window];
-    sample.words[words.clone()]
+fn said(weights: &[f32], whole: &[u32]) -> f32 {
+    whole.iter().map(|bucket| weights[*bucket as usize]).sum()
+}
+
+/// The score of a window by the features below a bucket.
+fn of(weights: &[f32], sample: &Sample, window: usize, below: u32) -> f32 {
+    let (words, whole) = &sample.windows[window];
+    let sum: f32 = sample.words[words.clone()]
         .iter()
         .flatten()
-        .chain([length])
+        .filter(|bucket| **bucket < below)
         .map(|bucket| weights[*bucket as usize])
-        .sum()
+        .sum();
+    sum * factor(words.len()) + said(weights, whole)
+}
+
+fn shrinks() -> (f32, f32) {
+    static S: std::sync::OnceLock<(f32, f32)> = std::sync::OnceLock::new();
+    *S.get_or_init(|| (knob("GS", SHRINK), knob("LS", SHRINK)))
+}
+
+fn knob(name: &str, otherwise: f32) -> f32 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(otherwise)
 }
 
 fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize, f32) {
@@ -416,8 +439,8 @@ fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize,
         sums.push(sum);
     }
     let score = |n: usize| {
-        let (words, length) = &sample.windows[n];
-        (sums[words.end] - sums[words.start]) * factor(words.len()) + weights[*length as usize]
+        let (words, whole) = &sample.windows[n];
+        (sums[words.end] - sums[words.start]) * factor(words.len()) + said(weights, whole)
     };
     let all = || (0..sample.windows.len()).map(|n| (n, score(n)));
     let better = |a: &(usize, f32), b: &(usize, f32)| a.1.total_cmp(&b.1);
@@ -501,12 +524,9 @@ fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
                 true,
             );
         }
-        if std::env::var("ALARMS").is_ok() && !record.bad && flagged && record.category == "benign" {
-            println!(
-                "ALARM {title} {} {score:.2} {:?}",
-                record.id,
-                record.text.chars().take(300).collect::<String>()
-            );
+        if std::env::var("SCORES").is_ok() {
+            let sort = if record.bad { "attack" } else { &record.category };
+            println!("SCORE\t{title}\t{sort}\t{}\t{}\t{}\t{score:.2}", record.source, record.difficulty, record.id);
         }
     }
     println!("\n=== {title}");

@@ -22,7 +22,9 @@ mod reply;
 
 use std::sync::Arc;
 
-pub use arrival::{Arrival, CallId, Capabilities, Credential, Endpoint, Group, Possession, Tls, Via};
+pub use arrival::{
+    Arrival, CallId, Capabilities, Credential, Endpoint, Group, Possession, SignedRequest, Tls, Via,
+};
 pub use dossier::{Concerned, Dossier, Known};
 pub use passage::{Passed, Ready, Received, Stage};
 pub use policy::registry;

@@ -15,7 +15,7 @@ use wire::json::{Document, Keys, Node, object};
 
 use super::{Args, users::end_sessions, write_list};
 use crate::{
-    config::{key_set, meant::MeantParty},
+    config::{Proof, key_set, meant::MeantParty},
     failure::Failure,
     listen::House,
     people::Person,
@@ -41,6 +41,9 @@ pub(super) fn list(house: &House) -> Vec<u8> {
                     write_list(out, "for", &person.acts_for);
                     if let Some(model) = &person.model {
                         out.string("model", model);
+                    }
+                    if let Some(proof) = person.proof {
+                        out.string("proof", proof.as_str());
                     }
                     out.string("from", if person.added { "command" } else { "configuration" });
                 });
@@ -84,8 +87,14 @@ pub(super) fn add(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
         acts_for_those: Vec::new(),
         model: args.text("model"),
         scopes: args.list("scopes"),
+        proof: proof(args)?,
         added: true,
     };
+    if person.proof == Some(Proof::Signature) && person.keys.is_none() {
+        return Err(Failure::configuration(
+            "it has no key to sign with; give `--keys FILE`",
+        ));
+    }
     with_new_credential(house, person, "agent-added")
 }
 
@@ -103,6 +112,15 @@ fn keys(args: &Args<'_>) -> Result<Option<Arc<KeySet>>, Failure> {
     keys.map(|keys| Some(Arc::new(keys))).ok_or_else(refuse)
 }
 
+/// What it has to prove.
+fn proof(args: &Args<'_>) -> Result<Option<Proof>, Failure> {
+    let Some(word) = args.text("proof") else {
+        return Ok(None);
+    };
+    let unknown = || Failure::configuration("`proof` is one of: dpop, mtls, signature");
+    Proof::parse(&word).map(Some).ok_or_else(unknown)
+}
+
 /// Gives an agent another secret, or other keys. Tokens it has stay good until they expire.
 pub(super) fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let name = args.needed("name")?;
@@ -112,8 +130,14 @@ pub(super) fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure>
             "`{name}` has its secret from configuration; change it there and restart"
         )));
     }
+    let keys = keys(args)?;
+    if person.proof == Some(Proof::Signature) && keys.is_none() {
+        return Err(Failure::configuration(
+            "it signs its requests; give `--keys FILE`",
+        ));
+    }
     let person = Person {
-        keys: keys(args)?,
+        keys,
         ..(*person).clone()
     };
     with_new_credential(house, person, "agent-rotated")
@@ -217,6 +241,9 @@ fn write(person: &Person) -> Vec<u8> {
         if let Some(model) = &person.model {
             out.string("model", model);
         }
+        if let Some(proof) = person.proof {
+            out.string("proof", proof.as_str());
+        }
         if let Some(tenant) = &person.party.tenant {
             out.string("tenant", tenant);
         }
@@ -253,6 +280,7 @@ fn read(text: &[u8]) -> Option<Person> {
         acts_for_those: Vec::new(),
         model: args.text("model"),
         scopes: args.list("scopes"),
+        proof: args.text("proof").and_then(|word| Proof::parse(&word)),
         added: true,
     })
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use records::ledger::Kind;
 use wire::json::{ObjectWriter, object};
 
-use super::Args;
+use super::{
+    Args,
+    operators::{self, Agreed},
+};
 use crate::{
     engines::context_of,
     failure::Failure,
@@ -41,10 +44,16 @@ pub(super) async fn stop(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>,
 pub(super) async fn lift(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let target = target(args)?;
     let engines = &house.engines;
-    if !engines.halts.all().iter().any(|halt| halt.target == target) {
+    let halts = engines.halts.all();
+    let Some(halt) = halts.iter().find(|halt| halt.target == target) else {
         return Err(Failure::configuration(format!(
             "`{target}` is not stopped; see `sallyport stop --list`"
         )));
+    };
+    let exactly = format!("{target} since {}", halt.since_ms);
+    let agreed = operators::agree(house, args, &format!("stop {target} --lift"), &exactly).await?;
+    if let Agreed::Waits(answer) = agreed {
+        return Ok(answer);
     }
     let by = args.text("as");
     // It goes on only once it is on record that it may.

@@ -17,6 +17,7 @@ mod incidents;
 mod keys;
 mod learn;
 mod ledger;
+mod operators;
 mod policy;
 mod reviews;
 mod secrets;
@@ -33,7 +34,7 @@ pub(crate) use incidents::keep_watch;
 pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
 pub(crate) use subjects::held_subjects;
-pub(crate) use users::{end_grant, end_token, recall_revoked};
+pub(crate) use users::{end_grant, end_token, recall_revoked, withdraw_grant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
@@ -88,6 +89,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),
         "server.retire" => servers::retire(house, &args),
+        "server.rollback" => servers::roll_back(house, &args).await,
         "server.sbom" => servers::sbom(house, &args),
         "server.profile" => servers::profile(house, &args),
         "server.show" => servers::show(house, &args),
@@ -101,6 +103,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "token" => tokens::mint(house, &args),
         "user.grants" => users::grants(house, &args),
         "user.logout" => users::log_out(house, &args),
+        "user.withdraw" => users::withdraw(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
 }

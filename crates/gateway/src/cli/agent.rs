@@ -44,6 +44,9 @@ pub(crate) struct Add {
     /// A file with its public keys, as a JSON Web Key Set. It then signs for its tokens and has no secret.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// What it has to prove with each request: signature, dpop or mtls.
+    #[arg(long, value_name = "WAY")]
+    proof: Option<String>,
 }
 
 /// Give an agent another credential.
@@ -111,6 +114,9 @@ impl Agent {
                     }
                     if let Some(model) = &add.model {
                         args.string("model", model);
+                    }
+                    if let Some(proof) = &add.proof {
+                        args.string("proof", proof);
                     }
                     if add.service {
                         args.string("kind", "service");

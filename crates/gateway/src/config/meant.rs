@@ -7,28 +7,22 @@ use std::{
     time::Duration,
 };
 
-use identity::{
-    Secret,
-    jose::{KeySet, PublicKey},
-};
+use identity::{Secret, jose::KeySet};
 use pipeline::Group;
 use policy::{PartyKind, rules::Value};
-use wire::{
-    bounds::CREDENTIAL,
-    json::{Document, Keys},
-};
 
 use super::{
-    Problem,
+    Problem, Proof, agents,
     authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
     incidents,
     issuers::{self, MeantIssuer},
+    operators::{self, MeantOperators},
     records::{self, MeantPayloads},
     reference::Lookup,
     rules,
-    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind, SaidRegistry},
+    said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
 };
 use crate::{
@@ -68,6 +62,8 @@ pub(crate) struct Meant {
     pub(crate) osv: Option<PathBuf>,
     /// Who has to have made which packages.
     pub(crate) provenance: Provenance,
+    /// Who decides about servers.
+    pub(crate) operators: MeantOperators,
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
@@ -110,6 +106,8 @@ pub(crate) struct MeantParty {
     pub(crate) acts_for_those: Vec<String>,
     pub(crate) model: Option<String>,
     pub(crate) scopes: Vec<String>,
+    /// What it has to prove with each request, of agents and services.
+    pub(crate) proof: Option<Proof>,
 }
 
 /// A limit.
@@ -164,6 +162,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             acts_for_those: Vec::new(),
             model: None,
             scopes: Vec::new(),
+            proof: None,
         });
     }
     let users: BTreeSet<_> = said.users.iter().map(|user| user.name.as_str()).collect();
@@ -186,7 +185,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             &agent.purposes,
             |name| purposes.contains(name),
         ));
-        match meant_agent(&at, agent, lookup) {
+        match agents::mean(&at, agent, lookup) {
             Ok(agent) => parties.push(agent),
             Err(problem) => note(Err(problem)),
         }
@@ -280,6 +279,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }
     }
     let incidents = incidents::mean(&said.incidents, &mut note);
+    let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
             .strip_suffix('d')
@@ -295,6 +295,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
             provenance,
+            operators,
             osv: said
                 .registry
                 .osv
@@ -434,57 +435,6 @@ fn is_here(authority: &str) -> bool {
     address.is_ok_and(|address| address.is_loopback()) || host.eq_ignore_ascii_case("localhost")
 }
 
-fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantParty, Problem> {
-    let secret = strong(&format!("{at}.secret"), said.secret.as_deref(), lookup)?;
-    let named = said.acts_for.iter().filter(|name| !name.ends_with('*'));
-    let begun = said.acts_for.iter().filter_map(|name| name.strip_suffix('*'));
-    let kind = match said.kind {
-        Some(SaidKind::Service) => PartyKind::Service,
-        Some(SaidKind::Agent) | None => PartyKind::Agent,
-    };
-    Ok(MeantParty {
-        kind,
-        name: said.name.clone(),
-        secret,
-        roles: said.roles.clone(),
-        groups: said.groups.clone(),
-        tenant: said.tenant.clone(),
-        attributes: attributes(&said.attributes),
-        purposes: said.purposes.iter().cloned().collect(),
-        keys: said
-            .keys
-            .as_deref()
-            .map(|path| keys(at, path, lookup))
-            .transpose()?,
-        acts_for: named.cloned().collect(),
-        acts_for_those: begun.map(str::to_owned).collect(),
-        model: said.model.clone(),
-        scopes: said.scopes.clone(),
-    })
-}
-
-/// The public keys in a file: a JSON Web Key Set, or a single key. Nothing in it is secret, so anybody may read it.
-fn keys(at: &str, path: &str, lookup: &Lookup<'_>) -> Result<Arc<KeySet>, Problem> {
-    let at = format!("{at}.keys");
-    let path = lookup.path(path);
-    let problem = |what: String| Problem::new(&at, what, "put a JSON Web Key Set of public keys there");
-    let text = std::fs::read(&path).map_err(|error| problem(format!("{}: {error}", path.display())))?;
-    key_set(&text)
-        .map(Arc::new)
-        .ok_or_else(|| problem(format!("{} has no key that can be used", path.display())))
-}
-
-/// Public keys: a set with at least one that can be used, or a single one.
-pub(crate) fn key_set(text: &[u8]) -> Option<KeySet> {
-    let document = Document::parse(text.to_vec(), Keys::Exact, &CREDENTIAL).ok()?;
-    let root = document.root();
-    let set = match root.get("keys") {
-        Some(_) => KeySet::read(root)?,
-        None => KeySet::of(vec![PublicKey::read(root)?]),
-    };
-    (!set.is_empty()).then_some(set)
-}
-
 /// A secret by reference that is fit to be relied on.
 pub(super) fn strong(
     at: &str,
@@ -561,7 +511,7 @@ fn distinct(parties: &[MeantParty]) -> Result<(), Problem> {
     Ok(())
 }
 
-fn attributes(said: &BTreeMap<String, serde_json::Value>) -> BTreeMap<String, Value> {
+pub(super) fn attributes(said: &BTreeMap<String, serde_json::Value>) -> BTreeMap<String, Value> {
     said.iter()
         .filter_map(|(name, value)| Some((name.clone(), attribute(value)?)))
         .collect()

@@ -10,8 +10,10 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    agents::SaidAgent,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
+    login::SaidLogin,
     records::SaidRecords,
     rules::{SaidPolicy, SaidPurpose},
 };
@@ -96,13 +98,18 @@ pub(crate) struct Said {
     pub(crate) metrics: SaidMetrics,
 }
 
-/// What is known of packages.
+/// What is known of packages, and who decides about servers.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidRegistry {
     /// A file of known vulnerabilities mirrored from osv.dev, with a record on each line. What is in a package's
     /// lock is looked up when a person approves.
     pub(crate) osv: Option<PathBuf>,
+    /// How many operators have to say so before a server is approved, released or rolled back, and before anything
+    /// that was stopped goes on; 1 unless said.
+    pub(crate) approve: Option<u8>,
+    /// Who they are: `role:NAME`, `group:NAME` or `user:NAME`. Any user unless said.
+    pub(crate) operators: Option<String>,
     /// A folder of attestations: Sigstore bundles, and those of PEP 740.
     pub(crate) attestations: Option<PathBuf>,
     /// Who has to have made which packages. What nobody is named for may be anybody's.
@@ -128,8 +135,18 @@ pub(crate) struct SaidPublisher {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidIssuer {
-    /// The issuer identifier, letter by letter as in its tokens.
+    /// The issuer identifier, letter by letter as in its tokens; `{tenantid}` where each of its tenants has one.
     pub(crate) issuer: String,
+    /// What else it calls itself, in its metadata and its tokens.
+    #[serde(default)]
+    pub(crate) also: Vec<String>,
+    /// The tenants that are believed, where the issuer has `{tenantid}` in it.
+    #[serde(default)]
+    pub(crate) tenants: Vec<String>,
+    /// Where its metadata is; found by its name unless said.
+    pub(crate) metadata: Option<String>,
+    /// How people log in there before they let programs in here.
+    pub(crate) login: Option<SaidLogin>,
     /// A short name of ours. `NAME/` stands before every name the issuer gives.
     pub(crate) name: String,
     /// What stands there instead; `""` where its names are ours.
@@ -471,6 +488,20 @@ pub(crate) struct SaidTool {
     pub(crate) subject: Option<String>,
     /// What a call counts against limits on cost; 1 unless said.
     pub(crate) cost: Option<u32>,
+    /// What arguments are, by name or JSON pointer, beyond what the tool's schema says. Rules then read their parts.
+    #[serde(default)]
+    pub(crate) args: BTreeMap<String, SaidArgument>,
+}
+
+/// What the operator says of an argument.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidArgument {
+    /// `sql`, `url` or `path`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Whose SQL: `postgresql`, `mysql`, `sqlite`, `mssql`; or `any` (the default): what they read alike.
+    pub(crate) dialect: Option<String>,
 }
 
 /// Trust in a server's content.
@@ -528,52 +559,6 @@ pub(crate) struct SaidUser {
     /// What rules may read.
     #[serde(default)]
     pub(crate) attributes: BTreeMap<String, serde_json::Value>,
-}
-
-/// An AI application or a program.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidAgent {
-    /// The name, and its `client_id`.
-    pub(crate) name: String,
-    /// `agent` (the default) or `service`.
-    pub(crate) kind: Option<SaidKind>,
-    /// Its secret, by reference: `env:NAME` or `file:PATH`.
-    pub(crate) secret: Option<String>,
-    /// A file with its public keys, as a JSON Web Key Set: it then signs for its tokens (`private_key_jwt`).
-    pub(crate) keys: Option<String>,
-    /// Roles.
-    #[serde(default)]
-    pub(crate) roles: Vec<String>,
-    /// Groups.
-    #[serde(default)]
-    pub(crate) groups: Vec<String>,
-    /// Tenant.
-    pub(crate) tenant: Option<String>,
-    /// Purposes it may declare.
-    #[serde(default)]
-    pub(crate) purposes: Vec<String>,
-    /// Users it may act for; `corp/*`: all of an issuer's, once it brings their token.
-    #[serde(default, rename = "for")]
-    pub(crate) acts_for: Vec<String>,
-    /// Its model: `vendor/model`.
-    pub(crate) model: Option<String>,
-    /// Scopes it may have besides `mcp`.
-    #[serde(default)]
-    pub(crate) scopes: Vec<String>,
-    /// What rules may read.
-    #[serde(default)]
-    pub(crate) attributes: BTreeMap<String, serde_json::Value>,
-}
-
-/// What kind of caller.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SaidKind {
-    /// With a model.
-    Agent,
-    /// Without one.
-    Service,
 }
 
 /// A program that people may let in by a browser.

@@ -10,6 +10,7 @@ use pipeline::Group;
 use policy::{
     Confidentiality, Labels, Sink, Trust,
     registry::{Glob, Launch, Manifest, Pin, ToolManifest},
+    rules::{ArgumentType, Dialect},
 };
 use upstream::{Command, HttpTarget, Isolation, PostQuantum, Proof, Protection, Reach, ServerSpec, Timeouts};
 use wire::{
@@ -22,7 +23,7 @@ use super::{
     auth::{self, MeantAuth},
     door::server_tls,
     reference::Lookup,
-    said::{SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
+    said::{SaidArgument, SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
     sandbox,
 };
 use crate::{egress::Host, secrets};
@@ -437,6 +438,7 @@ fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
                     labels: own,
                     subject: tool.subject.clone(),
                     cost: tool.cost.map(u64::from),
+                    arguments: arguments(&at, &tool.args)?,
                 },
             ));
         }
@@ -453,6 +455,54 @@ fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
         tools,
         extensions,
     })
+}
+
+/// What is said of arguments, each with its names from the outside in.
+fn arguments(
+    at: &str,
+    said: &BTreeMap<String, SaidArgument>,
+) -> Result<Vec<(Vec<String>, ArgumentType)>, Problem> {
+    let one = |(name, said): (&String, &SaidArgument)| {
+        let at = format!("{at}.args.{name}");
+        let dialect = match said.dialect.as_deref() {
+            None => Some(Dialect::default()),
+            Some(_) if said.kind != "sql" => {
+                let what = format!("`{}` has no dialect", said.kind);
+                return Err(Problem::new(format!("{at}.dialect"), what, "leave `dialect` out"));
+            }
+            Some(word) => Dialect::parse(word),
+        };
+        let dialect = dialect.ok_or_else(|| {
+            let known = Dialect::WORDS.map(|(word, _)| word).join(", ");
+            Problem::new(
+                format!("{at}.dialect"),
+                "nobody's SQL is called so",
+                format!("use one of: {known}"),
+            )
+        })?;
+        let holds = match said.kind.as_str() {
+            "path" => ArgumentType::Path,
+            "sql" => ArgumentType::Sql(dialect),
+            "url" => ArgumentType::Url,
+            other => {
+                let what = format!("`{other}` is no type of an argument");
+                return Err(Problem::new(
+                    format!("{at}.type"),
+                    what,
+                    "use one of: path, sql, url",
+                ));
+            }
+        };
+        let names = match name.strip_prefix('/') {
+            Some(pointer) => pointer
+                .split('/')
+                .map(|part| part.replace("~1", "/").replace("~0", "~"))
+                .collect(),
+            None => vec![name.clone()],
+        };
+        Ok((names, holds))
+    };
+    said.iter().map(one).collect()
 }
 
 fn labels(at: &str, said: Option<&SaidLabels>) -> Result<Labels, Problem> {

@@ -1,5 +1,6 @@
 //! How what is known of a message becomes the fields of an entry.
 
+use identity::proof::Binding;
 use inspect::Part;
 use pipeline::{Arrival, Body, Known, Refusal, Reply, Resolution, ports::Caller};
 use policy::Action;
@@ -52,10 +53,18 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
         let manifest = &resolution.server()?.server().manifest;
         manifest.tool(resolution.item()?.name()).sink
     });
+    let key = known
+        .caller
+        .as_ref()
+        .and_then(|caller| match caller.principal.binding() {
+            Some(Binding::Key(key)) => Some(key.to_string()),
+            Some(Binding::Certificate(_)) | None => None,
+        });
     let certificate = begun.tls.as_ref().and_then(|tls| tls.certificate.clone());
     for (name, text) in [
         ("peer", begun.peer.clone()),
         ("certificate", certificate.map(|digest| digest.to_string())),
+        ("key", key),
         ("trace", begun.trace.clone()),
         ("approval", known.approval.clone()),
         ("would_refuse", known.would_refuse.clone()),

@@ -128,8 +128,23 @@ impl Shelf {
         self.put(server, Known::Pinned(Box::new(artefact)))
     }
 
-    /// Removes copies that no server is started from.
-    pub(crate) fn clear(&self) -> Result<(), Refused> {
+    /// Pins again what was pinned before.
+    pub(crate) fn restore(&self, server: &ServerName, artefact: Artefact) -> Result<(), StoreError> {
+        // The listing is that of another copy; what differs can then be said less well, and is found all the same.
+        self.store.delete(LISTINGS, server.as_str())?;
+        self.pin(server, artefact, None)
+    }
+
+    /// A server is gone for good.
+    pub(crate) fn forget(&self, server: &ServerName) -> Result<(), StoreError> {
+        self.store.delete(LISTINGS, server.as_str())?;
+        self.store.delete(TABLE, server.as_str())?;
+        self.lock().remove(server);
+        Ok(())
+    }
+
+    /// Removes copies that no server is started from, and that nobody can go back to.
+    pub(crate) fn clear(&self, earlier: &[Artefact]) -> Result<(), Refused> {
         let Ok(_nothing_made) = self.making.try_lock() else {
             return Ok(());
         };
@@ -140,6 +155,11 @@ impl Shelf {
                 Known::Pinned(artefact) => artefact.copy.as_ref().map(|copy| copy.path.clone()),
                 Known::AtFirstStart => None,
             })
+            .chain(
+                earlier
+                    .iter()
+                    .filter_map(|one| Some(one.copy.as_ref()?.path.clone())),
+            )
             .collect();
         let Ok(found) = std::fs::read_dir(&self.packages) else {
             return Ok(());

@@ -109,6 +109,8 @@ fn trust(issuer: &str) -> Trust {
     let claim = |name| ClaimPath::parse(name).expect("a claim");
     Trust {
         issuer: Arc::from(issuer),
+        also: Vec::new(),
+        tenants: Vec::new(),
         typ: "at+jwt".into(),
         audience: None,
         scope: "mcp".into(),
@@ -406,10 +408,11 @@ fn a_challenge_cannot_be_broken_out_of() {
         scope: "mcp\" evil=\"1".into(),
         error: Some("invalid_token"),
         description: None,
+        login: Some(("mfa\", evil=\"1".into(), Some(300))),
     };
     assert_eq!(
         challenge.header(),
-        "Bearer error=\"invalid_token\", \
+        "Bearer error=\"invalid_token\", acr_values=\"mfa, evil=1\", max_age=\"300\", \
          resource_metadata=\"https://g/.well-known/oauth-protected-resource/mcpX: y\", scope=\"mcp evil=1\""
     );
 }

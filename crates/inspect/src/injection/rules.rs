@@ -9,7 +9,7 @@ use super::KIND;
 use crate::{
     Report, Score, Sighting,
     learned::{
-        ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL, SECRET, SYSTEM,
+        ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL, SECRET, SYSTEM,
         USER, Word, YOU, place,
     },
     view::View,
@@ -120,7 +120,8 @@ fn is_told(view: &View<'_>, words: &[Word], first: usize, last: usize) -> bool {
     quoted
         || around
             .iter()
-            .any(|word| word.class == ABOUT && !is_in_a_name(view, word))
+            
+            .any(|word| matches!(word.class, ABOUT | ATTACKS) && !is_in_a_name(view, word))
 }
 
 /// `example` in `example.com` says nothing.

@@ -67,6 +67,7 @@ fn tool(name: &str) -> Resource {
         labels: Labels::none(),
         tenant: None,
         cost: 1,
+        arguments: None,
     })
 }
 

@@ -75,7 +75,7 @@ impl RuleSet {
             action,
             target,
             facts,
-            arguments: self.argument_types(target),
+            arguments: target.arguments(),
             unseen: Unseen::Call,
         }
     }

@@ -175,6 +175,7 @@ pub(crate) fn tool(server: &str, name: &str) -> ToolFacts {
         },
         tenant: None,
         cost: 1,
+        arguments: None,
     }
 }
 
