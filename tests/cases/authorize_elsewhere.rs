@@ -377,6 +377,7 @@ fn a_provider_that_is_down_or_where_it_may_not_be_lets_nobody_in() {
     assert_eq!(person.visit(&back, None).status, 400);
     assert!(is_told(&said, "does not say whose it is"));
     // Down while the person is there.
+    provider.token(&json!({"_login": {"iss_parameter": format!("{base}/slash/")}}));
     let back = go(&said, &mut person, &wants);
     drop(provider);
     let sent = person.visit(&back, None);

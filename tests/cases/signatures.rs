@@ -147,3 +147,74 @@ fn what_is_wrong_with_a_signed_request_is_refused() {
         assert!(why.contains(told), "{told}: {why}");
     }
 }
+
+/// Issue 4: two models of one provider are two principals to the rules and in the ledger, and nobody says it is another's
+/// or another than it may be.
+#[test]
+fn two_models_are_two_principals() {
+    let Some(peers) = peers::directory() else { return };
+    let stub = program("e2e-stub");
+    let mut gateway = Gateway::configured(&format!(
+        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\napprove: all\n\
+         agents:\n\
+         - {{ name: free, keys: ed25519-keys.json }}\n\
+         - {{ name: fixed, keys: es256-keys.json, model: vendor/small }}\n\
+         policy: {{ packs: [baseline], rules: [ \"permit(principal is Agent, action, resource) \
+           when {{ principal has model && principal.model == \\\"vendor/large\\\" && \
+           principal.model_source == \\\"declared\\\" }};\" ] }}\n"
+    ));
+    let here = gateway.path("");
+    let here = here.to_str().expect("a path");
+    for kind in ["ed25519", "es256"] {
+        client(&peers, &["keys", here, kind], &[]);
+    }
+    gateway.run();
+    let (endpoint, base) = (format!("{}/mcp", gateway.base()), gateway.base());
+    let (own, others) = (key_of(&gateway, "ed25519"), key_of(&gateway, "es256"));
+    let call = |model: &str| {
+        let declares = json!({"sub": "free", "aud": base, "model": model, "version": "7"}).to_string();
+        let parts = [
+            ("KEY", own.as_str()),
+            ("KEY_ID", "ed25519-1"),
+            ("DECLARES", declares.as_str()),
+        ];
+        client(&peers, &["call", &endpoint], &parts)["error"].clone()
+    };
+    assert_eq!(
+        (call("vendor/large"), call("vendor/small")),
+        (json!(false), json!(true))
+    );
+    let free = |declares: Value| json!({"fault": "none", "endpoint": endpoint, "declares": declares});
+    let good = || json!({"sub": "free", "aud": base, "model": "vendor/large"});
+    let with = |name: &str, value: Value| {
+        let mut claims = good();
+        claims[name] = value;
+        free(claims)
+    };
+    let mut fixed = with("sub", json!("fixed"));
+    fixed["env"] = json!({"KIND": "es256", "KEY": others, "KEY_ID": "es256-1"});
+    let cases = [
+        (free(good()), 200),
+        (with("sub", json!("fixed")), 401),
+        (with("aud", json!("https://other.example")), 401),
+        (with("exp", json!(1_700_000_000)), 401),
+        (with("model", json!("")), 401),
+        (with("kid", json!("es256-1")), 401),
+        // The operator said which model that is.
+        (fixed, 401),
+    ];
+    let sent: Vec<&Value> = cases.iter().map(|(case, _)| case).collect();
+    let parts = [("KEY", own.as_str()), ("KEY_ID", "ed25519-1")];
+    let found = client(&peers, &["send", &json!(sent).to_string()], &parts);
+    for (n, (case, expected)) in cases.iter().enumerate() {
+        assert_eq!(found[n], *expected, "{case}");
+    }
+    let entries = gateway.ledger();
+    let echoed = entries
+        .iter()
+        .find(|entry| entry["kind"] == "outcome" && entry["tool"] == "echo");
+    let echoed = echoed.expect("a call");
+    assert_eq!(echoed["principal"]["model"], "vendor/large", "{echoed}");
+    assert_eq!(echoed["detail"]["model_source"], "declared", "{echoed}");
+    assert_eq!(echoed["detail"]["model_version"], "7", "{echoed}");
+}

@@ -104,7 +104,7 @@ fn a_call_that_takes_more_than_a_password_says_so_and_passes_once_the_person_did
         .rfind(|entry| entry["kind"] == "outcome" && entry["tool"] == "echo");
     let outcome = outcome.expect("an outcome");
     assert_eq!(outcome["principal"]["user"], "bob", "{outcome}");
-    assert!(outcome["code"].is_null(), "{outcome}");
+    assert_eq!(outcome["code"], "ok", "{outcome}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 """An agent that signs its requests (RFC 9421): the Python SDK, with PyPI's `http-message-signatures` as its auth.
 
-`keys DIR KIND` writes a key pair, `KIND-key.pem` and `KIND-keys.json`. `call ENDPOINT` calls a tool, `send CASES`
+`keys DIR KIND` writes a key pair, `KIND-key.pem` and `KIND-keys.json`. `call ENDPOINT` calls a tool, `declare CLAIMS`
+makes a declaration of a model, `send CASES`
 sends requests with faults and prints the answers' statuses. Nothing of the gateway's is in it.
 """
 
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 import httpx2
-from authlib.jose import JsonWebKey
+from authlib.jose import JsonWebKey, JsonWebSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from http_message_signatures import HTTPMessageSigner, HTTPSignatureKeyResolver, algorithms
 from http_message_signatures.httpx2 import adapt_message
@@ -65,16 +66,34 @@ class Signing(httpx2.Auth):
         yield request
 
 
+def declare(claims):
+    """A declaration of a model, signed by the key (RFC 7515), by Authlib."""
+    kind = os.environ.get("KIND", "ed25519")
+    now = int(datetime.datetime.now().timestamp())
+    header = {"alg": {"ed25519": "EdDSA", "es256": "ES256"}[kind], "typ": "sallyport-model+jwt"}
+    header["kid"] = claims.pop("kid", os.environ["KEY_ID"])
+    payload = {"iat": now, "exp": now + 3600} | claims
+    signed = JsonWebSignature(["EdDSA", "ES256"]).serialize_compact(
+        header, json.dumps(payload), Path(os.environ["KEY"]).read_bytes()
+    )
+    return signed.decode()
+
+
 async def call(endpoint):
     from mcp import Client
+    from mcp.shared.exceptions import MCPError
     from mcp.client.streamable_http import create_mcp_http_client, streamable_http_client
 
     async with create_mcp_http_client(auth=Signing()) as http:
-        if model := os.environ.get("MODEL"):
-            http.headers["sallyport-model"] = model
+        if claims := os.environ.get("DECLARES"):
+            http.headers["sallyport-model"] = declare(json.loads(claims))
         async with Client(streamable_http_client(endpoint, http_client=http)) as client:
-            result = await client.call_tool("stub__echo", {"text": "hello"})
-            print(json.dumps({"said": [block.text for block in result.content], "error": result.is_error}))
+            try:
+                result = await client.call_tool("stub__echo", {"text": "hello"})
+                said, error = [block.text for block in result.content], result.is_error
+            except MCPError as refused:
+                said, error = [str(refused)], True
+            print(json.dumps({"said": said, "error": error}))
 
 
 INITIALIZE = {
@@ -98,8 +117,8 @@ def send(case):
     )
     with httpx2.Client() as client:
         headers = {"accept": "application/json, text/event-stream", "content-type": "application/json"}
-        if model := case.get("model"):
-            headers["sallyport-model"] = model
+        if claims := case.get("declares"):
+            headers["sallyport-model"] = declare(claims)
         request = client.build_request("POST", case["endpoint"], json=INITIALIZE, headers=headers)
         request = next(auth.auth_flow(request))
         content = request.content
@@ -118,6 +137,8 @@ def send(case):
 match sys.argv[1]:
     case "keys":
         keys(sys.argv[2], sys.argv[3])
+    case "declare":
+        print(json.dumps(declare(json.loads(sys.argv[2]))))
     case "call":
         asyncio.run(call(sys.argv[2]))
     case "send":

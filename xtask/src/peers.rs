@@ -29,7 +29,7 @@ const NPM: [&str; 12] = [
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI that are on the SDK's second line, and those on its first.
-const PYPI_2: [&str; 10] = [
+const PYPI_2: [&str; 11] = [
     "mcp==2.3.0",
     "authlib==1.9.9",
     // Signs requests (RFC 9421).
@@ -42,6 +42,8 @@ const PYPI_2: [&str; 10] = [
     // Checks the bills of materials against the schema of CycloneDX.
     "cyclonedx-python-lib[json-validation]==11.12.0",
     "securesystemslib==1.6.0",
+    // Checks the description of the API.
+    "openapi-spec-validator==0.9.0",
 ];
 const PYPI_1: [&str; 4] = [
     "mcp==1.30.0",

@@ -14,13 +14,16 @@ use identity::{
     signature::Signatures,
     token::{Issuer, TokenCache, Verifier},
 };
-use inspect::{Inspector, Settings};
+use inspect::Inspector;
 use pipeline::Pipeline;
 use policy::{
     registry::ItemKind,
     rules::{ArgumentType, Known, RuleSet, RuleSource},
 };
-use records::ledger::{Decision, Kind};
+use records::{
+    disk::RealDisk,
+    ledger::{Decision, Kind, Reader},
+};
 use tokio::sync::{Semaphore, watch};
 use upstream::{Upstreams, sandbox::Room};
 use wire::{
@@ -35,6 +38,7 @@ use crate::{
     behind::Behind,
     boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
+    console::Console,
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
     egress::Egress,
@@ -46,6 +50,7 @@ use crate::{
     journal::{Digests, Journal},
     keeper::Keeper,
     listen::{CONVERSATIONS_MAX, EventStreams, House, stopped},
+    lists,
     outbound::Outbound,
     parked::Parking,
     payloads::Payloads,
@@ -92,7 +97,7 @@ pub(crate) fn assemble(
         .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
     let inspector =
-        Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
+        Inspector::new(&meant.inspection).map_err(|error| Failure::other(error.to_string()))?;
     let halts = Halts::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?;
     let keeper = Keeper::new(
         Arc::clone(&upstreams),
@@ -170,6 +175,10 @@ pub(crate) fn assemble(
     );
     let house = Arc::new(House {
         authorization: authorization.map_err(Failure::other)?,
+        console: Console::new(
+            meant.console.clone(),
+            Reader::new(Arc::new(RealDisk), &Layout::new(&meant.data).ledger()),
+        ),
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
         operators: meant.operators.clone(),
@@ -256,7 +265,7 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
 /// Starts what runs beside the doors: first looks at the servers, notices of changes, clearing away.
 /// Returns when every server was looked at once, or after the grace.
 pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace: Duration) {
-    tokio::spawn(tell_of_changes(Arc::clone(house), stop.clone()));
+    tokio::spawn(lists::keep_telling(Arc::clone(house), stop.clone()));
     tokio::spawn(sweep(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::keep_watch(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::remind(Arc::clone(house), stop.clone()));
@@ -319,28 +328,6 @@ async fn is_seen(house: &House, name: &ServerName) -> bool {
     false
 }
 
-async fn tell_of_changes(house: Arc<House>, mut stop: watch::Receiver<bool>) {
-    use wire::{jsonrpc, mcp::Method};
-    let mut changed = house.engines.keeper.changed();
-    changed.mark_unchanged();
-    loop {
-        tokio::select! {
-            () = stopped(&mut stop) => return,
-            more = changed.changed() => if more.is_err() { return },
-        }
-        for session in house.engines.sessions.all() {
-            for method in [
-                Method::NotificationsToolsListChanged,
-                Method::NotificationsPromptsListChanged,
-                Method::NotificationsResourcesListChanged,
-            ] {
-                session.tell(jsonrpc::notification(method, |_| {}));
-            }
-        }
-        house.engines.listeners.lists_changed().await;
-    }
-}
-
 async fn keep_contexts(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     tokio::select! {
         () = stopped(&mut stop) => {}
@@ -371,6 +358,9 @@ fn tend_payloads(house: &House, now_ms: i64, told: &mut u64) {
     }
     // Whoever holds or erases somebody is not run into; the next time will do.
     let Ok(_alone) = house.store.people().try_lock() else {
+        return;
+    };
+    let Ok(_everywhere) = house.store.alone_with(admin::SUBJECTS) else {
         return;
     };
     let held = admin::held_subjects(&house.store, &journal.digests().people());
@@ -446,6 +436,13 @@ pub(crate) fn with_reviews(sources: &[RuleSource], store: &Store) -> Result<Rule
         sources.push(revoked.rule().map_err(failed)?);
     }
     RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
+}
+
+/// Whether what access reviews took away is another than what is in force.
+pub(crate) fn reviews_changed(house: &House) -> Result<bool, Failure> {
+    let engines = &house.engines;
+    let sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(with_reviews(&sources, &house.store)?.digest() != engines.rules().digest())
 }
 
 /// Access reviews took something away, or gave it back: it is in force at once.

@@ -27,7 +27,7 @@ use crate::{
     config::{said::Approve, servers::MeantServer},
     halts::Halts,
     journal::Journal,
-    store::{Store, StoreError},
+    store::{Exchanged, Store, StoreError},
     supply::{Refused, Shelf},
     view::{Schemas, View},
 };
@@ -547,7 +547,20 @@ impl Keeper {
     }
 
     fn store_server(&self, server: &Server) -> Result<(), KeeperError> {
-        Ok(self.store.put(TABLE, server.name.as_str(), &server.to_stored())?)
+        let new = server.to_stored();
+        // Of replicas that change it at once, one does: the other sees it first, and tries again.
+        let old = self.lock().get(&server.name).map(Server::to_stored);
+        let is_ours = |found: Option<&[u8]>| {
+            self.store.server().is_none() || old.is_none() || found == old.as_deref() || found == Some(&new)
+        };
+        let name = server.name.as_str();
+        match self.store.exchange(TABLE, name, is_ours, Some(&new))? {
+            Exchanged::Done => Ok(()),
+            Exchanged::Otherwise => {
+                let why = format!("another replica changed the server `{name}`; try again");
+                Err(StoreError::other(why).into())
+            }
+        }
     }
 
     /// Makes the changes visible, all at once.
@@ -630,6 +643,7 @@ fn reason(server: &Server, change: &Change) -> Option<String> {
 
 mod crashes;
 mod learn;
+mod replicas;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::{
 
 use aws_lc_rs::hmac;
 use identity::{
-    Actor, ActorKind, Asserted, DeclaredContext, Delegated, Principal, SecretDigest,
+    Actor, ActorKind, Asserted, DeclaredContext, Delegated, Model, Principal, SecretDigest,
     jose::KeySet,
     oauth::{Client, ClientLookup, may_act_for},
 };
@@ -28,7 +28,7 @@ pub(crate) struct Person {
     pub(crate) acts_for: Vec<String>,
     /// How the names begin of others it may act for, once it brings their token.
     pub(crate) acts_for_those: Vec<String>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Model>,
     pub(crate) scopes: Vec<String>,
     /// What it has to prove with each request.
     pub(crate) proof: Option<Proof>,
@@ -97,7 +97,12 @@ impl People {
                 roles: party.roles.clone(),
                 groups: party.groups.clone(),
                 tenant: party.tenant.clone(),
-                attributes: party.attributes.clone(),
+                attributes: party
+                    .attributes
+                    .clone()
+                    .into_iter()
+                    .chain(party.model.iter().flat_map(of_model))
+                    .collect(),
             },
             secret,
             purposes: party.purposes.clone(),
@@ -202,6 +207,9 @@ impl People {
     /// that person, so that rules can demand more than a password.
     pub(crate) fn subject(&self, principal: &Principal) -> Option<Subject> {
         let mut subject = self.known_subject(principal)?;
+        if let Some(model) = principal.model() {
+            subject.actor.attributes.extend(of_model(model));
+        }
         if let Some(login) = principal.login() {
             let person = subject.for_user.as_mut().unwrap_or(&mut subject.actor);
             person
@@ -367,7 +375,20 @@ pub(crate) struct Letting {
     pub(crate) actor: Actor,
     pub(crate) for_user: Option<String>,
     pub(crate) tenant: Option<String>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Model>,
+}
+
+/// The model behind an agent, as rules see it.
+pub(crate) fn of_model(model: &Model) -> impl Iterator<Item = (String, Value)> + use<> {
+    let attribute = |name: &str, text: &str| (name.to_owned(), Value::String(text.to_owned()));
+    let version = model.version.as_deref();
+    [
+        Some(attribute("model", &model.name)),
+        version.map(|version| attribute("model_version", version)),
+        Some(attribute("model_source", model.source.as_str())),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Users and clients may have the same name and are two all the same.

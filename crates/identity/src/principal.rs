@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
-use crate::{proof::Binding, secret::sha256, token::ACR_PASSWORD};
+use crate::{model::Model, proof::Binding, secret::sha256, token::ACR_PASSWORD};
 
 /// What kind of caller.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -83,7 +83,7 @@ pub struct Principal {
     pub(crate) actor: Actor,
     pub(crate) for_user: Option<String>,
     pub(crate) tenant: Option<String>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Model>,
     pub(crate) scopes: BTreeSet<String>,
     pub(crate) context: Option<String>,
     pub(crate) declared: Option<DeclaredContext>,
@@ -177,10 +177,10 @@ impl Principal {
         self.tenant.as_deref()
     }
 
-    /// The model behind an agent, as attested at enrolment.
+    /// The model behind an agent, and on whose word.
     #[must_use]
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
     }
 
     /// Whether the credential carries a scope.
@@ -249,8 +249,8 @@ impl Principal {
         self.login.as_deref()
     }
 
-    /// What a session, a task or a stream is bound to: the same actor for the same user in the same
-    /// tenant. A new token of the same caller keeps it; nobody else has it.
+    /// What a session, a task or a stream is bound to: the same actor, with the same model, for the same user in the
+    /// same tenant. A new token of the same caller keeps it; nobody else has it.
     #[must_use]
     pub fn key(&self) -> String {
         let part = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |t| format!("{}:{t}", t.len()));
@@ -261,7 +261,15 @@ impl Principal {
         };
         // Lengths keep the parts apart, so no name can be spelled to look like two.
         let (actor, user) = (part(Some(&self.actor.name)), part(self.for_user()));
-        format!("{kind}/{actor}/{user}/{}", part(self.tenant()))
+        let own = format!("{kind}/{actor}/{user}/{}", part(self.tenant()));
+        match &self.model {
+            None => own,
+            Some(model) => format!(
+                "{own}/{}/{}",
+                part(Some(&model.name)),
+                part(model.version.as_deref())
+            ),
+        }
     }
 }
 

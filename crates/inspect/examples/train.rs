@@ -23,11 +23,11 @@ use std::{collections::BTreeMap, ops::Range, path::Path, thread};
 
 use inspect::{
     Inspector, SUSPECT_MIN, Settings, Surface,
-    learned::{BUCKET_BITS, GENERAL, Model, Sample},
+    learned::{BUCKET_BITS, GENERAL, Model, PRIOR, Sample},
 };
 use support::{Record, Tally, load};
 
-const EPOCHS: usize = 14;
+const EPOCHS: usize = 6;
 const RATE: f32 = 0.12;
 /// Weights shrink by this at each update of theirs.
 const SHRINK: f32 = 2e-4;
@@ -139,11 +139,12 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
             } else {
                 1.0
             };
+            let hard = if record.difficulty == "hard_negative" { knob("HARD", 1.0) } else { 1.0 };
             let (attack, context) = attack_windows(&record, &sample);
             Item {
                 attack,
                 context,
-                weight: side * topic * (60.0 / count).sqrt().clamp(0.25, 2.0),
+                weight: side * topic * hard * (60.0 / count).powf(knob("BAL", 0.5)).clamp(0.25, 2.0),
                 family: family(&record.source),
                 ruled: is_ruled(&inspector, &record, name),
                 sample,
@@ -300,10 +301,27 @@ fn out_of_fold(items: &[Item], folds: &[usize]) -> Vec<f32> {
 
 /// Learns from the best window of each record: the attack of an attack, the most suspicious of the rest.
 fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
+    let runs = knob("SEEDS", 1.0) as u64;
+    let mut mean = vec![0.0_f32; 1 << BUCKET_BITS];
+    for seed in 1..=runs {
+        for (mean, weight) in mean.iter_mut().zip(train_once(items, seen, seed)) {
+            *mean += weight / runs as f32;
+        }
+    }
+    mean
+}
+
+fn train_once(items: &[Item], seen: &[usize], seed: u64) -> Vec<f32> {
     let mut weights = vec![0.0_f32; 1 << BUCKET_BITS];
+    for (bucket, weight) in PRIOR {
+        weights[bucket as usize] = weight * knob("PRIOR", 1.0);
+    }
     let mut slopes = vec![1e-3_f32; 1 << BUCKET_BITS];
+    for (bucket, _) in PRIOR {
+        slopes[bucket as usize] = 30.0;
+    }
     let mut order = seen.to_vec();
-    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut random = 0x2545_F491_4F6C_DD1D_u64.wrapping_mul(2 * seed + 1);
     let good: f32 = seen
         .iter()
         .filter(|n| !items[**n].record.bad)
@@ -314,10 +332,11 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
         .filter(|n| items[**n].record.bad)
         .map(|n| items[*n].weight)
         .sum();
-    let lift = (good / bad.max(1.0)).sqrt();
-    for epoch in 0..EPOCHS {
+    let lift = (good / bad.max(1.0)).powf(knob("LIFT", 0.5));
+    let epochs = knob("EPOCHS", EPOCHS as f32) as usize;
+    for epoch in 0..epochs {
         shuffle(&mut order, &mut random);
-        let rate = RATE * (1.0 - 0.8 * epoch as f32 / EPOCHS as f32);
+        let rate = knob("RATE", RATE) * (1.0 - 0.8 * epoch as f32 / epochs as f32);
         for n in &order {
             let item = &items[*n];
             if item.sample.windows.is_empty() {
@@ -327,7 +346,6 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
             let (window, score) = best(&weights, &item.sample, attack.then_some(&item.attack));
             let target = if attack { 1.0 } else { 0.0 };
             let weight = item.weight * if attack { lift } else { 1.0 };
-            // One time in two without the very words, so that what is general stands on its own.
             let (from, score) = if next(&mut random) % 100 < knob("GEN", 0.0) as u64 {
                 (GENERAL, of(&weights, &item.sample, window, GENERAL))
             } else {
@@ -427,7 +445,10 @@ fn shrinks() -> (f32, f32) {
 }
 
 fn knob(name: &str, otherwise: f32) -> f32 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(otherwise)
+    std::env::var(name)
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(otherwise)
 }
 
 fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize, f32) {
@@ -526,7 +547,10 @@ fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
         }
         if std::env::var("SCORES").is_ok() {
             let sort = if record.bad { "attack" } else { &record.category };
-            println!("SCORE\t{title}\t{sort}\t{}\t{}\t{}\t{score:.2}", record.source, record.difficulty, record.id);
+            println!(
+                "SCORE\t{title}\t{sort}\t{}\t{}\t{}\t{score:.2}",
+                record.source, record.difficulty, record.id
+            );
         }
     }
     println!("\n=== {title}");

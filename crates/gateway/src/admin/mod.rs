@@ -9,6 +9,7 @@ mod approvals;
 mod backups;
 mod boundary;
 mod cases;
+mod console;
 mod contexts;
 pub(crate) mod control;
 mod halts;
@@ -29,11 +30,12 @@ mod weigh;
 
 use std::sync::Arc;
 
-pub(crate) use agents::enlist;
+pub(crate) use agents::{enlist, recall_agents};
+pub(crate) use halts::heed as heed_halts;
 pub(crate) use incidents::keep_watch;
 pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
-pub(crate) use subjects::held_subjects;
+pub(crate) use subjects::{SUBJECTS, held_subjects};
 pub(crate) use users::{end_grant, end_token, recall_revoked, withdraw_grant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -54,6 +56,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.list" => Ok(approvals::list(house)),
         "approvals.show" => approvals::show(house, &args),
         "backup.create" => backups::create(house, &args).await,
+        "console.open" => console::open(house, &args).await,
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
         "halt.lift" => halts::lift(house, &args).await,
@@ -67,6 +70,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "keys.list" => keys::list(house),
         "keys.public" => keys::public(house),
         "keys.rotate" => keys::rotate(house, &args).await,
+        "ledger.entries" => ledger::entries(house, &args).await,
         "ledger.settle" => ledger::settle(house).await,
         "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),

@@ -213,3 +213,6 @@ impl LoggedIn {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

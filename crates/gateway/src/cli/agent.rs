@@ -38,6 +38,9 @@ pub(crate) struct Add {
     /// Its model, such as vendor/model-1.
     #[arg(long)]
     model: Option<String>,
+    /// The version of its model.
+    #[arg(long, value_name = "VERSION", requires = "model")]
+    model_version: Option<String>,
     /// A program without a model.
     #[arg(long)]
     service: bool,
@@ -114,6 +117,9 @@ impl Agent {
                     }
                     if let Some(model) = &add.model {
                         args.string("model", model);
+                    }
+                    if let Some(version) = &add.model_version {
+                        args.string("version", version);
                     }
                     if let Some(proof) = &add.proof {
                         args.string("proof", proof);

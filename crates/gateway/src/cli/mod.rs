@@ -9,6 +9,7 @@ mod attach;
 mod backup;
 mod bundle;
 mod connect;
+mod console;
 mod context;
 mod demo;
 mod desk;
@@ -67,6 +68,7 @@ enum Command {
     #[command(subcommand)]
     Backup(backup::Backup),
     Connect(connect::Connect),
+    Console(console::Console),
     #[command(subcommand)]
     Context(context::Context),
     Demo(demo::Demo),
@@ -130,6 +132,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Approvals(approvals) => approvals.run(&common),
         Command::Backup(backup) => backup.run(&common),
         Command::Connect(connect) => connect.run(&common),
+        Command::Console(console) => console.run(&common),
         Command::Context(context) => context.run(&common),
         Command::Demo(demo) => demo.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use identity::jose::{KeySet, PublicKey};
+use identity::{
+    Model, ModelSource,
+    jose::{KeySet, PublicKey},
+};
 use policy::PartyKind;
 use serde::Deserialize;
 use wire::{
@@ -46,8 +49,10 @@ pub(crate) struct SaidAgent {
     /// Users it may act for; `corp/*`: all of an issuer's, once it brings their token.
     #[serde(default, rename = "for")]
     pub(crate) acts_for: Vec<String>,
-    /// Its model: `vendor/model`.
+    /// Its model: `vendor/model`. It can then be no other.
     pub(crate) model: Option<String>,
+    /// The version of its model.
+    pub(crate) version: Option<String>,
     /// Scopes it may have besides `mcp`.
     #[serde(default)]
     pub(crate) scopes: Vec<String>,
@@ -114,6 +119,7 @@ pub(super) fn mean(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<Me
             "add `keys`, or take `proof` away",
         ));
     }
+    let model = model(at, said)?;
     Ok(MeantParty {
         kind,
         name: said.name.clone(),
@@ -126,10 +132,31 @@ pub(super) fn mean(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<Me
         keys,
         acts_for: named.cloned().collect(),
         acts_for_those: begun.map(str::to_owned).collect(),
-        model: said.model.clone(),
+        model,
         scopes: said.scopes.clone(),
         proof: said.proof,
     })
+}
+
+fn model(at: &str, said: &SaidAgent) -> Result<Option<Model>, Problem> {
+    let problem = |what: &str, remedy: &str| Problem::new(format!("{at}.model"), what, remedy);
+    let Some(name) = said.model.clone() else {
+        return match said.version {
+            None => Ok(None),
+            Some(_) => Err(problem(
+                "there is a version and no model",
+                "add `model`, or take `version` away",
+            )),
+        };
+    };
+    let model = Model::new(name, said.version.clone(), ModelSource::Configured);
+    let unfit = || {
+        problem(
+            "the name or the version is no fit text",
+            "write at most 128 bytes of text",
+        )
+    };
+    model.map(Some).ok_or_else(unfit)
 }
 
 /// The public keys that are written there, or are in the file that is named there. Nothing in it is secret, so anybody
@@ -137,17 +164,14 @@ pub(super) fn mean(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<Me
 fn read_keys(at: &str, said: &serde_json::Value, lookup: &Lookup<'_>) -> Result<Arc<KeySet>, Problem> {
     let at = format!("{at}.keys");
     let problem = |what: String| Problem::new(&at, what, "put a JSON Web Key Set of public keys there");
-    let (text, name) = match said {
-        serde_json::Value::String(path) => {
+    let (text, name) = match said.as_str() {
+        Some(path) => {
             let path = lookup.path(path.strip_prefix("file:").unwrap_or(path));
             let text = std::fs::read(&path);
             let text = text.map_err(|error| problem(format!("{}: {error}", path.display())))?;
             (text, path.display().to_string())
         }
-        written => (
-            written.to_string().into_bytes(),
-            "what is written there".to_owned(),
-        ),
+        None => (said.to_string().into_bytes(), "what is written there".to_owned()),
     };
     key_set(&text)
         .map(Arc::new)

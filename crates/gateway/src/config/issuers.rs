@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use identity::{
     Actor, ActorKind,
-    token::{ClaimPath, Delegates, Names, Others, Trust},
+    token::{ClaimPath, Delegates, ModelClaims, Names, Others, Trust},
 };
 use policy::PartyKind;
 use rustls::pki_types::CertificateDer;
@@ -129,6 +129,7 @@ fn one(
             None => None,
             Some(_) => Some(claim("tenant", &said.tenant)?),
         },
+        model: model(at, said)?,
         workloads: clients(&format!("{at}.workloads"), &said.workloads, parties)?,
         delegates: if said.delegates {
             Delegates::Believed
@@ -170,6 +171,26 @@ fn named_well(at: &str, said: &SaidIssuer) -> Result<(), Problem> {
             "write `{tenantid}` in `issuer` where the tenant stands, or leave `tenants` out",
         )),
         (true, false) | (false, true) => Ok(()),
+    }
+}
+
+/// Where it says which model a client is.
+fn model(at: &str, said: &SaidIssuer) -> Result<Option<ModelClaims>, Problem> {
+    let version = said
+        .model_version
+        .as_deref()
+        .map(|text| claim(at, "model_version", text));
+    match (&said.model, version.transpose()?) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Problem::new(
+            format!("{at}.model_version"),
+            "there is a version and no model",
+            "add `model`, or take `model_version` away",
+        )),
+        (Some(name), version) => Ok(Some(ModelClaims {
+            name: claim(at, "model", name)?,
+            version,
+        })),
     }
 }
 

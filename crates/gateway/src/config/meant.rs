@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use identity::{Secret, jose::KeySet};
+use identity::{Model, Secret, jose::KeySet};
 use pipeline::Group;
 use policy::{PartyKind, rules::Value};
 
@@ -16,7 +16,7 @@ use super::{
     authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
-    incidents,
+    incidents, inspection,
     issuers::{self, MeantIssuer},
     operators::{self, MeantOperators},
     records::{self, MeantPayloads},
@@ -24,8 +24,10 @@ use super::{
     rules,
     said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
+    state::MeantState,
 };
 use crate::{
+    console::MeantConsole,
     incidents::MeantIncidents,
     supply::provenance::{Provenance, Publisher},
     tls,
@@ -38,6 +40,8 @@ pub(crate) struct Meant {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
+    /// The database that replicas share, if there is one.
+    pub(crate) state: Option<MeantState>,
     /// Files no server may see: the configuration and the secrets it names.
     pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
@@ -67,7 +71,10 @@ pub(crate) struct Meant {
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
+    pub(crate) console: MeantConsole,
     pub(crate) incidents: MeantIncidents,
+    /// What detectors know besides.
+    pub(crate) inspection: inspect::Settings,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
     /// After how many days what agents may do is looked at again.
@@ -104,7 +111,7 @@ pub(crate) struct MeantParty {
     pub(crate) acts_for: Vec<String>,
     /// How the names begin of others it may act for, once it brings their token.
     pub(crate) acts_for_those: Vec<String>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Model>,
     pub(crate) scopes: Vec<String>,
     /// What it has to prove with each request, of agents and services.
     pub(crate) proof: Option<Proof>,
@@ -117,6 +124,8 @@ pub(crate) struct MeantLimit {
     pub(crate) rate: Option<String>,
     pub(crate) burst: Option<u32>,
     pub(crate) concurrency: Option<u32>,
+    pub(crate) queue: Option<u32>,
+    pub(crate) wait: Option<u64>,
     pub(crate) bytes: Option<String>,
     pub(crate) cost: Option<String>,
     pub(crate) total: Option<u64>,
@@ -166,6 +175,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         });
     }
     let users: BTreeSet<_> = said.users.iter().map(|user| user.name.as_str()).collect();
+    let at_console: Vec<String> = said
+        .console
+        .operators
+        .union(&said.console.auditors)
+        .cloned()
+        .collect();
+    note(known("console", "user", &at_console, |name| {
+        users.contains(name) || name.starts_with("role:")
+    }));
     for (n, agent) in said.agents.iter().enumerate() {
         let at = format!("agents[{n}]");
         note(name_is_fit(&format!("{at}.name"), &agent.name));
@@ -271,6 +289,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
+    let state = super::state::mean(said.state.as_deref(), lookup).unwrap_or_else(|problem| {
+        note(Err(problem));
+        None
+    });
     let mut events = Vec::new();
     for (n, receiver) in said.events.iter().enumerate() {
         match events::mean(n, receiver, &events, lookup) {
@@ -280,6 +302,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     }
     let incidents = incidents::mean(&said.incidents, &mut note);
     let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
+    let inspection = inspection::mean(&said.inspection, &mut note);
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
             .strip_suffix('d')
@@ -301,9 +324,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 .osv
                 .map(|path| lookup.path(&path.display().to_string())),
             payloads,
+            state,
             events,
             metrics: said.metrics,
+            console: MeantConsole {
+                operators: said.console.operators,
+                auditors: said.console.auditors,
+            },
             incidents,
+            inspection,
             review_days,
             unusable,
             door,
@@ -339,6 +368,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                     rate: said.rate,
                     burst: said.burst,
                     concurrency: said.concurrency,
+                    queue: said.queue,
+                    wait: said.wait,
                     bytes: said.bytes,
                     cost: said.cost,
                     total: said.total,

@@ -8,6 +8,7 @@ pub(crate) mod door;
 pub(crate) mod events;
 pub(crate) mod find;
 pub(crate) mod incidents;
+pub(crate) mod inspection;
 pub(crate) mod issuers;
 pub(crate) mod login;
 pub(crate) mod meant;
@@ -19,6 +20,7 @@ pub(crate) mod rules;
 pub(crate) mod said;
 mod sandbox;
 pub(crate) mod servers;
+pub(crate) mod state;
 
 pub(crate) use agents::{Proof, key_set};
 pub(crate) use meant::Meant;

@@ -13,6 +13,7 @@ use super::{
     agents::SaidAgent,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
+    inspection::SaidInspection,
     login::SaidLogin,
     records::SaidRecords,
     rules::{SaidPolicy, SaidPurpose},
@@ -35,6 +36,9 @@ pub(crate) struct Said {
     pub(crate) mode: Option<Mode>,
     /// Where state is kept: ledger, keys, registry.
     pub(crate) data: Option<PathBuf>,
+    /// The PostgreSQL database that several replicas share for what is not the ledger: `postgresql://...`, or
+    /// `env:NAME` or `file:PATH` of that with its password. Tables are in the data directory unless said.
+    pub(crate) state: Option<String>,
     /// The servers, as in any `mcp.json`.
     #[serde(default, rename = "mcpServers", alias = "servers", alias = "context_servers")]
     pub(crate) servers: BTreeMap<String, SaidServer>,
@@ -78,6 +82,9 @@ pub(crate) struct Said {
     /// What is worth a look.
     #[serde(default)]
     pub(crate) incidents: SaidIncidents,
+    /// What detectors know besides. Followed without a restart.
+    #[serde(default)]
+    pub(crate) inspection: SaidInspection,
     /// Limits by name; `default` is for everyone.
     #[serde(default)]
     pub(crate) limits: BTreeMap<String, SaidLimit>,
@@ -93,9 +100,24 @@ pub(crate) struct Said {
     /// Who is told what happens, as it happens.
     #[serde(default)]
     pub(crate) events: Vec<SaidEvents>,
+    /// Who may use the console and `/api/v1` by logging in; nobody unless named.
+    #[serde(default)]
+    pub(crate) console: SaidConsole,
     /// `here` (the default): `/metrics` answers this machine alone; `anywhere`; or `off`.
     #[serde(default)]
     pub(crate) metrics: SaidMetrics,
+}
+
+/// Who may use the console: users by name, or everybody with a role as `role:NAME`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidConsole {
+    /// Who may change things.
+    #[serde(default)]
+    pub(crate) operators: BTreeSet<String>,
+    /// Who may look.
+    #[serde(default)]
+    pub(crate) auditors: BTreeSet<String>,
 }
 
 /// What is known of packages, and who decides about servers.
@@ -176,6 +198,10 @@ pub(crate) struct SaidIssuer {
     pub(crate) roles: Option<SaidNames>,
     /// The user's groups; the claim `groups` unless said.
     pub(crate) groups: Option<SaidNames>,
+    /// The claim with the model behind an agent, which the issuer is then believed to know. None unless said.
+    pub(crate) model: Option<String>,
+    /// The claim with the version of that model.
+    pub(crate) model_version: Option<String>,
     /// The claim that names the tenant. None unless said.
     pub(crate) tenant: Option<String>,
     /// Seconds its tokens may live at most; 7200 unless said.
@@ -604,6 +630,11 @@ pub(crate) struct SaidLimit {
     pub(crate) burst: Option<u32>,
     /// How many at the same time.
     pub(crate) concurrency: Option<u32>,
+    /// How many calls of one principal wait, instead of being refused, while so many are under way; none unless said.
+    /// Places go round the principals.
+    pub(crate) queue: Option<u32>,
+    /// Seconds a call waits so; 10 unless said, 60 at most.
+    pub(crate) wait: Option<u64>,
     /// Bytes over time, such as `10000000/min`.
     pub(crate) bytes: Option<String>,
     /// Cost units over time.

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use identity::{
-    ActorKind, LocalPeer, Once, Principal, ResourceId, Secret,
+    ActorKind, LocalPeer, Model, Once, Principal, ResourceId, Secret,
     jose::{KeySet, claimed_issuer},
-    oauth::{self, Assertions, ClientLookup, Form, Vouchers},
+    oauth::{self, Assertions, Client, ClientLookup, Form, Vouchers},
     proof::{self, Binding, Proofs},
     signature::{Signature, SignatureError, Signatures},
     token::{Issuer, SCOPE, TokenCache, TokenError, Trust, Verifier},
@@ -156,8 +156,8 @@ impl Identify for Engines {
     async fn identify(&self, arrival: &Arrival) -> Result<Caller, Objection> {
         let principal = match &arrival.credential {
             Credential::Bearer(token) => self.bearer(token, arrival).await?,
-            Credential::Possessed(possession) => self.possessed(possession, arrival).await?,
-            Credential::Signed(request) => self.signed(request, arrival).await?,
+            Credential::Possessed(possession) => Box::pin(self.possessed(possession, arrival)).await?,
+            Credential::Signed(request) => Box::pin(self.signed(request, arrival)).await?,
             Credential::Local(peer) => self.local(peer, arrival)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
@@ -253,26 +253,48 @@ impl Engines {
         // As for proofs, the time it is now.
         let now_ms = self.ambient.now_ms();
         let signed = signature.verify(&request.message, key, now_ms).map_err(refused)?;
+        let known = match &principal {
+            None => client.model.as_ref(),
+            Some(principal) => principal.model(),
+        };
+        let model = match request.message.model_declaration() {
+            None => known.cloned(),
+            Some(declaration) => {
+                let audiences = &self.tokens.assertion_audiences;
+                let declared = Model::declared(&declaration, &client, audiences, now_ms);
+                let settled = declared.and_then(|declared| declared.beside(known));
+                Some(settled.map_err(|error| invalid(&format!("the declaration of the model: {error}")))?)
+            }
+        };
         let principal = match principal {
-            None => signed.principal(&client),
+            None => signed.principal(&Client { model, ..client }),
             Some(principal) => {
                 let bound = principal.binding();
                 let same = |bound: &Binding| matches!(bound, Binding::Key(key) if key == signed.key());
                 if bound.is_some_and(|bound| !same(bound)) {
                     shows(bound, arrival).map_err(invalid)?;
                 }
-                signed.with_token(&principal)
+                signed.with_token(&principal, model)
             }
         };
         self.tokens.signatures.take(&signed, now_ms).map_err(refused)?;
         Ok(Arc::new(principal))
     }
 
-    /// Some agents have to prove more than that they have a token.
+    /// It is the model the operator says, if one is said, and some agents have to prove more than that they have a token.
     fn is_proven_enough(&self, principal: &Principal, arrival: &Arrival) -> Result<(), Objection> {
         let actor = principal.actor();
         let agent = (actor.kind != ActorKind::User).then(|| self.people.client(&actor.name));
-        let Some(needed) = agent.flatten().and_then(|agent| agent.proof) else {
+        let agent = agent.flatten();
+        let models = agent
+            .as_ref()
+            .and_then(|agent| agent.model.as_ref())
+            .zip(principal.model());
+        if models.is_some_and(|(known, said)| !known.fits(said)) {
+            let why = "it is of another model than the agent's";
+            return Err(Objection::new(&refusal::CREDENTIAL_INVALID, why));
+        }
+        let Some(needed) = agent.and_then(|agent| agent.proof) else {
             return Ok(());
         };
         let is_shown = match (&arrival.credential, needed) {
@@ -301,7 +323,9 @@ impl Engines {
             None => {
                 // Before the keys are looked at: a key that goes meanwhile takes along what it vouched for.
                 let generation = tokens.cache.generation();
-                let principal = Arc::new(tokens.verify(token, &audience, now_ms).await.map_err(invalid)?);
+                // In a box: it is rare, and would make every call's future as large as its own.
+                let verified = Box::pin(tokens.verify(token, &audience, now_ms));
+                let principal = Arc::new(verified.await.map_err(invalid)?);
                 tokens.cache.remember(&audience, &principal, generation, now_ms);
                 principal
             }
@@ -316,6 +340,19 @@ impl Engines {
     pub(super) async fn revoked(&self, principal: &Principal) {
         while !self.tokens.cache.is_revoked(principal) {
             tokio::time::sleep(REVOKED_LOOK).await;
+        }
+    }
+
+    /// Returns once a principal's credential has run out or was revoked.
+    pub(crate) async fn credential_ended(&self, principal: &Principal) {
+        let has_run_out = async {
+            while self.ambient.now_ms() < principal.expires_ms() {
+                tokio::time::sleep(REVOKED_LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = has_run_out => {}
+            () = self.revoked(principal) => {}
         }
     }
 

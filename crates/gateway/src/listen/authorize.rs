@@ -472,9 +472,13 @@ fn cookie_name(house: &House) -> (&'static str, &'static str) {
     }
 }
 
-/// What this browser's cookie says. One that comes twice was set by somebody else as well.
+/// What this browser's cookie says.
 fn cookie(house: &House, headers: &HeaderMap) -> Option<String> {
-    let (wanted, _) = cookie_name(house);
+    cookie_named(headers, cookie_name(house).0)
+}
+
+/// A secret of ours in a cookie. One that comes twice was set by somebody else as well.
+pub(super) fn cookie_named(headers: &HeaderMap, wanted: &str) -> Option<String> {
     let all = headers
         .get_all(COOKIE)
         .iter()
@@ -488,6 +492,7 @@ fn cookie(house: &House, headers: &HeaderMap) -> Option<String> {
     found.next().is_none().then(|| value.to_owned())
 }
 
+/// A form of a page of ours.
 pub(super) async fn form(request: Request<Incoming>) -> Result<Form, String> {
     let (head, incoming) = request.into_parts();
     let content = one(&head.headers, &CONTENT_TYPE)

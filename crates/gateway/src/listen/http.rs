@@ -20,9 +20,9 @@ use tokio::{
 use wire::mcp::ServerName;
 
 use super::{
-    House, authorize, authorize_elsewhere,
+    House, api, authorize, authorize_elsewhere,
     body::{self, Body},
-    connect, decide, gate,
+    connect, console, decide, gate,
     head::Peer,
     mcp::Visit,
     oauth, people_grants, registry, sse, tiles, tokens, websocket,
@@ -202,8 +202,23 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         return body::with_type(StatusCode::OK, "text/plain", b"ok\n".to_vec());
     }
     if let Err(objection) = gate::check(request.uri(), request.headers(), &house.hosts, &house.origins) {
-        return turned_away(house, peer, &path, objection).await;
+        return Box::pin(turned_away(house, peer, &path, objection)).await;
     }
+    if path == "/mcp" {
+        let visit = visit(house, peer, Endpoint::All, (request.method().clone(), &path));
+        return visit.answer(request).await;
+    }
+    // In a box: one door is that of nearly every call, and all others would make its future as large as theirs.
+    Box::pin(elsewhere(house, peer, path, request)).await
+}
+
+/// The other doors.
+async fn elsewhere(
+    house: &Arc<House>,
+    peer: Peer,
+    path: String,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let get = request.method() == Method::GET;
     if let Some(id) = path.strip_prefix("/approvals/") {
         return decide::answer(house, &peer, id, request).await;
@@ -214,12 +229,17 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
     if let Some(rest) = path.strip_prefix("/oauth/login/") {
         return authorize_elsewhere::answer(house, &peer, rest, &request).await;
     }
+    if let Some(rest) = path.strip_prefix("/api/v1") {
+        return api::answer(house, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/console") {
+        return console::answer(house, &peer, rest, request).await;
+    }
     let method = request.method().clone();
     let query = request.uri().query().map(Arc::from);
     let line = |endpoint| (endpoint, method.clone(), query.clone());
     let visit = |endpoint| visit(house, peer.clone(), &path, line(endpoint));
     match path.as_str() {
-        "/mcp" => visit(Endpoint::All).answer(request).await,
         "/sse" => sse::open(visit(Endpoint::All), request).await,
         "/messages" => sse::take(visit(Endpoint::All), request).await,
         "/ws" => websocket::answer(visit(Endpoint::All), request).await,

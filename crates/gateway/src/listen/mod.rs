@@ -3,12 +3,14 @@
 //! A listener looks at hosts, origins, sizes and framing, and decides nothing else. Whatever gets past it
 //! takes the road.
 
+mod api;
 mod authorize;
 mod authorize_elsewhere;
 mod authorize_pages;
 mod batch;
 mod body;
 mod connect;
+mod console;
 mod conversation;
 mod decide;
 mod gate;
@@ -16,6 +18,7 @@ mod head;
 mod http;
 mod mcp;
 mod oauth;
+mod openapi;
 mod page;
 mod people_grants;
 mod registry;
@@ -42,6 +45,7 @@ pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 use crate::{
     authorization::{Authorization, Throttle},
     config::{events::SaidMetrics, operators::MeantOperators},
+    console::Console,
     engines::Engines,
     store::Store,
 };
@@ -58,6 +62,8 @@ pub(crate) struct House {
     pub(crate) operators: MeantOperators,
     /// What people let in by a browser.
     pub(crate) authorization: Authorization,
+    /// Who may use the console and the API.
+    pub(crate) console: Console,
     /// `http://127.0.0.1:8420`: how the gateway names itself.
     pub(crate) base: String,
     /// `host:port` spellings under which it may be called.

@@ -134,7 +134,7 @@ impl<'t> Compact<'t> {
     /// When the key is unknown, of another algorithm, or did not sign this.
     pub fn verify(self, keys: &KeySet) -> Result<Document, JoseError> {
         let key = match &self.key_id {
-            Some(id) => keys.find(id),
+            Some(id) => keys.named(id),
             None => keys.only(self.algorithm),
         };
         let key = key.ok_or(JoseError::UnknownKey)?;

@@ -1,6 +1,7 @@
 mod assertions;
 mod bearer;
 mod exchange;
+mod models;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -136,6 +137,7 @@ fn trust(issuer: &str) -> Trust {
         tenant: Some(claim("tid")),
         workloads: BTreeMap::new(),
         delegates: Delegates::Believed,
+        model: None,
     }
 }
 
@@ -158,6 +160,7 @@ fn world() -> World {
         platform: Trust {
             workloads: BTreeMap::from([(format!("{DOMAIN}/scribe"), scribe)]),
             delegates: Delegates::Refused,
+            model: None,
             tenant: None,
             ..trust(DOMAIN)
         },

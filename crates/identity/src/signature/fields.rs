@@ -206,7 +206,9 @@ pub(super) fn write_item(item: &Bare, params: &Params) -> String {
 fn write_params(params: &Params) -> String {
     let written = params.0.iter().map(|(name, value)| match value {
         Bare::Boolean(true) => format!(";{name}"),
-        value => format!(";{name}={}", write_bare(value)),
+        Bare::Boolean(false) | Bare::Bytes(_) | Bare::Integer(_) | Bare::Text(_) | Bare::Token(_) => {
+            format!(";{name}={}", write_bare(value))
+        }
     });
     written.collect()
 }

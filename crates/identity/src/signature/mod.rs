@@ -14,6 +14,7 @@ use thiserror::Error;
 use self::fields::{Bare, Member, Params};
 use crate::{
     jose::{Algorithm, PublicKey},
+    model::Model,
     oauth::Client,
     once::{NotOnce, Once, Single},
     principal::{Actor, CredentialId, Principal},
@@ -145,6 +146,13 @@ impl Message {
         let lines: Option<Vec<&str>> = lines.map(|(_, value)| value.as_deref().map(str::trim)).collect();
         let lines = lines.filter(|lines| !lines.is_empty())?;
         Some(lines.join(", "))
+    }
+
+    /// What the sender declares of its model, if it does.
+    #[must_use]
+    pub fn model_declaration(&self) -> Option<String> {
+        self.has(MODEL_FIELD)
+            .then(|| self.field(MODEL_FIELD).unwrap_or_default())
     }
 
     fn has(&self, name: &str) -> bool {
@@ -400,8 +408,9 @@ impl Signed {
 
     /// Whom a token proves, who has signed the request as well.
     #[must_use]
-    pub fn with_token(&self, principal: &Principal) -> Principal {
+    pub fn with_token(&self, principal: &Principal, model: Option<Model>) -> Principal {
         Principal::vouch(Principal {
+            model,
             binding: Some(Binding::Key(Arc::clone(&self.key))),
             ..principal.clone()
         })

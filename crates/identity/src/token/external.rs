@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     jose::{Compact, KeySet},
+    model::{Model, ModelSource},
     principal::{Actor, ActorKind, Asserted, CredentialId, Delegated, Principal},
     resource::ResourceId,
     secret::Secret,
@@ -57,6 +58,8 @@ pub struct Trust {
     pub groups: Names,
     /// The claim that names the tenant.
     pub tenant: Option<ClaimPath>,
+    /// The claims that say which model a client is, where the issuer is believed in that.
+    pub model: Option<ModelClaims>,
     /// Its workloads, by `sub`, and who they are here: each has tokens of ours for a token of its own.
     pub workloads: BTreeMap<String, Actor>,
     /// Whether it says which client may act for which of its users.
@@ -101,6 +104,15 @@ impl ClaimPath {
     }
 }
 
+/// Where the model behind a client is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ModelClaims {
+    /// Its name.
+    pub name: ClaimPath,
+    /// Its version.
+    pub version: Option<ClaimPath>,
+}
+
 /// Names in a claim, and what they stand for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Names {
@@ -140,10 +152,13 @@ impl Trust {
         let user = self.user(claims, &client)?;
         let (actor, for_user) = self.actor(&client, user)?;
         Ok(Principal::vouch(Principal {
-            actor,
             for_user,
             tenant: self.tenant(claims)?,
-            model: None,
+            model: match actor.kind {
+                ActorKind::Agent => self.model(claims)?,
+                ActorKind::Service | ActorKind::User => None,
+            },
+            actor,
             scopes: self.scopes(claims)?,
             context: None,
             declared: None,
@@ -155,6 +170,18 @@ impl Trust {
             asserted: Some(self.asserted(claims)?),
             login: None,
         }))
+    }
+
+    /// The model it attests; where it is to attest one, it has to.
+    fn model(&self, claims: Node<'_>) -> Result<Option<Model>, TokenError> {
+        let Some(places) = &self.model else {
+            return Ok(None);
+        };
+        let name = one_text(places.name.find(claims), "model")?;
+        let version = places.version.as_ref();
+        let version = version.map(|place| one_text(place.find(claims), "model_version"));
+        let model = Model::new(name, version.transpose()?, ModelSource::Attested);
+        model.map(Some).ok_or(TokenError::Claim("model"))
     }
 
     fn tenant(&self, claims: Node<'_>) -> Result<Option<String>, TokenError> {

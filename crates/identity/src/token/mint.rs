@@ -7,6 +7,7 @@ use wire::json::{ObjectWriter, Writer};
 use super::{ASSERTED_MEMBER, DELEGATED_HERE, DELEGATED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP};
 use crate::{
     jose::{KeySet, PublicKey, SigningKey, sign},
+    model::Model,
     oauth::write_details,
     principal::{Actor, ActorKind, Asserted, DeclaredContext, Delegated, Login},
     proof::Binding,
@@ -23,7 +24,7 @@ pub struct Grant {
     /// In which tenant.
     pub tenant: Option<String>,
     /// The actor's model.
-    pub model: Option<String>,
+    pub model: Option<Model>,
     /// What for, in scopes.
     pub scopes: BTreeSet<String>,
     /// The context it is bound to.
@@ -155,7 +156,7 @@ impl Issuer {
         out.object(OWN_CLAIM, |own| {
             own.string("kind", kind_name(grant.actor.kind));
             if let Some(model) = &grant.model {
-                own.string("model", model);
+                model.write(own);
             }
             if let Some(tenant) = &grant.tenant {
                 own.string("tenant", tenant);

@@ -226,10 +226,7 @@ pub(crate) const CLASSES: &[(&str, &str)] = &[
         "hack hacking exploit exploits malware virus bomb weapon drugs steal stealing attack attacker \
         phishing scam kill illegal ransomware backdoor keylogger",
     ),
-    (
-        "quote",
-        "example examples eg such as like called known",
-    ),
+    ("quote", "example examples eg such as like called known"),
     (
         "payload",
         "http https www com url link href src img onload javascript script svg xss iframe markdown \

@@ -202,7 +202,10 @@ impl Reader<'_> {
             }
             _ => {
                 self.close(at, b' ');
-                if matches!(c, '\u{3002}' | '\u{964}' | '\u{61f}' | '\u{ff01}' | '\u{ff1f}' | '\u{2014}') {
+                if matches!(
+                    c,
+                    '\u{3002}' | '\u{964}' | '\u{61f}' | '\u{ff01}' | '\u{ff1f}' | '\u{2014}'
+                ) {
                     self.gap = self.gap.max(Gap::Sentence);
                 }
                 self.before = 0;

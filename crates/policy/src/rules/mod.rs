@@ -20,6 +20,7 @@ mod explain;
 mod expr;
 mod file_path;
 mod foresee;
+mod gates;
 mod known;
 mod memory;
 mod moment;

@@ -116,6 +116,14 @@ impl<'a> World<'_, 'a> {
         found.recall(remembered.number, || evaluate::evaluate(&remembered.path, self))
     }
 
+    /// The value of a path, if it has one and that is plain.
+    pub(super) fn plain(&self, remembered: &'a Remembered) -> Option<&Datum<'a>> {
+        match self.recall(remembered)? {
+            Ok(Seen::Datum(datum)) => Some(datum),
+            Ok(Seen::View(_)) | Err(_) => None,
+        }
+    }
+
     /// The entity as far as this call knows it.
     fn resolved(&self, entity: &Entity<'a>) -> Entity<'a> {
         if let Entity::Named(_) = entity {

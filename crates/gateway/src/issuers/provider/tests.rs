@@ -103,6 +103,7 @@ impl Somebody {
             tenant: None,
             workloads: BTreeMap::new(),
             delegates: Delegates::Refused,
+            model: None,
         };
         let guarded = Guarded::new(Network::Private, &[]).expect("a fetcher");
         Arc::new(Provider::new(trust, (None, None), AGE, guarded))

@@ -46,6 +46,7 @@ pub(super) fn trust() -> Trust {
         tenant: Some(claim("tid")),
         workloads: BTreeMap::new(),
         delegates: Delegates::Refused,
+        model: None,
     }
 }
 
