@@ -27,7 +27,7 @@ use crate::{
     config::{said::Approve, servers::MeantServer},
     halts::Halts,
     journal::Journal,
-    store::{Store, StoreError},
+    store::{Exchanged, Store, StoreError},
     supply::{Refused, Shelf},
     view::{Schemas, View},
 };
@@ -57,6 +57,10 @@ pub(crate) struct Keeper {
     changed: watch::Sender<u64>,
     /// Servers that are being looked at because they said they changed, and whether they said so again.
     looking: Mutex<HashMap<ServerName, bool>>,
+    /// Servers whose boxes write down what they ask for.
+    learning: Mutex<HashSet<ServerName>>,
+    /// When processes crashed a short while ago.
+    crashes: Mutex<BTreeMap<ServerName, Vec<i64>>>,
     upstreams: Arc<Upstreams>,
     specs: RwLock<BTreeMap<ServerName, MeantServer>>,
     shelf: Shelf,
@@ -91,6 +95,9 @@ pub(crate) enum KeeperError {
     /// It is stopped.
     #[error("{0} is stopped: {1}; see `sallyport stop --list`")]
     Halted(String, String),
+    /// There is nothing to learn of it.
+    #[error("`{0}` {1}")]
+    Unlearnable(String, &'static str),
     /// The server cannot be reached.
     #[error("`{0}`: {1}")]
     Unreachable(String, LinkError),
@@ -117,6 +124,8 @@ impl Keeper {
             view: RwLock::default(),
             changed: watch::channel(0).0,
             looking: Mutex::default(),
+            learning: Mutex::default(),
+            crashes: Mutex::default(),
             upstreams,
             specs: RwLock::default(),
             shelf,
@@ -538,7 +547,20 @@ impl Keeper {
     }
 
     fn store_server(&self, server: &Server) -> Result<(), KeeperError> {
-        Ok(self.store.put(TABLE, server.name.as_str(), &server.to_stored())?)
+        let new = server.to_stored();
+        // Of replicas that change it at once, one does: the other sees it first, and tries again.
+        let old = self.lock().get(&server.name).map(Server::to_stored);
+        let is_ours = |found: Option<&[u8]>| {
+            self.store.server().is_none() || old.is_none() || found == old.as_deref() || found == Some(&new)
+        };
+        let name = server.name.as_str();
+        match self.store.exchange(TABLE, name, is_ours, Some(&new))? {
+            Exchanged::Done => Ok(()),
+            Exchanged::Otherwise => {
+                let why = format!("another replica changed the server `{name}`; try again");
+                Err(StoreError::other(why).into())
+            }
+        }
     }
 
     /// Makes the changes visible, all at once.
@@ -619,6 +641,9 @@ fn reason(server: &Server, change: &Change) -> Option<String> {
     }
 }
 
+mod crashes;
+mod learn;
+mod replicas;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -312,9 +312,10 @@ pub trait Local {
 /// Work that goes on when nobody waits for it.
 pub trait Tasks {
     /// Runs the work to its end, whatever becomes of the returned future.
-    fn detach<F>(&self, work: F) -> impl Future<Output = Result<Reply, Refusal>> + Send
-    where
-        F: Future<Output = Result<Reply, Refusal>> + Send + 'static;
+    fn detach(
+        &self,
+        work: Boxed<'static, Result<Reply, Refusal>>,
+    ) -> impl Future<Output = Result<Reply, Refusal>> + Send;
 }
 
 /// A future on the heap.

@@ -74,6 +74,21 @@ pub(super) async fn lift(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>,
 pub(crate) async fn put(house: &Arc<House>, halt: &Halt) -> Result<(), Failure> {
     let engines = &house.engines;
     let stored = engines.halts.put(halt);
+    heed(house);
+    let why = Some(halt.why.clone());
+    let recorded = recorded(house, "stopped", &halt.target, why, halt.by.as_deref()).await;
+    stored.map_err(|error| {
+        Failure::other(format!(
+            "`{}` is stopped, but would not be after a restart: {error}",
+            halt.target
+        ))
+    })?;
+    recorded
+}
+
+/// Ends for good what goes on and is stopped.
+pub(crate) fn heed(house: &House) {
+    let engines = &house.engines;
     engines.keeper.heed_halts();
     for session in engines.sessions.all() {
         let caller = session.caller();
@@ -88,15 +103,6 @@ pub(crate) async fn put(house: &Arc<House>, halt: &Halt) -> Result<(), Failure> 
             engines.upstreams.end_session(&session.id);
         }
     }
-    let why = Some(halt.why.clone());
-    let recorded = recorded(house, "stopped", &halt.target, why, halt.by.as_deref()).await;
-    stored.map_err(|error| {
-        Failure::other(format!(
-            "`{}` is stopped, but would not be after a restart: {error}",
-            halt.target
-        ))
-    })?;
-    recorded
 }
 
 async fn recorded(

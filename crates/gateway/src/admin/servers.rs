@@ -30,6 +30,7 @@ impl From<KeeperError> for Failure {
             KeeperError::Store(_) | KeeperError::Stored(..) => Self::other(error.to_string()),
             KeeperError::Transition(_)
             | KeeperError::Unknown(_)
+            | KeeperError::Unlearnable(..)
             | KeeperError::Unpinned(..)
             | KeeperError::Version(..) => Self::configuration(error.to_string()),
         }
@@ -316,6 +317,9 @@ fn write_head(house: &House, server: &Server, out: &mut ObjectWriter<'_>) {
     if let ServerState::Quarantined { why } = &server.state {
         out.string("why", why);
     }
+    if house.engines.keeper.is_learnt(&server.name) {
+        out.boolean("learning", true);
+    }
     out.string("launch", &server.launch.shown);
     out.string("launch_pin", &server.launch.pin.to_string());
     out.string("trust", server.manifest.trust.as_str());
@@ -387,6 +391,9 @@ fn write_changes(changes: &[Change], out: &mut ObjectWriter<'_>) {
 fn write_artefact(artefact: &Artefact, out: &mut ObjectWriter<'_>) {
     out.string("ecosystem", artefact.ecosystem.as_str());
     out.string("name", &artefact.name);
+    if let Some(publisher) = &artefact.publisher {
+        out.string("publisher", publisher);
+    }
     if let Some(version) = &artefact.version {
         out.string("version", version);
     }

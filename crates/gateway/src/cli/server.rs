@@ -24,6 +24,8 @@ pub(crate) enum Server {
     Connect(Who),
     /// Show what a server offers that is not what was approved.
     Diff(Name),
+    /// Learn what a server asks for, and propose the least box.
+    Learn(Learn),
     /// List servers.
     List,
     /// Write the box a server runs in as another sandbox wants it.
@@ -95,6 +97,68 @@ impl Who {
         answer.ok_or_else(|| {
             Failure::unreachable("no gateway runs with this configuration; start it with `sallyport serve`")
         })
+    }
+}
+
+/// Learn what a server asks for, and propose the least box.
+///
+/// From now on its box writes down what it asks for. Use it as it will be used; then `--done` prints a proposal. Nothing
+/// is granted meanwhile, and nothing by the proposal itself.
+#[derive(Args, Debug)]
+pub(crate) struct Learn {
+    /// Its name.
+    name: String,
+    /// Enough was seen: print the proposal.
+    #[arg(long)]
+    done: bool,
+}
+
+impl Learn {
+    fn run(&self, common: &Common) -> Result<(), Failure> {
+        let meant = load(common)?;
+        let args = object(|args| {
+            args.string("name", &self.name);
+            if self.done {
+                args.string("done", "yes");
+            }
+        });
+        let socket = Layout::new(&meant.data).control();
+        let answer = super::block_on(control::ask(&socket, "server.learn", &args))?.ok_or_else(|| {
+            Failure::unreachable("no gateway runs with this configuration; start it with `sallyport serve`")
+        })?;
+        if common.json {
+            say(answer.text());
+            return Ok(());
+        }
+        let name = &self.name;
+        let text = |key: &str| {
+            answer
+                .root()
+                .get(key)
+                .and_then(Node::as_str)
+                .unwrap_or_default()
+                .into_owned()
+        };
+        if !self.done {
+            say(&format!(
+                "learning  {name}: use it as it will be used; then `sallyport server learn {name} --done`"
+            ));
+            return Ok(());
+        }
+        let mut lines = vec![format!("proposed  {}", visible(&text("words")))];
+        for one in answer.root().get("withheld").into_iter().flat_map(Node::elements) {
+            lines.push(format!(
+                "withheld  {}",
+                visible(&one.as_str().unwrap_or_default())
+            ));
+        }
+        lines.push(text("proposal"));
+        lines.push(format!(
+            "Put it under `{name}` in the configuration if it is what it should be; its other keys stay. Then \
+             `sallyport server approve {name}`."
+        ));
+        say(&lines.join("\n"));
+        Ok(())
     }
 }
 
@@ -205,6 +269,7 @@ impl Server {
             })?,
             Self::Connect(who) => who.connect(common)?,
             Self::Diff(name) => desk::ask(common, "server.diff", |args| args.string("name", &name.name))?,
+            Self::Learn(learn) => return learn.run(common),
             Self::List => desk::ask(common, "server.list", |_| {})?,
             Self::Profile(profile) => desk::ask(common, "server.profile", |args| {
                 args.string("name", &profile.name);
@@ -419,6 +484,9 @@ fn pinned(artefact: Node<'_>) -> Vec<String> {
         text(artefact, "ecosystem"),
         text(artefact, "name")
     )];
+    if artefact.get("publisher").is_some() {
+        lines.push(format!("made by   {}", text(artefact, "publisher")));
+    }
     for file in list("files") {
         let (role, path) = (text(file, "role"), text(file, "path"));
         lines.push(format!("          {role} {path} {}", text(file, "digest")));

@@ -76,6 +76,7 @@ impl Keeper {
         if let Reach::Stdio(command) = &mut spec.reach {
             *command = self.shelf.started(&spec.name, command);
         }
+        self.listened_to(&mut spec);
         spec
     }
 

@@ -39,7 +39,7 @@ pub(crate) use clients::Own;
 use consents::Consents;
 use discovery::{Found, Metadata, discover};
 use grants::{Grant, Party};
-pub(crate) use people::{Asking, Connected};
+pub(crate) use people::{Asking, Connected, leads_people_well};
 use tokens::{DPOP, NoToken, Nonces};
 
 use crate::{

@@ -565,7 +565,7 @@ proptest! {
             let held = match &decision {
                 Decision::Refuse(_) => None,
                 Decision::Permit(permit) => Some(permit.obligations().iter().any(|one| {
-                    matches!(one, Obligation::Approve { .. } | Obligation::StepUp(_))
+                    matches!(one, Obligation::Approve { .. } | Obligation::StepUp { .. })
                 })),
             };
             match foreseen {
