@@ -205,7 +205,9 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         return Box::pin(turned_away(house, peer, &path, objection)).await;
     }
     if path == "/mcp" {
-        let visit = visit(house, peer, Endpoint::All, (request.method().clone(), &path));
+        let query = request.uri().query().map(Arc::from);
+        let line = (Endpoint::All, request.method().clone(), query);
+        let visit = visit(house, peer, &path, line);
         return visit.answer(request).await;
     }
     // In a box: one door is that of nearly every call, and all others would make its future as large as theirs.
