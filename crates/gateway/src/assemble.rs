@@ -68,6 +68,8 @@ use crate::{
 
 /// How often what is over is cleared away.
 const SWEEP: Duration = Duration::from_secs(5);
+/// When the start is over, with the first look at servers that are quick.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// Puts the house together. Nothing listens and nothing is started yet.
 pub(crate) fn assemble(
@@ -272,6 +274,7 @@ pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace:
     tokio::spawn(admin::keep_watch(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::remind(Arc::clone(house), stop.clone()));
     tokio::spawn(keep_contexts(Arc::clone(house), stop.clone()));
+    tokio::spawn(settle());
     if !house.engines.tokens.providers.is_empty() {
         tokio::spawn(keep_keys(Arc::clone(house), stop));
     }
@@ -328,6 +331,14 @@ async fn is_seen(house: &House, name: &ServerName) -> bool {
     tracing::warn!(server = %name, %error, "a server cannot be looked at");
     house.engines.journal.noise(name, &error.to_string());
     false
+}
+
+/// Gives back the memory of what only the start needed, once that is over: most of an idle gateway's, if it stayed.
+async fn settle() {
+    tokio::time::sleep(SETTLED).await;
+    if let Err(error) = upstream::sandbox::forget_code() {
+        tracing::debug!(%error, "the memory of what the start needed is kept");
+    }
 }
 
 async fn keep_contexts(house: Arc<House>, mut stop: watch::Receiver<bool>) {
