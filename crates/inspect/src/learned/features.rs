@@ -14,7 +14,7 @@ pub const STRIDE_WORDS: usize = 8;
 /// Weights of a model: two to this.
 pub const BUCKET_BITS: u32 = 18;
 /// The weights below this are of sorts of words, not of words.
-pub const GENERAL: u32 = 1 << (BUCKET_BITS - GENERAL_SHIFT);
+const GENERAL: u32 = 1 << (BUCKET_BITS - GENERAL_SHIFT);
 const GENERAL_SHIFT: u32 = 3;
 
 /// Words that may stand between two known ones that belong together.
@@ -97,7 +97,11 @@ const fn general(sort: u32, a: u32, b: u32, c: u32) -> u32 {
 #[inline]
 const fn lexical(sort: u32, a: u32, b: u32, c: u32) -> u32 {
     let bucket = place(sort, a, b, c);
-    if bucket < GENERAL { bucket + GENERAL } else { bucket }
+    if bucket < GENERAL {
+        bucket + GENERAL
+    } else {
+        bucket
+    }
 }
 
 impl Memory {
@@ -177,7 +181,11 @@ impl Memory {
             emit(lexical(30, word.hash, first, data));
             emit(general(31, class, word.gap as u32, data));
         }
-        let Head { class: head, gap, number } = self.head;
+        let Head {
+            class: head,
+            gap,
+            number,
+        } = self.head;
         let within = self.number - number;
         if class == 0 || within > SENTENCE_WORDS {
             return;
@@ -186,7 +194,12 @@ impl Memory {
             self.head.class = word.class;
             emit(general(32, class, gap as u32, data));
         } else if head != 0 {
-            emit(general(33, u32::from(head), class, u32::from(gap == Gap::Text) + 2 * data));
+            emit(general(
+                33,
+                u32::from(head),
+                class,
+                u32::from(gap == Gap::Text) + 2 * data,
+            ));
         }
     }
 
@@ -230,4 +243,8 @@ const fn of_attacks(much: u32) -> u32 {
 }
 
 /// What training begins with: a text with many words about attacks is about attacks, and quotes some.
-pub const PRIOR: [(u32, f32); 3] = [(of_attacks(3), -0.7), (of_attacks(4), -1.5), (of_attacks(5), -2.5)];
+pub const PRIOR: [(u32, f32); 3] = [
+    (of_attacks(3), -0.7),
+    (of_attacks(4), -1.5),
+    (of_attacks(5), -2.5),
+];

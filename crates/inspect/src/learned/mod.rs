@@ -11,12 +11,12 @@ mod words;
 use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use features::Memory;
-pub use features::{BUCKET_BITS, GENERAL, NARROW_WORDS, PRIOR, STRIDE_WORDS, WINDOW_WORDS};
+pub use features::{BUCKET_BITS, NARROW_WORDS, PRIOR, STRIDE_WORDS, WINDOW_WORDS};
 pub(crate) use lexicon::{
-    ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET, SYSTEM,
-    USER, YOU,
+    ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET,
+    SYSTEM, USER, YOU,
 };
-pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, hash_of, words};
+pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, hash_of, hashes, words};
 
 use crate::{Passage, Surface};
 
@@ -112,7 +112,12 @@ fn attacks(words: &[Word]) -> Vec<u32> {
 
 /// Such words in a window and around it.
 fn around(attacks: &[u32], window: &Range<usize>) -> u32 {
-    let at = |n: usize| attacks.get(n.min(attacks.len().saturating_sub(1))).copied().unwrap_or(0);
+    let at = |n: usize| {
+        attacks
+            .get(n.min(attacks.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or(0)
+    };
     at(window.end + AROUND_WORDS) - at(window.start.saturating_sub(AROUND_WORDS))
 }
 
@@ -232,7 +237,10 @@ impl Model {
             if let (Some(from), Some(to)) = (sums.get(window.start), sums.get(window.end)) {
                 let sum = (to - from) * factor(window.len()) / FACTOR;
                 let whole = features::of_window(window.len(), around(&attacks, &window));
-                found(sum + whole.into_iter().map(|bucket| self.weight(bucket)).sum::<i32>(), window);
+                found(
+                    sum + whole.into_iter().map(|bucket| self.weight(bucket)).sum::<i32>(),
+                    window,
+                );
             }
         }
     }

@@ -95,6 +95,14 @@ pub(crate) fn hash_bytes(letters: impl Iterator<Item = u8>) -> u32 {
     letters.fold(FIRST, |hash, letter| mix(hash, u32::from(letter)))
 }
 
+/// The hash after each letter.
+pub(crate) fn hashes(letters: impl Iterator<Item = u8>) -> impl Iterator<Item = u32> {
+    letters.scan(FIRST, |hash, letter| {
+        *hash = mix(*hash, u32::from(letter));
+        Some(*hash)
+    })
+}
+
 const FIRST: u32 = 0x811C_9DC5;
 
 struct Reader<'l> {
@@ -202,7 +210,10 @@ impl Reader<'_> {
             }
             _ => {
                 self.close(at, b' ');
-                if matches!(c, '\u{3002}' | '\u{964}' | '\u{61f}' | '\u{ff01}' | '\u{ff1f}' | '\u{2014}') {
+                if matches!(
+                    c,
+                    '\u{3002}' | '\u{964}' | '\u{61f}' | '\u{ff01}' | '\u{ff1f}' | '\u{2014}'
+                ) {
                     self.gap = self.gap.max(Gap::Sentence);
                 }
                 self.before = 0;
