@@ -23,16 +23,23 @@ use std::{collections::BTreeMap, ops::Range, path::Path, thread};
 
 use inspect::{
     Inspector, SUSPECT_MIN, Settings, Surface,
-    learned::{BUCKET_BITS, GENERAL, Model, PRIOR, Sample},
+    learned::{BUCKET_BITS, Model, PRIOR, Sample},
 };
 use support::{Record, Tally, load};
 
-const EPOCHS: usize = 6;
+/// Few, since what is learned by heart is of no use with a source that was not seen.
+const EPOCHS: usize = 3;
+/// Runs whose mean is taken.
+const SEEDS: u64 = 2;
 const RATE: f32 = 0.12;
 /// Weights shrink by this at each update of theirs.
 const SHRINK: f32 = 2e-4;
 /// What a record of another sort counts.
 const SIDE: f32 = 0.3;
+/// What a harmless record counts that reads like an attack.
+const HARD: f32 = 3.0;
+/// Harmless records that read like attacks, with their source left out, that may count.
+const HARD_RATE: f64 = 0.0095;
 /// Thresholds: benign records, left out of training, that may count, and that may count as hostile.
 const SUSPECT_RATE: f64 = 0.004;
 const HOSTILE_RATE: f64 = 0.001;
@@ -65,13 +72,11 @@ fn main() {
     let by_source = folds(&items, |item| item.family.clone(), 24);
     let by_group = folds(&items, |item| item.record.group.clone(), 6);
     let (source_scores, group_scores) = (out_of_fold(&items, &by_source), out_of_fold(&items, &by_group));
-    let suspect = threshold(&items, &group_scores, SUSPECT_RATE).max(threshold(
-        &items,
-        &source_scores,
-        2.0 * SUSPECT_RATE,
-    ));
-    let hostile = threshold(&items, &group_scores, HOSTILE_RATE)
-        .max(threshold(&items, &source_scores, 2.0 * HOSTILE_RATE))
+    let suspect = threshold(&items, &group_scores, SUSPECT_RATE, false)
+        .max(threshold(&items, &source_scores, 2.0 * SUSPECT_RATE, false))
+        .max(threshold(&items, &source_scores, HARD_RATE, true));
+    let hostile = threshold(&items, &group_scores, HOSTILE_RATE, false)
+        .max(threshold(&items, &source_scores, 2.0 * HOSTILE_RATE, false))
         .max(suspect + 0.5);
     println!("thresholds {suspect:.2} and {hostile:.2}");
     report("whole sources left out", &items, &source_scores, suspect);
@@ -139,12 +144,16 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
             } else {
                 1.0
             };
-            let hard = if record.difficulty == "hard_negative" { knob("HARD", 1.0) } else { 1.0 };
+            let hard = if record.difficulty == "hard_negative" {
+                HARD
+            } else {
+                1.0
+            };
             let (attack, context) = attack_windows(&record, &sample);
             Item {
                 attack,
                 context,
-                weight: side * topic * hard * (60.0 / count).powf(knob("BAL", 0.5)).clamp(0.25, 2.0),
+                weight: side * topic * hard * (60.0 / count).sqrt().clamp(0.25, 2.0),
                 family: family(&record.source),
                 ruled: is_ruled(&inspector, &record, name),
                 sample,
@@ -301,11 +310,10 @@ fn out_of_fold(items: &[Item], folds: &[usize]) -> Vec<f32> {
 
 /// Learns from the best window of each record: the attack of an attack, the most suspicious of the rest.
 fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
-    let runs = knob("SEEDS", 1.0) as u64;
     let mut mean = vec![0.0_f32; 1 << BUCKET_BITS];
-    for seed in 1..=runs {
+    for seed in 1..=SEEDS {
         for (mean, weight) in mean.iter_mut().zip(train_once(items, seen, seed)) {
-            *mean += weight / runs as f32;
+            *mean += weight / SEEDS as f32;
         }
     }
     mean
@@ -314,7 +322,7 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
 fn train_once(items: &[Item], seen: &[usize], seed: u64) -> Vec<f32> {
     let mut weights = vec![0.0_f32; 1 << BUCKET_BITS];
     for (bucket, weight) in PRIOR {
-        weights[bucket as usize] = weight * knob("PRIOR", 1.0);
+        weights[bucket as usize] = weight;
     }
     let mut slopes = vec![1e-3_f32; 1 << BUCKET_BITS];
     for (bucket, _) in PRIOR {
@@ -332,11 +340,10 @@ fn train_once(items: &[Item], seen: &[usize], seed: u64) -> Vec<f32> {
         .filter(|n| items[**n].record.bad)
         .map(|n| items[*n].weight)
         .sum();
-    let lift = (good / bad.max(1.0)).powf(knob("LIFT", 0.5));
-    let epochs = knob("EPOCHS", EPOCHS as f32) as usize;
-    for epoch in 0..epochs {
+    let lift = (good / bad.max(1.0)).sqrt();
+    for epoch in 0..EPOCHS {
         shuffle(&mut order, &mut random);
-        let rate = knob("RATE", RATE) * (1.0 - 0.8 * epoch as f32 / epochs as f32);
+        let rate = RATE * (1.0 - 0.8 * epoch as f32 / EPOCHS as f32);
         for n in &order {
             let item = &items[*n];
             if item.sample.windows.is_empty() {
@@ -346,27 +353,22 @@ fn train_once(items: &[Item], seen: &[usize], seed: u64) -> Vec<f32> {
             let (window, score) = best(&weights, &item.sample, attack.then_some(&item.attack));
             let target = if attack { 1.0 } else { 0.0 };
             let weight = item.weight * if attack { lift } else { 1.0 };
-            let (from, score) = if next(&mut random) % 100 < knob("GEN", 0.0) as u64 {
-                (GENERAL, of(&weights, &item.sample, window, GENERAL))
-            } else {
-                (u32::MAX, score)
-            };
             update(
                 &mut weights,
                 &mut slopes,
                 &item.sample,
-                (window, from),
+                window,
                 (target, weight, rate),
                 score,
             );
             if attack && !item.context.is_empty() {
                 let other = item.context[(next(&mut random) % item.context.len() as u64) as usize];
-                let score = of(&weights, &item.sample, other, u32::MAX);
+                let score = of(&weights, &item.sample, other);
                 update(
                     &mut weights,
                     &mut slopes,
                     &item.sample,
-                    (other, u32::MAX),
+                    other,
                     (0.0, 0.5 * item.weight, rate),
                     score,
                 );
@@ -374,12 +376,12 @@ fn train_once(items: &[Item], seen: &[usize], seed: u64) -> Vec<f32> {
             if !attack && item.sample.windows.len() > 1 {
                 // And any other, so that the rest of the text is learned, too.
                 let other = (next(&mut random) % item.sample.windows.len() as u64) as usize;
-                let score = of(&weights, &item.sample, other, u32::MAX);
+                let score = of(&weights, &item.sample, other);
                 update(
                     &mut weights,
                     &mut slopes,
                     &item.sample,
-                    (other, u32::MAX),
+                    other,
                     (target, 0.5 * weight, rate),
                     score,
                 );
@@ -397,7 +399,7 @@ fn update(
     weights: &mut [f32],
     slopes: &mut [f32],
     sample: &Sample,
-    (window, below): (usize, u32),
+    window: usize,
     (target, weight, rate): (f32, f32, f32),
     score: f32,
 ) {
@@ -407,11 +409,9 @@ fn update(
     }
     let (words, whole) = &sample.windows[window];
     let factor = factor(words.len());
-    let (gs, ls) = shrinks();
     for (bucket, factor) in sample.words[words.clone()]
         .iter()
         .flatten()
-        .filter(|b| **b < below)
         .map(|b| (b, factor))
         .chain(whole.iter().map(|b| (b, 1.0)))
     {
@@ -419,7 +419,7 @@ fn update(
         let slope = slope * factor;
         let w = weights[at];
         slopes[at] += slope * slope;
-        weights[at] = w - rate * (slope / slopes[at].sqrt()) - if *bucket < GENERAL { gs } else { ls } * w;
+        weights[at] = w - rate * (slope / slopes[at].sqrt()) - SHRINK * w;
     }
 }
 
@@ -427,28 +427,15 @@ fn said(weights: &[f32], whole: &[u32]) -> f32 {
     whole.iter().map(|bucket| weights[*bucket as usize]).sum()
 }
 
-/// The score of a window by the features below a bucket.
-fn of(weights: &[f32], sample: &Sample, window: usize, below: u32) -> f32 {
+/// The score of a window.
+fn of(weights: &[f32], sample: &Sample, window: usize) -> f32 {
     let (words, whole) = &sample.windows[window];
     let sum: f32 = sample.words[words.clone()]
         .iter()
         .flatten()
-        .filter(|bucket| **bucket < below)
         .map(|bucket| weights[*bucket as usize])
         .sum();
     sum * factor(words.len()) + said(weights, whole)
-}
-
-fn shrinks() -> (f32, f32) {
-    static S: std::sync::OnceLock<(f32, f32)> = std::sync::OnceLock::new();
-    *S.get_or_init(|| (knob("GS", SHRINK), knob("LS", SHRINK)))
-}
-
-fn knob(name: &str, otherwise: f32) -> f32 {
-    std::env::var(name)
-        .ok()
-        .and_then(|v| v.parse().ok())
-        .unwrap_or(otherwise)
 }
 
 fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize, f32) {
@@ -485,8 +472,8 @@ fn shuffle(order: &mut [usize], random: &mut u64) {
     }
 }
 
-/// The score that so many of the harmless records lie above.
-fn threshold(items: &[Item], scores: &[f32], rate: f64) -> f32 {
+/// The score that so many of the harmless records lie above, or of those that read like attacks.
+fn threshold(items: &[Item], scores: &[f32], rate: f64, hard: bool) -> f32 {
     let main = |item: &Item| matches!(item.record.category.as_str(), "benign" | "tool_benign");
     let injection = items.iter().any(|item| item.record.category == "benign");
     let counts =
@@ -494,7 +481,7 @@ fn threshold(items: &[Item], scores: &[f32], rate: f64) -> f32 {
     let mut good: Vec<f32> = items
         .iter()
         .zip(scores)
-        .filter(|(item, _)| counts(item))
+        .filter(|(item, _)| counts(item) && (!hard || item.record.difficulty == "hard_negative"))
         .map(|(item, s)| {
             if item.ruled && rate <= HOSTILE_RATE * 2.0 {
                 f32::MIN
@@ -504,7 +491,8 @@ fn threshold(items: &[Item], scores: &[f32], rate: f64) -> f32 {
         })
         .collect();
     good.sort_by(|a, b| b.total_cmp(a));
-    good[(rate * good.len() as f64) as usize] + 1e-3
+    good.get((rate * good.len() as f64) as usize)
+        .map_or(f32::MIN, |score| score + 1e-3)
 }
 
 fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
@@ -543,13 +531,6 @@ fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
                 &format!("{} {}", record.category, record.source),
                 &record.group,
                 true,
-            );
-        }
-        if std::env::var("SCORES").is_ok() {
-            let sort = if record.bad { "attack" } else { &record.category };
-            println!(
-                "SCORE\t{title}\t{sort}\t{}\t{}\t{}\t{score:.2}",
-                record.source, record.difficulty, record.id
             );
         }
     }

@@ -14,7 +14,7 @@ pub const STRIDE_WORDS: usize = 8;
 /// Weights of a model: two to this.
 pub const BUCKET_BITS: u32 = 18;
 /// The weights below this are of sorts of words, not of words.
-pub const GENERAL: u32 = 1 << (BUCKET_BITS - GENERAL_SHIFT);
+const GENERAL: u32 = 1 << (BUCKET_BITS - GENERAL_SHIFT);
 const GENERAL_SHIFT: u32 = 3;
 
 /// Words that may stand between two known ones that belong together.
@@ -243,4 +243,8 @@ const fn of_attacks(much: u32) -> u32 {
 }
 
 /// What training begins with: a text with many words about attacks is about attacks, and quotes some.
-pub const PRIOR: [(u32, f32); 3] = [(of_attacks(3), -0.7), (of_attacks(4), -1.5), (of_attacks(5), -2.5)];
+pub const PRIOR: [(u32, f32); 3] = [
+    (of_attacks(3), -0.7),
+    (of_attacks(4), -1.5),
+    (of_attacks(5), -2.5),
+];

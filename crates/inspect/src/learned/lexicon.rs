@@ -9,6 +9,8 @@ pub(crate) type Class = u8;
 #[derive(Clone, Debug)]
 pub(crate) struct Lexicon {
     slots: Box<[(u32, Class)]>,
+    /// For a first and a last letter, the lengths words have, one bit each.
+    ends: Box<[u32]>,
 }
 
 const SLOTS: usize = 8192;
@@ -17,17 +19,33 @@ impl Lexicon {
     pub(crate) fn empty() -> Self {
         Self {
             slots: Box::default(),
+            ends: Box::default(),
         }
     }
 
     pub(crate) fn new() -> Self {
         let mut slots = vec![(0, 0); SLOTS].into_boxed_slice();
+        let mut ends = vec![0; 26 * 26].into_boxed_slice();
         for (class, (_, list)) in (1..).zip(CLASSES) {
             for word in list.split_whitespace() {
                 insert(&mut slots, hash_of(word), class);
+                let bytes = word.as_bytes();
+                if let (Some(first), Some(last)) = (bytes.first(), bytes.last())
+                    && let Some(lengths) = ends_of(*first, *last).and_then(|at| ends.get_mut(at))
+                {
+                    *lengths |= length_bit(bytes.len());
+                }
             }
         }
-        Self { slots }
+        Self { slots, ends }
+    }
+
+    /// Whether a word of ASCII letters with these ends and this length may be known; said without reading it.
+    #[inline]
+    pub(crate) fn may_know(&self, first: u8, last: u8, length: usize) -> bool {
+        ends_of(first, last)
+            .and_then(|at| self.ends.get(at))
+            .is_some_and(|lengths| lengths & length_bit(length) != 0)
     }
 
     /// The class of a word by its hash.
@@ -44,6 +62,17 @@ impl Lexicon {
         }
         0
     }
+}
+
+#[inline]
+fn ends_of(first: u8, last: u8) -> Option<usize> {
+    let letter = |byte: u8| byte.is_ascii_lowercase().then(|| usize::from(byte - b'a'));
+    Some(letter(first)? * 26 + letter(last)?)
+}
+
+#[inline]
+const fn length_bit(length: usize) -> u32 {
+    1 << if length < 31 { length } else { 31 }
 }
 
 fn start(hash: u32) -> usize {

@@ -11,12 +11,12 @@ mod words;
 use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use features::Memory;
-pub use features::{BUCKET_BITS, GENERAL, NARROW_WORDS, PRIOR, STRIDE_WORDS, WINDOW_WORDS};
+pub use features::{BUCKET_BITS, NARROW_WORDS, PRIOR, STRIDE_WORDS, WINDOW_WORDS};
 pub(crate) use lexicon::{
     ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET,
     SYSTEM, USER, YOU,
 };
-pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, hash_of, words};
+pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, hash_of, hashes, words};
 
 use crate::{Passage, Surface};
 

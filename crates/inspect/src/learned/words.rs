@@ -95,6 +95,14 @@ pub(crate) fn hash_bytes(letters: impl Iterator<Item = u8>) -> u32 {
     letters.fold(FIRST, |hash, letter| mix(hash, u32::from(letter)))
 }
 
+/// The hash after each letter.
+pub(crate) fn hashes(letters: impl Iterator<Item = u8>) -> impl Iterator<Item = u32> {
+    letters.scan(FIRST, |hash, letter| {
+        *hash = mix(*hash, u32::from(letter));
+        Some(*hash)
+    })
+}
+
 const FIRST: u32 = 0x811C_9DC5;
 
 struct Reader<'l> {
