@@ -96,8 +96,7 @@ pub(crate) fn assemble(
     let upstreams = Upstreams::new(Arc::new(behind.clone()), credentials, room(meant))
         .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
-    let inspector =
-        Inspector::new(&meant.inspection).map_err(|error| Failure::other(error.to_string()))?;
+    let inspector = Inspector::new(&meant.inspection).map_err(|error| Failure::other(error.to_string()))?;
     let halts = Halts::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?;
     let keeper = Keeper::new(
         Arc::clone(&upstreams),

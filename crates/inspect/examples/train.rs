@@ -139,7 +139,11 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
             } else {
                 1.0
             };
-            let hard = if record.difficulty == "hard_negative" { knob("HARD", 1.0) } else { 1.0 };
+            let hard = if record.difficulty == "hard_negative" {
+                knob("HARD", 1.0)
+            } else {
+                1.0
+            };
             let (attack, context) = attack_windows(&record, &sample);
             Item {
                 attack,

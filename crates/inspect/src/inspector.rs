@@ -8,8 +8,8 @@ use std::{
 use wire::json::Node;
 
 use crate::{
-    Detector, Findings, OwnKind, Part, Scope, Settings, injection, own::Own, personal, poisoning, scan::Scan, secret,
-    unicode::HiddenCharacters,
+    Detector, Findings, OwnKind, Part, Scope, Settings, injection, own::Own, personal, poisoning, scan::Scan,
+    secret, unicode::HiddenCharacters,
 };
 
 /// Looks at content. Cheap to clone, shared by all threads; all clones follow when an operator's settings change.

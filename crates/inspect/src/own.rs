@@ -5,7 +5,9 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::{Detector, FindingKind, Passage, Report, Scope, Score, SettingsError, Sighting, pattern::Pattern};
+use crate::{
+    Detector, FindingKind, Passage, Report, Scope, Score, SettingsError, Sighting, pattern::Pattern,
+};
 
 /// What an operator may set.
 #[derive(Clone, Debug)]
@@ -119,7 +121,9 @@ pub(crate) struct Own {
 
 impl fmt::Debug for Own {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.kinds.iter().map(|kind| &kind.0)).finish()
+        f.debug_list()
+            .entries(self.kinds.iter().map(|kind| &kind.0))
+            .finish()
     }
 }
 
@@ -151,7 +155,10 @@ impl Own {
         };
         // That something was not read is never let pass: nobody knows what it is.
         sighting.kind != FindingKind::Uninspectable
-            && self.passes.iter().any(|pass| pass.covers(scope, sighting, digest))
+            && self
+                .passes
+                .iter()
+                .any(|pass| pass.covers(scope, sighting, digest))
     }
 }
 
@@ -164,7 +171,11 @@ impl Detector for Own {
         for view in passage.views() {
             for (detector, check, counts_as, pattern) in &self.kinds {
                 for place in pattern.places(view.text()) {
-                    if view.text().get(place.clone()).is_some_and(|value| check.holds(value)) {
+                    if view
+                        .text()
+                        .get(place.clone())
+                        .is_some_and(|value| check.holds(value))
+                    {
                         report.add(Sighting {
                             kind: *counts_as,
                             detector: detector.clone(),
@@ -230,7 +241,11 @@ mod tests {
     fn a_kind_of_ones_own_is_found_where_its_check_holds() {
         let with = |check| {
             let kinds = vec![kind(r"PN-(?P<value>\d{8})\b", check)];
-            Inspector::new(&Settings { kinds, ..Settings::default() }).expect("settings")
+            Inspector::new(&Settings {
+                kinds,
+                ..Settings::default()
+            })
+            .expect("settings")
         };
         let text = "first PN-12345675 then PN-12345674";
         assert_eq!(own(&with(Check::None), text, "a"), ["12345675", "12345674"]);
@@ -244,7 +259,14 @@ mod tests {
     fn what_matches_nothing_or_is_too_large_is_no_kind() {
         for pattern in ["x*", "(", r"(?:\w{1000}){1000}"] {
             let kinds = vec![kind(pattern, Check::None)];
-            assert!(Inspector::new(&Settings { kinds, ..Settings::default() }).is_err(), "{pattern}");
+            assert!(
+                Inspector::new(&Settings {
+                    kinds,
+                    ..Settings::default()
+                })
+                .is_err(),
+                "{pattern}"
+            );
         }
     }
 
@@ -281,7 +303,18 @@ mod tests {
         };
         inspector.adopt(&settings(vec![pass])).expect("settings");
         assert_eq!(own(&copy, text, "docs").len(), 2, "another detector");
-        assert!(inspector.adopt(&Settings { kinds: vec![kind("(", Check::None)], ..settings(Vec::new()) }).is_err());
-        assert_eq!(own(&copy, text, "docs").len(), 2, "what cannot be used changes nothing");
+        assert!(
+            inspector
+                .adopt(&Settings {
+                    kinds: vec![kind("(", Check::None)],
+                    ..settings(Vec::new())
+                })
+                .is_err()
+        );
+        assert_eq!(
+            own(&copy, text, "docs").len(),
+            2,
+            "what cannot be used changes nothing"
+        );
     }
 }

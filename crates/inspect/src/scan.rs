@@ -6,8 +6,9 @@ use std::{ops::Range, sync::Arc};
 use wire::json::{Kind, Node, Pointer};
 
 use crate::{
-    Detector, FINDINGS_MAX, Finding, FindingKind, Findings, Inspector, Location, Part, Passage, Report, Scope, Score,
-    Sighting, Surface, own::Own,
+    Detector, FINDINGS_MAX, Finding, FindingKind, Findings, Inspector, Location, Part, Passage, Report,
+    Scope, Score, Sighting, Surface,
+    own::Own,
     view::{floor, is_read},
 };
 

@@ -74,10 +74,17 @@ fn kind(name: &str, said: &SaidKind) -> Result<OwnKind, Problem> {
         return Err(Problem::new(at(""), "findings cannot be called so", remedy));
     }
     let word = said.check.as_deref().unwrap_or("none");
-    let check = Check::ALL.into_iter().find(|check| check.as_str() == word).ok_or_else(|| {
-        let known = Check::ALL.map(Check::as_str).join(", ");
-        Problem::new(at(".check"), format!("there is no check `{word}`"), format!("use one of: {known}"))
-    })?;
+    let check = Check::ALL
+        .into_iter()
+        .find(|check| check.as_str() == word)
+        .ok_or_else(|| {
+            let known = Check::ALL.map(Check::as_str).join(", ");
+            Problem::new(
+                at(".check"),
+                format!("there is no check `{word}`"),
+                format!("use one of: {known}"),
+            )
+        })?;
     let counts_as = match said.counts.as_deref().unwrap_or("personal") {
         "personal" => FindingKind::Personal,
         "secret" => FindingKind::Secret,
@@ -105,7 +112,11 @@ fn pass(n: usize, said: &SaidPass) -> Result<Pass, Problem> {
     let at = |part: &str| format!("inspection.pass[{n}]{part}");
     if said.server.is_none() && said.value.is_none() {
         let what = "what is let pass from every server, whatever it is, is not looked for";
-        return Err(Problem::new(at(""), what, "name a server or the digest of a value"));
+        return Err(Problem::new(
+            at(""),
+            what,
+            "name a server or the digest of a value",
+        ));
     }
     let value = match said.value.as_deref() {
         None => None,
@@ -177,7 +188,10 @@ mod tests {
     fn a_value_is_known_by_the_digest_that_sha256sum_writes() {
         // printf %s abc | sha256sum
         let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(super::read_digest(&format!("sha256:{digest}")), Some(sha256(b"abc")));
+        assert_eq!(
+            super::read_digest(&format!("sha256:{digest}")),
+            Some(sha256(b"abc"))
+        );
         let right = r#"{"kinds": {"patient": {"pattern": "PN-\\d{8}", "check": "luhn"}},
             "pass": [{"server": "docs", "detector": "secret"}]}"#;
         assert!(problems(right).is_empty());

@@ -243,4 +243,8 @@ const fn of_attacks(much: u32) -> u32 {
 }
 
 /// What training begins with: a text with many words about attacks is about attacks, and quotes some.
-pub const PRIOR: [(u32, f32); 3] = [(of_attacks(3), -0.7), (of_attacks(4), -1.5), (of_attacks(5), -2.5)];
+pub const PRIOR: [(u32, f32); 3] = [
+    (of_attacks(3), -0.7),
+    (of_attacks(4), -1.5),
+    (of_attacks(5), -2.5),
+];
