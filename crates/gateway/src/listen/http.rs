@@ -22,7 +22,7 @@ use wire::mcp::ServerName;
 use super::{
     House, api, authorize, authorize_elsewhere,
     body::{self, Body},
-    connect, console, decide, gate,
+    connect, console, decide, device, gate,
     head::Peer,
     mcp::Visit,
     oauth, people_grants, registry, sse, tiles, tokens, websocket,
@@ -205,7 +205,9 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         return Box::pin(turned_away(house, peer, &path, objection)).await;
     }
     if path == "/mcp" {
-        let visit = visit(house, peer, Endpoint::All, (request.method().clone(), &path));
+        let query = request.uri().query().map(Arc::from);
+        let line = (Endpoint::All, request.method().clone(), query);
+        let visit = visit(house, peer, &path, line);
         return visit.answer(request).await;
     }
     // In a box: one door is that of nearly every call, and all others would make its future as large as theirs.
@@ -246,7 +248,8 @@ async fn elsewhere(
         "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
-        "/oauth/authorize" => authorize::answer(house, &peer, request).await,
+        "/oauth/authorize" | authorize::DEVICE => authorize::answer(house, &peer, request).await,
+        "/oauth/device_authorization" => device::begin(house, &peer, request).await,
         "/oauth/grants" => people_grants::answer(house, &peer, request).await,
         "/oauth/introspect" => tokens::introspect(house, request).await,
         "/oauth/register" => tokens::register(house, &peer, request).await,

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     authorization::{Elsewhere, HASHES_AT_ONCE},
     config::authorization::MeantAuthorization,
-    vault::Vault,
+    vault::{Layout, Vault},
 };
 
 /// Somewhere with alice, who has a password; removed with the test.
@@ -22,7 +22,7 @@ impl Place {
         let path = std::env::temp_dir().join(format!("sallyport-login-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         let ambient = Ambient::system();
-        let vault = Vault::open(&path, &ambient).expect("a vault");
+        let vault = Vault::open(&Layout::new(&path), &ambient).expect("a vault");
         let password = PasswordHash::of(&Secret::presented("correct".to_owned()), [7; 16]);
         let login = MeantLogin {
             password: password.expect("a hash"),
