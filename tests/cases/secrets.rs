@@ -74,7 +74,9 @@ fn is_written(folder: &std::path::Path, text: &str) -> Vec<String> {
         let path = entry.path();
         if path.is_dir() {
             found.extend(is_written(&path, text));
-        } else if fs::read(&path).is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes())) {
+        } else if fs::read(&path)
+            .is_ok_and(|bytes| bytes.windows(text.len()).any(|part| part == text.as_bytes()))
+        {
             found.push(path.display().to_string());
         }
     }
@@ -85,7 +87,10 @@ fn is_written(folder: &std::path::Path, text: &str) -> Vec<String> {
 fn each_caller_has_its_own_and_no_file_has_any() {
     let env = json!({"OWN": "vault:{agent}/key", "ALL": "vault:common"});
     let mut gateway = configured(&server(&env));
-    for (name, value) in [("tester/key", "secret-of-tester"), ("other/key", "secret-of-other")] {
+    for (name, value) in [
+        ("tester/key", "secret-of-tester"),
+        ("other/key", "secret-of-other"),
+    ] {
         let done = set(&gateway, name, value);
         assert!(done.status.success(), "{done:?}");
     }
@@ -99,18 +104,28 @@ fn each_caller_has_its_own_and_no_file_has_any() {
     assert_eq!(told(&gateway, "tester"), "secret-of-tester secret-of-all");
     assert_eq!(told(&gateway, "other"), "secret-of-other secret-of-all");
     let third = told(&gateway, "third");
-    assert!(third.starts_with("refused") && !third.contains("secret-of"), "{third}");
+    assert!(
+        third.starts_with("refused") && !third.contains("secret-of"),
+        "{third}"
+    );
 
     // Arguments and environments of the gateway and of the box's helpers have none; the gateway's own process of the
     // server has nobody's.
     let list = gateway.json(&["secret", "list"]);
-    let names: Vec<_> = list.iter().map(|one| one["name"].as_str().expect("a name")).collect();
+    let names: Vec<_> = list
+        .iter()
+        .map(|one| one["name"].as_str().expect("a name"))
+        .collect();
     assert_eq!(names, ["common", "other/key", "tester/key"]);
     let mut seen = 0;
     for process in fs::read_dir("/proc").expect("processes").flatten() {
         let read = |what: &str| fs::read(process.path().join(what)).unwrap_or_default();
         let has = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
-        assert!(!has(&read("cmdline"), b"secret-of-tester"), "{:?}", process.path());
+        assert!(
+            !has(&read("cmdline"), b"secret-of-tester"),
+            "{:?}",
+            process.path()
+        );
         if has(&read("environ"), b"secret-of-tester") {
             assert!(has(&read("cmdline"), b"server.py"), "{:?}", process.path());
             seen += 1;
@@ -118,7 +133,10 @@ fn each_caller_has_its_own_and_no_file_has_any() {
     }
     assert_eq!(seen, 1, "one process has it, and it is the server's");
     let ledger = gateway.ledger();
-    assert!(ledger.iter().any(|entry| entry["action"] == json!("secret-set")), "{ledger:?}");
+    assert!(
+        ledger.iter().any(|entry| entry["action"] == json!("secret-set")),
+        "{ledger:?}"
+    );
     gateway.stop();
     for text in ["secret-of-tester", "secret-of-all"] {
         assert_eq!(is_written(&gateway.path("state"), text), Vec::<String>::new());
@@ -161,8 +179,14 @@ fn a_secret_that_would_be_seen_or_shared_is_refused() {
     let mut shared = server(&json!({"OWN": "vault:{user}/key"}));
     shared["isolation"] = json!("shared");
     refused(&shared, "each caller's own");
-    refused(&server(&json!({"OWN": "vault:{users}/key"})), "no name of a secret");
-    refused(&server(&json!({"LD_PRELOAD": "vault:common"})), "cannot be a secret");
+    refused(
+        &server(&json!({"OWN": "vault:{users}/key"})),
+        "no name of a secret",
+    );
+    refused(
+        &server(&json!({"LD_PRELOAD": "vault:common"})),
+        "cannot be a secret",
+    );
     let url = json!({"url": "http://127.0.0.1:9/mcp", "headers": {"Authorization": "vault:common"}});
     refused(&url, "for `env` of servers");
 

@@ -315,6 +315,3 @@ fn sandbox_exec(profile: &Profile) -> String {
     }
     out
 }
-
-#[cfg(test)]
-mod tests;
