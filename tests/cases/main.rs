@@ -17,6 +17,7 @@ mod connections;
 mod contexts;
 mod crowd;
 mod endpoints;
+mod enrolment;
 mod eras;
 mod every_wire;
 mod extensions;

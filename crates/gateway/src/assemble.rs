@@ -28,6 +28,7 @@ use wire::{
     mcp::ServerName,
 };
 
+use crate::enrolments::Enrolments;
 use crate::{
     admin,
     ambient::Ambient,
@@ -166,6 +167,8 @@ pub(crate) fn assemble(
     );
     let house = Arc::new(House {
         authorization: authorization.map_err(Failure::other)?,
+        enrolments: Enrolments::open(vault.store().clone(), meant.enrolment)
+            .map_err(|error| Failure::other(error.to_string()))?,
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
         engines,

@@ -16,6 +16,7 @@ mod contexts;
 mod cursor;
 mod egress;
 mod engines;
+mod enrolments;
 mod events;
 mod exchange;
 mod failure;

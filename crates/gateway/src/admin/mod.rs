@@ -11,6 +11,7 @@ mod boundary;
 mod cases;
 mod contexts;
 pub(crate) mod control;
+mod enrolments;
 mod halts;
 pub(crate) mod holders;
 mod incidents;
@@ -26,7 +27,7 @@ mod weigh;
 
 use std::sync::Arc;
 
-pub(crate) use agents::enlist;
+pub(crate) use agents::{enlist, fit_name, rotate_to};
 pub(crate) use incidents::keep_watch;
 pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
@@ -43,6 +44,9 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
     let args = Args(args);
     match operation {
         "agent.add" => agents::add(house, &args),
+        "agent.approve" => enrolments::approve(house, &args),
+        "agent.deny" => enrolments::deny(house, &args),
+        "agent.requests" => Ok(enrolments::list(house)),
         "agent.list" => Ok(agents::list(house)),
         "agent.revoke" => agents::revoke(house, &args),
         "agent.rotate" => agents::rotate(house, &args),

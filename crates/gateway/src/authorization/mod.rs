@@ -5,6 +5,7 @@ mod clients;
 mod codes;
 mod grants;
 pub(crate) mod login;
+mod pace;
 mod registered;
 mod throttle;
 
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 pub(crate) use codes::{Issue, Taken};
 pub(crate) use grants::{REFRESH_DAYS, Record, Rotated, digest};
 pub(crate) use login::{LoggedIn, NotLoggedIn};
+pub(crate) use pace::{Pace, TooFast};
 
 use crate::{
     ambient::Ambient,

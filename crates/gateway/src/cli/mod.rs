@@ -13,6 +13,7 @@ mod context;
 mod demo;
 mod desk;
 mod doctor;
+mod enrolments;
 mod import;
 mod incident;
 mod init;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{
     agents::SaidAgent,
+    authorization::Switch,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
     records::SaidRecords,
@@ -57,6 +58,9 @@ pub(crate) struct Said {
     /// AI applications.
     #[serde(default)]
     pub(crate) agents: Vec<SaidAgent>,
+    /// `on`: programs may ask to become agents, and wait until a person approves. `off` unless said.
+    #[serde(default)]
+    pub(crate) enrolment: Switch,
     /// Programs that people may let in by a browser.
     #[serde(default)]
     pub(crate) clients: Vec<SaidClient>,

@@ -22,7 +22,7 @@ use wire::mcp::ServerName;
 use super::{
     House, authorize,
     body::{self, Body},
-    connect, decide, gate,
+    connect, decide, enroll, gate,
     head::Peer,
     mcp::Visit,
     oauth, registry, sse, tiles, tokens, websocket,
@@ -226,6 +226,8 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         "/oauth/authorize" => authorize::answer(house, &peer, request).await,
         "/oauth/introspect" => tokens::introspect(house, request).await,
         "/oauth/register" => tokens::register(house, &peer, request).await,
+        "/agents/enroll" => enroll::enroll(house, &peer, request).await,
+        "/agents/rotate" => enroll::rotate(house, &peer, request).await,
         "/oauth/revoke" => tokens::revoke(house, request).await,
         "/readyz" if get => ready(house),
         "/metrics" if get => counted(house, &peer),

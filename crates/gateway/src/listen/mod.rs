@@ -10,6 +10,7 @@ mod body;
 mod connect;
 mod conversation;
 mod decide;
+mod enroll;
 mod gate;
 mod head;
 mod http;
@@ -38,7 +39,10 @@ pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
-use crate::{authorization::Authorization, config::events::SaidMetrics, engines::Engines, store::Store};
+use crate::{
+    authorization::Authorization, config::events::SaidMetrics, engines::Engines, enrolments::Enrolments,
+    store::Store,
+};
 use wire::mcp::ServerName;
 
 /// What every door needs.
@@ -50,6 +54,8 @@ pub(crate) struct House {
     pub(crate) store: Store,
     /// What people let in by a browser.
     pub(crate) authorization: Authorization,
+    /// Programs that ask to become agents.
+    pub(crate) enrolments: Enrolments,
     /// `http://127.0.0.1:8420`: how the gateway names itself.
     pub(crate) base: String,
     /// `host:port` spellings under which it may be called.
