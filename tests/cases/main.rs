@@ -20,6 +20,7 @@ mod console;
 mod contexts;
 mod crowd;
 mod endpoints;
+mod enrolment;
 mod eras;
 mod every_wire;
 mod extensions;

@@ -1,7 +1,7 @@
 """An agent that signs its requests (RFC 9421): the Python SDK, with PyPI's `http-message-signatures` as its auth.
 
 `keys DIR KIND` writes a key pair, `KIND-key.pem` and `KIND-keys.json`. `call ENDPOINT` calls a tool, `declare CLAIMS`
-makes a declaration of a model, `send CASES`
+makes a declaration of a model, `post CASES` posts signed requests to be let in, `send CASES`
 sends requests with faults and prints the answers' statuses. Nothing of the gateway's is in it.
 """
 
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import httpx2
+import jwt
 from authlib.jose import JsonWebKey, JsonWebSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from http_message_signatures import HTTPMessageSigner, HTTPSignatureKeyResolver, algorithms
@@ -134,7 +135,30 @@ def send(case):
         return client.send(request).status_code
 
 
+def token(case):
+    """A JWS by PyJWT, with the public key in its header where that is wanted."""
+    key = load_pem_private_key(Path(case["key"]).read_bytes(), None)
+    header = {"typ": case["typ"]} | case.get("header", {})
+    if shown := case.get("shows"):
+        header["jwk"] = {k: v for k, v in json.loads(Path(shown).read_text())["keys"][0].items() if k != "kid"}
+    now = int(datetime.datetime.now().timestamp())
+    claims = {"iat": now, "exp": now + 60, "jti": secrets.token_urlsafe(16)} | case["claims"]
+    if inner := case.get("next"):
+        claims["next"] = token(inner)
+    algorithm = "ES256" if "es256" in case["key"] else "EdDSA"
+    return jwt.encode(claims, key, algorithm=algorithm, headers=header)
+
+
+def post(case):
+    """Posts a JWS, and gives the answer's status and what it says."""
+    with httpx2.Client() as client:
+        answer = client.post(case["url"], content=token(case), headers={"content-type": case.get("type", "application/jwt")})
+        return [answer.status_code, answer.json() if answer.content else None]
+
+
 match sys.argv[1]:
+    case "post":
+        print(json.dumps([post(case) for case in json.loads(sys.argv[2])]))
     case "keys":
         keys(sys.argv[2], sys.argv[3])
     case "declare":

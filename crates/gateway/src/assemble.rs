@@ -31,6 +31,7 @@ use wire::{
     mcp::ServerName,
 };
 
+use crate::enrolments::Enrolments;
 use crate::{
     admin,
     ambient::Ambient,
@@ -182,6 +183,8 @@ pub(crate) fn assemble(
             meant.console.clone(),
             Reader::new(Arc::new(RealDisk), &Layout::new(&meant.data).ledger()),
         ),
+        enrolments: Enrolments::open(vault.store().clone(), meant.enrolment)
+            .map_err(|error| Failure::other(error.to_string()))?,
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
         operators: meant.operators.clone(),

@@ -17,6 +17,7 @@ mod contexts;
 mod cursor;
 mod egress;
 mod engines;
+mod enrolments;
 mod events;
 mod exchange;
 mod failure;

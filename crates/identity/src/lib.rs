@@ -5,6 +5,7 @@
 //! frameworks. It does no I/O: fetching keys is somebody else's, time and randomness are passed in.
 
 pub mod assertion;
+pub mod enrolment;
 pub mod jose;
 mod model;
 mod nonce;

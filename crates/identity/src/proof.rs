@@ -95,6 +95,7 @@ impl Proven {
 /// When anything about it is not exactly as it must be.
 pub fn check(proof: &str, request: Request<'_>, now_ms: i64) -> Result<Proven, ProofError> {
     let (key, claims) = self_signed(proof, "dpop+jwt")?;
+    let key = key.thumbprint();
     let claims = claims.root();
     let text = |name: &'static str| {
         let text = claims.get(name).and_then(Node::as_str);

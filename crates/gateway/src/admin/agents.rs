@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use identity::{Model, ModelSource, Secret, SecretDigest, jose::KeySet};
+use identity::{
+    Model, ModelSource, Secret, SecretDigest,
+    jose::{KeySet, PublicKey},
+    oauth::Client,
+};
 use policy::{Party, PartyKind};
 use records::{
     digest::{from_hex, hex},
@@ -12,8 +16,12 @@ use wire::json::{Document, Keys, Node, ObjectWriter, object};
 
 use super::{Args, users::end_sessions, write_list};
 use crate::{
-    config::{Proof, key_set, meant::MeantParty},
+    config::{
+        Proof, key_set,
+        meant::{MeantParty, name_is_fit},
+    },
     failure::Failure,
+    halts::{Halt, Target},
     listen::House,
     people::{Person, of_model},
 };
@@ -23,6 +31,7 @@ const ADDED: &str = "agents";
 const REVOKED: &str = "revoked-agents";
 
 pub(super) fn list(house: &House) -> Vec<u8> {
+    let stopped = house.engines.halts.all();
     object(|out| {
         out.array("agents", |list| {
             for person in house.engines.people.clients() {
@@ -42,6 +51,13 @@ pub(super) fn list(house: &House) -> Vec<u8> {
                     if let Some(proof) = person.proof {
                         out.string("proof", proof.as_str());
                     }
+                    let is_halted = |halt: &Halt| matches!(&halt.target, Target::Agent(name) if *name == person.party.name);
+                    if stopped.iter().any(is_halted) {
+                        out.boolean("suspended", true);
+                    }
+                    if let Some(keys) = &person.keys {
+                        out.array("keys", |out| keys.thumbprints().for_each(|key| out.string(key)));
+                    }
                     out.string("from", if person.added { "command" } else { "configuration" });
                 });
             }
@@ -51,7 +67,31 @@ pub(super) fn list(house: &House) -> Vec<u8> {
 
 /// Adds an agent and returns its secret, which is shown this once.
 pub(super) fn add(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
-    let name = args.needed("name")?;
+    let person = person(house, args, args.needed("name")?, keys(args)?, None)?;
+    with_new_credential(house, person, "agent-added")
+}
+
+/// Adds an agent that asked with its key, and has the rights a person gives it.
+pub(super) fn enrol(
+    house: &House,
+    args: &Args<'_>,
+    name: String,
+    keys: Arc<KeySet>,
+    declared: Option<Model>,
+) -> Result<Vec<u8>, Failure> {
+    let person = person(house, args, name, Some(keys), declared)?;
+    with_new_credential(house, person, "agent-enrolled")
+}
+
+/// A new agent, as an operator describes it. What it says of its model counts where the operator says nothing.
+fn person(
+    house: &House,
+    args: &Args<'_>,
+    name: String,
+    keys: Option<Arc<KeySet>>,
+    declared: Option<Model>,
+) -> Result<Person, Failure> {
+    fit_name(&name).map_err(Failure::configuration)?;
     if house.engines.people.client(&name).is_some() {
         return Err(Failure::configuration(format!(
             "there is an agent `{name}` already"
@@ -62,13 +102,12 @@ pub(super) fn add(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             return Err(Failure::configuration(format!("there is no user `{user}`")));
         }
     }
-    let keys = keys(args)?;
     let kind = if args.text("kind").as_deref() == Some("service") {
         PartyKind::Service
     } else {
         PartyKind::Agent
     };
-    let model = model(args)?;
+    let model = model(args)?.or(declared);
     let person = Person {
         party: Party {
             kind,
@@ -93,7 +132,41 @@ pub(super) fn add(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             "it has no key to sign with; give `--keys FILE`",
         ));
     }
-    with_new_credential(house, person, "agent-added")
+    Ok(person)
+}
+
+/// Whether an agent may have that name.
+pub(crate) fn fit_name(name: &str) -> Result<(), String> {
+    name_is_fit("name", name).map_err(|_| format!("`{}` is not a name", name.escape_debug()))
+}
+
+/// An agent brings its next key, and loses those it had. Tokens it has stay good until they expire.
+pub(crate) fn rotate_to(house: &House, client: &Client, key: PublicKey) -> Result<(), Failure> {
+    let engines = &house.engines;
+    let name = &client.id;
+    let _alone = engines.people.alone();
+    // It may be gone meanwhile, or have another key already.
+    let person = engines
+        .people
+        .client(name)
+        .filter(|person| person.keys == client.keys);
+    let person = person.ok_or_else(|| unknown(name))?;
+    if !person.added {
+        return Err(Failure::configuration(format!(
+            "`{name}` has its keys from configuration"
+        )));
+    }
+    let thumbprint = key.thumbprint().to_owned();
+    let person = Person {
+        keys: Some(Arc::new(KeySet::of(vec![key]))),
+        ..(*person).clone()
+    };
+    let stored = house.store.put(ADDED, name, &write(&person));
+    stored.map_err(|error| Failure::other(error.to_string()))?;
+    engines.people.put(person);
+    let detail = [("agent", name.clone()), ("key", thumbprint)];
+    engines.journal.note(Kind::Key, "agent-rotated", &detail);
+    Ok(())
 }
 
 /// The public keys that were given.
@@ -197,11 +270,11 @@ fn with_new_credential(house: &House, mut person: Person, what: &str) -> Result<
         .map_err(|error| Failure::other(error.to_string()))?;
     // A name that was revoked once may be given to a new agent only by saying so here.
     let _ = house.store.delete(REVOKED, &name);
+    let keys = person.keys.iter().flat_map(|keys| keys.thumbprints());
+    let keys = keys.collect::<Vec<_>>().join(" ");
     house.engines.people.put(person);
-    house
-        .engines
-        .journal
-        .note(Kind::Key, what, &[("agent", name.clone())]);
+    let detail = [("agent", name.clone()), ("key", keys)];
+    house.engines.journal.note(Kind::Key, what, &detail);
     Ok(object(|out| {
         out.string("name", &name);
         if let Some(secret) = &secret {

@@ -12,6 +12,7 @@ mod cases;
 mod console;
 mod contexts;
 pub(crate) mod control;
+mod enrolments;
 mod halts;
 pub(crate) mod holders;
 mod incidents;
@@ -30,7 +31,7 @@ mod weigh;
 
 use std::sync::Arc;
 
-pub(crate) use agents::{enlist, recall_agents};
+pub(crate) use agents::{enlist, fit_name, recall_agents, rotate_to};
 pub(crate) use halts::heed as heed_halts;
 pub(crate) use incidents::keep_watch;
 pub(crate) use reviews::remind;
@@ -48,6 +49,9 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
     let args = Args(args);
     match operation {
         "agent.add" => agents::add(house, &args),
+        "agent.approve" => enrolments::approve(house, &args),
+        "agent.deny" => enrolments::deny(house, &args),
+        "agent.requests" => Ok(enrolments::list(house)),
         "agent.list" => Ok(agents::list(house)),
         "agent.revoke" => agents::revoke(house, &args),
         "agent.rotate" => agents::rotate(house, &args),

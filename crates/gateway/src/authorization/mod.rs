@@ -7,6 +7,7 @@ pub(crate) mod devices;
 mod elsewhere;
 mod grants;
 pub(crate) mod login;
+mod pace;
 mod registered;
 mod throttle;
 
@@ -24,6 +25,7 @@ pub(crate) use codes::{Issue, Taken};
 pub(crate) use elsewhere::{Departure, Elsewhere, NotLet, Vouched};
 pub(crate) use grants::{REFRESH_DAYS, Record, Rotated, digest};
 pub(crate) use login::{LoggedIn, NotLoggedIn};
+pub(crate) use pace::{Pace, TooFast};
 
 use crate::{
     ambient::Ambient,

@@ -9,17 +9,12 @@ use std::{
 use identity::oauth::{RegisteredClient, read_registration, write_metadata};
 use wire::json::{Document, Keys, Node, object};
 
-use crate::{
-    addresses::network,
-    store::{Store, StoreError},
-};
+use super::pace::{Pace, TooFast};
+use crate::store::{Store, StoreError};
 
 const TABLE: &str = "registered-clients";
-/// Most clients, and most in a minute: of one address, and of all.
+/// Most clients.
 const CLIENTS_MAX: usize = 1_000;
-const OF_ADDRESS: usize = 10;
-const OF_ALL: usize = 60;
-const MINUTE_MS: i64 = 60 * 1000;
 /// How long one is kept that nobody ever let in, and one that nobody uses.
 const UNUSED_MS: i64 = 24 * 3600 * 1000;
 const IDLE_MS: i64 = 60 * UNUSED_MS;
@@ -57,7 +52,7 @@ pub(crate) struct Registered {
 #[derive(Debug, Default)]
 struct All {
     by_id: BTreeMap<String, Known>,
-    lately: Vec<(IpAddr, i64)>,
+    pace: Pace,
 }
 
 impl Registered {
@@ -69,7 +64,7 @@ impl Registered {
             .filter_map(|(id, text)| Some((id.clone(), read(id, text)?)));
         let all = All {
             by_id: by_id.collect(),
-            lately: Vec::new(),
+            pace: Pace::default(),
         };
         let all = Mutex::new(all);
         Ok(Self { store, all })
@@ -77,17 +72,11 @@ impl Registered {
 
     /// Whether one more may register.
     pub(crate) fn may_register(&self, from: IpAddr, now_ms: i64) -> Result<(), Crowded> {
-        let (mut all, from) = (self.lock(), network(from));
-        all.lately.retain(|(_, at_ms)| now_ms - at_ms < MINUTE_MS);
-        let of_address = all.lately.iter().filter(|(address, _)| *address == from).count();
-        if of_address >= OF_ADDRESS || all.lately.len() >= OF_ALL {
-            return Err(Crowded::TooFast);
-        }
+        let mut all = self.lock();
         if all.by_id.len() >= CLIENTS_MAX {
             return Err(Crowded::Full);
         }
-        all.lately.push((from, now_ms));
-        Ok(())
+        all.pace.step(from, now_ms).map_err(|TooFast| Crowded::TooFast)
     }
 
     /// Takes a client in.

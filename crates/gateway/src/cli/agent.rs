@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use wire::json::Node;
 
-use super::{Common, desk, say, table};
+use super::{
+    Common, desk,
+    enrolments::{self, Approve, Deny, Hold},
+    say, table,
+};
 use crate::failure::Failure;
 
 /// Agents: who may ask, and with what secret.
@@ -19,6 +23,16 @@ pub(crate) enum Agent {
     Revoke(Name),
     /// Give an agent another secret, or other keys.
     Rotate(Rotate),
+    /// List programs that ask to become agents.
+    Requests,
+    /// Let a program in that asked.
+    Approve(Approve),
+    /// Turn a program away that asked.
+    Deny(Deny),
+    /// Have an agent wait: nothing it does goes on, at once and over restarts.
+    Suspend(Hold),
+    /// Let a suspended agent go on.
+    Resume(Hold),
 }
 
 /// Add an agent.
@@ -129,6 +143,11 @@ impl Agent {
                     }
                 })?
             }
+            Self::Requests => return enrolments::list(common),
+            Self::Approve(approve) => approve.ask(common)?,
+            Self::Deny(deny) => deny.ask(common)?,
+            Self::Suspend(hold) => hold.ask(common, "halt.put")?,
+            Self::Resume(hold) => hold.ask(common, "halt.lift")?,
             Self::List => desk::ask(common, "agent.list", |_| {})?,
             Self::Revoke(name) => desk::ask(common, "agent.revoke", |args| args.string("name", &name.name))?,
             Self::Rotate(rotate) => {

@@ -9,6 +9,8 @@ use identity::{
 use policy::PartyKind;
 use rustls::pki_types::CertificateDer;
 
+use serde::Deserialize;
+
 use super::{
     Problem,
     issuers::{NETWORKS, word},
@@ -34,7 +36,8 @@ pub(crate) struct MeantAuthorization {
 }
 
 /// Whether there is something.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Switch {
     On,
     #[default]

@@ -13,7 +13,7 @@ use policy::{PartyKind, rules::Value};
 
 use super::{
     Problem, Proof, agents,
-    authorization::{self, MeantAuthorization, Nonce},
+    authorization::{self, MeantAuthorization, Nonce, Switch},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
     incidents, inspection,
@@ -55,6 +55,8 @@ pub(crate) struct Meant {
     pub(crate) issuers: Vec<MeantIssuer>,
     pub(crate) authorization: MeantAuthorization,
     pub(crate) nonce: Nonce,
+    /// Whether programs may ask to become agents.
+    pub(crate) enrolment: Switch,
     pub(crate) packs: Vec<String>,
     /// The version of the rules, if the operator gives them one.
     pub(crate) version: Option<u64>,
@@ -362,6 +364,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             issuers,
             authorization,
             nonce,
+            enrolment: said.enrolment,
             version,
             packs: packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
@@ -512,7 +515,7 @@ fn approvals(said: &SaidApprovals, lookup: &Lookup<'_>) -> Result<MeantApprovals
     })
 }
 
-pub(super) fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
+pub(crate) fn name_is_fit(at: &str, name: &str) -> Result<(), Problem> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.@:/+".contains(c);
     if (1..=128).contains(&name.len()) && name.chars().all(good) {
         return Ok(());

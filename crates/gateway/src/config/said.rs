@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{
     agents::SaidAgent,
+    authorization::Switch,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
     inspection::SaidInspection,
@@ -62,6 +63,9 @@ pub(crate) struct Said {
     /// AI applications.
     #[serde(default)]
     pub(crate) agents: Vec<SaidAgent>,
+    /// `on`: programs may ask to become agents, and wait until a person approves. `off` unless said.
+    #[serde(default)]
+    pub(crate) enrolment: Switch,
     /// Programs that people may let in by a browser.
     #[serde(default)]
     pub(crate) clients: Vec<SaidClient>,

@@ -22,7 +22,7 @@ use wire::mcp::ServerName;
 use super::{
     House, api, authorize, authorize_elsewhere,
     body::{self, Body},
-    connect, console, decide, device, gate,
+    connect, console, decide, device, enroll, gate,
     head::Peer,
     mcp::Visit,
     oauth, people_grants, registry, sse, tiles, tokens, websocket,
@@ -253,6 +253,8 @@ async fn elsewhere(
         "/oauth/grants" => people_grants::answer(house, &peer, request).await,
         "/oauth/introspect" => tokens::introspect(house, request).await,
         "/oauth/register" => tokens::register(house, &peer, request).await,
+        "/agents/enroll" => enroll::enroll(house, &peer, request).await,
+        "/agents/rotate" => enroll::rotate(house, &peer, request).await,
         "/oauth/revoke" => tokens::revoke(house, request).await,
         "/readyz" if get => ready(house),
         "/metrics" if get => counted(house, &peer),

@@ -14,6 +14,7 @@ mod console;
 mod conversation;
 mod decide;
 mod device;
+mod enroll;
 mod gate;
 mod head;
 mod http;
@@ -48,6 +49,7 @@ use crate::{
     config::{events::SaidMetrics, operators::MeantOperators},
     console::Console,
     engines::Engines,
+    enrolments::Enrolments,
     store::Store,
 };
 use wire::mcp::ServerName;
@@ -65,6 +67,8 @@ pub(crate) struct House {
     pub(crate) authorization: Authorization,
     /// Who may use the console and the API.
     pub(crate) console: Console,
+    /// Programs that ask to become agents.
+    pub(crate) enrolments: Enrolments,
     /// `http://127.0.0.1:8420`: how the gateway names itself.
     pub(crate) base: String,
     /// `host:port` spellings under which it may be called.

@@ -7,7 +7,7 @@ use wire::{
     json::{Document, Keys, Kind, Node},
 };
 
-use super::{Algorithm, KeySet, PublicKey, SigningKey, thumbprint};
+use super::{Algorithm, KeySet, PublicKey, SigningKey};
 
 /// The longest token read, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -147,12 +147,12 @@ impl<'t> Compact<'t> {
     }
 }
 
-/// Checks a token that brings its key along; gives that key's thumbprint (RFC 7638) and the claims. It proves nothing
+/// Checks a token that brings its key along; gives that key and the claims. It proves nothing
 /// but that whoever made it has the key.
 ///
 /// # Errors
 /// When it is malformed, of another type, has a header that is never accepted, or does not hold by its own key.
-pub fn self_signed(token: &str, typ: &str) -> Result<(String, Document), JoseError> {
+pub fn self_signed(token: &str, typ: &str) -> Result<(PublicKey, Document), JoseError> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(JoseError::Malformed);
     }
@@ -180,8 +180,7 @@ pub fn self_signed(token: &str, typ: &str) -> Result<(String, Document), JoseErr
     }
     key.verify(signed.as_bytes(), &decode(signature)?)
         .map_err(|_| JoseError::Signature)?;
-    let thumbprint = thumbprint(jwk).ok_or(JoseError::Header)?;
-    Ok((thumbprint, object(decode(payload)?)?))
+    Ok((key, object(decode(payload)?)?))
 }
 
 /// Who a token says issued it. Nothing but a claim: it tells with whose keys to check the token.

@@ -134,6 +134,15 @@ impl PublicKey {
         &self.id
     }
 
+    /// The same key, called by its thumbprint: nobody else's name is like that.
+    #[must_use]
+    pub fn called_by_thumbprint(self) -> Self {
+        Self {
+            id: self.thumbprint.clone(),
+            ..self
+        }
+    }
+
     /// The one algorithm it is for.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
@@ -285,6 +294,11 @@ impl KeySet {
     #[must_use]
     pub fn has_all_of(&self, other: &Self) -> bool {
         other.keys.iter().all(|key| self.keys.contains(key))
+    }
+
+    /// The thumbprints of its keys.
+    pub fn thumbprints(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(PublicKey::thumbprint)
     }
 
     /// Whether there is none.

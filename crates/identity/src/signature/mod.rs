@@ -213,7 +213,7 @@ pub struct Signature {
 #[derive(Debug)]
 pub struct Signed {
     key: Arc<str>,
-    created_ms: i64,
+    issued_ms: i64,
     single: Single,
 }
 
@@ -299,7 +299,8 @@ impl Signature {
                 until_ms,
             },
             key: Arc::from(key),
-            created_ms,
+            // By our clock: what is cut off now ends, also for somebody whose clock is ahead.
+            issued_ms: created_ms.min(now_ms),
         })
     }
 
@@ -398,8 +399,8 @@ impl Signed {
             // The same for every request: it is the key that stands for the caller.
             credential: CredentialId::of(self.key.as_bytes()),
             token_id: None,
-            issued_ms: self.created_ms,
-            expires_ms: self.created_ms.saturating_add(LIFETIME_MS_MAX),
+            issued_ms: self.issued_ms,
+            expires_ms: self.issued_ms.saturating_add(LIFETIME_MS_MAX),
             binding: Some(Binding::Key(Arc::clone(&self.key))),
             asserted: None,
             login: None,

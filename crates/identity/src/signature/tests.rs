@@ -16,7 +16,10 @@ use wire::{
 use super::{BodyDigests, Message, Signature, SignatureError, Signatures, Signed};
 use crate::{
     jose::{PublicKey, SigningKey},
+    oauth::Client,
+    principal::ActorKind,
     secret::sha256,
+    token::TokenCache,
 };
 
 const NOW_MS: i64 = 1_800_000_000_000;
@@ -602,4 +605,28 @@ fn keys_of_both_kinds_sign() {
         let found = signature.verify(&message, &key, NOW_MS).map(|_| ());
         assert_eq!(found, expected, "{alg}");
     }
+}
+
+/// Who is revoked now has nothing open any more, also if its clock is ahead.
+#[test]
+fn a_clock_that_is_ahead_outlives_no_revocation() {
+    let mut asked = Asked::good();
+    asked.now_ms = NOW_MS - 20_000;
+    let signed = asked.check().expect("it holds");
+    let client = Client {
+        id: "scribe".to_owned(),
+        kind: ActorKind::Agent,
+        secret: None,
+        keys: None,
+        scopes: Vec::new(),
+        acts_for: Vec::new(),
+        acts_for_those: Vec::new(),
+        model: None,
+        tenant: None,
+    };
+    let principal = signed.principal(&client);
+    let cache = TokenCache::default();
+    assert!(!cache.is_revoked(&principal));
+    cache.cut_off_client("scribe", NOW_MS - 20_000);
+    assert!(cache.is_revoked(&principal));
 }

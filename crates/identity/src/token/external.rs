@@ -164,7 +164,8 @@ impl Trust {
             declared: None,
             credential: CredentialId::of(token.expose().as_bytes()),
             token_id: optional(claims, "jti")?,
-            issued_ms,
+            // By our clock: who is cut off now is, also where the issuer's clock is ahead.
+            issued_ms: issued_ms.min(now_ms),
             expires_ms,
             binding: bound_to(claims)?,
             asserted: Some(self.asserted(claims)?),

@@ -1,0 +1,118 @@
+//! `sallyport agent requests|approve|deny|suspend|resume`: who asks to become an agent, and who has to wait.
+
+use clap::Args;
+use wire::json::{Document, Node};
+
+use super::{Common, desk};
+use crate::{failure::Failure, visible::visible};
+
+/// Let a program in that asked.
+#[derive(Args, Debug)]
+pub(crate) struct Approve {
+    /// The thumbprint of its key, or how that begins. Compare it with what the agent's owner tells you.
+    key: String,
+    /// Another name than the one it asked for.
+    #[arg(long)]
+    name: Option<String>,
+    /// A role.
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Vec<String>,
+    /// A purpose it may declare.
+    #[arg(long = "purpose", value_name = "PURPOSE")]
+    purposes: Vec<String>,
+    /// A user it may act for.
+    #[arg(long = "for", value_name = "USER")]
+    acts_for: Vec<String>,
+    /// Its model, by your word instead of its own.
+    #[arg(long)]
+    model: Option<String>,
+    /// The version of its model.
+    #[arg(long, value_name = "VERSION", requires = "model")]
+    model_version: Option<String>,
+    /// What it has to prove with each request: signature, dpop or mtls.
+    #[arg(long, value_name = "WAY")]
+    proof: Option<String>,
+    /// A program without a model.
+    #[arg(long)]
+    service: bool,
+}
+
+/// Turn a program away that asked.
+#[derive(Args, Debug)]
+pub(crate) struct Deny {
+    /// The thumbprint of its key, or how that begins.
+    key: String,
+}
+
+/// Have an agent wait, or go on.
+#[derive(Args, Debug)]
+pub(crate) struct Hold {
+    /// Its name.
+    name: String,
+    /// Why, for the record.
+    #[arg(long)]
+    why: Option<String>,
+}
+
+impl Approve {
+    pub(super) fn ask(&self, common: &Common) -> Result<Document, Failure> {
+        desk::ask(common, "agent.approve", |args| {
+            args.string("key", &self.key);
+            for (name, list) in [
+                ("roles", &self.roles),
+                ("purposes", &self.purposes),
+                ("for", &self.acts_for),
+            ] {
+                args.array(name, |out| list.iter().for_each(|text| out.string(text)));
+            }
+            for (name, text) in [
+                ("name", &self.name),
+                ("model", &self.model),
+                ("version", &self.model_version),
+                ("proof", &self.proof),
+            ] {
+                if let Some(text) = text {
+                    args.string(name, text);
+                }
+            }
+            if self.service {
+                args.string("kind", "service");
+            }
+        })
+    }
+}
+
+impl Deny {
+    pub(super) fn ask(&self, common: &Common) -> Result<Document, Failure> {
+        desk::ask(common, "agent.deny", |args| args.string("key", &self.key))
+    }
+}
+
+impl Hold {
+    /// The kill switch does it.
+    pub(super) fn ask(&self, common: &Common, operation: &str) -> Result<Document, Failure> {
+        desk::ask(common, operation, |args| {
+            args.string("what", "agent");
+            args.string("name", &self.name);
+            if let Some(why) = &self.why {
+                args.string("why", why);
+            }
+        })
+    }
+}
+
+/// Who asks.
+pub(super) fn list(common: &Common) -> Result<(), Failure> {
+    let text = |one: Node<'_>, name: &str| visible(&one.get(name).and_then(Node::as_str).unwrap_or_default());
+    desk::list(
+        common,
+        ("agent.requests", "requests"),
+        "nobody asks to become an agent",
+        &["KEY", "NAME", "MODEL", "FROM", "STATE"],
+        |one| {
+            ["key", "name", "model", "peer", "state"]
+                .map(|name| text(one, name))
+                .to_vec()
+        },
+    )
+}

@@ -1,0 +1,205 @@
+//! Programs that ask to become agents, by their key: nobody lets himself in, and keys change by the key before.
+
+use std::path::Path;
+
+use e2e::{
+    gateway::{Gateway, program},
+    peers,
+};
+use serde_json::{Value, json};
+
+use crate::signatures::client;
+
+struct World<'p> {
+    peers: &'p Path,
+    gateway: Gateway,
+}
+
+impl World<'_> {
+    fn path(&self, name: &str) -> String {
+        self.gateway.path(name).to_str().expect("a path").to_owned()
+    }
+
+    /// A request to be let in, by this key.
+    fn wish(&self, kind: &str, name: &str) -> Value {
+        json!({
+            "url": format!("{}/agents/enroll", self.gateway.base()),
+            "typ": "sallyport-enroll+jwt",
+            "key": self.path(&format!("{kind}-key.pem")),
+            "shows": self.path(&format!("{kind}-keys.json")),
+            "claims": {"aud": self.gateway.base(), "name": name, "model": "vendor/large", "version": "1"},
+        })
+    }
+
+    /// An agent's request for another key, signed by this one.
+    fn rotation(&self, kind: &str, name: &str, next: &Value) -> Value {
+        json!({
+            "url": format!("{}/agents/rotate", self.gateway.base()),
+            "typ": "sallyport-rotate+jwt",
+            "key": self.path(&format!("{kind}-key.pem")),
+            "header": {"kid": self.thumbprint(kind)},
+            "claims": {"aud": self.gateway.base(), "sub": name},
+            "next": next,
+        })
+    }
+
+    fn post(&self, cases: &[Value]) -> Vec<Value> {
+        let said = client(self.peers, &["post", &json!(cases).to_string()], &[]);
+        said.as_array().expect("a list").clone()
+    }
+
+    /// The status of a request that is signed by this key.
+    fn signed(&self, kind: &str) -> Value {
+        let case = json!([{"fault": "none", "endpoint": format!("{}/mcp", self.gateway.base())}]);
+        let (key, id) = (self.path(&format!("{kind}-key.pem")), self.thumbprint(kind));
+        let parts = [("KIND", kind), ("KEY", key.as_str()), ("KEY_ID", id.as_str())];
+        client(self.peers, &["send", &case.to_string()], &parts)[0].clone()
+    }
+
+    /// What the gateway calls the key: it says so when it is asked to take it in.
+    fn thumbprint(&self, kind: &str) -> String {
+        let path = self.path(&format!("{kind}-thumbprint"));
+        std::fs::read_to_string(path).expect("a thumbprint")
+    }
+
+    fn does(&self, args: &[&str]) -> bool {
+        self.gateway.output(args).status.success()
+    }
+}
+
+fn world(peers: &Path) -> World<'_> {
+    let stub = program("e2e-stub");
+    let mut gateway = Gateway::configured(&format!(
+        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\napprove: all\nenrolment: on\n\
+         policy: {{ packs: [baseline], rules: [ \"permit(principal in Role::\\\"bots\\\", action, resource);\" ] }}\n"
+    ));
+    let here = gateway.path("");
+    for kind in ["ed25519", "es256"] {
+        client(peers, &["keys", here.to_str().expect("a path"), kind], &[]);
+    }
+    gateway.run();
+    World { peers, gateway }
+}
+
+/// Issue 4: asked, turned away or approved once, rotated by the key before, suspended, revoked; all of it on record.
+#[test]
+fn an_agent_comes_in_by_its_key_and_a_persons_word() {
+    let Some(peers) = peers::directory() else { return };
+    let mut world = world(&peers);
+    let wishes = [world.wish("ed25519", "bot"), world.wish("es256", "other")];
+    let asked = world.post(&wishes);
+    for (kind, asked) in ["ed25519", "es256"].into_iter().zip(&asked) {
+        assert_eq!(
+            (&asked[0], &asked[1]["status"]),
+            (&json!(202), &json!("waiting")),
+            "{asked}"
+        );
+        let key = asked[1]["key"].as_str().expect("a thumbprint");
+        std::fs::write(world.path(&format!("{kind}-thumbprint")), key).expect("written");
+    }
+    assert_eq!(world.signed("ed25519"), 401, "nobody lets himself in");
+    let waiting = world.gateway.json(&["agent", "requests"]);
+    assert_eq!(waiting.len(), 2, "{waiting:?}");
+    let (own, other) = (world.thumbprint("ed25519"), world.thumbprint("es256"));
+    let begins: String = own.chars().take(12).collect();
+    let begins = begins.as_str();
+    assert!(!world.does(&["agent", "approve", "bot"]), "names name nobody");
+    assert!(world.does(&["agent", "deny", &other]));
+    assert!(!world.does(&["agent", "approve", &other]), "it was turned away");
+    assert!(world.does(&[
+        "agent",
+        "approve",
+        begins,
+        "--role",
+        "bots",
+        "--proof",
+        "signature"
+    ]));
+    assert!(!world.does(&["agent", "approve", &own]), "once");
+    let stands = world.post(&wishes);
+    assert_eq!(
+        stands[0],
+        json!([200, {"status": "approved", "key": own, "agent": "bot"}])
+    );
+    assert_eq!(stands[1][0], 403, "{stands:?}");
+    world.gateway.stop();
+    world.gateway.run();
+    assert_eq!(world.signed("ed25519"), 200, "it is kept");
+    // By the key before, and with the key after.
+    let next = world.wish("es256", "bot");
+    let turned = world.post(&[
+        world.rotation("es256", "bot", &next),
+        world.rotation("ed25519", "bot", &world.wish("es256", "somebody")),
+        world.rotation(
+            "ed25519",
+            "bot",
+            &json!({"typ": "sallyport-enroll+jwt", "key": world.path("ed25519-key.pem"),
+            "shows": world.path("es256-keys.json"), "claims": next["claims"]}),
+        ),
+        world.rotation("ed25519", "bot", &next),
+        world.rotation("ed25519", "bot", &next),
+    ]);
+    let statuses: Vec<&Value> = turned.iter().map(|answer| &answer[0]).collect();
+    assert_eq!(statuses, [400, 400, 400, 200, 400], "{turned:?}");
+    assert_eq!(
+        (world.signed("ed25519"), world.signed("es256")),
+        (json!(401), json!(200))
+    );
+    assert!(world.does(&["agent", "suspend", "bot", "--why", "a test"]));
+    assert_ne!(world.signed("es256"), 200);
+    assert!(world.does(&["agent", "resume", "bot"]));
+    assert_eq!(world.signed("es256"), 200);
+    assert!(world.does(&["agent", "revoke", "bot"]));
+    assert_eq!(world.signed("es256"), 401);
+    let entries = world.gateway.ledger();
+    let told = |what: &str| entries.iter().filter(|entry| entry["action"] == what).count();
+    let found = [
+        "agent-asked",
+        "agent-denied",
+        "agent-enrolled",
+        "agent-rotated",
+        "agent-revoked",
+    ]
+    .map(told);
+    assert_eq!(found, [2, 1, 1, 1, 1], "{entries:?}");
+}
+
+/// Every fault of a request to be let in is refused, and nobody can ask for ever.
+#[test]
+fn what_is_wrong_with_a_request_is_refused() {
+    let Some(peers) = peers::directory() else { return };
+    let world = world(&peers);
+    let good = || world.wish("ed25519", "bot");
+    let with = |at: &str, value: Value| {
+        let mut wish = good();
+        *wish.pointer_mut(at).expect("a place") = value;
+        wish
+    };
+    let claims = |name: &str, value: Value| {
+        let mut wish = good();
+        wish["claims"][name] = value;
+        wish
+    };
+    let mut cases = vec![
+        claims("aud", json!("https://other.example")),
+        claims("name", json!("a name")),
+        claims("exp", json!(1_700_000_000)),
+        claims("jti", json!(7)),
+        claims("model", json!("")),
+        with("/typ", json!("JWT")),
+        with("/shows", json!(world.path("es256-keys.json"))),
+        with("/shows", Value::Null),
+        json!({"url": good()["url"], "typ": good()["typ"], "key": good()["key"], "shows": good()["shows"],
+            "claims": good()["claims"], "type": "application/json"}),
+    ];
+    let found = world.post(&cases);
+    for (case, found) in cases.iter().zip(&found) {
+        assert_eq!(found[0], 400, "{case}: {found}");
+    }
+    // The tenth of an address in a minute is the last.
+    cases.truncate(2);
+    let late = world.post(&cases);
+    assert_eq!((&late[0][0], &late[1][0]), (&json!(400), &json!(503)), "{late:?}");
+    let waiting = world.gateway.json(&["agent", "requests"]);
+    assert!(waiting.is_empty(), "{waiting:?}");
+}
