@@ -9,7 +9,9 @@ use hyper::{
 };
 use identity::{oauth::Challenge, signature::BodyDigests};
 use pipeline::{
-    Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via, ports::Stranger, refusal,
+    Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via,
+    ports::Stranger,
+    refusal::{self, Stronger},
 };
 use tokio::sync::{Notify, mpsc};
 use wire::{
@@ -510,14 +512,14 @@ impl Visit {
                 description: presented.then_some("the token is not accepted for this resource"),
                 login: None,
             },
-            Cure::Login(level, max_age_s) => Challenge {
+            Cure::Stronger(Stronger::Login { level, max_age_s }) => Challenge {
                 resource_metadata,
                 scope: identity::token::SCOPE.to_owned(),
                 error: Some("insufficient_user_authentication"),
                 description: Some("the person has to log in so"),
                 login: Some((level.clone(), *max_age_s)),
             },
-            Cure::Scope(scope) => Challenge {
+            Cure::Stronger(Stronger::Scope(scope)) => Challenge {
                 resource_metadata,
                 scope: scope.clone(),
                 error: Some("insufficient_scope"),
