@@ -3,7 +3,7 @@
 
 use pipeline::{
     Body, Refusal, Reply,
-    refusal::{Code, Manner},
+    refusal::{Code, Manner, Stronger},
 };
 use wire::{
     json::{Edits, object},
@@ -47,10 +47,8 @@ pub(crate) enum Cure {
     },
     /// A proof with a nonce of ours (RFC 9449).
     Nonce,
-    /// The person logs in so: at that level and not longer ago than that many seconds.
-    Login(String, Option<u32>),
-    /// A scope.
-    Scope(String),
+    /// A token that says more.
+    Stronger(Stronger),
 }
 
 /// Says an outcome.
@@ -158,11 +156,9 @@ fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
             let presented = code.name != pipeline::refusal::CREDENTIAL_MISSING.name;
             said.challenge = Some(Cure::Credential { presented });
         }
-        Manner::LogIn => {
-            let login = objection.login.as_deref().cloned();
-            said.challenge = login.map(|(level, max_age_s)| Cure::Login(level, max_age_s));
+        Manner::LogIn | Manner::StepUp => {
+            said.challenge = objection.stronger.as_deref().cloned().map(Cure::Stronger)
         }
-        Manner::StepUp => said.challenge = objection.scope.clone().map(|scope| Cure::Scope(scope.into())),
         Manner::Tell if asked.method == Some(Method::ToolsCall) => {
             said.status = 200;
             said.message = asked.id.as_ref().map(|id| tool_error(id, asked, refusal, call));
@@ -232,7 +228,7 @@ fn error_data(refusal: &Refusal, call: &str) -> Vec<u8> {
         if let Some(approval) = &objection.approval {
             out.string("approval", approval);
         }
-        if let Some((level, max_age_s)) = objection.login.as_deref() {
+        if let Some(Stronger::Login { level, max_age_s }) = objection.stronger.as_deref() {
             out.string("acr_values", level);
             if let Some(max_age_s) = max_age_s {
                 out.integer("max_age", i64::from(*max_age_s));

@@ -236,6 +236,20 @@ refusals! {
         "report it with the reference";
 }
 
+/// What a token would have to say that got past a refusal.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Stronger {
+    /// That its person logged in so.
+    Login {
+        /// The level (`acr`), or the method (`amr`).
+        level: String,
+        /// How long ago at most, in seconds.
+        max_age_s: Option<u32>,
+    },
+    /// That it has this scope.
+    Scope(String),
+}
+
 /// An engine's no. The stage that asked puts its name on it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Objection {
@@ -247,10 +261,8 @@ pub struct Objection {
     pub shown: Option<String>,
     /// When trying again makes sense, in milliseconds.
     pub retry_after_ms: Option<u64>,
-    /// The scope that would cure it.
-    pub scope: Option<Box<str>>,
-    /// How the person would have to log in: the level, and how many seconds ago at most.
-    pub login: Option<Box<(String, Option<u32>)>>,
+    /// What a token would have to say that cured it.
+    pub stronger: Option<Box<Stronger>>,
     /// The question to people that waits: the call is held, not refused for good.
     pub approval: Option<Box<str>>,
     /// JSON for the error's `data`.
@@ -266,8 +278,7 @@ impl Objection {
             inside: inside.into(),
             shown: None,
             retry_after_ms: None,
-            scope: None,
-            login: None,
+            stronger: None,
             approval: None,
             data: None,
         }

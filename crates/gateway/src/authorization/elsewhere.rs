@@ -44,7 +44,14 @@ pub(crate) struct Door {
     at: MeantLoginAt,
     provider: Arc<Provider>,
     network: Network,
-    known: Mutex<Option<(Result<Arc<Metadata>, String>, i64)>>,
+    known: Mutex<Option<Known>>,
+}
+
+/// What a provider said of itself, or why it did not, and until when that counts.
+#[derive(Debug)]
+struct Known {
+    found: Result<Arc<Metadata>, String>,
+    until_ms: i64,
 }
 
 /// What one departure is known by when the person comes back.
@@ -323,15 +330,16 @@ impl Door {
         // Held while it is fetched: of many who come at once, one asks.
         let mut known = self.known.lock().await;
         let now_ms = ambient.now_ms();
-        if let Some((found, until_ms)) = &*known
-            && now_ms < *until_ms
-        {
-            return found.clone();
+        if let Some(known) = known.as_ref().filter(|known| now_ms < known.until_ms) {
+            return known.found.clone();
         }
         let found = self.provider.metadata().await;
         let found = found.map(Arc::new);
         let fresh_ms = if found.is_ok() { FRESH_MS } else { FAILED_MS };
-        *known = Some((found.clone(), ambient.now_ms() + fresh_ms));
+        *known = Some(Known {
+            found: found.clone(),
+            until_ms: ambient.now_ms() + fresh_ms,
+        });
         found
     }
 }

@@ -13,7 +13,7 @@ use identity::{
 use pipeline::{
     Arrival, Credential, Endpoint, Objection, Possession, SignedRequest,
     ports::{Caller, Identify},
-    refusal,
+    refusal::{self, Stronger},
 };
 
 use super::Engines;
@@ -175,7 +175,7 @@ impl Identify for Engines {
             let why = format!("the token lacks the scope `{SCOPE}`");
             let objection = Objection::new(&refusal::SCOPE_MISSING, why);
             return Err(Objection {
-                scope: Some(SCOPE.into()),
+                stronger: Some(Box::new(Stronger::Scope(SCOPE.to_owned()))),
                 ..objection
             });
         }

@@ -11,7 +11,7 @@ use identity::{oauth::Challenge, signature::BodyDigests};
 use pipeline::{
     Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via,
     ports::{Boxed, Stranger},
-    refusal,
+    refusal::{self, Stronger},
 };
 use tokio::sync::{Notify, mpsc};
 use wire::{
@@ -525,7 +525,7 @@ impl Visit {
                 description: presented.then_some("the token is not accepted for this resource"),
                 login: None,
             },
-            Cure::Login(level, max_age_s) => Challenge {
+            Cure::Stronger(Stronger::Login { level, max_age_s }) => Challenge {
                 scheme: "Bearer",
                 resource_metadata,
                 scope: identity::token::SCOPE.to_owned(),
@@ -533,7 +533,7 @@ impl Visit {
                 description: Some("the person has to log in so"),
                 login: Some((level.clone(), *max_age_s)),
             },
-            Cure::Scope(scope) => Challenge {
+            Cure::Stronger(Stronger::Scope(scope)) => Challenge {
                 scheme: "Bearer",
                 resource_metadata,
                 scope: scope.clone(),

@@ -12,7 +12,7 @@ use wire::{
 use crate::{
     Objection, Passed, Ready, Refusal,
     ports::{Judged, Rules},
-    refusal,
+    refusal::{self, Stronger},
 };
 
 /// Policy said yes.
@@ -173,7 +173,7 @@ fn objection(denial: Denial, discovery: Discovery) -> Objection {
     };
     Objection {
         shown: denial.reason,
-        scope: denial.scope.map(String::into_boxed_str),
+        stronger: denial.scope.map(|scope| Box::new(Stronger::Scope(scope))),
         ..Objection::new(code, inside)
     }
 }

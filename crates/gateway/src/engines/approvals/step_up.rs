@@ -2,7 +2,11 @@
 //! is ours: of who logged in here, or of what the provider's ID token said.
 
 use identity::{Login, token::SKEW_MS};
-use pipeline::{Objection, Passed, decide::Limited, refusal};
+use pipeline::{
+    Objection, Passed,
+    decide::Limited,
+    refusal::{self, Stronger},
+};
 use policy::Obligation;
 
 /// Refuses where the person has to log in once more, and says how.
@@ -15,7 +19,10 @@ pub(super) fn check(call: &Passed<Limited>) -> Result<(), Objection> {
         if let Err(why) = meets(login, level, *max_age_s, now_ms) {
             let objection = Objection::new(&refusal::LOGIN_INSUFFICIENT, why);
             return Err(Objection {
-                login: Some(Box::new((level.clone(), *max_age_s))),
+                stronger: Some(Box::new(Stronger::Login {
+                    level: level.clone(),
+                    max_age_s: *max_age_s,
+                })),
                 ..objection
             });
         }
