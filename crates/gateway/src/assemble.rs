@@ -11,15 +11,19 @@ use identity::{
     Local, Once, ResourceId,
     jose::{PublicKey, SigningKey},
     proof::Proofs,
+    signature::Signatures,
     token::{Issuer, TokenCache, Verifier},
 };
-use inspect::{Inspector, Settings};
+use inspect::Inspector;
 use pipeline::Pipeline;
 use policy::{
     registry::ItemKind,
     rules::{ArgumentType, Known, RuleSet, RuleSource},
 };
-use records::ledger::{Decision, Kind};
+use records::{
+    disk::RealDisk,
+    ledger::{Decision, Kind, Reader},
+};
 use tokio::sync::{Semaphore, watch};
 use upstream::{Upstreams, sandbox::Room};
 use wire::{
@@ -30,10 +34,11 @@ use wire::{
 use crate::{
     admin,
     ambient::Ambient,
-    authorization::Authorization,
+    authorization::{Authorization, Elsewhere, Throttle},
     behind::Behind,
     boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
+    console::Console,
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
     egress::Egress,
@@ -44,7 +49,7 @@ use crate::{
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     keeper::Keeper,
-    listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    listen::{CONVERSATIONS_MAX, EventStreams, House, stopped},
     lists,
     outbound::Outbound,
     parked::Parking,
@@ -94,7 +99,7 @@ pub(crate) fn assemble(
         .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
     let inspector =
-        Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
+        Inspector::new(&meant.inspection).map_err(|error| Failure::other(error.to_string()))?;
     let halts = Halts::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?;
     let keeper = Keeper::new(
         Arc::clone(&upstreams),
@@ -104,6 +109,7 @@ pub(crate) fn assemble(
             vault.store().clone(),
             Layout::new(&meant.data).packages(),
             meant.osv.clone(),
+            meant.provenance.clone(),
         )
         .map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
@@ -161,15 +167,23 @@ pub(crate) fn assemble(
     };
     let engines = Arc::new(engines);
     let authorization = Authorization::open(
-        &meant.authorization,
+        (
+            &meant.authorization,
+            Elsewhere::of(&meant.issuers, &engines.tokens.providers),
+        ),
         engines.people.key(),
         vault.store().clone(),
         &engines.ambient,
     );
     let house = Arc::new(House {
         authorization: authorization.map_err(Failure::other)?,
+        console: Console::new(
+            meant.console.clone(),
+            Reader::new(Arc::new(RealDisk), &Layout::new(&meant.data).ledger()),
+        ),
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
+        operators: meant.operators.clone(),
         engines,
         base,
         hosts: hosts(meant, address),
@@ -184,7 +198,7 @@ pub(crate) fn assemble(
             .iter()
             .map(|group| (group.name.clone(), Arc::clone(group)))
             .collect(),
-        attempts: Attempts::default(),
+        attempts: Throttle::default(),
         event_streams: EventStreams::default(),
         places: Arc::new(Semaphore::new(CONVERSATIONS_MAX)),
     });
@@ -357,6 +371,9 @@ fn tend_payloads(house: &House, now_ms: i64, told: &mut u64) {
     let Ok(_alone) = house.store.people().try_lock() else {
         return;
     };
+    let Ok(_everywhere) = house.store.alone_with(admin::SUBJECTS) else {
+        return;
+    };
     let held = admin::held_subjects(&house.store, &journal.digests().people());
     let done = held.and_then(|held| {
         let now_ms = u64::try_from(now_ms).unwrap_or(0);
@@ -432,6 +449,13 @@ pub(crate) fn with_reviews(sources: &[RuleSource], store: &Store) -> Result<Rule
     RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
 }
 
+/// Whether what access reviews took away is another than what is in force.
+pub(crate) fn reviews_changed(house: &House) -> Result<bool, Failure> {
+    let engines = &house.engines;
+    let sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(with_reviews(&sources, &house.store)?.digest() != engines.rules().digest())
+}
+
 /// Access reviews took something away, or gave it back: it is in force at once.
 pub(crate) fn review_again(house: &House) -> Result<(), Failure> {
     let engines = &house.engines;
@@ -490,7 +514,11 @@ fn known(keeper: &Keeper) -> Known {
             let definition = item.approved.as_ref().or(item.offered.as_ref());
             if let (ItemKind::Tool, Some(definition)) = (kind, definition) {
                 let schema = definition.document().root().get("inputSchema");
-                let arguments = schema.map_or(ArgumentType::Any, ArgumentType::of_schema);
+                // Where the schema leaves open what a tool takes, what is said of one argument closes nothing.
+                let arguments = match schema.map(ArgumentType::of_schema) {
+                    None | Some(ArgumentType::Any) => ArgumentType::Any,
+                    Some(_) => server.arguments(definition),
+                };
                 known.tool(server.name.as_str(), name, arguments);
             }
         }
@@ -515,6 +543,7 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         verifier,
         cache: Arc::new(TokenCache::default()),
         proofs: Proofs::since(now_ms),
+        signatures: Signatures::since(now_ms),
         request_proofs: Proofs::since(now_ms),
         assertions: Once::since(now_ms),
         assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
@@ -533,7 +562,7 @@ fn providers(base: &str, meant: &[MeantIssuer]) -> Result<Providers, Failure> {
         }
         Ok(Provider::new(
             meant.trust.clone(),
-            meant.jwks.clone(),
+            (meant.jwks.clone(), meant.metadata.clone()),
             meant.keys_age,
             guarded,
         ))

@@ -23,11 +23,11 @@ use std::{collections::BTreeMap, ops::Range, path::Path, thread};
 
 use inspect::{
     Inspector, SUSPECT_MIN, Settings, Surface,
-    learned::{BUCKET_BITS, Model, Sample},
+    learned::{BUCKET_BITS, GENERAL, Model, PRIOR, Sample},
 };
 use support::{Record, Tally, load};
 
-const EPOCHS: usize = 14;
+const EPOCHS: usize = 6;
 const RATE: f32 = 0.12;
 /// Weights shrink by this at each update of theirs.
 const SHRINK: f32 = 2e-4;
@@ -98,7 +98,7 @@ fn main() {
 /// What a model is trained on, and how much each record counts.
 fn items(folder: &Path, name: &str) -> Vec<Item> {
     let (main, more): (&[&str], &[&str]) = match name {
-        "injection" => (&["injection", "benign"], &["tool_benign", "pii", "secrets"]),
+        "injection" => (&["injection", "benign"], &["pii", "secrets"]),
         "poisoning" => (&["tool_poison", "tool_benign"], &["injection"]),
         other => panic!("no model is called {other}"),
     };
@@ -139,11 +139,12 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
             } else {
                 1.0
             };
+            let hard = if record.difficulty == "hard_negative" { knob("HARD", 1.0) } else { 1.0 };
             let (attack, context) = attack_windows(&record, &sample);
             Item {
                 attack,
                 context,
-                weight: side * topic * (60.0 / count).sqrt().clamp(0.25, 2.0),
+                weight: side * topic * hard * (60.0 / count).powf(knob("BAL", 0.5)).clamp(0.25, 2.0),
                 family: family(&record.source),
                 ruled: is_ruled(&inspector, &record, name),
                 sample,
@@ -300,10 +301,27 @@ fn out_of_fold(items: &[Item], folds: &[usize]) -> Vec<f32> {
 
 /// Learns from the best window of each record: the attack of an attack, the most suspicious of the rest.
 fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
+    let runs = knob("SEEDS", 1.0) as u64;
+    let mut mean = vec![0.0_f32; 1 << BUCKET_BITS];
+    for seed in 1..=runs {
+        for (mean, weight) in mean.iter_mut().zip(train_once(items, seen, seed)) {
+            *mean += weight / runs as f32;
+        }
+    }
+    mean
+}
+
+fn train_once(items: &[Item], seen: &[usize], seed: u64) -> Vec<f32> {
     let mut weights = vec![0.0_f32; 1 << BUCKET_BITS];
+    for (bucket, weight) in PRIOR {
+        weights[bucket as usize] = weight * knob("PRIOR", 1.0);
+    }
     let mut slopes = vec![1e-3_f32; 1 << BUCKET_BITS];
+    for (bucket, _) in PRIOR {
+        slopes[bucket as usize] = 30.0;
+    }
     let mut order = seen.to_vec();
-    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut random = 0x2545_F491_4F6C_DD1D_u64.wrapping_mul(2 * seed + 1);
     let good: f32 = seen
         .iter()
         .filter(|n| !items[**n].record.bad)
@@ -314,10 +332,11 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
         .filter(|n| items[**n].record.bad)
         .map(|n| items[*n].weight)
         .sum();
-    let lift = (good / bad.max(1.0)).sqrt();
-    for epoch in 0..EPOCHS {
+    let lift = (good / bad.max(1.0)).powf(knob("LIFT", 0.5));
+    let epochs = knob("EPOCHS", EPOCHS as f32) as usize;
+    for epoch in 0..epochs {
         shuffle(&mut order, &mut random);
-        let rate = RATE * (1.0 - 0.8 * epoch as f32 / EPOCHS as f32);
+        let rate = knob("RATE", RATE) * (1.0 - 0.8 * epoch as f32 / epochs as f32);
         for n in &order {
             let item = &items[*n];
             if item.sample.windows.is_empty() {
@@ -327,22 +346,27 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
             let (window, score) = best(&weights, &item.sample, attack.then_some(&item.attack));
             let target = if attack { 1.0 } else { 0.0 };
             let weight = item.weight * if attack { lift } else { 1.0 };
+            let (from, score) = if next(&mut random) % 100 < knob("GEN", 0.0) as u64 {
+                (GENERAL, of(&weights, &item.sample, window, GENERAL))
+            } else {
+                (u32::MAX, score)
+            };
             update(
                 &mut weights,
                 &mut slopes,
                 &item.sample,
-                window,
+                (window, from),
                 (target, weight, rate),
                 score,
             );
             if attack && !item.context.is_empty() {
                 let other = item.context[(next(&mut random) % item.context.len() as u64) as usize];
-                let score = of(&weights, &item.sample, other);
+                let score = of(&weights, &item.sample, other, u32::MAX);
                 update(
                     &mut weights,
                     &mut slopes,
                     &item.sample,
-                    other,
+                    (other, u32::MAX),
                     (0.0, 0.5 * item.weight, rate),
                     score,
                 );
@@ -350,12 +374,12 @@ fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
             if !attack && item.sample.windows.len() > 1 {
                 // And any other, so that the rest of the text is learned, too.
                 let other = (next(&mut random) % item.sample.windows.len() as u64) as usize;
-                let score = of(&weights, &item.sample, other);
+                let score = of(&weights, &item.sample, other, u32::MAX);
                 update(
                     &mut weights,
                     &mut slopes,
                     &item.sample,
-                    other,
+                    (other, u32::MAX),
                     (target, 0.5 * weight, rate),
                     score,
                 );
@@ -373,7 +397,7 @@ fn update(
     weights: &mut [f32],
     slopes: &mut [f32],
     sample: &Sample,
-    window: usize,
+    (window, below): (usize, u32),
     (target, weight, rate): (f32, f32, f32),
     score: f32,
 ) {
@@ -381,30 +405,50 @@ fn update(
     if slope.abs() < 1e-3 {
         return;
     }
-    let (words, length) = &sample.windows[window];
+    let (words, whole) = &sample.windows[window];
     let factor = factor(words.len());
+    let (gs, ls) = shrinks();
     for (bucket, factor) in sample.words[words.clone()]
         .iter()
         .flatten()
+        .filter(|b| **b < below)
         .map(|b| (b, factor))
-        .chain([(length, 1.0)])
+        .chain(whole.iter().map(|b| (b, 1.0)))
     {
         let at = *bucket as usize;
         let slope = slope * factor;
         let w = weights[at];
         slopes[at] += slope * slope;
-        weights[at] = w - rate * (slope / slopes[at].sqrt()) - SHRINK * w;
+        weights[at] = w - rate * (slope / slopes[at].sqrt()) - if *bucket < GENERAL { gs } else { ls } * w;
     }
 }
 
-fn of(weights: &[f32], sample: &Sample, window: usize) -> f32 {
-    let (words, length) = &sample.windows[window];
-    sample.words[words.clone()]
+fn said(weights: &[f32], whole: &[u32]) -> f32 {
+    whole.iter().map(|bucket| weights[*bucket as usize]).sum()
+}
+
+/// The score of a window by the features below a bucket.
+fn of(weights: &[f32], sample: &Sample, window: usize, below: u32) -> f32 {
+    let (words, whole) = &sample.windows[window];
+    let sum: f32 = sample.words[words.clone()]
         .iter()
         .flatten()
-        .chain([length])
+        .filter(|bucket| **bucket < below)
         .map(|bucket| weights[*bucket as usize])
-        .sum()
+        .sum();
+    sum * factor(words.len()) + said(weights, whole)
+}
+
+fn shrinks() -> (f32, f32) {
+    static S: std::sync::OnceLock<(f32, f32)> = std::sync::OnceLock::new();
+    *S.get_or_init(|| (knob("GS", SHRINK), knob("LS", SHRINK)))
+}
+
+fn knob(name: &str, otherwise: f32) -> f32 {
+    std::env::var(name)
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(otherwise)
 }
 
 fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize, f32) {
@@ -416,8 +460,8 @@ fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize,
         sums.push(sum);
     }
     let score = |n: usize| {
-        let (words, length) = &sample.windows[n];
-        (sums[words.end] - sums[words.start]) * factor(words.len()) + weights[*length as usize]
+        let (words, whole) = &sample.windows[n];
+        (sums[words.end] - sums[words.start]) * factor(words.len()) + said(weights, whole)
     };
     let all = || (0..sample.windows.len()).map(|n| (n, score(n)));
     let better = |a: &(usize, f32), b: &(usize, f32)| a.1.total_cmp(&b.1);
@@ -501,11 +545,11 @@ fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
                 true,
             );
         }
-        if std::env::var("ALARMS").is_ok() && !record.bad && flagged && record.category == "benign" {
+        if std::env::var("SCORES").is_ok() {
+            let sort = if record.bad { "attack" } else { &record.category };
             println!(
-                "ALARM {title} {} {score:.2} {:?}",
-                record.id,
-                record.text.chars().take(300).collect::<String>()
+                "SCORE\t{title}\t{sort}\t{}\t{}\t{}\t{score:.2}",
+                record.source, record.difficulty, record.id
             );
         }
     }

@@ -220,11 +220,11 @@ pub trait Held: Debug + Send + Sync {
 
 /// `policy::limits`: how much.
 pub trait Limits {
-    /// Takes what this call costs.
+    /// Takes what this call costs; where calls wait for their turn, when it is this one's.
     ///
     /// # Errors
     /// When the budget is used up, with the time after which to try again.
-    fn take(&self, call: &Passed<Authorized>) -> Result<Slot, Objection>;
+    fn take(&self, call: &Passed<Authorized>) -> impl Future<Output = Result<Slot, Objection>> + Send;
 }
 
 /// People.

@@ -7,7 +7,7 @@ use hyper::{
     body::Incoming,
     header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use identity::oauth::Challenge;
+use identity::{oauth::Challenge, signature::BodyDigests};
 use pipeline::{
     Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via,
     ports::{Boxed, Stranger},
@@ -25,7 +25,7 @@ use super::{
     House, batch,
     body::{self, Body},
     gate::one,
-    head::{Peer, VERSION, accepted, accepts, credential, guess, mirrored, prefers_stream},
+    head::{Peer, VERSION, accepted, accepts, credential, guess, is_signed, mirrored, prefers_stream},
     stream::{OnClose, Told, events, keep, replay, while_read},
 };
 use crate::{
@@ -54,6 +54,9 @@ pub(super) struct Visit {
     pub(super) peer: Peer,
     pub(super) method: HttpMethod,
     pub(super) path: Arc<str>,
+    pub(super) query: Option<Arc<str>>,
+    /// What its body was, where the request is signed and its body was read.
+    pub(super) body: Option<BodyDigests>,
     pub(super) call: CallId,
     pub(super) received_ms: i64,
 }
@@ -100,12 +103,13 @@ impl Visit {
         }
     }
 
-    async fn post(self, request: Request<Incoming>) -> Response<Body> {
+    async fn post(mut self, request: Request<Incoming>) -> Response<Body> {
         let (head, incoming) = request.into_parts();
         let bytes = match read(&head.headers, incoming).await {
             Ok(bytes) => bytes,
             Err(objection) => return Box::pin(self.turn_away(&nobody(&head.headers), objection)).await,
         };
+        self.body = is_signed(&head.headers).then(|| BodyDigests::of(&bytes));
         if jsonrpc::is_array(&bytes) && self.has_batches(&head.headers) {
             return Box::pin(batch::answer(self, head.headers, bytes)).await;
         }
@@ -411,7 +415,7 @@ impl Visit {
     /// Has the caller of a GET or DELETE prove itself and its session like any other: on the road, with a
     /// message that asks for nothing. None when no session is named.
     async fn knock(
-        self,
+        mut self,
         headers: &HeaderMap,
         transport: &'static str,
     ) -> Option<Result<Arc<Session>, Response<Body>>> {
@@ -435,6 +439,7 @@ impl Visit {
             session: Some(id),
             capabilities: Capabilities::default(),
         };
+        self.body = is_signed(headers).then(|| BodyDigests::of(b""));
         let arrival = self.arrival(headers, parcel, Arc::new(exchange), transport);
         let result = self.house.pipeline.carry(arrival).await;
         Some(match (result, session) {
@@ -507,12 +512,21 @@ impl Visit {
                 scope: identity::token::SCOPE.to_owned(),
                 error: presented.then_some("invalid_token"),
                 description: presented.then_some("the token is not accepted for this resource"),
+                login: None,
+            },
+            Cure::Login(level, max_age_s) => Challenge {
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: Some("insufficient_user_authentication"),
+                description: Some("the person has to log in so"),
+                login: Some((level.clone(), *max_age_s)),
             },
             Cure::Scope(scope) => Challenge {
                 resource_metadata,
                 scope: scope.clone(),
                 error: Some("insufficient_scope"),
                 description: Some("this needs more scope"),
+                login: None,
             },
         }
     }

@@ -135,9 +135,11 @@ pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<B
     let is_same = match &shown {
         // What proves it may be the connection, and this is another one.
         Credential::Bearer(_) => channel.certificate.as_ref() == certificate && same(&channel.shown, &shown),
-        Credential::Possessed(_) | Credential::Link(_) | Credential::Local(_) | Credential::None => {
-            same(&channel.shown, &shown)
-        }
+        Credential::Possessed(_)
+        | Credential::Signed(_)
+        | Credential::Link(_)
+        | Credential::Local(_)
+        | Credential::None => same(&channel.shown, &shown),
     };
     if !is_same {
         match client.greet(shown.clone()).await {

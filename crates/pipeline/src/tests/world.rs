@@ -311,7 +311,7 @@ impl ports::Held for Place {
 }
 
 impl ports::Limits for World {
-    fn take(&self, _: &Passed<Authorized>) -> Result<Slot, Objection> {
+    async fn take(&self, _: &Passed<Authorized>) -> Result<Slot, Objection> {
         self.port("take").map(|()| Slot(Box::new(Place)))
     }
 }
