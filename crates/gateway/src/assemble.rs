@@ -8,7 +8,7 @@ use std::{
 };
 
 use identity::{
-    Local, Once, ResourceId,
+    Local, Nonces, Once, ResourceId,
     jose::{PublicKey, SigningKey},
     proof::Proofs,
     signature::Signatures,
@@ -37,7 +37,9 @@ use crate::{
     authorization::{Authorization, Elsewhere, Throttle},
     behind::Behind,
     boxes,
-    config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
+    config::{
+        ConfigError, Meant, authorization::Nonce, issuers::MeantIssuer, said::Mode, servers::MeantServer,
+    },
     console::Console,
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
@@ -129,7 +131,7 @@ pub(crate) fn assemble(
     let engines = Engines {
         mode: meant.mode,
         people: People::new(vault.secrets_key()),
-        tokens: tokens(&base, meant, vault, ambient.now_ms())?,
+        tokens: tokens(&base, meant, vault, &ambient)?,
         local: meant.anonymous.clone().map(Local::as_user),
         contexts: ContextStore::new(vault.store().clone()),
         deposits: DepositStore::open(vault.store().clone())
@@ -531,7 +533,8 @@ fn signing_key(vault: &Vault) -> Result<SigningKey, Failure> {
     key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))
 }
 
-fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+fn tokens(base: &str, meant: &Meant, vault: &Vault, ambient: &Ambient) -> Result<Tokens, Failure> {
+    let (now_ms, nonce_key) = (ambient.now_ms(), ambient.bytes::<32>());
     let earlier = vault.token_earlier().iter();
     let earlier = earlier.map(|public| PublicKey::of_earlier(public)).collect();
     let issuer = Issuer::new(base.to_owned(), signing_key(vault)?, earlier);
@@ -545,6 +548,11 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         proofs: Proofs::since(now_ms),
         signatures: Signatures::since(now_ms),
         request_proofs: Proofs::since(now_ms),
+        // A key of this process: after a restart clients are told a new nonce.
+        nonces: match meant.nonce {
+            Nonce::Required => Some(Nonces::new(&nonce_key)),
+            Nonce::Optional => None,
+        },
         assertions: Once::since(now_ms),
         assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
         providers: providers(base, &meant.issuers)?,
