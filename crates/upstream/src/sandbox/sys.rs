@@ -2,8 +2,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "fork, unshare, mount_setattr, sigprocmask, close_range, madvise and seccomp's notices have no safe \
-              wrappers"
+    reason = "fork, unshare, mount_setattr, sigprocmask, close_range, madvise and seccomp's notices: no safe wrappers"
 )]
 
 use std::{
