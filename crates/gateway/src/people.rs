@@ -7,13 +7,16 @@ use std::{
 
 use aws_lc_rs::hmac;
 use identity::{
-    Actor, ActorKind, Asserted, DeclaredContext, Delegated, Principal, SecretDigest,
+    Actor, ActorKind, Asserted, DeclaredContext, Delegated, Model, Principal, SecretDigest,
     jose::KeySet,
     oauth::{Client, ClientLookup, may_act_for},
 };
 use policy::{Party, PartyKind, Subject, rules::Value};
 
-use crate::config::meant::MeantParty;
+use crate::{
+    authorization::LoggedIn,
+    config::{Proof, meant::MeantParty},
+};
 
 /// One of them.
 #[derive(Clone, Debug)]
@@ -25,10 +28,37 @@ pub(crate) struct Person {
     pub(crate) acts_for: Vec<String>,
     /// How the names begin of others it may act for, once it brings their token.
     pub(crate) acts_for_those: Vec<String>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Model>,
     pub(crate) scopes: Vec<String>,
+    /// What it has to prove with each request.
+    pub(crate) proof: Option<Proof>,
     /// Added by command, not by configuration.
     pub(crate) added: bool,
+}
+
+impl Person {
+    /// A user of whom nothing is known here.
+    fn of_name(name: &str) -> Self {
+        Self {
+            party: Party {
+                kind: PartyKind::User,
+                name: name.to_owned(),
+                roles: Vec::new(),
+                groups: Vec::new(),
+                tenant: None,
+                attributes: BTreeMap::new(),
+            },
+            secret: None,
+            purposes: BTreeSet::new(),
+            keys: None,
+            acts_for: Vec::new(),
+            acts_for_those: Vec::new(),
+            model: None,
+            scopes: Vec::new(),
+            proof: None,
+            added: false,
+        }
+    }
 }
 
 /// See the module.
@@ -67,7 +97,12 @@ impl People {
                 roles: party.roles.clone(),
                 groups: party.groups.clone(),
                 tenant: party.tenant.clone(),
-                attributes: party.attributes.clone(),
+                attributes: party
+                    .attributes
+                    .clone()
+                    .into_iter()
+                    .chain(party.model.iter().flat_map(of_model))
+                    .collect(),
             },
             secret,
             purposes: party.purposes.clone(),
@@ -76,6 +111,7 @@ impl People {
             acts_for_those: party.acts_for_those.clone(),
             model: party.model.clone(),
             scopes: party.scopes.clone(),
+            proof: party.proof,
             added: false,
         }
     }
@@ -129,6 +165,19 @@ impl People {
         self.person(false, name)
     }
 
+    /// The agent or service with a key of that name or thumbprint; none if several have one.
+    pub(crate) fn by_key(&self, name: &str) -> Option<Client> {
+        let has_it = |person: &Arc<Person>| {
+            person
+                .keys
+                .as_ref()
+                .is_some_and(|keys| keys.named(name).is_some())
+        };
+        let mut having = self.clients().into_iter().filter(has_it);
+        let person = having.next().filter(|_| having.next().is_none())?;
+        ClientLookup::client(self, &person.party.name)
+    }
+
     /// A user.
     pub(crate) fn user(&self, name: &str) -> Option<Arc<Person>> {
         self.person(true, name)
@@ -158,6 +207,9 @@ impl People {
     /// that person, so that rules can demand more than a password.
     pub(crate) fn subject(&self, principal: &Principal) -> Option<Subject> {
         let mut subject = self.known_subject(principal)?;
+        if let Some(model) = principal.model() {
+            subject.actor.attributes.extend(of_model(model));
+        }
         if let Some(login) = principal.login() {
             let person = subject.for_user.as_mut().unwrap_or(&mut subject.actor);
             person
@@ -201,14 +253,7 @@ impl People {
             if known.as_ref().is_some_and(|known| !fits(known)) {
                 return None;
             }
-            let mut party = known.unwrap_or_else(|| Party {
-                kind: PartyKind::User,
-                name: name.to_owned(),
-                roles: Vec::new(),
-                groups: Vec::new(),
-                tenant: None,
-                attributes: BTreeMap::new(),
-            });
+            let mut party = known.unwrap_or_else(|| Person::of_name(name).party);
             party.roles.extend(asserted.roles.iter().cloned());
             party.groups.extend(asserted.groups.iter().cloned());
             if let Some(tenant) = principal.tenant() {
@@ -259,25 +304,39 @@ impl People {
         Ok(())
     }
 
-    /// In whose name a client acts that this user lets in, as the agent it is here or else as the user; the error says
-    /// why it may not.
+    /// In whose name a client acts that somebody lets in who logged in, as the agent it is here or else as that user;
+    /// the error says why it may not. Whom a provider vouches for need not be configured here.
     pub(crate) fn letting(
         &self,
-        user: &str,
+        login: &LoggedIn,
         agent: Option<&str>,
         declared: Option<&DeclaredContext>,
     ) -> Result<Letting, String> {
-        let person = self.user(user).ok_or("you are not known here any more")?;
+        let user = login.user.as_str();
+        let tenant = login.elsewhere.as_ref().and_then(|there| there.tenant.as_deref());
+        let person = match (self.user(user), &login.elsewhere) {
+            (Some(person), _) => person,
+            (None, Some(_)) => Arc::new(Person::of_name(user)),
+            (None, None) => return Err("you are not known here any more".to_owned()),
+        };
         let actor = match agent {
             None => Arc::clone(&person),
             Some(agent) => {
                 let agent = self.client(agent).ok_or("the agent it is here is gone")?;
-                if !agent.acts_for.iter().any(|may| may == user) {
+                if !may_act_for(&agent.acts_for, &agent.acts_for_those, user) {
                     return Err(format!("`{}` may not act for you", agent.party.name));
                 }
                 agent
             }
         };
+        let tenants = |party: &Party| {
+            tenant
+                .zip(party.tenant.as_deref())
+                .is_none_or(|(there, here)| there == here)
+        };
+        if !tenants(&person.party) || !tenants(&actor.party) {
+            return Err("you belong to another tenant than it does here".to_owned());
+        }
         if let Some(declared) = declared {
             self.may_declare(&actor, declared)?;
             let named = declared
@@ -299,7 +358,7 @@ impl People {
                 name: actor.party.name.clone(),
             },
             for_user: agent.map(|_| user.to_owned()),
-            tenant: actor.party.tenant.clone(),
+            tenant: tenant.map(str::to_owned).or_else(|| actor.party.tenant.clone()),
             model: actor.model.clone(),
         })
     }
@@ -316,7 +375,20 @@ pub(crate) struct Letting {
     pub(crate) actor: Actor,
     pub(crate) for_user: Option<String>,
     pub(crate) tenant: Option<String>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Model>,
+}
+
+/// The model behind an agent, as rules see it.
+pub(crate) fn of_model(model: &Model) -> impl Iterator<Item = (String, Value)> + use<> {
+    let attribute = |name: &str, text: &str| (name.to_owned(), Value::String(text.to_owned()));
+    let version = model.version.as_deref();
+    [
+        Some(attribute("model", &model.name)),
+        version.map(|version| attribute("model_version", version)),
+        Some(attribute("model_source", model.source.as_str())),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Users and clients may have the same name and are two all the same.

@@ -6,6 +6,7 @@
 
 pub mod assertion;
 pub mod jose;
+mod model;
 pub mod oauth;
 mod once;
 mod password;
@@ -13,9 +14,11 @@ mod principal;
 pub mod proof;
 mod resource;
 mod secret;
+pub mod signature;
 pub mod token;
 mod totp;
 
+pub use model::{Model, ModelSource};
 pub use once::{NotOnce, Once};
 pub use password::{PasswordHash, PasswordHashError};
 pub use principal::{

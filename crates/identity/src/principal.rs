@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
-use crate::{proof::Binding, secret::sha256};
+use crate::{model::Model, proof::Binding, secret::sha256, token::ACR_PASSWORD};
 
 /// What kind of caller.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -83,7 +83,7 @@ pub struct Principal {
     pub(crate) actor: Actor,
     pub(crate) for_user: Option<String>,
     pub(crate) tenant: Option<String>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Model>,
     pub(crate) scopes: BTreeSet<String>,
     pub(crate) context: Option<String>,
     pub(crate) declared: Option<DeclaredContext>,
@@ -107,6 +107,8 @@ pub struct Login {
     pub at_ms: i64,
     /// How (RFC 8176): `pwd`, `otp`, `mfa`.
     pub methods: Vec<String>,
+    /// How well (`acr`), in our words or in those of the issuer where the person logged in.
+    pub acr: String,
 }
 
 impl Login {
@@ -115,6 +117,18 @@ impl Login {
     pub fn is_multi_factor(&self) -> bool {
         self.methods.iter().any(|method| method == "mfa")
     }
+
+    /// Whether the person was authenticated so: at that level, or by that method.
+    #[must_use]
+    pub fn is_by(&self, level: &str) -> bool {
+        is_by((&self.acr, &self.methods), level)
+    }
+}
+
+/// Whether somebody who was authenticated at a level and by some methods was authenticated as `wanted` says: at that
+/// level or by that method. Whoever logged in showed as much as a password.
+pub(crate) fn is_by((acr, methods): (&str, &[String]), wanted: &str) -> bool {
+    wanted == ACR_PASSWORD || wanted == acr || methods.iter().any(|method| method == wanted)
 }
 
 /// What an external issuer says of somebody.
@@ -163,10 +177,10 @@ impl Principal {
         self.tenant.as_deref()
     }
 
-    /// The model behind an agent, as attested at enrolment.
+    /// The model behind an agent, and on whose word.
     #[must_use]
-    pub fn model(&self) -> Option<&str> {
-        self.model.as_deref()
+    pub fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
     }
 
     /// Whether the credential carries a scope.
@@ -235,8 +249,8 @@ impl Principal {
         self.login.as_deref()
     }
 
-    /// What a session, a task or a stream is bound to: the same actor for the same user in the same
-    /// tenant. A new token of the same caller keeps it; nobody else has it.
+    /// What a session, a task or a stream is bound to: the same actor, with the same model, for the same user in the
+    /// same tenant. A new token of the same caller keeps it; nobody else has it.
     #[must_use]
     pub fn key(&self) -> String {
         let part = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |t| format!("{}:{t}", t.len()));
@@ -247,7 +261,15 @@ impl Principal {
         };
         // Lengths keep the parts apart, so no name can be spelled to look like two.
         let (actor, user) = (part(Some(&self.actor.name)), part(self.for_user()));
-        format!("{kind}/{actor}/{user}/{}", part(self.tenant()))
+        let own = format!("{kind}/{actor}/{user}/{}", part(self.tenant()));
+        match &self.model {
+            None => own,
+            Some(model) => format!(
+                "{own}/{}/{}",
+                part(Some(&model.name)),
+                part(model.version.as_deref())
+            ),
+        }
     }
 }
 

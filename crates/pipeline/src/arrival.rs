@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use identity::{LocalPeer, Secret};
+use identity::{LocalPeer, Secret, signature};
 use wire::{
     json::{Document, Kind, Node},
     jsonrpc::Message,
@@ -28,12 +28,23 @@ pub enum Credential {
     Bearer(Secret),
     /// A token and a proof, for this very request, that the sender has its key (RFC 9449).
     Possessed(Arc<Possession>),
+    /// A request that is signed itself (RFC 9421), with a token or without.
+    Signed(Arc<SignedRequest>),
     /// The upstream link the message came over, which the supervisor knows to be this server's.
     Link(ServerName),
     /// No credential, from somewhere on this machine.
     Local(LocalPeer),
     /// No credential.
     None,
+}
+
+/// A request with a signature of its own, and the token it comes with, if it does.
+#[derive(Clone, Debug)]
+pub struct SignedRequest {
+    /// The token.
+    pub token: Option<Secret>,
+    /// What was signed, and the signature.
+    pub message: signature::Message,
 }
 
 /// A token, the proof shown with it, and the request that the proof has to be for.

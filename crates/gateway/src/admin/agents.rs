@@ -1,24 +1,21 @@
 //! Agents: who may ask.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use identity::{Secret, SecretDigest, jose::KeySet};
+use identity::{Model, ModelSource, Secret, SecretDigest, jose::KeySet};
 use policy::{Party, PartyKind};
 use records::{
     digest::{from_hex, hex},
     ledger::Kind,
 };
-use wire::json::{Document, Keys, Node, object};
+use wire::json::{Document, Keys, Node, ObjectWriter, object};
 
 use super::{Args, users::end_sessions, write_list};
 use crate::{
-    config::{key_set, meant::MeantParty},
+    config::{Proof, key_set, meant::MeantParty},
     failure::Failure,
     listen::House,
-    people::Person,
+    people::{Person, of_model},
 };
 
 /// Where agents added by command are kept, and the names of those revoked.
@@ -40,7 +37,10 @@ pub(super) fn list(house: &House) -> Vec<u8> {
                     );
                     write_list(out, "for", &person.acts_for);
                     if let Some(model) = &person.model {
-                        out.string("model", model);
+                        write_model(model, out);
+                    }
+                    if let Some(proof) = person.proof {
+                        out.string("proof", proof.as_str());
                     }
                     out.string("from", if person.added { "command" } else { "configuration" });
                 });
@@ -68,6 +68,7 @@ pub(super) fn add(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     } else {
         PartyKind::Agent
     };
+    let model = model(args)?;
     let person = Person {
         party: Party {
             kind,
@@ -75,17 +76,23 @@ pub(super) fn add(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             roles: args.list("roles"),
             groups: args.list("groups"),
             tenant: args.text("tenant"),
-            attributes: BTreeMap::new(),
+            attributes: model.iter().flat_map(of_model).collect(),
         },
         secret: None,
         keys,
         purposes: args.list("purposes").into_iter().collect::<BTreeSet<_>>(),
         acts_for: args.list("for"),
         acts_for_those: Vec::new(),
-        model: args.text("model"),
+        model,
         scopes: args.list("scopes"),
+        proof: proof(args)?,
         added: true,
     };
+    if person.proof == Some(Proof::Signature) && person.keys.is_none() {
+        return Err(Failure::configuration(
+            "it has no key to sign with; give `--keys FILE`",
+        ));
+    }
     with_new_credential(house, person, "agent-added")
 }
 
@@ -103,6 +110,33 @@ fn keys(args: &Args<'_>) -> Result<Option<Arc<KeySet>>, Failure> {
     keys.map(|keys| Some(Arc::new(keys))).ok_or_else(refuse)
 }
 
+fn write_model(model: &Model, out: &mut ObjectWriter<'_>) {
+    out.string("model", &model.name);
+    if let Some(version) = &model.version {
+        out.string("version", version);
+    }
+    out.string("model_source", model.source.as_str());
+}
+
+/// The model the operator says it is.
+fn model(args: &Args<'_>) -> Result<Option<Model>, Failure> {
+    let Some(name) = args.text("model") else {
+        return Ok(None);
+    };
+    let model = Model::new(name, args.text("version"), ModelSource::Configured);
+    let unfit = || Failure::configuration("the model's name or version is no fit text");
+    model.map(Some).ok_or_else(unfit)
+}
+
+/// What it has to prove.
+fn proof(args: &Args<'_>) -> Result<Option<Proof>, Failure> {
+    let Some(word) = args.text("proof") else {
+        return Ok(None);
+    };
+    let unknown = || Failure::configuration("`proof` is one of: dpop, mtls, signature");
+    Proof::parse(&word).map(Some).ok_or_else(unknown)
+}
+
 /// Gives an agent another secret, or other keys. Tokens it has stay good until they expire.
 pub(super) fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let name = args.needed("name")?;
@@ -112,8 +146,14 @@ pub(super) fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure>
             "`{name}` has its secret from configuration; change it there and restart"
         )));
     }
+    let keys = keys(args)?;
+    if person.proof == Some(Proof::Signature) && keys.is_none() {
+        return Err(Failure::configuration(
+            "it signs its requests; give `--keys FILE`",
+        ));
+    }
     let person = Person {
-        keys: keys(args)?,
+        keys,
         ..(*person).clone()
     };
     with_new_credential(house, person, "agent-rotated")
@@ -185,6 +225,35 @@ pub(crate) fn enlist(house: &House, parties: &[MeantParty]) -> Result<(), Failur
     Ok(())
 }
 
+/// Other replicas may have added agents, changed their secrets, or revoked them.
+pub(crate) fn recall_agents(house: &House) -> Result<(), Failure> {
+    let failed = |error: crate::store::StoreError| Failure::other(error.to_string());
+    let people = &house.engines.people;
+    let _alone = people.alone();
+    let revoked: BTreeSet<String> = house
+        .store
+        .list(REVOKED)
+        .map_err(failed)?
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    for name in &revoked {
+        if people.remove_client(name).is_some() {
+            cut_off(house, name);
+        }
+    }
+    for (name, text) in house.store.list(ADDED).map_err(failed)? {
+        let known = people.client(&name);
+        let is_ours = known
+            .as_ref()
+            .is_some_and(|known| !known.added || write(known) == text);
+        if !is_ours && !revoked.contains(&name) {
+            read(&text).into_iter().for_each(|person| people.put(person));
+        }
+    }
+    Ok(())
+}
+
 /// Ends what somebody has under way: tokens are worth nothing from now on, sessions are over.
 fn cut_off(house: &House, name: &str) {
     let engines = &house.engines;
@@ -215,7 +284,10 @@ fn write(person: &Person) -> Vec<u8> {
         write_list(out, "for", &person.acts_for);
         write_list(out, "scopes", &person.scopes);
         if let Some(model) = &person.model {
-            out.string("model", model);
+            write_model(model, out);
+        }
+        if let Some(proof) = person.proof {
+            out.string("proof", proof.as_str());
         }
         if let Some(tenant) = &person.party.tenant {
             out.string("tenant", tenant);
@@ -237,6 +309,13 @@ fn read(text: &[u8]) -> Option<Person> {
         .and_then(Node::as_str)
         .and_then(|text| from_hex(&text));
     let digest = digest.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let source = args
+        .text("model_source")
+        .and_then(|word| ModelSource::parse(&word));
+    let source = source.unwrap_or(ModelSource::Configured);
+    let model = args
+        .text("model")
+        .and_then(|name| Model::new(name, args.text("version"), source));
     Some(Person {
         party: Party {
             kind,
@@ -244,15 +323,16 @@ fn read(text: &[u8]) -> Option<Person> {
             roles: args.list("roles"),
             groups: args.list("groups"),
             tenant: args.text("tenant"),
-            attributes: BTreeMap::new(),
+            attributes: model.iter().flat_map(of_model).collect(),
         },
         secret: digest.map(SecretDigest::from_bytes),
         keys: KeySet::read(root).map(Arc::new),
         purposes: args.list("purposes").into_iter().collect(),
         acts_for: args.list("for"),
         acts_for_those: Vec::new(),
-        model: args.text("model"),
+        model,
         scopes: args.list("scopes"),
+        proof: args.text("proof").and_then(|word| Proof::parse(&word)),
         added: true,
     })
 }

@@ -138,10 +138,13 @@ mod tests {
                 scopes: BTreeSet::new(),
                 declared: None,
                 key: None,
+                wanted: identity::oauth::Wanted::default(),
             },
             login: LoggedIn {
                 user: "alice".into(),
                 methods: Vec::new(),
+                acr: String::new(),
+                elsewhere: None,
                 at_ms: 0,
                 with: String::new(),
             },

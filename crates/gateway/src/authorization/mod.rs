@@ -3,6 +3,7 @@
 
 mod clients;
 mod codes;
+mod elsewhere;
 mod grants;
 pub(crate) mod login;
 mod registered;
@@ -19,6 +20,7 @@ use records::digest::hex;
 use tokio::sync::Semaphore;
 
 pub(crate) use codes::{Issue, Taken};
+pub(crate) use elsewhere::{Departure, Elsewhere, NotLet, Vouched};
 pub(crate) use grants::{REFRESH_DAYS, Record, Rotated, digest};
 pub(crate) use login::{LoggedIn, NotLoggedIn};
 
@@ -33,7 +35,7 @@ use clients::Documents;
 use codes::Codes;
 use grants::Grants;
 use registered::Registered;
-use throttle::Throttle;
+pub(crate) use throttle::Throttle;
 
 /// How long a person may take to answer, in milliseconds.
 pub(crate) const TRANSACTION_MS: i64 = 10 * 60 * 1000;
@@ -52,6 +54,8 @@ pub(crate) struct Authorization {
     pub(crate) seal: Seal,
     pub(crate) codes: Codes,
     pub(crate) grants: Grants,
+    /// Where else people log in.
+    pub(crate) elsewhere: Elsewhere,
     throttle: Throttle,
     documents: Documents,
     pub(crate) registered: Registered,
@@ -109,7 +113,7 @@ pub(crate) struct Offer {
 impl Authorization {
     /// Opens what was granted before. `key` is that of secret digests.
     pub(crate) fn open(
-        meant: &MeantAuthorization,
+        (meant, elsewhere): (&MeantAuthorization, Elsewhere),
         key: &hmac::Key,
         store: Store,
         ambient: &Ambient,
@@ -120,6 +124,7 @@ impl Authorization {
             seal: Seal::new(ambient).ok_or("no key to seal with can be made")?,
             codes: Codes::default(),
             grants: Grants::open(store.clone(), ambient.now_ms()).map_err(stored)?,
+            elsewhere,
             throttle: Throttle::default(),
             documents: Documents::default(),
             registered: Registered::open(store.clone()).map_err(stored)?,
@@ -144,7 +149,8 @@ impl Authorization {
     /// What there is; none while nobody can log in.
     pub(crate) fn offer(&self) -> Option<Offer> {
         let settings = self.settings();
-        (!settings.logins.is_empty()).then(|| Offer {
+        let has_people = !settings.logins.is_empty() || !self.elsewhere.is_empty();
+        has_people.then(|| Offer {
             registration: settings.registration,
             documents: if settings.fetcher.is_some() {
                 Switch::On
@@ -152,6 +158,11 @@ impl Authorization {
                 Switch::Off
             },
         })
+    }
+
+    /// Whether anybody logs in with a password here.
+    pub(crate) fn has_passwords(&self) -> bool {
+        !self.settings().logins.is_empty()
     }
 
     /// Marks a transaction as answered; none if it was before.

@@ -9,7 +9,10 @@ use std::{
 use identity::oauth::{RegisteredClient, read_registration, write_metadata};
 use wire::json::{Document, Keys, Node, object};
 
-use crate::store::{Store, StoreError};
+use crate::{
+    addresses::network,
+    store::{Store, StoreError},
+};
 
 const TABLE: &str = "registered-clients";
 /// Most clients, and most in a minute: of one address, and of all.
@@ -74,7 +77,7 @@ impl Registered {
 
     /// Whether one more may register.
     pub(crate) fn may_register(&self, from: IpAddr, now_ms: i64) -> Result<(), Crowded> {
-        let mut all = self.lock();
+        let (mut all, from) = (self.lock(), network(from));
         all.lately.retain(|(_, at_ms)| now_ms - at_ms < MINUTE_MS);
         let of_address = all.lately.iter().filter(|(address, _)| *address == from).count();
         if of_address >= OF_ADDRESS || all.lately.len() >= OF_ALL {

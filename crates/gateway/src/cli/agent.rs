@@ -38,12 +38,18 @@ pub(crate) struct Add {
     /// Its model, such as vendor/model-1.
     #[arg(long)]
     model: Option<String>,
+    /// The version of its model.
+    #[arg(long, value_name = "VERSION", requires = "model")]
+    model_version: Option<String>,
     /// A program without a model.
     #[arg(long)]
     service: bool,
     /// A file with its public keys, as a JSON Web Key Set. It then signs for its tokens and has no secret.
     #[arg(long, value_name = "FILE")]
     keys: Option<PathBuf>,
+    /// What it has to prove with each request: signature, dpop or mtls.
+    #[arg(long, value_name = "WAY")]
+    proof: Option<String>,
 }
 
 /// Give an agent another credential.
@@ -111,6 +117,12 @@ impl Agent {
                     }
                     if let Some(model) = &add.model {
                         args.string("model", model);
+                    }
+                    if let Some(version) = &add.model_version {
+                        args.string("version", version);
+                    }
+                    if let Some(proof) = &add.proof {
+                        args.string("proof", proof);
                     }
                     if add.service {
                         args.string("kind", "service");

@@ -128,7 +128,13 @@ pub(super) fn mean(
             "write `kind: bearer`",
         ));
     }
-    let client = client(&at, said, lookup)?;
+    let identity = SaidIdentity {
+        id: said.client_id.as_deref(),
+        secret: said.client_secret.as_deref(),
+        key: said.key.as_deref(),
+        key_id: said.key_id.as_deref(),
+    };
+    let client = client(&at, identity, lookup)?;
     let needed = || {
         bad(
             "client_id",
@@ -197,8 +203,21 @@ pub(super) fn mean(
     })))
 }
 
-fn client(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<Option<ClientIdentity>, Problem> {
-    let proof = match (&said.client_secret, &said.key) {
+/// Who the gateway is somewhere, as said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SaidIdentity<'s> {
+    pub(super) id: Option<&'s str>,
+    pub(super) secret: Option<&'s str>,
+    pub(super) key: Option<&'s str>,
+    pub(super) key_id: Option<&'s str>,
+}
+
+pub(super) fn client(
+    at: &str,
+    said: SaidIdentity<'_>,
+    lookup: &Lookup<'_>,
+) -> Result<Option<ClientIdentity>, Problem> {
+    let proof = match (said.secret, said.key) {
         (None, None) => ClientProof::None,
         (Some(secret), None) => {
             let secret = lookup.secret(&format!("{at}.client_secret"), secret)?;
@@ -210,7 +229,7 @@ fn client(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<Option<Clien
             let remedy = "make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`";
             ClientProof::Key {
                 key: Arc::new(key.map_err(|why| Problem::new(at, why.to_string(), remedy))?),
-                id: said.key_id.clone(),
+                id: said.key_id.map(str::to_owned),
             }
         }
         (Some(_), Some(_)) => {
@@ -218,7 +237,8 @@ fn client(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<Option<Clien
             return Err(Problem::new(format!("{at}.key"), what, "keep one of them"));
         }
     };
-    Ok(said.client_id.clone().map(|id| ClientIdentity { id, proof }))
+    let id = said.id.map(str::to_owned);
+    Ok(id.map(|id| ClientIdentity { id, proof }))
 }
 
 /// Without a person, the gateway has to prove itself.

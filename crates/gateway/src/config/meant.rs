@@ -7,31 +7,31 @@ use std::{
     time::Duration,
 };
 
-use identity::{
-    Secret,
-    jose::{KeySet, PublicKey},
-};
+use identity::{Model, Secret, jose::KeySet};
 use pipeline::Group;
 use policy::{PartyKind, rules::Value};
-use wire::{
-    bounds::CREDENTIAL,
-    json::{Document, Keys},
-};
 
 use super::{
-    Problem,
+    Problem, Proof, agents,
     authorization::{self, MeantAuthorization},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
     incidents, inspection,
     issuers::{self, MeantIssuer},
+    operators::{self, MeantOperators},
     records::{self, MeantPayloads},
     reference::Lookup,
     rules,
-    said::{Approve, Mode, Said, SaidAgent, SaidApprovals, SaidKind},
+    said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
+    state::MeantState,
 };
-use crate::incidents::MeantIncidents;
+use crate::{
+    console::MeantConsole,
+    incidents::MeantIncidents,
+    supply::provenance::{Provenance, Publisher},
+    tls,
+};
 
 /// A configuration that makes sense.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub(crate) struct Meant {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
+    /// The database that replicas share, if there is one.
+    pub(crate) state: Option<MeantState>,
     /// Files no server may see: the configuration and the secrets it names.
     pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
@@ -62,9 +64,14 @@ pub(crate) struct Meant {
     pub(crate) approvals: MeantApprovals,
     /// A mirrored file of known vulnerabilities.
     pub(crate) osv: Option<PathBuf>,
+    /// Who has to have made which packages.
+    pub(crate) provenance: Provenance,
+    /// Who decides about servers.
+    pub(crate) operators: MeantOperators,
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
+    pub(crate) console: MeantConsole,
     pub(crate) incidents: MeantIncidents,
     /// What detectors know besides.
     pub(crate) inspection: inspect::Settings,
@@ -104,8 +111,10 @@ pub(crate) struct MeantParty {
     pub(crate) acts_for: Vec<String>,
     /// How the names begin of others it may act for, once it brings their token.
     pub(crate) acts_for_those: Vec<String>,
-    pub(crate) model: Option<String>,
+    pub(crate) model: Option<Model>,
     pub(crate) scopes: Vec<String>,
+    /// What it has to prove with each request, of agents and services.
+    pub(crate) proof: Option<Proof>,
 }
 
 /// A limit.
@@ -115,6 +124,8 @@ pub(crate) struct MeantLimit {
     pub(crate) rate: Option<String>,
     pub(crate) burst: Option<u32>,
     pub(crate) concurrency: Option<u32>,
+    pub(crate) queue: Option<u32>,
+    pub(crate) wait: Option<u64>,
     pub(crate) bytes: Option<String>,
     pub(crate) cost: Option<String>,
     pub(crate) total: Option<u64>,
@@ -133,6 +144,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         lookup,
     );
     let hidden = secrets(&said, lookup);
+    let provenance = provenance(&said.registry, lookup, &mut note);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
@@ -159,9 +171,19 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             acts_for_those: Vec::new(),
             model: None,
             scopes: Vec::new(),
+            proof: None,
         });
     }
     let users: BTreeSet<_> = said.users.iter().map(|user| user.name.as_str()).collect();
+    let at_console: Vec<String> = said
+        .console
+        .operators
+        .union(&said.console.auditors)
+        .cloned()
+        .collect();
+    note(known("console", "user", &at_console, |name| {
+        users.contains(name) || name.starts_with("role:")
+    }));
     for (n, agent) in said.agents.iter().enumerate() {
         let at = format!("agents[{n}]");
         note(name_is_fit(&format!("{at}.name"), &agent.name));
@@ -181,7 +203,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             &agent.purposes,
             |name| purposes.contains(name),
         ));
-        match meant_agent(&at, agent, lookup) {
+        match agents::mean(&at, agent, lookup) {
             Ok(agent) => parties.push(agent),
             Err(problem) => note(Err(problem)),
         }
@@ -267,6 +289,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
+    let state = super::state::mean(said.state.as_deref(), lookup).unwrap_or_else(|problem| {
+        note(Err(problem));
+        None
+    });
     let mut events = Vec::new();
     for (n, receiver) in said.events.iter().enumerate() {
         match events::mean(n, receiver, &events, lookup) {
@@ -275,6 +301,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }
     }
     let incidents = incidents::mean(&said.incidents, &mut note);
+    let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
     let inspection = inspection::mean(&said.inspection, &mut note);
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
@@ -290,13 +317,20 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     match door.zip(approvals).zip(payloads) {
         Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
+            provenance,
+            operators,
             osv: said
                 .registry
                 .osv
                 .map(|path| lookup.path(&path.display().to_string())),
             payloads,
+            state,
             events,
             metrics: said.metrics,
+            console: MeantConsole {
+                operators: said.console.operators,
+                auditors: said.console.auditors,
+            },
             incidents,
             inspection,
             review_days,
@@ -334,6 +368,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                     rate: said.rate,
                     burst: said.burst,
                     concurrency: said.concurrency,
+                    queue: said.queue,
+                    wait: said.wait,
                     bytes: said.bytes,
                     cost: said.cost,
                     total: said.total,
@@ -376,6 +412,36 @@ pub(super) fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Who has to have made which packages.
+fn provenance(
+    said: &SaidRegistry,
+    lookup: &Lookup<'_>,
+    note: &mut impl FnMut(Result<(), Problem>),
+) -> Provenance {
+    let mut publishers = Vec::new();
+    for (n, publisher) in said.publishers.iter().enumerate() {
+        let at = format!("registry.publishers[{n}]");
+        match tls::authorities(&lookup.path(&publisher.ca)) {
+            Ok(authorities) => publishers.push(Publisher::new(
+                &publisher.packages,
+                authorities,
+                &publisher.identity,
+                publisher.issuer.clone(),
+            )),
+            Err(what) => note(Err(Problem::new(
+                format!("{at}.ca"),
+                what,
+                "correct the path, or the file",
+            ))),
+        }
+    }
+    let attestations = said.attestations.as_ref();
+    Provenance {
+        publishers,
+        attestations: attestations.map(|path| lookup.path(&path.display().to_string())),
+    }
+}
+
 /// Whoever comes from this machine may be anonymous. Where the gateway is called by another name than this machine's,
 /// something on this machine may forward, and everybody it forwards would come from here.
 fn nobody_forwards(door: &FrontDoor, hosts: &[String]) -> Result<(), Problem> {
@@ -398,57 +464,6 @@ fn is_here(authority: &str) -> bool {
     };
     let address = host.parse::<std::net::IpAddr>();
     address.is_ok_and(|address| address.is_loopback()) || host.eq_ignore_ascii_case("localhost")
-}
-
-fn meant_agent(at: &str, said: &SaidAgent, lookup: &Lookup<'_>) -> Result<MeantParty, Problem> {
-    let secret = strong(&format!("{at}.secret"), said.secret.as_deref(), lookup)?;
-    let named = said.acts_for.iter().filter(|name| !name.ends_with('*'));
-    let begun = said.acts_for.iter().filter_map(|name| name.strip_suffix('*'));
-    let kind = match said.kind {
-        Some(SaidKind::Service) => PartyKind::Service,
-        Some(SaidKind::Agent) | None => PartyKind::Agent,
-    };
-    Ok(MeantParty {
-        kind,
-        name: said.name.clone(),
-        secret,
-        roles: said.roles.clone(),
-        groups: said.groups.clone(),
-        tenant: said.tenant.clone(),
-        attributes: attributes(&said.attributes),
-        purposes: said.purposes.iter().cloned().collect(),
-        keys: said
-            .keys
-            .as_deref()
-            .map(|path| keys(at, path, lookup))
-            .transpose()?,
-        acts_for: named.cloned().collect(),
-        acts_for_those: begun.map(str::to_owned).collect(),
-        model: said.model.clone(),
-        scopes: said.scopes.clone(),
-    })
-}
-
-/// The public keys in a file: a JSON Web Key Set, or a single key. Nothing in it is secret, so anybody may read it.
-fn keys(at: &str, path: &str, lookup: &Lookup<'_>) -> Result<Arc<KeySet>, Problem> {
-    let at = format!("{at}.keys");
-    let path = lookup.path(path);
-    let problem = |what: String| Problem::new(&at, what, "put a JSON Web Key Set of public keys there");
-    let text = std::fs::read(&path).map_err(|error| problem(format!("{}: {error}", path.display())))?;
-    key_set(&text)
-        .map(Arc::new)
-        .ok_or_else(|| problem(format!("{} has no key that can be used", path.display())))
-}
-
-/// Public keys: a set with at least one that can be used, or a single one.
-pub(crate) fn key_set(text: &[u8]) -> Option<KeySet> {
-    let document = Document::parse(text.to_vec(), Keys::Exact, &CREDENTIAL).ok()?;
-    let root = document.root();
-    let set = match root.get("keys") {
-        Some(_) => KeySet::read(root)?,
-        None => KeySet::of(vec![PublicKey::read(root)?]),
-    };
-    (!set.is_empty()).then_some(set)
 }
 
 /// A secret by reference that is fit to be relied on.
@@ -527,7 +542,7 @@ fn distinct(parties: &[MeantParty]) -> Result<(), Problem> {
     Ok(())
 }
 
-fn attributes(said: &BTreeMap<String, serde_json::Value>) -> BTreeMap<String, Value> {
+pub(super) fn attributes(said: &BTreeMap<String, serde_json::Value>) -> BTreeMap<String, Value> {
     said.iter()
         .filter_map(|(name, value)| Some((name.clone(), attribute(value)?)))
         .collect()

@@ -1,6 +1,7 @@
 //! Configuration in two types: what was said ([`said`]) and what it means ([`meant`]). Only the second can
 //! build anything, and it exists only when every line of the first made sense.
 
+mod agents;
 pub(crate) mod auth;
 pub(crate) mod authorization;
 pub(crate) mod door;
@@ -9,7 +10,9 @@ pub(crate) mod find;
 pub(crate) mod incidents;
 pub(crate) mod inspection;
 pub(crate) mod issuers;
+pub(crate) mod login;
 pub(crate) mod meant;
+pub(crate) mod operators;
 pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod reference;
@@ -17,8 +20,10 @@ pub(crate) mod rules;
 pub(crate) mod said;
 mod sandbox;
 pub(crate) mod servers;
+pub(crate) mod state;
 
-pub(crate) use meant::{Meant, key_set};
+pub(crate) use agents::{Proof, key_set};
+pub(crate) use meant::Meant;
 pub(crate) use problem::{ConfigError, Problem};
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    agents::SaidAgent,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
     inspection::SaidInspection,
+    login::SaidLogin,
     records::SaidRecords,
     rules::{SaidPolicy, SaidPurpose},
 };
@@ -34,6 +36,9 @@ pub(crate) struct Said {
     pub(crate) mode: Option<Mode>,
     /// Where state is kept: ledger, keys, registry.
     pub(crate) data: Option<PathBuf>,
+    /// The PostgreSQL database that several replicas share for what is not the ledger: `postgresql://...`, or
+    /// `env:NAME` or `file:PATH` of that with its password. Tables are in the data directory unless said.
+    pub(crate) state: Option<String>,
     /// The servers, as in any `mcp.json`.
     #[serde(default, rename = "mcpServers", alias = "servers", alias = "context_servers")]
     pub(crate) servers: BTreeMap<String, SaidServer>,
@@ -95,26 +100,75 @@ pub(crate) struct Said {
     /// Who is told what happens, as it happens.
     #[serde(default)]
     pub(crate) events: Vec<SaidEvents>,
+    /// Who may use the console and `/api/v1` by logging in; nobody unless named.
+    #[serde(default)]
+    pub(crate) console: SaidConsole,
     /// `here` (the default): `/metrics` answers this machine alone; `anywhere`; or `off`.
     #[serde(default)]
     pub(crate) metrics: SaidMetrics,
 }
 
-/// What is known of packages.
+/// Who may use the console: users by name, or everybody with a role as `role:NAME`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidConsole {
+    /// Who may change things.
+    #[serde(default)]
+    pub(crate) operators: BTreeSet<String>,
+    /// Who may look.
+    #[serde(default)]
+    pub(crate) auditors: BTreeSet<String>,
+}
+
+/// What is known of packages, and who decides about servers.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidRegistry {
     /// A file of known vulnerabilities mirrored from osv.dev, with a record on each line. What is in a package's
     /// lock is looked up when a person approves.
     pub(crate) osv: Option<PathBuf>,
+    /// How many operators have to say so before a server is approved, released or rolled back, and before anything
+    /// that was stopped goes on; 1 unless said.
+    pub(crate) approve: Option<u8>,
+    /// Who they are: `role:NAME`, `group:NAME` or `user:NAME`. Any user unless said.
+    pub(crate) operators: Option<String>,
+    /// A folder of attestations: Sigstore bundles, and those of PEP 740.
+    pub(crate) attestations: Option<PathBuf>,
+    /// Who has to have made which packages. What nobody is named for may be anybody's.
+    #[serde(default)]
+    pub(crate) publishers: Vec<SaidPublisher>,
+}
+
+/// Who has to have made certain packages.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidPublisher {
+    /// Names of packages and bundles; `*` stands for any run of characters.
+    pub(crate) packages: Vec<String>,
+    /// A PEM file of the authorities whose word on identities is taken.
+    pub(crate) ca: String,
+    /// The identity in the certificate: a URI, a mail address, a DNS name or the common name, with `*` as above.
+    pub(crate) identity: String,
+    /// Who vouched for the identity, in certificates of Fulcio. Anybody unless said.
+    pub(crate) issuer: Option<String>,
 }
 
 /// An external identity provider.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidIssuer {
-    /// The issuer identifier, letter by letter as in its tokens.
+    /// The issuer identifier, letter by letter as in its tokens; `{tenantid}` where each of its tenants has one.
     pub(crate) issuer: String,
+    /// What else it calls itself, in its metadata and its tokens.
+    #[serde(default)]
+    pub(crate) also: Vec<String>,
+    /// The tenants that are believed, where the issuer has `{tenantid}` in it.
+    #[serde(default)]
+    pub(crate) tenants: Vec<String>,
+    /// Where its metadata is; found by its name unless said.
+    pub(crate) metadata: Option<String>,
+    /// How people log in there before they let programs in here.
+    pub(crate) login: Option<SaidLogin>,
     /// A short name of ours. `NAME/` stands before every name the issuer gives.
     pub(crate) name: String,
     /// What stands there instead; `""` where its names are ours.
@@ -144,6 +198,10 @@ pub(crate) struct SaidIssuer {
     pub(crate) roles: Option<SaidNames>,
     /// The user's groups; the claim `groups` unless said.
     pub(crate) groups: Option<SaidNames>,
+    /// The claim with the model behind an agent, which the issuer is then believed to know. None unless said.
+    pub(crate) model: Option<String>,
+    /// The claim with the version of that model.
+    pub(crate) model_version: Option<String>,
     /// The claim that names the tenant. None unless said.
     pub(crate) tenant: Option<String>,
     /// Seconds its tokens may live at most; 7200 unless said.
@@ -456,6 +514,20 @@ pub(crate) struct SaidTool {
     pub(crate) subject: Option<String>,
     /// What a call counts against limits on cost; 1 unless said.
     pub(crate) cost: Option<u32>,
+    /// What arguments are, by name or JSON pointer, beyond what the tool's schema says. Rules then read their parts.
+    #[serde(default)]
+    pub(crate) args: BTreeMap<String, SaidArgument>,
+}
+
+/// What the operator says of an argument.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidArgument {
+    /// `sql`, `url` or `path`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Whose SQL: `postgresql`, `mysql`, `sqlite`, `mssql`; or `any` (the default): what they read alike.
+    pub(crate) dialect: Option<String>,
 }
 
 /// Trust in a server's content.
@@ -515,52 +587,6 @@ pub(crate) struct SaidUser {
     pub(crate) attributes: BTreeMap<String, serde_json::Value>,
 }
 
-/// An AI application or a program.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidAgent {
-    /// The name, and its `client_id`.
-    pub(crate) name: String,
-    /// `agent` (the default) or `service`.
-    pub(crate) kind: Option<SaidKind>,
-    /// Its secret, by reference: `env:NAME` or `file:PATH`.
-    pub(crate) secret: Option<String>,
-    /// A file with its public keys, as a JSON Web Key Set: it then signs for its tokens (`private_key_jwt`).
-    pub(crate) keys: Option<String>,
-    /// Roles.
-    #[serde(default)]
-    pub(crate) roles: Vec<String>,
-    /// Groups.
-    #[serde(default)]
-    pub(crate) groups: Vec<String>,
-    /// Tenant.
-    pub(crate) tenant: Option<String>,
-    /// Purposes it may declare.
-    #[serde(default)]
-    pub(crate) purposes: Vec<String>,
-    /// Users it may act for; `corp/*`: all of an issuer's, once it brings their token.
-    #[serde(default, rename = "for")]
-    pub(crate) acts_for: Vec<String>,
-    /// Its model: `vendor/model`.
-    pub(crate) model: Option<String>,
-    /// Scopes it may have besides `mcp`.
-    #[serde(default)]
-    pub(crate) scopes: Vec<String>,
-    /// What rules may read.
-    #[serde(default)]
-    pub(crate) attributes: BTreeMap<String, serde_json::Value>,
-}
-
-/// What kind of caller.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SaidKind {
-    /// With a model.
-    Agent,
-    /// Without one.
-    Service,
-}
-
 /// A program that people may let in by a browser.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -604,6 +630,11 @@ pub(crate) struct SaidLimit {
     pub(crate) burst: Option<u32>,
     /// How many at the same time.
     pub(crate) concurrency: Option<u32>,
+    /// How many calls of one principal wait, instead of being refused, while so many are under way; none unless said.
+    /// Places go round the principals.
+    pub(crate) queue: Option<u32>,
+    /// Seconds a call waits so; 10 unless said, 60 at most.
+    pub(crate) wait: Option<u64>,
     /// Bytes over time, such as `10000000/min`.
     pub(crate) bytes: Option<String>,
     /// Cost units over time.

@@ -3,20 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use identity::{
-    LocalPeer, Once, Principal, ResourceId, Secret,
+    ActorKind, LocalPeer, Model, Once, Principal, ResourceId, Secret,
     jose::{KeySet, claimed_issuer},
-    oauth::{self, Assertions, Form, Vouchers},
+    oauth::{self, Assertions, Client, ClientLookup, Form, Vouchers},
     proof::{self, Binding, Proofs},
+    signature::{Signature, SignatureError, Signatures},
     token::{Issuer, SCOPE, TokenCache, TokenError, Trust, Verifier},
 };
 use pipeline::{
-    Arrival, Credential, Endpoint, Objection, Possession,
+    Arrival, Credential, Endpoint, Objection, Possession, SignedRequest,
     ports::{Caller, Identify},
     refusal,
 };
 
 use super::Engines;
-use crate::issuers::{Providers, Unproven};
+use crate::{
+    config::Proof,
+    issuers::{Providers, Unproven},
+};
 
 /// How often an open stream looks whether its credential was revoked.
 const REVOKED_LOOK: Duration = Duration::from_secs(1);
@@ -29,6 +33,8 @@ pub(crate) struct Tokens {
     pub(crate) cache: Arc<TokenCache>,
     /// Proofs of possession that were used with tokens.
     pub(crate) proofs: Proofs,
+    /// Signatures of requests that were used.
+    pub(crate) signatures: Signatures,
     /// Those that were used to get tokens. Apart: clients that ask for tokens leave no less room for calls.
     pub(crate) request_proofs: Proofs,
     /// Assertions that were used at the token endpoint.
@@ -101,7 +107,7 @@ impl Tokens {
     }
 
     /// Forgets what was believed for an issuer's keys.
-    fn forget(&self) -> impl Fn(&str) + Send + 'static {
+    pub(crate) fn forget(&self) -> impl Fn(&str) + Send + 'static {
         let cache = Arc::clone(&self.cache);
         move |issuer: &str| cache.forget_issuer(issuer)
     }
@@ -150,7 +156,8 @@ impl Identify for Engines {
     async fn identify(&self, arrival: &Arrival) -> Result<Caller, Objection> {
         let principal = match &arrival.credential {
             Credential::Bearer(token) => self.bearer(token, arrival).await?,
-            Credential::Possessed(possession) => self.possessed(possession, arrival).await?,
+            Credential::Possessed(possession) => Box::pin(self.possessed(possession, arrival)).await?,
+            Credential::Signed(request) => Box::pin(self.signed(request, arrival)).await?,
             Credential::Local(peer) => self.local(peer, arrival)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
@@ -160,6 +167,7 @@ impl Identify for Engines {
                 ));
             }
         };
+        self.is_proven_enough(&principal, arrival)?;
         self.may_go_on(&principal, None, None)?;
         if !principal.has_scope(SCOPE) {
             let why = format!("the token lacks the scope `{SCOPE}`");
@@ -186,14 +194,9 @@ impl Identify for Engines {
 impl Engines {
     async fn bearer(&self, token: &Secret, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {
         let principal = self.token(token, arrival).await?;
-        let shown = arrival.via.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
-        let why = match principal.binding() {
-            None => return Ok(principal),
-            Some(Binding::Certificate(bound)) if Some(bound) == shown => return Ok(principal),
-            Some(Binding::Certificate(_)) => "the token is bound to a certificate that was not shown",
-            Some(Binding::Key(_)) => "the token is bound to a key, and came without a proof of it",
-        };
-        Err(Objection::new(&refusal::CREDENTIAL_INVALID, why))
+        let shown = shows(principal.binding(), arrival);
+        shown.map_err(|why| Objection::new(&refusal::CREDENTIAL_INVALID, why))?;
+        Ok(principal)
     }
 
     /// RFC 9449: the token is believed, the proof holds for it and for this request, its key is the token's, and
@@ -226,6 +229,89 @@ impl Engines {
         Ok(principal)
     }
 
+    /// RFC 9421: the request is signed with a key of the agent's, holds for this very request, and was not used before.
+    /// With a token, the agent is the token's; without, it is the one whose key that is.
+    async fn signed(&self, request: &SignedRequest, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {
+        let invalid = |why: &str| Objection::new(&refusal::CREDENTIAL_INVALID, why);
+        let refused = |error: SignatureError| invalid(&error.to_string());
+        let signature = Signature::of(&request.message).map_err(refused)?;
+        let principal = match &request.token {
+            Some(token) => Some(self.token(token, arrival).await?),
+            None => None,
+        };
+        let client = match &principal {
+            None => self.people.by_key(signature.key_id()),
+            Some(principal) if principal.actor().kind == ActorKind::User => None,
+            Some(principal) => ClientLookup::client(&self.people, &principal.actor().name),
+        };
+        let client = client.ok_or_else(|| invalid("the signature is by a key that is no agent's here"))?;
+        let key = client
+            .keys
+            .as_ref()
+            .and_then(|keys| keys.named(signature.key_id()));
+        let key = key.ok_or_else(|| invalid("the signature is by another key than the agent's"))?;
+        // As for proofs, the time it is now.
+        let now_ms = self.ambient.now_ms();
+        let signed = signature.verify(&request.message, key, now_ms).map_err(refused)?;
+        let known = match &principal {
+            None => client.model.as_ref(),
+            Some(principal) => principal.model(),
+        };
+        let model = match request.message.model_declaration() {
+            None => known.cloned(),
+            Some(declaration) => {
+                let audiences = &self.tokens.assertion_audiences;
+                let declared = Model::declared(&declaration, &client, audiences, now_ms);
+                let settled = declared.and_then(|declared| declared.beside(known));
+                Some(settled.map_err(|error| invalid(&format!("the declaration of the model: {error}")))?)
+            }
+        };
+        let principal = match principal {
+            None => signed.principal(&Client { model, ..client }),
+            Some(principal) => {
+                let bound = principal.binding();
+                let same = |bound: &Binding| matches!(bound, Binding::Key(key) if key == signed.key());
+                if bound.is_some_and(|bound| !same(bound)) {
+                    shows(bound, arrival).map_err(invalid)?;
+                }
+                signed.with_token(&principal, model)
+            }
+        };
+        self.tokens.signatures.take(&signed, now_ms).map_err(refused)?;
+        Ok(Arc::new(principal))
+    }
+
+    /// It is the model the operator says, if one is said, and some agents have to prove more than that they have a token.
+    fn is_proven_enough(&self, principal: &Principal, arrival: &Arrival) -> Result<(), Objection> {
+        let actor = principal.actor();
+        let agent = (actor.kind != ActorKind::User).then(|| self.people.client(&actor.name));
+        let agent = agent.flatten();
+        let models = agent
+            .as_ref()
+            .and_then(|agent| agent.model.as_ref())
+            .zip(principal.model());
+        if models.is_some_and(|(known, said)| !known.fits(said)) {
+            let why = "it is of another model than the agent's";
+            return Err(Objection::new(&refusal::CREDENTIAL_INVALID, why));
+        }
+        let Some(needed) = agent.and_then(|agent| agent.proof) else {
+            return Ok(());
+        };
+        let is_shown = match (&arrival.credential, needed) {
+            (Credential::Signed(_), Proof::Signature) | (Credential::Possessed(_), Proof::Dpop) => true,
+            // A bound token came this far with its certificate alone.
+            (Credential::Bearer(_), Proof::Mtls) => {
+                matches!(principal.binding(), Some(Binding::Certificate(_)))
+            }
+            (_, Proof::Dpop | Proof::Mtls | Proof::Signature) => false,
+        };
+        if is_shown {
+            return Ok(());
+        }
+        let why = format!("`{}` has to prove itself by {}", actor.name, needed.as_str());
+        Err(Objection::new(&refusal::CREDENTIAL_INVALID, why))
+    }
+
     /// What a token proves, whoever has it.
     async fn token(&self, token: &Secret, arrival: &Arrival) -> Result<Arc<Principal>, Objection> {
         let tokens = &self.tokens;
@@ -237,7 +323,9 @@ impl Engines {
             None => {
                 // Before the keys are looked at: a key that goes meanwhile takes along what it vouched for.
                 let generation = tokens.cache.generation();
-                let principal = Arc::new(tokens.verify(token, &audience, now_ms).await.map_err(invalid)?);
+                // In a box: it is rare, and would make every call's future as large as its own.
+                let verified = Box::pin(tokens.verify(token, &audience, now_ms));
+                let principal = Arc::new(verified.await.map_err(invalid)?);
                 tokens.cache.remember(&audience, &principal, generation, now_ms);
                 principal
             }
@@ -252,6 +340,19 @@ impl Engines {
     pub(super) async fn revoked(&self, principal: &Principal) {
         while !self.tokens.cache.is_revoked(principal) {
             tokio::time::sleep(REVOKED_LOOK).await;
+        }
+    }
+
+    /// Returns once a principal's credential has run out or was revoked.
+    pub(crate) async fn credential_ended(&self, principal: &Principal) {
+        let has_run_out = async {
+            while self.ambient.now_ms() < principal.expires_ms() {
+                tokio::time::sleep(REVOKED_LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = has_run_out => {}
+            () = self.revoked(principal) => {}
         }
     }
 
@@ -282,5 +383,16 @@ impl Engines {
             ));
         }
         Ok(caller)
+    }
+}
+
+/// Whether what a token is bound to came with it, where that is no key.
+fn shows(bound: Option<&Binding>, arrival: &Arrival) -> Result<(), &'static str> {
+    let shown = arrival.via.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+    match bound {
+        None => Ok(()),
+        Some(Binding::Certificate(bound)) if Some(bound) == shown => Ok(()),
+        Some(Binding::Certificate(_)) => Err("the token is bound to a certificate that was not shown"),
+        Some(Binding::Key(_)) => Err("the token is bound to a key, and came without a proof of it"),
     }
 }

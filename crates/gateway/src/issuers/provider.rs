@@ -29,6 +29,8 @@ pub(crate) struct Provider {
     trust: Trust,
     /// Where its keys are; otherwise its metadata says.
     jwks: Option<String>,
+    /// Where its metadata is; otherwise it is found by its name.
+    metadata: Option<String>,
     /// How old keys may be that are believed, in milliseconds.
     age_ms_max: i64,
     guarded: Guarded,
@@ -65,14 +67,14 @@ impl Providers {
         self.0.is_empty()
     }
 
-    /// The one of this name, letter by letter.
+    /// The one that goes by this name, letter by letter.
     pub(crate) fn find(&self, issuer: &str) -> Option<&Arc<Provider>> {
-        self.0.iter().find(|provider| *provider.trust.issuer == *issuer)
+        self.0.iter().find(|provider| provider.trust.answers_to(issuer))
     }
 
-    /// Their issuer identifiers.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|provider| &*provider.trust.issuer)
+    /// All of them.
+    pub(crate) fn all(&self) -> &[Arc<Provider>] {
+        &self.0
     }
 
     /// Fetches keys anew every now and then; `dropped` is told of an issuer that no longer has all it had.
@@ -93,10 +95,17 @@ impl Providers {
 }
 
 impl Provider {
-    pub(crate) fn new(trust: Trust, jwks: Option<String>, age: Duration, guarded: Guarded) -> Self {
+    /// `places` is where its keys are and where its metadata is, as far as configuration says.
+    pub(crate) fn new(
+        trust: Trust,
+        (jwks, metadata): (Option<String>, Option<String>),
+        age: Duration,
+        guarded: Guarded,
+    ) -> Self {
         Self {
             trust,
             jwks,
+            metadata,
             age_ms_max: i64::try_from(age.as_millis()).unwrap_or(i64::MAX),
             guarded,
             known: RwLock::default(),
@@ -107,6 +116,45 @@ impl Provider {
     /// Whether there are keys that are young enough to believe.
     pub(crate) fn is_fresh(&self, now_ms: i64) -> bool {
         self.young(now_ms).is_some()
+    }
+
+    /// What fetches what is its.
+    pub(crate) fn guarded(&self) -> &Guarded {
+        &self.guarded
+    }
+
+    /// What it says of itself, in a name of its own (RFC 8414, OpenID Connect Discovery).
+    pub(crate) async fn metadata(&self) -> Result<Document, String> {
+        let mut whys = Vec::new();
+        let places = match &self.metadata {
+            Some(url) => vec![url.clone()],
+            None => well_known(&self.trust.issuer),
+        };
+        for url in places {
+            // What is wrong at one of the places says nothing about the next.
+            match self.guarded.get(&url).await {
+                Err(why) => whys.push(why),
+                Ok(bytes) => match self.own(bytes) {
+                    Ok(document) => return Ok(document),
+                    Err(why) => whys.push(format!("{url}: {why}")),
+                },
+            }
+        }
+        Err(whys.join("; "))
+    }
+
+    /// Somebody else's metadata would bring somebody else's keys.
+    fn own(&self, metadata: Vec<u8>) -> Result<Document, String> {
+        let document = document(metadata)?;
+        let named = document.root().get("issuer").and_then(wire::json::Node::as_str);
+        let named = named.unwrap_or_default();
+        if self.trust.answers_to(&named) {
+            return Ok(document);
+        }
+        let shown: String = named.chars().take(200).flat_map(char::escape_debug).collect();
+        Err(format!(
+            "it is the metadata of another issuer, `{shown}`; if that is the same one, say so: `also: [\"{shown}\"]`"
+        ))
     }
 
     /// What is believed of it.
@@ -204,35 +252,12 @@ impl Provider {
         keys.ok_or_else(|| format!("{url}: it is no set of keys"))
     }
 
-    /// Where the issuer says its keys are (RFC 8414, OpenID Connect Discovery), if it says so in its own name.
+    /// Where the issuer says its keys are.
     async fn discover(&self) -> Result<String, String> {
-        let mut whys = Vec::new();
-        for url in well_known(&self.trust.issuer) {
-            // What is wrong at one of the places says nothing about the next.
-            match self.guarded.get(&url).await {
-                Err(why) => whys.push(why),
-                Ok(bytes) => match self.keys_of(bytes) {
-                    Ok(keys) => return Ok(keys),
-                    Err(why) => whys.push(format!("{url}: {why}")),
-                },
-            }
-        }
-        Err(whys.join("; "))
-    }
-
-    fn keys_of(&self, metadata: Vec<u8>) -> Result<String, String> {
-        let document = document(metadata)?;
-        let root = document.root();
-        // Somebody else's metadata would bring somebody else's keys.
-        if !root
-            .get("issuer")
-            .is_some_and(|issuer| issuer.is_str(&self.trust.issuer))
-        {
-            return Err("it is the metadata of another issuer".to_owned());
-        }
-        let keys = root.get("jwks_uri").and_then(wire::json::Node::as_str);
+        let document = self.metadata().await?;
+        let keys = document.root().get("jwks_uri").and_then(wire::json::Node::as_str);
         keys.map(std::borrow::Cow::into_owned)
-            .ok_or_else(|| "it has no `jwks_uri`".to_owned())
+            .ok_or_else(|| "its metadata has no `jwks_uri`".to_owned())
     }
 }
 

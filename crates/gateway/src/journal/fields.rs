@@ -1,5 +1,6 @@
 //! How what is known of a message becomes the fields of an entry.
 
+use identity::proof::Binding;
 use inspect::Part;
 use pipeline::{Arrival, Body, Known, Refusal, Reply, Resolution, ports::Caller};
 use policy::Action;
@@ -52,10 +53,24 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
         let manifest = &resolution.server()?.server().manifest;
         manifest.tool(resolution.item()?.name()).sink
     });
+    let key = known
+        .caller
+        .as_ref()
+        .and_then(|caller| match caller.principal.binding() {
+            Some(Binding::Key(key)) => Some(key.to_string()),
+            Some(Binding::Certificate(_)) | None => None,
+        });
+    let model = known.caller.as_ref().and_then(|caller| caller.principal.model());
     let certificate = begun.tls.as_ref().and_then(|tls| tls.certificate.clone());
     for (name, text) in [
         ("peer", begun.peer.clone()),
         ("certificate", certificate.map(|digest| digest.to_string())),
+        ("key", key),
+        ("model_version", model.and_then(|model| model.version.clone())),
+        (
+            "model_source",
+            model.map(|model| model.source.as_str().to_owned()),
+        ),
         ("trace", begun.trace.clone()),
         ("approval", known.approval.clone()),
         ("would_refuse", known.would_refuse.clone()),
@@ -167,7 +182,7 @@ pub(super) fn principal(caller: &Caller) -> Principal {
             proven.for_user().map(str::to_owned)
         },
         agent: (!is_user).then(|| actor.name.clone()),
-        model: proven.model().map(str::to_owned),
+        model: proven.model().map(|model| model.name.clone()),
         tenant: proven.tenant().map(str::to_owned),
     }
 }

@@ -13,7 +13,10 @@ use hyper::{
 };
 use identity::{
     Secret,
-    oauth::{AuthorizationRequest, Form, KnownBy, OauthError, OauthFault, RegisteredClient},
+    oauth::{
+        Anew, AuthorizationRequest, Form, KnownBy, OauthError, OauthFault, RedirectUri, RegisteredClient,
+        Wanted,
+    },
 };
 use records::ledger::Kind;
 use wire::json::{Document, Keys, Node, object};
@@ -39,18 +42,18 @@ const COOKIE_TLS: &str = "__Host-sallyport";
 const COOKIE_PLAIN: &str = "sallyport";
 
 /// One visit of a browser.
-struct Visit<'h> {
-    house: &'h Arc<House>,
-    from: IpAddr,
+pub(super) struct Visit<'h> {
+    pub(super) house: &'h Arc<House>,
+    pub(super) from: IpAddr,
     /// What its cookie says, or will say.
-    browser: String,
+    pub(super) browser: String,
 }
 
 /// A transaction as it travels.
-struct Transaction {
-    id: String,
-    request: AuthorizationRequest,
-    login: Option<LoggedIn>,
+pub(super) struct Transaction {
+    pub(super) id: String,
+    pub(super) request: AuthorizationRequest,
+    pub(super) login: Option<LoggedIn>,
 }
 
 /// Answers a browser.
@@ -58,29 +61,41 @@ pub(super) async fn answer(house: &Arc<House>, peer: &Peer, request: Request<Inc
     if house.authorization.offer().is_none() {
         return body::empty(StatusCode::NOT_FOUND);
     }
-    let known = cookie(house, request.headers());
-    let visit = Visit {
-        house,
-        from: peer.address.ip(),
-        browser: known.clone().unwrap_or_else(|| house.engines.ambient.secret()),
-    };
-    let mut response = match *request.method() {
+    let (visit, is_known) = Visit::of(house, peer, request.headers());
+    let response = match *request.method() {
         Method::GET => {
             let query = request.uri().query().unwrap_or_default().to_owned();
             visit.begin(query.as_bytes()).await
         }
         Method::POST => match form(request).await {
-            Ok(form) => visit.go_on(&form, known.is_some()).await,
+            Ok(form) => visit.go_on(&form, is_known).await,
             Err(why) => pages::stopped(&why),
         },
         _ => body::empty(StatusCode::METHOD_NOT_ALLOWED),
     };
-    if known.is_none()
-        && let Ok(cookie) = HeaderValue::try_from(visit.cookie())
-    {
-        response.headers_mut().insert(SET_COOKIE, cookie);
+    visit.with_cookie(response, is_known)
+}
+
+impl<'h> Visit<'h> {
+    /// A visit of this browser, and whether it was here before.
+    pub(super) fn of(house: &'h Arc<House>, peer: &Peer, headers: &HeaderMap) -> (Self, bool) {
+        let known = cookie(house, headers);
+        let is_known = known.is_some();
+        let visit = Self {
+            house,
+            from: peer.address.ip(),
+            browser: known.unwrap_or_else(|| house.engines.ambient.secret()),
+        };
+        (visit, is_known)
     }
-    response
+
+    /// The answer, with a cookie for a browser that has none.
+    pub(super) fn with_cookie(&self, mut response: Response<Body>, is_known: bool) -> Response<Body> {
+        if !is_known && let Ok(cookie) = HeaderValue::try_from(self.cookie()) {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        response
+    }
 }
 
 impl Visit<'_> {
@@ -121,13 +136,23 @@ impl Visit<'_> {
             }
             Err(error) => {
                 self.note("authorization-refused", &client.id, "", &error.to_string());
-                let location = self.failure(&redirect.clone(), state, &error);
-                // Whoever chose the address themselves must not have browsers sent there without a person's doing.
-                match client.known_by {
-                    KnownBy::Operator => sent(&location),
-                    KnownBy::Document | KnownBy::Itself => pages::broken(&error, &redirect, &location),
-                }
+                self.fail(&client, (&redirect, state), &error)
             }
+        }
+    }
+
+    /// Tells a client that it cannot be.
+    pub(super) fn fail(
+        &self,
+        client: &RegisteredClient,
+        (redirect, state): (&RedirectUri, Option<&str>),
+        error: &OauthError,
+    ) -> Response<Body> {
+        let location = self.failure(redirect, state, error);
+        // Whoever chose the address themselves must not have browsers sent there without a person's doing.
+        match client.known_by {
+            KnownBy::Operator => sent(&location),
+            KnownBy::Document | KnownBy::Itself => pages::broken(error, redirect, &location),
         }
     }
 
@@ -188,21 +213,51 @@ impl Visit<'_> {
                 return self.ask_to_log_in(&transaction, client, Some(&why));
             }
         };
+        self.logged_in(transaction, client, login)
+    }
+
+    /// Somebody logged in, here or elsewhere.
+    pub(super) fn logged_in(
+        &self,
+        transaction: Transaction,
+        client: &RegisteredClient,
+        login: LoggedIn,
+    ) -> Response<Body> {
+        let (user, wanted) = (&login.user, &transaction.request.wanted);
         self.note("logged-in", &client.id, user, &login.methods.join(" "));
+        if !wanted.is_met_by(&login.acr, &login.methods) {
+            let why = "the person has nothing to log in with as this has to be";
+            return self.unmet(&transaction, client, user, why);
+        }
         if let Err(why) = self.may_let_in(&transaction.request, client, &login) {
             self.note("authorization-refused", &client.id, user, &why);
             return pages::stopped(&why);
         }
+        let asks_again = wanted.consent == Anew::Yes;
         let transaction = Transaction {
             login: Some(login.clone()),
             ..transaction
         };
         let key = self.consent_key(&transaction.request, client, &login.user);
         let is_known = key.is_some_and(|key| self.house.authorization.has_agreed(&key));
-        if is_known {
+        if is_known && !asks_again {
             return self.issue(transaction, client, login);
         }
         self.ask_for_consent(&transaction, client, &login)
+    }
+
+    /// Nobody logged in as the client wants it.
+    pub(super) fn unmet(
+        &self,
+        transaction: &Transaction,
+        client: &RegisteredClient,
+        user: &str,
+        why: &str,
+    ) -> Response<Body> {
+        self.note("authorization-refused", &client.id, user, why);
+        let error = OauthError::new(OauthFault::UnmetAuthentication, why);
+        let request = &transaction.request;
+        self.fail(client, (&request.redirect, request.state.as_deref()), &error)
     }
 
     /// Whether this user may let that client in for what it wants.
@@ -213,7 +268,7 @@ impl Visit<'_> {
         login: &LoggedIn,
     ) -> Result<Letting, String> {
         let people = &self.house.engines.people;
-        people.letting(&login.user, client.agent.as_deref(), request.declared.as_ref())
+        people.letting(login, client.agent.as_deref(), request.declared.as_ref())
     }
 
     fn issue(&self, transaction: Transaction, client: &RegisteredClient, login: LoggedIn) -> Response<Body> {
@@ -269,7 +324,7 @@ impl Visit<'_> {
         sent(&self.failure(&request.redirect, request.state.as_deref(), &error))
     }
 
-    fn ask_to_log_in(
+    pub(super) fn ask_to_log_in(
         &self,
         transaction: &Transaction,
         client: &RegisteredClient,
@@ -298,6 +353,8 @@ impl Visit<'_> {
             place: place.map(|place| place.trim_matches('/')).unwrap_or_default(),
             gateway: self.house.base.split_once("://").map_or("", |(_, host)| host),
             sealed: self.seal(transaction),
+            doors: self.house.authorization.elsewhere.labels().collect(),
+            has_passwords: self.house.authorization.has_passwords(),
         }
     }
 
@@ -314,6 +371,7 @@ impl Visit<'_> {
             state: None,
             challenge: String::new(),
             key: None,
+            wanted: Wanted::default(),
             ..request.clone()
         };
         let asked = object(|out| {
@@ -330,24 +388,26 @@ impl Visit<'_> {
         }
     }
 
-    fn stop(&self, client: &str, why: &str) -> Response<Body> {
+    pub(super) fn stop(&self, client: &str, why: &str) -> Response<Body> {
         self.note("authorization-refused", client, "", why);
         pages::stopped(why)
     }
 
-    fn note(&self, what: &str, client: &str, user: &str, why: &str) {
+    pub(super) fn note(&self, what: &str, client: &str, user: &str, why: &str) {
         let short = |text: &str| text.chars().take(200).collect::<String>();
+        // What an operator has to read to put it right.
+        let why: String = why.chars().take(600).collect();
         let detail = [
             ("client", short(client)),
             ("user", short(user)),
             ("peer", self.from.to_string()),
-            ("why", short(why)),
+            ("why", why),
         ];
         self.house.engines.journal.note(Kind::Session, what, &detail);
     }
 
     /// Where an error goes.
-    fn failure(&self, to: &identity::oauth::RedirectUri, state: Option<&str>, error: &OauthError) -> String {
+    fn failure(&self, to: &RedirectUri, state: Option<&str>, error: &OauthError) -> String {
         let fault = error.fault.to_string();
         let mut parameters = vec![
             ("error", fault.as_str()),
@@ -375,7 +435,7 @@ impl Visit<'_> {
         self.house.authorization.seal.seal(ambient, &self.bound(), &text)
     }
 
-    fn open(&self, sealed: &str) -> Option<Transaction> {
+    pub(super) fn open(&self, sealed: &str) -> Option<Transaction> {
         let text = self.house.authorization.seal.open(sealed, &self.bound())?;
         let document = Document::parse(text, Keys::Exact, &wire::bounds::ANSWER).ok()?;
         let root = document.root();
@@ -412,9 +472,13 @@ fn cookie_name(house: &House) -> (&'static str, &'static str) {
     }
 }
 
-/// What this browser's cookie says. One that comes twice was set by somebody else as well.
+/// What this browser's cookie says.
 fn cookie(house: &House, headers: &HeaderMap) -> Option<String> {
-    let (wanted, _) = cookie_name(house);
+    cookie_named(headers, cookie_name(house).0)
+}
+
+/// A secret of ours in a cookie. One that comes twice was set by somebody else as well.
+pub(super) fn cookie_named(headers: &HeaderMap, wanted: &str) -> Option<String> {
     let all = headers
         .get_all(COOKIE)
         .iter()
@@ -428,7 +492,8 @@ fn cookie(house: &House, headers: &HeaderMap) -> Option<String> {
     found.next().is_none().then(|| value.to_owned())
 }
 
-async fn form(request: Request<Incoming>) -> Result<Form, String> {
+/// A form of a page of ours.
+pub(super) async fn form(request: Request<Incoming>) -> Result<Form, String> {
     let (head, incoming) = request.into_parts();
     let content = one(&head.headers, &CONTENT_TYPE)
         .ok()
@@ -445,7 +510,7 @@ async fn form(request: Request<Incoming>) -> Result<Form, String> {
 }
 
 /// Sends the browser on, and never its form with it (RFC 9700, section 4.12).
-fn sent(location: &str) -> Response<Body> {
+pub(super) fn sent(location: &str) -> Response<Body> {
     let mut response = page::guarded(body::empty(StatusCode::SEE_OTHER), "");
     match HeaderValue::try_from(location) {
         Ok(location) => {

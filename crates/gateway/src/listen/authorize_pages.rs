@@ -19,6 +19,36 @@ pub(super) struct Asks<'a> {
     pub(super) gateway: &'a str,
     /// The transaction.
     pub(super) sealed: String,
+    /// Where else people can log in: the name in addresses, and what to call it.
+    pub(super) doors: Vec<(&'a str, &'a str)>,
+    /// Whether anybody logs in with a password.
+    pub(super) has_passwords: bool,
+}
+
+/// What somebody fills in who logs in here.
+pub(super) const FIELDS: &str = "<label>Name<input name=\"user\" autocomplete=\"username\" autocapitalize=\"none\" \
+                      spellcheck=\"false\" required autofocus></label>\
+                      <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" \
+                      required></label>\
+                      <label>One-time code <small>if you use an authenticator</small><input name=\"code\" \
+                      inputmode=\"numeric\" autocomplete=\"one-time-code\" maxlength=\"8\"></label>";
+
+/// Links to where else people log in, with what goes along. A form could not send them on to an address that is not ours.
+pub(super) fn doors<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, query: &str) -> String {
+    let links: String = labels
+        .map(|(name, label)| {
+            format!(
+                "<a class=\"button main\" href=\"/oauth/login/{}?{}\">Log in with {}</a>",
+                safe(name),
+                safe(query),
+                safe(label)
+            )
+        })
+        .collect();
+    match links.as_str() {
+        "" => links,
+        links => format!("<div class=\"buttons\">{links}</div>"),
+    }
 }
 
 /// Where the person logs in.
@@ -33,17 +63,18 @@ pub(super) fn log_in(asks: &Asks<'_>, wrong: Option<&NotLoggedIn>) -> Response<B
             )
         }
     };
+    let doors = doors(asks.doors.iter().copied(), &format!("t={}", asks.sealed));
+    let (fields, log_in) = if asks.has_passwords {
+        (FIELDS, "<button class=\"main\">Log in</button>")
+    } else {
+        ("", "")
+    };
     let inner = format!(
         "<p><strong>{name}</strong> ({host}) wants to use {place} of <strong>{gateway}</strong> for you. Log in to see \
-         exactly what it asks for; nothing is allowed by that.</p>{told}\
+         exactly what it asks for; nothing is allowed by that.</p>{told}{doors}\
          <form method=\"post\" action=\"/oauth/authorize\">\
-         <input type=\"hidden\" name=\"t\" value=\"{sealed}\">\
-         <label>Name<input name=\"user\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" \
-         required autofocus></label>\
-         <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\
-         <label>One-time code <small>if you use an authenticator</small><input name=\"code\" inputmode=\"numeric\" \
-         autocomplete=\"one-time-code\" maxlength=\"8\"></label>\
-         <div class=\"buttons\"><button class=\"main\">Log in</button>\
+         <input type=\"hidden\" name=\"t\" value=\"{sealed}\">{fields}\
+         <div class=\"buttons\">{log_in}\
          <button name=\"say\" value=\"deny\" formnovalidate>Cancel</button></div></form>",
         name = safe(&asks.client.name),
         host = safe(&known_as(asks.client)),
@@ -115,6 +146,13 @@ pub(super) fn stopped(why: &str) -> Response<Body> {
         safe(why)
     );
     page(StatusCode::BAD_REQUEST, "This cannot go on", &inner, "")
+}
+
+/// Somebody wants to log in elsewhere, and that cannot be reached.
+pub(super) fn unavailable() -> Response<Body> {
+    let inner = "<p class=\"bad\" role=\"alert\">The identity provider cannot be reached now.</p><p>Nothing was allowed. \
+                 Go back and try again in a moment. Whoever runs this gateway finds more in its ledger.</p>";
+    page(StatusCode::BAD_GATEWAY, "This cannot go on", inner, "")
 }
 
 /// A client nobody here vouches for asked for what cannot be: the person sends the answer, or does not.

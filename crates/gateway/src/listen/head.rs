@@ -5,16 +5,25 @@ use std::{net::SocketAddr, sync::Arc};
 
 use hyper::{
     HeaderMap,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
 };
-use identity::{LocalPeer, Secret};
-use pipeline::{Credential, Objection, Possession, Tls, Via, refusal};
+use identity::{
+    LocalPeer, Secret,
+    signature::{self, BodyDigests},
+};
+use pipeline::{Credential, Objection, Possession, SignedRequest, Tls, Via, refusal};
 use wire::mcp::{PARAM_HEADER_PREFIX, Revision};
 
 use super::{gate::one, mcp::Visit};
 
 /// The proof of a token that is bound to a key (RFC 9449).
 pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+/// A signature of the request itself (RFC 9421).
+const SIGNATURE: [HeaderName; 2] = [
+    HeaderName::from_static("signature"),
+    HeaderName::from_static("signature-input"),
+];
 
 pub(super) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
@@ -79,6 +88,27 @@ pub(super) fn mirrored(headers: &HeaderMap) -> Arc<[(String, String)]> {
         .collect()
 }
 
+/// Whether a request claims to be signed itself.
+pub(super) fn is_signed(headers: &HeaderMap) -> bool {
+    SIGNATURE.iter().any(|name| headers.contains_key(name))
+}
+
+/// What was signed of a request whose body was read.
+fn signed(headers: &HeaderMap, visit: &Visit, body: BodyDigests) -> signature::Message {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    signature::Message {
+        method: visit.method.to_string(),
+        base: visit.house.base.clone(),
+        path: visit.path.to_string(),
+        query: visit.query.as_deref().map(str::to_owned),
+        fields: headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
+        body,
+    }
+}
+
 /// The other end of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
@@ -103,17 +133,35 @@ pub(super) fn credential(headers: &HeaderMap, visit: &Visit) -> Credential {
     const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
     // Two credentials prove nothing, nor does half of one.
     let nothing = || Credential::Bearer(Secret::presented(String::new()));
+    let bearer = |header: &str| {
+        let (scheme, token) = header.split_once(' ')?;
+        let token = scheme.eq_ignore_ascii_case("bearer").then_some(token)?;
+        Some(Secret::presented(token.trim().to_owned()))
+    };
+    if is_signed(headers) {
+        // Where the body is not known, nothing is known to be signed.
+        let (Some(body), Ok(header)) = (visit.body, one(headers, &AUTHORIZATION)) else {
+            return nothing();
+        };
+        let token = header.map(bearer);
+        let message = signed(headers, visit, body);
+        return match token {
+            Some(None) => nothing(),
+            Some(token) => Credential::Signed(Arc::new(SignedRequest { token, message })),
+            None => Credential::Signed(Arc::new(SignedRequest { token: None, message })),
+        };
+    }
     let header = match one(headers, &AUTHORIZATION) {
         Ok(Some(header)) => header,
         Err(_) => return nothing(),
         Ok(None) if FORWARDED.iter().any(|name| headers.contains_key(*name)) => return Credential::None,
         Ok(None) => return Credential::Local(LocalPeer::Tcp(visit.peer.address.ip())),
     };
-    let (scheme, token) = header.split_once(' ').unwrap_or_default();
-    let token = Secret::presented(token.trim().to_owned());
-    if scheme.eq_ignore_ascii_case("bearer") {
+    if let Some(token) = bearer(header) {
         return Credential::Bearer(token);
     }
+    let (scheme, token) = header.split_once(' ').unwrap_or_default();
+    let token = Secret::presented(token.trim().to_owned());
     match one(headers, &DPOP) {
         Ok(Some(proof)) if scheme.eq_ignore_ascii_case("dpop") => {
             Credential::Possessed(Arc::new(Possession {

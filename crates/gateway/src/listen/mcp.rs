@@ -7,9 +7,11 @@ use hyper::{
     body::Incoming,
     header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use identity::oauth::Challenge;
+use identity::{oauth::Challenge, signature::BodyDigests};
 use pipeline::{
-    Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via, ports::Stranger, refusal,
+    Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via,
+    ports::{Boxed, Stranger},
+    refusal,
 };
 use tokio::sync::{Notify, mpsc};
 use wire::{
@@ -23,8 +25,8 @@ use super::{
     House, batch,
     body::{self, Body},
     gate::one,
-    head::{Peer, VERSION, accepted, accepts, credential, guess, mirrored, prefers_stream},
-    stream::{OnClose, Told, events, keep, replay},
+    head::{Peer, VERSION, accepted, accepts, credential, guess, is_signed, mirrored, prefers_stream},
+    stream::{OnClose, Told, events, keep, replay, while_read},
 };
 use crate::{
     engines::{SPOKEN, settle},
@@ -52,6 +54,9 @@ pub(super) struct Visit {
     pub(super) peer: Peer,
     pub(super) method: HttpMethod,
     pub(super) path: Arc<str>,
+    pub(super) query: Option<Arc<str>>,
+    /// What its body was, where the request is signed and its body was read.
+    pub(super) body: Option<BodyDigests>,
     pub(super) call: CallId,
     pub(super) received_ms: i64,
 }
@@ -84,8 +89,9 @@ impl Visit {
     pub(super) async fn answer(self, request: Request<Incoming>) -> Response<Body> {
         match *request.method() {
             HttpMethod::POST => self.post(request).await,
-            HttpMethod::GET => self.listen(request).await,
-            HttpMethod::DELETE => self.end(request).await,
+            // In boxes: they are rare, and would make every call's future as large as their own.
+            HttpMethod::GET => Box::pin(self.listen(request)).await,
+            HttpMethod::DELETE => Box::pin(self.end(request)).await,
             _ => {
                 let mut response = body::empty(StatusCode::METHOD_NOT_ALLOWED);
                 response.headers_mut().insert(
@@ -97,25 +103,26 @@ impl Visit {
         }
     }
 
-    async fn post(self, request: Request<Incoming>) -> Response<Body> {
+    async fn post(mut self, request: Request<Incoming>) -> Response<Body> {
         let (head, incoming) = request.into_parts();
         let bytes = match read(&head.headers, incoming).await {
             Ok(bytes) => bytes,
-            Err(objection) => return self.turn_away(&nobody(&head.headers), objection).await,
+            Err(objection) => return Box::pin(self.turn_away(&nobody(&head.headers), objection)).await,
         };
+        self.body = is_signed(&head.headers).then(|| BodyDigests::of(&bytes));
         if jsonrpc::is_array(&bytes) && self.has_batches(&head.headers) {
-            return batch::answer(self, head.headers, bytes).await;
+            return Box::pin(batch::answer(self, head.headers, bytes)).await;
         }
         let message = match Message::parse(bytes, Keys::Folded, &REQUEST) {
             Ok(message) => message,
             Err(refused) => {
                 let (asked, objection) = unread(&head.headers, &refused);
-                return self.turn_away(&asked, objection).await;
+                return Box::pin(self.turn_away(&asked, objection)).await;
             }
         };
         match self.unpack(&head.headers, message) {
             Ok(parcel) => self.carry(&head.headers, parcel).await,
-            Err((asked, objection)) => self.turn_away(&asked, *objection).await,
+            Err((asked, objection)) => Box::pin(self.turn_away(&asked, *objection)).await,
         }
     }
 
@@ -137,8 +144,8 @@ impl Visit {
         let let_go = Arc::new(Notify::new());
         let carrying = self.set_out(headers, parcel, sender, withdrawal.clone(), &let_go);
         let mut carrying = match carrying {
-            Ok(carrying) => Box::pin(carrying),
-            Err(objection) => return self.turn_away(&asked, objection).await,
+            Ok(carrying) => carrying,
+            Err(objection) => return Box::pin(self.turn_away(&asked, objection)).await,
         };
         // In the modern era closing the stream withdraws the request; in the legacy era it does not.
         let mut on_close = Closing::new((era == Era::Modern).then_some(withdrawal));
@@ -164,7 +171,8 @@ impl Visit {
             }
             () = tokio::time::sleep(QUIET), if asked.id.is_some() => None,
         };
-        let last = Box::pin(async move { carrying.await.message });
+        // Whoever reads the stream may be slow, and the call may not wait for that.
+        let last = while_read(async move { carrying.await.message });
         stream(
             session,
             Told {
@@ -205,7 +213,7 @@ impl Visit {
         stream: mpsc::Sender<Vec<u8>>,
         withdrawal: Withdrawal,
         let_go: &Arc<Notify>,
-    ) -> Result<impl Future<Output = Said> + Send + use<>, Objection> {
+    ) -> Result<Boxed<'static, Said>, Objection> {
         let asked = parcel.asked();
         let running = self.begin(self.session_of(&parcel), &asked, &withdrawal)?;
         let exchange = CallExchange::new(stream, withdrawal, parcel.session.clone(), Arc::clone(let_go));
@@ -407,7 +415,7 @@ impl Visit {
     /// Has the caller of a GET or DELETE prove itself and its session like any other: on the road, with a
     /// message that asks for nothing. None when no session is named.
     async fn knock(
-        self,
+        mut self,
         headers: &HeaderMap,
         transport: &'static str,
     ) -> Option<Result<Arc<Session>, Response<Body>>> {
@@ -431,6 +439,7 @@ impl Visit {
             session: Some(id),
             capabilities: Capabilities::default(),
         };
+        self.body = is_signed(headers).then(|| BodyDigests::of(b""));
         let arrival = self.arrival(headers, parcel, Arc::new(exchange), transport);
         let result = self.house.pipeline.carry(arrival).await;
         Some(match (result, session) {
@@ -503,12 +512,21 @@ impl Visit {
                 scope: identity::token::SCOPE.to_owned(),
                 error: presented.then_some("invalid_token"),
                 description: presented.then_some("the token is not accepted for this resource"),
+                login: None,
+            },
+            Cure::Login(level, max_age_s) => Challenge {
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: Some("insufficient_user_authentication"),
+                description: Some("the person has to log in so"),
+                login: Some((level.clone(), *max_age_s)),
             },
             Cure::Scope(scope) => Challenge {
                 resource_metadata,
                 scope: scope.clone(),
                 error: Some("insufficient_scope"),
                 description: Some("this needs more scope"),
+                login: None,
             },
         }
     }

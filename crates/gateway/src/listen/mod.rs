@@ -3,11 +3,14 @@
 //! A listener looks at hosts, origins, sizes and framing, and decides nothing else. Whatever gets past it
 //! takes the road.
 
+mod api;
 mod authorize;
+mod authorize_elsewhere;
 mod authorize_pages;
 mod batch;
 mod body;
 mod connect;
+mod console;
 mod conversation;
 mod decide;
 mod gate;
@@ -15,7 +18,9 @@ mod head;
 mod http;
 mod mcp;
 mod oauth;
+mod openapi;
 mod page;
+mod people_grants;
 mod registry;
 mod sse;
 mod stdio;
@@ -33,12 +38,17 @@ use pipeline::{Group, Pipeline};
 use tokio::sync::Semaphore;
 
 pub(crate) use conversation::CONVERSATIONS_MAX;
-pub(crate) use decide::Attempts;
 pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
-use crate::{authorization::Authorization, config::events::SaidMetrics, engines::Engines, store::Store};
+use crate::{
+    authorization::{Authorization, Throttle},
+    config::{events::SaidMetrics, operators::MeantOperators},
+    console::Console,
+    engines::Engines,
+    store::Store,
+};
 use wire::mcp::ServerName;
 
 /// What every door needs.
@@ -48,8 +58,12 @@ pub(crate) struct House {
     pub(crate) pipeline: Pipeline<Engines>,
     /// What survives a restart besides the ledger.
     pub(crate) store: Store,
+    /// Who decides about servers.
+    pub(crate) operators: MeantOperators,
     /// What people let in by a browser.
     pub(crate) authorization: Authorization,
+    /// Who may use the console and the API.
+    pub(crate) console: Console,
     /// `http://127.0.0.1:8420`: how the gateway names itself.
     pub(crate) base: String,
     /// `host:port` spellings under which it may be called.
@@ -61,7 +75,7 @@ pub(crate) struct House {
     /// Endpoints that show several servers, by name.
     pub(crate) groups: BTreeMap<ServerName, Arc<Group>>,
     /// Wrong secrets people showed.
-    pub(crate) attempts: Attempts,
+    pub(crate) attempts: Throttle,
     /// Streams of HTTP+SSE.
     pub(crate) event_streams: EventStreams,
     /// Room for conversations: [`CONVERSATIONS_MAX`].

@@ -11,7 +11,7 @@ use identity::oauth::{
     Client, Endpoints, ForPeople, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest,
 };
 use identity::{
-    DeclaredContext, ResourceId, oauth,
+    Actor, DeclaredContext, ResourceId, oauth,
     proof::{self, Binding, Proven},
     token::Grant,
 };
@@ -160,9 +160,21 @@ async fn grant(
         token_id: engines.ambient.name().to_string(),
         context_id: engines.ambient.name().to_string(),
     })?;
+    not_stopped(house, &granted.grant.actor, granted.grant.for_user.as_deref())?;
     shown.take(house)?;
     note(house, &granted.grant);
     Ok(granted.body)
+}
+
+/// Whom the operator has stopped gets no token. A client tries again later: that may be lifted.
+pub(super) fn not_stopped(house: &House, actor: &Actor, for_user: Option<&str>) -> Result<(), OauthError> {
+    match house.engines.halts.of_actor(actor, for_user) {
+        None => Ok(()),
+        Some(halt) => {
+            let why = format!("the operator has stopped {}", halt.target);
+            Err(OauthError::new(OauthFault::TemporarilyUnavailable, why))
+        }
+    }
 }
 
 fn note(house: &House, grant: &Grant) {
@@ -224,8 +236,12 @@ pub(super) fn resource_metadata(house: &House, path: &str) -> Response<Body> {
     };
     match wanted {
         Some(resource) => {
-            // Who named issuers wants clients to go there; clients take the first.
-            let external = house.engines.tokens.providers.names().map(str::to_owned);
+            // Who named issuers wants clients to go there; clients take the first. Of those where people log in
+            // before they let programs in here, clients need not know.
+            let external = house
+                .authorization
+                .elsewhere
+                .not_behind(&house.engines.tokens.providers);
             let issuers: Vec<_> = external.chain([house.base.clone()]).collect();
             body::json(
                 StatusCode::OK,

@@ -74,7 +74,7 @@ pub(super) async fn open(visit: Visit, request: Request<Incoming>) -> Response<B
     let client = Conversation::new(Arc::clone(&visit.house), connection, queue);
     let shown = credential(headers, &visit);
     let owner = match client.greet(shown.clone()).await {
-        Ok(owner) => owner,
+        Ok(caller) => caller.principal.key(),
         Err(refusal) => return visit.refused(refusal),
     };
     let name = visit.house.engines.ambient.secret();
@@ -135,14 +135,18 @@ pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<B
     let is_same = match &shown {
         // What proves it may be the connection, and this is another one.
         Credential::Bearer(_) => channel.certificate.as_ref() == certificate && same(&channel.shown, &shown),
-        Credential::Possessed(_) | Credential::Link(_) | Credential::Local(_) | Credential::None => {
-            same(&channel.shown, &shown)
-        }
+        Credential::Possessed(_)
+        | Credential::Signed(_)
+        | Credential::Link(_)
+        | Credential::Local(_)
+        | Credential::None => same(&channel.shown, &shown),
     };
     if !is_same {
         match client.greet(shown.clone()).await {
             Err(refusal) => return visit.refused(refusal),
-            Ok(caller) if caller != channel.owner => return visit.turned_away(unknown()).await,
+            Ok(caller) if caller.principal.key() != channel.owner => {
+                return visit.turned_away(unknown()).await;
+            }
             Ok(_) => {}
         }
     }

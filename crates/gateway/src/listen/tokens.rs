@@ -22,11 +22,11 @@ use super::{
     body::{self, Body},
     gate::one,
     head::Peer,
-    oauth::{Shown, refused, resources},
+    oauth::{Shown, not_stopped, refused, resources},
 };
 use crate::{
     admin::{end_grant, end_token},
-    authorization::{Issue, REFRESH_DAYS, Record, Rotated, Taken},
+    authorization::{Issue, LoggedIn, REFRESH_DAYS, Record, Rotated, Taken, Vouched},
     config::authorization::Switch,
     people::Letting,
     store::StoreError,
@@ -62,12 +62,12 @@ pub(super) fn by_code(
         Taken::Unknown => return Err(invalid_grant("there is no such code, or its minute is over")),
     };
     fits(&issue, &client.id, form, shown)?;
-    if !house.authorization.still_stands(&issue.login) {
+    if !house.authorization.still_stands(&issue.login, ambient.now_ms()) {
         return Err(invalid_grant("what the person logged in with has changed"));
     }
     let letting = letting(
         house,
-        &issue.login.user,
+        &issue.login,
         issue.agent.as_deref(),
         issue.request.declared.as_ref(),
     )?;
@@ -175,12 +175,12 @@ pub(super) fn by_refresh(
                 "the person did not grant that scope",
             ));
         }
-        if !house.authorization.still_stands(&record.login) {
+        if !house.authorization.still_stands(&record.login, ambient.now_ms()) {
             return Err(invalid_grant("what the person logged in with has changed"));
         }
         let letting = letting(
             house,
-            &record.login.user,
+            &record.login,
             record.agent.as_deref(),
             record.declared.as_ref(),
         )?;
@@ -239,13 +239,14 @@ fn issued(
         issued_ms: engines.ambient.now_ms(),
         binding,
         lifetime_ms: LIFETIME_MS_MAX,
-        asserted: None,
+        asserted: record.login.elsewhere.as_ref().map(Vouched::asserted),
     };
     let login = Login {
         client: record.client.clone(),
         grant: record.id.clone(),
         at_ms: record.login.at_ms,
         methods: record.login.methods.clone(),
+        acr: record.login.acr.clone(),
     };
     let token = engines.tokens.issuer.mint_for_login(&grant, &login);
     let agent = record.agent.clone().unwrap_or_default();
@@ -306,15 +307,14 @@ fn anybody(house: &House, form: &Form, authorization: Option<&str>) -> Result<Cl
 
 fn letting(
     house: &House,
-    user: &str,
+    login: &LoggedIn,
     agent: Option<&str>,
     declared: Option<&identity::DeclaredContext>,
 ) -> Result<Letting, OauthError> {
-    house
-        .engines
-        .people
-        .letting(user, agent, declared)
-        .map_err(|why| invalid_grant(&why))
+    let letting = house.engines.people.letting(login, agent, declared);
+    let letting = letting.map_err(|why| invalid_grant(&why))?;
+    not_stopped(house, &letting.actor, letting.for_user.as_deref())?;
+    Ok(letting)
 }
 
 fn same_resource(form: &Form, granted: &ResourceId) -> Result<(), OauthError> {

@@ -18,6 +18,11 @@ use crate::{
 
 const CLIENTS: &str = "upstream-clients";
 
+/// Destroys what the gateway is at a server's authorization server.
+pub(super) fn remove(store: &Store, server: &ServerName) -> Result<(), crate::store::StoreError> {
+    store.delete(CLIENTS, server.as_str())
+}
+
 /// How a client may prove itself, the better first.
 const METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
 

@@ -94,6 +94,14 @@ impl Consents {
         Ok(())
     }
 
+    /// Nobody is asked for a server any more.
+    pub(crate) fn forget(&self, server: &ServerName) {
+        let mut held = self.lock();
+        held.asked.retain(|_, question| question.server != *server);
+        held.underway
+            .retain(|_, underway| underway.question.server != *server);
+    }
+
     /// A question that waits.
     pub(crate) fn look(&self, id: &str, now_ms: i64) -> Option<Question> {
         let mut held = self.lock();

@@ -232,7 +232,8 @@ pub(crate) async fn metadata(guarded: &Guarded, issuer: &str) -> Result<Metadata
     Err(whys.join("; "))
 }
 
-fn read_metadata(document: &Document, issuer: &str) -> Result<Metadata, String> {
+/// The metadata of an issuer, in exactly that name.
+pub(crate) fn read_metadata(document: &Document, issuer: &str) -> Result<Metadata, String> {
     let root = document.root();
     let named = text(root, "issuer").unwrap_or_default();
     if named != issuer {
@@ -291,7 +292,7 @@ fn truth(root: Node<'_>, name: &str) -> bool {
 }
 
 /// Somebody else's text, short and visible.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().take(200).flat_map(char::escape_debug).collect()
 }
 

@@ -159,6 +159,20 @@ pub(crate) fn remove(store: &Store, server: &ServerName, key: &str) -> Result<()
     }
 }
 
+/// Destroys all that anybody was given for a server, and what is known of how it was given.
+pub(crate) fn remove_all(store: &Store, server: &ServerName) -> Result<(), StoreError> {
+    let begins = place(server, "");
+    for (key, _) in store.list(GRANTS)? {
+        if key.starts_with(&begins) {
+            store.delete(GRANTS, &key)?;
+        }
+    }
+    for table in [LENDERS, ISSUERS] {
+        store.delete(table, server.as_str())?;
+    }
+    Ok(())
+}
+
 /// Who connected a server last: with their grant the gateway looks at it.
 pub(crate) fn lender(store: &Store, server: &ServerName) -> Result<Option<String>, StoreError> {
     let key = store.get(LENDERS, server.as_str())?;

@@ -39,7 +39,7 @@ pub(crate) use clients::Own;
 use consents::Consents;
 use discovery::{Found, Metadata, discover};
 use grants::{Grant, Party};
-pub(crate) use people::{Asking, Connected};
+pub(crate) use people::{Asking, Connected, leads_people_well};
 use tokens::{DPOP, NoToken, Nonces};
 
 use crate::{
@@ -50,7 +50,7 @@ use crate::{
     },
     issuers::Guarded,
     journal::Journal,
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// How long before its end a token is renewed, in milliseconds.
@@ -85,6 +85,17 @@ impl Outbound {
             base,
             issuer,
         }
+    }
+
+    /// A server is gone for good: what the gateway and its users have for it is destroyed. Questions about it go
+    /// first, and its account, so that nothing new comes in meanwhile.
+    pub(crate) fn forget(&self, name: &ServerName) -> Result<(), StoreError> {
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        accounts.remove(name);
+        drop(accounts);
+        self.consents.forget(name);
+        grants::remove_all(&self.store, name)?;
+        clients::remove(&self.store, name)
     }
 
     /// Takes a server in.

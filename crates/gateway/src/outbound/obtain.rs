@@ -85,7 +85,7 @@ impl Outbound {
             actor: principal.map_or(gateway, |principal| principal.actor().clone()),
             for_user: principal.and_then(|principal| principal.for_user().map(str::to_owned)),
             tenant: principal.and_then(|principal| principal.tenant().map(str::to_owned)),
-            model: principal.and_then(|principal| principal.model().map(str::to_owned)),
+            model: principal.and_then(|principal| principal.model().cloned()),
             scopes: BTreeSet::new(),
             context: None,
             declared: None,

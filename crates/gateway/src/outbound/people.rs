@@ -3,9 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use identity::oauth::Form;
+use identity::oauth::{Form, challenge_of};
 use upstream::{Consent, LinkError};
 use wire::mcp::ServerName;
 
@@ -16,7 +14,10 @@ use super::{
     grants::{self, Grant, Party},
     joined,
 };
-use crate::config::auth::{AuthKind, Indicator};
+use crate::{
+    config::auth::{AuthKind, Indicator},
+    issuers::Network,
+};
 
 /// What a person is shown before they go.
 pub(crate) struct Asking {
@@ -159,7 +160,6 @@ impl Outbound {
     pub(crate) fn go(&self, id: &str, browser: &str) -> Option<String> {
         let (state, underway) = self.consents.go(id, browser, &self.ambient)?;
         let question = &underway.question;
-        let verifier = digest(&SHA256, underway.verifier.expose().as_bytes());
         let scopes = joined(&question.scopes);
         let callback = Own { base: &self.base }.callback();
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -168,7 +168,7 @@ impl Outbound {
             .append_pair("client_id", &question.client.id)
             .append_pair("redirect_uri", &callback)
             .append_pair("state", &state)
-            .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(verifier))
+            .append_pair("code_challenge", &challenge_of(underway.verifier.expose()))
             .append_pair("code_challenge_method", "S256");
         if !scopes.is_empty() {
             query.append_pair("scope", &scopes);
@@ -288,19 +288,9 @@ fn fit(server: &Metadata) -> Result<(), String> {
             "`{issuer}` names no `authorization_endpoint`, so no person can agree there"
         ));
     };
-    let url: Option<hyper::Uri> = endpoint.parse().ok();
-    let is_here = |host: Option<&str>| matches!(host, Some("127.0.0.1" | "localhost" | "[::1]"));
-    let is_fit = url.is_some_and(|url| match url.scheme_str() {
-        Some("https") => url.host().is_some(),
-        Some("http") => is_here(url.host()),
-        Some(_) | None => false,
-    });
-    if !is_fit || endpoint.contains('#') {
-        return Err(format!(
-            "`{issuer}` sends people to `{}`, which is no https URL",
-            shown(endpoint)
-        ));
-    }
+    // That of this machine is one of a server here, whatever else is reached.
+    leads_people_well(endpoint, Network::Private)
+        .map_err(|why| format!("the endpoint of `{issuer}` {why}"))?;
     if !server.has_s256 {
         return Err(format!(
             "`{issuer}` does not say that it checks PKCE (`code_challenge_methods_supported` with `S256`), without \
@@ -308,6 +298,21 @@ fn fit(server: &Metadata) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Whether people may be sent there: https, or this machine where that may be reached.
+pub(crate) fn leads_people_well(endpoint: &str, network: Network) -> Result<(), String> {
+    let url: Option<hyper::Uri> = endpoint.parse().ok();
+    let is_here = |host: Option<&str>| matches!(host, Some("127.0.0.1" | "localhost" | "[::1]"));
+    let is_fit = url.is_some_and(|url| match url.scheme_str() {
+        Some("https") => url.host().is_some(),
+        Some("http") => network == Network::Private && is_here(url.host()),
+        Some(_) | None => false,
+    });
+    if is_fit && !endpoint.contains('#') {
+        return Ok(());
+    }
+    Err(format!("is `{}`, which is no https URL", shown(endpoint)))
 }
 
 /// RFC 9207 section 2.4: letter by letter, and needed where it was promised.

@@ -40,6 +40,8 @@ pub(crate) struct Given {
     pub(crate) is_bound: bool,
     pub(crate) expires_ms: i64,
     pub(crate) refresh: Option<Secret>,
+    /// Who logged in, in a token for the client (OpenID Connect).
+    pub(crate) id_token: Option<Secret>,
     /// The scopes, where it says them.
     pub(crate) scopes: Option<BTreeSet<String>>,
 }
@@ -175,6 +177,7 @@ impl TokenEndpoint<'_> {
             is_bound,
             expires_ms: self.ambient.now_ms() + lifetime_ms,
             refresh: token("refresh_token").map(Secret::presented),
+            id_token: token("id_token").map(Secret::presented),
             scopes: scopes.map(|scopes| scopes.split_ascii_whitespace().map(str::to_owned).collect()),
         })
     }

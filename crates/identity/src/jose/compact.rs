@@ -121,6 +121,12 @@ impl<'t> Compact<'t> {
         Ok((compact, typ))
     }
 
+    /// What it says it is signed with; true once the signature was checked.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// Checks the signature and gives the claims. A token that names no key is checked with the only one of its
     /// algorithm, if there is only one.
     ///
@@ -128,7 +134,7 @@ impl<'t> Compact<'t> {
     /// When the key is unknown, of another algorithm, or did not sign this.
     pub fn verify(self, keys: &KeySet) -> Result<Document, JoseError> {
         let key = match &self.key_id {
-            Some(id) => keys.find(id),
+            Some(id) => keys.named(id),
             None => keys.only(self.algorithm),
         };
         let key = key.ok_or(JoseError::UnknownKey)?;

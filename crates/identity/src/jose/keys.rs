@@ -1,6 +1,6 @@
 //! Keys: ours to sign with, and public ones to check with (RFC 7517, RFC 7638, RFC 8037).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use aws_lc_rs::{
     error::Unspecified,
@@ -53,6 +53,7 @@ impl Algorithm {
 #[derive(Clone, Eq, PartialEq)]
 pub struct PublicKey {
     id: String,
+    thumbprint: String,
     algorithm: Algorithm,
     material: Material,
 }
@@ -71,8 +72,10 @@ impl PublicKey {
     /// The public half of an Ed25519 key of ours that signs no more.
     #[must_use]
     pub fn of_earlier(public: &[u8]) -> Self {
+        let thumbprint = thumbprint_of_ed25519(public);
         Self {
-            id: thumbprint_of_ed25519(public),
+            id: thumbprint.clone(),
+            thumbprint,
             algorithm: Algorithm::EdDsa,
             material: Material::Point(public.to_vec()),
         }
@@ -116,12 +119,10 @@ impl PublicKey {
         if text("alg").is_some_and(|alg| alg != algorithm.as_str()) {
             return None;
         }
-        let id = match text("kid") {
-            Some(id) => id.into_owned(),
-            None => thumbprint(jwk)?,
-        };
+        let thumbprint = thumbprint(jwk)?;
         Some(Self {
-            id,
+            id: text("kid").map_or_else(|| thumbprint.clone(), Cow::into_owned),
+            thumbprint,
             algorithm,
             material,
         })
@@ -137,6 +138,12 @@ impl PublicKey {
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
+    }
+
+    /// Its thumbprint (RFC 7638): the same whatever it is called.
+    #[must_use]
+    pub fn thumbprint(&self) -> &str {
+        &self.thumbprint
     }
 
     /// Writes it as a JSON Web Key.
@@ -292,6 +299,14 @@ impl KeySet {
         self.keys.iter().find(|key| key.id == id)
     }
 
+    /// The key of that exact name or thumbprint.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&PublicKey> {
+        let mut keys = self.keys.iter();
+        self.find(name)
+            .or_else(|| keys.find(|key| key.thumbprint() == name))
+    }
+
     /// The key of an algorithm, if only one is of it.
     pub(super) fn only(&self, algorithm: Algorithm) -> Option<&PublicKey> {
         let mut fitting = self.keys.iter().filter(|key| key.algorithm == algorithm);
@@ -325,6 +340,7 @@ impl SigningKey {
     pub fn public(&self) -> PublicKey {
         PublicKey {
             id: self.id.clone(),
+            thumbprint: self.id.clone(),
             algorithm: Algorithm::EdDsa,
             material: Material::Point(self.pair.public_key().as_ref().to_vec()),
         }

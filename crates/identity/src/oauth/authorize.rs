@@ -10,7 +10,7 @@ use wire::{
     json::{Document, Keys, Node, ObjectWriter},
 };
 
-use super::{Form, OauthError, OauthFault, RedirectUri, Registrar, read_details, write_details};
+use super::{Form, OauthError, OauthFault, RedirectUri, Registrar, Wanted, read_details, write_details};
 use crate::{
     principal::DeclaredContext,
     resource::ResourceId,
@@ -80,6 +80,8 @@ pub struct AuthorizationRequest {
     pub declared: Option<DeclaredContext>,
     /// The thumbprint of the key it will show (RFC 9449, section 10).
     pub key: Option<String>,
+    /// How the person has to log in for it.
+    pub wanted: Wanted,
 }
 
 impl AuthorizationRequest {
@@ -129,13 +131,7 @@ impl AuthorizationRequest {
         let resource = resource(form.get("resource"), resources)?;
         let scopes = scopes(form.get("scope"))?;
         let declared = declared(form.get("authorization_details"))?;
-        // Everybody logs in anew, so nobody is logged in.
-        if form
-            .get("prompt")
-            .is_some_and(|prompt| prompt.split(' ').any(|word| word == "none"))
-        {
-            return refuse(OauthFault::LoginRequired, "a person has to log in");
-        }
+        let wanted = Wanted::read(form)?;
         Ok(Self {
             client: client.id.clone(),
             redirect,
@@ -145,6 +141,7 @@ impl AuthorizationRequest {
             scopes,
             declared,
             key: key.map(str::to_owned),
+            wanted,
         })
     }
 
@@ -155,7 +152,7 @@ impl AuthorizationRequest {
         if !(43..=128).contains(&verifier.len()) || !verifier.chars().all(letter) {
             return false;
         }
-        let digest = URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()));
+        let digest = challenge_of(verifier);
         constant_time::verify_slices_are_equal(digest.as_bytes(), self.challenge.as_bytes()).is_ok()
     }
 
@@ -177,6 +174,7 @@ impl AuthorizationRequest {
         if let Some(key) = &self.key {
             out.string("key", key);
         }
+        out.object("wanted", |out| self.wanted.write(out));
     }
 
     /// Reads what [`Self::write`] wrote.
@@ -200,8 +198,15 @@ impl AuthorizationRequest {
                 .collect::<Option<_>>()?,
             declared,
             key: text("key"),
+            wanted: Wanted::restore(node.get("wanted")?)?,
         })
     }
+}
+
+/// What is shown of a verifier first (RFC 7636, `S256`).
+#[must_use]
+pub fn challenge_of(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()))
 }
 
 /// A SHA-256 digest in base64url.

@@ -105,7 +105,7 @@ where
         let issuer = whose(assertion).unwrap_or_default();
         let (trust, keys) = self.vouchers.issuer(&issuer).ok_or_else(stranger)?;
         let who = trust.workload(assertion, &keys, self.assertions.audiences, request.now_ms);
-        let who = who.map_err(|error| invalid(&error))?;
+        let (who, model) = who.map_err(|error| invalid(&error))?;
         let client = self
             .clients
             .client(&who.name)
@@ -118,6 +118,16 @@ where
         {
             return Err(invalid(&TokenError::Client));
         }
+        // The platform's word stands over the agent's own, and none goes against the operator's.
+        let attested = model.map(|model| match &client.model {
+            Some(known) if !known.fits(&model) => Err(invalid(&TokenError::Model)),
+            Some(_) | None => Ok(model),
+        });
+        let client = Client {
+            model: attested.transpose()?.or(client.model),
+            ..client
+        };
+        let client = self.with_declared_model(client, &request)?;
         self.for_client(client, request)
     }
 }

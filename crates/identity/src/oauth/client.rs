@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     jose::KeySet,
+    model::Model,
     principal::ActorKind,
     secret::{Secret, SecretDigest},
 };
@@ -32,8 +33,8 @@ pub struct Client {
     pub acts_for: Vec<String>,
     /// And those whose names begin with one of these, once it brings their token.
     pub acts_for_those: Vec<String>,
-    /// Its model, as attested at enrolment.
-    pub model: Option<String>,
+    /// Its model.
+    pub model: Option<Model>,
     /// Its tenant.
     pub tenant: Option<String>,
 }

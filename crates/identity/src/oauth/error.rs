@@ -54,12 +54,18 @@ pub enum OauthFault {
     /// OpenID Connect.
     #[error("request_uri_not_supported")]
     RequestUriNotSupported,
+    /// The identity provider behind us failed.
+    #[error("server_error")]
+    ServerError,
     /// Too much is asked of us.
     #[error("temporarily_unavailable")]
     TemporarilyUnavailable,
     /// The client may not use this grant.
     #[error("unauthorized_client")]
     UnauthorizedClient,
+    /// Nobody here logs in as the request wants it (OpenID Connect).
+    #[error("unmet_authentication_requirements")]
+    UnmetAuthentication,
     /// A grant we do not have.
     #[error("unsupported_grant_type")]
     UnsupportedGrantType,

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     jose::KeySet,
+    model::Model,
     principal::{Actor, DeclaredContext, Principal},
     proof::Binding,
     resource::ResourceId,
@@ -112,7 +113,30 @@ where
     /// The client, proven.
     pub(super) fn client(&self, request: &TokenRequest<'_>) -> Result<Client, OauthError> {
         let shown = (request.form, request.authorization);
-        client::authenticate(self.clients, self.secrets, self.assertions, shown, request.now_ms)
+        let now_ms = request.now_ms;
+        let client = client::authenticate(self.clients, self.secrets, self.assertions, shown, now_ms)?;
+        self.with_declared_model(client, request)
+    }
+
+    /// The client with the model it declares here, if it declares one.
+    pub(super) fn with_declared_model(
+        &self,
+        client: Client,
+        request: &TokenRequest<'_>,
+    ) -> Result<Client, OauthError> {
+        let Some(declaration) = request.form.get("model_declaration") else {
+            return Ok(client);
+        };
+        let declared = Model::declared(declaration, &client, self.assertions.audiences, request.now_ms)
+            .and_then(|declared| declared.beside(client.model.as_ref()));
+        let model = declared.map_err(|error| {
+            let why = format!("the declaration of the model: {error}");
+            OauthError::new(OauthFault::InvalidRequest, why)
+        })?;
+        Ok(Client {
+            model: Some(model),
+            ..client
+        })
     }
 
     /// A token for a client that asks for itself.

@@ -108,7 +108,11 @@ fn for_people(people: &ForPeople, out: &mut ObjectWriter<'_>) {
         list.string(ACR_PASSWORD);
         list.string(ACR_MFA);
     });
-    out.array("prompt_values_supported", |list| list.string("login"));
+    out.array("prompt_values_supported", |list| {
+        for prompt in ["login", "consent", "select_account", "none"] {
+            list.string(prompt);
+        }
+    });
 }
 
 /// `/.well-known/oauth-protected-resource[/...]` for one resource.

@@ -14,10 +14,11 @@ mod metadata;
 mod presented;
 mod redirect;
 mod registration;
+mod wanted;
 
 pub use assertion::Assertions;
 pub(crate) use assertion::single as assertion_use;
-pub use authorize::{AuthorizationRequest, KnownBy, RegisteredClient};
+pub use authorize::{AuthorizationRequest, KnownBy, RegisteredClient, challenge_of};
 pub use bearer::brought;
 pub use challenge::Challenge;
 pub use client::{Client, ClientLookup, authenticate, may_act_for};
@@ -29,6 +30,7 @@ pub use metadata::{Endpoints, ForPeople, authorization_server_metadata, protecte
 pub use presented::Presented;
 pub use redirect::{RedirectError, RedirectUri, Registrar};
 pub use registration::{document_url, read_document, read_registration, registered, write_metadata};
+pub use wanted::{Anew, Wanted};
 
 #[cfg(test)]
 mod tests;

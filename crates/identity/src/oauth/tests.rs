@@ -1,6 +1,7 @@
 mod assertions;
 mod bearer;
 mod exchange;
+mod models;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -109,6 +110,8 @@ fn trust(issuer: &str) -> Trust {
     let claim = |name| ClaimPath::parse(name).expect("a claim");
     Trust {
         issuer: Arc::from(issuer),
+        also: Vec::new(),
+        tenants: Vec::new(),
         typ: "at+jwt".into(),
         audience: None,
         scope: "mcp".into(),
@@ -134,6 +137,7 @@ fn trust(issuer: &str) -> Trust {
         tenant: Some(claim("tid")),
         workloads: BTreeMap::new(),
         delegates: Delegates::Believed,
+        model: None,
     }
 }
 
@@ -156,6 +160,7 @@ fn world() -> World {
         platform: Trust {
             workloads: BTreeMap::from([(format!("{DOMAIN}/scribe"), scribe)]),
             delegates: Delegates::Refused,
+            model: None,
             tenant: None,
             ..trust(DOMAIN)
         },
@@ -406,10 +411,11 @@ fn a_challenge_cannot_be_broken_out_of() {
         scope: "mcp\" evil=\"1".into(),
         error: Some("invalid_token"),
         description: None,
+        login: Some(("mfa\", evil=\"1".into(), Some(300))),
     };
     assert_eq!(
         challenge.header(),
-        "Bearer error=\"invalid_token\", \
+        "Bearer error=\"invalid_token\", acr_values=\"mfa, evil=1\", max_age=\"300\", \
          resource_metadata=\"https://g/.well-known/oauth-protected-resource/mcpX: y\", scope=\"mcp evil=1\""
     );
 }

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use wire::json::{ObjectWriter, Writer};
 
-use super::{
-    ACR_MFA, ACR_PASSWORD, ASSERTED_MEMBER, DELEGATED_HERE, DELEGATED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP,
-};
+use super::{ASSERTED_MEMBER, DELEGATED_HERE, DELEGATED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP};
 use crate::{
     jose::{KeySet, PublicKey, SigningKey, sign},
+    model::Model,
     oauth::write_details,
     principal::{Actor, ActorKind, Asserted, DeclaredContext, Delegated, Login},
     proof::Binding,
@@ -25,7 +24,7 @@ pub struct Grant {
     /// In which tenant.
     pub tenant: Option<String>,
     /// The actor's model.
-    pub model: Option<String>,
+    pub model: Option<Model>,
     /// What for, in scopes.
     pub scopes: BTreeSet<String>,
     /// The context it is bound to.
@@ -106,14 +105,7 @@ impl Issuer {
             out.array("amr", |list| {
                 login.methods.iter().for_each(|method| list.string(method))
             });
-            out.string(
-                "acr",
-                if login.is_multi_factor() {
-                    ACR_MFA
-                } else {
-                    ACR_PASSWORD
-                },
-            );
+            out.string("acr", &login.acr);
         });
         sign(&self.key, TYP, &writer.into_bytes())
     }
@@ -164,7 +156,7 @@ impl Issuer {
         out.object(OWN_CLAIM, |own| {
             own.string("kind", kind_name(grant.actor.kind));
             if let Some(model) = &grant.model {
-                own.string("model", model);
+                model.write(own);
             }
             if let Some(tenant) = &grant.tenant {
                 own.string("tenant", tenant);

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     jose::{Algorithm, JoseError, KeySet, PublicKey, SigningKey},
+    model::{Model, ModelSource},
     principal::{Actor, ActorKind, DeclaredContext, Delegated, Principal},
     resource::ResourceId,
     secret::Secret,
@@ -33,7 +34,7 @@ fn grant() -> Grant {
         },
         for_user: Some("alice".into()),
         tenant: None,
-        model: Some("vendor/model-1".into()),
+        model: Model::new("vendor/model-1".into(), None, ModelSource::Configured),
         scopes: BTreeSet::from([SCOPE.to_owned()]),
         context: Some("c1".into()),
         declared: Some(DeclaredContext {
@@ -113,7 +114,10 @@ fn a_minted_token_proves_what_was_granted() {
     assert_eq!(principal.actor().name, "scribe");
     assert_eq!(principal.actor().kind, ActorKind::Agent);
     assert_eq!(principal.for_user(), Some("alice"));
-    assert_eq!(principal.model(), Some("vendor/model-1"));
+    assert_eq!(
+        principal.model().map(|model| model.name.as_str()),
+        Some("vendor/model-1")
+    );
     assert_eq!(principal.context(), Some("c1"));
     assert_eq!(
         principal.declared().and_then(|d| d.purpose.as_deref()),

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     jose::{Compact, JoseError, KeySet},
+    model::Model,
     oauth::read_details,
     principal::{Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Delegated, Login, Principal},
     resource::ResourceId,
@@ -45,6 +46,9 @@ pub enum TokenError {
     /// Not signed as it must be.
     #[error(transparent)]
     Jose(#[from] JoseError),
+    /// Of another model than the agent's.
+    #[error("it is of another model than the agent's")]
+    Model,
     /// Its time has not come.
     #[error("the token is not valid yet")]
     NotYet,
@@ -105,7 +109,7 @@ impl Verifier {
             },
             for_user,
             tenant: optional(own, "tenant")?,
-            model: optional(own, "model")?,
+            model: Model::read(own)?,
             scopes: scopes(claims)?,
             context: optional(claims, "ctx")?,
             declared: declared(claims)?,
@@ -161,6 +165,7 @@ fn login(claims: Node<'_>, own: Node<'_>) -> Result<Option<Login>, TokenError> {
         grant: text(own, "grant")?,
         at_ms: seconds(claims, "auth_time")?.ok_or(TokenError::Claim("auth_time"))?,
         methods: methods.collect::<Option<_>>().ok_or(TokenError::Claim("amr"))?,
+        acr: text(claims, "acr")?,
     }))
 }
 

@@ -8,6 +8,7 @@
 //! The only folder of the workspace with `unsafe`: five system calls that no safe crate has (`sys`). It must not know
 //! who calls a server, nor what rules say of it.
 
+mod asked;
 mod calls;
 mod cgroup;
 mod compile;
@@ -15,6 +16,7 @@ mod enter;
 mod files;
 mod forward;
 mod kernel;
+mod least;
 mod places;
 mod plan;
 mod profile;
@@ -24,8 +26,10 @@ mod wishes;
 mod words;
 
 pub use compile::{Target, compile};
+pub(crate) use enter::NO_BOX;
 pub use enter::enter;
 pub use kernel::{Kernel, Lack};
+pub use least::Least;
 pub use plan::{fetches_from, plan};
 pub use profile::Profile;
 pub use wishes::{Caps, Refused, Room, Sandbox, Wall, Wishes};

@@ -88,6 +88,8 @@ impl Somebody {
         };
         let trust = Trust {
             issuer: Arc::from(self.url.as_str()),
+            also: Vec::new(),
+            tenants: Vec::new(),
             typ: "at+jwt".into(),
             audience: None,
             scope: "mcp".into(),
@@ -101,9 +103,10 @@ impl Somebody {
             tenant: None,
             workloads: BTreeMap::new(),
             delegates: Delegates::Refused,
+            model: None,
         };
         let guarded = Guarded::new(Network::Private, &[]).expect("a fetcher");
-        Arc::new(Provider::new(trust, None, AGE, guarded))
+        Arc::new(Provider::new(trust, (None, None), AGE, guarded))
     }
 
     /// A token of its own.

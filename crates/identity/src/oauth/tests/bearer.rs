@@ -105,6 +105,7 @@ fn each_fault_of_an_identity_assertion_is_refused() {
     let not_asked = World {
         provider: Trust {
             delegates: Delegates::Refused,
+            model: None,
             ..trust(PROVIDER)
         },
         ..world()

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::{
     jose::{Compact, KeySet},
+    model::Model,
     oauth::assertion_use,
     once::Single,
-    principal::Actor,
+    principal::{Actor, ActorKind},
     proof::Binding,
     token::{
         SKEW_MS, TokenError,
@@ -94,7 +95,7 @@ impl Trust {
         keys: &KeySet,
         audiences: &[String],
         now_ms: i64,
-    ) -> Result<Actor, TokenError> {
+    ) -> Result<(Actor, Option<Model>), TokenError> {
         let claims = Compact::parse_assertion(token, &WORKLOAD)?.verify(keys)?;
         let claims = claims.root();
         // A JWT-SVID need not name its issuer: the trust domain in its subject does.
@@ -117,14 +118,12 @@ impl Trust {
             return Err(TokenError::Bound);
         }
         let subject = text(claims, "sub")?;
-        self.workloads.get(&subject).cloned().ok_or(TokenError::Client)
-    }
-
-    fn is_mine(&self, claims: Node<'_>) -> Result<(), TokenError> {
-        let mine = claims
-            .get("iss")
-            .is_some_and(|issuer| issuer.is_str(&self.issuer));
-        mine.then_some(()).ok_or(TokenError::Issuer)
+        let actor = self.workloads.get(&subject).cloned().ok_or(TokenError::Client)?;
+        let model = match actor.kind {
+            ActorKind::Agent => self.model(claims)?,
+            ActorKind::Service | ActorKind::User => None,
+        };
+        Ok((actor, model))
     }
 
     /// Platforms need not say when a token was made.
