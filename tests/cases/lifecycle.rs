@@ -66,8 +66,10 @@ fn a_server_goes_back_to_what_was_approved_and_is_held_where_it_is_something_els
     let said = say(&gateway, &["server", "rollback", "x"]).expect_err("there is nothing to go back to");
     assert!(said.contains("no earlier version"), "{said}");
 
+    gateway.stop();
     program(&file, &SERVER.replace("VERSION", "two"));
     say(&gateway, &["server", "approve", "x"]).expect("it is approved");
+    gateway.run();
     assert_eq!(about(&gateway).expect("an answer"), "two");
     assert_eq!(versions(&gateway), (vec![1, 2], Some(2)));
     let said = say(&gateway, &["server", "rollback", "x", "--to", "7"]).expect_err("never approved");
@@ -131,21 +133,10 @@ fn what_two_operators_decide_one_cannot_and_no_change_slips_in_between() {
 #[test]
 fn a_retired_server_leaves_its_name_and_nothing_else() {
     let mut gateway = house("");
-    say(
-        &gateway,
-        &[
-            "server",
-            "add",
-            "y",
-            "--env",
-            "TOKEN=secret-of-mine",
-            "--",
-            "./server.mjs",
-        ],
-    )
-    .expect("it is added");
+    let add = ["server", "add", "y", "--url", "http://127.0.0.1:9/mcp"];
+    say(&gateway, &add).expect("it is added");
+    say(&gateway, &["server", "approve", "x"]).expect("it is approved");
     for name in ["x", "y"] {
-        say(&gateway, &["server", "approve", name]).expect("it is approved");
         say(&gateway, &["server", "retire", name]).expect("it is retired");
     }
     gateway.run();
@@ -170,10 +161,10 @@ fn a_retired_server_leaves_its_name_and_nothing_else() {
     );
     assert!(shown.get("artefact").is_none(), "{shown}");
     for again in [
-        vec!["server", "approve", "x"],
-        vec!["server", "rollback", "x"],
-        vec!["server", "add", "y", "--", "./server.mjs"],
+        &["server", "approve", "x"][..],
+        &["server", "rollback", "x"],
+        &add,
     ] {
-        say(&gateway, &again).expect_err("its name is not used again");
+        say(&gateway, again).expect_err("its name is not used again");
     }
 }

@@ -14,6 +14,7 @@ mod bridging;
 mod bundles;
 mod conformance;
 mod conformance_client;
+mod connect;
 mod connections;
 mod console;
 mod contexts;

@@ -47,6 +47,7 @@ const provider = new Provider(issuer, {
   features: {
     registration: { enabled: true },
     clientCredentials: { enabled: true },
+    deviceFlow: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: () => AUDIENCE,

@@ -53,14 +53,17 @@ const PYPI_1: [&str; 4] = [
     "mcp-agent==0.2.6",
 ];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 6] = [
+const DEBIAN: [(&str, &str); 7] = [
     ("bwrap", "bubblewrap"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
     ("git", "git"),
     ("openssl", "openssl"),
     ("chromium", "chromium"),
+    (POSTGRES, "postgresql"),
 ];
+/// Debian keeps it out of the path, one directory a version.
+const POSTGRES: &str = "postgres";
 
 /// Where the peers are.
 pub(crate) struct Peers {
@@ -110,7 +113,7 @@ pub(crate) fn install() -> Result<Peers, String> {
 
 fn debian() -> Result<(), String> {
     for (program, package) in DEBIAN {
-        if exists(program) {
+        if exists(program) || program == POSTGRES && has_postgres() {
             continue;
         }
         complain(&format!(
@@ -122,6 +125,13 @@ fn debian() -> Result<(), String> {
             .map_err(|error| format!("{error}\ninstall `{package}` yourself, then run this again"))?;
     }
     Ok(())
+}
+
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    versions
+        .flatten()
+        .any(|version| version.path().join("bin/initdb").is_file())
 }
 
 fn node(directory: &Path) -> Result<(), String> {

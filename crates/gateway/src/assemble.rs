@@ -8,7 +8,7 @@ use std::{
 };
 
 use identity::{
-    Local, Once, ResourceId,
+    Local, Nonces, Once, ResourceId,
     jose::{PublicKey, SigningKey},
     proof::Proofs,
     signature::Signatures,
@@ -37,7 +37,9 @@ use crate::{
     authorization::{Authorization, Elsewhere, Throttle},
     behind::Behind,
     boxes,
-    config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
+    config::{
+        ConfigError, Meant, authorization::Nonce, issuers::MeantIssuer, said::Mode, servers::MeantServer,
+    },
     console::Console,
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
@@ -66,6 +68,8 @@ use crate::{
 
 /// How often what is over is cleared away.
 const SWEEP: Duration = Duration::from_secs(5);
+/// When the start is over, with the first look at servers that are quick.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// Puts the house together. Nothing listens and nothing is started yet.
 pub(crate) fn assemble(
@@ -126,7 +130,7 @@ pub(crate) fn assemble(
     let engines = Engines {
         mode: meant.mode,
         people: People::new(vault.secrets_key()),
-        tokens: tokens(&base, meant, vault, ambient.now_ms())?,
+        tokens: tokens(&base, meant, vault, &ambient)?,
         local: meant.anonymous.clone().map(Local::as_user),
         contexts: ContextStore::new(vault.store().clone()),
         deposits: DepositStore::open(vault.store().clone())
@@ -269,6 +273,7 @@ pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace:
     tokio::spawn(admin::keep_watch(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::remind(Arc::clone(house), stop.clone()));
     tokio::spawn(keep_contexts(Arc::clone(house), stop.clone()));
+    tokio::spawn(settle());
     if !house.engines.tokens.providers.is_empty() {
         tokio::spawn(keep_keys(Arc::clone(house), stop));
     }
@@ -325,6 +330,14 @@ async fn is_seen(house: &House, name: &ServerName) -> bool {
     tracing::warn!(server = %name, %error, "a server cannot be looked at");
     house.engines.journal.noise(name, &error.to_string());
     false
+}
+
+/// Gives back the memory of what only the start needed, once that is over: most of an idle gateway's, if it stayed.
+async fn settle() {
+    tokio::time::sleep(SETTLED).await;
+    if let Err(error) = upstream::sandbox::forget_code() {
+        tracing::debug!(%error, "the memory of what the start needed is kept");
+    }
 }
 
 async fn keep_contexts(house: Arc<House>, mut stop: watch::Receiver<bool>) {
@@ -519,7 +532,8 @@ fn signing_key(vault: &Vault) -> Result<SigningKey, Failure> {
     key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))
 }
 
-fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+fn tokens(base: &str, meant: &Meant, vault: &Vault, ambient: &Ambient) -> Result<Tokens, Failure> {
+    let (now_ms, nonce_key) = (ambient.now_ms(), ambient.bytes::<32>());
     let earlier = vault.token_earlier().iter();
     let earlier = earlier.map(|public| PublicKey::of_earlier(public)).collect();
     let issuer = Issuer::new(base.to_owned(), signing_key(vault)?, earlier);
@@ -533,6 +547,11 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         proofs: Proofs::since(now_ms),
         signatures: Signatures::since(now_ms),
         request_proofs: Proofs::since(now_ms),
+        // A key of this process: after a restart clients are told a new nonce.
+        nonces: match meant.nonce {
+            Nonce::Required => Some(Nonces::new(&nonce_key)),
+            Nonce::Optional => None,
+        },
         assertions: Once::since(now_ms),
         assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
         providers: providers(base, &meant.issuers)?,

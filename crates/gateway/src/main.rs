@@ -30,6 +30,7 @@ mod keychain;
 mod listen;
 mod lists;
 mod metrics;
+mod oauth;
 mod onward;
 mod outbound;
 mod parked;

@@ -45,6 +45,8 @@ pub(crate) enum Cure {
         /// A credential was presented and not accepted.
         presented: bool,
     },
+    /// A proof with a nonce of ours (RFC 9449).
+    Nonce,
     /// The person logs in so: at that level and not longer ago than that many seconds.
     Login(String, Option<u32>),
     /// A scope.
@@ -149,6 +151,9 @@ fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
         challenge: None,
     };
     match code.manner {
+        Manner::Challenge if code.name == pipeline::refusal::NONCE_MISSING.name => {
+            said.challenge = Some(Cure::Nonce);
+        }
         Manner::Challenge => {
             let presented = code.name != pipeline::refusal::CREDENTIAL_MISSING.name;
             said.challenge = Some(Cure::Credential { presented });

@@ -7,6 +7,7 @@
 pub mod assertion;
 pub mod jose;
 mod model;
+mod nonce;
 pub mod oauth;
 mod once;
 mod password;
@@ -19,6 +20,7 @@ pub mod token;
 mod totp;
 
 pub use model::{Model, ModelSource};
+pub use nonce::{Nonces, Stale};
 pub use once::{NotOnce, Once};
 pub use password::{PasswordHash, PasswordHashError};
 pub use principal::{

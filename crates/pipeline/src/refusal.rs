@@ -125,6 +125,9 @@ refusals! {
     CREDENTIAL_INVALID "credential-invalid" Caller Challenge 401 code::REFUSED,
         "the credential is not accepted",
         "get a new token for this resource";
+    NONCE_MISSING "nonce-missing" Caller Challenge 401 code::REFUSED,
+        "the proof of possession needs a nonce of this server's",
+        "make a new proof with the nonce of the `DPoP-Nonce` header";
     SCOPE_MISSING "scope-missing" Caller StepUp 403 code::REFUSED,
         "the credential does not carry the scope this needs",
         "ask for the scope named in the challenge";

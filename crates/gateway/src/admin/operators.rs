@@ -1,8 +1,8 @@
 //! Decisions that want more than one operator: a server approved, released or rolled back, and what was stopped going
 //! on again.
 //!
-//! Who says so is who the command line says it is, as with approvals: the account that runs the gateway vouches for
-//! it. What is agreed to is exact: where anything of it changes, everybody is asked anew.
+//! Who says so is who logged in to the console; on the command line it is who the account that runs the gateway says
+//! it is, as with approvals. What is agreed to is exact: where anything of it changes, everybody is asked anew.
 
 use std::collections::BTreeSet;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use identity::{
     Asserted, Delegated, Secret,
     jose::KeySet,
-    oauth::{Anew, Form, Wanted, challenge_of},
+    oauth::{Anew, Form, Wanted, pkce_challenge},
     sha256,
     token::{ACR_MFA, ACR_PASSWORD, Expected},
 };
@@ -23,8 +23,8 @@ use crate::{
     ambient::Ambient,
     config::{auth::ClientIdentity, issuers::MeantIssuer, login::MeantLoginAt},
     issuers::{Network, Provider, Providers},
-    outbound::{
-        discovery::{Metadata, read_metadata, shown},
+    oauth::{
+        discovery::{Metadata, shown},
         leads_people_well,
         tokens::{NoToken, Nonces, TokenEndpoint},
     },
@@ -173,7 +173,7 @@ impl Door {
             .append_pair("scope", &self.at.scope)
             .append_pair("state", state)
             .append_pair("nonce", &departure.nonce)
-            .append_pair("code_challenge", &challenge_of(&departure.verifier))
+            .append_pair("code_challenge", &pkce_challenge(&departure.verifier))
             .append_pair("code_challenge_method", "S256");
         let levels = self.levels(wanted);
         if !levels.is_empty() {
@@ -328,11 +328,7 @@ impl Door {
         {
             return found.clone();
         }
-        let found = self.provider.metadata().await.and_then(|document| {
-            // The provider found it to be in a name of its own.
-            let named = document.root().get("issuer").and_then(Node::as_str);
-            read_metadata(&document, &named.unwrap_or_default())
-        });
+        let found = self.provider.metadata().await;
         let found = found.map(Arc::new);
         let fresh_ms = if found.is_ok() { FRESH_MS } else { FAILED_MS };
         *known = Some((found.clone(), ambient.now_ms() + fresh_ms));

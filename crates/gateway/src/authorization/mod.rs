@@ -3,6 +3,7 @@
 
 mod clients;
 mod codes;
+pub(crate) mod devices;
 mod elsewhere;
 mod grants;
 pub(crate) mod login;
@@ -33,6 +34,7 @@ use crate::{
 };
 use clients::Documents;
 use codes::Codes;
+use devices::Devices;
 use grants::Grants;
 use registered::Registered;
 pub(crate) use throttle::Throttle;
@@ -53,6 +55,7 @@ pub(crate) struct Authorization {
     store: Store,
     pub(crate) seal: Seal,
     pub(crate) codes: Codes,
+    pub(crate) devices: Devices,
     pub(crate) grants: Grants,
     /// Where else people log in.
     pub(crate) elsewhere: Elsewhere,
@@ -123,6 +126,7 @@ impl Authorization {
             settings: RwLock::new(Arc::new(Settings::of(meant, key)?)),
             seal: Seal::new(ambient).ok_or("no key to seal with can be made")?,
             codes: Codes::default(),
+            devices: Devices::default(),
             grants: Grants::open(store.clone(), ambient.now_ms()).map_err(stored)?,
             elsewhere,
             throttle: Throttle::default(),
@@ -202,6 +206,7 @@ impl Authorization {
     /// Clears away what is over.
     pub(crate) fn sweep(&self, now_ms: i64) {
         self.codes.sweep(now_ms);
+        self.devices.sweep(now_ms);
         if let Err(error) = self
             .grants
             .sweep(now_ms)

@@ -34,7 +34,6 @@ mod server;
 mod server_json;
 mod stop;
 mod subject;
-mod token;
 mod user;
 mod weigh;
 mod wrap;
@@ -67,7 +66,7 @@ enum Command {
     Approvals(approvals::Approvals),
     #[command(subcommand)]
     Backup(backup::Backup),
-    Connect(connect::Connect),
+    Connect(Box<connect::Connect>),
     Console(console::Console),
     #[command(subcommand)]
     Context(context::Context),

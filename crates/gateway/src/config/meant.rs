@@ -13,7 +13,7 @@ use policy::{PartyKind, rules::Value};
 
 use super::{
     Problem, Proof, agents,
-    authorization::{self, MeantAuthorization},
+    authorization::{self, MeantAuthorization, Nonce},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
     incidents, inspection,
@@ -54,6 +54,7 @@ pub(crate) struct Meant {
     pub(crate) parties: Vec<MeantParty>,
     pub(crate) issuers: Vec<MeantIssuer>,
     pub(crate) authorization: MeantAuthorization,
+    pub(crate) nonce: Nonce,
     pub(crate) packs: Vec<String>,
     /// The version of the rules, if the operator gives them one.
     pub(crate) version: Option<u64>,
@@ -226,6 +227,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     }
     let issuers = issuers::mean(&said.issuers, &parties, lookup, &mut note);
     let authorization = authorization::mean(&said, &parties, lookup, &mut note);
+    let nonce = authorization::nonce(&said).unwrap_or_else(|problem| {
+        note(Err(problem));
+        Nonce::Required
+    });
     let policy = said.policy.unwrap_or_default();
     let mut rules: Vec<_> = policy
         .rules
@@ -356,6 +361,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             parties,
             issuers,
             authorization,
+            nonce,
             version,
             packs: packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,

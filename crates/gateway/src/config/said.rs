@@ -68,6 +68,9 @@ pub(crate) struct Said {
     /// How people let programs in.
     #[serde(default)]
     pub(crate) authorization: SaidAuthorization,
+    /// Proofs of possession (DPoP, RFC 9449).
+    #[serde(default)]
+    pub(crate) dpop: SaidDpop,
     /// Purposes that may be declared.
     #[serde(default)]
     pub(crate) purposes: Vec<SaidPurpose>,
@@ -353,11 +356,12 @@ pub(crate) struct SaidServerTls {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidAuth {
-    /// `bearer`, `client_credentials`, `workload`, `token_exchange` or `authorization_code`.
+    /// `bearer`, `client_credentials`, `workload`, `id_jag`, `token_exchange` or `authorization_code`.
     pub(crate) kind: String,
     /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
     pub(crate) token: Option<String>,
-    /// With `workload`: the file with the platform's word for this process, a JWT (`file:PATH`).
+    /// With `workload`: the file with the platform's word for this process, a JWT (`file:PATH`). With `id_jag`: with an ID
+    /// token of the identity provider.
     pub(crate) assertion: Option<String>,
     /// The authorization server; the one the server names unless said. Another is refused.
     pub(crate) issuer: Option<String>,
@@ -373,6 +377,8 @@ pub(crate) struct SaidAuth {
     pub(crate) client_id_metadata: Option<String>,
     /// With `authorization_code`: `dynamic`, to register the gateway by itself (RFC 7591).
     pub(crate) registration: Option<String>,
+    /// With `id_jag`: the identity provider, and who the gateway is there.
+    pub(crate) provider: Option<SaidAuthProvider>,
     /// Scopes to ask for; what the server asks for unless said.
     pub(crate) scope: Option<String>,
     /// With `token_exchange`: what is put in `audience`, too.
@@ -383,6 +389,18 @@ pub(crate) struct SaidAuth {
     pub(crate) network: Option<String>,
     /// A PEM file of the authorities believed for the authorization server instead of the public ones.
     pub(crate) ca: Option<String>,
+}
+
+/// An identity provider that says who may use which server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidAuthProvider {
+    /// Its issuer identifier.
+    pub(crate) issuer: String,
+    /// The gateway's name there: what the ID token is for.
+    pub(crate) client_id: String,
+    /// Its secret there, by reference.
+    pub(crate) client_secret: Option<String>,
 }
 
 /// Whether refusals stop anything.
@@ -602,6 +620,14 @@ pub(crate) struct SaidClient {
     pub(crate) secret: Option<String>,
     /// The agent it is: rules see that agent, acting for the user. Unless said, it acts as the user.
     pub(crate) agent: Option<String>,
+}
+
+/// Proofs of possession.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidDpop {
+    /// `optional` (the default) or `required`: whether proofs need a nonce of the gateway's, so that none can be made ahead.
+    pub(crate) nonce: Option<String>,
 }
 
 /// How people let programs in. All of it is there once a user has a `password`.

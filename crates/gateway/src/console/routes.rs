@@ -216,6 +216,15 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "Retire a server for good.",
         &[NAME],
     ),
+    post(
+        "server.rollback",
+        "/servers/{name}/rollback",
+        "Go back to what was approved of a server before; what is something else now is held back.",
+        &[
+            NAME,
+            number("to", "The version, as the server's page numbers them; the one before unless told."),
+        ],
+    ),
     get("agent.list", "/agents", "The agents and services.", &[]),
     post(
         "agent.revoke",

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use identity::{
-    ActorKind, LocalPeer, Model, Once, Principal, ResourceId, Secret,
+    ActorKind, LocalPeer, Model, Nonces, Once, Principal, ResourceId, Secret,
     jose::{KeySet, claimed_issuer},
     oauth::{self, Assertions, Client, ClientLookup, Form, Vouchers},
-    proof::{self, Binding, Proofs},
+    proof::{self, Binding, ProofError, Proofs},
     signature::{Signature, SignatureError, Signatures},
     token::{Issuer, SCOPE, TokenCache, TokenError, Trust, Verifier},
 };
@@ -37,6 +37,8 @@ pub(crate) struct Tokens {
     pub(crate) signatures: Signatures,
     /// Those that were used to get tokens. Apart: clients that ask for tokens leave no less room for calls.
     pub(crate) request_proofs: Proofs,
+    /// The nonces proofs have to have, if they do.
+    pub(crate) nonces: Option<Nonces>,
     /// Assertions that were used at the token endpoint.
     pub(crate) assertions: Once,
     /// What they may be for: this issuer, or its token endpoint.
@@ -215,12 +217,18 @@ impl Engines {
             method: &possession.method,
             url: &possession.url,
             token: Some(&possession.token),
+            nonces: self.tokens.nonces.as_ref(),
         };
         // The time it is now, and not that of the arrival: keys may have been fetched in between, and a proof that is
         // over may be forgotten.
         let now_ms = self.ambient.now_ms();
         let proven = proof::check(&possession.proof, request, now_ms);
-        let proven = proven.map_err(|error| invalid(error.to_string()))?;
+        let proven = proven.map_err(|error| {
+            if error == ProofError::Nonce {
+                return Objection::new(&refusal::NONCE_MISSING, error.to_string());
+            }
+            invalid(error.to_string())
+        })?;
         if proven.key() != bound {
             return Err(invalid("the proof is by another key than the token's".to_owned()));
         }

@@ -11,12 +11,10 @@ use identity::{
     token::{TokenError, Trust},
 };
 use tokio::sync::Mutex;
-use wire::{
-    bounds::ANSWER,
-    json::{Document, Keys},
-};
+use wire::json::Document;
 
 use super::guarded::Guarded;
+use crate::oauth::discovery::{self, Metadata};
 
 /// How soon keys are fetched again, whoever shows a token with an unknown one.
 const PAUSE_MS: i64 = 10_000;
@@ -124,34 +122,21 @@ impl Provider {
     }
 
     /// What it says of itself, in a name of its own (RFC 8414, OpenID Connect Discovery).
-    pub(crate) async fn metadata(&self) -> Result<Document, String> {
-        let mut whys = Vec::new();
+    pub(crate) async fn metadata(&self) -> Result<Metadata, String> {
         let places = match &self.metadata {
             Some(url) => vec![url.clone()],
-            None => well_known(&self.trust.issuer),
+            None => discovery::well_known(&self.trust.issuer),
         };
-        for url in places {
-            // What is wrong at one of the places says nothing about the next.
-            match self.guarded.get(&url).await {
-                Err(why) => whys.push(why),
-                Ok(bytes) => match self.own(bytes) {
-                    Ok(document) => return Ok(document),
-                    Err(why) => whys.push(format!("{url}: {why}")),
-                },
-            }
-        }
-        Err(whys.join("; "))
+        discovery::search(&self.guarded, places, |document| self.own(document)).await
     }
 
     /// Somebody else's metadata would bring somebody else's keys.
-    fn own(&self, metadata: Vec<u8>) -> Result<Document, String> {
-        let document = document(metadata)?;
-        let named = document.root().get("issuer").and_then(wire::json::Node::as_str);
-        let named = named.unwrap_or_default();
+    fn own(&self, document: &Document) -> Result<Metadata, String> {
+        let named = discovery::text(document.root(), "issuer").unwrap_or_default();
         if self.trust.answers_to(&named) {
-            return Ok(document);
+            return discovery::read_metadata(document, &named);
         }
-        let shown: String = named.chars().take(200).flat_map(char::escape_debug).collect();
+        let shown = discovery::shown(&named);
         Err(format!(
             "it is the metadata of another issuer, `{shown}`; if that is the same one, say so: `also: [\"{shown}\"]`"
         ))
@@ -242,46 +227,19 @@ impl Provider {
     async fn fetch(&self) -> Result<KeySet, String> {
         let url = match &self.jwks {
             Some(url) => url.clone(),
-            None => self.discover().await?,
+            None => {
+                let metadata = self.metadata().await?;
+                metadata.jwks.ok_or("its metadata has no `jwks_uri`")?
+            }
         };
-        let document = document(self.guarded.get(&url).await?).map_err(|why| format!("{url}: {why}"))?;
+        let document =
+            discovery::parsed(self.guarded.get(&url).await?).map_err(|why| format!("{url}: {why}"))?;
         // A set without a key is an answer, too: the issuer has withdrawn them all.
         let is_set = |keys: &wire::json::Node<'_>| keys.kind() == wire::json::Kind::Array;
         let keys = document.root().get("keys").filter(is_set);
         let keys = keys.and_then(|_| KeySet::read(document.root()));
         keys.ok_or_else(|| format!("{url}: it is no set of keys"))
     }
-
-    /// Where the issuer says its keys are.
-    async fn discover(&self) -> Result<String, String> {
-        let document = self.metadata().await?;
-        let keys = document.root().get("jwks_uri").and_then(wire::json::Node::as_str);
-        keys.map(std::borrow::Cow::into_owned)
-            .ok_or_else(|| "its metadata has no `jwks_uri`".to_owned())
-    }
-}
-
-fn document(bytes: Vec<u8>) -> Result<Document, String> {
-    Document::parse(bytes, Keys::Exact, &ANSWER).map_err(|error| error.to_string())
-}
-
-/// Where metadata may be, in the order MCP clients ask: inserted before the path, then behind it.
-pub(crate) fn well_known(issuer: &str) -> Vec<String> {
-    let issuer = issuer.trim_end_matches('/');
-    let rest = issuer.find("://").map_or(0, |at| at + 3);
-    let path_at = issuer
-        .get(rest..)
-        .and_then(|rest| rest.find('/'))
-        .map_or(issuer.len(), |at| at + rest);
-    let (origin, path) = issuer.split_at(path_at);
-    let mut urls = vec![
-        format!("{origin}/.well-known/oauth-authorization-server{path}"),
-        format!("{origin}/.well-known/openid-configuration{path}"),
-    ];
-    if !path.is_empty() {
-        urls.push(format!("{issuer}/.well-known/openid-configuration"));
-    }
-    urls
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! `/oauth/authorize`: a client sends a person here, who logs in, sees who wants what, and says yes or no.
+//! `/oauth/authorize`: a client sends a person here, who logs in, sees who wants what, and says yes or no. Who comes for a
+//! device without a browser enters its code at `/oauth/device` first (RFC 8628).
 //!
 //! Nothing is kept until somebody has logged in: the transaction travels in the form, sealed and bound to a cookie of
 //! this browser. Everybody logs in each time, so there is no session a page of another origin could ride on. An error
@@ -14,8 +15,8 @@ use hyper::{
 use identity::{
     Secret,
     oauth::{
-        Anew, AuthorizationRequest, Form, KnownBy, OauthError, OauthFault, RedirectUri, RegisteredClient,
-        Wanted,
+        Anew, AuthorizationRequest, Form, KnownBy, Leave, OauthError, OauthFault, RedirectUri,
+        RegisteredClient, Wanted, Way,
     },
 };
 use records::ledger::Kind;
@@ -41,6 +42,9 @@ const FORM_BYTES_MAX: usize = 32 * 1024;
 const COOKIE_TLS: &str = "__Host-sallyport";
 const COOKIE_PLAIN: &str = "sallyport";
 
+/// Where a device's code is entered.
+pub(super) const DEVICE: &str = "/oauth/device";
+
 /// One visit of a browser.
 pub(super) struct Visit<'h> {
     pub(super) house: &'h Arc<House>,
@@ -62,12 +66,18 @@ pub(super) async fn answer(house: &Arc<House>, peer: &Peer, request: Request<Inc
         return body::empty(StatusCode::NOT_FOUND);
     }
     let (visit, is_known) = Visit::of(house, peer, request.headers());
+    let is_device = request.uri().path() == DEVICE;
     let response = match *request.method() {
         Method::GET => {
             let query = request.uri().query().unwrap_or_default().to_owned();
-            visit.begin(query.as_bytes()).await
+            if is_device {
+                visit.ask_for_code(query.as_bytes())
+            } else {
+                visit.begin(query.as_bytes()).await
+            }
         }
         Method::POST => match form(request).await {
+            Ok(form) if is_device => visit.enter(form.get("user_code").unwrap_or_default()).await,
             Ok(form) => visit.go_on(&form, is_known).await,
             Err(why) => pages::stopped(&why),
         },
@@ -141,8 +151,65 @@ impl Visit<'_> {
         }
     }
 
+    /// A person comes for a device. Its code may be in the link already; it is shown, and has to be compared.
+    fn ask_for_code(&self, query: &[u8]) -> Response<Body> {
+        let form = Form::parse(query).ok();
+        let code = form.as_ref().and_then(|form| form.get("user_code"));
+        pages::enter_code(code.unwrap_or_default(), None)
+    }
+
+    /// A code is entered.
+    async fn enter(&self, typed: &str) -> Response<Body> {
+        let (house, now_ms) = (self.house, self.house.engines.ambient.now_ms());
+        let found = match house.authorization.devices.look(typed, self.from, now_ms) {
+            Ok(found) => found,
+            Err(seconds) => {
+                self.note("device-refused", "", "", "too many wrong codes");
+                let why = format!("There were too many wrong codes. Try again in {seconds} seconds.");
+                return pages::enter_code(typed, Some((StatusCode::TOO_MANY_REQUESTS, &why)));
+            }
+        };
+        let Some((code, leave)) = found else {
+            self.note("device-refused", "", "", "no device has this code");
+            let why = "No device waits with this code. It may be too old: then the program shows a new one.";
+            return pages::enter_code(typed, Some((StatusCode::BAD_REQUEST, why)));
+        };
+        let id = leave.client.clone();
+        let client = match house
+            .authorization
+            .client(&id, self.from, &house.engines.ambient)
+            .await
+        {
+            Ok(client) => client,
+            Err(why) => return self.stop(&id, &why),
+        };
+        let transaction = Transaction {
+            id: house.engines.ambient.name().to_string(),
+            request: AuthorizationRequest {
+                leave,
+                wanted: Wanted::default(),
+                way: Way::Device { code },
+            },
+            login: None,
+        };
+        self.ask_to_log_in(&transaction, &client, None)
+    }
+
+    /// Tells a client that its request cannot be. A device hears of it when its code is over.
+    pub(super) fn fail_request(
+        &self,
+        client: &RegisteredClient,
+        request: &AuthorizationRequest,
+        error: &OauthError,
+    ) -> Response<Body> {
+        match &request.way {
+            Way::Browser { redirect, state, .. } => self.fail(client, (redirect, state.as_deref()), error),
+            Way::Device { .. } => pages::stopped(&error.description),
+        }
+    }
+
     /// Tells a client that it cannot be.
-    pub(super) fn fail(
+    fn fail(
         &self,
         client: &RegisteredClient,
         (redirect, state): (&RedirectUri, Option<&str>),
@@ -166,7 +233,7 @@ impl Visit<'_> {
             let why = "this page is too old, or was opened in another browser; go back to the program and begin again";
             return self.stop("", why);
         };
-        let id = &transaction.request.client;
+        let id = &transaction.request.leave.client;
         let client = match self
             .house
             .authorization
@@ -257,7 +324,7 @@ impl Visit<'_> {
         self.note("authorization-refused", &client.id, user, why);
         let error = OauthError::new(OauthFault::UnmetAuthentication, why);
         let request = &transaction.request;
-        self.fail(client, (&request.redirect, request.state.as_deref()), &error)
+        self.fail_request(client, request, &error)
     }
 
     /// Whether this user may let that client in for what it wants.
@@ -268,7 +335,8 @@ impl Visit<'_> {
         login: &LoggedIn,
     ) -> Result<Letting, String> {
         let people = &self.house.engines.people;
-        people.letting(login, client.agent.as_deref(), request.declared.as_ref())
+        let declared = request.leave.declared.as_ref();
+        people.letting(login, client.agent.as_deref(), declared)
     }
 
     fn issue(&self, transaction: Transaction, client: &RegisteredClient, login: LoggedIn) -> Response<Body> {
@@ -283,27 +351,47 @@ impl Visit<'_> {
         if let Err(why) = self.may_let_in(&transaction.request, client, &login) {
             return self.stop(&client.id, &why);
         }
-        let (user, request) = (login.user.clone(), transaction.request);
-        let (redirect, state) = (request.redirect.clone(), request.state.clone());
-        let code = ambient.secret();
+        let user = login.user.clone();
         let issue = Issue {
-            request,
+            request: transaction.request,
             login,
             agent: client.agent.clone(),
             refreshes: client.refreshes,
         };
+        if let Err(error) = house.authorization.registered.used(&client.id, now_ms) {
+            tracing::error!(%error, "a registered client cannot be stored");
+        }
+        let (redirect, state) = match issue.request.way.clone() {
+            Way::Browser { redirect, state, .. } => (redirect, state),
+            Way::Device { code } => return self.let_device_in(&code, issue, client, &user),
+        };
+        let code = ambient.secret();
         if house.authorization.codes.put(&code, issue, now_ms).is_none() {
             let error = OauthError::new(OauthFault::TemporarilyUnavailable, "too many codes are not used");
             return sent(&self.failure(&redirect, state.as_deref(), &error));
-        }
-        if let Err(error) = house.authorization.registered.used(&client.id, now_ms) {
-            tracing::error!(%error, "a registered client cannot be stored");
         }
         self.note("code-issued", &client.id, &user, redirect.shown());
         let mut parameters = vec![("code", code.as_str())];
         parameters.extend(state.as_deref().map(|state| ("state", state)));
         parameters.push(("iss", &house.base));
         sent(&redirect.with(&parameters))
+    }
+
+    /// The device asks for its tokens itself.
+    fn let_device_in(
+        &self,
+        code: &str,
+        issue: Issue,
+        client: &RegisteredClient,
+        user: &str,
+    ) -> Response<Body> {
+        let now_ms = self.house.engines.ambient.now_ms();
+        let answered = self.house.authorization.devices.answer(code, Some(issue), now_ms);
+        if answered.is_none() {
+            return self.stop(&client.id, "the device waits no longer; let it show a new code");
+        }
+        self.note("device-let-in", &client.id, user, "");
+        pages::device_answered("You can go on there now, and close this page.")
     }
 
     fn denied(&self, transaction: &Transaction) -> Response<Body> {
@@ -316,12 +404,31 @@ impl Visit<'_> {
                 .answer_once(&transaction.id, ambient.now_ms())
         };
         if transaction.login.is_some() && once().is_none() {
-            return self.stop(&request.client, "this page was answered before");
+            return self.stop(&request.leave.client, "this page was answered before");
         }
         let user = transaction.login.as_ref().map_or("", |login| login.user.as_str());
-        self.note("consent-refused", &request.client, user, "the person said no");
-        let error = OauthError::new(OauthFault::AccessDenied, "the person said no");
-        sent(&self.failure(&request.redirect, request.state.as_deref(), &error))
+        self.note(
+            "consent-refused",
+            &request.leave.client,
+            user,
+            "the person said no",
+        );
+        match &request.way {
+            Way::Browser { redirect, state, .. } => {
+                let error = OauthError::new(OauthFault::AccessDenied, "the person said no");
+                sent(&self.failure(redirect, state.as_deref(), &error))
+            }
+            Way::Device { code } => {
+                // Whoever has not logged in may not answer for others.
+                if transaction.login.is_some() {
+                    self.house
+                        .authorization
+                        .devices
+                        .answer(code, None, ambient.now_ms());
+                }
+                pages::device_answered("Nothing was allowed. You can close this page.")
+            }
+        }
     }
 
     pub(super) fn ask_to_log_in(
@@ -346,7 +453,7 @@ impl Visit<'_> {
     fn asks<'a>(&'a self, transaction: &'a Transaction, client: &'a RegisteredClient) -> Asks<'a> {
         let whole = &self.house.engines.tokens.resource;
         let request = &transaction.request;
-        let place = request.resource.as_str().strip_prefix(whole.as_str());
+        let place = request.leave.resource.as_str().strip_prefix(whole.as_str());
         Asks {
             client,
             request,
@@ -366,13 +473,20 @@ impl Visit<'_> {
         client: &RegisteredClient,
         user: &str,
     ) -> Option<String> {
-        let is_bound = request.redirect.is_site() || client.secret.is_some();
+        // Nor for a device: whoever shows its code may be anybody.
+        let redirect = request.redirect()?;
+        let is_bound = redirect.is_site() || client.secret.is_some();
         let asked = AuthorizationRequest {
-            state: None,
-            challenge: String::new(),
-            key: None,
+            leave: Leave {
+                key: None,
+                ..request.leave.clone()
+            },
             wanted: Wanted::default(),
-            ..request.clone()
+            way: Way::Browser {
+                redirect: redirect.clone(),
+                state: None,
+                challenge: String::new(),
+            },
         };
         let asked = object(|out| {
             asked.write(out);
@@ -382,7 +496,8 @@ impl Visit<'_> {
     }
 
     fn remember(&self, request: &AuthorizationRequest, client: &RegisteredClient, login: &LoggedIn) {
-        self.note("consent-given", &client.id, &login.user, request.redirect.shown());
+        let place = request.redirect().map_or("a device", RedirectUri::shown);
+        self.note("consent-given", &client.id, &login.user, place);
         if let Some(key) = self.consent_key(request, client, &login.user) {
             self.house.authorization.remember_consent(&key, &login.user);
         }

@@ -75,7 +75,7 @@ impl Visit<'_> {
         let ambient = &self.house.engines.ambient;
         let id = transaction
             .as_ref()
-            .map_or("", |one| one.request.client.as_str())
+            .map_or("", |one| one.request.leave.client.as_str())
             .to_owned();
         let Some(door) = self.house.authorization.elsewhere.door(name) else {
             return body::empty(StatusCode::NOT_FOUND);
@@ -118,7 +118,7 @@ impl Visit<'_> {
         let waiting = match underway.transaction {
             None => None,
             Some(transaction) => {
-                let id = &transaction.request.client;
+                let id = &transaction.request.leave.client;
                 match house.authorization.client(id, self.from, ambient).await {
                     Ok(client) => Some((transaction, client)),
                     Err(why) => return self.stop(id, &why),
@@ -195,7 +195,7 @@ impl Visit<'_> {
         let request = &transaction.request;
         self.note("login-refused", &client.id, "", &format!("{name}: {why}"));
         match error {
-            Some(error) => self.fail(client, (&request.redirect, request.state.as_deref()), &error),
+            Some(error) => self.fail_request(client, request, &error),
             None => pages::stopped("what came back from there does not hold, so nobody is logged in"),
         }
     }

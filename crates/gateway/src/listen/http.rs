@@ -22,7 +22,7 @@ use wire::mcp::ServerName;
 use super::{
     House, api, authorize, authorize_elsewhere,
     body::{self, Body},
-    connect, console, decide, gate,
+    connect, console, decide, device, gate,
     head::Peer,
     mcp::Visit,
     oauth, people_grants, registry, sse, tiles, tokens, websocket,
@@ -248,7 +248,8 @@ async fn elsewhere(
         "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
-        "/oauth/authorize" => authorize::answer(house, &peer, request).await,
+        "/oauth/authorize" | authorize::DEVICE => authorize::answer(house, &peer, request).await,
+        "/oauth/device_authorization" => device::begin(house, &peer, request).await,
         "/oauth/grants" => people_grants::answer(house, &peer, request).await,
         "/oauth/introspect" => tokens::introspect(house, request).await,
         "/oauth/register" => tokens::register(house, &peer, request).await,

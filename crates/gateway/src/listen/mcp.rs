@@ -26,6 +26,7 @@ use super::{
     body::{self, Body},
     gate::one,
     head::{Peer, VERSION, accepted, accepts, credential, guess, is_signed, mirrored, prefers_stream},
+    oauth::give_nonce,
     stream::{OnClose, Told, events, keep, replay, while_read},
 };
 use crate::{
@@ -497,6 +498,7 @@ impl Visit {
         {
             headers.insert(WWW_AUTHENTICATE, value);
         }
+        give_nonce(&self.house, headers);
         response
     }
 
@@ -507,7 +509,16 @@ impl Visit {
         };
         let resource_metadata = format!("{}/.well-known/oauth-protected-resource{path}", self.house.base);
         match cure {
+            Cure::Nonce => Challenge {
+                scheme: "DPoP",
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: Some("use_dpop_nonce"),
+                description: Some("the proof needs the nonce of the DPoP-Nonce header"),
+                login: None,
+            },
             Cure::Credential { presented } => Challenge {
+                scheme: "Bearer",
                 resource_metadata,
                 scope: identity::token::SCOPE.to_owned(),
                 error: presented.then_some("invalid_token"),
@@ -515,6 +526,7 @@ impl Visit {
                 login: None,
             },
             Cure::Login(level, max_age_s) => Challenge {
+                scheme: "Bearer",
                 resource_metadata,
                 scope: identity::token::SCOPE.to_owned(),
                 error: Some("insufficient_user_authentication"),
@@ -522,6 +534,7 @@ impl Visit {
                 login: Some((level.clone(), *max_age_s)),
             },
             Cure::Scope(scope) => Challenge {
+                scheme: "Bearer",
                 resource_metadata,
                 scope: scope.clone(),
                 error: Some("insufficient_scope"),

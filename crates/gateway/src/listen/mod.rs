@@ -13,6 +13,7 @@ mod connect;
 mod console;
 mod conversation;
 mod decide;
+mod device;
 mod gate;
 mod head;
 mod http;

@@ -9,8 +9,10 @@ use records::{digest::hex, table::Owner};
 use serde::{Deserialize, Serialize};
 use wire::mcp::ServerName;
 
-use super::tokens::Given;
-use crate::store::{Store, StoreError};
+use crate::{
+    oauth::tokens::Given,
+    store::{Store, StoreError},
+};
 
 const GRANTS: &str = "upstream-grants";
 const LENDERS: &str = "upstream-lenders";

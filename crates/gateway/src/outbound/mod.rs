@@ -5,14 +5,12 @@
 //! shown to nobody else.
 
 mod account;
-mod challenge;
 mod clients;
 mod consents;
-pub(crate) mod discovery;
+mod enterprise;
 mod grants;
 mod obtain;
 mod people;
-pub(crate) mod tokens;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -34,13 +32,10 @@ use upstream::{Credentials, Errand, LinkError, Next};
 use wire::mcp::ServerName;
 
 use account::{Account, Held, Subject};
-pub(crate) use challenge::Challenge;
 pub(crate) use clients::Own;
 use consents::Consents;
-use discovery::{Found, Metadata, discover};
 use grants::{Grant, Party};
-pub(crate) use people::{Asking, Connected, leads_people_well};
-use tokens::{DPOP, NoToken, Nonces};
+pub(crate) use people::{Asking, Connected};
 
 use crate::{
     ambient::Ambient,
@@ -50,6 +45,11 @@ use crate::{
     },
     issuers::Guarded,
     journal::Journal,
+    oauth::{
+        Challenge,
+        discovery::{self, Found, Metadata, discover},
+        tokens::{DPOP, NoToken, Nonces},
+    },
     store::{Store, StoreError},
 };
 
@@ -131,7 +131,7 @@ impl Outbound {
 
     fn subject<'c>(&self, account: &Account, caller: Option<&'c Caller>) -> Result<Subject<'c>, LinkError> {
         Ok(match (&account.auth.kind, caller) {
-            (AuthKind::ClientCredentials(_) | AuthKind::Workload { .. }, _)
+            (AuthKind::ClientCredentials(_) | AuthKind::Enterprise { .. } | AuthKind::Workload { .. }, _)
             | (AuthKind::TokenExchange { .. }, None) => Subject::Gateway,
             (AuthKind::TokenExchange { .. }, Some(caller)) => Subject::Caller(caller),
             (AuthKind::AuthorizationCode(_), Some(caller)) => Subject::Person(person(caller)),

@@ -3,6 +3,8 @@
 /// A challenge.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Challenge {
+    /// `Bearer` or `DPoP`.
+    pub scheme: &'static str,
     /// Where the resource's metadata is.
     pub resource_metadata: String,
     /// The scopes this very request needs.
@@ -19,7 +21,7 @@ impl Challenge {
     /// The header's value.
     #[must_use]
     pub fn header(&self) -> String {
-        let mut header = String::from("Bearer ");
+        let mut header = format!("{} ", self.scheme);
         let mut parameter = |name: &str, value: &str| {
             if !header.ends_with(' ') {
                 header.push_str(", ");

@@ -407,6 +407,7 @@ fn an_error_never_repeats_a_secret() {
 #[test]
 fn a_challenge_cannot_be_broken_out_of() {
     let challenge = Challenge {
+        scheme: "Bearer",
         resource_metadata: "https://g/.well-known/oauth-protected-resource/mcp\r\nX: y".into(),
         scope: "mcp\" evil=\"1".into(),
         error: Some("invalid_token"),

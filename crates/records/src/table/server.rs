@@ -89,12 +89,12 @@ impl Server {
             Host::Tcp(name) => matches!(name.as_str(), "localhost" | "127.0.0.1" | "::1"),
             Host::Unix(_) => true,
         });
-        match config.get_ssl_mode() {
-            SslMode::Disable if !local => return Err(StateError::Unencrypted),
-            SslMode::Prefer if !local => {
-                config.ssl_mode(SslMode::Require);
-            }
-            _ => {}
+        let local = local && config.get_hostaddrs().iter().all(std::net::IpAddr::is_loopback);
+        if !local && config.get_ssl_mode() == SslMode::Disable {
+            return Err(StateError::Unencrypted);
+        }
+        if !local {
+            config.ssl_mode(SslMode::Require);
         }
         config.connect_timeout(CONNECT);
         config.tcp_user_timeout(ANSWER);

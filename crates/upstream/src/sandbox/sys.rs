@@ -2,12 +2,14 @@
 
 #![expect(
     unsafe_code,
-    reason = "fork, unshare, mount_setattr, sigprocmask, close_range and seccomp's notices have no safe wrappers"
+    reason = "fork, unshare, mount_setattr, sigprocmask, close_range, madvise and seccomp's notices have no safe \
+              wrappers"
 )]
 
 use std::{
     ffi::{CStr, CString},
     io,
+    ops::Range,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     path::Path,
 };
@@ -16,6 +18,43 @@ use rustix::{
     process::Pid,
     thread::{UnshareFlags, unshare_unsafe},
 };
+
+/// The code of this program, as the system mapped it: read, never written.
+#[derive(Debug)]
+struct Code(Range<usize>);
+
+impl Code {
+    fn own() -> io::Result<Self> {
+        let program = std::fs::read_link("/proc/self/exe")?;
+        let maps = std::fs::read_to_string("/proc/self/maps")?;
+        let found = maps.lines().find_map(|line| {
+            let mut fields = line.split_ascii_whitespace();
+            let (range, rights) = (fields.next()?, fields.next()?);
+            // Private, executed, and not to be written: what was never changed is in the file as it is here.
+            let is_code = rights == "r-xp" && fields.nth(3).is_some_and(|path| Path::new(path) == program);
+            let (from, to) = range.split_once('-').filter(|_| is_code)?;
+            let number = |text| usize::from_str_radix(text, 16).ok();
+            Some(Self(number(from)?..number(to)?))
+        });
+        found.ok_or_else(|| io::Error::other("the program's code is mapped in some other way"))
+    }
+}
+
+/// Gives back the memory of code that was run so far. What is run again comes back from the system's cache of files, a
+/// few pages at a time; what only the start needed (rules and schemas parsed, tables made) does not.
+///
+/// # Errors
+/// Where the system does not say what is mapped, or will not.
+pub fn forget_code() -> io::Result<()> {
+    let Code(range) = Code::own()?;
+    let from = std::ptr::with_exposed_provenance_mut(range.start);
+    // SAFETY: the range is one private mapping of a file, which nothing here can write: its pages are the file's, and
+    // are the same when they are read anew. No Rust object lies in it.
+    match unsafe { libc::madvise(from, range.len(), libc::MADV_DONTNEED) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
 
 /// Which of the two processes this is after a fork.
 pub(super) enum Forked {

@@ -493,32 +493,6 @@ proptest! {
     }
 
     #[test]
-    fn we_decide_as_cedar_does_where_no_head_tells_rules_apart(
-        rules in unscoped(),
-        scene in scene(),
-        args in arguments(),
-    ) {
-        let rules: Vec<_> = rules.into_iter().filter(|rule| parsed(std::slice::from_ref(rule)).is_some()).collect();
-        let set = parsed(&rules).expect("each was read");
-        let scene = scene.with_args(&args.json());
-        // Errors hide what else there is, so the ones that do not fail are compared by themselves, too.
-        let judgement = judge(&policies(&rules), &scene, Some(&args));
-        prop_assert_eq!(scene.verdict(&set), judgement.verdict());
-        let sound: Vec<_> = (0..).zip(&rules)
-            .filter(|(n, _): &(usize, _)| !judgement.errors.contains(&format!("r{n:03}")))
-            .map(|(_, rule)| rule.clone())
-            .collect();
-        let set = parsed(&sound).expect("each was read");
-        prop_assert_eq!(scene.verdict(&set), judge(&policies(&sound), &scene, Some(&args)).verdict());
-        for silent in scene.not_asked(&set) {
-            prop_assert_eq!(silent, Verdict::Silent);
-        }
-        if scene.verdict(&set).starts_with("permit") {
-            prop_assert_eq!(scene.discovery(&set), Discovery::Listed);
-        }
-    }
-
-    #[test]
     fn an_expression_fails_for_us_exactly_when_it_fails_for_cedar(
         condition in expression(),
         scene in scene(),
@@ -646,6 +620,37 @@ proptest! {
                 Decision::Permit(permit) => Some(permit.obligations().to_vec()),
             };
             prop_assert_eq!(obligations(&all), obligations(&fewer));
+        }
+    }
+}
+
+proptest! {
+    // Each case is some sixty rules, put to Cedar twice.
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn we_decide_as_cedar_does_where_no_head_tells_rules_apart(
+        rules in unscoped(),
+        scene in scene(),
+        args in arguments(),
+    ) {
+        let rules: Vec<_> = rules.into_iter().filter(|rule| parsed(std::slice::from_ref(rule)).is_some()).collect();
+        let set = parsed(&rules).expect("each was read");
+        let scene = scene.with_args(&args.json());
+        // Errors hide what else there is, so the ones that do not fail are compared by themselves, too.
+        let judgement = judge(&policies(&rules), &scene, Some(&args));
+        prop_assert_eq!(scene.verdict(&set), judgement.verdict());
+        let sound: Vec<_> = (0..).zip(&rules)
+            .filter(|(n, _): &(usize, _)| !judgement.errors.contains(&format!("r{n:03}")))
+            .map(|(_, rule)| rule.clone())
+            .collect();
+        let set = parsed(&sound).expect("each was read");
+        prop_assert_eq!(scene.verdict(&set), judge(&policies(&sound), &scene, Some(&args)).verdict());
+        for silent in scene.not_asked(&set) {
+            prop_assert_eq!(silent, Verdict::Silent);
+        }
+        if scene.verdict(&set).starts_with("permit") {
+            prop_assert_eq!(scene.discovery(&set), Discovery::Listed);
         }
     }
 }

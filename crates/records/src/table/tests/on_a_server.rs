@@ -234,8 +234,15 @@ fn what_cannot_be_used_on_a_server_is_refused_with_a_remedy() {
     assert!(newer.to_string().contains("use a newer program"), "{newer}");
     let secret = Server::connect("postgresql://me:hunter2@db:port/x", none()).unwrap_err();
     assert!(!secret.to_string().contains("hunter2"), "{secret}");
-    let plain = Server::connect("postgresql://me@db.internal/x?sslmode=disable", none()).unwrap_err();
-    assert!(matches!(plain, StateError::Unencrypted));
+    for remote in [
+        "db.internal/x?",
+        "localhost/x?hostaddr=192.0.2.1&",
+        "localhost,db.internal/x?",
+    ] {
+        let plain = format!("postgresql://me@{remote}sslmode=disable");
+        let plain = Server::connect(&plain, none()).unwrap_err();
+        assert!(matches!(plain, StateError::Unencrypted), "{remote}: {plain}");
+    }
     cluster.sql(
         "refused",
         "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0",
