@@ -39,9 +39,11 @@ impl Detector for Injection {
             let words = view.words();
             let hidden = view.reading() == Reading::Decoded;
             // A definition tells a model what to do by its nature: another model judges those.
-            let hits = (passage.surface() != Surface::Definition)
-                .then(|| self.model.hits(words, is_data(view.text())))
-                .unwrap_or_default();
+            let hits = if passage.surface() == Surface::Definition {
+                Vec::new()
+            } else {
+                self.model.hits(words, is_data(view.text()))
+            };
             for hit in hits {
                 report.add(Sighting {
                     kind: KIND,

@@ -121,6 +121,9 @@ fn around(attacks: &[u32], window: &Range<usize>) -> u32 {
     at(window.end + AROUND_WORDS) - at(window.start.saturating_sub(AROUND_WORDS))
 }
 
+/// Fewer words say nothing by themselves, whatever they are.
+const SAID_WORDS: usize = 3;
+
 /// What [`factor`] is counted in.
 pub const FACTOR: i32 = 256;
 
@@ -202,7 +205,7 @@ impl Model {
     pub(crate) fn hits(&self, words: &[Word], data: bool) -> Vec<Scored> {
         let mut found: Vec<(i32, Range<usize>)> = Vec::new();
         self.each(words, data, |sum, window| {
-            if sum >= self.suspect {
+            if sum >= self.suspect && window.len() >= SAID_WORDS {
                 found.push((sum, window));
             }
         });
