@@ -64,12 +64,12 @@ pub(crate) fn entra(provider: &Provider) -> String {
 /// Where a page's link to a provider leads.
 pub(crate) fn door(page: &Page, name: &str) -> String {
     let start = format!("/oauth/login/{name}?t=");
-    let at = page
+    let (_, rest) = page
         .html
-        .find(&start)
+        .split_once(&start)
         .unwrap_or_else(|| panic!("no link: {page:?}"));
-    let rest = &page.html[at..];
-    rest[..rest.find('"').expect("a quote")].replace("&amp;", "&")
+    let (rest, _) = rest.split_once('"').expect("a quote");
+    format!("{start}{rest}").replace("&amp;", "&")
 }
 
 /// Asks the provider, as the browser does that was sent there, and gives where it is sent back: path and query.

@@ -131,6 +131,9 @@ struct Counted {
     limit: usize,
 }
 
+/// Why there is no place, and the key of the line to wait in and how long it may be, where waiting would help.
+type NoPlace = (Exceeded, Option<(Box<str>, usize)>);
+
 impl Limiter {
     /// Counts against these limits, whose names differ, with at most about `keys_max` meters.
     #[must_use]
@@ -157,12 +160,7 @@ impl Limiter {
 
     /// Takes what a call costs that has a place kept under some keys. Otherwise why not, and the key of the one
     /// limit a place of which is all that is missing.
-    fn take_called(
-        &self,
-        usage: &Usage<'_>,
-        now_ms: u64,
-        called: &[Box<str>],
-    ) -> Result<Place, (Exceeded, Option<(Box<str>, usize)>)> {
+    fn take_called(&self, usage: &Usage<'_>, now_ms: u64, called: &[Box<str>]) -> Result<Place, NoPlace> {
         let mut counted = self.shared.counted(usage).map_err(|exceeded| (exceeded, None))?;
         counted.sort();
         let mut held = self.shared.lock(&counted);

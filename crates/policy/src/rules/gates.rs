@@ -136,21 +136,17 @@ impl Gate {
 fn demands(rule: &Rule) -> Vec<Demand<'_>> {
     let mut found = Vec::new();
     for condition in &rule.conditions {
-        match &condition.expr {
-            Expr::And(parts) => {
-                // A part that is false ends it as a condition that is false does.
-                for part in parts {
-                    found.extend(demand(part));
-                    if !cannot_fail(part) {
-                        return found;
-                    }
-                }
-            }
-            expr => {
-                found.extend(demand(expr));
-                if !cannot_fail(expr) {
-                    return found;
-                }
+        // A part that is false ends it as a condition that is false does.
+        let whole = std::slice::from_ref(&condition.expr);
+        let parts = if let Expr::And(parts) = &condition.expr {
+            parts.as_ref()
+        } else {
+            whole
+        };
+        for part in parts {
+            found.extend(demand(part));
+            if !cannot_fail(part) {
+                return found;
             }
         }
     }
@@ -242,15 +238,11 @@ fn is_entity(expr: &Expr) -> bool {
 
 /// `context`, and `context.args`.
 fn is_record(expr: &Expr) -> bool {
-    let expr = match expr {
-        Expr::Remembered(remembered) => &remembered.path,
-        other => other,
+    let expr = if let Expr::Remembered(remembered) = expr {
+        &remembered.path
+    } else {
+        expr
     };
-    match expr {
-        Expr::Variable(Variable::Context) => true,
-        Expr::Get(of, name) => {
-            matches!(of.as_ref(), Expr::Variable(Variable::Context)) && name.as_ref() == "args"
-        }
-        _ => false,
-    }
+    let is_context = |expr: &Expr| matches!(expr, Expr::Variable(Variable::Context));
+    is_context(expr) || matches!(expr, Expr::Get(of, name) if is_context(of) && name.as_ref() == "args")
 }

@@ -21,9 +21,11 @@ fn read(text: &str, dialect: Dialect) -> String {
     };
     match record.field("tables") {
         Some(Datum::Set(tables)) => {
-            let tables = tables.iter().map(|table| match table {
-                Datum::Text(name) => name.as_ref(),
-                other => panic!("{other}"),
+            let tables = tables.iter().map(|table| {
+                let Datum::Text(name) = table else {
+                    panic!("{table}")
+                };
+                name.as_ref()
             });
             std::iter::once(class.as_ref())
                 .chain(tables)
