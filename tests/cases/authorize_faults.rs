@@ -438,11 +438,7 @@ fn metadata_says_what_there_is_and_nothing_else() {
     assert_eq!(person.open(&asks("app", SITE, &challenge())).status, 404);
     // Grants that were taken out of OAuth, and methods nobody has here.
     let person = Person::at(base);
-    for grant in [
-        "password",
-        "implicit",
-        "urn:ietf:params:oauth:grant-type:device_code",
-    ] {
+    for grant in ["password", "implicit"] {
         let form = [
             ("grant_type", grant),
             ("client_id", "tester"),

@@ -144,6 +144,32 @@ fn a_websocket_is_opened_by_who_proves_who_it_is_from_a_page_we_know() {
     assert_eq!(u16::from(closed.code), 1003, "{closed:?}");
 }
 
+#[test]
+fn a_websocket_ends_with_the_token_it_was_opened_with() {
+    let gateway = start("");
+    let minted = gateway.json(&["token", "--agent", "tester", "--seconds", "4"]);
+    let token = minted[0]["access_token"].as_str().expect("a token").to_owned();
+    let longer = gateway.token();
+    let open = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        websocket(&gateway, &[("Authorization", &bearer)], Some("mcp")).expect("a connection")
+    };
+    let (mut ends, mut stays) = (open(&token), open(&longer));
+    // Nothing is sent over it: it is not a refused message that ends it.
+    let frame = loop {
+        if let Message::Close(frame) = ends.read().expect("the end is said") {
+            break frame.expect("a reason");
+        }
+    };
+    assert_eq!(u16::from(frame.code), 1008, "{frame:?}");
+    assert!(frame.reason.contains("credential"), "{frame:?}");
+    // Another's is none of its business.
+    let hello = initialize("2025-06-18").to_string();
+    stays.send(Message::text(hello)).expect("it is sent");
+    let answered = std::iter::from_fn(|| stays.read().ok()).any(|message| message.is_text());
+    assert!(answered, "the other connection ended, too");
+}
+
 /// The code a WebSocket is closed with after these bytes of the client.
 fn closed_with(gateway: &Gateway, frame: &[u8]) -> u16 {
     use std::io::Write as _;

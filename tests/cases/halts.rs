@@ -3,7 +3,7 @@
 use std::{fs, thread, time::Duration};
 
 use e2e::{
-    gateway::{Gateway, OPEN_TO_TESTER, program},
+    gateway::{Gateway, OPEN_TO_TESTER, SECRET, program},
     mcp::{Answer, Client},
     wires::{Http, Modern},
 };
@@ -151,15 +151,20 @@ fn stopping_an_agent_ends_its_streams_and_sessions_and_nobody_elses() {
     let mut others = Http::new(&endpoint, &gateway.token_of("other"));
     others.open("2025-11-25");
 
+    let kept = client(&gateway, "tester");
     assert!(gateway.output(&["stop", "--agent", "tester"]).status.success());
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
     assert_eq!(session.post(&ping).status, 403, "the session");
     while listening.next()["id"] != json!(1) {}
-    assert_eq!(
-        code(&say(&client(&gateway, "tester"), "stub__echo")),
-        "halted",
-        "a new token"
-    );
+    assert_eq!(code(&say(&kept, "stub__echo")), "halted", "a token from before");
+    // Regression: who was stopped still got tokens.
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", "tester"),
+        ("client_secret", SECRET),
+    ];
+    let refused = gateway.ask_for_token(&form);
+    assert_eq!(refused["error"], "temporarily_unavailable", "{refused}");
     assert!(say(&other, "stub__echo").is_good());
     assert_eq!(others.post(&ping).status, 200);
     assert!(

@@ -146,3 +146,38 @@ fn a_limit_that_rules_name_counts_their_calls_alone_and_must_exist() {
     let unknown = |entry: &&serde_json::Value| entry["reason"].to_string().contains("no limit `nowhere`");
     assert!(ledger.iter().any(|entry| unknown(&entry)));
 }
+
+/// Whoever sends many calls to a server that takes one at a time delays others by a call, and is refused beyond its line.
+#[test]
+fn calls_wait_in_a_line_of_their_own_and_others_are_not_behind_all_of_them() {
+    // A call of `never` holds the only place for the server's four seconds.
+    let gateway = limited("busy: { concurrency: 1, queue: 2, wait: 9, per: [server] }");
+    let calls = |agent: &str, tool: &'static str, count: usize| -> Vec<std::thread::JoinHandle<Answer>> {
+        let client = client(&gateway, agent);
+        let call = |_| {
+            let client = client.clone();
+            std::thread::spawn(move || say(&client, tool))
+        };
+        (0..count).map(call).collect()
+    };
+    let holds = calls("tester", "never", 1);
+    let under_way = (0..100).any(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        let ledger = gateway.ledger();
+        ledger.iter().any(|entry| entry["tool"] == json!("never"))
+    });
+    assert!(under_way, "the slow call is sent");
+    let greedy = calls("tester", "echo", 6);
+    let modest = calls("other", "echo", 1);
+    let good = |calls: Vec<std::thread::JoinHandle<Answer>>| {
+        let answers = calls.into_iter().map(|call| call.join().expect("an answer"));
+        let (good, refused): (Vec<_>, Vec<_>) = answers.partition(Answer::is_good);
+        refused
+            .iter()
+            .for_each(|answer| assert!(told_to_wait(answer) > 0, "{answer:?}"));
+        good.len()
+    };
+    assert_eq!(good(greedy), 2, "two waited, and the others were refused at once");
+    assert_eq!(good(modest), 1, "its line was empty");
+    drop(holds);
+}

@@ -16,7 +16,7 @@ use e2e::{
 use serde_json::{Value, json};
 
 /// One server, that waits for a person.
-fn asking(command: &str, args: &[&str]) -> Gateway {
+pub(crate) fn asking(command: &str, args: &[&str]) -> Gateway {
     let server = json!({"command": command, "args": args});
     Gateway::configured(&format!(
         "approve: ask\nagents: [ {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester] }} ]\n\
@@ -25,14 +25,14 @@ fn asking(command: &str, args: &[&str]) -> Gateway {
     ))
 }
 
-fn given(gateway: Gateway, variables: &[(&'static str, String)]) -> Gateway {
+pub(crate) fn given(gateway: Gateway, variables: &[(&'static str, String)]) -> Gateway {
     variables.iter().fold(gateway, |gateway, (name, value)| {
         gateway.with_variables(&[(name, String::leak(value.clone()))])
     })
 }
 
 /// What the server's tool says of itself, through a running gateway.
-fn about(gateway: &Gateway) -> Result<String, String> {
+pub(crate) fn about(gateway: &Gateway) -> Result<String, String> {
     let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
     let answer = client.call("x__about", &json!({}))?;
     if answer.is_good() {
@@ -47,7 +47,7 @@ fn show(gateway: &Gateway) -> Value {
 }
 
 /// Approves without a gateway; what it said.
-fn approve(gateway: &Gateway, more: &[&str]) -> Result<String, String> {
+pub(crate) fn approve(gateway: &Gateway, more: &[&str]) -> Result<String, String> {
     let output = gateway.output(&[&["server", "approve", "x"], more].concat());
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() {

@@ -27,7 +27,7 @@ policy: { packs: [baseline], rules: [ "permit(principal in Role::\"tester\", act
 const ALICE: &str = "alice-5e0c1b7a94d2f3668a";
 
 /// The certified provider, behind a relay that is its issuer's address.
-fn certified(peers: &Path, seconds: u32) -> (Served, Recorder, String) {
+pub(crate) fn certified(peers: &Path, seconds: u32) -> (Served, Recorder, String) {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|free| free.local_addr())
         .expect("a port")
@@ -48,7 +48,7 @@ fn certified(peers: &Path, seconds: u32) -> (Served, Recorder, String) {
 }
 
 /// The server, behind a relay that is its address.
-fn guarded(peers: &Path, issuer: &str, scope: &str, audience: Option<&str>) -> (Served, Recorder) {
+pub(crate) fn guarded(peers: &Path, issuer: &str, scope: &str, audience: Option<&str>) -> (Served, Recorder) {
     let relay = Recorder::start();
     let mut command = Command::new(peers.join("py2/bin/python"));
     command
@@ -330,7 +330,7 @@ fn what_a_hostile_server_says_of_its_authorization_server_is_refused() {
         ("another-resource", "tokens for the one are not for the other"),
         ("no-resource", "names no `resource`"),
         ("no-issuers", "names no authorization server"),
-        ("another-issuer", "it is the metadata of the issuer"),
+        ("another-issuer", "it is the metadata of another issuer"),
         ("no-metadata", "404"),
         ("redirected", "redirects are not followed"),
         ("link-local", "is never reached"),
@@ -499,6 +499,10 @@ fn the_doctor_walks_the_way_and_says_what_mends_it() {
         line.contains("kind: authorization_code, registration: dynamic"),
         "{line}"
     );
+    // Whether it registers anybody is tried when that is asked for.
+    assert_eq!(state(&walk, "registered"), "none", "{walk}");
+    let (code, walk) = doctor(&anywhere, &url, &["--register"], "");
+    assert_eq!((code, state(&walk, "registered")), (Some(0), "ok"), "{walk}");
     // Entra's habits: no PKCE said, no `resource`, no registration; with the line that does.
     let mut command = Command::new(peers.join("py2/bin/python"));
     command.arg(peers::script("entra_like.py")).stderr(Stdio::null());

@@ -54,6 +54,11 @@ def auth():
     if SCENARIO == "auth/wif-jwt-bearer":
         pathlib.Path("jwt").write_text(CONTEXT["valid_jwt"])
         return {"kind": "workload", "assertion": f"file:{pathlib.Path('jwt').absolute()}"} | known
+    if SCENARIO == "auth/enterprise-managed-authorization":
+        pathlib.Path("id_token").write_text(CONTEXT["idp_id_token"])
+        provider = {"issuer": CONTEXT["idp_issuer"], "client_id": CONTEXT["idp_client_id"]}
+        identity = f"file:{pathlib.Path('id_token').absolute()}"
+        return {"kind": "id_jag", "assertion": identity, "provider": provider} | known
     if SCENARIO == "auth/pre-registration":
         return {"kind": "authorization_code"} | known
     if SCENARIO == "auth/basic-cimd":

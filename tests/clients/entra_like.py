@@ -3,10 +3,15 @@
 Serves discovery and keys; prints its issuer identifier. Each line on its input is a set of claims; it answers with
 a token that has them besides its usual ones, of the type `_typ` if there is one, signed as the member `_` says: `good`, `stranger` (another key of the
 same id), `none`, `hmac` (with the public key for a secret).
+
+People log in at `/authorize` without being asked anything; with `_login` a line changes the ID tokens they get from then
+on, with `error` the answer, and with `moved` the token endpoint sends whoever asks there. It says what it was asked last.
 """
 
 import base64
+import hashlib
 import json
+import secrets
 import sys
 import threading
 import time
@@ -20,9 +25,34 @@ key = JsonWebKey.generate_key("RSA", 2048, {"kid": "e1", "use": "sig"}, is_priva
 stranger = JsonWebKey.generate_key("RSA", 2048, {"kid": "e1", "use": "sig"}, is_private=True)
 
 
+# What people who log in get, and what they asked for, by code.
+login = {}
+asked = {}
+last = {}
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path.startswith("/authorize?"):
+            return self.authorize()
         documents = {
+            # Of no tenant, so its name is one of none either.
+            "/common/v2.0/.well-known/openid-configuration": {
+                "issuer": f"{base}/{{tenantid}}/v2.0",
+                "jwks_uri": f"{base}/keys",
+                "authorization_endpoint": f"{base}/authorize",
+                "token_endpoint": f"{base}/token",
+                "token_endpoint_auth_methods_supported": ["client_secret_post"],
+            },
+            # It calls itself otherwise than it is asked for, by a slash.
+            "/slash/.well-known/openid-configuration": {
+                "issuer": f"{base}/slash/",
+                "jwks_uri": f"{base}/keys",
+                "authorization_endpoint": f"{base}/authorize",
+                "token_endpoint": f"{base}/token",
+                "token_endpoint_auth_methods_supported": ["client_secret_post"],
+                "authorization_response_iss_parameter_supported": True,
+            },
             "/t1/v2.0/.well-known/openid-configuration": {
                 "issuer": issuer,
                 "jwks_uri": f"{base}/keys",
@@ -40,6 +70,53 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def authorize(self):
+        """Whoever comes is logged in already."""
+        form = dict(urllib.parse.parse_qsl(self.path.split("?", 1)[1]))
+        last.clear()
+        last.update(form)
+        answer = {"state": form["state"], "session_state": "s"}
+        if "error" in login:
+            answer |= {"error": login["error"], "error_description": "AADSTS65004"}
+        elif "resource" in form:
+            answer |= {"error": "invalid_request", "error_description": "AADSTS901002"}
+        else:
+            answer["code"] = secrets.token_urlsafe(16)
+            asked[answer["code"]] = form
+        if login.get("iss_parameter"):
+            answer["iss"] = login["iss_parameter"]
+        self.send_response(302)
+        self.send_header("Location", form["redirect_uri"] + "?" + urllib.parse.urlencode(answer))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def logged_in(self, form):
+        """The ID token for a code, with an access token for something else."""
+        if login.get("moved"):
+            self.send_response(307)
+            self.send_header("Location", login["moved"])
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        request = asked.pop(form["code"], None)
+        proof = base64.urlsafe_b64encode(hashlib.sha256(form["code_verifier"].encode()).digest()).rstrip(b"=")
+        if not request or proof.decode() != request["code_challenge"] or form["redirect_uri"] != request["redirect_uri"]:
+            return self.told(400, {"error": "invalid_grant", "error_description": "AADSTS70008"})
+        if form.get("client_secret") != "a-secret-of-this-test-alone" or "resource" in form:
+            return self.told(401, {"error": "invalid_client", "error_description": "AADSTS7000215"})
+        now = int(time.time())
+        claims = {"iss": f"{base}/t1/v2.0", "aud": request["client_id"], "sub": "pairwise-1", "oid": "o-alice", "tid": "t1"}
+        claims |= {"iat": now, "nbf": now, "exp": now + 3900, "nonce": request.get("nonce"), "roles": ["MCP.Tester", "x"]}
+        if "max_age" in request:
+            claims["auth_time"] = now
+        if "c1" in request.get("acr_values", ""):
+            claims["acr"] = "c1"
+        changes = dict(login)
+        signer = stranger if changes.pop("stranger", None) else key
+        claims = {name: value for name, value in (claims | changes).items() if value is not None}
+        token = JsonWebToken(["RS256"]).encode({"typ": "JWT", "alg": "RS256", "kid": "e1"}, claims, signer).decode()
+        answer = {"token_type": "Bearer", "expires_in": 3599, "access_token": "opaque", "id_token": token}
+        self.told(200, answer)
+
     def do_POST(self):
         """The token endpoint: client credentials, without `resource`, for the scope that stands for all."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -47,6 +124,8 @@ class Handler(BaseHTTPRequestHandler):
         scope = form.get("scope", "")
         if form.get("grant_type", "").endswith(":token-exchange"):
             return self.exchanged(form)
+        if form.get("grant_type") == "authorization_code":
+            return self.logged_in(form)
         if "resource" in form:
             error = "AADSTS901002: The 'resource' request parameter is not supported."
             status, answer = 400, {"error": "invalid_request", "error_description": error}
@@ -98,6 +177,11 @@ print(issuer, flush=True)
 
 for line in sys.stdin:
     changes = json.loads(line)
+    if "_login" in changes:
+        login.clear()
+        login.update(changes["_login"])
+        print(json.dumps(last), flush=True)
+        continue
     how = changes.pop("_", "good")
     typ = changes.pop("_typ", "JWT")
     now = int(time.time())

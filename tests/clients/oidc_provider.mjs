@@ -9,8 +9,9 @@ process.stdout.on("error", () => {});
 const { Provider } = await load("oidc-provider");
 const { exportJWK, generateKeyPair } = await load("jose");
 
+// `REDIRECT` is where people are sent back to who log in here for a gateway.
 // `ISSUER` where a relay stands before it; `TTL` seconds for its access tokens.
-const { PORT, AUDIENCE, ALGORITHM, ISSUER, TTL } = process.env;
+const { PORT, AUDIENCE, ALGORITHM, ISSUER, TTL, REDIRECT } = process.env;
 const issuer = ISSUER ?? `http://127.0.0.1:${PORT}`;
 const { privateKey } = await generateKeyPair(ALGORITHM, { extractable: true });
 const key = { ...(await exportJWK(privateKey)), alg: ALGORITHM, use: "sig", kid: `k${Date.now()}` };
@@ -26,6 +27,14 @@ const provider = new Provider(issuer, {
       response_types: ["code"],
       id_token_signed_response_alg: ALGORITHM,
     },
+    {
+      client_id: "gateway",
+      client_secret: "a-secret-of-this-test-alone",
+      redirect_uris: [REDIRECT ?? "https://gateway.example/oauth/login/corp/callback"],
+      grant_types: ["authorization_code"],
+      response_types: ["code"],
+      id_token_signed_response_alg: ALGORITHM,
+    },
   ],
   claims: { openid: ["sub"] },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
@@ -38,6 +47,7 @@ const provider = new Provider(issuer, {
   features: {
     registration: { enabled: true },
     clientCredentials: { enabled: true },
+    deviceFlow: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: () => AUDIENCE,

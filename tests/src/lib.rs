@@ -10,6 +10,8 @@
 )]
 
 pub mod alone;
+#[path = "../../crates/records/tests/support/cluster.rs"]
+pub mod cluster;
 pub mod every;
 pub mod gateway;
 pub mod mcp;

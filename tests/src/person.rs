@@ -88,7 +88,12 @@ impl Person {
         let transaction = page.transaction();
         let mut all = vec![("t", transaction.as_str())];
         all.extend(fields);
-        self.visit("/oauth/authorize", Some(&encoded(&all)))
+        self.fill_at("/oauth/authorize", &all)
+    }
+
+    /// Fills in a form that leads there.
+    pub fn fill_at(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+        self.visit(path, Some(&encoded(fields)))
     }
 
     /// Logs in.

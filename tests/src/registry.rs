@@ -140,6 +140,18 @@ impl Npm {
         answers.insert(at, all.to_string().into_bytes());
     }
 
+    /// The digest of a version's archive, in hexadecimal.
+    #[must_use]
+    pub fn sha512(&self, name: &str, version: &str) -> String {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let tar = answers
+            .get(&format!("/{name}/-/{name}-{version}.tgz"))
+            .cloned()
+            .unwrap_or_default();
+        let digest = digest(&SHA512, &tar);
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Gives out other bytes under a version's name, as a registry would that was broken into.
     pub fn swap(&self, name: &str, version: &str, bytes: &[u8]) {
         let short = name.rsplit('/').next().unwrap_or(name);

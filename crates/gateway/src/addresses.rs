@@ -26,6 +26,17 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Strin
     Err(why)
 }
 
+/// Whose address it is, as far as counting goes: one subscriber has 2^64 of IPv6.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
 /// What kind of address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {

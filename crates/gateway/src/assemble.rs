@@ -8,19 +8,22 @@ use std::{
 };
 
 use identity::{
-    Local, Once, ResourceId,
+    Local, Nonces, Once, ResourceId,
     jose::{PublicKey, SigningKey},
     proof::Proofs,
     signature::Signatures,
     token::{Issuer, TokenCache, Verifier},
 };
-use inspect::{Inspector, Settings};
+use inspect::Inspector;
 use pipeline::Pipeline;
 use policy::{
     registry::ItemKind,
     rules::{ArgumentType, Known, RuleSet, RuleSource},
 };
-use records::ledger::{Decision, Kind};
+use records::{
+    disk::RealDisk,
+    ledger::{Decision, Kind, Reader},
+};
 use tokio::sync::{Semaphore, watch};
 use upstream::{Upstreams, sandbox::Room};
 use wire::{
@@ -32,10 +35,13 @@ use crate::enrolments::Enrolments;
 use crate::{
     admin,
     ambient::Ambient,
-    authorization::Authorization,
+    authorization::{Authorization, Elsewhere, Throttle},
     behind::Behind,
     boxes,
-    config::{ConfigError, Meant, issuers::MeantIssuer, said::Mode, servers::MeantServer},
+    config::{
+        ConfigError, Meant, authorization::Nonce, issuers::MeantIssuer, said::Mode, servers::MeantServer,
+    },
+    console::Console,
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
     egress::Egress,
@@ -46,7 +52,8 @@ use crate::{
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     keeper::Keeper,
-    listen::{Attempts, CONVERSATIONS_MAX, EventStreams, House, stopped},
+    listen::{CONVERSATIONS_MAX, EventStreams, House, stopped},
+    lists,
     outbound::Outbound,
     parked::Parking,
     payloads::Payloads,
@@ -62,6 +69,8 @@ use crate::{
 
 /// How often what is over is cleared away.
 const SWEEP: Duration = Duration::from_secs(5);
+/// When the start is over, with the first look at servers that are quick.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// Puts the house together. Nothing listens and nothing is started yet.
 pub(crate) fn assemble(
@@ -92,8 +101,7 @@ pub(crate) fn assemble(
     let upstreams = Upstreams::new(Arc::new(behind.clone()), credentials, room(meant))
         .map_err(|error| Failure::other(error.to_string()))?;
     let upstreams = Arc::new(upstreams);
-    let inspector =
-        Inspector::new(&Settings::default()).map_err(|error| Failure::other(error.to_string()))?;
+    let inspector = Inspector::new(&meant.inspection).map_err(|error| Failure::other(error.to_string()))?;
     let halts = Halts::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?;
     let keeper = Keeper::new(
         Arc::clone(&upstreams),
@@ -103,6 +111,7 @@ pub(crate) fn assemble(
             vault.store().clone(),
             Layout::new(&meant.data).packages(),
             meant.osv.clone(),
+            meant.provenance.clone(),
         )
         .map_err(|error| Failure::other(error.to_string()))?,
         journal.clone(),
@@ -122,7 +131,7 @@ pub(crate) fn assemble(
     let engines = Engines {
         mode: meant.mode,
         people: People::new(vault.secrets_key()),
-        tokens: tokens(&base, meant, vault, ambient.now_ms())?,
+        tokens: tokens(&base, meant, vault, &ambient)?,
         local: meant.anonymous.clone().map(Local::as_user),
         contexts: ContextStore::new(vault.store().clone()),
         deposits: DepositStore::open(vault.store().clone())
@@ -160,7 +169,10 @@ pub(crate) fn assemble(
     };
     let engines = Arc::new(engines);
     let authorization = Authorization::open(
-        &meant.authorization,
+        (
+            &meant.authorization,
+            Elsewhere::of(&meant.issuers, &engines.tokens.providers),
+        ),
         engines.people.key(),
         vault.store().clone(),
         &engines.ambient,
@@ -169,8 +181,13 @@ pub(crate) fn assemble(
         authorization: authorization.map_err(Failure::other)?,
         enrolments: Enrolments::open(vault.store().clone(), meant.enrolment)
             .map_err(|error| Failure::other(error.to_string()))?,
+        console: Console::new(
+            meant.console.clone(),
+            Reader::new(Arc::new(RealDisk), &Layout::new(&meant.data).ledger()),
+        ),
         pipeline: Pipeline::new(Arc::clone(&engines)),
         store: vault.store().clone(),
+        operators: meant.operators.clone(),
         engines,
         base,
         hosts: hosts(meant, address),
@@ -185,7 +202,7 @@ pub(crate) fn assemble(
             .iter()
             .map(|group| (group.name.clone(), Arc::clone(group)))
             .collect(),
-        attempts: Attempts::default(),
+        attempts: Throttle::default(),
         event_streams: EventStreams::default(),
         places: Arc::new(Semaphore::new(CONVERSATIONS_MAX)),
     });
@@ -254,11 +271,12 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
 /// Starts what runs beside the doors: first looks at the servers, notices of changes, clearing away.
 /// Returns when every server was looked at once, or after the grace.
 pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace: Duration) {
-    tokio::spawn(tell_of_changes(Arc::clone(house), stop.clone()));
+    tokio::spawn(lists::keep_telling(Arc::clone(house), stop.clone()));
     tokio::spawn(sweep(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::keep_watch(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::remind(Arc::clone(house), stop.clone()));
     tokio::spawn(keep_contexts(Arc::clone(house), stop.clone()));
+    tokio::spawn(settle());
     if !house.engines.tokens.providers.is_empty() {
         tokio::spawn(keep_keys(Arc::clone(house), stop));
     }
@@ -317,25 +335,11 @@ async fn is_seen(house: &House, name: &ServerName) -> bool {
     false
 }
 
-async fn tell_of_changes(house: Arc<House>, mut stop: watch::Receiver<bool>) {
-    use wire::{jsonrpc, mcp::Method};
-    let mut changed = house.engines.keeper.changed();
-    changed.mark_unchanged();
-    loop {
-        tokio::select! {
-            () = stopped(&mut stop) => return,
-            more = changed.changed() => if more.is_err() { return },
-        }
-        for session in house.engines.sessions.all() {
-            for method in [
-                Method::NotificationsToolsListChanged,
-                Method::NotificationsPromptsListChanged,
-                Method::NotificationsResourcesListChanged,
-            ] {
-                session.tell(jsonrpc::notification(method, |_| {}));
-            }
-        }
-        house.engines.listeners.lists_changed().await;
+/// Gives back the memory of what only the start needed, once that is over: most of an idle gateway's, if it stayed.
+async fn settle() {
+    tokio::time::sleep(SETTLED).await;
+    if let Err(error) = upstream::sandbox::forget_code() {
+        tracing::debug!(%error, "the memory of what the start needed is kept");
     }
 }
 
@@ -369,6 +373,9 @@ fn tend_payloads(house: &House, now_ms: i64, told: &mut u64) {
     }
     // Whoever holds or erases somebody is not run into; the next time will do.
     let Ok(_alone) = house.store.people().try_lock() else {
+        return;
+    };
+    let Ok(_everywhere) = house.store.alone_with(admin::SUBJECTS) else {
         return;
     };
     let held = admin::held_subjects(&house.store, &journal.digests().people());
@@ -446,6 +453,13 @@ pub(crate) fn with_reviews(sources: &[RuleSource], store: &Store) -> Result<Rule
     RuleSet::parse(&sources).map_err(|errors| Failure::configuration(errors.to_string()))
 }
 
+/// Whether what access reviews took away is another than what is in force.
+pub(crate) fn reviews_changed(house: &House) -> Result<bool, Failure> {
+    let engines = &house.engines;
+    let sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(with_reviews(&sources, &house.store)?.digest() != engines.rules().digest())
+}
+
 /// Access reviews took something away, or gave it back: it is in force at once.
 pub(crate) fn review_again(house: &House) -> Result<(), Failure> {
     let engines = &house.engines;
@@ -504,7 +518,11 @@ fn known(keeper: &Keeper) -> Known {
             let definition = item.approved.as_ref().or(item.offered.as_ref());
             if let (ItemKind::Tool, Some(definition)) = (kind, definition) {
                 let schema = definition.document().root().get("inputSchema");
-                let arguments = schema.map_or(ArgumentType::Any, ArgumentType::of_schema);
+                // Where the schema leaves open what a tool takes, what is said of one argument closes nothing.
+                let arguments = match schema.map(ArgumentType::of_schema) {
+                    None | Some(ArgumentType::Any) => ArgumentType::Any,
+                    Some(_) => server.arguments(definition),
+                };
                 known.tool(server.name.as_str(), name, arguments);
             }
         }
@@ -517,7 +535,8 @@ fn signing_key(vault: &Vault) -> Result<SigningKey, Failure> {
     key.ok_or_else(|| Failure::other("the token signing key cannot be used".to_owned()))
 }
 
-fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Tokens, Failure> {
+fn tokens(base: &str, meant: &Meant, vault: &Vault, ambient: &Ambient) -> Result<Tokens, Failure> {
+    let (now_ms, nonce_key) = (ambient.now_ms(), ambient.bytes::<32>());
     let earlier = vault.token_earlier().iter();
     let earlier = earlier.map(|public| PublicKey::of_earlier(public)).collect();
     let issuer = Issuer::new(base.to_owned(), signing_key(vault)?, earlier);
@@ -531,6 +550,11 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, now_ms: i64) -> Result<Token
         proofs: Proofs::since(now_ms),
         signatures: Signatures::since(now_ms),
         request_proofs: Proofs::since(now_ms),
+        // A key of this process: after a restart clients are told a new nonce.
+        nonces: match meant.nonce {
+            Nonce::Required => Some(Nonces::new(&nonce_key)),
+            Nonce::Optional => None,
+        },
         assertions: Once::since(now_ms),
         assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
         providers: providers(base, &meant.issuers)?,
@@ -548,7 +572,7 @@ fn providers(base: &str, meant: &[MeantIssuer]) -> Result<Providers, Failure> {
         }
         Ok(Provider::new(
             meant.trust.clone(),
-            meant.jwks.clone(),
+            (meant.jwks.clone(), meant.metadata.clone()),
             meant.keys_age,
             guarded,
         ))

@@ -4,15 +4,16 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use pipeline::{
     Arrival, Body, Capabilities, Credential, Endpoint, Refusal, Reply, Via,
-    ports::{Boxed, Exchange, Nobody},
+    ports::{Boxed, Caller, Exchange, Nobody},
 };
 use upstream::{Backchannel, Catalogue, Incoming, Noise};
 use wire::{
     jsonrpc::{self, Message},
     mcp::{Direction, Eras, ServerName, code, shape},
 };
+use zeroize::Zeroizing;
 
-use crate::{exchange::SessionExchange, listen::House};
+use crate::{exchange::SessionExchange, listen::House, secrets};
 
 /// See the module. Given to the upstreams before the house stands, and told of it afterwards.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +80,21 @@ impl Backchannel for Behind {
         };
         let opened = engines.egress.open(server, &meant.egress, &engines.journal);
         opened.map_err(|error| format!("no way out can be opened for it: {error}"))
+    }
+
+    fn secrets(
+        &self,
+        server: &ServerName,
+        caller: Option<&Caller>,
+        wanted: &[(String, String)],
+    ) -> Result<Vec<(String, Zeroizing<String>)>, String> {
+        let house = self.house().ok_or("no vault is open")?;
+        secrets::given(&house.store, server, caller, wanted)
+    }
+
+    fn crashed(&self, server: &ServerName, how: &str) {
+        let Some(house) = self.house() else { return };
+        house.engines.keeper.crashed(server, how);
     }
 
     fn listed(&self, server: &ServerName, catalogue: Arc<Catalogue>) {

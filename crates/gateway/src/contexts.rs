@@ -80,9 +80,18 @@ impl ContextStore {
         task: Option<&str>,
         now_ms: i64,
     ) -> Result<Option<Arc<Context>>, StoreError> {
-        if let Some((context, used_ms)) = self.lock().get_mut(&id) {
+        let known = self.lock().get_mut(&id).map(|(context, used_ms)| {
             *used_ms = now_ms;
-            return Ok(Some(Arc::clone(context)));
+            Arc::clone(context)
+        });
+        if let Some(context) = known {
+            // What it has read through another replica counts here, too.
+            if self.store.server().is_some()
+                && let Some(kept) = self.kept(&id)?
+            {
+                context.absorb(&kept.labels);
+            }
+            return Ok(Some(context));
         }
         let labels = self.kept(&id)?.map_or_else(Labels::none, |kept| kept.labels);
         let traces = self.store.get(TRACES, &id)?;
@@ -111,7 +120,13 @@ impl ContextStore {
             ActorKind::User => (None, Some(actor.name.as_str())),
             ActorKind::Agent | ActorKind::Service => (Some(actor.name.as_str()), caller.for_user()),
         };
-        self.write(context.id(), agent, user, &context.labels())
+        let mut labels = context.labels();
+        if self.store.server().is_some()
+            && let Some(kept) = self.kept(context.id())?
+        {
+            labels = labels.join(&kept.labels);
+        }
+        self.write(context.id(), agent, user, &labels)
     }
 
     /// Every context that has read something.
@@ -191,22 +206,39 @@ impl ContextStore {
 impl DepositStore {
     /// What is in the store.
     pub(crate) fn open(store: Store) -> Result<Self, StoreError> {
-        let stored = store.list(DEPOSITS)?.into_iter().map(|(server, text)| {
-            let deposits = Deposits::from_stored(&text);
-            let deposits = deposits.map_err(|damaged| StoreError::other(format!("{server}: {damaged}")))?;
-            Ok((server, (deposits, Changed::No)))
-        });
+        let stored = store.list(DEPOSITS)?.into_iter();
+        let stored = stored.map(|(key, text)| deposits(&key, &text).map(|deposits| (key, deposits)));
         Ok(Self {
             by_server: Mutex::new(stored.collect::<Result<_, StoreError>>()?),
             store,
         })
     }
 
+    /// Takes over what was written through other replicas. Each keeps its own apart.
+    pub(crate) fn take_over(&self) -> Result<(), StoreError> {
+        for (key, text) in self.store.list(DEPOSITS)? {
+            let of = self.store.replica().zip(key.split_once(' '));
+            if of.is_some_and(|(own, (_, replica))| own != replica) {
+                let deposits = deposits(&key, &text)?;
+                self.lock().insert(key, deposits);
+            }
+        }
+        Ok(())
+    }
+
+    /// Under what this replica keeps what it wrote into a server. Names of servers have no spaces.
+    fn key(&self, server: &str) -> String {
+        match self.store.replica() {
+            Some(replica) => format!("{server} {replica}"),
+            None => server.to_owned(),
+        }
+    }
+
     /// Remembers what a context with these labels writes into a server.
     pub(crate) fn add(&self, server: &str, call: &Call<'_>, labels: &Labels) {
         let mut servers = self.lock();
         let (deposits, changed) = servers
-            .entry(server.to_owned())
+            .entry(self.key(server))
             .or_insert((Deposits::default(), Changed::No));
         deposits.add(call, labels);
         *changed = Changed::Yes;
@@ -215,9 +247,13 @@ impl DepositStore {
     /// The labels of what was written into a server and comes back in this text.
     pub(crate) fn labels_in(&self, server: &str, text: &str) -> Labels {
         let servers = self.lock();
-        servers
-            .get(server)
-            .map_or_else(Labels::none, |(deposits, _)| deposits.labels_in(text))
+        let of_server = servers
+            .range(server.to_owned()..)
+            .take_while(|(key, _)| key.starts_with(server));
+        let of_server = of_server.filter(|(key, _)| key.split(' ').next() == Some(server));
+        of_server.fold(Labels::none(), |labels, (_, (deposits, _))| {
+            labels.join(&deposits.labels_in(text))
+        })
     }
 
     fn keep(&self) -> Result<(), StoreError> {
@@ -241,6 +277,12 @@ impl DepositStore {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Deposits, Changed)>> {
         self.by_server.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn deposits(key: &str, text: &[u8]) -> Result<(Deposits, Changed), StoreError> {
+    let deposits = Deposits::from_stored(text);
+    let deposits = deposits.map_err(|damaged| StoreError::other(format!("{key}: {damaged}")))?;
+    Ok((deposits, Changed::No))
 }
 
 fn read(id: String, text: Vec<u8>) -> Result<Kept, StoreError> {

@@ -4,7 +4,7 @@
 //! Certificates are believed that public authorities vouch for, and those of the PEM file that `SSL_CERT_FILE` names,
 //! as with other programs.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -25,27 +25,58 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
+/// How connections are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// How long one may take to be made.
+    pub(crate) connect: Duration,
+    /// Addresses of IPv4 alone.
+    pub(crate) is_ipv4: bool,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            is_ipv4: false,
+        }
+    }
+}
+
+/// The authorities the command line believes.
+pub(crate) fn roots() -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    if let Some(path) = std::env::var_os("SSL_CERT_FILE") {
+        let more = tls::authorities(Path::new(&path));
+        roots.add_parsable_certificates(
+            more.map_err(|why| Failure::configuration(format!("SSL_CERT_FILE: {why}")))?,
+        );
+    }
+    Ok(roots)
+}
+
 impl Fetch {
     /// A client that never follows a redirect.
     pub(crate) fn new() -> Result<Self, Failure> {
-        let mut roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        if let Some(path) = std::env::var_os("SSL_CERT_FILE") {
-            let more = tls::authorities(Path::new(&path));
-            roots.add_parsable_certificates(
-                more.map_err(|why| Failure::configuration(format!("SSL_CERT_FILE: {why}")))?,
-            );
-        }
+        Self::reaching(Reach::default())
+    }
+
+    /// The same, with connections made so.
+    pub(crate) fn reaching(reach: Reach) -> Result<Self, Failure> {
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| Failure::other(error.to_string()))?
-            .with_root_certificates(roots)
+            .with_root_certificates(roots()?)
             .with_no_client_auth();
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
-        http.set_connect_timeout(Some(Duration::from_secs(10)));
+        http.set_connect_timeout(Some(reach.connect));
+        if reach.is_ipv4 {
+            http.set_local_address(Some(Ipv4Addr::UNSPECIFIED.into()));
+        }
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()

@@ -5,9 +5,13 @@
 //! INVARIANT (stopped first): what is stopped is stopped in memory before it is stored, and lifted in the store
 //! before it is lifted in memory. Whatever fails in between, more is stopped than should be, and never less.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use identity::{ActorKind, Principal};
+use identity::{Actor, ActorKind, Principal};
 use pipeline::{Objection, refusal};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -49,6 +53,8 @@ type InForce = BTreeMap<Target, Halt>;
 #[derive(Clone, Debug)]
 pub(crate) struct Halts {
     store: Store,
+    /// Held while memory and store differ.
+    changing: Arc<Mutex<()>>,
     in_force: Arc<watch::Sender<InForce>>,
 }
 
@@ -63,21 +69,28 @@ pub(crate) struct Scope<'c> {
 impl Halts {
     /// What was stopped before.
     pub(crate) fn open(store: Store) -> Result<Self, StoreError> {
-        let mut in_force = InForce::new();
-        for (key, text) in store.list(TABLE)? {
-            // What cannot be read may have stopped anything.
-            let halt: Halt = serde_json::from_slice(&text)
-                .map_err(|error| StoreError::other(format!("what is stopped as `{key}`: {error}")))?;
-            in_force.insert(halt.target.clone(), halt);
-        }
+        let in_force = read(&store)?;
         Ok(Self {
             store,
+            changing: Arc::default(),
             in_force: Arc::new(watch::channel(in_force).0),
         })
     }
 
+    /// Takes over what other replicas stopped and lifted. Says whether that was anything.
+    pub(crate) fn take_over(&self) -> Result<bool, StoreError> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = read(&self.store)?;
+        Ok(self.in_force.send_if_modified(|in_force| {
+            let differs = !in_force.keys().eq(stored.keys());
+            *in_force = stored;
+            differs
+        }))
+    }
+
     /// Stops something. It is stopped even if that cannot be stored.
     pub(crate) fn put(&self, halt: &Halt) -> Result<(), StoreError> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.in_force.send_modify(|in_force| {
             in_force.insert(halt.target.clone(), halt.clone());
         });
@@ -87,6 +100,7 @@ impl Halts {
 
     /// Lifts it; what was lifted, if it was stopped.
     pub(crate) fn lift(&self, target: &Target) -> Result<Option<Halt>, StoreError> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.in_force.borrow().contains_key(target) {
             return Ok(None);
         }
@@ -110,6 +124,13 @@ impl Halts {
     /// Why this may not go on, if it may not.
     pub(crate) fn of(&self, scope: Scope<'_>) -> Option<Halt> {
         find(&self.in_force.borrow(), scope).cloned()
+    }
+
+    /// Why somebody may have no token, if they may not: whom the operator stopped gets nothing that outlives that. Where
+    /// everything is stopped, nobody is meant.
+    pub(crate) fn of_actor(&self, actor: &Actor, for_user: Option<&str>) -> Option<Halt> {
+        let in_force = self.in_force.borrow();
+        parties(actor, for_user).find_map(|target| in_force.get(&target).cloned())
     }
 
     /// Waits until this may not go on any more.
@@ -139,6 +160,17 @@ impl Halts {
     }
 }
 
+fn read(store: &Store) -> Result<InForce, StoreError> {
+    let mut in_force = InForce::new();
+    for (key, text) in store.list(TABLE)? {
+        // What cannot be read may have stopped anything.
+        let halt: Halt = serde_json::from_slice(&text)
+            .map_err(|error| StoreError::other(format!("what is stopped as `{key}`: {error}")))?;
+        in_force.insert(halt.target.clone(), halt);
+    }
+    Ok(in_force)
+}
+
 fn of_server<'h>(in_force: &'h InForce, name: &ServerName) -> Option<&'h Halt> {
     if in_force.is_empty() {
         return None;
@@ -151,23 +183,25 @@ fn find<'h>(in_force: &'h InForce, scope: Scope<'_>) -> Option<&'h Halt> {
     if in_force.is_empty() {
         return None;
     }
-    let actor = scope.principal.actor();
-    let user = match actor.kind {
-        ActorKind::User => Some(actor.name.as_str()),
-        ActorKind::Agent | ActorKind::Service => scope.principal.for_user(),
+    let context = scope.context.map(|context| Target::Context(context.to_owned()));
+    let server = scope.server.map(|server| Target::Server(server.to_string()));
+    std::iter::once(Target::All)
+        .chain(parties(scope.principal.actor(), scope.principal.for_user()))
+        .chain(context)
+        .chain(server)
+        .find_map(|target| in_force.get(&target))
+}
+
+/// What stops somebody, whatever they do.
+fn parties(actor: &Actor, for_user: Option<&str>) -> impl Iterator<Item = Target> {
+    let (agent, user) = match actor.kind {
+        ActorKind::User => (None, Some(actor.name.as_str())),
+        ActorKind::Agent | ActorKind::Service => (Some(actor.name.as_str()), for_user),
     };
-    let agent = (actor.kind != ActorKind::User).then_some(actor.name.as_str());
     let owned = |text: &str| text.to_owned();
-    [
-        Some(Target::All),
-        agent.map(owned).map(Target::Agent),
-        user.map(owned).map(Target::User),
-        scope.context.map(owned).map(Target::Context),
-        scope.server.map(ToString::to_string).map(Target::Server),
-    ]
-    .into_iter()
-    .flatten()
-    .find_map(|target| in_force.get(&target))
+    let agent = agent.map(owned).map(Target::Agent);
+    let user = user.map(owned).map(Target::User);
+    agent.into_iter().chain(user)
 }
 
 impl Halt {

@@ -86,6 +86,21 @@ pub(crate) struct OpenCase {
     closed: bool,
 }
 
+/// What became of a connection of a boxed server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Egressed<'a> {
+    /// It stands, to this address.
+    Opened(&'a str),
+    /// It ended, with so many bytes.
+    Ended {
+        address: &'a str,
+        sent: u64,
+        received: u64,
+    },
+    /// It did not come about: why.
+    Refused(&'a str),
+}
+
 impl Journal {
     pub(crate) fn new(
         ledger: Ledger,
@@ -237,35 +252,32 @@ impl Journal {
         self.ledger.append_soon(&entry);
     }
 
-    /// Records where a boxed server connected to: the address, and the bytes it sent and received; or why not.
-    pub(crate) fn egress(
-        &self,
-        server: &ServerName,
-        (host, port): (&str, u16),
-        done: Result<(&str, u64, u64), &str>,
-    ) {
+    /// Records where a boxed server connected to, or wanted to.
+    pub(crate) fn egress(&self, server: &ServerName, (host, port): (&str, u16), done: Egressed<'_>) {
         let mut entry = Entry::new(unsigned(self.ambient.now_ms()), Kind::Egress);
         entry.server = Some(server.to_string());
         let host: String = host.chars().take(255).collect();
-        entry
-            .detail
-            .insert("host".into(), Value::Text(format!("{host}:{port}")));
-        match done {
-            Ok((address, sent, received)) => {
-                entry.action = Some("connected".to_owned());
-                entry
-                    .detail
-                    .insert("address".into(), Value::Text(address.to_owned()));
-                entry.detail.insert("sent".into(), Value::Text(sent.to_string()));
-                entry
-                    .detail
-                    .insert("received".into(), Value::Text(received.to_string()));
+        let mut tell = |name: &str, text: String| entry.detail.insert(name.into(), Value::Text(text));
+        tell("host", format!("{host}:{port}"));
+        let (action, reason) = match done {
+            Egressed::Opened(address) => {
+                tell("address", address.to_owned());
+                ("opened", None)
             }
-            Err(why) => {
-                entry.action = Some("refused".to_owned());
-                entry.reason = Some(why.to_owned());
+            Egressed::Ended {
+                address,
+                sent,
+                received,
+            } => {
+                tell("address", address.to_owned());
+                tell("sent", sent.to_string());
+                tell("received", received.to_string());
+                ("connected", None)
             }
-        }
+            Egressed::Refused(why) => ("refused", Some(why.to_owned())),
+        };
+        entry.action = Some(action.to_owned());
+        entry.reason = reason;
         self.ledger.append_soon(&entry);
     }
 

@@ -14,8 +14,8 @@ use inspect::{
     schema::{CompiledSchema, SchemaOptions},
 };
 use policy::registry::{
-    Change, ChangeKind, Definition, Item, ItemKind, ItemState, OnNew, Pin, Registry, Rivals, Server,
-    ServerState, TransitionError,
+    Change, ChangeKind, Definition, Item, ItemKind, ItemState, Manifest, OnNew, Pin, Registry, Rivals,
+    Server, ServerState, TransitionError,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use crate::{
     config::{said::Approve, servers::MeantServer},
     halts::Halts,
     journal::Journal,
-    store::{Store, StoreError},
+    store::{Exchanged, Store, StoreError},
     supply::{Refused, Shelf},
     view::{Schemas, View},
 };
@@ -57,6 +57,10 @@ pub(crate) struct Keeper {
     changed: watch::Sender<u64>,
     /// Servers that are being looked at because they said they changed, and whether they said so again.
     looking: Mutex<HashMap<ServerName, bool>>,
+    /// Servers whose boxes write down what they ask for.
+    learning: Mutex<HashSet<ServerName>>,
+    /// When processes crashed a short while ago.
+    crashes: Mutex<BTreeMap<ServerName, Vec<i64>>>,
     upstreams: Arc<Upstreams>,
     specs: RwLock<BTreeMap<ServerName, MeantServer>>,
     shelf: Shelf,
@@ -85,9 +89,15 @@ pub(crate) enum KeeperError {
     /// What it would start cannot be pinned.
     #[error("`{0}`: {1}")]
     Unpinned(String, Refused),
+    /// There is no such version to go back to.
+    #[error("`{0}`: {1}")]
+    Version(String, String),
     /// It is stopped.
     #[error("{0} is stopped: {1}; see `sallyport stop --list`")]
     Halted(String, String),
+    /// There is nothing to learn of it.
+    #[error("`{0}` {1}")]
+    Unlearnable(String, &'static str),
     /// The server cannot be reached.
     #[error("`{0}`: {1}")]
     Unreachable(String, LinkError),
@@ -114,6 +124,8 @@ impl Keeper {
             view: RwLock::default(),
             changed: watch::channel(0).0,
             looking: Mutex::default(),
+            learning: Mutex::default(),
+            crashes: Mutex::default(),
             upstreams,
             specs: RwLock::default(),
             shelf,
@@ -159,7 +171,20 @@ impl Keeper {
                 .insert(name.clone(), meant.clone());
             self.keep(server, &changes, "configuration")?;
         }
+        self.remember_retired(&stored)?;
         self.publish();
+        Ok(())
+    }
+
+    /// Servers that are gone for good stay known, also where configuration knows them no more.
+    fn remember_retired(&self, stored: &BTreeMap<String, Vec<u8>>) -> Result<(), KeeperError> {
+        for (name, text) in stored {
+            let server = Server::from_stored(text, Manifest::unknown())
+                .map_err(|error| KeeperError::Stored(name.clone(), error))?;
+            if server.state == ServerState::Retired {
+                self.lock().entry(server.name.clone()).or_insert(server);
+            }
+        }
         Ok(())
     }
 
@@ -353,6 +378,9 @@ impl Keeper {
         self.journal
             .registry(&server.name, None, "retired", "retired by a person", None, None);
         self.store_server(&server)?;
+        // Its entry stays, so that nobody takes its name; what it was given and made of does not.
+        self.store.delete(versions::TABLE, server.name.as_str())?;
+        self.shelf.forget(&server.name)?;
         self.lock().insert(server.name.clone(), server);
         self.publish();
         Ok(())
@@ -492,6 +520,7 @@ impl Keeper {
             );
         }
         self.store_server(&server)?;
+        self.note_version(&server)?;
         self.place(&server);
         self.lock().insert(server.name.clone(), server);
         Ok(())
@@ -518,7 +547,20 @@ impl Keeper {
     }
 
     fn store_server(&self, server: &Server) -> Result<(), KeeperError> {
-        Ok(self.store.put(TABLE, server.name.as_str(), &server.to_stored())?)
+        let new = server.to_stored();
+        // Of replicas that change it at once, one does: the other sees it first, and tries again.
+        let old = self.lock().get(&server.name).map(Server::to_stored);
+        let is_ours = |found: Option<&[u8]>| {
+            self.store.server().is_none() || old.is_none() || found == old.as_deref() || found == Some(&new)
+        };
+        let name = server.name.as_str();
+        match self.store.exchange(TABLE, name, is_ours, Some(&new))? {
+            Exchanged::Done => Ok(()),
+            Exchanged::Otherwise => {
+                let why = format!("another replica changed the server `{name}`; try again");
+                Err(StoreError::other(why).into())
+            }
+        }
     }
 
     /// Makes the changes visible, all at once.
@@ -599,6 +641,10 @@ fn reason(server: &Server, change: &Change) -> Option<String> {
     }
 }
 
+mod crashes;
+mod learn;
+mod replicas;
 mod start;
 #[cfg(test)]
 mod tests;
+pub(crate) mod versions;

@@ -16,10 +16,7 @@ use pipeline::{
     ports::{Asks, Boxed, Caller, Exchange, Nobody, Question},
     refusal,
 };
-use tokio::{
-    sync::{Mutex as AsyncMutex, oneshot, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use wire::{
     bounds::REQUEST,
     json::{Document, Keys, Kind, Node, canonical, object},
@@ -27,7 +24,11 @@ use wire::{
     mcp::{LogLevel, Method},
 };
 
-use crate::{ambient::Ambient, sealed::Seal};
+use crate::{
+    ambient::Ambient,
+    onward::{Lost, Onward},
+    sealed::Seal,
+};
 
 /// How long a call waits for its client.
 const PATIENCE_MS: i64 = 10 * 60 * 1000;
@@ -56,7 +57,7 @@ pub(crate) struct Place {
     owner: String,
     /// Worked out when the call is parked: few are.
     content: OnceLock<[u8; 32]>,
-    running: AsyncMutex<JoinHandle<Result<Answer, Objection>>>,
+    running: AsyncMutex<Onward<Result<Answer, Objection>>>,
     relay: Arc<Relay>,
     /// Which `requestState` is the next to be taken, and until when.
     round: Mutex<(u32, i64)>,
@@ -91,7 +92,7 @@ impl Parking {
             name: ambient.bytes(),
             owner: caller.principal.key(),
             content: OnceLock::new(),
-            running: AsyncMutex::new(tokio::spawn(Box::pin(running))),
+            running: AsyncMutex::new(Onward::new(Box::pin(running))),
             relay,
             round: Mutex::new((0, i64::MAX)),
         })
@@ -110,11 +111,14 @@ impl Parking {
             answer = &mut *running => Some(answer),
             () = place.relay.is_asking() => None,
         };
+        if asked.is_none() {
+            running.let_go();
+        }
         drop(running);
         if let Some(answer) = asked {
             lock(&self.places).remove(&place.name);
             let lost = || Objection::new(&refusal::INTERNAL, "the call was lost");
-            return Ok(Next::Answer(answer.map_err(|_| lost())?));
+            return Ok(Next::Answer(answer.map_err(|Lost| lost())?));
         }
         self.park(&place)?;
         let until_ms = ambient.now_ms() + PATIENCE_MS;

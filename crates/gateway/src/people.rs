@@ -13,7 +13,10 @@ use identity::{
 };
 use policy::{Party, PartyKind, Subject, rules::Value};
 
-use crate::config::{Proof, meant::MeantParty};
+use crate::{
+    authorization::LoggedIn,
+    config::{Proof, meant::MeantParty},
+};
 
 /// One of them.
 #[derive(Clone, Debug)]
@@ -31,6 +34,31 @@ pub(crate) struct Person {
     pub(crate) proof: Option<Proof>,
     /// Added by command, not by configuration.
     pub(crate) added: bool,
+}
+
+impl Person {
+    /// A user of whom nothing is known here.
+    fn of_name(name: &str) -> Self {
+        Self {
+            party: Party {
+                kind: PartyKind::User,
+                name: name.to_owned(),
+                roles: Vec::new(),
+                groups: Vec::new(),
+                tenant: None,
+                attributes: BTreeMap::new(),
+            },
+            secret: None,
+            purposes: BTreeSet::new(),
+            keys: None,
+            acts_for: Vec::new(),
+            acts_for_those: Vec::new(),
+            model: None,
+            scopes: Vec::new(),
+            proof: None,
+            added: false,
+        }
+    }
 }
 
 /// See the module.
@@ -225,14 +253,7 @@ impl People {
             if known.as_ref().is_some_and(|known| !fits(known)) {
                 return None;
             }
-            let mut party = known.unwrap_or_else(|| Party {
-                kind: PartyKind::User,
-                name: name.to_owned(),
-                roles: Vec::new(),
-                groups: Vec::new(),
-                tenant: None,
-                attributes: BTreeMap::new(),
-            });
+            let mut party = known.unwrap_or_else(|| Person::of_name(name).party);
             party.roles.extend(asserted.roles.iter().cloned());
             party.groups.extend(asserted.groups.iter().cloned());
             if let Some(tenant) = principal.tenant() {
@@ -283,25 +304,39 @@ impl People {
         Ok(())
     }
 
-    /// In whose name a client acts that this user lets in, as the agent it is here or else as the user; the error says
-    /// why it may not.
+    /// In whose name a client acts that somebody lets in who logged in, as the agent it is here or else as that user;
+    /// the error says why it may not. Whom a provider vouches for need not be configured here.
     pub(crate) fn letting(
         &self,
-        user: &str,
+        login: &LoggedIn,
         agent: Option<&str>,
         declared: Option<&DeclaredContext>,
     ) -> Result<Letting, String> {
-        let person = self.user(user).ok_or("you are not known here any more")?;
+        let user = login.user.as_str();
+        let tenant = login.elsewhere.as_ref().and_then(|there| there.tenant.as_deref());
+        let person = match (self.user(user), &login.elsewhere) {
+            (Some(person), _) => person,
+            (None, Some(_)) => Arc::new(Person::of_name(user)),
+            (None, None) => return Err("you are not known here any more".to_owned()),
+        };
         let actor = match agent {
             None => Arc::clone(&person),
             Some(agent) => {
                 let agent = self.client(agent).ok_or("the agent it is here is gone")?;
-                if !agent.acts_for.iter().any(|may| may == user) {
+                if !may_act_for(&agent.acts_for, &agent.acts_for_those, user) {
                     return Err(format!("`{}` may not act for you", agent.party.name));
                 }
                 agent
             }
         };
+        let tenants = |party: &Party| {
+            tenant
+                .zip(party.tenant.as_deref())
+                .is_none_or(|(there, here)| there == here)
+        };
+        if !tenants(&person.party) || !tenants(&actor.party) {
+            return Err("you belong to another tenant than it does here".to_owned());
+        }
         if let Some(declared) = declared {
             self.may_declare(&actor, declared)?;
             let named = declared
@@ -323,7 +358,7 @@ impl People {
                 name: actor.party.name.clone(),
             },
             for_user: agent.map(|_| user.to_owned()),
-            tenant: actor.party.tenant.clone(),
+            tenant: tenant.map(str::to_owned).or_else(|| actor.party.tenant.clone()),
             model: actor.model.clone(),
         })
     }

@@ -45,6 +45,10 @@ pub(crate) enum Cure {
         /// A credential was presented and not accepted.
         presented: bool,
     },
+    /// A proof with a nonce of ours (RFC 9449).
+    Nonce,
+    /// The person logs in so: at that level and not longer ago than that many seconds.
+    Login(String, Option<u32>),
     /// A scope.
     Scope(String),
 }
@@ -147,9 +151,16 @@ fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
         challenge: None,
     };
     match code.manner {
+        Manner::Challenge if code.name == pipeline::refusal::NONCE_MISSING.name => {
+            said.challenge = Some(Cure::Nonce);
+        }
         Manner::Challenge => {
             let presented = code.name != pipeline::refusal::CREDENTIAL_MISSING.name;
             said.challenge = Some(Cure::Credential { presented });
+        }
+        Manner::LogIn => {
+            let login = objection.login.as_deref().cloned();
+            said.challenge = login.map(|(level, max_age_s)| Cure::Login(level, max_age_s));
         }
         Manner::StepUp => said.challenge = objection.scope.clone().map(|scope| Cure::Scope(scope.into())),
         Manner::Tell if asked.method == Some(Method::ToolsCall) => {
@@ -220,6 +231,12 @@ fn error_data(refusal: &Refusal, call: &str) -> Vec<u8> {
         out.string("reference", call);
         if let Some(approval) = &objection.approval {
             out.string("approval", approval);
+        }
+        if let Some((level, max_age_s)) = objection.login.as_deref() {
+            out.string("acr_values", level);
+            if let Some(max_age_s) = max_age_s {
+                out.integer("max_age", i64::from(*max_age_s));
+            }
         }
         if let Some(after) = objection.retry_after_ms {
             out.integer("retryAfterMs", after);

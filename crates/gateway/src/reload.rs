@@ -117,6 +117,8 @@ fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
     let texts = assemble::rule_sources(meant)?;
     let mut sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
     let rules = assemble::with_reviews(&texts, &house.store)?;
+    let adopted = engines.inspector.adopt(&meant.inspection);
+    adopted.map_err(|error| Failure::configuration(error.to_string()))?;
     *sources = texts;
     assemble::put_in_force(house, rules);
     Ok(())

@@ -1,5 +1,5 @@
 //! What clients carry for us, and can neither read nor change: sealed with a key of this process (AES-256-GCM), and
-//! bound to what it is for. What an earlier process sealed cannot be opened.
+//! bound to what it is for. What an earlier process sealed cannot be opened, unless the key is given.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -13,7 +13,12 @@ pub(crate) struct Seal(LessSafeKey);
 impl Seal {
     /// One with a key of its own. None where none can be made.
     pub(crate) fn new(ambient: &Ambient) -> Option<Self> {
-        let key = UnboundKey::new(&AES_256_GCM, &ambient.bytes::<32>()).ok()?;
+        Self::with(&ambient.bytes::<32>())
+    }
+
+    /// One with this key of 32 bytes, for what outlives a process.
+    pub(crate) fn with(key: &[u8]) -> Option<Self> {
+        let key = UnboundKey::new(&AES_256_GCM, key).ok()?;
         Some(Self(LessSafeKey::new(key)))
     }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use identity::Principal;
-use pipeline::{Capabilities, Endpoint, ports::Caller};
+use pipeline::{Capabilities, Endpoint, Tls, ports::Caller};
 use tokio::sync::{mpsc, oneshot};
 use wire::{
     jsonrpc::{Id, Response},
@@ -51,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) endpoint: Endpoint,
     pub(crate) revision: Revision,
     pub(crate) capabilities: Capabilities,
+    /// What its first message was protected by.
+    pub(crate) tls: Option<Tls>,
     owner: String,
     opened_ms: i64,
     used_ms: AtomicI64,
@@ -82,6 +84,7 @@ pub(crate) struct Opening {
     pub(crate) endpoint: Endpoint,
     pub(crate) revision: Revision,
     pub(crate) capabilities: Capabilities,
+    pub(crate) tls: Option<Tls>,
     pub(crate) now_ms: i64,
 }
 
@@ -95,6 +98,7 @@ impl Sessions {
             endpoint: opening.endpoint,
             revision: opening.revision,
             capabilities: opening.capabilities,
+            tls: opening.tls,
             opened_ms: opening.now_ms,
             used_ms: AtomicI64::new(opening.now_ms),
             next_ask: AtomicI64::new(0),

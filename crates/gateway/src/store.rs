@@ -1,8 +1,8 @@
 //! The store of what must survive a restart besides the ledger: sealed tables.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use records::table::{Expect, Owner, State, StateError};
+use records::table::{Claim, Expect, Owner, Server, State, StateError};
 use thiserror::Error;
 
 use crate::keychain::Keychain;
@@ -31,6 +31,24 @@ pub(crate) struct Store {
     state: Arc<State>,
     keychain: Keychain,
     people: Arc<tokio::sync::Mutex<()>>,
+    shared: Option<Arc<Shared>>,
+}
+
+/// What replicas on one database have to agree on.
+#[derive(Debug)]
+struct Shared {
+    server: Server,
+    /// This replica's own name: that of its log.
+    replica: String,
+    log: Mutex<Claim>,
+}
+
+/// What became of an exchange.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Exchanged {
+    Done,
+    /// It was not what it was expected to be, and stayed.
+    Otherwise,
 }
 
 impl Store {
@@ -39,7 +57,77 @@ impl Store {
             state: Arc::new(state),
             keychain,
             people: Arc::default(),
+            shared: None,
         }
+    }
+
+    /// The same on a database that other replicas have, too.
+    pub(crate) fn sharing(self, server: Server, replica: String, log: Claim) -> Self {
+        let log = Mutex::new(log);
+        let shared = Shared { server, replica, log };
+        Self {
+            shared: Some(Arc::new(shared)),
+            ..self
+        }
+    }
+
+    /// The database that replicas share, if this is one.
+    pub(crate) fn server(&self) -> Option<&Server> {
+        self.shared.as_ref().map(|shared| &shared.server)
+    }
+
+    /// This replica among those that share the database.
+    pub(crate) fn replica(&self) -> Option<&str> {
+        self.shared.as_ref().map(|shared| shared.replica.as_str())
+    }
+
+    /// Makes sure that nobody else writes this replica's log. What is not known now is asked again later.
+    pub(crate) fn hold_log(&self) -> Result<(), StoreError> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let mut log = shared.log.lock().unwrap_or_else(PoisonError::into_inner);
+        match log.hold() {
+            Err(error @ StateError::Claimed(_)) => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// How many changes there were, by all replicas.
+    pub(crate) fn changes(&self) -> Result<u64, StoreError> {
+        self.with(State::changes)
+    }
+
+    /// What one replica does at a time. Good while it is held; nothing where there is but one.
+    pub(crate) fn alone_with(&self, what: &str) -> Result<Option<Claim>, StoreError> {
+        let claim = self.server().map(|server| server.claim(what)).transpose();
+        claim.map_err(|error| match error {
+            StateError::Claimed(_) => StoreError::other(format!("another replica changes {what}; try again")),
+            error => error.into(),
+        })
+    }
+
+    /// Puts another value, or none, in the place of one, if that is as expected.
+    pub(crate) fn exchange(
+        &self,
+        table: &str,
+        key: &str,
+        expected: impl Fn(Option<&[u8]>) -> bool,
+        value: Option<&[u8]>,
+    ) -> Result<Exchanged, StoreError> {
+        self.with(|state| {
+            state.transact(|transaction| {
+                let found = transaction.get(table, key)?;
+                if !expected(found.as_ref().map(|record| record.value.expose())) {
+                    return Ok(Exchanged::Otherwise);
+                }
+                match value {
+                    Some(value) => {
+                        transaction.put(Owner::Platform, table, key, value, Expect::Any)?;
+                    }
+                    None => transaction.delete(table, key, Expect::Any)?,
+                }
+                Ok(Exchanged::Done)
+            })
+        })
     }
 
     /// Whoever holds, releases, erases or ends records of people does it alone: nobody's are erased while somebody

@@ -14,6 +14,7 @@ use records::{
 use crate::{
     ambient::Ambient,
     concerned::SubjectDigests,
+    config::{Meant, state::MeantState},
     failure::Failure,
     keychain::{Keychain, derive, subject_digests},
     store::Store,
@@ -41,6 +42,8 @@ const TOKENS_LIVE_MS: i64 = 60 * 60 * 1000;
 pub(crate) struct Layout {
     root: PathBuf,
     place: u32,
+    /// Where the tables are, if not here.
+    state: Option<MeantState>,
     /// The ledger was restored from a back-up, whose end is not closed.
     restored: bool,
 }
@@ -50,7 +53,16 @@ impl Layout {
         Self {
             root: root.to_path_buf(),
             place: 0,
+            state: None,
             restored: false,
+        }
+    }
+
+    /// What configuration says.
+    pub(crate) fn of(meant: &Meant) -> Self {
+        Self {
+            state: meant.state.clone(),
+            ..Self::new(&meant.data)
         }
     }
 
@@ -144,12 +156,12 @@ impl Layout {
 
 impl Vault {
     /// Opens a data directory, or begins one.
-    pub(crate) fn open(directory: &Path, ambient: &Ambient) -> Result<Self, Failure> {
-        let opened = Self::try_open(&Layout::new(directory), ambient)?;
+    pub(crate) fn open(layout: &Layout, ambient: &Ambient) -> Result<Self, Failure> {
+        let opened = Self::try_open(layout, ambient)?;
         opened.ok_or_else(|| {
             Failure::configuration(format!(
                 "another process uses {}; stop it, or set `data` to another directory",
-                directory.display()
+                layout.root.display()
             ))
         })
     }
@@ -161,12 +173,18 @@ impl Vault {
             Clock::new(move || u64::try_from(ambient.now_ms()).unwrap_or(0))
         };
         own(&layout.root)?;
-        let keychain = layout.keychain(clock.clone());
-        let mut ring = keychain.open()?;
+        let server = layout.state.as_ref().map(MeantState::connect).transpose();
+        let server = server.map_err(|why| Failure::configuration(format!("state: {why}")))?;
+        let keychain = layout.keychain(clock.clone()).sharing(server.clone());
+        let ring = keychain.open()?;
+        let mut log_ring = keychain.open_log()?;
         let origin = origin(layout, ambient)?;
-        let keys = ring.log_keys(&origin).map_err(unusable)?;
+        let keys = log_ring.log_keys(&origin).map_err(unusable)?;
+        // Before a byte of the ledger is touched: a copy of this directory may run elsewhere.
+        let claim = server.as_ref().map(|server| server.claim(&origin)).transpose();
+        let claim = claim.map_err(unusable)?;
         let begun = layout.ledger().join("checkpoint").exists();
-        if ring.log_begun() && !begun && layout.place == 0 {
+        if log_ring.log_begun() && !begun && layout.place == 0 {
             return Err(Failure::configuration(format!(
                 "the ledger in {} is gone though it was begun; restore it from a copy, or begin a new data directory",
                 layout.ledger().display()
@@ -187,16 +205,24 @@ impl Vault {
             Err(error) => return Err(unusable(error)),
         };
         tell(&opening);
-        if !ring.log_begun() {
-            ring.mark_log_begun().map_err(unusable)?;
+        if !log_ring.log_begun() {
+            log_ring.mark_log_begun().map_err(unusable)?;
         }
-        let state = State::open(&layout.state(), &ring, clock, Random::system()).map_err(unusable)?;
+        let state = match &server {
+            None => State::open(&layout.state(), &ring, clock, Random::system()),
+            Some(server) => State::on(server, &ring, clock, Random::system()),
+        };
+        let store = Store::new(state.map_err(unusable)?, keychain);
+        let store = match server.zip(claim) {
+            None => store,
+            Some((server, claim)) => store.sharing(server, origin, claim),
+        };
         let index_key = secret(&ring, Use::Index)?;
         Ok(Some(Self {
             ledger,
             digester: ring.digester().map_err(unusable)?,
             subjects: subject_digests(&ring),
-            store: Store::new(state, keychain),
+            store,
             payloads: layout.payloads(),
             token_seed: secret(&ring, Use::Token)?,
             token_earlier: earlier(&ring, ambient.now_ms()),
@@ -222,12 +248,15 @@ impl Vault {
 
     /// The payloads of calls. Made when they are first asked for.
     pub(crate) fn payloads(&self) -> Result<Payloads, Failure> {
-        Payloads::open(&self.payloads).map_err(unusable)
+        match self.store.server() {
+            Some(server) => Ok(Payloads::on(server)),
+            None => Payloads::open(&self.payloads).map_err(unusable),
+        }
     }
 
     /// Whether any payload was ever kept.
     pub(crate) fn has_payloads(&self) -> bool {
-        self.payloads.exists()
+        self.store.server().is_some() || self.payloads.exists()
     }
 
     /// The store.
@@ -300,7 +329,7 @@ pub(crate) fn keys_of(layout: &Layout) -> Result<LogKeys, Failure> {
         )));
     }
     let origin = std::fs::read_to_string(layout.origin()).map_err(unusable)?;
-    let ring = layout.keychain(Clock::new(|| 0)).open()?;
+    let ring = layout.keychain(Clock::new(|| 0)).open_log()?;
     ring.log_keys(origin.trim()).map_err(unusable)
 }
 

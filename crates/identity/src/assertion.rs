@@ -311,7 +311,12 @@ mod tests {
             .expect("a proof")
         };
         let check = |proof: &str, method, url, token| {
-            let request = proof::Request { method, url, token };
+            let request = proof::Request {
+                method,
+                url,
+                token,
+                nonces: None,
+            };
             proof::check(proof, request, 1_000_000).map(|proven| proven.key().to_string())
         };
         let url = "https://a.example/mcp";

@@ -8,6 +8,7 @@ pub mod assertion;
 pub mod enrolment;
 pub mod jose;
 mod model;
+mod nonce;
 pub mod oauth;
 mod once;
 mod password;
@@ -20,6 +21,7 @@ pub mod token;
 mod totp;
 
 pub use model::{Model, ModelSource};
+pub use nonce::{Nonces, Stale};
 pub use once::{NotOnce, Once};
 pub use password::{PasswordHash, PasswordHashError};
 pub use principal::{

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
-use crate::{model::Model, proof::Binding, secret::sha256};
+use crate::{model::Model, proof::Binding, secret::sha256, token::ACR_PASSWORD};
 
 /// What kind of caller.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -107,6 +107,8 @@ pub struct Login {
     pub at_ms: i64,
     /// How (RFC 8176): `pwd`, `otp`, `mfa`.
     pub methods: Vec<String>,
+    /// How well (`acr`), in our words or in those of the issuer where the person logged in.
+    pub acr: String,
 }
 
 impl Login {
@@ -115,6 +117,18 @@ impl Login {
     pub fn is_multi_factor(&self) -> bool {
         self.methods.iter().any(|method| method == "mfa")
     }
+
+    /// Whether the person was authenticated so: at that level, or by that method.
+    #[must_use]
+    pub fn is_by(&self, level: &str) -> bool {
+        is_by((&self.acr, &self.methods), level)
+    }
+}
+
+/// Whether somebody who was authenticated at a level and by some methods was authenticated as `wanted` says: at that
+/// level or by that method. Whoever logged in showed as much as a password.
+pub(crate) fn is_by((acr, methods): (&str, &[String]), wanted: &str) -> bool {
+    wanted == ACR_PASSWORD || wanted == acr || methods.iter().any(|method| method == wanted)
 }
 
 /// What an external issuer says of somebody.

@@ -9,6 +9,7 @@ use wire::json::Node;
 
 use crate::{
     jose::{JoseError, self_signed},
+    nonce::Nonces,
     once::{NotOnce, Once, Single},
     secret::{Secret, sha256},
     token::{SKEW_MS, claims::seconds},
@@ -37,6 +38,8 @@ pub struct Request<'r> {
     pub url: &'r str,
     /// The token it uses; none where it asks for one.
     pub token: Option<&'r Secret>,
+    /// Whose nonce the proof has to have; none where it needs none.
+    pub nonces: Option<&'r Nonces>,
 }
 
 /// A proof that holds, and was not used before as far as this knows.
@@ -61,6 +64,9 @@ pub enum ProofError {
     /// For another method.
     #[error("the proof is for another method")]
     Method,
+    /// Without a nonce that is wanted, or with an old one.
+    #[error("the proof has none of this server's nonces of now")]
+    Nonce,
     /// Used before.
     #[error("the proof was used before")]
     Replayed,
@@ -107,6 +113,10 @@ pub fn check(proof: &str, request: Request<'_>, now_ms: i64) -> Result<Proven, P
         .ok_or(ProofError::Claim("iat"))?;
     if now_ms > issued_ms.saturating_add(AGE_MS_MAX) || now_ms < issued_ms.saturating_sub(SKEW_MS) {
         return Err(ProofError::Time);
+    }
+    if let Some(nonces) = request.nonces {
+        let given = claims.get("nonce").and_then(Node::as_str).unwrap_or_default();
+        nonces.check(&given, now_ms).map_err(|_| ProofError::Nonce)?;
     }
     let id = text("jti")?;
     if id.is_empty() || id.len() > ID_BYTES_MAX {

@@ -23,16 +23,23 @@ use std::{collections::BTreeMap, ops::Range, path::Path, thread};
 
 use inspect::{
     Inspector, SUSPECT_MIN, Settings, Surface,
-    learned::{BUCKET_BITS, Model, Sample},
+    learned::{BUCKET_BITS, Model, PRIOR, Sample},
 };
 use support::{Record, Tally, load};
 
-const EPOCHS: usize = 14;
+/// Few, since what is learned by heart is of no use with a source that was not seen.
+const EPOCHS: usize = 3;
+/// Runs whose mean is taken.
+const SEEDS: u64 = 2;
 const RATE: f32 = 0.12;
 /// Weights shrink by this at each update of theirs.
 const SHRINK: f32 = 2e-4;
 /// What a record of another sort counts.
 const SIDE: f32 = 0.3;
+/// What a harmless record counts that reads like an attack.
+const HARD: f32 = 3.0;
+/// Harmless records that read like attacks, with their source left out, that may count.
+const HARD_RATE: f64 = 0.0095;
 /// Thresholds: benign records, left out of training, that may count, and that may count as hostile.
 const SUSPECT_RATE: f64 = 0.004;
 const HOSTILE_RATE: f64 = 0.001;
@@ -65,13 +72,11 @@ fn main() {
     let by_source = folds(&items, |item| item.family.clone(), 24);
     let by_group = folds(&items, |item| item.record.group.clone(), 6);
     let (source_scores, group_scores) = (out_of_fold(&items, &by_source), out_of_fold(&items, &by_group));
-    let suspect = threshold(&items, &group_scores, SUSPECT_RATE).max(threshold(
-        &items,
-        &source_scores,
-        2.0 * SUSPECT_RATE,
-    ));
-    let hostile = threshold(&items, &group_scores, HOSTILE_RATE)
-        .max(threshold(&items, &source_scores, 2.0 * HOSTILE_RATE))
+    let suspect = threshold(&items, &group_scores, SUSPECT_RATE, false)
+        .max(threshold(&items, &source_scores, 2.0 * SUSPECT_RATE, false))
+        .max(threshold(&items, &source_scores, HARD_RATE, true));
+    let hostile = threshold(&items, &group_scores, HOSTILE_RATE, false)
+        .max(threshold(&items, &source_scores, 2.0 * HOSTILE_RATE, false))
         .max(suspect + 0.5);
     println!("thresholds {suspect:.2} and {hostile:.2}");
     report("whole sources left out", &items, &source_scores, suspect);
@@ -98,7 +103,7 @@ fn main() {
 /// What a model is trained on, and how much each record counts.
 fn items(folder: &Path, name: &str) -> Vec<Item> {
     let (main, more): (&[&str], &[&str]) = match name {
-        "injection" => (&["injection", "benign"], &["tool_benign", "pii", "secrets"]),
+        "injection" => (&["injection", "benign"], &["pii", "secrets"]),
         "poisoning" => (&["tool_poison", "tool_benign"], &["injection"]),
         other => panic!("no model is called {other}"),
     };
@@ -139,11 +144,16 @@ fn items(folder: &Path, name: &str) -> Vec<Item> {
             } else {
                 1.0
             };
+            let hard = if record.difficulty == "hard_negative" {
+                HARD
+            } else {
+                1.0
+            };
             let (attack, context) = attack_windows(&record, &sample);
             Item {
                 attack,
                 context,
-                weight: side * topic * (60.0 / count).sqrt().clamp(0.25, 2.0),
+                weight: side * topic * hard * (60.0 / count).sqrt().clamp(0.25, 2.0),
                 family: family(&record.source),
                 ruled: is_ruled(&inspector, &record, name),
                 sample,
@@ -300,10 +310,26 @@ fn out_of_fold(items: &[Item], folds: &[usize]) -> Vec<f32> {
 
 /// Learns from the best window of each record: the attack of an attack, the most suspicious of the rest.
 fn train(items: &[Item], seen: &[usize]) -> Vec<f32> {
+    let mut mean = vec![0.0_f32; 1 << BUCKET_BITS];
+    for seed in 1..=SEEDS {
+        for (mean, weight) in mean.iter_mut().zip(train_once(items, seen, seed)) {
+            *mean += weight / SEEDS as f32;
+        }
+    }
+    mean
+}
+
+fn train_once(items: &[Item], seen: &[usize], seed: u64) -> Vec<f32> {
     let mut weights = vec![0.0_f32; 1 << BUCKET_BITS];
+    for (bucket, weight) in PRIOR {
+        weights[bucket as usize] = weight;
+    }
     let mut slopes = vec![1e-3_f32; 1 << BUCKET_BITS];
+    for (bucket, _) in PRIOR {
+        slopes[bucket as usize] = 30.0;
+    }
     let mut order = seen.to_vec();
-    let mut random = 0x2545_F491_4F6C_DD1D_u64;
+    let mut random = 0x2545_F491_4F6C_DD1D_u64.wrapping_mul(2 * seed + 1);
     let good: f32 = seen
         .iter()
         .filter(|n| !items[**n].record.bad)
@@ -381,13 +407,13 @@ fn update(
     if slope.abs() < 1e-3 {
         return;
     }
-    let (words, length) = &sample.windows[window];
+    let (words, whole) = &sample.windows[window];
     let factor = factor(words.len());
     for (bucket, factor) in sample.words[words.clone()]
         .iter()
         .flatten()
         .map(|b| (b, factor))
-        .chain([(length, 1.0)])
+        .chain(whole.iter().map(|b| (b, 1.0)))
     {
         let at = *bucket as usize;
         let slope = slope * factor;
@@ -397,14 +423,19 @@ fn update(
     }
 }
 
+fn said(weights: &[f32], whole: &[u32]) -> f32 {
+    whole.iter().map(|bucket| weights[*bucket as usize]).sum()
+}
+
+/// The score of a window.
 fn of(weights: &[f32], sample: &Sample, window: usize) -> f32 {
-    let (words, length) = &sample.windows[window];
-    sample.words[words.clone()]
+    let (words, whole) = &sample.windows[window];
+    let sum: f32 = sample.words[words.clone()]
         .iter()
         .flatten()
-        .chain([length])
         .map(|bucket| weights[*bucket as usize])
-        .sum()
+        .sum();
+    sum * factor(words.len()) + said(weights, whole)
 }
 
 fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize, f32) {
@@ -416,8 +447,8 @@ fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize,
         sums.push(sum);
     }
     let score = |n: usize| {
-        let (words, length) = &sample.windows[n];
-        (sums[words.end] - sums[words.start]) * factor(words.len()) + weights[*length as usize]
+        let (words, whole) = &sample.windows[n];
+        (sums[words.end] - sums[words.start]) * factor(words.len()) + said(weights, whole)
     };
     let all = || (0..sample.windows.len()).map(|n| (n, score(n)));
     let better = |a: &(usize, f32), b: &(usize, f32)| a.1.total_cmp(&b.1);
@@ -441,8 +472,8 @@ fn shuffle(order: &mut [usize], random: &mut u64) {
     }
 }
 
-/// The score that so many of the harmless records lie above.
-fn threshold(items: &[Item], scores: &[f32], rate: f64) -> f32 {
+/// The score that so many of the harmless records lie above, or of those that read like attacks.
+fn threshold(items: &[Item], scores: &[f32], rate: f64, hard: bool) -> f32 {
     let main = |item: &Item| matches!(item.record.category.as_str(), "benign" | "tool_benign");
     let injection = items.iter().any(|item| item.record.category == "benign");
     let counts =
@@ -450,7 +481,7 @@ fn threshold(items: &[Item], scores: &[f32], rate: f64) -> f32 {
     let mut good: Vec<f32> = items
         .iter()
         .zip(scores)
-        .filter(|(item, _)| counts(item))
+        .filter(|(item, _)| counts(item) && (!hard || item.record.difficulty == "hard_negative"))
         .map(|(item, s)| {
             if item.ruled && rate <= HOSTILE_RATE * 2.0 {
                 f32::MIN
@@ -460,7 +491,8 @@ fn threshold(items: &[Item], scores: &[f32], rate: f64) -> f32 {
         })
         .collect();
     good.sort_by(|a, b| b.total_cmp(a));
-    good[(rate * good.len() as f64) as usize] + 1e-3
+    good.get((rate * good.len() as f64) as usize)
+        .map_or(f32::MIN, |score| score + 1e-3)
 }
 
 fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
@@ -499,13 +531,6 @@ fn report(title: &str, items: &[Item], scores: &[f32], threshold: f32) {
                 &format!("{} {}", record.category, record.source),
                 &record.group,
                 true,
-            );
-        }
-        if std::env::var("ALARMS").is_ok() && !record.bad && flagged && record.category == "benign" {
-            println!(
-                "ALARM {title} {} {score:.2} {:?}",
-                record.id,
-                record.text.chars().take(300).collect::<String>()
             );
         }
     }

@@ -1,18 +1,22 @@
 //! All detectors, built once and shared.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use wire::json::Node;
 
 use crate::{
-    Detector, Findings, Part, Scope, injection, personal, poisoning, scan::Scan, secret,
-    unicode::HiddenCharacters,
+    Detector, Findings, OwnKind, Part, Scope, Settings, injection, own::Own, personal, poisoning, scan::Scan,
+    secret, unicode::HiddenCharacters,
 };
 
-/// Looks at content. Immutable, cheap to clone, shared by all threads; made anew when its settings change.
+/// Looks at content. Cheap to clone, shared by all threads; all clones follow when an operator's settings change.
 #[derive(Clone)]
 pub struct Inspector {
     detectors: Arc<[Box<dyn Detector>]>,
+    own: Arc<RwLock<Arc<Own>>>,
 }
 
 impl fmt::Debug for Inspector {
@@ -23,10 +27,6 @@ impl fmt::Debug for Inspector {
     }
 }
 
-/// What an operator may set.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {}
-
 /// Why settings do not make an inspector.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -35,6 +35,12 @@ pub enum SettingsError {
     Model {
         /// The model.
         name: &'static str,
+    },
+    /// A pattern that matches where nothing is.
+    #[error("`{name}` has a pattern that matches the empty text; write what must be there")]
+    Empty {
+        /// The kind it belongs to.
+        name: String,
     },
     /// A pattern that is none.
     #[error("`{name}` has a pattern that cannot be read; write a linear-time regular expression")]
@@ -51,8 +57,9 @@ impl Inspector {
     ///
     /// # Errors
     /// The first setting that does not make sense.
-    pub fn new(_settings: &Settings) -> Result<Self, SettingsError> {
+    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
         Ok(Self {
+            own: Arc::new(RwLock::new(Arc::new(Own::new(settings)?))),
             detectors: Arc::new([
                 Box::new(HiddenCharacters),
                 Box::new(injection::Injection::new()?),
@@ -63,10 +70,33 @@ impl Inspector {
         })
     }
 
+    /// Whether a kind makes sense.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(kind: &OwnKind) -> Result<(), SettingsError> {
+        Own::kind(kind).map(|_| ())
+    }
+
+    /// Takes other settings, for what is read from now on.
+    ///
+    /// # Errors
+    /// The first setting that does not make sense; nothing has changed then.
+    pub fn adopt(&self, settings: &Settings) -> Result<(), SettingsError> {
+        let own = Arc::new(Own::new(settings)?);
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = own;
+        Ok(())
+    }
+
+    /// The operator's settings as they are now.
+    pub(crate) fn own(&self) -> Arc<Own> {
+        Arc::clone(&self.own.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Looks at a parsed value: every string, number and key in it.
     #[must_use]
     pub fn inspect_node<'n>(&self, node: Node<'_>, scope: impl Into<Scope<'n>>) -> Findings {
-        let mut scan = Scan::new(self, scope.into().surface);
+        let mut scan = Scan::new(self, scope.into());
         scan.node(node);
         scan.finish(Some(node))
     }
@@ -74,7 +104,7 @@ impl Inspector {
     /// Looks at a text alone.
     #[must_use]
     pub fn inspect_text<'n>(&self, text: &str, scope: impl Into<Scope<'n>>) -> Findings {
-        let mut scan = Scan::new(self, scope.into().surface);
+        let mut scan = Scan::new(self, scope.into());
         scan.piece(text, 0, Part::Value);
         scan.finish(None)
     }

@@ -8,6 +8,7 @@ mod finding;
 mod injection;
 mod inspector;
 pub mod learned;
+mod own;
 mod pattern;
 mod personal;
 mod poisoning;
@@ -22,7 +23,8 @@ mod view;
 
 pub use detect::{Detector, Passage, Report, Sighting};
 pub use finding::{FINDINGS_MAX, Finding, FindingKind, Findings, Location, Part, Score};
-pub use inspector::{Inspector, Settings, SettingsError};
+pub use inspector::{Inspector, SettingsError};
+pub use own::{Check, OwnKind, Pass, Settings};
 pub use rewrite::{Choice, Like, Others, mask, plain, pseudonym, redact, select, select_text};
 pub use surface::{Scope, Surface};
 pub use verdict::{HOSTILE_MIN, SUSPECT_MIN, Verdict};

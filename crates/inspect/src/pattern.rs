@@ -10,6 +10,9 @@ use crate::SettingsError;
 /// The group that is the finding; without one, the whole match is.
 const VALUE: &str = "value";
 
+/// Bytes a compiled expression may take.
+const SIZE_MAX: usize = 4 << 20;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Pattern {
@@ -23,6 +26,7 @@ impl Pattern {
     pub(crate) fn new(detector: &str, pattern: &str) -> Result<Self, SettingsError> {
         let regex = RegexBuilder::new(pattern)
             .unicode(false)
+            .size_limit(SIZE_MAX)
             .build()
             .map_err(|source| SettingsError::Pattern {
                 name: detector.to_owned(),
@@ -30,6 +34,11 @@ impl Pattern {
             })?;
         let has_value = regex.capture_names().flatten().any(|name| name == VALUE);
         Ok(Self { regex, has_value })
+    }
+
+    /// Whether it matches where there is nothing.
+    pub(crate) fn finds_nothing(&self) -> bool {
+        self.regex.is_match(b"")
     }
 
     /// Where it matches, in whole characters.

@@ -1,13 +1,14 @@
 //! One road for every content: values are strung together, read in windows of bounded size, and what is seen
 //! is brought back to the value it was seen in.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use wire::json::{Kind, Node, Pointer};
 
 use crate::{
-    FINDINGS_MAX, Finding, FindingKind, Findings, Inspector, Location, Part, Passage, Report, Score,
-    Sighting, Surface,
+    Detector, FINDINGS_MAX, Finding, FindingKind, Findings, Inspector, Location, Part, Passage, Report,
+    Scope, Score, Sighting, Surface,
+    own::Own,
     view::{floor, is_read},
 };
 
@@ -24,7 +25,9 @@ const GROUP_BYTES: usize = 12;
 #[derive(Debug)]
 pub(crate) struct Scan<'i> {
     inspector: &'i Inspector,
-    surface: Surface,
+    scope: Scope<'i>,
+    /// The operator's settings when it began.
+    own: Arc<Own>,
     buffer: String,
     /// Where the buffer begins in the whole string of pieces.
     base: usize,
@@ -53,10 +56,11 @@ struct Found {
 }
 
 impl<'i> Scan<'i> {
-    pub(crate) fn new(inspector: &'i Inspector, surface: Surface) -> Self {
+    pub(crate) fn new(inspector: &'i Inspector, scope: Scope<'i>) -> Self {
         Self {
             inspector,
-            surface,
+            scope,
+            own: inspector.own(),
             buffer: String::new(),
             base: 0,
             pieces: Vec::new(),
@@ -92,7 +96,7 @@ impl<'i> Scan<'i> {
 
     /// Says of a block of content that is an image, a sound or a file that nobody has read it.
     fn binary(&mut self, block: Node<'_>) {
-        if self.surface != Surface::Result || self.found.len() > FINDINGS_MAX {
+        if self.scope.surface != Surface::Result || self.found.len() > FINDINGS_MAX {
             return;
         }
         let is = |kind: &str| block.get("type").is_some_and(|given| given.is_str(kind));
@@ -178,14 +182,16 @@ impl<'i> Scan<'i> {
 
     /// Looks at the window; reports what begins before `until`.
     fn look(&mut self, until: usize) {
-        let passage = Passage::new(&self.buffer, self.surface);
+        let passage = Passage::new(&self.buffer, self.scope.surface);
         let mut report = Report::default();
         for detector in self.inspector.detectors() {
             detector.look(&passage, &mut report);
         }
+        self.own.look(&passage, &mut report);
         for sighting in report.into_sightings() {
             let start = self.base + sighting.written.start;
-            if start < self.settled || start >= until {
+            let passed = || self.own.passes(self.scope, &sighting, &self.buffer);
+            if start < self.settled || start >= until || passed() {
                 continue;
             }
             self.place(sighting);

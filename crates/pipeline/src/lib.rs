@@ -78,11 +78,12 @@ impl<X: Engines> Pipeline<X> {
             Err(refusal) => case.close(Err(refusal)).await,
             Ok(call) => {
                 let engines = Arc::clone(&self.engines);
-                let rest = async move {
+                // In a box, since it is moved from hand to hand, and large.
+                let rest = Box::pin(async move {
                     let outcome = cross(&*engines, call).await;
                     // Not a stage: a refusal at any stage must be recorded too, so `?` may not skip this.
                     case.close(outcome).await
-                };
+                });
                 self.engines.detach(rest).await
             }
         }
@@ -105,7 +106,7 @@ impl<X: Engines> Pipeline<X> {
         let call = decide::resolve(engines, call)?;
         let call = decide::inspect(engines, call)?;
         let call = decide::authorize(engines, call)?;
-        let call = decide::limit(engines, call)?; // before `approve`: people are the scarcest budget
+        let call = decide::limit(engines, call).await?; // before `approve`: people are the scarcest budget
         decide::approve(engines, call).await
     }
 }

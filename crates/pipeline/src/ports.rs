@@ -220,11 +220,11 @@ pub trait Held: Debug + Send + Sync {
 
 /// `policy::limits`: how much.
 pub trait Limits {
-    /// Takes what this call costs.
+    /// Takes what this call costs; where calls wait for their turn, when it is this one's.
     ///
     /// # Errors
     /// When the budget is used up, with the time after which to try again.
-    fn take(&self, call: &Passed<Authorized>) -> Result<Slot, Objection>;
+    fn take(&self, call: &Passed<Authorized>) -> impl Future<Output = Result<Slot, Objection>> + Send;
 }
 
 /// People.
@@ -312,9 +312,10 @@ pub trait Local {
 /// Work that goes on when nobody waits for it.
 pub trait Tasks {
     /// Runs the work to its end, whatever becomes of the returned future.
-    fn detach<F>(&self, work: F) -> impl Future<Output = Result<Reply, Refusal>> + Send
-    where
-        F: Future<Output = Result<Reply, Refusal>> + Send + 'static;
+    fn detach(
+        &self,
+        work: Boxed<'static, Result<Reply, Refusal>>,
+    ) -> impl Future<Output = Result<Reply, Refusal>> + Send;
 }
 
 /// A future on the heap.

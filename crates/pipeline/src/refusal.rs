@@ -27,6 +27,8 @@ pub enum Manner {
     Ask,
     /// HTTP 401 with a challenge: a credential would cure it.
     Challenge,
+    /// HTTP 401 with a challenge: the person logging in as it says would cure it (RFC 9470).
+    LogIn,
     /// HTTP 403 with a challenge: more scope would cure it.
     StepUp,
     /// A tool result with `isError`, which models can read; a JSON-RPC error for everything but tool calls.
@@ -123,6 +125,9 @@ refusals! {
     CREDENTIAL_INVALID "credential-invalid" Caller Challenge 401 code::REFUSED,
         "the credential is not accepted",
         "get a new token for this resource";
+    NONCE_MISSING "nonce-missing" Caller Challenge 401 code::REFUSED,
+        "the proof of possession needs a nonce of this server's",
+        "make a new proof with the nonce of the `DPoP-Nonce` header";
     SCOPE_MISSING "scope-missing" Caller StepUp 403 code::REFUSED,
         "the credential does not carry the scope this needs",
         "ask for the scope named in the challenge";
@@ -165,6 +170,9 @@ refusals! {
     NOT_GRANTED "not-granted" Caller StepUp 403 code::REFUSED,
         "this needs more scope",
         "ask for the scope named in the challenge";
+    LOGIN_INSUFFICIENT "login-insufficient" Caller LogIn 401 code::REFUSED,
+        "this needs its person to log in more strongly, or anew",
+        "let the person log in again as the challenge says (`acr_values`, `max_age`)";
     RULE_FAILED "rule-failed" Us Tell 200 code::REFUSED,
         "a rule could not be evaluated, so the answer is no",
         "the operator can see which: sallyport policy explain";
@@ -241,6 +249,8 @@ pub struct Objection {
     pub retry_after_ms: Option<u64>,
     /// The scope that would cure it.
     pub scope: Option<Box<str>>,
+    /// How the person would have to log in: the level, and how many seconds ago at most.
+    pub login: Option<Box<(String, Option<u32>)>>,
     /// The question to people that waits: the call is held, not refused for good.
     pub approval: Option<Box<str>>,
     /// JSON for the error's `data`.
@@ -257,6 +267,7 @@ impl Objection {
             shown: None,
             retry_after_ms: None,
             scope: None,
+            login: None,
             approval: None,
             data: None,
         }

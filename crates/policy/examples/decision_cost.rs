@@ -121,6 +121,7 @@ impl Scene {
                 labels: Labels::none(),
                 tenant: None,
                 cost: 1,
+                arguments: None,
             }),
             args: Document::parse(args.to_vec(), Keys::Folded, &REQUEST).ok(),
             labels: Labels::none(),

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use crate::label::Labels;
+use crate::{
+    label::Labels,
+    subject::{Party, PartyKind},
+};
 
 /// The name of a rule: its `@id`, or its place in its source, such as `policy.rules[2]`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -100,8 +103,14 @@ pub enum Obligation {
     Reveal(BTreeSet<String>),
     /// `@review("role:privacy_officer")`: somebody looks at the call afterwards; for break-glass.
     Review(Reviewers),
-    /// `@step_up("mfa")`: the caller must have authenticated at least so.
-    StepUp(String),
+    /// `@step_up("mfa 300")`: the person must have logged in so: at that level or by that method and, where it says so,
+    /// not longer ago than that many seconds.
+    StepUp {
+        /// The level (`acr`) or the method (`amr`).
+        level: String,
+        /// How long ago at most, in seconds.
+        max_age_s: Option<u32>,
+    },
 }
 
 impl Obligation {
@@ -109,7 +118,7 @@ impl Obligation {
     #[must_use]
     pub fn holds_call(&self) -> bool {
         match self {
-            Self::Approve { .. } | Self::StepUp(_) => true,
+            Self::Approve { .. } | Self::StepUp { .. } => true,
             Self::Anonymise(_)
             | Self::Drop(_)
             | Self::Fields(_)
@@ -138,7 +147,7 @@ impl Obligation {
             | Self::Limit(_)
             | Self::Reveal(_)
             | Self::Review(_)
-            | Self::StepUp(_) => false,
+            | Self::StepUp { .. } => false,
         }
     }
 }
@@ -165,6 +174,16 @@ impl Reviewers {
             "role" => Some(Self::Role(name)),
             "user" => Some(Self::User(name)),
             _ => None,
+        }
+    }
+
+    /// Whether a person is one of them.
+    #[must_use]
+    pub fn includes(&self, party: &Party) -> bool {
+        match self {
+            Self::Group(name) => party.groups.contains(name),
+            Self::Role(name) => party.roles.contains(name),
+            Self::User(name) => party.kind == PartyKind::User && party.name == *name,
         }
     }
 }

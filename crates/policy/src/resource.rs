@@ -1,6 +1,8 @@
 //! What is asked for, as rules see it.
 
-use crate::label::Labels;
+use std::sync::Arc;
+
+use crate::{label::Labels, rules::ArgumentType};
 
 /// Whether what a server says may be taken as the operator's own word.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -47,6 +49,8 @@ pub struct ToolFacts {
     pub tenant: Option<String>,
     /// What a call counts against limits on cost.
     pub cost: u64,
+    /// What its arguments are, of a tool: from its pinned schema and the operator's word.
+    pub arguments: Option<Arc<ArgumentType>>,
 }
 
 /// What is asked for.

@@ -61,6 +61,7 @@ fn profile(program: &str) -> Profile {
         program: program.to_owned(),
         args: Vec::new(),
         env: Vec::new(),
+        vault: Vec::new(),
         directory: None,
         sandbox: Sandbox::default(),
     };

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use pipeline::ports::{Boxed, Exchange};
+use pipeline::ports::{Boxed, Caller, Exchange};
 use wire::{
     jsonrpc::Message,
     mcp::{Eras, Revision, ServerName},
 };
+use zeroize::Zeroizing;
 
 /// A message from a server that answers nothing.
 #[derive(Debug)]
@@ -58,6 +59,21 @@ pub trait Backchannel: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be opened.
     fn open_egress(&self, server: &ServerName) -> Result<(), String>;
+
+    /// The values of variables that are secrets of whoever a process is started for: nobody where it is the gateway's
+    /// own. What is of nobody in particular is given to all.
+    ///
+    /// # Errors
+    /// When one is not there.
+    fn secrets(
+        &self,
+        server: &ServerName,
+        caller: Option<&Caller>,
+        wanted: &[(String, String)],
+    ) -> Result<Vec<(String, Zeroizing<String>)>, String>;
+
+    /// A server's process ended by itself and not well: how.
+    fn crashed(&self, server: &ServerName, how: &str);
 
     /// A server's listing is not what it was: what it offers now.
     fn listed(&self, server: &ServerName, catalogue: Arc<crate::Catalogue>);

@@ -8,7 +8,7 @@ use crate::{
     inbox::Inbox,
     link::{Head, Wire},
     sandbox::Room,
-    stdio::{self, Pipe},
+    stdio::{self, Given, Pipe},
 };
 
 /// Opens it; what arrives over it goes to the inbox.
@@ -26,7 +26,11 @@ pub(crate) async fn dial(
         checked.map_err(broken)?.map_err(LinkError::Unreachable)?;
     }
     Ok(match &spec.reach {
-        Reach::Stdio(command) => Wire::Pipe(Pipe::spawn(&spec.name, command, room, Arc::clone(inbox))?),
+        Reach::Stdio(command) => {
+            let secrets = inbox.secrets(door.caller(), &command.vault);
+            let given = Given::new(command, secrets.map_err(LinkError::Unreachable)?);
+            Wire::Pipe(Pipe::spawn(&spec.name, &given, room, Arc::clone(inbox))?)
+        }
         Reach::Unix(path) => Wire::Pipe(within(start, stdio::open(path, Arc::clone(inbox))).await?),
         Reach::Sse(target) => {
             let opening = sse::open(door.clone(), target.clone(), Arc::clone(inbox));

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use pipeline::ports::Exchange;
+use pipeline::ports::{Caller, Exchange};
 use wire::{
     bounds::ANSWER,
     json::{Keys, Node},
     jsonrpc::{self, Message, Notification, Refused, Request},
     mcp::{Direction, Method, Revision, ServerName, code, meta},
 };
+use zeroize::Zeroizing;
 
 use crate::{
     Backchannel, Incoming, LinkError, Noise,
@@ -239,6 +240,21 @@ impl Inbox {
 
     pub(crate) fn open_egress(&self) -> Result<(), String> {
         self.backchannel.open_egress(&self.server)
+    }
+
+    pub(crate) fn secrets(
+        &self,
+        caller: Option<&Caller>,
+        wanted: &[(String, String)],
+    ) -> Result<Vec<(String, Zeroizing<String>)>, String> {
+        match wanted {
+            [] => Ok(Vec::new()),
+            wanted => self.backchannel.secrets(&self.server, caller, wanted),
+        }
+    }
+
+    pub(crate) fn crashed(&self, how: &str) {
+        self.backchannel.crashed(&self.server, how);
     }
 
     pub(crate) fn noise(&self, what: String) {

@@ -77,6 +77,8 @@ pub struct Command {
     pub args: Vec<String>,
     /// Variables it gets besides the few every program needs; values may be secrets.
     pub env: Vec<(String, String)>,
+    /// Variables whose values are asked for when a process is started for somebody: names, and references to secrets.
+    pub vault: Vec<(String, String)>,
     /// Where it runs.
     pub directory: Option<PathBuf>,
     /// Whether it is boxed, and what it is granted.
@@ -91,6 +93,7 @@ impl fmt::Debug for Command {
             .field("program", &self.program)
             .field("args", &self.args)
             .field("env", &names)
+            .field("vault", &self.vault)
             .field("directory", &self.directory)
             .field("sandbox", &self.sandbox)
             .finish()

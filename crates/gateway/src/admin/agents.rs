@@ -298,6 +298,35 @@ pub(crate) fn enlist(house: &House, parties: &[MeantParty]) -> Result<(), Failur
     Ok(())
 }
 
+/// Other replicas may have added agents, changed their secrets, or revoked them.
+pub(crate) fn recall_agents(house: &House) -> Result<(), Failure> {
+    let failed = |error: crate::store::StoreError| Failure::other(error.to_string());
+    let people = &house.engines.people;
+    let _alone = people.alone();
+    let revoked: BTreeSet<String> = house
+        .store
+        .list(REVOKED)
+        .map_err(failed)?
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    for name in &revoked {
+        if people.remove_client(name).is_some() {
+            cut_off(house, name);
+        }
+    }
+    for (name, text) in house.store.list(ADDED).map_err(failed)? {
+        let known = people.client(&name);
+        let is_ours = known
+            .as_ref()
+            .is_some_and(|known| !known.added || write(known) == text);
+        if !is_ours && !revoked.contains(&name) {
+            read(&text).into_iter().for_each(|person| people.put(person));
+        }
+    }
+    Ok(())
+}
+
 /// Ends what somebody has under way: tokens are worth nothing from now on, sessions are over.
 fn cut_off(house: &House, name: &str) {
     let engines = &house.engines;

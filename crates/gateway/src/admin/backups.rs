@@ -11,6 +11,13 @@ use crate::{failure::Failure, listen::House};
 /// Copies everything but the root key into a new directory.
 pub(super) async fn create(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let to = PathBuf::from(args.needed("to")?);
+    if let Some(server) = house.store.server() {
+        return Err(Failure::configuration(format!(
+            "the tables are in {}; copy them with `pg_dump --schema sallyport`, and the data directory with the \
+             gateway stopped",
+            server.name()
+        )));
+    }
     house.engines.journal.payloads().settle().await;
     ledger::settle(house).await?;
     let made = aside(|| made(house, &to))?;

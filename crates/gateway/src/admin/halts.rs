@@ -5,7 +5,10 @@ use std::sync::Arc;
 use records::ledger::Kind;
 use wire::json::{ObjectWriter, object};
 
-use super::Args;
+use super::{
+    Args,
+    operators::{self, Agreed},
+};
 use crate::{
     engines::context_of,
     failure::Failure,
@@ -41,10 +44,16 @@ pub(super) async fn stop(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>,
 pub(super) async fn lift(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let target = target(args)?;
     let engines = &house.engines;
-    if !engines.halts.all().iter().any(|halt| halt.target == target) {
+    let halts = engines.halts.all();
+    let Some(halt) = halts.iter().find(|halt| halt.target == target) else {
         return Err(Failure::configuration(format!(
             "`{target}` is not stopped; see `sallyport stop --list`"
         )));
+    };
+    let exactly = format!("{target} since {}", halt.since_ms);
+    let agreed = operators::agree(house, args, &format!("stop {target} --lift"), &exactly).await?;
+    if let Agreed::Waits(answer) = agreed {
+        return Ok(answer);
     }
     let by = args.text("as");
     // It goes on only once it is on record that it may.
@@ -65,6 +74,21 @@ pub(super) async fn lift(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>,
 pub(crate) async fn put(house: &Arc<House>, halt: &Halt) -> Result<(), Failure> {
     let engines = &house.engines;
     let stored = engines.halts.put(halt);
+    heed(house);
+    let why = Some(halt.why.clone());
+    let recorded = recorded(house, "stopped", &halt.target, why, halt.by.as_deref()).await;
+    stored.map_err(|error| {
+        Failure::other(format!(
+            "`{}` is stopped, but would not be after a restart: {error}",
+            halt.target
+        ))
+    })?;
+    recorded
+}
+
+/// Ends for good what goes on and is stopped.
+pub(crate) fn heed(house: &House) {
+    let engines = &house.engines;
     engines.keeper.heed_halts();
     for session in engines.sessions.all() {
         let caller = session.caller();
@@ -79,15 +103,6 @@ pub(crate) async fn put(house: &Arc<House>, halt: &Halt) -> Result<(), Failure> 
             engines.upstreams.end_session(&session.id);
         }
     }
-    let why = Some(halt.why.clone());
-    let recorded = recorded(house, "stopped", &halt.target, why, halt.by.as_deref()).await;
-    stored.map_err(|error| {
-        Failure::other(format!(
-            "`{}` is stopped, but would not be after a restart: {error}",
-            halt.target
-        ))
-    })?;
-    recorded
 }
 
 async fn recorded(

@@ -8,18 +8,16 @@ use wire::json::{ObjectWriter, object};
 
 use super::{
     Args,
-    subjects::{digests_again, nobody_is_held, renew_wrapping},
+    subjects::{SUBJECTS, digests_again, nobody_is_held, renew_wrapping},
 };
 use crate::{failure::Failure, listen::House};
 
 /// All keys of the ring, without their secrets.
 pub(super) fn list(house: &House) -> Result<Vec<u8>, Failure> {
-    let ring = house.store.keychain().open()?;
+    let keys = house.store.keychain().keys()?;
     Ok(object(|out| {
         out.array("keys", |list| {
-            ring.keys()
-                .iter()
-                .for_each(|key| list.object(|out| write(out, key)))
+            keys.iter().for_each(|key| list.object(|out| write(out, key)))
         });
     }))
 }
@@ -77,7 +75,7 @@ pub(super) async fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fa
 async fn rotate_log(house: &House) -> Result<Vec<u8>, Failure> {
     let keychain = house.store.keychain();
     let origin = keychain.origin()?;
-    let keys = keychain.change(|ring| ring.rotate_log(&origin).map_err(failed))?;
+    let keys = keychain.change_log(|ring| ring.rotate_log(&origin).map_err(failed))?;
     let mut entry = Entry::new(now(house), Kind::Key);
     entry.action = Some("rotated".to_owned());
     let done = house.engines.journal.ledger().rotate(keys, entry).await;
@@ -86,7 +84,7 @@ async fn rotate_log(house: &House) -> Result<Vec<u8>, Failure> {
             "the new keys are in the ring and sign after the next start: {error}"
         ))
     })?;
-    let ring = keychain.open()?;
+    let ring = keychain.open_log()?;
     let key = ring.current(Use::LogEd25519).map_err(failed)?;
     Ok(object(|out| write(out, key)))
 }
@@ -101,6 +99,7 @@ pub(super) async fn destroy(house: &House, args: &Args<'_>) -> Result<Vec<u8>, F
         return Err(Failure::does_not_hold(why));
     }
     let _alone = house.store.people().lock().await;
+    let _everywhere = house.store.alone_with(SUBJECTS).map_err(failed)?;
     let key = keychain.change(|ring| {
         if ring.key(Use::Digest, &id).is_some() {
             nobody_is_held(house)?;
@@ -126,7 +125,7 @@ async fn record(house: &House, what: &str, word: &str, key: &Key) -> Result<(), 
 /// The public halves that verify the log, and those that did, as verifier keys.
 pub(super) fn public(house: &House) -> Result<Vec<u8>, Failure> {
     let keychain = house.store.keychain();
-    let ring: KeyRing = keychain.open()?;
+    let ring: KeyRing = keychain.open_log()?;
     let keys = ring.log_keys(&keychain.origin()?).map_err(failed)?;
     Ok(object(|out| {
         out.array("keys", |list| {

@@ -9,6 +9,7 @@ mod approvals;
 mod backups;
 mod boundary;
 mod cases;
+mod console;
 mod contexts;
 pub(crate) mod control;
 mod enrolments;
@@ -16,9 +17,12 @@ mod halts;
 pub(crate) mod holders;
 mod incidents;
 mod keys;
+mod learn;
 mod ledger;
+mod operators;
 mod policy;
 mod reviews;
+mod secrets;
 mod servers;
 mod subjects;
 mod tokens;
@@ -27,12 +31,13 @@ mod weigh;
 
 use std::sync::Arc;
 
-pub(crate) use agents::{enlist, fit_name, rotate_to};
+pub(crate) use agents::{enlist, fit_name, recall_agents, rotate_to};
+pub(crate) use halts::heed as heed_halts;
 pub(crate) use incidents::keep_watch;
 pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
-pub(crate) use subjects::held_subjects;
-pub(crate) use users::{end_grant, end_token, recall_revoked};
+pub(crate) use subjects::{SUBJECTS, held_subjects};
+pub(crate) use users::{end_grant, end_token, recall_revoked, withdraw_grant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
@@ -55,6 +60,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "approvals.list" => Ok(approvals::list(house)),
         "approvals.show" => approvals::show(house, &args),
         "backup.create" => backups::create(house, &args).await,
+        "console.open" => console::open(house, &args).await,
         "context.declassify" => contexts::declassify(house, &args).await,
         "context.list" => contexts::list(house),
         "halt.lift" => halts::lift(house, &args).await,
@@ -68,6 +74,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "keys.list" => keys::list(house),
         "keys.public" => keys::public(house),
         "keys.rotate" => keys::rotate(house, &args).await,
+        "ledger.entries" => ledger::entries(house, &args).await,
         "ledger.settle" => ledger::settle(house).await,
         "policy.check" => policy::check(house, &args),
         "policy.diff" => aside(|| weigh::diff(house, &args)),
@@ -79,13 +86,18 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "review.restore" => reviews::restore(house, &args).await,
         "review.revoke" => reviews::revoke(house, &args).await,
         "review.show" => aside(|| reviews::show(house, &args)),
+        "secret.list" => secrets::list(house),
+        "secret.remove" => secrets::remove(house, &args),
+        "secret.set" => secrets::set(house, &args),
         "server.add" => servers::add(house, &args).await,
         "server.approve" => servers::approve(house, &args).await,
         "server.connect" => servers::connect(house, &args).await,
         "server.diff" => servers::diff(house, &args),
+        "server.learn" => learn::learn(house, &args),
         "server.list" => Ok(servers::list(house)),
         "server.quarantine" => servers::quarantine(house, &args),
         "server.retire" => servers::retire(house, &args),
+        "server.rollback" => servers::roll_back(house, &args).await,
         "server.sbom" => servers::sbom(house, &args),
         "server.profile" => servers::profile(house, &args),
         "server.show" => servers::show(house, &args),
@@ -99,6 +111,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "token" => tokens::mint(house, &args),
         "user.grants" => users::grants(house, &args),
         "user.logout" => users::log_out(house, &args),
+        "user.withdraw" => users::withdraw(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
 }

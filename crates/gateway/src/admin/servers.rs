@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use policy::registry::{Change, Definition, Item, ItemKind, ItemState, Server, ServerState};
+use policy::registry::{Change, Definition, Item, ItemKind, ItemState, Pin, Server, ServerState};
 use upstream::sandbox::{Target, compile};
 use wire::json::{ArrayWriter, ObjectWriter, object};
 
-use super::{Args, count};
+use super::{
+    Args, count,
+    operators::{self, Agreed},
+};
 use crate::{
     boxes,
     config::{find, meant, reference::Lookup, servers::MeantServer},
@@ -25,9 +28,11 @@ impl From<KeeperError> for Failure {
             KeeperError::Unreachable(..) => Self::unreachable(error.to_string()),
             KeeperError::Halted(..) => Self::refused(error.to_string()),
             KeeperError::Store(_) | KeeperError::Stored(..) => Self::other(error.to_string()),
-            KeeperError::Transition(_) | KeeperError::Unknown(_) | KeeperError::Unpinned(..) => {
-                Self::configuration(error.to_string())
-            }
+            KeeperError::Transition(_)
+            | KeeperError::Unknown(_)
+            | KeeperError::Unlearnable(..)
+            | KeeperError::Unpinned(..)
+            | KeeperError::Version(..) => Self::configuration(error.to_string()),
         }
     }
 }
@@ -45,6 +50,7 @@ pub(super) fn list(house: &House) -> Vec<u8> {
 
 pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let server = house.engines.keeper.server(&args.needed("name")?)?;
+    let (kept, in_force) = house.engines.keeper.versions(&server)?;
     Ok(object(|out| {
         write_head(house, &server, out);
         let engines = &house.engines;
@@ -59,6 +65,9 @@ pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             for ((kind, name), item) in &server.items {
                 list.object(|out| write_item(*kind, name, item, out));
             }
+        });
+        out.array("versions", |list| {
+            kept.iter().for_each(|one| one.write(in_force, list))
         });
         if let Some(health) = house.engines.upstreams.health(&server.name) {
             out.object("health", |out| {
@@ -134,6 +143,14 @@ pub(super) async fn approve(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u
         Some("as-found") => Depth::AsFound,
         Some(_) | None => Depth::Whole,
     };
+    let exactly = exactly(&keeper.server(&name)?, item.as_deref(), depth);
+    let what = match &item {
+        None => format!("server approve {name}"),
+        Some(item) => format!("server approve {name} --tool {item}"),
+    };
+    if let Agreed::Waits(answer) = operators::agree(house, args, &what, &exactly).await? {
+        return Ok(answer);
+    }
     let pinned = match item {
         None => keeper.pin(&name, depth).await?,
         Some(_) => None,
@@ -149,6 +166,49 @@ pub(super) async fn approve(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u
         if let Some(artefact) = pinned {
             out.object("artefact", |out| write_artefact(&artefact, out));
         }
+        write_changes(&changes, out);
+    }))
+}
+
+/// All that an approval is of: what the server would start and offers now.
+fn exactly(server: &Server, item: Option<&str>, depth: Depth) -> String {
+    let offered = |item: &Item| {
+        item.offered
+            .as_ref()
+            .or(item.approved.as_ref())
+            .map(Definition::pin)
+    };
+    let items = server
+        .items
+        .iter()
+        .filter(|((_, name), _)| item.is_none_or(|item| item == name));
+    let mut text = format!("{} {depth:?}", server.launch.pin);
+    for ((kind, name), item) in items {
+        text += &format!("\n{} {name} {:?}", kind.as_str(), offered(item));
+    }
+    Pin::of_bytes(text.as_bytes()).to_string()
+}
+
+/// Goes back to what was approved before; the server is looked at, and what is something else is held back.
+pub(super) async fn roll_back(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let name = args.needed("name")?;
+    let to = args.text("to").map(|text| text.parse::<u32>());
+    let to = to
+        .transpose()
+        .map_err(|_| Failure::configuration("`--to` takes the number of a version; see `server show`"))?;
+    let keeper = &house.engines.keeper;
+    let (_, in_force) = keeper.versions(&keeper.server(&name)?)?;
+    let what = format!("server rollback {name}");
+    let exactly = format!("from {in_force:?} to {to:?}");
+    if let Agreed::Waits(answer) = operators::agree(house, args, &what, &exactly).await? {
+        return Ok(answer);
+    }
+    let (version, mut changes) = keeper.roll_back(&name, to)?;
+    if args.text("offline").is_none() {
+        changes.extend(keeper.refresh(&keeper.server(&name)?.name).await?);
+    }
+    Ok(object(|out| {
+        out.integer("version", u64::from(version));
         write_changes(&changes, out);
     }))
 }
@@ -181,7 +241,19 @@ pub(super) fn quarantine(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fail
 }
 
 pub(super) fn retire(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
-    house.engines.keeper.retire(&args.needed("name")?)?;
+    let engines = &house.engines;
+    let name = args.needed("name")?;
+    let server = engines.keeper.server(&name)?;
+    // It serves nothing from here on; then everything it was given goes. Done again, it goes on where it failed.
+    engines.keeper.retire(&name)?;
+    let forgotten = engines.outbound.forget(&server.name);
+    let forgotten = forgotten.and_then(|()| house.store.delete(ADDED, server.name.as_str()));
+    forgotten.map_err(|error| {
+        Failure::other(format!(
+            "`{name}` is retired, but not all it was given is destroyed; retire it again: {error}"
+        ))
+    })?;
+    engines.keeper.clear_copies();
     Ok(told(&[]))
 }
 
@@ -244,6 +316,9 @@ fn write_head(house: &House, server: &Server, out: &mut ObjectWriter<'_>) {
     out.string("state", server.state.as_str());
     if let ServerState::Quarantined { why } = &server.state {
         out.string("why", why);
+    }
+    if house.engines.keeper.is_learnt(&server.name) {
+        out.boolean("learning", true);
     }
     out.string("launch", &server.launch.shown);
     out.string("launch_pin", &server.launch.pin.to_string());
@@ -316,6 +391,9 @@ fn write_changes(changes: &[Change], out: &mut ObjectWriter<'_>) {
 fn write_artefact(artefact: &Artefact, out: &mut ObjectWriter<'_>) {
     out.string("ecosystem", artefact.ecosystem.as_str());
     out.string("name", &artefact.name);
+    if let Some(publisher) = &artefact.publisher {
+        out.string("publisher", publisher);
+    }
     if let Some(version) = &artefact.version {
         out.string("version", version);
     }

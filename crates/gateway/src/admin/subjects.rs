@@ -24,6 +24,8 @@ use crate::{
 
 /// The store's table of people whose records must stay. Its keys are keyed digests.
 const HOLDS: &str = "holds";
+/// What one replica changes at a time: nobody's records are erased while another is told that they are held.
+pub(crate) const SUBJECTS: &str = "records of people";
 /// Calls whose payloads are asked for at a time.
 const CALLS_MAX: usize = 4;
 
@@ -165,6 +167,7 @@ pub(super) async fn hold(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fail
     let person = Person::of(house, args)?;
     let (why, by) = (args.needed("why")?, args.needed("by")?);
     let _alone = house.store.people().lock().await;
+    let _everywhere = house.store.alone_with(SUBJECTS).map_err(failed)?;
     record(house, "held", &person, args, &[]).await?;
     let digests = house.engines.journal.digests().people();
     for tenant in &person.tenants {
@@ -186,6 +189,7 @@ pub(super) async fn hold(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fail
 pub(super) async fn release(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let person = Person::of(house, args)?;
     let _alone = house.store.people().lock().await;
+    let _everywhere = house.store.alone_with(SUBJECTS).map_err(failed)?;
     let digests = person.digests(&house.engines.journal.digests().people());
     if hold_on(house, &digests)?.is_none() {
         return Err(Failure::does_not_hold("nothing holds the records of this person"));
@@ -226,6 +230,7 @@ pub(super) async fn erase(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fai
     let person = Person::of(house, args)?;
     let engines = &house.engines;
     let _alone = house.store.people().lock().await;
+    let _everywhere = house.store.alone_with(SUBJECTS).map_err(failed)?;
     let digests = person.digests(&engines.journal.digests().people());
     if let Some(hold) = hold_on(house, &digests)? {
         return Err(Failure::refused(format!(

@@ -1,5 +1,7 @@
 //! What people granted, and taking it back.
 
+use std::sync::Arc;
+
 use identity::{
     Principal,
     token::{LIFETIME_MS_MAX, SKEW_MS},
@@ -9,6 +11,7 @@ use wire::json::{Node, object};
 
 use super::Args;
 use crate::{
+    authorization::Record,
     failure::Failure,
     listen::House,
     store::{Store, StoreError},
@@ -55,6 +58,36 @@ pub(super) fn log_out(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure
     }))
 }
 
+/// Ends one thing a user let in.
+pub(super) fn withdraw(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let (user, grant) = (args.needed("user")?, args.needed("grant")?);
+    let record = withdraw_grant(house, &user, &grant, "an administrator withdrew it")?;
+    Ok(object(|out| {
+        out.string("user", &user);
+        out.string("grant", &record.id);
+        out.string("client", &record.client);
+    }))
+}
+
+/// Ends a grant of this very user. What the user agreed to before is forgotten with it: who withdraws something wants to
+/// be asked again.
+pub(crate) fn withdraw_grant(
+    house: &House,
+    user: &str,
+    grant: &str,
+    why: &str,
+) -> Result<Arc<Record>, Failure> {
+    let failed = |error: StoreError| Failure::other(error.to_string());
+    let known = house.authorization.grants.of_user(user);
+    let record = known
+        .into_iter()
+        .find(|record| record.id == grant)
+        .ok_or_else(|| Failure::configuration(format!("{user} has let nothing in that is called so")))?;
+    end_grant(house, &record.id, why).map_err(failed)?;
+    house.authorization.forget_consents(user).map_err(failed)?;
+    Ok(record)
+}
+
 /// Ends what a person granted: no refresh token of it is good any more, no access token, and no open stream.
 pub(crate) fn end_grant(house: &House, grant: &str, why: &str) -> Result<(), StoreError> {
     let engines = &house.engines;
@@ -68,8 +101,7 @@ pub(crate) fn end_grant(house: &House, grant: &str, why: &str) -> Result<(), Sto
         principal.login().is_some_and(|login| login.grant == grant)
     });
     let record = house.authorization.grants.get(grant);
-    let of =
-        |part: fn(&crate::authorization::Record) -> &str| record.as_ref().map_or("", |record| part(record));
+    let of = |part: fn(&Record) -> &str| record.as_ref().map_or("", |record| part(record));
     let detail = [
         ("grant", grant.to_owned()),
         ("client", of(|record| &record.client).to_owned()),

@@ -14,7 +14,7 @@ use identity::{
 use wire::json::{Document, Keys};
 
 use super::{Authorization, Configured, Settings};
-use crate::{ambient::Ambient, issuers::Guarded};
+use crate::{addresses::network, ambient::Ambient, issuers::Guarded};
 
 /// The longest document read, in bytes.
 const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
@@ -65,6 +65,7 @@ impl Documents {
         if let Some((found, _)) = known {
             return Ok(Some(found.clone()));
         }
+        let from = network(from);
         kept.fetched.retain(|(_, at_ms)| now_ms - at_ms < MINUTE_MS);
         let of_address = kept
             .fetched
@@ -148,5 +149,40 @@ impl Configured {
             refreshes: true,
             known_by: KnownBy::Operator,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: addresses were counted one by one, and one subscriber of IPv6 has 2^64 of them.
+    #[test]
+    fn one_network_has_the_gateway_fetch_so_many_documents_and_no_more() {
+        let documents = Documents::default();
+        let ask = |from: &str, n: usize| {
+            let from: IpAddr = from.parse().expect("an address");
+            documents.begin(&format!("https://{n}.example/client.json"), from, 0)
+        };
+        for n in 0..FETCHES_OF_ADDRESS_MAX {
+            let leave = ask(&format!("2001:db8:1:2::{n:x}"), n).expect("leave to fetch");
+            assert!(leave.is_none(), "nothing is known yet");
+        }
+        ask("2001:db8:1:2:ffff::1", 100).expect_err("the same network");
+        assert!(ask("2001:db8:1:3::1", 100).expect("another network").is_none());
+        // As it comes on a socket that takes both.
+        for n in 0..FETCHES_OF_ADDRESS_MAX {
+            ask("::ffff:192.0.2.1", 200 + n).expect("leave to fetch");
+        }
+        ask("192.0.2.1", 300).expect_err("the same address");
+        assert!(
+            documents
+                .begin(
+                    "https://a.example/",
+                    "2001:db8:1:2::1".parse().expect("one"),
+                    MINUTE_MS
+                )
+                .is_ok()
+        );
     }
 }

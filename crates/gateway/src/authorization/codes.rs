@@ -121,7 +121,7 @@ mod tests {
 
     use identity::{
         ResourceId,
-        oauth::{RedirectUri, Registrar},
+        oauth::{Leave, RedirectUri, Registrar, Way},
     };
 
     use super::*;
@@ -129,19 +129,26 @@ mod tests {
     fn issue() -> Issue {
         Issue {
             request: AuthorizationRequest {
-                client: "app".into(),
-                redirect: RedirectUri::parse("https://app.example/cb", Registrar::Operator)
-                    .expect("an address"),
-                state: None,
-                challenge: String::new(),
-                resource: ResourceId::parse("https://g/mcp").expect("a resource"),
-                scopes: BTreeSet::new(),
-                declared: None,
-                key: None,
+                leave: Leave {
+                    client: "app".into(),
+                    resource: ResourceId::parse("https://g/mcp").expect("a resource"),
+                    scopes: BTreeSet::new(),
+                    declared: None,
+                    key: None,
+                },
+                wanted: identity::oauth::Wanted::default(),
+                way: Way::Browser {
+                    redirect: RedirectUri::parse("https://app.example/cb", Registrar::Operator)
+                        .expect("an address"),
+                    state: None,
+                    challenge: String::new(),
+                },
             },
             login: LoggedIn {
                 user: "alice".into(),
                 methods: Vec::new(),
+                acr: String::new(),
+                elsewhere: None,
                 at_ms: 0,
                 with: String::new(),
             },

@@ -21,7 +21,7 @@ use records::digest::hex;
 use wire::json::{Document, Keys, Node, object};
 
 use super::LoggedIn;
-use crate::store::{Store, StoreError};
+use crate::store::{Exchanged, Store, StoreError};
 
 const TABLE: &str = "grants";
 /// How long a grant lasts at most, and how long unused, in days.
@@ -95,17 +95,26 @@ pub(crate) struct Grants {
 impl Grants {
     /// Reads what was granted before.
     pub(crate) fn open(store: Store, now_ms: i64) -> Result<Self, StoreError> {
-        let mut all = BTreeMap::new();
-        for (id, text) in store.list(TABLE)? {
-            match read(&text).filter(|record| record.id == id && !record.is_over(now_ms)) {
-                Some(record) => {
-                    all.insert(id, Arc::new(record));
-                }
-                None => store.delete(TABLE, &id)?,
-            }
-        }
-        let all = Mutex::new(all);
+        let all = Mutex::new(stored(&store, now_ms)?);
         Ok(Self { store, all })
+    }
+
+    /// Takes over what other replicas granted and ended.
+    pub(crate) fn take_over(&self, now_ms: i64) -> Result<(), StoreError> {
+        let mut all = self.lock();
+        *all = stored(&self.store, now_ms)?;
+        Ok(())
+    }
+
+    /// Where there are replicas, another may have used or ended a grant this moment.
+    fn renew(&self, all: &mut BTreeMap<String, Arc<Record>>, id: &str) -> Result<(), StoreError> {
+        if self.store.server().is_some() {
+            match self.store.get(TABLE, id)?.as_deref().and_then(read) {
+                Some(record) => all.insert(id.to_owned(), Arc::new(record)),
+                None => all.remove(id),
+            };
+        }
+        Ok(())
     }
 
     /// Those that ended, with when their last tokens expire: none of them may be believed after a restart.
@@ -157,6 +166,7 @@ impl Grants {
             return Ok(Ok(Rotated::Unknown));
         };
         let mut all = self.lock();
+        self.renew(&mut all, id)?;
         let found = all
             .get(id)
             .filter(|record| record.client == client && record.is_good(now_ms));
@@ -179,7 +189,18 @@ impl Grants {
             used_ms: now_ms,
             ..(*record).clone()
         };
-        self.put(&mut all, next.clone())?;
+        // Of replicas that use it at once, one does.
+        let is_same = |found: Option<&[u8]>| {
+            let found = found.and_then(read);
+            found.is_some_and(|found| found.secret == record.secret && found.ended_ms.is_none())
+        };
+        match self
+            .store
+            .exchange(TABLE, &next.id, is_same, Some(&write(&next)))?
+        {
+            Exchanged::Done => all.insert(next.id.clone(), Arc::new(next.clone())),
+            Exchanged::Otherwise => return Err(StoreError::other("another replica used it".to_owned())),
+        };
         Ok(Ok(Rotated::Good(Box::new(next))))
     }
 
@@ -257,6 +278,19 @@ impl Grants {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Record>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn stored(store: &Store, now_ms: i64) -> Result<BTreeMap<String, Arc<Record>>, StoreError> {
+    let mut all = BTreeMap::new();
+    for (id, text) in store.list(TABLE)? {
+        match read(&text).filter(|record| record.id == id && !record.is_over(now_ms)) {
+            Some(record) => {
+                all.insert(id, Arc::new(record));
+            }
+            None => store.delete(TABLE, &id)?,
+        }
+    }
+    Ok(all)
 }
 
 /// The digest a secret of 256 bits is known by.

@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use identity::{PasswordHash, Secret, sha256};
+use identity::{
+    PasswordHash, Secret, sha256,
+    token::{ACR_MFA, ACR_PASSWORD},
+};
 use records::digest::hex;
 use wire::json::{Node, ObjectWriter};
 
-use super::{Authorization, MeantLogin, Mfa, Settings};
+use super::{Authorization, MeantLogin, Mfa, Vouched};
 use crate::ambient::Ambient;
 
 /// The last step of each authenticator that was used.
@@ -29,9 +32,13 @@ pub(crate) struct LoggedIn {
     pub(crate) user: String,
     /// How (RFC 8176).
     pub(crate) methods: Vec<String>,
+    /// How well, in our words or in those of the provider.
+    pub(crate) acr: String,
     pub(crate) at_ms: i64,
     /// Of what the user logged in with. Once that changes, nothing of this login is renewed.
     pub(crate) with: String,
+    /// What was said of the user where they logged in, if that was not here.
+    pub(crate) elsewhere: Option<Vouched>,
 }
 
 /// Why somebody is not logged in.
@@ -96,10 +103,16 @@ impl Authorization {
         self.throttle
             .note(attempt.user, attempt.from, proven.is_some(), ambient.now_ms());
         let proven = proven.ok_or(NotLoggedIn::Wrong)?;
-        if settings.mfa == Mfa::Required && !proven.methods.iter().any(|method| method == "mfa") {
-            return Err(NotLoggedIn::NeedsMfa);
-        }
+        self.is_enough(&proven)?;
         Ok(proven)
+    }
+
+    /// Whether that is as much as the operator wants of everybody.
+    pub(crate) fn is_enough(&self, login: &LoggedIn) -> Result<(), NotLoggedIn> {
+        match self.settings().mfa {
+            Mfa::Required if !login.is_multi_factor() => Err(NotLoggedIn::NeedsMfa),
+            Mfa::Required | Mfa::Optional => Ok(()),
+        }
     }
 
     /// The code is right, too, where one is needed.
@@ -118,9 +131,16 @@ impl Authorization {
                 .ok()?;
             methods.extend(["otp".to_owned(), "mfa".to_owned()]);
         }
+        let acr = if login.totp.is_some() {
+            ACR_MFA
+        } else {
+            ACR_PASSWORD
+        };
         Some(LoggedIn {
             user: attempt.user.to_owned(),
             methods,
+            acr: acr.to_owned(),
+            elsewhere: None,
             at_ms: now_ms,
             with: fingerprint(login),
         })
@@ -132,15 +152,17 @@ impl Authorization {
     }
 
     /// Whether what a user logged in with then is what it takes now.
-    pub(crate) fn still_stands(&self, login: &LoggedIn) -> bool {
-        stands(&self.settings(), login)
+    pub(crate) fn still_stands(&self, login: &LoggedIn, now_ms: i64) -> bool {
+        let settings = self.settings();
+        let stands = match &login.elsewhere {
+            Some(vouched) => self.elsewhere.stands(login, vouched, now_ms),
+            None => settings
+                .logins
+                .get(&login.user)
+                .is_some_and(|now| fingerprint(now) == login.with),
+        };
+        stands && self.is_enough(login).is_ok()
     }
-}
-
-fn stands(settings: &Settings, login: &LoggedIn) -> bool {
-    let now = settings.logins.get(&login.user);
-    let has_mfa = login.methods.iter().any(|method| method == "mfa");
-    now.is_some_and(|now| fingerprint(now) == login.with) && (settings.mfa == Mfa::Optional || has_mfa)
 }
 
 fn fingerprint(login: &MeantLogin) -> String {
@@ -152,6 +174,11 @@ fn fingerprint(login: &MeantLogin) -> String {
 }
 
 impl LoggedIn {
+    /// Whether it took more than a password.
+    fn is_multi_factor(&self) -> bool {
+        self.methods.iter().any(|method| method == "mfa")
+    }
+
     /// Writes it.
     pub(crate) fn write(&self, out: &mut ObjectWriter<'_>) {
         out.string("user", &self.user);
@@ -159,7 +186,11 @@ impl LoggedIn {
             self.methods.iter().for_each(|method| list.string(method))
         });
         out.integer("at", self.at_ms);
+        out.string("acr", &self.acr);
         out.string("with", &self.with);
+        if let Some(vouched) = &self.elsewhere {
+            out.object("elsewhere", |out| vouched.write(out));
+        }
     }
 
     /// Reads what [`Self::write`] wrote.
@@ -173,7 +204,15 @@ impl LoggedIn {
             user: text("user")?,
             methods: methods.collect::<Option<_>>()?,
             at_ms: node.get("at").and_then(Node::as_number)?.as_i64()?,
+            acr: text("acr")?,
             with: text("with")?,
+            elsewhere: match node.get("elsewhere") {
+                None => None,
+                Some(vouched) => Some(Vouched::read(vouched)?),
+            },
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 
 mod clients;
 mod codes;
+pub(crate) mod devices;
+mod elsewhere;
 mod grants;
 pub(crate) mod login;
 mod pace;
@@ -20,6 +22,7 @@ use records::digest::hex;
 use tokio::sync::Semaphore;
 
 pub(crate) use codes::{Issue, Taken};
+pub(crate) use elsewhere::{Departure, Elsewhere, NotLet, Vouched};
 pub(crate) use grants::{REFRESH_DAYS, Record, Rotated, digest};
 pub(crate) use login::{LoggedIn, NotLoggedIn};
 pub(crate) use pace::{Pace, TooFast};
@@ -33,9 +36,10 @@ use crate::{
 };
 use clients::Documents;
 use codes::Codes;
+use devices::Devices;
 use grants::Grants;
 use registered::Registered;
-use throttle::Throttle;
+pub(crate) use throttle::Throttle;
 
 /// How long a person may take to answer, in milliseconds.
 pub(crate) const TRANSACTION_MS: i64 = 10 * 60 * 1000;
@@ -53,7 +57,10 @@ pub(crate) struct Authorization {
     store: Store,
     pub(crate) seal: Seal,
     pub(crate) codes: Codes,
+    pub(crate) devices: Devices,
     pub(crate) grants: Grants,
+    /// Where else people log in.
+    pub(crate) elsewhere: Elsewhere,
     throttle: Throttle,
     documents: Documents,
     pub(crate) registered: Registered,
@@ -111,7 +118,7 @@ pub(crate) struct Offer {
 impl Authorization {
     /// Opens what was granted before. `key` is that of secret digests.
     pub(crate) fn open(
-        meant: &MeantAuthorization,
+        (meant, elsewhere): (&MeantAuthorization, Elsewhere),
         key: &hmac::Key,
         store: Store,
         ambient: &Ambient,
@@ -121,7 +128,9 @@ impl Authorization {
             settings: RwLock::new(Arc::new(Settings::of(meant, key)?)),
             seal: Seal::new(ambient).ok_or("no key to seal with can be made")?,
             codes: Codes::default(),
+            devices: Devices::default(),
             grants: Grants::open(store.clone(), ambient.now_ms()).map_err(stored)?,
+            elsewhere,
             throttle: Throttle::default(),
             documents: Documents::default(),
             registered: Registered::open(store.clone()).map_err(stored)?,
@@ -146,7 +155,8 @@ impl Authorization {
     /// What there is; none while nobody can log in.
     pub(crate) fn offer(&self) -> Option<Offer> {
         let settings = self.settings();
-        (!settings.logins.is_empty()).then(|| Offer {
+        let has_people = !settings.logins.is_empty() || !self.elsewhere.is_empty();
+        has_people.then(|| Offer {
             registration: settings.registration,
             documents: if settings.fetcher.is_some() {
                 Switch::On
@@ -154,6 +164,11 @@ impl Authorization {
                 Switch::Off
             },
         })
+    }
+
+    /// Whether anybody logs in with a password here.
+    pub(crate) fn has_passwords(&self) -> bool {
+        !self.settings().logins.is_empty()
     }
 
     /// Marks a transaction as answered; none if it was before.
@@ -193,6 +208,7 @@ impl Authorization {
     /// Clears away what is over.
     pub(crate) fn sweep(&self, now_ms: i64) {
         self.codes.sweep(now_ms);
+        self.devices.sweep(now_ms);
         if let Err(error) = self
             .grants
             .sweep(now_ms)

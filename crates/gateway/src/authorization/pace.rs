@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::addresses::network;
+
 /// Most in a minute: of one address, and of all.
 const OF_ADDRESS: usize = 10;
 const OF_ALL: usize = 60;
@@ -18,6 +20,7 @@ pub(crate) struct TooFast;
 impl Pace {
     /// Somebody comes, unless too many did.
     pub(crate) fn step(&mut self, from: IpAddr, now_ms: i64) -> Result<(), TooFast> {
+        let from = network(from);
         self.0.retain(|(_, at_ms)| now_ms - at_ms < MINUTE_MS);
         let of_address = self.0.iter().filter(|(address, _)| *address == from).count();
         if of_address >= OF_ADDRESS || self.0.len() >= OF_ALL {

@@ -3,9 +3,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
 };
+
+use crate::addresses::network;
 
 /// Wrong attempts after which one waits: of a name at an address, of an address, of a name.
 const OF_BOTH: u32 = 5;
@@ -45,7 +47,7 @@ struct Count {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<Counts>);
+pub(crate) struct Throttle(Mutex<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -56,7 +58,7 @@ struct Counts {
 
 impl Throttle {
     /// Whether somebody may try now; if not, in how many seconds.
-    pub(super) fn may_try(&self, name: &str, from: IpAddr, now_ms: i64) -> Result<(), i64> {
+    pub(crate) fn may_try(&self, name: &str, from: IpAddr, now_ms: i64) -> Result<(), i64> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let from = network(from);
         let is_known = counts.known.contains(&(name.to_owned(), from));
@@ -72,7 +74,7 @@ impl Throttle {
     }
 
     /// Takes note of an attempt.
-    pub(super) fn note(&self, name: &str, from: IpAddr, right: bool, now_ms: i64) {
+    pub(crate) fn note(&self, name: &str, from: IpAddr, right: bool, now_ms: i64) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let from = network(from);
         if right {
@@ -127,17 +129,6 @@ fn wait_s(of: &Of, count: Count, now_ms: i64) -> i64 {
         .min(WAIT_S_MAX);
     let left_ms = count.last_ms + wait_s * 1000 - now_ms;
     if left_ms <= 0 { 0 } else { (left_ms + 999) / 1000 }
-}
-
-/// One subscriber has 2^64 addresses of IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
 }
 
 #[cfg(test)]

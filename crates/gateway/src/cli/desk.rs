@@ -25,7 +25,7 @@ pub(super) fn ask(
             return Ok(answer);
         }
         let ambient = Ambient::system();
-        let vault = Vault::open(&meant.data, &ambient)?;
+        let vault = Vault::open(&Layout::of(&meant), &ambient)?;
         let house = assemble::assemble(&meant, meant.door.listen, ambient, &vault)?;
         let args = Document::parse(args, Keys::Exact, &wire::bounds::ANSWER)
             .map_err(|error| Failure::other(error.to_string()))?;

@@ -9,6 +9,7 @@ mod attach;
 mod backup;
 mod bundle;
 mod connect;
+mod console;
 mod context;
 mod demo;
 mod desk;
@@ -28,12 +29,12 @@ mod replay;
 mod report;
 mod review;
 mod scan;
+mod secret;
 mod serve;
 mod server;
 mod server_json;
 mod stop;
 mod subject;
-mod token;
 mod user;
 mod weigh;
 mod wrap;
@@ -66,7 +67,8 @@ enum Command {
     Approvals(approvals::Approvals),
     #[command(subcommand)]
     Backup(backup::Backup),
-    Connect(connect::Connect),
+    Connect(Box<connect::Connect>),
+    Console(console::Console),
     #[command(subcommand)]
     Context(context::Context),
     Demo(demo::Demo),
@@ -87,6 +89,8 @@ enum Command {
     Report(report::Report),
     Review(review::Review),
     Scan(scan::Scan),
+    #[command(subcommand)]
+    Secret(secret::Secret),
     /// Run the gateway.
     Serve(serve::Serve),
     #[command(subcommand)]
@@ -128,6 +132,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Approvals(approvals) => approvals.run(&common),
         Command::Backup(backup) => backup.run(&common),
         Command::Connect(connect) => connect.run(&common),
+        Command::Console(console) => console.run(&common),
         Command::Context(context) => context.run(&common),
         Command::Demo(demo) => demo.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),
@@ -142,6 +147,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Report(report) => report.run(&common),
         Command::Review(review) => review.run(&common),
         Command::Scan(scan) => scan.run(&common),
+        Command::Secret(secret) => secret.run(&common),
         Command::Serve(serve) => serve.run(&common),
         Command::Server(server) => server.run(&common),
         Command::Stop(stop) => stop.run(&common),

@@ -50,7 +50,7 @@ pub(super) fn onboard(common: &Common, newcomers: &Newcomers) -> Result<Vec<Onbo
                 return running(&socket, newcomers).await;
             }
             let ambient = Ambient::system();
-            let vault = Vault::open(&meant.data, &ambient)?;
+            let vault = Vault::open(&Layout::of(&meant), &ambient)?;
             let house = assemble::assemble(&meant, meant.door.listen, ambient, &vault)?;
             let mut looks = JoinSet::new();
             for (name, _) in &newcomers.servers {

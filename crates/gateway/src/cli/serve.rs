@@ -24,7 +24,7 @@ use crate::{
     contexts, events,
     failure::Failure,
     listen::{self, House, Listening},
-    reload,
+    reload, replicas,
     tls::{self, Acceptor, Authority, Material},
     vault::{Layout, Vault},
 };
@@ -99,6 +99,7 @@ impl Serve {
         if let Some(socket) = socket {
             tokio::spawn(listen::serve_socket(Arc::clone(&house), socket, stopped.clone()));
         }
+        tokio::spawn(replicas::follow(Arc::clone(&house), stopped.clone()));
         let receivers = deliver(&house, &meant, &stopped)?;
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
@@ -136,9 +137,9 @@ impl Serve {
                         meant.door.listen
                     )));
                 }
-                Ok(listening) if late => return Ok((listening, Vault::open(&meant.data, ambient)?)),
+                Ok(listening) if late => return Ok((listening, Vault::open(&Layout::of(meant), ambient)?)),
                 Ok(listening) => {
-                    if let Some(vault) = Vault::try_open(&Layout::new(&meant.data), ambient)? {
+                    if let Some(vault) = Vault::try_open(&Layout::of(meant), ambient)? {
                         return Ok((listening, vault));
                     }
                 }

@@ -24,6 +24,8 @@ pub(crate) enum Server {
     Connect(Who),
     /// Show what a server offers that is not what was approved.
     Diff(Name),
+    /// Learn what a server asks for, and propose the least box.
+    Learn(Learn),
     /// List servers.
     List,
     /// Write the box a server runs in as another sandbox wants it.
@@ -31,9 +33,12 @@ pub(crate) enum Server {
     /// Hold a server, or one of its tools or prompts, back.
     Quarantine(Quarantine),
     /// Let what was held back serve again, as it is now.
-    Release(Named),
+    Release(Release),
     /// End a server for good; its name is not used again.
     Retire(Name),
+    /// Go back to what was approved of a server before; what it starts or offers now that is something else is held
+    /// back.
+    Rollback(Rollback),
     /// Print the bill of materials of what a server starts.
     Sbom(Sbom),
     /// Show a server.
@@ -95,6 +100,68 @@ impl Who {
     }
 }
 
+/// Learn what a server asks for, and propose the least box.
+///
+/// From now on its box writes down what it asks for. Use it as it will be used; then `--done` prints a proposal. Nothing
+/// is granted meanwhile, and nothing by the proposal itself.
+#[derive(Args, Debug)]
+pub(crate) struct Learn {
+    /// Its name.
+    name: String,
+    /// Enough was seen: print the proposal.
+    #[arg(long)]
+    done: bool,
+}
+
+impl Learn {
+    fn run(&self, common: &Common) -> Result<(), Failure> {
+        let meant = load(common)?;
+        let args = object(|args| {
+            args.string("name", &self.name);
+            if self.done {
+                args.string("done", "yes");
+            }
+        });
+        let socket = Layout::new(&meant.data).control();
+        let answer = super::block_on(control::ask(&socket, "server.learn", &args))?.ok_or_else(|| {
+            Failure::unreachable("no gateway runs with this configuration; start it with `sallyport serve`")
+        })?;
+        if common.json {
+            say(answer.text());
+            return Ok(());
+        }
+        let name = &self.name;
+        let text = |key: &str| {
+            answer
+                .root()
+                .get(key)
+                .and_then(Node::as_str)
+                .unwrap_or_default()
+                .into_owned()
+        };
+        if !self.done {
+            say(&format!(
+                "learning  {name}: use it as it will be used; then `sallyport server learn {name} --done`"
+            ));
+            return Ok(());
+        }
+        let mut lines = vec![format!("proposed  {}", visible(&text("words")))];
+        for one in answer.root().get("withheld").into_iter().flat_map(Node::elements) {
+            lines.push(format!(
+                "withheld  {}",
+                visible(&one.as_str().unwrap_or_default())
+            ));
+        }
+        lines.push(text("proposal"));
+        lines.push(format!(
+            "Put it under `{name}` in the configuration if it is what it should be; its other keys stay. Then \
+             `sallyport server approve {name}`."
+        ));
+        say(&lines.join("\n"));
+        Ok(())
+    }
+}
+
 /// Write a box for another sandbox.
 #[derive(Args, Debug)]
 pub(crate) struct Profile {
@@ -126,6 +193,32 @@ pub(crate) struct Approve {
     /// Pin only the files the command starts with, as they are: no package is fetched and kept.
     #[arg(long, conflicts_with = "tool")]
     as_found: bool,
+    /// Who says so, where more than one operator has to.
+    #[arg(long = "as", value_name = "USER")]
+    as_user: Option<String>,
+}
+
+/// Let what was held back serve again, as it is now.
+#[derive(Args, Debug)]
+pub(crate) struct Release {
+    #[command(flatten)]
+    what: Named,
+    /// Who says so, where more than one operator has to.
+    #[arg(long = "as", value_name = "USER")]
+    as_user: Option<String>,
+}
+
+/// Go back to what was approved before.
+#[derive(Args, Debug)]
+pub(crate) struct Rollback {
+    /// The server's name.
+    name: String,
+    /// The version, as `server show` numbers them; the one before unless said.
+    #[arg(long, value_name = "N")]
+    to: Option<u32>,
+    /// Who says so, where more than one operator has to.
+    #[arg(long = "as", value_name = "USER")]
+    as_user: Option<String>,
 }
 
 /// Print the bill of materials of what a server starts, in CycloneDX 1.6.
@@ -159,9 +252,24 @@ impl Server {
         let answer = match self {
             Self::Add(add) => add.run(common)?,
             Self::Approve(approve) => approve.run(common)?,
-            Self::Release(named) => ask(common, "server.approve", &named, None)?,
+            Self::Release(release) => Approve {
+                what: release.what,
+                as_found: false,
+                as_user: release.as_user,
+            }
+            .run(common)?,
+            Self::Rollback(back) => desk::ask(common, "server.rollback", |args| {
+                args.string("name", &back.name);
+                if let Some(to) = back.to {
+                    args.string("to", &to.to_string());
+                }
+                if let Some(name) = &back.as_user {
+                    args.string("as", name);
+                }
+            })?,
             Self::Connect(who) => who.connect(common)?,
             Self::Diff(name) => desk::ask(common, "server.diff", |args| args.string("name", &name.name))?,
+            Self::Learn(learn) => return learn.run(common),
             Self::List => desk::ask(common, "server.list", |_| {})?,
             Self::Profile(profile) => desk::ask(common, "server.profile", |args| {
                 args.string("name", &profile.name);
@@ -207,6 +315,9 @@ impl Approve {
             }
             if self.as_found {
                 args.string("pin", "as-found");
+            }
+            if let Some(name) = &self.as_user {
+                args.string("as", name);
             }
         })
     }
@@ -290,6 +401,9 @@ fn shown(answer: &Document) -> String {
     if let Some(profile) = root.get("profile").and_then(Node::as_str) {
         return profile.trim_end().to_owned();
     }
+    if let Some(waits) = waiting(root) {
+        return waits;
+    }
     let mut lines = Vec::new();
     for name in [
         "name", "url", "state", "why", "launch", "trust", "revision", "eras", "sandbox",
@@ -299,6 +413,16 @@ fn shown(answer: &Document) -> String {
         }
     }
     lines.extend(root.get("artefact").map(pinned).unwrap_or_default());
+    for version in root.get("versions").into_iter().flat_map(Node::elements) {
+        let in_force = version.get("in_force").and_then(Node::as_bool) == Some(true);
+        let mark = if in_force { " in force" } else { "" };
+        let n = version.get("version").map_or("", Node::written);
+        lines.push(format!(
+            "version   {n} {} {}{mark}",
+            text(version, "since"),
+            text(version, "launch")
+        ));
+    }
     for list in ["items", "changes"] {
         for item in root.get(list).into_iter().flat_map(Node::elements) {
             let what = if item.get("state").is_some() {
@@ -327,6 +451,23 @@ fn shown(answer: &Document) -> String {
     }
 }
 
+/// What more operators have to say, for people.
+pub(super) fn waiting(answer: Node<'_>) -> Option<String> {
+    let what = answer.get("waits").and_then(Node::as_str)?;
+    let agreed = answer.get("agreed").into_iter().flat_map(Node::elements);
+    let agreed: Vec<_> = agreed
+        .filter_map(Node::as_str)
+        .map(|name| visible(&name))
+        .collect();
+    let needed = answer.get("needed").map_or("", Node::written);
+    Some(format!(
+        "nothing is done yet: {} of {needed} operators agreed ({}); another one says\n  sallyport {} --as USER",
+        agreed.len(),
+        agreed.join(", "),
+        visible(&what)
+    ))
+}
+
 /// What is pinned, for people.
 fn pinned(artefact: Node<'_>) -> Vec<String> {
     let text = |node: Node<'_>, name: &str| {
@@ -343,6 +484,9 @@ fn pinned(artefact: Node<'_>) -> Vec<String> {
         text(artefact, "ecosystem"),
         text(artefact, "name")
     )];
+    if artefact.get("publisher").is_some() {
+        lines.push(format!("made by   {}", text(artefact, "publisher")));
+    }
     for file in list("files") {
         let (role, path) = (text(file, "role"), text(file, "path"));
         lines.push(format!("          {role} {path} {}", text(file, "digest")));

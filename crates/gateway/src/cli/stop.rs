@@ -80,6 +80,8 @@ impl Stop {
         let root = answer.root();
         if common.json {
             say(answer.text());
+        } else if let Some(waits) = super::server::waiting(root) {
+            say(&waits);
         } else if self.lift {
             say(&format!("`{}` may go on", text(root, "lifted")));
         } else {

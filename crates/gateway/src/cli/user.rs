@@ -22,6 +22,8 @@ pub(crate) enum User {
     Hash,
     /// End all a user let in, at once.
     Logout(Name),
+    /// End one thing a user let in (`sallyport user grants` names it), at once.
+    Withdraw(Grant),
     /// Make a secret for an authenticator, for `totp` of the user, and the URI the authenticator takes.
     Totp(Name),
 }
@@ -31,6 +33,15 @@ pub(crate) enum User {
 pub(crate) struct Name {
     /// The name.
     name: String,
+}
+
+/// One thing a user let in.
+#[derive(Args, Debug)]
+pub(crate) struct Grant {
+    /// The user's name.
+    user: String,
+    /// The grant's name.
+    grant: String,
 }
 
 impl User {
@@ -45,6 +56,22 @@ impl User {
                 } else {
                     let ended = answer.root().get("ended").map_or("0", Node::written);
                     say(&format!("ended {ended} of what {} let in", name.name));
+                }
+                Ok(())
+            }
+            Self::Withdraw(Grant { user, grant }) => {
+                let answer = desk::ask(common, "user.withdraw", |args| {
+                    args.string("user", &user);
+                    args.string("grant", &grant);
+                })?;
+                if common.json {
+                    say(answer.text());
+                } else {
+                    let client = answer.root().get("client").and_then(Node::as_str);
+                    say(&format!(
+                        "{} is out: {user} let it in no more",
+                        client.unwrap_or_default()
+                    ));
                 }
                 Ok(())
             }

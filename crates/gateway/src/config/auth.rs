@@ -40,6 +40,13 @@ pub(crate) enum AuthKind {
         client: Option<ClientIdentity>,
         assertion: PathBuf,
     },
+    /// The gateway's own, because an identity provider says so (ID-JAG): its ID token is exchanged there for a word to the
+    /// server's authorization server.
+    Enterprise {
+        client: ClientIdentity,
+        provider: Provider,
+        identity: PathBuf,
+    },
     /// One for each caller, in exchange for a token of the gateway's own issuer (RFC 8693).
     TokenExchange {
         client: ClientIdentity,
@@ -47,6 +54,13 @@ pub(crate) enum AuthKind {
     },
     /// One for each person, who agreed to it.
     AuthorizationCode(Registration),
+}
+
+/// An identity provider, and who the gateway is there.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Provider {
+    pub(crate) issuer: String,
+    pub(crate) client: ClientIdentity,
 }
 
 /// Who the gateway is at an authorization server.
@@ -128,7 +142,20 @@ pub(super) fn mean(
             "write `kind: bearer`",
         ));
     }
-    let client = client(&at, said, lookup)?;
+    if said.provider.is_some() && said.kind != "id_jag" {
+        return Err(bad(
+            "provider",
+            "it is of no use with this `kind`",
+            "write `kind: id_jag`",
+        ));
+    }
+    let identity = SaidIdentity {
+        id: said.client_id.as_deref(),
+        secret: said.client_secret.as_deref(),
+        key: said.key.as_deref(),
+        key_id: said.key_id.as_deref(),
+    };
+    let client = client(&at, identity, lookup)?;
     let needed = || {
         bad(
             "client_id",
@@ -140,12 +167,12 @@ pub(super) fn mean(
         "client_credentials" => AuthKind::ClientCredentials(proven(&at, client.ok_or_else(needed)?)?),
         "workload" => AuthKind::Workload {
             client,
-            assertion: said
-                .assertion
-                .as_deref()
-                .and_then(|assertion| assertion.strip_prefix("file:"))
-                .map(|path| lookup.path(path))
-                .ok_or_else(|| bad("assertion", "there is no file", "write it as `file:PATH`"))?,
+            assertion: assertion(&at, said, lookup)?,
+        },
+        "id_jag" => AuthKind::Enterprise {
+            client: proven(&at, client.ok_or_else(needed)?)?,
+            provider: provider(&at, said, lookup)?,
+            identity: assertion(&at, said, lookup)?,
         },
         "token_exchange" => AuthKind::TokenExchange {
             client: proven(&at, client.ok_or_else(needed)?)?,
@@ -153,8 +180,7 @@ pub(super) fn mean(
         },
         "authorization_code" => AuthKind::AuthorizationCode(registration(&at, said, client)?),
         other => {
-            let remedy =
-                "use one of: bearer, client_credentials, workload, token_exchange, authorization_code";
+            let remedy = "use one of: bearer, client_credentials, workload, id_jag, token_exchange, authorization_code";
             return Err(bad("kind", &format!("`{other}` is not known here"), remedy));
         }
     };
@@ -197,8 +223,58 @@ pub(super) fn mean(
     })))
 }
 
-fn client(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<Option<ClientIdentity>, Problem> {
-    let proof = match (&said.client_secret, &said.key) {
+/// The file with somebody else's word, read anew each time.
+fn assertion(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<PathBuf, Problem> {
+    let file = said
+        .assertion
+        .as_deref()
+        .and_then(|said| said.strip_prefix("file:"));
+    file.map(|path| lookup.path(path)).ok_or_else(|| {
+        Problem::new(
+            format!("{at}.assertion"),
+            "there is no file",
+            "write it as `file:PATH`",
+        )
+    })
+}
+
+fn provider(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<Provider, Problem> {
+    let at = format!("{at}.provider");
+    let remedy = "write `provider: { issuer: URL, client_id: ID, client_secret: \"env:NAME\" }`";
+    let said = said
+        .provider
+        .as_ref()
+        .ok_or_else(|| Problem::new(&at, "there is none", remedy))?;
+    let secret = said
+        .client_secret
+        .as_ref()
+        .map(|secret| lookup.secret(&format!("{at}.client_secret"), secret));
+    Ok(Provider {
+        issuer: said.issuer.clone(),
+        client: ClientIdentity {
+            id: said.client_id.clone(),
+            proof: secret.transpose()?.map_or(ClientProof::None, |secret| {
+                ClientProof::Secret(Secret::presented(secret))
+            }),
+        },
+    })
+}
+
+/// Who the gateway is somewhere, as said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SaidIdentity<'s> {
+    pub(super) id: Option<&'s str>,
+    pub(super) secret: Option<&'s str>,
+    pub(super) key: Option<&'s str>,
+    pub(super) key_id: Option<&'s str>,
+}
+
+pub(super) fn client(
+    at: &str,
+    said: SaidIdentity<'_>,
+    lookup: &Lookup<'_>,
+) -> Result<Option<ClientIdentity>, Problem> {
+    let proof = match (said.secret, said.key) {
         (None, None) => ClientProof::None,
         (Some(secret), None) => {
             let secret = lookup.secret(&format!("{at}.client_secret"), secret)?;
@@ -210,7 +286,7 @@ fn client(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<Option<Clien
             let remedy = "make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`";
             ClientProof::Key {
                 key: Arc::new(key.map_err(|why| Problem::new(at, why.to_string(), remedy))?),
-                id: said.key_id.clone(),
+                id: said.key_id.map(str::to_owned),
             }
         }
         (Some(_), Some(_)) => {
@@ -218,7 +294,8 @@ fn client(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<Option<Clien
             return Err(Problem::new(format!("{at}.key"), what, "keep one of them"));
         }
     };
-    Ok(said.client_id.clone().map(|id| ClientIdentity { id, proof }))
+    let id = said.id.map(str::to_owned);
+    Ok(id.map(|id| ClientIdentity { id, proof }))
 }
 
 /// Without a person, the gateway has to prove itself.
@@ -261,7 +338,7 @@ impl MeantAuth {
     /// Whether each caller has a token of their own.
     pub(super) fn is_of_callers(&self) -> bool {
         match self.kind {
-            AuthKind::ClientCredentials(_) | AuthKind::Workload { .. } => false,
+            AuthKind::ClientCredentials(_) | AuthKind::Enterprise { .. } | AuthKind::Workload { .. } => false,
             AuthKind::AuthorizationCode(_) | AuthKind::TokenExchange { .. } => true,
         }
     }
@@ -271,6 +348,7 @@ impl MeantAuth {
         let (kind, client) = match &self.kind {
             AuthKind::ClientCredentials(client) => ("client_credentials", Some(client)),
             AuthKind::TokenExchange { client, .. } => ("token_exchange", Some(client)),
+            AuthKind::Enterprise { client, .. } => ("id_jag", Some(client)),
             AuthKind::Workload { client, .. } => ("workload", client.as_ref()),
             AuthKind::AuthorizationCode(Registration::Known(client)) => ("authorization_code", Some(client)),
             AuthKind::AuthorizationCode(
@@ -283,6 +361,9 @@ impl MeantAuth {
         }
         if let Some(issuer) = &self.issuer {
             out.string("issuer", issuer);
+        }
+        if let AuthKind::Enterprise { provider, .. } = &self.kind {
+            out.string("provider", &provider.issuer);
         }
     }
 }

@@ -54,6 +54,14 @@ pub(crate) enum Mfa {
     Required,
 }
 
+/// Whether proofs of possession need a nonce of ours.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Nonce {
+    #[default]
+    Optional,
+    Required,
+}
+
 /// What a user proves to be there with.
 #[derive(Clone, Debug)]
 pub(crate) struct MeantLogin {
@@ -74,6 +82,7 @@ pub(crate) struct MeantClient {
 
 const SWITCHES: [(&str, Switch); 2] = [("on", Switch::On), ("off", Switch::Off)];
 const REGISTRATION: [(&str, Switch); 2] = [("off", Switch::Off), ("on", Switch::On)];
+const NONCES: [(&str, Nonce); 2] = [("optional", Nonce::Optional), ("required", Nonce::Required)];
 const MFA: [(&str, Mfa); 2] = [("optional", Mfa::Optional), ("required", Mfa::Required)];
 
 /// Finds out what was meant.
@@ -105,6 +114,11 @@ pub(super) fn mean(
         note(Err(problem));
     }
     meant
+}
+
+/// Whether proofs need a nonce.
+pub(super) fn nonce(said: &Said) -> Result<Nonce, Problem> {
+    word("dpop", "nonce", said.dpop.nonce.as_deref(), &NONCES)
 }
 
 fn switches(said: &Said, lookup: &Lookup<'_>, meant: &mut MeantAuthorization) -> Result<(), Problem> {

@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::{
     Problem,
+    login::{self, MeantLoginAt},
     meant::MeantParty,
     reference::Lookup,
     said::{SaidIssuer, SaidNames},
@@ -27,6 +28,8 @@ const DAY_S: u64 = 24 * 3600;
 pub(crate) struct MeantIssuer {
     pub(crate) trust: Trust,
     pub(crate) jwks: Option<String>,
+    pub(crate) metadata: Option<String>,
+    pub(crate) login: Option<MeantLoginAt>,
     pub(crate) keys_age: Duration,
     pub(crate) network: Network,
     pub(crate) authorities: Vec<CertificateDer<'static>>,
@@ -79,6 +82,7 @@ fn one(
     let network = word(at, "network", said.network.as_deref(), &NETWORKS)?;
     // A trust domain says nothing of where its keys are.
     if !said.issuer.starts_with("spiffe://") {
+        named_well(at, said)?;
         url(&format!("{at}.issuer"), &said.issuer, network)?;
     } else if said.jwks.is_none() {
         let remedy = "add `jwks: https://...`, where its bundle is served";
@@ -91,6 +95,9 @@ fn one(
     if let Some(jwks) = &said.jwks {
         url(&format!("{at}.jwks"), jwks, network)?;
     }
+    if let Some(metadata) = &said.metadata {
+        url(&format!("{at}.metadata"), metadata, network)?;
+    }
     let authorities = match &said.ca {
         None => Vec::new(),
         Some(path) => tls::authorities(&lookup.path(path))
@@ -100,6 +107,8 @@ fn one(
     let lifetime = seconds(said.token_lifetime, TOKEN_LIFETIME_S);
     let trust = Trust {
         issuer: Arc::from(said.issuer.as_str()),
+        also: said.also.clone(),
+        tenants: said.tenants.clone(),
         typ: word(at, "typ", said.typ.as_deref(), &TYPES)?.to_owned(),
         audience: said.audience.clone(),
         scope: said
@@ -131,10 +140,38 @@ fn one(
     Ok(MeantIssuer {
         trust,
         jwks: said.jwks.clone(),
+        metadata: said.metadata.clone(),
+        login: match &said.login {
+            None => None,
+            Some(login) => Some(login::mean(&format!("{at}.login"), &said.name, login, lookup)?),
+        },
         keys_age: seconds(said.keys_age, KEYS_AGE_S),
         network,
         authorities,
     })
+}
+
+/// An issuer with a name for each tenant says which tenants, and where its metadata is, since that is no tenant's.
+fn named_well(at: &str, said: &SaidIssuer) -> Result<(), Problem> {
+    let bad = |key: &str, what: &str, remedy: &str| Problem::new(format!("{at}.{key}"), what, remedy);
+    match (said.issuer.contains("{tenantid}"), said.tenants.is_empty()) {
+        (true, true) => Err(bad(
+            "tenants",
+            "whoever has a tenant there could log in",
+            "list the tenants that are believed",
+        )),
+        (true, false) if said.metadata.is_none() => Err(bad(
+            "metadata",
+            "the name is of no tenant, so nothing is found by it",
+            "write the URL of its metadata, such as `https://host/common/v2.0/.well-known/openid-configuration`",
+        )),
+        (false, false) => Err(bad(
+            "tenants",
+            "the issuer has one name for all",
+            "write `{tenantid}` in `issuer` where the tenant stands, or leave `tenants` out",
+        )),
+        (true, false) | (false, true) => Ok(()),
+    }
 }
 
 /// Where it says which model a client is.

@@ -13,18 +13,25 @@ use policy::{PartyKind, rules::Value};
 
 use super::{
     Problem, Proof, agents,
-    authorization::{self, MeantAuthorization, Switch},
+    authorization::{self, MeantAuthorization, Nonce, Switch},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
-    incidents,
+    incidents, inspection,
     issuers::{self, MeantIssuer},
+    operators::{self, MeantOperators},
     records::{self, MeantPayloads},
     reference::Lookup,
     rules,
-    said::{Approve, Mode, Said, SaidApprovals},
+    said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
+    state::MeantState,
 };
-use crate::incidents::MeantIncidents;
+use crate::{
+    console::MeantConsole,
+    incidents::MeantIncidents,
+    supply::provenance::{Provenance, Publisher},
+    tls,
+};
 
 /// A configuration that makes sense.
 #[derive(Clone, Debug)]
@@ -33,6 +40,8 @@ pub(crate) struct Meant {
     pub(crate) socket: Option<PathBuf>,
     pub(crate) mode: Mode,
     pub(crate) data: PathBuf,
+    /// The database that replicas share, if there is one.
+    pub(crate) state: Option<MeantState>,
     /// Files no server may see: the configuration and the secrets it names.
     pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
@@ -47,6 +56,7 @@ pub(crate) struct Meant {
     pub(crate) authorization: MeantAuthorization,
     /// Whether programs may ask to become agents.
     pub(crate) enrolment: Switch,
+    pub(crate) nonce: Nonce,
     pub(crate) packs: Vec<String>,
     /// The version of the rules, if the operator gives them one.
     pub(crate) version: Option<u64>,
@@ -57,10 +67,17 @@ pub(crate) struct Meant {
     pub(crate) approvals: MeantApprovals,
     /// A mirrored file of known vulnerabilities.
     pub(crate) osv: Option<PathBuf>,
+    /// Who has to have made which packages.
+    pub(crate) provenance: Provenance,
+    /// Who decides about servers.
+    pub(crate) operators: MeantOperators,
     pub(crate) payloads: MeantPayloads,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
+    pub(crate) console: MeantConsole,
     pub(crate) incidents: MeantIncidents,
+    /// What detectors know besides.
+    pub(crate) inspection: inspect::Settings,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
     /// After how many days what agents may do is looked at again.
@@ -110,6 +127,8 @@ pub(crate) struct MeantLimit {
     pub(crate) rate: Option<String>,
     pub(crate) burst: Option<u32>,
     pub(crate) concurrency: Option<u32>,
+    pub(crate) queue: Option<u32>,
+    pub(crate) wait: Option<u64>,
     pub(crate) bytes: Option<String>,
     pub(crate) cost: Option<String>,
     pub(crate) total: Option<u64>,
@@ -128,6 +147,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         lookup,
     );
     let hidden = secrets(&said, lookup);
+    let provenance = provenance(&said.registry, lookup, &mut note);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
@@ -158,6 +178,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         });
     }
     let users: BTreeSet<_> = said.users.iter().map(|user| user.name.as_str()).collect();
+    let at_console: Vec<String> = said
+        .console
+        .operators
+        .union(&said.console.auditors)
+        .cloned()
+        .collect();
+    note(known("console", "user", &at_console, |name| {
+        users.contains(name) || name.starts_with("role:")
+    }));
     for (n, agent) in said.agents.iter().enumerate() {
         let at = format!("agents[{n}]");
         note(name_is_fit(&format!("{at}.name"), &agent.name));
@@ -200,6 +229,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     }
     let issuers = issuers::mean(&said.issuers, &parties, lookup, &mut note);
     let authorization = authorization::mean(&said, &parties, lookup, &mut note);
+    let nonce = authorization::nonce(&said).unwrap_or_else(|problem| {
+        note(Err(problem));
+        Nonce::Required
+    });
     let policy = said.policy.unwrap_or_default();
     let mut rules: Vec<_> = policy
         .rules
@@ -263,6 +296,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
+    let state = super::state::mean(said.state.as_deref(), lookup).unwrap_or_else(|problem| {
+        note(Err(problem));
+        None
+    });
     let mut events = Vec::new();
     for (n, receiver) in said.events.iter().enumerate() {
         match events::mean(n, receiver, &events, lookup) {
@@ -271,6 +308,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         }
     }
     let incidents = incidents::mean(&said.incidents, &mut note);
+    let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
+    let inspection = inspection::mean(&said.inspection, &mut note);
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
             .strip_suffix('d')
@@ -285,14 +324,22 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     match door.zip(approvals).zip(payloads) {
         Some(((door, approvals), payloads)) if problems.is_empty() => Ok(Meant {
             approvals,
+            provenance,
+            operators,
             osv: said
                 .registry
                 .osv
                 .map(|path| lookup.path(&path.display().to_string())),
             payloads,
+            state,
             events,
             metrics: said.metrics,
+            console: MeantConsole {
+                operators: said.console.operators,
+                auditors: said.console.auditors,
+            },
             incidents,
+            inspection,
             review_days,
             unusable,
             door,
@@ -317,6 +364,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             issuers,
             authorization,
             enrolment: said.enrolment,
+            nonce,
             version,
             packs: packs.unwrap_or_else(|| vec!["baseline".to_owned()]),
             rules,
@@ -329,6 +377,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                     rate: said.rate,
                     burst: said.burst,
                     concurrency: said.concurrency,
+                    queue: said.queue,
+                    wait: said.wait,
                     bytes: said.bytes,
                     cost: said.cost,
                     total: said.total,
@@ -369,6 +419,36 @@ pub(super) fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
     all.filter_map(|reference| reference.strip_prefix("file:"))
         .map(|path| lookup.path(path))
         .collect()
+}
+
+/// Who has to have made which packages.
+fn provenance(
+    said: &SaidRegistry,
+    lookup: &Lookup<'_>,
+    note: &mut impl FnMut(Result<(), Problem>),
+) -> Provenance {
+    let mut publishers = Vec::new();
+    for (n, publisher) in said.publishers.iter().enumerate() {
+        let at = format!("registry.publishers[{n}]");
+        match tls::authorities(&lookup.path(&publisher.ca)) {
+            Ok(authorities) => publishers.push(Publisher::new(
+                &publisher.packages,
+                authorities,
+                &publisher.identity,
+                publisher.issuer.clone(),
+            )),
+            Err(what) => note(Err(Problem::new(
+                format!("{at}.ca"),
+                what,
+                "correct the path, or the file",
+            ))),
+        }
+    }
+    let attestations = said.attestations.as_ref();
+    Provenance {
+        publishers,
+        attestations: attestations.map(|path| lookup.path(&path.display().to_string())),
+    }
 }
 
 /// Whoever comes from this machine may be anonymous. Where the gateway is called by another name than this machine's,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Problem;
+use crate::secrets::SCHEME;
 
 /// Where references are looked up; passed in so that tests need no real environment.
 pub(crate) struct Lookup<'l> {
@@ -40,16 +41,26 @@ impl Lookup<'_> {
         if let Some(path) = reference.strip_prefix("file:") {
             return self.file(at, path).map(Some);
         }
-        for scheme in ["vault:", "keyring:"] {
-            if reference.starts_with(scheme) {
-                return Err(Problem::new(
-                    at,
-                    format!("`{scheme}` references are not supported by this build"),
-                    "use `env:NAME` or `file:PATH`",
-                ));
-            }
+        if reference.starts_with(SCHEME) {
+            let why = "`vault:` references are for `env` of servers that are programs";
+            return Err(Problem::new(at, why, "use `env:NAME` or `file:PATH`"));
+        }
+        if reference.starts_with("keyring:") {
+            let why = "`keyring:` references are not supported by this build";
+            return Err(Problem::new(at, why, "use `env:NAME` or `file:PATH`"));
         }
         Ok(None)
+    }
+
+    /// An argument: never a secret, for everybody on the machine can read arguments.
+    pub(crate) fn argument(&self, at: &str, text: &str) -> Result<String, Problem> {
+        let is_url = text.starts_with("file://");
+        let mut schemes = ["env:", "file:", SCHEME, "keyring:"].into_iter();
+        if !is_url && schemes.any(|scheme| text.starts_with(scheme)) {
+            let why = "a secret among arguments can be read by everybody on this machine";
+            return Err(Problem::new(at, why, "give it to the program in `env`"));
+        }
+        self.expand(at, text)
     }
 
     fn variable(&self, at: &str, name: &str) -> Result<String, Problem> {

@@ -14,6 +14,8 @@ use super::{
     authorization::Switch,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
+    inspection::SaidInspection,
+    login::SaidLogin,
     records::SaidRecords,
     rules::{SaidPolicy, SaidPurpose},
 };
@@ -35,6 +37,9 @@ pub(crate) struct Said {
     pub(crate) mode: Option<Mode>,
     /// Where state is kept: ledger, keys, registry.
     pub(crate) data: Option<PathBuf>,
+    /// The PostgreSQL database that several replicas share for what is not the ledger: `postgresql://...`, or
+    /// `env:NAME` or `file:PATH` of that with its password. Tables are in the data directory unless said.
+    pub(crate) state: Option<String>,
     /// The servers, as in any `mcp.json`.
     #[serde(default, rename = "mcpServers", alias = "servers", alias = "context_servers")]
     pub(crate) servers: BTreeMap<String, SaidServer>,
@@ -67,6 +72,9 @@ pub(crate) struct Said {
     /// How people let programs in.
     #[serde(default)]
     pub(crate) authorization: SaidAuthorization,
+    /// Proofs of possession (DPoP, RFC 9449).
+    #[serde(default)]
+    pub(crate) dpop: SaidDpop,
     /// Purposes that may be declared.
     #[serde(default)]
     pub(crate) purposes: Vec<SaidPurpose>,
@@ -81,6 +89,9 @@ pub(crate) struct Said {
     /// What is worth a look.
     #[serde(default)]
     pub(crate) incidents: SaidIncidents,
+    /// What detectors know besides. Followed without a restart.
+    #[serde(default)]
+    pub(crate) inspection: SaidInspection,
     /// Limits by name; `default` is for everyone.
     #[serde(default)]
     pub(crate) limits: BTreeMap<String, SaidLimit>,
@@ -96,26 +107,75 @@ pub(crate) struct Said {
     /// Who is told what happens, as it happens.
     #[serde(default)]
     pub(crate) events: Vec<SaidEvents>,
+    /// Who may use the console and `/api/v1` by logging in; nobody unless named.
+    #[serde(default)]
+    pub(crate) console: SaidConsole,
     /// `here` (the default): `/metrics` answers this machine alone; `anywhere`; or `off`.
     #[serde(default)]
     pub(crate) metrics: SaidMetrics,
 }
 
-/// What is known of packages.
+/// Who may use the console: users by name, or everybody with a role as `role:NAME`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidConsole {
+    /// Who may change things.
+    #[serde(default)]
+    pub(crate) operators: BTreeSet<String>,
+    /// Who may look.
+    #[serde(default)]
+    pub(crate) auditors: BTreeSet<String>,
+}
+
+/// What is known of packages, and who decides about servers.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidRegistry {
     /// A file of known vulnerabilities mirrored from osv.dev, with a record on each line. What is in a package's
     /// lock is looked up when a person approves.
     pub(crate) osv: Option<PathBuf>,
+    /// How many operators have to say so before a server is approved, released or rolled back, and before anything
+    /// that was stopped goes on; 1 unless said.
+    pub(crate) approve: Option<u8>,
+    /// Who they are: `role:NAME`, `group:NAME` or `user:NAME`. Any user unless said.
+    pub(crate) operators: Option<String>,
+    /// A folder of attestations: Sigstore bundles, and those of PEP 740.
+    pub(crate) attestations: Option<PathBuf>,
+    /// Who has to have made which packages. What nobody is named for may be anybody's.
+    #[serde(default)]
+    pub(crate) publishers: Vec<SaidPublisher>,
+}
+
+/// Who has to have made certain packages.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidPublisher {
+    /// Names of packages and bundles; `*` stands for any run of characters.
+    pub(crate) packages: Vec<String>,
+    /// A PEM file of the authorities whose word on identities is taken.
+    pub(crate) ca: String,
+    /// The identity in the certificate: a URI, a mail address, a DNS name or the common name, with `*` as above.
+    pub(crate) identity: String,
+    /// Who vouched for the identity, in certificates of Fulcio. Anybody unless said.
+    pub(crate) issuer: Option<String>,
 }
 
 /// An external identity provider.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidIssuer {
-    /// The issuer identifier, letter by letter as in its tokens.
+    /// The issuer identifier, letter by letter as in its tokens; `{tenantid}` where each of its tenants has one.
     pub(crate) issuer: String,
+    /// What else it calls itself, in its metadata and its tokens.
+    #[serde(default)]
+    pub(crate) also: Vec<String>,
+    /// The tenants that are believed, where the issuer has `{tenantid}` in it.
+    #[serde(default)]
+    pub(crate) tenants: Vec<String>,
+    /// Where its metadata is; found by its name unless said.
+    pub(crate) metadata: Option<String>,
+    /// How people log in there before they let programs in here.
+    pub(crate) login: Option<SaidLogin>,
     /// A short name of ours. `NAME/` stands before every name the issuer gives.
     pub(crate) name: String,
     /// What stands there instead; `""` where its names are ours.
@@ -300,11 +360,12 @@ pub(crate) struct SaidServerTls {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidAuth {
-    /// `bearer`, `client_credentials`, `workload`, `token_exchange` or `authorization_code`.
+    /// `bearer`, `client_credentials`, `workload`, `id_jag`, `token_exchange` or `authorization_code`.
     pub(crate) kind: String,
     /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
     pub(crate) token: Option<String>,
-    /// With `workload`: the file with the platform's word for this process, a JWT (`file:PATH`).
+    /// With `workload`: the file with the platform's word for this process, a JWT (`file:PATH`). With `id_jag`: with an ID
+    /// token of the identity provider.
     pub(crate) assertion: Option<String>,
     /// The authorization server; the one the server names unless said. Another is refused.
     pub(crate) issuer: Option<String>,
@@ -320,6 +381,8 @@ pub(crate) struct SaidAuth {
     pub(crate) client_id_metadata: Option<String>,
     /// With `authorization_code`: `dynamic`, to register the gateway by itself (RFC 7591).
     pub(crate) registration: Option<String>,
+    /// With `id_jag`: the identity provider, and who the gateway is there.
+    pub(crate) provider: Option<SaidAuthProvider>,
     /// Scopes to ask for; what the server asks for unless said.
     pub(crate) scope: Option<String>,
     /// With `token_exchange`: what is put in `audience`, too.
@@ -330,6 +393,18 @@ pub(crate) struct SaidAuth {
     pub(crate) network: Option<String>,
     /// A PEM file of the authorities believed for the authorization server instead of the public ones.
     pub(crate) ca: Option<String>,
+}
+
+/// An identity provider that says who may use which server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidAuthProvider {
+    /// Its issuer identifier.
+    pub(crate) issuer: String,
+    /// The gateway's name there: what the ID token is for.
+    pub(crate) client_id: String,
+    /// Its secret there, by reference.
+    pub(crate) client_secret: Option<String>,
 }
 
 /// Whether refusals stop anything.
@@ -461,6 +536,20 @@ pub(crate) struct SaidTool {
     pub(crate) subject: Option<String>,
     /// What a call counts against limits on cost; 1 unless said.
     pub(crate) cost: Option<u32>,
+    /// What arguments are, by name or JSON pointer, beyond what the tool's schema says. Rules then read their parts.
+    #[serde(default)]
+    pub(crate) args: BTreeMap<String, SaidArgument>,
+}
+
+/// What the operator says of an argument.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidArgument {
+    /// `sql`, `url` or `path`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// Whose SQL: `postgresql`, `mysql`, `sqlite`, `mssql`; or `any` (the default): what they read alike.
+    pub(crate) dialect: Option<String>,
 }
 
 /// Trust in a server's content.
@@ -537,6 +626,14 @@ pub(crate) struct SaidClient {
     pub(crate) agent: Option<String>,
 }
 
+/// Proofs of possession.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidDpop {
+    /// `optional` (the default) or `required`: whether proofs need a nonce of the gateway's, so that none can be made ahead.
+    pub(crate) nonce: Option<String>,
+}
+
 /// How people let programs in. All of it is there once a user has a `password`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -563,6 +660,11 @@ pub(crate) struct SaidLimit {
     pub(crate) burst: Option<u32>,
     /// How many at the same time.
     pub(crate) concurrency: Option<u32>,
+    /// How many calls of one principal wait, instead of being refused, while so many are under way; none unless said.
+    /// Places go round the principals.
+    pub(crate) queue: Option<u32>,
+    /// Seconds a call waits so; 10 unless said, 60 at most.
+    pub(crate) wait: Option<u64>,
     /// Bytes over time, such as `10000000/min`.
     pub(crate) bytes: Option<String>,
     /// Cost units over time.

@@ -62,6 +62,7 @@ pub(super) fn mean(
         caps: caps(&at, granted)?,
         keep: keeps,
         without: without(&at, &granted.without)?,
+        learn: false,
     };
     // Where the gateway's own places are is not known here; it is asked again at each start, with them.
     if let Err(refused) = wishes.check(&Room::default()) {

@@ -10,6 +10,7 @@ use pipeline::Group;
 use policy::{
     Confidentiality, Labels, Sink, Trust,
     registry::{Glob, Launch, Manifest, Pin, ToolManifest},
+    rules::{ArgumentType, Dialect},
 };
 use upstream::{Command, HttpTarget, Isolation, PostQuantum, Proof, Protection, Reach, ServerSpec, Timeouts};
 use wire::{
@@ -22,10 +23,10 @@ use super::{
     auth::{self, MeantAuth},
     door::server_tls,
     reference::Lookup,
-    said::{SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
+    said::{SaidArgument, SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
     sandbox,
 };
-use crate::egress::Host;
+use crate::{egress::Host, secrets};
 
 /// A server.
 #[derive(Clone, Debug)]
@@ -194,11 +195,13 @@ fn stdio(
     let args: Vec<String> = said
         .args
         .iter()
-        .map(|arg| expand("args", arg))
+        .map(|arg| lookup.argument(&format!("{at}.args"), arg))
         .collect::<Result<_, _>>()?;
+    let vault = vault(at, said)?;
     let env: Vec<(String, String)> = said
         .env
         .iter()
+        .filter(|(_, value)| !value.starts_with(secrets::SCHEME))
         .map(|(name, value)| Ok((name.clone(), lookup.value(&format!("{at}.env.{name}"), value)?)))
         .collect::<Result<_, Problem>>()?;
     let directory = match &said.cwd {
@@ -214,6 +217,12 @@ fn stdio(
         out.string("command", &program);
         out.array("args", |list| said.args.iter().for_each(|arg| list.string(arg)));
         out.array("env", |list| env.iter().for_each(|(name, _)| list.string(name)));
+        if !vault.is_empty() {
+            // Whose secret it is must not change unseen.
+            out.object("vault", |out| {
+                vault.iter().for_each(|(name, of)| out.string(name, of))
+            });
+        }
         if said.cwd.is_some() {
             out.string("cwd", &directory.display().to_string());
         }
@@ -224,6 +233,7 @@ fn stdio(
         program,
         args,
         env,
+        vault,
         directory: Some(directory),
         sandbox,
     };
@@ -232,6 +242,30 @@ fn stdio(
         shown,
     };
     Ok((Reach::Stdio(command), launch, hosts))
+}
+
+/// Variables whose values are secrets of the vault: references to be filled in when a process starts.
+fn vault(at: &str, said: &SaidServer) -> Result<Vec<(String, String)>, Problem> {
+    let mut vault = Vec::new();
+    for (name, value) in said
+        .env
+        .iter()
+        .filter(|(_, value)| value.starts_with(secrets::SCHEME))
+    {
+        let at = format!("{at}.env.{name}");
+        let remedy = "write `vault:NAME`, with `{user}` or `{agent}` where it is each caller's own";
+        let template = secrets::template(value).map_err(|why| Problem::new(&at, why.to_string(), remedy))?;
+        if secrets::is_of_callers(&template) && matches!(said.isolation, Some(SaidIsolation::Shared)) {
+            let why = "all callers share one process, and this secret is each caller's own";
+            return Err(Problem::new(&at, why, "leave `isolation` out"));
+        }
+        if crate::supply::steers(name) {
+            let why = "this variable changes what is loaded, so its value is pinned and cannot be a secret";
+            return Err(Problem::new(&at, why, "write its value"));
+        }
+        vault.push((name.clone(), template));
+    }
+    Ok(vault)
 }
 
 /// A server that is reached by a URL: `http`, `https`, `ws`, `wss` or `unix`.
@@ -404,6 +438,7 @@ fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
                     labels: own,
                     subject: tool.subject.clone(),
                     cost: tool.cost.map(u64::from),
+                    arguments: arguments(&at, &tool.args)?,
                 },
             ));
         }
@@ -420,6 +455,54 @@ fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
         tools,
         extensions,
     })
+}
+
+/// What is said of arguments, each with its names from the outside in.
+fn arguments(
+    at: &str,
+    said: &BTreeMap<String, SaidArgument>,
+) -> Result<Vec<(Vec<String>, ArgumentType)>, Problem> {
+    let one = |(name, said): (&String, &SaidArgument)| {
+        let at = format!("{at}.args.{name}");
+        let dialect = match said.dialect.as_deref() {
+            None => Some(Dialect::default()),
+            Some(_) if said.kind != "sql" => {
+                let what = format!("`{}` has no dialect", said.kind);
+                return Err(Problem::new(format!("{at}.dialect"), what, "leave `dialect` out"));
+            }
+            Some(word) => Dialect::parse(word),
+        };
+        let dialect = dialect.ok_or_else(|| {
+            let known = Dialect::WORDS.map(|(word, _)| word).join(", ");
+            Problem::new(
+                format!("{at}.dialect"),
+                "nobody's SQL is called so",
+                format!("use one of: {known}"),
+            )
+        })?;
+        let holds = match said.kind.as_str() {
+            "path" => ArgumentType::Path,
+            "sql" => ArgumentType::Sql(dialect),
+            "url" => ArgumentType::Url,
+            other => {
+                let what = format!("`{other}` is no type of an argument");
+                return Err(Problem::new(
+                    format!("{at}.type"),
+                    what,
+                    "use one of: path, sql, url",
+                ));
+            }
+        };
+        let names = match name.strip_prefix('/') {
+            Some(pointer) => pointer
+                .split('/')
+                .map(|part| part.replace("~1", "/").replace("~0", "~"))
+                .collect(),
+            None => vec![name.clone()],
+        };
+        Ok((names, holds))
+    };
+    said.iter().map(one).collect()
 }
 
 fn labels(at: &str, said: Option<&SaidLabels>) -> Result<Labels, Problem> {

@@ -27,13 +27,15 @@ use super::{
 use crate::{
     addresses::{Kind, connect, kind},
     admin::control,
-    journal::Journal,
+    journal::{Egressed, Journal},
 };
 
 /// Connections of one server at a time.
 const CONNECTIONS_MAX: usize = 64;
 /// How long a program may take to say where it wants to, and resolution and connecting may take.
 const WAIT: Duration = Duration::from_secs(20);
+/// Most places a server wanted to that are kept.
+const HEARD_MAX: usize = 256;
 /// After a connection could not be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long an end may still be silent when the other has said all. A box that is gone keeps no place.
@@ -44,6 +46,28 @@ const SILENT: Duration = Duration::from_secs(60);
 pub(crate) struct Egress {
     directory: PathBuf,
     open: Mutex<BTreeMap<ServerName, Open>>,
+    heard: Arc<Heard>,
+}
+
+/// Where servers wanted to, and whether they came there; kept while the gateway runs, for whoever learns a server.
+#[derive(Debug, Default)]
+struct Heard(Mutex<BTreeMap<ServerName, BTreeMap<(String, u16), Came>>>);
+
+/// Whether a connection came about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Came {
+    Not,
+    There,
+}
+
+impl Heard {
+    fn add(&self, server: &ServerName, wanted: &Wanted, came: Came) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_server = heard.entry(server.clone()).or_default();
+        if of_server.len() < HEARD_MAX {
+            of_server.insert((normal(&wanted.host), wanted.port), came);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -58,7 +82,27 @@ impl Egress {
         Self {
             directory,
             open: Mutex::default(),
+            heard: Arc::default(),
         }
+    }
+
+    /// What is known of what a server asked for is forgotten.
+    pub(crate) fn forget(&self, server: &ServerName, asked: &std::path::Path) -> std::io::Result<()> {
+        self.heard
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(server);
+        match std::fs::remove_file(asked) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Where a server wanted to.
+    pub(crate) fn wanted(&self, server: &ServerName) -> BTreeMap<(String, u16), Came> {
+        let heard = self.heard.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(server).cloned().unwrap_or_default()
     }
 
     /// Opens the way out for a server, unless it is open to the same hosts already.
@@ -77,6 +121,7 @@ impl Egress {
             server: server.clone(),
             hosts: hosts.to_vec(),
             journal: journal.clone(),
+            heard: Arc::clone(&self.heard),
             places: Semaphore::new(CONNECTIONS_MAX),
         });
         let opened = Open {
@@ -103,6 +148,7 @@ struct Door {
     server: ServerName,
     hosts: Vec<Host>,
     journal: Journal,
+    heard: Arc<Heard>,
     places: Semaphore,
 }
 
@@ -138,8 +184,9 @@ impl Door {
         let there = match reached {
             Ok(there) => there,
             Err(why) => {
+                self.heard.add(&self.server, &wanted, Came::Not);
                 self.journal
-                    .egress(&self.server, (&wanted.host, wanted.port), Err(&why));
+                    .egress(&self.server, (&wanted.host, wanted.port), Egressed::Refused(&why));
                 return wanted.refuse(&mut stream, &why).await;
             }
         };
@@ -147,12 +194,21 @@ impl Door {
             .peer_addr()
             .map(|address| address.to_string())
             .unwrap_or_default();
+        self.heard.add(&self.server, &wanted, Came::There);
+        // At its beginning, too: one that never ends must not be unseen.
+        let opened = Egressed::Opened(&address);
+        self.journal
+            .egress(&self.server, (&wanted.host, wanted.port), opened);
         let first = wanted.accept(&mut stream).await?.to_vec();
         let (sent, received) = carry(stream, there, &first).await;
         self.journal.egress(
             &self.server,
             (&wanted.host, wanted.port),
-            Ok((address.as_str(), sent, received)),
+            Egressed::Ended {
+                address: &address,
+                sent,
+                received,
+            },
         );
         Ok(())
     }

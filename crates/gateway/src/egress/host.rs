@@ -51,6 +51,11 @@ impl Host {
         })
     }
 
+    /// Whether it is granted at private addresses.
+    pub(crate) fn is_private_for(&self, name: &str, port: u16) -> bool {
+        self.private && self.covers(name, port)
+    }
+
     pub(super) fn covers(&self, name: &str, port: u16) -> bool {
         let ports = self.port.map_or_else(|| PORTS.contains(&port), |own| own == port);
         let names = if self.below {

@@ -9,5 +9,5 @@ mod broker;
 mod host;
 mod speak;
 
-pub(crate) use broker::Egress;
+pub(crate) use broker::{Came, Egress};
 pub(crate) use host::Host;

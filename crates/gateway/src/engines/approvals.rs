@@ -4,6 +4,7 @@ mod channels;
 mod desk;
 mod request;
 mod similar;
+mod step_up;
 #[cfg(test)]
 mod tests;
 
@@ -41,12 +42,14 @@ impl Approvals for Engines {
             });
             return Ok(());
         }
-        for obligation in call.permit().obligations() {
-            if let Obligation::StepUp(method) = obligation {
-                let why =
-                    format!("the permit demands `{method}`, and no credential here says how it was made");
-                return Err(Objection::new(&refusal::NOT_APPROVED, why));
-            }
+        step_up::check(call)?;
+        if call
+            .permit()
+            .obligations()
+            .iter()
+            .all(|one| demand(one).is_none())
+        {
+            return Ok(());
         }
         let asked = self.asked(call);
         let arrival = call.arrival();
@@ -229,8 +232,8 @@ fn demand(obligation: &Obligation) -> Option<Demand> {
 /// What holds the call, in words.
 fn demanded(call: &Passed<Limited>) -> String {
     let wanted = call.permit().obligations().iter().filter_map(|obligation| {
-        if let Obligation::StepUp(method) = obligation {
-            return Some(method.clone());
+        if let Obligation::StepUp { level, .. } = obligation {
+            return Some(level.clone());
         }
         demand(obligation).map(|demand| format!("{} {}", demand.by, demand.needed))
     });

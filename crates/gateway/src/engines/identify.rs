@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use identity::{
-    ActorKind, LocalPeer, Model, Once, Principal, ResourceId, Secret,
+    ActorKind, LocalPeer, Model, Nonces, Once, Principal, ResourceId, Secret,
     jose::{KeySet, claimed_issuer},
     oauth::{self, Assertions, Client, ClientLookup, Form, Vouchers},
-    proof::{self, Binding, Proofs},
+    proof::{self, Binding, ProofError, Proofs},
     signature::{Signature, SignatureError, Signatures},
     token::{Issuer, SCOPE, TokenCache, TokenError, Trust, Verifier},
 };
@@ -37,6 +37,8 @@ pub(crate) struct Tokens {
     pub(crate) signatures: Signatures,
     /// Those that were used to get tokens. Apart: clients that ask for tokens leave no less room for calls.
     pub(crate) request_proofs: Proofs,
+    /// The nonces proofs have to have, if they do.
+    pub(crate) nonces: Option<Nonces>,
     /// Assertions that were used at the token endpoint.
     pub(crate) assertions: Once,
     /// What they may be for: this issuer, or its token endpoint.
@@ -107,7 +109,7 @@ impl Tokens {
     }
 
     /// Forgets what was believed for an issuer's keys.
-    fn forget(&self) -> impl Fn(&str) + Send + 'static {
+    pub(crate) fn forget(&self) -> impl Fn(&str) + Send + 'static {
         let cache = Arc::clone(&self.cache);
         move |issuer: &str| cache.forget_issuer(issuer)
     }
@@ -156,8 +158,8 @@ impl Identify for Engines {
     async fn identify(&self, arrival: &Arrival) -> Result<Caller, Objection> {
         let principal = match &arrival.credential {
             Credential::Bearer(token) => self.bearer(token, arrival).await?,
-            Credential::Possessed(possession) => self.possessed(possession, arrival).await?,
-            Credential::Signed(request) => self.signed(request, arrival).await?,
+            Credential::Possessed(possession) => Box::pin(self.possessed(possession, arrival)).await?,
+            Credential::Signed(request) => Box::pin(self.signed(request, arrival)).await?,
             Credential::Local(peer) => self.local(peer, arrival)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
@@ -215,12 +217,18 @@ impl Engines {
             method: &possession.method,
             url: &possession.url,
             token: Some(&possession.token),
+            nonces: self.tokens.nonces.as_ref(),
         };
         // The time it is now, and not that of the arrival: keys may have been fetched in between, and a proof that is
         // over may be forgotten.
         let now_ms = self.ambient.now_ms();
         let proven = proof::check(&possession.proof, request, now_ms);
-        let proven = proven.map_err(|error| invalid(error.to_string()))?;
+        let proven = proven.map_err(|error| {
+            if error == ProofError::Nonce {
+                return Objection::new(&refusal::NONCE_MISSING, error.to_string());
+            }
+            invalid(error.to_string())
+        })?;
         if proven.key() != bound {
             return Err(invalid("the proof is by another key than the token's".to_owned()));
         }
@@ -323,7 +331,9 @@ impl Engines {
             None => {
                 // Before the keys are looked at: a key that goes meanwhile takes along what it vouched for.
                 let generation = tokens.cache.generation();
-                let principal = Arc::new(tokens.verify(token, &audience, now_ms).await.map_err(invalid)?);
+                // In a box: it is rare, and would make every call's future as large as its own.
+                let verified = Box::pin(tokens.verify(token, &audience, now_ms));
+                let principal = Arc::new(verified.await.map_err(invalid)?);
                 tokens.cache.remember(&audience, &principal, generation, now_ms);
                 principal
             }
@@ -338,6 +348,19 @@ impl Engines {
     pub(super) async fn revoked(&self, principal: &Principal) {
         while !self.tokens.cache.is_revoked(principal) {
             tokio::time::sleep(REVOKED_LOOK).await;
+        }
+    }
+
+    /// Returns once a principal's credential has run out or was revoked.
+    pub(crate) async fn credential_ended(&self, principal: &Principal) {
+        let has_run_out = async {
+            while self.ambient.now_ms() < principal.expires_ms() {
+                tokio::time::sleep(REVOKED_LOOK).await;
+            }
+        };
+        tokio::select! {
+            () = has_run_out => {}
+            () = self.revoked(principal) => {}
         }
     }
 

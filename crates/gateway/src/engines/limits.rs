@@ -1,5 +1,7 @@
 //! How much: the limits in force.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use pipeline::{
     Objection, Passed,
     decide::Authorized,
@@ -8,8 +10,9 @@ use pipeline::{
 };
 use policy::{
     Obligation, Resource,
-    limits::{Applies, Dimension, Exceeded, KEYS_MAX, Limit, Limiter, Place, Rate, Usage},
+    limits::{self, Applies, Dimension, Exceeded, KEYS_MAX, Limit, Limiter, Place, Rate, Usage, Waiting},
 };
+use tokio::time::{Instant, timeout_at};
 use wire::json::canonical;
 
 use super::Engines;
@@ -18,12 +21,18 @@ use crate::{
     config::{Problem, meant::MeantLimit},
 };
 
+/// Seconds a call waits for a place among concurrent ones, unless said, and at most.
+const WAIT_S: u64 = 10;
+const WAIT_MAX_S: u64 = 60;
+
 /// The limits in force.
 #[derive(Debug)]
 pub(crate) struct LimitStore {
     limiter: Limiter,
     /// Whether any limit counts equal calls, for which their arguments must be compared.
     tells_calls_apart: bool,
+    /// How long calls wait for a place, by the limit's name.
+    patience: BTreeMap<String, Duration>,
 }
 
 impl LimitStore {
@@ -45,7 +54,12 @@ impl LimitStore {
             limits = policy::limits::defaults();
         }
         let tells_calls_apart = limits.iter().any(|limit| limit.per.contains(&Dimension::Call));
+        let seconds = |limit: &MeantLimit| Duration::from_secs(limit.wait.unwrap_or(WAIT_S).min(WAIT_MAX_S));
+        let patience = configured
+            .iter()
+            .map(|limit| (limit.name.clone(), seconds(limit)));
         Ok(Self {
+            patience: patience.collect(),
             limiter: Limiter::new(limits, KEYS_MAX),
             tells_calls_apart,
         })
@@ -92,10 +106,21 @@ fn read(said: &MeantLimit) -> Result<Limit, Problem> {
         rate: rate("rate", &said.rate)?,
         burst: said.burst.map(u64::from),
         concurrency: said.concurrency,
+        queue: queue(&at, said)?,
         bytes: rate("bytes", &said.bytes)?,
         cost: rate("cost", &said.cost)?,
         total: said.total,
     })
+}
+
+/// How many of each principal wait. There is nothing to wait for where calls at the same time are not counted.
+fn queue(at: &str, said: &MeantLimit) -> Result<usize, Problem> {
+    let queue = said.queue.or(said.wait.map(|_| 0));
+    if queue.is_some() && said.concurrency.is_none() {
+        let what = "calls wait for a place among calls at the same time, and those are not limited";
+        return Err(Problem::new(format!("{at}.queue"), what, "add `concurrency`"));
+    }
+    Ok(usize::try_from(queue.unwrap_or(0)).unwrap_or(usize::MAX))
 }
 
 /// A call's place, and the clock that says when its answer came.
@@ -121,7 +146,7 @@ fn cost(resource: &Resource) -> u64 {
 }
 
 impl Limits for Engines {
-    fn take(&self, call: &Passed<Authorized>) -> Result<Slot, Objection> {
+    async fn take(&self, call: &Passed<Authorized>) -> Result<Slot, Objection> {
         let arrival = call.arrival();
         let named: Vec<&str> = call
             .permit()
@@ -154,22 +179,52 @@ impl Limits for Engines {
             named: &named,
         };
         let now_ms = u64::try_from(arrival.received_ms).unwrap_or(0);
-        match self.limits.limiter.take(&usage, now_ms) {
-            Ok(place) => Ok(Slot(Box::new(Taken {
-                place,
-                ambient: self.ambient.clone(),
-            }))),
-            Err(exceeded) => {
-                let why = exceeded.to_string();
-                let retry_after_ms = match exceeded {
-                    Exceeded::UsedUp { retry_after_ms, .. } => retry_after_ms,
-                    Exceeded::Unknown(_) => None,
-                };
-                Err(Objection {
-                    retry_after_ms,
-                    ..Objection::new(&refusal::OVER_LIMIT, why)
-                })
+        let place = self.limits.place(&usage, now_ms, &self.ambient).await?;
+        Ok(Slot(Box::new(Taken {
+            place,
+            ambient: self.ambient.clone(),
+        })))
+    }
+}
+
+impl LimitStore {
+    /// A place, at once or when it is this call's turn.
+    async fn place(&self, usage: &Usage<'_>, now_ms: u64, ambient: &Ambient) -> Result<Place, Objection> {
+        let began = Instant::now();
+        let mut waited: Option<Waiting> = None;
+        let mut now_ms = now_ms;
+        loop {
+            let taken = self.limiter.take_or_wait(usage, waited.take(), now_ms);
+            let mut waiting = match taken.map_err(objection)? {
+                limits::Taken::Now(place) => return Ok(place),
+                limits::Taken::After(waiting) => waiting,
+            };
+            let patience = self.patience(waiting.exceeded());
+            if timeout_at(began + patience, waiting.called()).await.is_err() {
+                return Err(objection(waiting.exceeded().clone()));
             }
+            waited = Some(waiting);
+            now_ms = now_ms.max(u64::try_from(ambient.now_ms()).unwrap_or(0));
         }
+    }
+
+    fn patience(&self, exceeded: &Exceeded) -> Duration {
+        let known = match exceeded {
+            Exceeded::UsedUp { limit, .. } => self.patience.get(limit),
+            Exceeded::Unknown(_) => None,
+        };
+        known.copied().unwrap_or_default()
+    }
+}
+
+fn objection(exceeded: Exceeded) -> Objection {
+    let why = exceeded.to_string();
+    let retry_after_ms = match exceeded {
+        Exceeded::UsedUp { retry_after_ms, .. } => retry_after_ms,
+        Exceeded::Unknown(_) => None,
+    };
+    Objection {
+        retry_after_ms,
+        ..Objection::new(&refusal::OVER_LIMIT, why)
     }
 }

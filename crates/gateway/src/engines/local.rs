@@ -7,9 +7,9 @@ use std::{
 };
 
 use pipeline::{
-    Answer, Arrival, Body, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Ready, Via,
+    Answer, Arrival, Body, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Ready, Tls, Via,
     forward::Recorded,
-    ports::{Exchange, Local},
+    ports::{Caller, Exchange, Local},
     refusal,
     release::Filtered,
 };
@@ -25,6 +25,7 @@ use super::{Engines, halting::scope};
 use crate::{
     cursor::List,
     exchange::ListenExchange,
+    lists::Changed,
     sessions::Opening,
     view::{View, text},
 };
@@ -45,16 +46,10 @@ pub(crate) struct Listeners {
 #[derive(Clone, Debug)]
 struct Listener {
     exchange: Arc<dyn Exchange>,
+    at: Endpoint,
+    tls: Option<Tls>,
     id: Id,
-    wants: Wants,
-}
-
-/// What a listener asked for.
-#[derive(Clone, Debug, Default)]
-struct Wants {
-    tools: bool,
-    prompts: bool,
-    resources: bool,
+    wants: Changed,
 }
 
 impl Listeners {
@@ -68,24 +63,22 @@ impl Listeners {
         self.lock().remove(&key);
     }
 
-    /// Tells every listener that wants it that lists have changed.
-    pub(crate) async fn lists_changed(&self) {
+    /// Tells every listener that wants it that lists of its own have changed.
+    pub(crate) async fn lists_changed(
+        &self,
+        mut changed: impl FnMut(&Endpoint, &Caller, Option<&Tls>) -> Changed,
+    ) {
         let open: Vec<Listener> = self.lock().values().cloned().collect();
         for listener in open {
-            for (wanted, method) in [
-                (listener.wants.tools, Method::NotificationsToolsListChanged),
-                (listener.wants.prompts, Method::NotificationsPromptsListChanged),
-                (
-                    listener.wants.resources,
-                    Method::NotificationsResourcesListChanged,
-                ),
-            ] {
-                if wanted {
-                    let text = jsonrpc::notification(method, |out| {
-                        out.object("_meta", |out| listener.id.write(meta::SUBSCRIPTION_ID, out));
-                    });
-                    listener.exchange.deliver(text).await;
-                }
+            let Some(caller) = listener.exchange.caller() else {
+                continue;
+            };
+            let changed = changed(&listener.at, &caller, listener.tls.as_ref());
+            for method in changed.and(listener.wants).notices() {
+                let text = jsonrpc::notification(method, |out| {
+                    out.object("_meta", |out| listener.id.write(meta::SUBSCRIPTION_ID, out));
+                });
+                listener.exchange.deliver(text).await;
             }
         }
     }
@@ -231,6 +224,7 @@ impl Engines {
             endpoint: arrival.endpoint.clone(),
             revision: arrival.revision,
             capabilities: declared.map(Capabilities::declared).unwrap_or_default(),
+            tls: arrival.via.tls.clone(),
             now_ms: arrival.received_ms,
         });
         let result = object(|out| {
@@ -292,7 +286,7 @@ impl Engines {
             .and_then(|params| params.get("notifications"));
         let wants =
             |name: &str| asked.and_then(|asked| asked.get(name)).and_then(Node::as_bool) == Some(true);
-        let wants = Wants {
+        let wants = Changed {
             tools: wants("toolsListChanged"),
             prompts: wants("promptsListChanged"),
             resources: wants("resourcesListChanged"),
@@ -306,6 +300,8 @@ impl Engines {
         // Before the client knows: no change from then on is missed, and none comes before the acknowledgement.
         let key = self.listeners.add(Listener {
             exchange: Arc::clone(&exchange) as Arc<dyn Exchange>,
+            at: arrival.endpoint.clone(),
+            tls: arrival.via.tls.clone(),
             id: id.clone(),
             wants,
         });
@@ -398,7 +394,7 @@ impl Engines {
 }
 
 /// What is heard of on a stream of subscriptions.
-fn acknowledgement(wants: &Wants, watched: &[Cow<'_, str>], id: &Id) -> Vec<u8> {
+fn acknowledgement(wants: &Changed, watched: &[Cow<'_, str>], id: &Id) -> Vec<u8> {
     jsonrpc::notification(Method::NotificationsSubscriptionsAcknowledged, |out| {
         out.object("notifications", |out| {
             for (name, wanted) in [
@@ -428,7 +424,7 @@ pub(super) fn own(result: Vec<u8>) -> Answer {
 }
 
 /// The resources of the servers at an endpoint, as last seen.
-fn resources(view: &View, at: &Endpoint, key: &str) -> Vec<Entry> {
+pub(crate) fn resources(view: &View, at: &Endpoint, key: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (name, catalogue) in view.serving(at) {
         let Ok(server) = view.registry.pinned_server(name) else {

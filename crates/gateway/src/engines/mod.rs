@@ -33,7 +33,7 @@ pub(crate) use contexts::context_of;
 pub(crate) use disguise::Disguise;
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
-pub(crate) use local::{Listeners, SPOKEN, settle};
+pub(crate) use local::{Listeners, SPOKEN, resources, settle};
 pub(crate) use rules::observing;
 pub(crate) use terms::Terms;
 

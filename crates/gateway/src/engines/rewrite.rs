@@ -79,7 +79,7 @@ impl<'o> Orders<'o> {
                 | Obligation::Limit(_)
                 | Obligation::Reveal(_)
                 | Obligation::Review(_)
-                | Obligation::StepUp(_) => continue,
+                | Obligation::StepUp { .. } => continue,
             };
             orders.ways.extend(kinds.iter().map(|kind| (kind.as_str(), way)));
         }

@@ -1,24 +1,20 @@
 //! Work that goes on when nobody waits for it.
 
-use std::future::Future;
-
-use pipeline::{Objection, Refusal, Reply, ports::Tasks, refusal};
+use pipeline::{
+    Objection, Refusal, Reply,
+    ports::{Boxed, Tasks},
+    refusal,
+};
 
 use super::Engines;
+use crate::onward::{Lost, Onward};
 
 impl Tasks for Engines {
-    async fn detach<F>(&self, work: F) -> Result<Reply, Refusal>
-    where
-        F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
-    {
-        // Dropping the handle does not stop the task. The runtime moves what it is given several times: kilobytes,
-        // unless they are in a box.
-        tokio::spawn(Box::pin(work)).await.unwrap_or_else(|error| {
-            // The case was dropped with the task, and recorded that.
-            Err(Refusal::at_the_end(Objection::new(
-                &refusal::INTERNAL,
-                format!("the work was lost: {error}"),
-            )))
+    async fn detach(&self, work: Boxed<'static, Result<Reply, Refusal>>) -> Result<Reply, Refusal> {
+        Onward::new(work).await.unwrap_or_else(|Lost| {
+            // The case was dropped with the work, and recorded that.
+            let lost = Objection::new(&refusal::INTERNAL, "the work was lost");
+            Err(Refusal::at_the_end(lost))
         })
     }
 }

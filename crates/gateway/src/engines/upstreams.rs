@@ -85,7 +85,7 @@ impl Engines {
             }
             Some(method @ (Method::ResourcesSubscribe | Method::ResourcesUnsubscribe)) => {
                 let watcher = self.watcher(call)?;
-                let answer = self.upstreams.subscribe(call, method, watcher).await;
+                let answer = Box::pin(self.upstreams.subscribe(call, method, watcher)).await;
                 // A session that ended meanwhile did not see what it watches.
                 if let Some(id) = &arrival.session
                     && self.sessions.peek(id).is_none()

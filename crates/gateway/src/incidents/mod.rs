@@ -306,13 +306,16 @@ fn culprit(sign: Sign, about: &About) -> Option<Target> {
 #[cfg(test)]
 mod tests {
     use super::{About, MeantIncidents, Sign, Signal, open};
-    use crate::{ambient::Ambient, vault::Vault};
+    use crate::{
+        ambient::Ambient,
+        vault::{Layout, Vault},
+    };
 
     #[test]
     fn what_two_users_set_off_is_two_incidents_and_what_one_does_again_is_one() {
         let place = std::env::temp_dir().join(format!("sallyport-incidents-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&place);
-        let vault = Vault::open(&place, &Ambient::system()).unwrap();
+        let vault = Vault::open(&Layout::new(&place), &Ambient::system()).unwrap();
         let (_, incidents) = open(vault.store().clone(), MeantIncidents::default()).unwrap();
         let by = |user: &str| Signal {
             sign: Sign::Probing,

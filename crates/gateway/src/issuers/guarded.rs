@@ -89,6 +89,11 @@ impl Guarded {
         for authority in authorities {
             roots.add(authority.clone()).map_err(|error| error.to_string())?;
         }
+        Self::believing(network, roots)
+    }
+
+    /// A fetcher that believes these.
+    pub(crate) fn believing(network: Network, roots: RootCertStore) -> Result<Self, String> {
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| error.to_string())?

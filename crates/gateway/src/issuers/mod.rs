@@ -5,4 +5,4 @@ mod guarded;
 mod provider;
 
 pub(crate) use guarded::{Call, Fetched, Guarded, Network};
-pub(crate) use provider::{Provider, Providers, Unproven, well_known};
+pub(crate) use provider::{Provider, Providers, Unproven};

@@ -11,12 +11,10 @@ use identity::{
     token::{TokenError, Trust},
 };
 use tokio::sync::Mutex;
-use wire::{
-    bounds::ANSWER,
-    json::{Document, Keys},
-};
+use wire::json::Document;
 
 use super::guarded::Guarded;
+use crate::oauth::discovery::{self, Metadata};
 
 /// How soon keys are fetched again, whoever shows a token with an unknown one.
 const PAUSE_MS: i64 = 10_000;
@@ -29,6 +27,8 @@ pub(crate) struct Provider {
     trust: Trust,
     /// Where its keys are; otherwise its metadata says.
     jwks: Option<String>,
+    /// Where its metadata is; otherwise it is found by its name.
+    metadata: Option<String>,
     /// How old keys may be that are believed, in milliseconds.
     age_ms_max: i64,
     guarded: Guarded,
@@ -65,14 +65,14 @@ impl Providers {
         self.0.is_empty()
     }
 
-    /// The one of this name, letter by letter.
+    /// The one that goes by this name, letter by letter.
     pub(crate) fn find(&self, issuer: &str) -> Option<&Arc<Provider>> {
-        self.0.iter().find(|provider| *provider.trust.issuer == *issuer)
+        self.0.iter().find(|provider| provider.trust.answers_to(issuer))
     }
 
-    /// Their issuer identifiers.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|provider| &*provider.trust.issuer)
+    /// All of them.
+    pub(crate) fn all(&self) -> &[Arc<Provider>] {
+        &self.0
     }
 
     /// Fetches keys anew every now and then; `dropped` is told of an issuer that no longer has all it had.
@@ -93,10 +93,17 @@ impl Providers {
 }
 
 impl Provider {
-    pub(crate) fn new(trust: Trust, jwks: Option<String>, age: Duration, guarded: Guarded) -> Self {
+    /// `places` is where its keys are and where its metadata is, as far as configuration says.
+    pub(crate) fn new(
+        trust: Trust,
+        (jwks, metadata): (Option<String>, Option<String>),
+        age: Duration,
+        guarded: Guarded,
+    ) -> Self {
         Self {
             trust,
             jwks,
+            metadata,
             age_ms_max: i64::try_from(age.as_millis()).unwrap_or(i64::MAX),
             guarded,
             known: RwLock::default(),
@@ -107,6 +114,32 @@ impl Provider {
     /// Whether there are keys that are young enough to believe.
     pub(crate) fn is_fresh(&self, now_ms: i64) -> bool {
         self.young(now_ms).is_some()
+    }
+
+    /// What fetches what is its.
+    pub(crate) fn guarded(&self) -> &Guarded {
+        &self.guarded
+    }
+
+    /// What it says of itself, in a name of its own (RFC 8414, OpenID Connect Discovery).
+    pub(crate) async fn metadata(&self) -> Result<Metadata, String> {
+        let places = match &self.metadata {
+            Some(url) => vec![url.clone()],
+            None => discovery::well_known(&self.trust.issuer),
+        };
+        discovery::search(&self.guarded, places, |document| self.own(document)).await
+    }
+
+    /// Somebody else's metadata would bring somebody else's keys.
+    fn own(&self, document: &Document) -> Result<Metadata, String> {
+        let named = discovery::text(document.root(), "issuer").unwrap_or_default();
+        if self.trust.answers_to(&named) {
+            return discovery::read_metadata(document, &named);
+        }
+        let shown = discovery::shown(&named);
+        Err(format!(
+            "it is the metadata of another issuer, `{shown}`; if that is the same one, say so: `also: [\"{shown}\"]`"
+        ))
     }
 
     /// What is believed of it.
@@ -194,69 +227,19 @@ impl Provider {
     async fn fetch(&self) -> Result<KeySet, String> {
         let url = match &self.jwks {
             Some(url) => url.clone(),
-            None => self.discover().await?,
+            None => {
+                let metadata = self.metadata().await?;
+                metadata.jwks.ok_or("its metadata has no `jwks_uri`")?
+            }
         };
-        let document = document(self.guarded.get(&url).await?).map_err(|why| format!("{url}: {why}"))?;
+        let document =
+            discovery::parsed(self.guarded.get(&url).await?).map_err(|why| format!("{url}: {why}"))?;
         // A set without a key is an answer, too: the issuer has withdrawn them all.
         let is_set = |keys: &wire::json::Node<'_>| keys.kind() == wire::json::Kind::Array;
         let keys = document.root().get("keys").filter(is_set);
         let keys = keys.and_then(|_| KeySet::read(document.root()));
         keys.ok_or_else(|| format!("{url}: it is no set of keys"))
     }
-
-    /// Where the issuer says its keys are (RFC 8414, OpenID Connect Discovery), if it says so in its own name.
-    async fn discover(&self) -> Result<String, String> {
-        let mut whys = Vec::new();
-        for url in well_known(&self.trust.issuer) {
-            // What is wrong at one of the places says nothing about the next.
-            match self.guarded.get(&url).await {
-                Err(why) => whys.push(why),
-                Ok(bytes) => match self.keys_of(bytes) {
-                    Ok(keys) => return Ok(keys),
-                    Err(why) => whys.push(format!("{url}: {why}")),
-                },
-            }
-        }
-        Err(whys.join("; "))
-    }
-
-    fn keys_of(&self, metadata: Vec<u8>) -> Result<String, String> {
-        let document = document(metadata)?;
-        let root = document.root();
-        // Somebody else's metadata would bring somebody else's keys.
-        if !root
-            .get("issuer")
-            .is_some_and(|issuer| issuer.is_str(&self.trust.issuer))
-        {
-            return Err("it is the metadata of another issuer".to_owned());
-        }
-        let keys = root.get("jwks_uri").and_then(wire::json::Node::as_str);
-        keys.map(std::borrow::Cow::into_owned)
-            .ok_or_else(|| "it has no `jwks_uri`".to_owned())
-    }
-}
-
-fn document(bytes: Vec<u8>) -> Result<Document, String> {
-    Document::parse(bytes, Keys::Exact, &ANSWER).map_err(|error| error.to_string())
-}
-
-/// Where metadata may be, in the order MCP clients ask: inserted before the path, then behind it.
-pub(crate) fn well_known(issuer: &str) -> Vec<String> {
-    let issuer = issuer.trim_end_matches('/');
-    let rest = issuer.find("://").map_or(0, |at| at + 3);
-    let path_at = issuer
-        .get(rest..)
-        .and_then(|rest| rest.find('/'))
-        .map_or(issuer.len(), |at| at + rest);
-    let (origin, path) = issuer.split_at(path_at);
-    let mut urls = vec![
-        format!("{origin}/.well-known/oauth-authorization-server{path}"),
-        format!("{origin}/.well-known/openid-configuration{path}"),
-    ];
-    if !path.is_empty() {
-        urls.push(format!("{issuer}/.well-known/openid-configuration"));
-    }
-    urls
 }
 
 #[cfg(test)]

@@ -30,7 +30,11 @@ impl Keeper {
 
     /// Removes copies of packages that no server is started from any more.
     pub(crate) fn clear_copies(&self) {
-        if let Err(error) = self.shelf.clear() {
+        let earlier = self.earlier_artefacts();
+        if let Err(error) = earlier
+            .map_err(|error| error.to_string())
+            .and_then(|earlier| self.shelf.clear(&earlier).map_err(|error| error.to_string()))
+        {
             tracing::warn!(%error, "copies of packages that nobody needs stay where they are");
         }
     }
@@ -46,7 +50,9 @@ impl Keeper {
             Checked::First(artefact) => {
                 self.note_pinned(name, &artefact, "pinned as found at the first start");
                 let kept = self.shelf.pin(name, *artefact, None);
-                kept.map_err(|error| error.to_string())
+                kept.map_err(|error| error.to_string())?;
+                let server = self.server(name.as_str()).map_err(|error| error.to_string())?;
+                self.note_version(&server).map_err(|error| error.to_string())
             }
             Checked::Missing(why) => Err(why),
             Checked::Changed(what) => {
@@ -70,6 +76,7 @@ impl Keeper {
         if let Reach::Stdio(command) = &mut spec.reach {
             *command = self.shelf.started(&spec.name, command);
         }
+        self.listened_to(&mut spec);
         spec
     }
 
@@ -79,7 +86,7 @@ impl Keeper {
     }
 
     /// The configured command of a server that is a process, and the pin of its launch.
-    fn launch(&self, name: &ServerName) -> Option<(String, Command)> {
+    pub(super) fn launch(&self, name: &ServerName) -> Option<(String, Command)> {
         let specs = self.specs.read().unwrap_or_else(PoisonError::into_inner);
         let meant = specs.get(name)?;
         match &meant.spec.reach {

@@ -12,7 +12,7 @@ use crate::{
     assemble,
     config::{find, meant, reference::Lookup},
     listen::House,
-    vault::Vault,
+    vault::{Layout, Vault},
 };
 
 const SERVERS: usize = 16;
@@ -31,7 +31,7 @@ fn house(directory: &std::path::Path) -> (Arc<House>, Vault) {
     };
     let meant = meant::mean(find::parse(&said).unwrap(), &lookup, directory).unwrap();
     let ambient = Ambient::system();
-    let vault = Vault::open(&meant.data, &ambient).unwrap();
+    let vault = Vault::open(&Layout::of(&meant), &ambient).unwrap();
     let house = assemble::assemble(&meant, meant.door.listen, ambient, &vault).unwrap();
     (house, vault)
 }

@@ -1,13 +1,13 @@
 //! What people see while they let a program in. Everything a program says of itself is shown as its own word.
 
 use hyper::{Response, StatusCode};
-use identity::oauth::{AuthorizationRequest, KnownBy, OauthError, RedirectUri, RegisteredClient};
+use identity::oauth::{AuthorizationRequest, KnownBy, OauthError, RedirectUri, RegisteredClient, Way};
 
 use super::{
     body::Body,
     page::{page, safe},
 };
-use crate::authorization::{NotLoggedIn, REFRESH_DAYS};
+use crate::authorization::{NotLoggedIn, REFRESH_DAYS, devices::shown};
 
 /// Who asks for what.
 pub(super) struct Asks<'a> {
@@ -19,6 +19,36 @@ pub(super) struct Asks<'a> {
     pub(super) gateway: &'a str,
     /// The transaction.
     pub(super) sealed: String,
+    /// Where else people can log in: the name in addresses, and what to call it.
+    pub(super) doors: Vec<(&'a str, &'a str)>,
+    /// Whether anybody logs in with a password.
+    pub(super) has_passwords: bool,
+}
+
+/// What somebody fills in who logs in here.
+pub(super) const FIELDS: &str = "<label>Name<input name=\"user\" autocomplete=\"username\" autocapitalize=\"none\" \
+                      spellcheck=\"false\" required autofocus></label>\
+                      <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" \
+                      required></label>\
+                      <label>One-time code <small>if you use an authenticator</small><input name=\"code\" \
+                      inputmode=\"numeric\" autocomplete=\"one-time-code\" maxlength=\"8\"></label>";
+
+/// Links to where else people log in, with what goes along. A form could not send them on to an address that is not ours.
+pub(super) fn doors<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>, query: &str) -> String {
+    let links: String = labels
+        .map(|(name, label)| {
+            format!(
+                "<a class=\"button main\" href=\"/oauth/login/{}?{}\">Log in with {}</a>",
+                safe(name),
+                safe(query),
+                safe(label)
+            )
+        })
+        .collect();
+    match links.as_str() {
+        "" => links,
+        links => format!("<div class=\"buttons\">{links}</div>"),
+    }
 }
 
 /// Where the person logs in.
@@ -33,17 +63,18 @@ pub(super) fn log_in(asks: &Asks<'_>, wrong: Option<&NotLoggedIn>) -> Response<B
             )
         }
     };
+    let doors = doors(asks.doors.iter().copied(), &format!("t={}", asks.sealed));
+    let (fields, log_in) = if asks.has_passwords {
+        (FIELDS, "<button class=\"main\">Log in</button>")
+    } else {
+        ("", "")
+    };
     let inner = format!(
         "<p><strong>{name}</strong> ({host}) wants to use {place} of <strong>{gateway}</strong> for you. Log in to see \
-         exactly what it asks for; nothing is allowed by that.</p>{told}\
+         exactly what it asks for; nothing is allowed by that.</p>{told}{doors}\
          <form method=\"post\" action=\"/oauth/authorize\">\
-         <input type=\"hidden\" name=\"t\" value=\"{sealed}\">\
-         <label>Name<input name=\"user\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" \
-         required autofocus></label>\
-         <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\
-         <label>One-time code <small>if you use an authenticator</small><input name=\"code\" inputmode=\"numeric\" \
-         autocomplete=\"one-time-code\" maxlength=\"8\"></label>\
-         <div class=\"buttons\"><button class=\"main\">Log in</button>\
+         <input type=\"hidden\" name=\"t\" value=\"{sealed}\">{fields}\
+         <div class=\"buttons\">{log_in}\
          <button name=\"say\" value=\"deny\" formnovalidate>Cancel</button></div></form>",
         name = safe(&asks.client.name),
         host = safe(&known_as(asks.client)),
@@ -51,12 +82,12 @@ pub(super) fn log_in(asks: &Asks<'_>, wrong: Option<&NotLoggedIn>) -> Response<B
         gateway = safe(asks.gateway),
         sealed = safe(&asks.sealed),
     );
-    page(status, "Log in", &inner, &asks.request.redirect.source())
+    page(status, "Log in", &inner, &leads_to(asks))
 }
 
 /// Where the person says yes or no.
 pub(super) fn consent(asks: &Asks<'_>, user: &str) -> Response<Body> {
-    let (client, redirect) = (asks.client, &asks.request.redirect);
+    let client = asks.client;
     let mut rows = String::new();
     let mut row = |name: &str, text: &str| {
         rows.push_str(&format!("<div><dt>{}</dt><dd>{text}</dd></div>", safe(name)));
@@ -90,10 +121,16 @@ pub(super) fn consent(asks: &Asks<'_>, user: &str) -> Response<Body> {
         "ten minutes".to_owned()
     };
     row("For how long", &how_long);
-    row(
-        "You are sent back to",
-        &format!("<code>{}</code>", safe(redirect.shown())),
-    );
+    match &asks.request.way {
+        Way::Browser { redirect, .. } => row(
+            "You are sent back to",
+            &format!("<code>{}</code>", safe(redirect.shown())),
+        ),
+        Way::Device { code } => row(
+            "Where",
+            &format!("On the device that shows <strong>{}</strong>", safe(&shown(code))),
+        ),
+    }
     let inner = format!(
         "<dl>{rows}</dl>{warning}\
          <form method=\"post\" action=\"/oauth/authorize\">\
@@ -104,7 +141,42 @@ pub(super) fn consent(asks: &Asks<'_>, user: &str) -> Response<Body> {
         sealed = safe(&asks.sealed),
     );
     let title = format!("Let {} in?", client.name);
-    page(StatusCode::OK, &title, &inner, &redirect.source())
+    page(StatusCode::OK, &title, &inner, &leads_to(asks))
+}
+
+/// Where a device's code is entered.
+pub(super) fn enter_code(code: &str, wrong: Option<(StatusCode, &str)>) -> Response<Body> {
+    let (status, told) = match wrong {
+        None => (StatusCode::OK, String::new()),
+        Some((status, why)) => (
+            status,
+            format!("<p class=\"bad\" role=\"alert\">{}</p>", safe(why)),
+        ),
+    };
+    let code: String = code.chars().take(16).collect();
+    let inner = format!(
+        "<p>A program on another device shows a code. Enter it here only if you have started that program yourself: \
+         whoever shows it will act as you.</p>{told}\
+         <form method=\"post\" action=\"/oauth/device\">\
+         <label>Code<input name=\"user_code\" value=\"{}\" autocomplete=\"off\" autocapitalize=\"characters\" \
+         spellcheck=\"false\" maxlength=\"16\" required autofocus></label>\
+         <div class=\"buttons\"><button class=\"main\">Go on</button></div></form>",
+        safe(&code)
+    );
+    page(status, "Connect a device", &inner, "")
+}
+
+/// The device hears the rest.
+pub(super) fn device_answered(text: &str) -> Response<Body> {
+    page(StatusCode::OK, "Done", &format!("<p>{}</p>", safe(text)), "")
+}
+
+/// Where forms may lead besides to us.
+fn leads_to(asks: &Asks<'_>) -> String {
+    asks.request
+        .redirect()
+        .map(RedirectUri::source)
+        .unwrap_or_default()
 }
 
 /// Nothing goes on from here.
@@ -115,6 +187,13 @@ pub(super) fn stopped(why: &str) -> Response<Body> {
         safe(why)
     );
     page(StatusCode::BAD_REQUEST, "This cannot go on", &inner, "")
+}
+
+/// Somebody wants to log in elsewhere, and that cannot be reached.
+pub(super) fn unavailable() -> Response<Body> {
+    let inner = "<p class=\"bad\" role=\"alert\">The identity provider cannot be reached now.</p><p>Nothing was allowed. \
+                 Go back and try again in a moment. Whoever runs this gateway finds more in its ledger.</p>";
+    page(StatusCode::BAD_GATEWAY, "This cannot go on", inner, "")
 }
 
 /// A client nobody here vouches for asked for what cannot be: the person sends the answer, or does not.
@@ -167,8 +246,14 @@ fn host(url: &str) -> &str {
 }
 
 fn warning(asks: &Asks<'_>) -> String {
-    let redirect = &asks.request.redirect;
     let name = safe(&asks.client.name);
+    let Some(redirect) = asks.request.redirect() else {
+        return format!(
+            "<p class=\"note\">Allow this only if you have just started {name} yourself, on a device of yours, and it \
+             shows this code. If somebody sent you the code or a link to this page, they want to act as you: do not \
+             allow it.</p>"
+        );
+    };
     let text = if redirect.is_loopback() {
         format!(
             "The answer goes to a program on this computer. Any program here can say it is {name}. Allow this only if \
@@ -192,7 +277,7 @@ fn warning(asks: &Asks<'_>) -> String {
 
 /// The declared context in plain words.
 fn declared(request: &AuthorizationRequest) -> String {
-    let Some(declared) = &request.declared else {
+    let Some(declared) = &request.leave.declared else {
         return String::new();
     };
     let mut items = String::new();

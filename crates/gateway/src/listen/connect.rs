@@ -130,7 +130,8 @@ async fn agree(
             .await
             .map_err(|why| authorize_pages::outside(&why)),
         Proof::Secret => {
-            let name = proven(house, &form).map_err(|failure| refused(failure.to_string()))?;
+            let name =
+                proven(house, &form, peer.address.ip()).map_err(|failure| refused(failure.to_string()))?;
             match name == asking.person {
                 true => Ok(()),
                 false => Err(refused(format!("this link is for {}", asking.person))),

@@ -8,7 +8,7 @@ use std::{
 
 use pipeline::{
     Arrival, Capabilities, Credential, Endpoint, Objection, Refusal, Tls, Via,
-    ports::{Exchange, Stranger},
+    ports::{Caller, Exchange, Stranger},
     refusal,
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -97,8 +97,8 @@ impl Conversation {
     }
 
     /// Has whoever is there prove itself like any other: on the road, with a message that asks for nothing.
-    /// Gives the principal's key.
-    pub(super) async fn greet(&self, credential: Credential) -> Result<String, Refusal> {
+    /// Gives who it is.
+    pub(super) async fn greet(&self, credential: Credential) -> Result<Caller, Refusal> {
         let ping = br#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#.to_vec();
         let lost = || Refusal::at_the_end(Objection::new(&refusal::INTERNAL, "the greeting cannot be read"));
         let message = Message::parse(ping, Keys::Folded, &REQUEST).map_err(|_| lost())?;
@@ -112,10 +112,7 @@ impl Conversation {
             Arc::clone(&exchange),
         );
         self.house.pipeline.carry(arrival).await?;
-        exchange
-            .caller()
-            .map(|caller| caller.principal.key())
-            .ok_or_else(lost)
+        exchange.caller().ok_or_else(lost)
     }
 
     /// Takes one message. A handshake is finished before the next one is looked at; requests run side by side.

@@ -4,10 +4,7 @@
 //! that is theirs alone, with each word, so there is nothing a page of another origin could borrow.
 //! There is no script on the page, and nothing of anybody else's is markup.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{net::IpAddr, sync::Arc};
 
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE};
 use identity::{Secret, oauth::Form};
@@ -18,59 +15,29 @@ use super::{
     House,
     body::{self, Body},
     gate::one,
+    head::Peer,
     page::{guarded, safe},
 };
 use crate::{admin, failure::Failure};
 
 /// The largest form read, in bytes.
 const FORM_BYTES_MAX: usize = 16 * 1024;
-/// Wrong secrets in a row after which a name has to wait.
-const WRONG_MAX: u32 = 5;
-/// How long it waits, in milliseconds.
-const WAIT_MS: i64 = 60_000;
-/// The longest name anybody has here, and most names whose wrong secrets are counted.
+/// The longest name anybody has here.
 const NAME_BYTES_MAX: usize = 512;
-const NAMES_MAX: usize = 10_000;
 
 /// The same words whether there is no such person, no secret, or another one.
 const STRANGER: &str = "this name and this secret do not belong together";
 
-/// Wrong secrets, by name.
-#[derive(Debug, Default)]
-pub(crate) struct Attempts(Mutex<HashMap<String, (u32, i64)>>);
-
-impl Attempts {
-    fn may_try(&self, name: &str, now_ms: i64) -> Result<(), &'static str> {
-        let tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match tried.get(name) {
-            Some((wrong, last_ms)) if *wrong >= WRONG_MAX && now_ms - last_ms < WAIT_MS => {
-                Err("too many wrong secrets; wait a minute")
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn note(&self, name: &str, right: bool, now_ms: i64) {
-        let mut tried = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if right {
-            tried.remove(name);
-            return;
-        }
-        if tried.len() >= NAMES_MAX {
-            tried.retain(|_, (_, last_ms)| now_ms - *last_ms < WAIT_MS);
-        }
-        if tried.len() < NAMES_MAX || tried.contains_key(name) {
-            let one = tried.entry(name.to_owned()).or_insert((0, now_ms));
-            *one = (one.0 + 1, now_ms);
-        }
-    }
-}
-
 /// Shows a question, or takes a word.
-pub(super) async fn answer(house: &Arc<House>, id: &str, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    house: &Arc<House>,
+    peer: &Peer,
+    id: &str,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let told = match *request.method() {
         Method::GET => None,
-        Method::POST => Some(take(house, id, request).await),
+        Method::POST => Some(take(house, peer, id, request).await),
         _ => return body::empty(StatusCode::METHOD_NOT_ALLOWED),
     };
     let status = match &told {
@@ -93,7 +60,12 @@ pub(super) async fn answer(house: &Arc<House>, id: &str, request: Request<Incomi
     guarded(answer, "")
 }
 
-async fn take(house: &Arc<House>, id: &str, request: Request<Incoming>) -> Result<String, Failure> {
+async fn take(
+    house: &Arc<House>,
+    peer: &Peer,
+    id: &str,
+    request: Request<Incoming>,
+) -> Result<String, Failure> {
     let (head, incoming) = request.into_parts();
     let content = one(&head.headers, &CONTENT_TYPE)
         .ok()
@@ -106,7 +78,7 @@ async fn take(house: &Arc<House>, id: &str, request: Request<Incoming>) -> Resul
     let bytes = body::read(incoming, FORM_BYTES_MAX).await;
     let bytes = bytes.map_err(|objection| Failure::configuration(objection.inside))?;
     let form = Form::parse(&bytes).map_err(|error| Failure::configuration(error.to_string()))?;
-    let name = proven(house, &form)?;
+    let name = proven(house, &form, peer.address.ip())?;
     let (operation, word) = match form.get("say") {
         Some("approve") => ("approvals.approve", "agreed"),
         Some("deny") => ("approvals.deny", "said no"),
@@ -123,8 +95,8 @@ async fn take(house: &Arc<House>, id: &str, request: Request<Incoming>) -> Resul
     Ok(format!("{name} {word}"))
 }
 
-/// The person the form's secret proves.
-pub(super) fn proven(house: &House, form: &Form) -> Result<String, Failure> {
+/// The person the form's secret proves. Whoever guesses makes themselves wait, and not the person.
+pub(super) fn proven(house: &House, form: &Form, from: IpAddr) -> Result<String, Failure> {
     let engines = &house.engines;
     let (name, secret) = form
         .get("user")
@@ -134,12 +106,17 @@ pub(super) fn proven(house: &House, form: &Form) -> Result<String, Failure> {
         return Err(Failure::refused(STRANGER));
     }
     let now_ms = engines.ambient.now_ms();
-    house.attempts.may_try(name, now_ms).map_err(Failure::refused)?;
+    let may_try = house.attempts.may_try(name, from, now_ms);
+    may_try.map_err(|seconds| {
+        Failure::refused(format!(
+            "there were too many wrong secrets; try again in {seconds} seconds"
+        ))
+    })?;
     let person = engines.people.user(name);
     let digest = person.as_ref().and_then(|person| person.secret);
     let secret = Secret::presented(secret.to_owned());
     let right = digest.is_some_and(|digest| digest.is_of(&secret, engines.people.key()));
-    house.attempts.note(name, right, now_ms);
+    house.attempts.note(name, from, right, now_ms);
     if right {
         return Ok(name.to_owned());
     }

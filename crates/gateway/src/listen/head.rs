@@ -18,6 +18,7 @@ use super::{gate::one, mcp::Visit};
 
 /// The proof of a token that is bound to a key (RFC 9449).
 pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
+pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// A signature of the request itself (RFC 9421).
 const SIGNATURE: [HeaderName; 2] = [

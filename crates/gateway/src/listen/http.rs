@@ -20,12 +20,12 @@ use tokio::{
 use wire::mcp::ServerName;
 
 use super::{
-    House, authorize,
+    House, api, authorize, authorize_elsewhere,
     body::{self, Body},
-    connect, decide, enroll, gate,
+    connect, console, decide, device, enroll, gate,
     head::Peer,
     mcp::Visit,
-    oauth, registry, sse, tiles, tokens, websocket,
+    oauth, people_grants, registry, sse, tiles, tokens, websocket,
 };
 use crate::{
     config::events::SaidMetrics,
@@ -202,28 +202,55 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
         return body::with_type(StatusCode::OK, "text/plain", b"ok\n".to_vec());
     }
     if let Err(objection) = gate::check(request.uri(), request.headers(), &house.hosts, &house.origins) {
-        return turned_away(house, peer, &path, objection).await;
+        return Box::pin(turned_away(house, peer, &path, objection)).await;
     }
+    if path == "/mcp" {
+        let query = request.uri().query().map(Arc::from);
+        let line = (Endpoint::All, request.method().clone(), query);
+        let visit = visit(house, peer, &path, line);
+        return visit.answer(request).await;
+    }
+    // In a box: one door is that of nearly every call, and all others would make its future as large as theirs.
+    Box::pin(elsewhere(house, peer, path, request)).await
+}
+
+/// The other doors.
+async fn elsewhere(
+    house: &Arc<House>,
+    peer: Peer,
+    path: String,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let get = request.method() == Method::GET;
     if let Some(id) = path.strip_prefix("/approvals/") {
-        return decide::answer(house, id, request).await;
+        return decide::answer(house, &peer, id, request).await;
     }
     if let Some(rest) = path.strip_prefix("/oauth/upstream/") {
         return connect::answer(house, &peer, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/oauth/login/") {
+        return authorize_elsewhere::answer(house, &peer, rest, &request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/api/v1") {
+        return api::answer(house, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/console") {
+        return console::answer(house, &peer, rest, request).await;
     }
     let method = request.method().clone();
     let query = request.uri().query().map(Arc::from);
     let line = |endpoint| (endpoint, method.clone(), query.clone());
     let visit = |endpoint| visit(house, peer.clone(), &path, line(endpoint));
     match path.as_str() {
-        "/mcp" => visit(Endpoint::All).answer(request).await,
         "/sse" => sse::open(visit(Endpoint::All), request).await,
         "/messages" => sse::take(visit(Endpoint::All), request).await,
         "/ws" => websocket::answer(visit(Endpoint::All), request).await,
         "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
-        "/oauth/authorize" => authorize::answer(house, &peer, request).await,
+        "/oauth/authorize" | authorize::DEVICE => authorize::answer(house, &peer, request).await,
+        "/oauth/device_authorization" => device::begin(house, &peer, request).await,
+        "/oauth/grants" => people_grants::answer(house, &peer, request).await,
         "/oauth/introspect" => tokens::introspect(house, request).await,
         "/oauth/register" => tokens::register(house, &peer, request).await,
         "/agents/enroll" => enroll::enroll(house, &peer, request).await,

@@ -9,7 +9,9 @@ use hyper::{
 };
 use identity::{oauth::Challenge, signature::BodyDigests};
 use pipeline::{
-    Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via, ports::Stranger, refusal,
+    Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via,
+    ports::{Boxed, Stranger},
+    refusal,
 };
 use tokio::sync::{Notify, mpsc};
 use wire::{
@@ -24,7 +26,8 @@ use super::{
     body::{self, Body},
     gate::one,
     head::{Peer, VERSION, accepted, accepts, credential, guess, is_signed, mirrored, prefers_stream},
-    stream::{OnClose, Told, events, keep, replay},
+    oauth::give_nonce,
+    stream::{OnClose, Told, events, keep, replay, while_read},
 };
 use crate::{
     engines::{SPOKEN, settle},
@@ -87,8 +90,9 @@ impl Visit {
     pub(super) async fn answer(self, request: Request<Incoming>) -> Response<Body> {
         match *request.method() {
             HttpMethod::POST => self.post(request).await,
-            HttpMethod::GET => self.listen(request).await,
-            HttpMethod::DELETE => self.end(request).await,
+            // In boxes: they are rare, and would make every call's future as large as their own.
+            HttpMethod::GET => Box::pin(self.listen(request)).await,
+            HttpMethod::DELETE => Box::pin(self.end(request)).await,
             _ => {
                 let mut response = body::empty(StatusCode::METHOD_NOT_ALLOWED);
                 response.headers_mut().insert(
@@ -104,22 +108,22 @@ impl Visit {
         let (head, incoming) = request.into_parts();
         let bytes = match read(&head.headers, incoming).await {
             Ok(bytes) => bytes,
-            Err(objection) => return self.turn_away(&nobody(&head.headers), objection).await,
+            Err(objection) => return Box::pin(self.turn_away(&nobody(&head.headers), objection)).await,
         };
         self.body = is_signed(&head.headers).then(|| BodyDigests::of(&bytes));
         if jsonrpc::is_array(&bytes) && self.has_batches(&head.headers) {
-            return batch::answer(self, head.headers, bytes).await;
+            return Box::pin(batch::answer(self, head.headers, bytes)).await;
         }
         let message = match Message::parse(bytes, Keys::Folded, &REQUEST) {
             Ok(message) => message,
             Err(refused) => {
                 let (asked, objection) = unread(&head.headers, &refused);
-                return self.turn_away(&asked, objection).await;
+                return Box::pin(self.turn_away(&asked, objection)).await;
             }
         };
         match self.unpack(&head.headers, message) {
             Ok(parcel) => self.carry(&head.headers, parcel).await,
-            Err((asked, objection)) => self.turn_away(&asked, *objection).await,
+            Err((asked, objection)) => Box::pin(self.turn_away(&asked, *objection)).await,
         }
     }
 
@@ -141,8 +145,8 @@ impl Visit {
         let let_go = Arc::new(Notify::new());
         let carrying = self.set_out(headers, parcel, sender, withdrawal.clone(), &let_go);
         let mut carrying = match carrying {
-            Ok(carrying) => Box::pin(carrying),
-            Err(objection) => return self.turn_away(&asked, objection).await,
+            Ok(carrying) => carrying,
+            Err(objection) => return Box::pin(self.turn_away(&asked, objection)).await,
         };
         // In the modern era closing the stream withdraws the request; in the legacy era it does not.
         let mut on_close = Closing::new((era == Era::Modern).then_some(withdrawal));
@@ -168,7 +172,8 @@ impl Visit {
             }
             () = tokio::time::sleep(QUIET), if asked.id.is_some() => None,
         };
-        let last = Box::pin(async move { carrying.await.message });
+        // Whoever reads the stream may be slow, and the call may not wait for that.
+        let last = while_read(async move { carrying.await.message });
         stream(
             session,
             Told {
@@ -209,7 +214,7 @@ impl Visit {
         stream: mpsc::Sender<Vec<u8>>,
         withdrawal: Withdrawal,
         let_go: &Arc<Notify>,
-    ) -> Result<impl Future<Output = Said> + Send + use<>, Objection> {
+    ) -> Result<Boxed<'static, Said>, Objection> {
         let asked = parcel.asked();
         let running = self.begin(self.session_of(&parcel), &asked, &withdrawal)?;
         let exchange = CallExchange::new(stream, withdrawal, parcel.session.clone(), Arc::clone(let_go));
@@ -493,6 +498,7 @@ impl Visit {
         {
             headers.insert(WWW_AUTHENTICATE, value);
         }
+        give_nonce(&self.house, headers);
         response
     }
 
@@ -503,17 +509,37 @@ impl Visit {
         };
         let resource_metadata = format!("{}/.well-known/oauth-protected-resource{path}", self.house.base);
         match cure {
+            Cure::Nonce => Challenge {
+                scheme: "DPoP",
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: Some("use_dpop_nonce"),
+                description: Some("the proof needs the nonce of the DPoP-Nonce header"),
+                login: None,
+            },
             Cure::Credential { presented } => Challenge {
+                scheme: "Bearer",
                 resource_metadata,
                 scope: identity::token::SCOPE.to_owned(),
                 error: presented.then_some("invalid_token"),
                 description: presented.then_some("the token is not accepted for this resource"),
+                login: None,
+            },
+            Cure::Login(level, max_age_s) => Challenge {
+                scheme: "Bearer",
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: Some("insufficient_user_authentication"),
+                description: Some("the person has to log in so"),
+                login: Some((level.clone(), *max_age_s)),
             },
             Cure::Scope(scope) => Challenge {
+                scheme: "Bearer",
                 resource_metadata,
                 scope: scope.clone(),
                 error: Some("insufficient_scope"),
                 description: Some("this needs more scope"),
+                login: None,
             },
         }
     }

@@ -3,20 +3,26 @@
 //! A listener looks at hosts, origins, sizes and framing, and decides nothing else. Whatever gets past it
 //! takes the road.
 
+mod api;
 mod authorize;
+mod authorize_elsewhere;
 mod authorize_pages;
 mod batch;
 mod body;
 mod connect;
+mod console;
 mod conversation;
 mod decide;
+mod device;
 mod enroll;
 mod gate;
 mod head;
 mod http;
 mod mcp;
 mod oauth;
+mod openapi;
 mod page;
+mod people_grants;
 mod registry;
 mod sse;
 mod stdio;
@@ -34,13 +40,16 @@ use pipeline::{Group, Pipeline};
 use tokio::sync::Semaphore;
 
 pub(crate) use conversation::CONVERSATIONS_MAX;
-pub(crate) use decide::Attempts;
 pub(crate) use http::{Listening, serve, stopped};
 pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
 use crate::{
-    authorization::Authorization, config::events::SaidMetrics, engines::Engines, enrolments::Enrolments,
+    authorization::{Authorization, Throttle},
+    config::{events::SaidMetrics, operators::MeantOperators},
+    console::Console,
+    engines::Engines,
+    enrolments::Enrolments,
     store::Store,
 };
 use wire::mcp::ServerName;
@@ -52,10 +61,14 @@ pub(crate) struct House {
     pub(crate) pipeline: Pipeline<Engines>,
     /// What survives a restart besides the ledger.
     pub(crate) store: Store,
+    /// Who decides about servers.
+    pub(crate) operators: MeantOperators,
     /// What people let in by a browser.
     pub(crate) authorization: Authorization,
     /// Programs that ask to become agents.
     pub(crate) enrolments: Enrolments,
+    /// Who may use the console and the API.
+    pub(crate) console: Console,
     /// `http://127.0.0.1:8420`: how the gateway names itself.
     pub(crate) base: String,
     /// `host:port` spellings under which it may be called.
@@ -67,7 +80,7 @@ pub(crate) struct House {
     /// Endpoints that show several servers, by name.
     pub(crate) groups: BTreeMap<ServerName, Arc<Group>>,
     /// Wrong secrets people showed.
-    pub(crate) attempts: Attempts,
+    pub(crate) attempts: Throttle,
     /// Streams of HTTP+SSE.
     pub(crate) event_streams: EventStreams,
     /// Room for conversations: [`CONVERSATIONS_MAX`].

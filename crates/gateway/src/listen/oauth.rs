@@ -8,11 +8,11 @@ use hyper::{
     header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE},
 };
 use identity::oauth::{
-    Client, Endpoints, ForPeople, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest,
+    Client, DEVICE_GRANT, Endpoints, ForPeople, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest,
 };
 use identity::{
-    DeclaredContext, ResourceId, oauth,
-    proof::{self, Binding, Proven},
+    Actor, DeclaredContext, ResourceId, oauth,
+    proof::{self, Binding, ProofError, Proven},
     token::Grant,
 };
 use records::ledger::Kind;
@@ -21,7 +21,7 @@ use super::{
     House,
     body::{self, Body},
     gate::one,
-    head::{DPOP, Peer},
+    head::{DPOP, DPOP_NONCE, Peer},
     tokens,
 };
 use crate::config::authorization::Switch;
@@ -45,9 +45,22 @@ pub(super) async fn token(house: &Arc<House>, peer: &Peer, request: Request<Inco
             }
         }
     };
-    match answered {
+    let mut response = match answered {
         Ok(bytes) => body::json(StatusCode::OK, bytes),
+        // A device that waits asks often; nothing happened.
+        Err(error) if error.is_wait() => body::json(StatusCode::BAD_REQUEST, error.body()),
         Err(error) => refused(house, "token-refused", &error),
+    };
+    give_nonce(house, response.headers_mut());
+    response
+}
+
+/// The nonce that the next proof has to have, where proofs need one.
+pub(super) fn give_nonce(house: &House, headers: &mut HeaderMap) {
+    let nonces = house.engines.tokens.nonces.as_ref();
+    let nonce = nonces.map(|nonces| nonces.now(house.engines.ambient.now_ms()));
+    if let Some(Ok(nonce)) = nonce.map(HeaderValue::try_from) {
+        headers.insert(DPOP_NONCE, nonce);
     }
 }
 
@@ -105,11 +118,15 @@ fn shown(house: &House, peer: &Peer, headers: &HeaderMap) -> Result<Shown, Oauth
         method: "POST",
         url: &url,
         token: None,
+        nonces: house.engines.tokens.nonces.as_ref(),
     };
     let proven = proof::check(shown, request, house.engines.ambient.now_ms());
-    proven
-        .map(Shown::Proof)
-        .map_err(|error| refused_proof(error.to_string()))
+    proven.map(Shown::Proof).map_err(|error| {
+        if error == ProofError::Nonce {
+            return OauthError::new(OauthFault::UseDpopNonce, error.to_string());
+        }
+        refused_proof(error.to_string())
+    })
 }
 
 fn refused_proof(why: String) -> OauthError {
@@ -126,6 +143,7 @@ async fn grant(
     let form = Form::parse(bytes)?;
     match form.get("grant_type") {
         Some("authorization_code") => return tokens::by_code(house, &form, authorization, &shown),
+        Some(DEVICE_GRANT) => return tokens::by_device(house, &form, authorization, &shown),
         Some("refresh_token") => return tokens::by_refresh(house, &form, authorization, &shown),
         Some(_) | None => {}
     }
@@ -160,9 +178,21 @@ async fn grant(
         token_id: engines.ambient.name().to_string(),
         context_id: engines.ambient.name().to_string(),
     })?;
+    not_stopped(house, &granted.grant.actor, granted.grant.for_user.as_deref())?;
     shown.take(house)?;
     note(house, &granted.grant);
     Ok(granted.body)
+}
+
+/// Whom the operator has stopped gets no token. A client tries again later: that may be lifted.
+pub(super) fn not_stopped(house: &House, actor: &Actor, for_user: Option<&str>) -> Result<(), OauthError> {
+    match house.engines.halts.of_actor(actor, for_user) {
+        None => Ok(()),
+        Some(halt) => {
+            let why = format!("the operator has stopped {}", halt.target);
+            Err(OauthError::new(OauthFault::TemporarilyUnavailable, why))
+        }
+    }
 }
 
 fn note(house: &House, grant: &Grant) {
@@ -208,6 +238,7 @@ pub(super) fn server_metadata(house: &House) -> Response<Body> {
             registration: (offer.registration == Switch::On)
                 .then(|| format!("{}/oauth/register", house.base)),
             documents: offer.documents == Switch::On,
+            device: format!("{}/oauth/device_authorization", house.base),
         }),
     };
     body::json(StatusCode::OK, oauth::authorization_server_metadata(&endpoints))
@@ -224,8 +255,12 @@ pub(super) fn resource_metadata(house: &House, path: &str) -> Response<Body> {
     };
     match wanted {
         Some(resource) => {
-            // Who named issuers wants clients to go there; clients take the first.
-            let external = house.engines.tokens.providers.names().map(str::to_owned);
+            // Who named issuers wants clients to go there; clients take the first. Of those where people log in
+            // before they let programs in here, clients need not know.
+            let external = house
+                .authorization
+                .elsewhere
+                .not_behind(&house.engines.tokens.providers);
             let issuers: Vec<_> = external.chain([house.base.clone()]).collect();
             body::json(
                 StatusCode::OK,

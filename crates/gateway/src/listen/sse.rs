@@ -74,7 +74,7 @@ pub(super) async fn open(visit: Visit, request: Request<Incoming>) -> Response<B
     let client = Conversation::new(Arc::clone(&visit.house), connection, queue);
     let shown = credential(headers, &visit);
     let owner = match client.greet(shown.clone()).await {
-        Ok(owner) => owner,
+        Ok(caller) => caller.principal.key(),
         Err(refusal) => return visit.refused(refusal),
     };
     let name = visit.house.engines.ambient.secret();
@@ -144,7 +144,9 @@ pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<B
     if !is_same {
         match client.greet(shown.clone()).await {
             Err(refusal) => return visit.refused(refusal),
-            Ok(caller) if caller != channel.owner => return visit.turned_away(unknown()).await,
+            Ok(caller) if caller.principal.key() != channel.owner => {
+                return visit.turned_away(unknown()).await;
+            }
             Ok(_) => {}
         }
     }

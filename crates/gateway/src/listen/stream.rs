@@ -17,6 +17,7 @@ use hyper::{
 };
 use tokio::{
     sync::{Notify, mpsc},
+    task::JoinHandle,
     time::{Interval, MissedTickBehavior, interval},
 };
 use wire::framing::{Event, write_event};
@@ -37,6 +38,18 @@ const EVENTS_MAX: usize = 16;
 
 /// The future whose result is the last event; none if there is to be no last event.
 pub(super) type Last = Pin<Box<dyn Future<Output = Option<Vec<u8>>> + Send>>;
+
+/// Does the work of a call at its own pace, for as long as its stream is open.
+pub(super) fn while_read(last: impl Future<Output = Option<Vec<u8>>> + Send + 'static) -> Last {
+    struct Running(JoinHandle<Option<Vec<u8>>>);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+    let mut running = Running(tokio::spawn(last));
+    Box::pin(async move { (&mut running.0).await.unwrap_or_default() })
+}
 
 /// Something to be told when the client closes the stream before its end.
 pub(super) type OnClose = Box<dyn FnOnce() + Send>;

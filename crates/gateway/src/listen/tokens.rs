@@ -22,11 +22,11 @@ use super::{
     body::{self, Body},
     gate::one,
     head::Peer,
-    oauth::{Shown, refused, resources},
+    oauth::{Shown, not_stopped, refused, resources},
 };
 use crate::{
     admin::{end_grant, end_token},
-    authorization::{Issue, REFRESH_DAYS, Record, Rotated, Taken},
+    authorization::{Issue, LoggedIn, REFRESH_DAYS, Record, Rotated, Taken, Vouched, devices::Told},
     config::authorization::Switch,
     people::Letting,
     store::StoreError,
@@ -62,17 +62,64 @@ pub(super) fn by_code(
         Taken::Unknown => return Err(invalid_grant("there is no such code, or its minute is over")),
     };
     fits(&issue, &client.id, form, shown)?;
-    if !house.authorization.still_stands(&issue.login) {
+    let (record, letting, secret) = begun(house, client, issue, shown)?;
+    if house.authorization.codes.became(code, &record.id).is_none() {
+        end_grant(house, &record.id, "its code was used twice").map_err(unstored)?;
+        return Err(invalid_grant("the code was used twice"));
+    }
+    Ok(issued(house, &record, letting, shown.binding(), secret))
+}
+
+/// `grant_type=urn:ietf:params:oauth:grant-type:device_code`
+pub(super) fn by_device(
+    house: &House,
+    form: &Form,
+    authorization: Option<&str>,
+    shown: &Shown,
+) -> Result<Vec<u8>, OauthError> {
+    let client = client(house, form, authorization)?;
+    let code = form
+        .get("device_code")
+        .ok_or_else(|| invalid_request("`device_code` is missing"))?;
+    let now_ms = house.engines.ambient.now_ms();
+    let issue = match house.authorization.devices.ask(code, &client.id, now_ms) {
+        Told::Yes(issue) => *issue,
+        Told::No => return Err(OauthError::new(OauthFault::AccessDenied, "the person said no")),
+        Told::Wait => {
+            let why = "the person has not answered yet";
+            return Err(OauthError::new(OauthFault::AuthorizationPending, why));
+        }
+        Told::Slower => return Err(OauthError::new(OauthFault::SlowDown, "ask less often")),
+        Told::Unknown => {
+            let why = "there is no such code, or its ten minutes are over";
+            return Err(OauthError::new(OauthFault::ExpiredToken, why));
+        }
+    };
+    same_resource(form, &issue.request.leave.resource)?;
+    same_key(&issue, shown)?;
+    let (record, letting, secret) = begun(house, client, issue, shown)?;
+    Ok(issued(house, &record, letting, shown.binding(), secret))
+}
+
+/// What a person granted begins.
+fn begun(
+    house: &House,
+    client: Client,
+    issue: Issue,
+    shown: &Shown,
+) -> Result<(Record, Letting, Option<String>), OauthError> {
+    let ambient = &house.engines.ambient;
+    let leave = issue.request.leave;
+    if !house.authorization.still_stands(&issue.login, ambient.now_ms()) {
         return Err(invalid_grant("what the person logged in with has changed"));
     }
     let letting = letting(
         house,
-        &issue.login.user,
+        &issue.login,
         issue.agent.as_deref(),
-        issue.request.declared.as_ref(),
+        leave.declared.as_ref(),
     )?;
     shown.take(house)?;
-    let binding = shown.binding();
     let secret = issue.refreshes.then(|| ambient.secret());
     let now_ms = ambient.now_ms();
     let record = Record {
@@ -80,16 +127,12 @@ pub(super) fn by_code(
         client: client.id,
         agent: issue.agent,
         login: issue.login,
-        resource: issue.request.resource,
-        scopes: issue.request.scopes.into_iter().collect(),
-        context: issue
-            .request
-            .declared
-            .is_some()
-            .then(|| ambient.name().to_string()),
-        declared: issue.request.declared,
+        resource: leave.resource,
+        scopes: leave.scopes.into_iter().collect(),
+        context: leave.declared.is_some().then(|| ambient.name().to_string()),
+        declared: leave.declared,
         // A client with a secret proves itself with that.
-        binding: binding.clone().filter(|_| client.is_public),
+        binding: shown.binding().filter(|_| client.is_public),
         secret: secret.as_deref().map(crate::authorization::digest),
         born_ms: now_ms,
         used_ms: now_ms,
@@ -103,23 +146,19 @@ pub(super) fn by_code(
     for grant in crowded {
         end_grant(house, &grant, "the user has too many").map_err(unstored)?;
     }
-    if house.authorization.codes.became(code, &record.id).is_none() {
-        end_grant(house, &record.id, "its code was used twice").map_err(unstored)?;
-        return Err(invalid_grant("the code was used twice"));
-    }
-    Ok(issued(house, &record, letting, binding, secret))
+    Ok((record, letting, secret))
 }
 
 /// The code was issued for exactly this.
 fn fits(issue: &Issue, client: &str, form: &Form, shown: &Shown) -> Result<(), OauthError> {
     let request = &issue.request;
-    if request.client != client {
+    if request.leave.client != client {
         return Err(invalid_grant("the code is another client's"));
     }
     // OAuth 2.1 leaves it out, since PKCE does more; if it is there, it is right.
     if form
         .get("redirect_uri")
-        .is_some_and(|uri| uri != request.redirect.as_str())
+        .is_some_and(|uri| request.redirect().is_none_or(|redirect| uri != redirect.as_str()))
     {
         return Err(invalid_grant(
             "`redirect_uri` is not that of the authorization request",
@@ -131,12 +170,18 @@ fn fits(issue: &Issue, client: &str, form: &Form, shown: &Shown) -> Result<(), O
     if !request.is_verified_by(verifier) {
         return Err(invalid_grant("`code_verifier` does not fit `code_challenge`"));
     }
-    same_resource(form, &request.resource)?;
+    same_resource(form, &request.leave.resource)?;
+    same_key(issue, shown)
+}
+
+/// Whoever named a key before shows it now.
+fn same_key(issue: &Issue, shown: &Shown) -> Result<(), OauthError> {
+    let named = issue.request.leave.key.as_deref();
     let key = match shown.binding() {
         Some(Binding::Key(key)) => Some(key),
         Some(Binding::Certificate(_)) | None => None,
     };
-    if request.key.is_some() && request.key.as_deref() != key.as_deref() {
+    if named.is_some() && named != key.as_deref() {
         return Err(OauthError::new(
             OauthFault::InvalidDpopProof,
             "the proof is not by the key of `dpop_jkt`",
@@ -175,12 +220,12 @@ pub(super) fn by_refresh(
                 "the person did not grant that scope",
             ));
         }
-        if !house.authorization.still_stands(&record.login) {
+        if !house.authorization.still_stands(&record.login, ambient.now_ms()) {
             return Err(invalid_grant("what the person logged in with has changed"));
         }
         let letting = letting(
             house,
-            &record.login.user,
+            &record.login,
             record.agent.as_deref(),
             record.declared.as_ref(),
         )?;
@@ -239,13 +284,14 @@ fn issued(
         issued_ms: engines.ambient.now_ms(),
         binding,
         lifetime_ms: LIFETIME_MS_MAX,
-        asserted: None,
+        asserted: record.login.elsewhere.as_ref().map(Vouched::asserted),
     };
     let login = Login {
         client: record.client.clone(),
         grant: record.id.clone(),
         at_ms: record.login.at_ms,
         methods: record.login.methods.clone(),
+        acr: record.login.acr.clone(),
     };
     let token = engines.tokens.issuer.mint_for_login(&grant, &login);
     let agent = record.agent.clone().unwrap_or_default();
@@ -267,12 +313,12 @@ fn issued(
 }
 
 /// A client that people let in, who proved to be it as far as it can.
-struct Client {
-    id: String,
+pub(super) struct Client {
+    pub(super) id: String,
     is_public: bool,
 }
 
-fn client(house: &House, form: &Form, authorization: Option<&str>) -> Result<Client, OauthError> {
+pub(super) fn client(house: &House, form: &Form, authorization: Option<&str>) -> Result<Client, OauthError> {
     let presented = Presented::read(form, authorization)?;
     let known = house
         .authorization
@@ -306,15 +352,14 @@ fn anybody(house: &House, form: &Form, authorization: Option<&str>) -> Result<Cl
 
 fn letting(
     house: &House,
-    user: &str,
+    login: &LoggedIn,
     agent: Option<&str>,
     declared: Option<&identity::DeclaredContext>,
 ) -> Result<Letting, OauthError> {
-    house
-        .engines
-        .people
-        .letting(user, agent, declared)
-        .map_err(|why| invalid_grant(&why))
+    let letting = house.engines.people.letting(login, agent, declared);
+    let letting = letting.map_err(|why| invalid_grant(&why))?;
+    not_stopped(house, &letting.actor, letting.for_user.as_deref())?;
+    Ok(letting)
 }
 
 fn same_resource(form: &Form, granted: &ResourceId) -> Result<(), OauthError> {
@@ -511,12 +556,12 @@ pub(super) async fn register(house: &Arc<House>, peer: &Peer, request: Request<I
 }
 
 /// A form that was posted.
-struct Asked {
-    form: Form,
-    authorization: Option<String>,
+pub(super) struct Asked {
+    pub(super) form: Form,
+    pub(super) authorization: Option<String>,
 }
 
-async fn asked(request: Request<Incoming>) -> Result<Asked, OauthError> {
+pub(super) async fn asked(request: Request<Incoming>) -> Result<Asked, OauthError> {
     if request.method() != Method::POST {
         return Err(invalid_request("use POST"));
     }

@@ -67,12 +67,14 @@ pub(super) async fn answer(visit: Visit, mut request: Request<Incoming>) -> Resp
     let shown = credential(headers, &visit);
     let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
     let client = Conversation::new(Arc::clone(&visit.house), connection(&visit), queue);
-    if let Err(refusal) = client.greet(shown.clone()).await {
-        return visit.refused(refusal);
-    }
+    let caller = match client.greet(shown.clone()).await {
+        Ok(caller) => caller,
+        Err(refusal) => return visit.refused(refusal),
+    };
     let upgrading = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        converse(upgrading, client, queued, shown).await;
+        let ended = visit.house.engines.credential_ended(&caller.principal);
+        converse(upgrading, client, queued, shown, ended).await;
         drop(place);
     });
     switched(&key)
@@ -130,6 +132,7 @@ async fn converse(
     client: Arc<Conversation>,
     mut queued: mpsc::Receiver<Vec<u8>>,
     shown: Credential,
+    ended: impl Future<Output = ()>,
 ) {
     // The client went away instead.
     let Ok(upgraded) = upgrading.await else { return };
@@ -142,6 +145,8 @@ async fn converse(
     let why = tokio::select! {
         why = read(&mut from_client, &client, &shown) => why,
         () = write(&mut to_client, &mut queued) => None,
+        // Messages would be refused one by one, and what the connection listens to would go on.
+        () = ended => Some((CloseCode::Policy, "the credential of this connection has ended")),
     };
     if let Some((code, reason)) = why {
         let frame = CloseFrame {

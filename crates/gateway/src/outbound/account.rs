@@ -10,15 +10,15 @@ use tokio::sync::Mutex as AsyncMutex;
 use upstream::LinkError;
 use wire::mcp::ServerName;
 
-use super::{
-    Challenge,
-    discovery::Found,
-    grants::{Grant, Party},
-    tokens::{NoToken, Nonces},
-};
+use super::grants::{Grant, Party};
 use crate::{
     config::auth::{AuthKind, MeantAuth, Registration},
     issuers::Guarded,
+    oauth::{
+        Challenge,
+        discovery::Found,
+        tokens::{NoToken, Nonces},
+    },
 };
 
 /// Most callers of one server whose tokens are held in memory.
@@ -98,6 +98,7 @@ impl Account {
     pub(super) fn has_given_name(&self) -> bool {
         match &self.auth.kind {
             AuthKind::ClientCredentials(_)
+            | AuthKind::Enterprise { .. }
             | AuthKind::TokenExchange { .. }
             | AuthKind::Workload { .. }
             | AuthKind::AuthorizationCode(Registration::Known(_)) => true,

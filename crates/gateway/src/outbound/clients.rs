@@ -1,25 +1,23 @@
 //! Who the gateway is at an authorization server where a person agrees: by a name it was given, by a document about it,
 //! or by asking for a name (RFC 7591). A name is of one authorization server, and is shown to no other.
 
-use hyper::{
-    Method,
-    header::{CONTENT_TYPE, HeaderValue},
-};
 use identity::Secret;
 use serde::{Deserialize, Serialize};
 use wire::{json::object, mcp::ServerName};
 
-use super::discovery::{Metadata, parsed, shown, text};
 use crate::{
     config::auth::{ClientIdentity, ClientProof, Registration},
-    issuers::{Call, Guarded},
+    issuers::Guarded,
+    oauth::{discovery::Metadata, registration},
     store::Store,
 };
 
 const CLIENTS: &str = "upstream-clients";
 
-/// How a client may prove itself, the better first.
-const METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
+/// Destroys what the gateway is at a server's authorization server.
+pub(super) fn remove(store: &Store, server: &ServerName) -> Result<(), crate::store::StoreError> {
+    store.delete(CLIENTS, server.as_str())
+}
 
 #[derive(Deserialize, Serialize)]
 struct Registered {
@@ -119,40 +117,12 @@ async fn registered(
     if let Some(known) = before.filter(|known| known.issuer == server.issuer) {
         return Ok(known.into());
     }
-    let url = server.registration.as_deref().ok_or_else(|| {
-        let issuer = &server.issuer;
-        format!("`{issuer}` registers nobody by itself; add the `client_id` that it gave you to `auth`")
-    })?;
-    let method = match &server.methods {
-        None => "client_secret_basic",
-        Some(methods) => METHODS
-            .into_iter()
-            .find(|method| methods.iter().any(|taken| taken == method))
-            .unwrap_or("none"),
-    };
-    let json = HeaderValue::from_static("application/json");
-    let answer = guarded
-        .send(Call {
-            method: Method::POST,
-            url,
-            headers: vec![(CONTENT_TYPE, json)],
-            body: object(|out| own.write(out, method)),
-        })
-        .await?;
-    let document = parsed(answer.body);
-    if !answer.status.is_success() {
-        let error = document.ok().and_then(|document| text(document.root(), "error"));
-        let error = shown(&error.unwrap_or_default());
-        return Err(format!("{url}: it answered {} {error}", answer.status));
-    }
-    let document = document.map_err(|why| format!("{url}: {why}"))?;
-    let said = |name| text(document.root(), name);
-    let id = said("client_id").ok_or_else(|| format!("{url}: it gave no `client_id`"))?;
-    let method = said("token_endpoint_auth_method").unwrap_or_else(|| method.to_owned());
+    let method = registration::method(server);
+    let named = registration::register(guarded, server, method, |out| own.write(out, method)).await?;
     let known = Registered {
         issuer: server.issuer.clone(),
-        id,
-        secret: said("client_secret").filter(|_| method != "none"),
+        id: named.id,
+        secret: named.secret.map(|secret| secret.expose().to_owned()),
     };
     let stored = serde_json::to_vec(&known).map_err(|error| error.to_string())?;
     store.put(CLIENTS, name.as_str(), &stored).map_err(failed)?;

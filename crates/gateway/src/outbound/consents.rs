@@ -11,8 +11,8 @@ use std::{
 use identity::Secret;
 use wire::mcp::ServerName;
 
-use super::{discovery::Found, grants::Party};
-use crate::{ambient::Ambient, config::auth::ClientIdentity};
+use super::grants::Party;
+use crate::{ambient::Ambient, config::auth::ClientIdentity, oauth::discovery::Found};
 
 /// How long a question waits, in milliseconds.
 const WAIT_MS: i64 = 10 * 60 * 1000;
@@ -94,6 +94,14 @@ impl Consents {
         Ok(())
     }
 
+    /// Nobody is asked for a server any more.
+    pub(crate) fn forget(&self, server: &ServerName) {
+        let mut held = self.lock();
+        held.asked.retain(|_, question| question.server != *server);
+        held.underway
+            .retain(|_, underway| underway.question.server != *server);
+    }
+
     /// A question that waits.
     pub(crate) fn look(&self, id: &str, now_ms: i64) -> Option<Question> {
         let mut held = self.lock();
@@ -165,7 +173,7 @@ mod tests {
     use super::*;
     use crate::{
         config::auth::ClientProof,
-        outbound::discovery::{Metadata, Resource},
+        oauth::discovery::{Metadata, Resource},
     };
 
     fn question(id: &str, asked_ms: i64) -> Question {

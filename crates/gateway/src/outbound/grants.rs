@@ -9,8 +9,10 @@ use records::{digest::hex, table::Owner};
 use serde::{Deserialize, Serialize};
 use wire::mcp::ServerName;
 
-use super::tokens::Given;
-use crate::store::{Store, StoreError};
+use crate::{
+    oauth::tokens::Given,
+    store::{Store, StoreError},
+};
 
 const GRANTS: &str = "upstream-grants";
 const LENDERS: &str = "upstream-lenders";
@@ -157,6 +159,20 @@ pub(crate) fn remove(store: &Store, server: &ServerName, key: &str) -> Result<()
         Some(_) => store.delete(GRANTS, &place(server, key)),
         None => Ok(()),
     }
+}
+
+/// Destroys all that anybody was given for a server, and what is known of how it was given.
+pub(crate) fn remove_all(store: &Store, server: &ServerName) -> Result<(), StoreError> {
+    let begins = place(server, "");
+    for (key, _) in store.list(GRANTS)? {
+        if key.starts_with(&begins) {
+            store.delete(GRANTS, &key)?;
+        }
+    }
+    for table in [LENDERS, ISSUERS] {
+        store.delete(table, server.as_str())?;
+    }
+    Ok(())
 }
 
 /// Who connected a server last: with their grant the gateway looks at it.

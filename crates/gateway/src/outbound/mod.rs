@@ -5,14 +5,12 @@
 //! shown to nobody else.
 
 mod account;
-mod challenge;
 mod clients;
 mod consents;
-pub(crate) mod discovery;
+mod enterprise;
 mod grants;
 mod obtain;
 mod people;
-pub(crate) mod tokens;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -34,13 +32,10 @@ use upstream::{Credentials, Errand, LinkError, Next};
 use wire::mcp::ServerName;
 
 use account::{Account, Held, Subject};
-pub(crate) use challenge::Challenge;
 pub(crate) use clients::Own;
 use consents::Consents;
-use discovery::{Found, Metadata, discover};
 use grants::{Grant, Party};
 pub(crate) use people::{Asking, Connected};
-use tokens::{DPOP, NoToken, Nonces};
 
 use crate::{
     ambient::Ambient,
@@ -50,7 +45,12 @@ use crate::{
     },
     issuers::Guarded,
     journal::Journal,
-    store::Store,
+    oauth::{
+        Challenge,
+        discovery::{self, Found, Metadata, discover},
+        tokens::{DPOP, NoToken, Nonces},
+    },
+    store::{Store, StoreError},
 };
 
 /// How long before its end a token is renewed, in milliseconds.
@@ -87,6 +87,17 @@ impl Outbound {
         }
     }
 
+    /// A server is gone for good: what the gateway and its users have for it is destroyed. Questions about it go
+    /// first, and its account, so that nothing new comes in meanwhile.
+    pub(crate) fn forget(&self, name: &ServerName) -> Result<(), StoreError> {
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        accounts.remove(name);
+        drop(accounts);
+        self.consents.forget(name);
+        grants::remove_all(&self.store, name)?;
+        clients::remove(&self.store, name)
+    }
+
     /// Takes a server in.
     pub(crate) fn place(&self, server: &MeantServer) -> Result<(), String> {
         let Some(auth) = &server.auth else { return Ok(()) };
@@ -120,7 +131,7 @@ impl Outbound {
 
     fn subject<'c>(&self, account: &Account, caller: Option<&'c Caller>) -> Result<Subject<'c>, LinkError> {
         Ok(match (&account.auth.kind, caller) {
-            (AuthKind::ClientCredentials(_) | AuthKind::Workload { .. }, _)
+            (AuthKind::ClientCredentials(_) | AuthKind::Enterprise { .. } | AuthKind::Workload { .. }, _)
             | (AuthKind::TokenExchange { .. }, None) => Subject::Gateway,
             (AuthKind::TokenExchange { .. }, Some(caller)) => Subject::Caller(caller),
             (AuthKind::AuthorizationCode(_), Some(caller)) => Subject::Person(person(caller)),

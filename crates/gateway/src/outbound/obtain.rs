@@ -1,17 +1,21 @@
 //! Tokens: got for the gateway or a caller, and renewed for a person.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use identity::{Actor, ActorKind, ResourceId, assertion::ClientKey, token::Grant as Minted};
 
 use super::{
     Account, Held, Outbound, Subject,
-    discovery::{Found, Resource, metadata},
     grants::{self, Grant},
     joined, key_of,
-    tokens::{NoToken, TokenEndpoint},
 };
-use crate::config::auth::{AuthKind, ClientIdentity, ClientProof, Indicator};
+use crate::{
+    config::auth::{AuthKind, ClientIdentity, ClientProof, Indicator},
+    oauth::{
+        discovery::{Found, Resource, metadata},
+        tokens::{NoToken, TokenEndpoint},
+    },
+};
 
 impl Outbound {
     /// A token for the gateway, or for a caller in exchange for the gateway's word.
@@ -39,12 +43,22 @@ impl Outbound {
             }
             AuthKind::Workload { client, assertion } => {
                 // Read each time: platforms give a new one every few minutes.
-                let read = tokio::fs::read_to_string(assertion).await;
-                let unread = |error| NoToken::Failed(format!("{}: {error}", assertion.display()));
-                vouched = read.map_err(unread)?.trim().to_owned();
+                vouched = read(assertion).await?;
                 form.push(("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"));
                 form.push(("assertion", vouched.as_str()));
                 client.as_ref().unwrap_or(&nobody)
+            }
+            AuthKind::Enterprise {
+                client,
+                provider,
+                identity,
+            } => {
+                vouched = self
+                    .id_jag(account, provider, identity, found, &joined(&scopes))
+                    .await?;
+                form.push(("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"));
+                form.push(("assertion", vouched.as_str()));
+                client
             }
             AuthKind::TokenExchange { client, audience } => {
                 vouched = self.vouch(subject, &found.server.issuer)?;
@@ -202,4 +216,11 @@ impl Outbound {
         );
         Ok(Grant::new(given, before, place, asked).bound_to(key.as_ref()))
     }
+}
+
+/// Somebody else's word, as it stands in its file now.
+pub(super) async fn read(file: &Path) -> Result<String, NoToken> {
+    let text = tokio::fs::read_to_string(file).await;
+    let text = text.map_err(|error| NoToken::Failed(format!("{}: {error}", file.display())))?;
+    Ok(text.trim().to_owned())
 }

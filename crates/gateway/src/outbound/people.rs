@@ -1,10 +1,7 @@
-//! A person agrees: from the question to the token, with PKCE (RFC 7636), the resource's name (RFC 8707), and the
-//! authorization server's own in its answer (RFC 9207).
+//! A person agrees: from the question to the token.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use identity::oauth::Form;
 use upstream::{Consent, LinkError};
 use wire::mcp::ServerName;
@@ -12,11 +9,17 @@ use wire::mcp::ServerName;
 use super::{
     Account, Outbound, Own,
     consents::{Question, Underway},
-    discovery::{Found, Metadata, shown},
     grants::{self, Grant, Party},
     joined,
 };
-use crate::config::auth::{AuthKind, Indicator};
+use crate::{
+    config::auth::{AuthKind, Indicator},
+    oauth::{
+        Sending,
+        discovery::{Found, shown},
+        fit, speaks_for,
+    },
+};
 
 /// What a person is shown before they go.
 pub(crate) struct Asking {
@@ -159,33 +162,18 @@ impl Outbound {
     pub(crate) fn go(&self, id: &str, browser: &str) -> Option<String> {
         let (state, underway) = self.consents.go(id, browser, &self.ambient)?;
         let question = &underway.question;
-        let verifier = digest(&SHA256, underway.verifier.expose().as_bytes());
-        let scopes = joined(&question.scopes);
-        let callback = Own { base: &self.base }.callback();
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query
-            .append_pair("response_type", "code")
-            .append_pair("client_id", &question.client.id)
-            .append_pair("redirect_uri", &callback)
-            .append_pair("state", &state)
-            .append_pair("code_challenge", &URL_SAFE_NO_PAD.encode(verifier))
-            .append_pair("code_challenge_method", "S256");
-        if !scopes.is_empty() {
-            query.append_pair("scope", &scopes);
-        }
-        if question.scopes.contains("offline_access") {
-            // OpenID Connect Core section 11: without it the scope is ignored.
-            query.append_pair("prompt", "consent");
-        }
         let sends = self
             .account(&question.server)
             .is_some_and(|account| account.auth.indicator == Indicator::Send);
-        if sends {
-            query.append_pair("resource", &question.found.resource.id);
-        }
-        let endpoint = question.found.server.authorization.as_deref()?;
-        let joint = if endpoint.contains('?') { '&' } else { '?' };
-        Some(format!("{endpoint}{joint}{}", query.finish()))
+        let sending = Sending {
+            client: &question.client.id,
+            redirect: &Own { base: &self.base }.callback(),
+            state: &state,
+            verifier: &underway.verifier,
+            scopes: &joined(&question.scopes),
+            resource: sends.then_some(question.found.resource.id.as_str()),
+        };
+        sending.url(&question.found.server, &[])
     }
 
     /// The person came back.
@@ -277,118 +265,5 @@ impl Account {
             };
             seat.is_taken.store(false, std::sync::atomic::Ordering::Relaxed);
         }
-    }
-}
-
-/// Whether a person can be sent there.
-fn fit(server: &Metadata) -> Result<(), String> {
-    let issuer = &server.issuer;
-    let Some(endpoint) = &server.authorization else {
-        return Err(format!(
-            "`{issuer}` names no `authorization_endpoint`, so no person can agree there"
-        ));
-    };
-    let url: Option<hyper::Uri> = endpoint.parse().ok();
-    let is_here = |host: Option<&str>| matches!(host, Some("127.0.0.1" | "localhost" | "[::1]"));
-    let is_fit = url.is_some_and(|url| match url.scheme_str() {
-        Some("https") => url.host().is_some(),
-        Some("http") => is_here(url.host()),
-        Some(_) | None => false,
-    });
-    if !is_fit || endpoint.contains('#') {
-        return Err(format!(
-            "`{issuer}` sends people to `{}`, which is no https URL",
-            shown(endpoint)
-        ));
-    }
-    if !server.has_s256 {
-        return Err(format!(
-            "`{issuer}` does not say that it checks PKCE (`code_challenge_methods_supported` with `S256`), without \
-             which a code can be stolen"
-        ));
-    }
-    Ok(())
-}
-
-/// RFC 9207 section 2.4: letter by letter, and needed where it was promised.
-fn speaks_for(named: Option<&str>, server: &Metadata) -> Result<(), String> {
-    match named {
-        Some(named) if named == server.issuer => Ok(()),
-        Some(named) => Err(format!(
-            "the answer is of `{}`, and `{}` was asked",
-            shown(named),
-            server.issuer
-        )),
-        None if server.says_issuer => Err(format!(
-            "the answer does not say whose it is (`iss`), and those of `{}` do",
-            server.issuer
-        )),
-        None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server() -> Metadata {
-        Metadata {
-            issuer: "https://as.example".to_owned(),
-            authorization: Some("https://as.example/authorize".to_owned()),
-            has_s256: true,
-            ..Metadata::default()
-        }
-    }
-
-    #[test]
-    fn an_answer_says_whose_it_is_letter_by_letter() {
-        let quiet = server();
-        let speaking = Metadata {
-            says_issuer: true,
-            ..server()
-        };
-        speaks_for(Some("https://as.example"), &quiet).expect("its own");
-        speaks_for(None, &quiet).expect("it promised nothing");
-        speaks_for(None, &speaking).expect_err("it promised to say");
-        for other in [
-            "https://as.example/",
-            "https://AS.example",
-            "https://evil.example",
-            "",
-        ] {
-            speaks_for(Some(other), &quiet).expect_err(other);
-            speaks_for(Some(other), &speaking).expect_err(other);
-        }
-    }
-
-    #[test]
-    fn people_are_sent_to_https_with_pkce_and_nowhere_else() {
-        fit(&server()).expect("fit");
-        let at = |url: &str| Metadata {
-            authorization: Some(url.to_owned()),
-            ..server()
-        };
-        fit(&at("http://127.0.0.1:9/authorize")).expect("this machine");
-        for url in [
-            "http://as.example/authorize",
-            "javascript:alert(1)",
-            "data:text/html,x",
-            "file:///etc/passwd",
-            "https:///authorize",
-            "https://as.example/authorize#x",
-            "",
-        ] {
-            fit(&at(url)).expect_err(url);
-        }
-        fit(&Metadata {
-            has_s256: false,
-            ..server()
-        })
-        .expect_err("no PKCE");
-        fit(&Metadata {
-            authorization: None,
-            ..server()
-        })
-        .expect_err("no endpoint");
     }
 }

@@ -387,6 +387,7 @@ mod tests {
             program: words.next().unwrap(),
             args: words.collect(),
             env: Vec::new(),
+            vault: Vec::new(),
             directory: None,
             sandbox: upstream::Sandbox::default(),
         })

@@ -4,17 +4,22 @@
 //! there; nothing is fetched at a start. Of everything else the files as found are pinned. This module starts
 //! installers and reads files; what is approved and what becomes of a server is the keeper's to say.
 
+mod calendar;
 mod digest;
 mod found;
+mod mcpb;
 mod meaning;
 mod npm;
 mod osv;
+pub(crate) mod provenance;
 mod pypi;
 pub(crate) mod review;
 pub(crate) mod sbom;
 mod shelf;
+mod signed;
 mod tools;
 mod version;
+mod zip;
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +34,7 @@ use upstream::Command;
 pub(crate) use found::PinnedFile;
 pub(crate) use meaning::Ecosystem;
 use meaning::Meaning;
+use provenance::Provenance;
 pub(crate) use shelf::{Checked, Shelf};
 
 /// Variables that change what is loaded: their values are pinned. A star stands for whatever follows.
@@ -89,6 +95,9 @@ pub(crate) struct Artefact {
     pub(crate) ecosystem: Ecosystem,
     /// Its name there: of the package, or of the program.
     pub(crate) name: String,
+    /// Who made it, as far as that was proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) publisher: Option<String>,
     /// Its exact version, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<String>,
@@ -193,6 +202,7 @@ impl Artefact {
         launch: &str,
         depth: Depth,
         packages: &Path,
+        provenance: &Provenance,
     ) -> Result<(Self, Option<String>), Refused> {
         let meaning = meaning::of(command);
         match (&meaning, depth) {
@@ -204,17 +214,47 @@ impl Artefact {
                     pypi::keep(request, command, packages).await?
                 };
                 let (mut artefact, listing) = kept;
-                artefact.launch = launch.to_owned();
-                artefact.variables = variables(command);
-                Ok((artefact, Some(listing)))
+                let proven = match artefact.lock.first() {
+                    Some(main) => provenance.of_package(main),
+                    None => Ok(None),
+                };
+                match proven {
+                    Ok(publisher) => artefact.publisher = publisher,
+                    Err(refused) => {
+                        if let Some(copy) = &artefact.copy {
+                            tools::remove(&copy.path)?;
+                        }
+                        return Err(refused);
+                    }
+                }
+                Ok((artefact.of(command, launch), Some(listing)))
             }
-            _ => Ok((Self::as_found(command, launch)?, None)),
+            (Meaning::Bundle(bundle), Depth::Whole) => {
+                let (artefact, listing) = mcpb::keep(bundle, command, packages, provenance).await?;
+                Ok((artefact.of(command, launch), Some(listing)))
+            }
+            _ => Ok((Self::as_found(command, launch, provenance)?, None)),
         }
     }
 
+    fn of(mut self, command: &Command, launch: &str) -> Self {
+        self.launch = launch.to_owned();
+        self.variables = variables(command);
+        self
+    }
+
     /// The files a command starts with. No network, nothing is started.
-    pub(crate) fn as_found(command: &Command, launch: &str) -> Result<Self, Refused> {
+    pub(crate) fn as_found(
+        command: &Command,
+        launch: &str,
+        provenance: &Provenance,
+    ) -> Result<Self, Refused> {
         let meaning = meaning::of(command);
+        provenance.may_be_unproven(&meaning)?;
+        if let Meaning::Bundle(_) = meaning {
+            let what = "a bundle is unpacked when a person approves: `sallyport server approve` without `--as-found`";
+            return Err(Refused::other(what));
+        }
         let base = |path: &str| {
             let name = Path::new(path).file_name().and_then(|name| name.to_str());
             name.unwrap_or(path).to_owned()
@@ -223,6 +263,7 @@ impl Artefact {
             ecosystem: Ecosystem::File,
             name: base(&command.program),
             version: None,
+            publisher: None,
             launch: launch.to_owned(),
             files: found::files(command)?,
             copy: None,

@@ -7,6 +7,7 @@ use upstream::Command;
 
 use super::{
     Artefact, Copied, Locked, Refused,
+    calendar::days,
     digest::Listing,
     found::{self, PinnedFile},
     meaning::{Ecosystem, Request},
@@ -80,6 +81,7 @@ async fn install(
             .into_iter()
             .collect(),
         version: Some(version),
+        publisher: None,
         launch: String::new(),
         files,
         copy: Some(Copied {
@@ -123,20 +125,6 @@ fn young(times: &Value, version: &str) -> Option<String> {
         (version_age < 7)
             .then(|| format!("version {version} is new: it was published {version_age} days ago"))
     }
-}
-
-/// Days from 1970 to the date a time (RFC 3339) begins with.
-fn days(time: &str) -> Option<i64> {
-    let mut parts = time.get(..10)?.split('-').map(|part| part.parse::<i64>().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    // Of the civil calendar, with March as the first month.
-    let (year, month) = if month <= 2 {
-        (year - 1, month + 9)
-    } else {
-        (year, month - 3)
-    };
-    let leap = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    Some(year * 365 + leap + (month * 153 + 2) / 5 + day - 1 - 719_468)
 }
 
 fn read(path: &Path) -> Result<Value, Refused> {
@@ -251,7 +239,7 @@ fn runner(script: &Path, command: &Command) -> Result<(PathBuf, Vec<String>, Vec
 mod tests {
     use serde_json::json;
 
-    use super::{Ecosystem, Request, days, lock, program, young};
+    use super::{Ecosystem, Request, lock, program, young};
 
     fn request(wanted: Option<&str>) -> Request {
         Request {
@@ -288,8 +276,6 @@ mod tests {
 
     #[test]
     fn what_is_young_is_said() {
-        assert_eq!(days("1970-01-01T00:00:00Z"), Some(0));
-        assert_eq!(days("2026-11-22T02:00:00Z"), Some(20_779));
         let old = json!({"created": "2020-01-01T00:00:00Z", "1.0.0": "2020-01-02T00:00:00Z", "2.0.0": "9999-01-01T00:00:00Z"});
         assert_eq!(young(&old, "1.0.0"), None);
         assert!(young(&old, "2.0.0").unwrap().contains("version 2.0.0 is new"));

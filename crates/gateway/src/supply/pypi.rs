@@ -93,6 +93,7 @@ async fn install(request: &Request, python: &Path, place: &Path) -> Result<(Arte
         ecosystem: Ecosystem::Pypi,
         name: request.name.clone(),
         version: Some(version),
+        publisher: None,
         launch: String::new(),
         // Through the link: where the environment's own `python` leads is pinned by what is there.
         files: vec![PinnedFile::of("interpreter", &own)?],

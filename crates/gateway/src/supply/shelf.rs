@@ -13,7 +13,9 @@ use wire::mcp::ServerName;
 use super::{
     Artefact, Depth, Refused,
     digest::{self, Listing},
-    found, tools, variables,
+    found,
+    provenance::Provenance,
+    tools, variables,
 };
 use crate::store::{Store, StoreError};
 
@@ -38,6 +40,7 @@ pub(crate) struct Shelf {
     packages: PathBuf,
     /// A mirrored file of known vulnerabilities.
     osv: Option<PathBuf>,
+    provenance: Provenance,
     known: Mutex<BTreeMap<ServerName, Known>>,
     /// Held while a copy is made, so that it is not taken for one that nobody needs.
     making: tokio::sync::Mutex<()>,
@@ -58,7 +61,12 @@ pub(crate) enum Checked {
 
 impl Shelf {
     /// Takes over what is stored.
-    pub(crate) fn open(store: Store, packages: PathBuf, osv: Option<PathBuf>) -> Result<Self, StoreError> {
+    pub(crate) fn open(
+        store: Store,
+        packages: PathBuf,
+        osv: Option<PathBuf>,
+        provenance: Provenance,
+    ) -> Result<Self, StoreError> {
         let mut known = BTreeMap::new();
         for (name, text) in store.list(TABLE)? {
             // What cannot be read is not there, and the server does not start.
@@ -69,6 +77,7 @@ impl Shelf {
         Ok(Self {
             store,
             osv,
+            provenance,
             packages,
             known: Mutex::new(known),
             making: tokio::sync::Mutex::default(),
@@ -84,7 +93,8 @@ impl Shelf {
         depth: Depth,
     ) -> Result<Arc<Artefact>, Refused> {
         let _alone = self.making.lock().await;
-        let (mut artefact, listing) = Artefact::pin(command, launch, depth, &self.packages).await?;
+        let (mut artefact, listing) =
+            Artefact::pin(command, launch, depth, &self.packages, &self.provenance).await?;
         let osv = self.osv.as_deref().filter(|_| !artefact.lock.is_empty());
         artefact.review(osv)?;
         self.pin(server, artefact.clone(), listing.as_deref())
@@ -118,8 +128,23 @@ impl Shelf {
         self.put(server, Known::Pinned(Box::new(artefact)))
     }
 
-    /// Removes copies that no server is started from.
-    pub(crate) fn clear(&self) -> Result<(), Refused> {
+    /// Pins again what was pinned before.
+    pub(crate) fn restore(&self, server: &ServerName, artefact: Artefact) -> Result<(), StoreError> {
+        // The listing is that of another copy; what differs can then be said less well, and is found all the same.
+        self.store.delete(LISTINGS, server.as_str())?;
+        self.pin(server, artefact, None)
+    }
+
+    /// A server is gone for good.
+    pub(crate) fn forget(&self, server: &ServerName) -> Result<(), StoreError> {
+        self.store.delete(LISTINGS, server.as_str())?;
+        self.store.delete(TABLE, server.as_str())?;
+        self.lock().remove(server);
+        Ok(())
+    }
+
+    /// Removes copies that no server is started from, and that nobody can go back to.
+    pub(crate) fn clear(&self, earlier: &[Artefact]) -> Result<(), Refused> {
         let Ok(_nothing_made) = self.making.try_lock() else {
             return Ok(());
         };
@@ -130,6 +155,11 @@ impl Shelf {
                 Known::Pinned(artefact) => artefact.copy.as_ref().map(|copy| copy.path.clone()),
                 Known::AtFirstStart => None,
             })
+            .chain(
+                earlier
+                    .iter()
+                    .filter_map(|one| Some(one.copy.as_ref()?.path.clone())),
+            )
             .collect();
         let Ok(found) = std::fs::read_dir(&self.packages) else {
             return Ok(());
@@ -157,9 +187,8 @@ impl Shelf {
             None => Ok(Checked::Changed(
                 "it was approved before what it starts was pinned".to_owned(),
             )),
-            Some(Known::AtFirstStart) => {
-                Artefact::as_found(configured, launch).map(|artefact| Checked::First(Box::new(artefact)))
-            }
+            Some(Known::AtFirstStart) => Artefact::as_found(configured, launch, &self.provenance)
+                .map(|artefact| Checked::First(Box::new(artefact))),
             Some(Known::Pinned(artefact)) => self.compare(server, &artefact, launch, configured),
         };
         checked.unwrap_or_else(|refused| match refused {

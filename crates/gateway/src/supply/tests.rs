@@ -8,6 +8,7 @@ fn command(program: &Path, args: &[&str], env: &[(&str, &str)]) -> Command {
     Command {
         program: program.display().to_string(),
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        vault: Vec::new(),
         env: env
             .iter()
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
@@ -31,7 +32,7 @@ fn a_script_is_pinned_with_its_interpreters() {
     script(&shim, "#!/bin/sh\n");
     let path = root.display().to_string();
     let command = command(&server, &["a"], &[("PATH", &path), ("TOKEN", "x")]);
-    let artefact = Artefact::as_found(&command, "sha256:l").unwrap();
+    let artefact = Artefact::as_found(&command, "sha256:l", &super::Provenance::default()).unwrap();
     let roles: Vec<_> = artefact
         .files
         .iter()
@@ -49,21 +50,23 @@ fn a_script_is_pinned_with_its_interpreters() {
 
     // The interpreter's bytes change, then another one is found first.
     script(&shim, "#!/bin/sh\n:\n");
-    let other = Artefact::as_found(&command, "sha256:l").unwrap();
+    let other = Artefact::as_found(&command, "sha256:l", &super::Provenance::default()).unwrap();
     let why = found::difference(&artefact.files, &other.files).unwrap();
     assert!(
         why.contains("interpreter") && why.contains("10 bytes") && why.contains("12 bytes"),
         "{why}"
     );
     script(&server, "#!/bin/sh\n");
-    let other = Artefact::as_found(&command, "sha256:l").unwrap();
+    let other = Artefact::as_found(&command, "sha256:l", &super::Provenance::default()).unwrap();
     let why = found::difference(&artefact.files, &other.files).unwrap();
     assert!(why.contains("and is `/bin/sh`"), "{why}");
 
     // One that runs itself has no end.
     script(&shim, &format!("#!{}\n", shim.display()));
     script(&server, &format!("#!{}\n", shim.display()));
-    let endless = Artefact::as_found(&command, "sha256:l").unwrap_err().to_string();
+    let endless = Artefact::as_found(&command, "sha256:l", &super::Provenance::default())
+        .unwrap_err()
+        .to_string();
     assert!(endless.contains("interpreters behind each other"), "{endless}");
     fs::remove_dir_all(&root).unwrap();
 }
@@ -83,6 +86,7 @@ fn what_floats_is_refused_when_a_person_approves_and_named_otherwise() {
             "sha256:l",
             Depth::Whole,
             Path::new("/nonexistent"),
+            &super::Provenance::default(),
         ))
         .unwrap_err();
     assert!(
@@ -91,7 +95,7 @@ fn what_floats_is_refused_when_a_person_approves_and_named_otherwise() {
     );
     let missing = command(Path::new("surely-not-here"), &[], &[]);
     assert!(matches!(
-        Artefact::as_found(&missing, "sha256:l"),
+        Artefact::as_found(&missing, "sha256:l", &super::Provenance::default()),
         Err(Refused::Missing(_))
     ));
 }

@@ -121,6 +121,12 @@ impl<'t> Compact<'t> {
         Ok((compact, typ))
     }
 
+    /// What it says it is signed with; true once the signature was checked.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// Checks the signature and gives the claims. A token that names no key is checked with the only one of its
     /// algorithm, if there is only one.
     ///

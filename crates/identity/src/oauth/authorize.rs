@@ -3,20 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use aws_lc_rs::constant_time;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use wire::{
     bounds::CREDENTIAL,
     json::{Document, Keys, Node, ObjectWriter},
 };
 
-use super::{Form, OauthError, OauthFault, RedirectUri, Registrar, read_details, write_details};
-use crate::{
-    principal::DeclaredContext,
-    resource::ResourceId,
-    secret::{SecretDigest, sha256},
-    token::SCOPE,
+use super::{
+    Form, OauthError, OauthFault, RedirectUri, Registrar, Wanted, pkce, read_details, write_details,
 };
+use crate::{principal::DeclaredContext, resource::ResourceId, secret::SecretDigest, token::SCOPE};
 
 /// The longest `state` carried, in bytes.
 const STATE_BYTES_MAX: usize = 2048;
@@ -63,15 +58,9 @@ impl RegisteredClient {
 
 /// What a client asks a person for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AuthorizationRequest {
+pub struct Leave {
     /// Who asks.
     pub client: String,
-    /// Where the answer goes.
-    pub redirect: RedirectUri,
-    /// What the client wants back with it.
-    pub state: Option<String>,
-    /// The digest of what it will show at the token endpoint (`S256`).
-    pub challenge: String,
     /// What for.
     pub resource: ResourceId,
     /// Which scopes.
@@ -80,6 +69,63 @@ pub struct AuthorizationRequest {
     pub declared: Option<DeclaredContext>,
     /// The thumbprint of the key it will show (RFC 9449, section 10).
     pub key: Option<String>,
+}
+
+/// How the answer gets to the client.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Way {
+    /// With the person's browser.
+    Browser {
+        /// Where the answer goes.
+        redirect: RedirectUri,
+        /// What the client wants back with it.
+        state: Option<String>,
+        /// The digest of what it will show at the token endpoint (`S256`).
+        challenge: String,
+    },
+    /// The client asks for it (RFC 8628).
+    Device {
+        /// The code the person entered.
+        code: String,
+    },
+}
+
+/// A client's request, and where its answer goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthorizationRequest {
+    /// What is asked for.
+    pub leave: Leave,
+    /// How the person has to log in for it.
+    pub wanted: Wanted,
+    /// The way back.
+    pub way: Way,
+}
+
+impl Leave {
+    /// Reads what a known client asks for.
+    ///
+    /// # Errors
+    /// An error for the client.
+    pub fn read(
+        form: &Form,
+        client: &RegisteredClient,
+        resources: &[ResourceId],
+    ) -> Result<Self, OauthError> {
+        let key = form.get("dpop_jkt");
+        if key.is_some_and(|key| !is_digest(key)) {
+            return Err(OauthError::new(
+                OauthFault::InvalidRequest,
+                "`dpop_jkt` is no SHA-256 digest",
+            ));
+        }
+        Ok(Self {
+            client: client.id.clone(),
+            resource: resource(form.get("resource"), resources)?,
+            scopes: scopes(form.get("scope"))?,
+            declared: declared(form.get("authorization_details"))?,
+            key: key.map(str::to_owned),
+        })
+    }
 }
 
 impl AuthorizationRequest {
@@ -122,61 +168,64 @@ impl AuthorizationRequest {
         {
             return Err(invalid("`state` is too long"));
         }
-        let key = form.get("dpop_jkt");
-        if key.is_some_and(|key| !is_digest(key)) {
-            return Err(invalid("`dpop_jkt` is no SHA-256 digest"));
-        }
-        let resource = resource(form.get("resource"), resources)?;
-        let scopes = scopes(form.get("scope"))?;
-        let declared = declared(form.get("authorization_details"))?;
-        // Everybody logs in anew, so nobody is logged in.
-        if form
-            .get("prompt")
-            .is_some_and(|prompt| prompt.split(' ').any(|word| word == "none"))
-        {
-            return refuse(OauthFault::LoginRequired, "a person has to log in");
-        }
         Ok(Self {
-            client: client.id.clone(),
-            redirect,
-            state: form.get("state").map(str::to_owned),
-            challenge: challenge.to_owned(),
-            resource,
-            scopes,
-            declared,
-            key: key.map(str::to_owned),
+            leave: Leave::read(form, client, resources)?,
+            wanted: Wanted::read(form)?,
+            way: Way::Browser {
+                redirect,
+                state: form.get("state").map(str::to_owned),
+                challenge: challenge.to_owned(),
+            },
         })
+    }
+
+    /// Where the browser is sent back to, if it is.
+    #[must_use]
+    pub fn redirect(&self) -> Option<&RedirectUri> {
+        match &self.way {
+            Way::Browser { redirect, .. } => Some(redirect),
+            Way::Device { .. } => None,
+        }
     }
 
     /// Whether a verifier is what the challenge is the digest of.
     #[must_use]
     pub fn is_verified_by(&self, verifier: &str) -> bool {
-        let letter = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-        if !(43..=128).contains(&verifier.len()) || !verifier.chars().all(letter) {
-            return false;
+        match &self.way {
+            Way::Browser { challenge, .. } => pkce::is_verified_by(challenge, verifier),
+            Way::Device { .. } => false,
         }
-        let digest = URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()));
-        constant_time::verify_slices_are_equal(digest.as_bytes(), self.challenge.as_bytes()).is_ok()
     }
 
     /// Writes it, to be kept by somebody who can neither read nor change it.
     pub fn write(&self, out: &mut ObjectWriter<'_>) {
-        out.string("client", &self.client);
-        out.string("redirect", self.redirect.as_str());
-        if let Some(state) = &self.state {
-            out.string("state", state);
+        let leave = &self.leave;
+        match &self.way {
+            Way::Browser {
+                redirect,
+                state,
+                challenge,
+            } => {
+                out.string("redirect", redirect.as_str());
+                if let Some(state) = state {
+                    out.string("state", state);
+                }
+                out.string("challenge", challenge);
+            }
+            Way::Device { code } => out.string("device", code),
         }
-        out.string("challenge", &self.challenge);
-        out.string("resource", self.resource.as_str());
+        out.string("client", &leave.client);
+        out.string("resource", leave.resource.as_str());
         out.array("scopes", |list| {
-            self.scopes.iter().for_each(|scope| list.string(scope))
+            leave.scopes.iter().for_each(|scope| list.string(scope))
         });
-        if let Some(declared) = &self.declared {
+        if let Some(declared) = &leave.declared {
             out.array("declared", |details| write_details(declared, details));
         }
-        if let Some(key) = &self.key {
+        if let Some(key) = &leave.key {
             out.string("key", key);
         }
+        out.object("wanted", |out| self.wanted.write(out));
     }
 
     /// Reads what [`Self::write`] wrote.
@@ -187,11 +236,16 @@ impl AuthorizationRequest {
             Some(details) => read_details(details).ok()?,
             None => None,
         };
-        Some(Self {
+        let way = match text("device") {
+            Some(code) => Way::Device { code },
+            None => Way::Browser {
+                redirect: RedirectUri::parse(&text("redirect")?, Registrar::Operator).ok()?,
+                state: text("state"),
+                challenge: text("challenge")?,
+            },
+        };
+        let leave = Leave {
             client: text("client")?,
-            redirect: RedirectUri::parse(&text("redirect")?, Registrar::Operator).ok()?,
-            state: text("state"),
-            challenge: text("challenge")?,
             resource: ResourceId::parse(&text("resource")?).ok()?,
             scopes: node
                 .get("scopes")?
@@ -200,7 +254,9 @@ impl AuthorizationRequest {
                 .collect::<Option<_>>()?,
             declared,
             key: text("key"),
-        })
+        };
+        let wanted = Wanted::restore(node.get("wanted")?)?;
+        Some(Self { leave, wanted, way })
     }
 }
 
@@ -306,7 +362,7 @@ mod tests {
             ("dpop_jkt", Some(CHALLENGE)),
         ]);
         let request = request.expect("a request");
-        assert_eq!(request.resource.as_str(), "https://g/mcp/charts");
+        assert_eq!(request.leave.resource.as_str(), "https://g/mcp/charts");
         let kept = wire::json::object(|out| request.write(out));
         let kept = Document::parse(kept, Keys::Exact, &CREDENTIAL).expect("JSON");
         assert_eq!(
@@ -314,7 +370,11 @@ mod tests {
             Some(&request)
         );
         assert_eq!(
-            ask(&[("resource", None)]).expect("a request").resource.as_str(),
+            ask(&[("resource", None)])
+                .expect("a request")
+                .leave
+                .resource
+                .as_str(),
             "https://g/mcp"
         );
     }

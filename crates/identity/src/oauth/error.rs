@@ -18,6 +18,12 @@ pub enum OauthFault {
     /// The person said no, or may not say yes.
     #[error("access_denied")]
     AccessDenied,
+    /// The person has not answered yet (RFC 8628).
+    #[error("authorization_pending")]
+    AuthorizationPending,
+    /// The person did not answer in time (RFC 8628).
+    #[error("expired_token")]
+    ExpiredToken,
     /// RFC 9396.
     #[error("invalid_authorization_details")]
     InvalidAuthorizationDetails,
@@ -54,15 +60,27 @@ pub enum OauthFault {
     /// OpenID Connect.
     #[error("request_uri_not_supported")]
     RequestUriNotSupported,
+    /// Asked more often than was agreed (RFC 8628).
+    #[error("slow_down")]
+    SlowDown,
+    /// The identity provider behind us failed.
+    #[error("server_error")]
+    ServerError,
     /// Too much is asked of us.
     #[error("temporarily_unavailable")]
     TemporarilyUnavailable,
     /// The client may not use this grant.
     #[error("unauthorized_client")]
     UnauthorizedClient,
+    /// Nobody here logs in as the request wants it (OpenID Connect).
+    #[error("unmet_authentication_requirements")]
+    UnmetAuthentication,
     /// A grant we do not have.
     #[error("unsupported_grant_type")]
     UnsupportedGrantType,
+    /// The proof needs the nonce that comes with this answer (RFC 9449).
+    #[error("use_dpop_nonce")]
+    UseDpopNonce,
     /// A response we do not give.
     #[error("unsupported_response_type")]
     UnsupportedResponseType,
@@ -88,6 +106,15 @@ impl OauthError {
         } else {
             400
         }
+    }
+
+    /// Whether nothing is wrong yet: the same is asked again, and later.
+    #[must_use]
+    pub fn is_wait(&self) -> bool {
+        matches!(
+            self.fault,
+            OauthFault::AuthorizationPending | OauthFault::SlowDown | OauthFault::UseDpopNonce
+        )
     }
 
     /// The JSON body.

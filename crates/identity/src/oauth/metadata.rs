@@ -9,6 +9,8 @@ use crate::{
     token::{ACR_MFA, ACR_PASSWORD, SCOPE},
 };
 
+/// The grant of devices that have no browser (RFC 8628).
+pub const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// What clients of identity providers that manage authorization look for (ID-JAG).
 const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 
@@ -37,6 +39,8 @@ pub struct Endpoints {
 pub struct ForPeople {
     /// Where clients register, if they may.
     pub registration: Option<String>,
+    /// Where devices ask that have no browser (RFC 8628).
+    pub device: String,
     /// Whether a client may be known by the document at the URL that is its id.
     pub documents: bool,
 }
@@ -58,6 +62,7 @@ pub fn authorization_server_metadata(endpoints: &Endpoints) -> Vec<u8> {
             if endpoints.people.is_some() {
                 list.string("authorization_code");
                 list.string("refresh_token");
+                list.string(DEVICE_GRANT);
             }
         });
         out.array("authorization_grant_profiles_supported", |list| {
@@ -100,6 +105,7 @@ fn for_people(people: &ForPeople, out: &mut ObjectWriter<'_>) {
     if let Some(registration) = &people.registration {
         out.string("registration_endpoint", registration);
     }
+    out.string("device_authorization_endpoint", &people.device);
     out.array("code_challenge_methods_supported", |list| list.string("S256"));
     out.array("response_modes_supported", |list| list.string("query"));
     out.boolean("authorization_response_iss_parameter_supported", true);
@@ -108,7 +114,11 @@ fn for_people(people: &ForPeople, out: &mut ObjectWriter<'_>) {
         list.string(ACR_PASSWORD);
         list.string(ACR_MFA);
     });
-    out.array("prompt_values_supported", |list| list.string("login"));
+    out.array("prompt_values_supported", |list| {
+        for prompt in ["login", "consent", "select_account", "none"] {
+            list.string(prompt);
+        }
+    });
 }
 
 /// `/.well-known/oauth-protected-resource[/...]` for one resource.

@@ -110,6 +110,8 @@ fn trust(issuer: &str) -> Trust {
     let claim = |name| ClaimPath::parse(name).expect("a claim");
     Trust {
         issuer: Arc::from(issuer),
+        also: Vec::new(),
+        tenants: Vec::new(),
         typ: "at+jwt".into(),
         audience: None,
         scope: "mcp".into(),
@@ -405,14 +407,16 @@ fn an_error_never_repeats_a_secret() {
 #[test]
 fn a_challenge_cannot_be_broken_out_of() {
     let challenge = Challenge {
+        scheme: "Bearer",
         resource_metadata: "https://g/.well-known/oauth-protected-resource/mcp\r\nX: y".into(),
         scope: "mcp\" evil=\"1".into(),
         error: Some("invalid_token"),
         description: None,
+        login: Some(("mfa\", evil=\"1".into(), Some(300))),
     };
     assert_eq!(
         challenge.header(),
-        "Bearer error=\"invalid_token\", \
+        "Bearer error=\"invalid_token\", acr_values=\"mfa, evil=1\", max_age=\"300\", \
          resource_metadata=\"https://g/.well-known/oauth-protected-resource/mcpX: y\", scope=\"mcp evil=1\""
     );
 }

@@ -61,8 +61,31 @@ fn judged(proof: &str) -> Result<Proven, ProofError> {
         method: "POST",
         url: URL,
         token: Some(&token),
+        nonces: None,
     };
     check(proof, request, NOW)
+}
+
+#[test]
+fn where_a_nonce_is_wanted_a_proof_without_one_of_now_shows_nothing() {
+    let (nonces, token) = (Nonces::new(b"a secret"), token());
+    let request = Request {
+        method: "POST",
+        url: URL,
+        token: Some(&token),
+        nonces: Some(&nonces),
+    };
+    let with = |nonce: &str| check(&proof("-", &format!("nonce=\"{nonce}\"")), request, NOW);
+    with(&nonces.now(NOW)).expect("one of now");
+    for (nonce, why) in [
+        (nonces.now(NOW - 10 * 60 * 1000), "old"),
+        (Nonces::new(b"another").now(NOW), "another server's"),
+        ("x".to_owned(), "none at all"),
+    ] {
+        assert_eq!(with(&nonce).map(|_| ()), Err(ProofError::Nonce), "{why}");
+    }
+    let without = check(&proof("-", "-"), request, NOW).map(|_| ());
+    assert_eq!(without, Err(ProofError::Nonce));
 }
 
 #[test]

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use wire::json::{ObjectWriter, Writer};
 
-use super::{
-    ACR_MFA, ACR_PASSWORD, ASSERTED_MEMBER, DELEGATED_HERE, DELEGATED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP,
-};
+use super::{ASSERTED_MEMBER, DELEGATED_HERE, DELEGATED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP};
 use crate::{
     jose::{KeySet, PublicKey, SigningKey, sign},
     model::Model,
@@ -107,14 +105,7 @@ impl Issuer {
             out.array("amr", |list| {
                 login.methods.iter().for_each(|method| list.string(method))
             });
-            out.string(
-                "acr",
-                if login.is_multi_factor() {
-                    ACR_MFA
-                } else {
-                    ACR_PASSWORD
-                },
-            );
+            out.string("acr", &login.acr);
         });
         sign(&self.key, TYP, &writer.into_bytes())
     }

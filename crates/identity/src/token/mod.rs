@@ -7,7 +7,7 @@ mod mint;
 mod verify;
 
 pub use cache::TokenCache;
-pub use external::{ClaimPath, Delegates, ModelClaims, Names, Others, Trust};
+pub use external::{ClaimPath, Delegates, Elsewhere, Expected, ModelClaims, Names, Others, Trust};
 pub use mint::{Grant, Issuer};
 pub use verify::{TokenError, Verifier};
 

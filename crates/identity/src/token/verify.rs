@@ -165,6 +165,7 @@ fn login(claims: Node<'_>, own: Node<'_>) -> Result<Option<Login>, TokenError> {
         grant: text(own, "grant")?,
         at_ms: seconds(claims, "auth_time")?.ok_or(TokenError::Claim("auth_time"))?,
         methods: methods.collect::<Option<_>>().ok_or(TokenError::Claim("amr"))?,
+        acr: text(claims, "acr")?,
     }))
 }
 

@@ -6,7 +6,7 @@ mod rules;
 use std::borrow::Cow;
 
 use crate::{
-    Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting,
+    Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, Surface,
     learned::{Model, is_data},
     view::Reading,
 };
@@ -38,7 +38,11 @@ impl Detector for Injection {
         for view in passage.views() {
             let words = view.words();
             let hidden = view.reading() == Reading::Decoded;
-            for hit in self.model.hits(words, is_data(view.text())) {
+            // A definition tells a model what to do by its nature: another model judges those.
+            let hits = (passage.surface() != Surface::Definition)
+                .then(|| self.model.hits(words, is_data(view.text())))
+                .unwrap_or_default();
+            for hit in hits {
                 report.add(Sighting {
                     kind: KIND,
                     detector: Cow::Borrowed("injection/learned"),

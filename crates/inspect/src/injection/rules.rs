@@ -9,8 +9,8 @@ use super::KIND;
 use crate::{
     Report, Score, Sighting,
     learned::{
-        ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL, SECRET, SYSTEM,
-        USER, Word, YOU, place,
+        ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL,
+        SECRET, SYSTEM, USER, Word, YOU, place,
     },
     view::View,
 };
@@ -120,7 +120,7 @@ fn is_told(view: &View<'_>, words: &[Word], first: usize, last: usize) -> bool {
     quoted
         || around
             .iter()
-            .any(|word| word.class == ABOUT && !is_in_a_name(view, word))
+            .any(|word| matches!(word.class, ABOUT | ATTACKS) && !is_in_a_name(view, word))
 }
 
 /// `example` in `example.com` says nothing.

@@ -2,7 +2,7 @@
 
 use super::{
     lexicon::Class,
-    words::{CALLS, CAPITALS, DIGITS, OPENS, QUOTED, Word},
+    words::{CALLS, CAPITALS, DIGITS, Gap, OPENS, QUOTED, Word},
 };
 
 /// Words the model looks at together.
@@ -13,6 +13,9 @@ pub const NARROW_WORDS: usize = 12;
 pub const STRIDE_WORDS: usize = 8;
 /// Weights of a model: two to this.
 pub const BUCKET_BITS: u32 = 18;
+/// The weights below this are of sorts of words, not of words.
+const GENERAL: u32 = 1 << (BUCKET_BITS - GENERAL_SHIFT);
+const GENERAL_SHIFT: u32 = 3;
 
 /// Words that may stand between two known ones that belong together.
 const REACH_WORDS: u32 = 8;
@@ -51,7 +54,23 @@ pub(crate) struct Memory {
     hashes: [u32; 2],
     stems: [u32; 2],
     known: [(Class, u32); 2],
+    head: Head,
 }
+
+/// The first known word of a sentence, among its first ones.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    class: Class,
+    /// What stood before the sentence.
+    gap: Gap,
+    /// The number of the first word.
+    number: u32,
+}
+
+/// Words at the beginning of a sentence of which the first known one tells what it is about.
+const HEAD_WORDS: u32 = 3;
+/// Words of a sentence that are taken together with its beginning.
+const SENTENCE_WORDS: u32 = 30;
 
 #[inline]
 const fn place(sort: u32, a: u32, b: u32, c: u32) -> u32 {
@@ -68,6 +87,23 @@ const fn place(sort: u32, a: u32, b: u32, c: u32) -> u32 {
     (h ^ (h >> 15)).wrapping_mul(0x2C1B_3C6D) >> (32 - BUCKET_BITS)
 }
 
+/// A bucket of what does not depend on the very words: it holds for texts that were never seen.
+#[inline]
+const fn general(sort: u32, a: u32, b: u32, c: u32) -> u32 {
+    place(sort, a, b, c) >> GENERAL_SHIFT
+}
+
+/// A bucket of very words.
+#[inline]
+const fn lexical(sort: u32, a: u32, b: u32, c: u32) -> u32 {
+    let bucket = place(sort, a, b, c);
+    if bucket < GENERAL {
+        bucket + GENERAL
+    } else {
+        bucket
+    }
+}
+
 impl Memory {
     pub(crate) fn new() -> Self {
         Self {
@@ -78,6 +114,7 @@ impl Memory {
             hashes: [0; 2],
             stems: [0; 2],
             known: [(0, 0); 2],
+            head: Head::default(),
         }
     }
 
@@ -100,27 +137,28 @@ impl Memory {
     fn all(&mut self, word: &Word, data: bool, mut emit: impl FnMut(u32)) {
         let [one, two] = self.hashes;
         let [stem, _] = self.stems;
-        emit(place(1, word.hash, 0, 0));
+        emit(lexical(1, word.hash, 0, 0));
         if word.stem != word.hash {
-            emit(place(2, word.stem, 0, 0));
+            emit(lexical(2, word.stem, 0, 0));
         }
         if word.shape & (CAPITALS | CALLS | OPENS) != 0 {
-            emit(place(
+            emit(lexical(
                 3,
                 word.hash,
                 u32::from(word.shape & (CAPITALS | CALLS | OPENS)),
                 0,
             ));
-            emit(place(4, u32::from(word.shape & !DIGITS), 0, 0));
+            emit(general(4, u32::from(word.shape & !DIGITS), 0, 0));
         }
         if self.words > 1 {
-            emit(place(5, one, word.hash, 0));
-            emit(place(6, stem, word.stem, 0));
+            emit(lexical(5, one, word.hash, 0));
+            emit(lexical(6, stem, word.stem, 0));
         }
         if self.words > 2 {
-            emit(place(7, two, word.hash, 0));
-            emit(place(8, two, one, word.hash));
+            emit(lexical(7, two, word.hash, 0));
+            emit(lexical(8, two, one, word.hash));
         }
+        self.sentence(word, data, &mut emit);
         if word.class != 0 {
             self.known(word, data, emit);
         }
@@ -128,24 +166,61 @@ impl Memory {
         self.stems = [word.stem, stem];
     }
 
+    /// What a sentence begins with, and what goes with that.
+    #[inline]
+    fn sentence(&mut self, word: &Word, data: bool, emit: &mut impl FnMut(u32)) {
+        let data = u32::from(data);
+        let class = u32::from(word.class);
+        if word.gap != Gap::None {
+            self.head = Head {
+                class: 0,
+                gap: word.gap,
+                number: self.number,
+            };
+            let first = u32::from(word.gap == Gap::Text);
+            emit(lexical(30, word.hash, first, data));
+            emit(general(31, class, word.gap as u32, data));
+        }
+        let Head {
+            class: head,
+            gap,
+            number,
+        } = self.head;
+        let within = self.number - number;
+        if class == 0 || within > SENTENCE_WORDS {
+            return;
+        }
+        if head == 0 && within < HEAD_WORDS {
+            self.head.class = word.class;
+            emit(general(32, class, gap as u32, data));
+        } else if head != 0 {
+            emit(general(
+                33,
+                u32::from(head),
+                class,
+                u32::from(gap == Gap::Text) + 2 * data,
+            ));
+        }
+    }
+
     /// Known words near each other, whatever stands between them.
     fn known(&mut self, word: &Word, data: bool, mut emit: impl FnMut(u32)) {
         let class = u32::from(word.class);
         let quoted = u32::from(word.shape & QUOTED);
-        emit(place(9, class, quoted, u32::from(data)));
+        emit(general(9, class, quoted, u32::from(data)));
         let [(before, at), (first, first_at)] = self.known;
         if at > 0 && self.number - at <= REACH_WORDS {
-            emit(place(10, u32::from(before), class, 0));
+            emit(general(10, u32::from(before), class, 0));
             if first_at > 0 && self.number - first_at <= 2 * REACH_WORDS {
-                emit(place(11, u32::from(first), u32::from(before), class));
+                emit(general(11, u32::from(first), u32::from(before), class));
             }
         }
         self.known = [(word.class, self.number), (before, at)];
     }
 }
 
-/// The bucket of what is said by the length of a window alone.
-pub(crate) fn of_length(words: usize) -> u32 {
+/// The buckets of what is said by the length of a window, and by the words about attacks around it.
+pub(crate) fn of_window(words: usize, attacks: u32) -> [u32; 2] {
     let length = match words {
         0..=2 => 0,
         3..=5 => 1,
@@ -154,5 +229,22 @@ pub(crate) fn of_length(words: usize) -> u32 {
         19..=31 => 4,
         _ => 5,
     };
-    place(20, length, 0, 0)
+    let attacks = match attacks {
+        0..=2 => attacks,
+        3..=4 => 3,
+        5..=8 => 4,
+        _ => 5,
+    };
+    [general(20, length, 0, 0), of_attacks(attacks)]
 }
+
+const fn of_attacks(much: u32) -> u32 {
+    general(21, much, 0, 0)
+}
+
+/// What training begins with: a text with many words about attacks is about attacks, and quotes some.
+pub const PRIOR: [(u32, f32); 3] = [
+    (of_attacks(3), -0.7),
+    (of_attacks(4), -1.5),
+    (of_attacks(5), -2.5),
+];

@@ -9,25 +9,43 @@ pub(crate) type Class = u8;
 #[derive(Clone, Debug)]
 pub(crate) struct Lexicon {
     slots: Box<[(u32, Class)]>,
+    /// For a first and a last letter, the lengths words have, one bit each.
+    ends: Box<[u32]>,
 }
 
-const SLOTS: usize = 4096;
+const SLOTS: usize = 8192;
 
 impl Lexicon {
     pub(crate) fn empty() -> Self {
         Self {
             slots: Box::default(),
+            ends: Box::default(),
         }
     }
 
     pub(crate) fn new() -> Self {
         let mut slots = vec![(0, 0); SLOTS].into_boxed_slice();
+        let mut ends = vec![0; 26 * 26].into_boxed_slice();
         for (class, (_, list)) in (1..).zip(CLASSES) {
             for word in list.split_whitespace() {
                 insert(&mut slots, hash_of(word), class);
+                let bytes = word.as_bytes();
+                if let (Some(first), Some(last)) = (bytes.first(), bytes.last())
+                    && let Some(lengths) = ends_of(*first, *last).and_then(|at| ends.get_mut(at))
+                {
+                    *lengths |= length_bit(bytes.len());
+                }
             }
         }
-        Self { slots }
+        Self { slots, ends }
+    }
+
+    /// Whether a word of ASCII letters with these ends and this length may be known; said without reading it.
+    #[inline]
+    pub(crate) fn may_know(&self, first: u8, last: u8, length: usize) -> bool {
+        ends_of(first, last)
+            .and_then(|at| self.ends.get(at))
+            .is_some_and(|lengths| lengths & length_bit(length) != 0)
     }
 
     /// The class of a word by its hash.
@@ -46,8 +64,19 @@ impl Lexicon {
     }
 }
 
+#[inline]
+fn ends_of(first: u8, last: u8) -> Option<usize> {
+    let letter = |byte: u8| byte.is_ascii_lowercase().then(|| usize::from(byte - b'a'));
+    Some(letter(first)? * 26 + letter(last)?)
+}
+
+#[inline]
+const fn length_bit(length: usize) -> u32 {
+    1 << if length < 31 { length } else { 31 }
+}
+
 fn start(hash: u32) -> usize {
-    usize::try_from(hash.wrapping_mul(0x85EB_CA6B) >> 20).unwrap_or(0) % SLOTS
+    usize::try_from(hash.wrapping_mul(0x85EB_CA6B) >> 19).unwrap_or(0) % SLOTS
 }
 
 fn insert(slots: &mut [(u32, Class)], hash: u32, class: Class) {
@@ -75,8 +104,10 @@ pub(crate) const USER: Class = 10;
 pub(crate) const SECRET: Class = 6;
 pub(crate) const YOU: Class = 21;
 pub(crate) const EVERYTHING: Class = 27;
-/// What a text about attacks says.
+/// What a text that gives examples says.
 pub(crate) const ABOUT: Class = 24;
+/// What a text about attacks says.
+pub(crate) const ATTACKS: Class = 29;
 
 /// The first list a word stands in gives its class. The constants name some by their number.
 pub(crate) const CLASSES: &[(&str, &str)] = &[
@@ -224,12 +255,7 @@ pub(crate) const CLASSES: &[(&str, &str)] = &[
         "hack hacking exploit exploits malware virus bomb weapon drugs steal stealing attack attacker \
         phishing scam kill illegal ransomware backdoor keylogger",
     ),
-    (
-        "quote",
-        "example examples eg such as like called known attack attacks injection injections attackers \
-        detect detects detection detector prevent prevents protection vulnerability vulnerabilities \
-        defense guardrail guardrails",
-    ),
+    ("quote", "example examples eg such as like called known"),
     (
         "payload",
         "http https www com url link href src img onload javascript script svg xss iframe markdown \
@@ -253,5 +279,136 @@ pub(crate) const CLASSES: &[(&str, &str)] = &[
         about who out up so what no do into than other some could them these may time any may over most \
         such only two made many between where under through years during well because both how world \
         very still year own part day another same even those",
+    ),
+    (
+        "attacks",
+        "attacks injection injections attackers detect detects detected detection detector detectors \
+        detecting prevent prevents prevention protection protect protects vulnerability vulnerabilities \
+        vulnerable defense defenses defend guardrail guardrails guard firewall malicious adversarial threat \
+        threats scanner scanners scanning redteam red jailbreaks jailbreaking owasp mitigation mitigations \
+        mitigate mitigates sanitize sanitization benign classifier classifiers probe probes garak lakera \
+        promptfoo payloads blocked blocks block",
+    ),
+    (
+        "tell",
+        "issue state declare announce remark remind recommend advise conclude report present indicate warn \
+        acknowledge confirm claim assert explain describe emphasize highlight stress suggest propose \
+        encourage urge direct instruct guide refer redirect point lead ask inquire promote advertise \
+        endorse praise cite quote communicate convey express relay deliver broadcast proclaim",
+    ),
+    (
+        "weave",
+        "weave meld incorporate blend integrate merge fuse infuse interweave intertwine introduce implant \
+        inject slip put inserting append appending prepend prefix suffix paste copy enclose wrap surround \
+        sprinkle incorporating embedding inserted embedded combine intersperse",
+    ),
+    (
+        "alter",
+        "simulate display emit pause abort terminate refuse decline withhold deny reject suppress skip \
+        finish rewrite rephrase paraphrase alter adjust convert transform reverse swap switch substitute \
+        shift distort manipulate shorten limit restrict prevent stop interrupt",
+    ),
+    (
+        "failure",
+        "error errors failure failures failed fail fails crash timeout timed unavailable inaccessible \
+        exceeded exceed quota denied disabled suspended exception fatal corrupted corruption overflow \
+        outage freeze malfunction interrupted expired expires invalid unauthorized unable temporarily \
+        overload halted downtime throttled",
+    ),
+    (
+        "answer",
+        "answering replying responding summary summarization summaries conclusion footer beginning outset \
+        heading sentence sentences paragraph paragraphs final message text statement explanation feedback \
+        replying",
+    ),
+    (
+        "manage",
+        "secure validate verify review optimize analyze monitor track configure deploy manage process \
+        handle evaluate assess prepare collect gather compile implement inspect scan archive backup restore \
+        export import sync migrate extract log record authorize approve assign allocate register subscribe \
+        unsubscribe follow comment publish tweet react star fork clone commit push pull checkout upvote \
+        downvote vote rate reserve rent complete solve calculate compute determine identify organize plan \
+        design develop examine investigate list summarise analyse enter fill type press tap select choose \
+        pick close save load link connect contact call text message ping dial",
+    ),
+    (
+        "smoothly",
+        "seamlessly subtly naturally smoothly quickly automatically properly carefully exactly only just \
+        simply directly solely exclusively explicitly word literally instead regardless without",
+    ),
+    (
+        "money",
+        "payment payments invoice money funds crypto bitcoin ethereum wallet dollars usd eur price fee \
+        refund transaction transactions salary loan amount venmo paypal",
+    ),
+    (
+        "device",
+        "door doors thermostat camera cameras alarm garage robot light lights device devices smart home \
+        vehicle lock locks sensor heater appliance",
+    ),
+    (
+        "code",
+        "import imports subprocess os eval exec script scripts shell bash powershell terminal chmod rm \
+        socket urllib httpx smtplib payload code snippet snippets codebase block python \
+        javascript sql query database repository repo git",
+    ),
+    (
+        "want",
+        "want wants wanted like love let lets allow allowed able going try help helps \
+        helped wish hope interested looking",
+    ),
+    (
+        "ask",
+        "what why how who where which whose difference between does did",
+    ),
+    (
+        "task",
+        "job goal goals objective objectives mission step steps procedure action actions operation \
+        operations assignment work question questions problem purpose aim intent",
+    ),
+    (
+        "done",
+        "completed done finished successfully success accomplished ready resolved solved ended over",
+    ),
+    (
+        "context",
+        "context document documents passage article page webpage website conversation chat table \
+        content input inputs section source attachment",
+    ),
+    (
+        "authority",
+        "compliance security legal authorized authorised official verified certified approved approval \
+        department team ceo manager boss anthropic openai google microsoft support staff engineer officer \
+        government federal law enforcement audit permission permissions authorization \
+        consent trusted",
+    ),
+    (
+        "false",
+        "rumor rumour rumors baseless false fake misinformation scandal conspiracy hoax disinformation \
+        propaganda misleading incorrect wrong nonsense gibberish lie lies deceive mislead trick fool \
+        fabricate fabricated inaccurate biased",
+    ),
+    (
+        "style",
+        "poem story essay song joke emoji emojis uppercase lowercase words letters style tone format json \
+        yaml english french spanish german italian chinese japanese korean arabic language translation \
+        rhyme haiku character string phrase acrostic",
+    ),
+    (
+        "file",
+        "folder folders directory directories desktop downloads dropbox drive cloud disk \
+        inbox mailbox thread channel slack discord calendar event appointment meeting \
+        path",
+    ),
+    (
+        "sensitive",
+        "sensitive identity dna genetic diagnosis prescription passport license \
+        social history browsing financial biometric login logins username usernames \
+        session cookies cookie auth authentication oauth 2fa otp verification codes",
+    ),
+    (
+        "they",
+        " him themselves said says told reported according study research authors author \
+        company published shows showed percent million year years",
     ),
 ];

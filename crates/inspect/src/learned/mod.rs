@@ -11,12 +11,12 @@ mod words;
 use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
 use features::Memory;
-pub use features::{BUCKET_BITS, NARROW_WORDS, STRIDE_WORDS, WINDOW_WORDS};
+pub use features::{BUCKET_BITS, NARROW_WORDS, PRIOR, STRIDE_WORDS, WINDOW_WORDS};
 pub(crate) use lexicon::{
-    ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET, SYSTEM,
-    USER, YOU,
+    ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET,
+    SYSTEM, USER, YOU,
 };
-pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, hash_of, words};
+pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, hash_of, hashes, words};
 
 use crate::{Passage, Surface};
 
@@ -36,8 +36,8 @@ pub struct Sample {
     pub words: Vec<Vec<u32>>,
     /// The bytes of each word.
     pub places: Vec<Range<usize>>,
-    /// Windows: a range of words, and the feature of its length.
-    pub windows: Vec<(Range<usize>, u32)>,
+    /// Windows: a range of words, and what is said by the window as a whole.
+    pub windows: Vec<(Range<usize>, [u32; 2])>,
 }
 
 impl Sample {
@@ -62,9 +62,10 @@ impl Sample {
             sample
                 .places
                 .extend(words.iter().map(|word| view.written(place(word))));
+            let attacks = attacks(words);
             sample.windows.extend(windows(words.len()).map(|window| {
-                let length = features::of_length(window.len());
-                (window.start + first..window.end + first, length)
+                let whole = features::of_window(window.len(), around(&attacks, &window));
+                (window.start + first..window.end + first, whole)
             }));
         }
         sample
@@ -94,6 +95,30 @@ fn windows(words: usize) -> impl Iterator<Item = Range<usize>> {
     of(WINDOW_WORDS, STRIDE_WORDS)
         .filter(move |_| words > 0)
         .chain(narrow)
+}
+
+/// Words on either side of a window that may say that a text is about attacks.
+const AROUND_WORDS: usize = 48;
+
+/// Up to each word, the words that a text about attacks has.
+fn attacks(words: &[Word]) -> Vec<u32> {
+    let mut count = 0;
+    let counted = words.iter().map(|word| {
+        count += u32::from(word.class == ATTACKS);
+        count
+    });
+    std::iter::once(0).chain(counted).collect()
+}
+
+/// Such words in a window and around it.
+fn around(attacks: &[u32], window: &Range<usize>) -> u32 {
+    let at = |n: usize| {
+        attacks
+            .get(n.min(attacks.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or(0)
+    };
+    at(window.end + AROUND_WORDS) - at(window.start.saturating_sub(AROUND_WORDS))
 }
 
 /// What [`factor`] is counted in.
@@ -207,10 +232,15 @@ impl Model {
             memory.next(word, data, |bucket| sum += self.weight(bucket));
             sums.push(sum);
         }
+        let attacks = attacks(words);
         for window in windows(words.len()) {
             if let (Some(from), Some(to)) = (sums.get(window.start), sums.get(window.end)) {
                 let sum = (to - from) * factor(window.len()) / FACTOR;
-                found(sum + self.weight(features::of_length(window.len())), window);
+                let whole = features::of_window(window.len(), around(&attacks, &window));
+                found(
+                    sum + whole.into_iter().map(|bucket| self.weight(bucket)).sum::<i32>(),
+                    window,
+                );
             }
         }
     }

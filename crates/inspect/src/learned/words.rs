@@ -15,9 +15,28 @@ pub(crate) struct Word {
     pub(crate) class: Class,
     /// How it was written: see the constants.
     pub(crate) shape: u8,
+    /// What stands between it and the word before: see [`Gap`].
+    pub(crate) gap: Gap,
     /// Bytes of the text.
     pub(crate) start: u32,
     pub(crate) end: u32,
+}
+
+/// What stands between a word and the one before it, the strongest of all that does.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub(crate) enum Gap {
+    /// Nothing but spaces, or signs that end nothing.
+    #[default]
+    None = 0,
+    /// The end of a sentence, or a colon.
+    Sentence = 1,
+    /// The end of a line.
+    Line = 2,
+    /// The beginning of a value: a quotation mark, a bracket, a tag.
+    Value = 3,
+    /// The beginning of the text.
+    Text = 4,
 }
 
 /// All letters are capitals.
@@ -42,6 +61,7 @@ pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Vec<Word> {
         lexicon,
         word: Open::default(),
         before: 0,
+        gap: Gap::Text,
     };
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -75,6 +95,14 @@ pub(crate) fn hash_bytes(letters: impl Iterator<Item = u8>) -> u32 {
     letters.fold(FIRST, |hash, letter| mix(hash, u32::from(letter)))
 }
 
+/// The hash after each letter.
+pub(crate) fn hashes(letters: impl Iterator<Item = u8>) -> impl Iterator<Item = u32> {
+    letters.scan(FIRST, |hash, letter| {
+        *hash = mix(*hash, u32::from(letter));
+        Some(*hash)
+    })
+}
+
 const FIRST: u32 = 0x811C_9DC5;
 
 struct Reader<'l> {
@@ -83,6 +111,8 @@ struct Reader<'l> {
     word: Open,
     /// The last byte that was neither letter nor space.
     before: u8,
+    /// What was seen since the last word.
+    gap: Gap,
 }
 
 #[derive(Default)]
@@ -93,6 +123,20 @@ struct Open {
     stem: u32,
     start: usize,
     shape: u8,
+    gap: Gap,
+}
+
+/// What a byte that belongs to no word ends; `next` is the byte after it.
+#[inline]
+fn gap_of(byte: u8, next: Option<u8>) -> Gap {
+    match byte {
+        b'\n' | b'\r' => Gap::Line,
+        b'.' | b'!' | b'?' | b':' | b';' if !next.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'/') => {
+            Gap::Sentence
+        }
+        b'"' | b'\'' | b'`' | b'(' | b'[' | b'{' | b'<' | b'>' | b'|' | b'*' => Gap::Value,
+        _ => Gap::None,
+    }
 }
 
 const fn mix(hash: u32, code: u32) -> u32 {
@@ -118,6 +162,7 @@ impl Reader<'_> {
                 self.close(at, b' ');
                 // An escape of a text inside a text: \n does not begin a word.
                 return if matches!(bytes.get(at + 1), Some(b'n' | b't' | b'r')) {
+                    self.gap = self.gap.max(Gap::Line);
                     2
                 } else {
                     1
@@ -125,6 +170,9 @@ impl Reader<'_> {
             }
             _ => {
                 self.close(at, byte);
+                if byte != b' ' {
+                    self.gap = self.gap.max(gap_of(byte, bytes.get(at + 1).copied()));
+                }
                 if byte > b' ' {
                     self.before = byte;
                 } else if byte == b' ' && self.before != b'#' {
@@ -153,11 +201,21 @@ impl Reader<'_> {
             }
             '\u{2018}' | '\u{201c}' | '\u{ab}' => {
                 self.close(at, b' ');
+                self.gap = self.gap.max(Gap::Value);
                 self.before = b'"';
             }
-            '\u{ff1a}' => self.close(at, b':'),
+            '\u{ff1a}' => {
+                self.close(at, b':');
+                self.gap = self.gap.max(Gap::Sentence);
+            }
             _ => {
                 self.close(at, b' ');
+                if matches!(
+                    c,
+                    '\u{3002}' | '\u{964}' | '\u{61f}' | '\u{ff01}' | '\u{ff1f}' | '\u{2014}'
+                ) {
+                    self.gap = self.gap.max(Gap::Sentence);
+                }
                 self.before = 0;
             }
         }
@@ -168,6 +226,7 @@ impl Reader<'_> {
         if word.letters == 0 {
             word.start = at;
             word.hash = FIRST;
+            word.gap = std::mem::take(&mut self.gap);
             word.shape = match self.before {
                 b'<' | b'[' | b'{' | b'#' | b'/' => OPENS,
                 b'"' | b'\'' | b'`' => QUOTED,
@@ -207,6 +266,7 @@ impl Reader<'_> {
             },
             class: self.lexicon.class(word.hash),
             shape,
+            gap: word.gap,
             start: u32::try_from(word.start).unwrap_or(u32::MAX),
             end: u32::try_from(end).unwrap_or(u32::MAX),
         });

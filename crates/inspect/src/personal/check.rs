@@ -13,7 +13,7 @@ fn weighted(digits: &[u32], weights: &[u32]) -> u32 {
 }
 
 /// ISO/IEC 7812-1 annex B.
-pub(super) fn luhn(text: &str) -> bool {
+pub(crate) fn luhn(text: &str) -> bool {
     let digits = text.chars().rev().filter_map(|c| c.to_digit(10));
     let sum: u32 = digits
         .enumerate()

@@ -9,6 +9,8 @@ mod number;
 mod papers;
 mod prose;
 
+pub(crate) use check::luhn;
+
 use std::{borrow::Cow, ops::Range};
 
 use crate::{Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, view::View};

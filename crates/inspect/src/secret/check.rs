@@ -35,7 +35,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
 }
 
 /// Whether letters and digits change places as often as in a random text, not as in a name.
-pub(super) fn is_random(text: &str) -> bool {
+pub(crate) fn is_random(text: &str) -> bool {
     let (mut digits, mut letters, mut changes, mut cases) = (0, 0, 0, 0);
     let mut before = None;
     let mut upper_before = None;

@@ -312,7 +312,10 @@ pub(super) const FORMS: &[Form] = &[
     },
     Form {
         detector: "secret/password-hash",
-        marks: &["$2", "$5$", "$6$", "$1$", "$argon2", "$y$", "pbkdf2"],
+        // Of three letters at least: marks of two would stop the search everywhere.
+        marks: &[
+            "$2$", "$2a", "$2b", "$2x", "$2y", "$5$", "$6$", "$1$", "$argon2", "$y$", "pbkdf2",
+        ],
         pattern: r"\$(?:2[abxy]?\$\d\d\$[A-Za-z0-9./]{53}|[156y]\$[A-Za-z0-9./=,$]{0,40}\$[A-Za-z0-9./]{22,86}|argon2(?:id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]{8,}\$[A-Za-z0-9+/]{16,})|pbkdf2_sha256\$\d+\$[A-Za-z0-9]{4,}\$[A-Za-z0-9+/=]{20,}",
         check: |_| true,
     },

@@ -6,6 +6,8 @@ mod check;
 mod forms;
 mod named;
 
+pub(crate) use check::is_random;
+
 use std::borrow::Cow;
 
 use regex::Regex;

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{Reading, View, decode::Parts};
-use crate::learned::{DIGITS, Word, hash_bytes, lexicon, place};
+use crate::learned::{DIGITS, Word, hash_bytes, hashes, lexicon, place};
 
 /// Words in a row that are none, before they are read otherwise.
 const RUN_MIN: usize = 4;
@@ -70,12 +70,22 @@ fn lower(byte: u8) -> u8 {
 /// Words that are none: rotated or backwards they may be.
 fn run(view: &View<'_>, words: &[Word], range: Range<usize>, parts: &mut Parts) {
     let words = words.get(range).unwrap_or_default();
-    let known = |hash: u32| lexicon().class(hash) != 0;
+    let lexicon = lexicon();
+    let known = |hash: u32| lexicon.class(hash) != 0;
     let (mut turned, mut backwards) = (0, 0);
     for word in words.iter().filter(|word| word.end - word.start > 2) {
         let bytes = letters(view, word);
-        turned += usize::from(known(hash_bytes(bytes.iter().map(|b| rotated(lower(*b))))));
-        backwards += usize::from(known(hash_bytes(bytes.iter().rev().map(|b| lower(*b)))));
+        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+            continue;
+        };
+        let (first, last) = (lower(*first), lower(*last));
+        // Few words have the ends of a known one; only those are read.
+        if lexicon.may_know(rotated(first), rotated(last), bytes.len()) {
+            turned += usize::from(known(hash_bytes(bytes.iter().map(|b| rotated(lower(*b))))));
+        }
+        if lexicon.may_know(last, first, bytes.len()) {
+            backwards += usize::from(known(hash_bytes(bytes.iter().rev().map(|b| lower(*b)))));
+        }
     }
     let (Some(first), Some(last)) = (words.first(), words.last()) else {
         return;
@@ -218,10 +228,12 @@ fn run_together(view: &View<'_>, words: &[Word], parts: &mut Parts) {
         let mut clear = String::new();
         let (mut at, mut known) = (0, 0);
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let most = rest.len().min(PART_MAX);
-            let length = (2..=most)
-                .rev()
-                .find(|n| lexicon().class(hash_bytes(rest.iter().take(*n).map(|b| lower(*b)))) != 0);
+            // The longest known beginning.
+            let length = hashes(rest.iter().take(PART_MAX).map(|b| lower(*b)))
+                .zip(1..)
+                .filter(|(hash, n)| *n > 1 && lexicon().class(*hash) != 0)
+                .last()
+                .map(|(_, n)| n);
             let take = length.unwrap_or(1);
             if length.is_some_and(|length| length > 2) {
                 known += take;

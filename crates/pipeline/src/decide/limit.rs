@@ -27,7 +27,7 @@ impl Passed<Limited> {
 }
 
 /// Takes what the call costs.
-pub(crate) fn limit(limits: &impl Limits, call: Ready<Limited>) -> Result<Passed<Limited>, Refusal> {
-    let slot = limits.take(&call).map_err(Refusal::at::<Limited>)?;
+pub(crate) async fn limit(limits: &impl Limits, call: Ready<Limited>) -> Result<Passed<Limited>, Refusal> {
+    let slot = limits.take(&call).await.map_err(Refusal::at::<Limited>)?;
     Ok(Passed::pass(call, Limited { slot }))
 }

@@ -311,7 +311,7 @@ impl ports::Held for Place {
 }
 
 impl ports::Limits for World {
-    fn take(&self, _: &Passed<Authorized>) -> Result<Slot, Objection> {
+    async fn take(&self, _: &Passed<Authorized>) -> Result<Slot, Objection> {
         self.port("take").map(|()| Slot(Box::new(Place)))
     }
 }
@@ -372,11 +372,8 @@ impl Poller for Work {
 }
 
 impl ports::Tasks for World {
-    async fn detach<F>(&self, work: F) -> Result<Reply, Refusal>
-    where
-        F: Future<Output = Result<Reply, Refusal>> + Send + 'static,
-    {
-        let work: Arc<Mutex<Work>> = Arc::new(Mutex::new(Box::pin(work)));
+    async fn detach(&self, work: Work) -> Result<Reply, Refusal> {
+        let work: Arc<Mutex<Work>> = Arc::new(Mutex::new(work));
         self.detached.lock().expect("one thread").push(Arc::clone(&work));
         let result = std::future::poll_fn(|cx| work.lock().expect("one thread").as_mut().poll(cx)).await;
         self.detached.lock().expect("one thread").clear();

@@ -1,7 +1,10 @@
 //! What a tool does, by the operator's manifest where there is one and by its name otherwise, and by which
 //! words a person asks for it. A tool's own annotations are hearsay and are not looked at.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::LazyLock,
+};
 
 use super::words::{name_words, share, stem, stems, topics};
 use crate::resource::Sink;
@@ -142,10 +145,18 @@ const CONFIRMS: &[&str] = &[
 /// What has no effect before it is committed by another call.
 const DRAFTS: &[&str] = &["basket", "cart", "draft"];
 
-impl Entry {
-    fn tool(&self, word: &str) -> bool {
-        self.1.split_whitespace().any(|known| known == word)
-    }
+/// The deeds a tool is named after by a word.
+fn named_by(word: &str) -> &'static [Deed] {
+    static WORDS: LazyLock<HashMap<&'static str, Vec<Deed>>> = LazyLock::new(|| {
+        let mut words: HashMap<_, Vec<Deed>> = HashMap::new();
+        for entry in &DEEDS {
+            for word in entry.1.split_whitespace() {
+                words.entry(word).or_default().push(entry.0);
+            }
+        }
+        words
+    });
+    WORDS.get(word).map_or(&[], Vec::as_slice)
 }
 
 /// Whether a stem is one that people ask for deeds or readings with.
@@ -204,14 +215,12 @@ impl Act {
 
 fn by_name(words: &[String], addressed: bool) -> (Reach, Vec<Deed>) {
     let has = |names: &[&str]| words.iter().any(|word| names.contains(&word.as_str()));
-    let deeds: Vec<Deed> = DEEDS
-        .iter()
-        .filter(|entry| words.iter().any(|word| entry.tool(word)))
-        .map(|entry| entry.0)
-        .collect();
+    // In the order of `DEEDS`, which is that of the type.
+    let deeds: BTreeSet<Deed> = words.iter().flat_map(|word| named_by(word)).copied().collect();
+    let deeds: Vec<Deed> = deeds.into_iter().collect();
     let leading = words.iter().find(|word| {
         let word = word.as_str();
-        READS.contains(&word) || CONFIRMS.contains(&word) || DEEDS.iter().any(|entry| entry.tool(word))
+        READS.contains(&word) || CONFIRMS.contains(&word) || !named_by(word).is_empty()
     });
     let leads = |names: &[&str]| leading.is_some_and(|word| names.contains(&word.as_str()));
     if leads(CONFIRMS) {

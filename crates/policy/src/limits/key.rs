@@ -123,6 +123,11 @@ pub(super) fn key(limit: &str, per: &[Dimension], usage: &Usage<'_>) -> Box<str>
     key.into()
 }
 
+/// Whether a key is of a limit.
+pub(super) fn is_of(key: &str, limit: &str) -> bool {
+    key.starts_with(&format!("{}:{limit}", limit.len()))
+}
+
 /// Which of so many shards a key belongs to.
 pub(super) fn spread(key: &str, shards: usize) -> usize {
     let mut hasher = DefaultHasher::new();

@@ -6,8 +6,10 @@
 
 mod bucket;
 mod key;
+mod line;
 mod rate;
 mod store;
+mod wait;
 
 use std::{
     collections::BTreeSet,
@@ -18,8 +20,10 @@ use thiserror::Error;
 
 pub use key::{Dimension, Usage};
 pub use rate::{Rate, RateError};
+pub use wait::{Taken, Waiting};
 
 use bucket::Wait;
+use line::Lines;
 use store::{Meter, Shard};
 
 /// Locks the meters are spread over.
@@ -44,6 +48,8 @@ pub struct Limit {
     pub burst: Option<u64>,
     /// Calls at the same time.
     pub concurrency: Option<u32>,
+    /// Calls of one principal that may wait for such a place; none where it is zero.
+    pub queue: usize,
     /// Bytes of arguments and results over time.
     pub bytes: Option<Rate>,
     /// Cost units over time.
@@ -105,6 +111,8 @@ pub struct Limiter {
 struct Shared {
     limits: Vec<Limit>,
     shards: [Mutex<Shard>; SHARDS],
+    /// Locked after shards, never before.
+    lines: Mutex<Lines>,
 }
 
 /// A call's place among concurrent ones, given back when it is dropped.
@@ -130,7 +138,11 @@ impl Limiter {
         let per_shard = keys_max.div_ceil(SHARDS);
         let shards = std::array::from_fn(|_| Mutex::new(Shard::new(per_shard)));
         Self {
-            shared: Arc::new(Shared { limits, shards }),
+            shared: Arc::new(Shared {
+                limits,
+                shards,
+                lines: Mutex::default(),
+            }),
         }
     }
 
@@ -139,21 +151,46 @@ impl Limiter {
     /// # Errors
     /// The limit with the longest wait, if any is used up; then nothing was counted.
     pub fn take(&self, usage: &Usage<'_>, now_ms: u64) -> Result<Place, Exceeded> {
-        let mut counted = self.shared.counted(usage)?;
+        self.take_called(usage, now_ms, &[])
+            .map_err(|(exceeded, _)| exceeded)
+    }
+
+    /// Takes what a call costs that has a place kept under some keys. Otherwise why not, and the key of the one
+    /// limit a place of which is all that is missing.
+    fn take_called(
+        &self,
+        usage: &Usage<'_>,
+        now_ms: u64,
+        called: &[Box<str>],
+    ) -> Result<Place, (Exceeded, Option<(Box<str>, usize)>)> {
+        let mut counted = self.shared.counted(usage).map_err(|exceeded| (exceeded, None))?;
         counted.sort();
         let mut held = self.shared.lock(&counted);
         let mut longest: Option<Exceeded> = None;
+        let mut busy: Vec<(Box<str>, usize)> = Vec::new();
+        let mut spent = false;
         for each in &mut counted {
             let (Some(limit), Some(shard)) = (self.shared.limits.get(each.limit), held.of(each.shard)) else {
                 continue;
             };
             let meter = shard.meter(&mut each.key, &limit.name, now_ms);
-            if let Some((measure, wait)) = limit.obstacle(meter, usage, now_ms) {
+            // Those who came too late for a meter of their own share one, and have no line.
+            let has_line = limit.queue > 0 && key::is_of(&each.key, &limit.name);
+            let others_first = has_line && !called.contains(&each.key) && self.shared.has_line(&each.key);
+            let kept = if others_first { u32::MAX } else { 0 };
+            if let Some((measure, wait)) = limit.obstacle(meter, usage, kept, now_ms) {
                 longest = Some(longer(longest, limit, measure, wait));
+                if measure == Measure::Concurrency && has_line {
+                    busy.push((each.key.clone(), limit.queue));
+                } else {
+                    spent = true;
+                }
             }
         }
         if let Some(exceeded) = longest {
-            return Err(exceeded);
+            // One by one: a call that waits for a place keeps no other.
+            let waits_for = busy.pop().filter(|_| !spent && busy.is_empty());
+            return Err((exceeded, waits_for));
         }
         for each in &counted {
             if let (Some(limit), Some(shard)) = (self.shared.limits.get(each.limit), held.of(each.shard)) {
@@ -204,6 +241,12 @@ impl Drop for Place {
         for each in &self.counted {
             if let Some(meter) = held.of(each.shard).and_then(|shard| shard.known(&each.key)) {
                 meter.leave();
+            }
+        }
+        drop(held);
+        for each in &self.counted {
+            if let Some(limit) = self.shared.limits.get(each.limit).filter(|limit| limit.queue > 0) {
+                self.shared.call_next(&each.key, limit);
             }
         }
     }
@@ -261,7 +304,7 @@ fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 impl Limit {
     /// What stands in the way of a call, and for how long.
-    fn obstacle(&self, meter: &Meter, usage: &Usage<'_>, now_ms: u64) -> Option<(Measure, Wait)> {
+    fn obstacle(&self, meter: &Meter, usage: &Usage<'_>, kept: u32, now_ms: u64) -> Option<(Measure, Wait)> {
         if self.total.is_some_and(|total| meter.total >= total) {
             return Some((Measure::Total, Wait::Forever));
         }
@@ -278,9 +321,11 @@ impl Limit {
                 let wait = bucket.wait(rate, capacity, amount, now_ms)?;
                 Some((measure, wait))
             });
-        let busy = self.concurrency.is_some_and(|most| meter.in_flight >= most);
+        let under_way = meter.in_flight.saturating_add(kept);
+        let busy = self.concurrency.is_some_and(|most| under_way >= most);
         let busy = busy.then_some((Measure::Concurrency, Wait::Milliseconds(BUSY_RETRY_MS)));
-        waits.chain(busy).max_by_key(|(_, wait)| *wait)
+        // What only time heals comes first: nobody waits in a line for that.
+        waits.max_by_key(|(_, wait)| *wait).or(busy)
     }
 
     fn count(&self, meter: &mut Meter, usage: &Usage<'_>, now_ms: u64) {
@@ -351,6 +396,7 @@ pub fn defaults() -> Vec<Limit> {
         rate: Some(Rate::per_minute(per_minute)),
         burst: Some(burst),
         concurrency: None,
+        queue: 0,
         bytes: None,
         cost: None,
         total: None,

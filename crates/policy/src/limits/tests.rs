@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeMap,
+    future::Future,
     sync::atomic::{AtomicU32, Ordering},
     thread,
 };
@@ -23,6 +24,7 @@ fn limit(name: &str, per: &[Dimension]) -> Limit {
         rate: None,
         burst: None,
         concurrency: None,
+        queue: 0,
         bytes: None,
         cost: None,
         total: None,
@@ -67,6 +69,7 @@ fn tool(name: &str) -> Resource {
         labels: Labels::none(),
         tenant: None,
         cost: 1,
+        arguments: None,
     })
 }
 
@@ -483,4 +486,157 @@ proptest! {
             }
         }
     }
+}
+
+/// A limit everybody shares, with so many places and so many of each who may wait.
+fn shared(places: u32, queue: usize) -> Limiter {
+    let limit = Limit {
+        concurrency: Some(places),
+        queue,
+        ..limit("shared", &[Dimension::Server])
+    };
+    Limiter::new(vec![limit], KEYS_MAX)
+}
+
+fn asks(limiter: &Limiter, who: &str, waited: Option<Waiting>) -> Result<Taken, Exceeded> {
+    limiter.take_or_wait(&usage(&subject(who), &tool("t"), "c", ""), waited, START)
+}
+
+fn waits(limiter: &Limiter, who: &str) -> Waiting {
+    match asks(limiter, who, None) {
+        Ok(Taken::After(waiting)) => waiting,
+        other => panic!("{who}: {other:?}"),
+    }
+}
+
+fn is_called(waiting: &mut Waiting) -> bool {
+    let mut called = std::pin::pin!(waiting.called());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    called.as_mut().poll(&mut context).is_ready()
+}
+
+fn goes_on(limiter: &Limiter, who: &str, waited: Waiting) -> Place {
+    match asks(limiter, who, Some(waited)) {
+        Ok(Taken::Now(place)) => place,
+        other => panic!("{who}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_greedy_principal_has_every_other_place_and_no_more() {
+    let limiter = shared(1, 64);
+    let mut place = Some(takes(&limiter, "greedy", START).expect("a place"));
+    let mut line: Vec<(&str, Waiting)> = (0..50).map(|_| ("greedy", waits(&limiter, "greedy"))).collect();
+    line.extend((0..5).map(|_| ("modest", waits(&limiter, "modest"))));
+    let mut served = Vec::new();
+    while !line.is_empty() {
+        drop(place.take());
+        let called: Vec<usize> = (0..line.len()).filter(|at| is_called(&mut line[*at].1)).collect();
+        let [at] = called[..] else {
+            panic!("one place, and {called:?} have it")
+        };
+        assert!(
+            takes(&limiter, "newcomer", START).is_err(),
+            "it is kept for who waited"
+        );
+        let (who, waiting) = line.remove(at);
+        place = Some(goes_on(&limiter, who, waiting));
+        served.push(who);
+    }
+    let modest: Vec<usize> = (0..served.len()).filter(|at| served[*at] == "modest").collect();
+    assert_eq!(
+        modest,
+        [1, 3, 5, 7, 9],
+        "every other place, though they came last"
+    );
+    drop(place);
+    takes(&limiter, "newcomer", START).expect("nobody waits any more");
+}
+
+#[test]
+fn a_line_is_bounded_for_each_and_who_gives_up_gives_the_place_on() {
+    let limiter = shared(1, 2);
+    let place = takes(&limiter, "a", START).expect("a place");
+    let (mut first, second) = (waits(&limiter, "a"), waits(&limiter, "a"));
+    let refused = asks(&limiter, "a", None).expect_err("its line is full");
+    assert_eq!(wait(refused), Some(BUSY_RETRY_MS));
+    let mut other = waits(&limiter, "b");
+    assert!(!is_called(&mut first) && !is_called(&mut other));
+    // One that waits gives up; then one that was called.
+    drop(second);
+    drop(place);
+    assert!(is_called(&mut first) && !is_called(&mut other));
+    drop(first);
+    assert!(is_called(&mut other), "the place it did not take");
+    let place = goes_on(&limiter, "b", other);
+    assert!(takes(&limiter, "a", START).is_err());
+    drop(place);
+    takes(&limiter, "a", START).expect("a place");
+}
+
+#[test]
+fn nobody_waits_in_a_line_for_what_only_time_heals() {
+    let limit = Limit {
+        rate: rate("1/min"),
+        concurrency: Some(1),
+        queue: 8,
+        ..limit("shared", &[Dimension::Server])
+    };
+    let limiter = Limiter::new(vec![limit], KEYS_MAX);
+    let _place = takes(&limiter, "a", START).expect("a place");
+    let refused = asks(&limiter, "b", None).expect_err("the rate is used up");
+    assert!(wait(refused) > Some(BUSY_RETRY_MS));
+}
+
+/// Threads that wait, take and give up at random: all places are free afterwards, and never more taken than there are.
+#[test]
+fn no_place_is_lost_or_made_up_by_threads_that_race() {
+    struct Unpark(thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let (limiter, under_way, served) = (shared(3, 64), AtomicU32::new(0), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for worker in 0..8 {
+            let (limiter, under_way, served) = (&limiter, &under_way, &served);
+            scope.spawn(move || {
+                let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(thread::current())));
+                let who = ["a", "b", "c"][worker % 3];
+                for round in 0..200 {
+                    let mut waited = None;
+                    let place = loop {
+                        match asks(limiter, who, waited.take()).expect("room in the line") {
+                            Taken::Now(place) => break Some(place),
+                            Taken::After(_) if round % 7 == worker => break None,
+                            Taken::After(mut waiting) => {
+                                let mut context = std::task::Context::from_waker(&waker);
+                                while std::pin::pin!(waiting.called()).poll(&mut context).is_pending() {
+                                    thread::park();
+                                }
+                                waited = Some(waiting);
+                            }
+                        }
+                    };
+                    if let Some(place) = place {
+                        assert!(
+                            under_way.fetch_add(1, Ordering::SeqCst) < 3,
+                            "more than there are"
+                        );
+                        thread::yield_now();
+                        under_way.fetch_sub(1, Ordering::SeqCst);
+                        served.fetch_add(1, Ordering::SeqCst);
+                        drop(place);
+                    }
+                }
+            });
+        }
+    });
+    assert!(served.into_inner() > 1_000);
+    let all: Vec<_> = (0..3)
+        .map(|_| takes(&limiter, "d", START).expect("a place"))
+        .collect();
+    assert!(takes(&limiter, "d", START).is_err());
+    drop(all);
 }

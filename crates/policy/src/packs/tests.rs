@@ -399,7 +399,11 @@ fn breaking_the_glass_is_reviewed_and_strongly_authenticated() {
     };
     let privacy = Reviewers::Role("privacy_officer".into());
     assert!(permit.obligations().contains(&Obligation::Review(privacy)));
-    assert!(permit.obligations().contains(&Obligation::StepUp("mfa".into())));
+    let step_up = Obligation::StepUp {
+        level: "mfa".into(),
+        max_age_s: None,
+    };
+    assert!(permit.obligations().contains(&step_up));
 }
 
 #[test]

@@ -227,7 +227,7 @@ impl Server {
         }
     }
 
-    fn change(&self, kind: ChangeKind) -> Change {
+    pub(super) fn change(&self, kind: ChangeKind) -> Change {
         Change {
             item: None,
             kind,
@@ -236,7 +236,7 @@ impl Server {
         }
     }
 
-    fn refuse(&self, remedy: &'static str) -> TransitionError {
+    pub(super) fn refuse(&self, remedy: &'static str) -> TransitionError {
         TransitionError::State {
             name: self.name.to_string(),
             state: self.state.as_str(),
@@ -282,7 +282,7 @@ fn observe_item(item: &mut Item, definition: Definition, on_new: OnNew, twice: b
     }
 }
 
-fn item_change(key: &(ItemKind, String), item: &Item, kind: ChangeKind) -> Change {
+pub(super) fn item_change(key: &(ItemKind, String), item: &Item, kind: ChangeKind) -> Change {
     Change {
         item: Some(key.clone()),
         kind,

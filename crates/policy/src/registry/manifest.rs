@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     label::Labels,
     resource::{Sink, Trust},
+    rules::ArgumentType,
 };
 
 /// The operator's word on a server. It comes from configuration and is never widened by what the server
@@ -33,6 +34,8 @@ pub struct ToolManifest {
     pub subject: Option<String>,
     /// What a call counts against limits on cost; one unless said.
     pub cost: Option<u64>,
+    /// What arguments are beyond what the schema says, each found by its names from the outside in.
+    pub arguments: Vec<(Vec<String>, ArgumentType)>,
 }
 
 impl Manifest {

@@ -10,6 +10,7 @@ mod rivals;
 mod server;
 mod snapshot;
 mod stored;
+mod version;
 
 pub use definition::{Definition, DefinitionError, Pin};
 pub use lifecycle::{Change, ChangeKind, Offer, OnNew, TransitionError};
@@ -18,6 +19,7 @@ pub use rivals::Rivals;
 pub use server::{Item, ItemKind, ItemState, Launch, Server, ServerState};
 pub use snapshot::{Pinned, PinnedServer, Registry, Unresolved};
 pub use stored::StoredError;
+pub use version::Version;
 
 #[cfg(test)]
 mod tests;

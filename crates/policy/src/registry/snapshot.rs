@@ -8,7 +8,10 @@ use std::{
 use wire::mcp::{ServerName, split_federated};
 
 use super::{Definition, Item, ItemKind, ItemState, Manifest, Pin, Server, ServerState};
-use crate::resource::{Resource, Sink, ToolFacts};
+use crate::{
+    resource::{Resource, Sink, ToolFacts},
+    rules::ArgumentType,
+};
 
 /// All servers at one moment.
 #[derive(Clone, Debug, Default)]
@@ -210,12 +213,28 @@ impl Server {
     /// What rules would know of a tool or prompt of this server, whatever its state.
     #[must_use]
     pub fn resource(&self, kind: ItemKind, name: &str) -> Resource {
-        let facts = facts(&self.manifest, &self.name, name);
+        let mut facts = facts(&self.manifest, &self.name, name);
         match kind {
             ItemKind::Instructions => Resource::Server(facts),
             ItemKind::Prompt => Resource::Prompt(facts),
-            ItemKind::Tool => Resource::Tool(facts),
+            ItemKind::Tool => {
+                let item = self.items.get(&(kind, name.to_owned()));
+                let definition = item.and_then(|item| item.approved.as_ref().or(item.offered.as_ref()));
+                facts.arguments = definition.map(|definition| Arc::new(self.arguments(definition)));
+                Resource::Tool(facts)
+            }
         }
+    }
+
+    /// What a tool's arguments are: what its schema says, and what the operator says of them.
+    #[must_use]
+    pub fn arguments(&self, definition: &Definition) -> ArgumentType {
+        let schema = definition.document().root().get("inputSchema");
+        let mut arguments = schema.map_or(ArgumentType::Any, ArgumentType::of_schema);
+        for (names, holds) in self.manifest.tool(definition.name()).arguments {
+            arguments.say(&names, holds);
+        }
+        arguments
     }
 }
 
@@ -254,5 +273,6 @@ fn facts(manifest: &Manifest, server: &ServerName, item: &str) -> ToolFacts {
         labels: tool.labels.unwrap_or_else(|| manifest.labels.clone()),
         tenant: None,
         cost: tool.cost.unwrap_or(1),
+        arguments: None,
     }
 }

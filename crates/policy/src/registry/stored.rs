@@ -117,7 +117,7 @@ fn write_item(kind: ItemKind, name: &str, item: &Item, out: &mut ObjectWriter<'_
     }
 }
 
-fn write_definition(key: &str, definition: &Definition, out: &mut ObjectWriter<'_>) {
+pub(super) fn write_definition(key: &str, definition: &Definition, out: &mut ObjectWriter<'_>) {
     out.object(key, |out| {
         out.string("pin", &definition.pin().to_string());
         out.node("definition", definition.document().root());
@@ -125,12 +125,7 @@ fn write_definition(key: &str, definition: &Definition, out: &mut ObjectWriter<'
 }
 
 fn read_item(node: Node<'_>) -> Result<((ItemKind, String), Item), StoredError> {
-    let kind = match text_at(node, "kind")?.as_str() {
-        "instructions" => ItemKind::Instructions,
-        "prompt" => ItemKind::Prompt,
-        "tool" => ItemKind::Tool,
-        _ => return Err(StoredError::Damaged("kind")),
-    };
+    let kind = kind_at(node)?;
     let state = match text_at(node, "state")?.as_str() {
         "approved" => ItemState::Approved,
         "proposed" => ItemState::Proposed,
@@ -152,6 +147,15 @@ fn read_item(node: Node<'_>) -> Result<((ItemKind, String), Item), StoredError> 
     Ok(((kind, text_at(node, "name")?), item))
 }
 
+pub(super) fn kind_at(node: Node<'_>) -> Result<ItemKind, StoredError> {
+    match text_at(node, "kind")?.as_str() {
+        "instructions" => Ok(ItemKind::Instructions),
+        "prompt" => Ok(ItemKind::Prompt),
+        "tool" => Ok(ItemKind::Tool),
+        _ => Err(StoredError::Damaged("kind")),
+    }
+}
+
 fn read_revision(node: Node<'_>) -> Result<(Revision, i64), StoredError> {
     let revision = Revision::parse(&text_at(node, "is")?).ok_or(StoredError::Damaged("revision"))?;
     Ok((revision, moment_at(node, "seen_ms")?))
@@ -167,7 +171,7 @@ fn moment_at(node: Node<'_>, key: &'static str) -> Result<i64, StoredError> {
     number.and_then(|n| n.as_i64()).ok_or(StoredError::Damaged(key))
 }
 
-fn definition_at(node: Node<'_>, key: &'static str) -> Result<Option<Definition>, StoredError> {
+pub(super) fn definition_at(node: Node<'_>, key: &'static str) -> Result<Option<Definition>, StoredError> {
     let Some(stored) = node.get(key) else {
         return Ok(None);
     };
@@ -187,6 +191,6 @@ fn text_at(node: Node<'_>, key: &'static str) -> Result<String, StoredError> {
     Ok(text.into_owned())
 }
 
-fn pin_at(node: Node<'_>, key: &'static str) -> Result<Pin, StoredError> {
+pub(super) fn pin_at(node: Node<'_>, key: &'static str) -> Result<Pin, StoredError> {
     Pin::parse(&text_at(node, key)?).ok_or(StoredError::Damaged(key))
 }

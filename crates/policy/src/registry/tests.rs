@@ -226,6 +226,7 @@ fn the_operator_says_what_a_tool_can_do_and_the_most_exact_pattern_wins() {
         subject: None,
         labels: None,
         cost: None,
+        arguments: Vec::new(),
     };
     let manifest = Manifest {
         trust: Trust::Trusted,

@@ -92,7 +92,7 @@ fn obligation(name: &str, value: &str) -> Result<Obligation, Wrong> {
         "redact" => kinds(value).map(Obligation::Redact),
         "reveal" => kinds(value).map(Obligation::Reveal),
         "review" => reviewers(value).map(Obligation::Review),
-        _ => word(value).map(Obligation::StepUp),
+        _ => step_up(value),
     }
 }
 
@@ -132,6 +132,26 @@ fn approve(value: &str) -> Result<Obligation, Wrong> {
         _ => Err((
             format!("`{value}` does not say who approves and how many of them"),
             format!("write `role:NAME` or `role:NAME 2`, with at most {APPROVERS_MAX}"),
+        )),
+    }
+}
+
+fn step_up(value: &str) -> Result<Obligation, Wrong> {
+    let mut words = value.split_whitespace();
+    let level = word(words.next().unwrap_or_default())?;
+    let age = words.next().map(str::parse::<u32>);
+    match (age, words.next()) {
+        (None, None) => Ok(Obligation::StepUp {
+            level,
+            max_age_s: None,
+        }),
+        (Some(Ok(age)), None) if age > 0 => Ok(Obligation::StepUp {
+            level,
+            max_age_s: Some(age),
+        }),
+        _ => Err((
+            format!("`{value}` does not say how somebody logs in, and how long ago at most"),
+            "write `mfa`, or `mfa 300` for the last 300 seconds".to_owned(),
         )),
     }
 }

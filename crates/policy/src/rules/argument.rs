@@ -1,8 +1,14 @@
-//! Types of arguments, as a pinned JSON Schema tells them.
+//! Types of arguments, as a pinned JSON Schema tells them, and as the operator does.
 
 use std::collections::BTreeMap;
 
 use wire::json::Node;
+
+use super::{
+    file_path,
+    sql::{self, Dialect},
+    uri,
+};
 
 /// Deeper schemas say nothing here.
 const DEPTH_MAX: usize = 16;
@@ -33,10 +39,16 @@ pub enum ArgumentType {
     List(Box<ArgumentType>),
     /// `integer`: always a `Long`, also where it is written `1.0`.
     Long,
+    /// A string that is a file path: a record of what its text says.
+    Path,
     /// `object`.
     Record(BTreeMap<String, Field>),
+    /// A string that is SQL: a record of what it does.
+    Sql(Dialect),
     /// `string`.
     String,
+    /// A string that is a URL, or has `format: uri`: a record of its parts.
+    Url,
 }
 
 /// A member of an object.
@@ -85,8 +97,48 @@ impl ArgumentType {
                 });
                 Self::Record(fields.collect())
             }
+            Some("string") if schema.get("format").is_some_and(|format| format.is_str("uri")) => Self::Url,
             Some("string") => Self::String,
             Some(_) | None => Self::Any,
+        }
+    }
+
+    /// This type with what the operator says of an argument, which is stronger than the schema. The argument is
+    /// found by its names, from the outside in.
+    pub fn say(&mut self, names: &[String], holds: Self) {
+        let Some((first, rest)) = names.split_first() else {
+            *self = holds;
+            return;
+        };
+        if !matches!(self, Self::Record(_)) {
+            *self = Self::Record(BTreeMap::new());
+        }
+        if let Self::Record(fields) = self {
+            let unsaid = || Field {
+                holds: Self::Any,
+                required: false,
+            };
+            fields
+                .entry(first.clone())
+                .or_insert_with(unsaid)
+                .holds
+                .say(rest, holds);
+        }
+    }
+
+    /// What the record has that stands for a string, where one does.
+    pub(super) fn members(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Path => Some(&file_path::MEMBERS),
+            Self::Sql(_) => Some(&sql::MEMBERS),
+            Self::Url => Some(&uri::MEMBERS),
+            Self::Any
+            | Self::Bool
+            | Self::Decimal
+            | Self::List(_)
+            | Self::Long
+            | Self::Record(_)
+            | Self::String => None,
         }
     }
 
@@ -94,7 +146,15 @@ impl ArgumentType {
     pub(super) fn member(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Record(fields) => fields.get(name).map(|field| &field.holds),
-            Self::Any | Self::Bool | Self::Decimal | Self::List(_) | Self::Long | Self::String => None,
+            Self::Any
+            | Self::Bool
+            | Self::Decimal
+            | Self::List(_)
+            | Self::Long
+            | Self::Path
+            | Self::Sql(_)
+            | Self::String
+            | Self::Url => None,
         }
     }
 
@@ -102,7 +162,15 @@ impl ArgumentType {
     pub(super) fn element(&self) -> Option<&Self> {
         match self {
             Self::List(element) => Some(element),
-            Self::Any | Self::Bool | Self::Decimal | Self::Long | Self::Record(_) | Self::String => None,
+            Self::Any
+            | Self::Bool
+            | Self::Decimal
+            | Self::Long
+            | Self::Path
+            | Self::Record(_)
+            | Self::Sql(_)
+            | Self::String
+            | Self::Url => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     entity::{Entity, Target},
     evaluate::{self, Failure},
     obligation,
-    remember::Found,
+    remember::{Found, Remembered},
     rule::{Effect, Rule},
     slices::Name,
     world::{Call, Known, Unseen, World},
@@ -52,7 +52,7 @@ impl RuleSet {
         let mut ballot = Ballot::default();
         for caller in &callers {
             let world = caller.world(call, &known);
-            for rule in self.concerning(caller, action, &target) {
+            for rule in self.concerning_in(caller, &world, |_| true) {
                 ballot.count(rule, verdict(rule, &world), facts);
             }
             let world = caller.world(call.discovery(), &known);
@@ -75,7 +75,7 @@ impl RuleSet {
             action,
             target,
             facts,
-            arguments: self.argument_types(target),
+            arguments: target.arguments(),
             unseen: Unseen::Call,
         }
     }
@@ -91,14 +91,29 @@ impl RuleSet {
         subject.parties().enumerate().map(caller).collect()
     }
 
-    /// The rules that can concern a party's call.
+    /// The rules that can concern a party's call, in view of the paths that are `seen`.
+    pub(super) fn concerning_in<'a>(
+        &'a self,
+        caller: &Caller<'a>,
+        world: &World<'_, 'a>,
+        seen: impl Fn(&Remembered) -> bool,
+    ) -> impl Iterator<Item = &'a Rule> {
+        let call = world.call;
+        let value = |path: &'a Remembered| seen(path).then(|| world.plain(path)).flatten();
+        let found = self
+            .slices
+            .concerning(&caller.names, call.action, call.target, value);
+        self.asked(caller, found)
+    }
+
+    /// The rules that can concern a party's call, whatever else is known of it.
     pub(super) fn concerning(
         &self,
         caller: &Caller<'_>,
         action: Action,
         target: &Target<'_>,
     ) -> impl Iterator<Item = &Rule> {
-        let found = self.slices.concerning(&caller.names, action, target);
+        let found = self.slices.concerning(&caller.names, action, target, |_| None);
         self.asked(caller, found)
     }
 
@@ -117,7 +132,8 @@ impl RuleSet {
         target: &Target<'_>,
     ) -> impl Iterator<Item = &Rule> {
         let found = if self.hides {
-            self.slices.concerning(&caller.names, Action::Discover, target)
+            self.slices
+                .concerning(&caller.names, Action::Discover, target, |_| None)
         } else {
             Vec::new()
         };

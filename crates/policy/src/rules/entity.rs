@@ -3,6 +3,7 @@
 use std::{borrow::Cow, cmp::Ordering, fmt, sync::Arc};
 
 use super::{
+    ArgumentType,
     datum::Datum,
     uri::{self, Uri},
     view::{Seen, View},
@@ -87,6 +88,12 @@ impl<'a> Target<'a> {
 
     pub(super) fn tenant(&self) -> Option<&'a str> {
         self.facts.and_then(|facts| facts.tenant.as_deref())
+    }
+
+    /// What a call of it takes, as far as that is known.
+    pub(super) fn arguments(&self) -> Option<&'a ArgumentType> {
+        let facts = self.facts.filter(|_| self.kind == "Tool")?;
+        facts.arguments.as_deref()
     }
 
     pub(super) fn server(&self) -> Option<&'a str> {

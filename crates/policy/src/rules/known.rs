@@ -9,6 +9,7 @@ use super::{
     entity::{Entity, Uid},
     expr::{Binary, Expr, Variable},
     rule::{Constraint, Rule},
+    sql::CLASSES,
     vocabulary::nearest,
 };
 
@@ -130,15 +131,64 @@ fn within(expr: &Expr, known: &Known, types: Option<(&str, &ArgumentType)>) -> O
 /// What one expression says of arguments, without its parts.
 fn of_arguments(expr: &Expr, types: (&str, &ArgumentType)) -> Option<Fault> {
     if let Expr::Get(of, name) = expr {
-        return not_taken(of, name, types);
+        return not_taken(of, name, types).or_else(|| no_part(of, name, types));
     }
     if let Expr::Has(of, path) = expr {
-        return not_taken(of, path.first()?, types);
+        return not_taken(of, path.first()?, types).or_else(|| no_part(of, path.first()?, types));
+    }
+    if let Expr::Like(of, _) = expr {
+        return whole(of, types);
     }
     if let Expr::Binary(Binary::Equal | Binary::NotEqual | Binary::Compare(_), sides) = expr {
-        return mismatch(&sides.0, &sides.1, types).or_else(|| mismatch(&sides.1, &sides.0, types));
+        let of = |one, other| mismatch(one, other, types).or_else(|| no_class(one, other, types));
+        return of(&sides.0, &sides.1).or_else(|| of(&sides.1, &sides.0));
     }
     None
+}
+
+/// The name of an argument that stands for more than its text, and what parts it has.
+fn parts_of<'e>(
+    of: &'e Expr,
+    (_, types): (&str, &ArgumentType),
+) -> Option<(&'e str, &'static [&'static str])> {
+    let name = argument(of)?;
+    Some((name, types.member(name)?.members()?))
+}
+
+/// A part that is not there.
+fn no_part(of: &Expr, part: &str, types: (&str, &ArgumentType)) -> Option<Fault> {
+    let (name, parts) = parts_of(of, types)?;
+    let what = format!("the argument `{name}` of `{}` has no `{part}`", types.0);
+    let remedy = meant(part, parts, &format!("it has {}", parts.join(", ")));
+    (!parts.contains(&part)).then(|| (what, part.to_owned(), remedy))
+}
+
+/// The whole, where one of its parts must be meant.
+fn whole(of: &Expr, types: (&str, &ArgumentType)) -> Option<Fault> {
+    let (name, parts) = parts_of(of, types)?;
+    let what = format!("the argument `{name}` of `{}` is a record here", types.0);
+    Some((
+        what,
+        name.to_owned(),
+        format!("read one of its parts: {}", parts.join(", ")),
+    ))
+}
+
+/// A class of statements there is none of.
+fn no_class(path: &Expr, constant: &Expr, types: (&str, &ArgumentType)) -> Option<Fault> {
+    let (Expr::Get(of, part), Expr::Constant(Datum::Text(word))) = (self::path(path), constant) else {
+        return None;
+    };
+    let (_, parts) = parts_of(of, types)?;
+    let wrong = part.as_ref() == "class" && parts.contains(&"class") && !CLASSES.contains(&word.as_ref());
+    let remedy = || meant(word, &CLASSES, &format!("the words are {}", CLASSES.join(", ")));
+    wrong.then(|| {
+        (
+            format!("`{word}` is never the case here"),
+            word.to_string(),
+            remedy(),
+        )
+    })
 }
 
 /// An argument the tool does not take. A tool that says nothing of its arguments may take any.
@@ -167,6 +217,10 @@ fn mismatch(path: &Expr, constant: &Expr, (tool, types): (&str, &ArgumentType)) 
         (ArgumentType::String, Datum::Long(_) | Datum::Bool(_)) => ("a string", "a text in quotation marks"),
         (ArgumentType::Long, Datum::Text(_) | Datum::Bool(_)) => ("an integer", "a number"),
         (ArgumentType::Bool, Datum::Text(_) | Datum::Long(_)) => ("true or false", "`true` or `false`"),
+        (ArgumentType::Decimal, Datum::Long(_) | Datum::Text(_) | Datum::Bool(_)) => {
+            ("a number", "`decimal(\"1.5\")`, with `.lessThan()` and its kin")
+        }
+        (is, _) if is.members().is_some() => return whole(path, (tool, types)),
         _ => return None,
     };
     let what = format!("the argument `{name}` of `{tool}` is {is} by its schema");

@@ -1,4 +1,4 @@
-//! Arrays and big objects of one message, looked into once for all rules, so that a sender cannot make
+//! Arrays, big objects and texts that are more than texts of one message, looked into once for all rules, so that a sender cannot make
 //! every rule walk them again.
 
 use std::{borrow::Cow, cell::RefCell, sync::Arc};
@@ -15,7 +15,7 @@ const INDEXED_FROM: usize = 32;
 /// No borrow of a cell outlives the method that takes it, and none of them calls back.
 #[derive(Debug, Default)]
 pub(super) struct Memory<'a> {
-    arrays: RefCell<Vec<(u32, Option<Datum<'a>>)>>,
+    values: RefCell<Vec<(u32, Option<Datum<'a>>)>>,
     objects: RefCell<Vec<(u32, Index<'a>)>>,
 }
 
@@ -23,18 +23,18 @@ pub(super) struct Memory<'a> {
 type Index<'a> = Arc<[(Cow<'a, str>, Node<'a>)]>;
 
 impl<'a> Memory<'a> {
-    /// The array's set: the one remembered, or else what `convert` makes of it.
-    pub(super) fn array(
+    /// What an argument is to rules: the value remembered, or else what `convert` makes of it.
+    pub(super) fn value(
         &self,
-        array: Node<'a>,
+        argument: Node<'a>,
         convert: impl FnOnce() -> Option<Datum<'a>>,
     ) -> Option<Datum<'a>> {
-        if let Some(set) = recall(&self.arrays, array.place()) {
-            return set;
+        if let Some(value) = recall(&self.values, argument.place()) {
+            return value;
         }
-        let set = convert();
-        self.arrays.borrow_mut().push((array.place(), set.clone()));
-        set
+        let value = convert();
+        self.values.borrow_mut().push((argument.place(), value.clone()));
+        value
     }
 
     /// The member of that name.

@@ -18,7 +18,9 @@ mod entity;
 mod evaluate;
 mod explain;
 mod expr;
+mod file_path;
 mod foresee;
+mod gates;
 mod known;
 mod memory;
 mod moment;
@@ -31,6 +33,7 @@ mod remember;
 mod rule;
 pub mod short;
 mod slices;
+mod sql;
 mod token;
 mod uri;
 mod value;
@@ -38,10 +41,7 @@ mod view;
 mod vocabulary;
 mod world;
 
-use std::{
-    collections::BTreeMap,
-    fmt::{self, Write},
-};
+use std::fmt::{self, Write};
 
 use aws_lc_rs::digest;
 use wire::{bounds, json};
@@ -55,10 +55,10 @@ pub use known::Known;
 pub use obligation::strictest;
 pub use possible::Discovery;
 pub use rule::{Effect, RuleText};
+pub use sql::Dialect;
 pub use value::Value;
 pub use world::Unseen;
 
-use entity::Target;
 use parse::Parsed;
 use remember::Numbered;
 use rule::Rule;
@@ -84,8 +84,6 @@ pub struct RuleSet {
     /// Whether any rule forbids discovery by name.
     hides: bool,
     numbered: Numbered,
-    /// What arguments are, per federated tool name.
-    arguments: BTreeMap<String, ArgumentType>,
     digest: String,
 }
 
@@ -108,7 +106,6 @@ impl RuleSet {
             hides: rules.iter().any(Rule::hides),
             rules,
             numbered,
-            arguments: BTreeMap::new(),
             digest,
         })
     }
@@ -130,12 +127,6 @@ impl RuleSet {
     pub fn reason(&self, id: &RuleId) -> Option<&str> {
         let rule = self.rules.iter().find(|rule| rule.id == *id)?;
         rule.reason.as_deref()
-    }
-
-    fn argument_types(&self, target: &Target<'_>) -> Option<&ArgumentType> {
-        (target.kind() == "Tool")
-            .then(|| self.arguments.get(target.id()))
-            .flatten()
     }
 }
 

@@ -37,7 +37,7 @@ pub fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<O
             Obligation::Pseudonymise(kinds) => hidden.pseudonymised.extend(kinds.iter().cloned()),
             Obligation::Redact(kinds) => hidden.redacted.extend(kinds.iter().cloned()),
             Obligation::Reveal(kinds) => revealed.extend(kinds.iter().cloned()),
-            Obligation::Limit(_) | Obligation::Review(_) | Obligation::StepUp(_) => {
+            Obligation::Limit(_) | Obligation::Review(_) | Obligation::StepUp { .. } => {
                 joined.insert(obligation.clone());
             }
         }

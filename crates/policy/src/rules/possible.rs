@@ -12,7 +12,7 @@ use super::{
     entity::{Entity, Target},
     evaluate::{self, Failure},
     expr::{Expr, Unary},
-    remember::Found,
+    remember::{Found, Remembered},
     rule::{Effect, Rule},
     view::{Seen, View},
     world::{Call, Known, World},
@@ -76,7 +76,12 @@ impl RuleSet {
         let mut discovery = Discovery::Hidden;
         for caller in callers {
             let world = caller.world(call, known);
-            for rule in self.concerning(caller, call.action, call.target) {
+            let seen = |path: &Remembered| {
+                path.of_context
+                    .as_deref()
+                    .is_none_or(|name| !call.unseen.holds(name))
+            };
+            for rule in self.concerning_in(caller, &world, seen) {
                 let could = possible(rule, &world);
                 let harmless = match rule.effect {
                     Effect::Forbid if rule.obligations.is_empty() => could.contains(Outcomes::FALSE),

@@ -3,7 +3,8 @@
 //! Rules are sorted per action by the party and the resource they name, or *any*. A call looks up everything
 //! its party and its resource are or are below. What a rule names is
 //! taken from its head and from leading conditions that only restate a head (`principal in Role::"x" && ...`),
-//! because those cannot fail; so a rule that is not found is one that neither matches nor errors.
+//! because those cannot fail; so a rule that is not found is one that neither matches nor errors. Where many name
+//! the same, or nothing, [gates](super::gates) tell them apart.
 //! `tests/differential.rs` compares with a decision over all rules.
 
 use std::collections::HashMap;
@@ -12,6 +13,8 @@ use super::{
     datum::Datum,
     entity::{Entity, Target},
     expr::{Binary, Expr, Variable},
+    gates::{Choice, Gate},
+    remember::Remembered,
     rule::{Constraint, Rule},
     vocabulary::KINDS,
 };
@@ -36,6 +39,8 @@ pub(super) struct Slices {
 struct Slice {
     /// Principal, resource and place of the rule; sorted.
     entries: Vec<(Name, Name, u32)>,
+    /// Principal, resource and those of their rules that stand behind a gate, and not among the entries; sorted.
+    gates: Vec<(Name, Name, Gate)>,
 }
 
 impl Slices {
@@ -51,8 +56,10 @@ impl Slices {
                 }
             }
         }
+        let choice = Choice::of(rules);
         for slice in &mut slices.actions {
             slice.entries.sort_unstable();
+            slice.put_behind_gates(&choice);
         }
         slices
     }
@@ -74,8 +81,18 @@ impl Slices {
         names
     }
 
-    /// The rules that can concern a call of somebody with these names, in their order.
-    pub(super) fn concerning(&self, principals: &[Name], action: Action, target: &Target<'_>) -> Vec<u32> {
+    /// The rules that can concern a call of somebody with these names, in their order. `value` says what a path is,
+    /// if that is known and a plain value.
+    pub(super) fn concerning<'s, 'w>(
+        &'s self,
+        principals: &[Name],
+        action: Action,
+        target: &Target<'_>,
+        value: impl Fn(&'s Remembered) -> Option<&'w Datum<'s>>,
+    ) -> Vec<u32>
+    where
+        's: 'w,
+    {
         let mut actions = Action::ALL.iter().zip(&self.actions);
         let Some((_, slice)) = actions.find(|(each, _)| **each == action) else {
             return Vec::new();
@@ -91,11 +108,15 @@ impl Slices {
         let mut found = Vec::new();
         for principal in principals {
             let of_principal = run(&slice.entries, *principal, |(name, _, _)| *name);
+            let gates = run(&slice.gates, *principal, |(name, _, _)| *name);
             let mut last = None;
             for resource in resources.into_iter().flatten() {
                 if last.replace(resource) != Some(resource) {
                     let both = run(of_principal, resource, |(_, name, _)| *name);
                     found.extend(both.iter().map(|(_, _, rule)| *rule));
+                    for (_, _, gate) in run(gates, resource, |(_, name, _)| *name) {
+                        found.extend_from_slice(gate.open(value(gate.path())));
+                    }
                 }
             }
         }
@@ -121,6 +142,23 @@ impl Slices {
             self.named += 1;
             self.named
         })
+    }
+}
+
+impl Slice {
+    fn put_behind_gates(&mut self, choice: &Choice<'_>) {
+        let mut outside = Vec::new();
+        for same in self.entries.chunk_by(|(a, b, _), (c, d, _)| (a, b) == (c, d)) {
+            let Some((principal, resource, _)) = same.first() else {
+                continue;
+            };
+            let mut rules: Vec<u32> = same.iter().map(|(_, _, rule)| *rule).collect();
+            let gates = choice.gates(&mut rules);
+            self.gates
+                .extend(gates.into_iter().map(|gate| (*principal, *resource, gate)));
+            outside.extend(rules.into_iter().map(|rule| (*principal, *resource, rule)));
+        }
+        self.entries = outside;
     }
 }
 

@@ -12,9 +12,11 @@ use super::{
     entity::{Entity, Target},
     evaluate::{self, Failure},
     expr::Variable,
+    file_path,
     memory::Memory,
     moment::Moment,
     remember::{Found, Numbered, Remembered},
+    sql, uri,
     view::{self, Seen, View},
 };
 use crate::{
@@ -112,6 +114,14 @@ impl<'a> World<'_, 'a> {
             Variable::Action | Variable::Resource => &self.known.resource,
         };
         found.recall(remembered.number, || evaluate::evaluate(&remembered.path, self))
+    }
+
+    /// The value of a path, if it has one and that is plain.
+    pub(super) fn plain(&self, remembered: &'a Remembered) -> Option<&Datum<'a>> {
+        match self.recall(remembered)? {
+            Ok(Seen::Datum(datum)) => Some(datum),
+            Ok(Seen::View(_)) | Err(_) => None,
+        }
     }
 
     /// The entity as far as this call knows it.
@@ -212,15 +222,20 @@ impl<'a> World<'_, 'a> {
     /// An argument; none where it is null, or has no exact value in the policy language.
     fn argument(&self, node: Node<'a>, declared: Option<&'a ArgumentType>) -> Option<Seen<'a>> {
         match node.kind() {
-            Kind::Array => {
-                let set = self.known.memory.array(node, || converted(node, declared));
-                set.map(Seen::Datum)
+            Kind::Array => self.converted_once(node, declared),
+            Kind::String if declared.is_some_and(|declared| declared.members().is_some()) => {
+                self.converted_once(node, declared)
             }
             Kind::Object => Some(Seen::View(View::Object(node, declared))),
             Kind::Bool | Kind::Null | Kind::Number | Kind::String => {
                 converted(node, declared).map(Seen::Datum)
             }
         }
+    }
+
+    fn converted_once(&self, node: Node<'a>, declared: Option<&'a ArgumentType>) -> Option<Seen<'a>> {
+        let value = self.known.memory.value(node, || converted(node, declared));
+        value.map(Seen::Datum)
     }
 
     /// The whole of what was seen.
@@ -273,8 +288,11 @@ fn converted<'a>(node: Node<'a>, declared: Option<&'a ArgumentType>) -> Option<D
                     ArgumentType::Any
                     | ArgumentType::Bool
                     | ArgumentType::List(_)
+                    | ArgumentType::Path
                     | ArgumentType::Record(_)
-                    | ArgumentType::String,
+                    | ArgumentType::Sql(_)
+                    | ArgumentType::String
+                    | ArgumentType::Url,
                 )
                 | None => {
                     if number.is_integer_text() {
@@ -290,6 +308,23 @@ fn converted<'a>(node: Node<'a>, declared: Option<&'a ArgumentType>) -> Option<D
             let declared = declared.and_then(|declared| declared.member(&name));
             Some((name, converted(value, declared)?))
         }))),
-        Kind::String => node.as_str().map(Datum::Text),
+        Kind::String => {
+            let text = node.as_str()?;
+            Some(match declared {
+                Some(ArgumentType::Path) => file_path::record(text),
+                Some(ArgumentType::Sql(dialect)) => sql::record(text, *dialect),
+                Some(ArgumentType::Url) => uri::record(text),
+                Some(
+                    ArgumentType::Any
+                    | ArgumentType::Bool
+                    | ArgumentType::Decimal
+                    | ArgumentType::List(_)
+                    | ArgumentType::Long
+                    | ArgumentType::Record(_)
+                    | ArgumentType::String,
+                )
+                | None => Datum::Text(text),
+            })
+        }
     }
 }

@@ -175,7 +175,7 @@ pub(crate) const TEMPORARY: &str = ".new";
 ///
 /// # Errors
 /// What the system reports; then the old content stands.
-pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     Beside::write(disk, path, bytes)?.rename(disk)?;
     disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
 }

@@ -15,7 +15,7 @@ mod secret;
 mod sign;
 mod source;
 
-pub use ring::{Key, KeyRing, RingError, Use};
+pub use ring::{Key, KeyRing, RingError, RingPlace, Use};
 pub use seal::SealError;
 pub use secret::Secret;
 pub use sign::{KeyError, LogKeys};

@@ -132,11 +132,46 @@ pub enum RingError {
     WrongRoot(PathBuf),
 }
 
-/// The keys of a data directory.
+/// Where a ring is kept, if not in a file.
+pub trait RingPlace: std::fmt::Debug + Send + Sync {
+    /// Its bytes; none before it was made.
+    ///
+    /// # Errors
+    /// When the place cannot be asked.
+    fn read(&self) -> io::Result<Option<Vec<u8>>>;
+
+    /// Puts other bytes in the place of those that were read last. Durable when it returns.
+    ///
+    /// # Errors
+    /// When somebody else changed them since, or the place refuses.
+    fn replace(&self, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// A file that only its owner can read.
 #[derive(Debug)]
-pub struct KeyRing {
+struct RingFile {
     path: PathBuf,
     disk: Arc<dyn Disk>,
+}
+
+impl RingPlace for RingFile {
+    fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        self.disk.read(&self.path, RING_BYTES_MAX)
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        self.disk
+            .create_dir(self.path.parent().unwrap_or(Path::new("")))?;
+        replace(&*self.disk, &self.path, bytes)
+    }
+}
+
+/// The keys of a data directory, or those that replicas share.
+#[derive(Debug)]
+pub struct KeyRing {
+    /// Where it is, for messages.
+    path: PathBuf,
+    place: Arc<dyn RingPlace>,
     clock: Clock,
     random: Random,
     root: Secret,
@@ -156,15 +191,26 @@ impl KeyRing {
         clock: Clock,
         random: Random,
     ) -> Result<Self, RingError> {
-        let mut ring = Self {
-            path: path.to_owned(),
+        let path = path.to_owned();
+        let file = Arc::new(RingFile {
+            path: path.clone(),
             disk,
-            clock,
-            random,
-            root,
-            keys: Vec::new(),
-            log_begun: false,
-        };
+        });
+        Self::create_at(path, file, root, clock, random)
+    }
+
+    /// The same in another place than a file, which `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_at(
+        name: PathBuf,
+        place: Arc<dyn RingPlace>,
+        root: Secret,
+        clock: Clock,
+        random: Random,
+    ) -> Result<Self, RingError> {
+        let mut ring = Self::empty(name, place, root, clock, random);
         if ring.bytes()?.is_some() {
             return Err(RingError::Exists(ring.path));
         }
@@ -172,8 +218,6 @@ impl KeyRing {
             let key = ring.make(*purpose)?;
             ring.keys.push(key);
         }
-        let dir = ring.path.parent().unwrap_or(Path::new(""));
-        ring.disk.create_dir(dir).map_err(|error| ring.refused(error))?;
         ring.save()?;
         Ok(ring)
     }
@@ -189,21 +233,46 @@ impl KeyRing {
         clock: Clock,
         random: Random,
     ) -> Result<Self, RingError> {
-        let mut ring = Self {
-            path: path.to_owned(),
-            disk,
+        let path = path.to_owned();
+        let file = Arc::new(RingFile {
+            path: path.clone(),
+            disk: Arc::clone(&disk),
+        });
+        if file.read().is_ok_and(|bytes| bytes.is_some()) {
+            private(&*disk, &path)?;
+        }
+        Self::open_at(path, file, root, clock, random)
+    }
+
+    /// The same from another place than a file.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_at(
+        name: PathBuf,
+        place: Arc<dyn RingPlace>,
+        root: Secret,
+        clock: Clock,
+        random: Random,
+    ) -> Result<Self, RingError> {
+        let mut ring = Self::empty(name, place, root, clock, random);
+        let Some(bytes) = ring.bytes()? else {
+            return Err(RingError::Missing(ring.path));
+        };
+        ring.load(bytes)?;
+        Ok(ring)
+    }
+
+    fn empty(path: PathBuf, place: Arc<dyn RingPlace>, root: Secret, clock: Clock, random: Random) -> Self {
+        Self {
+            path,
+            place,
             clock,
             random,
             root,
             keys: Vec::new(),
             log_begun: false,
-        };
-        let Some(bytes) = ring.bytes()? else {
-            return Err(RingError::Missing(ring.path));
-        };
-        private(&*ring.disk, path)?;
-        ring.load(bytes)?;
-        Ok(ring)
+        }
     }
 
     /// The key in use.
@@ -360,8 +429,7 @@ impl KeyRing {
     }
 
     fn bytes(&self) -> Result<Option<Vec<u8>>, RingError> {
-        let read = self.disk.read(&self.path, RING_BYTES_MAX);
-        read.map_err(|error| self.refused(error))
+        self.place.read().map_err(|error| self.refused(error))
     }
 
     fn save(&self) -> Result<(), RingError> {
@@ -394,7 +462,7 @@ impl KeyRing {
             out.boolean("log_begun", self.log_begun);
             out.integer("v", VERSION);
         });
-        replace(&*self.disk, &self.path, &bytes).map_err(|error| self.refused(error))
+        self.place.replace(&bytes).map_err(|error| self.refused(error))
     }
 
     fn load(&mut self, bytes: Vec<u8>) -> Result<(), RingError> {

@@ -2,9 +2,9 @@
 
 use std::{
     path::Path,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch as progress;
@@ -149,8 +149,8 @@ impl Ledger {
         let (job, pending) = Job::new(entry, want);
         let now_ms = shared.ports.clock.unix_ms();
         shared.lock().accept(job, now_ms, &shared.options);
-        shared.wake.writer.notify_one();
-        shared.wake.watch.notify_one();
+        shared.wake.writer.ring();
+        shared.wake.watch.ring();
         pending
     }
 
@@ -205,7 +205,7 @@ impl Ledger {
         let mut state = shared.lock();
         state.publish_wanted = state.publish_wanted.max(size);
         drop(state);
-        shared.wake.publisher.notify_all();
+        shared.wake.publisher.ring();
         shared.progress.subscribe()
     }
 
@@ -232,7 +232,7 @@ impl Ledger {
         let receipt = self.append_durable(&announce(entry, &keys)).await?;
         self.covered(receipt.index).await?;
         self.0.shared.lock().keys = Arc::new(keys);
-        self.0.shared.wake.publisher.notify_all();
+        self.0.shared.wake.publisher.ring();
         Ok(())
     }
 
@@ -244,11 +244,15 @@ impl Ledger {
     pub fn close(&self) -> Result<(), Unavailable> {
         let shared = &self.0.shared;
         begin_close(shared);
-        let waited = shared
-            .wake
-            .closer
-            .wait_timeout_while(shared.lock(), CLOSE_WITHIN, |state| !state.has_ended());
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + CLOSE_WITHIN;
+        let mut state = shared.lock();
+        while !state.has_ended() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = shared.wake.closer.wait_for(state, left);
+        }
         if state.phase == Phase::Closed {
             return Ok(());
         }
@@ -283,8 +287,7 @@ impl Ledger {
             if let Some(trouble) = &state.trouble {
                 return Err(trouble.clone().into());
             }
-            let waited = shared.wake.closer.wait_timeout(state, Duration::from_millis(20));
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = shared.wake.closer.wait_for(state, Duration::from_millis(20));
         }
         Ok(())
     }

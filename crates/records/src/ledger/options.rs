@@ -47,7 +47,7 @@ impl Default for Options {
         Self {
             heartbeat_ms: 60_000,
             checkpoint_ms: 1_000,
-            checkpoint_entries: 256,
+            checkpoint_entries: 1_024,
             answer_within_ms: 1_000,
             queue_entries_max: 4_096,
             queue_bytes_max: 16 * 1024 * 1024,

@@ -8,8 +8,8 @@ use std::{
     collections::BTreeSet,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -58,7 +58,8 @@ impl Publisher {
                 Err(error) => state.publish_trouble = Some(error.to_string()),
             }
             shared.report(&state);
-            shared.wake.writer.notify_all();
+            drop(state);
+            shared.wake.writer.ring();
         }
         // The lock of the directory goes before anybody hears that the log is closed.
         drop(self);
@@ -75,7 +76,7 @@ impl Publisher {
     fn next(&self, shared: &Shared) -> Option<Vec<Arc<Encoded>>> {
         let pause = Duration::from_millis(shared.options.checkpoint_ms);
         let mut state = shared.lock();
-        let mut is_due = false;
+        let mut due: Option<Instant> = None;
         loop {
             let new = state.tail.durable.saturating_sub(self.edge.size());
             let signed_by = self.signed_by.as_ref();
@@ -89,21 +90,19 @@ impl Publisher {
                 || state.publish_wanted > self.edge.size()
                 || state.phase != Phase::Open
                 || new >= shared.options.checkpoint_entries;
+            let now = Instant::now();
+            let is_due = due.take_if(|due| *due <= now).is_some();
             if is_new && (is_due || (asked && !failing)) {
                 let new = usize::try_from(new).unwrap_or(usize::MAX);
                 return Some(state.fresh.iter().take(new).cloned().collect());
             }
             if is_new || failing {
-                let waited = shared.wake.publisher.wait_timeout(state, pause);
-                let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                state = again;
-                is_due |= timeout.timed_out();
+                let left = due.get_or_insert(now + pause).saturating_duration_since(now);
+                state = shared.wake.publisher.wait_for(state, left);
             } else {
-                state = shared
-                    .wake
-                    .publisher
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state.publisher_idles = true;
+                state = shared.wake.publisher.wait(state);
+                state.publisher_idles = false;
             }
         }
     }

@@ -1,6 +1,12 @@
 //! What the threads of a ledger hold together: the state, its lock, and the ways to wake each other.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
@@ -24,11 +30,51 @@ pub(crate) struct Shared {
 /// One place to wait at for each thread, and one for whoever closes.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
-    pub(crate) writer: Condvar,
-    pub(crate) syncer: Condvar,
-    pub(crate) publisher: Condvar,
-    pub(crate) watch: Condvar,
-    pub(crate) closer: Condvar,
+    pub(crate) writer: Bell,
+    pub(crate) syncer: Bell,
+    pub(crate) publisher: Bell,
+    pub(crate) watch: Bell,
+    pub(crate) closer: Bell,
+}
+
+/// A place to sleep at. To ring where nobody sleeps costs nothing: a condition variable alone makes a system
+/// call of each time it is told, and calls are told of several times each.
+///
+/// INVARIANT (heard): who rings has changed the state under its lock before. Whoever sleeps then was counted
+/// under the same lock, and whoever does not yet will see the change.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    sleepers: AtomicUsize,
+    condition: Condvar,
+}
+
+impl Bell {
+    /// Sleeps until somebody rings, or for no reason.
+    pub(crate) fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.sleepers.fetch_add(1, Ordering::Relaxed);
+        let state = self.condition.wait(state);
+        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, but no longer than this.
+    pub(crate) fn wait_for<'s>(
+        &self,
+        state: MutexGuard<'s, State>,
+        longest: Duration,
+    ) -> MutexGuard<'s, State> {
+        self.sleepers.fetch_add(1, Ordering::Relaxed);
+        let waited = self.condition.wait_timeout(state, longest);
+        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Wakes whoever sleeps here. Best without the lock, which they need first of all.
+    pub(crate) fn ring(&self) {
+        if self.sleepers.load(Ordering::Relaxed) > 0 {
+            self.condition.notify_all();
+        }
+    }
 }
 
 /// How far the log has come.
@@ -89,8 +135,8 @@ impl Shared {
             watch,
             closer,
         } = &self.wake;
-        for thread in [writer, syncer, publisher, watch, closer] {
-            thread.notify_all();
+        for bell in [writer, syncer, publisher, watch, closer] {
+            bell.ring();
         }
     }
 

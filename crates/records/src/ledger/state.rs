@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) segments: VecDeque<u64>,
     /// Somebody waits for a checkpoint over so many entries.
     pub(crate) publish_wanted: u64,
+    /// The publisher has nothing to do, and no time at which it looks again.
+    pub(crate) publisher_idles: bool,
     /// Why tiles or checkpoints cannot be written, if they cannot.
     pub(crate) publish_trouble: Option<String>,
     pub(crate) tick: u64,
@@ -134,6 +136,7 @@ impl State {
             published: start.published,
             segments: start.segments.into(),
             publish_wanted: 0,
+            publisher_idles: false,
             publish_trouble: None,
             tick: 0,
             last_ms: now,
@@ -181,6 +184,25 @@ impl State {
     /// Whether somebody waits for a sync, or the log is to be closed.
     pub(crate) fn is_sync_awaited(&self) -> bool {
         !self.waiting.is_empty() || self.phase != Phase::Open
+    }
+
+    /// Whether something is written and not yet durable.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.tail.durable < self.tail.written
+    }
+
+    /// Whether the end of a sync is news to the writer: something waits for it, or is to be mended or told.
+    pub(crate) fn wants_writer(&self) -> bool {
+        let waits = !self.queue.is_empty() || self.tail.broken || self.phase != Phase::Open;
+        waits || self.gap.is_some() || self.trouble.is_some()
+    }
+
+    /// Whether the end of a sync is news to the publisher: the first that is new, or enough for a checkpoint. In
+    /// between it waits for its time.
+    pub(crate) fn wants_publisher(&self, options: &Options) -> bool {
+        let new = self.tail.durable.saturating_sub(self.published);
+        let first = self.publisher_idles && new > 0;
+        first || new >= options.checkpoint_entries || self.phase != Phase::Open
     }
 
     /// Whether the last entry is written and durable.

@@ -1,7 +1,7 @@
 //! The syncer: makes written frames durable, as many at once as there are. It is a thread of its own, so
 //! that entries which only need to be written never wait for a sync that runs.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::{Duration, Instant};
 
 use super::shared::Shared;
 
@@ -11,26 +11,27 @@ const LINGER: Duration = Duration::from_millis(20);
 /// Runs until the log is closed.
 pub(crate) fn run(shared: &Shared) {
     let mut state = shared.lock();
+    let mut linger_until = None;
     loop {
-        let behind = state.tail.durable < state.tail.written;
         if state.has_ended() {
             return;
         }
-        if !behind || state.tail.broken {
-            state = shared
-                .wake
-                .syncer
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+        if !state.is_behind() || state.tail.broken {
+            linger_until = None;
+            state = shared.wake.syncer.wait(state);
             continue;
         }
         if !state.is_sync_awaited() {
-            let waited = shared.wake.syncer.wait_timeout(state, LINGER);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            if state.tail.broken || state.has_ended() {
+            let now = Instant::now();
+            let left = linger_until
+                .get_or_insert(now + LINGER)
+                .saturating_duration_since(now);
+            if !left.is_zero() {
+                state = shared.wake.syncer.wait_for(state, left);
                 continue;
             }
         }
+        linger_until = None;
         let (file, written) = (state.tail.file.clone(), state.tail.written);
         let bytes = state.tail.unsynced.len();
         state.tail.syncing = true;
@@ -45,7 +46,14 @@ pub(crate) fn run(shared: &Shared) {
             Err(error) => state.failed(&error.to_string(), now_ms),
         }
         shared.report(&state);
-        shared.wake.writer.notify_all();
-        shared.wake.publisher.notify_all();
+        let (write, publish) = (state.wants_writer(), state.wants_publisher(&shared.options));
+        drop(state);
+        if write {
+            shared.wake.writer.ring();
+        }
+        if publish {
+            shared.wake.publisher.ring();
+        }
+        state = shared.lock();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It reads no clock: it counts its own ticks, so that a clock that is set changes nothing.
 
-use std::{sync::PoisonError, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use super::shared::Shared;
 
@@ -18,11 +18,7 @@ pub(crate) fn run(shared: &Shared) {
             if state.has_ended() {
                 return;
             }
-            state = shared
-                .wake
-                .watch
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = shared.wake.watch.wait(state);
         }
         drop(state);
         thread::sleep(tick);

@@ -1,10 +1,6 @@
 //! The writer: the one thread that puts frames into the write-ahead segment, and mends it after a fault.
 
-use std::{
-    io,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use super::{
     frame,
@@ -58,8 +54,7 @@ fn next(shared: &Shared) -> Step {
             return step;
         }
         let heartbeat = Duration::from_millis(options.heartbeat_ms);
-        let waited = shared.wake.writer.wait_timeout(state, heartbeat);
-        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state = shared.wake.writer.wait_for(state, heartbeat);
     }
 }
 
@@ -95,12 +90,18 @@ fn write(shared: &Shared, group: &Group, frames: &mut Vec<u8>) {
     let written = group.file.write_at(frames, group.offset);
     let now_ms = shared.ports.clock.unix_ms();
     let mut state = shared.lock();
+    let was_behind = state.is_behind();
     match written {
         Ok(()) => state.written(frames, now_ms),
         Err(error) => state.write_failed(&error.to_string(), now_ms),
     }
     shared.report(&state);
-    shared.wake.syncer.notify_all();
+    // A syncer that is behind already lingers, and comes by itself if nobody waits for it.
+    let is_wanted = !was_behind || state.is_sync_awaited();
+    drop(state);
+    if is_wanted {
+        shared.wake.syncer.ring();
+    }
 }
 
 /// Begins a new segment. The old one is durable to its end.
@@ -142,8 +143,7 @@ fn mend(shared: &Shared) {
             drop(state);
             return shared.abandon();
         }
-        let waited = shared.wake.writer.wait_timeout(state, PAUSE);
-        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state = shared.wake.writer.wait_for(state, PAUSE);
         if state.has_ended() {
             return;
         }
@@ -173,5 +173,6 @@ fn mend(shared: &Shared) {
         Err(error) => state.failed(&error.to_string(), now_ms),
     }
     shared.report(&state);
-    shared.wake.publisher.notify_all();
+    drop(state);
+    shared.wake.publisher.ring();
 }

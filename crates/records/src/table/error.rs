@@ -20,6 +20,17 @@ pub enum StateError {
         /// Its key.
         key: String,
     },
+    /// The address of the server cannot be read. It may have a password in it, so it is not repeated.
+    #[error("the address of the database cannot be read; write `postgresql://user@host:5432/database`")]
+    Address,
+    /// Another process writes this log.
+    #[error("another process writes the log `{0}`; each replica needs a data directory of its own")]
+    Claimed(String),
+    /// A column has another type than it must have.
+    #[error(
+        "the database was altered outside this program: a column has another type; restore it from a copy"
+    )]
+    Column,
     /// The record is not what the caller saw.
     #[error("the record `{key}` in `{table}` was changed by somebody else; read it again")]
     Conflict {
@@ -31,6 +42,9 @@ pub enum StateError {
     /// The file is not a database of ours, or is damaged.
     #[error("the database `{0}` is damaged or not a database; restore it from a copy")]
     Damaged(PathBuf),
+    /// The server keeps texts in another encoding.
+    #[error("the database must have the encoding UTF8; make it with `createdb --encoding UTF8`")]
+    Encoding,
     /// The system refuses.
     #[error("cannot use the database `{path}`: {source}")]
     Io {
@@ -55,6 +69,9 @@ pub enum StateError {
         /// What this program knows.
         version: i64,
     },
+    /// Only a database in a file can be copied into one.
+    #[error("the tables are on a PostgreSQL server, whose own tools copy them: `pg_dump --schema sallyport`")]
+    NoFile,
     /// No randomness.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -67,9 +84,20 @@ pub enum StateError {
     /// A table name, key or value is too long.
     #[error("`{0}` is too long; at most {1} bytes")]
     TooLong(&'static str, usize),
+    /// The server refuses.
+    #[error("the database refuses: {}", .0.as_db_error().map_or_else(|| .0.to_string(), ToString::to_string))]
+    Postgres(#[source] postgres::Error),
     /// The database refuses.
     #[error("the database refuses: {0}")]
     Sqlite(#[source] rusqlite::Error),
+    /// The server is another machine, and TLS is off.
+    #[error(
+        "a database on another machine is reached over TLS alone; take `sslmode=disable` out of its address"
+    )]
+    Unencrypted,
+    /// The server cannot be reached, or was lost in the middle of something.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
 }
 
 impl From<rusqlite::Error> for StateError {

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension as _};
-
-use super::StateError;
+use super::{
+    StateError,
+    sql::{Sql, Value},
+};
 use crate::{
     ambient::{Clock, Random},
     digest::{Digester, Sha256},
@@ -50,7 +51,7 @@ pub(super) struct DataKeys {
 impl DataKeys {
     /// The keys of a database, from the ring it belongs to. A new database gets the key of its index.
     pub(super) fn of(
-        connection: &Connection,
+        sql: &mut dyn Sql,
         ring: &KeyRing,
         clock: Clock,
         random: Random,
@@ -61,7 +62,7 @@ impl DataKeys {
                 .get(id)
                 .ok_or_else(|| StateError::MissingKey(id.to_owned()))
         };
-        let stored = meta(connection, "index_key")?.zip(meta(connection, "index_key_by")?);
+        let stored = meta(sql, "index_key")?.zip(meta(sql, "index_key_by")?);
         let index = match stored {
             Some((sealed, by)) => {
                 let by = String::from_utf8_lossy(&by).into_owned();
@@ -70,7 +71,7 @@ impl DataKeys {
             }
             None => {
                 let index = Secret::new(random.array::<KEY_BYTES>()?.to_vec());
-                store_index(connection, wrap(&current)?, &current, &index, &random)?;
+                store_index(sql, wrap(&current)?, &current, &index, &random)?;
                 index
             }
         };
@@ -87,37 +88,35 @@ impl DataKeys {
     /// The data key of an owner, made if there is none.
     pub(super) fn for_owner(
         &mut self,
-        connection: &Connection,
+        sql: &mut dyn Sql,
         owner: Owner<'_>,
     ) -> Result<(i64, Secret), StateError> {
         let owner = self.blind(owner);
-        if let Some(id) = living(connection, &owner)? {
-            return Ok((id, self.by_id(connection, id)?));
+        if let Some(id) = living(sql, &owner)? {
+            return Ok((id, self.by_id(sql, id)?));
         }
         // Another process may have changed the wrapping key and destroyed the one known here: what it wrapped
         // would be lost.
-        let by = meta(connection, "index_key_by")?.unwrap_or_default();
+        let by = meta(sql, "index_key_by")?.unwrap_or_default();
         if by != self.current.as_bytes() {
             return Err(StateError::MissingKey(String::from_utf8_lossy(&by).into_owned()));
         }
         let key = Secret::new(self.random.array::<KEY_BYTES>()?.to_vec());
         let now_ms = i64::try_from(self.clock.unix_ms()).unwrap_or(i64::MAX);
-        connection.execute(
-            "INSERT INTO data_key (owner, created_ms) VALUES (?1, ?2)",
-            (owner, now_ms),
-        )?;
-        let id = connection.last_insert_rowid();
-        self.wrap(connection, id, &owner, &key)?;
+        let insert = "INSERT INTO data_key (owner, created_ms) VALUES (?1, ?2) RETURNING id";
+        let made = sql.first(insert, &[owner.as_slice().into(), now_ms.into()])?;
+        let id = made.ok_or(StateError::Column)?.integer()?;
+        self.wrap(sql, id, &owner, &key)?;
         self.remember(id, &key);
         Ok((id, key))
     }
 
     /// A data key that is not destroyed.
-    pub(super) fn by_id(&mut self, connection: &Connection, id: i64) -> Result<Secret, StateError> {
+    pub(super) fn by_id(&mut self, sql: &mut dyn Sql, id: i64) -> Result<Secret, StateError> {
         if let Some(key) = self.cached.get(&id) {
             return Ok(key.clone());
         }
-        let key = self.unwrap(connection, id)?;
+        let key = self.unwrap(sql, id)?;
         self.remember(id, &key);
         Ok(key)
     }
@@ -132,7 +131,7 @@ impl DataKeys {
     /// it does not open.
     pub(super) fn seal_for(
         &mut self,
-        connection: &Connection,
+        sql: &mut dyn Sql,
         owners: &[Owner<'_>],
         place: &str,
         plain: &[u8],
@@ -143,7 +142,7 @@ impl DataKeys {
         let mut head = vec![count];
         let mut keys = Vec::with_capacity(owners.len());
         for owner in owners {
-            let (id, key) = self.for_owner(connection, *owner)?;
+            let (id, key) = self.for_owner(sql, *owner)?;
             head.extend(id.to_be_bytes());
             keys.push(key);
         }
@@ -160,7 +159,7 @@ impl DataKeys {
     /// Opens it again; nothing when one of the data keys was destroyed.
     pub(super) fn open_for(
         &mut self,
-        connection: &Connection,
+        sql: &mut dyn Sql,
         place: &str,
         sealed: &[u8],
     ) -> Result<Option<Secret>, StateError> {
@@ -180,26 +179,26 @@ impl DataKeys {
         let bound = joint_place(place, head);
         let mut own = Secret::new(wrapped.to_vec());
         for id in ids.iter().rev().map(|id| i64::from_be_bytes(*id)) {
-            if is_destroyed(connection, id)? {
+            if is_destroyed(sql, id)? {
                 return Ok(None);
             }
-            let key = self.by_id(connection, id)?;
+            let key = self.by_id(sql, id)?;
             own = open(&key, &bound, own.expose()).map_err(broken)?;
         }
         open(&own, &bound, body).map(Some).map_err(broken)
     }
 
     /// Destroys the data key of an owner and deletes what it sealed. Gives how many records that were.
-    pub(super) fn destroy(&mut self, connection: &Connection, owner: Owner<'_>) -> Result<usize, StateError> {
+    pub(super) fn destroy(&mut self, sql: &mut dyn Sql, owner: Owner<'_>) -> Result<usize, StateError> {
         let owner = self.blind(owner);
-        let Some(id) = living(connection, &owner)? else {
+        let Some(id) = living(sql, &owner)? else {
             return Ok(0);
         };
         self.cached.remove(&id);
-        let deleted = connection.execute("DELETE FROM record WHERE data_key = ?1", [id])?;
+        let deleted = sql.execute("DELETE FROM record WHERE data_key = ?1", &[id.into()])?;
         let now_ms = i64::try_from(self.clock.unix_ms()).unwrap_or(i64::MAX);
-        let sql = "UPDATE data_key SET wrapped_by = NULL, wrapped = NULL, destroyed_ms = ?2 WHERE id = ?1";
-        connection.execute(sql, (id, now_ms))?;
+        let end = "UPDATE data_key SET wrapped_by = NULL, wrapped = NULL, destroyed_ms = ?2 WHERE id = ?1";
+        sql.execute(end, &[id.into(), now_ms.into()])?;
         Ok(deleted)
     }
 
@@ -209,45 +208,42 @@ impl DataKeys {
     }
 
     /// Wraps every data key with the ring's current wrapping key.
-    pub(super) fn rewrap(&mut self, connection: &Connection, ring: &KeyRing) -> Result<usize, StateError> {
+    pub(super) fn rewrap(&mut self, sql: &mut dyn Sql, ring: &KeyRing) -> Result<usize, StateError> {
         self.adopt(ring)?;
-        let sql = "SELECT id, owner FROM data_key WHERE destroyed_ms IS NULL AND wrapped_by <> ?1";
-        let mut statement = connection.prepare(sql)?;
-        let rows = statement.query_map([&self.current], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let old: Vec<(i64, Sha256)> = rows.collect::<Result<_, _>>()?;
+        let others = "SELECT id, owner FROM data_key WHERE destroyed_ms IS NULL AND wrapped_by <> ?1";
+        let rows = sql.query(others, &[self.current.as_str().into()])?;
+        let each = rows
+            .into_iter()
+            .map(|mut row| Ok((row.integer()?, blind_of(row.bytes()?)?)));
+        let old: Vec<(i64, Sha256)> = each.collect::<Result<_, StateError>>()?;
         for (id, owner) in &old {
-            let key = self.unwrap(connection, *id)?;
-            self.wrap(connection, *id, owner, &key)?;
+            let key = self.unwrap(sql, *id)?;
+            self.wrap(sql, *id, owner, &key)?;
         }
-        let index = meta(connection, "index_key")?.zip(meta(connection, "index_key_by")?);
+        let index = meta(sql, "index_key")?.zip(meta(sql, "index_key_by")?);
         if let Some((sealed, by)) = index.filter(|(_, by)| *by != self.current.as_bytes()) {
             let by = String::from_utf8_lossy(&by).into_owned();
             let index = open(self.wrapping_key(&by)?, INDEX_PLACE, &sealed)
                 .map_err(|error| StateError::sealed(error, "meta", "index_key"))?;
             let current = self.wrapping_key(&self.current)?;
-            store_index(connection, current, &self.current, &index, &self.random)?;
+            store_index(sql, current, &self.current, &index, &self.random)?;
         }
         Ok(old.len())
     }
 
-    fn unwrap(&self, connection: &Connection, id: i64) -> Result<Secret, StateError> {
-        let sql = "SELECT owner, wrapped_by, wrapped FROM data_key WHERE id = ?1 AND destroyed_ms IS NULL";
-        let row = connection.query_row(sql, [id], |row| {
-            Ok((
-                row.get::<_, Sha256>(0)?,
-                row.get::<_, String>(1)?,
-                row.get::<_, Vec<u8>>(2)?,
-            ))
-        });
+    fn unwrap(&self, sql: &mut dyn Sql, id: i64) -> Result<Secret, StateError> {
+        let find = "SELECT owner, wrapped_by, wrapped FROM data_key WHERE id = ?1 AND destroyed_ms IS NULL";
+        let row = sql.first(find, &[id.into()])?;
         let altered = || StateError::Altered {
             table: "data_key".to_owned(),
             key: id.to_string(),
         };
-        let (owner, by, wrapped) = row.optional()?.ok_or_else(altered)?;
+        let mut row = row.ok_or_else(altered)?;
+        let (owner, by, wrapped) = (blind_of(row.bytes()?)?, row.text()?, row.bytes()?);
         open(self.wrapping_key(&by)?, &place(id, &owner), &wrapped).map_err(|_| altered())
     }
 
-    fn wrap(&self, connection: &Connection, id: i64, owner: &Sha256, key: &Secret) -> Result<(), StateError> {
+    fn wrap(&self, sql: &mut dyn Sql, id: i64, owner: &Sha256, key: &Secret) -> Result<(), StateError> {
         let wrapped = seal(
             self.wrapping_key(&self.current)?,
             &place(id, owner),
@@ -255,8 +251,8 @@ impl DataKeys {
             &self.random,
         )
         .map_err(|error| StateError::sealed(error, "data_key", &id.to_string()))?;
-        let sql = "UPDATE data_key SET wrapped_by = ?2, wrapped = ?3 WHERE id = ?1";
-        connection.execute(sql, (id, &self.current, wrapped))?;
+        let put = "UPDATE data_key SET wrapped_by = ?2, wrapped = ?3 WHERE id = ?1";
+        sql.execute(put, &[id.into(), self.current.as_str().into(), wrapped.into()])?;
         Ok(())
     }
 
@@ -295,10 +291,15 @@ fn joint_place(place: &str, head: &[u8]) -> Vec<u8> {
     [b"sallyport-joint/1".as_slice(), head, place.as_bytes()].concat()
 }
 
-fn is_destroyed(connection: &Connection, id: i64) -> Result<bool, StateError> {
-    let sql = "SELECT destroyed_ms IS NOT NULL FROM data_key WHERE id = ?1";
-    let found = connection.query_row(sql, [id], |row| row.get(0)).optional()?;
-    Ok(found.unwrap_or(false))
+fn is_destroyed(sql: &mut dyn Sql, id: i64) -> Result<bool, StateError> {
+    let found = sql.first("SELECT destroyed_ms FROM data_key WHERE id = ?1", &[id.into()])?;
+    let destroyed_ms = found.map(|mut row| row.maybe_integer()).transpose()?;
+    Ok(destroyed_ms.flatten().is_some())
+}
+
+/// The blind index of an owner, as it was stored.
+fn blind_of(bytes: Vec<u8>) -> Result<Sha256, StateError> {
+    bytes.try_into().map_err(|_| StateError::Column)
 }
 
 fn place(id: i64, owner: &Sha256) -> Vec<u8> {
@@ -311,18 +312,19 @@ fn wrapping_keys(ring: &KeyRing) -> Result<(HashMap<String, Secret>, String), St
     Ok((wrapping.collect(), ring.current(Use::Wrap)?.id.clone()))
 }
 
-fn living(connection: &Connection, owner: &Sha256) -> Result<Option<i64>, StateError> {
-    let sql = "SELECT id FROM data_key WHERE owner = ?1 AND destroyed_ms IS NULL";
-    Ok(connection.query_row(sql, [owner], |row| row.get(0)).optional()?)
+fn living(sql: &mut dyn Sql, owner: &Sha256) -> Result<Option<i64>, StateError> {
+    let find = "SELECT id FROM data_key WHERE owner = ?1 AND destroyed_ms IS NULL";
+    let found = sql.first(find, &[owner.as_slice().into()])?;
+    found.map(|mut row| row.integer()).transpose()
 }
 
-fn meta(connection: &Connection, name: &str) -> Result<Option<Vec<u8>>, StateError> {
-    let sql = "SELECT value FROM meta WHERE name = ?1";
-    Ok(connection.query_row(sql, [name], |row| row.get(0)).optional()?)
+fn meta(sql: &mut dyn Sql, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+    let found = sql.first("SELECT value FROM meta WHERE name = ?1", &[name.into()])?;
+    found.map(|mut row| row.bytes()).transpose()
 }
 
 fn store_index(
-    connection: &Connection,
+    sql: &mut dyn Sql,
     wrap: &Secret,
     by: &str,
     index: &Secret,
@@ -330,8 +332,12 @@ fn store_index(
 ) -> Result<(), StateError> {
     let sealed = seal(wrap, INDEX_PLACE, index.expose(), random)
         .map_err(|error| StateError::sealed(error, "meta", "index_key"))?;
-    let sql = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)";
-    connection.execute(sql, ("index_key", sealed))?;
-    connection.execute(sql, ("index_key_by", by.as_bytes()))?;
+    let put = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    for (name, value) in [
+        ("index_key", Value::from(sealed)),
+        ("index_key_by", by.as_bytes().into()),
+    ] {
+        sql.execute(put, &[name.into(), value])?;
+    }
     Ok(())
 }

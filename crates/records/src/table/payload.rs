@@ -9,12 +9,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use rusqlite::Connection;
-
 use super::{
     StateError,
+    database::Database,
+    file,
     schema::PAYLOAD_STEPS,
-    state::{compact, connect, copy},
+    server::Server,
+    sql::{Access, Value},
 };
 
 /// A payload, sealed.
@@ -43,9 +44,9 @@ pub struct Kept {
     pub sealed: Vec<u8>,
 }
 
-/// Payloads in one file.
+/// Payloads in one file, or on a server.
 #[derive(Debug)]
-pub struct Payloads(Mutex<Connection>);
+pub struct Payloads(Mutex<Database>);
 
 impl Payloads {
     /// Opens the file, or makes it, for the owner alone.
@@ -53,7 +54,13 @@ impl Payloads {
     /// # Errors
     /// When it is damaged, newer, or readable by others.
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        connect(path, PAYLOAD_STEPS).map(|connection| Self(Mutex::new(connection)))
+        file::connect(path, PAYLOAD_STEPS).map(|connection| Self(Mutex::new(Database::File(connection))))
+    }
+
+    /// Those on a server.
+    #[must_use]
+    pub fn on(server: &Server) -> Self {
+        Self(Mutex::new(Database::Server(server.session())))
     }
 
     /// Keeps payloads, all or none. Durable when it returns. What is kept of a call already stays.
@@ -61,26 +68,24 @@ impl Payloads {
     /// # Errors
     /// When the database refuses.
     pub fn put(&self, payloads: &[Payload]) -> Result<(), StateError> {
-        let mut connection = self.lock();
-        let transaction = connection.transaction()?;
-        for payload in payloads {
-            let sql = "INSERT OR IGNORE INTO payload (call, part, time_ms, sealed) VALUES (?1, ?2, ?3, ?4)";
-            let row = (
-                &payload.call,
-                payload.part,
-                stored(payload.time_ms),
-                &payload.sealed,
-            );
-            if transaction.prepare_cached(sql)?.execute(row)? == 0 {
-                continue;
+        let keep = "INSERT INTO payload (call, part, time_ms, sealed) VALUES (?1, ?2, ?3, ?4)
+                    ON CONFLICT (call, part) DO NOTHING RETURNING id";
+        let concern = "INSERT INTO concerned VALUES (?1, ?2) ON CONFLICT (subject, payload) DO NOTHING";
+        self.lock().within(Access::Write, |sql| {
+            for payload in payloads {
+                let call = payload.call.as_str().into();
+                let sealed = payload.sealed.as_slice().into();
+                let values = [call, payload.part.into(), stored(payload.time_ms), sealed];
+                let Some(mut kept) = sql.first(keep, &values)? else {
+                    continue;
+                };
+                let id = kept.integer()?;
+                for subject in &payload.subjects {
+                    sql.execute(concern, &[subject.as_str().into(), id.into()])?;
+                }
             }
-            let id = transaction.last_insert_rowid();
-            for subject in &payload.subjects {
-                let sql = "INSERT OR IGNORE INTO concerned VALUES (?1, ?2)";
-                transaction.prepare_cached(sql)?.execute((subject, id))?;
-            }
-        }
-        Ok(transaction.commit()?)
+            Ok(())
+        })
     }
 
     /// The payloads of a call.
@@ -88,17 +93,18 @@ impl Payloads {
     /// # Errors
     /// When the database refuses.
     pub fn of_call(&self, call: &str) -> Result<Vec<Kept>, StateError> {
-        let connection = self.lock();
         let sql = "SELECT part, time_ms, sealed FROM payload WHERE call = ?1 ORDER BY part";
-        let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement.query_map([call], |row| {
+        let rows = self
+            .lock()
+            .within(Access::Read, |database| database.query(sql, &[call.into()]))?;
+        let kept = rows.into_iter().map(|mut row| {
             Ok(Kept {
-                part: row.get(0)?,
-                time_ms: u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0),
-                sealed: row.get(2)?,
+                part: row.text()?,
+                time_ms: u64::try_from(row.integer()?).unwrap_or(0),
+                sealed: row.bytes()?,
             })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        });
+        kept.collect()
     }
 
     /// Deletes the payloads that concern a person. Gives how many there were.
@@ -106,15 +112,15 @@ impl Payloads {
     /// # Errors
     /// When the database refuses, or older bytes may remain in its log.
     pub fn delete_of(&self, subjects: &[String]) -> Result<usize, StateError> {
-        let mut connection = self.lock();
-        let transaction = connection.transaction()?;
-        let mut deleted = 0;
-        for subject in subjects {
-            let sql = "DELETE FROM payload WHERE id IN (SELECT payload FROM concerned WHERE subject = ?1)";
-            deleted += transaction.execute(sql, [subject])?;
-        }
-        transaction.commit()?;
-        compact(&connection)?;
+        let sql = "DELETE FROM payload WHERE id IN (SELECT payload FROM concerned WHERE subject = ?1)";
+        let mut database = self.lock();
+        let deleted = database.within(Access::Write, |database| {
+            let each = subjects
+                .iter()
+                .map(|subject| database.execute(sql, &[subject.as_str().into()]));
+            each.sum::<Result<usize, StateError>>()
+        })?;
+        database.compact()?;
         Ok(deleted)
     }
 
@@ -124,19 +130,19 @@ impl Payloads {
     /// # Errors
     /// As [`Self::delete_of`].
     pub fn expire(&self, before_ms: u64, held: &[String]) -> Result<usize, StateError> {
-        let mut connection = self.lock();
-        let transaction = connection.transaction()?;
-        transaction
-            .execute_batch("CREATE TEMP TABLE IF NOT EXISTS held (subject TEXT); DELETE FROM held;")?;
-        for subject in held {
-            transaction.execute("INSERT INTO held VALUES (?1)", [subject])?;
-        }
         let sql = "DELETE FROM payload WHERE time_ms < ?1 AND id NOT IN
                    (SELECT payload FROM concerned JOIN held USING (subject))";
-        let deleted = transaction.execute(sql, [stored(before_ms)])?;
-        transaction.commit()?;
+        let mut database = self.lock();
+        let deleted = database.within(Access::Write, |database| {
+            database.execute("CREATE TEMP TABLE IF NOT EXISTS held (subject TEXT)", &[])?;
+            database.execute("DELETE FROM held", &[])?;
+            for subject in held {
+                database.execute("INSERT INTO held VALUES (?1)", &[subject.as_str().into()])?;
+            }
+            database.execute(sql, &[stored(before_ms)])
+        })?;
         if deleted > 0 {
-            compact(&connection)?;
+            database.compact()?;
         }
         Ok(deleted)
     }
@@ -146,11 +152,12 @@ impl Payloads {
     /// # Errors
     /// When the database refuses.
     pub fn extent(&self) -> Result<(u64, Option<u64>), StateError> {
-        let connection = self.lock();
         let sql = "SELECT count(*), min(time_ms) FROM payload";
-        let (count, oldest) = connection.query_row(sql, [], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?))
-        })?;
+        let row = self
+            .lock()
+            .within(Access::Read, |database| database.first(sql, &[]))?;
+        let mut row = row.ok_or(StateError::Column)?;
+        let (count, oldest) = (row.integer()?, row.maybe_integer()?);
         let oldest = oldest.and_then(|oldest| u64::try_from(oldest).ok());
         Ok((u64::try_from(count).unwrap_or(0), oldest))
     }
@@ -160,7 +167,7 @@ impl Payloads {
     /// # Errors
     /// When the database refuses.
     pub fn copy_to(&self, path: &Path) -> Result<(), StateError> {
-        copy(&self.lock(), path)
+        self.lock().copy(path)
     }
 
     /// As [`State::compact`](super::State::compact).
@@ -168,15 +175,15 @@ impl Payloads {
     /// # Errors
     /// As there.
     pub fn compact(&self) -> Result<(), StateError> {
-        compact(&self.lock())
+        self.lock().compact()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    fn lock(&self) -> MutexGuard<'_, Database> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A moment as SQLite holds it.
-fn stored(time_ms: u64) -> i64 {
-    i64::try_from(time_ms).unwrap_or(i64::MAX)
+/// A moment as databases hold it.
+fn stored(time_ms: u64) -> Value {
+    i64::try_from(time_ms).unwrap_or(i64::MAX).into()
 }

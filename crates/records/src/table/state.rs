@@ -1,23 +1,24 @@
 //! The state as the rest of the program sees it: put, get, list, delete, in transactions.
 
 use std::{
+    fmt,
     path::Path,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
-
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::{
     StateError,
+    database::Database,
+    file,
     owner::{DataKeys, Owner},
     schema,
+    server::Server,
+    sql::{Access, Row, Sql},
 };
 use crate::{
     ambient::{Clock, Random},
-    disk::{Disk, How, RealDisk},
     keys::{
-        KeyRing, Secret, private,
+        KeyRing, Secret,
         seal::{open, seal},
     },
 };
@@ -30,8 +31,8 @@ const KEY_BYTES_MAX: usize = 512;
 const VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Records of one page.
 const PAGE_MAX: usize = 1_000;
-/// How long another process that writes is waited for.
-const BUSY: Duration = Duration::from_secs(5);
+/// Connections to a server: one writes, the others read meanwhile.
+const CONNECTIONS: usize = 4;
 
 /// What a writer believes to be there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,15 +56,17 @@ pub struct Record {
     pub value: Secret,
 }
 
-/// Sealed records in one file. It may be opened by several processes at once.
+/// Sealed records in one database. It may be opened by several processes at once.
 #[derive(Debug)]
 pub struct State {
-    inner: Mutex<Inner>,
+    writer: Mutex<Inner>,
+    /// More connections that only read; none where the database is a file.
+    readers: Vec<Mutex<Inner>>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    connection: Connection,
+    database: Database,
     keys: DataKeys,
 }
 
@@ -73,16 +76,28 @@ impl State {
     /// # Errors
     /// When the file is damaged, newer, readable by others, or belongs to another key ring.
     pub fn open(path: &Path, ring: &KeyRing, clock: Clock, random: Random) -> Result<Self, StateError> {
-        let prepared = connect(path, schema::STEPS).and_then(|mut connection| {
-            let immediate = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut keys = DataKeys::of(&immediate, ring, clock, random)?;
-            // Whoever rotated the ring may not have come to this.
-            keys.rewrap(&immediate, ring)?;
-            immediate.commit()?;
-            Ok(Inner { connection, keys })
-        });
-        let inner = Mutex::new(prepared.map_err(|error| damaged(error, path))?);
-        Ok(Self { inner })
+        let connected = file::connect(path, schema::STEPS).map(Database::File);
+        let prepared = connected.and_then(|database| Inner::begin(database, ring, clock, random));
+        let inner = prepared.map_err(|error| file::damaged(error, path))?;
+        Ok(Self {
+            writer: Mutex::new(inner),
+            readers: Vec::new(),
+        })
+    }
+
+    /// The same on a server.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or belongs to another key ring.
+    pub fn on(server: &Server, ring: &KeyRing, clock: Clock, random: Random) -> Result<Self, StateError> {
+        let open = || {
+            let database = Database::Server(server.session());
+            Inner::begin(database, ring, clock.clone(), random.clone()).map(Mutex::new)
+        };
+        Ok(Self {
+            writer: open()?,
+            readers: (1..CONNECTIONS).map(|_| open()).collect::<Result<_, _>>()?,
+        })
     }
 
     /// Writes a record; gives its version.
@@ -105,9 +120,7 @@ impl State {
     /// # Errors
     /// When it was altered, or the database refuses.
     pub fn get(&self, table: &str, key: &str) -> Result<Option<Record>, StateError> {
-        self.within(TransactionBehavior::Deferred, |transaction| {
-            transaction.get(table, key)
-        })
+        self.within(Access::Read, |transaction| transaction.get(table, key))
     }
 
     /// Reads the records of a table whose key begins so, in the order of their keys, at most 1,000: a page.
@@ -116,9 +129,7 @@ impl State {
     /// # Errors
     /// As [`Self::get`].
     pub fn list(&self, table: &str, prefix: &str, after: Option<&str>) -> Result<Vec<Record>, StateError> {
-        self.within(TransactionBehavior::Deferred, |transaction| {
-            transaction.list(table, prefix, after)
-        })
+        self.within(Access::Read, |transaction| transaction.list(table, prefix, after))
     }
 
     /// Deletes a record. One that is not there is no error unless it was expected.
@@ -134,7 +145,7 @@ impl State {
     /// # Errors
     /// When the database refuses.
     pub fn changes(&self) -> Result<u64, StateError> {
-        self.within(TransactionBehavior::Deferred, |transaction| transaction.changes())
+        self.within(Access::Read, |transaction| transaction.changes())
     }
 
     /// Does several things at once, or none when `work` fails. Durable when it returns.
@@ -145,27 +156,44 @@ impl State {
         &self,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        self.within(TransactionBehavior::Immediate, work)
+        self.within(Access::Write, work)
     }
 
-    /// A transaction that takes the right to write at its beginning, or one that only reads.
     fn within<T>(
         &self,
-        behavior: TransactionBehavior,
+        access: Access,
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let Inner { connection, keys } = &mut *inner;
-        let database = connection.transaction_with_behavior(behavior)?;
-        let mut transaction = Transaction { database, keys };
-        let done = work(&mut transaction);
-        let Transaction { database, keys } = transaction;
-        let done = done.and_then(|done| Ok(database.commit().map(|()| done)?));
+        let mut inner = self.connection(access);
+        let Inner { database, keys } = &mut *inner;
+        let done = database.within(access, |sql| {
+            work(&mut Transaction {
+                sql,
+                keys: &mut *keys,
+            })
+        });
         if done.is_err() {
             // Data keys that were made and rolled back seal nothing.
             keys.forget();
         }
         done
+    }
+
+    /// The connection that writes, or one that reads and is free.
+    fn connection(&self, access: Access) -> MutexGuard<'_, Inner> {
+        if access == Access::Read {
+            let mut readers = self.readers.iter();
+            if let Some(free) = readers.find_map(|reader| reader.try_lock().ok()) {
+                return free;
+            }
+        }
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All connections, one after the other.
+    fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Inner>> {
+        let all = std::iter::once(&self.writer).chain(&self.readers);
+        all.map(|inner| inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Destroys the data key of an owner, and with it every record of theirs. Gives how many there were.
@@ -174,10 +202,11 @@ impl State {
     /// When the database refuses; then nothing was destroyed.
     pub fn shred(&self, owner: Owner<'_>) -> Result<usize, StateError> {
         let shredded = self.transact(|transaction| {
-            let count = transaction.keys.destroy(&transaction.database, owner)?;
+            let count = transaction.keys.destroy(transaction.sql, owner)?;
             transaction.count_change()?;
             Ok(count)
         })?;
+        self.each().for_each(|mut inner| inner.keys.forget());
         self.compact()?;
         Ok(shredded)
     }
@@ -187,7 +216,8 @@ impl State {
     /// # Errors
     /// When a key is missing or the database refuses; then the old wrapping stays.
     pub fn rewrap(&self, ring: &KeyRing) -> Result<usize, StateError> {
-        let count = self.transact(|transaction| transaction.keys.rewrap(&transaction.database, ring))?;
+        let count = self.transact(|transaction| transaction.keys.rewrap(transaction.sql, ring))?;
+        self.adopt(ring)?;
         self.compact()?;
         Ok(count)
     }
@@ -197,8 +227,7 @@ impl State {
     /// # Errors
     /// When the ring is damaged.
     pub fn adopt(&self, ring: &KeyRing) -> Result<(), StateError> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.keys.adopt(ring)
+        self.each().try_for_each(|mut inner| inner.keys.adopt(ring))
     }
 
     /// How many data keys a wrapping key wraps. One that wraps none may be destroyed.
@@ -206,11 +235,13 @@ impl State {
     /// # Errors
     /// When the database refuses.
     pub fn wrapped_by(&self, id: &str) -> Result<usize, StateError> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let sql = "SELECT (SELECT count(*) FROM data_key WHERE wrapped_by = ?1)
-                   + (SELECT count(*) FROM meta WHERE name = 'index_key_by' AND value = CAST(?1 AS BLOB))";
-        let count: i64 = inner.connection.query_row(sql, [id], |row| row.get(0))?;
-        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+                   + (SELECT count(*) FROM meta WHERE name = 'index_key_by' AND value = ?2)";
+        self.within(Access::Read, |transaction| {
+            let row = transaction.sql.first(sql, &[id.into(), id.as_bytes().into()])?;
+            let count = row.ok_or(StateError::Column)?.integer()?;
+            Ok(usize::try_from(count).unwrap_or(usize::MAX))
+        })
     }
 
     /// Opens what [`Transaction::seal_for`] sealed for this place; nothing when one of the owners' data keys
@@ -219,8 +250,8 @@ impl State {
     /// # Errors
     /// When it was altered or moved, or the database refuses.
     pub fn open_for(&self, place: &str, sealed: &[u8]) -> Result<Option<Secret>, StateError> {
-        self.within(TransactionBehavior::Deferred, |transaction| {
-            transaction.keys.open_for(&transaction.database, place, sealed)
+        self.within(Access::Read, |transaction| {
+            transaction.keys.open_for(transaction.sql, place, sealed)
         })
     }
 
@@ -229,8 +260,7 @@ impl State {
     /// # Errors
     /// When the database refuses.
     pub fn copy_to(&self, path: &Path) -> Result<(), StateError> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        copy(&inner.connection, path)
+        self.connection(Access::Write).database.copy(path)
     }
 
     /// Writes the log back into the file and empties it, so that no older bytes of it remain, and the file alone
@@ -239,59 +269,37 @@ impl State {
     /// # Errors
     /// When another process reads older pages, or the database refuses.
     pub fn compact(&self) -> Result<(), StateError> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        compact(&inner.connection)
+        self.connection(Access::Write).database.compact()
     }
 }
 
-/// Opens a database of ours, or makes it, for the owner alone.
-pub(super) fn connect(path: &Path, steps: &[&str]) -> Result<Connection, StateError> {
-    let refused = |source| StateError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    if path.exists() {
-        private(&RealDisk, path)?;
-    } else {
-        RealDisk
-            .create_dir(path.parent().unwrap_or(Path::new("")))
-            .map_err(refused)?;
-        RealDisk.open(path, How::Create).map_err(refused)?;
+impl Inner {
+    fn begin(
+        mut database: Database,
+        ring: &KeyRing,
+        clock: Clock,
+        random: Random,
+    ) -> Result<Self, StateError> {
+        let keys = database.within(Access::Write, |sql| {
+            let mut keys = DataKeys::of(sql, ring, clock, random)?;
+            // Whoever rotated the ring may not have come to this.
+            keys.rewrap(sql, ring)?;
+            Ok(keys)
+        })?;
+        Ok(Self { database, keys })
     }
-    // No URI, no creation under another mode: the file is there.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = Connection::open_with_flags(path, flags).map_err(StateError::from);
-    let prepared = opened.and_then(|mut connection| {
-        connection.busy_timeout(BUSY)?;
-        schema::prepare(&mut connection, steps)?;
-        Ok(connection)
-    });
-    prepared.map_err(|error| damaged(error, path))
-}
-
-/// See [`State::compact`].
-pub(super) fn compact(connection: &Connection) -> Result<(), StateError> {
-    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-    let busy: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-    (busy == 0).then_some(()).ok_or(StateError::Remains)
-}
-
-/// Copies a database into a new file that only its owner can read.
-pub(super) fn copy(connection: &Connection, path: &Path) -> Result<(), StateError> {
-    let refused = |source| StateError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    RealDisk.open(path, How::Create).map_err(refused)?;
-    connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
-    Ok(())
 }
 
 /// Several things at once. See [`State::transact`].
-#[derive(Debug)]
 pub struct Transaction<'s> {
-    database: rusqlite::Transaction<'s>,
+    sql: &'s mut dyn Sql,
     keys: &'s mut DataKeys,
+}
+
+impl fmt::Debug for Transaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Transaction")
+    }
 }
 
 impl Transaction<'_> {
@@ -312,7 +320,7 @@ impl Transaction<'_> {
         bound("value", value.len(), VALUE_BYTES_MAX)?;
         self.check(table, key, expect)?;
         let version = self.count_change()?;
-        let (id, data_key) = self.keys.for_owner(&self.database, owner)?;
+        let (id, data_key) = self.keys.for_owner(self.sql, owner)?;
         let sealed = seal(
             &data_key,
             &place(table, key, id, version),
@@ -320,9 +328,16 @@ impl Transaction<'_> {
             &self.keys.random,
         )
         .map_err(|error| StateError::sealed(error, table, key))?;
-        let sql = "INSERT OR REPLACE INTO record VALUES (?1, ?2, ?3, ?4, ?5)";
-        let mut statement = self.database.prepare_cached(sql)?;
-        statement.execute((table, key, stored(version), id, sealed))?;
+        let sql = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (tbl, key) DO UPDATE
+                   SET version = excluded.version, data_key = excluded.data_key, sealed = excluded.sealed";
+        let row = [
+            table.into(),
+            key.into(),
+            stored(version).into(),
+            id.into(),
+            sealed.into(),
+        ];
+        self.sql.execute(sql, &row)?;
         Ok(version)
     }
 
@@ -336,7 +351,7 @@ impl Transaction<'_> {
         place: &str,
         plain: &[u8],
     ) -> Result<Vec<u8>, StateError> {
-        self.keys.seal_for(&self.database, owners, place, plain)
+        self.keys.seal_for(self.sql, owners, place, plain)
     }
 
     /// As [`State::get`].
@@ -345,11 +360,7 @@ impl Transaction<'_> {
     /// As [`State::get`].
     pub fn get(&mut self, table: &str, key: &str) -> Result<Option<Record>, StateError> {
         let sql = "SELECT key, version, data_key, sealed FROM record WHERE tbl = ?1 AND key = ?2";
-        let row = self
-            .database
-            .prepare_cached(sql)?
-            .query_row((table, key), Row::read)
-            .optional()?;
+        let row = self.sql.first(sql, &[table.into(), key.into()])?;
         row.map(|row| self.open(table, row)).transpose()
     }
 
@@ -364,16 +375,17 @@ impl Transaction<'_> {
         after: Option<&str>,
     ) -> Result<Vec<Record>, StateError> {
         // Keys are compared by their bytes, so those with a prefix stand together.
-        let sql = "SELECT key, version, data_key, sealed FROM record
-                   WHERE tbl = ?1 AND key >= ?2 AND (?3 IS NULL OR key > ?3) AND substr(key, 1, ?4) = ?2
-                   ORDER BY key LIMIT ?5";
-        let rows = {
-            let mut statement = self.database.prepare_cached(sql)?;
-            let characters = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
-            let page = i64::try_from(PAGE_MAX).unwrap_or(i64::MAX);
-            let rows = statement.query_map((table, prefix, after, characters, page), Row::read)?;
-            rows.collect::<Result<Vec<_>, _>>()?
-        };
+        let first = "SELECT key, version, data_key, sealed FROM record
+                     WHERE tbl = ?1 AND key >= ?2 AND substr(key, 1, ?3) = ?2 ORDER BY key LIMIT ?4";
+        let next = "SELECT key, version, data_key, sealed FROM record
+                    WHERE tbl = ?1 AND key >= ?2 AND substr(key, 1, ?3) = ?2 AND key > ?5 ORDER BY key LIMIT ?4";
+        let characters = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+        let page = i64::try_from(PAGE_MAX).unwrap_or(i64::MAX);
+        let mut values = vec![table.into(), prefix.into(), characters.into(), page.into()];
+        values.extend(after.map(Into::into));
+        let rows = self
+            .sql
+            .query(if after.is_some() { next } else { first }, &values)?;
         rows.into_iter().map(|row| self.open(table, row)).collect()
     }
 
@@ -384,7 +396,7 @@ impl Transaction<'_> {
     pub fn delete(&mut self, table: &str, key: &str, expect: Expect) -> Result<(), StateError> {
         self.check(table, key, expect)?;
         let sql = "DELETE FROM record WHERE tbl = ?1 AND key = ?2";
-        if self.database.prepare_cached(sql)?.execute((table, key))? > 0 {
+        if self.sql.execute(sql, &[table.into(), key.into()])? > 0 {
             self.count_change()?;
         }
         Ok(())
@@ -395,17 +407,13 @@ impl Transaction<'_> {
     /// # Errors
     /// As [`State::changes`].
     pub fn changes(&mut self) -> Result<u64, StateError> {
-        let sql = "SELECT value FROM meta WHERE name = 'changes'";
-        let changes: i64 = self
-            .database
-            .prepare_cached(sql)?
-            .query_row([], |row| row.get(0))?;
+        let row = self.sql.first("SELECT value FROM counter", &[])?;
+        let changes = row.ok_or(StateError::Column)?.integer()?;
         Ok(u64::try_from(changes).unwrap_or(0))
     }
 
     fn count_change(&mut self) -> Result<u64, StateError> {
-        let sql = "UPDATE meta SET value = value + 1 WHERE name = 'changes'";
-        self.database.prepare_cached(sql)?.execute([])?;
+        self.sql.execute("UPDATE counter SET value = value + 1", &[])?;
         self.changes()
     }
 
@@ -414,11 +422,9 @@ impl Transaction<'_> {
             return Ok(());
         }
         let sql = "SELECT version FROM record WHERE tbl = ?1 AND key = ?2";
-        let found = self
-            .database
-            .prepare_cached(sql)?
-            .query_row((table, key), |row| row.get::<_, i64>(0));
-        let is_expected = match (found.optional()?, expect) {
+        let found = self.sql.first(sql, &[table.into(), key.into()])?;
+        let found = found.map(|mut row| row.integer()).transpose()?;
+        let is_expected = match (found, expect) {
             (None, Expect::Absent) => true,
             (Some(version), Expect::Version(expected)) => version == stored(expected),
             (None | Some(_), Expect::Absent | Expect::Any | Expect::Version(_)) => false,
@@ -429,39 +435,14 @@ impl Transaction<'_> {
         })
     }
 
-    fn open(&mut self, table: &str, row: Row) -> Result<Record, StateError> {
-        let data_key = self.keys.by_id(&self.database, row.data_key)?;
-        let version = u64::try_from(row.version).unwrap_or(0);
-        let value = open(
-            &data_key,
-            &place(table, &row.key, row.data_key, version),
-            &row.sealed,
-        )
-        .map_err(|error| StateError::sealed(error, table, &row.key))?;
-        Ok(Record {
-            key: row.key,
-            version,
-            value,
-        })
-    }
-}
-
-/// A record as it is stored.
-struct Row {
-    key: String,
-    version: i64,
-    data_key: i64,
-    sealed: Vec<u8>,
-}
-
-impl Row {
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            key: row.get(0)?,
-            version: row.get(1)?,
-            data_key: row.get(2)?,
-            sealed: row.get(3)?,
-        })
+    fn open(&mut self, table: &str, mut row: Row) -> Result<Record, StateError> {
+        let (key, version, id) = (row.text()?, row.integer()?, row.integer()?);
+        let sealed = row.bytes()?;
+        let data_key = self.keys.by_id(self.sql, id)?;
+        let version = u64::try_from(version).unwrap_or(0);
+        let value = open(&data_key, &place(table, &key, id, version), &sealed)
+            .map_err(|error| StateError::sealed(error, table, &key))?;
+        Ok(Record { key, version, value })
     }
 }
 
@@ -476,7 +457,7 @@ fn place(table: &str, key: &str, data_key: i64, version: u64) -> Vec<u8> {
     [head.as_bytes(), table.as_bytes(), key.as_bytes()].concat()
 }
 
-/// A version as SQLite holds it. The count of changes stays far below the bound.
+/// A version as databases hold it. The count of changes stays far below the bound.
 fn stored(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
@@ -485,14 +466,4 @@ fn bound(what: &'static str, bytes: usize, bytes_max: usize) -> Result<(), State
     (bytes <= bytes_max)
         .then_some(())
         .ok_or(StateError::TooLong(what, bytes_max))
-}
-
-/// Says of a database that SQLite cannot read that it is damaged.
-fn damaged(error: StateError, path: &Path) -> StateError {
-    if let StateError::Sqlite(cause) = &error
-        && let Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) = cause.sqlite_error_code()
-    {
-        return StateError::Damaged(path.to_owned());
-    }
-    error
 }

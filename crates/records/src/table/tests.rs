@@ -11,21 +11,26 @@ use crate::{
     keys::{KeyRing, Secret, Use},
 };
 
-/// A ring in memory and a database in a directory of the test's own.
+#[expect(unreachable_pub, reason = "the end-to-end tests read this file, too")]
+#[path = "../../tests/support/cluster.rs"]
+mod cluster;
+#[path = "tests/on_a_server.rs"]
+mod on_a_server;
+
+/// A ring in memory and a database of the test's own: a file in a directory, or one on a server.
 struct Case {
     ring: KeyRing,
     path: PathBuf,
+    server: Option<on_a_server::Database>,
 }
 
 impl Case {
     fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("records-{}-state-{name}", std::process::id()));
-        let root = Secret::new(vec![1; 32]);
-        let disk = Arc::new(SimDisk::new());
-        let ring = KeyRing::create("/keys/ring".as_ref(), root, disk, clock(), Random::system()).unwrap();
         Self {
-            ring,
+            ring: ring(),
             path: dir.join("state.db"),
+            server: None,
         }
     }
 
@@ -34,7 +39,49 @@ impl Case {
     }
 
     fn try_open(&self) -> Result<State, StateError> {
-        State::open(&self.path, &self.ring, clock(), Random::system())
+        self.try_open_with(&self.ring)
+    }
+
+    fn try_open_with(&self, ring: &KeyRing) -> Result<State, StateError> {
+        match &self.server {
+            None => State::open(&self.path, ring, clock(), Random::system()),
+            Some(database) => State::on(&database.connect()?, ring, clock(), Random::system()),
+        }
+    }
+
+    fn payloads(&self) -> Payloads {
+        match &self.server {
+            None => Payloads::open(&self.path.with_file_name("payloads.db")).unwrap(),
+            Some(database) => Payloads::on(&database.connect().unwrap()),
+        }
+    }
+
+    /// Changes the database as somebody with an editor does. Gives how many rows.
+    fn edit(&self, sql: &str) -> usize {
+        match &self.server {
+            None => self.raw().execute(sql, []).unwrap(),
+            Some(database) => database.edit(sql),
+        }
+    }
+
+    /// What such a person reads in one column of one row.
+    fn look(&self, sql: &str) -> Vec<u8> {
+        let read = |row: &rusqlite::Row<'_>| {
+            let value = row.get_ref(0)?;
+            let number = |_| value.as_i64().map(|number| number.to_string().into_bytes());
+            Ok(value.as_bytes().map(<[u8]>::to_vec).or_else(number).unwrap())
+        };
+        match &self.server {
+            None => self.raw().query_row(sql, [], read).unwrap(),
+            Some(database) => database.look(sql),
+        }
+    }
+
+    /// Another database of the same kind and ring, and nothing in it.
+    fn another(&self) -> Self {
+        let mut another = Self::new("another");
+        another.server = self.server.as_ref().map(on_a_server::Database::another);
+        another
     }
 
     /// The file as somebody with an editor sees it.
@@ -42,8 +89,11 @@ impl Case {
         Connection::open(&self.path).unwrap()
     }
 
-    /// Whether some bytes stand anywhere in the directory.
+    /// Whether some bytes stand anywhere in the files of the database.
     fn holds(&self, bytes: &[u8]) -> bool {
+        if let Some(database) = &self.server {
+            return database.holds(bytes);
+        }
         let dir = self.path.parent().unwrap();
         RealDisk.list(dir).unwrap().iter().any(|name| {
             let file = std::fs::read(dir.join(name)).unwrap();
@@ -52,10 +102,33 @@ impl Case {
     }
 }
 
+fn ring() -> KeyRing {
+    let root = Secret::new(vec![1; 32]);
+    let disk = Arc::new(SimDisk::new());
+    KeyRing::create("/keys/ring".as_ref(), root, disk, clock(), Random::system()).unwrap()
+}
+
 impl Drop for Case {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(self.path.parent().unwrap());
     }
+}
+
+/// Tests of what tables promise, wherever they are: each runs on a file, and all on one server
+/// ([`on_a_server`]).
+macro_rules! wherever_they_are {
+    ($($name:ident),* $(,)?) => {
+        mod in_a_file {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name(&mut super::Case::new(stringify!($name)));
+                }
+            )*
+        }
+
+        const SUITE: &[(&str, fn(&mut Case))] = &[$((stringify!($name), $name)),*];
+    };
 }
 
 fn clock() -> Clock {
@@ -71,9 +144,40 @@ fn value(record: Option<Record>) -> Option<Vec<u8>> {
     record.map(|record| record.value.expose().to_vec())
 }
 
-#[test]
-fn a_record_is_read_as_it_was_written_also_after_a_restart() {
-    let case = Case::new("read");
+const BOB: Owner<'_> = Owner::Subject {
+    tenant: "north",
+    subject: "bob",
+};
+
+fn payload(call: &str, time_ms: u64, subjects: &[&str]) -> Payload {
+    Payload {
+        call: call.to_owned(),
+        part: "arguments",
+        time_ms,
+        subjects: subjects.iter().map(|subject| (*subject).to_owned()).collect(),
+        sealed: format!("sealed {call}").into_bytes(),
+    }
+}
+
+wherever_they_are! {
+    a_record_is_read_as_it_was_written_also_after_a_restart,
+    a_writer_who_saw_something_else_changes_nothing,
+    changes_are_counted_once_each_and_seen_by_every_process,
+    a_transaction_happens_whole_or_not_at_all,
+    records_are_listed_by_prefix_in_order_and_in_pages,
+    a_row_that_was_edited_or_moved_does_not_open,
+    what_is_shredded_is_gone_and_others_are_untouched,
+    the_wrapping_key_changes_and_everything_still_opens,
+    too_long_is_too_long,
+    many_writers_at_once_lose_no_update,
+    what_concerns_two_people_is_gone_with_either,
+    another_process_learns_of_new_wrapping_keys_before_it_writes,
+    a_ring_that_was_rotated_and_nothing_more_is_caught_up_with,
+    payloads_are_kept_by_call_and_deleted_by_person,
+    payloads_end_with_their_time_unless_they_are_held,
+}
+
+fn a_record_is_read_as_it_was_written_also_after_a_restart(case: &mut Case) {
     let state = case.open();
     let version = state
         .put(
@@ -100,12 +204,12 @@ fn a_record_is_read_as_it_was_written_also_after_a_restart() {
     assert!(!format!("{record:?}").contains("planted"));
     drop(state);
     assert!(!case.holds(b"planted value"), "sealed");
-    assert_eq!(RealDisk.mode(&case.path).unwrap(), 0o600);
+    if case.server.is_none() {
+        assert_eq!(RealDisk.mode(&case.path).unwrap(), 0o600);
+    }
 }
 
-#[test]
-fn a_writer_who_saw_something_else_changes_nothing() {
-    let case = Case::new("expect");
+fn a_writer_who_saw_something_else_changes_nothing(case: &mut Case) {
     let state = case.open();
     let put = |expect| state.put(Owner::Platform, "t", "k", b"v", expect);
     assert!(matches!(
@@ -133,9 +237,7 @@ fn a_writer_who_saw_something_else_changes_nothing() {
     assert!(third > second, "a version is never given twice");
 }
 
-#[test]
-fn changes_are_counted_once_each_and_seen_by_every_process() {
-    let case = Case::new("changes");
+fn changes_are_counted_once_each_and_seen_by_every_process(case: &mut Case) {
     let (state, other) = (case.open(), case.open());
     let before = other.changes().unwrap();
     state.put(Owner::Platform, "t", "a", b"1", Expect::Any).unwrap();
@@ -146,9 +248,7 @@ fn changes_are_counted_once_each_and_seen_by_every_process() {
     assert_eq!(value(other.get("t", "a").unwrap()).unwrap(), b"1");
 }
 
-#[test]
-fn a_transaction_happens_whole_or_not_at_all() {
-    let case = Case::new("transaction");
+fn a_transaction_happens_whole_or_not_at_all(case: &mut Case) {
     let state = case.open();
     let failed = state.transact(|transaction| {
         transaction.put(ALICE, "t", "a", b"1", Expect::Any)?;
@@ -163,9 +263,7 @@ fn a_transaction_happens_whole_or_not_at_all() {
     assert_eq!(value(case.open().get("t", "c").unwrap()).unwrap(), b"3");
 }
 
-#[test]
-fn records_are_listed_by_prefix_in_order_and_in_pages() {
-    let case = Case::new("list");
+fn records_are_listed_by_prefix_in_order_and_in_pages(case: &mut Case) {
     let state = case.open();
     state
         .transact(|transaction| {
@@ -198,8 +296,7 @@ fn records_are_listed_by_prefix_in_order_and_in_pages() {
     assert_eq!(keys("zz", None), [""; 0]);
 }
 
-#[test]
-fn a_row_that_was_edited_or_moved_does_not_open() {
+fn a_row_that_was_edited_or_moved_does_not_open(case: &mut Case) {
     let deeds = [
         (
             "edited bytes",
@@ -225,14 +322,14 @@ fn a_row_that_was_edited_or_moved_does_not_open() {
         ),
     ];
     for (what, deed) in deeds {
-        let case = Case::new("edited");
+        let case = case.another();
         let state = case.open();
         state.put(ALICE, "users", "alice", b"{}", Expect::Any).unwrap();
         state
             .put(Owner::Tenant("south"), "users", "carol", b"{}", Expect::Any)
             .unwrap();
         drop(state);
-        assert!(case.raw().execute(deed, []).unwrap() > 0, "{what}");
+        assert!(case.edit(deed) > 0, "{what}");
         let state = case.open();
         let read = ["users", "admins"].map(|table| ["alice", "bob"].map(|key| state.get(table, key)));
         let opened: Vec<_> = read
@@ -245,9 +342,7 @@ fn a_row_that_was_edited_or_moved_does_not_open() {
     }
 }
 
-#[test]
-fn what_is_shredded_is_gone_and_others_are_untouched() {
-    let case = Case::new("shred");
+fn what_is_shredded_is_gone_and_others_are_untouched(case: &mut Case) {
     let state = case.open();
     let others = [
         Owner::Tenant("north"),
@@ -272,19 +367,17 @@ fn what_is_shredded_is_gone_and_others_are_untouched() {
     state.put(ALICE, "t", "x", b"chart", Expect::Any).unwrap();
     state.put(ALICE, "u", "y", b"chart", Expect::Any).unwrap();
     let stolen: (Vec<u8>, Vec<u8>) = {
-        let raw = case.raw();
-        let sealed = raw
-            .query_row("SELECT sealed FROM record WHERE key = 'x'", [], |row| row.get(0))
-            .unwrap();
+        let sealed = case.look("SELECT sealed FROM record WHERE key = 'x'");
         let sql = "SELECT wrapped FROM data_key JOIN record ON data_key = id WHERE key = 'x'";
-        (sealed, raw.query_row(sql, [], |row| row.get(0)).unwrap())
+        (sealed, case.look(sql))
     };
     assert!(case.holds(&stolen.0) && case.holds(&stolen.1));
     assert_eq!(state.shred(ALICE).unwrap(), 2);
     assert_eq!(state.shred(ALICE).unwrap(), 0);
     assert!(state.get("t", "x").unwrap().is_none() && state.get("u", "y").unwrap().is_none());
+    // What a server's log of changes still has opens with no key any more.
     assert!(
-        !case.holds(&stolen.0) && !case.holds(&stolen.1),
+        case.server.is_some() || !case.holds(&stolen.0) && !case.holds(&stolen.1),
         "not even in free pages or the log"
     );
     for n in 0..others.len() {
@@ -295,9 +388,7 @@ fn what_is_shredded_is_gone_and_others_are_untouched() {
     assert_eq!(value(state.get("t", "x").unwrap()).unwrap(), b"new");
 }
 
-#[test]
-fn the_wrapping_key_changes_and_everything_still_opens() {
-    let mut case = Case::new("rewrap");
+fn the_wrapping_key_changes_and_everything_still_opens(case: &mut Case) {
     let state = case.open();
     state.put(ALICE, "t", "a", b"1", Expect::Any).unwrap();
     state
@@ -309,55 +400,14 @@ fn the_wrapping_key_changes_and_everything_still_opens() {
     assert_eq!(value(state.get("t", "a").unwrap()).unwrap(), b"1");
     drop(state);
     let current = case.ring.current(Use::Wrap).unwrap().id.clone();
-    let sql = "SELECT count(*) FROM data_key WHERE wrapped_by <> ?1";
-    assert_eq!(
-        case.raw()
-            .query_row(sql, [current], |row| row.get::<_, i64>(0))
-            .unwrap(),
-        0
-    );
+    let sql = format!("SELECT count(*) FROM data_key WHERE wrapped_by <> '{current}'");
+    assert_eq!(case.look(&sql), b"0");
     let state = case.open();
     assert_eq!(value(state.get("t", "b").unwrap()).unwrap(), b"2");
     assert_eq!(state.shred(ALICE).unwrap(), 1, "the blind index is the same");
 }
 
-#[test]
-fn what_cannot_be_used_is_refused_with_a_remedy() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let case = Case::new("refused");
-    drop(case.open());
-    let other = Case::new("refused-other");
-    let foreign = State::open(&case.path, &other.ring, clock(), Random::system()).unwrap_err();
-    assert!(
-        foreign
-            .to_string()
-            .contains("restore the ring that belongs to this database"),
-        "{foreign}"
-    );
-    case.raw().execute_batch("PRAGMA user_version = 2").unwrap();
-    let newer = case.try_open().unwrap_err();
-    assert!(newer.to_string().contains("use a newer program"), "{newer}");
-    case.raw().execute_batch("PRAGMA user_version = 1").unwrap();
-    std::fs::set_permissions(&case.path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let readable = case.try_open().unwrap_err();
-    assert!(readable.to_string().contains("chmod 600"), "{readable}");
-    RealDisk.create_dir(other.path.parent().unwrap()).unwrap();
-    crate::disk::replace(
-        &RealDisk,
-        &other.path,
-        &b"this is no database, whatever its name says".repeat(40),
-    )
-    .unwrap();
-    let damaged = other.try_open().unwrap_err();
-    assert!(
-        damaged.to_string().contains("restore it from a copy"),
-        "{damaged}"
-    );
-}
-
-#[test]
-fn too_long_is_too_long() {
-    let case = Case::new("long");
+fn too_long_is_too_long(case: &mut Case) {
     let state = case.open();
     for (table, key) in [
         ("t".repeat(65), "k".to_owned()),
@@ -368,9 +418,7 @@ fn too_long_is_too_long() {
     }
 }
 
-#[test]
-fn many_writers_at_once_lose_no_update() {
-    let case = Case::new("many");
+fn many_writers_at_once_lose_no_update(case: &mut Case) {
     case.open()
         .put(Owner::Platform, "t", "n", b"0", Expect::Any)
         .unwrap();
@@ -396,14 +444,7 @@ fn many_writers_at_once_lose_no_update() {
     assert_eq!(value(case.open().get("t", "n").unwrap()).unwrap(), b"80");
 }
 
-const BOB: Owner<'_> = Owner::Subject {
-    tenant: "north",
-    subject: "bob",
-};
-
-#[test]
-fn what_concerns_two_people_is_gone_with_either() {
-    let case = Case::new("joint");
+fn what_concerns_two_people_is_gone_with_either(case: &mut Case) {
     let state = case.open();
     let seal = |owners: &[Owner<'_>], place: &str| {
         state
@@ -441,6 +482,105 @@ fn what_concerns_two_people_is_gone_with_either() {
     // A new key of the same person opens nothing old.
     seal(&[ALICE, BOB], "call-4");
     assert!(opened("call-1", &both).is_none());
+}
+
+fn another_process_learns_of_new_wrapping_keys_before_it_writes(case: &mut Case) {
+    let (one, other) = (case.open(), case.open());
+    case.ring.rotate(Use::Wrap).unwrap();
+    one.rewrap(&case.ring).unwrap();
+    // Its own key may be destroyed already: what it sealed now would be lost.
+    let refused = other.put(ALICE, "t", "k", b"v", Expect::Any).unwrap_err();
+    assert!(matches!(refused, StateError::MissingKey(_)), "{refused}");
+    other.adopt(&case.ring).unwrap();
+    other.put(ALICE, "t", "k", b"v", Expect::Any).unwrap();
+    assert_eq!(value(one.get("t", "k").unwrap()).unwrap(), b"v");
+}
+
+fn a_ring_that_was_rotated_and_nothing_more_is_caught_up_with(case: &mut Case) {
+    case.open().put(ALICE, "t", "k", b"v", Expect::Any).unwrap();
+    let old = case.ring.current(Use::Wrap).unwrap().id.clone();
+    case.ring.rotate(Use::Wrap).unwrap();
+    let state = case.open();
+    assert_eq!(state.wrapped_by(&old).unwrap(), 0);
+    assert_eq!(value(state.get("t", "k").unwrap()).unwrap(), b"v");
+}
+
+fn payloads_are_kept_by_call_and_deleted_by_person(case: &mut Case) {
+    let payloads = case.payloads();
+    payloads
+        .put(&[
+            payload("a", 1, &["s1", "s2"]),
+            payload("b", 2, &["s2"]),
+            payload("c", 3, &[]),
+        ])
+        .unwrap();
+    // Whoever comes second under the same name changes nothing.
+    let mut again = payload("a", 9, &[]);
+    again.sealed = b"another".to_vec();
+    payloads.put(&[again]).unwrap();
+    let kept = payloads.of_call("a").unwrap();
+    assert_eq!(
+        (kept.len(), kept[0].sealed.as_slice()),
+        (1, b"sealed a".as_slice())
+    );
+    assert_eq!(payloads.delete_of(&["s1".to_owned()]).unwrap(), 1);
+    assert!(payloads.of_call("a").unwrap().is_empty());
+    if case.server.is_none() {
+        assert!(!case.holds(b"sealed a"), "no byte of it is left in the files");
+    }
+    assert_eq!(payloads.extent().unwrap(), (2, Some(2)));
+    drop(payloads);
+    let payloads = case.payloads();
+    assert_eq!(payloads.of_call("b").unwrap().len(), 1);
+}
+
+fn payloads_end_with_their_time_unless_they_are_held(case: &mut Case) {
+    let payloads = case.payloads();
+    payloads
+        .put(&[
+            payload("a", 1, &["s1"]),
+            payload("b", 2, &["s2"]),
+            payload("c", 30, &["s2"]),
+        ])
+        .unwrap();
+    assert_eq!(payloads.expire(10, &["s1".to_owned()]).unwrap(), 1);
+    assert_eq!(payloads.of_call("a").unwrap().len(), 1);
+    assert_eq!(payloads.expire(10, &[]).unwrap(), 1);
+    assert_eq!(payloads.extent().unwrap(), (1, Some(30)));
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_a_remedy() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let case = Case::new("refused");
+    drop(case.open());
+    let other = Case::new("refused-other");
+    let foreign = case.try_open_with(&other.ring).unwrap_err();
+    assert!(
+        foreign
+            .to_string()
+            .contains("restore the ring that belongs to this database"),
+        "{foreign}"
+    );
+    case.raw().execute_batch("PRAGMA user_version = 3").unwrap();
+    let newer = case.try_open().unwrap_err();
+    assert!(newer.to_string().contains("use a newer program"), "{newer}");
+    case.raw().execute_batch("PRAGMA user_version = 2").unwrap();
+    std::fs::set_permissions(&case.path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let readable = case.try_open().unwrap_err();
+    assert!(readable.to_string().contains("chmod 600"), "{readable}");
+    RealDisk.create_dir(other.path.parent().unwrap()).unwrap();
+    crate::disk::replace(
+        &RealDisk,
+        &other.path,
+        &b"this is no database, whatever its name says".repeat(40),
+    )
+    .unwrap();
+    let damaged = other.try_open().unwrap_err();
+    assert!(
+        damaged.to_string().contains("restore it from a copy"),
+        "{damaged}"
+    );
 }
 
 #[test]
@@ -483,86 +623,4 @@ fn a_copy_without_its_wrapping_key_is_refused() {
     case.ring.destroy(&old).unwrap();
     let refused = State::open(&copy, &case.ring, clock(), Random::system()).unwrap_err();
     assert!(matches!(refused, StateError::MissingKey(id) if id == old));
-}
-
-#[test]
-fn another_process_learns_of_new_wrapping_keys_before_it_writes() {
-    let mut case = Case::new("two");
-    let (one, other) = (case.open(), case.open());
-    case.ring.rotate(Use::Wrap).unwrap();
-    one.rewrap(&case.ring).unwrap();
-    // Its own key may be destroyed already: what it sealed now would be lost.
-    let refused = other.put(ALICE, "t", "k", b"v", Expect::Any).unwrap_err();
-    assert!(matches!(refused, StateError::MissingKey(_)), "{refused}");
-    other.adopt(&case.ring).unwrap();
-    other.put(ALICE, "t", "k", b"v", Expect::Any).unwrap();
-    assert_eq!(value(one.get("t", "k").unwrap()).unwrap(), b"v");
-}
-
-#[test]
-fn a_ring_that_was_rotated_and_nothing_more_is_caught_up_with() {
-    let mut case = Case::new("half");
-    case.open().put(ALICE, "t", "k", b"v", Expect::Any).unwrap();
-    let old = case.ring.current(Use::Wrap).unwrap().id.clone();
-    case.ring.rotate(Use::Wrap).unwrap();
-    let state = case.open();
-    assert_eq!(state.wrapped_by(&old).unwrap(), 0);
-    assert_eq!(value(state.get("t", "k").unwrap()).unwrap(), b"v");
-}
-
-fn payload(call: &str, time_ms: u64, subjects: &[&str]) -> Payload {
-    Payload {
-        call: call.to_owned(),
-        part: "arguments",
-        time_ms,
-        subjects: subjects.iter().map(|subject| (*subject).to_owned()).collect(),
-        sealed: format!("sealed {call}").into_bytes(),
-    }
-}
-
-#[test]
-fn payloads_are_kept_by_call_and_deleted_by_person() {
-    let case = Case::new("payloads");
-    let path = case.path.with_file_name("payloads.db");
-    let payloads = Payloads::open(&path).unwrap();
-    payloads
-        .put(&[
-            payload("a", 1, &["s1", "s2"]),
-            payload("b", 2, &["s2"]),
-            payload("c", 3, &[]),
-        ])
-        .unwrap();
-    // Whoever comes second under the same name changes nothing.
-    let mut again = payload("a", 9, &[]);
-    again.sealed = b"another".to_vec();
-    payloads.put(&[again]).unwrap();
-    let kept = payloads.of_call("a").unwrap();
-    assert_eq!(
-        (kept.len(), kept[0].sealed.as_slice()),
-        (1, b"sealed a".as_slice())
-    );
-    assert_eq!(payloads.delete_of(&["s1".to_owned()]).unwrap(), 1);
-    assert!(payloads.of_call("a").unwrap().is_empty());
-    assert!(!case.holds(b"sealed a"), "no byte of it is left in the files");
-    assert_eq!(payloads.extent().unwrap(), (2, Some(2)));
-    drop(payloads);
-    let payloads = Payloads::open(&path).unwrap();
-    assert_eq!(payloads.of_call("b").unwrap().len(), 1);
-}
-
-#[test]
-fn payloads_end_with_their_time_unless_they_are_held() {
-    let case = Case::new("expire");
-    let payloads = Payloads::open(&case.path.with_file_name("payloads.db")).unwrap();
-    payloads
-        .put(&[
-            payload("a", 1, &["s1"]),
-            payload("b", 2, &["s2"]),
-            payload("c", 30, &["s2"]),
-        ])
-        .unwrap();
-    assert_eq!(payloads.expire(10, &["s1".to_owned()]).unwrap(), 1);
-    assert_eq!(payloads.of_call("a").unwrap().len(), 1);
-    assert_eq!(payloads.expire(10, &[]).unwrap(), 1);
-    assert_eq!(payloads.extent().unwrap(), (1, Some(30)));
 }

@@ -42,6 +42,11 @@ impl Door {
         }
     }
 
+    /// For whom it is.
+    pub(crate) const fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+
     /// Sends a request, proven.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, LinkError> {
         match &self.credentials {

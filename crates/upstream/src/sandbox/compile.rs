@@ -132,7 +132,13 @@ fn container(profile: &Profile, program: &str, runtime: Option<&str>) -> String 
         all.push(format!("--mount {}", word(&mount)));
     }
     for hidden in hidden(profile) {
-        all.push(format!("--tmpfs {}", word(&format!("{hidden}:ro,size=4k"))));
+        // An empty directory covers no file.
+        all.push(if std::path::Path::new(hidden).is_file() {
+            let mount = format!("type=bind,source=/dev/null,target={hidden},readonly");
+            format!("--mount {}", word(&mount))
+        } else {
+            format!("--tmpfs {}", word(&format!("{hidden}:ro,size=4k")))
+        });
     }
     all.push(format!("--env {}", word(&format!("HOME={}", profile.home))));
     all.extend(names(profile).map(|name| format!("--env {}", word(name))));
@@ -165,7 +171,13 @@ fn bubblewrap(profile: &Profile) -> String {
         let how = if grant.access.write { "--bind" } else { "--ro-bind" };
         all.push(format!("{how} {} {}", word(&grant.source), word(&grant.target)));
     }
-    all.extend(hidden(profile).map(|path| format!("--tmpfs {}", word(path))));
+    all.extend(hidden(profile).map(|path| {
+        if std::path::Path::new(path).is_file() {
+            format!("--ro-bind /dev/null {}", word(path))
+        } else {
+            format!("--tmpfs {}", word(path))
+        }
+    }));
     all.push(format!(
         "--clearenv --setenv HOME {} --setenv PATH \"$PATH\"",
         word(&profile.home)
@@ -303,3 +315,6 @@ fn sandbox_exec(profile: &Profile) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ use rustix::{
 };
 
 use super::{
-    EGRESS_PORT, EGRESS_SOCKET, calls,
+    EGRESS_PORT, EGRESS_SOCKET, asked, calls,
     cgroup::Group,
     files, forward,
     profile::Profile,
@@ -37,7 +37,7 @@ use super::{
 /// A profile is a few kilobytes; arguments and variables are most of it.
 const PROFILE_BYTES_MAX: u64 = 4 << 20;
 /// How the helper ends when there is no box. Shells end so when a program cannot be executed.
-const NO_BOX: u8 = 126;
+pub(crate) const NO_BOX: u8 = 126;
 /// Between two looks at how much memory the box uses, where no control group does that.
 const MEMORY_LOOK: std::time::Duration = std::time::Duration::from_millis(250);
 
@@ -63,19 +63,21 @@ fn outside() -> Result<u8, String> {
     close_descriptors().map_err(|error| format!("close_range: {error}"))?;
     let parent = getppid().ok_or("the gateway is gone")?;
     let gateway = pidfd_open(parent, PidfdFlags::empty()).map_err(|error| format!("pidfd_open: {error}"))?;
-    let (profile, wrote) = read_profile()?;
+    let (mut profile, wrote) = read_profile()?;
     // Who is orphaned gets another parent, and would wait for that one's end.
     if u32::try_from(parent.as_raw_nonzero().get()) != Ok(wrote) {
         return Err("the gateway is gone".to_owned());
     }
     hold_back_signals().map_err(|error| format!("sigprocmask: {error}"))?;
+    let asked = profile.asked.as_deref().map(record).transpose()?;
     let group = Group::join(&profile.caps);
     leave_namespaces()?;
     let this = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|error| format!("pidfd_open: {error}"))?;
     let forked = fork().map_err(|error| format!("fork: {error}"))?;
     match forked {
-        Forked::Child => Ok(inside(&profile, &this, &group)),
+        Forked::Child => Ok(inside(&mut profile, &this, &group, asked)),
         Forked::Parent(child) => {
+            profile.wipe();
             let code = wait_for(child, &gateway);
             group.leave();
             code
@@ -164,6 +166,17 @@ fn wait_for(child: Pid, gateway: &OwnedFd) -> Result<u8, String> {
     }
 }
 
+/// Where what a server asks for is written down: opened while the gateway's places can be seen.
+fn record(path: &str) -> Result<fs::File, String> {
+    use std::os::unix::fs::OpenOptionsExt;
+    fs::File::options()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| format!("what it asks for cannot be written down: {error}"))
+}
+
 /// As shells tell it.
 fn code_of(status: WaitStatus) -> u8 {
     let signal = status
@@ -174,8 +187,8 @@ fn code_of(status: WaitStatus) -> u8 {
 }
 
 /// Process 1 of the box.
-fn inside(profile: &Profile, parent: &OwnedFd, group: &Group) -> u8 {
-    match start(profile, parent, group) {
+fn inside(profile: &mut Profile, parent: &OwnedFd, group: &Group, asked: Option<fs::File>) -> u8 {
+    match start(profile, parent, group, asked) {
         Ok(server) => reap(server),
         Err(why) => {
             complain(&why);
@@ -184,7 +197,12 @@ fn inside(profile: &Profile, parent: &OwnedFd, group: &Group) -> u8 {
     }
 }
 
-fn start(profile: &Profile, parent: &OwnedFd, group: &Group) -> Result<Pid, String> {
+fn start(
+    profile: &mut Profile,
+    parent: &OwnedFd,
+    group: &Group,
+    asked: Option<fs::File>,
+) -> Result<Pid, String> {
     let named = |what: &'static str| move |error: rustix::io::Errno| format!("{what}: {error}");
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(named("prctl"))?;
     let mut gone = [PollFd::new(parent, PollFlags::IN)];
@@ -207,12 +225,16 @@ fn start(profile: &Profile, parent: &OwnedFd, group: &Group) -> Result<Pid, Stri
     };
     limit(profile, group).map_err(named("setrlimit"))?;
     drop_rights().map_err(named("capabilities"))?;
+    let recorder = asked.map(asked::ready);
     if !profile.does_without(Wall::Landlock) {
         files::restrict(profile)?;
     }
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(named("prctl"))?;
     if !profile.does_without(Wall::Seccomp) {
         calls::restrict()?;
+    }
+    if let Some(recorder) = recorder {
+        recorder.begin()?;
     }
     let server = Command::new(&profile.program)
         .args(&profile.args)
@@ -221,6 +243,7 @@ fn start(profile: &Profile, parent: &OwnedFd, group: &Group) -> Result<Pid, Stri
         .current_dir(&profile.directory)
         .spawn()
         .map_err(|error| format!("`{}` cannot be started: {error}", profile.program))?;
+    profile.wipe();
     let nothing = fs::File::options().read(true).write(true).open("/dev/null");
     if let Ok(nothing) = nothing {
         dup2_stdin(&nothing)

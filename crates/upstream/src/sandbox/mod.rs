@@ -5,9 +5,10 @@
 //! namespaces, a view of the file system that holds only what the profile names, Landlock rules over the same names,
 //! a list of system calls, and limits; then it starts the server as a child of a process 1 that outlives nothing.
 //!
-//! The only folder of the workspace with `unsafe`: five system calls that no safe crate has (`sys`). It must not know
+//! The only folder of the workspace with `unsafe`: six system calls that no safe crate has (`sys`). It must not know
 //! who calls a server, nor what rules say of it.
 
+mod asked;
 mod calls;
 mod cgroup;
 mod compile;
@@ -15,6 +16,7 @@ mod enter;
 mod files;
 mod forward;
 mod kernel;
+mod least;
 mod places;
 mod plan;
 mod profile;
@@ -24,10 +26,13 @@ mod wishes;
 mod words;
 
 pub use compile::{Target, compile};
+pub(crate) use enter::NO_BOX;
 pub use enter::enter;
 pub use kernel::{Kernel, Lack};
+pub use least::Least;
 pub use plan::{fetches_from, plan};
 pub use profile::Profile;
+pub use sys::forget_code;
 pub use wishes::{Caps, Refused, Room, Sandbox, Wall, Wishes};
 
 /// The hidden word of the command line that makes the binary its own helper.

@@ -123,7 +123,10 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
         let home = planning.home.clone();
         planning.grants.push((kept, home, Access::OWN));
     }
-    let has_network = !wishes.network.is_empty() && !room.egress.as_os_str().is_empty();
+    // One that is learnt may say where it wants to.
+    let has_broker = !room.egress.as_os_str().is_empty();
+    let has_network = has_broker && (wishes.learn || !wishes.network.is_empty());
+    let asked = room.asked(name).filter(|_| has_broker && wishes.learn);
     let hidden = planning
         .hidden
         .iter()
@@ -132,13 +135,14 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
     Ok(Profile {
         program: text(&program)?,
         args: command.args.clone(),
-        env: inside(env, &home, if has_network { &wishes.network } else { &[] }),
+        env: inside(env, &home, has_network.then_some(wishes.network.as_slice())),
         directory,
         home,
         hidden,
         egress: has_network
             .then(|| text(&room.egress.join(name.as_str())))
             .transpose()?,
+        asked: asked.map(|asked| text(&asked)).transpose()?,
         network: wishes.network.clone(),
         caps: wishes.caps,
         without: wishes.without.iter().copied().collect(),
@@ -164,7 +168,7 @@ fn kept_home(path: &Path) -> Result<PathBuf, Refused> {
 }
 
 /// The environment inside: names of places that are there.
-fn inside(mut env: Vec<(String, String)>, home: &str, network: &[String]) -> Vec<(String, String)> {
+fn inside(mut env: Vec<(String, String)>, home: &str, network: Option<&[String]>) -> Vec<(String, String)> {
     let mut set = |name: &str, value: String| {
         env.retain(|(other, _)| other != name);
         env.push((name.to_owned(), value));
@@ -176,7 +180,7 @@ fn inside(mut env: Vec<(String, String)>, home: &str, network: &[String]) -> Vec
     for name in ["USER", "LOGNAME"] {
         set(name, "box".to_owned());
     }
-    if !network.is_empty() {
+    if let Some(network) = network {
         let proxy = format!("http://127.0.0.1:{EGRESS_PORT}");
         for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
             set(name, proxy.clone());
@@ -197,6 +201,14 @@ fn inside(mut env: Vec<(String, String)>, home: &str, network: &[String]) -> Vec
         set("NODE_USE_ENV_PROXY", "1".to_owned());
     }
     env
+}
+
+/// Whether a place holds the things of many programs.
+pub(super) fn is_wide(path: &Path, home: &Path) -> bool {
+    path.components().count() <= 2
+        || home.starts_with(path)
+        || WIDE.iter().any(|wide| path == Path::new(wide))
+        || WIDE_AT_HOME.iter().any(|wide| path == home.join(wide))
 }
 
 struct Planning {
@@ -231,7 +243,7 @@ impl Planning {
         let is_hidden = self.hidden.iter().any(|hidden| real.starts_with(hidden));
         // A socket or a device among the arguments is a way to somebody else: those are granted by name.
         let is_plain = real.is_file() || real.is_dir();
-        if is_hidden || !is_plain || self.is_wide(&real) {
+        if is_hidden || !is_plain || is_wide(&real, &self.home) {
             return false;
         }
         // The system's files are nobody's to write.
@@ -242,13 +254,6 @@ impl Planning {
         };
         self.grant(&real, written, access);
         true
-    }
-
-    fn is_wide(&self, path: &Path) -> bool {
-        path.components().count() <= 2
-            || self.home.starts_with(path)
-            || WIDE.iter().any(|wide| path == Path::new(wide))
-            || WIDE_AT_HOME.iter().any(|wide| path == self.home.join(wide))
     }
 
     /// Whoever may write to a directory can make links in it. One that leads out of it would grant at the next start

@@ -4,6 +4,7 @@ use wire::{
     bounds::REQUEST,
     json::{Document, Keys, Node, object},
 };
+use zeroize::{Zeroize, Zeroizing};
 
 use super::wishes::{Caps, Wall};
 
@@ -24,6 +25,8 @@ pub struct Profile {
     pub(super) hidden: Vec<String>,
     /// The broker's socket outside; none where it has no network.
     pub(super) egress: Option<String>,
+    /// Where is written down what it asks for.
+    pub(super) asked: Option<String>,
     pub(super) network: Vec<String>,
     pub(super) caps: Caps,
     pub(super) without: Vec<Wall>,
@@ -90,11 +93,17 @@ impl Access {
 impl Profile {
     /// What the helper reads from its standard input before the server's own input begins.
     #[must_use]
-    pub fn introduction(&self) -> Vec<u8> {
-        let text = self.encode();
+    pub fn introduction(&self) -> Zeroizing<Vec<u8>> {
+        let text = Zeroizing::new(self.encode());
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let gateway = std::process::id();
-        [length.to_be_bytes().as_slice(), &gateway.to_be_bytes(), &text].concat()
+        Zeroizing::new([length.to_be_bytes().as_slice(), &gateway.to_be_bytes(), &text].concat())
+    }
+
+    /// The server has its variables; nobody else needs them any more.
+    pub(super) fn wipe(&mut self) {
+        self.env.iter_mut().for_each(|(_, value)| value.zeroize());
+        self.env.clear();
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -121,6 +130,9 @@ impl Profile {
             });
             if let Some(egress) = &self.egress {
                 out.string("egress", egress);
+            }
+            if let Some(asked) = &self.asked {
+                out.string("asked", asked);
             }
             out.array("network", |list| {
                 self.network.iter().for_each(|host| list.string(host))
@@ -167,6 +179,7 @@ impl Profile {
             grants: grants.chunks(3).map(grant).collect::<Option<_>>()?,
             hidden: texts(root.get("hidden")?)?,
             egress: text("egress"),
+            asked: text("asked"),
             network: texts(root.get("network")?)?,
             caps: Caps {
                 memory_bytes: number("memory_bytes")?,
@@ -191,6 +204,13 @@ impl Profile {
 
     pub(super) fn does_without(&self, wall: Wall) -> bool {
         self.without.contains(&wall)
+    }
+}
+
+/// Values of variables may be secrets.
+impl Drop for Profile {
+    fn drop(&mut self) {
+        self.wipe();
     }
 }
 

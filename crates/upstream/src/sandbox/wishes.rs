@@ -39,6 +39,8 @@ pub struct Wishes {
     pub keep: bool,
     /// Walls it does without because the kernel lacks them.
     pub without: BTreeSet<Wall>,
+    /// Whether what it asks for is written down.
+    pub learn: bool,
 }
 
 /// How much of the machine a server may use.
@@ -108,6 +110,15 @@ pub struct Room {
     pub kept: PathBuf,
     /// Where the broker's sockets are, one a server.
     pub egress: PathBuf,
+}
+
+impl Room {
+    /// Where is written down what a server asks for while it is learnt; nowhere where there is no room for it.
+    #[must_use]
+    pub fn asked(&self, name: &wire::mcp::ServerName) -> Option<PathBuf> {
+        // No name of a server has a dot: it is no other's socket.
+        (!self.egress.as_os_str().is_empty()).then(|| self.egress.join(format!("{name}.asked")))
+    }
 }
 
 /// Why there is no box, and what to do.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Command, LinkError, Sandbox,
     inbox::Inbox,
-    sandbox::{self, Room, WORD},
+    sandbox::{self, NO_BOX, Room, WORD},
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
@@ -22,6 +22,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 use wire::mcp::ServerName;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Messages that may wait to be written.
 const QUEUE_MESSAGES_MAX: usize = 64;
@@ -29,6 +30,26 @@ const QUEUE_MESSAGES_MAX: usize = 64;
 const STDERR_BYTES_KEPT: usize = 8 * 1024;
 /// How long a child may take to end: after its input closed, and again after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// A command with the secrets of whoever it is started for, wiped when it was started.
+pub(crate) struct Given(Command);
+
+impl Given {
+    pub(crate) fn new(command: &Command, secrets: Vec<(String, Zeroizing<String>)>) -> Self {
+        let mut command = command.clone();
+        for (name, value) in secrets {
+            command.env.retain(|(other, _)| *other != name);
+            command.env.push((name, value.to_string()));
+        }
+        Self(command)
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        self.0.env.iter_mut().for_each(|(_, value)| value.zeroize());
+    }
+}
 
 /// The pipes of one child. Dropping it ends the child and everything the child started.
 #[derive(Debug)]
@@ -48,10 +69,11 @@ impl Pipe {
     /// Starts the child: in its box, or as the operator said without one.
     pub(crate) fn spawn(
         name: &ServerName,
-        command: &Command,
+        given: &Given,
         room: &Room,
         inbox: Arc<Inbox>,
     ) -> Result<Self, LinkError> {
+        let command = &given.0;
         let unreachable = |why: String| LinkError::Unreachable(why);
         let (mut starting, profile) = match &command.sandbox {
             Sandbox::Off => (bare(command), None),
@@ -79,7 +101,7 @@ impl Pipe {
             return Err(unreachable("the child has no pipes".into()));
         };
         let (pipe, queued) = Self::new(&inbox);
-        let first = profile.map_or_else(Vec::new, |profile| profile.introduction());
+        let first = profile.map(|profile| profile.introduction()).unwrap_or_default();
         tokio::spawn(keep_stderr(stderr, Arc::clone(&pipe.state)));
         tokio::spawn(supervise(
             child,
@@ -199,7 +221,7 @@ fn explain(program: &str, error: &std::io::Error) -> String {
 /// Runs the pipes until either side ends, then ends the whole group.
 async fn supervise(
     mut child: Child,
-    (mut stdin, first): (ChildStdin, Vec<u8>),
+    (mut stdin, first): (ChildStdin, Zeroizing<Vec<u8>>),
     stdout: ChildStdout,
     queued: mpsc::Receiver<Vec<u8>>,
     inbox: Arc<Inbox>,
@@ -211,16 +233,23 @@ async fn supervise(
         .and_then(Pid::from_raw);
     let mut over = state.over.subscribe();
     let writing = async move {
-        match stdin.write_all(&first).await {
+        let written = stdin.write_all(&first).await;
+        drop(first);
+        match written {
             Ok(()) => write(stdin, queued).await,
             Err(error) => format!("its input is closed: {error}"),
         }
     };
     let reading = read(stdout, Arc::clone(&inbox));
+    let mut by_itself = false;
     // The writer ends when its queue is gone; dropping the future closes the child's input.
     tokio::select! {
         why = writing => state.end(why),
-        why = reading => state.end(why),
+        // Whoever ends by itself says nothing more.
+        why = reading => {
+            state.end(why);
+            by_itself = true;
+        }
         _ = over.wait_for(Option::is_some) => {}
     }
     let status = end(&mut child, group).await;
@@ -230,6 +259,10 @@ async fn supervise(
         Some(_) | None => why,
     };
     state.over.send_replace(Some(why.clone()));
+    let no_box = Some(i32::from(NO_BOX));
+    if by_itself && status.is_some_and(|status| !status.success() && status.code() != no_box) {
+        inbox.crashed(&why);
+    }
     inbox.pending.fail(&LinkError::Closed(why));
 }
 

@@ -5,5 +5,5 @@ pub(crate) mod environment;
 mod lines;
 mod socket;
 
-pub(crate) use child::Pipe;
+pub(crate) use child::{Given, Pipe};
 pub(crate) use socket::open;

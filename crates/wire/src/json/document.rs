@@ -198,7 +198,13 @@ impl<'d> Node<'d> {
     /// Whether the value is the string `expected`.
     #[must_use]
     pub fn is_str(self, expected: &str) -> bool {
-        self.as_str().is_some_and(|text| text == expected)
+        let slot = self.slot();
+        if slot.escaped {
+            return self.as_str().is_some_and(|text| text == expected);
+        }
+        // Names are looked for among others dozens of times for each message, and most differ in length.
+        let length = slot.end.saturating_sub(slot.start) as usize;
+        slot.kind == Kind::String && length == expected.len() && self.written() == expected
     }
 
     /// The member of that exact name, if the value is an object that has it.

@@ -181,6 +181,7 @@ impl Show {
         say(&format!(
             "   another    {sallyport} token --agent scribe --purpose treatment"
         ));
+        say(&format!("   console    {sallyport} console"));
         say(&format!("   look       {sallyport} ledger tail"));
         say(&format!("   the update {sallyport} server diff lab"));
         say(&format!("   files      {directory}"));

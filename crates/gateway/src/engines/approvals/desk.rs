@@ -20,7 +20,7 @@ use super::{
     request::{Asked, Request, Standing, Word},
     similar::Similar,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Exchanged, Store, StoreError};
 
 /// The table questions are kept in, by their binding.
 const TABLE: &str = "approvals";
@@ -82,7 +82,7 @@ pub(crate) struct Desk {
     changed: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 struct State {
     /// Questions, by their binding.
     waiting: HashMap<String, Request>,
@@ -93,30 +93,57 @@ struct State {
 impl Desk {
     /// The desk as it was left.
     pub(crate) fn open(store: Store, expires: Duration) -> Result<Self, StoreError> {
-        let mut state = State::default();
-        for (binding, text) in store.list(TABLE)? {
-            match serde_json::from_slice::<Request>(&text) {
-                Ok(request) if request.binding == binding && request.asked.binding() == binding => {
-                    state.waiting.insert(binding, request);
-                }
-                // What cannot be read cannot be agreed to; it is asked again.
-                Ok(_) | Err(_) => store.delete(TABLE, &binding)?,
-            }
-        }
-        for (id, text) in store.list(STANDING)? {
-            match serde_json::from_slice::<Request>(&text) {
-                Ok(request) if request.id == id => {
-                    state.standing.insert(id, request);
-                }
-                Ok(_) | Err(_) => store.delete(STANDING, &id)?,
-            }
-        }
+        let state = stored(&store)?;
         Ok(Self {
             store,
             expires_ms: i64::try_from(expires.as_millis()).unwrap_or(i64::MAX),
             state: Mutex::new(state),
             changed: watch::channel(0).0,
         })
+    }
+
+    /// Takes over what was asked and said through other replicas, and tells those who wait.
+    pub(crate) fn take_over(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let found = stored(&self.store)?;
+        if *state != found {
+            *state = found;
+            self.changed.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    /// What is on the desk, of all replicas.
+    fn fresh(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let mut state = self.lock();
+        if self.store.server().is_some() {
+            *state = stored(&self.store)?;
+        }
+        Ok(state)
+    }
+
+    /// Puts a question back as it is now, or takes it away, unless another replica was quicker.
+    fn exchange(
+        &self,
+        table: &str,
+        key: &str,
+        old: Option<&Request>,
+        new: Option<&Request>,
+    ) -> Result<(), StoreError> {
+        let new = new.map(written).transpose()?;
+        let is_same = |found: Option<&[u8]>| match (found, old) {
+            (None, None) => true,
+            (Some(found), Some(old)) => {
+                serde_json::from_slice::<Request>(found).is_ok_and(|found| found == *old)
+            }
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        match self.store.exchange(table, key, is_same, new.as_deref())? {
+            Exchanged::Done => Ok(()),
+            Exchanged::Otherwise => Err(StoreError::other(
+                "another replica changed the question meanwhile; try again".to_owned(),
+            )),
+        }
     }
 
     /// Counts up whenever somebody has said something.
@@ -132,7 +159,7 @@ impl Desk {
         now_ms: i64,
         person: impl Fn(&str) -> Option<Party>,
     ) -> Result<Answer, StoreError> {
-        let mut state = self.lock();
+        let mut state = self.fresh()?;
         if let Some(request) = self.use_standing(&mut state, &asked, now_ms, &person)? {
             return Ok(Answer::Agreed(request));
         }
@@ -149,7 +176,7 @@ impl Desk {
             if request.needed() == 0 || request.given(person) < request.needed() {
                 return Ok(Answer::Waiting(request));
             }
-            self.store.delete(TABLE, &binding)?;
+            self.exchange(TABLE, &binding, Some(&request), None)?;
             waiting.remove(&binding);
             return Ok(Answer::Agreed(request));
         }
@@ -200,7 +227,7 @@ impl Desk {
             standing.left
         });
         if left == 0 {
-            self.store.delete(STANDING, &request.id)?;
+            self.exchange(STANDING, &request.id, state.standing.get(&request.id), None)?;
             state.standing.remove(&request.id);
         } else {
             self.keep_standing(&mut state.standing, request.clone())?;
@@ -217,7 +244,7 @@ impl Desk {
         now_ms: i64,
         person: impl Fn(&str) -> Option<Party>,
     ) -> Result<Request, DecideError> {
-        let mut state = self.lock();
+        let mut state = self.fresh()?;
         let found = state.waiting.values().find(|request| request.id == id);
         let found = found.or_else(|| state.standing.get(id));
         let mut request = found
@@ -287,7 +314,7 @@ impl Desk {
                     similar,
                 });
                 // In this order a crash in between loses the yes, and doubles nothing.
-                self.store.delete(TABLE, &request.binding)?;
+                self.exchange(TABLE, &request.binding, state.waiting.get(&request.binding), None)?;
                 state.waiting.remove(&request.binding);
                 self.keep_standing(&mut state.standing, request.clone())
             }
@@ -297,7 +324,7 @@ impl Desk {
 
     /// Takes back a word that could not be recorded.
     pub(crate) fn take_back(&self, id: &str, by: &str) -> Result<(), StoreError> {
-        let mut state = self.lock();
+        let mut state = self.fresh()?;
         if state.standing.remove(id).is_some() {
             return self.store.delete(STANDING, id);
         }
@@ -344,7 +371,12 @@ impl Desk {
     }
 
     fn keep(&self, waiting: &mut HashMap<String, Request>, request: Request) -> Result<(), StoreError> {
-        self.store.put(TABLE, &request.binding, &written(&request)?)?;
+        self.exchange(
+            TABLE,
+            &request.binding,
+            waiting.get(&request.binding),
+            Some(&request),
+        )?;
         waiting.insert(request.binding.clone(), request);
         Ok(())
     }
@@ -354,7 +386,7 @@ impl Desk {
         standing: &mut HashMap<String, Request>,
         request: Request,
     ) -> Result<(), StoreError> {
-        self.store.put(STANDING, &request.id, &written(&request)?)?;
+        self.exchange(STANDING, &request.id, standing.get(&request.id), Some(&request))?;
         standing.insert(request.id.clone(), request);
         Ok(())
     }
@@ -362,6 +394,29 @@ impl Desk {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is in the store.
+fn stored(store: &Store) -> Result<State, StoreError> {
+    let mut state = State::default();
+    for (binding, text) in store.list(TABLE)? {
+        match serde_json::from_slice::<Request>(&text) {
+            Ok(request) if request.binding == binding && request.asked.binding() == binding => {
+                state.waiting.insert(binding, request);
+            }
+            // What cannot be read cannot be agreed to; it is asked again.
+            Ok(_) | Err(_) => store.delete(TABLE, &binding)?,
+        }
+    }
+    for (id, text) in store.list(STANDING)? {
+        match serde_json::from_slice::<Request>(&text) {
+            Ok(request) if request.id == id => {
+                state.standing.insert(id, request);
+            }
+            Ok(_) | Err(_) => store.delete(STANDING, &id)?,
+        }
+    }
+    Ok(state)
 }
 
 fn written(request: &Request) -> Result<Vec<u8>, StoreError> {

@@ -183,10 +183,5 @@ impl Request {
 
 /// Whether a person is of the kind demanded. What cannot be read is nobody.
 fn is(party: &Party, demand: &Demand) -> bool {
-    match Reviewers::parse(&demand.by) {
-        Some(Reviewers::Group(name)) => party.groups.contains(&name),
-        Some(Reviewers::Role(name)) => party.roles.contains(&name),
-        Some(Reviewers::User(name)) => party.name == name,
-        None => false,
-    }
+    Reviewers::parse(&demand.by).is_some_and(|reviewers| reviewers.includes(party))
 }

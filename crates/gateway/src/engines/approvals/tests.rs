@@ -13,7 +13,10 @@ use super::{
     request::{Asked, Demand, Requester},
     similar::Similar,
 };
-use crate::{ambient::Ambient, vault::Vault};
+use crate::{
+    ambient::Ambient,
+    vault::{Layout, Vault},
+};
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 const HOUR: std::time::Duration = std::time::Duration::from_secs(60 * 60);
@@ -29,7 +32,7 @@ impl Place {
     }
 
     fn vault(&self) -> Vault {
-        Vault::open(&self.0, &Ambient::system()).unwrap()
+        Vault::open(&Layout::new(&self.0), &Ambient::system()).unwrap()
     }
 }
 

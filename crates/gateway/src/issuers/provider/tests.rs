@@ -17,7 +17,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{PAUSE_MS, Provider, Unproven, well_known};
+use super::{PAUSE_MS, Provider, Unproven};
 use crate::issuers::{Guarded, Network};
 
 const NOW: i64 = 1_800_000_000_000;
@@ -88,6 +88,8 @@ impl Somebody {
         };
         let trust = Trust {
             issuer: Arc::from(self.url.as_str()),
+            also: Vec::new(),
+            tenants: Vec::new(),
             typ: "at+jwt".into(),
             audience: None,
             scope: "mcp".into(),
@@ -104,7 +106,7 @@ impl Somebody {
             model: None,
         };
         let guarded = Guarded::new(Network::Private, &[]).expect("a fetcher");
-        Arc::new(Provider::new(trust, None, AGE, guarded))
+        Arc::new(Provider::new(trust, (None, None), AGE, guarded))
     }
 
     /// A token of its own.
@@ -283,25 +285,6 @@ async fn metadata_and_keys_that_are_not_right_are_of_no_use() {
             "{n} {part}: {told}"
         );
     }
-}
-
-#[test]
-fn metadata_is_looked_for_where_the_rfcs_put_it() {
-    assert_eq!(
-        well_known("https://login.example/tenant/v2"),
-        [
-            "https://login.example/.well-known/oauth-authorization-server/tenant/v2",
-            "https://login.example/.well-known/openid-configuration/tenant/v2",
-            "https://login.example/tenant/v2/.well-known/openid-configuration",
-        ]
-    );
-    assert_eq!(
-        well_known("https://login.example/"),
-        [
-            "https://login.example/.well-known/oauth-authorization-server",
-            "https://login.example/.well-known/openid-configuration",
-        ]
-    );
 }
 
 /// A set without keys, or without any that could be used, is one: what was believed before is believed no longer.

@@ -126,13 +126,6 @@ impl Trust {
         Ok((actor, model))
     }
 
-    fn is_mine(&self, claims: Node<'_>) -> Result<(), TokenError> {
-        let mine = claims
-            .get("iss")
-            .is_some_and(|issuer| issuer.is_str(&self.issuer));
-        mine.then_some(()).ok_or(TokenError::Issuer)
-    }
-
     /// Platforms need not say when a token was made.
     fn is_in_time(&self, claims: Node<'_>, now_ms: i64) -> Result<(), TokenError> {
         let until_ms = seconds(claims, "exp")?.ok_or(TokenError::Claim("exp"))?;

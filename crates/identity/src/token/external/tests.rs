@@ -10,21 +10,23 @@ use crate::{
 
 const NOW: i64 = 1_800_000_000_000;
 
-fn key(n: u8) -> SigningKey {
+pub(super) fn key(n: u8) -> SigningKey {
     SigningKey::from_seed(&[n; 32]).expect("a seed")
 }
 
-fn claim(text: &str) -> ClaimPath {
+pub(super) fn claim(text: &str) -> ClaimPath {
     ClaimPath::parse(text).expect("a claim")
 }
 
-fn trust() -> Trust {
+pub(super) fn trust() -> Trust {
     let scribe = Actor {
         kind: ActorKind::Agent,
         name: "scribe".into(),
     };
     Trust {
         issuer: Arc::from("https://login.example/t1"),
+        also: Vec::new(),
+        tenants: Vec::new(),
         typ: "at+jwt".into(),
         audience: None,
         scope: "gateway.use".into(),
@@ -49,7 +51,7 @@ fn trust() -> Trust {
 }
 
 /// The claims of a good token, changed: `name=value` replaces or adds a member, `name` alone removes it.
-fn claims(changes: &[&str]) -> String {
+pub(super) fn claims(changes: &[&str]) -> String {
     let seconds = NOW / 1000;
     let mut members = vec![
         ("iss".to_owned(), "\"https://login.example/t1\"".to_owned()),
@@ -78,7 +80,7 @@ fn claims(changes: &[&str]) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-fn signed(typ: &str, claims: &str, by: &SigningKey) -> String {
+pub(super) fn signed(typ: &str, claims: &str, by: &SigningKey) -> String {
     let header = format!(r#"{{"alg":"EdDSA","typ":"{typ}","kid":"{}"}}"#, key(1).id());
     let signed = format!(
         "{}.{}",

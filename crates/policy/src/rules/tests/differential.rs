@@ -223,6 +223,59 @@ fn rule() -> impl Strategy<Value = String> {
         })
 }
 
+/// Rules of the kind that no head tells apart: about anything, told apart by what they compare. Enough of them that
+/// some stand behind gates; among them some that fail, and some whose comparison comes after what can fail.
+fn unscoped() -> impl Strategy<Value = Vec<String>> {
+    let path = prop::sample::select(vec![
+        "context.args.patient",
+        "context.args.count",
+        "context.args.tags",
+        "context.args.nested",
+        "context.purpose",
+        "principal.name",
+        "principal.missing",
+        "resource.name",
+        "context.labels.level",
+        "context.user",
+    ]);
+    let before = prop::sample::select(vec![
+        "",
+        "",
+        "context.args has patient && ",
+        "context.purpose != \"north\" && ",
+        "principal in Role::\"doctor\" && ",
+        "!(principal is Agent) && ",
+        "context.args.count > 1 && ",
+        "context.args has nested.x && ",
+    ]);
+    let after = prop::sample::select(vec!["", "", " && context.tls.pq", " && context.args.amount == 1"]);
+    let constant = prop_oneof![
+        4 => constant(),
+        1 => Just("{x: 1}".to_owned()),
+        1 => Just("[\"p1\"]".to_owned()),
+    ];
+    let test = (path, prop::collection::vec(constant, 1..3), 0..4).prop_map(|(path, constants, shape)| {
+        let first = constants.first().cloned().unwrap_or_default();
+        match shape {
+            0 => format!("[{}].contains({path})", constants.join(", ")),
+            1 => format!("{first} == {path}"),
+            _ => format!("{path} == {first}"),
+        }
+    });
+    let effect = prop::sample::select(vec!["permit", "permit", "forbid"]);
+    let rule = (
+        effect,
+        before,
+        test,
+        after,
+        prop::sample::select(vec!["when", "when", "when", "unless"]),
+    )
+        .prop_map(|(effect, before, test, after, word)| {
+            format!("{effect}(principal, action, resource) {word} {{ {before}{test}{after} }};")
+        });
+    prop::collection::vec(rule, 30..90)
+}
+
 /// A rule, perhaps with something to be done for its yes or no.
 fn annotated() -> impl Strategy<Value = String> {
     let annotation = prop::sample::select(vec![
@@ -512,7 +565,7 @@ proptest! {
             let held = match &decision {
                 Decision::Refuse(_) => None,
                 Decision::Permit(permit) => Some(permit.obligations().iter().any(|one| {
-                    matches!(one, Obligation::Approve { .. } | Obligation::StepUp(_))
+                    matches!(one, Obligation::Approve { .. } | Obligation::StepUp { .. })
                 })),
             };
             match foreseen {
@@ -567,6 +620,37 @@ proptest! {
                 Decision::Permit(permit) => Some(permit.obligations().to_vec()),
             };
             prop_assert_eq!(obligations(&all), obligations(&fewer));
+        }
+    }
+}
+
+proptest! {
+    // Each case is some sixty rules, put to Cedar twice.
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn we_decide_as_cedar_does_where_no_head_tells_rules_apart(
+        rules in unscoped(),
+        scene in scene(),
+        args in arguments(),
+    ) {
+        let rules: Vec<_> = rules.into_iter().filter(|rule| parsed(std::slice::from_ref(rule)).is_some()).collect();
+        let set = parsed(&rules).expect("each was read");
+        let scene = scene.with_args(&args.json());
+        // Errors hide what else there is, so the ones that do not fail are compared by themselves, too.
+        let judgement = judge(&policies(&rules), &scene, Some(&args));
+        prop_assert_eq!(scene.verdict(&set), judgement.verdict());
+        let sound: Vec<_> = (0..).zip(&rules)
+            .filter(|(n, _): &(usize, _)| !judgement.errors.contains(&format!("r{n:03}")))
+            .map(|(_, rule)| rule.clone())
+            .collect();
+        let set = parsed(&sound).expect("each was read");
+        prop_assert_eq!(scene.verdict(&set), judge(&policies(&sound), &scene, Some(&args)).verdict());
+        for silent in scene.not_asked(&set) {
+            prop_assert_eq!(silent, Verdict::Silent);
+        }
+        if scene.verdict(&set).starts_with("permit") {
+            prop_assert_eq!(scene.discovery(&set), Discovery::Listed);
         }
     }
 }

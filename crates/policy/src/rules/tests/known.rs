@@ -6,16 +6,19 @@ use wire::{
 };
 
 use super::scene::rules;
-use crate::rules::{ArgumentType, Known};
+use crate::rules::{ArgumentType, Dialect, Known};
 
 fn known() -> Known {
     let schema = br#"{"type": "object", "properties": {
         "patient": {"type": "string"}, "count": {"type": "integer"}, "urgent": {"type": "boolean"},
-        "any": {}, "amount": {"type": "number"}, "list": {"type": "array", "items": {"type": "string"}}
+        "any": {}, "amount": {"type": "number"}, "list": {"type": "array", "items": {"type": "string"}}, "url": {"type": "string", "format": "uri"},
+        "sql": {"type": "string"}
     }, "required": ["patient"]}"#;
     let schema = Document::parse(schema.to_vec(), Keys::Exact, &REQUEST).unwrap();
     let mut known = Known::default();
-    known.tool("charts", "read", ArgumentType::of_schema(schema.root()));
+    let mut arguments = ArgumentType::of_schema(schema.root());
+    arguments.say(&["sql".to_owned()], ArgumentType::Sql(Dialect::Any));
+    known.tool("charts", "read", arguments);
     known.tool("charts", "open", ArgumentType::Any);
     known.server("new");
     known
@@ -28,6 +31,7 @@ fn rules_of_tools_and_arguments_there_are_fit() {
         r#"permit(principal, action, resource == Tool::"charts__read") when { context.args.patient == "p1" };"#,
         r#"permit(principal, action, resource == Tool::"charts__read") when { context.args.count > 3 };"#,
         r#"permit(principal, action, resource == Tool::"charts__read") when { context.args.any == 3 };"#,
+        r#"permit(principal, action, resource == Tool::"charts__read") when { context.args.sql.class == "select" };"#,
         r#"permit(principal, action, resource == Tool::"charts__open") when { context.args.whatever == 3 };"#,
         r#"permit(principal, action, resource == Tool::"new__anything") when { context.args.x == 3 };"#,
         r#"permit(principal, action, resource in Server::"new");"#,
@@ -80,7 +84,7 @@ fn what_a_rule_means_and_is_not_there_is_named_with_its_place_and_a_remedy() {
             tool("context.args has ward"),
             3,
             "`charts__read` takes no argument `ward`",
-            "it takes amount, any, count, list, patient, urgent",
+            "it takes amount, any, count, list, patient, sql, urgent, url",
         ),
         (
             tool("context.args.patient == 7"),
@@ -93,6 +97,36 @@ fn what_a_rule_means_and_is_not_there_is_named_with_its_place_and_a_remedy() {
             3,
             "the argument `count` of `charts__read` is an integer by its schema",
             "compare it with a number",
+        ),
+        (
+            tool("context.args.amount < 7"),
+            3,
+            "the argument `amount` of `charts__read` is a number by its schema",
+            "compare it with `decimal(\"1.5\")`, with `.lessThan()` and its kin",
+        ),
+        (
+            tool("context.args.url like \"https://good.org/*\""),
+            3,
+            "the argument `url` of `charts__read` is a record here",
+            "read one of its parts: host, path, port, scheme, text",
+        ),
+        (
+            tool("context.args.sql == \"select 1\""),
+            3,
+            "the argument `sql` of `charts__read` is a record here",
+            "read one of its parts: class, functions, tables, text",
+        ),
+        (
+            tool("context.args.url.hots == \"good.org\""),
+            3,
+            "the argument `url` of `charts__read` has no `hots`",
+            "did you mean `host`?",
+        ),
+        (
+            tool("context.args.sql.class == \"selct\""),
+            3,
+            "`selct` is never the case here",
+            "did you mean `select`?",
         ),
     ] {
         let errors = rules(&text).fits(&known()).expect_err(&text);

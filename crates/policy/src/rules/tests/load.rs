@@ -113,6 +113,22 @@ fn what_is_wrong_is_said_with_its_place_and_a_remedy() {
             "1:1: `a b` is not one OAuth scope",
         ),
         (
+            "@step_up(\"\") permit(principal, action, resource);",
+            "1:1: `` is not one word",
+        ),
+        (
+            "@step_up(\"mfa soon\") permit(principal, action, resource);",
+            "1:1: `mfa soon` does not say how somebody logs in",
+        ),
+        (
+            "@step_up(\"mfa 0\") permit(principal, action, resource);",
+            "1:1: `mfa 0` does not say how somebody logs in",
+        ),
+        (
+            "@step_up(\"mfa 300 1\") permit(principal, action, resource);",
+            "1:1: `mfa 300 1` does not say how somebody logs in",
+        ),
+        (
             "@limit(\"\") permit(principal, action, resource);",
             "1:1: `` is not one word",
         ),

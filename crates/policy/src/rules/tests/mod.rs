@@ -1,3 +1,4 @@
+mod arguments;
 mod differential;
 mod discovery;
 mod explain;

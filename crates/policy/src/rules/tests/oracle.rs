@@ -192,6 +192,7 @@ fn resource(resource: &Resource) -> Entity {
         labels: crate::Labels::none(),
         tenant: None,
         cost: 1,
+        arguments: None,
     };
     let facts = match resource {
         Resource::Gateway => &nothing,

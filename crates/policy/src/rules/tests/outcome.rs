@@ -166,7 +166,10 @@ fn obligations_join_to_the_strictest() {
             Obligation::Pseudonymise(strings(&["personal"])),
             Obligation::Redact(strings(&["secret"])),
             Obligation::Review(Reviewers::Group("privacy".into())),
-            Obligation::StepUp("mfa".into()),
+            Obligation::StepUp {
+                level: "mfa".into(),
+                max_age_s: None,
+            },
         ]
     );
 }

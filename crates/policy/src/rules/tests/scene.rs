@@ -123,9 +123,11 @@ impl Scene {
         let callers = rules.callers(&self.subject);
         let mut verdicts = Vec::new();
         for caller in &callers {
-            let found = rules.slices.concerning(caller.names(), self.action, &target);
-            let left_out = (0..).zip(&rules.rules).filter(|(at, _)| !found.contains(at));
             let world = caller.world(call, &known);
+            let found = rules
+                .slices
+                .concerning(caller.names(), self.action, &target, |path| world.plain(path));
+            let left_out = (0..).zip(&rules.rules).filter(|(at, _)| !found.contains(at));
             verdicts.extend(left_out.map(|(_, rule)| verdict(rule, &world)));
         }
         verdicts
@@ -175,6 +177,7 @@ pub(crate) fn tool(server: &str, name: &str) -> ToolFacts {
         },
         tenant: None,
         cost: 1,
+        arguments: None,
     }
 }
 

@@ -34,6 +34,7 @@ impl Scratch {
             program: program.to_owned(),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: vec![("HOME".to_owned(), self.0.join("home").display().to_string())],
+            vault: Vec::new(),
             directory: Some(self.0.join("home/project")),
             sandbox: Sandbox::default(),
         };

@@ -4,14 +4,14 @@
 //! was asked for, and is believed for nothing but this server.
 
 use hyper::StatusCode;
-use identity::{ResourceId, jose::Algorithm};
+use identity::{ResourceId, jose::Algorithm, oauth::DETAILS_TYPE};
 use wire::{
     bounds::ANSWER,
     json::{Document, Keys, Kind, Node},
 };
 
 use super::challenge::Challenge;
-use crate::issuers::{Call, Guarded, well_known};
+use crate::issuers::{Call, Guarded};
 
 /// Where a host says what it is as a resource.
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -33,7 +33,9 @@ pub(crate) struct Resource {
 pub(crate) struct Metadata {
     pub(crate) issuer: String,
     pub(crate) authorization: Option<String>,
-    pub(crate) token: String,
+    pub(crate) token: Option<String>,
+    /// Where its keys are.
+    pub(crate) jwks: Option<String>,
     pub(crate) registration: Option<String>,
     pub(crate) device: Option<String>,
     pub(crate) scopes: Vec<String>,
@@ -45,6 +47,16 @@ pub(crate) struct Metadata {
     pub(crate) says_issuer: bool,
     pub(crate) takes_documents: bool,
     pub(crate) binds_to_keys: bool,
+    /// What a client declares goes with the request for a token (RFC 9396), in our own type.
+    pub(crate) takes_context: bool,
+}
+
+impl Metadata {
+    /// Where tokens are asked for.
+    pub(crate) fn token_endpoint(&self) -> Result<&str, String> {
+        let none = || format!("`{}` names no `token_endpoint`", self.issuer);
+        self.token.as_deref().ok_or_else(none)
+    }
 }
 
 /// All that has to be known to ask for a token.
@@ -74,7 +86,7 @@ pub(crate) async fn discover(
             let issuer = issuer_of(&resource, wanted)?.to_owned();
             (resource, issuer)
         }
-        (None, Some(wanted)) => (unsaid(server), wanted.to_owned()),
+        (None, Some(wanted)) => (Resource::unsaid(server), wanted.to_owned()),
         (None, None) => return Ok(early(guarded, server).await),
     };
     let server = metadata(guarded, &issuer).await?;
@@ -105,13 +117,15 @@ pub(crate) fn issuer_of<'r>(resource: &'r Resource, wanted: Option<&str>) -> Res
     })
 }
 
-/// A resource without metadata.
-fn unsaid(server: &str) -> Resource {
-    Resource {
-        id: server.to_owned(),
-        issuers: Vec::new(),
-        scopes: Vec::new(),
-        takes_dpop: false,
+impl Resource {
+    /// One without metadata.
+    pub(crate) fn unsaid(server: &str) -> Self {
+        Self {
+            id: server.to_owned(),
+            issuers: Vec::new(),
+            scopes: Vec::new(),
+            takes_dpop: false,
+        }
     }
 }
 
@@ -120,14 +134,14 @@ async fn early(guarded: &Guarded, server: &str) -> Found {
     let origin = origin(server);
     let metadata = metadata(guarded, &origin).await.unwrap_or_else(|_| Metadata {
         authorization: Some(format!("{origin}/authorize")),
-        token: format!("{origin}/token"),
+        token: Some(format!("{origin}/token")),
         registration: Some(format!("{origin}/register")),
         has_s256: true,
         issuer: origin.clone(),
         ..Metadata::default()
     });
     Found {
-        resource: unsaid(server),
+        resource: Resource::unsaid(server),
         server: metadata,
     }
 }
@@ -216,28 +230,57 @@ fn is_of(resource: &str, server: &str, from: &str) -> bool {
     is(server) || is_of_host && is(&host)
 }
 
-/// What an authorization server says of itself, in its own name.
+/// What an authorization server says of itself, in its own name (RFC 8414, OpenID Connect Discovery).
+///
+/// What is wrong at one of the places says nothing about the next: none but its own words count.
 pub(crate) async fn metadata(guarded: &Guarded, issuer: &str) -> Result<Metadata, String> {
+    search(guarded, well_known(issuer), |document| {
+        read_metadata(document, issuer)
+    })
+    .await
+}
+
+/// The first of these places that says what can be read.
+pub(crate) async fn search(
+    guarded: &Guarded,
+    places: Vec<String>,
+    read: impl Fn(&Document) -> Result<Metadata, String>,
+) -> Result<Metadata, String> {
     let mut whys = Vec::new();
-    for url in well_known(issuer) {
-        let answer = guarded.send(Call::get(&url)).await?;
-        if answer.status != StatusCode::OK {
-            whys.push(format!("{url}: it answered {}", answer.status));
-            continue;
+    for url in places {
+        match guarded.get(&url).await {
+            Err(why) => whys.push(why),
+            Ok(bytes) => match parsed(bytes).and_then(|document| read(&document)) {
+                Ok(metadata) => return Ok(metadata),
+                Err(why) => whys.push(format!("{url}: {why}")),
+            },
         }
-        // Who answers in another's name is not asked at the next place.
-        let document = parsed(answer.body).map_err(|why| format!("{url}: {why}"))?;
-        return read_metadata(&document, issuer).map_err(|why| format!("{url}: {why}"));
     }
     Err(whys.join("; "))
 }
 
-fn read_metadata(document: &Document, issuer: &str) -> Result<Metadata, String> {
+/// Where metadata may be, in the order MCP clients ask: inserted before the path, then behind it.
+pub(crate) fn well_known(issuer: &str) -> Vec<String> {
+    let issuer = issuer.trim_end_matches('/');
+    let origin = origin(issuer);
+    let path = issuer.get(origin.len()..).unwrap_or_default();
+    let mut urls = vec![
+        format!("{origin}/.well-known/oauth-authorization-server{path}"),
+        format!("{origin}/.well-known/openid-configuration{path}"),
+    ];
+    if !path.is_empty() {
+        urls.push(format!("{issuer}/.well-known/openid-configuration"));
+    }
+    urls
+}
+
+/// The metadata of an issuer, in exactly that name.
+pub(crate) fn read_metadata(document: &Document, issuer: &str) -> Result<Metadata, String> {
     let root = document.root();
     let named = text(root, "issuer").unwrap_or_default();
     if named != issuer {
         return Err(format!(
-            "it is the metadata of the issuer `{}`, and `{issuer}` was asked",
+            "it is the metadata of another issuer, `{}`, and `{issuer}` was asked",
             shown(&named)
         ));
     }
@@ -245,7 +288,8 @@ fn read_metadata(document: &Document, issuer: &str) -> Result<Metadata, String> 
     Ok(Metadata {
         issuer: named,
         authorization: text(root, "authorization_endpoint"),
-        token: text(root, "token_endpoint").ok_or("it names no `token_endpoint`")?,
+        token: text(root, "token_endpoint"),
+        jwks: text(root, "jwks_uri"),
         registration: text(root, "registration_endpoint"),
         device: text(root, "device_authorization_endpoint"),
         scopes: texts(root, "scopes_supported").unwrap_or_default(),
@@ -259,6 +303,8 @@ fn read_metadata(document: &Document, issuer: &str) -> Result<Metadata, String> 
             .is_some_and(|methods| methods.iter().any(|method| method == "S256")),
         says_issuer: truth(root, "authorization_response_iss_parameter_supported"),
         takes_documents: truth(root, "client_id_metadata_document_supported"),
+        takes_context: texts(root, "authorization_details_types_supported")
+            .is_some_and(|types| types.iter().any(|one| one == DETAILS_TYPE)),
         binds_to_keys: texts(root, "dpop_signing_alg_values_supported")
             .is_some_and(|algorithms| has_ours(&algorithms)),
     })
@@ -270,11 +316,11 @@ fn has_ours(algorithms: &[String]) -> bool {
 }
 
 /// A document that means the same to everybody.
-pub(super) fn parsed(bytes: Vec<u8>) -> Result<Document, String> {
+pub(crate) fn parsed(bytes: Vec<u8>) -> Result<Document, String> {
     Document::parse(bytes, Keys::Exact, &ANSWER).map_err(|error| error.to_string())
 }
 
-pub(super) fn text(root: Node<'_>, name: &str) -> Option<String> {
+pub(crate) fn text(root: Node<'_>, name: &str) -> Option<String> {
     root.get(name)
         .and_then(Node::as_str)
         .map(std::borrow::Cow::into_owned)
@@ -291,7 +337,7 @@ fn truth(root: Node<'_>, name: &str) -> bool {
 }
 
 /// Somebody else's text, short and visible.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().take(200).flat_map(char::escape_debug).collect()
 }
 
@@ -375,7 +421,7 @@ mod tests {
     fn configuration_says_which_issuer() {
         let resource = Resource {
             issuers: vec!["https://a.example".to_owned(), "https://b.example".to_owned()],
-            ..unsaid("https://s.example")
+            ..Resource::unsaid("https://s.example")
         };
         assert_eq!(issuer_of(&resource, None), Ok("https://a.example"));
         assert_eq!(
@@ -383,6 +429,25 @@ mod tests {
             Ok("https://b.example")
         );
         issuer_of(&resource, Some("https://b.example/")).expect_err("another");
-        issuer_of(&unsaid("https://s.example"), None).expect_err("none");
+        issuer_of(&Resource::unsaid("https://s.example"), None).expect_err("none");
+    }
+
+    #[test]
+    fn metadata_is_looked_for_where_the_rfcs_put_it() {
+        assert_eq!(
+            well_known("https://login.example/tenant/v2"),
+            [
+                "https://login.example/.well-known/oauth-authorization-server/tenant/v2",
+                "https://login.example/.well-known/openid-configuration/tenant/v2",
+                "https://login.example/tenant/v2/.well-known/openid-configuration",
+            ]
+        );
+        assert_eq!(
+            well_known("https://login.example/"),
+            [
+                "https://login.example/.well-known/oauth-authorization-server",
+                "https://login.example/.well-known/openid-configuration",
+            ]
+        );
     }
 }

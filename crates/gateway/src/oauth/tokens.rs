@@ -17,7 +17,10 @@ use identity::{
 };
 use wire::json::{Document, Node};
 
-use super::discovery::{Metadata, origin, parsed, shown, text};
+use super::{
+    discovery::{Metadata, origin, parsed, shown, text},
+    escaped, form,
+};
 use crate::{
     ambient::Ambient,
     config::auth::{ClientIdentity, ClientProof},
@@ -40,6 +43,8 @@ pub(crate) struct Given {
     pub(crate) is_bound: bool,
     pub(crate) expires_ms: i64,
     pub(crate) refresh: Option<Secret>,
+    /// Who logged in, in a token for the client (OpenID Connect).
+    pub(crate) id_token: Option<Secret>,
     /// The scopes, where it says them.
     pub(crate) scopes: Option<BTreeSet<String>>,
 }
@@ -93,7 +98,10 @@ impl Nonces {
     }
 }
 
-/// One authorization server, and who the gateway is there.
+/// What was answered with 200.
+pub(crate) struct Answered(pub(crate) Document);
+
+/// One authorization server, and who the client is there.
 pub(crate) struct TokenEndpoint<'t> {
     pub(crate) guarded: &'t Guarded,
     pub(crate) server: &'t Metadata,
@@ -107,49 +115,60 @@ pub(crate) struct TokenEndpoint<'t> {
 impl TokenEndpoint<'_> {
     /// Asks for a token.
     pub(crate) async fn ask(&self, form: &[(&str, &str)]) -> Result<Given, NoToken> {
+        let url = self.server.token_endpoint().map_err(NoToken::Failed)?;
+        self.given(url, self.post(url, form).await?)
+    }
+
+    /// Asks for something else in exchange (RFC 8693, section 2.2.1: what is no access token is of the type `N_A`).
+    pub(crate) async fn ask_for(&self, kind: &str, form: &[(&str, &str)]) -> Result<String, NoToken> {
+        let url = self.server.token_endpoint().map_err(NoToken::Failed)?;
+        let Answered(document) = self.post(url, form).await?;
+        let said = |name| text(document.root(), name);
+        let failed = |why: &str| NoToken::Failed(format!("{url}: {why}"));
+        if said("issued_token_type").as_deref() != Some(kind) {
+            return Err(failed("it gives something else than it was asked for"));
+        }
+        let given = said("access_token").filter(|token| is_token(token));
+        given.ok_or_else(|| failed("its answer has no usable token"))
+    }
+
+    /// Posts a form as the client: to the token endpoint, or another of the same authorization server.
+    pub(crate) async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Answered, NoToken> {
         // Once more with the nonce that the first answer brings.
         for _ in 0..2 {
-            let answer = self
-                .guarded
-                .send(self.call(form)?)
-                .await
-                .map_err(NoToken::Failed)?;
-            let fresh = self.nonces.note(&self.server.token, &answer.headers).is_some();
+            let answer = self.guarded.send(self.call(url, form)?).await;
+            let answer = answer.map_err(NoToken::Failed)?;
+            let fresh = self.nonces.note(url, &answer.headers).is_some();
             let document = parsed(answer.body);
-            let error = document
+            let said = document
                 .as_ref()
                 .ok()
                 .and_then(|document| text(document.root(), "error"));
-            if error.as_deref() == Some("use_dpop_nonce") && fresh {
+            if said.as_deref() == Some("use_dpop_nonce") && fresh {
                 continue;
             }
-            return self.given(answer.status, document, error);
+            let failed = |why: &str| NoToken::Failed(format!("{url}: {why}"));
+            if answer.status == StatusCode::OK {
+                return document.map(Answered).map_err(|why| failed(&why));
+            }
+            let why = document
+                .ok()
+                .and_then(|document| text(document.root(), "error_description"));
+            return Err(match said {
+                Some(error) => NoToken::Refused {
+                    error: shown(&error),
+                    why: shown(&why.unwrap_or_default()),
+                },
+                None => failed(&format!("it answered {}", answer.status)),
+            });
         }
         Err(NoToken::Failed(
             "it asks for one nonce after the other".to_owned(),
         ))
     }
 
-    fn given(
-        &self,
-        status: StatusCode,
-        document: Result<Document, String>,
-        error: Option<String>,
-    ) -> Result<Given, NoToken> {
-        let failed = |why: &str| NoToken::Failed(format!("{}: {why}", self.server.token));
-        if status != StatusCode::OK {
-            let why = document
-                .ok()
-                .and_then(|document| text(document.root(), "error_description"));
-            return Err(match error {
-                Some(error) => NoToken::Refused {
-                    error: shown(&error),
-                    why: shown(&why.unwrap_or_default()),
-                },
-                None => failed(&format!("it answered {status}")),
-            });
-        }
-        let document = document.map_err(|why| failed(&why))?;
+    fn given(&self, url: &str, Answered(document): Answered) -> Result<Given, NoToken> {
+        let failed = |why: &str| NoToken::Failed(format!("{url}: {why}"));
         let root = document.root();
         let token = |name| text(root, name).filter(|token| is_token(token));
         let access = token("access_token").ok_or_else(|| failed("its answer has no usable token"))?;
@@ -175,21 +194,24 @@ impl TokenEndpoint<'_> {
             is_bound,
             expires_ms: self.ambient.now_ms() + lifetime_ms,
             refresh: token("refresh_token").map(Secret::presented),
+            id_token: token("id_token").map(Secret::presented),
             scopes: scopes.map(|scopes| scopes.split_ascii_whitespace().map(str::to_owned).collect()),
         })
     }
 
-    fn call(&self, form: &[(&str, &str)]) -> Result<Call<'_>, NoToken> {
-        let mut body = form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(form);
+    fn call<'c>(&self, url: &'c str, pairs: &[(&str, &str)]) -> Result<Call<'c>, NoToken> {
+        let mut body: Vec<(&str, String)> = pairs
+            .iter()
+            .map(|(name, text)| (*name, (*text).to_owned()))
+            .collect();
         let urlencoded = HeaderValue::from_static("application/x-www-form-urlencoded");
         let mut headers = vec![(CONTENT_TYPE, urlencoded)];
         self.authenticate(&mut body, &mut headers)?;
         if let Some(key) = self.key {
-            let nonce = self.nonces.of(&self.server.token);
+            let nonce = self.nonces.of(url);
             let proof = key.proof(&Proving {
                 method: "POST",
-                url: &self.server.token,
+                url,
                 token: None,
                 nonce: nonce.as_deref(),
                 id: &self.ambient.name(),
@@ -200,16 +222,16 @@ impl TokenEndpoint<'_> {
         }
         Ok(Call {
             method: Method::POST,
-            url: &self.server.token,
+            url,
             headers,
-            body: body.finish().into_bytes(),
+            body: form(&body).into_bytes(),
         })
     }
 
-    /// Says who the gateway is, in the way the authorization server takes.
+    /// Says who the client is, in the way the authorization server takes.
     fn authenticate(
         &self,
-        body: &mut form_urlencoded::Serializer<'_, String>,
+        body: &mut Vec<(&str, String)>,
         headers: &mut Vec<(HeaderName, HeaderValue)>,
     ) -> Result<(), NoToken> {
         let takes = |method: &str| match &self.server.methods {
@@ -221,20 +243,18 @@ impl TokenEndpoint<'_> {
         match &self.client.proof {
             ClientProof::None if id.is_empty() => {}
             ClientProof::None => {
-                body.append_pair("client_id", id);
+                body.push(("client_id", id.to_owned()));
             }
             ClientProof::Secret(secret) if takes("client_secret_basic") => {
-                let encoded =
-                    |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-                let pair = format!("{}:{}", encoded(id), encoded(secret.expose()));
+                let pair = format!("{}:{}", escaped(id), escaped(secret.expose()));
                 headers.push((
                     AUTHORIZATION,
                     header(&format!("Basic {}", STANDARD.encode(pair)))?,
                 ));
             }
             ClientProof::Secret(secret) if takes("client_secret_post") => {
-                body.append_pair("client_id", id)
-                    .append_pair("client_secret", secret.expose());
+                body.push(("client_id", id.to_owned()));
+                body.push(("client_secret", secret.expose().to_owned()));
             }
             ClientProof::Key { key, id: key_id } if takes("private_key_jwt") => {
                 let algorithms = &self.server.algorithms;
@@ -253,9 +273,9 @@ impl TokenEndpoint<'_> {
                 });
                 let assertion = assertion.map_err(|why| NoToken::Failed(why.to_string()))?;
                 let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-                body.append_pair("client_id", id)
-                    .append_pair("client_assertion_type", kind)
-                    .append_pair("client_assertion", &assertion);
+                body.push(("client_id", id.to_owned()));
+                body.push(("client_assertion_type", kind.to_owned()));
+                body.push(("client_assertion", assertion));
             }
             ClientProof::Secret(_) | ClientProof::Key { .. } => {
                 let taken = self.server.methods.clone().unwrap_or_default().join(", ");

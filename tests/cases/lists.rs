@@ -1,0 +1,118 @@
+//! `list_changed` is said to those whose own lists changed, and to nobody else.
+
+use e2e::{
+    gateway::{Gateway, OPEN_TO_TESTER, program},
+    wires::{Heard, Http, Modern, call},
+};
+use serde_json::{Value, json};
+
+const CHANGED: &str = "notifications/tools/list_changed";
+const UPDATED: &str = "notifications/resources/updated";
+
+/// Two servers, and two agents that may do the same.
+fn configured() -> Gateway {
+    let stub = program("e2e-stub");
+    let env = "env: { STUB_RESOURCES: \"1\" }";
+    let server = |name: &str| format!("{name}: {{ command: {stub:?}, args: [stdio], {env} }}");
+    let yaml = format!(
+        "mcpServers: {{ {}, {} }}\n{OPEN_TO_TESTER}",
+        server("a"),
+        server("b")
+    );
+    let other = "agents: [ { name: other, secret: \"env:TESTER_SECRET\", roles: [tester] }, ";
+    Gateway::configured(&yaml.replace("agents: [ ", other))
+}
+
+fn session(gateway: &Gateway, agent: &str, path: &str) -> Http {
+    let token = gateway.token_at(agent, path);
+    let mut session = Http::new(&format!("{}{path}", gateway.base()), &token);
+    session.open("2025-11-25");
+    let uri = json!({"uri": "test://mark"});
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": uri});
+    let answer = session.post(&message).json();
+    assert!(answer["result"].is_object() || path == "/mcp", "{answer}");
+    session
+}
+
+/// The method of the next message.
+fn next(heard: &Heard) -> String {
+    heard.next()["method"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Has the server say that a resource changed, which the session then hears of: what it heard before came before.
+fn mark(session: &Http, touch: &str) {
+    let answer = session
+        .post(&call(2, touch, &json!({"text": "test://mark"})))
+        .json();
+    assert!(answer["result"].is_object(), "{answer}");
+}
+
+#[test]
+fn a_start_that_changes_nothing_is_told_nobody() {
+    let mut gateway = configured();
+    gateway.run();
+    gateway.wait_for_servers();
+    gateway.stop();
+    gateway.run();
+    // What was approved is shown at once; that the servers are looked at again changes nothing.
+    let a = session(&gateway, "tester", "/mcp/a");
+    let heard = a.listen();
+    gateway.wait_for_servers();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    mark(&a, "touch");
+    assert_eq!(next(&heard), UPDATED);
+}
+
+#[test]
+fn a_change_is_told_at_the_doors_that_show_it_and_to_the_callers_who_see_it() {
+    let mut gateway = configured();
+    gateway.run();
+    gateway.wait_for_servers();
+    let (a, b) = (
+        session(&gateway, "tester", "/mcp/a"),
+        session(&gateway, "tester", "/mcp/b"),
+    );
+    let other = session(&gateway, "other", "/mcp/b");
+    let streams = [a.listen(), b.listen(), other.listen()];
+    let modern = |path: &str| {
+        let url = format!("{}{path}", gateway.base());
+        let client = Modern::new(&url, &gateway.token_at("tester", path));
+        let stream = client.listen(&json!("l"), &json!({"toolsListChanged": true}));
+        assert_eq!(next(&stream), "notifications/subscriptions/acknowledged");
+        stream
+    };
+    let (all, of_b) = (modern("/mcp"), modern("/mcp/b"));
+
+    // A rule that hides one tool of one server from one agent.
+    let file = gateway.path("sallyport.yaml");
+    let yaml = std::fs::read_to_string(&file).expect("a configuration");
+    let forbid = |agent: &str, tool: &str| {
+        let rule = format!(
+            r#"rules: [ "forbid(principal == Agent::\"{agent}\", action, resource == Tool::\"{tool}\");", "#
+        );
+        std::fs::write(&file, yaml.replace("rules: [ ", &rule)).expect("written");
+    };
+    forbid("tester", "a__echo");
+    assert_eq!([next(&streams[0]), next(&all)], [CHANGED, CHANGED]);
+    for (session, stream) in [(&b, &streams[1]), (&other, &streams[2])] {
+        mark(session, "touch");
+        assert_eq!(next(stream), UPDATED);
+    }
+    // What was hidden is back; now the other agent has one tool less, at the other door.
+    forbid("other", "b__echo");
+    assert_eq!([next(&streams[0]), next(&all)], [CHANGED, CHANGED]);
+    assert_eq!(next(&streams[2]), CHANGED);
+    mark(&b, "touch");
+    assert_eq!(next(&streams[1]), UPDATED);
+    // And the stream at that door hears of it as the first of all when its own agent does.
+    forbid("tester", "b__echo");
+    assert_eq!([next(&streams[1]), next(&of_b), next(&all)], [CHANGED; 3]);
+    let tools = b
+        .post(&json!({"jsonrpc": "2.0", "id": 3, "method": "tools/list"}))
+        .json();
+    let names: Vec<&Value> = tools["result"]["tools"]
+        .as_array()
+        .map(|tools| tools.iter().map(|tool| &tool["name"]).collect())
+        .unwrap_or_default();
+    assert!(!names.is_empty() && !names.contains(&&json!("echo")), "{names:?}");
+}

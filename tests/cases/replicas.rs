@@ -1,0 +1,202 @@
+//! Two replicas on one PostgreSQL database: what one is told the other heeds, a yes counts once over both, and
+//! neither lets calls pass while the database is away.
+
+use std::{fs, thread, time::Duration};
+
+use e2e::{
+    cluster::Cluster,
+    gateway::{Gateway, SECRET, program},
+    mcp::{Answer, Client},
+};
+use serde_json::json;
+
+/// Two controllers must agree to `echo`; everything else is free.
+const RULES: &str = r#"
+approve: all
+users:
+  - { name: alice, roles: [controller] }
+  - { name: carol, roles: [controller] }
+  - { name: dave, roles: [controller] }
+agents:
+  - { name: tester, secret: "env:TESTER_SECRET", roles: [tester], for: [alice] }
+  - { name: other, secret: "env:TESTER_SECRET", roles: [tester] }
+policy:
+  packs: [baseline]
+  rules:
+    - 'permit(principal in Role::"tester", action, resource);'
+    - |
+      @id("four-eyes") @reason("two controllers agree first") @approve("role:controller 2")
+      forbid(principal, action == Action::"invoke", resource == Tool::"stub__echo");
+"#;
+
+/// The root key that replicas have in common.
+const ROOT: [(&str, &str); 1] = [(
+    "SALLYPORT_ROOT_KEY",
+    "7f2ac91b5d08e4636ba1f0c2975e3d84a6b90e71c4f852d3196ca8e7b035fd42",
+)];
+
+fn replica(address: &str) -> Gateway {
+    let stub = program("e2e-stub");
+    let yaml = format!(
+        "state: {address:?}\nmcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{RULES}"
+    );
+    let mut gateway = Gateway::configured(&yaml).with_variables(&ROOT);
+    gateway.run();
+    gateway.wait_for_servers();
+    gateway
+}
+
+fn client(gateway: &Gateway, agent: &str) -> Client {
+    Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token_of(agent)))
+}
+
+fn call(client: &Client, tool: &str) -> Answer {
+    client.call(tool, &json!({ "text": "x" })).expect("an answer")
+}
+
+fn done(gateway: &Gateway, args: &[&str]) {
+    let output = gateway.output(args);
+    assert!(output.status.success(), "{args:?}: {output:?}");
+}
+
+/// Waits for what has to come.
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    for _ in 0..300 {
+        if is() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("it never came: {what}");
+}
+
+#[test]
+fn what_one_replica_is_told_the_other_heeds() {
+    let Some(cluster) = Cluster::start() else { return };
+    let address = cluster.database("two");
+    let (one, two) = (replica(&address), replica(&address));
+    let (at_one, at_two) = (client(&one, "tester"), client(&two, "tester"));
+    let (other_at_one, other_at_two) = (client(&one, "other"), client(&two, "other"));
+    for client in [&at_one, &at_two, &other_at_one, &other_at_two] {
+        assert!(call(client, "stub__subscriptions").is_good());
+    }
+
+    // The question is put to one, answered at the other, and the answer used once, whoever is quicker.
+    assert!(!call(&at_one, "stub__echo").is_good());
+    let mut id = String::new();
+    until("the question", || {
+        let all = two.json(&["approvals", "list"]);
+        id = all
+            .first()
+            .and_then(|one| one["id"].as_str())
+            .unwrap_or_default()
+            .to_owned();
+        all.len() == 1
+    });
+    done(&two, &["approvals", "approve", &id, "--as", "carol"]);
+    until("carol's word", || {
+        one.json(&["approvals", "list"])[0]["given"] == json!(1)
+    });
+    done(&one, &["approvals", "approve", &id, "--as", "dave"]);
+    let racing: Vec<_> = (0..8)
+        .map(|n| {
+            let client = if n % 2 == 0 {
+                at_one.clone()
+            } else {
+                at_two.clone()
+            };
+            thread::spawn(move || call(&client, "stub__echo").is_good())
+        })
+        .collect();
+    let passed = racing
+        .into_iter()
+        .filter_map(|racer| racer.join().ok().filter(|good| *good));
+    assert_eq!(passed.count(), 1, "a yes counts once over both");
+
+    done(&one, &["stop", "--agent", "other", "--why", "a drill"]);
+    until("the halt", || {
+        call(&other_at_two, "stub__subscriptions").status == 403
+    });
+    done(&two, &["stop", "--agent", "other", "--lift"]);
+    until("its end", || call(&other_at_one, "stub__subscriptions").is_good());
+    done(&two, &["agent", "revoke", "other"]);
+    until("the revocation", || {
+        call(&other_at_one, "stub__subscriptions").status == 401
+    });
+    done(&one, &["server", "quarantine", "stub", "--why", "a drill"]);
+    until("the quarantine", || {
+        at_two.tools().is_ok_and(|tools| tools.is_empty())
+    });
+
+    // Each has a log of its own, and both hold.
+    let origins = [&one, &two].map(|gateway| {
+        done(gateway, &["ledger", "verify"]);
+        fs::read_to_string(gateway.path("state/origin")).expect("a name")
+    });
+    assert_ne!(origins[0], origins[1]);
+    assert!(
+        !one.path("state/state.db").exists(),
+        "the tables are in the database"
+    );
+    let everything = cluster.sql(
+        "two",
+        "SELECT string_agg(encode(sealed, 'escape'), ' ') FROM sallyport.record",
+    );
+    assert!(
+        !everything.contains("tester") && !everything.contains(SECRET),
+        "sealed"
+    );
+}
+
+#[test]
+fn what_would_share_a_log_or_has_another_root_key_is_refused_and_nothing_passes_without_the_database() {
+    let Some(mut cluster) = Cluster::start() else {
+        return;
+    };
+    let address = cluster.database("refused");
+    let mut one = replica(&address);
+
+    // A copy of its directory would fork its log, wherever it runs.
+    let copy = Gateway::configured("").with_variables(&ROOT);
+    fs::copy(one.path("sallyport.yaml"), copy.path("sallyport.yaml")).expect("a copy");
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([one.path("state"), copy.path("state")])
+        .status();
+    assert!(copied.expect("cp starts").success());
+    let refused = copy.output(&["serve", "--ready-json"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && why.contains("another process writes the log"),
+        "{why}"
+    );
+
+    let stranger = Gateway::configured("");
+    fs::copy(one.path("sallyport.yaml"), stranger.path("sallyport.yaml")).expect("a copy");
+    let refused = stranger.output(&["serve", "--ready-json"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && why.contains("SALLYPORT_ROOT_KEY"),
+        "{why}"
+    );
+    assert!(
+        !stranger.path("state/root.key").exists(),
+        "none is made that would open nothing"
+    );
+    let backup = one.output(&["backup", "create", "copy"]);
+    assert!(
+        String::from_utf8_lossy(&backup.stderr).contains("pg_dump"),
+        "{backup:?}"
+    );
+
+    let tester = client(&one, "tester");
+    assert!(call(&tester, "stub__subscriptions").is_good());
+    cluster.stop();
+    // Whether what the caller has read is known cannot be asked, so nothing goes on.
+    assert!(!call(&tester, "stub__subscriptions").is_good());
+    cluster.run();
+    until("calls to pass again", || {
+        call(&tester, "stub__subscriptions").is_good()
+    });
+    one.stop();
+}
