@@ -1,6 +1,7 @@
 //! How an outcome is said: as a result, as an error, as a tool result a model can read, or as an HTTP status
 //! with a challenge.
 
+use identity::oauth::Challenge;
 use pipeline::{
     Body, Refusal, Reply,
     refusal::{Code, Manner, Stronger},
@@ -49,6 +50,46 @@ pub(crate) enum Cure {
     Nonce,
     /// A token that says more.
     Stronger(Stronger),
+}
+
+impl Cure {
+    /// What is told in `WWW-Authenticate`, with where the resource's metadata is.
+    pub(crate) fn challenge(&self, resource_metadata: String) -> Challenge {
+        match self {
+            Cure::Nonce => Challenge {
+                scheme: "DPoP",
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: Some("use_dpop_nonce"),
+                description: Some("the proof needs the nonce of the DPoP-Nonce header"),
+                login: None,
+            },
+            Cure::Credential { presented } => Challenge {
+                scheme: "Bearer",
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: presented.then_some("invalid_token"),
+                description: presented.then_some("the token is not accepted for this resource"),
+                login: None,
+            },
+            Cure::Stronger(Stronger::Login { level, max_age_s }) => Challenge {
+                scheme: "Bearer",
+                resource_metadata,
+                scope: identity::token::SCOPE.to_owned(),
+                error: Some("insufficient_user_authentication"),
+                description: Some("the person has to log in so"),
+                login: Some((level.clone(), *max_age_s)),
+            },
+            Cure::Stronger(Stronger::Scope(scope)) => Challenge {
+                scheme: "Bearer",
+                resource_metadata,
+                scope: scope.clone(),
+                error: Some("insufficient_scope"),
+                description: Some("this needs more scope"),
+                login: None,
+            },
+        }
+    }
 }
 
 /// Says an outcome.

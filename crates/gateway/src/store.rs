@@ -99,9 +99,12 @@ impl Store {
     /// What one replica does at a time. Good while it is held; nothing where there is but one.
     pub(crate) fn alone_with(&self, what: &str) -> Result<Option<Claim>, StoreError> {
         let claim = self.server().map(|server| server.claim(what)).transpose();
-        claim.map_err(|error| match error {
-            StateError::Claimed(_) => StoreError::other(format!("another replica changes {what}; try again")),
-            error => error.into(),
+        claim.map_err(|error| {
+            if matches!(error, StateError::Claimed(_)) {
+                StoreError::other(format!("another replica changes {what}; try again"))
+            } else {
+                error.into()
+            }
         })
     }
 

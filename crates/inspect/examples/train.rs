@@ -330,16 +330,11 @@ fn train_once(items: &[Item], seen: &[usize], seed: u64) -> Vec<f32> {
     }
     let mut order = seen.to_vec();
     let mut random = 0x2545_F491_4F6C_DD1D_u64.wrapping_mul(2 * seed + 1);
-    let good: f32 = seen
-        .iter()
-        .filter(|n| !items[**n].record.bad)
-        .map(|n| items[*n].weight)
-        .sum();
-    let bad: f32 = seen
-        .iter()
-        .filter(|n| items[**n].record.bad)
-        .map(|n| items[*n].weight)
-        .sum();
+    let weight_of = |bad: bool| -> f32 {
+        let those = seen.iter().filter(|n| items[**n].record.bad == bad);
+        those.map(|n| items[*n].weight).sum()
+    };
+    let (good, bad) = (weight_of(false), weight_of(true));
     let lift = (good / bad.max(1.0)).sqrt();
     for epoch in 0..EPOCHS {
         shuffle(&mut order, &mut random);

@@ -51,7 +51,8 @@ pub(super) fn list(house: &House) -> Vec<u8> {
                     if let Some(proof) = person.proof {
                         out.string("proof", proof.as_str());
                     }
-                    let is_halted = |halt: &Halt| matches!(&halt.target, Target::Agent(name) if *name == person.party.name);
+                    let own = &person.party.name;
+                    let is_halted = |halt: &Halt| matches!(&halt.target, Target::Agent(name) if name == own);
                     if stopped.iter().any(is_halted) {
                         out.boolean("suspended", true);
                     }

@@ -423,6 +423,21 @@ fn shown(answer: &Document) -> String {
             text(version, "launch")
         ));
     }
+    lines.extend(items(root));
+    if lines.is_empty() {
+        "done".to_owned()
+    } else {
+        lines.join("\n")
+    }
+}
+
+/// What a server offers, and what changed of it.
+fn items(root: Node<'_>) -> Vec<String> {
+    let text = |node: Node<'_>, name: &str| {
+        let text = node.get(name).and_then(Node::as_str);
+        text.unwrap_or_default().into_owned()
+    };
+    let mut lines = Vec::new();
     for list in ["items", "changes"] {
         for item in root.get(list).into_iter().flat_map(Node::elements) {
             let what = if item.get("state").is_some() {
@@ -444,11 +459,7 @@ fn shown(answer: &Document) -> String {
             }
         }
     }
-    if lines.is_empty() {
-        "done".to_owned()
-    } else {
-        lines.join("\n")
-    }
+    lines
 }
 
 /// What more operators have to say, for people.

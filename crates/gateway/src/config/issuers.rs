@@ -80,24 +80,7 @@ fn one(
     lookup: &Lookup<'_>,
 ) -> Result<MeantIssuer, Problem> {
     let network = word(at, "network", said.network.as_deref(), &NETWORKS)?;
-    // A trust domain says nothing of where its keys are.
-    if !said.issuer.starts_with("spiffe://") {
-        named_well(at, said)?;
-        url(&format!("{at}.issuer"), &said.issuer, network)?;
-    } else if said.jwks.is_none() {
-        let remedy = "add `jwks: https://...`, where its bundle is served";
-        return Err(Problem::new(
-            format!("{at}.jwks"),
-            "a trust domain needs it",
-            remedy,
-        ));
-    }
-    if let Some(jwks) = &said.jwks {
-        url(&format!("{at}.jwks"), jwks, network)?;
-    }
-    if let Some(metadata) = &said.metadata {
-        url(&format!("{at}.metadata"), metadata, network)?;
-    }
+    places(at, said, network)?;
     let authorities = match &said.ca {
         None => Vec::new(),
         Some(path) => tls::authorities(&lookup.path(path))
@@ -149,6 +132,29 @@ fn one(
         network,
         authorities,
     })
+}
+
+/// Where an issuer and its keys are.
+fn places(at: &str, said: &SaidIssuer, network: Network) -> Result<(), Problem> {
+    // A trust domain says nothing of where its keys are.
+    if !said.issuer.starts_with("spiffe://") {
+        named_well(at, said)?;
+        url(&format!("{at}.issuer"), &said.issuer, network)?;
+    } else if said.jwks.is_none() {
+        let remedy = "add `jwks: https://...`, where its bundle is served";
+        return Err(Problem::new(
+            format!("{at}.jwks"),
+            "a trust domain needs it",
+            remedy,
+        ));
+    }
+    if let Some(jwks) = &said.jwks {
+        url(&format!("{at}.jwks"), jwks, network)?;
+    }
+    if let Some(metadata) = &said.metadata {
+        url(&format!("{at}.metadata"), metadata, network)?;
+    }
+    Ok(())
 }
 
 /// An issuer with a name for each tenant says which tenants, and where its metadata is, since that is no tenant's.

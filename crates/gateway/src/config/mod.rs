@@ -10,6 +10,7 @@ pub(crate) mod find;
 pub(crate) mod incidents;
 pub(crate) mod inspection;
 pub(crate) mod issuers;
+mod limits;
 pub(crate) mod login;
 pub(crate) mod meant;
 pub(crate) mod operators;

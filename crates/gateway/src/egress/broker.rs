@@ -51,7 +51,10 @@ pub(crate) struct Egress {
 
 /// Where servers wanted to, and whether they came there; kept while the gateway runs, for whoever learns a server.
 #[derive(Debug, Default)]
-struct Heard(Mutex<BTreeMap<ServerName, BTreeMap<(String, u16), Came>>>);
+struct Heard(Mutex<BTreeMap<ServerName, OfServer>>);
+
+/// Hosts and ports, and whether connections to them came about.
+type OfServer = BTreeMap<(String, u16), Came>;
 
 /// Whether a connection came about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -249,9 +249,9 @@ fn warning(asks: &Asks<'_>) -> String {
     let name = safe(&asks.client.name);
     let Some(redirect) = asks.request.redirect() else {
         return format!(
-            "<p class=\"note\">Allow this only if you have just started {name} yourself, on a device of yours, and it \
-             shows this code. If somebody sent you the code or a link to this page, they want to act as you: do not \
-             allow it.</p>"
+            "<p class=\"note\">Allow this only if you have just started {name} yourself, on a device of yours, and \
+             it shows this code. If somebody sent you the code or a link to this page, they want to act as \
+             you: do not allow it.</p>"
         );
     };
     let text = if redirect.is_loopback() {

@@ -7,11 +7,11 @@ use hyper::{
     body::Incoming,
     header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use identity::{oauth::Challenge, signature::BodyDigests};
+use identity::signature::BodyDigests;
 use pipeline::{
     Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via,
     ports::{Boxed, Stranger},
-    refusal::{self, Stronger},
+    refusal,
 };
 use tokio::sync::{Notify, mpsc};
 use wire::{
@@ -32,7 +32,7 @@ use super::{
 use crate::{
     engines::{SPOKEN, settle},
     exchange::{CallExchange, Withdrawal},
-    present::{Asked, Cure, Said, outcome},
+    present::{Asked, Said, outcome},
     replay::Place,
     sessions::{Outlet, Session},
 };
@@ -494,7 +494,7 @@ impl Visit {
             headers.insert(RETRY_AFTER, HeaderValue::from(after_ms.div_ceil(1000)));
         }
         if let Some(cure) = said.challenge
-            && let Ok(value) = HeaderValue::try_from(self.challenge(&cure).header())
+            && let Ok(value) = HeaderValue::try_from(cure.challenge(self.metadata()).header())
         {
             headers.insert(WWW_AUTHENTICATE, value);
         }
@@ -502,46 +502,13 @@ impl Visit {
         response
     }
 
-    fn challenge(&self, cure: &Cure) -> Challenge {
+    /// Where the metadata of this endpoint is (RFC 9728).
+    fn metadata(&self) -> String {
         let path = match self.endpoint.name() {
             None => "/mcp".to_owned(),
             Some(name) => format!("/mcp/{name}"),
         };
-        let resource_metadata = format!("{}/.well-known/oauth-protected-resource{path}", self.house.base);
-        match cure {
-            Cure::Nonce => Challenge {
-                scheme: "DPoP",
-                resource_metadata,
-                scope: identity::token::SCOPE.to_owned(),
-                error: Some("use_dpop_nonce"),
-                description: Some("the proof needs the nonce of the DPoP-Nonce header"),
-                login: None,
-            },
-            Cure::Credential { presented } => Challenge {
-                scheme: "Bearer",
-                resource_metadata,
-                scope: identity::token::SCOPE.to_owned(),
-                error: presented.then_some("invalid_token"),
-                description: presented.then_some("the token is not accepted for this resource"),
-                login: None,
-            },
-            Cure::Stronger(Stronger::Login { level, max_age_s }) => Challenge {
-                scheme: "Bearer",
-                resource_metadata,
-                scope: identity::token::SCOPE.to_owned(),
-                error: Some("insufficient_user_authentication"),
-                description: Some("the person has to log in so"),
-                login: Some((level.clone(), *max_age_s)),
-            },
-            Cure::Stronger(Stronger::Scope(scope)) => Challenge {
-                scheme: "Bearer",
-                resource_metadata,
-                scope: scope.clone(),
-                error: Some("insufficient_scope"),
-                description: Some("this needs more scope"),
-                login: None,
-            },
-        }
+        format!("{}/.well-known/oauth-protected-resource{path}", self.house.base)
     }
 }
 

@@ -161,10 +161,10 @@ fn row(grant: &Record, sealed: &str) -> String {
     };
     format!(
         "<dl><div><dt>Program</dt><dd><code>{client}</code></dd></div><div><dt>Acting</dt><dd>{name}</dd></div><div>\
-         <dt>At</dt><dd><code>{resource}</code></dd></div><div><dt>Since</dt><dd>{since}</dd></div><div><dt>Used</dt>\
-         <dd>{used}</dd></div></dl><form method=\"post\" action=\"/oauth/grants\"><input type=\"hidden\" name=\"t\" \
-         value=\"{sealed}\"><div class=\"buttons\"><button name=\"end\" value=\"{id}\" aria-label=\"End what {client} \
-         may do\">End this</button></div></form>",
+         <dt>At</dt><dd><code>{resource}</code></dd></div><div><dt>Since</dt><dd>{since}</dd></div><div>\
+         <dt>Used</dt><dd>{used}</dd></div></dl><form method=\"post\" action=\"/oauth/grants\"><input type=\"hidden\" name=\"t\" \
+         value=\"{sealed}\"><div class=\"buttons\"><button name=\"end\" value=\"{id}\" aria-label=\"End what \
+         {client} may do\">End this</button></div></form>",
         client = safe(&grant.client),
         resource = safe(grant.resource.as_str()),
         since = when(grant.born_ms),

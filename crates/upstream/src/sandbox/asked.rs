@@ -185,7 +185,7 @@ fn write_down(listener: &Receiver<OwnedFd>, mut into: File) {
 
 fn named(waiting: &Waiting) -> Vec<(Touch, String)> {
     let mut calls = CALLS.iter().chain(CALLS_OLD);
-    let call = calls.find(|(number, _)| i64::try_from(*number) == Ok(waiting.number));
+    let call = calls.find(|(number, _)| *number == waiting.number);
     let Ok(memory) = File::open(format!("/proc/{}/mem", waiting.thread)) else {
         return Vec::new();
     };

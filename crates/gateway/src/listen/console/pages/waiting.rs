@@ -129,41 +129,7 @@ fn approval(one: Node<'_>, shell: &Shell<'_>) -> String {
         }
         None => row(&mut rows, "with", "nothing"),
     }
-    for source in one.get("sources").into_iter().flat_map(Node::elements) {
-        let is_trusted = source.get("trusted").and_then(Node::as_bool) == Some(true);
-        let (class, word) = if is_trusted {
-            ("good", "trusted")
-        } else {
-            ("bad", "untrusted")
-        };
-        let from = format!(
-            "{} from {} {} {}",
-            safe(&text(source, "argument")),
-            safe(&text(source, "server")),
-            safe(&text(source, "tool")),
-            badge(class, word)
-        );
-        row(&mut rows, "comes", &from);
-    }
-    for (name, key) in [("Purpose", "purpose"), ("Expires", "expires")] {
-        if one.get(key).is_some() {
-            row(&mut rows, name, &safe(&text(one, key)));
-        }
-    }
-    let labels = words(one, "labels");
-    if !labels.is_empty() {
-        row(&mut rows, "Labels", &safe(&labels));
-    }
-    let reasons = words(one, "reasons");
-    if !reasons.is_empty() {
-        row(&mut rows, "Because", &safe(&reasons));
-    }
-    let given = format!("{} of {}", number(one, "given"), number(one, "needed"));
-    row(
-        &mut rows,
-        "Agreed",
-        &safe(&format!("{given} {}", words(one, "agreed"))),
-    );
+    circumstances(one, &mut rows);
     let back = "/console/approvals";
     let mut actions = String::new();
     if state == "waiting" {
@@ -188,6 +154,45 @@ fn approval(one: Node<'_>, shell: &Shell<'_>) -> String {
         safe(&text(one, "tool")),
         badge(class_of(&state), &state),
     )
+}
+
+/// Where its arguments come from, and what was said and done about it.
+fn circumstances(one: Node<'_>, rows: &mut String) {
+    for source in one.get("sources").into_iter().flat_map(Node::elements) {
+        let is_trusted = source.get("trusted").and_then(Node::as_bool) == Some(true);
+        let (class, word) = if is_trusted {
+            ("good", "trusted")
+        } else {
+            ("bad", "untrusted")
+        };
+        let from = format!(
+            "{} from {} {} {}",
+            safe(&text(source, "argument")),
+            safe(&text(source, "server")),
+            safe(&text(source, "tool")),
+            badge(class, word)
+        );
+        row(rows, "comes", &from);
+    }
+    for (name, key) in [("Purpose", "purpose"), ("Expires", "expires")] {
+        if one.get(key).is_some() {
+            row(rows, name, &safe(&text(one, key)));
+        }
+    }
+    let labels = words(one, "labels");
+    if !labels.is_empty() {
+        row(rows, "Labels", &safe(&labels));
+    }
+    let reasons = words(one, "reasons");
+    if !reasons.is_empty() {
+        row(rows, "Because", &safe(&reasons));
+    }
+    let given = format!("{} of {}", number(one, "given"), number(one, "needed"));
+    row(
+        rows,
+        "Agreed",
+        &safe(&format!("{given} {}", words(one, "agreed"))),
+    );
 }
 
 pub(in crate::listen::console) fn incidents(all: &Document, shell: &Shell<'_>) -> String {
