@@ -56,7 +56,7 @@ impl Backchannel for Behind {
 
     fn changed(&self, server: &ServerName) {
         let Some(house) = self.house() else { return };
-        house.engines.keeper.look_again(server);
+        house.engines.keeper.heed(server);
     }
 
     fn before_start(&self, server: &ServerName) -> Result<(), String> {

@@ -4,7 +4,7 @@
 //! ledger and in the store before anybody is told.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
@@ -57,6 +57,8 @@ pub(crate) struct Keeper {
     changed: watch::Sender<u64>,
     /// Servers that are being looked at because they said they changed, and whether they said so again.
     looking: Mutex<HashMap<ServerName, bool>>,
+    /// Servers that said they changed, and whether they were looked at since.
+    heeded: Mutex<HashMap<ServerName, bool>>,
     /// Servers whose boxes write down what they ask for.
     learning: Mutex<HashSet<ServerName>>,
     /// When processes crashed a short while ago.
@@ -124,6 +126,7 @@ impl Keeper {
             view: RwLock::default(),
             changed: watch::channel(0).0,
             looking: Mutex::default(),
+            heeded: Mutex::default(),
             learning: Mutex::default(),
             crashes: Mutex::default(),
             upstreams,
@@ -247,8 +250,11 @@ impl Keeper {
         let (keeper, name) = (Arc::clone(self), name.clone());
         tokio::spawn(async move {
             loop {
-                if let Err(error) = keeper.refresh(&name).await {
-                    tracing::warn!(server = %name, %error, "its lists changed and cannot be looked at");
+                match keeper.refresh(&name).await {
+                    Ok(_) => keeper.pass_on(&name),
+                    Err(error) => {
+                        tracing::warn!(server = %name, %error, "its lists changed and cannot be looked at");
+                    }
                 }
                 if !keeper.said_again(&name) {
                     return;
@@ -256,6 +262,31 @@ impl Keeper {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         });
+    }
+
+    /// A server says that it changed: it is looked at, and then its word is passed on to whom it is shown, whether or
+    /// not anything of what they are shown is new. It may know of a change that is none to us.
+    pub(crate) fn heed(self: &Arc<Self>, name: &ServerName) {
+        let mut heeded = self.heeded.lock().unwrap_or_else(PoisonError::into_inner);
+        heeded.insert(name.clone(), false);
+        drop(heeded);
+        self.look_again(name);
+    }
+
+    fn pass_on(&self, name: &ServerName) {
+        let mut heeded = self.heeded.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = heeded.get_mut(name).map(|looked| *looked = true).is_some();
+        drop(heeded);
+        if said {
+            self.announce();
+        }
+    }
+
+    /// Servers that said they changed and were looked at, each once.
+    pub(crate) fn changed_by_their_word(&self) -> BTreeSet<String> {
+        let mut heeded = self.heeded.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = heeded.extract_if(|_, looked| *looked);
+        told.map(|(name, _)| name.to_string()).collect()
     }
 
     /// Whether a server that is being looked at said again that it changed; if not, the looking ends.

@@ -1,11 +1,15 @@
-//! Who hears that lists have changed: those whose own lists did, and nobody else.
+//! Who hears that lists have changed: those whose own lists did, those who are shown something of a server that says
+//! so itself, and nobody else.
 //!
 //! What a client is shown hangs on its door, on who it is and on the rules. So lists are worked out as they were and
 //! as they are, once for each door and caller that listens, and compared. What a caller would be shown only with
 //! facts that nobody knows before it asks, counts by what is known of it: its credential, the purposes it may declare,
 //! and the labels it has.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use identity::{ActorKind, Principal};
 use pipeline::{Endpoint, Entry, Tls, ports::Caller};
@@ -86,6 +90,7 @@ pub(crate) async fn keep_telling(house: Arc<House>, mut stop: watch::Receiver<bo
             engines,
             before: &before,
             now: &now,
+            said: engines.keeper.changed_by_their_word(),
             known: HashMap::new(),
         };
         for session in engines.sessions.all() {
@@ -128,6 +133,8 @@ struct Compared<'c> {
     engines: &'c Engines,
     before: &'c Lists,
     now: &'c Lists,
+    /// Servers that say they changed.
+    said: BTreeSet<String>,
     known: HashMap<Audience, Changed>,
 }
 
@@ -179,8 +186,12 @@ impl Compared<'_> {
                 let of =
                     |lists: &Lists, subject| lists.shown(entries(&lists.view), engines.mode, subject, &facts);
                 let (before, now) = (of(self.before, &caller.subject), of(self.now, &subject_now));
+                let says_so = |entry: &Entry| {
+                    let facts = entry.resource.facts();
+                    facts.is_some_and(|facts| self.said.contains(&facts.server))
+                };
                 let texts = |entries: Vec<Entry>| entries.into_iter().map(|entry| entry.shown);
-                !texts(before).eq(texts(now))
+                now.iter().any(says_so) || !texts(before).eq(texts(now))
             };
             let at = &audience.at;
             changed.tools |= differ(&|view| view.entries(ItemKind::Tool, at));

@@ -73,6 +73,19 @@ pub enum Resource {
     Tool(ToolFacts),
 }
 
+impl Resource {
+    /// What is known of it and of its server; nothing of the gateway itself.
+    #[must_use]
+    pub const fn facts(&self) -> Option<&ToolFacts> {
+        match self {
+            Self::Gateway => None,
+            Self::Prompt(facts) | Self::Resource { facts, .. } | Self::Server(facts) | Self::Tool(facts) => {
+                Some(facts)
+            }
+        }
+    }
+}
+
 impl Trust {
     /// Both, the better first.
     pub const ALL: [Self; 2] = [Self::Trusted, Self::Untrusted];

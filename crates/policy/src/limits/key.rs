@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::{
-    resource::{Resource, ToolFacts},
+    resource::Resource,
     subject::{Party, PartyKind, Subject},
 };
 
@@ -113,7 +113,7 @@ pub(super) fn key(limit: &str, per: &[Dimension], usage: &Usage<'_>) -> Box<str>
             Dimension::Context => usage.context.map(str::to_owned),
             Dimension::Principal => None,
             Dimension::Purpose => usage.purpose.map(str::to_owned),
-            Dimension::Server => facts(usage.resource).map(|facts| facts.server.clone()),
+            Dimension::Server => usage.resource.facts().map(|facts| facts.server.clone()),
             Dimension::Tenant => tenant(),
             Dimension::Tool => Some(resource(usage.resource)),
             Dimension::User => of_kind(PartyKind::User),
@@ -139,14 +139,6 @@ pub(super) fn spread(key: &str, shards: usize) -> usize {
 fn name(party: &Party) -> String {
     let tenant = party.tenant.as_deref().unwrap_or_default();
     format!("{}::{:?}@{tenant:?}", party.kind.as_str(), party.name)
-}
-
-fn facts(resource: &Resource) -> Option<&ToolFacts> {
-    match resource {
-        Resource::Gateway => None,
-        Resource::Prompt(facts) | Resource::Server(facts) | Resource::Tool(facts) => Some(facts),
-        Resource::Resource { facts, .. } => Some(facts),
-    }
 }
 
 fn resource(resource: &Resource) -> String {
