@@ -102,7 +102,7 @@ impl Enrolments {
         self.sweep(&mut all, now_ms)?;
         let is_new = !all.by_key.contains_key(key);
         if is_new && all.by_key.len() >= WAITING_MAX {
-            return Err(EnrolError::Crowded(Crowded::Full));
+            self.make_room(&mut all)?;
         }
         self.store.put(TABLE, key, &write(&enrolment))?;
         all.by_key.insert(key.to_owned(), enrolment);
@@ -122,6 +122,17 @@ impl Enrolments {
         let all = self.lock();
         let here = all.by_key.iter().filter(|(_, one)| !is_over(one, now_ms));
         here.map(|(key, one)| (key.clone(), one.clone())).collect()
+    }
+
+    /// Who was denied longest ago is forgotten first, so that a person who turns strangers away gets somewhere. Nobody
+    /// who waits is.
+    fn make_room(&self, all: &mut All) -> Result<(), EnrolError> {
+        let denied = all.by_key.iter().filter(|(_, one)| one.state == Standing::Denied);
+        let oldest = denied.min_by_key(|(_, one)| one.asked_ms).map(|(key, _)| key.clone());
+        let oldest = oldest.ok_or(EnrolError::Crowded(Crowded::Full))?;
+        self.store.delete(TABLE, &oldest)?;
+        all.by_key.remove(&oldest);
+        Ok(())
     }
 
     fn sweep(&self, all: &mut All, now_ms: i64) -> Result<(), StoreError> {
