@@ -55,7 +55,9 @@ pub(super) fn approve(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure
     // It may have got in by another way meanwhile. With one key for two, neither is known by it.
     if let Some(agent) = house.engines.people.by_key(&key) {
         let id = agent.id;
-        return Err(Failure::configuration(format!("the key is that of `{id}` already")));
+        return Err(Failure::configuration(format!(
+            "the key is that of `{id}` already"
+        )));
     }
     let name = args.text("name");
     if name.is_none() && agents::was_revoked(house, &one.name)? {

@@ -138,28 +138,64 @@ mod tests {
         let now_ms = ambient.now_ms();
         let give = |door| seats.give(&ambient, door, anybody(), 3_600_000).expect("room");
         let (link, cookie, token) = (give(Door::Link), give(Door::Cookie), give(Door::Token));
-        assert!(seats.find(Door::Token, &cookie, Use::Yes, now_ms).is_none(), "another door");
-        assert!(seats.find(Door::Cookie, &link, Use::Yes, now_ms).is_none(), "another door");
+        assert!(
+            seats.find(Door::Token, &cookie, Use::Yes, now_ms).is_none(),
+            "another door"
+        );
+        assert!(
+            seats.find(Door::Cookie, &link, Use::Yes, now_ms).is_none(),
+            "another door"
+        );
         assert!(seats.find(Door::Link, &link, Use::Yes, now_ms).is_some());
         assert!(
             seats.find(Door::Link, &link, Use::Yes, now_ms).is_none(),
             "a link is used once"
         );
         // Half an hour without use, and an hour at most.
-        assert!(seats.find(Door::Cookie, &cookie, Use::Yes, now_ms + 29 * 60_000).is_some());
-        assert!(seats.find(Door::Cookie, &cookie, Use::Yes, now_ms + 58 * 60_000).is_some());
-        assert!(seats.find(Door::Cookie, &cookie, Use::Yes, now_ms + 61 * 60_000).is_none());
-        assert!(seats.find(Door::Token, &token, Use::Yes, now_ms + 59 * 60_000).is_some());
-        assert!(seats.find(Door::Token, &token, Use::Yes, now_ms + 61 * 60_000).is_none());
+        assert!(
+            seats
+                .find(Door::Cookie, &cookie, Use::Yes, now_ms + 29 * 60_000)
+                .is_some()
+        );
+        assert!(
+            seats
+                .find(Door::Cookie, &cookie, Use::Yes, now_ms + 58 * 60_000)
+                .is_some()
+        );
+        assert!(
+            seats
+                .find(Door::Cookie, &cookie, Use::Yes, now_ms + 61 * 60_000)
+                .is_none()
+        );
+        assert!(
+            seats
+                .find(Door::Token, &token, Use::Yes, now_ms + 59 * 60_000)
+                .is_some()
+        );
+        assert!(
+            seats
+                .find(Door::Token, &token, Use::Yes, now_ms + 61 * 60_000)
+                .is_none()
+        );
         // A page that loads itself again keeps nobody in.
         let watched = give(Door::Cookie);
-        assert!(seats.find(Door::Cookie, &watched, Use::No, now_ms + 29 * 60_000).is_some());
-        assert!(seats.find(Door::Cookie, &watched, Use::No, now_ms + 31 * 60_000).is_none());
+        assert!(
+            seats
+                .find(Door::Cookie, &watched, Use::No, now_ms + 29 * 60_000)
+                .is_some()
+        );
+        assert!(
+            seats
+                .find(Door::Cookie, &watched, Use::No, now_ms + 31 * 60_000)
+                .is_none()
+        );
         let (left, idle) = (give(Door::Cookie), give(Door::Cookie));
         seats.leave(Door::Cookie, &left);
         assert!(seats.find(Door::Cookie, &left, Use::Yes, now_ms).is_none());
         assert!(
-            seats.find(Door::Cookie, &idle, Use::Yes, now_ms + 31 * 60_000).is_none(),
+            seats
+                .find(Door::Cookie, &idle, Use::Yes, now_ms + 31 * 60_000)
+                .is_none(),
             "idle"
         );
     }
