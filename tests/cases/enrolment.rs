@@ -71,6 +71,7 @@ fn world(peers: &Path) -> World<'_> {
     let stub = program("e2e-stub");
     let mut gateway = Gateway::configured(&format!(
         "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\napprove: all\nenrolment: on\n\
+         agents: [ {{ name: billing, secret: \"env:TESTER_SECRET\" }} ]\n\
          policy: {{ packs: [baseline], rules: [ \"permit(principal in Role::\\\"bots\\\", action, resource);\" ] }}\n"
     ));
     let here = gateway.path("");
@@ -147,7 +148,11 @@ fn an_agent_comes_in_by_its_key_and_a_persons_word() {
     );
     assert!(world.does(&["agent", "suspend", "bot", "--why", "a test"]));
     assert_ne!(world.signed("es256"), 200);
+    // Nor does it get another key meanwhile: whoever has this one may be why it was stopped.
+    let turned = world.post(&[world.rotation("es256", "bot", &world.wish("ed25519", "bot"))]);
+    assert_eq!(turned[0][1]["error"], "temporarily_unavailable", "{turned:?}");
     assert!(world.does(&["agent", "resume", "bot"]));
+    assert_eq!(world.signed("ed25519"), 401);
     assert_eq!(world.signed("es256"), 200);
     assert!(world.does(&["agent", "revoke", "bot"]));
     assert_eq!(world.signed("es256"), 401);
@@ -162,6 +167,41 @@ fn an_agent_comes_in_by_its_key_and_a_persons_word() {
     ]
     .map(told);
     assert_eq!(found, [2, 1, 1, 1, 1], "{entries:?}");
+}
+
+/// A request for the name of an agent that was revoked gets it only if a person says so, never that of one in the
+/// configuration, and no key is that of two agents.
+#[test]
+fn a_request_takes_over_no_name_and_no_agents_key() {
+    let Some(peers) = peers::directory() else { return };
+    let world = world(&peers);
+    for (kind, name) in [("ed25519", "gone"), ("es256", "billing")] {
+        let asked = world.post(&[world.wish(kind, name)]);
+        let key = asked[0][1]["key"].as_str().expect("a thumbprint");
+        std::fs::write(world.path(&format!("{kind}-thumbprint")), key).expect("written");
+    }
+    let (gone, billing) = (world.thumbprint("ed25519"), world.thumbprint("es256"));
+    let keys = world.path("ed25519-keys.json");
+    assert!(world.does(&["agent", "add", "gone", "--keys", &keys]));
+    assert!(
+        !world.does(&["agent", "approve", &gone, "--name", "twin"]),
+        "it has the key already"
+    );
+    assert!(world.does(&["agent", "revoke", "gone"]));
+    assert!(!world.does(&["agent", "approve", &gone]), "nobody said the name");
+    assert!(world.does(&["agent", "approve", &gone, "--name", "gone"]));
+    assert!(!world.does(&["agent", "approve", &billing]), "there is one");
+    assert!(world.does(&["agent", "revoke", "billing"]));
+    for args in [
+        &["agent", "approve", &billing, "--name", "billing"] as &[&str],
+        &["agent", "add", "billing"],
+    ] {
+        assert!(
+            !world.does(args),
+            "with the next start its old secret would be good again"
+        );
+    }
+    assert!(world.does(&["agent", "approve", &billing, "--name", "accounts"]));
 }
 
 /// Every fault of a request to be let in is refused, and nobody can ask for ever.

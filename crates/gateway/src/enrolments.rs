@@ -102,7 +102,7 @@ impl Enrolments {
         self.sweep(&mut all, now_ms)?;
         let is_new = !all.by_key.contains_key(key);
         if is_new && all.by_key.len() >= WAITING_MAX {
-            return Err(EnrolError::Crowded(Crowded::Full));
+            self.make_room(&mut all)?;
         }
         self.store.put(TABLE, key, &write(&enrolment))?;
         all.by_key.insert(key.to_owned(), enrolment);
@@ -122,6 +122,19 @@ impl Enrolments {
         let all = self.lock();
         let here = all.by_key.iter().filter(|(_, one)| !is_over(one, now_ms));
         here.map(|(key, one)| (key.clone(), one.clone())).collect()
+    }
+
+    /// Who was denied longest ago is forgotten first, so that a person who turns strangers away gets somewhere. Nobody
+    /// who waits is.
+    fn make_room(&self, all: &mut All) -> Result<(), EnrolError> {
+        let denied = all.by_key.iter().filter(|(_, one)| one.state == Standing::Denied);
+        let oldest = denied
+            .min_by_key(|(_, one)| one.asked_ms)
+            .map(|(key, _)| key.clone());
+        let oldest = oldest.ok_or(EnrolError::Crowded(Crowded::Full))?;
+        self.store.delete(TABLE, &oldest)?;
+        all.by_key.remove(&oldest);
+        Ok(())
     }
 
     fn sweep(&self, all: &mut All, now_ms: i64) -> Result<(), StoreError> {
@@ -190,4 +203,54 @@ fn read(text: Vec<u8>) -> Option<Enrolment> {
             Standing::Denied
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use identity::jose::{KeySet, SigningKey};
+
+    use super::*;
+    use crate::{
+        ambient::Ambient,
+        vault::{Layout, Vault},
+    };
+
+    fn asked(n: i64, state: Standing) -> Enrolment {
+        Enrolment {
+            name: "bot".to_owned(),
+            model: None,
+            keys: KeySet::of(vec![SigningKey::from_seed(&[7; 32]).expect("a key").public()]),
+            peer: "192.0.2.1".to_owned(),
+            asked_ms: n,
+            state,
+        }
+    }
+
+    /// Strangers fill the list. A person who turns them away gets somewhere, and nobody who waits loses the place.
+    #[test]
+    fn who_was_denied_makes_room_and_who_waits_does_not() {
+        let place = std::env::temp_dir().join(format!("sallyport-enrolments-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&place);
+        let vault = Vault::open(&Layout::new(&place), &Ambient::system()).expect("a vault");
+        let all = Enrolments::open(vault.store().clone(), Switch::On).expect("enrolments");
+        for n in (0..).take(WAITING_MAX) {
+            all.put(&format!("key{n}"), asked(n, Standing::Waiting), n)
+                .expect("room");
+        }
+        all.put("late", asked(100, Standing::Waiting), 100)
+            .expect_err("all of them wait");
+        for n in [7, 5] {
+            all.put(&format!("key{n}"), asked(n, Standing::Denied), 100)
+                .expect("known");
+        }
+        all.put("late", asked(100, Standing::Waiting), 100).expect("room");
+        let state = |key: &str| all.find(key, 100).map(|one| one.state);
+        assert_eq!(state("key5"), None, "denied, and the oldest");
+        assert_eq!(state("key7"), Some(Standing::Denied));
+        assert_eq!(
+            (state("key0"), state("late")),
+            (Some(Standing::Waiting), Some(Standing::Waiting))
+        );
+        let _ = std::fs::remove_dir_all(&place);
+    }
 }

@@ -67,6 +67,8 @@ pub(crate) struct People {
     key: hmac::Key,
     changing: Mutex<()>,
     by_name: RwLock<BTreeMap<(bool, String), Arc<Person>>>,
+    /// Agents and services of the configuration, those that were revoked as well.
+    configured: RwLock<BTreeSet<String>>,
 }
 
 impl People {
@@ -76,6 +78,7 @@ impl People {
             key,
             changing: Mutex::default(),
             by_name: RwLock::default(),
+            configured: RwLock::default(),
         }
     }
 
@@ -125,6 +128,9 @@ impl People {
         added: Vec<Person>,
         revoked: &BTreeSet<String>,
     ) -> Vec<String> {
+        let clients = parties.iter().filter(|party| party.kind != PartyKind::User);
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) =
+            clients.map(|party| party.name.clone()).collect();
         let configured = parties.iter().map(|party| self.person_of(party));
         let next: BTreeMap<(bool, String), Arc<Person>> = added
             .into_iter()
@@ -137,6 +143,12 @@ impl People {
         let gone = gone.map(|(_, name)| name.clone()).collect();
         *by_name = next;
         gone
+    }
+
+    /// Whether configuration has an agent or service of that name, in force or not.
+    pub(crate) fn is_configured(&self, name: &str) -> bool {
+        let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner);
+        configured.contains(name)
     }
 
     /// The key of secret digests.

@@ -98,6 +98,12 @@ fn person(
             "there is an agent `{name}` already"
         )));
     }
+    // With its name, what configuration gives the one that was revoked would be in force again.
+    if house.engines.people.is_configured(&name) {
+        return Err(Failure::configuration(format!(
+            "configuration has an agent `{name}`, which was revoked; take it out there, or choose another name"
+        )));
+    }
     for user in args.list("for") {
         if house.engines.people.user(&user).is_none() {
             return Err(Failure::configuration(format!("there is no user `{user}`")));
@@ -134,6 +140,14 @@ fn person(
         ));
     }
     Ok(person)
+}
+
+/// Whether an agent of that name was revoked.
+pub(super) fn was_revoked(house: &House, name: &str) -> Result<bool, Failure> {
+    let found = house.store.get(REVOKED, name);
+    found
+        .map(|found| found.is_some())
+        .map_err(|error| Failure::other(error.to_string()))
 }
 
 /// Whether an agent may have that name.

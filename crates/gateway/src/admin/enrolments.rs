@@ -52,7 +52,21 @@ fn said(model: &Model) -> String {
 /// A person lets one in: with the rights the person gives, and the key that asked.
 pub(super) fn approve(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let (key, one) = waiting(house, args)?;
-    let name = args.text("name").unwrap_or_else(|| one.name.clone());
+    // It may have got in by another way meanwhile. With one key for two, neither is known by it.
+    if let Some(agent) = house.engines.people.by_key(&key) {
+        let id = agent.id;
+        return Err(Failure::configuration(format!(
+            "the key is that of `{id}` already"
+        )));
+    }
+    let name = args.text("name");
+    if name.is_none() && agents::was_revoked(house, &one.name)? {
+        let name = one.name;
+        return Err(Failure::configuration(format!(
+            "an agent `{name}` was revoked, and rules may still name it; `--name` says which name this one gets"
+        )));
+    }
+    let name = name.unwrap_or_else(|| one.name.clone());
     let answer = agents::enrol(house, args, name, Arc::new(one.keys), one.model)?;
     house
         .enrolments

@@ -12,12 +12,12 @@ use std::{
 use identity::{oauth::Leave, sha256};
 
 use super::{Issue, throttle::Throttle};
-use crate::ambient::Ambient;
+use crate::{addresses::network, ambient::Ambient};
 
 /// How long a code is good, and how often it may be asked about at first, in milliseconds.
 pub(crate) const LIFE_MS: i64 = 10 * 60 * 1000;
 pub(crate) const PACE_MS: i64 = 5 * 1000;
-/// Most at a time, and most that one address begins in a minute.
+/// Most at a time, and most that one address (of IPv6, one network) begins in a minute.
 const DEVICES_MAX: usize = 4096;
 const OF_ADDRESS_MAX: usize = 10;
 const MINUTE_MS: i64 = 60 * 1000;
@@ -79,7 +79,7 @@ pub(crate) struct Begun {
 impl Devices {
     /// Takes a device in; none when too many came.
     pub(crate) fn begin(&self, leave: Leave, from: IpAddr, ambient: &Ambient) -> Option<Begun> {
-        let now_ms = ambient.now_ms();
+        let (from, now_ms) = (network(from), ambient.now_ms());
         let mut all = self.lock();
         all.lately.retain(|(_, at_ms)| now_ms - at_ms < MINUTE_MS);
         all.devices.retain(|_, device| now_ms < device.until_ms);
@@ -115,7 +115,7 @@ impl Devices {
         now_ms: i64,
     ) -> Result<Option<(String, Leave)>, i64> {
         // By address alone: guesses from one must not keep others from their codes.
-        let name = from.to_string();
+        let name = network(from).to_string();
         self.guesses.may_try(&name, from, now_ms)?;
         let code = normal(typed);
         let mut all = self.lock();
@@ -327,5 +327,9 @@ mod tests {
         }
         assert!(devices.begin(leave(), at(1), &ambient).is_none());
         assert!(devices.begin(leave(), at(2), &ambient).is_some());
+        // Whoever has one address of a network of IPv6 has all.
+        let in_network = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, n]);
+        let begun = (0..20).filter(|n| devices.begin(leave(), in_network(*n), &ambient).is_some());
+        assert_eq!(begun.count(), OF_ADDRESS_MAX);
     }
 }

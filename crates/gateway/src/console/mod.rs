@@ -8,7 +8,7 @@ mod routes;
 mod seats;
 
 pub(crate) use routes::{OPERATIONS, Operation, Parameter, Takes, Verb};
-pub(crate) use seats::{Door, Kept, Seats};
+pub(crate) use seats::{Door, Kept, Seats, Use};
 
 use std::collections::BTreeSet;
 
@@ -114,15 +114,13 @@ impl Console {
     }
 
     /// Who sits here, if they still may: who lost a role, changed a password or was stopped does not.
-    pub(crate) fn who(&self, house: &House, door: Door, secret: &str) -> Option<Kept> {
-        let mut kept = self.seats.find(door, secret, house.engines.ambient.now_ms())?;
+    pub(crate) fn who(&self, house: &House, door: Door, secret: &str, used: Use) -> Option<Kept> {
+        let now_ms = house.engines.ambient.now_ms();
+        let mut kept = self.seats.find(door, secret, used, now_ms)?;
         if let Some(login) = &kept.operator.login {
             let right = self.right_of(house, &login.user)?;
             kept.operator.right = kept.operator.right.min(right);
-            if !house
-                .authorization
-                .still_stands(login, house.engines.ambient.now_ms())
-            {
+            if !house.authorization.still_stands(login, now_ms) {
                 return None;
             }
         }

@@ -41,6 +41,14 @@ struct Seat {
     used_ms: i64,
 }
 
+/// Whether somebody does something at a seat.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Use {
+    Yes,
+    /// A page loads itself again.
+    No,
+}
+
 /// Whom a secret stands for.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
@@ -78,7 +86,7 @@ impl Seats {
     }
 
     /// Whom a secret stands for. A link is used up by it.
-    pub(crate) fn find(&self, door: Door, secret: &str, now_ms: i64) -> Option<Kept> {
+    pub(crate) fn find(&self, door: Door, secret: &str, used: Use, now_ms: i64) -> Option<Kept> {
         let key = (door, identity::sha256(secret.as_bytes()));
         let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seat = seats.get_mut(&key)?;
@@ -86,7 +94,9 @@ impl Seats {
             seats.remove(&key);
             return None;
         }
-        seat.used_ms = now_ms;
+        if used == Use::Yes {
+            seat.used_ms = now_ms;
+        }
         let kept = Kept {
             operator: seat.operator.clone(),
             form: seat.form.clone(),
@@ -128,24 +138,64 @@ mod tests {
         let now_ms = ambient.now_ms();
         let give = |door| seats.give(&ambient, door, anybody(), 3_600_000).expect("room");
         let (link, cookie, token) = (give(Door::Link), give(Door::Cookie), give(Door::Token));
-        assert!(seats.find(Door::Token, &cookie, now_ms).is_none(), "another door");
-        assert!(seats.find(Door::Cookie, &link, now_ms).is_none(), "another door");
-        assert!(seats.find(Door::Link, &link, now_ms).is_some());
         assert!(
-            seats.find(Door::Link, &link, now_ms).is_none(),
+            seats.find(Door::Token, &cookie, Use::Yes, now_ms).is_none(),
+            "another door"
+        );
+        assert!(
+            seats.find(Door::Cookie, &link, Use::Yes, now_ms).is_none(),
+            "another door"
+        );
+        assert!(seats.find(Door::Link, &link, Use::Yes, now_ms).is_some());
+        assert!(
+            seats.find(Door::Link, &link, Use::Yes, now_ms).is_none(),
             "a link is used once"
         );
         // Half an hour without use, and an hour at most.
-        assert!(seats.find(Door::Cookie, &cookie, now_ms + 29 * 60_000).is_some());
-        assert!(seats.find(Door::Cookie, &cookie, now_ms + 58 * 60_000).is_some());
-        assert!(seats.find(Door::Cookie, &cookie, now_ms + 61 * 60_000).is_none());
-        assert!(seats.find(Door::Token, &token, now_ms + 59 * 60_000).is_some());
-        assert!(seats.find(Door::Token, &token, now_ms + 61 * 60_000).is_none());
+        assert!(
+            seats
+                .find(Door::Cookie, &cookie, Use::Yes, now_ms + 29 * 60_000)
+                .is_some()
+        );
+        assert!(
+            seats
+                .find(Door::Cookie, &cookie, Use::Yes, now_ms + 58 * 60_000)
+                .is_some()
+        );
+        assert!(
+            seats
+                .find(Door::Cookie, &cookie, Use::Yes, now_ms + 61 * 60_000)
+                .is_none()
+        );
+        assert!(
+            seats
+                .find(Door::Token, &token, Use::Yes, now_ms + 59 * 60_000)
+                .is_some()
+        );
+        assert!(
+            seats
+                .find(Door::Token, &token, Use::Yes, now_ms + 61 * 60_000)
+                .is_none()
+        );
+        // A page that loads itself again keeps nobody in.
+        let watched = give(Door::Cookie);
+        assert!(
+            seats
+                .find(Door::Cookie, &watched, Use::No, now_ms + 29 * 60_000)
+                .is_some()
+        );
+        assert!(
+            seats
+                .find(Door::Cookie, &watched, Use::No, now_ms + 31 * 60_000)
+                .is_none()
+        );
         let (left, idle) = (give(Door::Cookie), give(Door::Cookie));
         seats.leave(Door::Cookie, &left);
-        assert!(seats.find(Door::Cookie, &left, now_ms).is_none());
+        assert!(seats.find(Door::Cookie, &left, Use::Yes, now_ms).is_none());
         assert!(
-            seats.find(Door::Cookie, &idle, now_ms + 31 * 60_000).is_none(),
+            seats
+                .find(Door::Cookie, &idle, Use::Yes, now_ms + 31 * 60_000)
+                .is_none(),
             "idle"
         );
     }

@@ -17,7 +17,7 @@ use super::{
     gate::one,
     openapi,
 };
-use crate::console::{Door, NotDone, OPERATIONS, Operation, Operator, Takes, Value, Verb, operate};
+use crate::console::{Door, NotDone, OPERATIONS, Operation, Operator, Takes, Use, Value, Verb, operate};
 
 /// The largest body read, in bytes.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -75,7 +75,7 @@ fn operator(house: &House, headers: &HeaderMap) -> Result<Operator, Problem> {
         .split_once(' ')
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let (_, token) = token.ok_or_else(|| refuse(how))?;
-    let kept = house.console.who(house, Door::Token, token.trim());
+    let kept = house.console.who(house, Door::Token, token.trim(), Use::Yes);
     kept.map(|kept| kept.operator)
         .ok_or_else(|| refuse("this token is unknown, over, or its user may not operate any more"))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE};
 use identity::{
+    Actor,
     enrolment::{Rotation, Wish},
     jose::{KeySet, claimed_subject},
     oauth::{ClientLookup, OauthError, OauthFault},
@@ -17,7 +18,7 @@ use super::{
     body::{self, Body},
     gate::one,
     head::Peer,
-    oauth::refused,
+    oauth::{not_stopped, refused},
 };
 use crate::{
     admin,
@@ -140,6 +141,12 @@ fn next_key(house: &House, text: &str) -> Result<Vec<u8>, OauthError> {
     let client = ClientLookup::client(&engines.people, &named).ok_or_else(unknown)?;
     let rotation = Rotation::read(text, &client, &tokens.assertion_audiences, now_ms);
     let rotation = rotation.map_err(|error| invalid(&error.to_string()))?;
+    // Whoever has the key may be why it was stopped.
+    let actor = Actor {
+        kind: client.kind,
+        name: client.id.clone(),
+    };
+    not_stopped(house, &actor, None)?;
     if engines.people.by_key(rotation.key.thumbprint()).is_some() {
         return Err(invalid("the key is an agent's already"));
     }

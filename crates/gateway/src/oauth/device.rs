@@ -7,8 +7,10 @@ use wire::json::Node;
 
 use super::{
     discovery::{shown, text},
+    leads_people_well,
     tokens::{Given, NoToken, TokenEndpoint},
 };
+use crate::issuers::Network;
 
 /// How often it is asked unless the authorization server says otherwise, and how much less often after `slow_down`.
 const PACE: Duration = Duration::from_secs(5);
@@ -46,17 +48,15 @@ pub(crate) async fn begin(endpoint: &TokenEndpoint<'_>, form: &[(&str, &str)]) -
         said.map_or(unsaid, Duration::from_secs).min(most)
     };
     let at = needed("verification_uri")?;
-    let is_place = |url: &str| url.starts_with("https://") || url.starts_with("http://");
-    if !is_place(&at) {
-        let why = format!("{url}: it sends people to `{}`, which is no web page", shown(&at));
-        return Err(NoToken::Failed(why));
-    }
+    // They log in there: what goes over the net in the clear could be anybody's page.
+    leads_people_well(&at, Network::Private)
+        .map_err(|why| NoToken::Failed(format!("{url}: its `verification_uri` {why}")))?;
     Ok(Waiting {
         code: Secret::presented(needed("device_code")?),
         user_code: shown(&needed("user_code")?),
         at: shown(&at),
         whole: text(root, "verification_uri_complete")
-            .filter(|url| is_place(url))
+            .filter(|url| leads_people_well(url, Network::Private).is_ok())
             .map(|url| shown(&url)),
         pace: seconds("interval", PACE, PACE_MAX).max(Duration::from_secs(1)),
         life: seconds("expires_in", LIFE_MAX, LIFE_MAX),

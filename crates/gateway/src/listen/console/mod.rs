@@ -25,11 +25,13 @@ use super::{
 };
 use crate::{
     authorization::login::Attempt,
-    console::{Door, Kept, NotDone, Operation, Right, Takes, Value, operate},
+    console::{Door, Kept, NotDone, Operation, Right, Takes, Use, Value, operate},
 };
 
 /// How long a browser stays in, in milliseconds; half an hour without use ends it before.
 const STAY_MS: i64 = 8 * 3_600 * 1000;
+/// What the script says when it loads a page again: that is no use of the console.
+const AGAIN: &str = "sallyport-again";
 const COOKIE_TLS: &str = "__Host-sallyport-console";
 const COOKIE_PLAIN: &str = "sallyport-console";
 /// Nothing but our own style, script and answers.
@@ -52,9 +54,14 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let secret = cookie(house, request.headers());
+    let used = if request.headers().contains_key(AGAIN) {
+        Use::No
+    } else {
+        Use::Yes
+    };
     let kept = secret
         .as_deref()
-        .and_then(|secret| house.console.who(house, Door::Cookie, secret));
+        .and_then(|secret| house.console.who(house, Door::Cookie, secret, used));
     let visit = Visit {
         house,
         from: peer.address.ip(),
@@ -105,7 +112,7 @@ impl Visit<'_> {
 
     /// A link of `sallyport console`.
     fn enter(&self, code: &str) -> Response<Body> {
-        match self.house.console.who(self.house, Door::Link, code) {
+        match self.house.console.who(self.house, Door::Link, code, Use::Yes) {
             Some(kept) => self.sit(kept.operator),
             None => {
                 self.note("console-refused", "");

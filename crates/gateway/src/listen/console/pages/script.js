@@ -9,7 +9,10 @@
     if (!main) return;
     try {
       if (!busy(main)) {
-        const answer = await fetch(location.pathname + location.search, { credentials: "same-origin" });
+        const answer = await fetch(location.pathname + location.search, {
+          credentials: "same-origin",
+          headers: { "Sallyport-Again": "1" }, // Else nobody would ever be away.
+        });
         if (answer.redirected) location.assign(answer.url);
         const next = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main[data-live]");
         if (answer.ok && next && !busy(main) && next.innerHTML !== main.innerHTML) main.replaceChildren(...next.childNodes);
