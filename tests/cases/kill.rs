@@ -16,12 +16,14 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
-const ROUNDS: u32 = 100;
+const ROUNDS: u32 = 20;
 const CLIENTS: u32 = 8;
+/// Calls that are answered in every other round before it is killed.
+const ANSWERED: u32 = 20;
 
 // CONTROL: audit activity-review availability
 #[test]
-fn a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded() {
+fn kills_at_any_moment_lose_nothing_and_let_nothing_through_unrecorded() {
     let stub = program("e2e-stub");
     let servers =
         format!("mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio, ./done/journal.txt] }} }}\n");
@@ -33,6 +35,7 @@ fn a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded() {
         gateway.run();
         let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
         let dead = AtomicBool::new(false);
+        let answered = AtomicU32::new(0);
         std::thread::scope(|scope| {
             for _ in 0..CLIENTS {
                 scope.spawn(|| {
@@ -41,9 +44,16 @@ fn a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded() {
                         let answer = client.call_traced("stub__journal", &json!({"text": "x"}), &trace);
                         if answer.is_ok_and(|answer| answer.is_good()) {
                             acknowledged.lock().expect("no panic").insert(trace);
+                            answered.fetch_add(1, Ordering::Relaxed);
                         }
                     }
                 });
+            }
+            // Every other life ends among calls that are answered, however slow the machine is.
+            let mut patience = 1_000;
+            while round % 2 == 0 && answered.load(Ordering::Relaxed) < ANSWERED && patience > 0 {
+                std::thread::sleep(Duration::from_millis(10));
+                patience -= 1;
             }
             // Spread over the life of many calls, and different in every run.
             let noise = std::time::SystemTime::UNIX_EPOCH
@@ -88,7 +98,7 @@ fn compare(ledger: &[Value], executed: &str, acknowledged: &BTreeSet<String>) {
         .iter()
         .filter(|trace| !(has(trace, "intent") && executed.contains(trace.as_str())))
         .collect();
-    assert!(executed.len() > 200, "too little happened to show anything");
+    assert!(executed.len() >= 100, "too little happened to show anything");
     assert!(
         unrecorded.is_empty(),
         "executed without an intent: {:?}",

@@ -155,6 +155,8 @@ fn learning_grants_nothing_and_secrets_are_not_proposed() {
     fs::write(gateway.path("code/server.py"), ASKING).expect("a file");
     fs::write(gateway.path("notes/a.txt"), "note").expect("a file");
     fs::write(gateway.path("home/.ssh/id_ed25519"), "secret").expect("a file");
+    // A name that says nothing of where it leads.
+    std::os::unix::fs::symlink(gateway.path("home/.ssh"), gateway.path("notes/way")).expect("a link");
     let at = |gateway: &Gateway, name: &str| gateway.path(name).display().to_string();
     let server = json!({"command": "/usr/bin/python3", "args": [gateway.path("code/server.py")],
         "env": {"HOME": gateway.path("home")}, "timeout": 30});
@@ -165,7 +167,8 @@ fn learning_grants_nothing_and_secrets_are_not_proposed() {
         ["r", at(&gateway, "notes/a.txt")],
         ["w", at(&gateway, "out/new.txt")],
         ["r", at(&gateway, "home/.ssh/id_ed25519")],
-        ["r", at(&gateway, "state/root.key")]
+        ["r", at(&gateway, "state/root.key")],
+        ["r", at(&gateway, "notes/way/id_ed25519")]
     ]);
     let urls = json!([
         "http://api.example.com/",
@@ -217,52 +220,74 @@ fn learning_grants_nothing_and_secrets_are_not_proposed() {
     );
 }
 
-/// Ends badly at each call.
+/// Ends badly where it is asked to.
 const CRASHING: &str = r#"
 import json, os, sys
 for line in sys.stdin:
     asked = json.loads(line)
     if "id" not in asked:
         continue
-    if asked["method"] == "tools/call":
+    if asked["method"] == "tools/call" and asked["params"]["arguments"].get("end"):
         os._exit(3)
     result = {"tools": [{"name": "touch", "inputSchema": {"type": "object"}}]}
     if asked["method"] == "initialize":
         result = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "x", "version": "1"}}
+    elif asked["method"] == "tools/call":
+        result = {"content": [{"type": "text", "text": "fine"}]}
     print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
 "#;
 
 #[test]
-fn a_server_that_keeps_crashing_is_held_back_until_a_person_releases_it() {
+fn a_caller_who_crashes_its_server_loses_it_alone_and_of_several_it_is_held_back() {
     let mut gateway = Gateway::configured("");
     fs::write(gateway.path("server.py"), CRASHING).expect("a file");
     let server = json!({"command": "/usr/bin/python3", "args": [gateway.path("server.py")], "timeout": 30});
-    configure(&gateway, &server, "{}");
+    let yaml = format!(
+        "listen: \"127.0.0.1:0\"\ndata: ./state\nmcpServers: {{ x: {server} }}\napprove: all\nagents:\n\
+         - {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester] }}\n\
+         - {{ name: other, secret: \"env:TESTER_SECRET\", roles: [tester] }}\n\
+         policy: {{ packs: [baseline], rules: [ 'permit(principal in Role::\"tester\", action, resource);' ] }}\n"
+    );
+    fs::write(gateway.path("sallyport.yaml"), yaml).expect("a configuration");
     gateway.run();
     gateway.wait_for_servers();
     let state = |gateway: &Gateway| gateway.json(&["server", "list"])[0]["servers"][0].clone();
-    for crash in 1..=5 {
-        assert_eq!(
-            state(&gateway)["state"],
-            json!("approved"),
-            "before crash {crash}"
-        );
-        let said = call(&gateway, "x__touch", &json!({}));
-        assert!(said.starts_with("refused"), "{said}");
+    let said = |gateway: &Gateway, agent: &str, end: bool| {
+        let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token_of(agent)));
+        let answer = client.call("x__touch", &json!({"end": end})).expect("an answer");
+        if answer.is_good() {
+            answer.text().to_owned()
+        } else {
+            "refused".to_owned()
+        }
+    };
+    let crash = |gateway: &Gateway, agent: &str| {
+        assert_eq!(said(gateway, agent, true), "refused");
         // The gateway hears of the end a moment after its caller.
         std::thread::sleep(std::time::Duration::from_millis(500));
+    };
+    for _ in 1..=5 {
+        crash(&gateway, "tester");
     }
+    assert_eq!(state(&gateway)["state"], json!("approved"));
+    assert_eq!(said(&gateway, "tester", false), "refused");
+    assert_eq!(said(&gateway, "other", false), "fine");
+    let told = |gateway: &Gateway, action: &str| {
+        let ledger = gateway.ledger();
+        ledger.iter().any(|entry| {
+            entry["action"] == json!(action) && entry["reason"].to_string().contains("crashed 5 times")
+        })
+    };
+    assert!(told(&gateway, "crashing"));
+
+    crash(&gateway, "other");
+    assert_eq!(state(&gateway)["state"], json!("approved"));
+    crash(&gateway, "other");
     let held = state(&gateway);
     assert_eq!(held["state"], json!("quarantined"), "{held}");
     assert!(held["why"].to_string().contains("crashed 5 times"), "{held}");
-    let ledger = gateway.ledger();
-    let told = |entry: &Value| {
-        entry["action"] == json!("quarantined") && entry["reason"].to_string().contains("crashed 5 times")
-    };
-    assert!(ledger.iter().any(told), "{ledger:?}");
+    assert!(told(&gateway, "quarantined"));
     let _ = gateway.json(&["server", "release", "x"]);
-    assert_eq!(state(&gateway)["state"], json!("approved"));
     // It counts anew.
-    call(&gateway, "x__touch", &json!({}));
-    assert_eq!(state(&gateway)["state"], json!("approved"));
+    assert_eq!(said(&gateway, "tester", false), "fine");
 }

@@ -92,9 +92,13 @@ impl Backchannel for Behind {
         secrets::given(&house.store, server, caller, wanted)
     }
 
-    fn crashed(&self, server: &ServerName, how: &str) {
+    fn crashed(&self, server: &ServerName, owner: Option<&str>, how: &str) {
         let Some(house) = self.house() else { return };
-        house.engines.keeper.crashed(server, how);
+        house.engines.keeper.crashed(server, owner, how);
+    }
+
+    fn crashing(&self, server: &ServerName, owner: &str) -> Option<String> {
+        self.house()?.engines.keeper.crashing(server, owner)
     }
 
     fn listed(&self, server: &ServerName, catalogue: Arc<Catalogue>) {

@@ -61,8 +61,8 @@ pub(crate) struct Keeper {
     heeded: Mutex<HashMap<ServerName, bool>>,
     /// Servers whose boxes write down what they ask for.
     learning: Mutex<HashSet<ServerName>>,
-    /// When processes crashed a short while ago.
-    crashes: Mutex<BTreeMap<ServerName, Vec<i64>>>,
+    /// Processes that crashed a short while ago.
+    crashes: Mutex<BTreeMap<ServerName, Vec<crashes::Crash>>>,
     upstreams: Arc<Upstreams>,
     specs: RwLock<BTreeMap<ServerName, MeantServer>>,
     shelf: Shelf,

@@ -135,7 +135,8 @@ struct Compared<'c> {
     now: &'c Lists,
     /// Servers that say they changed.
     said: BTreeSet<String>,
-    known: HashMap<Audience, Changed>,
+    /// With who they were when they were shown their lists last: sessions of one caller may differ.
+    known: HashMap<Audience, (Arc<Subject>, Changed)>,
 }
 
 impl Compared<'_> {
@@ -149,11 +150,14 @@ impl Compared<'_> {
             purpose: purpose_of(principal).map(str::to_owned),
             tls: tls.map(|tls| (tls.version, tls.group)),
         };
-        if let Some(known) = self.known.get(&audience) {
-            return *known;
+        if let Some((subject, changed)) = self.known.get(&audience)
+            && *subject == caller.subject
+        {
+            return *changed;
         }
         let changed = self.compare(&audience, caller).unwrap_or_default();
-        self.known.insert(audience, changed);
+        self.known
+            .insert(audience, (Arc::clone(&caller.subject), changed));
         changed
     }
 

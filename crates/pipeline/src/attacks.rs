@@ -65,7 +65,7 @@
 //!
 //! | attack | stopped by |
 //! | --- | --- |
-//! | acting without a record: crash, kill, full disk | `upstream` takes only recorded calls: `tests/fail/send_unrecorded.edit`; test `a_hundred_kills_lose_nothing_and_let_nothing_through_unrecorded` |
+//! | acting without a record: crash, kill, full disk | `upstream` takes only recorded calls: `tests/fail/send_unrecorded.edit`; test `kills_at_any_moment_lose_nothing_and_let_nothing_through_unrecorded` |
 //! | hanging up to escape the record | test `a_client_that_hangs_up_is_recorded_whenever_it_does` |
 //! | an answer without an outcome | test `an_outcome_that_cannot_be_recorded_is_not_an_answer` |
 //! | editing, removing or forging entries | test `a_log_is_verified_with_public_keys_alone_and_damage_is_named` |

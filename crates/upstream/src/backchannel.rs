@@ -72,8 +72,11 @@ pub trait Backchannel: Send + Sync + 'static {
         wanted: &[(String, String)],
     ) -> Result<Vec<(String, Zeroizing<String>)>, String>;
 
-    /// A server's process ended by itself and not well: how.
-    fn crashed(&self, server: &ServerName, how: &str);
+    /// A server's process ended by itself and not well: whose it was, if it was started for somebody, and how.
+    fn crashed(&self, server: &ServerName, owner: Option<&str>, how: &str);
+
+    /// Why none is started for somebody now: those that were keep crashing.
+    fn crashing(&self, server: &ServerName, owner: &str) -> Option<String>;
 
     /// A server's listing is not what it was: what it offers now.
     fn listed(&self, server: &ServerName, catalogue: Arc<crate::Catalogue>);

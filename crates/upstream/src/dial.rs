@@ -20,6 +20,9 @@ pub(crate) async fn dial(
 ) -> Result<Wire, LinkError> {
     let start = spec.timeouts.start;
     if let Reach::Stdio(_) = &spec.reach {
+        if let Some(why) = inbox.crashing() {
+            return Err(LinkError::Crashing(why));
+        }
         let checking = Arc::clone(inbox);
         let checked = tokio::task::spawn_blocking(move || checking.before_start()).await;
         let broken = |_| LinkError::Unreachable("what would be started could not be looked at".to_owned());
@@ -28,7 +31,12 @@ pub(crate) async fn dial(
     Ok(match &spec.reach {
         Reach::Stdio(command) => {
             let secrets = inbox.secrets(door.caller(), &command.vault);
-            let given = Given::new(command, secrets.map_err(LinkError::Unreachable)?);
+            // A secret that one caller has not is nothing against the server, which others use.
+            let missing = |why| match door.caller() {
+                Some(_) => LinkError::Unauthorized(why),
+                None => LinkError::Unreachable(why),
+            };
+            let given = Given::new(command, secrets.map_err(missing)?);
             Wire::Pipe(Pipe::spawn(&spec.name, &given, room, Arc::clone(inbox))?)
         }
         Reach::Unix(path) => Wire::Pipe(within(start, stdio::open(path, Arc::clone(inbox))).await?),

@@ -106,6 +106,7 @@ impl Known {
             // A process may end at what it does not know; an endpoint that is down has said nothing.
             LinkError::Closed(_) => !matches!(ask.spec.reach, Reach::Http(_)),
             LinkError::Consent(_)
+            | LinkError::Crashing(_)
             | LinkError::Timeout(_)
             | LinkError::Unauthorized(_)
             | LinkError::Withdrawn => false,
@@ -195,6 +196,7 @@ impl Asker<'_> {
             Err(
                 LinkError::Absent(_)
                 | LinkError::Closed(_)
+                | LinkError::Crashing(_)
                 | LinkError::Garbled(_)
                 | LinkError::Timeout(_)
                 | LinkError::Unreachable(_),

@@ -20,6 +20,9 @@ pub enum LinkError {
     /// The connection or the process ended.
     #[error("the server went away: {0}")]
     Closed(String),
+    /// The processes that are started for this caller keep crashing.
+    #[error("{0}")]
+    Crashing(String),
     /// What came back is not an answer.
     #[error("the server's answer is not usable: {0}")]
     Garbled(String),
@@ -43,7 +46,9 @@ impl From<LinkError> for Objection {
             LinkError::Consent(consent) => return asked(consent),
             LinkError::Unauthorized(_) => &refusal::UPSTREAM_UNAUTHORIZED,
             LinkError::Absent(_) => &refusal::METHOD_UNKNOWN,
-            LinkError::Closed(_) | LinkError::Unreachable(_) => &refusal::UPSTREAM_UNREACHABLE,
+            LinkError::Closed(_) | LinkError::Crashing(_) | LinkError::Unreachable(_) => {
+                &refusal::UPSTREAM_UNREACHABLE
+            }
             LinkError::Garbled(_) => &refusal::UPSTREAM_GARBLED,
             LinkError::Timeout(_) => &refusal::UPSTREAM_TIMEOUT,
             LinkError::Withdrawn => &refusal::WITHDRAWN,
@@ -55,7 +60,10 @@ impl From<LinkError> for Objection {
 impl LinkError {
     /// Whether it says something of one caller, and nothing of the server.
     pub(crate) fn is_of_the_caller(&self) -> bool {
-        matches!(self, Self::Consent(_) | Self::Unauthorized(_) | Self::Withdrawn)
+        matches!(
+            self,
+            Self::Consent(_) | Self::Crashing(_) | Self::Unauthorized(_) | Self::Withdrawn
+        )
     }
 }
 

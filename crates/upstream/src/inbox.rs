@@ -254,7 +254,12 @@ impl Inbox {
     }
 
     pub(crate) fn crashed(&self, how: &str) {
-        self.backchannel.crashed(&self.server, how);
+        self.backchannel.crashed(&self.server, self.owner.as_deref(), how);
+    }
+
+    /// Why no process is started for its owner now.
+    pub(crate) fn crashing(&self) -> Option<String> {
+        self.backchannel.crashing(&self.server, self.owner.as_deref()?)
     }
 
     pub(crate) fn noise(&self, what: String) {

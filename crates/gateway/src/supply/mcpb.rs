@@ -253,9 +253,13 @@ fn start(manifest: &Value, command: &Command, place: &Path) -> Result<Start, Ref
     }
     let mut env = Vec::new();
     for (name, value) in said("env").and_then(Value::as_object).into_iter().flatten() {
-        if super::steers(name) && name != "PYTHONPATH" && name != "NODE_ENV" {
+        // A name with `=` in it would be read as another one's value.
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let steers = super::steers(name) && name != "PYTHONPATH" && name != "NODE_ENV";
+        if steers || name.is_empty() || !name.chars().all(plain) {
             return Err(Refused::other(format!(
-                "the bundle wants to set `{name}`, which changes what is run"
+                "the bundle wants to set `{}`, which changes what is run, or is no name",
+                name.escape_debug()
             )));
         }
         env.push((name.clone(), filling.one(value.as_str().unwrap_or_default())?));
@@ -433,6 +437,9 @@ mod tests {
         let steering =
             json!({"server": {"mcp_config": {"command": "node", "env": {"NODE_OPTIONS": "-r ./x"}}}});
         assert!(start(&steering, &command(&[]), Path::new("/p")).is_err());
+        let hidden =
+            json!({"server": {"mcp_config": {"command": "node", "env": {"NODE_OPTIONS=-r ./x": ""}}}});
+        assert!(start(&hidden, &command(&[]), Path::new("/p")).is_err());
         let open = json!({"server": {"mcp_config": {"command": "${node"}}});
         assert!(start(&open, &command(&[]), Path::new("/p")).is_err());
     }

@@ -265,6 +265,13 @@ fn mounted(profile: &Profile, out: &mut String) {
             "        - {{ name: grant-{n}, mountPath: {path}, readOnly: {only} }}"
         );
     }
+    for (n, path) in hidden(profile).enumerate() {
+        let path = quoted(path);
+        let _ = writeln!(
+            out,
+            "        - {{ name: hidden-{n}, mountPath: {path}, readOnly: true }}"
+        );
+    }
     let size = profile.caps.tmp_bytes;
     let _ = writeln!(
         out,
@@ -274,6 +281,14 @@ fn mounted(profile: &Profile, out: &mut String) {
     for (n, grant) in profile.grants.iter().enumerate() {
         let path = quoted(&grant.source);
         let _ = writeln!(out, "    - {{ name: grant-{n}, hostPath: {{ path: {path} }} }}");
+    }
+    for (n, path) in hidden(profile).enumerate() {
+        let nothing = if std::path::Path::new(path).is_file() {
+            "hostPath: { path: /dev/null }"
+        } else {
+            "emptyDir: {}"
+        };
+        let _ = writeln!(out, "    - {{ name: hidden-{n}, {nothing} }}");
     }
 }
 
@@ -315,3 +330,6 @@ fn sandbox_exec(profile: &Profile) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,10 +115,19 @@ impl Finding<'_> {
             return;
         }
         let home = Path::new(&self.base.home);
-        let is_secret = SECRETS.iter().any(|secret| there.starts_with(home.join(secret)));
-        if is_secret {
+        // Where it is written, and where it leads: the server may have made a link to what it would like to have.
+        let leads_to = there.canonicalize().ok();
+        let both = || std::iter::once(there).chain(leads_to.as_deref());
+        let real_home = home.canonicalize().unwrap_or_else(|_| home.to_path_buf());
+        let homes = [home, &real_home];
+        let is_secret = |path: &Path| {
+            SECRETS
+                .iter()
+                .any(|secret| homes.iter().any(|home| path.starts_with(home.join(secret))))
+        };
+        if both().any(is_secret) {
             self.withhold(there, "others' secrets are there");
-        } else if is_wide(there, home) {
+        } else if both().any(|path| homes.iter().any(|home| is_wide(path, home))) {
             // Its own home is private: a look around there, or a cache, is no wish.
             if touch != Touch::Look && there != home && !there.starts_with(home) {
                 self.withhold(there, "it holds the things of many programs");
