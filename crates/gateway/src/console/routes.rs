@@ -222,7 +222,10 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "Go back to what was approved of a server before; what is something else now is held back.",
         &[
             NAME,
-            number("to", "The version, as the server's page numbers them; the one before unless told."),
+            number(
+                "to",
+                "The version, as the server's page numbers them; the one before unless told.",
+            ),
         ],
     ),
     get("agent.list", "/agents", "The agents and services.", &[]),
