@@ -392,6 +392,17 @@ fn rules_read_the_parts_and_refuse_where_there_are_none() {
             r#"{"url": "https:evil.org"}"#,
             "permit: r",
         ),
+        // It was false, so that a `forbid` of the kind was silent.
+        (
+            r#"context.args.url == "https://evil.org/""#,
+            r#"{"url": "https://evil.org/"}"#,
+            "error: r",
+        ),
+        (
+            r#"["https://evil.org/"].contains(context.args.url)"#,
+            r#"{"url": "https://evil.org/"}"#,
+            "error: r",
+        ),
         // Not a text at all: nothing to read parts of.
         (
             r#"context.args.url.host == "good.org""#,
@@ -441,6 +452,32 @@ fn rules_read_the_parts_and_refuse_where_there_are_none() {
         let scene = Scene::default().on(taking(schema, &said)).with_args(args);
         assert_eq!(scene.verdict(&set), verdict, "{condition} of {args}");
     }
+}
+
+/// Rules behind a gate are asked, too, where the value they are told apart by is a record of a text's parts.
+#[test]
+fn a_gate_leaves_no_rule_out_that_would_fail() {
+    let schema = r#"{"type": "object", "properties": {"url": {"type": "string", "format": "uri"}}}"#;
+    let forbids: String = (0..20)
+        .map(|n| {
+            format!(
+                "@id(\"f{n}\") forbid(principal, action, resource) when {{ context.args.url == \"u{n}\" }};"
+            )
+        })
+        .collect();
+    let set = rules(&format!(
+        "@id(\"r\") permit(principal, action, resource);{forbids}"
+    ));
+    let scene = Scene::default()
+        .on(taking(schema, &[]))
+        .with_args(r#"{"url": "u3"}"#);
+    assert!(
+        scene.verdict(&set).contains("error: f0"),
+        "{}",
+        scene.verdict(&set)
+    );
+    let scene = Scene::default().with_args(r#"{"url": "u3"}"#);
+    assert_eq!(scene.verdict(&set), "forbid: f3");
 }
 
 #[test]
