@@ -177,6 +177,7 @@ fn a_changed_launch_or_identity_holds_the_server_back() {
 #[test]
 fn going_back_releases_nothing_a_person_held_back() {
     let mut server = approved(&[READ, WRITE]);
+    server.revision = Some((wire::mcp::Revision::LATEST_LEGACY, 1));
     let version = server.version().unwrap();
     server
         .quarantine_item(ItemKind::Tool, "read", "it leaks".to_owned())
