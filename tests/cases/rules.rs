@@ -169,8 +169,8 @@ fn the_short_rules_of_the_page_are_rules() {
     let page = std::fs::read_to_string(page).expect("the page");
     let yaml = page
         .split("```yaml\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next());
+        .filter_map(|rest| rest.split("```").next())
+        .find(|yaml| yaml.starts_with("policy:"));
     let gateway = Gateway::configured(yaml.expect("an example"));
     let output = gateway.output(&["policy", "check"]);
     assert!(output.status.success(), "{output:?}");

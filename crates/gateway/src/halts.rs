@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use identity::{Actor, ActorKind, Principal};
@@ -53,8 +53,8 @@ type InForce = BTreeMap<Target, Halt>;
 #[derive(Clone, Debug)]
 pub(crate) struct Halts {
     store: Store,
-    /// Held while memory and store differ.
-    changing: Arc<Mutex<()>>,
+    /// Held while memory and store differ: what is stopped and could not be stored yet.
+    unstored: Arc<Mutex<InForce>>,
     in_force: Arc<watch::Sender<InForce>>,
 }
 
@@ -72,15 +72,18 @@ impl Halts {
         let in_force = read(&store)?;
         Ok(Self {
             store,
-            changing: Arc::default(),
+            unstored: Arc::default(),
             in_force: Arc::new(watch::channel(in_force).0),
         })
     }
 
-    /// Takes over what other replicas stopped and lifted. Says whether that was anything.
+    /// Takes over what other replicas stopped and lifted. Says whether that was anything. What could not be stored
+    /// here stays stopped, and is stored now if that can be.
     pub(crate) fn take_over(&self) -> Result<bool, StoreError> {
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let stored = read(&self.store)?;
+        let mut unstored = self.alone();
+        unstored.retain(|_, halt| write(&self.store, halt).is_err());
+        let mut stored = read(&self.store)?;
+        stored.extend(unstored.clone());
         Ok(self.in_force.send_if_modified(|in_force| {
             let differs = !in_force.keys().eq(stored.keys());
             *in_force = stored;
@@ -90,25 +93,33 @@ impl Halts {
 
     /// Stops something. It is stopped even if that cannot be stored.
     pub(crate) fn put(&self, halt: &Halt) -> Result<(), StoreError> {
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unstored = self.alone();
         self.in_force.send_modify(|in_force| {
             in_force.insert(halt.target.clone(), halt.clone());
         });
-        let text = serde_json::to_vec(halt).map_err(|error| StoreError::other(error.to_string()))?;
-        self.store.put(TABLE, &halt.target.to_string(), &text)
+        let written = write(&self.store, halt);
+        if written.is_err() {
+            unstored.insert(halt.target.clone(), halt.clone());
+        }
+        written
     }
 
     /// Lifts it; what was lifted, if it was stopped.
     pub(crate) fn lift(&self, target: &Target) -> Result<Option<Halt>, StoreError> {
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unstored = self.alone();
         if !self.in_force.borrow().contains_key(target) {
             return Ok(None);
         }
         self.store.delete(TABLE, &target.to_string())?;
+        unstored.remove(target);
         let mut lifted = None;
         self.in_force
             .send_modify(|in_force| lifted = in_force.remove(target));
         Ok(lifted)
+    }
+
+    fn alone(&self) -> MutexGuard<'_, InForce> {
+        self.unstored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All that is stopped.
@@ -158,6 +169,11 @@ impl Halts {
             }
         }
     }
+}
+
+fn write(store: &Store, halt: &Halt) -> Result<(), StoreError> {
+    let text = serde_json::to_vec(halt).map_err(|error| StoreError::other(error.to_string()))?;
+    store.put(TABLE, &halt.target.to_string(), &text)
 }
 
 fn read(store: &Store) -> Result<InForce, StoreError> {
@@ -240,3 +256,6 @@ impl fmt::Display for Target {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

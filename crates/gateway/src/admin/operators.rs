@@ -71,6 +71,12 @@ pub(super) async fn agree(
         by: BTreeSet::new(),
     });
     said.by.insert(party.name.clone());
+    // Whoever is no operator any more has said nothing.
+    let counts = |name: &String| {
+        let party = house.engines.party(name);
+        party.is_some_and(|party| house.operators.admit(&party).is_ok())
+    };
+    said.by.retain(counts);
     let mut entry = house.engines.journal.about(Kind::Registry, "agreed");
     entry.reason = Some(what.to_owned());
     let entry = entry.with("by", party.name.as_str()).with("exactly", exactly);

@@ -143,18 +143,23 @@ pub(super) async fn approve(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u
         Some("as-found") => Depth::AsFound,
         Some(_) | None => Depth::Whole,
     };
-    let exactly = exactly(&keeper.server(&name)?, item.as_deref(), depth);
+    let agreed_to = exactly(&keeper.server(&name)?, item.as_deref(), depth);
     let what = match &item {
         None => format!("server approve {name}"),
         Some(item) => format!("server approve {name} --tool {item}"),
     };
-    if let Agreed::Waits(answer) = operators::agree(house, args, &what, &exactly).await? {
+    if let Agreed::Waits(answer) = operators::agree(house, args, &what, &agreed_to).await? {
         return Ok(answer);
     }
     let pinned = match item {
         None => keeper.pin(&name, depth).await?,
         Some(_) => None,
     };
+    // What was agreed to is exact; the server may have offered something else while it was recorded and pinned.
+    if house.operators.needed > 1 && exactly(&keeper.server(&name)?, item.as_deref(), depth) != agreed_to {
+        let why = format!("`{name}` offers something else by now; everybody is asked anew");
+        return Err(Failure::refused(why));
+    }
     let mut changes = keeper.approve(&name, item.as_deref())?;
     keeper.clear_copies();
     // An approved server is looked at now, so that what it offers can be seen and is pinned.

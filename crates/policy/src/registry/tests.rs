@@ -173,6 +173,21 @@ fn a_changed_launch_or_identity_holds_the_server_back() {
     assert!(!server.may_start());
 }
 
+/// Regression: what a person had held back served again after the server went back to a version that has it, too.
+#[test]
+fn going_back_releases_nothing_a_person_held_back() {
+    let mut server = approved(&[READ, WRITE]);
+    server.revision = Some((wire::mcp::Revision::LATEST_LEGACY, 1));
+    let version = server.version().unwrap();
+    server
+        .quarantine_item(ItemKind::Tool, "read", "it leaks".to_owned())
+        .unwrap();
+    assert_eq!(served(&server), ["write"]);
+    server.roll_back(&version).unwrap();
+    assert_eq!(served(&server), ["write"]);
+    assert_eq!(server.approved_launch, Some(version.launch()));
+}
+
 #[test]
 fn a_retired_name_never_serves_again() {
     let mut server = approved(&[READ]);

@@ -119,13 +119,19 @@ impl Server {
         self.items
             .extend(missing.into_iter().map(|key| (key, Item::default())));
         for (key, item) in &mut self.items {
-            let now = item.offered.take().or_else(|| item.approved.take());
+            let before = item.approved.take();
+            let now = item.offered.take().or_else(|| before.clone());
             let withdrawn = item.state == ItemState::Withdrawn;
             item.approved = version.items.get(key).cloned();
+            // What is held back although it is what was approved is held back for another reason than a change.
+            let held = matches!(item.state, ItemState::Quarantined { .. }) && before == item.approved;
             let (state, what) = match (&item.approved, &now) {
                 (Some(_), None) => (ItemState::Withdrawn, ChangeKind::Withdrawn),
                 (Some(approved), Some(now)) if approved == now && withdrawn => {
                     (ItemState::Withdrawn, ChangeKind::Withdrawn)
+                }
+                (Some(approved), Some(now)) if approved == now && held => {
+                    (item.state.clone(), ChangeKind::Quarantined)
                 }
                 (Some(approved), Some(now)) if approved == now => (ItemState::Approved, ChangeKind::Approved),
                 (Some(_), Some(_)) => {

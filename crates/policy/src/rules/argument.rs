@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use wire::json::Node;
 
 use super::{
+    datum::Datum,
     file_path,
     sql::{self, Dialect},
     uri,
@@ -140,6 +141,18 @@ impl ArgumentType {
             | Self::Record(_)
             | Self::String => None,
         }
+    }
+
+    /// Whether a record is one that stands for a string.
+    pub(super) fn stands_for_text(record: &Datum<'_>) -> bool {
+        let Datum::Record(fields) = record else {
+            return false;
+        };
+        let has_only = |members: &[&str]| fields.iter().all(|(name, _)| members.contains(&name.as_ref()));
+        let of_a_kind = [file_path::MEMBERS.as_slice(), &sql::MEMBERS, &uri::MEMBERS]
+            .into_iter()
+            .any(has_only);
+        of_a_kind && record.field("text").is_some()
     }
 
     /// The type of a member, if this is an object that declares it.

@@ -6,6 +6,7 @@ use std::{borrow::Cow, sync::Arc};
 use thiserror::Error;
 
 use super::{
+    ArgumentType,
     datum::{self, Datum},
     decimal::Decimal,
     entity::Entity,
@@ -107,6 +108,9 @@ pub(super) fn at_a_glance<'a>(
     world: &World<'_, 'a>,
 ) -> Option<bool> {
     let (left, right) = (glance(left, world)?, glance(right, world)?);
+    if mixed(left, right) {
+        return None;
+    }
     match (operator, left, right) {
         (Binary::Equal, left, right) => Some(left == right),
         (Binary::NotEqual, left, right) => Some(left != right),
@@ -278,14 +282,14 @@ pub(super) fn binary<'a>(
         Binary::Contains => contains(left, right, world).map(Datum::Bool),
         Binary::ContainsAll => {
             let (left, right) = (elements(left, world)?, elements(right, world)?);
-            Ok(Datum::Bool(datum::is_subset(&right, &left)))
+            unmixed(&left, &right).map(|()| Datum::Bool(datum::is_subset(&right, &left)))
         }
         Binary::ContainsAny => {
             let (left, right) = (elements(left, world)?, elements(right, world)?);
-            Ok(Datum::Bool(datum::intersects(&left, &right)))
+            unmixed(&left, &right).map(|()| Datum::Bool(datum::intersects(&left, &right)))
         }
-        Binary::Equal => Ok(Datum::Bool(world.whole(left) == world.whole(right))),
-        Binary::NotEqual => Ok(Datum::Bool(world.whole(left) != world.whole(right))),
+        Binary::Equal => equal(&world.whole(left), &world.whole(right)).map(Datum::Bool),
+        Binary::NotEqual => equal(&world.whole(left), &world.whole(right)).map(|same| Datum::Bool(!same)),
         Binary::In => is_in(&left, right, world).map(Datum::Bool),
         Binary::IsInRange => {
             let (inner, outer) = (as_network(&left)?, as_network(&right)?);
@@ -312,7 +316,52 @@ fn contains<'a>(set: Seen<'a>, element: Seen<'a>, world: &World<'_, 'a>) -> Resu
         (Seen::View(View::Configured(super::Value::Set(values))), element) => {
             Ok(element.to_value().is_some_and(|value| values.contains(&value)))
         }
-        (set, element) => Ok(elements(set, world)?.binary_search(element).is_ok()),
+        (set, element) => {
+            let set = elements(set, world)?;
+            unmixed(&set, std::slice::from_ref(element))?;
+            Ok(set.binary_search(element).is_ok())
+        }
+    }
+}
+
+fn equal(left: &Datum<'_>, right: &Datum<'_>) -> Result<bool, Failure> {
+    if mixed(left, right) {
+        return Err(not_its_parts());
+    }
+    Ok(left == right)
+}
+
+fn unmixed(left: &[Datum<'_>], right: &[Datum<'_>]) -> Result<(), Failure> {
+    if mixed_in(left, right) {
+        return Err(not_its_parts());
+    }
+    Ok(())
+}
+
+/// Whether the record of a text's parts is compared with a text. Cedar says they differ, and a `forbid` about a URL
+/// were silent as soon as the argument is typed as one: here it fails, and refuses.
+fn mixed(left: &Datum<'_>, right: &Datum<'_>) -> bool {
+    match (left, right) {
+        (Datum::Record(_), Datum::Text(_)) => ArgumentType::stands_for_text(left),
+        (Datum::Text(_), Datum::Record(_)) => ArgumentType::stands_for_text(right),
+        (Datum::Set(left), Datum::Set(right)) => mixed_in(left, right),
+        (Datum::Set(set), one @ (Datum::Record(_) | Datum::Text(_))) => {
+            mixed_in(set, std::slice::from_ref(one))
+        }
+        _ => false,
+    }
+}
+
+fn mixed_in(left: &[Datum<'_>], right: &[Datum<'_>]) -> bool {
+    let has_text = |set: &[Datum<'_>]| set.iter().any(|one| matches!(one, Datum::Text(_)));
+    let has_parts = |set: &[Datum<'_>]| set.iter().any(ArgumentType::stands_for_text);
+    (has_parts(left) && has_text(right)) || (has_parts(right) && has_text(left))
+}
+
+fn not_its_parts() -> Failure {
+    Failure::Kind {
+        found: "a record of a text's parts",
+        wanted: "one of them, such as `.text`,",
     }
 }
 

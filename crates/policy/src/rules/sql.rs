@@ -9,12 +9,12 @@ use std::{borrow::Cow, collections::BTreeSet, ops::ControlFlow};
 
 use sqlparser::{
     ast::{
-        BinaryOperator, Expr, ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement, TableFactor,
-        Visit, Visitor,
+        BinaryOperator, CreateTable, Expr, Insert, ObjectName, ObjectNamePart, OnConflictAction, OnInsert,
+        Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
     },
     dialect::{self, Dialect as Reader},
     parser::Parser,
-    tokenizer::Tokenizer,
+    tokenizer::{Token, TokenWithSpan, Tokenizer},
 };
 
 use super::{datum::Datum, parse::with_room};
@@ -23,6 +23,8 @@ use super::{datum::Datum, parse::with_room};
 const BYTES_MAX: usize = 64 * 1024;
 /// Nor those of more words: a tree of so many is walked in the room there is.
 const TOKENS_MAX: usize = 8 * 1024;
+/// PostgreSQL cuts longer names, and finds the table of what remains.
+const NAME_BYTES_MAX: usize = 63;
 
 /// Whose SQL it is.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -181,7 +183,7 @@ impl Dialect {
             Self::Sqlite => &dialect::SQLiteDialect {},
         };
         let tokens = Tokenizer::new(alone, text).tokenize_with_location().ok()?;
-        if tokens.len() > TOKENS_MAX {
+        if tokens.len() > TOKENS_MAX || (self == Self::MsSql && has_second_head(&tokens)) {
             return None;
         }
         let mut parser = Parser::new(alone).with_tokens_with_locations(tokens);
@@ -251,10 +253,64 @@ pub(super) fn record(text: Cow<'_, str>, dialect: Dialect) -> Datum<'_> {
     Datum::record(always.into_iter().chain(known.into_iter().flatten()))
 }
 
-/// Comments that MySQL and MariaDB run, and characters that are space to one database and a letter to the next.
+/// Comments that MySQL and MariaDB run, characters that are space to one database and a letter to the next, ends of a
+/// line that end a comment for some only, and names with escapes in them (PostgreSQL's `U&"..."`).
 fn is_read_in_two_ways(text: &str) -> bool {
     let odd = |c: char| (c.is_control() && !"\t\n\r".contains(c)) || (c.is_whitespace() && !c.is_ascii());
-    text.contains("/*!") || text.contains("/*M!") || text.chars().any(odd)
+    let lone_return = text.replace("\r\n", "\n").contains('\r');
+    let run = ["/*!", "/*M!", "U&\"", "u&\""]
+        .iter()
+        .any(|mark| text.contains(mark));
+    run || lone_return || text.chars().any(odd)
+}
+
+/// Words that begin a statement of SQL Server, which needs nothing between two: where our reader would take one of
+/// them for the name of something, two statements would pass for one. They stand in no statement but at its head.
+const HEADS: [&str; 36] = [
+    "ALTER",
+    "BACKUP",
+    "BEGIN",
+    "BREAK",
+    "BULK",
+    "CHECKPOINT",
+    "COMMIT",
+    "CONTINUE",
+    "CREATE",
+    "DBCC",
+    "DEALLOCATE",
+    "DECLARE",
+    "DELETE",
+    "DENY",
+    "DROP",
+    "DUMP",
+    "EXEC",
+    "EXECUTE",
+    "GOTO",
+    "GRANT",
+    "INSERT",
+    "KILL",
+    "LOAD",
+    "MERGE",
+    "PRINT",
+    "RAISERROR",
+    "RECONFIGURE",
+    "RESTORE",
+    "RETURN",
+    "REVERT",
+    "REVOKE",
+    "ROLLBACK",
+    "SHUTDOWN",
+    "TRUNCATE",
+    "UPDATE",
+    "WAITFOR",
+];
+
+fn has_second_head(tokens: &[TokenWithSpan]) -> bool {
+    let words = tokens.iter().filter_map(|token| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_ascii_uppercase()),
+        _ => None,
+    });
+    words.skip(1).any(|word| HEADS.contains(&word.as_str()))
 }
 
 /// What a statement's tree holds. Whatever is not known to be harmless breaks the walk.
@@ -277,15 +333,22 @@ impl Walk {
         }
     }
 
-    /// The parts of a name, in one spelling for names that are the same to the database.
+    /// The parts of a name, in one spelling for names that are the same to the database; none where that is not
+    /// certain.
     fn names(&self, name: &ObjectName) -> Option<Vec<String>> {
+        // Their collations decide which letters beyond ASCII, and which spaces, are the same.
+        let collates = matches!(self.dialect, Dialect::MsSql | Dialect::MySql);
         let folded = |part: &ObjectNamePart| {
             let ident = part.as_ident()?;
+            let is_certain = ident.value.is_ascii() && !ident.value.ends_with(' ');
+            if (collates && !is_certain) || ident.value.len() > NAME_BYTES_MAX {
+                return None;
+            }
             let plain = ident
                 .value
                 .chars()
                 .all(|c| c.is_alphanumeric() || "_$".contains(c));
-            let lower = ident.value.to_lowercase();
+            let lower = ident.value.to_ascii_lowercase();
             let own =
                 self.dialect == Dialect::PostgreSql && ident.quote_style.is_some() && lower != ident.value;
             Some(if plain && !own {
@@ -301,7 +364,21 @@ impl Walk {
         let Some(parts) = self.names(name) else {
             return STOP;
         };
-        self.functions.insert(parts.join("."));
+        self.functions.extend(spellings(&parts));
+        ON
+    }
+
+    fn concerns(&mut self, table: &ObjectName) -> ControlFlow<()> {
+        let Some(parts) = self.names(table) else {
+            return STOP;
+        };
+        // To PostgreSQL `ONLY secrets` is the table `secrets`, to our reader the table `only` of that alias.
+        let is_word = table.0.last().and_then(ObjectNamePart::as_ident);
+        let is_word = is_word.is_some_and(|ident| ident.quote_style.is_none());
+        if is_word && parts.last().is_some_and(|name| name == "only") {
+            return STOP;
+        }
+        self.tables.extend(spellings(&parts));
         ON
     }
 }
@@ -316,15 +393,20 @@ impl Visitor for Walk {
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<()> {
         match statement {
             Statement::Query(_) => ON,
-            Statement::Insert(_) => self.does(Class::Insert),
-            Statement::Update(_) => self.does(Class::Update),
-            Statement::Delete(_) => self.does(Class::Delete),
-            Statement::Merge(_) => self.does(Class::Merge),
+            Statement::Insert(insert) if only_inserts(insert) => self.does(Class::Insert),
+            Statement::Update(update) if update.or.is_none() && update.output.is_none() => {
+                self.does(Class::Update)
+            }
+            Statement::Delete(delete) if delete.output.is_none() => self.does(Class::Delete),
+            Statement::Merge(merge) if merge.output.is_none() => self.does(Class::Merge),
+            Statement::CreateTable(table) if names_no_other(table) => self.does(Class::Ddl),
+            Statement::Drop { names, .. } => {
+                names.iter().try_for_each(|name| self.concerns(name))?;
+                self.does(Class::Ddl)
+            }
             Statement::AlterTable(_)
             | Statement::CreateIndex(_)
-            | Statement::CreateTable(_)
             | Statement::CreateView(_)
-            | Statement::Drop { .. }
             | Statement::Truncate(_) => self.does(Class::Ddl),
             _ => STOP,
         }
@@ -346,13 +428,7 @@ impl Visitor for Walk {
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        let Some(parts) = self.names(relation) else {
-            return STOP;
-        };
-        // `public.notes` is `notes`, too: a rule that forbids one must not be led around by the other.
-        self.tables.extend(parts.last().cloned());
-        self.tables.insert(parts.join("."));
-        ON
+        self.concerns(relation)
     }
 
     #[expect(
@@ -389,6 +465,27 @@ impl Visitor for Walk {
             _ => ON,
         }
     }
+}
+
+/// All that a rule may call it: `public.notes` is `notes`, too, so a rule that forbids one is not led around by the
+/// other.
+fn spellings(parts: &[String]) -> impl Iterator<Item = String> {
+    (0..parts.len()).filter_map(|from| Some(parts.get(from..)?.join(".")))
+}
+
+/// Whether it adds rows, and changes none that are there: not `REPLACE`, `INSERT OR REPLACE`, `ON CONFLICT DO UPDATE`.
+fn only_inserts(insert: &Insert) -> bool {
+    let ignores = match &insert.on {
+        None => true,
+        Some(OnInsert::OnConflict(conflict)) => matches!(conflict.action, OnConflictAction::DoNothing),
+        Some(_) => false,
+    };
+    ignores && insert.or.is_none() && insert.output.is_none() && !insert.replace_into && !insert.overwrite
+}
+
+/// Whether the visitor is told of every table it takes something of.
+fn names_no_other(table: &CreateTable) -> bool {
+    table.like.is_none() && table.clone.is_none() && table.inherits.is_none() && table.partition_of.is_none()
 }
 
 /// Whether the visitor is told of everything in it: of `TABLE name` it is not.

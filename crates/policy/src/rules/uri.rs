@@ -146,13 +146,19 @@ fn path_of(path: &str) -> Option<String> {
     let mut kept: Vec<&str> = Vec::new();
     for segment in decoded.split('/') {
         match segment {
-            "" | "." => {}
-            ".." => {
+            "." => {}
+            // An empty segment in the middle is what `..` takes away for clients, and nothing to servers.
+            ".." if kept.len() > 1 && kept.last().is_some_and(|last| last.is_empty()) => return None,
+            ".." if kept.len() > 1 || !decoded.starts_with('/') => {
                 kept.pop();
             }
+            ".." => {}
+            // `..;x` is `..` to servers that know parameters of a segment.
+            _ if segment.starts_with(".;") || segment.starts_with("..;") => return None,
             _ => kept.push(segment),
         }
     }
+    kept.retain(|segment| !segment.is_empty());
     let root = if decoded.starts_with('/') { "/" } else { "" };
     Some(format!("{root}{}", kept.join("/")))
 }

@@ -116,11 +116,11 @@ impl<'a> World<'_, 'a> {
         found.recall(remembered.number, || evaluate::evaluate(&remembered.path, self))
     }
 
-    /// The value of a path, if it has one and that is plain.
+    /// The value of a path, if it has one and that is plain: a comparison with it cannot fail.
     pub(super) fn plain(&self, remembered: &'a Remembered) -> Option<&Datum<'a>> {
         match self.recall(remembered)? {
+            Ok(Seen::Datum(Datum::Record(_) | Datum::Set(_)) | Seen::View(_)) | Err(_) => None,
             Ok(Seen::Datum(datum)) => Some(datum),
-            Ok(Seen::View(_)) | Err(_) => None,
         }
     }
 

@@ -359,7 +359,8 @@ impl Desk {
         let (mut waited, stood) = (over(&state.waiting), over(&state.standing));
         // One the store cannot delete now is expired all the same, and is tried again after a restart.
         for request in &waited {
-            let _ = self.store.delete(TABLE, &request.binding);
+            // Another replica may have put the question anew meanwhile: that one stays.
+            let _ = self.exchange(TABLE, &request.binding, Some(request), None);
             state.waiting.remove(&request.binding);
         }
         for request in &stood {

@@ -71,7 +71,8 @@ fn statements_are_told_apart_by_what_they_do() {
             "update notes secrets",
         ),
         ("DELETE FROM notes WHERE id = 1", "delete notes"),
-        ("DROP TABLE notes", "ddl"),
+        // It was `ddl` of no table: a rule about `secrets` was silent.
+        ("DROP TABLE secrets", "ddl secrets"),
         ("CREATE TABLE x (id int)", "ddl x"),
         ("SELECT pg_sleep(10)", "call"),
         ("SELECT load_extension('x') FROM notes", "call notes"),
@@ -155,6 +156,90 @@ fn names_are_as_the_database_takes_them() {
     assert_eq!(read("SELECT * FROM [Notes]", Dialect::MsSql), "select notes");
 }
 
+/// Statements our reader and the database itself take for different ones, or that do more than their first word says.
+#[test]
+fn nobody_hides_a_table_or_a_second_statement_from_one_database() {
+    let long = format!("SELECT * FROM {}", "a".repeat(64));
+    let mut wrong = Vec::new();
+    for (text, dialect, expected) in [
+        // One statement to our reader, with an alias; two to SQL Server.
+        ("SELECT 1 DELETE FROM notes", Dialect::MsSql, "unknown"),
+        ("SELECT * FROM notes SHUTDOWN", Dialect::MsSql, "unknown"),
+        ("SELECT * FROM notes AS n ROLLBACK", Dialect::MsSql, "unknown"),
+        ("SELECT 1 x REVERT", Dialect::MsSql, "unknown"),
+        ("SELECT [delete] FROM notes", Dialect::MsSql, "select notes"),
+        // The table `only`, of an alias, to our reader.
+        ("SELECT * FROM ONLY secrets", Dialect::PostgreSql, "unknown"),
+        ("DELETE FROM ONLY secrets", Dialect::PostgreSql, "unknown"),
+        ("UPDATE ONLY secrets SET a = 1", Dialect::PostgreSql, "unknown"),
+        ("SELECT * FROM \"only\"", Dialect::PostgreSql, "select only"),
+        // A comment ends there for PostgreSQL and SQL Server, and goes on for others.
+        ("SELECT 1 -- \r FROM secrets", Dialect::MsSql, "unknown"),
+        ("SELECT 1 --\r\n FROM notes", Dialect::MsSql, "select notes"),
+        // Cut after 63 bytes.
+        (&long, Dialect::PostgreSql, "unknown"),
+        ("SELECT U&\"pg!005fsleep\"(1)", Dialect::PostgreSql, "unknown"),
+        // The same table to a collation that knows no width, and no spaces at the end.
+        ("SELECT * FROM \u{ff53}ecrets", Dialect::MsSql, "unknown"),
+        ("SELECT * FROM [secrets ]", Dialect::MsSql, "unknown"),
+        // Another table to PostgreSQL: it folds ASCII alone.
+        (
+            "SELECT * FROM \u{212a}eys",
+            Dialect::PostgreSql,
+            "select \u{212a}eys",
+        ),
+        // They change rows that are there.
+        ("REPLACE INTO notes VALUES (1)", Dialect::MySql, "unknown"),
+        (
+            "INSERT OR REPLACE INTO notes VALUES (1)",
+            Dialect::Sqlite,
+            "unknown",
+        ),
+        (
+            "INSERT INTO notes VALUES (1) ON CONFLICT (id) DO UPDATE SET a = 2",
+            Dialect::Sqlite,
+            "unknown",
+        ),
+        (
+            "INSERT INTO notes VALUES (1) ON DUPLICATE KEY UPDATE a = 2",
+            Dialect::MySql,
+            "unknown",
+        ),
+        (
+            "INSERT INTO notes VALUES (1) ON CONFLICT DO NOTHING",
+            Dialect::Sqlite,
+            "insert notes",
+        ),
+        // Tables that were not told of.
+        ("CREATE TABLE x (LIKE secrets)", Dialect::PostgreSql, "unknown"),
+        (
+            "CREATE TABLE x () INHERITS (secrets)",
+            Dialect::PostgreSql,
+            "unknown",
+        ),
+        (
+            "DELETE FROM notes OUTPUT deleted.* INTO secrets",
+            Dialect::MsSql,
+            "unknown",
+        ),
+        // Every way to say it.
+        (
+            "SELECT * FROM db.hr.pay",
+            Dialect::MsSql,
+            "select db.hr.pay hr.pay pay",
+        ),
+    ] {
+        let found = read(text, dialect);
+        if found != expected {
+            wrong.push((text, found));
+        }
+    }
+    assert_eq!(wrong, []);
+    let called = sql::record("SELECT pg_catalog.pg_sleep(1)".into(), Dialect::PostgreSql);
+    let expected = ["pg_catalog.pg_sleep", "pg_sleep"].map(Datum::text);
+    assert_eq!(called.field("functions"), Some(&Datum::set(expected)));
+}
+
 /// A tree as deep as the text is long, walked and dropped without an end of the stack.
 #[test]
 fn a_deep_statement_takes_no_more_room_than_there_is() {
@@ -199,6 +284,24 @@ fn the_host_is_where_a_request_would_go_or_is_not_known() {
         assert_eq!(record.field("host"), host.map(Datum::text).as_ref(), "{text}");
         assert_eq!(record.field("port"), port.map(Datum::Long).as_ref(), "{text}");
         assert_eq!(record.field("text"), Some(&Datum::text(text)));
+    }
+}
+
+/// To RFC 3986 and browsers `..` takes the empty segment away that servers drop; Java servers cut what follows `;`.
+#[test]
+fn a_path_that_clients_and_servers_shorten_differently_is_not_known() {
+    for (text, path) in [
+        ("https://good.org/public/x", Some("/public/x")),
+        ("https://good.org/a/../public//x", Some("/public/x")),
+        ("https://good.org/a;b=1/x", Some("/a;b=1/x")),
+        ("https://good.org/admin//../public/x", None),
+        ("https://good.org/admin/%2e/../x", Some("/x")),
+        ("https://good.org/public/..;/admin", None),
+        ("https://good.org/public/.;a/admin", None),
+        ("https://good.org/public/%2e%2e%3b/admin", None),
+    ] {
+        let record = uri::record(text.into());
+        assert_eq!(record.field("path"), path.map(Datum::text).as_ref(), "{text}");
     }
 }
 
@@ -291,6 +394,17 @@ fn rules_read_the_parts_and_refuse_where_there_are_none() {
             r#"{"url": "https:evil.org"}"#,
             "permit: r",
         ),
+        // It was false, so that a `forbid` of the kind was silent.
+        (
+            r#"context.args.url == "https://evil.org/""#,
+            r#"{"url": "https://evil.org/"}"#,
+            "error: r",
+        ),
+        (
+            r#"["https://evil.org/"].contains(context.args.url)"#,
+            r#"{"url": "https://evil.org/"}"#,
+            "error: r",
+        ),
         // Not a text at all: nothing to read parts of.
         (
             r#"context.args.url.host == "good.org""#,
@@ -340,6 +454,32 @@ fn rules_read_the_parts_and_refuse_where_there_are_none() {
         let scene = Scene::default().on(taking(schema, &said)).with_args(args);
         assert_eq!(scene.verdict(&set), verdict, "{condition} of {args}");
     }
+}
+
+/// Rules behind a gate are asked, too, where the value they are told apart by is a record of a text's parts.
+#[test]
+fn a_gate_leaves_no_rule_out_that_would_fail() {
+    let schema = r#"{"type": "object", "properties": {"url": {"type": "string", "format": "uri"}}}"#;
+    let forbids: String = (0..20)
+        .map(|n| {
+            format!(
+                "@id(\"f{n}\") forbid(principal, action, resource) when {{ context.args.url == \"u{n}\" }};"
+            )
+        })
+        .collect();
+    let set = rules(&format!(
+        "@id(\"r\") permit(principal, action, resource);{forbids}"
+    ));
+    let scene = Scene::default()
+        .on(taking(schema, &[]))
+        .with_args(r#"{"url": "u3"}"#);
+    assert!(
+        scene.verdict(&set).contains("error: f0"),
+        "{}",
+        scene.verdict(&set)
+    );
+    let scene = Scene::default().with_args(r#"{"url": "u3"}"#);
+    assert_eq!(scene.verdict(&set), "forbid: f3");
 }
 
 #[test]
