@@ -397,7 +397,14 @@ fn a_back_up_made_under_calls_is_restored_whole_and_an_altered_one_is_refused() 
     let root = fs::read(gateway.path("state/root.key")).expect("a key");
     assert!(holding(Path::new(backup), PLANTED.as_bytes()).is_empty());
     assert!(holding(Path::new(backup), root.trim_ascii()).is_empty());
-    let over = gateway.output(&["backup", "restore", backup, "--root-key", "state/root.key"]);
+    let over = gateway.output(&[
+        "backup",
+        "restore",
+        backup,
+        "--nobody-erased",
+        "--root-key",
+        "state/root.key",
+    ]);
     assert_ne!(over.status.code(), Some(0), "nothing is overwritten");
     gateway.stop();
     let key = gateway.path("root.key");
@@ -416,20 +423,20 @@ fn a_back_up_made_under_calls_is_restored_whole_and_an_altered_one_is_refused() 
     let middle = altered.len() / 2;
     altered[middle] ^= 1;
     fs::write(&tables, &altered).expect("altered");
-    let refused = gateway.output(&["backup", "restore", backup, "--root-key", key]);
+    let refused = gateway.output(&["backup", "restore", backup, "--nobody-erased", "--root-key", key]);
     assert_eq!(refused.status.code(), Some(1), "{}", errors(&refused));
     assert!(errors(&refused).contains("state.db"), "{}", errors(&refused));
     fs::write(&tables, &good).expect("as it was");
     fs::write(Path::new(backup).join("more"), "x").expect("a file");
     assert_eq!(
         gateway
-            .output(&["backup", "restore", backup, "--root-key", key])
+            .output(&["backup", "restore", backup, "--nobody-erased", "--root-key", key])
             .status
             .code(),
         Some(1)
     );
     fs::remove_file(Path::new(backup).join("more")).expect("removed");
-    let restored = gateway.output(&["backup", "restore", backup, "--root-key", key]);
+    let restored = gateway.output(&["backup", "restore", backup, "--nobody-erased", "--root-key", key]);
     assert!(restored.status.success(), "{}", errors(&restored));
     verifies(&gateway);
     gateway.run();
@@ -445,5 +452,73 @@ fn a_back_up_made_under_calls_is_restored_whole_and_an_altered_one_is_refused() 
         .into_iter()
         .any(|entry| entry["detail"]["adopted"] == json!("yes"));
     assert!(adopted, "that it was restored is in the ledger");
+    verifies(&gateway);
+}
+
+// CONTROL: erasure
+#[test]
+fn a_back_up_from_before_an_erasure_does_not_bring_back_who_was_erased() {
+    let mut gateway = house(KEPT);
+    let client = client(&gateway);
+    read_chart(&client, "p1", &format!("{PLANTED} of {MAIL}"));
+    read_chart(&client, "p2", "his own");
+    let backup = gateway.path("backup");
+    let backup = backup.to_str().expect("a path");
+    assert!(gateway.output(&["backup", "create", backup]).status.success());
+    let erased = gateway.json(&["subject", "erase", "p1", "--yes"]);
+    assert_eq!(erased[0]["payloads"], json!(2), "{erased:?}");
+    gateway.stop();
+    let key = gateway.path("root.key");
+    let key = key.to_str().expect("a path");
+    fs::rename(gateway.path("state/root.key"), key).expect("moved");
+    fs::rename(gateway.path("state"), gateway.path("lost")).expect("moved");
+    let restore = |more: &[&str]| -> Output {
+        let args = [["backup", "restore", backup, "--root-key", key].as_slice(), more].concat();
+        let output = gateway.output(&args);
+        assert_eq!(output.status.success(), gateway.path("state/keys").exists());
+        output
+    };
+    // Where nothing tells who was erased, nothing is restored, and the remedy is named.
+    let refused = restore(&[]);
+    assert_eq!(refused.status.code(), Some(2), "{}", errors(&refused));
+    assert!(errors(&refused).contains("--ledger"), "{}", errors(&refused));
+    // A ledger that was altered tells nothing.
+    let lost = gateway.path("lost/ledger");
+    let bad = gateway.path("bad");
+    let copied = Command::new("cp").arg("-r").arg(&lost).arg(&bad).status();
+    assert!(copied.expect("it starts").success());
+    let checkpoint = fs::read_to_string(bad.join("checkpoint")).expect("a checkpoint");
+    let mut lines: Vec<&str> = checkpoint.lines().collect();
+    lines[1] = "1";
+    fs::write(bad.join("checkpoint"), lines.join("\n")).expect("written");
+    let refused = restore(&["--ledger", bad.to_str().expect("a path")]);
+    assert_eq!(refused.status.code(), Some(1), "{}", errors(&refused));
+    // The one that was lost tells it.
+    let restored = restore(&["--ledger", lost.to_str().expect("a path")]);
+    assert!(restored.status.success(), "{}", errors(&restored));
+    let known = calls(&gateway, "p1", &[]);
+    assert!(
+        known.iter().all(|call| call["payloads"] == json!([])),
+        "{known:?}"
+    );
+    let others = calls(&gateway, "p2", &[]);
+    assert_eq!(payload(&others[0], "arguments")["text"], json!("his own"));
+    // The rows are gone, and would not open if they were not.
+    fs::copy(
+        Path::new(backup).join("payloads.db"),
+        gateway.path("state/payloads.db"),
+    )
+    .expect("a copy");
+    let known = calls(&gateway, "p1", &[]);
+    let kept = known[0]["payloads"].as_array().expect("payloads");
+    assert!(
+        kept.len() == 2 && kept.iter().all(|one| one["erased"] == json!(true)),
+        "{kept:?}"
+    );
+    let said = gateway
+        .ledger()
+        .into_iter()
+        .filter(|entry| entry["action"] == json!("erased-again"));
+    assert!(said.count() > 0);
     verifies(&gateway);
 }

@@ -56,7 +56,7 @@ use crate::{
     lists,
     outbound::Outbound,
     parked::Parking,
-    payloads::Payloads,
+    payloads::{Payloads, Tally},
     people::People,
     policy_version,
     reviews::Revoked,
@@ -360,14 +360,18 @@ async fn keep_keys(house: Arc<House>, mut stop: watch::Receiver<bool>) {
 }
 
 /// Says in the ledger what could not be kept, and ends what was kept for long enough.
-fn tend_payloads(house: &House, now_ms: i64, told: &mut u64) {
+fn tend_payloads(house: &House, now_ms: i64, told: &mut Tally) {
     let journal = &house.engines.journal;
-    let (_, lost) = journal.payloads().counts();
-    if lost > *told {
-        let count = (lost - *told).to_string();
+    let counts = journal.payloads().counts();
+    if counts.lost > told.lost {
+        let count = (counts.lost - told.lost).to_string();
         journal.note(Kind::Gap, "payloads-lost", &[("count", count)]);
-        *told = lost;
     }
+    if counts.dropped > told.dropped {
+        let count = (counts.dropped - told.dropped).to_string();
+        journal.note(Kind::Subject, "dropped", &[("payloads", count)]);
+    }
+    *told = counts;
     if !journal.payloads().exist() {
         return;
     }
@@ -392,7 +396,7 @@ fn tend_payloads(house: &House, now_ms: i64, told: &mut u64) {
 }
 
 async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
-    let mut lost = 0;
+    let mut told = Tally::default();
     loop {
         tokio::select! {
             () = stopped(&mut stop) => return,
@@ -412,7 +416,7 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
                 .approval(&request, "expired", Decision::Refuse, None);
             drop(expired);
         }
-        tend_payloads(&house, now_ms, &mut lost);
+        tend_payloads(&house, now_ms, &mut told);
         for session in engines.sessions.sweep(now_ms) {
             engines.upstreams.end_session(&session.id);
         }

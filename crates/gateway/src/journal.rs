@@ -160,6 +160,9 @@ impl Journal {
         let arrival = call.arrival();
         let known = call.dossier().read();
         let mut entry = self.entry(Kind::Intent, &Begun::of(arrival), &known);
+        if let Some(call) = entry.call.as_deref().filter(|_| entry.server.is_some()) {
+            self.payloads.begin(call).map_err(unkept)?;
+        }
         if let Some(arguments) = arguments(arrival) {
             let arguments = canonical(arguments);
             entry.args_digest = Some(self.digests.text(&arguments));
@@ -190,7 +193,11 @@ impl Journal {
         if !self.payloads.are_kept() {
             return Ok(());
         }
+        let Some(since) = self.payloads.since(&call).map_err(unkept)? else {
+            return Ok(());
+        };
         let item = Item {
+            since,
             call,
             part,
             time_ms: entry.time_ms,
@@ -482,6 +489,11 @@ impl Journal {
     }
 }
 
+/// Where it cannot be known whom erasing concerns, nothing is sent.
+fn unkept(error: impl std::fmt::Display) -> Unavailable {
+    Unavailable::Disk(format!("the payload of the call cannot be kept: {error}"))
+}
+
 impl OpenCase {
     /// Records the one outcome.
     pub(crate) async fn outcome(&mut self, outcome: &Result<Reply, Refusal>) -> Result<(), Unavailable> {
@@ -525,6 +537,7 @@ impl OpenCase {
 
 impl Drop for OpenCase {
     fn drop(&mut self) {
+        self.journal.payloads.end(&self.begun.call);
         if self.closed {
             return;
         }

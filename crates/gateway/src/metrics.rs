@@ -144,7 +144,7 @@ pub(crate) fn text(house: &House) -> String {
         counts.durable.write(&mut out, name, "");
     }
     let ledger = engines.journal.ledger().status();
-    let (kept, lost) = engines.journal.payloads().counts();
+    let payloads = engines.journal.payloads().counts();
     let held = engines.journal.payloads().extent().map_or(0, |(count, _)| count);
     let whole = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     for (name, what, value) in [
@@ -190,11 +190,16 @@ pub(crate) fn text(house: &House) -> String {
             "Entries that could not be recorded.",
             ledger.refused,
         ),
-        ("sallyport_payloads_kept", "Payloads kept.", kept),
+        ("sallyport_payloads_kept", "Payloads kept.", payloads.kept),
         (
             "sallyport_payloads_lost",
             "Payloads that could not be kept.",
-            lost,
+            payloads.lost,
+        ),
+        (
+            "sallyport_payloads_dropped",
+            "Payloads not kept because a person was erased during their call.",
+            payloads.dropped,
         ),
     ] {
         head(&mut out, name, "counter", what);

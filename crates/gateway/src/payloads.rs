@@ -5,12 +5,13 @@
 //! is durable, and is refused when it cannot be.
 //!
 //! Each payload is sealed under the keys of all the people it concerns, or the tenant's where it concerns nobody:
-//! when one of them is erased, it opens no more.
+//! when one of them is erased, it opens no more. A call that was under way meanwhile keeps nothing about them: it began
+//! before ([`Payloads::begin`]), and what is sealed for it is sealed as of then.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
@@ -18,7 +19,7 @@ use std::{
 
 use records::{
     keys::Secret,
-    table::{Kept, Owner, Payload, StateError},
+    table::{Kept, Moment, Owner, Payload, StateError},
 };
 use tokio::sync::oneshot;
 
@@ -59,6 +60,8 @@ impl Part {
 pub(crate) struct Item {
     pub(crate) call: String,
     pub(crate) part: Part,
+    /// Before the call was sent: whoever is erased later is not in what is kept of it.
+    pub(crate) since: Moment,
     pub(crate) time_ms: u64,
     pub(crate) tenant: String,
     /// The people by their identifiers, whose keys seal it.
@@ -87,6 +90,8 @@ struct Inner {
     queue: Option<SyncSender<Work>>,
     counts: Arc<Counts>,
     meant: MeantPayloads,
+    /// When the calls under way began, in the order of erasures.
+    begun: Mutex<HashMap<String, Moment>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -102,6 +107,17 @@ struct Counts {
     waiting_bytes: AtomicUsize,
     lost: AtomicU64,
     kept: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// How many payloads there were since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Tally {
+    pub(crate) kept: u64,
+    /// Those that could not be kept.
+    pub(crate) lost: u64,
+    /// Those not kept because somebody they concern was erased while their call was under way.
+    pub(crate) dropped: u64,
 }
 
 /// What was kept, and its bytes unless a key of it was destroyed.
@@ -136,6 +152,7 @@ impl Payloads {
             queue,
             counts,
             meant,
+            begun: Mutex::default(),
         }))))
     }
 
@@ -149,15 +166,41 @@ impl Payloads {
         self.0.as_ref().is_some_and(|inner| inner.queue.is_some())
     }
 
-    /// How many were kept and how many were lost since the start.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        self.0.as_ref().map_or((0, 0), |inner| {
+    /// How many payloads there were since the start.
+    pub(crate) fn counts(&self) -> Tally {
+        self.0.as_ref().map_or(Tally::default(), |inner| {
             let counts = &inner.counts;
-            (
-                counts.kept.load(Ordering::Relaxed),
-                counts.lost.load(Ordering::Relaxed),
-            )
+            Tally {
+                kept: counts.kept.load(Ordering::Relaxed),
+                lost: counts.lost.load(Ordering::Relaxed),
+                dropped: counts.dropped.load(Ordering::Relaxed),
+            }
         })
+    }
+
+    /// A call is about to be sent, where payloads are kept. Nothing is kept of it about whoever is erased from now on.
+    pub(crate) fn begin(&self, call: &str) -> Result<(), StoreError> {
+        let Some(inner) = self.0.as_ref().filter(|inner| inner.queue.is_some()) else {
+            return Ok(());
+        };
+        let now = inner.store.with(records::table::State::moment)?;
+        inner.begun().insert(call.to_owned(), now);
+        Ok(())
+    }
+
+    /// When a call began; now, where it was never sent anywhere.
+    pub(crate) fn since(&self, call: &str) -> Result<Option<Moment>, StoreError> {
+        let Some(inner) = &self.0 else { return Ok(None) };
+        let begun = inner.begun().get(call).copied();
+        let now = || inner.store.with(records::table::State::moment);
+        begun.map_or_else(now, Ok).map(Some)
+    }
+
+    /// A call is over.
+    pub(crate) fn end(&self, call: &str) {
+        if let Some(inner) = &self.0 {
+            inner.begun().remove(call);
+        }
     }
 
     /// Keeps a payload: without waiting, unless configuration wants it durable first. False when it was wanted
@@ -252,6 +295,12 @@ impl Payloads {
     }
 }
 
+impl Inner {
+    fn begun(&self) -> std::sync::MutexGuard<'_, HashMap<String, Moment>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 fn run(work: &Receiver<Work>, store: &Store, files: &records::table::Payloads, counts: &Counts) {
     while let Ok(first) = work.recv() {
         let mut batch = vec![first];
@@ -273,7 +322,13 @@ fn run(work: &Receiver<Work>, store: &Store, files: &records::table::Payloads, c
         let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
         let done = stored(&items, store, files);
         match &done {
-            Ok(()) => counts.kept.fetch_add(count, Ordering::Relaxed),
+            Ok(kept) => {
+                let kept = u64::try_from(*kept).unwrap_or(u64::MAX);
+                counts
+                    .dropped
+                    .fetch_add(count.saturating_sub(kept), Ordering::Relaxed);
+                counts.kept.fetch_add(kept, Ordering::Relaxed)
+            }
             Err(error) => {
                 tracing::error!(%error, "payloads cannot be kept");
                 counts.lost.fetch_add(count, Ordering::Relaxed)
@@ -285,15 +340,16 @@ fn run(work: &Receiver<Work>, store: &Store, files: &records::table::Payloads, c
     }
 }
 
-fn stored(items: &[Item], store: &Store, files: &records::table::Payloads) -> Result<(), StoreError> {
+/// Stores payloads, but those of people who were erased since their call began. Gives how many it stored.
+fn stored(items: &[Item], store: &Store, files: &records::table::Payloads) -> Result<usize, StoreError> {
     if items.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    let sealed: Vec<Vec<u8>> = store.with(|state| {
+    let sealed: Vec<Option<Vec<u8>>> = store.with(|state| {
         state.transact(|transaction| {
-            let seal = |item: &Item| -> Result<Vec<u8>, StateError> {
+            let seal = |item: &Item| -> Result<Option<Vec<u8>>, StateError> {
                 let place = place(&item.call, item.part.as_str());
-                transaction.seal_for(&owners(item), &place, item.bytes.expose())
+                transaction.seal_for(&owners(item), item.since, &place, item.bytes.expose())
             };
             items.iter().map(seal).collect()
         })
@@ -301,6 +357,7 @@ fn stored(items: &[Item], store: &Store, files: &records::table::Payloads) -> Re
     let payloads: Vec<Payload> = items
         .iter()
         .zip(sealed)
+        .filter_map(|(item, sealed)| Some((item, sealed?)))
         .map(|(item, sealed)| Payload {
             call: item.call.clone(),
             part: item.part.as_str(),
@@ -309,7 +366,8 @@ fn stored(items: &[Item], store: &Store, files: &records::table::Payloads) -> Re
             sealed,
         })
         .collect();
-    Ok(files.put(&payloads)?)
+    files.put(&payloads)?;
+    Ok(payloads.len())
 }
 
 /// All of whom a payload needs the keys.
@@ -328,3 +386,6 @@ fn owners(item: &Item) -> Vec<Owner<'_>> {
 fn place(call: &str, part: &str) -> String {
     format!("payload/1 {part} {call}")
 }
+
+#[cfg(test)]
+mod tests;

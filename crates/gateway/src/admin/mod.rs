@@ -36,7 +36,7 @@ pub(crate) use halts::heed as heed_halts;
 pub(crate) use incidents::keep_watch;
 pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
-pub(crate) use subjects::{SUBJECTS, held_subjects};
+pub(crate) use subjects::{ERASED_OWNER, ERASING, SUBJECTS, held_subjects, renew_wrapping};
 pub(crate) use users::{end_grant, end_token, recall_revoked, withdraw_grant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};

@@ -13,7 +13,7 @@ use records::{
 };
 use wire::json::{Document, Keys, object};
 
-use super::{Args, count, write_list};
+use super::{Args, count, ledger, write_list};
 use crate::{
     concerned::{SubjectDigests, named, spellings},
     failure::Failure,
@@ -26,6 +26,10 @@ use crate::{
 const HOLDS: &str = "holds";
 /// What one replica changes at a time: nobody's records are erased while another is told that they are held.
 pub(crate) const SUBJECTS: &str = "records of people";
+/// What is said in the ledger before somebody is erased.
+pub(crate) const ERASING: &str = "erasing";
+/// Before what stands for their data keys there.
+pub(crate) const ERASED_OWNER: &str = "owner-";
 /// Calls whose payloads are asked for at a time.
 const CALLS_MAX: usize = 4;
 
@@ -239,8 +243,24 @@ pub(super) async fn erase(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fai
         )));
     }
     nobody_is_asked(house, &person)?;
-    // Whoever finds this and no `erased` after it does it again.
-    record(house, "erasing", &person, args, &[]).await?;
+    // Whoever finds this and no `erased` after it does it again; whoever restores a back-up from before does it, too.
+    for tenant in &person.tenants {
+        let one = Person {
+            id: person.id.clone(),
+            tenants: BTreeSet::from([tenant.clone()]),
+        };
+        let tags = spellings(&person.id).into_iter().map(|subject| {
+            house.store.state().tag(Owner::Subject {
+                tenant,
+                subject: &subject,
+            })
+        });
+        let mut entry = about(house, ERASING, &one, args);
+        for (n, tag) in tags.enumerate() {
+            entry = entry.with(&format!("{ERASED_OWNER}{n}"), tag.to_string());
+        }
+        append(house, &entry).await?;
+    }
     engines.journal.payloads().settle().await;
     let mut shredded = 0;
     let mut pseudonyms = 0;
@@ -263,6 +283,8 @@ pub(super) async fn erase(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fai
         ("records", shredded),
     ];
     let index = record(house, "erased", &person, args, &counts).await?;
+    // From now on every copy of the published ledger says it, to whoever restores a back-up from before.
+    ledger::settle(house).await?;
     Ok(object(|out| {
         out.integer("entry", index);
         for (name, number) in counts {
@@ -274,7 +296,7 @@ pub(super) async fn erase(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fai
 
 /// Changes the wrapping key and destroys all older ones, so that no copy of the tables from before opens with the
 /// ring of after.
-pub(super) fn renew_wrapping(store: &Store, ring: &mut KeyRing) -> Result<Vec<String>, Failure> {
+pub(crate) fn renew_wrapping(store: &Store, ring: &mut KeyRing) -> Result<Vec<String>, Failure> {
     ring.rotate(Use::Wrap).map_err(failed)?;
     store.state().rewrap(ring).map_err(failed)?;
     let old = ring
@@ -351,24 +373,32 @@ async fn record(
     args: &Args<'_>,
     counts: &[(&str, usize)],
 ) -> Result<u64, Failure> {
+    let mut entry = about(house, what, person, args);
+    for (name, number) in counts {
+        entry = entry.with(name, count(*number));
+    }
+    append(house, &entry).await
+}
+
+async fn append(house: &House, entry: &Entry) -> Result<u64, Failure> {
+    let receipt = house.engines.journal.ledger().append_durable(entry).await;
+    receipt.map(|receipt| receipt.index).map_err(failed)
+}
+
+/// An entry about what is done about a person.
+fn about(house: &House, what: &str, person: &Person, args: &Args<'_>) -> Entry {
     let engines = &house.engines;
     let people = engines.journal.digests().people();
-    let now_ms = u64::try_from(engines.ambient.now_ms()).unwrap_or(0);
-    let mut entry = Entry::new(now_ms, Kind::Subject);
-    entry.action = Some(what.to_owned());
+    let mut entry = engines.journal.about(Kind::Subject, what);
     let each = person.tenants.iter();
     entry.subjects = each
         .filter_map(|tenant| people.of(tenant, &named(&person.id)))
         .collect();
     entry.reason = args.text("why");
-    if let Some(by) = args.text("by") {
-        entry = entry.with("by", by);
+    match args.text("by") {
+        Some(by) => entry.with("by", by),
+        None => entry,
     }
-    for (name, number) in counts {
-        entry = entry.with(name, count(*number));
-    }
-    let receipt = engines.journal.ledger().append_durable(&entry).await;
-    receipt.map(|receipt| receipt.index).map_err(failed)
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {

@@ -1,4 +1,6 @@
-//! `sallyport backup ...`: a consistent copy of the data directory, and back.
+//! `sallyport backup ...`: a consistent copy of the data directory, and back: without those who were erased since.
+
+mod erasures;
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +8,12 @@ use clap::{Args, Subcommand};
 use records::{
     ambient::Clock,
     backup::{self, Manifest},
+    keys::LogKeys,
     ledger::entry::rfc3339,
 };
 use wire::json::object;
+
+use erasures::Erased;
 
 use super::{Common, desk, ledger::check, say, serve::load};
 use crate::{
@@ -42,6 +47,13 @@ pub(crate) struct Restore {
     /// The root key that opens it, unless SALLYPORT_ROOT_KEY does. It is copied, too.
     #[arg(long, value_name = "FILE")]
     root_key: Option<PathBuf>,
+    /// A newer copy of the ledger, such as the one that was lost or what was published of it: whoever was erased since
+    /// the back-up is erased again.
+    #[arg(long, value_name = "DIR", conflicts_with = "nobody_erased")]
+    ledger: Option<PathBuf>,
+    /// Nobody was erased since the back-up was made.
+    #[arg(long)]
+    nobody_erased: bool,
 }
 
 impl Backup {
@@ -65,7 +77,9 @@ impl Restore {
     fn run(self, common: &Common) -> Result<(), Failure> {
         let meant = load(common)?;
         let layout = Layout::new(&meant.data);
-        let manifest = checked(&self.from, self.root_key.as_deref().unwrap_or(Path::new("")))?;
+        let (manifest, keys) = checked(&self.from, self.root_key.as_deref().unwrap_or(Path::new("")))?;
+        let made = rfc3339(manifest.made_ms);
+        let erased = self.erased(&manifest, &keys, &made)?;
         backup::restore(&self.from, &manifest, &meant.data).map_err(unusable)?;
         if let Some(root_key) = &self.root_key {
             std::fs::copy(root_key, layout.root_key()).map_err(unusable)?;
@@ -82,29 +96,53 @@ impl Restore {
             let vault = Vault::try_open(&restored, &Ambient::system())?;
             let vault =
                 vault.ok_or_else(|| Failure::configuration("another process has the data directory"))?;
+            let done = erasures::replay(&vault, &erased, &Ambient::system()).await;
             vault.close().await;
-            Ok(())
+            done
+        })
+        .map_err(|error| {
+            Failure::other(format!(
+                "who was erased after the back-up may be back in {}: delete that directory, and restore again: {}",
+                meant.data.display(),
+                error
+            ))
         })?;
-        let made = rfc3339(manifest.made_ms);
         if common.json {
             let line = object(|out| {
                 out.string("made", &made);
                 out.integer("entries", manifest.size);
+                out.integer("erased_again", u64::try_from(erased.len()).unwrap_or(u64::MAX));
             });
             say(&String::from_utf8_lossy(&line));
         } else {
             say(&format!(
-                "restored {} entries and the tables of {made}. Whoever was erased after that is back: erase them again. \
-                 What was revoked after that counts again: revoke it again",
-                manifest.size
+                "restored {} entries and the tables of {made}; {} erasures of after that were done again. What was \
+                 revoked after that counts again: revoke it again",
+                manifest.size,
+                erased.len()
             ));
         }
         Ok(())
     }
 }
 
+impl Restore {
+    /// Who was erased since the back-up was made. Nothing is restored where that is not known.
+    fn erased(&self, manifest: &Manifest, keys: &LogKeys, made: &str) -> Result<Vec<Erased>, Failure> {
+        match &self.ledger {
+            Some(newer) => erasures::since(manifest, &self.from, newer, keys),
+            None if self.nobody_erased => Ok(Vec::new()),
+            None => Err(Failure::configuration(format!(
+                "whoever was erased after {made} would be back: name a newer copy of the ledger with `--ledger DIR` (the \
+                 one that was lost, or what was published of it), and they are erased again; or say `--nobody-erased` if \
+                 nobody was"
+            ))),
+        }
+    }
+}
+
 /// Checks a back-up with the keys in it, which the root key opens.
-fn checked(from: &Path, root_key: &Path) -> Result<Manifest, Failure> {
+fn checked(from: &Path, root_key: &Path) -> Result<(Manifest, LogKeys), Failure> {
     let (ring, origin) = (from.join("keys"), from.join("origin"));
     if !ring.exists() {
         return Err(Failure::configuration(format!(
@@ -114,7 +152,9 @@ fn checked(from: &Path, root_key: &Path) -> Result<Manifest, Failure> {
     }
     let keychain = Keychain::new(ring, root_key.to_owned(), origin, Clock::new(|| 0));
     let keys = keychain.open()?.log_keys(&keychain.origin()?).map_err(unusable)?;
-    backup::check(from, &keys.known()).map_err(|error| Failure::does_not_hold(error.to_string()))
+    let manifest = backup::check(from, &keys.known());
+    let manifest = manifest.map_err(|error| Failure::does_not_hold(error.to_string()))?;
+    Ok((manifest, keys))
 }
 
 fn unusable(error: impl std::fmt::Display) -> Failure {

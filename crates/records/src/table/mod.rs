@@ -23,7 +23,7 @@ mod sql;
 mod state;
 
 pub use error::StateError;
-pub use owner::Owner;
+pub use owner::{Moment, Owner, Tag};
 pub use payload::{Kept, Payload, Payloads};
 pub use server::{Claim, Server};
 pub use state::{Expect, Record, State, Transaction};

@@ -1,6 +1,6 @@
 //! Whose a record is, and the data key that seals it.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use super::{
     StateError,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     ambient::{Clock, Random},
-    digest::{Digester, Sha256},
+    digest::{Digester, Sha256, from_hex, hex},
     keys::{
         KeyRing, SealError, Secret, Use,
         seal::{SEALED_MORE, open, seal},
@@ -29,6 +29,30 @@ pub enum Owner<'o> {
     },
     /// A tenant.
     Tenant(&'o str),
+}
+
+/// A moment in the order in which data keys were made and destroyed, by all processes and replicas: no clock's.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Moment(i64);
+
+/// What stands for an owner in the tables and in the ledger: nobody can try names against it without the key of the
+/// index, and who has it can destroy the owner's data without knowing who it was.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Tag(Sha256);
+
+impl Tag {
+    /// One that [`Display`](fmt::Display) wrote.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let bytes = from_hex(text)?;
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
 }
 
 /// Bytes of a data key.
@@ -128,14 +152,21 @@ impl DataKeys {
     }
 
     /// Seals with a key of its own, and that with the data key of each owner in turn: without any one of them
-    /// it does not open.
+    /// it does not open. Nothing when one of them was erased since that moment.
     pub(super) fn seal_for(
         &mut self,
         sql: &mut dyn Sql,
         owners: &[Owner<'_>],
+        since: Moment,
         place: &str,
         plain: &[u8],
-    ) -> Result<Vec<u8>, StateError> {
+    ) -> Result<Option<Vec<u8>>, StateError> {
+        for owner in owners {
+            // Their key was destroyed, or would have been: a new one must not keep what the old one had.
+            if self.is_destroyed_since(sql, *owner, since)? {
+                return Ok(None);
+            }
+        }
         let count = u8::try_from(owners.len()).ok().filter(|count| *count > 0);
         let count = count.ok_or(StateError::TooLong("owners", usize::from(u8::MAX)))?;
         let broken = |error| StateError::sealed(error, "payload", place);
@@ -153,7 +184,7 @@ impl DataKeys {
         for key in keys {
             wrapped = seal(&key, &bound, &wrapped, &self.random).map_err(broken)?;
         }
-        Ok([head, wrapped, body].concat())
+        Ok(Some([head, wrapped, body].concat()))
     }
 
     /// Opens it again; nothing when one of the data keys was destroyed.
@@ -188,18 +219,41 @@ impl DataKeys {
         open(&own, &bound, body).map(Some).map_err(broken)
     }
 
-    /// Destroys the data key of an owner and deletes what it sealed. Gives how many records that were.
-    pub(super) fn destroy(&mut self, sql: &mut dyn Sql, owner: Owner<'_>) -> Result<usize, StateError> {
-        let owner = self.blind(owner);
-        let Some(id) = living(sql, &owner)? else {
-            return Ok(0);
-        };
-        self.cached.remove(&id);
-        let deleted = sql.execute("DELETE FROM record WHERE data_key = ?1", &[id.into()])?;
+    /// Destroys the data key of an owner and deletes what it sealed. Gives how many records that were. That it
+    /// happened stays, whether or not there was a key: what was under way then must not make one.
+    pub(super) fn destroy(&mut self, sql: &mut dyn Sql, owner: Tag) -> Result<usize, StateError> {
+        let Tag(owner) = owner;
         let now_ms = i64::try_from(self.clock.unix_ms()).unwrap_or(i64::MAX);
-        let end = "UPDATE data_key SET wrapped_by = NULL, wrapped = NULL, destroyed_ms = ?2 WHERE id = ?1";
-        sql.execute(end, &[id.into(), now_ms.into()])?;
+        let mut deleted = 0;
+        if let Some(id) = living(sql, &owner)? {
+            self.cached.remove(&id);
+            deleted = sql.execute("DELETE FROM record WHERE data_key = ?1", &[id.into()])?;
+            let end =
+                "UPDATE data_key SET wrapped_by = NULL, wrapped = NULL, destroyed_ms = ?2 WHERE id = ?1";
+            sql.execute(end, &[id.into(), now_ms.into()])?;
+        }
+        let ended = "INSERT INTO data_key (owner, created_ms, destroyed_ms) VALUES (?1, ?2, ?2)";
+        sql.execute(ended, &[owner.as_slice().into(), now_ms.into()])?;
         Ok(deleted)
+    }
+
+    /// Now, in the order of data keys.
+    pub(super) fn moment(sql: &mut dyn Sql) -> Result<Moment, StateError> {
+        let found = sql.first("SELECT coalesce(max(id), 0) FROM data_key", &[])?;
+        found.ok_or(StateError::Column)?.integer().map(Moment)
+    }
+
+    fn is_destroyed_since(
+        &self,
+        sql: &mut dyn Sql,
+        owner: Owner<'_>,
+        Moment(since): Moment,
+    ) -> Result<bool, StateError> {
+        let Tag(owner) = self.tag(owner);
+        let find =
+            "SELECT id FROM data_key WHERE id > ?1 AND owner = ?2 AND destroyed_ms IS NOT NULL LIMIT 1";
+        let found = sql.first(find, &[since.into(), owner.as_slice().into()])?;
+        Ok(found.is_some())
     }
 
     /// Forgets what a transaction made that was not committed.
@@ -262,7 +316,11 @@ impl DataKeys {
             .ok_or_else(|| StateError::MissingKey(id.to_owned()))
     }
 
-    /// What stands for an owner in the file: nobody can try names against it without the key.
+    /// What stands for an owner.
+    pub(super) fn tag(&self, owner: Owner<'_>) -> Tag {
+        Tag(self.blind(owner))
+    }
+
     fn blind(&self, owner: Owner<'_>) -> Sha256 {
         let length = |text: &str| u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes();
         match owner {

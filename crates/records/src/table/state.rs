@@ -10,7 +10,7 @@ use super::{
     StateError,
     database::Database,
     file,
-    owner::{DataKeys, Owner},
+    owner::{DataKeys, Moment, Owner, Tag},
     schema,
     server::Server,
     sql::{Access, Row, Sql},
@@ -201,6 +201,28 @@ impl State {
     /// # Errors
     /// When the database refuses; then nothing was destroyed.
     pub fn shred(&self, owner: Owner<'_>) -> Result<usize, StateError> {
+        self.shred_tagged(self.tag(owner))
+    }
+
+    /// What stands for an owner.
+    #[must_use]
+    pub fn tag(&self, owner: Owner<'_>) -> Tag {
+        self.connection(Access::Read).keys.tag(owner)
+    }
+
+    /// Now, in the order of data keys: whoever is erased later is erased after it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn moment(&self) -> Result<Moment, StateError> {
+        self.within(Access::Read, |transaction| DataKeys::moment(transaction.sql))
+    }
+
+    /// As [`Self::shred`], for whoever knows only what stands for the owner.
+    ///
+    /// # Errors
+    /// As [`Self::shred`].
+    pub fn shred_tagged(&self, owner: Tag) -> Result<usize, StateError> {
         let shredded = self.transact(|transaction| {
             let count = transaction.keys.destroy(transaction.sql, owner)?;
             transaction.count_change()?;
@@ -341,17 +363,19 @@ impl Transaction<'_> {
         Ok(version)
     }
 
-    /// Bytes that only open while the data keys of all these owners are there.
+    /// Bytes that only open while the data keys of all these owners are there. None when one of them was erased
+    /// since that moment: what was on its way then is not kept under a new key.
     ///
     /// # Errors
     /// When there is no owner, or the database refuses.
     pub fn seal_for(
         &mut self,
         owners: &[Owner<'_>],
+        since: Moment,
         place: &str,
         plain: &[u8],
-    ) -> Result<Vec<u8>, StateError> {
-        self.keys.seal_for(self.sql, owners, place, plain)
+    ) -> Result<Option<Vec<u8>>, StateError> {
+        self.keys.seal_for(self.sql, owners, since, place, plain)
     }
 
     /// As [`State::get`].

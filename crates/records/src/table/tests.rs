@@ -139,6 +139,14 @@ const ALICE: Owner<'_> = Owner::Subject {
     tenant: "north",
     subject: "alice",
 };
+const CAROL: Owner<'_> = Owner::Subject {
+    tenant: "north",
+    subject: "carol",
+};
+const DORA: Owner<'_> = Owner::Subject {
+    tenant: "north",
+    subject: "dora",
+};
 
 fn value(record: Option<Record>) -> Option<Vec<u8>> {
     record.map(|record| record.value.expose().to_vec())
@@ -447,8 +455,10 @@ fn many_writers_at_once_lose_no_update(case: &mut Case) {
 fn what_concerns_two_people_is_gone_with_either(case: &mut Case) {
     let state = case.open();
     let seal = |owners: &[Owner<'_>], place: &str| {
+        let now = state.moment().unwrap();
         state
-            .transact(|transaction| transaction.seal_for(owners, place, b"of both"))
+            .transact(|transaction| transaction.seal_for(owners, now, place, b"of both"))
+            .unwrap()
             .unwrap()
     };
     let (both, bobs) = (seal(&[ALICE, BOB], "call-1"), seal(&[BOB], "call-2"));
@@ -468,9 +478,10 @@ fn what_concerns_two_people_is_gone_with_either(case: &mut Case) {
         );
     }
     assert!(state.open_for("call-1", &both[..20]).is_err());
+    let begun = state.moment().unwrap();
     assert!(
         state
-            .transact(|transaction| transaction.seal_for(&[], "call-3", b"nobody's"))
+            .transact(|transaction| transaction.seal_for(&[], begun, "call-3", b"nobody's"))
             .is_err(),
         "what nobody owns could never be destroyed"
     );
@@ -479,6 +490,19 @@ fn what_concerns_two_people_is_gone_with_either(case: &mut Case) {
     assert_eq!(opened("call-2", &bobs).unwrap().expose(), b"of both");
     state.shred(BOB).unwrap();
     assert!(opened("call-2", &bobs).is_none());
+    // What began before either was erased gets no key of after.
+    let late = |owners: &[Owner<'_>]| {
+        let sealed = state.transact(|transaction| transaction.seal_for(owners, begun, "call-3", b"late"));
+        sealed.unwrap()
+    };
+    assert!(late(&[ALICE]).is_none() && late(&[BOB]).is_none() && late(&[CAROL, BOB]).is_none());
+    assert!(late(&[CAROL]).is_some());
+    // Nor where there was no key that could be destroyed, and by what stands for her alone.
+    let begun = state.moment().unwrap();
+    let tag = Tag::read(&state.tag(DORA).to_string()).unwrap();
+    assert_eq!(state.shred_tagged(tag).unwrap(), 0);
+    let sealed = state.transact(|transaction| transaction.seal_for(&[DORA], begun, "call-3", b"late"));
+    assert!(sealed.unwrap().is_none());
     // A new key of the same person opens nothing old.
     seal(&[ALICE, BOB], "call-4");
     assert!(opened("call-1", &both).is_none());
