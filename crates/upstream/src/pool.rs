@@ -679,9 +679,7 @@ impl Station {
     }
 
     fn close(&self, why: &str) {
-        for link in self.open_links() {
-            link.close(why);
-        }
+        self.open_links().iter().for_each(|link| link.close(why));
     }
 }
 

@@ -306,9 +306,10 @@ const HEADS: [&str; 36] = [
 ];
 
 fn has_second_head(tokens: &[TokenWithSpan]) -> bool {
-    let words = tokens.iter().filter_map(|token| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_ascii_uppercase()),
-        _ => None,
+    let words = tokens.iter().filter_map(|token| {
+        let Token::Word(word) = &token.token else { return None };
+        let is_plain = word.quote_style.is_none();
+        is_plain.then(|| word.value.to_ascii_uppercase())
     });
     words.skip(1).any(|word| HEADS.contains(&word.as_str()))
 }
