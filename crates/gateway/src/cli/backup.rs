@@ -133,9 +133,9 @@ impl Restore {
             Some(newer) => erasures::since(manifest, &self.from, newer, keys),
             None if self.nobody_erased => Ok(Vec::new()),
             None => Err(Failure::configuration(format!(
-                "whoever was erased after {made} would be back: name a newer copy of the ledger with `--ledger DIR` (the \
-                 one that was lost, or what was published of it), and they are erased again; or say `--nobody-erased` if \
-                 nobody was"
+                "whoever was erased after {made} would be back: name a newer copy of the ledger with `--ledger DIR` \
+                 (the one that was lost, or what was published of it), and they are erased again; or say \
+                 `--nobody-erased` if nobody was"
             ))),
         }
     }

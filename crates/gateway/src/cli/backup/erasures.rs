@@ -51,8 +51,8 @@ pub(super) fn since(
     );
     if !report.holds() {
         return Err(Failure::does_not_hold(format!(
-            "the ledger in {shown} does not continue that of the back-up, so it does not tell who was erased; name \
-             another copy:\n{report}"
+            "the ledger in {shown} does not continue that of the back-up, so it does not tell who was erased; \
+             name another copy:\n{report}"
         )));
     }
     let reader = Reader::new(Arc::new(RealDisk), newer);
@@ -76,9 +76,9 @@ fn erasure(stored: &Stored) -> Result<Option<Erased>, Failure> {
     let owners: Option<Vec<Tag>> = tags.collect();
     let owners = owners.filter(|owners| !owners.is_empty()).ok_or_else(|| {
         Failure::does_not_hold(format!(
-            "entry {index} of the newer ledger tells of an erasure, and not of whom in a way this program can follow; \
-             restore a back-up from after it, or say `--nobody-erased` and erase that person again by hand before \
-             anybody is served"
+            "entry {index} of the newer ledger tells of an erasure, and not of whom in a way this program can \
+             follow; restore a back-up from after it, or say `--nobody-erased` and erase that person again by hand \
+             before anybody is served"
         ))
     })?;
     Ok(Some(Erased {
