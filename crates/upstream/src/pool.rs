@@ -516,7 +516,8 @@ impl Station {
                 // Whom a server does not let in says nothing to those whom it does; nor does a process that was
                 // started with what is the caller's own.
                 let has_own = matches!(&self.spec.reach, Reach::Stdio(command) if !command.vault.is_empty());
-                if !error.is_of_the_caller() && !(has_own && key.owner.is_some()) {
+                let is_theirs = error.is_of_the_caller() || (has_own && key.owner.is_some());
+                if !is_theirs {
                     self.failed(&error);
                 }
                 Err(error)
@@ -668,13 +669,11 @@ impl Station {
     fn drop_links(&self, which: impl Fn(&Key) -> bool, why: &str) {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         links.retain(|key, seat| {
-            if !which(key) {
-                return true;
-            }
-            if let Some(link) = seat.open() {
+            let goes = which(key);
+            if let Some(link) = seat.open().filter(|_| goes) {
                 link.close(why);
             }
-            false
+            !goes
         });
     }
 

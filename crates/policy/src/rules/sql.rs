@@ -307,7 +307,9 @@ const HEADS: [&str; 36] = [
 
 fn has_second_head(tokens: &[TokenWithSpan]) -> bool {
     let words = tokens.iter().filter_map(|token| {
-        let Token::Word(word) = &token.token else { return None };
+        let Token::Word(word) = &token.token else {
+            return None;
+        };
         let is_plain = word.quote_style.is_none();
         is_plain.then(|| word.value.to_ascii_uppercase())
     });

@@ -77,8 +77,8 @@ fn erasure(stored: &Stored) -> Result<Option<Erased>, Failure> {
     let owners = owners.filter(|owners| !owners.is_empty()).ok_or_else(|| {
         Failure::does_not_hold(format!(
             "entry {index} of the newer ledger tells of an erasure, and not of whom in a way this program can \
-             follow; restore a back-up from after it, or say `--nobody-erased` and erase that person again by hand \
-             before anybody is served"
+             follow; restore a back-up from after it, or say `--nobody-erased` and erase that person again \
+             by hand before anybody is served"
         ))
     })?;
     Ok(Some(Erased {
