@@ -147,9 +147,6 @@ fn node(directory: &Path) -> Result<(), String> {
                 "--no-audit",
                 "--no-fund",
                 "--loglevel=error",
-                // A registry that stalls is asked again soon, and not after npm's five minutes.
-                "--fetch-timeout=30000",
-                "--fetch-retries=5",
                 "--save-exact",
             ])
             .args(packages);
