@@ -51,11 +51,6 @@ impl List<'_> {
 
 /// What an entry is called, apart from others of its list.
 fn key(resource: &Resource) -> String {
-    match resource {
-        Resource::Gateway => String::new(),
-        Resource::Prompt(facts)
-        | Resource::Server(facts)
-        | Resource::Tool(facts)
-        | Resource::Resource { facts, .. } => format!("{}\0{}", facts.server, facts.name),
-    }
+    let facts = resource.facts();
+    facts.map_or_else(String::new, |facts| format!("{}\0{}", facts.server, facts.name))
 }

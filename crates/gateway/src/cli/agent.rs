@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use wire::json::Node;
+use wire::json::{Node, ObjectWriter};
 
 use super::{
     Common, desk,
@@ -40,6 +40,16 @@ pub(crate) enum Agent {
 pub(crate) struct Add {
     /// Its name, and its client id.
     name: String,
+    #[command(flatten)]
+    granted: Granted,
+    /// A file with its public keys, as a JSON Web Key Set. It then signs for its tokens and has no secret.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+}
+
+/// What an agent is, and may do.
+#[derive(Args, Debug)]
+pub(super) struct Granted {
     /// A role.
     #[arg(long = "role", value_name = "ROLE")]
     roles: Vec<String>,
@@ -58,12 +68,34 @@ pub(crate) struct Add {
     /// A program without a model.
     #[arg(long)]
     service: bool,
-    /// A file with its public keys, as a JSON Web Key Set. It then signs for its tokens and has no secret.
-    #[arg(long, value_name = "FILE")]
-    keys: Option<PathBuf>,
     /// What it has to prove with each request: signature, dpop or mtls.
     #[arg(long, value_name = "WAY")]
     proof: Option<String>,
+}
+
+impl Granted {
+    /// As arguments of the operation.
+    pub(super) fn write(&self, args: &mut ObjectWriter<'_>) {
+        for (name, list) in [
+            ("roles", &self.roles),
+            ("purposes", &self.purposes),
+            ("for", &self.acts_for),
+        ] {
+            args.array(name, |out| list.iter().for_each(|text| out.string(text)));
+        }
+        for (name, text) in [
+            ("model", &self.model),
+            ("version", &self.model_version),
+            ("proof", &self.proof),
+        ] {
+            if let Some(text) = text {
+                args.string(name, text);
+            }
+        }
+        if self.service {
+            args.string("kind", "service");
+        }
+    }
 }
 
 /// Give an agent another credential.
@@ -122,25 +154,7 @@ impl Agent {
                         args.string("keys", keys);
                     }
                     args.string("name", &add.name);
-                    for (name, list) in [
-                        ("roles", &add.roles),
-                        ("purposes", &add.purposes),
-                        ("for", &add.acts_for),
-                    ] {
-                        args.array(name, |out| list.iter().for_each(|text| out.string(text)));
-                    }
-                    if let Some(model) = &add.model {
-                        args.string("model", model);
-                    }
-                    if let Some(version) = &add.model_version {
-                        args.string("version", version);
-                    }
-                    if let Some(proof) = &add.proof {
-                        args.string("proof", proof);
-                    }
-                    if add.service {
-                        args.string("kind", "service");
-                    }
+                    add.granted.write(args);
                 })?
             }
             Self::Requests => return enrolments::list(common),

@@ -3,7 +3,7 @@
 use clap::Args;
 use wire::json::{Document, Node};
 
-use super::{Common, desk};
+use super::{Common, agent::Granted, desk};
 use crate::{failure::Failure, visible::visible};
 
 /// Let a program in that asked.
@@ -14,27 +14,8 @@ pub(crate) struct Approve {
     /// Another name than the one it asked for.
     #[arg(long)]
     name: Option<String>,
-    /// A role.
-    #[arg(long = "role", value_name = "ROLE")]
-    roles: Vec<String>,
-    /// A purpose it may declare.
-    #[arg(long = "purpose", value_name = "PURPOSE")]
-    purposes: Vec<String>,
-    /// A user it may act for.
-    #[arg(long = "for", value_name = "USER")]
-    acts_for: Vec<String>,
-    /// Its model, by your word instead of its own.
-    #[arg(long)]
-    model: Option<String>,
-    /// The version of its model.
-    #[arg(long, value_name = "VERSION", requires = "model")]
-    model_version: Option<String>,
-    /// What it has to prove with each request: signature, dpop or mtls.
-    #[arg(long, value_name = "WAY")]
-    proof: Option<String>,
-    /// A program without a model.
-    #[arg(long)]
-    service: bool,
+    #[command(flatten)]
+    granted: Granted,
 }
 
 /// Turn a program away that asked.
@@ -58,26 +39,10 @@ impl Approve {
     pub(super) fn ask(&self, common: &Common) -> Result<Document, Failure> {
         desk::ask(common, "agent.approve", |args| {
             args.string("key", &self.key);
-            for (name, list) in [
-                ("roles", &self.roles),
-                ("purposes", &self.purposes),
-                ("for", &self.acts_for),
-            ] {
-                args.array(name, |out| list.iter().for_each(|text| out.string(text)));
+            if let Some(name) = &self.name {
+                args.string("name", name);
             }
-            for (name, text) in [
-                ("name", &self.name),
-                ("model", &self.model),
-                ("version", &self.model_version),
-                ("proof", &self.proof),
-            ] {
-                if let Some(text) = text {
-                    args.string(name, text);
-                }
-            }
-            if self.service {
-                args.string("kind", "service");
-            }
+            self.granted.write(args);
         })
     }
 }

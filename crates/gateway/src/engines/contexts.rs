@@ -178,11 +178,5 @@ fn labels_of(resource: &Resource) -> &Labels {
         confidentiality: policy::Confidentiality::Public,
         categories: std::collections::BTreeSet::new(),
     };
-    match resource {
-        Resource::Prompt(facts)
-        | Resource::Server(facts)
-        | Resource::Tool(facts)
-        | Resource::Resource { facts, .. } => &facts.labels,
-        Resource::Gateway => &NONE,
-    }
+    resource.facts().map_or(&NONE, |facts| &facts.labels)
 }

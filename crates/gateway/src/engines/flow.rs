@@ -54,7 +54,7 @@ impl<'c> Seen<'c> {
             Ok(_) | Err(_) => message.params(),
         };
         Self {
-            facts: facts_of(resource),
+            facts: resource.facts(),
             args,
         }
     }
@@ -73,16 +73,6 @@ impl<'c> Seen<'c> {
 pub(crate) fn text_of_answer(response: &jsonrpc::Response) -> String {
     let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
     text_of(said)
-}
-
-fn facts_of(resource: &Resource) -> Option<&ToolFacts> {
-    match resource {
-        Resource::Prompt(facts)
-        | Resource::Server(facts)
-        | Resource::Tool(facts)
-        | Resource::Resource { facts, .. } => Some(facts),
-        Resource::Gateway => None,
-    }
 }
 
 /// All text of an answer, a line for each value, with its name where it has one.

@@ -136,15 +136,10 @@ async fn run(house: &Arc<House>, operation: &str, args: Vec<u8>) -> Result<Docum
     parsed(admin::run(house, operation, args.root()).await?)
 }
 
-fn page(one: Node<'_>, told: Option<&Result<String, Failure>>) -> String {
-    let mut rows = String::new();
-    let mut row = |name: &str, text: &str| {
-        rows.push_str(&format!(
-            "<tr><th>{}</th><td>{}</td></tr>",
-            safe(name),
-            safe(text)
-        ));
-    };
+/// What would happen, as names and texts that are not markup yet: the same wherever somebody is to decide.
+pub(super) fn described(one: Node<'_>) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, text: &str| rows.push((name.to_owned(), text.to_owned()));
     let who = one.get("requester");
     let part = |name: &str| who.and_then(|who| text(who, name));
     let asker = match (part("agent"), part("user")) {
@@ -191,6 +186,14 @@ fn page(one: Node<'_>, told: Option<&Result<String, Failure>>) -> String {
     row("agreed", &words(one, "agreed"));
     row("expires", &show("expires"));
     row("state", &show("state"));
+    rows
+}
+
+fn page(one: Node<'_>, told: Option<&Result<String, Failure>>) -> String {
+    let rows = described(one).into_iter();
+    let rows: String = rows
+        .map(|(name, text)| format!("<tr><th>{}</th><td>{}</td></tr>", safe(&name), safe(&text)))
+        .collect();
     frame(&format!(
         "{}<table>{rows}</table><form method=\"post\"><label>Name <input name=\"user\" \
          autocomplete=\"username\" required></label><label>Secret <input name=\"secret\" type=\"password\" \

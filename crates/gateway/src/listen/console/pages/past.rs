@@ -6,13 +6,7 @@ use super::{badge, class_of, number, row, soft, table, text, who};
 use crate::{console::Value, listen::page::safe};
 
 pub(in crate::listen::console) fn calls(found: &Document, asked: &[(&'static str, Value)]) -> String {
-    let given = |name: &str| {
-        let found = asked.iter().find(|(one, _)| *one == name);
-        match found {
-            Some((_, Value::Text(text))) => text.clone(),
-            Some((_, Value::Texts(_))) | None => String::new(),
-        }
-    };
+    let given = |name: &str| given(asked, name);
     let mut fields = String::new();
     for (name, label) in [("agent", "Agent"), ("server", "Server"), ("kind", "Kind")] {
         fields.push_str(&format!(
@@ -95,10 +89,7 @@ pub(in crate::listen::console) fn policy(
     asked: &[(&'static str, Value)],
     explained: Option<&Result<Document, String>>,
 ) -> String {
-    let given = |name: &str| match asked.iter().find(|(one, _)| *one == name) {
-        Some((_, Value::Text(text))) => text.clone(),
-        Some((_, Value::Texts(_))) | None => String::new(),
-    };
+    let given = |name: &str| given(asked, name);
     let mut fields = String::new();
     for (name, label, hint) in [
         ("agent", "Agent", ""),
@@ -147,6 +138,14 @@ pub(in crate::listen::console) fn policy(
         }
     }
     html
+}
+
+/// What a form on the page was filled in with.
+fn given(asked: &[(&'static str, Value)], name: &str) -> String {
+    match asked.iter().find(|(one, _)| *one == name) {
+        Some((_, Value::Text(text))) => text.clone(),
+        Some((_, Value::Texts(_))) | None => String::new(),
+    }
 }
 
 pub(super) fn entries(found: &Document) -> String {

@@ -1,13 +1,13 @@
 //! What waits for an operator: at a glance, approvals, incidents, what is stopped.
 
-use wire::json::{Document, Kind as Json, Node};
+use wire::json::{Document, Node};
 
 use super::{
     Shell, badge, class_of, count, matching, number,
     past::{entries, link_to_call},
-    row, table, text, who, words,
+    row, table, text, words,
 };
-use crate::listen::page::safe;
+use crate::listen::{decide::described, page::safe};
 
 /// Everything at a glance.
 pub(in crate::listen::console) struct Overview {
@@ -112,24 +112,9 @@ pub(in crate::listen::console) fn approvals(all: &Document, shell: &Shell<'_>) -
 fn approval(one: Node<'_>, shell: &Shell<'_>) -> String {
     let (id, state) = (text(one, "id"), text(one, "state"));
     let mut rows = String::new();
-    row(&mut rows, "Asked by", &safe(&who(one.get("requester"))));
-    match one.get("args").filter(|args| args.kind() == Json::Object) {
-        Some(args) => {
-            for (key, value) in args.members() {
-                let shown = value
-                    .as_str()
-                    .map_or_else(|| value.written().to_owned(), |text| text.into_owned());
-                let name = key.as_str().unwrap_or_default();
-                row(
-                    &mut rows,
-                    &format!("with {name}"),
-                    &format!("<pre>{}</pre>", safe(&shown)),
-                );
-            }
-        }
-        None => row(&mut rows, "with", "nothing"),
+    for (name, text) in described(one) {
+        row(&mut rows, &name, &format!("<pre>{}</pre>", safe(&text)));
     }
-    circumstances(one, &mut rows);
     let back = "/console/approvals";
     let mut actions = String::new();
     if state == "waiting" {
@@ -154,45 +139,6 @@ fn approval(one: Node<'_>, shell: &Shell<'_>) -> String {
         safe(&text(one, "tool")),
         badge(class_of(&state), &state),
     )
-}
-
-/// Where its arguments come from, and what was said and done about it.
-fn circumstances(one: Node<'_>, rows: &mut String) {
-    for source in one.get("sources").into_iter().flat_map(Node::elements) {
-        let is_trusted = source.get("trusted").and_then(Node::as_bool) == Some(true);
-        let (class, word) = if is_trusted {
-            ("good", "trusted")
-        } else {
-            ("bad", "untrusted")
-        };
-        let from = format!(
-            "{} from {} {} {}",
-            safe(&text(source, "argument")),
-            safe(&text(source, "server")),
-            safe(&text(source, "tool")),
-            badge(class, word)
-        );
-        row(rows, "comes", &from);
-    }
-    for (name, key) in [("Purpose", "purpose"), ("Expires", "expires")] {
-        if one.get(key).is_some() {
-            row(rows, name, &safe(&text(one, key)));
-        }
-    }
-    let labels = words(one, "labels");
-    if !labels.is_empty() {
-        row(rows, "Labels", &safe(&labels));
-    }
-    let reasons = words(one, "reasons");
-    if !reasons.is_empty() {
-        row(rows, "Because", &safe(&reasons));
-    }
-    let given = format!("{} of {}", number(one, "given"), number(one, "needed"));
-    row(
-        rows,
-        "Agreed",
-        &safe(&format!("{given} {}", words(one, "agreed"))),
-    );
 }
 
 pub(in crate::listen::console) fn incidents(all: &Document, shell: &Shell<'_>) -> String {
