@@ -48,6 +48,7 @@ mod secrets;
 mod sessions;
 mod store;
 mod supply;
+mod task_desks;
 mod task_owners;
 mod tls;
 mod vault;

@@ -16,6 +16,7 @@ mod purposes;
 mod resolve;
 mod rewrite;
 mod rules;
+mod task_questions;
 mod tasks;
 mod terms;
 mod upstreams;
@@ -52,6 +53,7 @@ use crate::{
     parked::Parking,
     people::People,
     sessions::Sessions,
+    task_desks::TaskDesks,
     task_owners::TaskOwners,
 };
 
@@ -86,6 +88,7 @@ pub(crate) struct Engines {
     pub(crate) behind: Behind,
     pub(crate) egress: Egress,
     pub(crate) task_owners: TaskOwners,
+    pub(crate) task_desks: TaskDesks,
     /// The texts of the rules in force, without what access reviews took away. Held through every change of rules, so that
     /// of two at once neither takes the other back.
     pub(crate) sources: Mutex<Vec<RuleSource>>,
