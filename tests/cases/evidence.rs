@@ -148,3 +148,63 @@ fn events_are_of_the_schema_that_ocsf_published() {
         assert!(errors.any(|error| error["line"] == json!(line)), "{line}: {said}");
     }
 }
+
+/// What a browser saw of pages.
+fn seen(peers: &std::path::Path, pages: &[std::path::PathBuf]) -> Vec<Value> {
+    let output = Command::new(peers::node(peers))
+        .arg(peers::script("report.mjs"))
+        .args(pages)
+        .env("NODE_PATH", peers.join("node/node_modules"))
+        .output()
+        .expect("it starts");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn a_report_opens_in_a_browser_and_prints() {
+    let Some(peers) = peers::directory() else {
+        return;
+    };
+    let gateway = house();
+    traffic(&gateway);
+    let pages: Vec<_> = ["gdpr", "hipaa", "soc2", "iso27001", "eu-ai-act"]
+        .iter()
+        .map(|name| {
+            let page = gateway.path(&format!("{name}.html"));
+            let made = gateway.output(&["report", name, "--html", page.to_str().expect("a path")]);
+            assert!(made.status.success());
+            page
+        })
+        .collect();
+    for (page, told) in pages.iter().zip(seen(&peers, &pages)) {
+        let page = page.display();
+        assert_eq!(told["trouble"], json!([]), "{page}");
+        assert_eq!(told["pdf"], json!("%PDF-"), "{page}");
+        assert!(told["bytes"].as_u64() > Some(20_000), "{page}: {told}");
+        for look in ["wide", "narrow", "dark"] {
+            let saw = &told[look];
+            assert_eq!(saw["overflows"], json!(false), "{page}: {saw}");
+            assert!(saw["controls"].as_u64() > Some(4), "{page}: {saw}");
+            let charts = saw["charts"].as_array().expect("charts");
+            assert_eq!(charts.len(), 2, "{page}: {saw}");
+            for chart in charts {
+                assert!(chart["bars"].as_u64() >= Some(2), "{page}: {saw}");
+                assert_eq!(chart["inside"], json!(true), "{page}: {saw}");
+            }
+        }
+    }
+    // The browser does complain where there is something to complain about.
+    let text = fs::read_to_string(&pages[0]).expect("a page");
+    let reaching = text.replace(
+        "<header>",
+        "<header><img src=\"https://elsewhere.example/x.png\">",
+    );
+    let reaching = reaching.replace("role=img", "role=img hidden style=\"display:none\"");
+    let worse = gateway.path("worse.html");
+    fs::write(&worse, reaching).expect("a file");
+    let told = seen(&peers, &[worse]).remove(0);
+    assert_ne!(told["trouble"], json!([]), "{told}");
+    assert_eq!(told["wide"]["charts"][0]["bars"], json!(0), "{told}");
+}
