@@ -23,6 +23,7 @@ mod endpoints;
 mod enrolment;
 mod eras;
 mod every_wire;
+mod evidence;
 mod extensions;
 mod fidelity;
 mod flow;
