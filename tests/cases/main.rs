@@ -48,6 +48,7 @@ mod replay;
 mod replicas;
 mod reports;
 mod reviews;
+mod root_keys;
 mod rules;
 mod sandbox;
 mod scan;
