@@ -21,7 +21,7 @@ use wire::{
     mcp::{Direction, Era, Method, Revision, TASKS_EXTENSION, meta},
 };
 
-use super::{Engines, halting::scope};
+use super::{Engines, halting::scope, spotlight};
 use crate::{
     cursor::List,
     exchange::ListenExchange,
@@ -121,7 +121,7 @@ impl Engines {
                         list.string(revision.as_str());
                     }
                 });
-                write_offer(&view, at, Era::Modern, out);
+                write_offer(&view, at, (Era::Modern, &arrival.capabilities), out);
                 out.object("_meta", |out| out.object(meta::SERVER_INFO, write_identity));
             }))),
             Method::ToolsList => self.listing(call, "tools", view.entries(ItemKind::Tool, at)),
@@ -218,18 +218,19 @@ impl Engines {
             .message
             .params()
             .and_then(|params| params.get("capabilities"));
+        let capabilities = declared.map(Capabilities::declared).unwrap_or_default();
         let session = self.sessions.open(Opening {
             id: Arc::from(self.ambient.secret()),
             caller: call.caller().clone(),
             endpoint: arrival.endpoint.clone(),
             revision: arrival.revision,
-            capabilities: declared.map(Capabilities::declared).unwrap_or_default(),
+            capabilities: capabilities.clone(),
             tls: arrival.via.tls.clone(),
             now_ms: arrival.received_ms,
         });
         let result = object(|out| {
             out.string("protocolVersion", arrival.revision.as_str());
-            write_offer(view, &arrival.endpoint, Era::Legacy, out);
+            write_offer(view, &arrival.endpoint, (Era::Legacy, &capabilities), out);
             out.object("serverInfo", write_identity);
         });
         Answer::Own(Arc::new(Own {
@@ -459,7 +460,7 @@ fn write_identity(out: &mut ObjectWriter<'_>) {
 }
 
 /// Capabilities and instructions: what the servers behind the door offer.
-fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
+fn write_offer(view: &View, at: &Endpoint, asker: (Era, &Capabilities), out: &mut ObjectWriter<'_>) {
     out.object("capabilities", |out| {
         // Servers may still be starting; what they bring is announced when they have.
         out.object("tools", |out| out.boolean("listChanged", true));
@@ -483,7 +484,7 @@ fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>)
                 }
             });
         }
-        write_extensions(view, at, era, out);
+        write_extensions(view, at, asker, out);
         for plain in ["completions", "logging"] {
             if view.has(plain, at) {
                 out.object(plain, |_| {});
@@ -515,7 +516,12 @@ fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>)
 
 /// Extensions that servers offer and the operator lets pass; and tasks, where one server alone is behind the door and
 /// has them in this era: a task's id does not say whose it is.
-fn write_extensions(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
+fn write_extensions(
+    view: &View,
+    at: &Endpoint,
+    (era, capabilities): (Era, &Capabilities),
+    out: &mut ObjectWriter<'_>,
+) {
     let mut offered: BTreeMap<String, Node<'_>> = BTreeMap::new();
     for (name, catalogue) in view.serving(at) {
         let capabilities = catalogue.offered.capabilities.root();
@@ -539,8 +545,9 @@ fn write_extensions(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter
             }
         }
     }
-    if !offered.is_empty() {
+    if !offered.is_empty() || spotlight::is_declared(capabilities) {
         out.object("extensions", |out| {
+            spotlight::write_extension(capabilities, out);
             offered
                 .iter()
                 .for_each(|(name, settings)| out.node(name, *settings));
