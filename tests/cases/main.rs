@@ -56,6 +56,7 @@ mod secrets;
 mod servers;
 mod sessions;
 mod signatures;
+mod spotlight;
 mod start;
 mod step_up;
 mod subscriptions;

@@ -6,7 +6,7 @@ use e2e::{
     alone::Alone,
     gateway::{Gateway, OPEN_TO_TESTER},
     peers,
-    wires::{Answer, Http, Modern, call},
+    wires::{Answer, Http, Modern, call, initialize},
 };
 use serde_json::{Value, json};
 
@@ -273,7 +273,9 @@ fn a_session_has_the_tasks_of_a_modern_server_and_answers_what_they_ask() {
     let server = Alone::start();
     let gateway = start(&server);
     let mut session = Http::new(&url(&gateway), &gateway.token_at("tester", "/mcp/alone"));
-    let opened = session.open_with("2025-11-25", &json!({"elicitation": {}}));
+    let mut opening = initialize("2025-11-25");
+    opening["params"]["capabilities"] = json!({"elicitation": {}});
+    let opened = session.open_with(&opening);
     let offered = &opened["result"]["capabilities"]["tasks"];
     assert!(offered["requests"]["tools"]["call"].is_object(), "{opened}");
     assert!(offered["list"].is_null(), "{opened}");

@@ -80,17 +80,15 @@ impl Http {
     /// # Panics
     /// When none is opened.
     pub fn open(&mut self, revision: &str) -> Value {
-        self.open_with(revision, &json!({}))
+        self.open_with(&initialize(revision))
     }
 
-    /// The same, for a client that declares these capabilities.
+    /// Opens a session with this first message; gives the answer to it.
     ///
     /// # Panics
     /// When none is opened.
-    pub fn open_with(&mut self, revision: &str, capabilities: &Value) -> Value {
-        let mut opening = initialize(revision);
-        opening["params"]["capabilities"] = capabilities.clone();
-        let answer = self.post(&opening);
+    pub fn open_with(&mut self, opening: &Value) -> Value {
+        let answer = self.post(opening);
         let session = answer.header("mcp-session-id").expect("a session").to_owned();
         self.headers.push(("Mcp-Session-Id".to_owned(), session));
         let done = self.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
@@ -345,10 +343,9 @@ impl Modern {
 
     /// Puts on what each request of the era says of itself.
     fn stamped(&self, message: &mut Value, name: &str) -> Http {
-        message["params"]["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": self.capabilities,
-        });
+        let meta = &mut message["params"]["_meta"];
+        meta["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
+        meta["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
         let mut http = self.http.clone();
         let method = message["method"].as_str().unwrap_or_default();
         for (header, value) in [

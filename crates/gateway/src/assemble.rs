@@ -142,6 +142,7 @@ pub(crate) fn assemble(
         incidents,
         inspector,
         terms: Terms::default(),
+        marks_key: vault.marks_key(),
         disguise: Disguise::open(vault.store().clone(), vault.pseudonyms_key())
             .map_err(|error| Failure::other(error.to_string()))?,
         rules: RwLock::new(Arc::new(rules)),

@@ -22,7 +22,7 @@ use wire::{
     mcp::{Direction, Era, Method, Revision, TASKS_EXTENSION, meta},
 };
 
-use super::{Engines, halting::scope};
+use super::{Engines, halting::scope, spotlight};
 use crate::{
     cursor::List,
     exchange::ListenExchange,
@@ -122,7 +122,7 @@ impl Engines {
                         list.string(revision.as_str());
                     }
                 });
-                write_offer(&view, at, arrival.revision, out);
+                write_offer(&view, at, (arrival.revision, &arrival.capabilities), out);
                 out.object("_meta", |out| out.object(meta::SERVER_INFO, write_identity));
             }))),
             Method::ToolsList => self.listing(call, "tools", tools(&view, at, arrival.revision)),
@@ -219,18 +219,19 @@ impl Engines {
             .message
             .params()
             .and_then(|params| params.get("capabilities"));
+        let capabilities = declared.map(Capabilities::declared).unwrap_or_default();
         let session = self.sessions.open(Opening {
             id: Arc::from(self.ambient.secret()),
             caller: call.caller().clone(),
             endpoint: arrival.endpoint.clone(),
             revision: arrival.revision,
-            capabilities: declared.map(Capabilities::declared).unwrap_or_default(),
+            capabilities: capabilities.clone(),
             tls: arrival.via.tls.clone(),
             now_ms: arrival.received_ms,
         });
         let result = object(|out| {
             out.string("protocolVersion", arrival.revision.as_str());
-            write_offer(view, &arrival.endpoint, arrival.revision, out);
+            write_offer(view, &arrival.endpoint, (arrival.revision, &capabilities), out);
             out.object("serverInfo", write_identity);
         });
         Answer::Own(Arc::new(Own {
@@ -460,7 +461,7 @@ fn write_identity(out: &mut ObjectWriter<'_>) {
 }
 
 /// Capabilities and instructions: what the servers behind the door offer.
-fn write_offer(view: &View, at: &Endpoint, revision: Revision, out: &mut ObjectWriter<'_>) {
+fn write_offer(view: &View, at: &Endpoint, asker: (Revision, &Capabilities), out: &mut ObjectWriter<'_>) {
     out.object("capabilities", |out| {
         // Servers may still be starting; what they bring is announced when they have.
         out.object("tools", |out| out.boolean("listChanged", true));
@@ -484,7 +485,7 @@ fn write_offer(view: &View, at: &Endpoint, revision: Revision, out: &mut ObjectW
                 }
             });
         }
-        write_extensions(view, at, revision, out);
+        write_extensions(view, at, asker, out);
         for plain in ["completions", "logging"] {
             if view.has(plain, at) {
                 out.object(plain, |_| {});
@@ -514,9 +515,14 @@ fn write_offer(view: &View, at: &Endpoint, revision: Revision, out: &mut ObjectW
     }
 }
 
-/// Extensions that servers offer and the operator lets pass; and tasks, in the words of the client's revision, where a
-/// server has them in either era.
-fn write_extensions(view: &View, at: &Endpoint, revision: Revision, out: &mut ObjectWriter<'_>) {
+/// Extensions that servers offer and the operator lets pass; tasks, in the words of the client's revision, where a server
+/// has them in either era; and what the gateway does itself for who asks for it.
+fn write_extensions(
+    view: &View,
+    at: &Endpoint,
+    (revision, capabilities): (Revision, &Capabilities),
+    out: &mut ObjectWriter<'_>,
+) {
     let mut offered: BTreeMap<String, Node<'_>> = BTreeMap::new();
     let mut tasks = None;
     for (name, catalogue) in view.serving(at) {
@@ -524,9 +530,8 @@ fn write_extensions(view: &View, at: &Endpoint, revision: Revision, out: &mut Ob
             .registry
             .server(name)
             .map(|server| &server.manifest.extensions);
-        let capabilities = catalogue.offered.capabilities.root();
         tasks = tasks.or_else(|| tasks_of(catalogue));
-        let extensions = capabilities.get("extensions");
+        let extensions = catalogue.offered.capabilities.root().get("extensions");
         for (name, settings) in extensions.into_iter().flat_map(Node::members) {
             let Some(name) = name.as_str() else { continue };
             if name != TASKS_EXTENSION && passed.is_some_and(|passed| passed.contains(name.as_ref())) {
@@ -554,8 +559,9 @@ fn write_extensions(view: &View, at: &Endpoint, revision: Revision, out: &mut Ob
             }),
         }
     }
-    if !offered.is_empty() || (tasks.is_some() && !is_legacy) {
+    if !offered.is_empty() || (tasks.is_some() && !is_legacy) || spotlight::is_declared(capabilities) {
         out.object("extensions", |out| {
+            spotlight::write_extension(capabilities, out);
             if tasks.is_some() && !is_legacy {
                 out.object(TASKS_EXTENSION, |_| {});
             }

@@ -16,6 +16,7 @@ mod purposes;
 mod resolve;
 mod rewrite;
 mod rules;
+mod spotlight;
 mod task_questions;
 mod tasks;
 mod terms;
@@ -23,6 +24,7 @@ mod upstreams;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use aws_lc_rs::hmac;
 use identity::Local;
 use inspect::Inspector;
 use policy::rules::{RuleSet, RuleSource};
@@ -74,6 +76,8 @@ pub(crate) struct Engines {
     pub(crate) inspector: Inspector,
     pub(crate) disguise: Disguise,
     pub(crate) terms: Terms,
+    /// What the marks around untrusted content are made with.
+    pub(crate) marks_key: hmac::Key,
     pub(crate) rules: RwLock<Arc<RuleSet>>,
     pub(crate) limits: LimitStore,
     pub(crate) desk: Desk,
