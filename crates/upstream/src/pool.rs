@@ -421,6 +421,7 @@ impl Upstreams {
                 method: method.name(),
                 name: mirrored(call),
                 params: encode::mirrored_params(call),
+                dossier: Some(Arc::clone(call.dossier())),
             },
             encoded: Encoded::of(call, method, (link.revision, &link.extensions), log_level),
             exchange,
