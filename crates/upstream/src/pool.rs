@@ -425,6 +425,7 @@ impl Upstreams {
                 method: method.name(),
                 name: encode::mirrored_name(call),
                 params: encode::mirrored_params(call),
+                dossier: Some(Arc::clone(call.dossier())),
             },
             encoded: Encoded::of(
                 call,
