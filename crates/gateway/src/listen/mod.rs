@@ -17,6 +17,7 @@ mod device;
 mod enroll;
 mod gate;
 mod head;
+mod heads;
 mod http;
 mod mcp;
 mod oauth;
