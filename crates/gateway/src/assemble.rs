@@ -65,6 +65,7 @@ use crate::{
     supply::Shelf,
     task_owners::TaskOwners,
     vault::{Layout, Vault},
+    witness::{Duty, Witness},
 };
 
 /// How often what is over is cleared away.
@@ -177,7 +178,12 @@ pub(crate) fn assemble(
         vault.store().clone(),
         &engines.ambient,
     );
+    let duty = Duty::of(&meant.witness, vault.store(), &engines.journal, &engines.ambient)?;
     let house = Arc::new(House {
+        witness: Witness {
+            duty,
+            ..Witness::default()
+        },
         authorization: authorization.map_err(Failure::other)?,
         console: Console::new(
             meant.console.clone(),

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use records::ledger::entry::rfc3339;
 use wire::json::Node;
 
-use super::{Common, desk, say};
+use super::{Common, desk, say, serve::load};
 use crate::{failure::Failure, visible::visible};
 
 /// Keys: which there are, new ones, and the end of old ones. Calls go on meanwhile.
@@ -16,7 +16,7 @@ pub(crate) enum Keys {
     List,
     #[command(visible_alias = "show")]
     /// Print the public keys that verify the ledger, one a line, for `sallyport-verify --keys`.
-    Public,
+    Public(Public),
     /// Make new keys of one use.
     Rotate(Rotate),
 }
@@ -26,6 +26,14 @@ pub(crate) enum Keys {
 pub(crate) struct Destroy {
     /// Its id.
     id: String,
+}
+
+/// Print public keys.
+#[derive(Args, Debug)]
+pub(crate) struct Public {
+    /// Those of this gateway as a witness of other ledgers, for `witness.by` there.
+    #[arg(long)]
+    witness: bool,
 }
 
 /// Make new keys.
@@ -54,8 +62,13 @@ impl Keys {
                     vec![text("id"), text("use"), rfc3339(made), text("state")]
                 })
             }
-            Self::Public => {
-                let answer = desk::ask(common, "keys.public", |_| {})?;
+            Self::Public(public) => {
+                let name = load(common)?.witness.name.unwrap_or_default();
+                let answer = desk::ask(common, "keys.public", |out| {
+                    if public.witness {
+                        out.string("witness", &name);
+                    }
+                })?;
                 if common.json {
                     say(answer.text());
                     return Ok(());

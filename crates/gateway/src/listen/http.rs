@@ -25,7 +25,7 @@ use super::{
     connect, console, decide, device, enroll, gate,
     head::Peer,
     mcp::Visit,
-    oauth, people_grants, registry, sse, tiles, tokens, websocket,
+    oauth, people_grants, registry, sse, tiles, tokens, websocket, witness,
 };
 use crate::{
     config::events::SaidMetrics,
@@ -236,6 +236,9 @@ async fn elsewhere(
     }
     if let Some(rest) = path.strip_prefix("/console") {
         return console::answer(house, &peer, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/witness/") {
+        return witness::answer(house, rest, request).await;
     }
     let method = request.method().clone();
     let query = request.uri().query().map(Arc::from);

@@ -9,12 +9,14 @@
 //!
 //! It must not know what is signed, sealed or digested, nor who is allowed to.
 
+mod cosigner;
 mod ring;
 pub(crate) mod seal;
 mod secret;
 mod sign;
 mod source;
 
+pub use cosigner::Cosigner;
 pub use ring::{Key, KeyRing, RingError, RingPlace, Use};
 pub use seal::SealError;
 pub use secret::Secret;
