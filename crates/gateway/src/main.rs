@@ -56,6 +56,7 @@ mod tls;
 mod vault;
 mod view;
 mod visible;
+mod witness;
 
 use std::process::ExitCode;
 

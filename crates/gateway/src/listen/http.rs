@@ -22,7 +22,7 @@ use super::{
     head::Peer,
     heads::Heads,
     mcp::Visit,
-    oauth, people_grants, registry, sse, tiles, tokens, websocket,
+    oauth, people_grants, registry, sse, tiles, tokens, websocket, witness,
 };
 use crate::{
     config::events::SaidMetrics,
@@ -223,6 +223,9 @@ async fn elsewhere(
     }
     if let Some(rest) = path.strip_prefix("/console") {
         return console::answer(house, &peer, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/witness/") {
+        return witness::answer(house, rest, request).await;
     }
     let method = request.method().clone();
     let query = request.uri().query().map(Arc::from);
