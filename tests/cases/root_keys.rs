@@ -152,7 +152,6 @@ impl Tokens {
     }
 }
 
-// CONTROL: root-key-in-a-token
 #[test]
 fn the_root_key_moves_from_a_file_into_a_token_while_calls_go_on_and_none_fails() {
     let Some(tokens) = Tokens::new() else { return };

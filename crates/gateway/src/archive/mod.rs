@@ -94,7 +94,8 @@ impl Copy {
         let (mut wait, mut told) = (AGAIN, None);
         loop {
             match self.bring_up().await {
-                Ok(()) => {
+                Ok(entries) => {
+                    journal.metrics().archived(entries);
                     if told.take().is_some() {
                         tracing::info!(to = self.bucket.name(), "the ledger is copied again");
                     }
@@ -119,8 +120,8 @@ impl Copy {
         }
     }
 
-    /// Copies what is published and not there yet.
-    async fn bring_up(&mut self) -> Result<(), Trouble> {
+    /// Copies what is published and not there yet. Gives how many entries are covered there now.
+    async fn bring_up(&mut self) -> Result<u64, Trouble> {
         let Some(signed) = self
             .read(|reader| match reader.checkpoint() {
                 Err(ReadError::Missing(_)) => Ok(None),
@@ -128,14 +129,14 @@ impl Copy {
             })
             .await?
         else {
-            return Ok(());
+            return Ok(0);
         };
         let there = self.bucket.get(CHECKPOINT).await?;
-        if there.as_deref() == Some(signed.as_bytes()) {
-            return Ok(());
-        }
         let head =
             head_of(signed.as_bytes()).ok_or_else(|| Trouble::Otherwise("no checkpoint".to_owned()))?;
+        if there.as_deref() == Some(signed.as_bytes()) {
+            return Ok(head.size);
+        }
         let before = match &there {
             None => None,
             Some(there) => Some(self.continued(there, &head).await?),
@@ -161,7 +162,7 @@ impl Copy {
             .put(CHECKPOINT, signed.into_bytes(), Stays::ForGood)
             .await?;
         self.clear(old, head.size).await;
-        Ok(())
+        Ok(head.size)
     }
 
     /// The checkpoint that is there, of which the ledger here has to be a continuation.
@@ -175,9 +176,9 @@ impl Copy {
             return Err(otherwise(format!("it is of the log `{}`", before.origin)));
         }
         if before.size > head.size {
-            let (more, less) = (before.size, head.size);
+            let more = before.size;
             return Err(otherwise(format!(
-                "it has {more} entries, the ledger here {less}"
+                "its {more} entries are more than there are here"
             )));
         }
         let (old, new) = (before.size, head.size);

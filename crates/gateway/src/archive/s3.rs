@@ -134,6 +134,7 @@ impl Bucket {
             headers.push(("x-amz-checksum-sha256", BASE64.encode(sha256(&[&body]))));
             headers.push(("x-amz-object-lock-mode", mode.to_owned()));
             headers.push(("x-amz-object-lock-retain-until-date", rfc3339(until_ms)));
+            headers.push(("x-amz-sdk-checksum-algorithm", "SHA256".to_owned()));
         }
         headers.sort_unstable();
         let signer = Signer {
@@ -164,9 +165,14 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
 }
 
 fn refused(what: &str, key: &str, status: StatusCode, said: &[u8]) -> Failure {
-    let said: String = visible(&String::from_utf8_lossy(said))
-        .chars()
-        .take(WORDS_MAX)
-        .collect();
+    let text = String::from_utf8_lossy(said);
+    let part = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(part, _)| part)
+    };
+    let said = [part("Code"), part("Message")]
+        .map(Option::unwrap_or_default)
+        .join(": ");
+    let said: String = visible(&said).chars().take(WORDS_MAX).collect();
     Failure::unreachable(format!("the archive answers {status} to {what} `{key}`: {said}"))
 }
