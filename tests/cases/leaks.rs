@@ -141,14 +141,12 @@ fn what_is_planted_is_nowhere_but_where_it_was_said() {
     found.push(("metrics".to_owned(), metrics.into_bytes()));
     found.push(("otlp".to_owned(), delivered()));
     // Every one of these was really looked into: it names the server.
-    assert!(found.iter().any(|(name, bytes)| name == "log" && holds(bytes, "sallyport")));
+    assert!(
+        found
+            .iter()
+            .any(|(name, bytes)| name == "log" && holds(bytes, "sallyport"))
+    );
     for name in ["events-json", "events-ocsf", "events-cef", "metrics", "otlp"] {
-        "events-json",
-        "events-ocsf",
-        "events-cef",
-        "metrics",
-        "otlp",
-    ] {
         let (_, bytes) = found
             .iter()
             .find(|(known, _)| known == name)
