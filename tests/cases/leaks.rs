@@ -26,6 +26,8 @@ const MAIL: &str = "ann.lee@clinic.org";
 const KEY: &str = "sk-planted-0f3a9c5d7e1b2468ace0-of-the-server";
 /// What somebody presents who is let in by nobody.
 const STRANGER: &str = "planted-token-7a1c-of-a-stranger";
+/// A receiver that is never there, so that the log has something to complain of.
+const NOWHERE: &str = "127.0.0.1:9";
 /// Somebody who has no rights beyond their own.
 const NOBODY: u32 = 65_534;
 
@@ -77,6 +79,7 @@ fn yaml(receiver: SocketAddr) -> String {
          tools: {{ \"*\": {{ subject: /patient }} }} }}\n\
          approve: all\nmetrics: here\nrecords: {{ payloads: on, strict: true }}\n\
          events:\n{events}\x20 - {{ to: \"http://{receiver}/v1/logs\", format: otlp }}\n\
+         \x20 - {{ to: \"syslog+tcp://{NOWHERE}\", format: cef }}\n\
          agents: [ {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester] }} ]\n\
          policy: {{ packs: [baseline], rules: [ \"permit(principal in Role::\\\"tester\\\", action, \
          resource in Server::\\\"charts\\\");\" ] }}\n"
@@ -144,7 +147,7 @@ fn what_is_planted_is_nowhere_but_where_it_was_said() {
     assert!(
         found
             .iter()
-            .any(|(name, bytes)| name == "log" && holds(bytes, "sallyport"))
+            .any(|(name, bytes)| name == "log" && holds(bytes, NOWHERE))
     );
     for name in ["events-json", "events-ocsf", "events-cef", "metrics", "otlp"] {
         let (_, bytes) = found

@@ -171,7 +171,7 @@ fn a_ring_that_was_touched_is_refused() {
     let stored = String::from_utf8(disk.bytes(ring_path()).unwrap()).unwrap();
     let moved = stored.replacen("\"use\":\"digest\"", "\"use\":\"wrap\"", 1);
     let retired = stored.replacen(",\"sealed\"", ",\"retired\":7,\"sealed\"", 1);
-    let newer = stored.replacen("\"v\":1", "\"v\":2", 1);
+    let newer = stored.replacen("\"v\":1", "\"v\":3", 1);
     let cut = stored.get(..stored.len() / 2).unwrap().to_owned();
     for (what, text, error) in [
         ("a key moved to another use", moved, "does not open the key ring"),
