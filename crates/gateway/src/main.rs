@@ -52,6 +52,7 @@ mod secrets;
 mod sessions;
 mod store;
 mod supply;
+mod task_desks;
 mod task_owners;
 mod tls;
 mod vault;

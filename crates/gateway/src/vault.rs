@@ -33,6 +33,7 @@ pub(crate) struct Vault {
     token_earlier: Vec<Vec<u8>>,
     secrets_key: hmac::Key,
     pseudonyms_key: hmac::Key,
+    marks_key: hmac::Key,
 }
 
 /// How long tokens live at most, and then some.
@@ -247,6 +248,7 @@ impl Vault {
             token_earlier: earlier(&ring, ambient.now_ms()),
             secrets_key: derive(&index_key, b"sallyport: digests of client secrets, version 1"),
             pseudonyms_key: derive(&index_key, b"sallyport: digests of pseudonyms, version 1"),
+            marks_key: derive(&index_key, b"sallyport: marks of contexts, version 1"),
         }))
     }
 
@@ -296,6 +298,11 @@ impl Vault {
     /// The key of the table of pseudonyms.
     pub(crate) fn pseudonyms_key(&self) -> hmac::Key {
         self.pseudonyms_key.clone()
+    }
+
+    /// The key of the marks around untrusted content.
+    pub(crate) fn marks_key(&self) -> hmac::Key {
+        self.marks_key.clone()
     }
 
     /// The key of secret digests.
