@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod approvals;
+mod archive;
 mod authorize;
 mod authorize_clients;
 mod authorize_elsewhere;
@@ -32,6 +33,7 @@ mod halts;
 mod identity;
 mod incidents;
 mod kill;
+mod leaks;
 mod learn;
 mod lifecycle;
 mod limits;

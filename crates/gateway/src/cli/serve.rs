@@ -13,7 +13,7 @@ use super::{Common, say};
 use crate::{
     admin::{control, holders},
     ambient::Ambient,
-    assemble,
+    archive, assemble,
     config::{
         ConfigError, Meant,
         door::{Source, names},
@@ -101,7 +101,8 @@ impl Serve {
             tokio::spawn(listen::serve_socket(Arc::clone(&house), socket, stopped.clone()));
         }
         tokio::spawn(replicas::follow(Arc::clone(&house), stopped.clone()));
-        let receivers = deliver(&house, &meant, &stopped)?;
+        let mut receivers = deliver(&house, &meant, &stopped)?;
+        receivers.extend(copy(&house, &meant, &stopped)?);
         let asking = witness::keep_asking(Arc::clone(&house), meant.witness.clone(), stopped.clone());
         let asking = tokio::spawn(asking);
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
@@ -207,6 +208,21 @@ fn deliver(
         ))
     });
     Ok(receivers.collect())
+}
+
+/// Copies the ledger to where it is archived.
+fn copy(
+    house: &Arc<House>,
+    meant: &Meant,
+    stop: &watch::Receiver<bool>,
+) -> Result<Option<tokio::task::JoinHandle<()>>, Failure> {
+    let Some(archive) = meant.archive.clone() else {
+        return Ok(None);
+    };
+    let (origin, journal) = (house.store.keychain().origin()?, &house.engines.journal);
+    let (reader, ambient) = (journal.ledger().reader(), house.engines.ambient.clone());
+    let copy = archive::Copy::new(archive, &origin, reader, ambient)?;
+    Ok(Some(tokio::spawn(copy.follow(journal.clone(), stop.clone()))))
 }
 
 /// What the listener's connections go through, where there is TLS; and follows its files.

@@ -2,6 +2,7 @@
 //! build anything, and it exists only when every line of the first made sense.
 
 mod agents;
+pub(crate) mod archive;
 pub(crate) mod auth;
 pub(crate) mod authorization;
 pub(crate) mod door;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{
     agents::SaidAgent,
+    archive::SaidArchive,
     authorization::Switch,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
@@ -110,6 +111,8 @@ pub(crate) struct Said {
     /// What is kept of calls besides the ledger's entries.
     #[serde(default)]
     pub(crate) records: SaidRecords,
+    /// A copy of the ledger in S3-compatible storage.
+    pub(crate) archive: Option<SaidArchive>,
     /// Who is told what happens, as it happens.
     #[serde(default)]
     pub(crate) events: Vec<SaidEvents>,
