@@ -30,6 +30,7 @@ mod grants;
 mod halts;
 mod identity;
 mod incidents;
+mod kernels;
 mod kill;
 mod learn;
 mod lifecycle;

@@ -90,6 +90,7 @@ pub struct Gateway {
     running: Option<Running>,
     variables: Vec<(&'static str, &'static str)>,
     user: Option<u32>,
+    starter: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug)]
@@ -113,6 +114,7 @@ impl Gateway {
             running: None,
             variables: Vec::new(),
             user: None,
+            starter: Vec::new(),
         }
     }
 
@@ -124,6 +126,13 @@ impl Gateway {
     pub fn owned_by(mut self, user: u32) -> Self {
         give(self.scratch.path(), user);
         self.user = Some(user);
+        self
+    }
+
+    /// Has everything started by another program, which becomes what follows its arguments.
+    #[must_use]
+    pub fn started_by<S: Into<std::ffi::OsString>>(mut self, starter: impl IntoIterator<Item = S>) -> Self {
+        self.starter = starter.into_iter().map(Into::into).collect();
         self
     }
 
@@ -192,7 +201,15 @@ impl Gateway {
     /// A command of the binary with this configuration.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(program("sallyport"));
+        let own = program("sallyport");
+        let mut command = match self.starter.split_first() {
+            None => Command::new(own),
+            Some((starter, rest)) => {
+                let mut command = Command::new(starter);
+                command.args(rest).arg(own);
+                command
+            }
+        };
         command
             .args(args)
             .arg("--config")

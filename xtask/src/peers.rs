@@ -45,16 +45,19 @@ const PYPI_2: [&str; 11] = [
     // Checks the description of the API.
     "openapi-spec-validator==0.9.0",
 ];
-const PYPI_1: [&str; 4] = [
+const PYPI_1: [&str; 5] = [
     "mcp==1.30.0",
+    "mcp-server-sqlite==2025.4.25",
     "websockets==15.0.1",
     "langchain-mcp-adapters==0.3.2",
     // It does not say so, but works with the first line alone.
     "mcp-agent==0.2.6",
 ];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 7] = [
+const DEBIAN: [(&str, &str); 8] = [
     ("bwrap", "bubblewrap"),
+    // Makes a network for tests.
+    ("ip", "iproute2"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
     ("git", "git"),

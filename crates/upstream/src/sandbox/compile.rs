@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::profile::Profile;
+use super::{profile::Profile, words::reach};
 
 /// Another sandbox.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -93,7 +93,7 @@ fn network_note(profile: &Profile) -> String {
     }
     format!(
         "# It may reach {}: through the broker of `sallyport serve` alone, so none is given here.\n",
-        profile.network.join(", ")
+        reach(&profile.network)
     )
 }
 
@@ -325,7 +325,7 @@ fn sandbox_exec(profile: &Profile) -> String {
         let _ = writeln!(
             out,
             ";; It may reach {}: a broker has to be between.",
-            profile.network.join(", ")
+            reach(&profile.network)
         );
     }
     out
