@@ -246,7 +246,7 @@ impl Station {
     }
 
     /// A server that keeps failing is left alone for a while; callers learn at once that it is down.
-    fn may_try(&self) -> Result<(), LinkError> {
+    pub(super) fn may_try(&self) -> Result<(), LinkError> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match trouble.not_before.filter(|at| *at > Instant::now()) {
             None => Ok(()),
@@ -260,7 +260,7 @@ impl Station {
         }
     }
 
-    fn succeeded(&self) {
+    pub(super) fn succeeded(&self) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         (trouble.failures, trouble.not_before) = (0, None);
     }
