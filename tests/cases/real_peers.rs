@@ -65,6 +65,8 @@ fn every_client_lists_and_calls_every_imported_server() {
         "{}",
         String::from_utf8_lossy(&imported.stderr)
     );
+    let said = String::from_utf8_lossy(&imported.stdout).into_owned();
+    assert!(said.contains("may reach any public host, nothing else"), "{said}");
     gateway.run();
     gateway.wait_for_servers();
     let url = format!("{}/mcp", gateway.base());

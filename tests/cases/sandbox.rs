@@ -58,7 +58,7 @@ pub(crate) fn start(sandbox: &str, user: Option<u32>) -> Outside {
     });
     let server = json!({
         "command": "/usr/bin/python3", "args": [peers::script("probe.py"), told.to_string()],
-        "timeout": 30, "cwd": at("own"),
+        "timeout": 30, "cwd": at("own"), "env": {"PROBE": "yes"},
     });
     let yaml = format!(
         "listen: \"127.0.0.1:0\"\ndata: ./state\nmcpServers: {{ probe: {} }}\n{OPEN_TO_TESTER}",
@@ -266,6 +266,18 @@ fn what_no_server_may_have_is_refused_with_the_remedy() {
     }
     // The gateway's own places are known when the server is to start: its directory, its keys, its sockets, its
     // configuration, and a file of secrets that it names.
+    let yaml = |sandbox: &Value| {
+        let server = json!({"command": "/usr/bin/python3", "sandbox": sandbox});
+        let yaml = format!(
+            "listen: \"127.0.0.1:0\"\ndata: ./state\nmcpServers: {{ it: {server} }}\n{OPEN_TO_TESTER}"
+        );
+        yaml.replace("env:TESTER_SECRET", "file:./secret")
+    };
+    let mut gateway = Gateway::configured("");
+    fs::write(gateway.path("sallyport.yaml"), yaml(&json!("on"))).expect("a file");
+    fs::write(gateway.path("secret"), e2e::gateway::SECRET).expect("a file");
+    fs::set_permissions(gateway.path("secret"), fs::Permissions::from_mode(0o600)).expect("permissions");
+    gateway.run();
     for own in [
         "state",
         "state/root.key",
@@ -273,20 +285,23 @@ fn what_no_server_may_have_is_refused_with_the_remedy() {
         "sallyport.yaml",
         "secret",
     ] {
-        let stub = json!({"command": "/usr/bin/python3", "sandbox": {"read": [format!("./{own}")]}});
-        let yaml = format!("mcpServers: {{ it: {stub} }}\n{OPEN_TO_TESTER}");
-        let mut gateway = Gateway::configured(&yaml.replace("env:TESTER_SECRET", "file:./secret"));
-        fs::write(gateway.path("secret"), e2e::gateway::SECRET).expect("a file");
-        fs::set_permissions(gateway.path("secret"), fs::Permissions::from_mode(0o600)).expect("permissions");
-        gateway.run();
-        let output = gateway.output(&["server", "approve", "it"]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        fs::write(
+            gateway.path("sallyport.yaml"),
+            yaml(&json!({"read": [format!("./{own}")]})),
+        )
+        .expect("a file");
+        let output = gateway.output(&["doctor"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let remedy = "grant something else; no server may have that";
         assert!(
             said.contains("the gateway's own") && said.contains(remedy),
             "{own}: {said}"
         );
     }
+    gateway.stop();
+    let output = gateway.output(&["server", "approve", "it"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("the gateway's own"), "{said}");
     // The server's own command.
     for (command, why, remedy) in [
         ("docker", "has a daemon start the server", "say `sandbox: off`"),

@@ -216,8 +216,11 @@ fn bubblewrap(profile: &Profile) -> String {
     let mut whole = lines(&all);
     if !names.is_empty() {
         // Everybody on the machine can read arguments; the shell prints them itself, into a pipe.
-        let values: String = names.iter().map(|name| format!(" {name} \"${name}\"")).collect();
-        whole = format!("{{ printf '--setenv\\0%s\\0%s\\0'{values} | \\\n  {whole} 3<&0 <&4 4<&-; }} 4<&0");
+        let values: String = names
+            .iter()
+            .map(|name| format!(" --setenv {name} \"${name}\""))
+            .collect();
+        whole = format!("{{ printf '%s\\0'{values} | \\\n  {whole} 3<&0 <&4 4<&-; }} 4<&0");
     }
     format!(
         "# bubblewrap has no limits of memory and processes of its own, and no list of system calls without a file.\n{}{whole}\n",
