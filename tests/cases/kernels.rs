@@ -48,10 +48,7 @@ fn what_a_kernel_lacks_is_said_with_the_remedy_and_nothing_starts() {
         let gateway = on_kernel_without(what, "on");
         let (doctor, server) = said(&gateway);
         assert!(server.contains(remedy), "{what}: {server}");
-        assert!(
-            server.contains("\"revision\":null"),
-            "{what}: it started: {server}"
-        );
+        assert!(!server.contains("\"revision\":"), "{what}: it started: {server}");
         // The doctor makes no box; that mounts cannot be limited is seen when one is made.
         assert!(what == "mounts" || doctor.contains(remedy), "{what}: {doctor}");
     }
