@@ -32,6 +32,7 @@ mod grants;
 mod halts;
 mod identity;
 mod incidents;
+mod kernels;
 mod kill;
 mod leaks;
 mod learn;

@@ -15,6 +15,7 @@ mod limits;
 pub(crate) mod login;
 pub(crate) mod meant;
 pub(crate) mod operators;
+mod packs;
 pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod reference;

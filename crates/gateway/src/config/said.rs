@@ -310,7 +310,8 @@ pub(crate) struct SaidBox {
     #[serde(default)]
     pub(crate) write: Vec<String>,
     /// The hosts it may reach, such as `api.github.com`, `*.example.com` or `example.com:8443`; ports 443 and 80 unless
-    /// said. None unless said. `none` where a program that fetches what it runs is not to reach its registry.
+    /// said. `*` is any public host. None unless said; a program that fetches what it runs may reach its registry, and
+    /// the reference server `fetch` any public host, where not even `none` is said.
     pub(crate) network: Option<SaidHosts>,
     /// Hosts in your own networks or on this machine, as in `network`.
     #[serde(default)]
