@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod acme;
 mod approvals;
 mod authorize;
 mod authorize_clients;
@@ -56,8 +57,10 @@ mod sessions;
 mod signatures;
 mod start;
 mod step_up;
+mod strangers;
 mod subscriptions;
 mod supply;
+mod svid;
 mod tasks;
 mod tls;
 mod transports;

@@ -53,13 +53,14 @@ const PYPI_1: [&str; 4] = [
     "mcp-agent==0.2.6",
 ];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 7] = [
+const DEBIAN: [(&str, &str); 8] = [
     ("bwrap", "bubblewrap"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
     ("git", "git"),
     ("openssl", "openssl"),
     ("chromium", "chromium"),
+    ("pebble", "pebble"),
     (POSTGRES, "postgresql"),
 ];
 /// Debian keeps it out of the path, one directory a version.
