@@ -129,6 +129,11 @@ impl Link {
         self.timeouts.start
     }
 
+    /// The longest that a call may take, however often it says that it goes on.
+    pub(crate) fn longest_call(&self) -> Duration {
+        self.timeouts.call * PROGRESS_TIMES_MAX
+    }
+
     /// Sends a request and waits for its answer.
     pub(crate) async fn ask(
         &self,
