@@ -68,6 +68,7 @@ const DEBIAN: [(&str, &str); 13] = [
     ("git", "git"),
     ("openssl", "openssl"),
     ("chromium", "chromium"),
+    ("pebble", "pebble"),
     (POSTGRES, "postgresql"),
     // A token for root keys, and a keyring with the bus it is on.
     ("softhsm2-util", "softhsm2"),
