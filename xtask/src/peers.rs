@@ -59,7 +59,7 @@ const PYPI_1: [&str; 5] = [
 /// A server that is Amazon S3 as Amazon's own client knows it, signatures and locks included.
 const PYPI_S3: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 13] = [
+const DEBIAN: [(&str, &str); 14] = [
     ("bwrap", "bubblewrap"),
     // Makes a network for tests.
     ("ip", "iproute2"),
