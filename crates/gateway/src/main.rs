@@ -26,6 +26,7 @@ mod halts;
 mod incidents;
 mod issuers;
 mod journal;
+mod judge;
 mod keeper;
 mod keychain;
 mod listen;
