@@ -20,7 +20,8 @@ const RULES: &[&str] = &[
     r#"@judge("intent content") @pseudonymise("personal")
        permit(principal, action == Action::"invoke", resource in Server::"hidden");"#,
     r#"permit(principal, action == Action::"invoke", resource in Server::"free");"#,
-    r#"forbid(principal, action == Action::"invoke", resource == Tool::"asked__die");"#,
+    r#"forbid(principal, action == Action::"invoke", resource == Tool::"asked__keep")
+       when { context.args has text && context.args.text == "no" };"#,
 ];
 
 fn house(judge: &str) -> Gateway {
@@ -111,7 +112,7 @@ fn a_judge_refuses_what_rules_permit_and_permits_nothing_that_they_refuse() {
     );
     // It says yes to everything, and to what it is told; the rules have said no before.
     model.be(Mood::Obeying);
-    assert_eq!(code(&say(&gateway, "asked__die", "")), "not-permitted");
+    assert_eq!(code(&say(&gateway, "asked__keep", "no")), "not-permitted");
     assert_eq!(
         model.asked().len(),
         asked,
@@ -219,4 +220,30 @@ fn a_rule_that_demands_a_judge_where_there_is_none_refuses() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(at), "{at}: {said}");
     }
+}
+
+/// What is stopped while the judge thinks is not sent afterwards: the kill switch is asked last.
+#[test]
+fn a_call_that_is_stopped_while_the_judge_thinks_is_not_sent() {
+    let model = Completions::start();
+    let gateway = house(&format!(
+        "judge: {{ url: {:?}, model: tiny, timeout: 3, otherwise: ignore }}\n",
+        model.url()
+    ));
+    model.be(Mood::Silent);
+    let answer = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| say(&gateway, "asked__echo", "x"));
+        while model.asked().is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert!(gateway.output(&["stop", "--agent", "tester"]).status.success());
+        waits.join().expect("an answer")
+    });
+    assert!(answer.body.to_string().contains("halted"), "{}", answer.body);
+    let entry = last(&gateway);
+    assert_eq!(
+        (&entry["stage"], &entry["code"]),
+        (&json!("heed"), &json!("halted")),
+        "{entry}"
+    );
 }

@@ -30,6 +30,7 @@ mod grants;
 mod halts;
 mod identity;
 mod incidents;
+mod inspection;
 mod judge;
 mod kill;
 mod learn;

@@ -123,7 +123,7 @@ async fn cross<X: Engines>(engines: &X, call: Passed<decide::Approved>) -> Resul
     let call = release::screen(engines, call)?;
     let call = release::filter(engines, call)?;
     let call = release::reconsider(engines, call).await?;
-    Ok(call.reply())
+    Ok(call.into_reply())
 }
 
 #[cfg(test)]

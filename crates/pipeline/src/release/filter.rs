@@ -37,8 +37,8 @@ impl Filtered {
 }
 
 impl Passed<Filtered> {
-    /// The reply, with what may not be seen cut out.
-    pub(crate) fn reply(&self) -> Reply {
+    /// The reply, with what may not be seen cut out; for [`super::reconsider`], which hands it on.
+    pub(super) fn filtered(&self) -> Reply {
         let call = self.arrival().call.clone();
         let body = match (self.unread(), &self.proof().released) {
             (Answer::Foreign(response, era), Released::Edited(edits)) => {

@@ -2,7 +2,7 @@
 
 use policy::{Judging, Obligation};
 
-use crate::{Answer, Passed, Ready, Refusal, ports::Judges};
+use crate::{Answer, Passed, Ready, Refusal, Reply, ports::Judges};
 
 /// Whoever had to be asked had nothing against it.
 #[derive(Debug)]
@@ -10,6 +10,13 @@ pub struct Reconsidered(());
 
 impl Reconsidered {
     pub(crate) const VERB: &'static str = "reconsider";
+}
+
+impl Passed<Reconsidered> {
+    /// The reply.
+    pub(crate) fn into_reply(self) -> Reply {
+        self.filtered()
+    }
 }
 
 /// Asks the judge, but only where the permits demand it.
