@@ -1,8 +1,15 @@
 //! Programs that ask to become agents, by their key: nobody lets himself in, and keys change by the key before.
 
-use std::path::Path;
+use std::{
+    fs::Permissions,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use e2e::{
+    cluster::Cluster,
     gateway::{Gateway, program},
     peers,
 };
@@ -68,18 +75,22 @@ impl World<'_> {
 }
 
 fn world(peers: &Path) -> World<'_> {
-    let stub = program("e2e-stub");
-    let mut gateway = Gateway::configured(&format!(
-        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\napprove: all\nenrolment: on\n\
-         agents: [ {{ name: billing, secret: \"env:TESTER_SECRET\" }} ]\n\
-         policy: {{ packs: [baseline], rules: [ \"permit(principal in Role::\\\"bots\\\", action, resource);\" ] }}\n"
-    ));
+    let mut gateway = Gateway::configured(&yaml(""));
     let here = gateway.path("");
     for kind in ["ed25519", "es256"] {
         client(peers, &["keys", here.to_str().expect("a path"), kind], &[]);
     }
     gateway.run();
     World { peers, gateway }
+}
+
+fn yaml(more: &str) -> String {
+    let stub = program("e2e-stub");
+    format!(
+        "{more}mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\napprove: all\nenrolment: on\n\
+         agents: [ {{ name: billing, secret: \"env:TESTER_SECRET\" }} ]\n\
+         policy: {{ packs: [baseline], rules: [ \"permit(principal in Role::\\\"bots\\\", action, resource);\" ] }}\n"
+    )
 }
 
 /// Issue 4: asked, turned away or approved once, rotated by the key before, suspended, revoked; all of it on record.
@@ -204,6 +215,71 @@ fn a_request_takes_over_no_name_and_no_agents_key() {
     assert!(world.does(&["agent", "approve", &billing, "--name", "accounts"]));
 }
 
+/// What one replica is asked, another one decides; and suspends whom the first let in.
+#[test]
+fn a_request_at_one_replica_is_decided_at_another() {
+    let (Some(peers), Some(cluster)) = (peers::directory(), Cluster::start()) else {
+        return;
+    };
+    let state = format!("state: {:?}\n", cluster.database("enrol"));
+    let root = [(
+        "SALLYPORT_ROOT_KEY",
+        "7f2ac91b5d08e4636ba1f0c2975e3d84a6b90e71c4f852d3196ca8e7b035fd42",
+    )];
+    let replica = || Gateway::configured(&yaml(&state)).with_variables(&root);
+    let (mut one, mut two) = (replica(), replica());
+    let here = one.path("");
+    for kind in ["ed25519", "es256"] {
+        client(&peers, &["keys", here.to_str().expect("a path"), kind], &[]);
+    }
+    one.run();
+    two.run();
+    let world = World {
+        peers: &peers,
+        gateway: one,
+    };
+    let until = |what: &str, is: &dyn Fn() -> bool| {
+        for _ in 0..100 {
+            if is() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("it never came: {what}");
+    };
+    let asked = world.post(&[world.wish("ed25519", "bot"), world.wish("es256", "other")]);
+    for (kind, asked) in ["ed25519", "es256"].into_iter().zip(&asked) {
+        let key = asked[1]["key"].as_str().expect("a thumbprint");
+        std::fs::write(world.path(&format!("{kind}-thumbprint")), key).expect("written");
+    }
+    let (own, other) = (world.thumbprint("ed25519"), world.thumbprint("es256"));
+    let at_two = |args: &[&str]| two.output(args).status.success();
+    // At once: whoever decides looks at what there is.
+    assert!(at_two(&["agent", "deny", &other]));
+    assert!(at_two(&[
+        "agent",
+        "approve",
+        &own,
+        "--role",
+        "bots",
+        "--proof",
+        "signature"
+    ]));
+    assert!(!world.does(&["agent", "approve", &own]), "once, wherever");
+    assert!(!world.does(&["agent", "approve", &other]), "it was turned away");
+    until("the agent is let in", &|| world.signed("ed25519") == 200);
+    let waiting = |gateway: &Gateway| {
+        let said = gateway.json(&["agent", "requests"]);
+        let states = said.iter().map(|one| one["state"].clone());
+        states.filter(|state| *state == json!("waiting")).count()
+    };
+    until("nobody waits", &|| {
+        waiting(&world.gateway) == 0 && waiting(&two) == 0
+    });
+    assert!(at_two(&["agent", "suspend", "bot", "--why", "a test"]));
+    until("it is suspended", &|| world.signed("ed25519") != 200);
+}
+
 /// Every fault of a request to be let in is refused, and nobody can ask for ever.
 #[test]
 fn what_is_wrong_with_a_request_is_refused() {
@@ -242,4 +318,78 @@ fn what_is_wrong_with_a_request_is_refused() {
     assert_eq!((&late[0][0], &late[1][0]), (&json!(400), &json!(503)), "{late:?}");
     let waiting = world.gateway.json(&["agent", "requests"]);
     assert!(waiting.is_empty(), "{waiting:?}");
+}
+
+/// The agent's side of the binary: it makes the key, asks, waits, and changes the key by the one before.
+#[test]
+fn the_binary_enrols_an_agent_and_changes_its_key() {
+    let Some(peers) = peers::directory() else { return };
+    let world = world(&peers);
+    let (base, key) = (world.gateway.base(), world.path("bot.pem"));
+    let own = [base.as_str(), "--name", "bot", "--key", key.as_str()];
+    let agent = |verb: &str, more: &[&str]| {
+        let mut command = Command::new(program("sallyport"));
+        command.args(["--json", "agent", verb]).args(own).args(more);
+        command
+    };
+    let mut waiting = agent("enroll", &["--model", "vendor/large", "--wait", "60"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut said = BufReader::new(waiting.stdout.take().expect("an output")).lines();
+    let mut next = || -> Value {
+        let line = said.next().expect("a line").expect("text");
+        serde_json::from_str(&line).expect("JSON")
+    };
+    let asked = next();
+    assert_eq!(asked["status"], "waiting", "{asked}");
+    let thumbprint = asked["key"].as_str().expect("a thumbprint").to_owned();
+    let mode = std::fs::metadata(&key).expect("a key").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let once = agent("enroll", &["--wait", "0"]).output().expect("it runs");
+    assert!(once.status.success(), "asked, and not decided: {once:?}");
+    assert!(world.does(&["agent", "approve", &thumbprint, "--role", "bots"]));
+    assert_eq!(
+        next(),
+        json!({"status": "approved", "key": thumbprint, "agent": "bot"})
+    );
+    assert!(waiting.wait().expect("it ends").success());
+    // Another key, and then once more as after a run that did not hear the answer.
+    let before = std::fs::read(&key).expect("a key");
+    let rekeyed = agent("rekey", &[]).output().expect("it runs");
+    assert!(rekeyed.status.success(), "{rekeyed:?}");
+    let after = std::fs::read(&key).expect("a key");
+    assert_ne!(before, after);
+    let beside = format!("{key}.next");
+    std::fs::rename(&key, &beside).expect("renamed");
+    std::fs::write(&key, &before).expect("written");
+    for file in [&key, &beside] {
+        std::fs::set_permissions(file, Permissions::from_mode(0o600)).expect("a mode");
+    }
+    let resumed = agent("rekey", &[]).output().expect("it runs");
+    assert!(resumed.status.success(), "{resumed:?}");
+    assert_eq!(std::fs::read(&key).expect("a key"), after);
+    let rotated = world.gateway.ledger();
+    let rotated = rotated.iter().filter(|entry| entry["action"] == "agent-rotated");
+    assert_eq!(rotated.count(), 1);
+    // The key before is of no use any more; a file that others can read is not used; nothing goes out unprotected.
+    std::fs::write(&key, &before).expect("written");
+    let stale = agent("rekey", &[]).output().expect("it runs");
+    assert_eq!(stale.status.code(), Some(3), "{stale:?}");
+    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("a mode");
+    let open = agent("rekey", &[]).output().expect("it runs");
+    assert_eq!(open.status.code(), Some(2), "{open:?}");
+    let far = Command::new(program("sallyport"))
+        .args([
+            "agent",
+            "enroll",
+            "http://gateway.example",
+            "--name",
+            "bot",
+            "--key",
+        ])
+        .arg(world.path("far.pem"))
+        .output()
+        .expect("it runs");
+    assert_eq!(far.status.code(), Some(2), "{far:?}");
 }

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod approvals;
+mod archive;
 mod authorize;
 mod authorize_clients;
 mod authorize_elsewhere;
@@ -23,6 +24,7 @@ mod endpoints;
 mod enrolment;
 mod eras;
 mod every_wire;
+mod evidence;
 mod extensions;
 mod fidelity;
 mod flow;
@@ -33,6 +35,7 @@ mod incidents;
 mod inspection;
 mod judge;
 mod kill;
+mod leaks;
 mod learn;
 mod lifecycle;
 mod limits;
@@ -49,6 +52,7 @@ mod replay;
 mod replicas;
 mod reports;
 mod reviews;
+mod root_keys;
 mod rules;
 mod sandbox;
 mod scan;
@@ -66,3 +70,4 @@ mod tls;
 mod transports;
 mod upstream_auth;
 mod withdrawal;
+mod witness;

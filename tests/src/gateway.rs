@@ -90,6 +90,8 @@ pub struct Gateway {
     running: Option<Running>,
     variables: Vec<(&'static str, &'static str)>,
     user: Option<u32>,
+    /// Where what it complains of goes, if not to the test's own errors.
+    complaints: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,7 @@ impl Gateway {
             running: None,
             variables: Vec::new(),
             user: None,
+            complaints: None,
         }
     }
 
@@ -124,6 +127,13 @@ impl Gateway {
     pub fn owned_by(mut self, user: u32) -> Self {
         give(self.scratch.path(), user);
         self.user = Some(user);
+        self
+    }
+
+    /// Keeps what the running gateway logs in this file of its directory.
+    #[must_use]
+    pub fn logging_to(mut self, name: &str) -> Self {
+        self.complaints = Some(self.path(name));
         self
     }
 
@@ -148,6 +158,10 @@ impl Gateway {
     /// When it does not get ready.
     pub fn run(&mut self) {
         let mut command = self.command(&["serve", "--ready-json"]);
+        if let Some(path) = &self.complaints {
+            let file = fs::OpenOptions::new().create(true).append(true).open(path);
+            command.stderr(file.expect("a file"));
+        }
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()

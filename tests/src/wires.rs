@@ -149,6 +149,25 @@ impl Http {
         Heard::open("GET", &self.url, self.headers.iter().chain([&accept]), "")
     }
 
+    /// Posts a message, and hears what comes before its answer as it comes.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    #[must_use]
+    pub fn post_and_hear(&self, message: &Value) -> Heard {
+        let own = [
+            ("Accept", self.accept.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Heard::open(
+            "POST",
+            &self.url,
+            self.headers.iter().chain(&own),
+            &message.to_string(),
+        )
+    }
+
     /// Ends the session.
     ///
     /// # Panics
@@ -277,10 +296,25 @@ impl Modern {
     /// Sends a request about a task.
     #[must_use]
     pub fn about_task(&self, id: i64, method: &str, task: &str) -> Answer {
-        let params = json!({"taskId": task});
+        self.about_task_with(id, method, &json!({"taskId": task}))
+    }
+
+    /// The same, and more.
+    #[must_use]
+    pub fn about_task_with(&self, id: i64, method: &str, params: &Value) -> Answer {
+        let task = params["taskId"].as_str().unwrap_or_default();
         let mut message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         let http = self.stamped(&mut message, task);
         http.post(&message)
+    }
+
+    /// Asks what there is.
+    #[must_use]
+    pub fn discover(&self) -> Value {
+        let mut message = json!({"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {}});
+        let mut http = self.stamped(&mut message, "");
+        http.headers.retain(|(name, _)| name != "Mcp-Name");
+        http.post(&message).json()
     }
 
     /// Opens a stream of subscriptions.

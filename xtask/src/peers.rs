@@ -29,7 +29,7 @@ const NPM: [&str; 12] = [
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI that are on the SDK's second line, and those on its first.
-const PYPI_2: [&str; 11] = [
+const PYPI_2: [&str; 13] = [
     "mcp==2.3.0",
     "authlib==1.9.9",
     // Signs requests (RFC 9421).
@@ -44,6 +44,9 @@ const PYPI_2: [&str; 11] = [
     "securesystemslib==1.6.0",
     // Checks the description of the API.
     "openapi-spec-validator==0.9.0",
+    // The published OCSF schema as JSON Schema, and what checks events against it.
+    "ocsf-json-schema==1.2.0",
+    "jsonschema==4.26.0",
 ];
 const PYPI_1: [&str; 4] = [
     "mcp==1.30.0",
@@ -52,8 +55,10 @@ const PYPI_1: [&str; 4] = [
     // It does not say so, but works with the first line alone.
     "mcp-agent==0.2.6",
 ];
+/// A server that is Amazon S3 as Amazon's own client knows it, signatures and locks included.
+const PYPI_S3: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 7] = [
+const DEBIAN: [(&str, &str); 12] = [
     ("bwrap", "bubblewrap"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
@@ -61,6 +66,12 @@ const DEBIAN: [(&str, &str); 7] = [
     ("openssl", "openssl"),
     ("chromium", "chromium"),
     (POSTGRES, "postgresql"),
+    // A token for root keys, and a keyring with the bus it is on.
+    ("softhsm2-util", "softhsm2"),
+    ("dbus-daemon", "dbus-daemon"),
+    ("dbus-send", "dbus-bin"),
+    ("gnome-keyring-daemon", "gnome-keyring"),
+    ("secret-tool", "libsecret-tools"),
 ];
 /// Debian keeps it out of the path, one directory a version.
 const POSTGRES: &str = "postgres";
@@ -86,10 +97,11 @@ pub(crate) fn install() -> Result<Peers, String> {
     let directory = target().join("peers");
     let stamp = directory.join("stamp");
     let wanted = format!(
-        "{NODE}\n{}\n{}\n{}\n",
+        "{NODE}\n{}\n{}\n{}\n{}\n",
         NPM.join("\n"),
         PYPI_2.join("\n"),
-        PYPI_1.join("\n")
+        PYPI_1.join("\n"),
+        PYPI_S3.join("\n")
     );
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(Peers { directory });
@@ -101,6 +113,7 @@ pub(crate) fn install() -> Result<Peers, String> {
             scope.spawn(|| node(&directory.join("node"))),
             scope.spawn(|| python(&directory.join("py2"), &PYPI_2)),
             scope.spawn(|| python(&directory.join("py1"), &PYPI_1)),
+            scope.spawn(|| python(&directory.join("s3"), &PYPI_S3)),
         ];
         parts.into_iter().try_for_each(|part| {
             let lost = |_| "an installation broke off".to_owned();

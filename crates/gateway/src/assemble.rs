@@ -64,8 +64,10 @@ use crate::{
     sessions::Sessions,
     store::{Store, StoreError},
     supply::Shelf,
+    task_desks::TaskDesks,
     task_owners::TaskOwners,
     vault::{Layout, Vault},
+    witness::{Duty, Witness},
 };
 
 /// How often what is over is cleared away.
@@ -170,6 +172,7 @@ pub(crate) fn assemble(
         behind: behind.clone(),
         egress: Egress::new(Layout::new(&meant.data).egress()),
         task_owners: TaskOwners::default(),
+        task_desks: TaskDesks::default(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
             .map_err(|error| Failure::other(error.to_string()))?,
@@ -185,7 +188,12 @@ pub(crate) fn assemble(
         vault.store().clone(),
         &engines.ambient,
     );
+    let duty = Duty::of(&meant.witness, vault.store(), &engines.journal, &engines.ambient)?;
     let house = Arc::new(House {
+        witness: Witness {
+            duty,
+            ..Witness::default()
+        },
         authorization: authorization.map_err(Failure::other)?,
         console: Console::new(
             meant.console.clone(),
@@ -417,6 +425,7 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             tracing::error!(%error, "contexts cannot be stored");
         }
         engines.parking.sweep(now_ms);
+        engines.task_desks.sweep(now_ms);
         house.authorization.sweep(now_ms);
         for request in engines.desk.sweep(now_ms) {
             let expired = engines

@@ -13,6 +13,7 @@ use policy::{PartyKind, rules::Value};
 
 use super::{
     Problem, Proof, agents,
+    archive::{self, MeantArchive},
     authorization::{self, MeantAuthorization, Nonce, Switch},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
@@ -22,10 +23,12 @@ use super::{
     operators::{self, MeantOperators},
     records::{self, MeantPayloads},
     reference::Lookup,
+    root::{self, MeantRoot},
     rules,
     said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
     state::MeantState,
+    witness::{self, MeantWitness},
 };
 use crate::{
     console::MeantConsole,
@@ -43,6 +46,8 @@ pub(crate) struct Meant {
     pub(crate) data: PathBuf,
     /// The database that replicas share, if there is one.
     pub(crate) state: Option<MeantState>,
+    /// Where the root key is.
+    pub(crate) root: MeantRoot,
     /// Files no server may see: the configuration and the secrets it names.
     pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
@@ -73,8 +78,11 @@ pub(crate) struct Meant {
     /// Who decides about servers.
     pub(crate) operators: MeantOperators,
     pub(crate) payloads: MeantPayloads,
+    /// Where the ledger is copied to.
+    pub(crate) archive: Option<MeantArchive>,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
+    pub(crate) witness: MeantWitness,
     pub(crate) console: MeantConsole,
     pub(crate) incidents: MeantIncidents,
     /// What detectors know besides.
@@ -302,6 +310,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         note(Err(problem));
         None
     });
+    let root = root::mean(&said.root_key, lookup).unwrap_or_else(|problem| {
+        note(Err(problem));
+        MeantRoot::Usual
+    });
+    let archive = said.archive.as_ref().map(|said| archive::mean(said, lookup));
+    let archive = archive.transpose().unwrap_or_else(|problem| {
+        note(Err(problem));
+        None
+    });
     let mut events = Vec::new();
     for (n, receiver) in said.events.iter().enumerate() {
         match events::mean(n, receiver, &events, lookup) {
@@ -309,6 +326,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             Err(problem) => note(Err(problem)),
         }
     }
+    let witness = witness::mean(&said.witness).unwrap_or_else(|problem| {
+        note(Err(problem));
+        MeantWitness::default()
+    });
     let incidents = incidents::mean(&said.incidents, &mut note);
     let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
     let inspection = inspection::mean(&said.inspection, &mut note);
@@ -343,8 +364,11 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 .map(|path| lookup.path(&path.display().to_string())),
             payloads,
             state,
+            root,
+            archive,
             events,
             metrics: said.metrics,
+            witness,
             console: MeantConsole {
                 operators: said.console.operators,
                 auditors: said.console.auditors,
@@ -427,7 +451,14 @@ pub(super) fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
         .servers
         .values()
         .flat_map(|server| server.env.values().chain(server.headers.values()));
-    let all = single.flatten().chain(hooks).chain(values);
+    let root = root::references(&said.root_key);
+    let archive = said.archive.iter().map(|archive| &archive.secret);
+    let all = single
+        .flatten()
+        .chain(hooks)
+        .chain(values)
+        .chain(root)
+        .chain(archive);
     all.filter_map(|reference| reference.strip_prefix("file:"))
         .map(|path| lookup.path(path))
         .collect()
@@ -478,7 +509,7 @@ fn nobody_forwards(door: &FrontDoor, hosts: &[String]) -> Result<(), Problem> {
 }
 
 /// Whether `host` or `host:port` names this machine.
-fn is_here(authority: &str) -> bool {
+pub(super) fn is_here(authority: &str) -> bool {
     let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),

@@ -2,6 +2,7 @@
 //! build anything, and it exists only when every line of the first made sense.
 
 mod agents;
+pub(crate) mod archive;
 pub(crate) mod auth;
 pub(crate) mod authorization;
 pub(crate) mod door;
@@ -18,11 +19,13 @@ pub(crate) mod operators;
 pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod reference;
+pub(crate) mod root;
 pub(crate) mod rules;
 pub(crate) mod said;
 mod sandbox;
 pub(crate) mod servers;
 pub(crate) mod state;
+pub(crate) mod witness;
 
 pub(crate) use agents::{Proof, key_set};
 pub(crate) use meant::Meant;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{
     agents::SaidAgent,
+    archive::SaidArchive,
     authorization::Switch,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
@@ -19,7 +20,9 @@ use super::{
     limits::SaidLimit,
     login::SaidLogin,
     records::SaidRecords,
+    root::SaidRoot,
     rules::{SaidPolicy, SaidPurpose},
+    witness::SaidWitness,
 };
 
 /// A configuration file.
@@ -105,12 +108,20 @@ pub(crate) struct Said {
     /// What is known of packages that servers are made of.
     #[serde(default)]
     pub(crate) registry: SaidRegistry,
+    /// Where the root key is, which opens everything that is kept sealed.
+    #[serde(default)]
+    pub(crate) root_key: SaidRoot,
     /// What is kept of calls besides the ledger's entries.
     #[serde(default)]
     pub(crate) records: SaidRecords,
+    /// A copy of the ledger in S3-compatible storage.
+    pub(crate) archive: Option<SaidArchive>,
     /// Who is told what happens, as it happens.
     #[serde(default)]
     pub(crate) events: Vec<SaidEvents>,
+    /// Who witnesses the ledger, and whose ledgers are witnessed.
+    #[serde(default)]
+    pub(crate) witness: SaidWitness,
     /// Who may use the console and `/api/v1` by logging in; nobody unless named.
     #[serde(default)]
     pub(crate) console: SaidConsole,

@@ -18,6 +18,7 @@ mod resolve;
 mod rewrite;
 mod rules;
 mod spotlight;
+mod task_questions;
 mod tasks;
 mod terms;
 mod upstreams;
@@ -56,6 +57,7 @@ use crate::{
     parked::Parking,
     people::People,
     sessions::Sessions,
+    task_desks::TaskDesks,
     task_owners::TaskOwners,
 };
 
@@ -94,6 +96,7 @@ pub(crate) struct Engines {
     pub(crate) behind: Behind,
     pub(crate) egress: Egress,
     pub(crate) task_owners: TaskOwners,
+    pub(crate) task_desks: TaskDesks,
     /// The texts of the rules in force, without what access reviews took away. Held through every change of rules, so that
     /// of two at once neither takes the other back.
     pub(crate) sources: Mutex<Vec<RuleSource>>,
