@@ -34,6 +34,8 @@ mod halts;
 mod identity;
 mod incidents;
 mod kernels;
+mod inspection;
+mod judge;
 mod kill;
 mod leaks;
 mod learn;

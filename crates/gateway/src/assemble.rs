@@ -51,6 +51,7 @@ use crate::{
     incidents,
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
+    judge::Judge,
     keeper::Keeper,
     listen::{CONVERSATIONS_MAX, EventStreams, House, stopped},
     lists,
@@ -143,6 +144,12 @@ pub(crate) fn assemble(
         incidents,
         inspector,
         terms: Terms::default(),
+        judge: meant
+            .judge
+            .clone()
+            .map(|judge| Judge::new(judge, ambient.clone()))
+            .transpose()
+            .map_err(Failure::configuration)?,
         marks_key: vault.marks_key(),
         disguise: Disguise::open(vault.store().clone(), vault.pseudonyms_key())
             .map_err(|error| Failure::other(error.to_string()))?,

@@ -28,6 +28,7 @@ mod halts;
 mod incidents;
 mod issuers;
 mod journal;
+mod judge;
 mod keeper;
 mod keychain;
 mod keyring;

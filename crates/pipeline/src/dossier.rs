@@ -48,6 +48,8 @@ pub struct Known {
     pub upstream_tls: Option<Tls>,
     /// What inspection found on the way back.
     pub answer_findings: Option<Arc<inspect::Findings>>,
+    /// What a judge said, a line each time it was asked.
+    pub judged: Vec<String>,
     /// What was revealed to the far side, a line for each sort.
     pub revealed: Vec<String>,
     /// What was changed in the answer, a line for each sort.

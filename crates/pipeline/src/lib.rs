@@ -43,13 +43,16 @@ stages! {
     decide::Inspected,
     decide::Authorized,
     decide::Limited,
+    decide::Consulted,
     decide::Approved,
     // forward: nothing leaves before its intent is durable
+    forward::Heeded,
     forward::Recorded,
     forward::Answered,
     // release: nothing comes back unread
     release::Screened,
     release::Filtered,
+    release::Reconsidered,
 }
 
 /// The engines, behind ports, and the road between them.
@@ -107,16 +110,19 @@ impl<X: Engines> Pipeline<X> {
         let call = decide::inspect(engines, call)?;
         let call = decide::authorize(engines, call)?;
         let call = decide::limit(engines, call).await?; // before `approve`: people are the scarcest budget
+        let call = decide::consult(engines, call).await?; // before `approve`, too: people see what is left
         decide::approve(engines, call).await
     }
 }
 
 async fn cross<X: Engines>(engines: &X, call: Passed<decide::Approved>) -> Result<Reply, Refusal> {
+    let call = forward::heed(engines, call)?;
     let call = forward::record(engines, call).await?;
     let call = forward::answer(engines, call).await?;
 
     let call = release::screen(engines, call)?;
     let call = release::filter(engines, call)?;
+    let call = release::reconsider(engines, call).await?;
     Ok(call.into_reply())
 }
 

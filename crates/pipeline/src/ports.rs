@@ -26,8 +26,10 @@ pub trait Engines:
     Approvals
     + Clients
     + Contexts
+    + Halts
     + Identify
     + Inspect
+    + Judges
     + Ledger
     + Limits
     + Local
@@ -46,8 +48,10 @@ impl<T> Engines for T where
     T: Approvals
         + Clients
         + Contexts
+        + Halts
         + Identify
         + Inspect
+        + Judges
         + Ledger
         + Limits
         + Local
@@ -234,6 +238,30 @@ pub trait Approvals {
     /// # Errors
     /// When nobody agreed, or not enough.
     fn approve(&self, call: &Passed<Limited>) -> impl Future<Output = Result<(), Objection>> + Send;
+}
+
+/// The kill switch.
+pub trait Halts {
+    /// Whether the call may go on, at the last moment before it is on record.
+    ///
+    /// # Errors
+    /// When somebody stopped what it concerns.
+    fn heed(&self, call: &Passed<Approved>) -> Result<(), Objection>;
+}
+
+/// Somebody who is asked for a second opinion: a model, or whoever else reads. Never the only one to decide.
+pub trait Judges {
+    /// Whether the call is what it is said to be for.
+    ///
+    /// # Errors
+    /// When the judge is against it, or cannot be asked and that counts as being against it.
+    fn consult(&self, call: &Passed<Limited>) -> impl Future<Output = Result<(), Objection>> + Send;
+
+    /// Whether the answer, as the caller would get it, gives the caller's model orders.
+    ///
+    /// # Errors
+    /// When the judge says so, or cannot be asked and that counts as saying so.
+    fn reconsider(&self, call: &Passed<Filtered>) -> impl Future<Output = Result<(), Objection>> + Send;
 }
 
 /// An open case; dropping it unclosed records "abandoned".

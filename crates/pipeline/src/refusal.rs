@@ -179,6 +179,12 @@ refusals! {
     OVER_LIMIT "over-limit" Caller Error 429 code::REFUSED,
         "too much at once",
         "try again after the time given";
+    JUDGE_REFUSED "judge-refused" Caller Tell 200 code::REFUSED,
+        "a second opinion was against this",
+        "do only what the declared purpose needs; the operator can read why in the ledger";
+    JUDGE_SILENT "judge-silent" Us Tell 200 code::REFUSED,
+        "a second opinion is demanded here and could not be had",
+        "try again; the operator can read why in the ledger";
     NOT_APPROVED "not-approved" Caller Tell 200 code::REFUSED,
         "nobody agreed to this",
         "ask somebody who may: sallyport approvals list";

@@ -21,6 +21,6 @@ pub use action::Action;
 pub use context::Context;
 pub use facts::{FINDING_KINDS, Facts, Source, TlsFacts};
 pub use label::{Categories, Confidentiality, Integrity, Labels};
-pub use permit::{Decision, Denial, Obligation, Permit, Reviewers, RuleId};
+pub use permit::{Decision, Denial, Judging, Obligation, Permit, Reviewers, RuleId};
 pub use resource::{Resource, Sink, ToolFacts, Trust};
 pub use subject::{Party, PartyKind, Subject};

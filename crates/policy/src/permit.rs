@@ -88,6 +88,8 @@ pub enum Obligation {
     Drop(BTreeSet<String>),
     /// `@fields("/name /birth /rows/*/id")`: only these parts of the result come back (JSON pointers, RFC 6901).
     Fields(BTreeSet<String>),
+    /// `@judge("intent content")`: somebody else is asked for a second opinion, which can only be stricter.
+    Judge(BTreeSet<Judging>),
     /// `@label("confidentiality:restricted category:phi")`: the result gets these labels too.
     Label(Labels),
     /// `@limit("name")`: counts against that limit.
@@ -113,7 +115,38 @@ pub enum Obligation {
     },
 }
 
+/// What a second opinion is on.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Judging {
+    /// What comes back: whether it gives orders.
+    Content,
+    /// The call: whether it is what it is said to be for.
+    Intent,
+}
+
+impl Judging {
+    /// Everything there is.
+    pub const ALL: [Self; 2] = [Self::Content, Self::Intent];
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::Intent => "intent",
+        }
+    }
+}
+
 impl Obligation {
+    /// Whether a second opinion on this is among the obligations.
+    #[must_use]
+    pub fn demands(obligations: &[Self], judging: Judging) -> bool {
+        obligations
+            .iter()
+            .any(|one| matches!(one, Self::Judge(these) if these.contains(&judging)))
+    }
+
     /// Whether it is met before the call goes on: somebody agrees, or the caller proves more.
     #[must_use]
     pub fn holds_call(&self) -> bool {
@@ -122,6 +155,7 @@ impl Obligation {
             Self::Anonymise(_)
             | Self::Drop(_)
             | Self::Fields(_)
+            | Self::Judge(_)
             | Self::Label(_)
             | Self::Limit(_)
             | Self::Mask(_)
@@ -143,6 +177,7 @@ impl Obligation {
             | Self::Pseudonymise(_)
             | Self::Redact(_) => true,
             Self::Approve { .. }
+            | Self::Judge(_)
             | Self::Label(_)
             | Self::Limit(_)
             | Self::Reveal(_)

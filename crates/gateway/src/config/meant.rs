@@ -19,6 +19,7 @@ use super::{
     events::{self, MeantEvents, SaidMetrics},
     incidents, inspection,
     issuers::{self, MeantIssuer},
+    judge::{self, MeantJudge},
     operators::{self, MeantOperators},
     records::{self, MeantPayloads},
     reference::Lookup,
@@ -87,6 +88,7 @@ pub(crate) struct Meant {
     pub(crate) incidents: MeantIncidents,
     /// What detectors know besides.
     pub(crate) inspection: inspect::Settings,
+    pub(crate) judge: Option<MeantJudge>,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
     /// After how many days what agents may do is looked at again.
@@ -339,6 +341,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     let incidents = incidents::mean(&said.incidents, &mut note);
     let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
     let inspection = inspection::mean(&said.inspection, &mut note);
+    let judge = said
+        .judge
+        .as_ref()
+        .map(|judge| judge::mean(judge, lookup))
+        .transpose();
+    let judge = judge.unwrap_or_else(|problem| {
+        note(Err(problem));
+        None
+    });
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
             .strip_suffix('d')
@@ -372,6 +383,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             },
             incidents,
             inspection,
+            judge,
             review_days,
             unusable,
             door,

@@ -12,6 +12,7 @@ pub(crate) mod find;
 pub(crate) mod incidents;
 pub(crate) mod inspection;
 pub(crate) mod issuers;
+pub(crate) mod judge;
 mod limits;
 pub(crate) mod login;
 pub(crate) mod meant;

@@ -16,6 +16,7 @@ use super::{
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
     inspection::SaidInspection,
+    judge::SaidJudge,
     limits::SaidLimit,
     login::SaidLogin,
     records::SaidRecords,
@@ -96,6 +97,8 @@ pub(crate) struct Said {
     /// What detectors know besides. Followed without a restart.
     #[serde(default)]
     pub(crate) inspection: SaidInspection,
+    /// Who is asked for a second opinion where a rule demands one.
+    pub(crate) judge: Option<SaidJudge>,
     /// Limits by name; `default` is for everyone.
     #[serde(default)]
     pub(crate) limits: BTreeMap<String, SaidLimit>,

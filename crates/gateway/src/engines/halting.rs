@@ -5,8 +5,9 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use identity::Principal;
 use pipeline::{
     Answer, CallId, Objection, Passed,
+    decide::Approved,
     forward::Recorded,
-    ports::{Asks, Boxed, Caller, Exchange},
+    ports::{self, Asks, Boxed, Caller, Exchange, Halts as _},
 };
 use wire::{jsonrpc::Id, mcp::ServerName};
 
@@ -17,11 +18,18 @@ use crate::halts::{Halts, Scope};
 const LAST_WORD: Duration = Duration::from_millis(250);
 
 /// Whom and what a call concerns.
-pub(super) fn scope(call: &Passed<Recorded>) -> Scope<'_> {
+pub(super) fn scope(call: &Passed<Approved>) -> Scope<'_> {
     Scope {
         principal: call.principal(),
         context: Some(call.context().id()),
         server: call.resolution().server_name(),
+    }
+}
+
+impl ports::Halts for Engines {
+    fn heed(&self, call: &Passed<Approved>) -> Result<(), Objection> {
+        let halt = self.halts.of(scope(call));
+        halt.map_or(Ok(()), |halt| Err(halt.objection()))
     }
 }
 
@@ -41,13 +49,6 @@ impl Engines {
         halt.map_or(Ok(()), |halt| Err(halt.objection()))
     }
 
-    /// Whether a call may.
-    pub(super) fn may_go_on_with(&self, call: &Passed<Recorded>) -> Result<(), Objection> {
-        self.halts
-            .of(scope(call))
-            .map_or(Ok(()), |halt| Err(halt.objection()))
-    }
-
     /// Does it, and gives it up at the moment it is stopped.
     pub(super) async fn unless_halted(
         &self,
@@ -55,7 +56,7 @@ impl Engines {
         work: impl Future<Output = Result<Answer, Objection>> + Send,
     ) -> Result<Answer, Objection> {
         // Before anything is sent.
-        self.may_go_on_with(call)?;
+        self.heed(call)?;
         let mut work = pin!(work);
         let halt = tokio::select! {
             biased;

@@ -211,7 +211,7 @@ impl Engines {
     }
 }
 
-fn scope(resolution: &Resolution, surface: Surface) -> Scope<'_> {
+pub(super) fn scope(resolution: &Resolution, surface: Surface) -> Scope<'_> {
     Scope {
         surface,
         server: resolution.server_name().map(wire::mcp::ServerName::as_str),

@@ -9,7 +9,7 @@ use std::{
 use pipeline::{
     Answer, Arrival, Body, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Ready, Tls, Via,
     forward::Recorded,
-    ports::{Caller, Exchange, Local},
+    ports::{Caller, Exchange, Halts as _, Local},
     refusal,
     release::Filtered,
 };
@@ -91,7 +91,7 @@ impl Listeners {
 
 impl Local for Engines {
     async fn answer(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
-        self.may_go_on_with(call)?;
+        self.heed(call)?;
         self.answer_on(call).await
     }
 

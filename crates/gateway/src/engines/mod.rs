@@ -9,6 +9,7 @@ pub(crate) mod flow;
 mod halting;
 mod identify;
 mod inspection;
+mod judging;
 mod ledger;
 mod limits;
 mod local;
@@ -50,6 +51,7 @@ use crate::{
     halts::Halts,
     incidents::Incidents,
     journal::Journal,
+    judge::Judge,
     keeper::Keeper,
     outbound::Outbound,
     parked::Parking,
@@ -75,6 +77,8 @@ pub(crate) struct Engines {
     pub(crate) incidents: Incidents,
     pub(crate) inspector: Inspector,
     pub(crate) disguise: Disguise,
+    /// Who is asked for a second opinion, if anybody is.
+    pub(crate) judge: Option<Judge>,
     pub(crate) terms: Terms,
     /// What the marks around untrusted content are made with.
     pub(crate) marks_key: hmac::Key,

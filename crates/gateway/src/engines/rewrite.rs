@@ -76,6 +76,7 @@ impl<'o> Orders<'o> {
                     continue;
                 }
                 Obligation::Approve { .. }
+                | Obligation::Judge(_)
                 | Obligation::Label(_)
                 | Obligation::Limit(_)
                 | Obligation::Reveal(_)
@@ -475,7 +476,7 @@ pub(super) fn text_of(node: Node<'_>) -> Cow<'_, str> {
 }
 
 /// The names of members, which may say as much as values.
-fn keys_of(root: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+pub(super) fn keys_of(root: Node<'_>) -> impl Iterator<Item = Node<'_>> {
     root.walk()
         .filter(|node| node.kind() == Kind::Object)
         .flat_map(|node| node.members().map(|(key, _)| key))

@@ -91,6 +91,10 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
         ("trace", begun.trace.clone()),
         ("approval", known.approval.clone()),
         ("would_refuse", known.would_refuse.clone()),
+        (
+            "judge",
+            (!known.judged.is_empty()).then(|| known.judged.join("; ")),
+        ),
         ("changed", changed),
         ("direction", direction),
         ("sink", item.map(|sink| sink.as_str().to_owned())),

@@ -266,7 +266,10 @@ mod tests {
     proptest! {
         /// Pieces of marks in any order: the word can be read at the two ends alone.
         #[test]
-        fn only_our_marks_have_our_word(pieces in proptest::collection::vec(0_usize..9, 0..24), datamark: bool) {
+        fn our_word_is_in_our_marks_alone(
+            pieces in proptest::collection::vec(0_usize..9, 0..24),
+            datamark: bool,
+        ) {
             let marks = marks();
             let (head, tail) = marks.word.split_at(5);
             let end = marks.end();

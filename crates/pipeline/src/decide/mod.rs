@@ -3,16 +3,19 @@
 
 mod approve;
 mod authorize;
+mod consult;
 mod inspect;
 mod limit;
 mod resolve;
 
 pub use self::{
-    approve::Approved, authorize::Authorized, inspect::Inspected, limit::Limited, resolve::Resolved,
+    approve::Approved, authorize::Authorized, consult::Consulted, inspect::Inspected, limit::Limited,
+    resolve::Resolved,
 };
 pub(crate) use self::{
     approve::approve,
     authorize::{authorize, counting, facts},
+    consult::consult,
     inspect::inspect,
     limit::limit,
     resolve::resolve,

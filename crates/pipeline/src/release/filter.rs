@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::inspect::FindingKind;
 use policy::{
-    Action, Decision, Facts,
+    Action, Decision, Facts, Obligation,
     rules::{Discovery, strictest},
 };
 use wire::{
@@ -22,6 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Filtered {
     released: Released,
+    demanded: Vec<Obligation>,
 }
 
 #[derive(Debug)]
@@ -36,8 +37,8 @@ impl Filtered {
 }
 
 impl Passed<Filtered> {
-    /// The reply, with what may not be seen cut out.
-    pub(crate) fn into_reply(self) -> Reply {
+    /// The reply, with what may not be seen cut out; for [`super::reconsider`], which hands it on.
+    pub(super) fn filtered(&self) -> Reply {
         let call = self.arrival().call.clone();
         let body = match (self.unread(), &self.proof().released) {
             (Answer::Foreign(response, era), Released::Edited(edits)) => {
@@ -52,6 +53,21 @@ impl Passed<Filtered> {
         };
         Reply { call, body }
     }
+
+    /// What the permits of the call and of its release demand together.
+    #[must_use]
+    pub fn demanded(&self) -> &[Obligation] {
+        &self.proof().demanded
+    }
+
+    /// What is changed in a foreign answer before the caller gets it.
+    #[must_use]
+    pub fn released(&self) -> Option<&Edits> {
+        match &self.proof().released {
+            Released::Edited(edits) => Some(edits),
+            Released::Listed(_) | Released::Whole => None,
+        }
+    }
 }
 
 /// Cuts the answer down to what the caller may see.
@@ -59,12 +75,15 @@ pub(crate) fn filter(
     engines: &(impl Inspect + Local + Rules),
     call: Ready<Filtered>,
 ) -> Result<Passed<Filtered>, Refusal> {
-    let released = match call.unread() {
-        Answer::Listing(listing) => Released::Listed(trim(engines, &call, listing)),
-        Answer::Foreign(..) => Released::Edited(release(engines, &call)?),
-        Answer::Accepted | Answer::Own(_) => Released::Whole,
+    let (released, demanded) = match call.unread() {
+        Answer::Listing(listing) => (Released::Listed(trim(engines, &call, listing)), Vec::new()),
+        Answer::Foreign(..) => {
+            let (edits, demanded) = release(engines, &call)?;
+            (Released::Edited(edits), demanded)
+        }
+        Answer::Accepted | Answer::Own(_) => (Released::Whole, Vec::new()),
     };
-    Ok(Passed::pass(call, Filtered { released }))
+    Ok(Passed::pass(call, Filtered { released, demanded }))
 }
 
 /// A list has what some call could be permitted for, and nothing else; a page of it at a time.
@@ -101,7 +120,10 @@ fn trim(engines: &(impl Local + Rules), call: &Ready<Filtered>, listing: &Listin
 }
 
 /// Policy decides on the answer as it decided on the call: by who asks, and what was found in it.
-fn release(engines: &(impl Inspect + Rules), call: &Ready<Filtered>) -> Result<Edits, Refusal> {
+fn release(
+    engines: &(impl Inspect + Rules),
+    call: &Ready<Filtered>,
+) -> Result<(Edits, Vec<Obligation>), Refusal> {
     let labels = call.context().labels();
     if let Some(misfit) = call
         .answer_findings()
@@ -143,7 +165,8 @@ fn release(engines: &(impl Inspect + Rules), call: &Ready<Filtered>) -> Result<E
     };
     // Both permits hold for the answer: that of the call and that of its release.
     let obligations = strictest(call.permit().obligations().iter().chain(&demanded));
-    engines
+    let edits = engines
         .redact(call, &obligations)
-        .map_err(Refusal::at::<Filtered>)
+        .map_err(Refusal::at::<Filtered>)?;
+    Ok((edits, obligations))
 }

@@ -33,9 +33,25 @@ use crate::{
 };
 
 /// The ports a permitted tool call passes, in order.
-pub(super) const PORTS: [&str; 15] = [
-    "identify", "enter", "purpose", "resolve", "inspect", "decide", "take", "approve", "intent", "confirm",
-    "reveal", "send", "screen", "absorb", "redact",
+pub(super) const PORTS: [&str; 18] = [
+    "identify",
+    "enter",
+    "purpose",
+    "resolve",
+    "inspect",
+    "decide",
+    "take",
+    "consult",
+    "approve",
+    "heed",
+    "intent",
+    "confirm",
+    "reveal",
+    "send",
+    "screen",
+    "absorb",
+    "redact",
+    "reconsider",
 ];
 
 pub(super) fn position(port: &str) -> usize {
@@ -85,7 +101,7 @@ impl World {
             fail_at: None,
             outcome_fails: false,
             rules: rules(
-                "@approve(\"role:owner 1\") permit(principal, action == Action::\"invoke\", resource);",
+                "@approve(\"role:owner 1\") @judge(\"intent content\") permit(principal, action == Action::\"invoke\", resource);",
             ),
             log: Arc::default(),
             known: Arc::default(),
@@ -320,6 +336,24 @@ impl ports::Approvals for World {
     async fn approve(&self, _: &Passed<Limited>) -> Result<(), Objection> {
         wait().await;
         self.port("approve")
+    }
+}
+
+impl ports::Halts for World {
+    fn heed(&self, _: &Passed<Approved>) -> Result<(), Objection> {
+        self.port("heed")
+    }
+}
+
+impl ports::Judges for World {
+    async fn consult(&self, _: &Passed<Limited>) -> Result<(), Objection> {
+        wait().await;
+        self.port("consult")
+    }
+
+    async fn reconsider(&self, _: &Passed<Filtered>) -> Result<(), Objection> {
+        wait().await;
+        self.port("reconsider")
     }
 }
 

@@ -7,7 +7,7 @@ use super::{rule::Effect, vocabulary};
 use crate::{
     facts::FINDING_KINDS,
     label::{Confidentiality, Integrity, Labels},
-    permit::{Obligation, Reviewers},
+    permit::{Judging, Obligation, Reviewers},
 };
 
 /// What the annotations of one rule say.
@@ -23,12 +23,13 @@ pub(super) struct Annotations {
 /// What is wrong with an annotation's value, and what to write instead.
 type Wrong = (String, String);
 
-const ON_PERMIT: [&str; 15] = [
+const ON_PERMIT: [&str; 16] = [
     "anonymise",
     "approve",
     "drop",
     "fields",
     "id",
+    "judge",
     "label",
     "limit",
     "mask",
@@ -85,6 +86,7 @@ fn obligation(name: &str, value: &str) -> Result<Obligation, Wrong> {
         "approve" => approve(value),
         "drop" => fields(value).map(Obligation::Drop),
         "fields" => fields(value).map(Obligation::Fields),
+        "judge" => judging(value).map(Obligation::Judge),
         "label" => labels(value).map(Obligation::Label),
         "limit" => word(value).map(Obligation::Limit),
         "mask" => kinds(value).map(Obligation::Mask),
@@ -174,6 +176,18 @@ fn fields(value: &str) -> Result<BTreeSet<String>, Wrong> {
         return Err((format!("`{value}` is not a list of JSON pointers"), remedy));
     }
     Ok(pointers)
+}
+
+fn judging(value: &str) -> Result<BTreeSet<Judging>, Wrong> {
+    let known = |word: &str| Judging::ALL.into_iter().find(|one| one.as_str() == word);
+    let these: Option<BTreeSet<Judging>> = value.split_whitespace().map(known).collect();
+    these.filter(|these| !these.is_empty()).ok_or_else(|| {
+        let remedy = "write `intent`, `content` or both, apart by a space".to_owned();
+        (
+            format!("`{value}` does not say what a second opinion is on"),
+            remedy,
+        )
+    })
 }
 
 fn kinds(value: &str) -> Result<BTreeSet<String>, Wrong> {

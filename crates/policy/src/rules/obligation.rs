@@ -13,6 +13,7 @@ pub fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<O
     let mut fields: Option<BTreeSet<String>> = None;
     let mut labels: Option<Labels> = None;
     let mut dropped = BTreeSet::new();
+    let mut judged = BTreeSet::new();
     let mut hidden = Hidden::default();
     let mut revealed = BTreeSet::new();
     let mut joined = BTreeSet::new();
@@ -33,6 +34,7 @@ pub fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<O
             }
             Obligation::Anonymise(kinds) => hidden.anonymised.extend(kinds.iter().cloned()),
             Obligation::Drop(pointers) => dropped.extend(pointers.iter().cloned()),
+            Obligation::Judge(these) => judged.extend(these.iter().copied()),
             Obligation::Mask(kinds) => hidden.masked.extend(kinds.iter().cloned()),
             Obligation::Pseudonymise(kinds) => hidden.pseudonymised.extend(kinds.iter().cloned()),
             Obligation::Redact(kinds) => hidden.redacted.extend(kinds.iter().cloned()),
@@ -47,6 +49,7 @@ pub fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<O
         needed,
     }));
     joined.extend(fields.map(Obligation::Fields));
+    joined.extend((!judged.is_empty()).then_some(judged).map(Obligation::Judge));
     joined.extend(labels.map(Obligation::Label));
     joined.extend(some(dropped).map(Obligation::Drop));
     joined.extend(some(revealed).map(Obligation::Reveal));

@@ -1,0 +1,115 @@
+//! Who is asked for a second opinion, and what it counts for when there is none.
+
+use std::time::Duration;
+
+use hyper::Uri;
+use serde::Deserialize;
+
+use super::{Problem, reference::Lookup};
+use crate::issuers::Network;
+
+/// How long a judge may take at most, in seconds: calls wait for it.
+const WAIT_S_MAX: u64 = 9;
+
+/// A model that rules may ask (`@judge`), by the chat completions of OpenAI, which most programs speak that run models.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidJudge {
+    /// Where: `https://HOST/v1/chat/completions`; on this machine `http`, too.
+    pub(crate) url: String,
+    /// Which model.
+    pub(crate) model: String,
+    /// Its key: `env:NAME` or `file:PATH`. None unless said.
+    pub(crate) key: Option<String>,
+    /// `private` where the host is in a network of one's own.
+    pub(crate) network: Option<String>,
+    /// Seconds it may take; 5 unless said.
+    pub(crate) timeout: Option<u64>,
+    /// What it counts for when it does not answer, or says neither yes nor no: `refuse` (the default) or `ignore`.
+    pub(crate) otherwise: Option<String>,
+}
+
+/// What no answer counts for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Otherwise {
+    /// The rules decide alone.
+    Ignore,
+    /// No.
+    Refuse,
+}
+
+/// See [`SaidJudge`].
+#[derive(Clone)]
+pub(crate) struct MeantJudge {
+    pub(crate) url: String,
+    pub(crate) model: String,
+    pub(crate) key: Option<String>,
+    pub(crate) network: Network,
+    pub(crate) wait: Duration,
+    pub(crate) otherwise: Otherwise,
+}
+
+impl std::fmt::Debug for MeantJudge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MeantJudge")
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn mean(said: &SaidJudge, lookup: &Lookup<'_>) -> Result<MeantJudge, Problem> {
+    let at = |key: &str| format!("judge.{key}");
+    let uri: Option<Uri> = said.url.parse().ok();
+    let uri = uri.filter(|uri| {
+        uri.authority()
+            .is_some_and(|authority| !authority.as_str().contains('@'))
+    });
+    let is_here = uri
+        .as_ref()
+        .and_then(Uri::host)
+        .is_some_and(|host| ["127.0.0.1", "[::1]", "localhost"].contains(&host));
+    let scheme = uri.as_ref().and_then(Uri::scheme_str);
+    if !(scheme == Some("https") || scheme == Some("http") && is_here) {
+        let remedy = "write https://HOST/v1/chat/completions; http only where it runs on this machine";
+        return Err(Problem::new(at("url"), "no judge can be asked there", remedy));
+    }
+    let network = match said.network.as_deref() {
+        Some("private") => Network::Private,
+        None | Some("public") if is_here => Network::Private,
+        None | Some("public") => Network::Public,
+        Some(other) => {
+            let what = format!("there is no network `{}`", other.escape_debug());
+            return Err(Problem::new(at("network"), what, "write `public` or `private`"));
+        }
+    };
+    let otherwise = match said.otherwise.as_deref() {
+        None | Some("refuse") => Otherwise::Refuse,
+        Some("ignore") => Otherwise::Ignore,
+        Some(other) => {
+            let what = format!("no answer cannot count as `{}`", other.escape_debug());
+            return Err(Problem::new(at("otherwise"), what, "write `refuse` or `ignore`"));
+        }
+    };
+    let wait = said.timeout.unwrap_or(5);
+    if !(1..=WAIT_S_MAX).contains(&wait) {
+        let what = format!("calls cannot wait {wait} seconds for it");
+        return Err(Problem::new(
+            at("timeout"),
+            what,
+            format!("write 1 to {WAIT_S_MAX}"),
+        ));
+    }
+    let key = said
+        .key
+        .as_deref()
+        .map(|key| lookup.secret(&at("key"), key))
+        .transpose()?;
+    Ok(MeantJudge {
+        url: said.url.clone(),
+        model: said.model.clone(),
+        key,
+        network,
+        wait: Duration::from_secs(wait),
+        otherwise,
+    })
+}
