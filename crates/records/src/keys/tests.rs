@@ -1,11 +1,6 @@
 //! Keys: refused when weak or open, lost when the root key is lost, never printed.
 
-use std::{
-    collections::HashMap,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use super::*;
 use crate::{
