@@ -68,3 +68,4 @@ mod tls;
 mod transports;
 mod upstream_auth;
 mod withdrawal;
+mod witness;

@@ -169,8 +169,7 @@ impl Journal {
             self.keep(&entry, &known, PayloadPart::Arguments, arguments)
                 .await?;
         }
-        if self.backlog.is_too_long() {
-            let why = "a receiver of events that must not fall behind has fallen behind";
+        if let Some(why) = self.backlog.too_long() {
             return Err(Unavailable::Disk(why.to_owned()));
         }
         let begun = std::time::Instant::now();

@@ -58,6 +58,7 @@ mod tls;
 mod vault;
 mod view;
 mod visible;
+mod witness;
 
 use std::process::ExitCode;
 

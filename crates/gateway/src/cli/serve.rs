@@ -27,6 +27,7 @@ use crate::{
     reload, replicas,
     tls::{self, Acceptor, Authority, Material},
     vault::{Layout, Vault},
+    witness,
 };
 
 /// How long the first looks at servers may hold the ready line back.
@@ -102,6 +103,8 @@ impl Serve {
         tokio::spawn(replicas::follow(Arc::clone(&house), stopped.clone()));
         let mut receivers = deliver(&house, &meant, &stopped)?;
         receivers.extend(copy(&house, &meant, &stopped)?);
+        let asking = witness::keep_asking(Arc::clone(&house), meant.witness.clone(), stopped.clone());
+        let asking = tokio::spawn(asking);
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
         self.announce(&house, &meant);
@@ -115,6 +118,9 @@ impl Serve {
         for receiver in receivers {
             let _ = receiver.await;
         }
+        asking
+            .await
+            .map_err(|error| Failure::other(error.to_string()))??;
         house.engines.journal.payloads().close().await;
         contexts::keep(&house.engines.contexts, &house.engines.deposits);
         vault.close().await;

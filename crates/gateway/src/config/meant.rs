@@ -27,6 +27,7 @@ use super::{
     said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
     state::MeantState,
+    witness::{self, MeantWitness},
 };
 use crate::{
     console::MeantConsole,
@@ -80,6 +81,7 @@ pub(crate) struct Meant {
     pub(crate) archive: Option<MeantArchive>,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
+    pub(crate) witness: MeantWitness,
     pub(crate) console: MeantConsole,
     pub(crate) incidents: MeantIncidents,
     /// What detectors know besides.
@@ -322,6 +324,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             Err(problem) => note(Err(problem)),
         }
     }
+    let witness = witness::mean(&said.witness).unwrap_or_else(|problem| {
+        note(Err(problem));
+        MeantWitness::default()
+    });
     let incidents = incidents::mean(&said.incidents, &mut note);
     let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
     let inspection = inspection::mean(&said.inspection, &mut note);
@@ -351,6 +357,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             archive,
             events,
             metrics: said.metrics,
+            witness,
             console: MeantConsole {
                 operators: said.console.operators,
                 auditors: said.console.auditors,

@@ -24,6 +24,7 @@ pub(crate) mod said;
 mod sandbox;
 pub(crate) mod servers;
 pub(crate) mod state;
+pub(crate) mod witness;
 
 pub(crate) use agents::{Proof, key_set};
 pub(crate) use meant::Meant;

@@ -21,6 +21,7 @@ use super::{
     records::SaidRecords,
     root::SaidRoot,
     rules::{SaidPolicy, SaidPurpose},
+    witness::SaidWitness,
 };
 
 /// A configuration file.
@@ -115,6 +116,9 @@ pub(crate) struct Said {
     /// Who is told what happens, as it happens.
     #[serde(default)]
     pub(crate) events: Vec<SaidEvents>,
+    /// Who witnesses the ledger, and whose ledgers are witnessed.
+    #[serde(default)]
+    pub(crate) witness: SaidWitness,
     /// Who may use the console and `/api/v1` by logging in; nobody unless named.
     #[serde(default)]
     pub(crate) console: SaidConsole,
