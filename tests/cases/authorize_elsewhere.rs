@@ -325,12 +325,19 @@ fn a_state_counts_once_in_the_browser_that_went_and_for_the_provider_it_went_to(
             .map(str::to_owned)
     };
     let (own, foreign) = (code(&back).expect("a code"), code(&theirs).expect("a code"));
-    refused(&mut person, &back.replace(&own, &foreign));
+    let other_back = go(&gateway, &mut person, &wants);
     assert!(
-        person.visit(&back, None).asks_for_consent(),
-        "none of that used it up"
+        person.visit(&other_back, None).asks_for_consent(),
+        "none of that is in the way of another flow"
     );
+    refused(&mut person, &other_back);
+    // A state has the provider asked once, and be it for nothing.
+    refused(&mut person, &back.replace(&own, &foreign));
     refused(&mut person, &back);
+    let again = |entry: &Value| {
+        entry["action"] == "authorization-refused" && entry.to_string().contains("this answer came before")
+    };
+    assert!(gateway.ledger().iter().any(again), "the provider was asked again");
     let nowhere = person.visit("/oauth/login/nobody", None);
     assert_eq!(nowhere.status, 404);
 }

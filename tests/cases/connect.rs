@@ -506,6 +506,20 @@ fn a_client_proves_itself_and_declares_what_for() {
         .expect("a token");
     assert!(issued.to_string().contains("treatment"), "{issued}");
     assert!(!home.path().join(".local").exists(), "it was written down");
+    // The secret goes to the authorization server it is for, whatever the MCP server says.
+    for (issuer, is_for) in [(gateway.base(), true), ("https://as.example".to_owned(), false)] {
+        let before = count(&gateway, "token-issued");
+        let mut flags = flags.to_vec();
+        flags.extend(["--issuer", &issuer]);
+        let mut command = connect(&peers, home.path(), &url, &flags);
+        command.env("SALLYPORT_CLIENT_SECRET", SECRET);
+        let mut host = Host::of(command);
+        let hello = host.hello();
+        let told = hello.to_string().contains("nothing is sent there");
+        assert_eq!(told, !is_for, "{hello}");
+        drop(host);
+        assert_eq!(count(&gateway, "token-issued") > before, is_for, "{issuer}");
+    }
 }
 
 /// RFC 9449, sections 8 and 9: who wants a nonce gets none but its own of now.

@@ -318,6 +318,10 @@ fn what_is_wrong_with_a_request_is_refused() {
     assert_eq!((&late[0][0], &late[1][0]), (&json!(400), &json!(503)), "{late:?}");
     let waiting = world.gateway.json(&["agent", "requests"]);
     assert!(waiting.is_empty(), "{waiting:?}");
+    // Agents that change their keys have a pace of their own: strangers who ask are not in their way.
+    std::fs::write(world.path("ed25519-thumbprint"), "x").expect("written");
+    let turned = world.post(&[world.rotation("ed25519", "bot", &good())]);
+    assert_eq!(turned[0][0], 401, "{turned:?}");
 }
 
 /// The agent's side of the binary: it makes the key, asks, waits, and changes the key by the one before.
@@ -348,7 +352,10 @@ fn the_binary_enrols_an_agent_and_changes_its_key() {
     assert_eq!(mode, 0o600);
     let once = agent("enroll", &["--wait", "0"]).output().expect("it runs");
     assert!(once.status.success(), "asked, and not decided: {once:?}");
-    assert!(world.does(&["agent", "approve", &thumbprint, "--role", "bots"]));
+    let approved = world
+        .gateway
+        .output(&["agent", "approve", &thumbprint, "--role", "bots"]);
+    assert!(approved.status.success(), "{approved:?}");
     assert_eq!(
         next(),
         json!({"status": "approved", "key": thumbprint, "agent": "bot"})

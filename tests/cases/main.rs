@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod acme;
 mod approvals;
 mod archive;
 mod authorize;
@@ -32,6 +33,7 @@ mod grants;
 mod halts;
 mod identity;
 mod incidents;
+mod kernels;
 mod kill;
 mod leaks;
 mod learn;
@@ -61,8 +63,10 @@ mod signatures;
 mod spotlight;
 mod start;
 mod step_up;
+mod strangers;
 mod subscriptions;
 mod supply;
+mod svid;
 mod tasks;
 mod tls;
 mod transports;

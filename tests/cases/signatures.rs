@@ -85,6 +85,33 @@ fn the_sdk_calls_with_signed_requests() {
     assert_eq!((called("careful"), called("curve")), (2, 1));
 }
 
+/// The wires of before take signatures, too: of each request over HTTP+SSE, and of a WebSocket's upgrade; and not one twice,
+/// nor one of another body.
+#[test]
+fn old_wires_take_signatures() {
+    let Some(peers) = peers::directory() else { return };
+    let gateway = signing(&peers);
+    for (kind, agent) in [("ed25519", "careful"), ("es256", "curve")] {
+        let (key, id) = (key_of(&gateway, kind), format!("{kind}-1"));
+        let parts = [("KIND", kind), ("KEY", key.as_str()), ("KEY_ID", id.as_str())];
+        let done = client(&peers, &["old", &gateway.base()], &parts);
+        assert_eq!(done["said"], json!(["over sse", "over ws", "over ws"]), "{done}");
+        assert_eq!(
+            done["statuses"],
+            json!([401, 401, 401, 202, 401, 401, 401]),
+            "{done}"
+        );
+        let entries = gateway.ledger();
+        let called = |transport: &str| {
+            let by = |entry: &&Value| entry["kind"] == "outcome" && entry["principal"]["agent"] == agent;
+            let by = entries.iter().filter(by).filter(|entry| entry["tool"] == "echo");
+            by.filter(|entry| entry["transport"] == transport && entry["detail"]["key"].is_string())
+                .count()
+        };
+        assert_eq!((called("sse"), called("websocket")), (1, 2), "{agent}");
+    }
+}
+
 /// Every fault is refused with 401, and what is good is not.
 #[test]
 fn what_is_wrong_with_a_signed_request_is_refused() {

@@ -80,6 +80,13 @@ fn an_operator_ends_one_grant_with_its_streams_and_no_other() {
         .iter()
         .any(|entry| entry["action"] == "grant-ended" && entry["detail"]["grant"] == *grant);
     assert!(told, "the ledger says nothing");
+    // All that one client has, by its name.
+    let (_, again) = let_in(&gateway, "app", "alice");
+    let nobody = gateway.output(&["user", "withdraw", "alice", "--client", "nobody"]);
+    assert_eq!(nobody.status.code(), Some(2));
+    let told = gateway.json(&["user", "withdraw", "alice", "--client", "app"]);
+    assert_eq!(told[0]["ended"], 1, "{told:?}");
+    assert!(!works(&gateway, &again) && works(&gateway, &kept));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 """An agent that signs its requests (RFC 9421): the Python SDK, with PyPI's `http-message-signatures` as its auth.
 
 `keys DIR KIND` writes a key pair, `KIND-key.pem` and `KIND-keys.json`. `call ENDPOINT` calls a tool, `declare CLAIMS`
-makes a declaration of a model, `post CASES` posts signed requests to be let in, `send CASES`
+makes a declaration of a model, `post CASES` posts signed requests to be let in, `old BASE` speaks over
+HTTP+SSE and WebSocket, `send CASES`
 sends requests with faults and prints the answers' statuses. Nothing of the gateway's is in it.
 """
 
@@ -27,9 +28,13 @@ KINDS = {
 
 
 def keys(directory, kind):
-    key = JsonWebKey.generate_key(*KINDS[kind][0], is_private=True)
+    while True:
+        key = JsonWebKey.generate_key(*KINDS[kind][0], is_private=True)
+        public = key.as_dict(is_private=False)
+        # Authlib leaves out zeros that a coordinate begins with, which RFC 7518 does not (section 6.2.1.2).
+        if all(len(public.get(name, "x" * 43)) == 43 for name in ("x", "y")):
+            break
     Path(directory, f"{kind}-key.pem").write_bytes(key.as_pem(is_private=True))
-    public = key.as_dict(is_private=False)
     public["kid"] = f"{kind}-1"
     Path(directory, f"{kind}-keys.json").write_text(json.dumps({"keys": [public]}))
 
@@ -95,6 +100,60 @@ async def call(endpoint):
             except MCPError as refused:
                 said, error = [str(refused)], True
             print(json.dumps({"said": said, "error": error}))
+
+
+async def old(base):
+    """The wires of before: HTTP+SSE with the SDK, each request signed; and WebSocket, whose upgrade is."""
+    from mcp import ClientSession
+    from mcp.client.sse import sse_client
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidStatus
+
+    async with sse_client(f"{base}/sse", auth=Signing()) as (read, write):
+        async with ClientSession(read, write) as session:
+            await session.initialize()
+            result = await session.call_tool("stub__echo", {"text": "over sse"})
+            said = [block.text for block in result.content]
+
+    upgrade = next(Signing().auth_flow(httpx2.Request("GET", f"{base}/ws")))
+    headers = {name: upgrade.headers[name] for name in ("signature", "signature-input")}
+    at = f"{base.replace('http', 'ws', 1)}/ws"
+    async with connect(at, additional_headers=headers, subprotocols=["mcp"]) as socket:
+        echo = {"name": "stub__echo", "arguments": {"text": "over ws"}}
+        await socket.send(json.dumps(INITIALIZE))
+        await socket.recv()
+        await socket.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+        for number in (2, 3):
+            await socket.send(json.dumps({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": echo}))
+            while (answer := json.loads(await socket.recv())).get("id") != number:
+                pass
+            said += [block["text"] for block in answer["result"]["content"]]
+
+    refused = []
+    for wrong in (headers, {}, headers | {"signature-input": headers["signature-input"].replace("nonce=", "nonce=x")}):
+        try:
+            async with connect(at, additional_headers=wrong, subprotocols=["mcp"]):
+                refused.append(101)
+        except InvalidStatus as error:
+            refused.append(error.response.status_code)
+
+    # A message on somebody's stream has to be signed itself, whole and by its owner.
+    with httpx2.Client() as client, client.stream("GET", f"{base}/sse", headers={"accept": "text/event-stream"},
+                                                  auth=Signing()) as stream:
+        lines = stream.iter_lines()
+        while not (line := next(lines)).startswith("data:"):
+            pass
+        address = line.removeprefix("data:").strip()
+        for fault in ("none", "unsigned", "body"):
+            request = httpx2.Request("POST", f"{base}{address}", json=INITIALIZE)
+            if fault != "unsigned":
+                request = next(Signing().auth_flow(request))
+            content = request.content.replace(b'"t"', b'"u"') if fault == "body" else request.content
+            for _ in range(2 if fault == "none" else 1):
+                # Each over a connection of its own.
+                answer = httpx2.post(request.url, content=content, headers=request.headers)
+                refused.append(answer.status_code)
+    print(json.dumps({"said": said, "statuses": refused}))
 
 
 INITIALIZE = {
@@ -163,6 +222,8 @@ match sys.argv[1]:
         keys(sys.argv[2], sys.argv[3])
     case "declare":
         print(json.dumps(declare(json.loads(sys.argv[2]))))
+    case "old":
+        asyncio.run(old(sys.argv[2]))
     case "call":
         asyncio.run(call(sys.argv[2]))
     case "send":

@@ -1,5 +1,5 @@
 // The TypeScript SDK 2 over TLS, with the groups, authorities and certificates that a test gives it: it gets a token,
-// lists the tools and calls one.
+// if it has a secret, lists the tools and calls one.
 
 import { readFileSync } from "node:fs";
 
@@ -20,17 +20,21 @@ const over = showing(CERTIFICATE, KEY);
 const { THIEFS_CERTIFICATE = CERTIFICATE, THIEFS_KEY = KEY } = process.env;
 
 try {
-  const form = new URLSearchParams({
-    grant_type: "client_credentials",
-    client_id: "tester",
-    client_secret: SECRET,
-    resource: `${GATEWAY}/mcp`,
-  });
-  const granted = await over(`${GATEWAY}/oauth/token`, { method: "POST", body: form });
-  const { access_token } = await granted.json();
+  const headers = {};
+  if (SECRET) {
+    const form = new URLSearchParams({
+      grant_type: "client_credentials",
+      client_id: "tester",
+      client_secret: SECRET,
+      resource: `${GATEWAY}/mcp`,
+    });
+    const granted = await over(`${GATEWAY}/oauth/token`, { method: "POST", body: form });
+    const { access_token } = await granted.json();
+    headers.Authorization = `Bearer ${access_token}`;
+  }
   const transport = new StreamableHTTPClientTransport(new URL(`${GATEWAY}/mcp`), {
     fetch: showing(THIEFS_CERTIFICATE, THIEFS_KEY),
-    requestInit: { headers: { Authorization: `Bearer ${access_token}` } },
+    requestInit: { headers },
   });
   const client = new Client({ name: "e2e", version: "1" });
   await client.connect(transport);

@@ -92,6 +92,7 @@ pub struct Gateway {
     user: Option<u32>,
     /// Where what it complains of goes, if not to the test's own errors.
     complaints: Option<PathBuf>,
+    starter: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug)]
@@ -116,6 +117,7 @@ impl Gateway {
             variables: Vec::new(),
             user: None,
             complaints: None,
+            starter: Vec::new(),
         }
     }
 
@@ -134,6 +136,13 @@ impl Gateway {
     #[must_use]
     pub fn logging_to(mut self, name: &str) -> Self {
         self.complaints = Some(self.path(name));
+        self
+    }
+
+    /// Has everything started by another program, which becomes what follows its arguments.
+    #[must_use]
+    pub fn started_by<S: Into<std::ffi::OsString>>(mut self, starter: impl IntoIterator<Item = S>) -> Self {
+        self.starter = starter.into_iter().map(Into::into).collect();
         self
     }
 
@@ -206,7 +215,15 @@ impl Gateway {
     /// A command of the binary with this configuration.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(program("sallyport"));
+        let own = program("sallyport");
+        let mut command = match self.starter.split_first() {
+            None => Command::new(own),
+            Some((starter, rest)) => {
+                let mut command = Command::new(starter);
+                command.args(rest).arg(own);
+                command
+            }
+        };
         command
             .args(args)
             .arg("--config")

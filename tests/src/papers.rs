@@ -51,15 +51,29 @@ impl Authority {
     /// When it cannot be made.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
+        Self::held_to(directory, "")
+    }
+
+    /// A new one whose certificate says this, besides.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn held_to(directory: PathBuf, says: &str) -> Self {
+        let says = if says.is_empty() {
+            String::new()
+        } else {
+            format!(" -addext {says}")
+        };
         fs::create_dir_all(&directory).expect("a directory");
         fs::write(directory.join("ca.cnf"), CONFIGURATION).expect("a file");
         fs::write(directory.join("index.txt"), "").expect("a file");
         fs::write(directory.join("serial"), "1000\n").expect("a file");
         let authority = Self { directory };
-        authority.openssl(
+        authority.openssl(&format!(
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
-             -days 2 -subj /CN=authority -addext keyUsage=critical,keyCertSign,cRLSign",
-        );
+             -days 2 -subj /CN=authority -addext keyUsage=critical,keyCertSign,cRLSign{says}"
+        ));
         authority
     }
 
@@ -82,12 +96,26 @@ impl Authority {
             For::Server => ("Server", "20250101000000Z", "20490101000000Z"),
             For::ClientLongAgo => ("Client", "20250101000000Z", "20250102000000Z"),
         };
+        self.sign(name, &format!("-extensions {kind}"), (from, to));
+    }
+
+    /// Issues `NAME.pem` and `NAME.key` with these extensions, as OpenSSL writes them, and until then.
+    ///
+    /// # Panics
+    /// When they cannot be written down.
+    pub fn issue_saying(&self, name: &str, extensions: &str, until: &str) {
+        fs::write(self.path(&format!("{name}.ext")), extensions).expect("a file");
+        let file = format!("-extfile {name}.ext");
+        self.sign(name, &file, ("20250101000000Z", until));
+    }
+
+    fn sign(&self, name: &str, extensions: &str, (from, to): (&str, &str)) {
         self.openssl(&format!(
             "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out {name}.csr \
              -subj /CN={name}"
         ));
         self.openssl(&format!(
-            "ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -extensions {kind} \
+            "ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key {extensions} \
              -startdate {from} -enddate {to} -in {name}.csr -out {name}.pem"
         ));
     }

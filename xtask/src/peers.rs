@@ -48,8 +48,9 @@ const PYPI_2: [&str; 13] = [
     "ocsf-json-schema==1.2.0",
     "jsonschema==4.26.0",
 ];
-const PYPI_1: [&str; 4] = [
+const PYPI_1: [&str; 5] = [
     "mcp==1.30.0",
+    "mcp-server-sqlite==2025.4.25",
     "websockets==15.0.1",
     "langchain-mcp-adapters==0.3.2",
     // It does not say so, but works with the first line alone.
@@ -58,13 +59,16 @@ const PYPI_1: [&str; 4] = [
 /// A server that is Amazon S3 as Amazon's own client knows it, signatures and locks included.
 const PYPI_S3: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 12] = [
+const DEBIAN: [(&str, &str); 14] = [
     ("bwrap", "bubblewrap"),
+    // Makes a network for tests.
+    ("ip", "iproute2"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
     ("git", "git"),
     ("openssl", "openssl"),
     ("chromium", "chromium"),
+    ("pebble", "pebble"),
     (POSTGRES, "postgresql"),
     // A token for root keys, and a keyring with the bus it is on.
     ("softhsm2-util", "softhsm2"),

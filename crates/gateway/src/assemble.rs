@@ -408,11 +408,15 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     let mut told = Tally::default();
     loop {
         tokio::select! {
-            () = stopped(&mut stop) => return,
+            () = stopped(&mut stop) => {
+                house.engines.journal.settle(i64::MAX);
+                return;
+            }
             () = tokio::time::sleep(SWEEP) => {}
         }
         let engines = &house.engines;
         let now_ms = engines.ambient.now_ms();
+        engines.journal.settle(now_ms);
         engines.upstreams.sweep();
         if let Err(error) = engines.contexts.sweep(now_ms) {
             tracing::error!(%error, "contexts cannot be stored");

@@ -63,7 +63,8 @@ pub(crate) struct Enrolments {
 #[derive(Debug, Default)]
 struct All {
     by_key: BTreeMap<String, Enrolment>,
-    pace: Pace,
+    asking: Pace,
+    rotating: Pace,
 }
 
 impl Enrolments {
@@ -93,10 +94,14 @@ impl Enrolments {
 
     /// Whether somebody may ask from there now.
     pub(crate) fn may_ask(&self, from: IpAddr, now_ms: i64) -> Result<(), Crowded> {
-        self.lock()
-            .pace
-            .step(from, now_ms)
-            .map_err(|TooFast| Crowded::TooFast)
+        let step = self.lock().asking.step(from, now_ms);
+        step.map_err(|TooFast| Crowded::TooFast)
+    }
+
+    /// Whether an agent may change its key from there now. Apart: strangers who ask leave agents no less room.
+    pub(crate) fn may_rotate(&self, from: IpAddr, now_ms: i64) -> Result<(), Crowded> {
+        let step = self.lock().rotating.step(from, now_ms);
+        step.map_err(|TooFast| Crowded::TooFast)
     }
 
     /// How it stands with the one of this key.

@@ -2,9 +2,11 @@
 //! ledger's own types.
 
 mod fields;
+mod strangers;
 
 use std::{
     borrow::Cow,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -28,6 +30,8 @@ use fields::{
     unsigned, words_of,
 };
 
+use strangers::{Counted, Strangers, Told};
+
 use crate::{
     ambient::Ambient,
     concerned::SubjectDigests,
@@ -48,6 +52,7 @@ pub(crate) struct Journal {
     metrics: Metrics,
     ambient: Ambient,
     watch: Watch,
+    strangers: Arc<Strangers>,
 }
 
 /// What makes keyed digests. They change together when their key is rotated.
@@ -117,6 +122,7 @@ impl Journal {
             metrics: Metrics::default(),
             ambient,
             watch,
+            strangers: Arc::default(),
         }
     }
 
@@ -231,7 +237,9 @@ impl Journal {
         }
         self.metrics.ended(&entry);
         // Nothing was done, so nothing hangs on it; what cannot be written is counted as a gap.
-        self.ledger.append_soon(&entry);
+        if self.is_told_alone(&entry, who.via.peer.as_deref()) {
+            self.ledger.append_soon(&entry);
+        }
     }
 
     /// Records a change of the registry.
@@ -295,6 +303,53 @@ impl Journal {
             entry.detail.insert((*name).to_owned(), Value::Text(text.clone()));
         }
         self.ledger.append_soon(&entry);
+    }
+
+    /// Records that somebody was refused who has proven nothing; where there are many, how many.
+    pub(crate) fn stranger(&self, action: &str, from: IpAddr, detail: &[(&str, String)]) {
+        let why = detail.iter().find(|(name, _)| *name == "why");
+        let why = why.map_or("", |(_, why)| why.as_str());
+        if self.told(action, Some(from), why) == Told::Alone {
+            self.note(Kind::Session, action, detail);
+        }
+    }
+
+    /// Whether the refusal of somebody who has proven nothing has an entry of its own.
+    fn is_told_alone(&self, entry: &Entry, peer: Option<&str>) -> bool {
+        let from = peer.and_then(|peer| peer.parse::<SocketAddr>().ok());
+        let Some(from) = from else {
+            // No stranger: somebody on this machine, over a pipe.
+            return true;
+        };
+        let code = entry.code.as_deref().unwrap_or_default();
+        let why = entry.reason.as_deref().unwrap_or_default();
+        self.told(code, Some(from.ip()), why) == Told::Alone
+    }
+
+    fn told(&self, what: &str, from: Option<IpAddr>, why: &str) -> Told {
+        let (told, over) = self.strangers.tell(what, from, why, self.ambient.now_ms());
+        self.note_counted(over);
+        told
+    }
+
+    /// Records what was counted of strangers until now. Call it every few seconds.
+    pub(crate) fn settle(&self, now_ms: i64) {
+        self.note_counted(self.strangers.settle(now_ms));
+    }
+
+    fn note_counted(&self, over: Vec<Counted>) {
+        for counted in over {
+            let from = counted
+                .from
+                .map_or_else(|| "many".to_owned(), |from| from.to_string());
+            let detail = [
+                ("what", counted.what),
+                ("peer", from),
+                ("count", counted.count.to_string()),
+                ("why", counted.last),
+            ];
+            self.note(Kind::Session, "refused-besides", &detail);
+        }
     }
 
     /// Records what became of a question to people. Durable when awaited.
@@ -523,6 +578,11 @@ impl OpenCase {
         entry.ms = Some(unsigned(self.journal.ambient.now_ms() - self.begun.received_ms));
         self.journal.metrics.ended(&entry);
         self.journal.watch_over(&entry, &known);
+        // Nobody was proven, and nothing was done.
+        let is_stranger = known.caller.is_none() && entry.kind == Kind::Refusal;
+        if is_stranger && !self.journal.is_told_alone(&entry, self.begun.peer.as_deref()) {
+            return Ok(());
+        }
         self.journal.ledger.append(&entry).await?;
         match released {
             Some(released) => {

@@ -5,6 +5,7 @@
 //! frameworks. It does no I/O: fetching keys is somebody else's, time and randomness are passed in.
 
 pub mod assertion;
+pub mod der;
 pub mod enrolment;
 pub mod jose;
 mod model;
@@ -17,6 +18,7 @@ pub mod proof;
 mod resource;
 mod secret;
 pub mod signature;
+pub mod svid;
 pub mod token;
 mod totp;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use identity::{LocalPeer, Secret, signature};
+use identity::{LocalPeer, Principal, Secret, signature, svid::Svid};
 use wire::{
     json::{Document, Kind, Node},
     jsonrpc::Message,
@@ -30,6 +30,11 @@ pub enum Credential {
     Possessed(Arc<Possession>),
     /// A request that is signed itself (RFC 9421), with a token or without.
     Signed(Arc<SignedRequest>),
+    /// What a signed request has proven that opened a connection or brought this message: it counts for that, and no
+    /// signature proves twice.
+    Standing(Arc<Principal>),
+    /// No credential but the certificate of the connection, which proves a workload.
+    Workload(Arc<Svid>),
     /// The upstream link the message came over, which the supervisor knows to be this server's.
     Link(ServerName),
     /// No credential, from somewhere on this machine.
@@ -132,8 +137,10 @@ pub struct Tls {
     pub version: &'static str,
     /// The group of the key exchange, such as `X25519MLKEM768`.
     pub group: &'static str,
-    /// SHA-256 of the client's certificate as in `x5t#S256` (RFC 8705), where it showed one.
+    /// SHA-256 of the other side's certificate as in `x5t#S256` (RFC 8705), where it showed one.
     pub certificate: Option<Arc<str>>,
+    /// The workload that certificate proves, where it is of a trust domain that is believed.
+    pub workload: Option<Arc<Svid>>,
 }
 
 /// What the client declared it can do: per request in the modern era, at `initialize` before.

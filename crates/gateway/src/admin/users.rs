@@ -60,12 +60,35 @@ pub(super) fn log_out(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure
 
 /// Ends one thing a user let in.
 pub(super) fn withdraw(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
-    let (user, grant) = (args.needed("user")?, args.needed("grant")?);
+    let user = args.needed("user")?;
+    if let Some(client) = args.text("client") {
+        return withdraw_client(house, &user, &client);
+    }
+    let grant = args.needed("grant")?;
     let record = withdraw_grant(house, &user, &grant, "an administrator withdrew it")?;
     Ok(object(|out| {
         out.string("user", &user);
         out.string("grant", &record.id);
         out.string("client", &record.client);
+    }))
+}
+
+/// Ends all that a user let a client have.
+fn withdraw_client(house: &House, user: &str, client: &str) -> Result<Vec<u8>, Failure> {
+    let grants = house.authorization.grants.of_user(user);
+    let grants: Vec<_> = grants.iter().filter(|grant| grant.client == client).collect();
+    if grants.is_empty() {
+        let why = format!("{user} has let no client in that is called so");
+        return Err(Failure::configuration(why));
+    }
+    for grant in &grants {
+        withdraw_grant(house, user, &grant.id, "an administrator withdrew it")?;
+    }
+    let ended = u64::try_from(grants.len()).unwrap_or(u64::MAX);
+    Ok(object(|out| {
+        out.string("user", user);
+        out.string("client", client);
+        out.integer("ended", ended);
     }))
 }
 

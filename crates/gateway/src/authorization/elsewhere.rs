@@ -18,7 +18,7 @@ use records::digest::hex;
 use tokio::sync::Mutex;
 use wire::json::{Node, ObjectWriter};
 
-use super::LoggedIn;
+use super::{LoggedIn, answers::NotAsked};
 use crate::{
     ambient::Ambient,
     config::{auth::ClientIdentity, issuers::MeantIssuer, login::MeantLoginAt},
@@ -79,6 +79,8 @@ pub(crate) enum NotLet {
     Denied(String),
     /// It cannot be asked, or does not answer as it should.
     Down(String),
+    /// It is not asked: the answer came before, or too many came.
+    NotAsked(NotAsked),
     /// What it says does not hold.
     Untrue(String),
     /// It does not say that the person logged in as it takes here.
@@ -88,6 +90,7 @@ pub(crate) enum NotLet {
 impl std::fmt::Display for NotLet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::NotAsked(why) => f.write_str(why.as_str()),
             Self::Denied(why) | Self::Down(why) | Self::Unmet(why) | Self::Untrue(why) => f.write_str(why),
         }
     }
@@ -212,6 +215,7 @@ impl Door {
         base: &str,
         ambient: &Ambient,
         (answer, departure, wanted): (&Form, &Departure, &Wanted),
+        once: impl FnOnce() -> Result<(), NotAsked> + Send,
         dropped: impl Fn(&str) + Send + 'static,
     ) -> Result<LoggedIn, NotLet> {
         let metadata = self.metadata(ambient).await.map_err(NotLet::Down)?;
@@ -225,6 +229,7 @@ impl Door {
         let code = answer
             .get("code")
             .ok_or_else(|| untrue("the answer has no `code`"))?;
+        once().map_err(NotLet::NotAsked)?;
         let (id_token, access) = self.exchange((base, code), ambient, departure, &metadata).await?;
         let now_ms = ambient.now_ms();
         let keys: Arc<KeySet> = self

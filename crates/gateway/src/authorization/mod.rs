@@ -1,6 +1,7 @@
 //! What people with a browser let in: who can log in, which clients ask, codes, grants, and what slows guessing down.
 //! It knows neither HTTP nor pages; `listen/authorize.rs` does.
 
+pub(crate) mod answers;
 mod clients;
 mod codes;
 pub(crate) mod devices;
@@ -67,6 +68,8 @@ pub(crate) struct Authorization {
     hashing: Arc<Semaphore>,
     totp: Mutex<()>,
     answered: Mutex<HashMap<String, i64>>,
+    /// Answers of identity providers that came.
+    pub(crate) answers: answers::Answers,
 }
 
 /// What configuration says, ready to be used.
@@ -137,6 +140,7 @@ impl Authorization {
             hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
             totp: Mutex::default(),
             answered: Mutex::default(),
+            answers: answers::Answers::default(),
             store,
         })
     }

@@ -10,6 +10,8 @@ use crate::{failure::Failure, visible::visible};
 #[derive(Args, Debug)]
 pub(crate) struct Approve {
     /// The thumbprint of its key, or how that begins. Compare it with what the agent's owner tells you.
+    // One of 64 begins like an option.
+    #[arg(allow_hyphen_values = true)]
     key: String,
     /// Another name than the one it asked for.
     #[arg(long)]
@@ -22,6 +24,7 @@ pub(crate) struct Approve {
 #[derive(Args, Debug)]
 pub(crate) struct Deny {
     /// The thumbprint of its key, or how that begins.
+    #[arg(allow_hyphen_values = true)]
     key: String,
 }
 

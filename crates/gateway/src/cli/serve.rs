@@ -25,7 +25,7 @@ use crate::{
     failure::Failure,
     listen::{self, House, Listening},
     reload, replicas,
-    tls::{self, Acceptor, Authority, Material},
+    tls::{self, Acceptor, Authority, Material, acme::Acme},
     vault::{Layout, Vault},
     witness,
 };
@@ -234,26 +234,39 @@ fn protect(
     let Some(meant_tls) = meant.door.tls.clone() else {
         return Ok(None);
     };
-    let authority = {
-        let (house, data) = (Arc::clone(house), meant.data.clone());
+    let acme = match &meant_tls.source {
+        Source::Acme(acme) => {
+            let ambient = house.engines.ambient.clone();
+            Some(Acme::new(acme.clone(), house.store.clone(), ambient))
+        }
+        Source::Development | Source::Files { .. } => None,
+    };
+    let issue = {
+        let (house, data, acme) = (Arc::clone(house), meant.data.clone(), acme.clone());
         move || {
-            Authority::open(
-                &house.store,
-                &data,
-                names(house.hosts.iter()),
-                &house.engines.ambient,
-            )
+            // Until the authority has given one, there is one of the gateway's own, which nobody believes unasked.
+            if let Some(kept) = acme.as_ref().map(Acme::kept).transpose()?.flatten() {
+                return Ok(kept);
+            }
+            let names = names(house.hosts.iter());
+            Authority::open(&house.store, &data, names, &house.engines.ambient)?.issue()
         }
     };
-    let acceptor = Material::read(&meant_tls, &authority)
+    let acceptor = Material::read(&meant_tls, &issue)
         .and_then(|material| Acceptor::new(material, meant_tls.post_quantum))
         .map_err(|why| Failure::configuration(format!("tls: {why}")))?;
     let acceptor = Arc::new(acceptor);
+    if let Some(acme) = acme {
+        let (meant_tls, issue, renewed) = (meant_tls.clone(), issue.clone(), Arc::clone(&acceptor));
+        let renew = move || Material::read(&meant_tls, &issue).and_then(|material| renewed.renew(material));
+        let journal = house.engines.journal.clone();
+        tokio::spawn(acme.follow(Arc::clone(&acceptor), journal, renew, stop.clone()));
+    }
     tokio::spawn(tls::follow(
         Arc::clone(&acceptor),
         meant_tls,
         house.engines.journal.clone(),
-        authority,
+        issue,
         stop.clone(),
     ));
     Ok(Some(acceptor))

@@ -41,7 +41,11 @@ pub(crate) struct Grant {
     /// The user's name.
     user: String,
     /// The grant's name.
-    grant: String,
+    #[arg(required_unless_present = "client")]
+    grant: Option<String>,
+    /// All that the user let this client have, by its client id, instead of one grant.
+    #[arg(long, conflicts_with = "grant", value_name = "ID")]
+    client: Option<String>,
 }
 
 impl User {
@@ -59,10 +63,14 @@ impl User {
                 }
                 Ok(())
             }
-            Self::Withdraw(Grant { user, grant }) => {
+            Self::Withdraw(Grant { user, grant, client }) => {
                 let answer = desk::ask(common, "user.withdraw", |args| {
                     args.string("user", &user);
-                    args.string("grant", &grant);
+                    for (name, text) in [("grant", &grant), ("client", &client)] {
+                        if let Some(text) = text {
+                            args.string(name, text);
+                        }
+                    }
                 })?;
                 if common.json {
                     say(answer.text());

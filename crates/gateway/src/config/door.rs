@@ -9,8 +9,10 @@ use upstream::{PostQuantum, Protection};
 
 use super::{
     Problem,
+    acme::{self, MeantAcme},
     reference::Lookup,
     said::{SaidServerTls, SaidTls},
+    trust_domains::MeantTrustDomain,
 };
 use crate::tls;
 
@@ -18,6 +20,8 @@ use crate::tls;
 const LISTEN: &str = "127.0.0.1:8420";
 /// What stands for a certificate of the gateway's own making.
 const DEVELOPMENT: &str = "development";
+/// What stands for one of an authority that is asked for it.
+const ACME: &str = "acme";
 
 /// TLS of the listener.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,11 +30,15 @@ pub(crate) struct MeantTls {
     pub(crate) client_ca: Option<PathBuf>,
     pub(crate) client_crl: Option<PathBuf>,
     pub(crate) post_quantum: PostQuantum,
+    /// Filled in once it is known who its workloads are.
+    pub(crate) trust_domains: Vec<MeantTrustDomain>,
 }
 
 /// Where the certificate comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Source {
+    /// An authority that is asked while the gateway runs.
+    Acme(MeantAcme),
     /// The gateway's own authority.
     Development,
     /// Files.
@@ -52,7 +60,7 @@ pub(super) fn front_door(
     said: Option<&SaidTls>,
     lookup: &Lookup<'_>,
 ) -> Result<FrontDoor, Problem> {
-    let tls = said.map(|said| listener_tls(said, lookup)).transpose()?;
+    let tls = said.map(|said| listener_tls(said, url, lookup)).transpose()?;
     let listen = address(listen.unwrap_or(LISTEN))?;
     let url = url.map(|url| public_url(url, tls.is_some())).transpose()?;
     if !listen.ip().is_loopback() && tls.is_none() {
@@ -101,9 +109,10 @@ fn public_url(text: &str, has_tls: bool) -> Result<String, Problem> {
     Ok(format!("{scheme}://{}", authority.to_ascii_lowercase()))
 }
 
-fn listener_tls(said: &SaidTls, lookup: &Lookup<'_>) -> Result<MeantTls, Problem> {
+fn listener_tls(said: &SaidTls, url: Option<&str>, lookup: &Lookup<'_>) -> Result<MeantTls, Problem> {
     let source = match (said.certificate.as_deref(), said.key.as_deref()) {
         (Some(DEVELOPMENT), None) => Source::Development,
+        (Some(ACME), None) => Source::Acme(acme::mean(said.acme.as_ref(), url, lookup)?),
         (Some(certificate), Some(key)) => Source::Files {
             certificate: lookup.path(certificate),
             key: file("tls.key", key, lookup)?,
@@ -116,6 +125,14 @@ fn listener_tls(said: &SaidTls, lookup: &Lookup<'_>) -> Result<MeantTls, Problem
             ));
         }
     };
+    if said.acme.is_some() && !matches!(source, Source::Acme(_)) {
+        let what = "the certificate comes from elsewhere";
+        return Err(Problem::new(
+            "tls.acme",
+            what,
+            "write `certificate: acme`, or take it away",
+        ));
+    }
     if said.client_crl.is_some() && said.client_ca.is_none() {
         return Err(Problem::new(
             "tls.client_crl",
@@ -129,6 +146,7 @@ fn listener_tls(said: &SaidTls, lookup: &Lookup<'_>) -> Result<MeantTls, Problem
         client_ca: path(&said.client_ca),
         client_crl: path(&said.client_crl),
         post_quantum: post_quantum("tls.post_quantum", said.post_quantum.as_deref())?,
+        trust_domains: Vec::new(),
     })
 }
 
@@ -209,12 +227,13 @@ impl MeantTls {
     /// The files it is read from.
     pub(crate) fn files(&self) -> Vec<&Path> {
         let own = match &self.source {
-            Source::Development => Vec::new(),
+            Source::Acme(_) | Source::Development => Vec::new(),
             Source::Files { certificate, key } => vec![certificate.as_path(), key.as_path()],
         };
         let clients = [&self.client_ca, &self.client_crl];
         own.into_iter()
             .chain(clients.into_iter().filter_map(|path| path.as_deref()))
+            .chain(self.trust_domains.iter().flat_map(MeantTrustDomain::files))
             .collect()
     }
 }

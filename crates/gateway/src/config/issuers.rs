@@ -230,7 +230,7 @@ fn seconds(said: Option<u64>, usual: u64) -> Duration {
     Duration::from_secs(said.unwrap_or(usual).clamp(30, DAY_S))
 }
 
-fn clients(
+pub(super) fn clients(
     at: &str,
     said: &BTreeMap<String, String>,
     parties: &[MeantParty],

@@ -27,6 +27,7 @@ use super::{
     said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
     state::MeantState,
+    trust_domains,
     witness::{self, MeantWitness},
 };
 use crate::{
@@ -148,7 +149,7 @@ pub(crate) struct MeantLimit {
 pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Result<Meant, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut note = |result: Result<(), Problem>| problems.extend(result.err());
-    let door = front_door(
+    let mut door = front_door(
         said.listen.as_deref(),
         said.url.as_deref(),
         said.tls.as_ref(),
@@ -236,6 +237,13 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         note(nobody_forwards(door, &said.hosts));
     }
     let issuers = issuers::mean(&said.issuers, &parties, lookup, &mut note);
+    let protection = door.as_mut().ok().and_then(|door| door.tls.as_mut());
+    note(trust_domains::mean(
+        said.tls.as_ref(),
+        protection,
+        &parties,
+        lookup,
+    ));
     let authorization = authorization::mean(&said, &parties, lookup, &mut note);
     let nonce = authorization::nonce(&said).unwrap_or_else(|problem| {
         note(Err(problem));

@@ -1,6 +1,7 @@
 //! Configuration in two types: what was said ([`said`]) and what it means ([`meant`]). Only the second can
 //! build anything, and it exists only when every line of the first made sense.
 
+pub(crate) mod acme;
 mod agents;
 pub(crate) mod archive;
 pub(crate) mod auth;
@@ -15,6 +16,7 @@ mod limits;
 pub(crate) mod login;
 pub(crate) mod meant;
 pub(crate) mod operators;
+mod packs;
 pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod reference;
@@ -24,6 +26,7 @@ pub(crate) mod said;
 mod sandbox;
 pub(crate) mod servers;
 pub(crate) mod state;
+pub(crate) mod trust_domains;
 pub(crate) mod witness;
 
 pub(crate) use agents::{Proof, key_set};

@@ -247,10 +247,15 @@ pub(crate) struct SaidNames {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidTls {
-    /// A PEM file: the certificate, then its chain. Or `development`: one of the gateway's own making.
+    /// A PEM file: the certificate, then its chain. Or `development`: one of the gateway's own making; or `acme`.
     pub(crate) certificate: Option<String>,
     /// The certificate's key in PEM: `file:PATH`.
     pub(crate) key: Option<String>,
+    /// Where certificates come from with `certificate: acme`.
+    pub(crate) acme: Option<super::acme::SaidAcme>,
+    /// SPIFFE trust domains whose workloads prove themselves by their certificate.
+    #[serde(default)]
+    pub(crate) trust_domains: Vec<super::trust_domains::SaidTrustDomain>,
     /// A PEM file of authorities. With it, clients have to show a certificate of one of them.
     pub(crate) client_ca: Option<String>,
     /// A PEM file of lists of revoked client certificates, one for each authority in a chain.
@@ -310,7 +315,8 @@ pub(crate) struct SaidBox {
     #[serde(default)]
     pub(crate) write: Vec<String>,
     /// The hosts it may reach, such as `api.github.com`, `*.example.com` or `example.com:8443`; ports 443 and 80 unless
-    /// said. None unless said. `none` where a program that fetches what it runs is not to reach its registry.
+    /// said. `*` is any public host. None unless said; a program that fetches what it runs may reach its registry, and
+    /// the reference server `fetch` any public host, where not even `none` is said.
     pub(crate) network: Option<SaidHosts>,
     /// Hosts in your own networks or on this machine, as in `network`.
     #[serde(default)]

@@ -8,8 +8,9 @@ use std::{
 use super::Operator;
 use crate::ambient::Ambient;
 
-/// Most seats at a time.
+/// Most seats at a time: of all, and of one user. Who takes more leaves the one that was used longest ago.
 const SEATS_MAX: usize = 1_000;
+const OF_USER_MAX: usize = 16;
 
 /// What a secret is shown at. One for a door opens no other.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -72,6 +73,13 @@ impl Seats {
         let (secret, now_ms) = (ambient.secret(), ambient.now_ms());
         let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seats.retain(|(door, _), seat| is_taken(*door, seat, now_ms));
+        let own = seats
+            .iter()
+            .filter(|(_, seat)| seat.operator.user == operator.user && operator.user.is_some());
+        if own.clone().count() >= OF_USER_MAX {
+            let oldest = own.min_by_key(|(_, seat)| seat.used_ms).map(|(key, _)| *key);
+            oldest.and_then(|key| seats.remove(&key));
+        }
         if seats.len() >= SEATS_MAX {
             return None;
         }
@@ -198,6 +206,32 @@ mod tests {
                 .is_none(),
             "idle"
         );
+    }
+
+    /// One user who comes in again and again keeps nobody else out.
+    #[test]
+    fn one_user_has_so_many_seats_and_leaves_the_oldest() {
+        let (seats, ambient) = (Seats::default(), Ambient::system());
+        let of = |user: &str| Operator {
+            user: Some(user.to_owned()),
+            ..anybody()
+        };
+        let now_ms = ambient.now_ms();
+        let first = seats
+            .give(&ambient, Door::Cookie, of("alice"), 60_000)
+            .expect("room");
+        seats
+            .find(Door::Cookie, &first, Use::Yes, now_ms - 1_000)
+            .expect("it is taken");
+        let other = seats
+            .give(&ambient, Door::Cookie, of("bob"), 60_000)
+            .expect("room");
+        for _ in 0..SEATS_MAX * 2 {
+            assert!(seats.give(&ambient, Door::Token, of("alice"), 60_000).is_some());
+        }
+        assert!(seats.find(Door::Cookie, &first, Use::Yes, now_ms).is_none());
+        assert!(seats.find(Door::Cookie, &other, Use::Yes, now_ms).is_some());
+        assert!(seats.give(&ambient, Door::Cookie, of("bob"), 60_000).is_some());
     }
 
     #[test]

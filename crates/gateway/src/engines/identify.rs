@@ -8,6 +8,7 @@ use identity::{
     oauth::{self, Assertions, Client, ClientLookup, Form, Vouchers},
     proof::{self, Binding, ProofError, Proofs},
     signature::{Signature, SignatureError, Signatures},
+    svid::Svid,
     token::{Issuer, SCOPE, TokenCache, TokenError, Trust, Verifier},
 };
 use pipeline::{
@@ -161,6 +162,8 @@ impl Identify for Engines {
             Credential::Possessed(possession) => Box::pin(self.possessed(possession, arrival)).await?,
             Credential::Signed(request) => Box::pin(self.signed(request, arrival)).await?,
             Credential::Local(peer) => self.local(peer, arrival)?,
+            Credential::Standing(principal) => self.standing(principal)?,
+            Credential::Workload(svid) => self.workload(svid)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
                 return Err(Objection::new(
@@ -289,6 +292,28 @@ impl Engines {
         Ok(Arc::new(principal))
     }
 
+    /// Whom a signature has proven before: as long as that lasts, and unless it was taken back.
+    fn standing(&self, principal: &Arc<Principal>) -> Result<Arc<Principal>, Objection> {
+        let over = self.ambient.now_ms() >= principal.expires_ms();
+        if over || self.tokens.cache.is_revoked(principal) {
+            let why = "what the signature proved has ended";
+            return Err(Objection::new(&refusal::CREDENTIAL_INVALID, why));
+        }
+        Ok(Arc::clone(principal))
+    }
+
+    /// X509-SVID: the connection has shown that it is a workload; it is the agent that configuration says, for itself.
+    fn workload(&self, svid: &Svid) -> Result<Arc<Principal>, Objection> {
+        let invalid = |why: String| Objection::new(&refusal::CREDENTIAL_INVALID, why);
+        let actor = svid.actor();
+        let client = actor.and_then(|actor| ClientLookup::client(&self.people, &actor.name));
+        let client = client.ok_or_else(|| invalid(format!("`{}` is no agent here", svid.id())))?;
+        // A connection may stand longer than the certificate it began with.
+        let principal = svid.principal(&client, self.ambient.now_ms());
+        let ended = || invalid(format!("the certificate of `{}` has ended", svid.id()));
+        principal.map(Arc::new).ok_or_else(ended)
+    }
+
     /// It is the model the operator says, if one is said, and some agents have to prove more than that they have a token.
     fn is_proven_enough(&self, principal: &Principal, arrival: &Arrival) -> Result<(), Objection> {
         let actor = principal.actor();
@@ -306,7 +331,9 @@ impl Engines {
             return Ok(());
         };
         let is_shown = match (&arrival.credential, needed) {
-            (Credential::Signed(_), Proof::Signature) | (Credential::Possessed(_), Proof::Dpop) => true,
+            (Credential::Signed(_) | Credential::Standing(_), Proof::Signature)
+            | (Credential::Possessed(_), Proof::Dpop) => true,
+            (Credential::Workload(_), Proof::Mtls) => true,
             // A bound token came this far with its certificate alone.
             (Credential::Bearer(_), Proof::Mtls) => {
                 matches!(principal.binding(), Some(Binding::Certificate(_)))

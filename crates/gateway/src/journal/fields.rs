@@ -74,6 +74,14 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
         ),
         ("peer", begun.peer.clone()),
         ("certificate", certificate.map(|digest| digest.to_string())),
+        (
+            "workload",
+            begun
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.workload.as_ref())
+                .map(|workload| workload.id().to_string()),
+        ),
         ("key", key),
         ("model_version", model.and_then(|model| model.version.clone())),
         (

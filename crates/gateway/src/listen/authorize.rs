@@ -518,7 +518,12 @@ impl Visit<'_> {
             ("peer", self.from.to_string()),
             ("why", why),
         ];
-        self.house.engines.journal.note(Kind::Session, what, &detail);
+        let journal = &self.house.engines.journal;
+        if what.ends_with("-refused") {
+            journal.stranger(what, self.from, &detail);
+        } else {
+            journal.note(Kind::Session, what, &detail);
+        }
     }
 
     /// Where an error goes.

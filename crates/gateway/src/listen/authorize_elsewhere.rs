@@ -131,18 +131,15 @@ impl Visit<'_> {
                 &house.base,
                 ambient,
                 (form, &underway.departure, &wanted.unwrap_or_default()),
+                || {
+                    let answers = &house.authorization.answers;
+                    answers.take(&underway.id, self.from, ambient.now_ms())
+                },
                 house.engines.tokens.forget(),
             )
             .await;
-        // Kept only of those who did log in: others could fill it.
-        let once = |_: &LoggedIn| house.authorization.answer_once(&underway.id, ambient.now_ms());
-        if came.as_ref().is_ok_and(|login| once(login).is_none()) {
-            return self.stop(
-                "",
-                "this answer came before; go back to the program and begin again",
-            );
-        }
         match (came, waiting) {
+            (Err(NotLet::NotAsked(why)), _) => self.stop("", why.as_str()),
             (Ok(login), Some((transaction, client))) => self.come_in(name, transaction, &client, login),
             (Ok(login), None) => match house.authorization.is_enough(&login) {
                 Ok(()) => self.show_grants(&login),
@@ -189,6 +186,7 @@ impl Visit<'_> {
                 let error = OauthError::new(OauthFault::ServerError, "the identity provider cannot be asked");
                 (Some(error), why)
             }
+            NotLet::NotAsked(why) => return self.stop(&client.id, why.as_str()),
             // Whoever brought it may be anybody, so the client hears nothing of it.
             NotLet::Untrue(why) => (None, why),
         };

@@ -159,7 +159,11 @@ async fn log_in(house: &House, peer: &Peer, asking: &Asking, form: &Form) -> Res
         ("peer", peer.address.ip().to_string()),
         ("why", why),
     ];
-    house.engines.journal.note(Kind::Session, what, &detail);
+    let journal = &house.engines.journal;
+    match &logged_in {
+        Ok(_) => journal.note(Kind::Session, what, &detail),
+        Err(_) => journal.stranger(what, peer.address.ip(), &detail),
+    }
     logged_in.map(|_| ())
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn begin(house: &Arc<House>, peer: &Peer, request: Request<Inco
     }
     match begun(house, peer, request).await {
         Ok(answer) => body::json(StatusCode::OK, answer),
-        Err(error) => refused(house, "device-refused", &error),
+        Err(error) => refused(house, peer, "device-refused", &error),
     }
 }
 

@@ -30,33 +30,41 @@ const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// `POST /agents/enroll`
 pub(super) async fn enroll(house: &Arc<House>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
-    match signed(house, peer, request).await {
+    match signed(house, peer, What::Enrol, request).await {
         Err(Ok(response)) => response,
-        Err(Err(error)) => refused(house, "enrolment-refused", &error),
+        Err(Err(error)) => refused(house, peer, "enrolment-refused", &error),
         Ok(text) => match ask(house, peer, &text) {
             Ok((status, body)) => body::json(status, body),
-            Err(error) => refused(house, "enrolment-refused", &error),
+            Err(error) => refused(house, peer, "enrolment-refused", &error),
         },
     }
 }
 
 /// `POST /agents/rotate`
 pub(super) async fn rotate(house: &Arc<House>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
-    let rotated = match signed(house, peer, request).await {
+    let rotated = match signed(house, peer, What::Rotate, request).await {
         Err(Ok(response)) => return response,
         Err(Err(error)) => Err(error),
         Ok(text) => next_key(house, &text),
     };
     match rotated {
         Ok(bytes) => body::json(StatusCode::OK, bytes),
-        Err(error) => refused(house, "rotation-refused", &error),
+        Err(error) => refused(house, peer, "rotation-refused", &error),
     }
+}
+
+/// What somebody wants here. Each has a pace of its own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum What {
+    Enrol,
+    Rotate,
 }
 
 /// What was posted, where anybody may post now.
 async fn signed(
     house: &House,
     peer: &Peer,
+    what: What,
     request: Request<Incoming>,
 ) -> Result<String, Result<Response<Body>, OauthError>> {
     if house.enrolments.open == Switch::Off {
@@ -66,7 +74,11 @@ async fn signed(
         return Err(Ok(body::empty(StatusCode::METHOD_NOT_ALLOWED)));
     }
     let now_ms = house.engines.ambient.now_ms();
-    let may = house.enrolments.may_ask(peer.address.ip(), now_ms);
+    let (enrolments, from) = (&house.enrolments, peer.address.ip());
+    let may = match what {
+        What::Enrol => enrolments.may_ask(from, now_ms),
+        What::Rotate => enrolments.may_rotate(from, now_ms),
+    };
     may.map_err(|crowded| Err(later(&format!("nobody can ask now ({crowded:?}); try later"))))?;
     let (head, incoming) = request.into_parts();
     let content = one(&head.headers, &CONTENT_TYPE)

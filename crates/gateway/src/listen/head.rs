@@ -11,7 +11,7 @@ use identity::{
     LocalPeer, Secret,
     signature::{self, BodyDigests},
 };
-use pipeline::{Credential, Objection, Possession, SignedRequest, Tls, Via, refusal};
+use pipeline::{Credential, Objection, Possession, SignedRequest, Tls, Via, ports::Caller, refusal};
 use wire::mcp::{PARAM_HEADER_PREFIX, Revision};
 
 use super::{gate::one, mcp::Visit};
@@ -110,6 +110,20 @@ fn signed(headers: &HeaderMap, visit: &Visit, body: BodyDigests) -> signature::M
     }
 }
 
+/// What goes on to count once a request has proven who it is from: a signature proves once, and what it proved stands.
+pub(super) fn standing(shown: Credential, caller: &Caller) -> Credential {
+    match shown {
+        Credential::Signed(_) => Credential::Standing(Arc::clone(&caller.principal)),
+        Credential::Bearer(_)
+        | Credential::Possessed(_)
+        | Credential::Link(_)
+        | Credential::Local(_)
+        | Credential::Standing(_)
+        | Credential::Workload(_)
+        | Credential::None => shown,
+    }
+}
+
 /// The other end of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
@@ -156,7 +170,11 @@ pub(super) fn credential(headers: &HeaderMap, visit: &Visit) -> Credential {
         Ok(Some(header)) => header,
         Err(_) => return nothing(),
         Ok(None) if FORWARDED.iter().any(|name| headers.contains_key(*name)) => return Credential::None,
-        Ok(None) => return Credential::Local(LocalPeer::Tcp(visit.peer.address.ip())),
+        Ok(None) => {
+            let workload = visit.peer.tls.as_ref().and_then(|tls| tls.workload.clone());
+            let local = || Credential::Local(LocalPeer::Tcp(visit.peer.address.ip()));
+            return workload.map_or_else(local, Credential::Workload);
+        }
     };
     if let Some(token) = bearer(header) {
         return Credential::Bearer(token);

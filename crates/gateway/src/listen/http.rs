@@ -7,7 +7,6 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pipeline::{Endpoint, Objection, ports::Stranger};
-use records::ledger::Kind;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -136,7 +135,10 @@ async fn converse_in_tls(
 fn refused(house: &House, address: SocketAddr, why: String) {
     tracing::debug!(%address, why, "a TLS connection was refused");
     let detail = [("why", why), ("peer", address.to_string())];
-    house.engines.journal.note(Kind::Session, "tls-refused", &detail);
+    house
+        .engines
+        .journal
+        .stranger("tls-refused", address.ip(), &detail);
 }
 
 /// Serves a connection until its client ends it, or it becomes unwelcome.
@@ -241,11 +243,11 @@ async fn elsewhere(
         "/oauth/authorize" | authorize::DEVICE => authorize::answer(house, &peer, request).await,
         "/oauth/device_authorization" => device::begin(house, &peer, request).await,
         "/oauth/grants" => people_grants::answer(house, &peer, request).await,
-        "/oauth/introspect" => tokens::introspect(house, request).await,
+        "/oauth/introspect" => tokens::introspect(house, &peer, request).await,
         "/oauth/register" => tokens::register(house, &peer, request).await,
         "/agents/enroll" => enroll::enroll(house, &peer, request).await,
         "/agents/rotate" => enroll::rotate(house, &peer, request).await,
-        "/oauth/revoke" => tokens::revoke(house, request).await,
+        "/oauth/revoke" => tokens::revoke(house, &peer, request).await,
         "/readyz" if get => ready(house),
         "/metrics" if get => counted(house, &peer),
         "/.well-known/jwks.json" if get => oauth::keys(house),

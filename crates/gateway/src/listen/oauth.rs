@@ -49,7 +49,7 @@ pub(super) async fn token(house: &Arc<House>, peer: &Peer, request: Request<Inco
         Ok(bytes) => body::json(StatusCode::OK, bytes),
         // A device that waits asks often; nothing happened.
         Err(error) if error.is_wait() => body::json(StatusCode::BAD_REQUEST, error.body()),
-        Err(error) => refused(house, "token-refused", &error),
+        Err(error) => refused(house, peer, "token-refused", &error),
     };
     give_nonce(house, response.headers_mut());
     response
@@ -65,9 +65,10 @@ pub(super) fn give_nonce(house: &House, headers: &mut HeaderMap) {
 }
 
 /// Refuses, and records it.
-pub(super) fn refused(house: &House, what: &str, error: &OauthError) -> Response<Body> {
-    let journal = &house.engines.journal;
-    journal.note(Kind::Session, what, &[("why", error.to_string())]);
+pub(super) fn refused(house: &House, peer: &Peer, what: &str, error: &OauthError) -> Response<Body> {
+    let (journal, from) = (&house.engines.journal, peer.address.ip());
+    let detail = [("why", error.to_string()), ("peer", from.to_string())];
+    journal.stranger(what, from, &detail);
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = body::json(status, error.body());
     if status == StatusCode::UNAUTHORIZED {

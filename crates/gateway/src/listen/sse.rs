@@ -9,7 +9,7 @@ use std::{
 };
 
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
-use identity::CredentialId;
+use identity::{CredentialId, signature::BodyDigests};
 use pipeline::{Credential, Objection, refusal};
 use tokio::sync::mpsc;
 use wire::{bounds::REQUEST, framing::Line};
@@ -18,7 +18,7 @@ use super::{
     House,
     body::{self, Body},
     conversation::{Connection, Conversation, QUEUE_MESSAGES_MAX, Running},
-    head::{accepted, credential},
+    head::{accepted, credential, is_signed, standing},
     mcp::Visit,
     stream,
 };
@@ -53,7 +53,7 @@ impl EventStreams {
 }
 
 /// Opens a stream.
-pub(super) async fn open(visit: Visit, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn open(mut visit: Visit, request: Request<Incoming>) -> Response<Body> {
     if request.method() != Method::GET {
         return body::empty(StatusCode::METHOD_NOT_ALLOWED);
     }
@@ -64,6 +64,7 @@ pub(super) async fn open(visit: Visit, request: Request<Incoming>) -> Response<B
             .turned_away(Objection::new(&refusal::NOT_ACCEPTABLE, why))
             .await;
     }
+    visit.body = is_signed(headers).then(|| BodyDigests::of(b""));
     let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
     let connection = Connection {
         endpoint: visit.endpoint.clone(),
@@ -114,17 +115,32 @@ impl Drop for Closing {
 }
 
 /// Takes a message for a stream. What there is to say about it is said on the stream.
-pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn take(mut visit: Visit, request: Request<Incoming>) -> Response<Body> {
     if request.method() != Method::POST {
         return body::empty(StatusCode::METHOD_NOT_ALLOWED);
     }
     let query = request.uri().query().unwrap_or_default();
     let name = query.split('&').find_map(|pair| pair.strip_prefix("session_id="));
     let channel = name.and_then(|name| visit.house.event_streams.lock().get(name).cloned());
-    let shown = credential(request.headers(), &visit);
     let Some(channel) = channel else {
         return visit.turned_away(unknown()).await;
     };
+    let (head, incoming) = request.into_parts();
+    let mut incoming = Some(incoming);
+    let mut bytes = None;
+    // Who signs signs the body as well, so it is read first.
+    if is_signed(&head.headers)
+        && let Some(body) = incoming.take()
+    {
+        match body::read(body, REQUEST.text_bytes_max).await {
+            Ok(read) => {
+                visit.body = Some(BodyDigests::of(&read));
+                bytes = Some(read);
+            }
+            Err(objection) => return visit.turned_away(objection).await,
+        }
+    }
+    let mut shown = credential(&head.headers, &visit);
     // The message came over a connection of its own: a token bound to a certificate is judged by that one.
     let client = channel
         .client
@@ -139,6 +155,8 @@ pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<B
         | Credential::Signed(_)
         | Credential::Link(_)
         | Credential::Local(_)
+        | Credential::Standing(_)
+        | Credential::Workload(_)
         | Credential::None => same(&channel.shown, &shown),
     };
     if !is_same {
@@ -147,12 +165,16 @@ pub(super) async fn take(visit: Visit, request: Request<Incoming>) -> Response<B
             Ok(caller) if caller.principal.key() != channel.owner => {
                 return visit.turned_away(unknown()).await;
             }
-            Ok(_) => {}
+            Ok(caller) => shown = standing(shown, &caller),
         }
     }
-    let bytes = match body::read(request.into_body(), REQUEST.text_bytes_max).await {
-        Ok(bytes) => bytes,
-        Err(objection) => return visit.turned_away(objection).await,
+    let bytes = match (bytes, incoming) {
+        (Some(bytes), _) => bytes,
+        (None, Some(body)) => match body::read(body, REQUEST.text_bytes_max).await {
+            Ok(bytes) => bytes,
+            Err(objection) => return visit.turned_away(objection).await,
+        },
+        (None, None) => Vec::new(),
     };
     let mut running = channel.running.lock().await;
     client.take(Line::Whole(bytes), shown, &mut running).await;
@@ -166,6 +188,7 @@ fn same(one: &Credential, other: &Credential) -> bool {
         (Credential::Bearer(one), Credential::Bearer(other)) => id(one) == id(other),
         (Credential::Possessed(one), Credential::Possessed(other)) => id(&one.token) == id(&other.token),
         (Credential::Local(one), Credential::Local(other)) => one == other,
+        (Credential::Workload(one), Credential::Workload(other)) => one == other,
         _ => false,
     }
 }

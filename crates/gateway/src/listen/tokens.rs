@@ -376,7 +376,7 @@ fn same_resource(form: &Form, granted: &ResourceId) -> Result<(), OauthError> {
 }
 
 /// `POST /oauth/revoke`
-pub(super) async fn revoke(house: &Arc<House>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn revoke(house: &Arc<House>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
     let answered = asked(request).await.and_then(|asked| {
         let client = anybody(house, &asked.form, asked.authorization.as_deref())?;
         let token = asked
@@ -397,12 +397,16 @@ pub(super) async fn revoke(house: &Arc<House>, request: Request<Incoming>) -> Re
     });
     match answered {
         Ok(()) => body::empty(StatusCode::OK),
-        Err(error) => refused(house, "revocation-refused", &error),
+        Err(error) => refused(house, peer, "revocation-refused", &error),
     }
 }
 
 /// `POST /oauth/introspect`: what a token is, for the client it was issued to and for nobody else.
-pub(super) async fn introspect(house: &Arc<House>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn introspect(
+    house: &Arc<House>,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let answered = asked(request).await.and_then(|asked| {
         let client = anybody(house, &asked.form, asked.authorization.as_deref())?;
         if client.is_public {
@@ -429,7 +433,7 @@ pub(super) async fn introspect(house: &Arc<House>, request: Request<Incoming>) -
     });
     match answered {
         Ok(bytes) => body::json(StatusCode::OK, bytes),
-        Err(error) => refused(house, "introspection-refused", &error),
+        Err(error) => refused(house, peer, "introspection-refused", &error),
     }
 }
 
@@ -516,6 +520,7 @@ pub(super) async fn register(house: &Arc<House>, peer: &Peer, request: Request<I
     {
         return refused(
             house,
+            peer,
             "registration-refused",
             &invalid_request("the body is not announced as JSON"),
         );
@@ -551,7 +556,7 @@ pub(super) async fn register(house: &Arc<House>, peer: &Peer, request: Request<I
                 .note(Kind::Session, "client-registered", &detail);
             body::json(StatusCode::CREATED, oauth::registered(&client, now_ms))
         }
-        Err(error) => refused(house, "registration-refused", &error),
+        Err(error) => refused(house, peer, "registration-refused", &error),
     }
 }
 

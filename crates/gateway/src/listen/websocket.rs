@@ -19,6 +19,7 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
+use identity::signature::BodyDigests;
 use pipeline::{Credential, Objection, refusal};
 use tokio::sync::mpsc;
 use tokio_tungstenite::{
@@ -35,7 +36,7 @@ use super::{
     body::{self, Body},
     conversation::{Connection, Conversation, QUEUE_MESSAGES_MAX, Running, crowded},
     gate::one,
-    head::credential,
+    head::{credential, is_signed, standing},
     mcp::Visit,
 };
 
@@ -47,7 +48,7 @@ const WRITE_WAIT: Duration = Duration::from_secs(10);
 const ALIVE: Duration = Duration::from_secs(30);
 
 /// Turns a request into a conversation.
-pub(super) async fn answer(visit: Visit, mut request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(mut visit: Visit, mut request: Request<Incoming>) -> Response<Body> {
     let headers = request.headers();
     let key = match opening(request.method(), headers) {
         Ok(key) => key,
@@ -64,6 +65,7 @@ pub(super) async fn answer(visit: Visit, mut request: Request<Incoming>) -> Resp
     let Ok(place) = Arc::clone(&visit.house.places).try_acquire_owned() else {
         return visit.turned_away(crowded()).await;
     };
+    visit.body = is_signed(headers).then(|| BodyDigests::of(b""));
     let shown = credential(headers, &visit);
     let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
     let client = Conversation::new(Arc::clone(&visit.house), connection(&visit), queue);
@@ -71,6 +73,7 @@ pub(super) async fn answer(visit: Visit, mut request: Request<Incoming>) -> Resp
         Ok(caller) => caller,
         Err(refusal) => return visit.refused(refusal),
     };
+    let shown = standing(shown, &caller);
     let upgrading = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let ended = visit.house.engines.credential_ended(&caller.principal);

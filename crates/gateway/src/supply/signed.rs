@@ -6,10 +6,9 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use identity::der::{Der, Value, moment};
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
-
-use super::calendar::days;
 
 /// `id-kp-codeSigning`, 1.3.6.1.5.5.7.3.3.
 const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
@@ -37,50 +36,6 @@ pub(super) struct Identity {
     /// Who vouched for the identity (Fulcio).
     pub(super) issuer: Option<String>,
     not_before: u64,
-}
-
-/// Values of DER, one after the other.
-#[derive(Clone, Copy, Debug)]
-struct Der<'a>(&'a [u8]);
-
-/// One value: its tag, what is in it, and the whole of it.
-#[derive(Clone, Copy, Debug)]
-struct Value<'a> {
-    tag: u8,
-    inner: &'a [u8],
-    whole: &'a [u8],
-}
-
-impl<'a> Iterator for Der<'a> {
-    type Item = Value<'a>;
-
-    fn next(&mut self) -> Option<Value<'a>> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&first, rest) = rest.split_first()?;
-        let (length, rest) = if first < 0x80 {
-            (usize::from(first), rest)
-        } else {
-            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f).min(5))?;
-            let length = bytes.iter().try_fold(0_usize, |n, byte| {
-                n.checked_mul(256)?.checked_add(usize::from(*byte))
-            })?;
-            (length, rest)
-        };
-        // Tags of more than one byte and lengths without end are not DER as certificates have it.
-        if tag & 0x1f == 0x1f || first == 0x80 {
-            return None;
-        }
-        let (inner, after) = rest.split_at_checked(length)?;
-        let whole = self.0.get(..self.0.len() - after.len())?;
-        self.0 = after;
-        Some(Value { tag, inner, whole })
-    }
-}
-
-impl<'a> Value<'a> {
-    fn values(self) -> Der<'a> {
-        Der(self.inner)
-    }
 }
 
 /// The algorithms that are believed.
@@ -185,21 +140,6 @@ fn said(certificate: &[u8]) -> Option<Identity> {
     Some(identity)
 }
 
-/// Seconds since 1970 of a `UTCTime` or `GeneralizedTime` in UTC.
-fn moment(value: Value<'_>) -> Option<u64> {
-    let text = std::str::from_utf8(value.inner).ok()?;
-    let century = match value.tag {
-        0x17 if text.get(..2)? < "50" => "20",
-        0x17 => "19",
-        _ => "",
-    };
-    let text = format!("{century}{text}");
-    let part = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
-    let day = format!("{}-{}-{}", text.get(..4)?, text.get(4..6)?, text.get(6..8)?);
-    let days = u64::try_from(days(&day)?).ok()?;
-    Some(days * 86_400 + part(8, 10)? * 3_600 + part(10, 12)? * 60 + part(12, 14)?)
-}
-
 /// Verifies a detached CMS signature (RFC 5652) of one signer over `content`, and says whose it is. None where it is
 /// nobody's that an authority vouches for now.
 pub(super) fn detached(
@@ -247,7 +187,7 @@ pub(super) fn detached(
 
 #[cfg(test)]
 mod tests {
-    use super::{Der, detached, said};
+    use super::{detached, said};
 
     /// Whatever comes in, nothing but a refusal comes out.
     #[test]
@@ -264,9 +204,5 @@ mod tests {
             assert!(said(bytes).is_none());
             assert!(detached(bytes, b"", &[]).is_none());
         }
-        let mut two = Der(b"\x02\x01\x05\x04\x00");
-        assert_eq!(two.next().unwrap().inner, [5]);
-        assert_eq!(two.next().unwrap().whole, b"\x04\x00");
-        assert!(two.next().is_none());
     }
 }

@@ -5,8 +5,9 @@
 //! hybrid gets a configuration that has nothing else.
 
 use std::{
+    collections::HashMap,
     io,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -19,13 +20,14 @@ use rustls::{
         aws_lc_rs::{self as provider, kx_group},
     },
     pki_types::{CertificateDer, UnixTime},
-    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{ClientHello, NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
-use upstream::PostQuantum;
+use upstream::{OwnCertificate, PostQuantum};
 
-use super::files::Material;
+use super::{clients::Clients, files::Material};
 
 /// How long a client may take to shake hands.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
@@ -36,6 +38,8 @@ pub(crate) struct Acceptor {
     post_quantum: PostQuantum,
     in_use: RwLock<Arc<InUse>>,
     changed: watch::Sender<u64>,
+    /// What an authority that asks for a name is shown (RFC 8737), while it is asked for a certificate.
+    challenges: Mutex<HashMap<String, Arc<ServerConfig>>>,
 }
 
 /// The configurations of one set of certificates.
@@ -45,7 +49,7 @@ struct InUse {
     /// For clients that do not know the hybrid; none where it is required.
     classical: Option<Arc<ServerConfig>>,
     /// Who may come, where clients show certificates.
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Option<Arc<Clients>>,
 }
 
 /// A connection that stands.
@@ -77,6 +81,7 @@ impl Acceptor {
             post_quantum,
             in_use: RwLock::new(Arc::new(InUse::of(material, post_quantum)?)),
             changed: watch::Sender::new(0),
+            challenges: Mutex::default(),
         })
     }
 
@@ -86,6 +91,26 @@ impl Acceptor {
         *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = next;
         self.changed.send_modify(|generation| *generation += 1);
         Ok(())
+    }
+
+    /// Shows an authority that asks for a name this certificate, until it is taken away again (none).
+    pub(super) fn challenge(&self, name: &str, shown: Option<&OwnCertificate>) -> Result<(), String> {
+        let config = shown.map(challenge).transpose()?;
+        let mut challenges = self.challenges.lock().unwrap_or_else(PoisonError::into_inner);
+        match config {
+            Some(config) => challenges.insert(name.to_owned(), config),
+            None => challenges.remove(name),
+        };
+        Ok(())
+    }
+
+    /// What is shown to whoever opens a connection so, if it is an authority that asks for a name.
+    fn challenged(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        let mut protocols = hello.alpn()?;
+        let is_asking = protocols.next() == Some(ACME_TLS) && protocols.next().is_none();
+        let name = hello.server_name().filter(|_| is_asking)?;
+        let challenges = self.challenges.lock().unwrap_or_else(PoisonError::into_inner);
+        challenges.get(&name.to_ascii_lowercase()).cloned()
     }
 
     /// Told whenever certificates have changed.
@@ -98,7 +123,13 @@ impl Acceptor {
         let Some(clients) = &self.in_use().clients else {
             return Ok(());
         };
-        let (own, chain) = presented.0.split_first().ok_or("it showed no certificate")?;
+        let Some((own, chain)) = presented.0.split_first() else {
+            return if clients.client_auth_mandatory() {
+                Err("it showed no certificate".to_owned())
+            } else {
+                Ok(())
+            };
+        };
         let verified = clients.verify_client_cert(own, chain, UnixTime::now());
         verified.map(|_| ()).map_err(|error| error.to_string())
     }
@@ -109,12 +140,19 @@ impl Acceptor {
         match shaking.await {
             Err(_) => Err(Failed::Gone),
             Ok(Err(error)) => Err(failed(&error, self.post_quantum)),
-            Ok(Ok(stream)) => Ok(accepted(stream)),
+            Ok(Ok((stream, in_use))) => {
+                accepted(stream, &in_use).map_err(|error| Failed::Refused(error.to_string()))
+            }
         }
     }
 
-    async fn shake_hands(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    async fn shake_hands(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Arc<InUse>)> {
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        if let Some(config) = self.challenged(&start.client_hello()) {
+            // It has seen what it came for, and says nothing.
+            drop(start.into_stream(config).await?);
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         let groups = start.client_hello().named_groups();
         let knows_hybrid = groups.is_some_and(|groups| groups.contains(&NamedGroup::X25519MLKEM768));
         let in_use = self.in_use();
@@ -122,7 +160,8 @@ impl Acceptor {
             Some(classical) if !knows_hybrid => classical,
             Some(_) | None => &in_use.hybrid,
         };
-        start.into_stream(Arc::clone(config)).await
+        let stream = start.into_stream(Arc::clone(config)).await?;
+        Ok((stream, in_use))
     }
 
     fn in_use(&self) -> Arc<InUse> {
@@ -132,7 +171,7 @@ impl Acceptor {
 
 impl InUse {
     fn of(material: Material, post_quantum: PostQuantum) -> Result<Self, String> {
-        let clients = clients(&material)?;
+        let clients = Clients::of(clients(&material)?, Arc::clone(&material.trust_domains));
         let classical = match post_quantum {
             PostQuantum::Required => None,
             PostQuantum::Prefer => {
@@ -148,9 +187,29 @@ impl InUse {
     }
 }
 
+/// The protocol of an authority that asks for a name (RFC 8737).
+const ACME_TLS: &[u8] = b"acme-tls/1";
+
+/// For an authority that asks: it need not know the hybrid, and shows no certificate.
+fn challenge(shown: &OwnCertificate) -> Result<Arc<ServerConfig>, String> {
+    let provider = provider::default_provider();
+    let key = provider.key_provider.load_private_key(shown.key.clone_key());
+    let key = key.map_err(|error| error.to_string())?;
+    // Not by `with_single_cert`: it looks into the certificate, and knows not the extension that makes it what it is.
+    let certified = CertifiedKey::new(shown.chain.clone(), key);
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
 fn config(
     material: &Material,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Option<Arc<Clients>>,
     groups: Vec<&'static dyn SupportedKxGroup>,
 ) -> Result<Arc<ServerConfig>, String> {
     let mut provider = provider::default_provider();
@@ -194,7 +253,7 @@ fn clients(material: &Material) -> Result<Option<Arc<dyn ClientCertVerifier>>, S
         .map_err(|error| format!("client certificates cannot be checked: {error}"))
 }
 
-fn accepted(stream: TlsStream<TcpStream>) -> Accepted {
+fn accepted(stream: TlsStream<TcpStream>, in_use: &InUse) -> Result<Accepted, rustls::Error> {
     let (_, connection) = stream.get_ref();
     let group = connection.negotiated_key_exchange_group();
     let presented = Presented(
@@ -204,17 +263,22 @@ fn accepted(stream: TlsStream<TcpStream>) -> Accepted {
             .unwrap_or_default(),
     );
     let certificate = presented.0.first();
+    let workload = match (&in_use.clients, presented.0.split_first()) {
+        (Some(clients), Some((own, chain))) => clients.workload(own, chain, UnixTime::now())?,
+        (_, _) => None,
+    };
     let tls = pipeline::Tls {
         version: "TLSv1.3",
         group: group.and_then(|group| group.name().as_str()).unwrap_or("unknown"),
         certificate: certificate
             .map(|own| Arc::from(URL_SAFE_NO_PAD.encode(digest(&SHA256, own.as_ref()).as_ref()))),
+        workload: workload.map(Arc::new),
     };
-    Accepted {
+    Ok(Accepted {
         stream,
         tls,
         presented,
-    }
+    })
 }
 
 fn failed(error: &io::Error, post_quantum: PostQuantum) -> Failed {

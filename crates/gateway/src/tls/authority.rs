@@ -105,6 +105,29 @@ impl Authority {
     }
 }
 
+/// What an authority is shown that asks for a name: a certificate for it that has the digest of what both know
+/// (RFC 8737 section 3).
+pub(super) fn challenge(name: &str, known: &[u8], ambient: &Ambient) -> Result<OwnCertificate, String> {
+    let (key, pkcs8) = new_pair()?;
+    let own = common_name("Sallyport");
+    let mut extensions = server_extensions(&[name.to_owned()]);
+    let known = der::value(der::OCTET_STRING, known);
+    extensions.push(extension(oid::ACME_IDENTIFIER, true, &known));
+    let template = Template {
+        issuer: &own,
+        subject: &own,
+        days: 1,
+        authority: key_id(&key),
+        extensions,
+    };
+    let now_s = ambient.now_ms().div_euclid(1000);
+    let certificate = template.signed(&key, &key, now_s, ambient)?;
+    Ok(OwnCertificate {
+        chain: vec![CertificateDer::from(certificate)],
+        key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8)),
+    })
+}
+
 /// What a certificate says (RFC 5280 section 4.1).
 struct Template<'t> {
     issuer: &'t [u8],

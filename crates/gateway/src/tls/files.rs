@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use identity::svid::{TrustDomain, TrustDomains};
 use rustls::{
     RootCertStore,
     pki_types::{
@@ -14,9 +15,8 @@ use upstream::OwnCertificate;
 use crate::config::{
     door::{MeantTls, Source},
     reference::private,
+    trust_domains::MeantTrustDomain,
 };
-
-use super::Authority;
 
 /// What a listener needs.
 #[derive(Debug)]
@@ -25,17 +25,19 @@ pub(crate) struct Material {
     /// The authorities of clients' certificates, where clients have to show one.
     pub(crate) clients: Option<Arc<RootCertStore>>,
     pub(crate) revoked: Vec<CertificateRevocationListDer<'static>>,
+    /// Trust domains whose workloads may come by their certificate.
+    pub(crate) trust_domains: Arc<TrustDomains>,
 }
 
 impl Material {
-    /// Reads what configuration names. Certificates that it does not name are made by `authority`.
+    /// Reads what configuration names. A certificate that it does not name is given by `issue`.
     pub(crate) fn read(
         meant: &MeantTls,
-        authority: impl FnOnce() -> Result<Authority, String>,
+        issue: impl FnOnce() -> Result<OwnCertificate, String>,
     ) -> Result<Self, String> {
         let own = match &meant.source {
             Source::Files { certificate, key } => own_certificate(certificate, key)?,
-            Source::Development => authority()?.issue()?,
+            Source::Acme(_) | Source::Development => issue()?,
         };
         let mut clients = None;
         if let Some(path) = &meant.client_ca {
@@ -51,12 +53,29 @@ impl Material {
             None => Vec::new(),
             Some(path) => all(path, "revocation list")?,
         };
+        let trust_domains = meant.trust_domains.iter().map(trust_domain);
+        let trust_domains = TrustDomains::new(trust_domains.collect::<Result<_, _>>()?);
         Ok(Self {
             own: Arc::new(own),
             clients,
             revoked,
+            trust_domains: Arc::new(trust_domains),
         })
     }
+}
+
+fn trust_domain(meant: &MeantTrustDomain) -> Result<TrustDomain, String> {
+    let bundle: Vec<CertificateDer<'static>> = all(&meant.bundle, "certificate")?;
+    let revoked = match &meant.crl {
+        None => Vec::new(),
+        Some(path) => all(path, "revocation list")?,
+    };
+    TrustDomain::new(
+        meant.name.clone(),
+        (&bundle, meant.constraints),
+        &revoked,
+        meant.workloads.clone(),
+    )
 }
 
 /// A certificate with its chain, and its key, which nobody else may be able to read.

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use records::ledger::Kind;
 use tokio::sync::watch;
+use upstream::OwnCertificate;
 
-use super::{Acceptor, Authority, files::Material};
+use super::{Acceptor, files::Material};
 use crate::{
     config::door::{MeantTls, Source},
     journal::Journal,
@@ -23,7 +24,7 @@ pub(crate) async fn follow(
     acceptor: Arc<Acceptor>,
     meant: MeantTls,
     journal: Journal,
-    authority: impl Fn() -> Result<Authority, String> + Send + 'static,
+    issue: impl Fn() -> Result<OwnCertificate, String> + Send + 'static,
     mut stop: watch::Receiver<bool>,
 ) {
     let files = meant.files();
@@ -42,7 +43,7 @@ pub(crate) async fn follow(
         if !due && (seen != before || used.as_ref() == Some(&seen)) {
             continue;
         }
-        let read = Material::read(&meant, &authority);
+        let read = Material::read(&meant, &issue);
         if stamps(files.iter().copied()) != seen {
             continue;
         }

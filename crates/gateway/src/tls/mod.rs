@@ -2,7 +2,9 @@
 //! gateway runs. What it makes of a connection is told to the road, which decides nothing here.
 
 mod acceptor;
+pub(crate) mod acme;
 mod authority;
+mod clients;
 mod der;
 mod files;
 mod follow;

@@ -76,6 +76,7 @@ fn came_to(connection: &ClientConnection) -> Tls {
         version: "TLSv1.3",
         group: group.and_then(|group| group.name().as_str()).unwrap_or("unknown"),
         certificate,
+        workload: None,
     }
 }
 

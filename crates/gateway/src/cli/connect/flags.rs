@@ -76,6 +76,9 @@ pub(super) struct Flags {
     /// The client's `client_id` and `client_secret`, as JSON or `@file`; `${VARIABLE}` is replaced.
     #[arg(long, value_name = "JSON")]
     static_oauth_client_info: Option<String>,
+    /// The authorization server that knows the client which is said here, by its issuer; it is shown to no other.
+    #[arg(long, value_name = "URL")]
+    pub(super) issuer: Option<String>,
     /// The https URL of a document about this client, which is its id.
     #[arg(long, value_name = "URL")]
     client_metadata_url: Option<String>,

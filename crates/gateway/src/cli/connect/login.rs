@@ -67,6 +67,8 @@ pub(super) struct Settings {
     /// None: a browser where there is one, another device where there is none.
     pub(super) way: Option<Way>,
     pub(super) client: Option<ClientIdentity>,
+    /// The only authorization server that client is shown to, where flags name one.
+    pub(super) issuer: Option<String>,
     pub(super) document: Option<String>,
     pub(super) token_endpoint: Option<String>,
     pub(super) about: Option<Arc<Document>>,
@@ -541,11 +543,8 @@ impl Login {
     }
 
     async fn by_itself(&self, found: &Found, scopes: &BTreeSet<String>) -> Result<Token, Failure> {
-        let client = self
-            .settings
-            .client
-            .as_ref()
-            .filter(|client| !matches!(client.proof, ClientProof::None));
+        let said = self.said(&found.server)?;
+        let client = said.filter(|client| !matches!(client.proof, ClientProof::None));
         let client = client.ok_or_else(|| {
             Failure::configuration(
                 "nothing proves the client; give SALLYPORT_CLIENT_ID and SALLYPORT_CLIENT_SECRET, or \

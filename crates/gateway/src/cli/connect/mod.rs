@@ -248,6 +248,7 @@ impl Connect {
             url: text,
             way,
             client,
+            issuer: flags.issuer.clone(),
             document,
             token_endpoint: flags.token_endpoint.clone(),
             about: flags.about()?,

@@ -39,7 +39,32 @@ impl Login {
                 }),
             })
         };
-        self.settings.client.clone().or_else(named)
+        let said = self.settings.client.clone();
+        let said = said.filter(|_| self.is_meant(&session.issuer));
+        if self.settings.client.is_some() {
+            said
+        } else {
+            named()
+        }
+    }
+
+    /// Whether the client of flags is meant for an authorization server. Whose server it is, is what the MCP server says:
+    /// it must not be able to have a secret sent wherever it likes.
+    fn is_meant(&self, issuer: &str) -> bool {
+        let named = self.settings.issuer.as_ref();
+        named.is_none_or(|named| named == issuer)
+    }
+
+    /// The client that flags say, for an authorization server.
+    pub(super) fn said(&self, server: &Metadata) -> Result<Option<&ClientIdentity>, Failure> {
+        match &self.settings.client {
+            Some(_) if !self.is_meant(&server.issuer) => Err(Failure::refused(format!(
+                "the server leads to the authorization server `{}`, and the client is for `{}`; nothing is sent there",
+                server.issuer,
+                self.settings.issuer.as_deref().unwrap_or_default()
+            ))),
+            said => Ok(said.as_ref()),
+        }
     }
 
     /// Who we are there: as flags say, by a document, by the name it gave us, or by one it gives us now.
@@ -49,10 +74,10 @@ impl Login {
         session: &mut Session,
         redirect: Option<&str>,
     ) -> Result<ClientIdentity, Failure> {
-        if let Some(client) = &self.settings.client {
+        let server = &found.server;
+        if let Some(client) = self.said(server)? {
             return Ok(client.clone());
         }
-        let server = &found.server;
         if let Some(url) = self.settings.document.as_ref().filter(|_| server.takes_documents) {
             session.name = Some(Name {
                 id: url.clone(),

@@ -345,7 +345,12 @@ impl Visit<'_> {
     fn note(&self, what: &str, user: &str) {
         let user: String = user.chars().take(128).collect();
         let detail = [("user", user), ("peer", self.from.to_string())];
-        self.house.engines.journal.note(Kind::Session, what, &detail);
+        let journal = &self.house.engines.journal;
+        if what == "console-refused" {
+            journal.stranger(what, self.from, &detail);
+        } else {
+            journal.note(Kind::Session, what, &detail);
+        }
     }
 
     fn cookie(&self, secret: &str, seconds: i64) -> String {
