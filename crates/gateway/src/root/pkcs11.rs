@@ -197,36 +197,8 @@ impl Token {
         let Error::Pkcs11(code, _) = error else {
             return self.refused(error.to_string(), "look at the token with its vendor's program");
         };
-        let words = match code {
-            RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange => (
-                "the PIN is wrong".to_owned(),
-                "correct what `root_key.pkcs11.pin` names; several wrong ones lock the token",
-            ),
-            RvError::PinLocked => (
-                "the PIN is locked".to_owned(),
-                "unlock it as its security officer, such as with `pkcs11-tool --init-pin`",
-            ),
-            RvError::UserPinNotInitialized => (
-                "the token has no PIN yet".to_owned(),
-                "set one as its security officer",
-            ),
-            RvError::TokenNotPresent | RvError::DeviceRemoved | RvError::DeviceError => {
-                ("the token is away".to_owned(), "plug it in, and start again")
-            }
-            RvError::EncryptedDataInvalid | RvError::EncryptedDataLenRange | RvError::GeneralError => (
-                format!("it does not open what it is given ({code:?})"),
-                "this is not the key that sealed the ring, or the ring was altered; restore either from a copy",
-            ),
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "a hundred codes, all of them refusals"
-            )]
-            other => (
-                format!("the token refuses: {other:?}"),
-                "look at the token with its vendor's program",
-            ),
-        };
-        self.refused(words.0, words.1)
+        let (what, remedy) = explained(*code);
+        self.refused(what, remedy)
     }
 
     fn refused(&self, what: impl Into<String>, remedy: impl Into<String>) -> KeeperError {
@@ -236,4 +208,38 @@ impl Token {
             remedy: remedy.into(),
         }
     }
+}
+
+/// What a code means, and what to do. There are a hundred, and all are refusals.
+fn explained(code: RvError) -> (String, &'static str) {
+    use RvError as Code;
+    if matches!(code, Code::PinIncorrect | Code::PinInvalid | Code::PinLenRange) {
+        let remedy = "correct what `root_key.pkcs11.pin` names; several wrong ones lock the token";
+        return ("the PIN is wrong".to_owned(), remedy);
+    }
+    if matches!(code, Code::PinLocked) {
+        let remedy = "unlock it as its security officer, such as with `pkcs11-tool --init-pin`";
+        return ("the PIN is locked".to_owned(), remedy);
+    }
+    if matches!(code, Code::UserPinNotInitialized) {
+        let remedy = "set one as its security officer";
+        return ("the token has no PIN yet".to_owned(), remedy);
+    }
+    if matches!(
+        code,
+        Code::TokenNotPresent | Code::DeviceRemoved | Code::DeviceError
+    ) {
+        return ("the token is away".to_owned(), "plug it in, and start again");
+    }
+    if matches!(
+        code,
+        Code::EncryptedDataInvalid | Code::EncryptedDataLenRange | Code::GeneralError
+    ) {
+        let what = format!("it does not open what it is given ({code:?})");
+        let remedy =
+            "this is not the key that sealed the ring, or the ring was altered; restore either from a copy";
+        return (what, remedy);
+    }
+    let remedy = "look at the token with its vendor's program";
+    (format!("the token refuses: {code:?}"), remedy)
 }

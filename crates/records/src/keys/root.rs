@@ -71,7 +71,14 @@ impl From<Secret> for Root {
 #[derive(Clone, Debug)]
 pub struct Kept {
     keeper: Arc<dyn RootKeeper>,
-    last: Arc<Mutex<Option<(Vec<u8>, Secret)>>>,
+    last: Arc<Mutex<Option<Told>>>,
+}
+
+/// What a keeper gave.
+#[derive(Debug)]
+struct Told {
+    wrapped: Vec<u8>,
+    key: Secret,
 }
 
 impl Kept {
@@ -115,8 +122,8 @@ impl Kept {
     /// The key of a ring.
     pub(super) fn open(&self, wrapped: Wrapped) -> Result<Sealing, KeeperError> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = last.as_ref().filter(|(bytes, _)| *bytes == wrapped.bytes);
-        let known = known.map(|(_, key)| key.clone());
+        let known = last.as_ref().filter(|told| told.wrapped == wrapped.bytes);
+        let known = known.map(|told| told.key.clone());
         drop(last);
         let key = match known {
             Some(key) => key,
@@ -131,7 +138,10 @@ impl Kept {
 
     fn remember(&self, wrapped: &[u8], key: &Secret) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some((wrapped.to_vec(), key.clone()));
+        *last = Some(Told {
+            wrapped: wrapped.to_vec(),
+            key: key.clone(),
+        });
     }
 }
 
