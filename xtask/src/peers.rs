@@ -56,7 +56,7 @@ const PYPI_1: [&str; 4] = [
     "mcp-agent==0.2.6",
 ];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 7] = [
+const DEBIAN: [(&str, &str); 12] = [
     ("bwrap", "bubblewrap"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
@@ -64,6 +64,12 @@ const DEBIAN: [(&str, &str); 7] = [
     ("openssl", "openssl"),
     ("chromium", "chromium"),
     (POSTGRES, "postgresql"),
+    // A token for root keys, and a keyring with the bus it is on.
+    ("softhsm2-util", "softhsm2"),
+    ("dbus-daemon", "dbus-daemon"),
+    ("dbus-send", "dbus-bin"),
+    ("gnome-keyring-daemon", "gnome-keyring"),
+    ("secret-tool", "libsecret-tools"),
 ];
 /// Debian keeps it out of the path, one directory a version.
 const POSTGRES: &str = "postgres";

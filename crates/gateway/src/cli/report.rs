@@ -118,7 +118,7 @@ impl Report {
         let since_ms = moment(&self.since)?.unwrap_or(0);
         let until_ms = moment(&self.until)?.unwrap_or(u64::MAX);
         let findings = gather(common, framework, since_ms, until_ms)?;
-        let keys = keys_of(&Layout::new(&load(common)?.data))?;
+        let keys = keys_of(&Layout::of(&load(common)?))?;
         let envelope = dsse::sign(IN_TOTO, &findings.statement(), &keys)
             .map_err(|error| Failure::other(error.to_string()))?;
         if let Some(file) = &self.html {

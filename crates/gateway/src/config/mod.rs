@@ -17,6 +17,7 @@ pub(crate) mod operators;
 pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod reference;
+pub(crate) mod root;
 pub(crate) mod rules;
 pub(crate) mod said;
 mod sandbox;
