@@ -1,6 +1,12 @@
 //! Programs that ask to become agents, by their key: nobody lets himself in, and keys change by the key before.
 
-use std::path::Path;
+use std::{
+    fs::Permissions,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use e2e::{
     gateway::{Gateway, program},
@@ -242,4 +248,78 @@ fn what_is_wrong_with_a_request_is_refused() {
     assert_eq!((&late[0][0], &late[1][0]), (&json!(400), &json!(503)), "{late:?}");
     let waiting = world.gateway.json(&["agent", "requests"]);
     assert!(waiting.is_empty(), "{waiting:?}");
+}
+
+/// The agent's side of the binary: it makes the key, asks, waits, and changes the key by the one before.
+#[test]
+fn the_binary_enrols_an_agent_and_changes_its_key() {
+    let Some(peers) = peers::directory() else { return };
+    let world = world(&peers);
+    let (base, key) = (world.gateway.base(), world.path("bot.pem"));
+    let own = [base.as_str(), "--name", "bot", "--key", key.as_str()];
+    let agent = |verb: &str, more: &[&str]| {
+        let mut command = Command::new(program("sallyport"));
+        command.args(["--json", "agent", verb]).args(own).args(more);
+        command
+    };
+    let mut waiting = agent("enroll", &["--model", "vendor/large", "--wait", "60"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut said = BufReader::new(waiting.stdout.take().expect("an output")).lines();
+    let mut next = || -> Value {
+        let line = said.next().expect("a line").expect("text");
+        serde_json::from_str(&line).expect("JSON")
+    };
+    let asked = next();
+    assert_eq!(asked["status"], "waiting", "{asked}");
+    let thumbprint = asked["key"].as_str().expect("a thumbprint").to_owned();
+    let mode = std::fs::metadata(&key).expect("a key").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    let once = agent("enroll", &["--wait", "0"]).output().expect("it runs");
+    assert!(once.status.success(), "asked, and not decided: {once:?}");
+    assert!(world.does(&["agent", "approve", &thumbprint, "--role", "bots"]));
+    assert_eq!(
+        next(),
+        json!({"status": "approved", "key": thumbprint, "agent": "bot"})
+    );
+    assert!(waiting.wait().expect("it ends").success());
+    // Another key, and then once more as after a run that did not hear the answer.
+    let before = std::fs::read(&key).expect("a key");
+    let rekeyed = agent("rekey", &[]).output().expect("it runs");
+    assert!(rekeyed.status.success(), "{rekeyed:?}");
+    let after = std::fs::read(&key).expect("a key");
+    assert_ne!(before, after);
+    let beside = format!("{key}.next");
+    std::fs::rename(&key, &beside).expect("renamed");
+    std::fs::write(&key, &before).expect("written");
+    for file in [&key, &beside] {
+        std::fs::set_permissions(file, Permissions::from_mode(0o600)).expect("a mode");
+    }
+    let resumed = agent("rekey", &[]).output().expect("it runs");
+    assert!(resumed.status.success(), "{resumed:?}");
+    assert_eq!(std::fs::read(&key).expect("a key"), after);
+    let rotated = world.gateway.ledger();
+    let rotated = rotated.iter().filter(|entry| entry["action"] == "agent-rotated");
+    assert_eq!(rotated.count(), 1);
+    // The key before is of no use any more; a file that others can read is not used; nothing goes out unprotected.
+    std::fs::write(&key, &before).expect("written");
+    let stale = agent("rekey", &[]).output().expect("it runs");
+    assert_eq!(stale.status.code(), Some(3), "{stale:?}");
+    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("a mode");
+    let open = agent("rekey", &[]).output().expect("it runs");
+    assert_eq!(open.status.code(), Some(2), "{open:?}");
+    let far = Command::new(program("sallyport"))
+        .args([
+            "agent",
+            "enroll",
+            "http://gateway.example",
+            "--name",
+            "bot",
+            "--key",
+        ])
+        .arg(world.path("far.pem"))
+        .output()
+        .expect("it runs");
+    assert_eq!(far.status.code(), Some(2), "{far:?}");
 }

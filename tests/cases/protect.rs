@@ -1,11 +1,12 @@
 //! What is found is acted on: pseudonyms, masks, marks and chosen fields, through the real gateway and a real
 //! server, and none of it in the way of honest work.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use e2e::{
     gateway::{Gateway, program},
     mcp::{Answer, Client, own_meta},
+    peers::Served,
 };
 use serde_json::{Value, json};
 
@@ -30,13 +31,18 @@ const RULES: &[&str] = &[
 ];
 
 fn house() -> Gateway {
+    house_with("", &[])
+}
+
+/// The house, and further servers under further rules.
+fn house_with(further: &str, further_rules: &[&str]) -> Gateway {
     let stub = program("e2e-stub");
     let mut gateway = Gateway::configured("");
     let server = |name: &str, trust: &str, sink: &str| {
         std::fs::create_dir(gateway.path(name)).expect("a directory");
         let memory = gateway.path(name).join("memory.txt");
         format!(
-            "\x20 {name}: {{ command: {stub:?}, args: [stdio], env: {{ STUB_MEMORY: {memory:?} }}, \
+            "\x20 {name}: {{ command: {stub:?}, args: [stdio], env: {{ STUB_MEMORY: {memory:?}, STUB_SPLIT: \"1\" }}, \
              trust: {trust}, tools: {{ \"*\": {{ sink: {sink}, subject: /patient }} }} }}\n"
         )
     };
@@ -46,15 +52,16 @@ fn house() -> Gateway {
     }
     servers += &server("letters", "trusted", "write");
     servers += &server("web", "untrusted", "write");
+    let rules: Vec<&str> = RULES.iter().chain(further_rules).copied().collect();
     let yaml = format!(
-        "mcpServers:\n{servers}approve: all\n\
+        "mcpServers:\n{servers}{further}approve: all\n\
          purposes: [ {{ name: treatment, description: care }} ]\n\
          agents:\n\
          \x20 - {{ name: tester, secret: \"env:TESTER_SECRET\", purposes: [treatment], tenant: north }}\n\
          \x20 - {{ name: stranger, secret: \"env:TESTER_SECRET\", purposes: [treatment], tenant: south }}\n\
          policy: {{ packs: [baseline], rules: {} }}\n\
          listen: \"127.0.0.1:0\"\ndata: ./state\n",
-        json!(RULES)
+        json!(rules)
     );
     fs::write(gateway.path("sallyport.yaml"), yaml).expect("a configuration");
     gateway.run();
@@ -477,23 +484,33 @@ fn is_iban(text: &str) -> bool {
         == 1
 }
 
-/// `PROTECT_CASES=100000` makes it as many.
+/// Over pipes and over an event stream, from servers that write a few bytes at a time, so that what the gateway reads is
+/// split within values. `PROTECT_CASES=100000` makes it as many.
 #[test]
 fn made_up_values_never_reach_the_model_and_come_back_whole() {
-    let cases = std::env::var("PROTECT_CASES").map_or(600, |count| count.parse().expect("a number"));
-    let gateway = house();
+    let cases: usize = std::env::var("PROTECT_CASES").map_or(600, |count| count.parse().expect("a number"));
+    let mut wired = Command::new(program("e2e-stub"));
+    let wired = Served::start(wired.arg("http").env("STUB_SPLIT", "1"));
+    let wired_line = format!("\x20 wired: {{ url: {:?}, trust: trusted }}\n", wired.line);
+    let wired_rule = r#"@pseudonymise("personal") permit(principal, action == Action::"invoke",
+                       resource in Server::"wired");"#;
+    let gateway = house_with(&wired_line, &[wired_rule]);
     let mut numbers = Numbers(0x2545_F491_4F6C_DD1D);
     let mut sent = String::new();
     let mut leaked = Vec::new();
     let mut client = client(&gateway);
-    for batch in 1..=cases / BATCH {
+    for batch in 1..=cases.div_ceil(BATCH) {
         // A token lives ten minutes.
         if batch % 50 == 0 {
             client = self::client(&gateway);
         }
         let (lines, values): (Vec<_>, Vec<_>) = (0..BATCH).map(|_| numbers.case()).unzip();
         let text = lines.join("\n");
-        let tool = "charts__mutter";
+        let tool = if batch % 2 == 0 {
+            "charts__mutter"
+        } else {
+            "wired__echo"
+        };
         let mut params = json!({"name": tool, "arguments": {"text": text}, "_meta": own_meta()});
         params["_meta"]["progressToken"] = json!("p");
         let answer = client

@@ -1,11 +1,16 @@
 //! Tasks: whoever's call made one may ask for it, and nobody else, whatever the server says.
 
+use std::time::{Duration, Instant};
+
 use e2e::{
     alone::Alone,
     gateway::{Gateway, OPEN_TO_TESTER},
-    wires::{Answer, Http, Modern, call},
+    peers,
+    wires::{Answer, Http, Modern, call, initialize},
 };
 use serde_json::{Value, json};
+
+const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 /// A gateway before this server, with two agents that may do the same. Rules that demand something of answers
 /// withhold tasks, so there are none.
@@ -99,7 +104,6 @@ fn in_sessions_a_task_is_its_makers_alone() {
 
 #[test]
 fn in_the_modern_era_a_task_is_its_makers_alone() {
-    const TASKS: &str = "io.modelcontextprotocol/tasks";
     let server = Alone::start();
     let gateway = start(&server);
     let client = |agent: &str| {
@@ -173,4 +177,207 @@ fn what_rules_withhold_of_a_tool_is_not_had_by_its_tasks() {
     let last = entries.iter().rfind(|entry| entry["kind"] == json!("refusal"));
     let rules = last.map(|entry| &entry["rules"]);
     assert_eq!(rules, Some(&json!(["policy.rules[0]"])), "{last:?}");
+}
+
+/// A client of the modern era, which knows tasks and can be asked.
+fn modern(gateway: &Gateway, agent: &str, door: &str) -> Modern {
+    let url = format!("{}{door}", gateway.base());
+    let mut client = Modern::new(&url, &gateway.token_at(agent, door));
+    client.capabilities = json!({"extensions": {TASKS: {}}, "elicitation": {}});
+    client
+}
+
+/// Asks for a task until it is in this state.
+fn until(status: &str, ask: impl Fn() -> Answer) -> Value {
+    let began = Instant::now();
+    loop {
+        let answer = ask();
+        let result = answer.json()["result"].clone();
+        if result["status"] == json!(status) {
+            return result;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "never {status}: {answer:?}"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The reference server, which makes tasks of one of its tools and of nothing else.
+fn everything() -> Option<Gateway> {
+    let peers = peers::directory()?;
+    let server = peers::npm(&peers, "@modelcontextprotocol/server-everything/dist/index.js");
+    let (node, rest) = (peers::node(&peers), OPEN_TO_TESTER.replace("[baseline]", "[]"));
+    Some(Gateway::start(&format!(
+        "mcpServers: {{ all: {{ command: {node:?}, args: [{server:?}, stdio] }} }}\n{rest}"
+    )))
+}
+
+#[test]
+fn a_modern_client_has_the_tasks_of_a_server_of_sessions_and_answers_what_they_ask() {
+    let Some(gateway) = everything() else { return };
+    // At the door of all servers as well: an id is looked up among the caller's own.
+    let client = modern(&gateway, "tester", "/mcp");
+    let offered = client.discover();
+    assert!(
+        offered["result"]["capabilities"]["extensions"][TASKS].is_object(),
+        "{offered}"
+    );
+    let arguments = json!({"topic": "python", "ambiguous": true});
+    let made = client
+        .call(1, "all__simulate-research-query", &arguments, &json!({}))
+        .json();
+    let made = &made["result"];
+    assert_eq!(made["resultType"], json!("task"), "{made}");
+    assert!(made["ttlMs"].is_i64() && made["ttl"].is_null(), "{made}");
+    let task = made["taskId"].as_str().expect("a task");
+    let asks = until("input_required", || client.about_task(2, "tasks/get", task));
+    let questions = asks["inputRequests"]
+        .as_object()
+        .unwrap_or_else(|| panic!("{asks}"));
+    let (key, question) = questions.iter().next().unwrap_or_else(|| panic!("{asks}"));
+    assert_eq!(question["method"], json!("elicitation/create"), "{asks}");
+    let answers = json!({(key.as_str()): {"action": "accept", "content": {"interpretation": "snake"}}});
+    let told = client.about_task_with(
+        3,
+        "tasks/update",
+        &json!({"taskId": task, "inputResponses": answers}),
+    );
+    assert_eq!(told.json()["result"]["resultType"], json!("complete"), "{told:?}");
+    let ended = until("completed", || client.about_task(4, "tasks/get", task));
+    let report = ended["result"]["content"][0]["text"].to_string();
+    assert!(report.contains("python (snake)"), "{ended}");
+    assert!(ended["inputRequests"].is_null(), "{ended}");
+}
+
+#[test]
+fn a_modern_client_without_tasks_gets_what_the_task_comes_to() {
+    let Some(gateway) = everything() else { return };
+    let mut client = modern(&gateway, "tester", "/mcp");
+    client.capabilities = json!({});
+    let arguments = json!({"topic": "rivers"});
+    let answer = client.call(1, "all__simulate-research-query", &arguments, &json!({}));
+    let result = &answer.json()["result"];
+    assert_eq!(result["resultType"], json!("complete"), "{answer:?}");
+    assert!(
+        result["content"][0]["text"]
+            .to_string()
+            .contains("Research Report: rivers"),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_session_has_the_tasks_of_a_modern_server_and_answers_what_they_ask() {
+    let server = Alone::start();
+    let gateway = start(&server);
+    let mut session = Http::new(&url(&gateway), &gateway.token_at("tester", "/mcp/alone"));
+    let mut opening = initialize("2025-11-25");
+    opening["params"]["capabilities"] = json!({"elicitation": {}});
+    let opened = session.open_with(&opening);
+    let offered = &opened["result"]["capabilities"]["tasks"];
+    assert!(offered["requests"]["tools"]["call"].is_object(), "{opened}");
+    assert!(offered["list"].is_null(), "{opened}");
+    let request =
+        |method: &str, params: &Value| json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
+    let tools = session.post(&request("tools/list", &json!({}))).json();
+    let supports = tools["result"]["tools"].as_array().expect("a list").iter();
+    assert!(
+        supports
+            .clone()
+            .all(|tool| tool["execution"]["taskSupport"] == json!("optional")),
+        "{tools}"
+    );
+    // Who asks for none gets none.
+    let plain = session.post(&call(1, "meta", &json!({}))).json();
+    assert!(!plain.to_string().contains(TASKS), "{plain}");
+
+    let mut message = call(1, "start", &json!({"text": "ask"}));
+    message["params"]["task"] = json!({"ttl": 60_000});
+    let made = session.post(&message).json();
+    let made = &made["result"]["task"];
+    assert!(
+        made.as_object().is_some_and(|made| made.contains_key("ttl")),
+        "{made}"
+    );
+    let about = json!({"taskId": made["taskId"]});
+    let got = session.post(&request("tasks/get", &about)).json();
+    assert_eq!(got["result"]["status"], json!("input_required"), "{got}");
+    assert!(
+        got["result"]["inputRequests"].is_null(),
+        "a session is asked by requests: {got}"
+    );
+
+    let heard = session.post_and_hear(&request("tasks/result", &about));
+    let question = heard.next();
+    assert_eq!(question["method"], json!("elicitation/create"), "{question}");
+    let said = json!({"action": "accept", "content": {"name": "Ada"}});
+    let answered = session.post(&json!({"jsonrpc": "2.0", "id": question["id"], "result": said}));
+    assert_eq!(answered.status, 202, "{answered:?}");
+    let ended = heard.next();
+    assert!(
+        ended["result"]["content"][0]["text"].to_string().contains("Ada"),
+        "{ended}"
+    );
+    let related = &ended["result"]["_meta"]["io.modelcontextprotocol/related-task"];
+    assert_eq!(related, &about, "{ended}");
+    let listed = session.post(&request("tasks/list", &json!({}))).json();
+    assert_eq!(listed["error"]["code"], json!(-32601), "{listed}");
+    let cancelled = session.post(&request("tasks/cancel", &about)).json();
+    assert_eq!(cancelled["result"]["taskId"], about["taskId"], "{cancelled}");
+}
+
+#[test]
+fn what_a_task_asks_is_decided_question_by_question() {
+    let server = Alone::start();
+    let asked = |gateway: &Gateway| {
+        let client = modern(gateway, "tester", "/mcp/alone");
+        let made = client
+            .call(1, "start", &json!({"text": "ask"}), &json!({}))
+            .json();
+        let task = made["result"]["taskId"].as_str().expect("a task").to_owned();
+        (client.about_task(2, "tasks/get", &task).json(), client, task)
+    };
+    let gateway = start(&server);
+    let (asks, client, task) = asked(&gateway);
+    assert_eq!(
+        asks["result"]["inputRequests"]["who"]["method"],
+        json!("elicitation/create"),
+        "{asks}"
+    );
+    // Asked again, it is the same question; an answer to nothing that was asked goes nowhere.
+    let again = client.about_task(3, "tasks/get", &task).json();
+    assert_eq!(again["result"]["inputRequests"], asks["result"]["inputRequests"]);
+    let answer = |name: &str| {
+        let said = json!({(name): {"action": "accept", "content": {"name": "Ada"}}});
+        client.about_task_with(
+            4,
+            "tasks/update",
+            &json!({"taskId": task, "inputResponses": said}),
+        )
+    };
+    answer("whose");
+    until("input_required", || client.about_task(5, "tasks/get", &task));
+    answer("who");
+    let ended = until("completed", || client.about_task(6, "tasks/get", &task));
+    assert!(
+        ended["result"]["content"][0]["text"].to_string().contains("Ada"),
+        "{ended}"
+    );
+
+    // By a rule nobody is asked: the task is told that the question was cancelled.
+    let gateway = start_with(
+        &server,
+        r#"forbid(principal, action == Action::"elicit", resource);"#,
+    );
+    let (asks, client, task) = asked(&gateway);
+    assert!(asks["result"]["inputRequests"].is_null(), "{asks}");
+    let ended = until("completed", || client.about_task(6, "tasks/get", &task));
+    assert!(
+        ended["result"]["content"][0]["text"]
+            .to_string()
+            .contains("cancel"),
+        "{ended}"
+    );
 }

@@ -451,14 +451,70 @@ fn a_server_without_post_quantum_key_exchange_is_refused_where_it_is_required() 
         let answer = answer.expect("an answer");
         assert!(answer.body.to_string().contains("over TLS"), "{name}: {answer:?}");
     }
+    let shown = authority.digest("server");
+    for (name, group) in [("pq-only", HYBRID), ("old-preferred", CLASSICAL)] {
+        let outcome = last_outcome(&gateway, name);
+        assert_eq!(outcome["detail"]["upstream_tls"], "TLSv1.3", "{outcome}");
+        assert_eq!(outcome["detail"]["upstream_group"], group, "{outcome}");
+        assert_eq!(outcome["detail"]["upstream_certificate"], shown, "{outcome}");
+    }
     for name in ["old-required", "stranger", "public", "nameless"] {
         assert!(!reached(name), "{name} is reached");
         let said = gateway.ledger();
         let why = said
             .iter()
             .find(|entry| entry["kind"] == "finding" && entry["server"] == name);
-        assert!(why.is_some(), "{name}: nothing is recorded");
+        let why = why.unwrap_or_else(|| panic!("{name}: nothing is recorded"));
+        let told = why["reason"]
+            .to_string()
+            .contains("takes no post-quantum key exchange");
+        assert_eq!(told, name == "old-required", "{name}: {why}");
     }
+}
+
+/// A server that was approved and takes the classical exchange alone from one day on gets no call any more.
+#[test]
+fn a_server_that_goes_back_to_classical_key_exchange_gets_no_call() {
+    let Some(peers) = peers::directory() else { return };
+    let stub = Running::start(Command::new(program("e2e-stub")).arg("http"));
+    let scratch = e2e::gateway::Scratch::new();
+    let authority = Authority::new(scratch.path().join("papers"));
+    authority.issue("server", For::Server);
+    let serve = |groups: &str, port: &str| {
+        let mut server = node(&peers, "tls_server.mjs");
+        server
+            .env("TARGET", &stub.1)
+            .env("CERTIFICATE", authority.path("server.pem"))
+            .env("KEY", authority.path("server.key"))
+            .env("GROUPS", groups)
+            .env("PORT", port);
+        Running::start(&mut server)
+    };
+    let hybrid = serve(HYBRID, "0");
+    let (url, ca) = (hybrid.1.clone(), authority.certificate().display().to_string());
+    let gateway = Gateway::start(&format!(
+        "mcpServers:\n  turns: {{ url: \"{url}\", tls: {{ ca: {ca:?}, post_quantum: required }} }}\n{OPEN_TO_TESTER}"
+    ));
+    let client = e2e::mcp::Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let says = serde_json::json!({"text": "over TLS"});
+    let answer = client.call("turns__echo", &says).expect("an answer");
+    assert!(answer.body.to_string().contains("over TLS"), "{answer:?}");
+    drop(hybrid);
+    let port = url.rsplit(':').next().and_then(|rest| rest.split('/').next());
+    let _classical = serve(CLASSICAL, port.expect("a port"));
+    let answer = client.call("turns__echo", &says).expect("an answer");
+    assert!(!answer.body.to_string().contains("over TLS"), "{answer:?}");
+    let outcome = last_outcome(&gateway, "turns");
+    assert_eq!(outcome["decision"], "refuse", "{outcome}");
+    let why = outcome["reason"].to_string();
+    assert!(why.contains("takes no post-quantum key exchange"), "{outcome}");
+}
+
+/// What became of the last call to a server.
+fn last_outcome(gateway: &Gateway, server: &str) -> Value {
+    let entries = gateway.ledger();
+    let of_call = |entry: &&Value| entry["server"] == server && entry["kind"] == "outcome";
+    entries.iter().rfind(of_call).cloned().expect("an outcome")
 }
 
 #[test]

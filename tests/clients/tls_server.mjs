@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 
-const { TARGET, CERTIFICATE, KEY, GROUPS, CLIENTS } = process.env;
+const { TARGET, CERTIFICATE, KEY, GROUPS, CLIENTS, PORT } = process.env;
 const options = {
   cert: readFileSync(CERTIFICATE),
   key: readFileSync(KEY),
@@ -23,4 +23,4 @@ const server = https.createServer(options, (request, response) => {
   onward.on("error", () => response.destroy());
 });
 server.on("error", (error) => console.error(error));
-server.listen(0, "127.0.0.1", () => console.log(`https://127.0.0.1:${server.address().port}/mcp`));
+server.listen(Number(PORT ?? 0), "127.0.0.1", () => console.log(`https://127.0.0.1:${server.address().port}/mcp`));

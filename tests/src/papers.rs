@@ -92,6 +92,26 @@ impl Authority {
         ));
     }
 
+    /// The digest of a certificate, as in `x5t#S256`.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn digest(&self, name: &str) -> String {
+        let line = format!(
+            "openssl x509 -outform der -in {name}.pem | openssl dgst -sha256 -binary | openssl base64 | \
+             tr '+/' '-_' | tr -d '=\\n'"
+        );
+        let output = Command::new("sh")
+            .args(["-c", &line])
+            .current_dir(&self.directory)
+            .output()
+            .expect("a shell");
+        let digest = String::from_utf8(output.stdout).expect("text");
+        assert_eq!(digest.len(), 43, "openssl: {digest}");
+        digest
+    }
+
     /// Revokes a certificate.
     pub fn revoke(&self, name: &str) {
         self.openssl(&format!(

@@ -80,7 +80,15 @@ impl Http {
     /// # Panics
     /// When none is opened.
     pub fn open(&mut self, revision: &str) -> Value {
-        let answer = self.post(&initialize(revision));
+        self.open_with(&initialize(revision))
+    }
+
+    /// Opens a session with this first message; gives the answer to it.
+    ///
+    /// # Panics
+    /// When none is opened.
+    pub fn open_with(&mut self, opening: &Value) -> Value {
+        let answer = self.post(opening);
         let session = answer.header("mcp-session-id").expect("a session").to_owned();
         self.headers.push(("Mcp-Session-Id".to_owned(), session));
         let done = self.post(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
@@ -139,6 +147,25 @@ impl Http {
     pub fn listen(&self) -> Heard {
         let accept = ("Accept".to_owned(), "text/event-stream".to_owned());
         Heard::open("GET", &self.url, self.headers.iter().chain([&accept]), "")
+    }
+
+    /// Posts a message, and hears what comes before its answer as it comes.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    #[must_use]
+    pub fn post_and_hear(&self, message: &Value) -> Heard {
+        let own = [
+            ("Accept", self.accept.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Heard::open(
+            "POST",
+            &self.url,
+            self.headers.iter().chain(&own),
+            &message.to_string(),
+        )
     }
 
     /// Ends the session.
@@ -269,10 +296,25 @@ impl Modern {
     /// Sends a request about a task.
     #[must_use]
     pub fn about_task(&self, id: i64, method: &str, task: &str) -> Answer {
-        let params = json!({"taskId": task});
+        self.about_task_with(id, method, &json!({"taskId": task}))
+    }
+
+    /// The same, and more.
+    #[must_use]
+    pub fn about_task_with(&self, id: i64, method: &str, params: &Value) -> Answer {
+        let task = params["taskId"].as_str().unwrap_or_default();
         let mut message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         let http = self.stamped(&mut message, task);
         http.post(&message)
+    }
+
+    /// Asks what there is.
+    #[must_use]
+    pub fn discover(&self) -> Value {
+        let mut message = json!({"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {}});
+        let mut http = self.stamped(&mut message, "");
+        http.headers.retain(|(name, _)| name != "Mcp-Name");
+        http.post(&message).json()
     }
 
     /// Opens a stream of subscriptions.
@@ -301,10 +343,9 @@ impl Modern {
 
     /// Puts on what each request of the era says of itself.
     fn stamped(&self, message: &mut Value, name: &str) -> Http {
-        message["params"]["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": self.capabilities,
-        });
+        let meta = &mut message["params"]["_meta"];
+        meta["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
+        meta["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
         let mut http = self.http.clone();
         let method = message["method"].as_str().unwrap_or_default();
         for (header, value) in [

@@ -29,7 +29,7 @@ const NPM: [&str; 12] = [
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI that are on the SDK's second line, and those on its first.
-const PYPI_2: [&str; 11] = [
+const PYPI_2: [&str; 13] = [
     "mcp==2.3.0",
     "authlib==1.9.9",
     // Signs requests (RFC 9421).
@@ -44,6 +44,9 @@ const PYPI_2: [&str; 11] = [
     "securesystemslib==1.6.0",
     // Checks the description of the API.
     "openapi-spec-validator==0.9.0",
+    // The published OCSF schema as JSON Schema, and what checks events against it.
+    "ocsf-json-schema==1.2.0",
+    "jsonschema==4.26.0",
 ];
 const PYPI_1: [&str; 5] = [
     "mcp==1.30.0",
@@ -54,7 +57,7 @@ const PYPI_1: [&str; 5] = [
     "mcp-agent==0.2.6",
 ];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 8] = [
+const DEBIAN: [(&str, &str); 13] = [
     ("bwrap", "bubblewrap"),
     // Makes a network for tests.
     ("ip", "iproute2"),
@@ -64,6 +67,12 @@ const DEBIAN: [(&str, &str); 8] = [
     ("openssl", "openssl"),
     ("chromium", "chromium"),
     (POSTGRES, "postgresql"),
+    // A token for root keys, and a keyring with the bus it is on.
+    ("softhsm2-util", "softhsm2"),
+    ("dbus-daemon", "dbus-daemon"),
+    ("dbus-send", "dbus-bin"),
+    ("gnome-keyring-daemon", "gnome-keyring"),
+    ("secret-tool", "libsecret-tools"),
 ];
 /// Debian keeps it out of the path, one directory a version.
 const POSTGRES: &str = "postgres";

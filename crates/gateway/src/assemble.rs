@@ -63,6 +63,7 @@ use crate::{
     sessions::Sessions,
     store::{Store, StoreError},
     supply::Shelf,
+    task_desks::TaskDesks,
     task_owners::TaskOwners,
     vault::{Layout, Vault},
 };
@@ -141,6 +142,7 @@ pub(crate) fn assemble(
         incidents,
         inspector,
         terms: Terms::default(),
+        marks_key: vault.marks_key(),
         disguise: Disguise::open(vault.store().clone(), vault.pseudonyms_key())
             .map_err(|error| Failure::other(error.to_string()))?,
         rules: RwLock::new(Arc::new(rules)),
@@ -162,6 +164,7 @@ pub(crate) fn assemble(
         behind: behind.clone(),
         egress: Egress::new(Layout::new(&meant.data).egress()),
         task_owners: TaskOwners::default(),
+        task_desks: TaskDesks::default(),
         observing: observing().map_err(|errors| Failure::other(errors.to_string()))?,
         empty: Document::parse(b"{}".to_vec(), Keys::Exact, &wire::bounds::REQUEST)
             .map_err(|error| Failure::other(error.to_string()))?,
@@ -409,6 +412,7 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
             tracing::error!(%error, "contexts cannot be stored");
         }
         engines.parking.sweep(now_ms);
+        engines.task_desks.sweep(now_ms);
         house.authorization.sweep(now_ms);
         for request in engines.desk.sweep(now_ms) {
             let expired = engines

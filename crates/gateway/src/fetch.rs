@@ -57,6 +57,14 @@ pub(crate) fn roots() -> Result<RootCertStore, Failure> {
     Ok(roots)
 }
 
+/// The authority that is named for one peer alone; where none is, those the command line believes.
+pub(crate) fn roots_or(authority: Option<&Path>) -> Result<RootCertStore, Failure> {
+    let Some(path) = authority else { return roots() };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(tls::authorities(path).map_err(Failure::configuration)?);
+    Ok(roots)
+}
+
 impl Fetch {
     /// A client that never follows a redirect.
     pub(crate) fn new() -> Result<Self, Failure> {
@@ -65,10 +73,19 @@ impl Fetch {
 
     /// The same, with connections made so.
     pub(crate) fn reaching(reach: Reach) -> Result<Self, Failure> {
+        Self::with(reach, roots()?)
+    }
+
+    /// The same, for whoever these authorities vouch for.
+    pub(crate) fn trusting(roots: RootCertStore) -> Result<Self, Failure> {
+        Self::with(Reach::default(), roots)
+    }
+
+    fn with(reach: Reach, roots: RootCertStore) -> Result<Self, Failure> {
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|error| Failure::other(error.to_string()))?
-            .with_root_certificates(roots()?)
+            .with_root_certificates(roots)
             .with_no_client_auth();
         let mut http = HttpConnector::new();
         http.enforce_http(false);

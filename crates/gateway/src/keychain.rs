@@ -3,24 +3,30 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use aws_lc_rs::hmac;
 use records::{
     ambient::{Clock, Random},
     disk::{Disk, RealDisk},
-    keys::{Key, KeyRing, Secret, SecretSource, Use, create_key_file},
+    keys::{Key, KeyRing, Root, Use},
     table::Server,
 };
 
-use crate::{concerned::SubjectDigests, failure::Failure};
+use crate::{
+    concerned::SubjectDigests,
+    config::root::MeantRoot,
+    failure::Failure,
+    root::{Absent, RootKey},
+};
 
 /// See the module. Clones are the same ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Keychain {
     ring: PathBuf,
-    root_key: PathBuf,
+    /// Where the root key is. It may move while the gateway runs.
+    root: Arc<RwLock<RootKey>>,
     origin: PathBuf,
     clock: Clock,
     /// Where replicas have the ring they share: all keys but those of their logs.
@@ -28,12 +34,12 @@ pub(crate) struct Keychain {
 }
 
 impl Keychain {
-    /// The ring in this file, sealed by the root key in that one unless the environment has it; and the file that
-    /// says how the log is called which its keys sign.
-    pub(crate) fn new(ring: PathBuf, root_key: PathBuf, origin: PathBuf, clock: Clock) -> Self {
+    /// The ring in this file, sealed by that root key; and the file that says how the log is called which its keys
+    /// sign.
+    pub(crate) fn new(ring: PathBuf, root: RootKey, origin: PathBuf, clock: Clock) -> Self {
         Self {
             ring,
-            root_key,
+            root: Arc::new(RwLock::new(root)),
             origin,
             clock,
             shared: None,
@@ -46,6 +52,11 @@ impl Keychain {
             shared: server,
             ..self
         }
+    }
+
+    /// A root key of this data directory that configuration means.
+    pub(crate) fn root_key(&self, meant: &MeantRoot) -> RootKey {
+        RootKey::of(meant, &self.ring.with_file_name("root.key"))
     }
 
     /// The log's own name.
@@ -61,38 +72,48 @@ impl Keychain {
 
     /// Opens the ring of all that is not the log, or makes one together with its root key.
     pub(crate) fn open(&self) -> Result<KeyRing, Failure> {
-        let Some(server) = &self.shared else {
-            return self.open_log();
-        };
-        let place = server.ring();
-        let new = place.read().map_err(unusable)?.is_none();
-        if !new && !self.root_key.exists() && std::env::var_os(ROOT_KEY).is_none() {
-            return Err(Failure::configuration(format!(
-                "the keys of {} are sealed by a root key that is not here; set {ROOT_KEY}, or copy {} from \
-                 another replica",
-                server.name(),
-                self.root_key.display()
-            )));
-        }
-        let root = self.root()?;
-        let open = if new { KeyRing::create_at } else { KeyRing::open_at };
-        open(
-            server.name().into(),
-            place,
-            root,
-            self.clock.clone(),
-            Random::system(),
-        )
-        .map_err(unusable)
+        let root = self.root.read().unwrap_or_else(PoisonError::into_inner);
+        self.open_with(&root)
     }
 
     /// Opens the ring of this replica's log, which is the only one where nothing is shared.
     pub(crate) fn open_log(&self) -> Result<KeyRing, Failure> {
+        let root = self.root.read().unwrap_or_else(PoisonError::into_inner);
+        self.open_log_with(&root)
+    }
+
+    fn open_with(&self, key: &RootKey) -> Result<KeyRing, Failure> {
+        let Some(server) = &self.shared else {
+            return self.open_log_with(key);
+        };
+        let place = server.ring();
+        let new = place.read().map_err(unusable)?.is_none();
+        if !new && key.is_absent() {
+            return Err(Failure::configuration(format!(
+                "the keys of {} are sealed by a root key that is not here; set SALLYPORT_ROOT_KEY, or copy {} from \
+                 another replica",
+                server.name(),
+                key.name()
+            )));
+        }
+        let root = self.root_of(key)?;
+        let (name, clock) = (server.name().into(), self.clock.clone());
+        if new {
+            KeyRing::create_at(name, place, root, clock, Random::system()).map_err(unusable)
+        } else {
+            KeyRing::open_at(name, place, root, clock, Random::system()).map_err(unusable)
+        }
+    }
+
+    fn open_log_with(&self, key: &RootKey) -> Result<KeyRing, Failure> {
         let new = !self.ring.exists();
-        let root = self.root()?;
-        let open = if new { KeyRing::create } else { KeyRing::open };
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        open(&self.ring, root, disk, self.clock.clone(), Random::system()).map_err(unusable)
+        let root = self.root_of(key)?;
+        let (disk, clock): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), self.clock.clone());
+        if new {
+            KeyRing::create(&self.ring, root, disk, clock, Random::system()).map_err(unusable)
+        } else {
+            KeyRing::open(&self.ring, root, disk, clock, Random::system()).map_err(unusable)
+        }
     }
 
     /// Every key there is, each from the ring it is used from.
@@ -106,18 +127,25 @@ impl Keychain {
         Ok(keys)
     }
 
-    fn root(&self) -> Result<Secret, Failure> {
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        let environment = |name: &str| std::env::var(name).ok();
-        let source = match environment(ROOT_KEY) {
-            Some(_) => SecretSource::Env(ROOT_KEY.to_owned()),
-            None => SecretSource::File(self.root_key.clone()),
-        };
-        let new = !self.ring.exists();
-        if new && !self.root_key.exists() && matches!(source, SecretSource::File(_)) {
-            create_key_file(&*disk, &self.root_key, &Random::system()).map_err(unusable)?;
+    /// A root key is made where there are no keys yet that it could open.
+    fn root_of(&self, key: &RootKey) -> Result<Root, Failure> {
+        let absent = if self.ring.exists() { Absent::Refuse } else { Absent::Make };
+        key.root(absent)
+    }
+
+    /// Seals every ring with another root key from now on, those that `before` opens; what the new one opens already was
+    /// done when somebody broke off, or by another replica. Whoever opens a ring meanwhile waits.
+    pub(crate) fn change_root(&self, to: RootKey, before: Option<&RootKey>) -> Result<(), Failure> {
+        let mut now = self.root.write().unwrap_or_else(PoisonError::into_inner);
+        let root = to.root(Absent::Make)?;
+        let before = before.unwrap_or(&now);
+        type Open = fn(&Keychain, &RootKey) -> Result<KeyRing, Failure>;
+        for open in [Self::open_log_with as Open, Self::open_with] {
+            let either = || open(self, &to).or_else(|_| open(self, before));
+            self.changing(either, |ring| ring.change_root(root.clone()).map_err(unusable))?;
         }
-        source.read_key(&*disk, &environment).map_err(unusable)
+        *now = to;
+        Ok(())
     }
 
     /// Changes the ring while nobody else of this directory does; what another replica did meanwhile is an error.
@@ -157,9 +185,6 @@ fn is_of_log(purpose: Use) -> bool {
         Use::Digest | Use::Index | Use::Token | Use::Wrap => false,
     }
 }
-
-/// The environment variable of the root key.
-const ROOT_KEY: &str = "SALLYPORT_ROOT_KEY";
 
 /// The keys that stand for people in the ledger, the newest first.
 pub(crate) fn subject_digests(ring: &KeyRing) -> SubjectDigests {

@@ -19,7 +19,7 @@ use pipeline::{
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 use wire::{
     bounds::REQUEST,
-    json::{Document, Keys, Kind, Node, canonical, object},
+    json::{Document, Keys, Kind, Node, ObjectWriter, canonical, object},
     jsonrpc::{self, Id, Message, Response},
     mcp::{LogLevel, Method},
 };
@@ -263,12 +263,12 @@ impl Relay {
         })
     }
 
-    fn attach(&self, exchange: Arc<dyn Exchange>) {
+    pub(crate) fn attach(&self, exchange: Arc<dyn Exchange>) {
         self.now.send_replace(Some(exchange));
     }
 
     /// Nobody comes back: the call is withdrawn at the server.
-    fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         self.now.send_replace(None);
         self.desk.send_modify(|desk| desk.open.clear());
     }
@@ -301,27 +301,45 @@ impl Relay {
         }
     }
 
+    /// Resolves when there is something to ask and nothing more is about to be, or all that was to be asked was refused.
+    pub(crate) async fn is_asked(&self) {
+        let mut desk = self.desk.subscribe();
+        let nothing_more = desk.wait_for(|desk| desk.announced && desk.expected.is_empty());
+        tokio::select! {
+            _ = nothing_more => {}
+            () = self.is_asking() => {}
+        }
+    }
+
+    /// Whether the client has something to answer.
+    pub(crate) fn asks_anything(&self) -> bool {
+        !self.desk.borrow().open.is_empty()
+    }
+
     /// The result that asks.
     fn questions(&self, state: &str) -> Vec<u8> {
-        let desk = self.desk.borrow();
         object(|out| {
             out.string("resultType", "input_required");
-            out.object("inputRequests", |out| {
-                for (key, (question, _)) in &desk.open {
-                    out.object(key, |out| {
-                        out.string("method", question.method.name());
-                        if question.params != b"{}" || question.method != Method::RootsList {
-                            out.json("params", &question.params);
-                        }
-                    });
-                }
-            });
+            out.object("inputRequests", |out| self.write_questions(out));
             out.string("requestState", state);
         })
     }
 
-    /// Hands answers to whoever asked. An answer to nothing that was asked is none.
-    fn answer(&self, responses: Option<Node<'_>>) {
+    /// What the client has to answer, by the names it answers under.
+    pub(crate) fn write_questions(&self, out: &mut ObjectWriter<'_>) {
+        for (key, (question, _)) in &self.desk.borrow().open {
+            out.object(key, |out| {
+                out.string("method", question.method.name());
+                if question.params != b"{}" || question.method != Method::RootsList {
+                    out.json("params", &question.params);
+                }
+            });
+        }
+    }
+
+    /// Hands answers to whoever asked, and says how many that were. An answer to nothing that was asked is none.
+    pub(crate) fn answer(&self, responses: Option<Node<'_>>) -> usize {
+        let mut count = 0;
         self.desk.send_modify(|desk| {
             for (key, said) in responses.into_iter().flat_map(Node::members) {
                 let key = key.as_str().unwrap_or_default();
@@ -332,9 +350,11 @@ impl Relay {
                 if let Some((_, waiting)) = desk.open.remove(key.as_ref()) {
                     // Whoever asked may have given up a moment ago.
                     let _ = waiting.send(response);
+                    count += 1;
                 }
             }
         });
+        count
     }
 
     /// Takes answers that came with the call, before anybody asked: they are for questions of these names.

@@ -28,18 +28,14 @@ pub(crate) struct TaskOwners {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// With the tool that was called.
-    tasks: HashMap<Task, Arc<Resource>>,
-    order: VecDeque<Task>,
+    /// By owner and id, with the tools that were called: servers do not know of each other's ids, and one that runs
+    /// once for each caller may give the same id to several.
+    tasks: HashMap<(String, String), Vec<Tool>>,
+    order: VecDeque<(String, String)>,
 }
 
-/// A task. Servers that run once for each caller may give the same id to several.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Task {
-    server: ServerName,
-    owner: String,
-    id: String,
-}
+/// The tool that was called, with its server.
+type Tool = (ServerName, Arc<Resource>);
 
 impl TaskOwners {
     /// A call of this owner, of this tool, made this task.
@@ -47,31 +43,36 @@ impl TaskOwners {
         if id.len() > ID_BYTES_MAX {
             return;
         }
-        let task = task(server, owner, id);
+        let task = (owner.to_owned(), id.to_owned());
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.tasks.insert(task.clone(), Arc::clone(tool)).is_none() {
-            known.order.push_back(task);
-        }
-        while known.tasks.len() > TASKS_MAX {
-            let Some(oldest) = known.order.pop_front() else {
+        let Known { tasks, order } = &mut *known;
+        let tools = tasks.entry(task.clone()).or_insert_with(|| {
+            order.push_back(task);
+            Vec::new()
+        });
+        tools.retain(|(of, _)| of != server);
+        tools.push((server.clone(), Arc::clone(tool)));
+        while tasks.len() > TASKS_MAX {
+            let Some(oldest) = order.pop_front() else {
                 return;
             };
-            known.tasks.remove(&oldest);
+            tasks.remove(&oldest);
         }
     }
 
-    /// The tool whose call by this owner made this task, if one did.
-    pub(crate) fn tool(&self, server: &ServerName, owner: &str, id: &str) -> Option<Arc<Resource>> {
+    /// The server, behind a door, and the tool whose call by this owner made this task, if one did. Where two servers
+    /// behind the door have given the same id, it names nothing there.
+    pub(crate) fn tool(
+        &self,
+        owner: &str,
+        id: &str,
+        is_behind: impl Fn(&ServerName) -> bool,
+    ) -> Option<Tool> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.tasks.get(&task(server, owner, id)).cloned()
-    }
-}
-
-fn task(server: &ServerName, owner: &str, id: &str) -> Task {
-    Task {
-        server: server.clone(),
-        owner: owner.to_owned(),
-        id: id.to_owned(),
+        let tools = known.tasks.get(&(owner.to_owned(), id.to_owned()))?;
+        let mut behind = tools.iter().filter(|(server, _)| is_behind(server));
+        let found = behind.next()?;
+        behind.next().is_none().then(|| found.clone())
     }
 }
 
@@ -102,9 +103,16 @@ mod tests {
         let (one, two) = (ServerName::parse("one"), ServerName::parse("two"));
         let (one, two) = (one.expect("a name"), two.expect("a name"));
         owners.note(&one, "alice", "t", &Arc::new(Resource::Gateway));
-        assert!(owners.tool(&one, "alice", "t").is_some());
-        assert!(owners.tool(&one, "bob", "t").is_none());
-        assert!(owners.tool(&two, "alice", "t").is_none());
-        assert!(owners.tool(&one, "alice", "u").is_none());
+        let found = |owner: &str, id: &str, servers: &[&ServerName]| {
+            let found = owners.tool(owner, id, |server| servers.contains(&server));
+            found.map(|(server, _)| server)
+        };
+        assert_eq!(found("alice", "t", &[&one, &two]).as_ref(), Some(&one));
+        assert_eq!(found("bob", "t", &[&one]), None);
+        assert_eq!(found("alice", "t", &[&two]), None);
+        assert_eq!(found("alice", "u", &[&one]), None);
+        owners.note(&two, "alice", "t", &Arc::new(Resource::Gateway));
+        assert_eq!(found("alice", "t", &[&one, &two]), None, "two servers, one id");
+        assert_eq!(found("alice", "t", &[&two]).as_ref(), Some(&two));
     }
 }

@@ -8,15 +8,16 @@ use records::{
     digest::{Digester, hex},
     keys::{KeyRing, LogKeys, Use},
     ledger::{Ledger, OpenError, Opening, Options, Ports},
-    table::{Payloads, State},
+    table::{Payloads, Server, State},
 };
 
 use crate::{
     ambient::Ambient,
     concerned::SubjectDigests,
-    config::{Meant, state::MeantState},
+    config::{Meant, root::MeantRoot, state::MeantState},
     failure::Failure,
     keychain::{Keychain, derive, subject_digests},
+    root::RootKey,
     store::Store,
 };
 
@@ -32,6 +33,7 @@ pub(crate) struct Vault {
     token_earlier: Vec<Vec<u8>>,
     secrets_key: hmac::Key,
     pseudonyms_key: hmac::Key,
+    marks_key: hmac::Key,
 }
 
 /// How long tokens live at most, and then some.
@@ -44,6 +46,8 @@ pub(crate) struct Layout {
     place: u32,
     /// Where the tables are, if not here.
     state: Option<MeantState>,
+    /// Where the root key is.
+    root_key: MeantRoot,
     /// The ledger was restored from a back-up, whose end is not closed.
     restored: bool,
 }
@@ -54,6 +58,7 @@ impl Layout {
             root: root.to_path_buf(),
             place: 0,
             state: None,
+            root_key: MeantRoot::Usual,
             restored: false,
         }
     }
@@ -62,7 +67,16 @@ impl Layout {
     pub(crate) fn of(meant: &Meant) -> Self {
         Self {
             state: meant.state.clone(),
+            root_key: meant.root.clone(),
             ..Self::new(&meant.data)
+        }
+    }
+
+    /// The same with a root key elsewhere than usual.
+    pub(crate) fn with_root_key(self, root_key: &MeantRoot) -> Self {
+        Self {
+            root_key: root_key.clone(),
+            ..self
         }
     }
 
@@ -142,7 +156,14 @@ impl Layout {
 
     /// The key ring and what opens it.
     pub(crate) fn keychain(&self, clock: Clock) -> Keychain {
-        Keychain::new(self.ring(), self.root_key(), self.origin(), clock)
+        let root = RootKey::of(&self.root_key, &self.root_key());
+        Keychain::new(self.ring(), root, self.origin(), clock)
+    }
+
+    /// The database that replicas share, if there is one.
+    pub(crate) fn server(&self) -> Result<Option<Server>, Failure> {
+        let server = self.state.as_ref().map(MeantState::connect).transpose();
+        server.map_err(|why| Failure::configuration(format!("state: {why}")))
     }
 
     /// The log's own name, which its keys are bound to.
@@ -173,8 +194,7 @@ impl Vault {
             Clock::new(move || u64::try_from(ambient.now_ms()).unwrap_or(0))
         };
         own(&layout.root)?;
-        let server = layout.state.as_ref().map(MeantState::connect).transpose();
-        let server = server.map_err(|why| Failure::configuration(format!("state: {why}")))?;
+        let server = layout.server()?;
         let keychain = layout.keychain(clock.clone()).sharing(server.clone());
         let ring = keychain.open()?;
         let mut log_ring = keychain.open_log()?;
@@ -228,6 +248,7 @@ impl Vault {
             token_earlier: earlier(&ring, ambient.now_ms()),
             secrets_key: derive(&index_key, b"sallyport: digests of client secrets, version 1"),
             pseudonyms_key: derive(&index_key, b"sallyport: digests of pseudonyms, version 1"),
+            marks_key: derive(&index_key, b"sallyport: marks of contexts, version 1"),
         }))
     }
 
@@ -277,6 +298,11 @@ impl Vault {
     /// The key of the table of pseudonyms.
     pub(crate) fn pseudonyms_key(&self) -> hmac::Key {
         self.pseudonyms_key.clone()
+    }
+
+    /// The key of the marks around untrusted content.
+    pub(crate) fn marks_key(&self) -> hmac::Key {
+        self.marks_key.clone()
     }
 
     /// The key of secret digests.

@@ -31,6 +31,35 @@ pub struct ClientKey {
     pkcs8: Zeroizing<Vec<u8>>,
 }
 
+/// The public half of a key, as a JSON Web Key has it.
+pub(crate) enum PublicHalf {
+    Ed25519(String),
+    Ecdsa {
+        curve: &'static str,
+        x: String,
+        y: String,
+    },
+}
+
+impl PublicHalf {
+    /// The members that make the key, in the order of their names.
+    pub(crate) fn write(&self, out: &mut ObjectWriter<'_>) {
+        match self {
+            Self::Ed25519(x) => {
+                out.string("crv", "Ed25519");
+                out.string("kty", "OKP");
+                out.string("x", x);
+            }
+            Self::Ecdsa { curve, x, y } => {
+                out.string("crv", curve);
+                out.string("kty", "EC");
+                out.string("x", x);
+                out.string("y", y);
+            }
+        }
+    }
+}
+
 enum Pair {
     Ed25519(Box<Ed25519KeyPair>),
     P256(Box<EcdsaKeyPair>),
@@ -179,9 +208,9 @@ impl ClientKey {
     /// # Errors
     /// When the key cannot sign, or has no public half to show.
     pub fn proof(&self, of: &Proving<'_>) -> Result<String, ClientKeyError> {
-        let (Pair::P256(pair) | Pair::P384(pair)) = &self.pair else {
+        if !matches!(self.pair, Pair::P256(_) | Pair::P384(_)) {
             return Err(ClientKeyError::Kind);
-        };
+        }
         let claims = object(|out| {
             out.string("jti", of.id);
             out.string("htm", of.method);
@@ -194,25 +223,67 @@ impl ClientKey {
                 out.string("nonce", nonce);
             }
         });
+        let public = self.public_half()?;
+        self.sign(self.algorithm(), &claims, |header| {
+            header.string("typ", "dpop+jwt");
+            header.object("jwk", |jwk| public.write(jwk));
+        })
+    }
+
+    /// The name of the key: the thumbprint of its public half (RFC 7638).
+    ///
+    /// # Errors
+    /// When it has no public half to show.
+    pub fn thumbprint(&self) -> Result<String, ClientKeyError> {
+        let public = self.public_half()?;
+        // The members in the order of their names, which is the form that is digested.
+        let canonical = object(|out| public.write(out));
+        Ok(URL_SAFE_NO_PAD.encode(sha256(&canonical)))
+    }
+
+    /// The key in PEM, for the file of its owner.
+    #[must_use]
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        let text = Zeroizing::new(STANDARD.encode(&*self.pkcs8));
+        let mut pem = Zeroizing::new(String::from("-----BEGIN PRIVATE KEY-----\n"));
+        let mut rest = text.as_str();
+        while let Some((line, more)) = rest.split_at_checked(64) {
+            pem.push_str(line);
+            pem.push('\n');
+            rest = more;
+        }
+        if !rest.is_empty() {
+            pem.push_str(rest);
+            pem.push('\n');
+        }
+        pem.push_str("-----END PRIVATE KEY-----\n");
+        pem
+    }
+
+    /// The public half, where it may be shown: RSA keys show theirs nowhere.
+    pub(crate) fn public_half(&self) -> Result<PublicHalf, ClientKeyError> {
+        let pair = match &self.pair {
+            Pair::Ed25519(pair) => {
+                let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+                return Ok(PublicHalf::Ed25519(x));
+            }
+            Pair::P256(pair) | Pair::P384(pair) => pair,
+            Pair::Rsa(_) => return Err(ClientKeyError::Kind),
+        };
         let point = pair.public_key().as_ref();
         let half = point.len() / 2;
         let (x, y) = point
             .get(1..=half)
             .zip(point.get(half + 1..))
             .ok_or(ClientKeyError::Kind)?;
-        let curve = if half == 32 { "P-256" } else { "P-384" };
-        self.sign(self.algorithm(), &claims, |header| {
-            header.string("typ", "dpop+jwt");
-            header.object("jwk", |jwk| {
-                jwk.string("crv", curve);
-                jwk.string("kty", "EC");
-                jwk.string("x", &URL_SAFE_NO_PAD.encode(x));
-                jwk.string("y", &URL_SAFE_NO_PAD.encode(y));
-            });
+        Ok(PublicHalf::Ecdsa {
+            curve: if half == 32 { "P-256" } else { "P-384" },
+            x: URL_SAFE_NO_PAD.encode(x),
+            y: URL_SAFE_NO_PAD.encode(y),
         })
     }
 
-    fn sign(
+    pub(crate) fn sign(
         &self,
         algorithm: Algorithm,
         claims: &[u8],

@@ -1,6 +1,10 @@
 //! How a program asks to become an agent, and how an agent changes its key: both by what they sign. Nothing here lets
 //! anybody in; a person does.
 
+mod asking;
+
+pub use asking::Asking;
+
 use wire::json::Node;
 
 use crate::{

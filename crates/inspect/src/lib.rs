@@ -25,7 +25,9 @@ pub use detect::{Detector, Passage, Report, Sighting};
 pub use finding::{FINDINGS_MAX, Finding, FindingKind, Findings, Location, Part, Score};
 pub use inspector::{Inspector, SettingsError};
 pub use own::{Check, OwnKind, Pass, Settings};
-pub use rewrite::{Choice, Like, Others, mask, plain, pseudonym, redact, select, select_text};
+pub use rewrite::{
+    Choice, Like, Marked, Marks, Others, Spotlight, mask, plain, pseudonym, redact, select, select_text,
+};
 pub use surface::{Scope, Surface};
 pub use verdict::{HOSTILE_MIN, SUSPECT_MIN, Verdict};
 pub use view::{Reading, View};

@@ -17,6 +17,7 @@
 //! | hidden Unicode, split words | test `hidden_characters_do_not_hide_what_they_split` |
 //! | a schema that explodes or fetches | test `schemas_that_explode_are_refused`, test `references_that_lead_outside_are_refused_and_never_fetched` |
 //! | puppet: a page makes the agent mail a chart (EchoLeak, GitHub MCP) | labels of the context and rules over sinks; test `every_scene_ends_as_described_and_nothing_is_left` (scene `puppet`) |
+//! | a page that says where the data ends, in the client's own marks | test `nothing_inside_passes_for_a_mark_and_who_does_not_ask_gets_none` |
 //!
 //! # On the decision
 //!

@@ -11,7 +11,7 @@ use std::{
 
 use policy::{Context, Obligation, RuleId, Source};
 
-use crate::{Resolution, ports::Caller};
+use crate::{Resolution, Tls, ports::Caller};
 
 /// Facts in the order in which they become known; `None` was never reached.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +44,8 @@ pub struct Known {
     pub policy: Option<Arc<str>>,
     /// Whether the intent is durable.
     pub intent: Option<u64>,
+    /// The TLS of the connection to the server over which it was answered, where there was one.
+    pub upstream_tls: Option<Tls>,
     /// What inspection found on the way back.
     pub answer_findings: Option<Arc<inspect::Findings>>,
     /// What was revealed to the far side, a line for each sort.

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use pipeline::{Arrival, Capabilities, Passed, Resolution, forward::Recorded};
 use wire::{
-    json::{Document, Edits, Keys, Node, ObjectWriter, extended, object},
+    json::{Document, Keys, Node, ObjectWriter, extended, object},
     jsonrpc,
     mcp::{self, Era, LogLevel, Method, MirroredParam, Revision, TASKS_EXTENSION, Target, meta, target},
 };
+
+use crate::tasks::Making;
 
 /// What we call ourselves towards servers.
 pub(crate) fn write_identity(out: &mut ObjectWriter<'_>) {
@@ -37,7 +39,7 @@ impl Encoded {
     /// A recorded message, for a link of this revision.
     pub(crate) fn of(
         call: &Passed<Recorded>,
-        method: Method,
+        (method, making): (Method, Making),
         (revision, extensions): (Revision, &BTreeSet<String>),
         log_level: Option<LogLevel>,
     ) -> Self {
@@ -45,9 +47,15 @@ impl Encoded {
         let given = arrival.message.params().and_then(meta::of);
         Self {
             method,
-            params: object(|out| write_params(call, out)),
+            params: object(|out| {
+                write_params(call, making, out);
+                let asks_for_task = matches!(making, Making::Awaited | Making::Told);
+                if asks_for_task && revision.era() == Era::Legacy {
+                    out.object("task", |_| {});
+                }
+            }),
             meta: object(|out| {
-                write_meta(arrival, given, call.edits(), (revision, extensions), out);
+                write_meta(call, given, (revision, extensions), making, out);
                 // What a session said once is said with each request in the modern era.
                 let level = log_level.filter(|_| revision.era() == Era::Modern);
                 if let Some(level) = level.filter(|_| arrival.revision.era() == Era::Legacy) {
@@ -85,6 +93,21 @@ impl Encoded {
         })
     }
 
+    /// Another request about a task, with the same `_meta`.
+    pub(crate) fn about_task(&self, method: Method, id: &str, responses: Option<&[u8]>) -> Self {
+        Self {
+            method,
+            params: object(|out| {
+                out.string("taskId", id);
+                if let Some(responses) = responses {
+                    out.json("inputResponses", responses);
+                }
+            }),
+            meta: self.meta.clone(),
+            progress: false,
+        }
+    }
+
     /// As a notification.
     pub(crate) fn notification(&self) -> Vec<u8> {
         object(|out| {
@@ -109,7 +132,7 @@ pub(crate) fn progress_token(arrival: &Arrival) -> Option<Vec<u8>> {
     Some(writer.into_bytes())
 }
 
-fn write_params(call: &Passed<Recorded>, out: &mut ObjectWriter<'_>) {
+fn write_params(call: &Passed<Recorded>, making: Making, out: &mut ObjectWriter<'_>) {
     let arrival = call.arrival();
     let edits = call.outgoing();
     let params = arrival.message.params();
@@ -131,10 +154,10 @@ fn write_params(call: &Passed<Recorded>, out: &mut ObjectWriter<'_>) {
             let name = key.as_str().unwrap_or_default();
             match name.as_ref() {
                 "_meta" => {}
-                // The client's answers are the gateway's to give, in the name of the question they answer; but for
-                // those to a task, which asks in its own name.
-                "inputResponses" | "requestState"
-                    if arrival.message.method() != Some(Method::TasksUpdate) => {}
+                // The client's answers are the gateway's to give, in the name of the question they answer.
+                "inputResponses" | "requestState" => {}
+                // The other era does not ask for tasks in this way.
+                "task" if making != Making::AsSaid => {}
                 "name" if renamed.is_some() => {}
                 "ref" if reference.is_some() => out.object("ref", |out| {
                     out.string("name", reference.unwrap_or_default());
@@ -148,12 +171,13 @@ fn write_params(call: &Passed<Recorded>, out: &mut ObjectWriter<'_>) {
 
 /// `_meta`: vendors' keys pass, ours never do, and those of an era stay in it.
 fn write_meta(
-    arrival: &Arrival,
+    call: &Passed<Recorded>,
     given: Option<Node<'_>>,
-    edits: &Edits,
     (revision, extensions): (Revision, &BTreeSet<String>),
+    making: Making,
     out: &mut ObjectWriter<'_>,
 ) {
+    let (arrival, edits) = (call.arrival(), call.edits());
     let modern = revision.era() == Era::Modern;
     for (key, value) in given.into_iter().flat_map(Node::members) {
         let name = key.as_str().unwrap_or_default();
@@ -169,9 +193,14 @@ fn write_meta(
         out.string(meta::PROTOCOL_VERSION, revision.as_str());
         out.object(meta::CLIENT_INFO, write_identity);
         out.object(meta::CLIENT_CAPABILITIES, |out| {
-            // Where several servers are behind the door, nobody could ask for a task again.
-            let has_tasks = arrival.revision.era() == Era::Modern && arrival.endpoint.single().is_some();
-            write_capabilities(&arrival.capabilities, has_tasks, extensions, out);
+            let of_session = arrival.revision.era() == Era::Legacy;
+            let about_task = matches!(target(&arrival.message), Ok(Target::Task { .. }));
+            let tasks = match (of_session, making == Making::Told || about_task) {
+                (false, _) => Tasks::AsDeclared,
+                (true, true) => Tasks::Carried,
+                (true, false) => Tasks::Unknown,
+            };
+            write_capabilities(&arrival.capabilities, tasks, extensions, out);
         });
     }
 }
@@ -179,11 +208,22 @@ fn write_meta(
 /// What of a client's capabilities a server may hear of: what the gateway can carry to the client.
 const RELAYED: [&str; 3] = ["elicitation", "roots", "sampling"];
 
+/// Whether a server of the modern era may make a task of a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Tasks {
+    /// If the client says so, in the same words.
+    AsDeclared,
+    /// The client asked for one, in its own era's words.
+    Carried,
+    /// No.
+    Unknown,
+}
+
 /// What the client declared and the gateway can carry: never more than either. Extensions the gateway cannot read
 /// are carried where the operator said so.
 pub(crate) fn write_capabilities(
     client: &Capabilities,
-    has_tasks: bool,
+    tasks: Tasks,
     extensions: &BTreeSet<String>,
     out: &mut ObjectWriter<'_>,
 ) {
@@ -195,14 +235,32 @@ pub(crate) fn write_capabilities(
     let declared = client.at(&["extensions"]).into_iter().flat_map(Node::members);
     let carried: Vec<_> = declared
         .filter_map(|(name, settings)| Some((name.as_str()?, settings)))
-        .filter(|(name, _)| (has_tasks && name == TASKS_EXTENSION) || extensions.contains(name.as_ref()))
+        .filter(|(name, _)| match name.as_ref() {
+            TASKS_EXTENSION => tasks == Tasks::AsDeclared,
+            other => extensions.contains(other),
+        })
         .collect();
-    if !carried.is_empty() {
+    if !carried.is_empty() || tasks == Tasks::Carried {
         out.object("extensions", |out| {
+            if tasks == Tasks::Carried {
+                out.object(TASKS_EXTENSION, |_| {});
+            }
             carried
                 .iter()
                 .for_each(|(name, settings)| out.node(name, *settings));
         });
+    }
+}
+
+/// What the modern era mirrors in `Mcp-Name`.
+pub(crate) fn mirrored_name(call: &Passed<Recorded>) -> Option<String> {
+    if let Resolution::Item { item, .. } = call.resolution() {
+        return Some(item.name().to_owned());
+    }
+    match target(&call.arrival().message).ok()? {
+        Target::Resource { uri } => Some(uri.into_owned()),
+        Target::Task { id } => Some(id.into_owned()),
+        Target::Completion { .. } | Target::None | Target::Prompt { .. } | Target::Tool { .. } => None,
     }
 }
 

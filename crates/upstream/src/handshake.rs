@@ -10,7 +10,8 @@ use wire::{
 };
 
 use crate::{
-    LinkError, encode,
+    LinkError,
+    encode::{self, Tasks},
     inbox::Inbox,
     link::{Asking, Head, Side, Wire},
     listing::Offered,
@@ -27,7 +28,7 @@ pub(crate) async fn initialize(
         jsonrpc::request(&Id::Integer(id), Method::Initialize, |params| {
             params.string("protocolVersion", Revision::LATEST_LEGACY.as_str());
             params.object("capabilities", |out| {
-                encode::write_capabilities(client, false, extensions, out);
+                encode::write_capabilities(client, Tasks::Unknown, extensions, out);
             });
             params.object("clientInfo", encode::write_identity);
         })

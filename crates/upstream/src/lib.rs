@@ -22,6 +22,7 @@ mod pool;
 pub mod sandbox;
 mod spec;
 mod stdio;
+mod tasks;
 mod watch;
 
 pub use backchannel::{Backchannel, Incoming, Noise};
@@ -35,4 +36,5 @@ pub use spec::{
     Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Proof, Protection, Reach, ServerSpec,
     Timeouts,
 };
+pub use tasks::TaskQuestion;
 pub use watch::Watcher;

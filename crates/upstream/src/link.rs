@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use pipeline::ports::{Exchange, Nobody};
+use pipeline::{
+    Dossier, Tls,
+    ports::{Exchange, Nobody},
+};
 use tokio::time::Instant;
 use wire::{
     jsonrpc::Response,
@@ -34,6 +37,8 @@ pub(crate) struct Head {
     pub(crate) name: Option<String>,
     /// Headers that mirror arguments (modern era).
     pub(crate) params: Vec<(String, String)>,
+    /// Where it is noted over which connection the answer came, if it is a call's.
+    pub(crate) dossier: Option<Arc<Dossier>>,
 }
 
 impl Head {
@@ -42,6 +47,19 @@ impl Head {
         Self {
             method,
             ..Self::default()
+        }
+    }
+
+    /// The same, of a call.
+    pub(crate) fn of_call(mut self, dossier: Option<&Arc<Dossier>>) -> Self {
+        self.dossier = dossier.map(Arc::clone);
+        self
+    }
+
+    /// The answer came over this connection.
+    pub(crate) fn came_over(&self, tls: Option<&Tls>) {
+        if let (Some(dossier), Some(tls)) = (&self.dossier, tls) {
+            dossier.note(|known| known.upstream_tls = Some(tls.clone()));
         }
     }
 }
@@ -111,6 +129,11 @@ impl Link {
         self.timeouts.start
     }
 
+    /// The longest that a call may take, however often it says that it goes on.
+    pub(crate) fn longest_call(&self) -> Duration {
+        self.timeouts.call * PROGRESS_TIMES_MAX
+    }
+
     /// Sends a request and waits for its answer.
     pub(crate) async fn ask(
         &self,
@@ -132,7 +155,10 @@ impl Link {
     pub(crate) async fn tell(&self, head: Head, body: Vec<u8>) -> Result<(), LinkError> {
         match &self.wire {
             Wire::Http(endpoint) => endpoint.post(&self.inbox, head, body, None).await.map(drop),
-            Wire::Pipe(pipe) => pipe.send(body).await,
+            Wire::Pipe(pipe) => {
+                head.came_over(pipe.tls());
+                pipe.send(body).await
+            }
         }
     }
 
@@ -199,7 +225,10 @@ impl Asking<'_> {
                     }
                     Ok(())
                 }
-                Wire::Pipe(pipe) => pipe.send(body).await,
+                Wire::Pipe(pipe) => {
+                    head.came_over(pipe.tls());
+                    pipe.send(body).await
+                }
             }
         };
         tokio::pin!(sending);

@@ -6,7 +6,11 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use pipeline::{Answer, Objection, ports::Exchange, refusal};
+use pipeline::{
+    Answer, Objection,
+    ports::{Boxed, Exchange},
+    refusal,
+};
 use tokio::task::JoinSet;
 use wire::{
     bounds::ANSWER,
@@ -19,6 +23,7 @@ use crate::{
     Backchannel, Incoming, LinkError,
     encode::{Encoded, Given},
     link::{Head, Link, Side},
+    tasks::Making,
 };
 
 /// How often a server may ask before it answers.
@@ -37,18 +42,36 @@ pub struct Outgoing {
     pub(crate) exchange: Arc<dyn Exchange>,
     pub(crate) token: Option<Arc<[u8]>>,
     pub(crate) wants_answer: bool,
+    /// The era its client speaks.
+    pub(crate) client: Era,
+    pub(crate) making: Making,
     pub(crate) backchannel: Arc<dyn Backchannel>,
 }
 
 /// A question: its name, its method and its parameters.
-type Asked<'a> = (String, Method, Option<Node<'a>>);
+pub(crate) type Asked<'a> = (String, Method, Option<Node<'a>>);
 
 /// Questions in an answer.
-struct Questions<'a> {
+pub(crate) struct Questions<'a> {
     asked: Vec<Asked<'a>>,
     state: Option<Node<'a>>,
     /// The server asks by an error, and is called again without the answers (2025-11-25, -32042).
     by_error: bool,
+}
+
+impl<'a> Questions<'a> {
+    /// Those of a task, which has no state to give back.
+    pub(crate) fn of_task(asked: Vec<Asked<'a>>) -> Self {
+        Self {
+            asked,
+            state: None,
+            by_error: false,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+    }
 }
 
 impl Outgoing {
@@ -63,19 +86,39 @@ impl Outgoing {
     /// # Errors
     /// When the server cannot be reached, fails, or answers what is no answer.
     pub async fn run(self) -> Result<Answer, Objection> {
+        self.answered().await
+    }
+
+    /// As [`Self::run`], for those who have more to ask about the same.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn answered(&self) -> Result<Answer, Objection> {
         if !self.wants_answer {
-            self.link.tell(self.head, self.encoded.notification()).await?;
+            let head = self.head.clone();
+            self.link.tell(head, self.encoded.notification()).await?;
             return Ok(Answer::Accepted);
         }
+        if self.is_bridged() {
+            return Box::pin(self.bridged()).await;
+        }
+        self.asked_as_is().await
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        Side {
+            exchange: Some(Arc::clone(&self.exchange)),
+            token: self.token.clone(),
+        }
+    }
+
+    /// Sends it in the words it came in, again where the server asks first.
+    pub(crate) async fn asked_as_is(&self) -> Result<Answer, Objection> {
         let era = self.link.revision.era();
         let mut given = Given::default();
         for _ in 0..ROUNDS_MAX {
-            let side = Side {
-                exchange: Some(Arc::clone(&self.exchange)),
-                token: self.token.clone(),
-            };
             let body = |id| self.encoded.request(id, &given);
-            let response = self.link.ask(self.head.clone(), body, side).await?;
+            let response = self.link.ask(self.head.clone(), body, self.side()).await?;
             match self.questions(&response)? {
                 None => return Ok(Answer::Foreign(Arc::new(response), era)),
                 Some(questions) => match self.put(&questions).await? {
@@ -134,7 +177,7 @@ impl Outgoing {
     }
 
     /// Has the questions take the road, and gives what the client answered; none if it would not.
-    async fn put(&self, questions: &Questions<'_>) -> Result<Option<Given>, Objection> {
+    pub(crate) async fn put(&self, questions: &Questions<'_>) -> Result<Option<Given>, Objection> {
         let ids: Vec<Id> = questions
             .asked
             .iter()
@@ -147,22 +190,14 @@ impl Outgoing {
             tokio::time::sleep(AGAIN).await;
         }
         let mut running = JoinSet::new();
-        for ((key, method, params), id) in questions.asked.iter().zip(ids) {
-            let incoming = self.incoming(&id, *method, *params)?;
-            let (backchannel, exchange) = (Arc::clone(&self.backchannel), Arc::clone(&self.exchange));
-            let (key, method) = (key.clone(), *method);
-            running.spawn(async move {
-                let answer = backchannel.incoming(incoming).await;
-                if let Some(asks) = exchange.asks() {
-                    asks.settled(&id);
-                }
-                (key, method, answer)
-            });
+        for asked in &questions.asked {
+            let (key, answer) = (asked.0.clone(), self.question(asked.clone())?);
+            running.spawn(async move { (key, answer.await) });
         }
         let mut answers = Vec::new();
         while let Some(answered) = running.join_next().await {
-            let (key, method, answer) = answered.map_err(|_| lost("a question was given up"))?;
-            answers.push((key, result_of(method, answer)?));
+            let (key, answer) = answered.map_err(|_| lost("a question was given up"))?;
+            answers.push((key, answer?));
         }
         let accepted = |answer: &[u8]| {
             let document = Document::parse(answer.to_vec(), Keys::Exact, &ANSWER).ok();
@@ -184,6 +219,23 @@ impl Outgoing {
         Ok(Some(Given {
             responses: (!answers.is_empty()).then_some(responses),
             state: questions.state.and_then(Node::as_str).map(Cow::into_owned),
+        }))
+    }
+
+    /// One question: it takes the road when it is awaited, and comes to what the client answered.
+    pub(crate) fn question(
+        &self,
+        (key, method, params): Asked<'_>,
+    ) -> Result<Boxed<'static, Result<Vec<u8>, Objection>>, LinkError> {
+        let id = Id::String(key);
+        let incoming = self.incoming(&id, method, params)?;
+        let (backchannel, exchange) = (Arc::clone(&self.backchannel), Arc::clone(&self.exchange));
+        Ok(Box::pin(async move {
+            let answer = backchannel.incoming(incoming).await;
+            if let Some(asks) = exchange.asks() {
+                asks.settled(&id);
+            }
+            result_of(method, answer)
         }))
     }
 
@@ -211,7 +263,7 @@ impl std::fmt::Debug for Outgoing {
     }
 }
 
-fn in_result(result: Node<'_>) -> Result<Vec<Asked<'_>>, LinkError> {
+pub(crate) fn in_result(result: Node<'_>) -> Result<Vec<Asked<'_>>, LinkError> {
     let requests = result.get("inputRequests").into_iter().flat_map(Node::members);
     let read = |(key, request): (Node<'_>, _)| {
         let request: Node<'_> = request;

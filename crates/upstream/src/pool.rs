@@ -30,6 +30,7 @@ use crate::{
     link::{Head, Link, Wire},
     listing::List,
     sandbox::Room,
+    tasks::Making,
 };
 
 /// See the module. This is what the production engine behind `pipeline::ports::Upstream` uses.
@@ -366,31 +367,28 @@ impl Upstreams {
         let Some(method) = message.method() else {
             return Err(LinkError::Absent("answers to nothing").into());
         };
+        let making = Making::of(call, method, &link);
         Ok(Outgoing {
             method,
+            client: call.arrival().revision.era(),
+            making,
             head: Head {
                 method: method.name(),
-                name: mirrored(call),
+                name: encode::mirrored_name(call),
                 params: encode::mirrored_params(call),
+                dossier: Some(Arc::clone(call.dossier())),
             },
-            encoded: Encoded::of(call, method, (link.revision, &link.extensions), log_level),
+            encoded: Encoded::of(
+                call,
+                (method, making),
+                (link.revision, &link.extensions),
+                log_level,
+            ),
             exchange,
             token: encode::progress_token(call.arrival()).map(Arc::from),
             wants_answer: matches!(message, Message::Request(_)),
             backchannel: Arc::clone(&self.backchannel),
             link,
         })
-    }
-}
-
-/// What the modern era mirrors in `Mcp-Name`.
-fn mirrored(call: &Passed<Recorded>) -> Option<String> {
-    if let Resolution::Item { item, .. } = call.resolution() {
-        return Some(item.name().to_owned());
-    }
-    match target(&call.arrival().message).ok()? {
-        Target::Resource { uri } => Some(uri.into_owned()),
-        Target::Task { id } => Some(id.into_owned()),
-        Target::Completion { .. } | Target::None | Target::Prompt { .. } | Target::Tool { .. } => None,
     }
 }

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use pipeline::{Answer, Objection, Own, Passed, forward::Recorded, ports::Exchange, refusal};
+use pipeline::{Answer, Dossier, Objection, Own, Passed, forward::Recorded, ports::Exchange, refusal};
 use tokio::{
     sync::{Mutex as AsyncMutex, oneshot},
     task::JoinHandle,
@@ -168,11 +168,12 @@ impl Link {
         let watches = &self.inbox.watches;
         let _alone = watches.changing.lock().await;
         let name = Arc::clone(&watcher.name);
+        let tell = self.tell_of(method, &uri, Some(call.dossier()));
         let answer = if method == Method::ResourcesUnsubscribe {
             if !watches.remove(&uri, &name) {
                 return Ok(nothing());
             }
-            self.tell_of(method, &uri).await
+            tell.await
         } else {
             if watches.count(&name) >= WATCHES_MAX {
                 let why = "too many resources are watched already";
@@ -182,7 +183,7 @@ impl Link {
             if !watches.add(&uri, watcher) {
                 return Ok(nothing());
             }
-            let answer = self.tell_of(method, &uri).await;
+            let answer = tell.await;
             let refused = match &answer {
                 Ok(Some(response)) => matches!(response.answer(), jsonrpc::Answer::Error(_)),
                 Ok(None) => false,
@@ -202,7 +203,7 @@ impl Link {
         let watches = &self.inbox.watches;
         let _alone = watches.changing.lock().await;
         if watches.remove(uri, name)
-            && let Err(error) = self.tell_of(Method::ResourcesUnsubscribe, uri).await
+            && let Err(error) = self.tell_of(Method::ResourcesUnsubscribe, uri, None).await
         {
             self.inbox
                 .noise(format!("it was not told that a watcher has gone: {error}"));
@@ -216,11 +217,11 @@ impl Link {
         let left = watches.release(name);
         let done = match self.revision.era() {
             Era::Modern if left.is_empty() => Ok(None),
-            Era::Modern => self.listen_anew(None).await,
+            Era::Modern => self.listen_anew(None, None).await,
             Era::Legacy => {
                 let mut done = Ok(None);
                 for uri in left {
-                    done = self.tell_of(Method::ResourcesUnsubscribe, &uri).await;
+                    done = self.tell_of(Method::ResourcesUnsubscribe, &uri, None).await;
                 }
                 done
             }
@@ -232,20 +233,29 @@ impl Link {
     }
 
     /// Tells the server what has changed in what is watched.
-    async fn tell_of(&self, method: Method, uri: &str) -> Result<Option<Response>, LinkError> {
+    async fn tell_of(
+        &self,
+        method: Method,
+        uri: &str,
+        dossier: Option<&Arc<Dossier>>,
+    ) -> Result<Option<Response>, LinkError> {
         if self.revision.era() == Era::Legacy {
             let body = |id| jsonrpc::request(&Id::Integer(id), method, |params| params.string("uri", uri));
-            let asked = self.ask(Head::of(method.name()), body, Side::default());
+            let asked = self.ask(Head::of(method.name()).of_call(dossier), body, Side::default());
             return asked.await.map(Some);
         }
-        self.listen_anew((method == Method::ResourcesSubscribe).then_some(uri))
-            .await
+        let new = (method == Method::ResourcesSubscribe).then_some(uri);
+        self.listen_anew(new, dossier).await
     }
 
     /// Has the server of the modern era watch exactly what is watched now: one stream takes the place of
     /// another once it is acknowledged, with the resource that is new if one is. Others may have ceased to be: their
     /// watchers hear nothing, as there is nothing to hear.
-    async fn listen_anew(&self, new: Option<&str>) -> Result<Option<Response>, LinkError> {
+    async fn listen_anew(
+        &self,
+        new: Option<&str>,
+        dossier: Option<&Arc<Dossier>>,
+    ) -> Result<Option<Response>, LinkError> {
         let watches = &self.inbox.watches;
         let uris = watches.uris();
         if uris.is_empty() {
@@ -263,9 +273,11 @@ impl Link {
             });
             encode::own_meta(self.revision, params);
         });
+        let head = Head::of("subscriptions/listen").of_call(dossier);
         let stream = match &self.wire {
-            Wire::Http(endpoint) => Stream::Http(endpoint.watch(Arc::clone(&self.inbox), body)),
+            Wire::Http(endpoint) => Stream::Http(endpoint.watch(Arc::clone(&self.inbox), head, body)),
             Wire::Pipe(pipe) => {
+                head.came_over(pipe.tls());
                 pipe.send(body).await?;
                 Stream::Pipe(wait.id)
             }

@@ -34,6 +34,8 @@ static LISTENING: Mutex<Vec<Listening>> = Mutex::new(Vec::new());
 
 /// The texts of all calls that became tasks. Nobody is asked whose they are.
 static TASKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// What was answered to what tasks asked, by their numbers.
+static ANSWERS: Mutex<Vec<(usize, Value)>> = Mutex::new(Vec::new());
 
 /// One of them: its id, what it asked for, and the way to it.
 type Listening = (Value, Vec<String>, mpsc::UnboundedSender<Value>);
@@ -164,10 +166,25 @@ fn answer(message: &Value) -> (u16, Value) {
             let id = message["params"]["taskId"].as_str().unwrap_or_default();
             let number: usize = id.trim_start_matches("task-").parse().expect("a task");
             let text = TASKS.lock().expect("nobody panics")[number - 1].clone();
+            let mut answers = ANSWERS.lock().expect("nobody panics");
+            if method == "tasks/update" {
+                answers.push((number, message["params"]["inputResponses"].clone()));
+            }
             let mut answer = json!({});
             if method == "tasks/get" {
                 answer = task(number);
-                answer["result"] = json!({"content": [{"type": "text", "text": text}]});
+                let answered = answers.iter().find(|(of, _)| *of == number);
+                let said = answered.map_or_else(|| text.clone(), |(_, said)| said.to_string());
+                if text == "ask" && answered.is_none() {
+                    answer["status"] = json!("input_required");
+                    answer["inputRequests"] = json!({"who": {"method": "elicitation/create", "params": {
+                        "mode": "form",
+                        "message": "What is your name?",
+                        "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}},
+                    }}});
+                } else {
+                    answer["result"] = json!({"content": [{"type": "text", "text": said}]});
+                }
             }
             answer["resultType"] = json!("complete");
             good(answer)

@@ -21,7 +21,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::{Request, Response, body::Incoming, header::CONTENT_TYPE, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -119,11 +119,37 @@ fn stdio() {
             Some(Err(())) => {}
             None => {
                 if let Some(answer) = answer(&message) {
-                    println!("{answer}");
+                    print_line(&answer);
                 }
             }
         }
     }
+}
+
+/// Prints a message: at once, or with STUB_SPLIT in pieces, each written by itself.
+fn print_line(message: &Value) {
+    let line = format!("{message}\n");
+    let mut out = std::io::stdout().lock();
+    for piece in pieces(&line) {
+        out.write_all(piece).expect("somebody reads");
+        out.flush().expect("somebody reads");
+    }
+}
+
+/// A text as it is written: whole, or with STUB_SPLIT in pieces of 1 to 13 bytes, so that hardly a value in it is
+/// left whole.
+fn pieces(text: &str) -> Vec<&[u8]> {
+    let mut rest = text.as_bytes();
+    let mut pieces = Vec::new();
+    if std::env::var_os("STUB_SPLIT").is_some() {
+        while rest.len() > 13 {
+            let (piece, after) = rest.split_at(1 + (rest.len() * 7 + 3) % 13);
+            pieces.push(piece);
+            rest = after;
+        }
+    }
+    pieces.push(rest);
+    pieces
 }
 
 /// Answers over its pipes what lies in a folder. If `question` lies there, it is asked before a call is answered.
@@ -226,10 +252,7 @@ fn misbehave(message: &Value) -> Option<Result<String, ()>> {
             let log = json!({"level": "info", "data": {"text": text}});
             for (method, params) in [("progress", progress), ("message", log)] {
                 let method = format!("notifications/{method}");
-                println!(
-                    "{}",
-                    json!({"jsonrpc": "2.0", "method": method, "params": params})
-                );
+                print_line(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
             }
             None
         }
@@ -478,22 +501,47 @@ async fn http() {
     }
 }
 
-async fn serve(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+/// A body of several chunks, each of which goes out by itself.
+struct Chunks(std::collections::VecDeque<Bytes>);
+
+impl hyper::body::Body for Chunks {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Ready(
+            self.0
+                .pop_front()
+                .map(|chunk| Ok(hyper::body::Frame::data(chunk))),
+        )
+    }
+}
+
+async fn serve(request: Request<Incoming>) -> Result<Response<Chunks>, hyper::Error> {
     let body = request.into_body().collect().await?.to_bytes();
     let text = String::from_utf8_lossy(&body);
     let answered = match FOLDER.get() {
         Some(folder) => raw_answer(folder, &text),
         None => answer(&serde_json::from_str(&text).unwrap_or(Value::Null)).map(|answer| answer.to_string()),
     };
+    let split = std::env::var_os("STUB_SPLIT").is_some();
     let (status, body) = match answered {
+        Some(answer) if split => (200, format!("event: message\ndata: {answer}\n\n")),
         Some(answer) => (200, answer),
         None => (202, String::new()),
     };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let chunks = pieces(&body).into_iter().map(Bytes::copy_from_slice);
+    let mut response = Response::new(Chunks(chunks.collect()));
     *response.status_mut() = hyper::StatusCode::from_u16(status).expect("a status");
     response.headers_mut().insert(
         CONTENT_TYPE,
-        hyper::header::HeaderValue::from_static("application/json"),
+        hyper::header::HeaderValue::from_static(match (split, status) {
+            (true, 200) => "text/event-stream",
+            _ => "application/json",
+        }),
     );
     Ok(response)
 }

@@ -1,5 +1,7 @@
 //! The keys of the data directory: which there are, new ones, and the end of old ones. All of it while calls go on.
 
+use std::path::PathBuf;
+
 use records::{
     keys::{Key, KeyRing, Use},
     ledger::{Entry, Kind},
@@ -10,7 +12,7 @@ use super::{
     Args,
     subjects::{SUBJECTS, digests_again, nobody_is_held, renew_wrapping},
 };
-use crate::{failure::Failure, listen::House};
+use crate::{failure::Failure, listen::House, root::meant_in};
 
 /// All keys of the ring, without their secrets.
 pub(super) fn list(house: &House) -> Result<Vec<u8>, Failure> {
@@ -43,11 +45,12 @@ pub(super) async fn rotate(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fa
     let word = args.needed("use")?;
     let rotated = match word.as_str() {
         "log" => return rotate_log(house).await,
+        "root" => return rotate_root(house, args).await,
         word => Use::from_text(word),
     };
     let purpose = rotated.ok_or_else(|| {
         Failure::configuration(format!(
-            "there is no use `{word}`; there are digest, log, token and wrap"
+            "there is no use `{word}`; there are digest, log, root, token and wrap"
         ))
     })?;
     let keychain = house.store.keychain();
@@ -87,6 +90,28 @@ async fn rotate_log(house: &House) -> Result<Vec<u8>, Failure> {
     let ring = keychain.open_log()?;
     let key = ring.current(Use::LogEd25519).map_err(failed)?;
     Ok(object(|out| write(out, key)))
+}
+
+/// The key ring is sealed by the root key that the configuration names now. Nothing else is, so calls do not notice.
+async fn rotate_root(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    let config = args.text("config").map(PathBuf::from);
+    let keychain = house.store.keychain().clone();
+    let name = tokio::task::spawn_blocking(move || {
+        let to = keychain.root_key(&meant_in(config.as_deref())?);
+        let name = to.name();
+        keychain.change_root(to, None).map(|()| name)
+    });
+    let name = name.await.map_err(failed)??;
+    let mut entry = Entry::new(now(house), Kind::Key)
+        .with("use", "root")
+        .with("key", name.clone());
+    entry.action = Some("rotated".to_owned());
+    let ledger = house.engines.journal.ledger();
+    ledger.append_durable(&entry).await.map_err(failed)?;
+    Ok(object(|out| {
+        out.string("id", &name);
+        out.string("use", "root");
+    }))
 }
 
 /// Ends a retired key for good.

@@ -7,6 +7,7 @@ use wire::json::{Node, ObjectWriter};
 
 use super::{
     Common, desk,
+    enroll::{Enroll, Rekey},
     enrolments::{self, Approve, Deny, Hold},
     say, table,
 };
@@ -23,6 +24,10 @@ pub(crate) enum Agent {
     Revoke(Name),
     /// Give an agent another secret, or other keys.
     Rotate(Rotate),
+    /// On the agent's side: make a key, ask a gateway to be let in, and wait for a person there.
+    Enroll(Enroll),
+    /// On the agent's side: change the key, by the one it has.
+    Rekey(Rekey),
     /// List programs that ask to become agents.
     Requests,
     /// Let a program in that asked.
@@ -157,6 +162,8 @@ impl Agent {
                     add.granted.write(args);
                 })?
             }
+            Self::Enroll(enroll) => return enroll.run(common),
+            Self::Rekey(rekey) => return rekey.run(common),
             Self::Requests => return enrolments::list(common),
             Self::Approve(approve) => approve.ask(common)?,
             Self::Deny(deny) => deny.ask(common)?,

@@ -18,8 +18,10 @@ use erasures::Erased;
 use super::{Common, desk, ledger::check, say, serve::load};
 use crate::{
     ambient::Ambient,
+    config::root::MeantRoot,
     failure::Failure,
     keychain::Keychain,
+    root::RootKey,
     vault::{Layout, Vault, keys_of},
 };
 
@@ -44,7 +46,7 @@ pub(crate) struct Create {
 pub(crate) struct Restore {
     /// The back-up.
     from: PathBuf,
-    /// The root key that opens it, unless SALLYPORT_ROOT_KEY does. It is copied, too.
+    /// The root key that opens it, where neither SALLYPORT_ROOT_KEY nor `root_key` does. It is copied, too.
     #[arg(long, value_name = "FILE")]
     root_key: Option<PathBuf>,
     /// A newer copy of the ledger, such as the one that was lost or what was published of it: whoever was erased since
@@ -76,8 +78,13 @@ impl Backup {
 impl Restore {
     fn run(self, common: &Common) -> Result<(), Failure> {
         let meant = load(common)?;
-        let layout = Layout::new(&meant.data);
-        let (manifest, keys) = checked(&self.from, self.root_key.as_deref().unwrap_or(Path::new("")))?;
+        // The tables come back into the directory, whatever `state` says.
+        let layout = Layout::new(&meant.data).with_root_key(&meant.root);
+        let root_key = match &self.root_key {
+            Some(path) => RootKey::of(&MeantRoot::Usual, path),
+            None => RootKey::of(&meant.root, Path::new("")),
+        };
+        let (manifest, keys) = checked(&self.from, root_key)?;
         let made = rfc3339(manifest.made_ms);
         let erased = self.erased(&manifest, &keys, &made)?;
         backup::restore(&self.from, &manifest, &meant.data).map_err(unusable)?;
@@ -142,7 +149,7 @@ impl Restore {
 }
 
 /// Checks a back-up with the keys in it, which the root key opens.
-fn checked(from: &Path, root_key: &Path) -> Result<(Manifest, LogKeys), Failure> {
+fn checked(from: &Path, root_key: RootKey) -> Result<(Manifest, LogKeys), Failure> {
     let (ring, origin) = (from.join("keys"), from.join("origin"));
     if !ring.exists() {
         return Err(Failure::configuration(format!(
@@ -150,7 +157,7 @@ fn checked(from: &Path, root_key: &Path) -> Result<(Manifest, LogKeys), Failure>
             from.display()
         )));
     }
-    let keychain = Keychain::new(ring, root_key.to_owned(), origin, Clock::new(|| 0));
+    let keychain = Keychain::new(ring, root_key, origin, Clock::new(|| 0));
     let keys = keychain.open()?.log_keys(&keychain.origin()?).map_err(unusable)?;
     let manifest = backup::check(from, &keys.known());
     let manifest = manifest.map_err(|error| Failure::does_not_hold(error.to_string()))?;

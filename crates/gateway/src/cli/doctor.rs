@@ -105,7 +105,7 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
         });
     }
     examine_boxes(meant, found);
-    let layout = Layout::new(&meant.data);
+    let layout = Layout::of(meant);
     let asked = super::block_on(async { control::ask(&layout.control(), "status", b"{}").await });
     found.push(match asked {
         Ok(Some(status)) => Finding::good("gateway", format!("runs: {}", status.text())),

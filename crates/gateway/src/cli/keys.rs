@@ -1,11 +1,22 @@
 //! `sallyport keys ...`: the keys of the data directory.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
-use records::ledger::entry::rfc3339;
+use records::{ambient::Clock, ledger::entry::rfc3339};
 use wire::json::Node;
 
-use super::{Common, desk, say};
-use crate::{failure::Failure, visible::visible};
+use super::{
+    Common, desk, say,
+    serve::{config_path, load},
+};
+use crate::{
+    admin::control,
+    failure::Failure,
+    root::{self, RootKey},
+    vault::Layout,
+    visible::visible,
+};
 
 /// Keys: which there are, new ones, and the end of old ones. Calls go on meanwhile.
 #[derive(Debug, Subcommand)]
@@ -31,9 +42,12 @@ pub(crate) struct Destroy {
 /// Make new keys.
 #[derive(Args, Debug)]
 pub(crate) struct Rotate {
-    /// `digest`, `log`, `token` (in force with the next start) or `wrap`.
+    /// `digest`, `log`, `root` (the one that `root_key` names now), `token` (in force with the next start) or `wrap`.
     #[arg(long = "use", value_name = "USE", default_value = "wrap")]
     purpose: String,
+    /// For `root`, while no gateway runs: the configuration of before, which names the root key of before.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
 }
 
 impl Keys {
@@ -65,12 +79,39 @@ impl Keys {
                 Ok(())
             }
             Self::Rotate(rotate) => {
-                let answer = desk::ask(common, "keys.rotate", |out| out.string("use", &rotate.purpose))?;
+                if rotate.purpose == "root" {
+                    rotate.reseal(common)?;
+                }
+                let config = config_path(common);
+                let answer = desk::ask(common, "keys.rotate", |out| {
+                    out.string("use", &rotate.purpose);
+                    if let Some(path) = config {
+                        out.string("config", &path.display().to_string());
+                    }
+                })?;
                 let id = answer.root().get("id").and_then(Node::as_str).unwrap_or_default();
                 let words = format!("the key in use now is {}", visible(&id));
                 say(if common.json { answer.text() } else { &words });
                 Ok(())
             }
         }
+    }
+}
+
+impl Rotate {
+    /// While a gateway runs it knows the root key of before. Otherwise nobody does who could open the data directory with
+    /// the new one: its keys are sealed anew first.
+    fn reseal(&self, common: &Common) -> Result<(), Failure> {
+        let meant = load(common)?;
+        let layout = Layout::of(&meant);
+        let asked = super::block_on(async { control::ask(&layout.control(), "status", b"{}").await })?;
+        if asked.is_some() || !layout.ring().exists() {
+            return Ok(());
+        }
+        let before = root::meant_in(self.from.as_deref())?;
+        let before = RootKey::of(&before, &layout.root_key());
+        let keychain = layout.keychain(Clock::new(|| 0)).sharing(layout.server()?);
+        let to = keychain.root_key(&meant.root);
+        keychain.change_root(to, Some(&before))
     }
 }

@@ -192,7 +192,7 @@ impl Tail {
 impl Verify {
     fn run(self, common: &Common) -> Result<(), Failure> {
         let meant = load(common)?;
-        let layout = Layout::new(&meant.data);
+        let layout = Layout::of(&meant);
         let own = keys_of(&layout)?;
         let directory = self.directory.unwrap_or_else(|| layout.ledger());
         let report = check(&directory, &own, &self.older)?;

@@ -14,6 +14,7 @@ mod context;
 mod demo;
 mod desk;
 mod doctor;
+mod enroll;
 mod enrolments;
 mod import;
 mod incident;

@@ -1,6 +1,7 @@
 //! `sallyport report ...`: what the ledger shows about the controls of a law or standard: counts over its entries,
 //! samples with their proofs, and what it cannot show. Signed with the ledger's keys.
 
+mod chart;
 mod controls;
 mod html;
 mod span;
@@ -15,7 +16,7 @@ use clap::Args;
 use records::{
     digest::hex,
     dsse::{self, IN_TOTO},
-    ledger::{Decision, Entry, Kind, Reader, entry::rfc3339},
+    ledger::{Entry, Kind, Reader, entry::rfc3339},
     verify::REPORT_TYPE,
 };
 use wire::json::{ObjectWriter, object};
@@ -29,8 +30,6 @@ use crate::{
 
 /// Entries shown with their proof for each control.
 const SAMPLES: usize = 2;
-/// Bars of the chart over time.
-const BARS_MAX: usize = 60;
 /// Rows of the register.
 const ROWS_MAX: usize = 500;
 
@@ -98,7 +97,7 @@ struct Findings<'c> {
     oldest_ms: Option<u64>,
     entries: u64,
     controls: Vec<Found<'c>>,
-    days: BTreeMap<u64, [u64; 3]>,
+    timeline: chart::Timeline,
     kinds: BTreeMap<String, u64>,
     register: BTreeMap<String, Processing>,
     settings: Vec<(&'static str, String)>,
@@ -119,7 +118,7 @@ impl Report {
         let since_ms = moment(&self.since)?.unwrap_or(0);
         let until_ms = moment(&self.until)?.unwrap_or(u64::MAX);
         let findings = gather(common, framework, since_ms, until_ms)?;
-        let keys = keys_of(&Layout::new(&load(common)?.data))?;
+        let keys = keys_of(&Layout::of(&load(common)?))?;
         let envelope = dsse::sign(IN_TOTO, &findings.statement(), &keys)
             .map_err(|error| Failure::other(error.to_string()))?;
         if let Some(file) = &self.html {
@@ -164,7 +163,7 @@ fn gather<'c>(
         oldest_ms: None,
         entries: 0,
         controls: Vec::new(),
-        days: BTreeMap::new(),
+        timeline: chart::Timeline::default(),
         kinds: BTreeMap::new(),
         register: BTreeMap::new(),
         settings: vec![
@@ -240,18 +239,11 @@ impl Findings<'_> {
     /// Counts what does not belong to one control.
     fn take(&mut self, entry: &Entry) {
         self.entries += 1;
-        let day = entry.time_ms / span::DAY_MS;
-        let column = match entry.decision {
-            Some(Decision::Permit) => 0,
-            Some(Decision::Refuse) => 1,
-            Some(Decision::Hold) => 2,
-            None => return,
+        let Some(decision) = entry.decision else {
+            return;
         };
         if entry.kind.ends_call() {
-            let bar = self.days.entry(day).or_default();
-            if let Some(count) = bar.get_mut(column) {
-                *count += 1;
-            }
+            self.timeline.count(entry.time_ms, decision);
             let kinds: BTreeSet<&str> = entry
                 .findings
                 .iter()
@@ -273,16 +265,6 @@ impl Findings<'_> {
             row.agents.extend(entry.principal.agent.clone());
             row.disclosures += u64::from(entry.text("sink") == Some("egress"));
         }
-    }
-
-    /// The newest days, as many as a chart has room for.
-    fn bars(&self) -> Vec<(u64, [u64; 3])> {
-        let skip = self.days.len().saturating_sub(BARS_MAX);
-        self.days
-            .iter()
-            .skip(skip)
-            .map(|(day, counts)| (*day, *counts))
-            .collect()
     }
 
     /// The statement that is signed (in-toto version 1).

@@ -7,7 +7,7 @@ use records::digest::{hex, sha256};
 use serde::Deserialize;
 
 use super::{Problem, reference::Lookup};
-use crate::events::Format;
+use crate::{events::Format, keyring};
 
 /// Who may read `/metrics`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -26,8 +26,8 @@ pub(crate) enum SaidMetrics {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidEvents {
-    /// `file:PATH`, `syslog://ADDRESS:PORT`, `syslog+tcp://ADDRESS:PORT` or `https://HOST/PATH`; or `env:NAME`, where
-    /// one of these is, as a URL with a token in it should be.
+    /// `file:PATH`, `syslog://ADDRESS:PORT`, `syslog+tcp://ADDRESS:PORT` or `https://HOST/PATH`; or `env:NAME` or
+    /// `keyring:NAME`, where one of these is, as a URL with a token in it should be.
     pub(crate) to: String,
     /// `json` (the default), `ocsf`, `cef` or `otlp`.
     pub(crate) format: Option<String>,
@@ -97,7 +97,8 @@ pub(super) fn mean(
     lookup: &Lookup<'_>,
 ) -> Result<MeantEvents, Problem> {
     let at = |key: &str| format!("events[{n}].{key}");
-    let to = if said.to.starts_with("env:") {
+    let is_elsewhere = ["env:", keyring::PREFIX].iter().any(|scheme| said.to.starts_with(scheme));
+    let to = if is_elsewhere {
         to(&at("to"), &lookup.secret(&at("to"), &said.to)?, lookup)?
     } else {
         to(&at("to"), &said.to, lookup)?

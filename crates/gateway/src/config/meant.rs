@@ -21,6 +21,7 @@ use super::{
     operators::{self, MeantOperators},
     records::{self, MeantPayloads},
     reference::Lookup,
+    root::{self, MeantRoot},
     rules,
     said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
@@ -42,6 +43,8 @@ pub(crate) struct Meant {
     pub(crate) data: PathBuf,
     /// The database that replicas share, if there is one.
     pub(crate) state: Option<MeantState>,
+    /// Where the root key is.
+    pub(crate) root: MeantRoot,
     /// Files no server may see: the configuration and the secrets it names.
     pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
@@ -300,6 +303,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         note(Err(problem));
         None
     });
+    let root = root::mean(&said.root_key, lookup).unwrap_or_else(|problem| {
+        note(Err(problem));
+        MeantRoot::Usual
+    });
     let mut events = Vec::new();
     for (n, receiver) in said.events.iter().enumerate() {
         match events::mean(n, receiver, &events, lookup) {
@@ -332,6 +339,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 .map(|path| lookup.path(&path.display().to_string())),
             payloads,
             state,
+            root,
             events,
             metrics: said.metrics,
             console: MeantConsole {
@@ -415,7 +423,8 @@ pub(super) fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
         .servers
         .values()
         .flat_map(|server| server.env.values().chain(server.headers.values()));
-    let all = single.flatten().chain(hooks).chain(values);
+    let root = root::references(&said.root_key);
+    let all = single.flatten().chain(hooks).chain(values).chain(root);
     all.filter_map(|reference| reference.strip_prefix("file:"))
         .map(|path| lookup.path(path))
         .collect()
@@ -466,7 +475,7 @@ fn nobody_forwards(door: &FrontDoor, hosts: &[String]) -> Result<(), Problem> {
 }
 
 /// Whether `host` or `host:port` names this machine.
-fn is_here(authority: &str) -> bool {
+pub(super) fn is_here(authority: &str) -> bool {
     let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),

@@ -18,6 +18,7 @@ mod packs;
 pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod reference;
+pub(crate) mod root;
 pub(crate) mod rules;
 pub(crate) mod said;
 mod sandbox;

@@ -1,9 +1,11 @@
-//! Secrets by reference: `env:NAME`, `file:PATH`. A secret written into a configuration file is refused.
+//! Secrets by reference: `env:NAME`, `file:PATH`, `keyring:NAME`. A secret written into a configuration file is refused.
 
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::Problem;
-use crate::secrets::SCHEME;
+use crate::{keyring, secrets::SCHEME};
 
 /// Where references are looked up; passed in so that tests need no real environment.
 pub(crate) struct Lookup<'l> {
@@ -13,7 +15,42 @@ pub(crate) struct Lookup<'l> {
     pub(crate) base: &'l Path,
 }
 
+/// What to write in a secret's place.
+pub(crate) const FORMS: &str = "write `env:NAME`, `file:PATH` or `keyring:NAME` and put the secret there";
+
+/// A reference that is followed each time the secret is needed, so that it is nowhere in between.
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    at: String,
+    text: String,
+    base: PathBuf,
+}
+
+impl Reference {
+    /// The secret, as it is now.
+    pub(crate) fn read(&self) -> Result<Zeroizing<String>, Problem> {
+        let lookup = Lookup {
+            env: &|name| std::env::var(name).ok(),
+            base: &self.base,
+        };
+        lookup.secret(&self.at, &self.text).map(Zeroizing::new)
+    }
+}
+
 impl Lookup<'_> {
+    /// A reference that must be one, to be followed later.
+    pub(crate) fn reference(&self, at: &str, text: &str) -> Result<Reference, Problem> {
+        let schemes = ["env:", "file:", keyring::PREFIX];
+        if !schemes.iter().any(|scheme| text.starts_with(scheme)) {
+            return Err(Problem::new(at, "a secret stands in the file itself", FORMS));
+        }
+        Ok(Reference {
+            at: at.to_owned(),
+            text: text.to_owned(),
+            base: self.base.to_owned(),
+        })
+    }
+
     /// Resolves a reference that must be one.
     pub(crate) fn secret(&self, at: &str, reference: &str) -> Result<String, Problem> {
         match self.resolve(at, reference)? {
@@ -21,7 +58,7 @@ impl Lookup<'_> {
             None => Err(Problem::new(
                 at,
                 "a secret stands in the file itself",
-                "write `env:NAME` or `file:PATH` and put the secret there",
+                FORMS,
             )),
         }
     }
@@ -43,11 +80,12 @@ impl Lookup<'_> {
         }
         if reference.starts_with(SCHEME) {
             let why = "`vault:` references are for `env` of servers that are programs";
-            return Err(Problem::new(at, why, "use `env:NAME` or `file:PATH`"));
+            return Err(Problem::new(at, why, "use `env:NAME`, `file:PATH` or `keyring:NAME`"));
         }
-        if reference.starts_with("keyring:") {
-            let why = "`keyring:` references are not supported by this build";
-            return Err(Problem::new(at, why, "use `env:NAME` or `file:PATH`"));
+        if let Some(name) = reference.strip_prefix(keyring::PREFIX) {
+            let found = keyring::read(name).map_err(|error| error.at(at))?;
+            let found = found.ok_or_else(|| keyring::missing(name).at(at))?;
+            return Ok(Some(found.to_string()));
         }
         Ok(None)
     }
@@ -55,7 +93,7 @@ impl Lookup<'_> {
     /// An argument: never a secret, for everybody on the machine can read arguments.
     pub(crate) fn argument(&self, at: &str, text: &str) -> Result<String, Problem> {
         let is_url = text.starts_with("file://");
-        let mut schemes = ["env:", "file:", SCHEME, "keyring:"].into_iter();
+        let mut schemes = ["env:", "file:", SCHEME, keyring::PREFIX].into_iter();
         if !is_url && schemes.any(|scheme| text.starts_with(scheme)) {
             let why = "a secret among arguments can be read by everybody on this machine";
             return Err(Problem::new(at, why, "give it to the program in `env`"));

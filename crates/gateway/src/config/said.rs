@@ -18,6 +18,7 @@ use super::{
     limits::SaidLimit,
     login::SaidLogin,
     records::SaidRecords,
+    root::SaidRoot,
     rules::{SaidPolicy, SaidPurpose},
 };
 
@@ -102,6 +103,9 @@ pub(crate) struct Said {
     /// What is known of packages that servers are made of.
     #[serde(default)]
     pub(crate) registry: SaidRegistry,
+    /// Where the root key is, which opens everything that is kept sealed.
+    #[serde(default)]
+    pub(crate) root_key: SaidRoot,
     /// What is kept of calls besides the ledger's entries.
     #[serde(default)]
     pub(crate) records: SaidRecords,

@@ -59,7 +59,7 @@ pub(crate) fn context_of(principal: &Principal) -> String {
 
 impl Engines {
     /// The labels of what an answer brought, and how far its content is believed.
-    fn brought(
+    pub(super) fn brought(
         &self,
         call: &Passed<Screened>,
         server: &PinnedServer,

@@ -13,15 +13,16 @@ use pipeline::{
     refusal,
     release::Filtered,
 };
-use policy::registry::ItemKind;
+use policy::{ToolFacts, registry::ItemKind};
+use upstream::Catalogue;
 use wire::{
-    bounds::REQUEST,
-    json::{Keys, Kind, Node, ObjectWriter, object},
+    bounds::{ANSWER, REQUEST},
+    json::{Document, Edits, Keys, Node, ObjectWriter, object},
     jsonrpc::{self, Id, Message},
     mcp::{Direction, Era, Method, Revision, TASKS_EXTENSION, meta},
 };
 
-use super::{Engines, halting::scope};
+use super::{Engines, halting::scope, spotlight};
 use crate::{
     cursor::List,
     exchange::ListenExchange,
@@ -121,10 +122,10 @@ impl Engines {
                         list.string(revision.as_str());
                     }
                 });
-                write_offer(&view, at, Era::Modern, out);
+                write_offer(&view, at, (arrival.revision, &arrival.capabilities), out);
                 out.object("_meta", |out| out.object(meta::SERVER_INFO, write_identity));
             }))),
-            Method::ToolsList => self.listing(call, "tools", view.entries(ItemKind::Tool, at)),
+            Method::ToolsList => self.listing(call, "tools", tools(&view, at, arrival.revision)),
             Method::PromptsList => self.listing(call, "prompts", view.entries(ItemKind::Prompt, at)),
             Method::ResourcesList => self.listing(call, "resources", resources(&view, at, "uri")),
             Method::ResourcesTemplatesList => {
@@ -218,18 +219,19 @@ impl Engines {
             .message
             .params()
             .and_then(|params| params.get("capabilities"));
+        let capabilities = declared.map(Capabilities::declared).unwrap_or_default();
         let session = self.sessions.open(Opening {
             id: Arc::from(self.ambient.secret()),
             caller: call.caller().clone(),
             endpoint: arrival.endpoint.clone(),
             revision: arrival.revision,
-            capabilities: declared.map(Capabilities::declared).unwrap_or_default(),
+            capabilities: capabilities.clone(),
             tls: arrival.via.tls.clone(),
             now_ms: arrival.received_ms,
         });
         let result = object(|out| {
             out.string("protocolVersion", arrival.revision.as_str());
-            write_offer(view, &arrival.endpoint, Era::Legacy, out);
+            write_offer(view, &arrival.endpoint, (arrival.revision, &capabilities), out);
             out.object("serverInfo", write_identity);
         });
         Answer::Own(Arc::new(Own {
@@ -459,7 +461,7 @@ fn write_identity(out: &mut ObjectWriter<'_>) {
 }
 
 /// Capabilities and instructions: what the servers behind the door offer.
-fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
+fn write_offer(view: &View, at: &Endpoint, asker: (Revision, &Capabilities), out: &mut ObjectWriter<'_>) {
     out.object("capabilities", |out| {
         // Servers may still be starting; what they bring is announced when they have.
         out.object("tools", |out| out.boolean("listChanged", true));
@@ -469,7 +471,7 @@ fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>)
         if view.has("resources", at) {
             out.object("resources", |out| {
                 out.boolean("listChanged", true);
-                let subscribes = |c: &upstream::Catalogue| {
+                let subscribes = |c: &Catalogue| {
                     c.offered
                         .capabilities
                         .root()
@@ -483,7 +485,7 @@ fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>)
                 }
             });
         }
-        write_extensions(view, at, era, out);
+        write_extensions(view, at, asker, out);
         for plain in ["completions", "logging"] {
             if view.has(plain, at) {
                 out.object(plain, |_| {});
@@ -513,39 +515,100 @@ fn write_offer(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>)
     }
 }
 
-/// Extensions that servers offer and the operator lets pass; and tasks, where one server alone is behind the door and
-/// has them in this era: a task's id does not say whose it is.
-fn write_extensions(view: &View, at: &Endpoint, era: Era, out: &mut ObjectWriter<'_>) {
+/// Extensions that servers offer and the operator lets pass; tasks, in the words of the client's revision, where a server
+/// has them in either era; and what the gateway does itself for who asks for it.
+fn write_extensions(
+    view: &View,
+    at: &Endpoint,
+    (revision, capabilities): (Revision, &Capabilities),
+    out: &mut ObjectWriter<'_>,
+) {
     let mut offered: BTreeMap<String, Node<'_>> = BTreeMap::new();
+    let mut tasks = None;
     for (name, catalogue) in view.serving(at) {
-        let capabilities = catalogue.offered.capabilities.root();
-        let in_era = at.single().is_some() && catalogue.offered.revision.era() == era;
-        let tasks = capabilities
-            .get("tasks")
-            .filter(|tasks| tasks.kind() == Kind::Object);
-        if let Some(tasks) = tasks.filter(|_| era == Era::Legacy && in_era) {
-            out.node("tasks", tasks);
-        }
         let passed = view
             .registry
             .server(name)
             .map(|server| &server.manifest.extensions);
-        let extensions = capabilities.get("extensions");
+        tasks = tasks.or_else(|| tasks_of(catalogue));
+        let extensions = catalogue.offered.capabilities.root().get("extensions");
         for (name, settings) in extensions.into_iter().flat_map(Node::members) {
             let Some(name) = name.as_str() else { continue };
-            let is_tasks = name == TASKS_EXTENSION && era == Era::Modern && in_era;
-            if is_tasks || passed.is_some_and(|passed| passed.contains(name.as_ref())) {
+            if name != TASKS_EXTENSION && passed.is_some_and(|passed| passed.contains(name.as_ref())) {
                 offered.entry(name.into_owned()).or_insert(settings);
             }
         }
     }
-    if !offered.is_empty() {
+    let is_legacy = revision.era() == Era::Legacy;
+    if let Some(tasks) = tasks
+        && Method::TasksGet.exists(revision, Direction::ToServer)
+        && is_legacy
+    {
+        match tasks {
+            Era::Legacy if at.single().is_some() => {
+                let said = view.serving(at).next();
+                let said = said.and_then(|(_, catalogue)| catalogue.offered.capabilities.root().get("tasks"));
+                said.into_iter().for_each(|said| out.node("tasks", said));
+            }
+            // Whose tasks a list would be of, nobody could say; and the other era has none.
+            Era::Legacy | Era::Modern => out.object("tasks", |out| {
+                out.object("cancel", |_| {});
+                out.object("requests", |out| {
+                    out.object("tools", |out| out.object("call", |_| {}));
+                });
+            }),
+        }
+    }
+    if !offered.is_empty() || (tasks.is_some() && !is_legacy) || spotlight::is_declared(capabilities) {
         out.object("extensions", |out| {
+            spotlight::write_extension(capabilities, out);
+            if tasks.is_some() && !is_legacy {
+                out.object(TASKS_EXTENSION, |_| {});
+            }
             offered
                 .iter()
                 .for_each(|(name, settings)| out.node(name, *settings));
         });
     }
+}
+
+/// The tools behind a door. Those of servers of the modern era that make tasks are shown to clients of 2025-11-25 as these
+/// look for them: they ask for a task of no tool that does not say so.
+fn tools(view: &View, at: &Endpoint, revision: Revision) -> Vec<Entry> {
+    let mut tools = view.entries(ItemKind::Tool, at);
+    if revision != Revision::V2025_11_25 {
+        return tools;
+    }
+    let serving = view.serving(at);
+    let makers: BTreeSet<&str> = serving
+        .filter(|(_, catalogue)| tasks_of(catalogue) == Some(Era::Modern))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    for tool in &mut tools {
+        let is_makers = |facts: &ToolFacts| makers.contains(facts.server.as_str());
+        if tool.resource.facts().is_some_and(is_makers)
+            && let Ok(shown) = Document::parse(tool.shown.to_vec(), Keys::Exact, &ANSWER)
+        {
+            let shown = object(|out| {
+                out.members_except(shown.root(), &["execution"], &Edits::default());
+                out.object("execution", |out| out.string("taskSupport", "optional"));
+            });
+            tool.shown = Arc::from(shown);
+        }
+    }
+    tools
+}
+
+/// The era in which a server makes tasks of calls.
+fn tasks_of(catalogue: &Catalogue) -> Option<Era> {
+    let era = catalogue.offered.revision.era();
+    let path: &[&str] = match era {
+        Era::Legacy => &["tasks", "requests", "tools", "call"],
+        Era::Modern => &["extensions", TASKS_EXTENSION],
+    };
+    let root = catalogue.offered.capabilities.root();
+    let found = path.iter().try_fold(root, |node, name| node.get(name));
+    found.map(|_| era)
 }
 
 /// The legacy revision to settle on with a client that asks for one.

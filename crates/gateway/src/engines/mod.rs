@@ -16,12 +16,15 @@ mod purposes;
 mod resolve;
 mod rewrite;
 mod rules;
+mod spotlight;
+mod task_questions;
 mod tasks;
 mod terms;
 mod upstreams;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use aws_lc_rs::hmac;
 use identity::Local;
 use inspect::Inspector;
 use policy::rules::{RuleSet, RuleSource};
@@ -52,6 +55,7 @@ use crate::{
     parked::Parking,
     people::People,
     sessions::Sessions,
+    task_desks::TaskDesks,
     task_owners::TaskOwners,
 };
 
@@ -72,6 +76,8 @@ pub(crate) struct Engines {
     pub(crate) inspector: Inspector,
     pub(crate) disguise: Disguise,
     pub(crate) terms: Terms,
+    /// What the marks around untrusted content are made with.
+    pub(crate) marks_key: hmac::Key,
     pub(crate) rules: RwLock<Arc<RuleSet>>,
     pub(crate) limits: LimitStore,
     pub(crate) desk: Desk,
@@ -86,6 +92,7 @@ pub(crate) struct Engines {
     pub(crate) behind: Behind,
     pub(crate) egress: Egress,
     pub(crate) task_owners: TaskOwners,
+    pub(crate) task_desks: TaskDesks,
     /// The texts of the rules in force, without what access reviews took away. Held through every change of rules, so that
     /// of two at once neither takes the other back.
     pub(crate) sources: Mutex<Vec<RuleSource>>,

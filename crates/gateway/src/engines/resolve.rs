@@ -61,12 +61,14 @@ impl Resolve for Engines {
                 declared(call)?;
                 // Whose it is, is said to nobody else.
                 let owner = call.principal().key();
-                if let Endpoint::Server(server) = door.endpoint
-                    && let Some(tool) = self.task_owners.tool(server, &owner, &id)
-                    && is_approved(&view, server, &tool)
+                let known = self
+                    .task_owners
+                    .tool(&owner, &id, |server| door.endpoint.leads_to(server));
+                if let Some((server, tool)) = known
+                    && is_approved(&view, &server, &tool)
                 {
                     return Ok(Resolution::Server {
-                        server: pinned_server(&view, server)?,
+                        server: pinned_server(&view, &server)?,
                         resource: tool,
                         prompt: None,
                     });

@@ -24,7 +24,8 @@ use super::{
 use crate::concerned::{self, same};
 
 /// What stands where only named parts may stand and the text has no parts.
-const WITHHELD: &str = "[withheld: only some fields of this answer may be shown, and this text has none]";
+pub(super) const WITHHELD: &str =
+    "[withheld: only some fields of this answer may be shown, and this text has none]";
 /// Changes listed in `_meta`; the rest is counted.
 const LISTED_MAX: usize = 64;
 
@@ -103,10 +104,10 @@ impl<'o> Orders<'o> {
 
 /// What was changed, for `_meta` and the record.
 #[derive(Debug, Default)]
-struct Said(Vec<(Pointer, &'static str, Cow<'static, str>)>);
+pub(super) struct Said(Vec<(Pointer, &'static str, Cow<'static, str>)>);
 
 impl Said {
-    fn add(&mut self, at: Pointer, did: &'static str, what: impl Into<Cow<'static, str>>) {
+    pub(super) fn add(&mut self, at: Pointer, did: &'static str, what: impl Into<Cow<'static, str>>) {
         self.0.push((at, did, what.into()));
     }
 
@@ -225,6 +226,7 @@ impl Engines {
             let dropped: Vec<&str> = orders.dropped.iter().copied().collect();
             choosing.choose(Choice::Without, &dropped, response.answer());
         }
+        self.spotlight(call, &mut choosing);
         let Choosing {
             texts,
             mut edits,
@@ -523,12 +525,12 @@ fn is_task(said: Node<'_>) -> bool {
 }
 
 /// Leaving parts of an answer out.
-struct Choosing<'a> {
-    said: Node<'a>,
+pub(super) struct Choosing<'a> {
+    pub(super) said: Node<'a>,
     /// Texts as they are after what was found in them was replaced, by place.
-    texts: BTreeMap<u32, String>,
-    edits: Edits,
-    report: Said,
+    pub(super) texts: BTreeMap<u32, String>,
+    pub(super) edits: Edits,
+    pub(super) report: Said,
 }
 
 impl Choosing<'_> {

@@ -83,6 +83,13 @@ impl Engines {
             Some(method @ (Method::PromptsGet | Method::ResourcesRead | Method::ToolsCall)) if modern => {
                 self.send_or_take_up(call, method).await
             }
+            Some(Method::TasksGet) if modern => Box::pin(self.get_task(call)).await,
+            Some(Method::TasksCancel) if modern => {
+                self.close_task(call);
+                let exchange = self.heeding(call, Arc::clone(&arrival.exchange));
+                self.upstreams.prepare(call, exchange, None).await?.run().await
+            }
+            Some(Method::TasksUpdate) => Box::pin(self.update_task(call)).await,
             Some(method @ (Method::ResourcesSubscribe | Method::ResourcesUnsubscribe)) => {
                 let watcher = self.watcher(call)?;
                 let answer = Box::pin(self.upstreams.subscribe(call, method, watcher)).await;
@@ -178,7 +185,8 @@ impl Engines {
         let owner = call.principal().key();
         let mut edits = Edits::default();
         for task in result.get("tasks").into_iter().flat_map(Node::elements) {
-            let own = task_owners::id_of(task).and_then(|id| self.task_owners.tool(server, &owner, &id));
+            let tool = |id: String| self.task_owners.tool(&owner, &id, |of| of == server);
+            let own = task_owners::id_of(task).and_then(tool);
             if own.is_none() {
                 edits.remove(task);
             }

@@ -1,6 +1,6 @@
 //! Open Cybersecurity Schema Framework: what ends a call is API Activity (6003), who proves nothing or is let in is
-//! Authentication (3002), what inspection found is a Detection Finding (2004). The profile `record_integrity` says
-//! where the entry stands in the ledger; its fingerprint is of the event itself, as the profile demands.
+//! Authentication (3002), what inspection found is a Detection Finding (2004). They are events of the schema as it is
+//! published; what it has no place for, where the entry stands in the ledger among it, is in `unmapped`.
 
 use records::{
     digest::{hex, sha256},
@@ -10,8 +10,9 @@ use wire::json::{Document, Keys, ObjectWriter, canonical, object};
 
 use super::{Severity, cef::address, message, severity};
 
-/// The version of the schema that has the profile.
-const VERSION: &str = "1.9.0-dev";
+/// The published version of the schema. The draft after it has a profile `record_integrity` with an object
+/// `attestation`; ours has its names, and moves out of `unmapped` when that is published.
+const VERSION: &str = "1.8.0";
 
 /// A class of events.
 #[derive(Clone, Copy)]
@@ -124,8 +125,9 @@ fn write(
     status(out, class, entry);
     out.object("metadata", |out| {
         out.string("version", VERSION);
-        out.array("profiles", |list| list.string("record_integrity"));
         out.string("uid", &format!("{origin}#{}", stored.index));
+        out.string("log_name", origin);
+        out.integer("sequence", stored.index);
         if let Some(call) = &entry.call {
             out.string("correlation_uid", call);
         }
@@ -140,19 +142,23 @@ fn write(
         Class::Authentication => authentication(out, entry),
         Class::DetectionFinding => finding(out, origin, stored.index, entry),
     }
-    out.object("attestation", |out| {
-        out.string("uid", &stored.index.to_string());
-        out.string("authority_uid", origin);
-        out.string("chain_uid", origin);
-        if let Some(print) = print {
-            out.object("fingerprint", |out| {
-                out.string("algorithm", "SHA-256");
-                out.integer("algorithm_id", 3);
-                out.string("value", print);
-            });
-        }
+    out.object("unmapped", |out| {
+        out.object("attestation", |out| attestation(out, origin, stored.index, print));
+        unmapped(out, stored, entry);
     });
-    out.object("unmapped", |out| unmapped(out, stored, entry));
+}
+
+fn attestation(out: &mut ObjectWriter<'_>, origin: &str, index: u64, print: Option<&str>) {
+    out.string("uid", &index.to_string());
+    out.string("authority_uid", origin);
+    out.string("chain_uid", origin);
+    if let Some(print) = print {
+        out.object("fingerprint", |out| {
+            out.string("algorithm", "SHA-256");
+            out.integer("algorithm_id", 3);
+            out.string("value", print);
+        });
+    }
 }
 
 fn status(out: &mut ObjectWriter<'_>, class: Class, entry: &Entry) {

@@ -95,7 +95,7 @@ fn a_refusal_with_findings_is_activity_and_a_detection() {
         );
         assert_eq!(event["category_uid"].as_u64(), class.map(|class| class / 1000));
         assert_eq!(event["unmapped"]["index"], 7);
-        for needed in ["metadata", "severity_id", "time", "attestation"] {
+        for needed in ["metadata", "severity_id", "time", "unmapped"] {
             assert!(!event[needed].is_null(), "{needed}: {event}");
         }
     }
@@ -114,11 +114,11 @@ fn a_refusal_with_findings_is_activity_and_a_detection() {
 fn an_event_has_the_fingerprint_of_itself() {
     let event = one(Format::Ocsf, &refusal("fetch", "no"));
     let mut event: serde_json::Value = serde_json::from_str(&event).unwrap();
-    let print = event["attestation"]["fingerprint"]["value"]
+    let print = event["unmapped"]["attestation"]["fingerprint"]["value"]
         .as_str()
         .unwrap()
         .to_owned();
-    event["attestation"]
+    event["unmapped"]["attestation"]
         .as_object_mut()
         .unwrap()
         .remove("fingerprint");

@@ -62,7 +62,16 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
         });
     let model = known.caller.as_ref().and_then(|caller| caller.principal.model());
     let certificate = begun.tls.as_ref().and_then(|tls| tls.certificate.clone());
+    let upstream = known.upstream_tls.as_ref();
     for (name, text) in [
+        ("upstream_tls", upstream.map(|tls| tls.version.to_owned())),
+        ("upstream_group", upstream.map(|tls| tls.group.to_owned())),
+        (
+            "upstream_certificate",
+            upstream
+                .and_then(|tls| tls.certificate.as_ref())
+                .map(ToString::to_string),
+        ),
         ("peer", begun.peer.clone()),
         ("certificate", certificate.map(|digest| digest.to_string())),
         ("key", key),

@@ -7,7 +7,7 @@
 const MATH: std::ops::RangeInclusive<char> = '\u{1d400}'..='\u{1d7ff}';
 
 /// The plain letter or sign that a compatibility form stands for.
-pub(super) fn compatible(c: char) -> Option<char> {
+pub(crate) fn compatible(c: char) -> Option<char> {
     let code = u32::from(c);
     let letter = |base: u8, offset: u32| char::from_u32(u32::from(base) + offset);
     match c {
@@ -60,7 +60,7 @@ fn listed(c: char) -> Option<char> {
 }
 
 /// The Latin letter that a letter of another script looks like.
-pub(super) fn look_alike(c: char) -> Option<char> {
+pub(crate) fn look_alike(c: char) -> Option<char> {
     Some(match c {
         'а' | 'α' | 'ɑ' => 'a',
         'А' | 'Α' => 'A',

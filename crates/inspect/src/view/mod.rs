@@ -13,6 +13,7 @@ use std::{borrow::Cow, ops::Range};
 
 use crate::learned::{WORDS_MAX, Word, lexicon, words};
 pub(crate) use decode::{decoded, is_read};
+pub(crate) use fold::{compatible, look_alike};
 pub(crate) use hidden::Hidden;
 pub(crate) use map::Map;
 pub(crate) use plain::{HiddenRun, plain};

@@ -20,7 +20,8 @@ use wire::{
 };
 
 use super::{
-    KeyError, LogKeys, SealError, Secret, SecretError,
+    KeeperError, KeyError, LogKeys, Root, SealError, Secret, SecretError,
+    root::{Sealing, Wrapped},
     seal::{open, seal},
     sign::SEED_BYTES,
     source::private,
@@ -33,8 +34,10 @@ use crate::{
     words::words,
 };
 
-/// The version of the file that is written.
+/// The version of a file that the root key seals itself.
 const VERSION: u64 = 1;
+/// The version of a file whose key somebody keeps wrapped, and the newest that is read.
+const VERSION_KEPT: u64 = 2;
 
 /// Longest ring read, in bytes.
 const RING_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -101,9 +104,33 @@ pub enum RingError {
         /// What the system reports.
         source: io::Error,
     },
+    /// Whoever keeps the root key does not give it.
+    #[error(transparent)]
+    Keeper(#[from] KeeperError),
     /// A key cannot be made or used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The root key is with somebody, and not in a file or variable.
+    #[error(
+        "the key ring in `{path}` is sealed by `{by}`, and the configuration names no such `root_key`; name it again"
+    )]
+    KeptElsewhere {
+        /// The file.
+        path: PathBuf,
+        /// By whom.
+        by: String,
+    },
+    /// The root key is in a file or variable, and not with somebody.
+    #[error(
+        "the key ring in `{path}` is not sealed by `{by}` yet, but by a root key of before; run `sallyport keys \
+         rotate --use root`"
+    )]
+    NotKept {
+        /// The file.
+        path: PathBuf,
+        /// By whom it should be.
+        by: String,
+    },
     /// The file is no key ring.
     #[error("the key ring in `{0}` is damaged; restore it from a copy")]
     Malformed(PathBuf),
@@ -111,7 +138,7 @@ pub enum RingError {
     #[error("there is no key ring in `{0}`; restore it from a copy: without it sealed data is lost")]
     Missing(PathBuf),
     /// Written by a newer program.
-    #[error("the key ring has version {0}, this program reads up to {VERSION}; use a newer one")]
+    #[error("the key ring has version {0}, this program reads up to {VERSION_KEPT}; use a newer one")]
     Newer(u64),
     /// No randomness.
     #[error(transparent)]
@@ -174,7 +201,9 @@ pub struct KeyRing {
     place: Arc<dyn RingPlace>,
     clock: Clock,
     random: Random,
-    root: Secret,
+    root: Root,
+    /// What the file is sealed with; none before it was made or read.
+    sealing: Option<Sealing>,
     keys: Vec<Key>,
     log_begun: bool,
 }
@@ -186,7 +215,7 @@ impl KeyRing {
     /// When there is one already, or it cannot be made.
     pub fn create(
         path: &Path,
-        root: Secret,
+        root: impl Into<Root>,
         disk: Arc<dyn Disk>,
         clock: Clock,
         random: Random,
@@ -206,11 +235,11 @@ impl KeyRing {
     pub fn create_at(
         name: PathBuf,
         place: Arc<dyn RingPlace>,
-        root: Secret,
+        root: impl Into<Root>,
         clock: Clock,
         random: Random,
     ) -> Result<Self, RingError> {
-        let mut ring = Self::empty(name, place, root, clock, random);
+        let mut ring = Self::empty(name, place, root.into(), clock, random);
         if ring.bytes()?.is_some() {
             return Err(RingError::Exists(ring.path));
         }
@@ -218,6 +247,7 @@ impl KeyRing {
             let key = ring.make(*purpose)?;
             ring.keys.push(key);
         }
+        ring.sealing = Some(Sealing::begin(&ring.root, &ring.random)?);
         ring.save()?;
         Ok(ring)
     }
@@ -228,7 +258,7 @@ impl KeyRing {
     /// When there is none, others can read it, it is damaged or newer, or the root key is another.
     pub fn open(
         path: &Path,
-        root: Secret,
+        root: impl Into<Root>,
         disk: Arc<dyn Disk>,
         clock: Clock,
         random: Random,
@@ -251,11 +281,11 @@ impl KeyRing {
     pub fn open_at(
         name: PathBuf,
         place: Arc<dyn RingPlace>,
-        root: Secret,
+        root: impl Into<Root>,
         clock: Clock,
         random: Random,
     ) -> Result<Self, RingError> {
-        let mut ring = Self::empty(name, place, root, clock, random);
+        let mut ring = Self::empty(name, place, root.into(), clock, random);
         let Some(bytes) = ring.bytes()? else {
             return Err(RingError::Missing(ring.path));
         };
@@ -263,13 +293,14 @@ impl KeyRing {
         Ok(ring)
     }
 
-    fn empty(path: PathBuf, place: Arc<dyn RingPlace>, root: Secret, clock: Clock, random: Random) -> Self {
+    fn empty(path: PathBuf, place: Arc<dyn RingPlace>, root: Root, clock: Clock, random: Random) -> Self {
         Self {
             path,
             place,
             clock,
             random,
             root,
+            sealing: None,
             keys: Vec::new(),
             log_begun: false,
         }
@@ -390,9 +421,13 @@ impl KeyRing {
     ///
     /// # Errors
     /// When the ring cannot be saved; then the old root key stays.
-    pub fn change_root(&mut self, root: Secret) -> Result<(), RingError> {
-        let before = std::mem::replace(&mut self.root, root);
-        self.save().inspect_err(|_| self.root = before)
+    pub fn change_root(&mut self, root: impl Into<Root>) -> Result<(), RingError> {
+        let root = root.into();
+        let sealing = Sealing::begin(&root, &self.random)?;
+        let before = self.sealing.replace(sealing);
+        self.save().inspect_err(|_| self.sealing = before)?;
+        self.root = root;
+        Ok(())
     }
 
     fn rotate_all(&mut self, purposes: &[Use]) -> Result<(), RingError> {
@@ -433,10 +468,12 @@ impl KeyRing {
     }
 
     fn save(&self) -> Result<(), RingError> {
+        let malformed = || RingError::Malformed(self.path.clone());
+        let sealing = self.sealing.as_ref().ok_or_else(malformed)?;
         let mut sealed = Vec::new();
         for key in &self.keys {
             let secret = key.secret.as_ref();
-            let bytes = secret.map(|secret| seal(&self.root, &place(key), secret.expose(), &self.random));
+            let bytes = secret.map(|secret| seal(&sealing.key, &place(key), secret.expose(), &self.random));
             sealed.push(bytes.transpose().map_err(|error| match error {
                 SealError::Random(error) => RingError::Random(error),
                 SealError::Broken | SealError::Key => RingError::WrongRoot(self.path.clone()),
@@ -460,7 +497,13 @@ impl KeyRing {
                 }
             });
             out.boolean("log_begun", self.log_begun);
-            out.integer("v", VERSION);
+            if let Some(wrapped) = &sealing.wrapped {
+                out.object("root", |out| {
+                    out.string("by", &wrapped.by);
+                    out.string("wrapped", &wrapped.text());
+                });
+            }
+            out.integer("v", sealing.wrapped.as_ref().map_or(VERSION, |_| VERSION_KEPT));
         });
         self.place.replace(&bytes).map_err(|error| self.refused(error))
     }
@@ -478,14 +521,15 @@ impl KeyRing {
             .get("v")
             .and_then(|v| v.as_number()?.as_u64())
             .ok_or_else(malformed)?;
-        if version > VERSION {
+        if version > VERSION_KEPT {
             return Err(RingError::Newer(version));
         }
+        let sealing = self.sealed_by(node.get("root"))?;
         let mut keys = Vec::new();
         for one in node.get("keys").ok_or_else(malformed)?.elements() {
             let (mut key, sealed) = read_key(one).ok_or_else(malformed)?;
             if let Some(sealed) = sealed {
-                let secret = open(&self.root, &place(&key), &sealed);
+                let secret = open(&sealing.key, &place(&key), &sealed);
                 key.secret = Some(secret.map_err(|_| RingError::WrongRoot(self.path.clone()))?);
             }
             keys.push(key);
@@ -495,6 +539,7 @@ impl KeyRing {
             .and_then(Node::as_bool)
             .ok_or_else(malformed)?;
         self.keys = keys;
+        self.sealing = Some(sealing);
         self.index_of_old();
         for purpose in Use::ALL {
             self.current(*purpose)?;
@@ -504,6 +549,25 @@ impl KeyRing {
 }
 
 impl KeyRing {
+    /// What a file is sealed with, which says so itself where somebody keeps it.
+    fn sealed_by(&self, said: Option<Node<'_>>) -> Result<Sealing, RingError> {
+        let read = |node: Node<'_>| {
+            let text = |name| node.get(name).and_then(Node::as_str);
+            Wrapped::read(&text("by")?, &text("wrapped")?)
+        };
+        let wrapped = said.map(|node| read(node).ok_or_else(|| RingError::Malformed(self.path.clone())));
+        let path = self.path.clone();
+        match (&self.root, wrapped.transpose()?) {
+            (Root::Key(key), None) => Ok(Sealing {
+                key: key.clone(),
+                wrapped: None,
+            }),
+            (Root::Kept(kept), Some(wrapped)) => Ok(kept.open(wrapped)?),
+            (Root::Key(_), Some(wrapped)) => Err(RingError::KeptElsewhere { path, by: wrapped.by }),
+            (Root::Kept(kept), None) => Err(RingError::NotKept { path, by: kept.name() }),
+        }
+    }
+
     /// Rings of older programs looked things up by their first key for digests; it goes on as a key of its own.
     fn index_of_old(&mut self) {
         if self.keys.iter().any(|key| key.purpose == Use::Index) {

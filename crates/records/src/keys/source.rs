@@ -28,13 +28,15 @@ const SECRET_BYTES_MAX: usize = 16 * 1024;
 /// Fewest different bytes of a secret that is not suspected to be typed by hand.
 const DIFFERENT_BYTES_MIN: usize = 8;
 
-/// Where a secret is. `vault:` and `keyring:` will be further cases.
+/// Where a secret is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SecretSource {
     /// `env:NAME`: an environment variable.
     Env(String),
     /// `file:PATH`: a file that only its owner can read.
     File(PathBuf),
+    /// A place of another name that somebody else reads: what is there is handed to [`Self::key`].
+    Named(String),
 }
 
 /// Why a secret is not used.
@@ -61,9 +63,6 @@ pub enum SecretError {
         /// Its mode.
         mode: u32,
     },
-    /// The reference has another form.
-    #[error("`{0}` is no reference to a secret; write `env:NAME` or `file:PATH`")]
-    Reference(String),
     /// The system refuses.
     #[error("cannot read the secret in `{0}`: {1}")]
     Unreadable(SecretSource, io::Error),
@@ -73,21 +72,6 @@ pub enum SecretError {
 }
 
 impl SecretSource {
-    /// Reads a reference.
-    ///
-    /// # Errors
-    /// When it is not `env:NAME` or `file:PATH`. The text is not repeated, for it may be the secret itself,
-    /// put where a reference belongs.
-    pub fn from_text(text: &str) -> Result<Self, SecretError> {
-        match text.split_once(':') {
-            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
-            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
-            // Only a scheme that might have been meant is repeated.
-            Some((scheme @ ("keyring" | "vault"), _)) => Err(SecretError::Reference(format!("{scheme}:..."))),
-            _ => Err(SecretError::Reference("...".to_owned())),
-        }
-    }
-
     /// The secret, as it stands there but for a newline at its end.
     ///
     /// `environment` gives the value of an environment variable.
@@ -111,6 +95,7 @@ impl SecretSource {
                 }
                 bytes
             }
+            Self::Named(_) => None,
         }
         .filter(|bytes| !bytes.is_empty())
         .ok_or_else(|| SecretError::Missing(self.clone()))?;
@@ -133,7 +118,14 @@ impl SecretSource {
         disk: &dyn Disk,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Secret, SecretError> {
-        let written = self.read(disk, environment, KEY_BYTES)?;
+        self.key(&self.read(disk, environment, KEY_BYTES)?)
+    }
+
+    /// A key of 32 bytes out of what stands in this place.
+    ///
+    /// # Errors
+    /// When it is not 32 bytes, as hexadecimal digits or base64, or can be guessed.
+    pub fn key(&self, written: &Secret) -> Result<Secret, SecretError> {
         let text = str::from_utf8(written.expose()).unwrap_or_default().trim();
         let digits = Zeroizing::new(text.to_ascii_lowercase());
         let key = from_hex(&digits).or_else(|| BASE64.decode(text).ok());
@@ -151,6 +143,7 @@ impl fmt::Display for SecretSource {
         match self {
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Named(name) => f.write_str(name),
         }
     }
 }
@@ -161,15 +154,23 @@ impl fmt::Display for SecretSource {
 /// When there is such a file already, or it cannot be written.
 pub fn create_key_file(disk: &dyn Disk, path: &Path, random: &Random) -> Result<(), SecretError> {
     let refused = |error| SecretError::Unreadable(SecretSource::File(path.to_owned()), error);
-    let key: Zeroizing<[u8; KEY_BYTES]> = Zeroizing::new(random.array()?);
-    let text = Zeroizing::new(format!("{}\n", hex(&*key)));
+    let text = new_key(random)?;
     disk.create_dir(path.parent().unwrap_or(Path::new("")))
         .map_err(refused)?;
     // Made new or not at all: a root key that is overwritten takes all sealed data with it.
     let file = disk.open(path, How::Create).map_err(refused)?;
-    file.write_at(text.as_bytes(), 0)
+    file.write_at(text.expose(), 0)
         .and_then(|()| file.sync())
         .map_err(refused)
+}
+
+/// A new key of 32 random bytes as it is written down.
+///
+/// # Errors
+/// When there is no randomness.
+pub fn new_key(random: &Random) -> Result<Secret, RandomError> {
+    let key: Zeroizing<[u8; KEY_BYTES]> = Zeroizing::new(random.array()?);
+    Ok(Secret::new(format!("{}\n", hex(&*key)).into_bytes()))
 }
 
 /// Refuses a file that anybody but its owner can read or write.

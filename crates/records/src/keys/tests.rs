@@ -70,34 +70,6 @@ fn a_log_whose_name_cannot_stand_in_a_note_gets_no_keys() {
 }
 
 #[test]
-fn a_reference_is_read_and_a_secret_in_its_place_is_not_repeated() {
-    let env = SecretSource::from_text("env:NAME").unwrap();
-    assert_eq!(
-        (env.to_string().as_str(), env),
-        ("env:NAME", SecretSource::Env("NAME".to_owned()))
-    );
-    let file = SecretSource::from_text("file:/a/b:c").unwrap();
-    assert_eq!(file, SecretSource::File(PathBuf::from("/a/b:c")));
-    for text in [
-        "hunter2hunter2",
-        "env:",
-        "file:",
-        "vault:secret/x",
-        "s3cr3t-t0ken:with-colon",
-    ] {
-        let error = SecretSource::from_text(text).unwrap_err().to_string();
-        assert!(
-            error.contains("is no reference to a secret") && !error.contains("hunter2"),
-            "{error}"
-        );
-        assert!(
-            !error.contains("with-colon") && !error.contains("t0ken") && !error.contains("scrt"),
-            "{error}"
-        );
-    }
-}
-
-#[test]
 fn a_secret_is_refused_when_missing_weak_or_of_another_length() {
     let variables = HashMap::from([
         ("GOOD", HEX.to_owned()),

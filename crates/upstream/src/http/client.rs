@@ -9,7 +9,7 @@ use hyper::{
     body::Incoming,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
@@ -22,12 +22,13 @@ use rustls::{
     },
 };
 
+use super::connector::Connector;
 use crate::{HttpTarget, LinkError, PostQuantum, Protection};
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    inner: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    inner: legacy::Client<Connector, Full<Bytes>>,
 }
 
 impl Client {
@@ -46,7 +47,10 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(256)
-            .build(https.wrap_connector(http));
+            .build(Connector {
+                inner: https.wrap_connector(http),
+                post_quantum: protection.post_quantum,
+            });
         Ok(Self { inner })
     }
 

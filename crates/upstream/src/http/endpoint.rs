@@ -153,6 +153,7 @@ impl Endpoint {
         exchange: Option<&Arc<dyn Exchange>>,
     ) -> Result<Ended, LinkError> {
         let response = self.door.send(self.request(Method::POST, &head, body)?).await?;
+        head.came_over(response.extensions().get());
         self.remember_session(&response);
         let status = response.status();
         self.status.store(status.as_u16(), Ordering::Relaxed);
@@ -249,13 +250,19 @@ impl Endpoint {
     }
 
     /// Opens a subscription to resources, and opens it anew for as long as it is wanted.
-    pub(crate) fn watch(self: &Arc<Self>, inbox: Arc<Inbox>, body: Vec<u8>) -> JoinHandle<()> {
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        inbox: Arc<Inbox>,
+        mut head: Head,
+        body: Vec<u8>,
+    ) -> JoinHandle<()> {
         let endpoint = Arc::clone(self);
         tokio::spawn(async move {
-            let head = Head::of("subscriptions/listen");
             let mut wait = COME_BACK;
             loop {
                 let ended = endpoint.post(&inbox, head.clone(), body.clone(), None).await;
+                // The call that began it is over.
+                head.dossier = None;
                 wait = if ended.is_ok() {
                     COME_BACK
                 } else {

@@ -3,6 +3,7 @@
 //! Redirects are never followed, and nothing of a caller's request is sent along but the judged message.
 
 mod client;
+mod connector;
 mod door;
 mod endpoint;
 pub(crate) mod sse;

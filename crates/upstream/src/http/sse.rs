@@ -36,6 +36,7 @@ pub(crate) async fn open(door: Door, target: HttpTarget, inbox: Arc<Inbox>) -> R
     get.headers_mut()
         .insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
     let response = door.send(get).await?;
+    let tls = response.extensions().get().cloned();
     let events = response
         .headers()
         .get(CONTENT_TYPE)
@@ -58,7 +59,8 @@ pub(crate) async fn open(door: Door, target: HttpTarget, inbox: Arc<Inbox>) -> R
             why = write(door, address, headers, queued) => why,
             why = read(stream, reading) => why,
         }
-    }))
+    })
+    .secured(tls))
 }
 
 /// Where messages go: what the stream says, within its own origin.

@@ -45,6 +45,7 @@ pub(crate) async fn open(door: Door, target: HttpTarget, inbox: Arc<Inbox>) -> R
     let key = generate_key();
     let response = door.send(opening(&target, &key)?).await?;
     check(&response, &key)?;
+    let tls = response.extensions().get().cloned();
     let upgraded = hyper::upgrade::on(response)
         .await
         .map_err(|error| LinkError::Closed(chain(&error)))?;
@@ -59,7 +60,8 @@ pub(crate) async fn open(door: Door, target: HttpTarget, inbox: Arc<Inbox>) -> R
             why = write(to_server, queued) => why,
             why = read(from_server, reading) => why,
         }
-    }))
+    })
+    .secured(tls))
 }
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;

@@ -59,6 +59,8 @@ impl Drop for Given {
 pub(crate) struct Pipe {
     queue: mpsc::Sender<Vec<u8>>,
     state: Arc<State>,
+    /// The TLS of the connection it goes over, if it goes over one.
+    tls: Option<pipeline::Tls>,
 }
 
 #[derive(Debug)]
@@ -148,7 +150,19 @@ impl Pipe {
             // A server that asks faster than it reads loses answers, not our memory.
             let _ = answers.try_send(bytes);
         }));
-        (Self { queue, state }, queued)
+        let tls = None;
+        (Self { queue, state, tls }, queued)
+    }
+
+    /// The same, over a connection with this TLS.
+    pub(crate) fn secured(mut self, tls: Option<pipeline::Tls>) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// The TLS of its connection.
+    pub(crate) const fn tls(&self) -> Option<&pipeline::Tls> {
+        self.tls.as_ref()
     }
 
     /// Queues a message to be written.

@@ -26,6 +26,10 @@ pub const CALL: &str = "io.sallyport/call";
 /// What the gateway changed in a result: a list of `{at, did, what}`.
 pub const CHANGED: &str = "io.sallyport/changed";
 
+/// Untrusted content is marked for whoever asks for it by this name: in `_meta` of a request, or among its
+/// capabilities. In `_meta` of the result it says how, and which marks there are.
+pub const SPOTLIGHT: &str = "io.sallyport/spotlight";
+
 /// The caller's place in a distributed trace (W3C Trace Context, section 3.2; MCP 2026-07-28, `_meta`).
 pub const TRACEPARENT: &str = "traceparent";
 

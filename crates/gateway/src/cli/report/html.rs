@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use records::{digest::sha256_text, ledger::entry::rfc3339};
 
-use super::{Findings, Found, span::DAY_MS};
+use super::{Findings, Found, chart};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -17,23 +17,26 @@ pub(super) fn page(findings: &Findings<'_>, envelope: &[u8]) -> String {
         "<!doctype html><html lang=en><meta charset=utf-8>\
          <meta name=viewport content=\"width=device-width\">\
          <meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-         <title>{title}</title><style>{STYLE}</style><h1>{title}</h1>\
-         <p>Evidence from the ledger <code>{}</code>: {} of {} \
-         entries{}. Made {}. It says what is recorded and what is not; it does not say that anybody complies.</p>",
+         <title>{title}</title><style>{STYLE}</style><header><h1>{title}</h1>\
+         <p>What the ledger <code>{}</code> holds{}: {} of {} entries. Made {}.</p>\
+         <p class=soft>It says what is recorded and what is not; it does not say that anybody complies.</p></header>",
         text(&findings.origin),
+        period(findings),
         findings.entries,
         findings.size,
-        period(findings),
         rfc3339(findings.made_ms),
     );
-    out.push_str("<h2>Calls by day</h2>");
-    out.push_str(&days(findings));
+    summary(&mut out, findings);
+    out.push_str(&findings.timeline.svg());
     if !findings.kinds.is_empty() {
+        let kinds = findings.kinds.iter();
+        let kinds: Vec<_> = kinds.map(|(kind, count)| (text(kind), *count)).collect();
         out.push_str("<h2>Calls in which something was found</h2>");
-        out.push_str(&kinds(findings));
+        out.push_str(&chart::kinds(&kinds));
     }
-    for found in &findings.controls {
-        control(&mut out, found);
+    out.push_str("<h2>Controls</h2>");
+    for (n, found) in findings.controls.iter().enumerate() {
+        control(&mut out, n, found);
     }
     register(&mut out, findings);
     let _ = write!(
@@ -56,16 +59,45 @@ fn period(findings: &Findings<'_>) -> String {
     [since, until].into_iter().flatten().collect()
 }
 
-fn control(out: &mut String, found: &Found<'_>) {
-    let class = if found.result() == "evidence" {
+/// The result in figures, and each control with a way to it.
+fn summary(out: &mut String, findings: &Findings<'_>) {
+    let with = findings
+        .controls
+        .iter()
+        .filter(|found| found.result() == "evidence");
+    let [permitted, refused, held] = findings.timeline.totals;
+    let _ = write!(
+        out,
+        "<div class=tiles><p><b>{} of {}</b>controls with evidence<p><b>{permitted}</b>calls permitted\
+         <p><b>{refused}</b>calls refused<p><b>{held}</b>held for people</div><nav>",
+        with.count(),
+        findings.controls.len()
+    );
+    for (n, found) in findings.controls.iter().enumerate() {
+        let _ = write!(
+            out,
+            "<a class=\"tag {}\" href=\"#c{n}\">{}</a> ",
+            class(found),
+            text(found.control.id)
+        );
+    }
+    out.push_str("</nav>");
+}
+
+fn class(found: &Found<'_>) -> &'static str {
+    if found.result() == "evidence" {
         "some"
     } else {
         "none"
-    };
+    }
+}
+
+fn control(out: &mut String, n: usize, found: &Found<'_>) {
     let _ = write!(
         out,
-        "<section><h2>{} <span class=\"tag {class}\">{}</span></h2><p>{}</p><table>",
+        "<section id=c{n} class=card><h3>{} <span class=\"tag {}\">{}</span></h3><p>{}</p><table>",
         text(found.control.id),
+        class(found),
         found.result(),
         text(found.control.statement)
     );
@@ -103,7 +135,9 @@ fn register(out: &mut String, findings: &Findings<'_>) {
     if findings.register.is_empty() {
         return;
     }
-    out.push_str("<section><h2>Processing by purpose</h2><table><tr><th>Purpose<th>Calls<th>Carried out");
+    out.push_str(
+        "<h2>Processing by purpose</h2><div class=wide><table><tr><th>Purpose<th>Calls<th>Carried out",
+    );
     out.push_str("<th>Servers<th>Categories<th>Agents");
     for (purpose, row) in &findings.register {
         let words = |words: &std::collections::BTreeSet<String>| {
@@ -120,65 +154,7 @@ fn register(out: &mut String, findings: &Findings<'_>) {
             words(&row.agents)
         );
     }
-    out.push_str("</table></section>");
-}
-
-/// Bars of permitted, refused and held calls, one for each day.
-fn days(findings: &Findings<'_>) -> String {
-    let bars = findings.bars();
-    let most = bars
-        .iter()
-        .map(|(_, counts)| counts.iter().sum::<u64>())
-        .max()
-        .unwrap_or(0);
-    if most == 0 {
-        return "<p class=soft>None.</p>".to_owned();
-    }
-    let mut out = String::from("<svg viewBox=\"0 0 600 150\" role=img aria-label=\"calls by day\">");
-    for (n, (day, counts)) in bars.iter().enumerate() {
-        let (left, mut floor) = (n * 10, 130);
-        for (count, color) in counts.iter().zip(["--yes", "--no", "--hold"]) {
-            let height = count * 120 / most;
-            floor -= height;
-            let _ = write!(
-                out,
-                "<rect x={left} y={floor} width=8 height={height} fill=\"var({color})\">\
-                 <title>{}: {count}</title></rect>",
-                date(*day)
-            );
-        }
-    }
-    let ends = [bars.first(), bars.last()].map(|bar| bar.map_or_else(String::new, |(day, _)| date(*day)));
-    let [first, last] = ends;
-    let _ = write!(
-        out,
-        "<text x=0 y=146>{first}</text><text x=600 y=146 text-anchor=end>{last}; most: {most}</text></svg>\
-         <p class=soft><span style=\"color:var(--yes)\">■</span> permitted \
-         <span style=\"color:var(--no)\">■</span> refused \
-         <span style=\"color:var(--hold)\">■</span> held for people</p>"
-    );
-    out
-}
-
-fn kinds(findings: &Findings<'_>) -> String {
-    let most = findings.kinds.values().copied().max().unwrap_or(1).max(1);
-    let height = findings.kinds.len() * 20;
-    let mut out = format!("<svg viewBox=\"0 0 600 {height}\" role=img aria-label=\"findings by kind\">");
-    for (n, (kind, count)) in findings.kinds.iter().enumerate() {
-        let (top, width) = (n * 20, (count * 400 / most).max(1));
-        let (middle, kind) = (top + 14, text(kind));
-        let _ = write!(
-            out,
-            "<text x=0 y={middle}>{kind}</text><rect x=110 y={top} width={width} height=16 fill=\"var(--yes)\"/>\
-             <text x=600 y={middle} text-anchor=end>{count}</text>"
-        );
-    }
-    out.push_str("</svg>");
-    out
-}
-
-fn date(day: u64) -> String {
-    rfc3339(day * DAY_MS).chars().take(10).collect()
+    out.push_str("</table></div>");
 }
 
 /// Text that is only text: names come from outside.
@@ -201,7 +177,9 @@ fn text(raw: &str) -> String {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::{Findings, Processing, controls::FRAMEWORKS};
+    use records::ledger::Decision;
+
+    use super::super::{Findings, Processing, chart::Timeline, controls::FRAMEWORKS};
 
     #[test]
     fn no_name_in_a_page_begins_markup() {
@@ -214,6 +192,8 @@ mod tests {
             agents: words,
             disclosures: 0,
         };
+        let mut timeline = Timeline::default();
+        timeline.count(1, Decision::Permit);
         let findings = Findings {
             framework: FRAMEWORKS.first().unwrap(),
             origin: evil.to_owned(),
@@ -226,7 +206,7 @@ mod tests {
             oldest_ms: None,
             entries: 1,
             controls: Vec::new(),
-            days: BTreeMap::from([(1, [1, 1, 1])]),
+            timeline,
             kinds: BTreeMap::from([(evil.to_owned(), 1)]),
             register: BTreeMap::from([(evil.to_owned(), row)]),
             settings: Vec::new(),

@@ -1,0 +1,113 @@
+//! Tasks of modern clients that ask: each question takes the road, whichever era the server speaks.
+
+use std::sync::Arc;
+
+use pipeline::{Answer, Objection, Passed, forward::Recorded, ports::Exchange, refusal};
+use wire::{
+    bounds::ANSWER,
+    json::{Edits, Keys, Node, object},
+    jsonrpc::{self, Id, Message, Response},
+    mcp::{Era, Target, target},
+};
+
+use super::{Engines, local};
+use crate::task_desks::{Task, TaskDesk};
+
+impl Engines {
+    /// `tasks/get`: what the task asks is shown as it was judged.
+    pub(super) async fn get_task(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        let task = task_of(call)?;
+        let desk = self.task_desks.of(&task, call.arrival());
+        let exchange = self.heeding(call, Arc::clone(&desk.relay) as Arc<dyn Exchange>);
+        let outgoing = self.upstreams.prepare(call, exchange, None).await?;
+        let answer = outgoing.answered().await?;
+        let Answer::Foreign(response, era) = &answer else {
+            return Ok(answer);
+        };
+        let jsonrpc::Answer::Result(result) = response.answer() else {
+            return Ok(answer);
+        };
+        let status = result.get("status").and_then(Node::as_str).unwrap_or_default();
+        if status != "input_required" {
+            if status != "working" {
+                self.task_desks.close(&task);
+            }
+            return Ok(answer);
+        }
+        self.task_desks.keep(task, &desk)?;
+        if outgoing.era() == Era::Modern {
+            desk.put(outgoing.task_questions(result, |key| desk.has_put(key))?)?;
+            desk.asked().await;
+            // What was refused on the road is answered already.
+            if let Some(responses) = desk.take_given()? {
+                outgoing.update_task(responses).await?;
+            }
+        } else {
+            desk.await_once(async move {
+                // The result is asked for again when the task is over.
+                let _ = outgoing.await_task().await;
+            });
+            desk.asked().await;
+        }
+        Ok(Answer::Foreign(Arc::new(asking(response, result, &desk)?), *era))
+    }
+
+    /// `tasks/update`: answers go to the questions they answer, and what is nobody's answer goes nowhere.
+    pub(super) async fn update_task(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        let arrival = call.arrival();
+        let Some(desk) = self.task_desks.at(&task_of(call)?) else {
+            return Ok(local::own(b"{}".to_vec()));
+        };
+        let responses = arrival
+            .message
+            .params()
+            .and_then(|params| params.get("inputResponses"));
+        let told = desk.answer(responses).await?;
+        let Some(told) = told else {
+            return Ok(local::own(b"{}".to_vec()));
+        };
+        let exchange = self.heeding(call, Arc::clone(&arrival.exchange));
+        self.upstreams
+            .prepare(call, exchange, None)
+            .await?
+            .update_task(told)
+            .await
+    }
+
+    /// `tasks/cancel`: nobody answers the task's questions any more.
+    pub(super) fn close_task(&self, call: &Passed<Recorded>) {
+        if let Ok(task) = task_of(call) {
+            self.task_desks.close(&task);
+        }
+    }
+}
+
+fn task_of(call: &Passed<Recorded>) -> Result<Task, Objection> {
+    let unknown = || Objection::new(&refusal::TARGET_UNKNOWN, "no task");
+    let Ok(Target::Task { id }) = target(&call.arrival().message) else {
+        return Err(unknown());
+    };
+    let server = call.resolution().server_name().ok_or_else(unknown)?;
+    Ok((server.clone(), call.principal().key(), id.into_owned()))
+}
+
+/// A task that asks, with the questions that were judged; one whose questions are all answered works.
+fn asking(response: &Response, task: Node<'_>, desk: &TaskDesk) -> Result<Response, Objection> {
+    let text = object(|out| {
+        out.members_except(task, &["inputRequests", "status"], &Edits::default());
+        if desk.relay.asks_anything() {
+            out.string("status", "input_required");
+            out.object("inputRequests", |out| desk.relay.write_questions(out));
+        } else {
+            out.string("status", "working");
+        }
+    });
+    let id = response.id().cloned().unwrap_or(Id::Integer(0));
+    match Message::parse(jsonrpc::result(&id, &text), Keys::Exact, &ANSWER) {
+        Ok(Message::Response(response)) => Ok(response),
+        Ok(Message::Notification(_) | Message::Request(_)) | Err(_) => Err(Objection::new(
+            &refusal::UPSTREAM_GARBLED,
+            "a task that cannot be read",
+        )),
+    }
+}
