@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod approvals;
+mod archive;
 mod authorize;
 mod authorize_clients;
 mod authorize_elsewhere;
@@ -33,6 +34,7 @@ mod identity;
 mod incidents;
 mod kernels;
 mod kill;
+mod leaks;
 mod learn;
 mod lifecycle;
 mod limits;
@@ -67,3 +69,4 @@ mod tls;
 mod transports;
 mod upstream_auth;
 mod withdrawal;
+mod witness;

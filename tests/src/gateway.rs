@@ -91,6 +91,8 @@ pub struct Gateway {
     variables: Vec<(&'static str, &'static str)>,
     user: Option<u32>,
     starter: Vec<std::ffi::OsString>,
+    /// Where what it complains of goes, if not to the test's own errors.
+    complaints: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -115,6 +117,7 @@ impl Gateway {
             variables: Vec::new(),
             user: None,
             starter: Vec::new(),
+            complaints: None,
         }
     }
 
@@ -133,6 +136,13 @@ impl Gateway {
     #[must_use]
     pub fn started_by<S: Into<std::ffi::OsString>>(mut self, starter: impl IntoIterator<Item = S>) -> Self {
         self.starter = starter.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Keeps what the running gateway logs in this file of its directory.
+    #[must_use]
+    pub fn logging_to(mut self, name: &str) -> Self {
+        self.complaints = Some(self.path(name));
         self
     }
 
@@ -157,6 +167,10 @@ impl Gateway {
     /// When it does not get ready.
     pub fn run(&mut self) {
         let mut command = self.command(&["serve", "--ready-json"]);
+        if let Some(path) = &self.complaints {
+            let file = fs::OpenOptions::new().create(true).append(true).open(path);
+            command.stderr(file.expect("a file"));
+        }
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()

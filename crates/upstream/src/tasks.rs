@@ -192,6 +192,7 @@ impl Outgoing {
             method: method.name(),
             name: Some(id.to_owned()),
             params: Vec::new(),
+            ..self.head.clone()
         };
         Ok(self
             .link

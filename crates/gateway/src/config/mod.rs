@@ -2,6 +2,7 @@
 //! build anything, and it exists only when every line of the first made sense.
 
 mod agents;
+pub(crate) mod archive;
 pub(crate) mod auth;
 pub(crate) mod authorization;
 pub(crate) mod door;
@@ -24,6 +25,7 @@ pub(crate) mod said;
 mod sandbox;
 pub(crate) mod servers;
 pub(crate) mod state;
+pub(crate) mod witness;
 
 pub(crate) use agents::{Proof, key_set};
 pub(crate) use meant::Meant;
