@@ -67,7 +67,7 @@ impl Profile {
         } else {
             let processes = match kernel.processes {
                 Counted::No => format!("processes {}", Counted::No),
-                by => format!("{} processes, {by}", caps.pids),
+                by @ (Counted::Namespace | Counted::User) => format!("{} processes, {by}", caps.pids),
             };
             format!(
                 "{memory} of memory for each process, and for all together as looked at four times a second; \
