@@ -127,11 +127,8 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
     let has_broker = !room.egress.as_os_str().is_empty();
     let has_network = has_broker && (wishes.learn || !wishes.network.is_empty());
     let asked = room.asked(name).filter(|_| has_broker && wishes.learn);
-    let hidden = planning
-        .hidden
-        .iter()
-        .map(|path| text(path))
-        .collect::<Result<_, _>>()?;
+    let hidden = planning.hidden.iter().map(|path| text(path));
+    let hidden = hidden.collect::<Result<_, _>>()?;
     Ok(Profile {
         program: text(&program)?,
         args: command.args.clone(),
