@@ -54,7 +54,10 @@ fn house(root_key: &str, variables: &[(&'static str, &'static str)]) -> Gateway 
 
 /// Says in its configuration where the root key is from now on.
 fn name_root_key(gateway: &Gateway, root_key: &str) {
-    let text = format!("listen: \"127.0.0.1:0\"\ndata: ./state\n{root_key}\n{}", servers());
+    let text = format!(
+        "listen: \"127.0.0.1:0\"\ndata: ./state\n{root_key}\n{}",
+        servers()
+    );
     fs::write(gateway.path("sallyport.yaml"), text).expect("a file");
 }
 
@@ -110,7 +113,16 @@ impl Tokens {
 
     fn make(&self, label: &str) {
         run(Command::new("softhsm2-util")
-            .args(["--init-token", "--free", "--label", label, "--so-pin", "officer-pin", "--pin", PIN])
+            .args([
+                "--init-token",
+                "--free",
+                "--label",
+                label,
+                "--so-pin",
+                "officer-pin",
+                "--pin",
+                PIN,
+            ])
             .env("SOFTHSM2_CONF", self.settings()));
     }
 
@@ -158,8 +170,16 @@ fn the_root_key_moves_from_a_file_into_a_token_while_calls_go_on_and_none_fails(
         })
     };
     // From the file into a token, from there into another one, and into a file again.
-    let another = format!("root_key: {{ from: \"file:{}\" }}", gateway.path("other.key").display());
-    for root_key in [tokens.key("prod"), tokens.key("next"), another, tokens.key("prod")] {
+    let another = format!(
+        "root_key: {{ from: \"file:{}\" }}",
+        gateway.path("other.key").display()
+    );
+    for root_key in [
+        tokens.key("prod"),
+        tokens.key("next"),
+        another,
+        tokens.key("prod"),
+    ] {
         let before = ring(&gateway);
         name_root_key(&gateway, &root_key);
         let _ = gateway.json(&["keys", "rotate", "--use", "root"]);
@@ -170,14 +190,20 @@ fn the_root_key_moves_from_a_file_into_a_token_while_calls_go_on_and_none_fails(
     stop.store(true, Ordering::Relaxed);
     assert!(load.join().expect("no call failed") > 0);
     assert!(ring(&gateway).contains("pkcs11:prod/sallyport"));
-    let moved = gateway.ledger().into_iter().filter(|entry| entry["use"] == json!("root"));
+    let moved = gateway
+        .ledger()
+        .into_iter()
+        .filter(|entry| entry["use"] == json!("root"));
     assert_eq!(moved.count(), 4);
     verifies(&gateway);
     gateway.stop();
     // The files open nothing any more, and are not needed.
     fs::remove_file(gateway.path("other.key")).expect("it is there");
     name_root_key(&gateway, "");
-    refuses(&gateway, &["is sealed by `pkcs11:prod/sallyport`", "name it again"]);
+    refuses(
+        &gateway,
+        &["is sealed by `pkcs11:prod/sallyport`", "name it again"],
+    );
     fs::remove_file(gateway.path("state/root.key")).expect("it is there");
     name_root_key(&gateway, &tokens.key("prod"));
     gateway.run();
@@ -191,7 +217,10 @@ fn a_token_that_gives_nothing_is_a_refusal_with_its_remedy() {
     let mut gateway = house(&tokens.key("prod"), &tokens.variables());
     gateway.run();
     call(&gateway);
-    assert!(!gateway.path("state/root.key").exists(), "nothing is made that nobody needs");
+    assert!(
+        !gateway.path("state/root.key").exists(),
+        "nothing is made that nobody needs"
+    );
     // The token goes away while the gateway runs: calls go on, and so do keys.
     let (place, away) = (tokens.0.path().join("tokens"), tokens.0.path().join("away"));
     fs::rename(&place, &away).expect("it moves");
@@ -204,9 +233,21 @@ fn a_token_that_gives_nothing_is_a_refusal_with_its_remedy() {
     fs::remove_dir(&place).expect("it is empty");
     fs::rename(&away, &place).expect("it moves");
     for (from, to, words) in [
-        ("libsofthsm2.so", "none.so", ["is no PKCS#11 library", "root_key.pkcs11.module"]),
-        ("token: prod", "token: test", ["there is no token of this label", "root_key.pkcs11.token"]),
-        ("token: prod", "key: test, token: prod", ["there is no such AES key", "root_key.pkcs11.key"]),
+        (
+            "libsofthsm2.so",
+            "none.so",
+            ["is no PKCS#11 library", "root_key.pkcs11.module"],
+        ),
+        (
+            "token: prod",
+            "token: test",
+            ["there is no token of this label", "root_key.pkcs11.token"],
+        ),
+        (
+            "token: prod",
+            "key: test, token: prod",
+            ["there is no such AES key", "root_key.pkcs11.key"],
+        ),
         ("/pin\"", "/nowhere\"", ["root_key.pkcs11.pin", "create the file"]),
     ] {
         name_root_key(&gateway, &tokens.key("prod").replace(from, to));
@@ -214,7 +255,10 @@ fn a_token_that_gives_nothing_is_a_refusal_with_its_remedy() {
     }
     name_root_key(&gateway, &tokens.key("prod"));
     fs::write(tokens.pin(), "another-pin").expect("a file");
-    refuses(&gateway, &["the PIN is wrong", "several wrong ones lock the token"]);
+    refuses(
+        &gateway,
+        &["the PIN is wrong", "several wrong ones lock the token"],
+    );
     run(Command::new("chmod").arg("644").arg(tokens.pin()));
     refuses(&gateway, &["others on this machine can read", "chmod 600"]);
     run(Command::new("chmod").arg("600").arg(tokens.pin()));
@@ -226,7 +270,10 @@ fn a_token_that_gives_nothing_is_a_refusal_with_its_remedy() {
     let mut other = house(&tokens.key("prod"), &tokens.variables());
     other.run();
     other.stop();
-    refuses(&gateway, &["does not open what it is given", "restore either from a copy"]);
+    refuses(
+        &gateway,
+        &["does not open what it is given", "restore either from a copy"],
+    );
 }
 
 #[test]
@@ -238,7 +285,10 @@ fn keys_of_a_file_are_not_taken_for_keys_of_a_token() {
     name_root_key(&gateway, &tokens.key("prod"));
     refuses(
         &gateway,
-        &["is not sealed by `pkcs11:prod/sallyport` yet", "keys rotate --use root"],
+        &[
+            "is not sealed by `pkcs11:prod/sallyport` yet",
+            "keys rotate --use root",
+        ],
     );
     // As it says, and while no gateway runs.
     let _ = gateway.json(&["keys", "rotate", "--use", "root"]);
@@ -276,11 +326,11 @@ fn a_vault_wraps_the_key_and_while_it_is_sealed_nothing_starts() {
     let state = scratch.path().join("vault-state");
     let is = |word: &str| fs::write(&state, word).expect("a file");
     is("open");
-    let vault = Served::start(
-        Command::new("python3")
-            .arg(script("transit.py"))
-            .args([authority.path("vault.pem"), authority.path("vault.key"), state.clone()]),
-    );
+    let vault = Served::start(Command::new("python3").arg(script("transit.py")).args([
+        authority.path("vault.pem"),
+        authority.path("vault.key"),
+        state.clone(),
+    ]));
     let root_key = format!(
         "root_key: {{ vault: {{ address: \"{}\", token: \"env:VAULT_TOKEN\", key: root, namespace: team/one, \
          authority: {:?} }} }}",
@@ -299,19 +349,41 @@ fn a_vault_wraps_the_key_and_while_it_is_sealed_nothing_starts() {
     call(&gateway);
     let _ = gateway.json(&["keys", "rotate", "--use", "wrap"]);
     gateway.stop();
-    refuses(&gateway, &["it is sealed or in maintenance", "vault operator unseal"]);
+    refuses(
+        &gateway,
+        &["it is sealed or in maintenance", "vault operator unseal"],
+    );
     is("forbidden");
-    refuses(&gateway, &["does not let this token use `transit/decrypt/root`", "`update`"]);
+    refuses(
+        &gateway,
+        &["does not let this token use `transit/decrypt/root`", "`update`"],
+    );
     is("open");
     gateway.run();
     call(&gateway);
     verifies(&gateway);
     gateway.stop();
     for (from, to, words) in [
-        ("key: root", "key: other", ["cannot decrypt with the key `other`", "vault write -f"]),
-        ("key: root", "mount: kv, key: root", ["no transit engine at `kv`", "vault secrets enable"]),
-        ("env:VAULT_TOKEN", "env:NONE", ["`NONE` is not set", "export NONE"]),
-        ("ca.pem", "vault.pem", ["no connection to", "root_key.vault.address"]),
+        (
+            "key: root",
+            "key: other",
+            ["cannot decrypt with the key `other`", "vault write -f"],
+        ),
+        (
+            "key: root",
+            "mount: kv, key: root",
+            ["no transit engine at `kv`", "vault secrets enable"],
+        ),
+        (
+            "env:VAULT_TOKEN",
+            "env:NONE",
+            ["`NONE` is not set", "export NONE"],
+        ),
+        (
+            "ca.pem",
+            "vault.pem",
+            ["no connection to", "root_key.vault.address"],
+        ),
     ] {
         name_root_key(&gateway, &root_key.replace(from, to));
         refuses(&gateway, &words);
@@ -332,11 +404,15 @@ struct Session {
 
 impl Session {
     fn start() -> Option<Self> {
-        if !has("/usr/bin/gnome-keyring-daemon") || !has("/usr/bin/dbus-daemon") || !has("/usr/bin/secret-tool") {
+        if !has("/usr/bin/gnome-keyring-daemon")
+            || !has("/usr/bin/dbus-daemon")
+            || !has("/usr/bin/secret-tool")
+        {
             return None;
         }
         let scratch = Scratch::new();
-        let bus = Served::start(Command::new("dbus-daemon").args(["--session", "--nofork", "--print-address"]));
+        let bus =
+            Served::start(Command::new("dbus-daemon").args(["--session", "--nofork", "--print-address"]));
         let address = bus.line.clone();
         let mut keyring = Command::new("gnome-keyring-daemon");
         keyring
@@ -352,7 +428,8 @@ impl Session {
             .spawn()
             .expect("it starts");
         // It is unlocked with the password on its input.
-        std::io::Write::write_all(&mut keyring.stdin.take().expect("an input"), b"of the person").expect("a pipe");
+        std::io::Write::write_all(&mut keyring.stdin.take().expect("an input"), b"of the person")
+            .expect("a pipe");
         let session = Self {
             scratch,
             bus: address,
@@ -401,8 +478,11 @@ fn the_keyring_of_a_session_holds_the_root_key_and_secrets_of_the_configuration(
     assert!(session.store("tester", SECRET).status.success());
     let variables = [("DBUS_SESSION_BUS_ADDRESS", lasting(&session.bus))];
     let in_keyring = |yaml: String| yaml.replace("env:TESTER_SECRET", "keyring:tester");
-    let mut gateway = Gateway::configured(&in_keyring(format!("root_key: {{ from: keyring:root }}\n{}", servers())))
-        .with_variables(&variables);
+    let mut gateway = Gateway::configured(&in_keyring(format!(
+        "root_key: {{ from: keyring:root }}\n{}",
+        servers()
+    )))
+    .with_variables(&variables);
     gateway.run();
     call(&gateway);
     assert!(!gateway.path("state/root.key").exists());
@@ -430,5 +510,8 @@ fn the_keyring_of_a_session_holds_the_root_key_and_secrets_of_the_configuration(
         .output()
         .expect("it starts");
     let said = String::from_utf8_lossy(&alone.stderr);
-    assert!(alone.status.code() == Some(2) && said.contains("there is no session bus"), "{said}");
+    assert!(
+        alone.status.code() == Some(2) && said.contains("there is no session bus"),
+        "{said}"
+    );
 }

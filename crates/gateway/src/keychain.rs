@@ -129,7 +129,11 @@ impl Keychain {
 
     /// A root key is made where there are no keys yet that it could open.
     fn root_of(&self, key: &RootKey) -> Result<Root, Failure> {
-        let absent = if self.ring.exists() { Absent::Refuse } else { Absent::Make };
+        let absent = if self.ring.exists() {
+            Absent::Refuse
+        } else {
+            Absent::Make
+        };
         key.root(absent)
     }
 

@@ -97,7 +97,9 @@ pub(super) fn mean(
     lookup: &Lookup<'_>,
 ) -> Result<MeantEvents, Problem> {
     let at = |key: &str| format!("events[{n}].{key}");
-    let is_elsewhere = ["env:", keyring::PREFIX].iter().any(|scheme| said.to.starts_with(scheme));
+    let is_elsewhere = ["env:", keyring::PREFIX]
+        .iter()
+        .any(|scheme| said.to.starts_with(scheme));
     let to = if is_elsewhere {
         to(&at("to"), &lookup.secret(&at("to"), &said.to)?, lookup)?
     } else {

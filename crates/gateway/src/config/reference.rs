@@ -55,11 +55,7 @@ impl Lookup<'_> {
     pub(crate) fn secret(&self, at: &str, reference: &str) -> Result<String, Problem> {
         match self.resolve(at, reference)? {
             Some(secret) => Ok(secret),
-            None => Err(Problem::new(
-                at,
-                "a secret stands in the file itself",
-                FORMS,
-            )),
+            None => Err(Problem::new(at, "a secret stands in the file itself", FORMS)),
         }
     }
 
@@ -80,7 +76,11 @@ impl Lookup<'_> {
         }
         if reference.starts_with(SCHEME) {
             let why = "`vault:` references are for `env` of servers that are programs";
-            return Err(Problem::new(at, why, "use `env:NAME`, `file:PATH` or `keyring:NAME`"));
+            return Err(Problem::new(
+                at,
+                why,
+                "use `env:NAME`, `file:PATH` or `keyring:NAME`",
+            ));
         }
         if let Some(name) = reference.strip_prefix(keyring::PREFIX) {
             let found = keyring::read(name).map_err(|error| error.at(at))?;

@@ -171,7 +171,13 @@ fn transit(said: &SaidTransit, lookup: &Lookup<'_>) -> Result<MeantTransit, Prob
         let is_path = text
             .split('/')
             .all(|part| !part.is_empty() && part.chars().all(fits) && !part.starts_with('.'));
-        let wrong = || Problem::new(at(name), "it is no name in a path", "use letters, digits, `-`, `_`, `.`");
+        let wrong = || {
+            Problem::new(
+                at(name),
+                "it is no name in a path",
+                "use letters, digits, `-`, `_`, `.`",
+            )
+        };
         is_path.then(|| text.to_owned()).ok_or_else(wrong)
     };
     Ok(MeantTransit {
@@ -253,7 +259,10 @@ mod tests {
             ),
         ] {
             let why = meant(yaml).unwrap_err();
-            assert!(why.contains(what) && !why.contains("123456") && !why.contains("0011"), "{yaml}: {why}");
+            assert!(
+                why.contains(what) && !why.contains("123456") && !why.contains("0011"),
+                "{yaml}: {why}"
+            );
         }
     }
 }

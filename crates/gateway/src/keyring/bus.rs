@@ -140,7 +140,10 @@ fn address() -> Result<UnixStream, KeyringError> {
     let named = std::env::var("DBUS_SESSION_BUS_ADDRESS").ok();
     let addresses = named.filter(|text| !text.is_empty()).or_else(|| {
         let directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|text| !text.is_empty())?;
-        Some(format!("unix:path={}", PathBuf::from(directory).join("bus").display()))
+        Some(format!(
+            "unix:path={}",
+            PathBuf::from(directory).join("bus").display()
+        ))
     });
     let addresses = addresses.ok_or_else(none)?;
     let mut failed = None;
@@ -157,14 +160,16 @@ fn address() -> Result<UnixStream, KeyringError> {
 /// One of several addresses; none where it is of a kind that this does not speak.
 fn open(address: &str) -> Option<std::io::Result<UnixStream>> {
     let parameters = address.strip_prefix("unix:")?;
-    parameters.split(',').find_map(|parameter| match parameter.split_once('=')? {
-        ("path", path) => Some(UnixStream::connect(unescaped(path)?)),
-        ("abstract", name) => {
-            let address = SocketAddr::from_abstract_name(unescaped(name)?);
-            Some(address.and_then(|address| UnixStream::connect_addr(&address)))
-        }
-        _ => None,
-    })
+    parameters
+        .split(',')
+        .find_map(|parameter| match parameter.split_once('=')? {
+            ("path", path) => Some(UnixStream::connect(unescaped(path)?)),
+            ("abstract", name) => {
+                let address = SocketAddr::from_abstract_name(unescaped(name)?);
+                Some(address.and_then(|address| UnixStream::connect_addr(&address)))
+            }
+            _ => None,
+        })
 }
 
 /// `%2d` and the like.

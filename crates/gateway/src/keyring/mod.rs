@@ -132,7 +132,9 @@ impl Service {
         let answer = call(&mut self.bus, item, (ITEM_INTERFACE, "GetSecret"), body)?;
         let mut read = answer.read();
         let value = secret_of(&mut read).ok_or_else(garbled)?;
-        let text = str::from_utf8(&value).ok().map(|text| text.trim_end_matches(['\n', '\r']));
+        let text = str::from_utf8(&value)
+            .ok()
+            .map(|text| text.trim_end_matches(['\n', '\r']));
         let text = text.filter(|text| !text.is_empty()).ok_or_else(|| {
             KeyringError::new(
                 format!("the entry `{name}` of the keyring is empty or no text"),
@@ -155,7 +157,10 @@ impl Service {
         }
         let (service, user) = parts(name);
         let mut body = Body::new("a{sv}(oayays)b");
-        body.item(&format!("{service} {user}"), &[("service", service), ("username", user)]);
+        body.item(
+            &format!("{service} {user}"),
+            &[("service", service), ("username", user)],
+        );
         body.secret(&self.session, secret);
         // Nothing is replaced.
         body.no();
@@ -179,12 +184,7 @@ fn secret_of(read: &mut Read<'_>) -> Option<Zeroizing<Vec<u8>>> {
     read.bytes().map(|value| Zeroizing::new(value.to_vec()))
 }
 
-fn call(
-    bus: &mut Bus,
-    path: &str,
-    method: (&str, &str),
-    body: Body,
-) -> Result<wire::Answer, KeyringError> {
+fn call(bus: &mut Bus, path: &str, method: (&str, &str), body: Body) -> Result<wire::Answer, KeyringError> {
     bus.call(NAME, path, method, body).map_err(|error| match error {
         bus::CallError::Lost(error) => error,
         bus::CallError::Refused(name) if name.ends_with(".IsLocked") => is_locked(),
@@ -207,5 +207,8 @@ fn is_locked() -> KeyringError {
 }
 
 fn garbled() -> KeyringError {
-    KeyringError::new("the keyring's answer cannot be read", "use `env:NAME` or `file:PATH`")
+    KeyringError::new(
+        "the keyring's answer cannot be read",
+        "use `env:NAME` or `file:PATH`",
+    )
 }

@@ -195,7 +195,10 @@ impl Message {
     pub(super) fn parse(whole: Zeroizing<Vec<u8>>) -> Option<Self> {
         let kind = *whole.get(1)?;
         let (mut to, mut name) = (None, None);
-        let mut read = Read { bytes: &whole, at: 12 };
+        let mut read = Read {
+            bytes: &whole,
+            at: 12,
+        };
         let end = usize::try_from(read.number()?).ok()?.checked_add(HEAD_BYTES)?;
         while read.at < end {
             read.align(8)?;

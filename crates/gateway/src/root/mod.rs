@@ -17,7 +17,11 @@ use records::{
 };
 
 use crate::{
-    config::{find, reference::Lookup, root::{self, MeantRoot}},
+    config::{
+        find,
+        reference::Lookup,
+        root::{self, MeantRoot},
+    },
     failure::Failure,
     keyring,
 };

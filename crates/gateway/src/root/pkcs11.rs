@@ -61,7 +61,9 @@ impl RootKeeper for Token {
             .ok_or_else(|| self.refused("the wrapped key is cut", "restore the key ring from a copy"))?;
         let mut nonce = *nonce;
         self.with_key(Missing::Refuse, |session, handle| {
-            session.decrypt(&gcm(&mut nonce)?, handle, sealed).map(Secret::new)
+            session
+                .decrypt(&gcm(&mut nonce)?, handle, sealed)
+                .map(Secret::new)
         })
     }
 }
@@ -178,7 +180,10 @@ impl Token {
     }
 
     fn from(&self, problem: &Problem) -> KeeperError {
-        self.refused(format!("{}: {}", problem.at, problem.what), problem.remedy.clone())
+        self.refused(
+            format!("{}: {}", problem.at, problem.what),
+            problem.remedy.clone(),
+        )
     }
 
     fn unusable(&self, error: &Error) -> KeeperError {
@@ -208,13 +213,14 @@ impl Token {
             RvError::TokenNotPresent | RvError::DeviceRemoved | RvError::DeviceError => {
                 ("the token is away".to_owned(), "plug it in, and start again")
             }
-            RvError::EncryptedDataInvalid
-            | RvError::EncryptedDataLenRange
-            | RvError::GeneralError => (
+            RvError::EncryptedDataInvalid | RvError::EncryptedDataLenRange | RvError::GeneralError => (
                 format!("it does not open what it is given ({code:?})"),
                 "this is not the key that sealed the ring, or the ring was altered; restore either from a copy",
             ),
-            #[expect(clippy::wildcard_enum_match_arm, reason = "a hundred codes, all of them refusals")]
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "a hundred codes, all of them refusals"
+            )]
             other => (
                 format!("the token refuses: {other:?}"),
                 "look at the token with its vendor's program",

@@ -58,10 +58,13 @@ impl Transit {
     }
 
     fn ask(&self, operation: &str, body: &Value) -> Result<Value, KeeperError> {
-        let token = self.0.token.read().map_err(|problem| {
-            self.refused(format!("{}: {}", problem.at, problem.what), problem.remedy)
-        })?;
-        let MeantTransit { address, mount, key, .. } = &self.0;
+        let token =
+            self.0.token.read().map_err(|problem| {
+                self.refused(format!("{}: {}", problem.at, problem.what), problem.remedy)
+            })?;
+        let MeantTransit {
+            address, mount, key, ..
+        } = &self.0;
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(format!("{address}/v1/{mount}/{operation}/{key}"))
@@ -106,14 +109,19 @@ impl Transit {
                 done.map_err(|_| "it does not answer".to_owned())?
                     .map_err(|failure| failure.to_string())
             });
-            work.join().unwrap_or_else(|_| Err("the request broke off".to_owned()))
+            work.join()
+                .unwrap_or_else(|_| Err("the request broke off".to_owned()))
         });
         done.map_err(unreachable)
     }
 
     fn explained(&self, status: StatusCode, operation: &str, answer: &Value) -> KeeperError {
         let MeantTransit { mount, key, .. } = &self.0;
-        let said = answer.get("errors").and_then(Value::as_array).into_iter().flatten();
+        let said = answer
+            .get("errors")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let said: Vec<&str> = said.filter_map(Value::as_str).collect();
         let said: String = visible(&said.join("; ")).chars().take(WORDS_MAX).collect();
         let path = format!("{mount}/{operation}/{key}");

@@ -564,7 +564,10 @@ impl KeyRing {
             }),
             (Root::Kept(kept), Some(wrapped)) => Ok(kept.open(wrapped)?),
             (Root::Key(_), Some(wrapped)) => Err(RingError::KeptElsewhere { path, by: wrapped.by }),
-            (Root::Kept(kept), None) => Err(RingError::NotKept { path, by: kept.name() }),
+            (Root::Kept(kept), None) => Err(RingError::NotKept {
+                path,
+                by: kept.name(),
+            }),
         }
     }
 
