@@ -9,6 +9,7 @@ use std::{
 };
 
 use e2e::{
+    cluster::Cluster,
     gateway::{Gateway, program},
     peers,
 };
@@ -74,18 +75,22 @@ impl World<'_> {
 }
 
 fn world(peers: &Path) -> World<'_> {
-    let stub = program("e2e-stub");
-    let mut gateway = Gateway::configured(&format!(
-        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\napprove: all\nenrolment: on\n\
-         agents: [ {{ name: billing, secret: \"env:TESTER_SECRET\" }} ]\n\
-         policy: {{ packs: [baseline], rules: [ \"permit(principal in Role::\\\"bots\\\", action, resource);\" ] }}\n"
-    ));
+    let mut gateway = Gateway::configured(&yaml(""));
     let here = gateway.path("");
     for kind in ["ed25519", "es256"] {
         client(peers, &["keys", here.to_str().expect("a path"), kind], &[]);
     }
     gateway.run();
     World { peers, gateway }
+}
+
+fn yaml(more: &str) -> String {
+    let stub = program("e2e-stub");
+    format!(
+        "{more}mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\napprove: all\nenrolment: on\n\
+         agents: [ {{ name: billing, secret: \"env:TESTER_SECRET\" }} ]\n\
+         policy: {{ packs: [baseline], rules: [ \"permit(principal in Role::\\\"bots\\\", action, resource);\" ] }}\n"
+    )
 }
 
 /// Issue 4: asked, turned away or approved once, rotated by the key before, suspended, revoked; all of it on record.
@@ -208,6 +213,71 @@ fn a_request_takes_over_no_name_and_no_agents_key() {
         );
     }
     assert!(world.does(&["agent", "approve", &billing, "--name", "accounts"]));
+}
+
+/// What one replica is asked, another one decides; and suspends whom the first let in.
+#[test]
+fn a_request_at_one_replica_is_decided_at_another() {
+    let (Some(peers), Some(cluster)) = (peers::directory(), Cluster::start()) else {
+        return;
+    };
+    let state = format!("state: {:?}\n", cluster.database("enrol"));
+    let root = [(
+        "SALLYPORT_ROOT_KEY",
+        "7f2ac91b5d08e4636ba1f0c2975e3d84a6b90e71c4f852d3196ca8e7b035fd42",
+    )];
+    let replica = || Gateway::configured(&yaml(&state)).with_variables(&root);
+    let (mut one, mut two) = (replica(), replica());
+    let here = one.path("");
+    for kind in ["ed25519", "es256"] {
+        client(&peers, &["keys", here.to_str().expect("a path"), kind], &[]);
+    }
+    one.run();
+    two.run();
+    let world = World {
+        peers: &peers,
+        gateway: one,
+    };
+    let until = |what: &str, is: &dyn Fn() -> bool| {
+        for _ in 0..100 {
+            if is() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("it never came: {what}");
+    };
+    let asked = world.post(&[world.wish("ed25519", "bot"), world.wish("es256", "other")]);
+    for (kind, asked) in ["ed25519", "es256"].into_iter().zip(&asked) {
+        let key = asked[1]["key"].as_str().expect("a thumbprint");
+        std::fs::write(world.path(&format!("{kind}-thumbprint")), key).expect("written");
+    }
+    let (own, other) = (world.thumbprint("ed25519"), world.thumbprint("es256"));
+    let at_two = |args: &[&str]| two.output(args).status.success();
+    // At once: whoever decides looks at what there is.
+    assert!(at_two(&["agent", "deny", &other]));
+    assert!(at_two(&[
+        "agent",
+        "approve",
+        &own,
+        "--role",
+        "bots",
+        "--proof",
+        "signature"
+    ]));
+    assert!(!world.does(&["agent", "approve", &own]), "once, wherever");
+    assert!(!world.does(&["agent", "approve", &other]), "it was turned away");
+    until("the agent is let in", &|| world.signed("ed25519") == 200);
+    let waiting = |gateway: &Gateway| {
+        let said = gateway.json(&["agent", "requests"]);
+        let states = said.iter().map(|one| one["state"].clone());
+        states.filter(|state| *state == json!("waiting")).count()
+    };
+    until("nobody waits", &|| {
+        waiting(&world.gateway) == 0 && waiting(&two) == 0
+    });
+    assert!(at_two(&["agent", "suspend", "bot", "--why", "a test"]));
+    until("it is suspended", &|| world.signed("ed25519") != 200);
 }
 
 /// Every fault of a request to be let in is refused, and nobody can ask for ever.

@@ -148,6 +148,17 @@ serve(touch)
 
 #[test]
 fn learning_grants_nothing_and_secrets_are_not_proposed() {
+    learn_grants_nothing(None);
+}
+
+#[test]
+fn learning_as_an_ordinary_user_grants_nothing_and_secrets_are_not_proposed() {
+    if rustix::process::geteuid().is_root() {
+        learn_grants_nothing(Some(65_534));
+    }
+}
+
+fn learn_grants_nothing(user: Option<u32>) {
     let mut gateway = Gateway::configured("");
     for name in ["code", "notes", "home/.ssh", "out"] {
         fs::create_dir_all(gateway.path(name)).expect("a folder");
@@ -161,6 +172,9 @@ fn learning_grants_nothing_and_secrets_are_not_proposed() {
     let server = json!({"command": "/usr/bin/python3", "args": [gateway.path("code/server.py")],
         "env": {"HOME": gateway.path("home")}, "timeout": 30});
     configure(&gateway, &server, "{}");
+    if let Some(user) = user {
+        gateway = gateway.owned_by(user);
+    }
     gateway.run();
     gateway.wait_for_servers();
     let files = json!([

@@ -4,6 +4,7 @@
 
 mod acme;
 mod approvals;
+mod archive;
 mod authorize;
 mod authorize_clients;
 mod authorize_elsewhere;
@@ -32,7 +33,9 @@ mod grants;
 mod halts;
 mod identity;
 mod incidents;
+mod kernels;
 mod kill;
+mod leaks;
 mod learn;
 mod lifecycle;
 mod limits;
@@ -69,3 +72,4 @@ mod tls;
 mod transports;
 mod upstream_auth;
 mod withdrawal;
+mod witness;

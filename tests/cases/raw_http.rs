@@ -124,6 +124,26 @@ const SMUGGLED: &[(&str, &str)] = &[
         "POST /mcp HTTP/1.2\r\nHost: HOST\r\n\r\n",
     ),
     ("no version", "GET /mcp\r\n\r\n"),
+    (
+        "a line feed alone after the first line",
+        "GET /healthz HTTP/1.1\nHost: HOST\r\n\r\n",
+    ),
+    (
+        "a line feed alone after a header",
+        "GET /healthz HTTP/1.1\r\nHost: HOST\nX: y\r\n\r\n",
+    ),
+    (
+        "a line feed alone at the end of a head",
+        "GET /healthz HTTP/1.1\r\nHost: HOST\r\n\n",
+    ),
+    (
+        "the same length twice",
+        "POST /mcp HTTP/1.1\r\nHost: HOST\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+    ),
+    (
+        "a line feed alone after a request for another protocol",
+        "POST /mcp HTTP/1.1\r\nHost: HOST\r\nUpgrade: x\r\nContent-Length: 0\nX: y\r\n\r\n",
+    ),
 ];
 
 #[test]

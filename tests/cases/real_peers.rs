@@ -4,6 +4,7 @@
 use std::{path::Path, process::Command};
 
 use e2e::{
+    elsewhere,
     gateway::{Gateway, SECRET, program},
     peers,
 };
@@ -24,8 +25,9 @@ fn mcp_json(peers: &Path, folder: &Path) -> Value {
         "memory": {
             "command": node,
             "args": [npm("memory")],
-            "env": {"MEMORY_FILE_PATH": folder.join("memory.jsonl")},
         },
+        "fetch": {"command": python("mcp-server-fetch")},
+        "sqlite": {"command": peers.join("py1/bin/mcp-server-sqlite"), "args": ["--db-path", folder.join("data/it.db")]},
         "everything": {"command": node, "args": [npm("everything")]},
         "git": {"command": python("mcp-server-git"), "args": ["--repository", folder]},
         "time": {"command": python("mcp-server-time")},
@@ -42,9 +44,12 @@ policy: { packs: [baseline], rules: [ "permit(principal in Role::\"tester\", act
 fn every_client_lists_and_calls_every_imported_server() {
     let Some(peers) = peers::directory() else { return };
     let peers = peers.canonicalize().expect("a directory");
+    let elsewhere = elsewhere::move_there();
+    let fetched = elsewhere.as_ref().map(|_| format!("http://{}/", elsewhere::FAR));
     let scratch = e2e::gateway::Scratch::new();
     let folder = scratch.path();
     std::fs::write(folder.join("hello.txt"), "hello from a file").expect("a file");
+    std::fs::create_dir(folder.join("data")).expect("a folder");
     let git = Command::new("git")
         .args(["init", "-q"])
         .current_dir(folder)
@@ -60,6 +65,8 @@ fn every_client_lists_and_calls_every_imported_server() {
         "{}",
         String::from_utf8_lossy(&imported.stderr)
     );
+    let said = String::from_utf8_lossy(&imported.stdout).into_owned();
+    assert!(said.contains("may reach any public host, nothing else"), "{said}");
     gateway.run();
     gateway.wait_for_servers();
     let url = format!("{}/mcp", gateway.base());
@@ -90,6 +97,7 @@ fn every_client_lists_and_calls_every_imported_server() {
             .env("TOKEN", gateway.token())
             .env("FILE", &file)
             .env("REPOSITORY", folder)
+            .env("FETCHED", fetched.as_deref().unwrap_or_default())
             .env("SALLYPORT", program("sallyport"))
             .env("SALLYPORT_CLIENT_ID", "tester")
             .env("SALLYPORT_CLIENT_SECRET", SECRET)
@@ -106,6 +114,10 @@ fn every_client_lists_and_calls_every_imported_server() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    // What they were told outlives them.
+    let memory = std::fs::read_to_string(gateway.path("state/homes/memory/memory.jsonl"));
+    assert!(memory.expect("a file").contains("Ada"));
+    assert!(folder.join("data/it.db").is_file());
 }
 
 fn script(program: &Path, name: &str) -> Command {

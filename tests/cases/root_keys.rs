@@ -83,6 +83,11 @@ fn refuses(gateway: &Gateway, words: &[&str]) {
     assert!(!said.contains(PIN) && !said.contains(SECRET), "{said}");
 }
 
+fn done(gateway: &Gateway, args: &[&str]) {
+    let output = gateway.output(args);
+    assert!(output.status.success(), "{args:?}: {output:?}");
+}
+
 fn verifies(gateway: &Gateway) {
     let verified = gateway.output(&["ledger", "verify"]);
     assert!(verified.status.success(), "{verified:?}");
@@ -147,7 +152,6 @@ impl Tokens {
     }
 }
 
-// CONTROL: root-key-in-a-token
 #[test]
 fn the_root_key_moves_from_a_file_into_a_token_while_calls_go_on_and_none_fails() {
     let Some(tokens) = Tokens::new() else { return };
@@ -182,10 +186,10 @@ fn the_root_key_moves_from_a_file_into_a_token_while_calls_go_on_and_none_fails(
     ] {
         let before = ring(&gateway);
         name_root_key(&gateway, &root_key);
-        let _ = gateway.json(&["keys", "rotate", "--use", "root"]);
+        done(&gateway, &["keys", "rotate", "--use", "root"]);
         assert_ne!(ring(&gateway), before);
         // Everything else is rotated as before.
-        let _ = gateway.json(&["keys", "rotate", "--use", "wrap"]);
+        done(&gateway, &["keys", "rotate", "--use", "wrap"]);
     }
     stop.store(true, Ordering::Relaxed);
     assert!(load.join().expect("no call failed") > 0);
@@ -193,7 +197,7 @@ fn the_root_key_moves_from_a_file_into_a_token_while_calls_go_on_and_none_fails(
     let moved = gateway
         .ledger()
         .into_iter()
-        .filter(|entry| entry["use"] == json!("root"));
+        .filter(|entry| entry["detail"]["use"] == json!("root"));
     assert_eq!(moved.count(), 4);
     verifies(&gateway);
     gateway.stop();
@@ -226,7 +230,7 @@ fn a_token_that_gives_nothing_is_a_refusal_with_its_remedy() {
     fs::rename(&place, &away).expect("it moves");
     fs::create_dir(&place).expect("a directory");
     call(&gateway);
-    let _ = gateway.json(&["keys", "rotate", "--use", "wrap"]);
+    done(&gateway, &["keys", "rotate", "--use", "wrap"]);
     gateway.stop();
     // But nothing starts without it.
     refuses(&gateway, &["there is no token of this label", "plug it in"]);
@@ -291,7 +295,7 @@ fn keys_of_a_file_are_not_taken_for_keys_of_a_token() {
         ],
     );
     // As it says, and while no gateway runs.
-    let _ = gateway.json(&["keys", "rotate", "--use", "root"]);
+    done(&gateway, &["keys", "rotate", "--use", "root"]);
     fs::remove_file(gateway.path("state/root.key")).expect("it is there");
     gateway.run();
     call(&gateway);
@@ -301,16 +305,16 @@ fn keys_of_a_file_are_not_taken_for_keys_of_a_token() {
     fs::copy(gateway.path("sallyport.yaml"), gateway.path("before.yaml")).expect("a copy");
     name_root_key(&gateway, &tokens.key("next"));
     let before = gateway.path("before.yaml").display().to_string();
-    let _ = gateway.json(&["keys", "rotate", "--use", "root", "--from", &before]);
+    done(&gateway, &["keys", "rotate", "--use", "root", "--from", &before]);
     gateway.run();
     call(&gateway);
     verifies(&gateway);
     // A back-up has no root key in it, and is restored with the one that is named.
     let copy = gateway.path("copy").display().to_string();
-    let _ = gateway.json(&["backup", "create", &copy]);
+    done(&gateway, &["backup", "create", &copy]);
     gateway.stop();
     fs::remove_dir_all(gateway.path("state")).expect("it is there");
-    let _ = gateway.json(&["backup", "restore", &copy, "--nobody-erased"]);
+    done(&gateway, &["backup", "restore", &copy, "--nobody-erased"]);
     gateway.run();
     call(&gateway);
 }
@@ -342,12 +346,12 @@ fn a_vault_wraps_the_key_and_while_it_is_sealed_nothing_starts() {
     gateway.run();
     call(&gateway);
     name_root_key(&gateway, &root_key);
-    let _ = gateway.json(&["keys", "rotate", "--use", "root"]);
+    done(&gateway, &["keys", "rotate", "--use", "root"]);
     assert!(ring(&gateway).contains("vault:v1:") || ring(&gateway).contains("\"by\":\"vault:https"));
     is("sealed");
     // What runs goes on, with what it holds.
     call(&gateway);
-    let _ = gateway.json(&["keys", "rotate", "--use", "wrap"]);
+    done(&gateway, &["keys", "rotate", "--use", "wrap"]);
     gateway.stop();
     refuses(
         &gateway,

@@ -4,13 +4,17 @@
 use std::{
     fs,
     net::{TcpListener, UdpSocket},
-    os::{linux::net::SocketAddrExt, unix::net::UnixListener},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{fs::PermissionsExt, net::UnixListener},
+    },
     path::Path,
     process::Command,
     time::Duration,
 };
 
 use e2e::{
+    elsewhere,
     gateway::{Gateway, OPEN_TO_TESTER, SECRET},
     mcp::Client,
     peers,
@@ -54,7 +58,7 @@ pub(crate) fn start(sandbox: &str, user: Option<u32>) -> Outside {
     });
     let server = json!({
         "command": "/usr/bin/python3", "args": [peers::script("probe.py"), told.to_string()],
-        "timeout": 30, "cwd": at("own"),
+        "timeout": 30, "cwd": at("own"), "env": {"PROBE": "yes"},
     });
     let yaml = format!(
         "listen: \"127.0.0.1:0\"\ndata: ./state\nmcpServers: {{ probe: {} }}\n{OPEN_TO_TESTER}",
@@ -78,6 +82,9 @@ pub(crate) fn start(sandbox: &str, user: Option<u32>) -> Outside {
 
 pub(crate) const BOX: &str = r#"{ "write": ["@OWN"], "memory": "256M", "pids": 64 }"#;
 
+/// What only all processes of a box together do.
+const MANY: &str = "memory-of-many";
+
 /// Every way that came out, of how many.
 fn came_out(outside: &Outside) -> (Vec<String>, usize) {
     let gateway = &outside.gateway;
@@ -89,7 +96,8 @@ fn came_out(outside: &Outside) -> (Vec<String>, usize) {
         .collect();
     assert!(ways.len() >= 24, "{tools:?}");
     let mut out = Vec::new();
-    for way in &ways {
+    // Ends its server, and all that server left behind: it has a test of its own.
+    for way in ways.iter().filter(|way| **way != MANY) {
         // A bomb may take its server with it: no answer is none that says it is out.
         let answer = client
             .call(&format!("probe__{way}"), &json!({}))
@@ -103,7 +111,22 @@ fn came_out(outside: &Outside) -> (Vec<String>, usize) {
             assert!(held, "{way} was not tried: {answer:?}");
         }
     }
-    (out, ways.len())
+    (out, ways.len() - 1)
+}
+
+/// Whether more memory than a box may have was had by its processes together.
+fn many_have_more(outside: &Outside) -> bool {
+    let gateway = &outside.gateway;
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let answer = client.call(&format!("probe__{MANY}"), &json!({}));
+    answer.expect("an answer").text() == "out"
+}
+
+/// The user that the gateway is of.
+fn user_of(gateway: &Gateway) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{}/status", gateway.pid())).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    line?.split_whitespace().next()?.parse().ok()
 }
 
 /// Whether what the server left behind goes on after its gateway ended.
@@ -134,9 +157,30 @@ fn no_probe_comes_out_as_an_ordinary_user() {
         return;
     }
     let mut outside = start(BOX, Some(NOBODY));
+    assert_eq!(user_of(&outside.gateway), Some(NOBODY));
     let (out, ways) = came_out(&outside);
     assert!(out.is_empty(), "of {ways} probes came out: {out:?}");
     assert!(!goes_on(&mut outside), "an orphan lives on");
+}
+
+#[test]
+fn processes_together_have_the_memory_of_their_box_and_no_more() {
+    let users = if is_root() {
+        vec![None, Some(NOBODY)]
+    } else {
+        vec![None]
+    };
+    for user in users {
+        let outside = start(BOX, user);
+        assert!(!many_have_more(&outside), "as {user:?}");
+        // Whoever it was ended with may begin again.
+        let client = Client::new(
+            format!("{}/mcp", outside.gateway.base()),
+            Some(outside.gateway.token()),
+        );
+        let again = client.call("probe__starts", &json!({})).expect("an answer");
+        assert_eq!(again.text(), "out", "{again:?}");
+    }
 }
 
 /// The test can fail: without the sandbox every probe comes out, where root starts it.
@@ -152,6 +196,7 @@ fn every_probe_comes_out_where_the_sandbox_is_off() {
         ways,
         "{out:?}, the orphan, and what every server may"
     );
+    assert!(many_have_more(&outside));
     assert!(goes_on(&mut outside), "the orphan is gone");
     // It is ours to end.
     let heartbeat = outside.gateway.path("own/heartbeat").display().to_string();
@@ -219,13 +264,61 @@ fn what_no_server_may_have_is_refused_with_the_remedy() {
             "{said}"
         );
     }
-    // The gateway's own directory is known when the server is to start.
-    let stub = json!({"command": "/usr/bin/python3", "sandbox": {"read": ["./state"]}});
-    let gateway = Gateway::configured(&format!("mcpServers: {{ it: {stub} }}\n{OPEN_TO_TESTER}"));
-    fs::create_dir_all(gateway.path("state")).expect("a directory");
+    // The gateway's own places are known when the server is to start: its directory, its keys, its sockets, its
+    // configuration, and a file of secrets that it names.
+    let yaml = |sandbox: &Value| {
+        let server = json!({"command": "/usr/bin/python3", "sandbox": sandbox});
+        let yaml = format!(
+            "listen: \"127.0.0.1:0\"\ndata: ./state\nmcpServers: {{ it: {server} }}\n{OPEN_TO_TESTER}"
+        );
+        yaml.replace("env:TESTER_SECRET", "file:./secret")
+    };
+    let mut gateway = Gateway::configured("");
+    fs::write(gateway.path("sallyport.yaml"), yaml(&json!("on"))).expect("a file");
+    fs::write(gateway.path("secret"), e2e::gateway::SECRET).expect("a file");
+    fs::set_permissions(gateway.path("secret"), fs::Permissions::from_mode(0o600)).expect("permissions");
+    gateway.run();
+    for own in [
+        "state",
+        "state/root.key",
+        "state/control.sock",
+        "sallyport.yaml",
+        "secret",
+    ] {
+        fs::write(
+            gateway.path("sallyport.yaml"),
+            yaml(&json!({"read": [format!("./{own}")]})),
+        )
+        .expect("a file");
+        let output = gateway.output(&["doctor"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let remedy = "grant something else; no server may have that";
+        assert!(
+            said.contains("the gateway's own") && said.contains(remedy),
+            "{own}: {said}"
+        );
+    }
+    gateway.stop();
     let output = gateway.output(&["server", "approve", "it"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("the gateway's own"), "{said}");
+    // The server's own command.
+    for (command, why, remedy) in [
+        ("docker", "has a daemon start the server", "say `sandbox: off`"),
+        ("no-such-program", "was not found", "install it"),
+        ("./script", "`no-such-interpreter`", ""),
+    ] {
+        let server = json!({"command": command});
+        let gateway = Gateway::configured(&format!("mcpServers: {{ it: {server} }}\n"));
+        fs::write(gateway.path("script"), "#!/usr/bin/env no-such-interpreter\n").expect("a file");
+        fs::set_permissions(gateway.path("script"), fs::Permissions::from_mode(0o755)).expect("permissions");
+        let output = gateway.output(&["server", "approve", "it"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && said.contains(why) && said.contains(remedy),
+            "{command}: {said}"
+        );
+    }
 }
 
 /// The ledger's entries of one kind.
@@ -324,4 +417,47 @@ fn the_broker_reaches_what_the_manifest_names_and_nothing_else() {
     assert_eq!(counted, (3, 3, 12), "{entries:?}");
     let connected = entries.iter().find(|entry| entry["action"] == json!("connected"));
     assert_eq!(connected.expect("one")["server"], json!("web"));
+}
+
+/// Any public host is what it says: none of this machine, of a private network, or of a cloud's neighbours.
+#[test]
+fn any_public_host_is_none_of_this_machine_and_none_nearby() {
+    let Some(_elsewhere) = elsewhere::move_there() else {
+        return;
+    };
+    let own = TcpListener::bind("0.0.0.0:80").expect("a port");
+    let python = json!({
+        "command": "/usr/bin/python3", "args": [peers::script("reach.py")],
+        "sandbox": {"network": ["*"]},
+    });
+    let gateway = Gateway::start(&format!("mcpServers: {{ web: {python} }}\n{OPEN_TO_TESTER}"));
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let get = |host: &str, port: u16| {
+        let answer = client.call("web__get", &json!({"how": "connect", "host": host, "port": port}));
+        answer.expect("an answer").text().to_owned()
+    };
+    let said = get(elsewhere::FAR, 80);
+    assert!(said.contains(elsewhere::PAGE), "{said}");
+    for (host, port, why) in [
+        (elsewhere::FAR, 22, "not among the hosts"),
+        // Its own address is a public one.
+        (elsewhere::NEAR, 80, "not a public address"),
+        ("127.0.0.1", 80, "not a public address"),
+        ("localhost", 80, "not a public address"),
+        ("10.0.0.1", 80, "not a public address"),
+        ("169.254.169.254", 80, "never reached"),
+        ("0.0.0.0", 80, "never reached"),
+    ] {
+        let said = get(host, port);
+        assert!(said.contains(why), "{host}:{port}: {said}");
+    }
+    let shown = gateway.json(&["server", "show", "web"]);
+    let words = shown[0]["sandbox"].as_str().expect("a text");
+    assert!(
+        words.contains("may reach any public host, nothing else"),
+        "{words}"
+    );
+    let limits = shown[0]["limits"].as_str().expect("a text");
+    assert!(limits.contains("2048M of memory"), "{limits}");
+    drop(own);
 }

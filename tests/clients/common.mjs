@@ -11,12 +11,14 @@ export function load(name) {
   return import(pathToFileURL(found));
 }
 
-export const servers = ["everything", "filesystem", "git", "memory", "time"];
+export const servers = ["everything", "fetch", "filesystem", "git", "memory", "sqlite", "time"];
 
 /** One call of each server: tool, arguments, and a part of the answer. */
 export const calls = [
   ["filesystem__read_text_file", { path: process.env.FILE }, "hello from a file"],
+  ...(process.env.FETCHED ? [["fetch__fetch", { url: process.env.FETCHED }, "hello from far away"]] : []),
   ["memory__read_graph", {}, "entities"],
+  ["sqlite__read_query", { query: "SELECT 'over ' || 'the wall' AS said" }, "over the wall"],
   ["everything__echo", { message: "over the wall" }, "over the wall"],
   ["git__git_status", { repo_path: process.env.REPOSITORY }, "hello.txt"],
   ["time__get_current_time", { timezone: "Europe/Berlin" }, "Europe/Berlin"],

@@ -2,18 +2,21 @@
 
 import os
 
-SERVERS = ["everything", "filesystem", "git", "memory", "time"]
+FETCHED = os.environ.get("FETCHED")
+SERVERS = ["everything", "fetch", "filesystem", "git", "memory", "sqlite", "time"]
 
 
 def calls():
     """One call of each server: tool, arguments, and a part of the answer."""
     repository = os.environ["REPOSITORY"]
     entity = {"name": "Ada", "entityType": "person", "observations": ["wrote the first program"]}
-    return [
+    fetched = [("fetch__fetch", {"url": FETCHED}, "hello from far away")] if FETCHED else []
+    return fetched + [
         ("filesystem__read_text_file", {"path": os.environ["FILE"]}, "hello from a file"),
         ("memory__create_entities", {"entities": [entity]}, "Ada"),
         ("everything__echo", {"message": "over the wall"}, "over the wall"),
         ("git__git_status", {"repo_path": repository}, "hello.txt"),
+        ("sqlite__read_query", {"query": "SELECT 'over ' || 'the wall' AS said"}, "over the wall"),
         ("time__get_current_time", {"timezone": "Europe/Berlin"}, "Europe/Berlin"),
     ]
 

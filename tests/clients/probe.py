@@ -5,6 +5,7 @@ without a sandbox, for root at least: tests/cases/sandbox.rs checks that, too.
 """
 
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 X86 = os.uname().machine == "x86_64"
 # System calls by their numbers on x86-64 and on 64-bit ARM.
 NUMBER = {
+    "ioctl": (16, 29),
     "ptrace": (101, 117),
     "mount": (165, 40),
     "unshare": (272, 97),
@@ -192,6 +194,42 @@ def io_uring():
     return True
 
 
+def types():
+    """Into a terminal, as if its user had: TIOCSTI, TIOCLINUX, and the first with a bit more that kernels cut off.
+
+    There is no terminal here; what counts is whether the kernel was asked at all.
+    """
+    reached = []
+    for request in (0x5412, 0x541C, 0x5412 | 1 << 32):
+        try:
+            call("ioctl", 0, request, b"\x02")
+        except OSError as error:
+            if error.errno == errno.ENOSYS:
+                continue
+        reached.append(hex(request))
+    return reached
+
+
+def many(count, size):
+    """Processes that each stay below what one may have."""
+    children = []
+    for _ in range(count):
+        child = os.fork()
+        if child == 0:
+            held = bytearray(size)
+            for at in range(0, size, 4096):
+                held[at] = 1
+            time.sleep(60)
+            os._exit(0)
+        children.append(child)
+    time.sleep(3)
+    alive = [child for child in children if os.waitpid(child, os.WNOHANG) == (0, 0)]
+    for child in alive:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return len(alive) == count
+
+
 def clock():
     # Sets the frequency to what it is: needs the right, and changes nothing.
     state = ctypes.create_string_buffer(256)
@@ -274,8 +312,10 @@ def attempts(at):
         "userfaultfd": lambda: os.close(call("userfaultfd", 0)) is None,
         "clock": clock,
         "hostname": hostname,
+        "typing": types,
         "fork-bomb": lambda: forks(400),
         "memory-bomb": lambda: allocates(600 << 20),
+        "memory-of-many": lambda: many(6, 90 << 20),
         "starts": starts,
         "orphan": lambda: orphan(at["heartbeat"]),
     }

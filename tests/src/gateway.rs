@@ -90,6 +90,9 @@ pub struct Gateway {
     running: Option<Running>,
     variables: Vec<(&'static str, &'static str)>,
     user: Option<u32>,
+    /// Where what it complains of goes, if not to the test's own errors.
+    complaints: Option<PathBuf>,
+    starter: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug)]
@@ -113,6 +116,8 @@ impl Gateway {
             running: None,
             variables: Vec::new(),
             user: None,
+            complaints: None,
+            starter: Vec::new(),
         }
     }
 
@@ -124,6 +129,20 @@ impl Gateway {
     pub fn owned_by(mut self, user: u32) -> Self {
         give(self.scratch.path(), user);
         self.user = Some(user);
+        self
+    }
+
+    /// Keeps what the running gateway logs in this file of its directory.
+    #[must_use]
+    pub fn logging_to(mut self, name: &str) -> Self {
+        self.complaints = Some(self.path(name));
+        self
+    }
+
+    /// Has everything started by another program, which becomes what follows its arguments.
+    #[must_use]
+    pub fn started_by<S: Into<std::ffi::OsString>>(mut self, starter: impl IntoIterator<Item = S>) -> Self {
+        self.starter = starter.into_iter().map(Into::into).collect();
         self
     }
 
@@ -148,6 +167,10 @@ impl Gateway {
     /// When it does not get ready.
     pub fn run(&mut self) {
         let mut command = self.command(&["serve", "--ready-json"]);
+        if let Some(path) = &self.complaints {
+            let file = fs::OpenOptions::new().create(true).append(true).open(path);
+            command.stderr(file.expect("a file"));
+        }
         let mut child = command
             .stdout(Stdio::piped())
             .spawn()
@@ -192,7 +215,15 @@ impl Gateway {
     /// A command of the binary with this configuration.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(program("sallyport"));
+        let own = program("sallyport");
+        let mut command = match self.starter.split_first() {
+            None => Command::new(own),
+            Some((starter, rest)) => {
+                let mut command = Command::new(starter);
+                command.args(rest).arg(own);
+                command
+            }
+        };
         command
             .args(args)
             .arg("--config")

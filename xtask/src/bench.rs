@@ -38,11 +38,18 @@ impl Drop for Running {
 }
 
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    let (is_ledger, args) = match args {
+        [what, rest @ ..] if what == "ledger" => (true, rest),
+        rest => (false, rest),
+    };
     let seconds = match args {
         [] => "3",
         [flag, seconds] if flag == "--seconds" => seconds,
-        _ => return Err("usage: cargo xtask bench [--seconds N]".to_owned()),
+        _ => return Err("usage: cargo xtask bench [ledger] [--seconds N]".to_owned()),
     };
+    if is_ledger {
+        return ledger(seconds);
+    }
     run::run(cargo().args([
         "build",
         "--release",
@@ -57,6 +64,19 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let result = measure(&programs, &scratch, seconds);
     let _ = std::fs::remove_dir_all(&scratch);
     result
+}
+
+/// Appends to the ledger alone, next to those to databases.
+fn ledger(seconds: &str) -> Result<(), String> {
+    let example = [
+        "--release",
+        "--quiet",
+        "--package",
+        "records",
+        "--example",
+        "ledger_throughput",
+    ];
+    run::run(cargo().arg("run").args(example).args(["--", seconds]))
 }
 
 fn measure(programs: &Path, scratch: &Path, seconds: &str) -> Result<(), String> {

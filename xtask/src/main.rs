@@ -20,7 +20,9 @@ usage: cargo xtask <command>
   e2e [ARGS]     the end-to-end tests alone
   gen            write the generated documents anew
   fuzz [NAME] [--seconds N]   run one fuzz target, or each for a minute
-  bench [ARGS]   measure calls through the gateway against the same calls without it
+  kernel         the walls of the box on a kernel of Debian's, in a virtual machine (not in CI)
+  bench [ARGS]   measure calls through the gateway against the same calls without it;
+                 `bench ledger`: durable appends to the ledger against SQLite and PostgreSQL
   demo           build everything and run the demo
   peers          install the real MCP clients and servers the tests use, into target/peers
 ";
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "e2e" => suite::end_to_end(&rest),
         "fuzz" => fuzz::run(&rest),
         "gen" => suite::generate(),
+        "kernel" => suite::kernel(),
         "peers" => peers::install().map(|_| ()),
         "test" => suite::run(&rest),
         "tidy" => tidy::run(),

@@ -48,16 +48,21 @@ const PYPI_2: [&str; 13] = [
     "ocsf-json-schema==1.2.0",
     "jsonschema==4.26.0",
 ];
-const PYPI_1: [&str; 4] = [
+const PYPI_1: [&str; 5] = [
     "mcp==1.30.0",
+    "mcp-server-sqlite==2025.4.25",
     "websockets==15.0.1",
     "langchain-mcp-adapters==0.3.2",
     // It does not say so, but works with the first line alone.
     "mcp-agent==0.2.6",
 ];
+/// A server that is Amazon S3 as Amazon's own client knows it, signatures and locks included.
+const PYPI_S3: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 13] = [
+const DEBIAN: [(&str, &str); 14] = [
     ("bwrap", "bubblewrap"),
+    // Makes a network for tests.
+    ("ip", "iproute2"),
     ("npm", "npm"),
     ("python3", "python3-venv"),
     ("git", "git"),
@@ -96,10 +101,11 @@ pub(crate) fn install() -> Result<Peers, String> {
     let directory = target().join("peers");
     let stamp = directory.join("stamp");
     let wanted = format!(
-        "{NODE}\n{}\n{}\n{}\n",
+        "{NODE}\n{}\n{}\n{}\n{}\n",
         NPM.join("\n"),
         PYPI_2.join("\n"),
-        PYPI_1.join("\n")
+        PYPI_1.join("\n"),
+        PYPI_S3.join("\n")
     );
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(Peers { directory });
@@ -111,6 +117,7 @@ pub(crate) fn install() -> Result<Peers, String> {
             scope.spawn(|| node(&directory.join("node"))),
             scope.spawn(|| python(&directory.join("py2"), &PYPI_2)),
             scope.spawn(|| python(&directory.join("py1"), &PYPI_1)),
+            scope.spawn(|| python(&directory.join("s3"), &PYPI_S3)),
         ];
         parts.into_iter().try_for_each(|part| {
             let lost = |_| "an installation broke off".to_owned();

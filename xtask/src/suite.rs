@@ -28,6 +28,20 @@ pub(crate) fn end_to_end(args: &[String]) -> Result<(), String> {
     run::run(&mut command)
 }
 
+/// The walls of the box in a virtual machine.
+pub(crate) fn kernel() -> Result<(), String> {
+    for (program, package) in [
+        ("qemu-system-x86_64", "qemu-system-x86"),
+        ("busybox", "busybox-static"),
+        ("cpio", "cpio"),
+    ] {
+        if !exists(program) {
+            return Err(format!("`{program}` is missing: `apt-get install {package}`"));
+        }
+    }
+    run::run(Command::new("sh").arg("xtask/kernel.sh").current_dir(root()))
+}
+
 /// Writes the generated documents anew: each is kept by a test that compares, and writes when told to.
 pub(crate) fn generate() -> Result<(), String> {
     let mut command = runner(&["--workspace"], &["generated".to_owned()]);

@@ -66,6 +66,7 @@ use crate::{
     task_desks::TaskDesks,
     task_owners::TaskOwners,
     vault::{Layout, Vault},
+    witness::{Duty, Witness},
 };
 
 /// How often what is over is cleared away.
@@ -180,7 +181,12 @@ pub(crate) fn assemble(
         vault.store().clone(),
         &engines.ambient,
     );
+    let duty = Duty::of(&meant.witness, vault.store(), &engines.journal, &engines.ambient)?;
     let house = Arc::new(House {
+        witness: Witness {
+            duty,
+            ..Witness::default()
+        },
         authorization: authorization.map_err(Failure::other)?,
         console: Console::new(
             meant.console.clone(),

@@ -2,7 +2,7 @@
 
 use upstream::{
     Reach, Sandbox,
-    sandbox::{Profile, Room, plan},
+    sandbox::{Kernel, Profile, Room, plan},
 };
 
 use crate::config::servers::MeantServer;
@@ -27,6 +27,12 @@ pub(crate) fn profile(meant: &MeantServer, room: &Room) -> Option<Result<Profile
 /// Whether the operator switched it off.
 pub(crate) fn is_off(meant: &MeantServer) -> bool {
     matches!(&meant.spec.reach, Reach::Stdio(command) if command.sandbox == Sandbox::Off)
+}
+
+/// What limits it on this machine; nothing for a server without a box.
+pub(crate) fn limits(meant: &MeantServer, room: &Room) -> Option<String> {
+    let profile = profile(meant, room)?.ok()?;
+    Some(profile.limits(&Kernel::look()))
 }
 
 /// In plain words; nothing for a server that is no process of ours.

@@ -70,17 +70,26 @@ struct All {
 impl Enrolments {
     /// Reads those that asked before.
     pub(crate) fn open(store: Store, open: Switch) -> Result<Self, StoreError> {
-        let known = store.list(TABLE)?;
-        let by_key = known
+        let these = Self {
+            store,
+            open,
+            all: Mutex::default(),
+        };
+        these.take_over()?;
+        Ok(these)
+    }
+
+    /// Takes over whom other replicas let ask, in or away. Whoever decides about one asks for it first, so that it is
+    /// decided once.
+    pub(crate) fn take_over(&self) -> Result<(), StoreError> {
+        // Held while reading: what is put meanwhile would be forgotten.
+        let mut all = self.lock();
+        let known = self.store.list(TABLE)?;
+        let read = known
             .into_iter()
             .filter_map(|(key, text)| Some((key, read(text)?)));
-        let all = All {
-            by_key: by_key.collect(),
-            asking: Pace::default(),
-            rotating: Pace::default(),
-        };
-        let all = Mutex::new(all);
-        Ok(Self { store, open, all })
+        all.by_key = read.collect();
+        Ok(())
     }
 
     /// Whether somebody may ask from there now.

@@ -167,7 +167,7 @@ impl Journal {
         let known = call.dossier().read();
         let mut entry = self.entry(Kind::Intent, &Begun::of(arrival), &known);
         if let Some(call) = entry.call.as_deref().filter(|_| entry.server.is_some()) {
-            self.payloads.begin(call).map_err(unkept)?;
+            self.payloads.begin(call).await.map_err(unkept)?;
         }
         if let Some(arguments) = arguments(arrival) {
             let arguments = canonical(arguments);
@@ -175,8 +175,7 @@ impl Journal {
             self.keep(&entry, &known, PayloadPart::Arguments, arguments)
                 .await?;
         }
-        if self.backlog.is_too_long() {
-            let why = "a receiver of events that must not fall behind has fallen behind";
+        if let Some(why) = self.backlog.too_long() {
             return Err(Unavailable::Disk(why.to_owned()));
         }
         let begun = std::time::Instant::now();
@@ -199,7 +198,7 @@ impl Journal {
         if !self.payloads.are_kept() {
             return Ok(());
         }
-        let Some(since) = self.payloads.since(&call).map_err(unkept)? else {
+        let Some(since) = self.payloads.since(&call).await.map_err(unkept)? else {
             return Ok(());
         };
         let item = Item {

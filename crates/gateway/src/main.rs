@@ -3,6 +3,7 @@
 mod addresses;
 mod admin;
 mod ambient;
+mod archive;
 mod assemble;
 mod authorization;
 mod behind;
@@ -15,6 +16,7 @@ mod config;
 mod console;
 mod contexts;
 mod cursor;
+mod dumps;
 mod egress;
 mod engines;
 mod enrolments;
@@ -56,6 +58,7 @@ mod tls;
 mod vault;
 mod view;
 mod visible;
+mod witness;
 
 use std::process::ExitCode;
 

@@ -28,6 +28,8 @@ struct Counts {
     /// By server.
     durations: BTreeMap<String, Histogram>,
     durable: Histogram,
+    /// Entries that the copy elsewhere covers, once it was looked at.
+    archived: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -64,6 +66,11 @@ impl Histogram {
 }
 
 impl Metrics {
+    /// The copy of the ledger covers so many entries.
+    pub(crate) fn archived(&self, entries: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).archived = Some(entries);
+    }
+
     /// Counts how a message ended.
     pub(crate) fn ended(&self, entry: &Entry) {
         let word = |text: Option<&str>| text.unwrap_or("none").to_owned();
@@ -142,6 +149,16 @@ pub(crate) fn text(house: &House) -> String {
             "How long an intent took to survive loss of power.",
         );
         counts.durable.write(&mut out, name, "");
+        if let Some(entries) = counts.archived {
+            let name = "sallyport_archive_entries";
+            head(
+                &mut out,
+                name,
+                "gauge",
+                "Entries that the copy in the archive covers.",
+            );
+            let _ = writeln!(out, "{name} {entries}");
+        }
     }
     let ledger = engines.journal.ledger().status();
     let payloads = engines.journal.payloads().counts();

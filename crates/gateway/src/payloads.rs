@@ -179,21 +179,23 @@ impl Payloads {
     }
 
     /// A call is about to be sent, where payloads are kept. Nothing is kept of it about whoever is erased from now on.
-    pub(crate) fn begin(&self, call: &str) -> Result<(), StoreError> {
+    pub(crate) async fn begin(&self, call: &str) -> Result<(), StoreError> {
         let Some(inner) = self.0.as_ref().filter(|inner| inner.queue.is_some()) else {
             return Ok(());
         };
-        let now = inner.store.with(records::table::State::moment)?;
+        let now = moment(&inner.store).await?;
         inner.begun().insert(call.to_owned(), now);
         Ok(())
     }
 
     /// When a call began; now, where it was never sent anywhere.
-    pub(crate) fn since(&self, call: &str) -> Result<Option<Moment>, StoreError> {
+    pub(crate) async fn since(&self, call: &str) -> Result<Option<Moment>, StoreError> {
         let Some(inner) = &self.0 else { return Ok(None) };
         let begun = inner.begun().get(call).copied();
-        let now = || inner.store.with(records::table::State::moment);
-        begun.map_or_else(now, Ok).map(Some)
+        match begun {
+            Some(begun) => Ok(Some(begun)),
+            None => moment(&inner.store).await.map(Some),
+        }
     }
 
     /// A call is over.
@@ -385,6 +387,16 @@ fn owners(item: &Item) -> Vec<Owner<'_>> {
 /// What a sealed payload is bound to.
 fn place(call: &str, part: &str) -> String {
     format!("payload/1 {part} {call}")
+}
+
+/// Now, in the order of erasures. A database on another machine is asked aside: other calls go on meanwhile.
+async fn moment(store: &Store) -> Result<Moment, StoreError> {
+    if store.server().is_none() {
+        return store.with(records::table::State::moment);
+    }
+    let store = store.clone();
+    let asked = tokio::task::spawn_blocking(move || store.with(records::table::State::moment)).await;
+    asked.unwrap_or_else(|error| Err(StoreError::other(error.to_string())))
 }
 
 #[cfg(test)]

@@ -70,6 +70,7 @@ fn look(house: &House, seen: Option<u64>) -> Result<u64, Failure> {
     admin::recall_agents(house)?;
     house.authorization.grants.take_over(now_ms).map_err(failed)?;
     admin::recall_revoked(house).map_err(failed)?;
+    house.enrolments.take_over().map_err(failed)?;
     engines.desk.take_over().map_err(failed)?;
     engines.deposits.take_over().map_err(failed)?;
     let taken = engines.keeper.take_over();

@@ -1,21 +1,22 @@
 //! All servers, and the links to them: opened when needed, kept apart by principal, closed when idle.
 
+mod station;
+
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use pipeline::{
-    Answer, Arrival, Capabilities, Objection, Passed, Ready, Resolution,
+    Answer, Capabilities, Objection, Passed, Ready, Resolution,
     decide::{Approved, Resolved},
     forward::Recorded,
     ports::{Caller, Exchange},
     refusal,
 };
-use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+use station::{Key, Station};
 use wire::{
-    json::canonical,
     jsonrpc::Message,
     mcp::{Era, Eras, LogLevel, Method, ServerName, Target, target},
 };
@@ -23,24 +24,14 @@ use wire::{
 use crate::{
     Backchannel, Catalogue, Credentials, Isolation, LinkError, Outgoing, Proof, Protection, Reach,
     ServerSpec, Watcher,
-    dial::dial,
     encode::{self, Encoded},
-    eras::{Asker, Known},
-    handshake,
+    eras::Asker,
     http::{Client, Door},
-    inbox::Inbox,
     link::{Head, Link, Wire},
     listing::List,
     sandbox::Room,
     tasks::Making,
 };
-
-/// Most links to one server. Beyond it, the link that was idle longest is closed.
-const LINKS_MAX: usize = 256;
-/// The same where a link is no process.
-const LINKS_MAX_HTTP: usize = 4_096;
-/// The longest wait before a server that keeps failing is tried again.
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
 /// See the module. This is what the production engine behind `pipeline::ports::Upstream` uses.
 pub struct Upstreams {
@@ -62,40 +53,6 @@ pub struct Health {
     pub last_error: Option<String>,
     /// The end of what it wrote to its error stream, where it is a process.
     pub stderr: String,
-}
-
-#[derive(Debug)]
-struct Station {
-    spec: ServerSpec,
-    /// Where its TLS must be special.
-    client: Option<Result<Client, LinkError>>,
-    links: Mutex<HashMap<Key, Arc<Seat>>>,
-    trouble: Mutex<Trouble>,
-    eras: Known,
-}
-
-/// Whose link it is.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Key {
-    owner: Option<Arc<str>>,
-    session: Option<Arc<str>>,
-    capabilities: Option<Vec<u8>>,
-    era: Era,
-}
-
-/// The place of one link: one caller opens it, the others wait for it.
-#[derive(Debug, Default)]
-struct Seat {
-    link: AsyncMutex<Option<Arc<Link>>>,
-    shown: Mutex<Option<Arc<Link>>>,
-}
-
-#[derive(Debug, Default)]
-struct Trouble {
-    failures: u32,
-    not_before: Option<Instant>,
-    last_error: Option<String>,
-    stderr: String,
 }
 
 impl Upstreams {
@@ -127,13 +84,7 @@ impl Upstreams {
             return;
         }
         let name = spec.name.clone();
-        let station = Station {
-            client: special(&spec.reach),
-            spec,
-            links: Mutex::default(),
-            trouble: Mutex::default(),
-            eras: Known::new(eras),
-        };
+        let station = Station::new(spec, eras);
         if let Some(old) = stations.insert(name, Arc::new(station)) {
             old.close("its configuration changed");
         }
@@ -440,258 +391,4 @@ impl Upstreams {
             link,
         })
     }
-}
-
-impl Station {
-    fn key(&self, arrival: &Arrival, principal: String, era: Era) -> Key {
-        let owner = match self.spec.isolation {
-            Isolation::Principal => Some(Arc::from(principal)),
-            Isolation::Shared => Some(Arc::from("shared")),
-        };
-        let capabilities = arrival
-            .capabilities
-            .document()
-            .map(|document| canonical(document.root()));
-        match (&self.spec.reach, era) {
-            // In the modern era every request stands alone.
-            (_, Era::Modern) => Key {
-                owner,
-                session: None,
-                capabilities: None,
-                era,
-            },
-            // An upstream session costs one request, so each session here has its own there.
-            (Reach::Http(_), Era::Legacy) => Key {
-                owner,
-                session: arrival.session.clone(),
-                capabilities,
-                era,
-            },
-            (Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_), Era::Legacy) => Key {
-                owner,
-                session: None,
-                capabilities,
-                era,
-            },
-        }
-    }
-
-    /// The HTTP client for this server.
-    fn client<'c>(&'c self, shared: &'c Client) -> Result<&'c Client, LinkError> {
-        match &self.client {
-            None => Ok(shared),
-            Some(own) => own.as_ref().map_err(Clone::clone),
-        }
-    }
-
-    /// The link for a key, opened if there is none.
-    async fn link(
-        &self,
-        key: Key,
-        capabilities: &Capabilities,
-        door: &Door,
-        all: &Upstreams,
-    ) -> Result<Arc<Link>, LinkError> {
-        let seat = self.seat(&key)?;
-        let mut held = seat.link.lock().await;
-        if let Some(link) = held.as_ref().filter(|link| link.closed().is_none()) {
-            return Ok(Arc::clone(link));
-        }
-        if let Some(gone) = held.take() {
-            self.remember_end(&gone);
-        }
-        self.may_try()?;
-        // In a box: opening is rare, and would make every call's future as large as its own.
-        match Box::pin(self.open(&key, capabilities, door, all)).await {
-            Ok(link) => {
-                let link = Arc::new(link);
-                *held = Some(Arc::clone(&link));
-                *seat.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
-                self.succeeded();
-                Ok(link)
-            }
-            Err(error) => {
-                // Whom a server does not let in says nothing to those whom it does; nor does a process that was
-                // started with what is the caller's own.
-                let has_own = matches!(&self.spec.reach, Reach::Stdio(command) if !command.vault.is_empty());
-                let is_theirs = error.is_of_the_caller() || (has_own && key.owner.is_some());
-                if !is_theirs {
-                    self.failed(&error);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    async fn open(
-        &self,
-        key: &Key,
-        capabilities: &Capabilities,
-        door: &Door,
-        all: &Upstreams,
-    ) -> Result<Link, LinkError> {
-        let inbox = Arc::new(Inbox::new(
-            self.spec.name.clone(),
-            key.owner.clone(),
-            Arc::clone(&all.backchannel),
-        ));
-        let timeouts = self.spec.timeouts;
-        let wire = dial(&self.spec, door, &all.room, &inbox).await?;
-        let offered = match key.era {
-            Era::Legacy => {
-                let declared = (capabilities, &self.spec.extensions);
-                handshake::initialize(&wire, &inbox, declared, timeouts.start).await
-            }
-            Era::Modern => handshake::discover(&wire, &inbox, timeouts.start).await,
-        };
-        let offered = match offered {
-            Ok(offered) => offered,
-            Err(error) => return Err(self.with_stderr(&wire, error)),
-        };
-        // Principals' links hear nothing that belongs to no call, so the gateway's own is enough.
-        let subscribes = key.era == Era::Modern && key.owner.is_none();
-        let subscription = || handshake::subscription(inbox.pending.reserve(), &offered);
-        match &wire {
-            Wire::Http(endpoint) if key.era == Era::Legacy => endpoint.listen(Arc::clone(&inbox)).await,
-            Wire::Http(endpoint) if subscribes => endpoint.subscribe(Arc::clone(&inbox), subscription()),
-            Wire::Pipe(pipe) if subscribes => pipe.send(subscription()).await?,
-            Wire::Http(_) | Wire::Pipe(_) => {}
-        }
-        Ok(Link::new(inbox, wire, offered, &self.spec))
-    }
-
-    /// A process that dies in its handshake usually says why on its error stream.
-    fn with_stderr(&self, wire: &Wire, error: LinkError) -> LinkError {
-        let Wire::Pipe(pipe) = wire else { return error };
-        let stderr = pipe.stderr();
-        pipe.close("the handshake failed");
-        let last = stderr
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or_default();
-        let last: String = last.chars().take(200).flat_map(char::escape_debug).collect();
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).stderr = stderr;
-        let said = if last.is_empty() {
-            String::new()
-        } else {
-            format!("; it said: {last}")
-        };
-        LinkError::Unreachable(format!("{error}{said}"))
-    }
-
-    fn seat(&self, key: &Key) -> Result<Arc<Seat>, LinkError> {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = match &self.spec.reach {
-            Reach::Http(_) => LINKS_MAX_HTTP,
-            Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_) => LINKS_MAX,
-        };
-        if !links.contains_key(key) && links.len() >= most {
-            let idlest = links
-                .iter()
-                .filter_map(|(key, seat)| Some((seat.open()?.idle()?, key.clone())))
-                .max_by_key(|(idle, _)| *idle);
-            // What is used or watches something is not taken from anybody.
-            let Some((_, key)) = idlest else {
-                let why = format!("{most} connections to it are in use");
-                return Err(LinkError::Unreachable(why));
-            };
-            if let Some(link) = links.remove(&key).and_then(|seat| seat.open()) {
-                link.close("others needed its place");
-            }
-        }
-        Ok(Arc::clone(links.entry(key.clone()).or_default()))
-    }
-
-    /// A server that keeps failing is left alone for a while; callers learn at once that it is down.
-    fn may_try(&self) -> Result<(), LinkError> {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match trouble.not_before.filter(|at| *at > Instant::now()) {
-            None => Ok(()),
-            Some(_) => {
-                let last = trouble.last_error.as_deref().unwrap_or("it failed");
-                let times = trouble.failures;
-                Err(LinkError::Unreachable(format!(
-                    "{last} ({times} times in a row; it is left alone for a while)"
-                )))
-            }
-        }
-    }
-
-    fn succeeded(&self) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        (trouble.failures, trouble.not_before) = (0, None);
-    }
-
-    fn failed(&self, error: &LinkError) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.failures = trouble.failures.saturating_add(1);
-        let wait = Duration::from_millis(250) * 2_u32.saturating_pow(trouble.failures.min(10));
-        trouble.not_before = Some(Instant::now() + wait.min(BACK_OFF_MAX));
-        trouble.last_error = Some(error.to_string());
-    }
-
-    fn remember_end(&self, link: &Link) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.last_error = link.closed();
-        if let Wire::Pipe(pipe) = &link.wire {
-            trouble.stderr = pipe.stderr();
-        }
-    }
-
-    fn open_links(&self) -> Vec<Arc<Link>> {
-        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        links.values().filter_map(|seat| seat.open()).collect()
-    }
-
-    fn sweep(&self) {
-        let idle_max = self.spec.timeouts.idle;
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        links.retain(|key, seat| {
-            let Ok(held) = seat.link.try_lock() else {
-                return true;
-            };
-            match held.as_ref() {
-                None => Arc::strong_count(seat) > 1,
-                Some(link) if link.closed().is_some() => false,
-                // The gateway's own link stays: it hears of changes.
-                Some(link) if key.owner.is_some() && link.idle().is_some_and(|idle| idle > idle_max) => {
-                    link.close("idle");
-                    false
-                }
-                Some(_) => true,
-            }
-        });
-    }
-
-    fn drop_links(&self, which: impl Fn(&Key) -> bool, why: &str) {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        links.retain(|key, seat| {
-            let goes = which(key);
-            if let Some(link) = seat.open().filter(|_| goes) {
-                link.close(why);
-            }
-            !goes
-        });
-    }
-
-    fn close(&self, why: &str) {
-        self.open_links().iter().for_each(|link| link.close(why));
-    }
-}
-
-impl Seat {
-    /// The link, if there is one that is open.
-    fn open(&self) -> Option<Arc<Link>> {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.as_ref().filter(|link| link.closed().is_none()).cloned()
-    }
-}
-
-/// A client for a server whose TLS must be special.
-fn special(reach: &Reach) -> Option<Result<Client, LinkError>> {
-    let (Reach::Http(target) | Reach::Sse(target) | Reach::WebSocket(target)) = reach else {
-        return None;
-    };
-    (target.protection != Protection::default()).then(|| Client::new(&target.protection))
 }

@@ -192,7 +192,7 @@ impl Outgoing {
             method: method.name(),
             name: Some(id.to_owned()),
             params: Vec::new(),
-            dossier: self.head.dossier.clone(),
+            ..self.head.clone()
         };
         Ok(self
             .link

@@ -11,6 +11,7 @@ use crate::{
     enrolments::{EnrolError, Enrolment, Standing},
     failure::Failure,
     listen::House,
+    store::StoreError,
 };
 
 /// The fewest characters of a thumbprint that name it.
@@ -96,6 +97,8 @@ pub(super) fn deny(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
 /// The one that waits with this key. Names are whatever somebody liked to say; keys are not.
 fn waiting(house: &House, args: &Args<'_>) -> Result<(String, Enrolment), Failure> {
     let named = args.needed("key")?;
+    let unread = |error: StoreError| Failure::other(error.to_string());
+    house.enrolments.take_over().map_err(unread)?;
     let all = house.enrolments.all(house.engines.ambient.now_ms());
     let mut found = all
         .into_iter()

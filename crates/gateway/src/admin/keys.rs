@@ -12,7 +12,7 @@ use super::{
     Args,
     subjects::{SUBJECTS, digests_again, nobody_is_held, renew_wrapping},
 };
-use crate::{failure::Failure, listen::House, root::meant_in};
+use crate::{failure::Failure, listen::House, root::meant_in, witness::cosigner};
 
 /// All keys of the ring, without their secrets.
 pub(super) fn list(house: &House) -> Result<Vec<u8>, Failure> {
@@ -147,8 +147,19 @@ async fn record(house: &House, what: &str, word: &str, key: &Key) -> Result<(), 
     receipt.map(|_| ()).map_err(failed)
 }
 
-/// The public halves that verify the log, and those that did, as verifier keys.
-pub(super) fn public(house: &House) -> Result<Vec<u8>, Failure> {
+/// The public halves that verify the log, and those that did, as verifier keys; or those of this gateway as a witness.
+pub(super) fn public(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+    if let Some(name) = args.text("witness") {
+        let cosigner = cosigner(&house.store, Some(name.as_str()).filter(|name| !name.is_empty()))?;
+        return Ok(object(|out| {
+            out.array("keys", |list| {
+                cosigner
+                    .verifiers()
+                    .iter()
+                    .for_each(|key| list.string(&key.to_string()))
+            });
+        }));
+    }
     let keychain = house.store.keychain();
     let ring: KeyRing = keychain.open_log()?;
     let keys = ring.log_keys(&keychain.origin()?).map_err(failed)?;

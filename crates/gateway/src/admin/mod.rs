@@ -72,7 +72,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "incident.show" => incidents::show(house, &args),
         "keys.destroy" => keys::destroy(house, &args).await,
         "keys.list" => keys::list(house),
-        "keys.public" => keys::public(house),
+        "keys.public" => keys::public(house, &args),
         "keys.rotate" => keys::rotate(house, &args).await,
         "ledger.entries" => ledger::entries(house, &args).await,
         "ledger.settle" => ledger::settle(house).await,
@@ -170,6 +170,7 @@ fn status(house: &House) -> Vec<u8> {
                 out.string("trouble", &trouble.to_string());
             }
         });
+        out.object("witness", |out| house.witness.standing.write(out));
     })
 }
 

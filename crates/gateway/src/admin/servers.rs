@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::registry::{Change, Definition, Item, ItemKind, ItemState, Pin, Server, ServerState};
-use upstream::sandbox::{Target, compile};
+use upstream::sandbox::{Room, Target, compile};
 use wire::json::{ArrayWriter, ObjectWriter, object};
 
 use super::{
@@ -55,8 +55,18 @@ pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
         write_head(house, &server, out);
         let engines = &house.engines;
         let meant = engines.keeper.meant(&server.name);
-        if let Some(words) = meant.and_then(|meant| boxes::words(&meant, engines.upstreams.room())) {
-            out.string("sandbox", &words);
+        let of_box = |say: fn(&MeantServer, &Room) -> Option<String>| {
+            meant
+                .as_ref()
+                .and_then(|meant| say(meant, engines.upstreams.room()))
+        };
+        for (key, words) in [
+            ("sandbox", of_box(boxes::words)),
+            ("limits", of_box(boxes::limits)),
+        ] {
+            if let Some(words) = words {
+                out.string(key, &words);
+            }
         }
         if let Some(artefact) = engines.keeper.artefact(&server.name) {
             out.object("artefact", |out| write_artefact(&artefact, out));

@@ -27,7 +27,7 @@ pub(crate) enum Keys {
     List,
     #[command(visible_alias = "show")]
     /// Print the public keys that verify the ledger, one a line, for `sallyport-verify --keys`.
-    Public,
+    Public(Public),
     /// Make new keys of one use.
     Rotate(Rotate),
 }
@@ -37,6 +37,14 @@ pub(crate) enum Keys {
 pub(crate) struct Destroy {
     /// Its id.
     id: String,
+}
+
+/// Print public keys.
+#[derive(Args, Debug)]
+pub(crate) struct Public {
+    /// Those of this gateway as a witness of other ledgers, for `witness.by` there.
+    #[arg(long)]
+    witness: bool,
 }
 
 /// Make new keys.
@@ -68,8 +76,13 @@ impl Keys {
                     vec![text("id"), text("use"), rfc3339(made), text("state")]
                 })
             }
-            Self::Public => {
-                let answer = desk::ask(common, "keys.public", |_| {})?;
+            Self::Public(public) => {
+                let name = load(common)?.witness.name.unwrap_or_default();
+                let answer = desk::ask(common, "keys.public", |out| {
+                    if public.witness {
+                        out.string("witness", &name);
+                    }
+                })?;
                 if common.json {
                     say(answer.text());
                     return Ok(());

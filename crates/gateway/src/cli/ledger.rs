@@ -14,12 +14,13 @@ use records::{
 };
 use wire::json::{Document, Keys, Node};
 
-use super::{Common, desk, say, serve::load, tell};
+use super::{Common, desk, say, serve::load, table, tell};
 use crate::{
     admin::control,
     events::{Format, lines},
     failure::Failure,
     vault::{Layout, keys_of},
+    visible::visible,
 };
 
 /// Entries read at a time.
@@ -38,6 +39,8 @@ pub(crate) enum Ledger {
     Tail(Tail),
     /// Check that nothing was changed, removed or forged since it was written.
     Verify(Verify),
+    /// Print what witnesses signed of it.
+    Witnesses,
 }
 
 /// Which entries.
@@ -116,8 +119,51 @@ impl Ledger {
             }
             Self::Show(show) => show.run(common),
             Self::Tail(tail) => tail.run(common),
+            Self::Witnesses => witnesses(common),
         }
     }
+}
+
+/// Who of the witnesses signed what.
+fn witnesses(common: &Common) -> Result<(), Failure> {
+    let answer = desk::ask(common, "status", |_| {})?;
+    let Some(witness) = answer.root().get("witness") else {
+        return Err(Failure::other(
+            "the gateway says nothing of witnesses; it is older",
+        ));
+    };
+    if common.json {
+        say(witness.written());
+        return Ok(());
+    }
+    let shown = |node: Node<'_>, name: &str| {
+        let number = node.get(name).and_then(Node::as_number);
+        let number = number.and_then(|number| number.as_u64()).map(|n| n.to_string());
+        let text = || node.get(name).and_then(Node::as_str).map(|text| visible(&text));
+        number.or_else(text).unwrap_or_default()
+    };
+    let row = |one: Node<'_>| {
+        ["name", "size", "time", "trouble"]
+            .map(|name| shown(one, name))
+            .to_vec()
+    };
+    let rows: Vec<Vec<String>> = witness
+        .get("witnesses")
+        .into_iter()
+        .flat_map(Node::elements)
+        .map(row)
+        .collect();
+    let of = |name: &str| shown(witness, name);
+    say(&format!(
+        "{} of {} witnesses have to sign; {} entries are witnessed\n",
+        of("quorum"),
+        of("of"),
+        of("size")
+    ));
+    if !rows.is_empty() {
+        say(&table(&["WITNESS", "SIGNED", "AT", "TROUBLE"], rows));
+    }
+    Ok(())
 }
 
 impl Range {
@@ -228,6 +274,8 @@ pub(super) fn check(
     let request = Request {
         dir: directory,
         known: &known,
+        witnesses: &[],
+        quorum: None,
         older: &older,
         own: Some(own),
     };

@@ -44,7 +44,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::failure::Failure;
+use crate::{dumps, failure::Failure};
 
 /// A guarded way between AI agents and everything they reach.
 #[derive(Debug, Parser)]
@@ -128,41 +128,48 @@ pub(crate) fn main() -> ExitCode {
         config: cli.config,
         json: cli.json,
     };
-    let result = match cli.command {
-        Command::Agent(agent) => agent.run(&common),
-        Command::Approvals(approvals) => approvals.run(&common),
-        Command::Backup(backup) => backup.run(&common),
-        Command::Connect(connect) => connect.run(&common),
-        Command::Console(console) => console.run(&common),
-        Command::Context(context) => context.run(&common),
-        Command::Demo(demo) => demo.run(&common),
-        Command::Doctor(doctor) => doctor.run(&common),
-        Command::Import(import) => import.run(&common),
-        Command::Incident(incident) => incident.run(&common),
-        Command::Init(init) => init.run(&common),
-        Command::Inspect(inspect) => inspect.run(),
-        Command::Keys(keys) => keys.run(&common),
-        Command::Ledger(ledger) => ledger.run(&common),
-        Command::Oauth(oauth) => oauth.run(&common),
-        Command::Policy(policy) => policy.run(&common),
-        Command::Report(report) => report.run(&common),
-        Command::Review(review) => review.run(&common),
-        Command::Scan(scan) => scan.run(&common),
-        Command::Secret(secret) => secret.run(&common),
-        Command::Serve(serve) => serve.run(&common),
-        Command::Server(server) => server.run(&common),
-        Command::Stop(stop) => stop.run(&common),
-        Command::Subject(subject) => subject.run(&common),
-        Command::Token(token) => token.run(&common),
-        Command::User(user) => user.run(&common),
-        Command::Wrap(wrap) => wrap.run(&common),
-    };
+    // Memory holds keys. Whoever cannot keep it out of files does not begin.
+    let closed = dumps::off();
+    let closed = closed.map_err(|error| Failure::other(format!("core dumps cannot be turned off: {error}")));
+    let result = closed.and_then(|()| run(cli.command, &common));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure);
             ExitCode::from(failure.code())
         }
+    }
+}
+
+fn run(command: Command, common: &Common) -> Result<(), Failure> {
+    match command {
+        Command::Agent(agent) => agent.run(common),
+        Command::Approvals(approvals) => approvals.run(common),
+        Command::Backup(backup) => backup.run(common),
+        Command::Connect(connect) => connect.run(common),
+        Command::Console(console) => console.run(common),
+        Command::Context(context) => context.run(common),
+        Command::Demo(demo) => demo.run(common),
+        Command::Doctor(doctor) => doctor.run(common),
+        Command::Import(import) => import.run(common),
+        Command::Incident(incident) => incident.run(common),
+        Command::Init(init) => init.run(common),
+        Command::Inspect(inspect) => inspect.run(),
+        Command::Keys(keys) => keys.run(common),
+        Command::Ledger(ledger) => ledger.run(common),
+        Command::Oauth(oauth) => oauth.run(common),
+        Command::Policy(policy) => policy.run(common),
+        Command::Report(report) => report.run(common),
+        Command::Review(review) => review.run(common),
+        Command::Scan(scan) => scan.run(common),
+        Command::Secret(secret) => secret.run(common),
+        Command::Serve(serve) => serve.run(common),
+        Command::Server(server) => server.run(common),
+        Command::Stop(stop) => stop.run(common),
+        Command::Subject(subject) => subject.run(common),
+        Command::Token(token) => token.run(common),
+        Command::User(user) => user.run(common),
+        Command::Wrap(wrap) => wrap.run(common),
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Onboarded {
     pub(super) tools: u64,
     /// Tools inspection held back.
     pub(super) held: u64,
+    /// What its box lets it do, where it has one.
+    pub(super) sandbox: Option<String>,
     /// Why it could not be looked at.
     pub(super) trouble: Option<String>,
 }
@@ -125,10 +127,13 @@ fn told(name: String, approved: Result<Document, Failure>, shown: Result<Documen
         number.and_then(|number| number.as_u64()).unwrap_or(0)
     };
     let (tools, held) = (count("approved"), count("quarantined"));
+    let sandbox = shown.as_ref().ok().and_then(|shown| shown.root().get("sandbox"));
+    let sandbox = sandbox.and_then(Node::as_str).map(|words| words.into_owned());
     Onboarded {
         name,
         tools,
         held,
+        sandbox,
         trouble: approved.err().map(|failure| failure.to_string()),
     }
 }

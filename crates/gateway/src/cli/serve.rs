@@ -13,7 +13,7 @@ use super::{Common, say};
 use crate::{
     admin::{control, holders},
     ambient::Ambient,
-    assemble,
+    archive, assemble,
     config::{
         ConfigError, Meant,
         door::{Source, names},
@@ -27,6 +27,7 @@ use crate::{
     reload, replicas,
     tls::{self, Acceptor, Authority, Material, acme::Acme},
     vault::{Layout, Vault},
+    witness,
 };
 
 /// How long the first looks at servers may hold the ready line back.
@@ -100,7 +101,10 @@ impl Serve {
             tokio::spawn(listen::serve_socket(Arc::clone(&house), socket, stopped.clone()));
         }
         tokio::spawn(replicas::follow(Arc::clone(&house), stopped.clone()));
-        let receivers = deliver(&house, &meant, &stopped)?;
+        let mut receivers = deliver(&house, &meant, &stopped)?;
+        receivers.extend(copy(&house, &meant, &stopped)?);
+        let asking = witness::keep_asking(Arc::clone(&house), meant.witness.clone(), stopped.clone());
+        let asking = tokio::spawn(asking);
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
         self.announce(&house, &meant);
@@ -114,6 +118,9 @@ impl Serve {
         for receiver in receivers {
             let _ = receiver.await;
         }
+        asking
+            .await
+            .map_err(|error| Failure::other(error.to_string()))??;
         house.engines.journal.payloads().close().await;
         contexts::keep(&house.engines.contexts, &house.engines.deposits);
         vault.close().await;
@@ -201,6 +208,21 @@ fn deliver(
         ))
     });
     Ok(receivers.collect())
+}
+
+/// Copies the ledger to where it is archived.
+fn copy(
+    house: &Arc<House>,
+    meant: &Meant,
+    stop: &watch::Receiver<bool>,
+) -> Result<Option<tokio::task::JoinHandle<()>>, Failure> {
+    let Some(archive) = meant.archive.clone() else {
+        return Ok(None);
+    };
+    let (origin, journal) = (house.store.keychain().origin()?, &house.engines.journal);
+    let (reader, ambient) = (journal.ledger().reader(), house.engines.ambient.clone());
+    let copy = archive::Copy::new(archive, &origin, reader, ambient)?;
+    Ok(Some(tokio::spawn(copy.follow(journal.clone(), stop.clone()))))
 }
 
 /// What the listener's connections go through, where there is TLS; and follows its files.

@@ -406,7 +406,7 @@ fn shown(answer: &Document) -> String {
     }
     let mut lines = Vec::new();
     for name in [
-        "name", "url", "state", "why", "launch", "trust", "revision", "eras", "sandbox",
+        "name", "url", "state", "why", "launch", "trust", "revision", "eras", "sandbox", "limits",
     ] {
         if root.get(name).is_some() {
             lines.push(format!("{name:<9} {}", text(root, name)));

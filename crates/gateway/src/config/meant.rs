@@ -13,6 +13,7 @@ use policy::{PartyKind, rules::Value};
 
 use super::{
     Problem, Proof, agents,
+    archive::{self, MeantArchive},
     authorization::{self, MeantAuthorization, Nonce, Switch},
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
@@ -27,6 +28,7 @@ use super::{
     servers::{self, MeantServer},
     state::MeantState,
     trust_domains,
+    witness::{self, MeantWitness},
 };
 use crate::{
     console::MeantConsole,
@@ -76,8 +78,11 @@ pub(crate) struct Meant {
     /// Who decides about servers.
     pub(crate) operators: MeantOperators,
     pub(crate) payloads: MeantPayloads,
+    /// Where the ledger is copied to.
+    pub(crate) archive: Option<MeantArchive>,
     pub(crate) events: Vec<MeantEvents>,
     pub(crate) metrics: SaidMetrics,
+    pub(crate) witness: MeantWitness,
     pub(crate) console: MeantConsole,
     pub(crate) incidents: MeantIncidents,
     /// What detectors know besides.
@@ -315,6 +320,11 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         note(Err(problem));
         MeantRoot::Usual
     });
+    let archive = said.archive.as_ref().map(|said| archive::mean(said, lookup));
+    let archive = archive.transpose().unwrap_or_else(|problem| {
+        note(Err(problem));
+        None
+    });
     let mut events = Vec::new();
     for (n, receiver) in said.events.iter().enumerate() {
         match events::mean(n, receiver, &events, lookup) {
@@ -322,6 +332,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             Err(problem) => note(Err(problem)),
         }
     }
+    let witness = witness::mean(&said.witness).unwrap_or_else(|problem| {
+        note(Err(problem));
+        MeantWitness::default()
+    });
     let incidents = incidents::mean(&said.incidents, &mut note);
     let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
     let inspection = inspection::mean(&said.inspection, &mut note);
@@ -348,8 +362,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             payloads,
             state,
             root,
+            archive,
             events,
             metrics: said.metrics,
+            witness,
             console: MeantConsole {
                 operators: said.console.operators,
                 auditors: said.console.auditors,
@@ -432,7 +448,13 @@ pub(super) fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
         .values()
         .flat_map(|server| server.env.values().chain(server.headers.values()));
     let root = root::references(&said.root_key);
-    let all = single.flatten().chain(hooks).chain(values).chain(root);
+    let archive = said.archive.iter().map(|archive| &archive.secret);
+    let all = single
+        .flatten()
+        .chain(hooks)
+        .chain(values)
+        .chain(root)
+        .chain(archive);
     all.filter_map(|reference| reference.strip_prefix("file:"))
         .map(|path| lookup.path(path))
         .collect()

@@ -3,6 +3,7 @@
 
 pub(crate) mod acme;
 mod agents;
+pub(crate) mod archive;
 pub(crate) mod auth;
 pub(crate) mod authorization;
 pub(crate) mod door;
@@ -15,6 +16,7 @@ mod limits;
 pub(crate) mod login;
 pub(crate) mod meant;
 pub(crate) mod operators;
+mod packs;
 pub(crate) mod problem;
 pub(crate) mod records;
 pub(crate) mod reference;
@@ -25,6 +27,7 @@ mod sandbox;
 pub(crate) mod servers;
 pub(crate) mod state;
 pub(crate) mod trust_domains;
+pub(crate) mod witness;
 
 pub(crate) use agents::{Proof, key_set};
 pub(crate) use meant::Meant;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{
     agents::SaidAgent,
+    archive::SaidArchive,
     authorization::Switch,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
@@ -20,6 +21,7 @@ use super::{
     records::SaidRecords,
     root::SaidRoot,
     rules::{SaidPolicy, SaidPurpose},
+    witness::SaidWitness,
 };
 
 /// A configuration file.
@@ -109,9 +111,14 @@ pub(crate) struct Said {
     /// What is kept of calls besides the ledger's entries.
     #[serde(default)]
     pub(crate) records: SaidRecords,
+    /// A copy of the ledger in S3-compatible storage.
+    pub(crate) archive: Option<SaidArchive>,
     /// Who is told what happens, as it happens.
     #[serde(default)]
     pub(crate) events: Vec<SaidEvents>,
+    /// Who witnesses the ledger, and whose ledgers are witnessed.
+    #[serde(default)]
+    pub(crate) witness: SaidWitness,
     /// Who may use the console and `/api/v1` by logging in; nobody unless named.
     #[serde(default)]
     pub(crate) console: SaidConsole,
@@ -308,7 +315,8 @@ pub(crate) struct SaidBox {
     #[serde(default)]
     pub(crate) write: Vec<String>,
     /// The hosts it may reach, such as `api.github.com`, `*.example.com` or `example.com:8443`; ports 443 and 80 unless
-    /// said. None unless said. `none` where a program that fetches what it runs is not to reach its registry.
+    /// said. `*` is any public host. None unless said; a program that fetches what it runs may reach its registry, and
+    /// the reference server `fetch` any public host, where not even `none` is said.
     pub(crate) network: Option<SaidHosts>,
     /// Hosts in your own networks or on this machine, as in `network`.
     #[serde(default)]

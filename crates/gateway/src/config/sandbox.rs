@@ -3,13 +3,13 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use upstream::{
-    Sandbox,
+    Command, Sandbox,
     sandbox::{Caps, Room, Wall, Wishes, fetches_from},
 };
 use wire::json::ObjectWriter;
 
 use super::{
-    Problem,
+    Problem, packs,
     reference::Lookup,
     said::{SaidBox, SaidHosts, SaidSandbox, SaidSize},
 };
@@ -19,7 +19,7 @@ use crate::egress::Host;
 pub(super) fn mean(
     at: &str,
     said: Option<&SaidSandbox>,
-    program: &str,
+    command: &Command,
     lookup: &Lookup<'_>,
 ) -> Result<(Sandbox, Vec<Host>), Problem> {
     let at = format!("{at}.sandbox");
@@ -33,10 +33,11 @@ pub(super) fn mean(
         }
         Some(SaidSandbox::Granted(granted)) => granted,
     };
-    let hosts = hosts(&at, granted, program)?;
+    let pack = packs::of(command);
+    let hosts = hosts(&at, granted, command)?;
     let keeps = match granted.home.as_deref() {
         // What is fetched once need not be fetched at each start.
-        None => !fetches_from(program).is_empty(),
+        None => !fetches_from(&command.program).is_empty() || pack.is_some_and(|pack| pack.keeps),
         Some("kept") => true,
         Some("private") => false,
         Some(word) => {
@@ -61,6 +62,7 @@ pub(super) fn mean(
         network: hosts.iter().map(ToString::to_string).collect(),
         caps: caps(&at, granted)?,
         keep: keeps,
+        variables: pack.map_or(&[], |pack| pack.variables),
         without: without(&at, &granted.without)?,
         learn: false,
     };
@@ -71,12 +73,13 @@ pub(super) fn mean(
     Ok((Sandbox::On(Box::new(wishes)), hosts))
 }
 
-fn hosts(at: &str, granted: &SaidBox, program: &str) -> Result<Vec<Host>, Problem> {
+fn hosts(at: &str, granted: &SaidBox, command: &Command) -> Result<Vec<Host>, Problem> {
     let listed: Vec<String> = match &granted.network {
-        None => fetches_from(program)
-            .iter()
-            .map(|host| (*host).to_owned())
-            .collect(),
+        None => {
+            let pack = packs::of(command).map_or(&[][..], |pack| pack.network);
+            let fetched = fetches_from(&command.program).iter();
+            fetched.chain(pack).map(|host| (*host).to_owned()).collect()
+        }
         Some(SaidHosts::Word(word)) if word == "none" => Vec::new(),
         Some(SaidHosts::Word(word)) => {
             let why = format!("`{word}` is no list of hosts");
@@ -93,7 +96,8 @@ fn hosts(at: &str, granted: &SaidBox, program: &str) -> Result<Vec<Host>, Proble
         for text in list {
             let host = Host::parse(text, is_private);
             hosts.push(host.map_err(|why| {
-                let remedy = "write a name such as `api.github.com`, `*.example.com` or `example.com:8443`";
+                let remedy =
+                    "write a name such as `api.github.com`, `*.example.com` or `example.com:8443`; `*` is any public host";
                 Problem::new(format!("{at}.{key}"), why, remedy)
             })?);
         }

@@ -12,7 +12,9 @@ use policy::{
     registry::{Glob, Launch, Manifest, Pin, ToolManifest},
     rules::{ArgumentType, Dialect},
 };
-use upstream::{Command, HttpTarget, Isolation, PostQuantum, Proof, Protection, Reach, ServerSpec, Timeouts};
+use upstream::{
+    Command, HttpTarget, Isolation, PostQuantum, Proof, Protection, Reach, Sandbox, ServerSpec, Timeouts,
+};
 use wire::{
     json::{ObjectWriter, Pointer},
     mcp::ServerName,
@@ -228,15 +230,16 @@ fn stdio(
         }
         sandbox::pin(said.sandbox.as_ref(), out);
     });
-    let (sandbox, hosts) = sandbox::mean(at, said.sandbox.as_ref(), &program, lookup)?;
-    let command = Command {
+    let mut command = Command {
         program,
         args,
         env,
         vault,
         directory: Some(directory),
-        sandbox,
+        sandbox: Sandbox::default(),
     };
+    let (sandbox, hosts) = sandbox::mean(at, said.sandbox.as_ref(), &command, lookup)?;
+    command.sandbox = sandbox;
     let launch = Launch {
         pin: Pin::of_bytes(&pin),
         shown,

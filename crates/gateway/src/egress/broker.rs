@@ -25,7 +25,7 @@ use super::{
     speak::{self, Wanted},
 };
 use crate::{
-    addresses::{Kind, connect, kind},
+    addresses::{Kind, connect, is_here, kind},
     admin::control,
     journal::{Egressed, Journal},
 };
@@ -203,7 +203,7 @@ impl Door {
         self.journal
             .egress(&self.server, (&wanted.host, wanted.port), opened);
         let first = wanted.accept(&mut stream).await?.to_vec();
-        let (sent, received) = carry(stream, there, &first).await;
+        let (sent, received) = carry(stream, there, &first, SILENT).await;
         self.journal.egress(
             &self.server,
             (&wanted.host, wanted.port),
@@ -223,18 +223,22 @@ impl Door {
         let is_private = covering.clone().any(|host| host.private);
         if covering.count() == 0 {
             let (server, port) = (&self.server, wanted.port);
-            return Err(format!("{name}:{port} is not among the hosts of `{server}`"));
+            let remedy = "name it under `network` of its sandbox if it should be";
+            return Err(format!(
+                "{name}:{port} is not among the hosts of `{server}`; {remedy}"
+            ));
         }
         let resolved = lookup_host((name.as_str(), wanted.port)).await;
         let addresses: Vec<SocketAddr> = resolved.map_err(|error| error.to_string())?.collect();
         for address in &addresses {
             let address = address.ip().to_canonical();
             match (kind(address), is_private) {
-                (Kind::Public, _) | (Kind::Loopback | Kind::Private, true) => {}
                 (Kind::Never, _) => return Err(format!("{address} is never reached")),
-                (Kind::Loopback | Kind::Private, false) => {
+                (Kind::Public, false) if !is_here(address) => {}
+                (Kind::Loopback | Kind::Private | Kind::Public, true) => {}
+                (Kind::Loopback | Kind::Private | Kind::Public, false) => {
                     let remedy = "name the host under `private` if it is yours";
-                    return Err(format!("{address} is not a public address; {remedy}"));
+                    return Err(format!("{address} is not a public address elsewhere; {remedy}"));
                 }
             }
         }
@@ -243,7 +247,7 @@ impl Door {
 }
 
 /// Passes bytes both ways until both ends have said all; gives how many.
-async fn carry(program: UnixStream, server: TcpStream, first: &[u8]) -> (u64, u64) {
+async fn carry(program: UnixStream, server: TcpStream, first: &[u8], silent: Duration) -> (u64, u64) {
     let (from_program, to_program) = program.into_split();
     let (from_server, mut to_server) = server.into_split();
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -255,17 +259,17 @@ async fn carry(program: UnixStream, server: TcpStream, first: &[u8]) -> (u64, u6
     let back = copy(from_server, to_program, &received);
     tokio::pin!(there, back);
     tokio::select! {
-        () = &mut there => drained(&mut back, &received).await,
-        () = &mut back => drained(&mut there, &sent).await,
+        () = &mut there => drained(&mut back, &received, silent).await,
+        () = &mut back => drained(&mut there, &sent, silent).await,
     }
     (sent.load(Ordering::Relaxed), received.load(Ordering::Relaxed))
 }
 
 /// Waits for the end of one way when the other has ended, as long as bytes still come.
-async fn drained(mut copying: impl Future<Output = ()> + Unpin, bytes: &AtomicU64) {
+async fn drained(mut copying: impl Future<Output = ()> + Unpin, bytes: &AtomicU64, silent: Duration) {
     loop {
         let before = bytes.load(Ordering::Relaxed);
-        let ended = tokio::time::timeout(SILENT, &mut copying).await;
+        let ended = tokio::time::timeout(silent, &mut copying).await;
         if ended.is_ok() || bytes.load(Ordering::Relaxed) == before {
             return;
         }
@@ -285,4 +289,31 @@ async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
         bytes.fetch_add(u64::try_from(read).unwrap_or_default(), Ordering::Relaxed);
     }
     let _ = to.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream, UnixStream},
+        time::timeout,
+    };
+
+    use super::carry;
+
+    /// A program that said all, or is gone with its box, and a server that never ends: the place is free again.
+    #[tokio::test]
+    async fn an_end_that_is_silent_after_the_other_ended_is_let_go_of() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let there = TcpStream::connect(listener.local_addr().expect("an address"));
+        let (there, accepted) = tokio::join!(there, listener.accept());
+        let (there, (_silent, _)) = (there.expect("a server"), accepted.expect("a client"));
+        let (mut program, gateways) = UnixStream::pair().expect("a pair");
+        program.write_all(b"hello").await.expect("it reads");
+        program.shutdown().await.expect("it ends");
+        let carrying = carry(gateways, there, b"", Duration::from_millis(100));
+        assert_eq!(timeout(Duration::from_secs(60), carrying).await, Ok((5, 0)));
+    }
 }

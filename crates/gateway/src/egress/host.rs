@@ -5,24 +5,39 @@ use std::{fmt, net::IpAddr};
 /// Ports where none is said.
 const PORTS: [u16; 2] = [443, 80];
 
-/// A host, or all hosts below a name.
+/// A host, all hosts below a name, or every host.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Host {
     name: String,
-    /// `*.name`: what is below it, and not itself.
-    below: bool,
+    which: Which,
     port: Option<u16>,
     /// It may be at an address of one's own networks.
     pub(super) private: bool,
+}
+
+/// Which hosts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Which {
+    /// `*`: whichever has a public address.
+    Any,
+    /// `*.name`: what is below it, and not itself.
+    Below,
+    /// `name`.
+    Named,
 }
 
 impl Host {
     /// A host of a configuration.
     pub(crate) fn parse(text: &str, private: bool) -> Result<Self, String> {
         let bad = || format!("`{}` is not a host", text.escape_debug());
-        let (below, rest) = match text.strip_prefix("*.") {
-            Some(rest) => (true, rest),
-            None => (false, text),
+        let any = text
+            .strip_prefix('*')
+            .filter(|rest| rest.is_empty() || rest.starts_with(':'));
+        let (which, rest) = match (any, text.strip_prefix("*.")) {
+            (Some(_), _) if private => return Err("`*` would be every host of your own networks".to_owned()),
+            (Some(_), _) => (Which::Any, text),
+            (None, Some(rest)) => (Which::Below, rest),
+            (None, None) => (Which::Named, text),
         };
         let (name, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((address, "")) => (address, None),
@@ -37,15 +52,17 @@ impl Host {
             .transpose()?;
         let letters = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         let is_address = name.parse::<IpAddr>().is_ok();
-        if name.is_empty()
-            || !is_address && !name.chars().all(letters)
-            || below && (is_address || !name.contains('.'))
-        {
+        let is_fine = match which {
+            Which::Any => name == "*",
+            Which::Below => !is_address && name.contains('.') && name.chars().all(letters),
+            Which::Named => is_address || !name.is_empty() && name.chars().all(letters),
+        };
+        if !is_fine {
             return Err(bad());
         }
         Ok(Self {
             name: normal(name),
-            below,
+            which,
             port,
             private,
         })
@@ -58,14 +75,15 @@ impl Host {
 
     pub(super) fn covers(&self, name: &str, port: u16) -> bool {
         let ports = self.port.map_or_else(|| PORTS.contains(&port), |own| own == port);
-        let names = if self.below {
-            name.chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-                && name
-                    .strip_suffix(self.name.as_str())
-                    .is_some_and(|before| before.len() > 1 && before.ends_with('.'))
-        } else {
-            name == self.name
+        let letters = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        let names = match self.which {
+            Which::Any => name.parse::<IpAddr>().is_ok() || !name.is_empty() && name.chars().all(letters),
+            Which::Below => {
+                let before = name.strip_suffix(self.name.as_str());
+                let is_below = before.is_some_and(|before| before.len() > 1 && before.ends_with('.'));
+                is_below && name.chars().all(letters)
+            }
+            Which::Named => name == self.name,
         };
         ports && names
     }
@@ -78,7 +96,7 @@ pub(super) fn normal(name: &str) -> String {
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.below { "*." } else { "" })?;
+        f.write_str(if self.which == Which::Below { "*." } else { "" })?;
         f.write_str(&self.name)?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
@@ -109,12 +127,20 @@ mod tests {
             ("*.github.com", ".github.com", 443, false),
             ("*.github.com", "evil.example/.github.com", 443, false),
             ("*.github.com", "evil.example\0.github.com", 443, false),
+            ("*", "api.github.com", 443, true),
+            ("*", "9.9.9.9", 80, true),
+            ("*", "api.github.com", 22, false),
+            ("*:8080", "api.github.com", 8080, true),
+            ("*:8080", "api.github.com", 443, false),
+            ("*", "evil.example\0.github.com", 443, false),
         ] {
             assert_eq!(host(said).covers(name, port), covers, "{said} {name}:{port}");
         }
         for text in [
             "",
-            "*",
+            "**",
+            "*com",
+            "*:",
             "*.com",
             "*.",
             "a b",
@@ -127,5 +153,6 @@ mod tests {
         ] {
             assert!(Host::parse(text, false).is_err(), "{text}");
         }
+        assert!(Host::parse("*", true).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -42,14 +42,31 @@ const AGAIN_MAX: Duration = Duration::from_secs(30);
 /// How long a receiver may take.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// How many strict receivers are too far behind.
+/// Whom calls have to wait for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Backlog(Arc<AtomicUsize>);
+pub(crate) struct Backlog(Arc<Behind>);
+
+#[derive(Debug, Default)]
+struct Behind {
+    /// How many strict receivers are too far behind.
+    receivers: AtomicUsize,
+    /// Too few witnesses saw the ledger, where that is required.
+    witnesses: AtomicBool,
+}
 
 impl Backlog {
-    /// Whether calls have to wait for a receiver.
-    pub(crate) fn is_too_long(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+    /// Why calls have to wait, if they have to.
+    pub(crate) fn too_long(&self) -> Option<&'static str> {
+        if self.0.receivers.load(Ordering::Relaxed) > 0 {
+            return Some("a receiver of events that must not fall behind has fallen behind");
+        }
+        let unwitnessed = self.0.witnesses.load(Ordering::Relaxed);
+        unwitnessed.then_some("too few of the witnesses that are required have seen the ledger")
+    }
+
+    /// Says whether calls have to wait for witnesses.
+    pub(crate) fn unwitnessed(&self, is_far: bool) {
+        self.0.witnesses.store(is_far, Ordering::Relaxed);
     }
 }
 
@@ -200,10 +217,10 @@ impl Receiver {
 
 fn mark(backlog: &Backlog, blocks: &mut bool, is_late: bool) {
     if is_late && !*blocks {
-        backlog.0.fetch_add(1, Ordering::Relaxed);
+        backlog.0.receivers.fetch_add(1, Ordering::Relaxed);
     }
     if !is_late && *blocks {
-        backlog.0.fetch_sub(1, Ordering::Relaxed);
+        backlog.0.receivers.fetch_sub(1, Ordering::Relaxed);
     }
     *blocks = is_late;
 }

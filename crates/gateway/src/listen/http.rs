@@ -3,11 +3,7 @@
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{
-    Method, Request, Response, StatusCode,
-    body::Incoming,
-    header::{CONNECTION, HeaderValue, TRANSFER_ENCODING},
-    server::conn::http1,
-    service::service_fn,
+    Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pipeline::{Endpoint, Objection, ports::Stranger};
@@ -23,8 +19,9 @@ use super::{
     body::{self, Body},
     connect, console, decide, device, enroll, gate,
     head::Peer,
+    heads::Heads,
     mcp::Visit,
-    oauth, people_grants, registry, sse, tiles, tokens, websocket,
+    oauth, people_grants, registry, sse, tiles, tokens, websocket, witness,
 };
 use crate::{
     config::events::SaidMetrics,
@@ -37,7 +34,7 @@ const CONNECTIONS_MAX: usize = 4_096;
 /// How long a client may take to send its headers.
 const HEADER_WAIT: Duration = Duration::from_secs(10);
 /// How large all headers of a request may be together, in bytes.
-const HEADERS_BYTES_MAX: usize = 64 * 1024;
+pub(super) const HEADERS_BYTES_MAX: usize = 64 * 1024;
 /// Most headers of a request.
 const HEADERS_MAX: usize = 100;
 /// How long running calls may take to end when the gateway stops.
@@ -156,18 +153,8 @@ async fn converse<S>(
 {
     let service = service_fn(move |request| {
         let (house, peer) = (Arc::clone(&house), peer.clone());
-        // Where a length was said as well, somebody before us may have read another end than we did. Hyper shows
-        // only one of the two, so whatever follows a chunked body is not read.
-        let ambiguous = request.headers().contains_key(TRANSFER_ENCODING);
         // In a box, since hyper moves it: it is large.
-        Box::pin(async move {
-            let mut response = answer(&house, peer, request).await;
-            if ambiguous {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(CONNECTION, close);
-            }
-            Ok::<_, Infallible>(response)
-        })
+        Box::pin(async move { Ok::<_, Infallible>(answer(&house, peer, request).await) })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -175,7 +162,7 @@ async fn converse<S>(
         .max_buf_size(HEADERS_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .half_close(false)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Heads::new(stream)), service)
         // For WebSockets.
         .with_upgrades();
     let mut connection = pin!(connection);
@@ -238,6 +225,9 @@ async fn elsewhere(
     }
     if let Some(rest) = path.strip_prefix("/console") {
         return console::answer(house, &peer, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/witness/") {
+        return witness::answer(house, rest, request).await;
     }
     let method = request.method().clone();
     let query = request.uri().query().map(Arc::from);

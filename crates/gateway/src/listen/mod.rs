@@ -17,6 +17,7 @@ mod device;
 mod enroll;
 mod gate;
 mod head;
+mod heads;
 mod http;
 mod mcp;
 mod oauth;
@@ -30,6 +31,7 @@ mod stream;
 mod tiles;
 mod tokens;
 mod websocket;
+mod witness;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,6 +53,7 @@ use crate::{
     engines::Engines,
     enrolments::Enrolments,
     store::Store,
+    witness::Witness,
 };
 use wire::mcp::ServerName;
 
@@ -67,6 +70,8 @@ pub(crate) struct House {
     pub(crate) authorization: Authorization,
     /// Who may use the console and the API.
     pub(crate) console: Console,
+    /// Being a witness of other ledgers, and what witnesses say of this one.
+    pub(crate) witness: Witness,
     /// Programs that ask to become agents.
     pub(crate) enrolments: Enrolments,
     /// `http://127.0.0.1:8420`: how the gateway names itself.

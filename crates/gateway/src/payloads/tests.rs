@@ -4,11 +4,11 @@ use crate::{
     vault::{Layout, Vault},
 };
 
-fn result_of(payloads: &Payloads, call: &str, person: &str) -> Item {
+async fn result_of(payloads: &Payloads, call: &str, person: &str) -> Item {
     Item {
         call: call.to_owned(),
         part: Part::Result,
-        since: payloads.since(call).unwrap().unwrap(),
+        since: payloads.since(call).await.unwrap().unwrap(),
         time_ms: 1,
         tenant: "north".to_owned(),
         people: BTreeSet::from([person.to_owned()]),
@@ -30,19 +30,23 @@ async fn what_a_call_in_flight_brings_of_somebody_who_is_erased_is_not_kept_unde
     };
     let payloads = Payloads::open(vault.store().clone(), vault.payloads().unwrap(), meant).unwrap();
     for call in ["p1-earlier", "p1-late", "p2-late"] {
-        payloads.begin(call).unwrap();
+        payloads.begin(call).await.unwrap();
     }
-    assert!(payloads.keep(result_of(&payloads, "p1-earlier", "p1")).await);
+    assert!(
+        payloads
+            .keep(result_of(&payloads, "p1-earlier", "p1").await)
+            .await
+    );
     let erased = Owner::Subject {
         tenant: "north",
         subject: "p1",
     };
     vault.store().state().shred(erased).unwrap();
     // Nobody waits in vain: that it is not kept is what was asked for.
-    assert!(payloads.keep(result_of(&payloads, "p1-late", "p1")).await);
-    assert!(payloads.keep(result_of(&payloads, "p2-late", "p2")).await);
-    payloads.begin("p1-after").unwrap();
-    assert!(payloads.keep(result_of(&payloads, "p1-after", "p1")).await);
+    assert!(payloads.keep(result_of(&payloads, "p1-late", "p1").await).await);
+    assert!(payloads.keep(result_of(&payloads, "p2-late", "p2").await).await);
+    payloads.begin("p1-after").await.unwrap();
+    assert!(payloads.keep(result_of(&payloads, "p1-after", "p1").await).await);
     let opened = |call: &str| -> Vec<Option<Vec<u8>>> {
         let found = payloads.of_call(call).unwrap();
         found.into_iter().map(|(_, bytes)| bytes).collect()

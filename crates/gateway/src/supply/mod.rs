@@ -88,6 +88,25 @@ pub(crate) fn doubtful(command: &Command) -> Option<String> {
     }
 }
 
+/// The package or program that a command names, as it is written. Nothing was looked at.
+pub(crate) fn named(command: &Command) -> Option<String> {
+    let file = |path: &str| Some(Path::new(path).file_name()?.to_str()?.to_owned());
+    match meaning::of(command) {
+        Meaning::Package(request) => Some(request.name),
+        Meaning::Module(module) => Some(module.replace('_', "-")),
+        Meaning::Script(at) => {
+            let script = command.args.get(at)?;
+            let Some((_, inside)) = script.rsplit_once("/node_modules/") else {
+                return file(script);
+            };
+            let parts = if inside.starts_with('@') { 2 } else { 1 };
+            Some(inside.split('/').take(parts).collect::<Vec<_>>().join("/"))
+        }
+        Meaning::Program => file(&command.program),
+        Meaning::Bundle(_) | Meaning::Floating(_) | Meaning::Image(_) => None,
+    }
+}
+
 /// What an approved server starts. Kept in the sealed store beside its registry record.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Artefact {

@@ -22,7 +22,8 @@ use records::{
 use wire::json::object;
 
 const USAGE: &str = "\
-usage: sallyport-verify [--json] (--key KEY | --keys FILE)... [--older FILE]... DIR
+usage: sallyport-verify [--json] (--key KEY | --keys FILE)... [--older FILE]...
+                        [--witness FILE]... [--quorum N] DIR
        sallyport-verify [--json] (--key KEY | --keys FILE)... --proof FILE --entry FILE
        sallyport-verify [--json] (--key KEY | --keys FILE)... report FILE
 
@@ -33,6 +34,8 @@ a network.
   --key KEY      a verifier key that is trusted: name+id+key
   --keys FILE    a file of verifier keys, one a line
   --older FILE   a checkpoint seen before: the log must continue it
+  --witness FILE a file of witnesses' keys: so many as --quorum says must have cosigned the log
+  --quorum N     how many; every witness there is a key of, unless said
   --proof FILE   a tlog-proof
   --entry FILE   the entry it is about, as it is stored
   --json         one JSON object instead of text
@@ -80,6 +83,8 @@ struct Asked {
     json: bool,
     keys: Vec<VerifierKey>,
     older: Vec<(String, Vec<u8>)>,
+    witnesses: Vec<VerifierKey>,
+    quorum: Option<usize>,
     proof: Option<PathBuf>,
     entry: Option<PathBuf>,
     report: Option<PathBuf>,
@@ -98,8 +103,13 @@ impl Asked {
             match text.as_str() {
                 "--json" => asked.json = true,
                 "--help" | "-h" => return Err(Wrong::Help),
-                "--key" => asked.key(&value()?.to_string_lossy())?,
-                "--keys" => asked.keys_file(Path::new(&value()?))?,
+                "--key" => asked.keys.push(key(&value()?.to_string_lossy())?),
+                "--keys" => asked.keys.extend(keys_file(Path::new(&value()?))?),
+                "--witness" => asked.witnesses.extend(keys_file(Path::new(&value()?))?),
+                "--quorum" => {
+                    let number = value()?.to_str().and_then(|text| text.parse().ok());
+                    asked.quorum = Some(number.ok_or_else(|| usage("`--quorum` needs a number"))?);
+                }
                 "--older" => {
                     let path = PathBuf::from(value()?);
                     let bytes = read(&path, NOTE_BYTES_MAX)?;
@@ -115,28 +125,18 @@ impl Asked {
                 _ => return Err(usage("only one directory can be verified at a time")),
             }
         }
+        if asked.quorum.is_some() && asked.witnesses.is_empty() {
+            return Err(usage("`--quorum` needs witnesses; give `--witness`"));
+        }
+        if asked.quorum == Some(0) {
+            return Err(usage("a quorum of 0 demands nothing; leave `--witness` out"));
+        }
         if asked.keys.is_empty() {
             return Err(usage(
                 "no key is trusted, so nothing can be verified; give `--key` or `--keys`",
             ));
         }
         Ok(asked)
-    }
-
-    fn key(&mut self, text: &str) -> Result<(), Wrong> {
-        self.keys
-            .push(VerifierKey::from_text(text).map_err(|error| usage(error.to_string()))?);
-        Ok(())
-    }
-
-    fn keys_file(&mut self, path: &Path) -> Result<(), Wrong> {
-        let bytes = read(path, FILE_BYTES_MAX)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let lines = text.lines().map(str::trim);
-        for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            self.key(line)?;
-        }
-        Ok(())
     }
 
     /// Verifies. Gives what to print and whether it holds.
@@ -184,6 +184,8 @@ impl Asked {
         let request = Request {
             dir,
             known: &self.keys,
+            witnesses: &self.witnesses,
+            quorum: self.quorum,
             older: &self.older,
             own: None,
         };
@@ -230,6 +232,20 @@ impl Asked {
         };
         Ok(([text, b"\n".to_vec()].concat(), found.is_ok()))
     }
+}
+
+fn key(text: &str) -> Result<VerifierKey, Wrong> {
+    VerifierKey::from_text(text).map_err(|error| usage(error.to_string()))
+}
+
+fn keys_file(path: &Path) -> Result<Vec<VerifierKey>, Wrong> {
+    let bytes = read(path, FILE_BYTES_MAX)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines = text.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(key)
+        .collect()
 }
 
 fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Wrong> {

@@ -9,6 +9,7 @@
 //!
 //! It must not know what is signed, sealed or digested, nor who is allowed to.
 
+mod cosigner;
 mod ring;
 mod root;
 pub(crate) mod seal;
@@ -16,6 +17,7 @@ mod secret;
 mod sign;
 mod source;
 
+pub use cosigner::Cosigner;
 pub use ring::{Key, KeyRing, RingError, RingPlace, Use};
 pub use root::{KeeperError, Kept, Root, RootKeeper};
 pub use seal::SealError;

@@ -1,11 +1,6 @@
 //! Keys: refused when weak or open, lost when the root key is lost, never printed.
 
-use std::{
-    collections::HashMap,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use super::*;
 use crate::{
@@ -171,7 +166,7 @@ fn a_ring_that_was_touched_is_refused() {
     let stored = String::from_utf8(disk.bytes(ring_path()).unwrap()).unwrap();
     let moved = stored.replacen("\"use\":\"digest\"", "\"use\":\"wrap\"", 1);
     let retired = stored.replacen(",\"sealed\"", ",\"retired\":7,\"sealed\"", 1);
-    let newer = stored.replacen("\"v\":1", "\"v\":2", 1);
+    let newer = stored.replacen("\"v\":1", "\"v\":3", 1);
     let cut = stored.get(..stored.len() / 2).unwrap().to_owned();
     for (what, text, error) in [
         ("a key moved to another use", moved, "does not open the key ring"),
@@ -367,4 +362,101 @@ fn what_is_sealed_opens_in_its_place_alone() {
         seal::seal(&root(1), b"here", b"plain", &random).unwrap(),
         "a nonce is used once"
     );
+}
+
+/// Keeps a key as a token does; counts how often it is asked, and may be away or lie.
+#[derive(Debug, Default)]
+struct Keeper {
+    asked: std::sync::atomic::AtomicUsize,
+    away: std::sync::atomic::AtomicBool,
+    lies: bool,
+}
+
+impl RootKeeper for Keeper {
+    fn name(&self) -> String {
+        "token:test".to_owned()
+    }
+
+    fn wrap(&self, key: &Secret) -> Result<Vec<u8>, KeeperError> {
+        self.answer(key.expose())
+    }
+
+    fn unwrap(&self, wrapped: &[u8]) -> Result<Secret, KeeperError> {
+        let mut bytes = self.answer(wrapped)?;
+        if self.lies {
+            bytes[0] ^= 1;
+        }
+        Ok(Secret::new(bytes))
+    }
+}
+
+impl Keeper {
+    fn answer(&self, bytes: &[u8]) -> Result<Vec<u8>, KeeperError> {
+        use std::sync::atomic::Ordering;
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if self.away.load(Ordering::Relaxed) {
+            let (what, remedy) = ("is away".to_owned(), "plug it in".to_owned());
+            let keeper = self.name();
+            return Err(KeeperError::Refused { keeper, what, remedy });
+        }
+        Ok(bytes.iter().map(|byte| byte ^ 0xA5).collect())
+    }
+}
+
+fn open_with(disk: &SimDisk, root: Root) -> Result<KeyRing, RingError> {
+    KeyRing::open(
+        ring_path(),
+        root,
+        Arc::new(disk.clone()),
+        Clock::new(|| 9),
+        Random::system(),
+    )
+}
+
+#[test]
+fn a_keeper_is_asked_once_and_whoever_was_told_goes_on_without() {
+    use std::sync::atomic::Ordering;
+    let (disk, keeper) = (SimDisk::new(), Arc::new(Keeper::default()));
+    let mut ring = create(&disk);
+    let wrapping = ring.current(Use::Wrap).unwrap().id.clone();
+    let kept = Kept::by(Arc::clone(&keeper) as Arc<dyn RootKeeper>);
+    ring.change_root(Root::Kept(kept.clone())).unwrap();
+    // The root key of before opens nothing, and does not hide that somebody else is to be asked.
+    assert!(matches!(open(&disk, root(1)), Err(RingError::KeptElsewhere { by, .. }) if by == "token:test"));
+    keeper.away.store(true, Ordering::Relaxed);
+    let asked = keeper.asked.load(Ordering::Relaxed);
+    let mut again = open_with(&disk, Root::Kept(kept)).unwrap();
+    assert_eq!(again.current(Use::Wrap).unwrap().id, wrapping);
+    again.rotate(Use::Wrap).unwrap();
+    assert_eq!(keeper.asked.load(Ordering::Relaxed), asked, "nobody asks again");
+    // Who was told nothing has to ask, and hears why not.
+    let anew = || Root::Kept(Kept::by(Arc::clone(&keeper) as Arc<dyn RootKeeper>));
+    let why = open_with(&disk, anew()).unwrap_err().to_string();
+    assert!(why.contains("is away") && why.contains("plug it in"), "{why}");
+    keeper.away.store(false, Ordering::Relaxed);
+    let mut back = open_with(&disk, anew()).unwrap();
+    // Back to a key that is here.
+    back.change_root(root(2)).unwrap();
+    assert!(matches!(open_with(&disk, anew()), Err(RingError::NotKept { .. })));
+    assert!(open(&disk, root(2)).is_ok());
+}
+
+#[test]
+fn a_keeper_that_gives_another_key_back_or_none_changes_nothing() {
+    let disk = SimDisk::new();
+    let mut ring = create(&disk);
+    let lying = Keeper {
+        lies: true,
+        ..Keeper::default()
+    };
+    for keeper in [lying, {
+        let away = Keeper::default();
+        away.away.store(true, std::sync::atomic::Ordering::Relaxed);
+        away
+    }] {
+        let refused = ring.change_root(Root::Kept(Kept::by(Arc::new(keeper))));
+        assert!(matches!(refused, Err(RingError::Keeper(_))), "{refused:?}");
+    }
+    ring.rotate(Use::Wrap).unwrap();
+    assert!(open(&disk, root(1)).is_ok());
 }

@@ -153,7 +153,7 @@ impl Checkpoint {
             }
             SignatureType::Ed25519Cosignature => {
                 let (time_s, bytes) = timestamped(bytes)?;
-                let message = format!("cosignature/v1\ntime {time_s}\n{text}");
+                let message = cosignature_text(time_s, text);
                 let public = UnparsedPublicKey::new(&ED25519, key.public());
                 public
                     .verify(message.as_bytes(), bytes)
@@ -181,6 +181,11 @@ impl Checkpoint {
         message.extend_from_slice(&self.root);
         message
     }
+}
+
+/// What an Ed25519 cosigner signs: that it saw the checkpoint of this text at this time.
+pub(crate) fn cosignature_text(time_s: u64, text: &str) -> String {
+    format!("cosignature/v1\ntime {time_s}\n{text}")
 }
 
 /// A text with its length in one byte before it. Names are at most 255 bytes; a longer origin, which only

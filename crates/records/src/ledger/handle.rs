@@ -1,6 +1,7 @@
 //! The ledger as the rest of the program sees it: open, append, ask, close.
 
 use std::{
+    io,
     path::Path,
     sync::Arc,
     thread,
@@ -15,6 +16,7 @@ use super::{
     follow::{Tail, of_call},
     layout::{Layout, at},
     merkle::Hash,
+    note::Note,
     options::{OpenError, Options, Ports, Unavailable},
     owner::Owner,
     publisher::Publisher,
@@ -24,7 +26,7 @@ use super::{
     shared::{Phase, Progress, Shared},
     syncer, watch, writer,
 };
-use crate::keys::LogKeys;
+use crate::{disk::replace, keys::LogKeys};
 
 /// How long [`Ledger::close`] waits for the disk.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
@@ -174,6 +176,16 @@ impl Ledger {
     pub fn reader(&self) -> Reader {
         let shared = &self.0.shared;
         Reader::new(shared.ports.disk.clone(), shared.layout.dir())
+    }
+
+    /// Keeps a checkpoint of this log that witnesses signed, too, beside the log's own. Durable when it returns.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn keep_cosigned(&self, note: &Note) -> io::Result<()> {
+        let shared = &self.0.shared;
+        let bytes = note.to_string().into_bytes();
+        replace(&*shared.ports.disk, &shared.layout.cosigned(), &bytes)
     }
 
     /// Size and root of the newest checkpoint, for whoever remembers it elsewhere ([`Options::at_least`]).

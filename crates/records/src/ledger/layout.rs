@@ -4,6 +4,7 @@
 //! lock         held by the process that writes; holds its epoch and token
 //! instance     which directory this is, so that a copy is noticed
 //! checkpoint   the newest signed head
+//! cosigned     the newest head that enough witnesses have signed, too
 //! verifiers    the public keys, for convenience; whoever verifies brings their own
 //! wal/         entries that are not yet in full bundles
 //! tile/        hashes and entries, as C2SP tlog-tiles lays them out
@@ -51,6 +52,10 @@ impl Layout {
 
     pub(crate) fn checkpoint(&self) -> PathBuf {
         self.dir.join("checkpoint")
+    }
+
+    pub(crate) fn cosigned(&self) -> PathBuf {
+        self.dir.join("cosigned")
     }
 
     pub(crate) fn verifiers(&self) -> PathBuf {

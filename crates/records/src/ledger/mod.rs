@@ -34,6 +34,7 @@ mod state;
 mod syncer;
 pub mod tile;
 mod watch;
+pub mod witness;
 mod writer;
 
 pub use entry::{Decision, Entry, Kind};

@@ -94,6 +94,21 @@ impl Reader {
         String::from_utf8(bytes).map_err(|_| ReadError::Malformed(path))
     }
 
+    /// The newest checkpoint that enough witnesses signed, too, verbatim; none when there never was one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn cosigned(&self) -> Result<Option<String>, ReadError> {
+        let path = self.layout.cosigned();
+        match self.file(&path, NOTE_BYTES_MAX) {
+            Ok(bytes) => String::from_utf8(bytes)
+                .map(Some)
+                .map_err(|_| ReadError::Malformed(path)),
+            Err(ReadError::Missing(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What the newest checkpoint says, its signatures unchecked.
     ///
     /// # Errors

@@ -99,6 +99,31 @@ pub fn tiles_of(size: u64, level: u8) -> (u64, usize) {
     (hashes >> TILE_HEIGHT, width)
 }
 
+/// The tiles that a tree of `new` leaves has and one of `old` leaves had not, bundles of entries among them: full ones
+/// first, level by level, then those at the right edge.
+pub fn tiles_between(old: u64, new: u64) -> impl Iterator<Item = TileId> {
+    let layers = || std::iter::once(Layer::Entries).chain((0..64 / 8).map(Layer::Hashes));
+    let level = |layer| match layer {
+        Layer::Entries => 0,
+        Layer::Hashes(level) => level,
+    };
+    let full = layers().flat_map(move |layer| {
+        let (before, _) = tiles_of(old, level(layer));
+        let (after, _) = tiles_of(new, level(layer));
+        (before..after).map(move |n| TileId {
+            layer,
+            n,
+            width: TILE_WIDTH,
+        })
+    });
+    let edge = layers().filter_map(move |layer| {
+        let (n, width) = tiles_of(new, level(layer));
+        let is_new = tiles_of(old, level(layer)) != (n, width);
+        (width > 0 && is_new).then_some(TileId { layer, n, width })
+    });
+    full.chain(edge)
+}
+
 /// The hashes of a tile's bytes; nothing when the length is not that of whole hashes.
 #[must_use]
 pub fn hashes_of(bytes: &[u8]) -> Option<&[Hash]> {

@@ -11,7 +11,11 @@ use crate::{
     keys::{KeyRing, Secret, Use},
 };
 
-#[expect(unreachable_pub, reason = "the end-to-end tests read this file, too")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the end-to-end tests and the bench of the ledger read this file, too"
+)]
 #[path = "../../tests/support/cluster.rs"]
 mod cluster;
 #[path = "tests/on_a_server.rs"]

@@ -15,6 +15,7 @@ mod report;
 mod story;
 mod tail;
 mod tree;
+mod witnessed;
 
 use std::{path::Path, sync::Arc};
 
@@ -45,6 +46,10 @@ pub struct Request<'r> {
     pub dir: &'r Path,
     /// The keys that are trusted: the log's, those it had before, and witnesses'.
     pub known: &'r [VerifierKey],
+    /// Witnesses' keys, whose cosignatures are demanded; none where nobody's are.
+    pub witnesses: &'r [VerifierKey],
+    /// How many of the witnesses must have cosigned; all of them unless said.
+    pub quorum: Option<usize>,
     /// Checkpoints seen before, each with the name it goes by in the report.
     pub older: &'r [(String, Vec<u8>)],
     /// The log's own keys, for whoever has them: then the unsigned tail is checked for edits too.
@@ -57,6 +62,7 @@ pub fn verify(disk: Arc<dyn Disk>, request: &Request<'_>) -> Report {
     let reader = Reader::new(disk.clone(), request.dir);
     let layout = Layout::new(request.dir);
     let mut report = Report::default();
+    let cosigned = witnessed::read(&reader, request);
     let Some(head) = head(&*disk, &layout, request.known, &mut report) else {
         return report;
     };
@@ -68,6 +74,11 @@ pub fn verify(disk: Arc<dyn Disk>, request: &Request<'_>) -> Report {
     tree::compare_tiles(&reader, &head, &tree, &mut report);
     for (name, bytes) in request.older {
         older(&reader, &head, &tree, name, bytes, request.known, &mut report);
+    }
+    let cosigned = cosigned.and_then(|found| witnessed::judge(found, &head, request, &mut report));
+    if let Some((note, known)) = cosigned {
+        let name = witnessed::FILE;
+        older(&reader, &head, &tree, name, note.as_bytes(), &known, &mut report);
     }
     story.end(&mut report);
     report

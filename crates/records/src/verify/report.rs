@@ -65,6 +65,8 @@ words! {
         Truncated => "truncated",
         /// The system refuses to read something.
         Unreadable => "unreadable",
+        /// Too few witnesses cosigned, or none that are known.
+        Unwitnessed => "unwitnessed",
         /// A write-ahead segment is not what was written.
         WalAltered => "wal-altered",
     }
@@ -115,6 +117,8 @@ pub struct Report {
     pub root: String,
     /// Whose signatures hold: key and, for cosignatures, time.
     pub signed_by: Vec<String>,
+    /// Which witnesses' cosignatures hold, where they were asked for.
+    pub witnessed_by: Vec<String>,
     /// Entries that were hashed.
     pub entries: u64,
     /// How many of each kind.
@@ -180,6 +184,11 @@ impl Report {
             out.array("signed_by", |list| {
                 self.signed_by.iter().for_each(|one| list.string(one))
             });
+            if !self.witnessed_by.is_empty() {
+                out.array("witnessed_by", |list| {
+                    self.witnessed_by.iter().for_each(|one| list.string(one))
+                });
+            }
             out.integer("entries", self.entries);
             out.object("kinds", |kinds| {
                 self.kinds
@@ -220,6 +229,9 @@ impl fmt::Display for Report {
         }
         for signer in &self.signed_by {
             writeln!(f, "signed by  {signer}")?;
+        }
+        for witness in &self.witnessed_by {
+            writeln!(f, "witnessed  {witness}")?;
         }
         writeln!(
             f,

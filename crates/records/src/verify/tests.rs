@@ -60,6 +60,8 @@ impl Case {
         let request = Request {
             dir: dir(),
             known,
+            witnesses: &[],
+            quorum: None,
             older,
             own: None,
         };
@@ -228,6 +230,8 @@ fn the_owner_of_the_keys_finds_a_forged_tail_that_fits() {
     let request = Request {
         dir: dir(),
         known: &own.known(),
+        witnesses: &[],
+        quorum: None,
         older: &[],
         own: Some(&own),
     };

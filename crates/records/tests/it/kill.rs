@@ -143,6 +143,8 @@ fn a_killed_process_has_lost_nothing_it_acknowledged() {
     let request = Request {
         dir: &dir,
         known: &known,
+        witnesses: &[],
+        quorum: None,
         older: &[],
         own: Some(&keys()),
     };

@@ -15,6 +15,7 @@ pub struct Cluster {
     bin: PathBuf,
     port: u16,
     child: Option<Child>,
+    durable: bool,
 }
 
 impl Cluster {
@@ -45,6 +46,7 @@ impl Cluster {
             bin,
             port,
             child: None,
+            durable: false,
         };
         let data = cluster.dir.join("data");
         let mut initdb = cluster.as_user("initdb");
@@ -68,7 +70,13 @@ impl Cluster {
     pub fn run(&mut self) {
         let mut postgres = self.as_user("postgres");
         postgres.arg("-D").arg(self.dir.join("data"));
-        postgres.args(["-p", &self.port.to_string(), "-h", "127.0.0.1", "-k", "", "-F"]);
+        postgres.args(["-p", &self.port.to_string(), "-h", "127.0.0.1", "-k", ""]);
+        // Tests lose nothing by a loss of power, and are quicker without syncs.
+        postgres.args(if self.durable {
+            ["-N", "150"]
+        } else {
+            ["-c", "fsync=off"]
+        });
         // Its certificate is the test's, if there is one.
         if self.dir.join("data/server.key").exists() {
             postgres.args(["-c", "ssl=on"]);
@@ -87,6 +95,13 @@ impl Cluster {
             assert!(Instant::now() < until, "PostgreSQL is not ready: {}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Starts it again as it is run in earnest, with room for connections: for who measures it.
+    pub fn in_earnest(&mut self) {
+        self.stop();
+        self.durable = true;
+        self.run();
     }
 
     /// Ends it at once, with all its connections.

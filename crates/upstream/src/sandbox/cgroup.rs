@@ -62,13 +62,15 @@ impl Group {
 
 fn limited(above: &Path, group: &Path, caps: &Caps) -> io::Result<()> {
     const PERIOD_US: u64 = 100_000;
-    let enabled: Vec<_> = CONTROLLERS.iter().map(|one| format!("+{one}")).collect();
-    fs::write(above.join("cgroup.subtree_control"), enabled.join(" "))?;
-    fs::create_dir(group)?;
+    make(above, group)?;
     let cpu_us = u64::from(caps.cpu_percent) * PERIOD_US / 100;
     // The helper, process 1 and its threads are in it, too.
     let pids = u64::from(caps.pids) + 8;
+    // Where the kernel does not count what is swapped out there is no such file.
+    let _ = fs::write(group.join("memory.swap.max"), "0");
     for (file, text) in [
+        // A box without one of its processes is none that anybody counts on.
+        ("memory.oom.group", "1".to_owned()),
         ("cpu.max", format!("{cpu_us} {PERIOD_US}")),
         ("memory.max", caps.memory_bytes.to_string()),
         ("pids.max", pids.to_string()),
@@ -79,10 +81,21 @@ fn limited(above: &Path, group: &Path, caps: &Caps) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a group of ours can be made.
+fn make(above: &Path, group: &Path) -> io::Result<()> {
+    let enabled: Vec<_> = CONTROLLERS.iter().map(|one| format!("+{one}")).collect();
+    fs::write(above.join("cgroup.subtree_control"), enabled.join(" "))?;
+    fs::create_dir(group)
+}
+
+/// Whether a group of ours can be made. Tried, for what is written there is not all that decides.
 pub(super) fn available() -> bool {
-    let above = own().and_then(|own| place(&own));
-    above.is_some_and(|above| rustix::fs::access(&above, rustix::fs::Access::WRITE_OK).is_ok())
+    let Some(above) = own().and_then(|own| place(&own)) else {
+        return false;
+    };
+    let group = above.join(format!("{PREFIX}{}", std::process::id()));
+    let made = make(&above, &group).is_ok();
+    let enters = rustix::fs::access(above.join("cgroup.procs"), rustix::fs::Access::WRITE_OK).is_ok();
+    made && fs::remove_dir(&group).is_ok() && enters
 }
 
 /// The group we are in (cgroups(7): the line of version 2 begins with `0::`).
@@ -92,9 +105,12 @@ fn own() -> Option<PathBuf> {
     Some(Path::new(ROOT).join(path))
 }
 
-/// The one above it, if it has every controller to give. A group with processes gives none to groups below it.
+/// The one above it, if it has every controller to give. A group with processes gives none to groups below it, but for
+/// the machine's first.
 fn place(own: &Path) -> Option<PathBuf> {
-    let above = own.parent().filter(|above| above.starts_with(ROOT))?;
+    let first = Path::new(ROOT);
+    let above = if own == first { first } else { own.parent()? };
+    let above = Some(above).filter(|above| above.starts_with(first))?;
     let offered = fs::read_to_string(above.join("cgroup.controllers")).ok()?;
     let has = |wanted: &str| offered.split_whitespace().any(|one| one == wanted);
     CONTROLLERS

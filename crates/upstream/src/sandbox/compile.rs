@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::profile::Profile;
+use super::{profile::Profile, words::reach};
 
 /// Another sandbox.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,9 +55,10 @@ impl Target {
 pub fn compile(profile: &Profile, target: Target) -> String {
     match target {
         Target::Bubblewrap => bubblewrap(profile),
-        Target::Docker => container(profile, "docker", None),
-        Target::Podman => container(profile, "podman", None),
-        Target::Runsc => container(profile, "docker", Some("runsc")),
+        Target::Docker => container(profile, "docker", &[]),
+        // Whoever runs it without root would be another user inside, who may not read what is granted.
+        Target::Podman => container(profile, "podman", &["--userns keep-id"]),
+        Target::Runsc => container(profile, "docker", &["--runtime runsc"]),
         Target::Kubernetes => kubernetes(profile),
         Target::SandboxExec => sandbox_exec(profile),
     }
@@ -84,7 +85,12 @@ fn command(profile: &Profile) -> String {
 fn names(profile: &Profile) -> impl Iterator<Item = &str> {
     const INSIDE: [&str; 7] = ["HOME", "LOGNAME", "PATH", "TEMP", "TMP", "TMPDIR", "USER"];
     let names = profile.env.iter().map(|(name, _)| name.as_str());
-    names.filter(|name| !INSIDE.contains(name) && !name.to_ascii_lowercase().ends_with("_proxy"))
+    names.filter(|name| {
+        // A shell reads it: what it would not take as a name is none here.
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && name.starts_with(|c: char| !c.is_ascii_digit());
+        is_name && !INSIDE.contains(name) && !name.to_ascii_lowercase().ends_with("_proxy")
+    })
 }
 
 fn network_note(profile: &Profile) -> String {
@@ -93,11 +99,30 @@ fn network_note(profile: &Profile) -> String {
     }
     format!(
         "# It may reach {}: through the broker of `sallyport serve` alone, so none is given here.\n",
-        profile.network.join(", ")
+        reach(&profile.network)
     )
 }
 
-fn container(profile: &Profile, program: &str, runtime: Option<&str>) -> String {
+/// A field of `--mount`, which is read as a line of CSV.
+fn field(key: &str, value: &str) -> String {
+    let text = format!("{key}={value}");
+    if text.contains([',', '"', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
+}
+
+fn bound(source: &str, target: &str, only: &str) -> String {
+    let mount = format!(
+        "type=bind,{},{}{only}",
+        field("source", source),
+        field("target", target)
+    );
+    format!("--mount {}", word(&mount))
+}
+
+fn container(profile: &Profile, program: &str, more: &[&str]) -> String {
     let caps = &profile.caps;
     let mut all = vec![
         format!("{program} run --rm --interactive --read-only --network none"),
@@ -118,24 +143,20 @@ fn container(profile: &Profile, program: &str, runtime: Option<&str>) -> String 
         format!(
             "--tmpfs {}",
             word(&format!(
-                "{}:rw,nosuid,nodev,size={},mode=1777",
+                "{}:rw,nosuid,nodev,noexec,size={},mode=1777",
                 profile.home, caps.tmp_bytes
             ))
         ),
     ];
-    if let Some(runtime) = runtime {
-        all.push(format!("--runtime {runtime}"));
-    }
+    all.extend(more.iter().map(|option| (*option).to_owned()));
     for grant in &profile.grants {
         let only = if grant.access.write { "" } else { ",readonly" };
-        let mount = format!("type=bind,source={},target={}{only}", grant.source, grant.target);
-        all.push(format!("--mount {}", word(&mount)));
+        all.push(bound(&grant.source, &grant.target, only));
     }
     for hidden in hidden(profile) {
         // An empty directory covers no file.
         all.push(if std::path::Path::new(hidden).is_file() {
-            let mount = format!("type=bind,source=/dev/null,target={hidden},readonly");
-            format!("--mount {}", word(&mount))
+            bound("/dev/null", hidden, ",readonly")
         } else {
             format!("--tmpfs {}", word(&format!("{hidden}:ro,size=4k")))
         });
@@ -144,7 +165,11 @@ fn container(profile: &Profile, program: &str, runtime: Option<&str>) -> String 
     all.extend(names(profile).map(|name| format!("--env {}", word(name))));
     all.push(format!("--workdir {}", word(&profile.directory)));
     all.push(format!("\"$IMAGE\" {}", command(profile)));
-    format!("{}{}\n", network_note(profile), lines(&all))
+    let users = match program {
+        "podman" => "# As root, leave `--userns keep-id` out: it is for whoever is not.\n",
+        _ => "",
+    };
+    format!("{users}{}{}\n", network_note(profile), lines(&all))
 }
 
 /// Of what is hidden, what would be seen.
@@ -182,13 +207,24 @@ fn bubblewrap(profile: &Profile) -> String {
         "--clearenv --setenv HOME {} --setenv PATH \"$PATH\"",
         word(&profile.home)
     ));
-    all.extend(names(profile).map(|name| format!("--setenv {name} \"${name}\"")));
+    let names: Vec<_> = names(profile).collect();
+    if !names.is_empty() {
+        all.push("--args 3".to_owned());
+    }
     all.push(format!("--chdir {}", word(&profile.directory)));
     all.push(format!("-- {}", command(profile)));
+    let mut whole = lines(&all);
+    if !names.is_empty() {
+        // Everybody on the machine can read arguments; the shell prints them itself, into a pipe.
+        let values: String = names
+            .iter()
+            .map(|name| format!(" --setenv {name} \"${name}\""))
+            .collect();
+        whole = format!("{{ printf '%s\\0'{values} | \\\n  {whole} 3<&0 <&4 4<&-; }} 4<&0");
+    }
     format!(
-        "# bubblewrap has no limits of memory and processes of its own, and no list of system calls without a file.\n{}{}\n",
+        "# bubblewrap has no limits of memory and processes of its own, and no list of system calls without a file.\n{}{whole}\n",
         network_note(profile),
-        lines(&all)
     )
 }
 
@@ -204,7 +240,14 @@ fn kubernetes(profile: &Profile) -> String {
     let mut out = network_note(profile);
     out.push_str("# A NetworkPolicy that selects this pod and allows no egress belongs to it; the limit on processes\n");
     let _ = writeln!(out, "# (here {}) is the kubelet's: podPidsLimit.", caps.pids);
-    let args: Vec<_> = profile.args.iter().map(|arg| quoted(arg)).collect();
+    // Kubernetes replaces `$(NAME)`, and `$$` is the way to write `$`.
+    let plain = |text: &str| quoted(&text.replace('$', "$$"));
+    let args: Vec<_> = profile.args.iter().map(|arg| plain(arg)).collect();
+    let secret = |name: &str| {
+        let key = format!("{{ secretKeyRef: {{ name: mcp-server, key: {name} }} }}");
+        format!("        - {{ name: {name}, valueFrom: {key} }}\n")
+    };
+    let variables: String = names(profile).map(secret).collect();
     let _ = write!(
         out,
         "\
@@ -239,16 +282,20 @@ spec:
         capabilities: {{ drop: [ALL] }}
       resources:
         limits: {{ memory: \"{}\", cpu: \"{}m\", ephemeral-storage: \"{}\" }}
-      volumeMounts:
+      env:
+        - {{ name: HOME, value: {} }}
+{}      volumeMounts:
         - {{ name: tmp, mountPath: /tmp }}
         - {{ name: home, mountPath: {} }}
 ",
-        quoted(&profile.program),
+        plain(&profile.program),
         args.join(", "),
         quoted(&profile.directory),
         caps.memory_bytes,
         caps.cpu_percent * 10,
         caps.file_bytes,
+        plain(&profile.home),
+        variables,
         quoted(&profile.home),
     );
     mounted(profile, &mut out);
@@ -325,7 +372,7 @@ fn sandbox_exec(profile: &Profile) -> String {
         let _ = writeln!(
             out,
             ";; It may reach {}: a broker has to be between.",
-            profile.network.join(", ")
+            reach(&profile.network)
         );
     }
     out

@@ -9,6 +9,9 @@ pub(super) const NAMESPACES: &str = "this kernel or container gives no user name
      `user.max_user_namespaces`, `kernel.unprivileged_userns_clone`, \
      `kernel.apparmor_restrict_unprivileged_userns`, or the container's seccomp profile); or say \
      `sandbox: off` for this server";
+/// Said behind what failed while a box was made, and may not be there.
+pub(super) const OLD: &str = "boxes need Linux 5.13 or newer, and containers around the gateway that let it mount; \
+     or say `sandbox: off` for this server";
 /// Said when Landlock is not there.
 pub(super) const LANDLOCK: &str = "this kernel has no Landlock (CONFIG_SECURITY_LANDLOCK, and `landlock` in \
      its list `lsm=`); or say `sandbox: { without: [landlock] }` for this server";
@@ -27,6 +30,19 @@ pub struct Kernel {
     pub seccomp: bool,
     /// Whether a box can have a control group, and so a limit of processors.
     pub groups: bool,
+    /// What counts a box's processes where there is no control group.
+    pub processes: Counted,
+}
+
+/// What counts the processes of a box.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Counted {
+    /// The process namespace (Linux 6.14).
+    Namespace,
+    /// Nothing: the user is root, whose processes are not counted.
+    No,
+    /// The user namespace, against the limit of each process (`RLIMIT_NPROC`).
+    User,
 }
 
 /// What it lacks.
@@ -48,6 +64,13 @@ impl Kernel {
             landlock: landlock_version(),
             seccomp: fs::metadata("/proc/sys/kernel/seccomp/actions_avail").is_ok(),
             groups: cgroup::available(),
+            processes: if release() >= (6, 14) {
+                Counted::Namespace
+            } else if rustix::process::geteuid().is_root() {
+                Counted::No
+            } else {
+                Counted::User
+            },
         }
     }
 
@@ -63,6 +86,17 @@ impl Kernel {
             .into_iter()
             .filter_map(|(is, lack)| is.then_some(lack))
             .collect()
+    }
+}
+
+/// The kernel's version, as far as it counts.
+fn release() -> (u32, u32) {
+    let named = rustix::system::uname();
+    let release = named.release().to_str().unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => (0, 0),
     }
 }
 
@@ -103,16 +137,30 @@ impl fmt::Display for Kernel {
         let yes = |is: bool| if is { "yes" } else { "no" };
         write!(
             f,
-            "user namespaces {}, Landlock {}, seccomp {}; control groups {}",
+            "user namespaces {}, Landlock {}, seccomp {}; ",
             yes(self.namespaces),
             self.landlock,
             yes(self.seccomp),
-            if self.groups {
-                "yes"
-            } else {
-                "no (memory is watched, processors are not limited)"
-            }
-        )
+        )?;
+        f.write_str(if self.groups {
+            "memory, processes and processors are limited by control groups"
+        } else {
+            "no control groups: memory is limited for each process and watched for all together, "
+        })?;
+        if !self.groups {
+            write!(f, "processes are {}, processors are NOT limited", self.processes)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Namespace => "limited by their namespace",
+            Self::No => "NOT limited (root's are not before Linux 6.14)",
+            Self::User => "limited as their user's",
+        })
     }
 }
 

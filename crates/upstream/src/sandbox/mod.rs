@@ -28,7 +28,7 @@ mod words;
 pub use compile::{Target, compile};
 pub(crate) use enter::NO_BOX;
 pub use enter::enter;
-pub use kernel::{Kernel, Lack};
+pub use kernel::{Counted, Kernel, Lack};
 pub use least::Least;
 pub use plan::{fetches_from, plan};
 pub use profile::Profile;

@@ -135,7 +135,11 @@ pub fn plan(name: &ServerName, command: &Command, wishes: &Wishes, room: &Room) 
     Ok(Profile {
         program: text(&program)?,
         args: command.args.clone(),
-        env: inside(env, &home, has_network.then_some(wishes.network.as_slice())),
+        env: inside(
+            usual(env, &home, wishes),
+            &home,
+            has_network.then_some(wishes.network.as_slice()),
+        ),
         directory,
         home,
         hidden,
@@ -167,6 +171,20 @@ fn kept_home(path: &Path) -> Result<PathBuf, Refused> {
         })
 }
 
+/// With what the server is known to need.
+fn usual(mut env: Vec<(String, String)>, home: &str, wishes: &Wishes) -> Vec<(String, String)> {
+    for (name, value) in wishes.variables {
+        if env.iter().all(|(other, _)| other != name) {
+            let value = match value.strip_prefix("~/") {
+                Some(place) => format!("{home}/{place}"),
+                None => (*value).to_owned(),
+            };
+            env.push(((*name).to_owned(), value));
+        }
+    }
+    env
+}
+
 /// The environment inside: names of places that are there.
 fn inside(mut env: Vec<(String, String)>, home: &str, network: Option<&[String]>) -> Vec<(String, String)> {
     let mut set = |name: &str, value: String| {
@@ -182,11 +200,10 @@ fn inside(mut env: Vec<(String, String)>, home: &str, network: Option<&[String]>
     }
     if let Some(network) = network {
         let proxy = format!("http://127.0.0.1:{EGRESS_PORT}");
-        for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+        // SOCKS is served, too, but not named here: httpx ends a program that has no library for it.
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             set(name, proxy.clone());
-        }
-        for name in ["ALL_PROXY", "all_proxy"] {
-            set(name, format!("socks5h://127.0.0.1:{EGRESS_PORT}"));
+            set(&name.to_ascii_lowercase(), proxy.clone());
         }
         // Its own loopback, unless it is granted something on the machine's.
         let here = |host: &String| host.starts_with("localhost") || host.starts_with("127.");
@@ -363,7 +380,10 @@ impl Planning {
                 Some((option, value)) if option.starts_with('-') => value,
                 Some(_) | None => arg,
             };
-            let is_path = value.starts_with('/') || value.starts_with("./") || value.starts_with("../");
+            let is_path = value.starts_with('/')
+                || value.starts_with("./")
+                || value.starts_with("../")
+                || is_database(Path::new(value));
             let path = flat(&self.directory.join(value));
             if wants_script && !arg.starts_with('-') {
                 wants_script = false;
@@ -406,10 +426,7 @@ impl Planning {
 
     /// What an argument or a variable names: a directory with what is in it, a file, or a place for a new file.
     fn named(&mut self, path: &Path) -> Result<(), Refused> {
-        let is_database = path
-            .extension()
-            .and_then(|extension| extension.to_str())
-            .is_some_and(|extension| DATABASES.contains(&extension));
+        let is_database = is_database(path);
         let is_new = !path.exists();
         let above = path.parent().unwrap_or(path).to_path_buf();
         if is_program(path) {
@@ -454,6 +471,12 @@ impl Planning {
             Some(_) | None => home.to_owned(),
         }
     }
+}
+
+/// Whether a program will keep other files beside it.
+fn is_database(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| DATABASES.contains(&extension))
 }
 
 /// Parents before what is in them, without what another already shows.

@@ -73,7 +73,10 @@ pub(super) const USER: u32 = 1000;
 pub(super) fn build(profile: &Profile) -> Result<(), String> {
     let say = |what: &str, path: &str| {
         let what = format!("{what} {path}");
-        move |error: io::Error| format!("{what}: {error}")
+        move |error: io::Error| match error.raw_os_error() {
+            Some(libc::ENOSYS | libc::EPERM) => format!("{what}: {error}; {}", super::kernel::OLD),
+            _ => format!("{what}: {error}"),
+        }
     };
     let base = Path::new("/tmp");
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)

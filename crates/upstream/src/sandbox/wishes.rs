@@ -37,6 +37,8 @@ pub struct Wishes {
     pub caps: Caps,
     /// Whether its home directory outlives it.
     pub keep: bool,
+    /// Variables it gets where its command sets none; `~/` is its home.
+    pub variables: &'static [(&'static str, &'static str)],
     /// Walls it does without because the kernel lacks them.
     pub without: BTreeSet<Wall>,
     /// Whether what it asks for is written down.

@@ -20,6 +20,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, ChildStderr, ChildStdin, ChildStdout},
     sync::{mpsc, watch},
+    task::JoinHandle,
 };
 use wire::mcp::ServerName;
 use zeroize::{Zeroize, Zeroizing};
@@ -30,6 +31,8 @@ const QUEUE_MESSAGES_MAX: usize = 64;
 const STDERR_BYTES_KEPT: usize = 8 * 1024;
 /// How long a child may take to end: after its input closed, and again after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long its error stream is read on after it ended: somebody it left behind may hold that.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A command with the secrets of whoever it is started for, wiped when it was started.
 pub(crate) struct Given(Command);
@@ -104,9 +107,9 @@ impl Pipe {
         };
         let (pipe, queued) = Self::new(&inbox);
         let first = profile.map(|profile| profile.introduction()).unwrap_or_default();
-        tokio::spawn(keep_stderr(stderr, Arc::clone(&pipe.state)));
+        let keeping = tokio::spawn(keep_stderr(stderr, Arc::clone(&pipe.state)));
         tokio::spawn(supervise(
-            child,
+            (child, keeping),
             (stdin, first),
             stdout,
             queued,
@@ -234,7 +237,7 @@ fn explain(program: &str, error: &std::io::Error) -> String {
 
 /// Runs the pipes until either side ends, then ends the whole group.
 async fn supervise(
-    mut child: Child,
+    (mut child, keeping): (Child, JoinHandle<()>),
     (mut stdin, first): (ChildStdin, Zeroizing<Vec<u8>>),
     stdout: ChildStdout,
     queued: mpsc::Receiver<Vec<u8>>,
@@ -267,6 +270,8 @@ async fn supervise(
         _ = over.wait_for(Option::is_some) => {}
     }
     let status = end(&mut child, group).await;
+    // Why it ended is on its error stream, and whoever asks next is to read it there.
+    let _ = tokio::time::timeout(LAST_WORDS, keeping).await;
     let why = state.over.borrow().clone().unwrap_or_default();
     let why = match status {
         Some(status) if !status.success() => format!("{why} ({status})"),

@@ -45,6 +45,8 @@ pub(super) fn since(
         &Request {
             dir: newer,
             known: &keys.known(),
+            witnesses: &[],
+            quorum: None,
             older: &older,
             own: None,
         },

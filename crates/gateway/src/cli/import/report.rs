@@ -126,6 +126,7 @@ impl Report {
                 ),
                 Some(trouble) => format!("{}: could not be looked at: {trouble}", server.name),
             });
+            lines.extend(server.sandbox.iter().map(|words| format!("  its box: {words}")));
         }
         if self.changes_config {
             lines.push(format!("wrote {}", self.config.display()));
@@ -199,6 +200,7 @@ impl Report {
             "launch": server.shown, "disabled": server.disabled,
             "approved": seen.is_some_and(|seen| seen.trouble.is_none()),
             "tools": seen.map(|seen| seen.tools), "held": seen.map(|seen| seen.held),
+            "sandbox": seen.and_then(|seen| seen.sandbox.as_deref()),
             "trouble": seen.and_then(|seen| seen.trouble.as_deref()),
         })
     }

@@ -80,6 +80,8 @@ fn rounds_of_death(rounds: u64, seed: u64) {
         let request = Request {
             dir: dir(),
             known: &known,
+            witnesses: &[],
+            quorum: None,
             older: &[],
             own: None,
         };

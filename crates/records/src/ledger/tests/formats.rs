@@ -13,7 +13,7 @@ use crate::{
         },
         note::{Note, NoteError, VerifierKey},
         proof::{Proof, ProofError},
-        tile::{Edge, Layer, TILE_WIDTH, TileId, TileTree, entries_of, hashes_of, tiles_of},
+        tile::{Edge, Layer, TILE_WIDTH, TileId, TileTree, entries_of, hashes_of, tiles_between, tiles_of},
     },
 };
 
@@ -349,4 +349,29 @@ proptest! {
         let _ = entries_of(&bytes);
         let _ = crate::ledger::frame::Frame::read(&bytes);
     }
+}
+
+#[test]
+fn a_copy_that_grows_by_steps_has_every_tile_of_the_tree() {
+    let all = |size| tiles_between(0, size).collect::<std::collections::BTreeSet<_>>();
+    for (old, new) in [
+        (0, 1),
+        (1, 255),
+        (255, 256),
+        (256, 257),
+        (300, 70_000),
+        (65_535, 65_536),
+    ] {
+        let added: Vec<_> = tiles_between(old, new).collect();
+        let have: std::collections::BTreeSet<_> = all(old).into_iter().chain(added).collect();
+        assert!(all(new).is_subset(&have), "{old} to {new}");
+    }
+    assert_eq!(tiles_between(7, 7).count(), 0);
+    let (full, edge): (Vec<_>, Vec<_>) = tiles_between(0, 300).partition(|id| id.width == 256);
+    let paths = |ids: Vec<TileId>| ids.into_iter().map(TileId::path).collect::<Vec<_>>();
+    assert_eq!(paths(full), ["tile/entries/000", "tile/0/000"]);
+    assert_eq!(
+        paths(edge),
+        ["tile/entries/001.p/44", "tile/0/001.p/44", "tile/1/000.p/1"]
+    );
 }

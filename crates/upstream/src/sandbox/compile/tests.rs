@@ -21,9 +21,10 @@ fn profile() -> Profile {
     };
     Profile {
         program: "/opt/it's/server".to_owned(),
-        args: vec!["--say".to_owned(), "a \"b\" $HOME".to_owned()],
+        args: vec!["--say".to_owned(), "a \"b\" $HOME $(HOME)".to_owned()],
         env: vec![
             ("API_KEY".to_owned(), "secret-value".to_owned()),
+            ("A;touch /tmp/x".to_owned(), String::new()),
             ("HTTPS_PROXY".to_owned(), "http://127.0.0.1:1".to_owned()),
         ],
         directory: "/srv/project".to_owned(),
@@ -31,6 +32,7 @@ fn profile() -> Profile {
         grants: vec![
             grant("/opt/it's", Access::CODE),
             grant("/srv/notes", Access::READ),
+            grant("/srv/of,readonly=false", Access::READ),
             grant("/srv/project", Access::OWN),
         ],
         hidden: vec!["/srv/project/state".to_owned(), "/var/lib/unseen".to_owned()],
