@@ -421,7 +421,24 @@ impl Svid {
 
 #[cfg(test)]
 mod tests {
-    use super::{SpiffeId, TrustDomain, is_domain};
+    use proptest::prelude::*;
+
+    use super::{Said, SpiffeId, TrustDomain, is_domain};
+    use crate::der::Der;
+
+    proptest! {
+        /// Certificates come from anybody: whatever is in one, it is read or it is not.
+        #[test]
+        fn whatever_comes_in_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let _ = Said::of(&bytes);
+            // The same, where it looks like a certificate for a while.
+            let length = [0x30, 0x82, 0x02, 0x00];
+            let _ = Said::of(&[&length[..], &length[..], &bytes].concat());
+            for value in Der(&bytes).take(64) {
+                prop_assert!(value.whole.len() >= value.inner.len());
+            }
+        }
+    }
 
     #[test]
     fn names_are_read_in_one_way_or_not_at_all() {
