@@ -137,6 +137,16 @@ const SMUGGLED: &[(&str, &str)] = &[
         "GET /healthz HTTP/1.1\r\nHost: HOST\r\n\n",
     ),
     (
+        "a line feed alone behind the extension of a chunk",
+        "POST /mcp HTTP/1.1\r\nHost: HOST\r\nAccept: */*\r\nContent-Type: application/json\r\n\
+         Transfer-Encoding: chunked\r\n\r\n1;x\nA\r\n0\r\n\r\n",
+    ),
+    (
+        "a line feed alone in trailers",
+        "POST /mcp HTTP/1.1\r\nHost: HOST\r\nAccept: */*\r\nContent-Type: application/json\r\n\
+         Transfer-Encoding: chunked\r\n\r\n0\r\nX: y\n\r\n",
+    ),
+    (
         "the same length twice",
         "POST /mcp HTTP/1.1\r\nHost: HOST\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
     ),

@@ -205,10 +205,10 @@ fn until(status: &str, ask: impl Fn() -> Answer) -> Value {
 }
 
 /// The reference server, which makes tasks of one of its tools and of nothing else.
-fn everything() -> Option<Gateway> {
+fn everything(packs: &str) -> Option<Gateway> {
     let peers = peers::directory()?;
     let server = peers::npm(&peers, "@modelcontextprotocol/server-everything/dist/index.js");
-    let (node, rest) = (peers::node(&peers), OPEN_TO_TESTER.replace("[baseline]", "[]"));
+    let (node, rest) = (peers::node(&peers), OPEN_TO_TESTER.replace("[baseline]", packs));
     Some(Gateway::start(&format!(
         "mcpServers: {{ all: {{ command: {node:?}, args: [{server:?}, stdio] }} }}\n{rest}"
     )))
@@ -216,7 +216,10 @@ fn everything() -> Option<Gateway> {
 
 #[test]
 fn a_modern_client_has_the_tasks_of_a_server_of_sessions_and_answers_what_they_ask() {
-    let Some(gateway) = everything() else { return };
+    // With rules that demand something of answers: they are asked again when the task is fetched.
+    let Some(gateway) = everything("[baseline]") else {
+        return;
+    };
     // At the door of all servers as well: an id is looked up among the caller's own.
     let client = modern(&gateway, "tester", "/mcp");
     let offered = client.discover();
@@ -253,7 +256,7 @@ fn a_modern_client_has_the_tasks_of_a_server_of_sessions_and_answers_what_they_a
 
 #[test]
 fn a_modern_client_without_tasks_gets_what_the_task_comes_to() {
-    let Some(gateway) = everything() else { return };
+    let Some(gateway) = everything("[]") else { return };
     let mut client = modern(&gateway, "tester", "/mcp");
     client.capabilities = json!({});
     let arguments = json!({"topic": "rivers"});

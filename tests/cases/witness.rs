@@ -372,3 +372,19 @@ fn what_makes_no_sense_of_witnesses_is_refused_at_the_start() {
         assert!(said.contains(at), "{at}: {said}");
     }
 }
+
+#[test]
+fn no_call_passes_before_the_first_word_of_a_required_witness() {
+    let (mut log, witness) = pair();
+    // A ledger that is published: a restart asks before it judges.
+    log.run();
+    log.wait_for_servers();
+    log.stop();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/witness", silent.local_addr().expect("an address"));
+    let by = json!([{"url": url, "keys": keys(&witness, &["--witness"])}]);
+    configure(&log, &json!({"by": by, "required": true}).to_string());
+    log.run();
+    log.wait_for_servers();
+    assert!(!call(&log), "nobody has signed anything");
+}

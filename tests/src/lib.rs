@@ -12,8 +12,8 @@
 pub mod alone;
 #[path = "../../crates/records/tests/support/cluster.rs"]
 pub mod cluster;
-pub mod elsewhere;
 pub mod completions;
+pub mod elsewhere;
 pub mod every;
 pub mod gateway;
 pub mod mcp;

@@ -612,6 +612,10 @@ impl Drop for OpenCase {
         entry.fault = Some("caller".to_owned());
         entry.reason = Some("the caller hung up, or the work was lost".to_owned());
         self.journal.metrics.ended(&entry);
+        let is_stranger = known.caller.is_none() && entry.kind == Kind::Refusal;
+        if is_stranger && !self.journal.is_told_alone(&entry, self.begun.peer.as_deref()) {
+            return;
+        }
         self.journal.ledger.append_soon(&entry);
     }
 }

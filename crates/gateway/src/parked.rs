@@ -313,7 +313,8 @@ impl Relay {
 
     /// Whether the client has something to answer.
     pub(crate) fn asks_anything(&self) -> bool {
-        !self.desk.borrow().open.is_empty()
+        let desk = self.desk.borrow();
+        desk.open.values().any(|(_, waiting)| !waiting.is_closed())
     }
 
     /// The result that asks.
@@ -327,7 +328,9 @@ impl Relay {
 
     /// What the client has to answer, by the names it answers under.
     pub(crate) fn write_questions(&self, out: &mut ObjectWriter<'_>) {
-        for (key, (question, _)) in &self.desk.borrow().open {
+        // Nobody takes an answer any more to what was waited for too long.
+        let desk = self.desk.borrow();
+        for (key, (question, _)) in desk.open.iter().filter(|(_, (_, waiting))| !waiting.is_closed()) {
             out.object(key, |out| {
                 out.string("method", question.method.name());
                 if question.params != b"{}" || question.method != Method::RootsList {

@@ -84,16 +84,19 @@ impl TaskDesks {
         lock(&self.desks).get(task).cloned()
     }
 
-    /// Keeps a desk: its task asks.
-    pub(crate) fn keep(&self, task: Task, desk: &Arc<TaskDesk>) -> Result<(), Objection> {
+    /// Keeps a desk: its task asks. Gives the one that is kept, which is another's where that was first.
+    pub(crate) fn keep(&self, task: Task, desk: &Arc<TaskDesk>) -> Result<Arc<TaskDesk>, Objection> {
         let mut desks = lock(&self.desks);
+        if let Some(held) = desks.get(&task) {
+            return Ok(Arc::clone(held));
+        }
         let own = desks.keys().filter(|(_, owner, _)| *owner == task.1).count();
-        if !desks.contains_key(&task) && (own >= OF_ONE_MAX || desks.len() >= OF_ALL_MAX) {
+        if own >= OF_ONE_MAX || desks.len() >= OF_ALL_MAX {
             let why = "too many tasks wait for an answer of the client";
             return Err(Objection::new(&refusal::OVER_LIMIT, why));
         }
         desks.insert(task, Arc::clone(desk));
-        Ok(())
+        Ok(Arc::clone(desk))
     }
 
     /// The task is over.
@@ -127,6 +130,10 @@ impl TaskDesk {
         if state.put.len() + questions.len() > QUESTIONS_MAX {
             return Err(Objection::new(&refusal::UPSTREAM_GARBLED, "a task asks too much"));
         }
+        // Another request may have put one meanwhile.
+        let mut new = questions;
+        new.retain(|(key, _)| state.put.insert(key.clone()));
+        let questions = new;
         let ids: Vec<_> = questions
             .iter()
             .map(|(key, _)| wire::jsonrpc::Id::String(key.clone()))
@@ -135,7 +142,6 @@ impl TaskDesk {
             asks.expect(&ids);
         }
         for (key, answer) in questions {
-            state.put.insert(key.clone());
             let given = self.given.clone();
             state.running.push(tokio::spawn(async move {
                 let answer = answer.await;
@@ -163,6 +169,10 @@ impl TaskDesk {
     /// Takes the client's answers; gives what the server is to be told of it, once that is judged.
     pub(crate) async fn answer(&self, responses: Option<Node<'_>>) -> Result<Option<Vec<u8>>, Objection> {
         let count = self.relay.answer(responses);
+        // A server of sessions is answered by the relay.
+        if count == 0 || lock(&self.state).put.is_empty() {
+            return self.take_given();
+        }
         let mut given = self.given.subscribe();
         let judged = given.wait_for(|given| given.len() >= count);
         // What takes longer is told the next time.
@@ -173,9 +183,19 @@ impl TaskDesk {
     /// What the server is to be told now: an object by the questions' names.
     pub(crate) fn take_given(&self) -> Result<Option<Vec<u8>>, Objection> {
         let given = self.given.send_replace(Given::new());
-        let mut answers = Vec::new();
+        let (mut answers, mut failed) = (Vec::new(), None);
         for (key, answer) in given {
-            answers.push((key, answer?));
+            match answer {
+                Ok(answer) => answers.push((key, answer)),
+                Err(objection) => {
+                    // It may be asked again.
+                    lock(&self.state).put.remove(&key);
+                    failed = Some(objection);
+                }
+            }
+        }
+        if let (true, Some(objection)) = (answers.is_empty(), failed) {
+            return Err(objection);
         }
         let responses = wire::json::object(|out| {
             for (key, answer) in &answers {

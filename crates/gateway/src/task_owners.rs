@@ -17,6 +17,8 @@ use wire::{
 
 /// Most tasks that are known at a time; the oldest is forgotten first.
 const TASKS_MAX: usize = 65_536;
+/// Most of one owner.
+const OF_ONE_MAX: usize = 4_096;
 /// The longest id, in bytes.
 const ID_BYTES_MAX: usize = 1_024;
 
@@ -32,6 +34,8 @@ struct Known {
     /// once for each caller may give the same id to several.
     tasks: HashMap<(String, String), Vec<Tool>>,
     order: VecDeque<(String, String)>,
+    /// How many each owner has.
+    of_each: HashMap<String, usize>,
 }
 
 /// The tool that was called, with its server.
@@ -45,18 +49,33 @@ impl TaskOwners {
         }
         let task = (owner.to_owned(), id.to_owned());
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { tasks, order } = &mut *known;
+        let Known {
+            tasks,
+            order,
+            of_each,
+        } = &mut *known;
         let tools = tasks.entry(task.clone()).or_insert_with(|| {
+            *of_each.entry(owner.to_owned()).or_default() += 1;
             order.push_back(task);
             Vec::new()
         });
         tools.retain(|(of, _)| of != server);
         tools.push((server.clone(), Arc::clone(tool)));
-        while tasks.len() > TASKS_MAX {
-            let Some(oldest) = order.pop_front() else {
-                return;
-            };
-            tasks.remove(&oldest);
+        let oldest = if of_each.get(owner).is_some_and(|count| *count > OF_ONE_MAX) {
+            let at = order.iter().position(|(of, _)| of == owner);
+            at.and_then(|at| order.remove(at))
+        } else if tasks.len() > TASKS_MAX {
+            order.pop_front()
+        } else {
+            None
+        };
+        let Some(oldest) = oldest else { return };
+        tasks.remove(&oldest);
+        if let Some(count) = of_each.get_mut(&oldest.0) {
+            *count -= 1;
+            if *count == 0 {
+                of_each.remove(&oldest.0);
+            }
         }
     }
 

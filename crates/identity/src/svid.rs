@@ -249,7 +249,8 @@ impl Anchor {
             .to_owned();
         let (mut permitted, mut excluded) = (None, Vec::new());
         if let Some(constraints) = trusted.name_constraints.take() {
-            for subtrees in Der(constraints.as_ref()) {
+            let mut all = Der(constraints.as_ref());
+            for subtrees in all.by_ref() {
                 let names = subtrees.values().filter_map(|subtree| subtree.values().next());
                 let names: Vec<Value<'_>> = names.collect();
                 if names.iter().any(|name| name.tag != URI) {
@@ -262,6 +263,9 @@ impl Anchor {
                     0xa1 => excluded = hosts,
                     _ => return Err("an authority's name constraints cannot be read".to_owned()),
                 }
+            }
+            if !all.0.is_empty() {
+                return Err("an authority's name constraints cannot be read".to_owned());
             }
         }
         Ok(Self {

@@ -166,6 +166,12 @@ impl Obligation {
         }
     }
 
+    /// Whether it has to be met by the answer of this very call: what a task comes to is fetched by another.
+    #[must_use]
+    pub fn holds_answer(&self) -> bool {
+        self.changes_answer() || matches!(self, Self::Judge(these) if these.contains(&Judging::Content))
+    }
+
     /// Whether it is met by changing the answer, so that it says nothing where there is no answer yet.
     #[must_use]
     pub fn changes_answer(&self) -> bool {

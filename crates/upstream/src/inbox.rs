@@ -147,10 +147,8 @@ impl Inbox {
                 None => return self.noise("progress of nothing that runs".to_owned()),
             }
         } else {
-            (
-                Message::Notification(notification),
-                exchange.cloned().or_else(|| self.pending.only()),
-            )
+            let exchange = exchange.cloned().or_else(|| self.belongs(notification.params()));
+            (Message::Notification(notification), exchange)
         };
         self.backchannel.incoming(self.incoming(message, exchange)).await;
     }
@@ -184,7 +182,7 @@ impl Inbox {
             let text = "no such method in this direction and revision";
             return self.answer(jsonrpc::error(Some(&id), code::METHOD_NOT_FOUND, text, None));
         }
-        let exchange = exchange.cloned().or_else(|| self.pending.only());
+        let exchange = exchange.cloned().or_else(|| self.belongs(request.params()));
         let incoming = self.incoming(Message::Request(request), exchange);
         let inbox = Arc::clone(self);
         tokio::spawn(async move {
@@ -200,6 +198,18 @@ impl Inbox {
                 inbox.answer(answer);
             }
         });
+    }
+
+    /// The client's side of what a message belongs to: of the task it names and of no other, or of the one call that
+    /// waits.
+    fn belongs(&self, params: Option<Node<'_>>) -> Option<Arc<dyn Exchange>> {
+        let related = params
+            .and_then(meta::of)
+            .and_then(|meta| meta.get(meta::RELATED_TASK));
+        match related.and_then(|task| task.get("taskId")).and_then(Node::as_str) {
+            Some(task) => self.pending.of_task(&task),
+            None => self.pending.only(),
+        }
     }
 
     fn incoming(&self, message: Message, exchange: Option<Arc<dyn Exchange>>) -> Incoming {

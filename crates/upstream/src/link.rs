@@ -13,7 +13,7 @@ use pipeline::{
 use tokio::time::Instant;
 use wire::{
     jsonrpc::Response,
-    mcp::{Era, Revision},
+    mcp::{Era, Method, Revision},
 };
 
 use crate::{
@@ -206,6 +206,11 @@ impl Asking<'_> {
         side: Side,
     ) -> Result<Response, LinkError> {
         let mut wait = self.inbox.pending.open(side.token, side.exchange.clone());
+        if head.method == Method::TasksResult.name()
+            && let Some(task) = &head.name
+        {
+            self.inbox.pending.is_for(wait.id, task);
+        }
         // Whatever ends the wait, the id is given up with it.
         let _forget = Forget {
             inbox: self.inbox,

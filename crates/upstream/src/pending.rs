@@ -28,6 +28,8 @@ struct Waiting {
     /// The client's own progress token, as JSON, if it asked for progress.
     token: Option<Arc<[u8]>>,
     exchange: Option<Arc<dyn Exchange>>,
+    /// The task whose result it waits for.
+    task: Option<String>,
 }
 
 /// One call that waits.
@@ -68,6 +70,7 @@ impl Pending {
                 progress,
                 token,
                 exchange,
+                task: None,
             },
         );
         Wait {
@@ -75,6 +78,22 @@ impl Pending {
             answer: answered,
             progress: progressed,
         }
+    }
+
+    /// A call waits for the result of this task.
+    pub(crate) fn is_for(&self, id: i64, task: &str) {
+        if let Some(waiting) = self.lock().get_mut(&id) {
+            waiting.task = Some(task.to_owned());
+        }
+    }
+
+    /// The client's side of whoever waits for the result of this task.
+    pub(crate) fn of_task(&self, task: &str) -> Option<Arc<dyn Exchange>> {
+        let waiting = self.lock();
+        let found = waiting
+            .values()
+            .find(|waiting| waiting.task.as_deref() == Some(task))?;
+        found.exchange.clone()
     }
 
     /// Whether a call waits still.

@@ -13,20 +13,20 @@ use wire::{
     bounds::ANSWER,
     json::{Edits, Keys, Kind, Node, ObjectWriter, object},
     jsonrpc::{self, Id, Message, Response},
-    mcp::{Era, Method, TASKS_EXTENSION, code},
+    mcp::{Era, Method, TASKS_EXTENSION, code, meta},
 };
 
 use crate::{
     LinkError,
-    link::{Head, Link},
+    link::{Head, Link, Side},
     outgoing::{Outgoing, Questions, in_result},
 };
 
 /// How often a task is asked for, where it does not say: between these.
 const POLL_MIN: Duration = Duration::from_millis(100);
 const POLL_MAX: Duration = Duration::from_secs(5);
-/// Names the task that a message belongs to (2025-11-25).
-const RELATED: &str = "io.modelcontextprotocol/related-task";
+/// Most questions of one task over its life.
+const QUESTIONS_MAX: usize = 256;
 
 /// Whether a call becomes a task at the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,7 +75,9 @@ impl Making {
             .capabilities
             .at(&["extensions", TASKS_EXTENSION])
             .is_some();
-        match (at(&["tasks", "requests", "tools", "call"]), declared) {
+        // What rules demand of the answer can be met only where the answer comes back to this call.
+        let is_owed = call.permit().obligations().iter().any(|o| o.holds_answer());
+        match (at(&["tasks", "requests", "tools", "call"]), declared && !is_owed) {
             (true, true) if says("required") || says("optional") => Self::Told,
             (true, false) if says("required") => Self::Awaited,
             (_, _) => Self::Plain,
@@ -241,8 +243,17 @@ impl Outgoing {
         let id = id_of(task)?;
         let ended = self.about_task(Method::TasksResult, &id, None).await;
         if ended.is_err() {
-            // Best effort: whoever called is told of the first failure.
-            let _ = self.about_task(Method::TasksCancel, &id, None).await;
+            // Best effort, and nobody's to withdraw: whoever called is told of the first failure.
+            let encoded = self.encoded.about_task(Method::TasksCancel, &id, None);
+            let head = Head {
+                method: Method::TasksCancel.name(),
+                name: Some(id.clone()),
+                params: Vec::new(),
+                ..self.head.clone()
+            };
+            let body = |id| encoded.request(id, &Default::default());
+            let cancel = self.link.ask(head, body, Side::default());
+            let _ = tokio::time::timeout(POLL_MAX, cancel).await;
         }
         let ended = ended?;
         match ended.answer() {
@@ -272,6 +283,9 @@ impl Outgoing {
                 "input_required" => {
                     let mut asked = in_result(task)?;
                     asked.retain(|(key, ..)| put.insert(key.clone()));
+                    if put.len() > QUESTIONS_MAX {
+                        return Err(LinkError::Garbled("a task asks too much".to_owned()).into());
+                    }
                     let questions = Questions::of_task(asked);
                     if !questions.is_empty()
                         && let Some(given) = self.put(&questions).await?
@@ -345,9 +359,9 @@ fn completed(response: &Response, task: Node<'_>, id: &str) -> Result<Response, 
         out.members_except(result, &["_meta", "resultType"], &Edits::default());
         out.object("_meta", |out| {
             if let Some(meta) = result.get("_meta").filter(|meta| meta.kind() == Kind::Object) {
-                out.members_except(meta, &[RELATED], &Edits::default());
+                out.members_except(meta, &[meta::RELATED_TASK], &Edits::default());
             }
-            out.object(RELATED, |out| out.string("taskId", id));
+            out.object(meta::RELATED_TASK, |out| out.string("taskId", id));
         });
     })
 }
@@ -394,7 +408,7 @@ fn write_task(task: Node<'_>, era: Era, status: Option<&str>, out: &mut ObjectWr
 fn write_foreign_meta(result: Node<'_>, out: &mut ObjectWriter<'_>) {
     let meta = result.get("_meta").filter(|meta| meta.kind() == Kind::Object);
     let Some(meta) = meta else { return };
-    let kept = object(|out| out.members_except(meta, &[RELATED], &Edits::default()));
+    let kept = object(|out| out.members_except(meta, &[meta::RELATED_TASK], &Edits::default()));
     if kept != b"{}" {
         out.json("_meta", &kept);
     }

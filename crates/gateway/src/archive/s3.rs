@@ -93,7 +93,12 @@ impl Bucket {
         body: Vec<u8>,
         stays: Stays,
     ) -> Result<(StatusCode, Vec<u8>), Failure> {
-        let request = self.signed(method, key, body, stays)?;
+        // A keyring takes its time.
+        let secret = self.meant.secret.clone();
+        let secret = tokio::task::spawn_blocking(move || secret.read()).await;
+        let secret = secret.map_err(|error| Failure::other(error.to_string()))?;
+        let secret = secret.map_err(|problem| Failure::configuration(problem.to_string()))?;
+        let request = self.signed(method, key, body, stays, &secret)?;
         let exchange = async {
             let response = self.fetch.send(request).await?;
             let status = response.status();
@@ -109,12 +114,8 @@ impl Bucket {
         key: &str,
         body: Vec<u8>,
         stays: Stays,
+        secret: &str,
     ) -> Result<Request<Full<Bytes>>, Failure> {
-        let secret = self
-            .meant
-            .secret
-            .read()
-            .map_err(|problem| Failure::configuration(problem.to_string()))?;
         let now_ms = u64::try_from(self.ambient.now_ms()).unwrap_or(0);
         let stamp = stamp(now_ms);
         let path = format!("/{}/{}{key}", self.meant.bucket, self.prefix);

@@ -79,7 +79,11 @@ impl Restore {
     fn run(self, common: &Common) -> Result<(), Failure> {
         let meant = load(common)?;
         // The tables come back into the directory, whatever `state` says.
-        let layout = Layout::new(&meant.data).with_root_key(&meant.root);
+        let layout = match &self.root_key {
+            // It is copied to where it usually is, and opens what comes back, wherever the next one will be.
+            Some(_) => Layout::new(&meant.data),
+            None => Layout::new(&meant.data).with_root_key(&meant.root),
+        };
         let root_key = match &self.root_key {
             Some(path) => RootKey::of(&MeantRoot::Usual, path),
             None => RootKey::of(&meant.root, Path::new("")),

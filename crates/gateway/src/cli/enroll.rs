@@ -163,16 +163,9 @@ impl Rekey {
         if said.status != StatusCode::OK {
             return Err(said.refused(gateway));
         }
-        let place = path.parent().unwrap_or(Path::new("."));
         RealDisk
             .rename(&beside, path)
-            .and_then(|()| {
-                RealDisk.sync_dir(if place.as_os_str().is_empty() {
-                    Path::new(".")
-                } else {
-                    place
-                })
-            })
+            .and_then(|()| RealDisk.sync_dir(folder(path)))
             .map_err(|error| unusable(path, error))?;
         let thumbprint = next.thumbprint().map_err(|error| unusable(path, error))?;
         told(common, "rotated", &thumbprint, Some(&self.own.name), || {
@@ -244,8 +237,16 @@ fn own_key(path: &Path) -> Result<ClientKey, Failure> {
         .map_err(|error| unusable(path, error))?;
     file.write_at(key.to_pem().as_bytes(), 0)
         .and_then(|()| file.sync())
+        .and_then(|()| RealDisk.sync_dir(folder(path)))
         .map_err(|error| unusable(path, error))?;
     Ok(key)
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(place) if !place.as_os_str().is_empty() => place,
+        Some(_) | None => Path::new("."),
+    }
 }
 
 fn next_to(path: &Path) -> PathBuf {

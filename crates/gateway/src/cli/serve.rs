@@ -47,6 +47,17 @@ pub(crate) struct Serve {
     while_used: bool,
 }
 
+/// Takes up what changes in the configuration while it runs.
+fn follow_configuration(house: &Arc<House>, path: PathBuf, meant: &Meant, stopped: &watch::Receiver<bool>) {
+    let common = Common {
+        config: Some(path.clone()),
+        json: false,
+    };
+    let again = move || load(&common);
+    let (house, files) = (Arc::clone(house), meant.files.clone());
+    tokio::spawn(reload::follow(house, path, files, again, stopped.clone()));
+}
+
 impl Serve {
     /// Runs until told to stop by SIGINT or SIGTERM.
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
@@ -63,6 +74,9 @@ impl Serve {
         let ambient = Ambient::system();
         let (mut listening, vault) = self.occupy(&meant, &ambient).await?;
         let house = assemble::assemble(&meant, listening.address, ambient, &vault)?;
+        // Before anybody can call: nobody has signed anything yet.
+        let backlog = house.engines.journal.backlog();
+        backlog.unwitnessed(meant.witness.required);
         assemble::begin(&house, &meant)?;
         let layout = Layout::new(&meant.data);
         let unable = |error| Failure::configuration(format!("cannot open the control socket: {error}"));
@@ -73,18 +87,7 @@ impl Serve {
         listening.tls = protect(&house, &meant, &stopped)?;
         tokio::spawn(control::serve(Arc::clone(&house), control, stopped.clone()));
         if let Some(path) = config.clone() {
-            let common = Common {
-                config: Some(path.clone()),
-                json: false,
-            };
-            let again = move || load(&common);
-            tokio::spawn(reload::follow(
-                Arc::clone(&house),
-                path,
-                meant.files.clone(),
-                again,
-                stopped.clone(),
-            ));
+            follow_configuration(&house, path, &meant, &stopped);
         }
         let stay = if self.while_used {
             holders::Stay::WhileUsed

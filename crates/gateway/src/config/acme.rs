@@ -69,11 +69,13 @@ pub(super) fn mean(
         ));
     }
     let host = url.and_then(|url| url.parse::<hyper::Uri>().ok()?.host().map(str::to_owned));
-    let names = if said.names.is_empty() {
+    let names: Vec<String> = if said.names.is_empty() {
         host.into_iter().collect()
     } else {
         said.names.clone()
     };
+    // Whoever asks is looked up in small letters.
+    let names: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     let is_name =
         |name: &String| DnsName::try_from(name.as_str()).is_ok() && name.parse::<std::net::IpAddr>().is_err();
     if names.is_empty() || !names.iter().all(is_name) {

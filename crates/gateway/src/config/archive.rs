@@ -37,7 +37,7 @@ pub(crate) struct SaidArchive {
     pub(crate) entries: Option<Switch>,
     /// How often: `60s` unless said.
     pub(crate) every: Option<String>,
-    /// Nobody may change or delete what was copied before its time (S3 Object Lock).
+    /// The version that was copied can be neither changed nor deleted before its time (S3 Object Lock).
     pub(crate) lock: Option<SaidLock>,
 }
 

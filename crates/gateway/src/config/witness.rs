@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hyper::Uri;
-use records::ledger::note::{SignatureType, VerifierKey, is_name};
+use records::ledger::note::{SIGNATURES_MAX, SignatureType, VerifierKey, is_name};
 use serde::Deserialize;
 
 use super::Problem;
@@ -22,7 +22,7 @@ pub(crate) struct SaidWitness {
     pub(crate) by: Vec<SaidWitnessing>,
     /// How many of them have to sign a checkpoint; all unless said.
     pub(crate) quorum: Option<usize>,
-    /// Calls are refused until that many have signed since the start, and while they are more than 1,000 entries
+    /// Calls are refused until that many have signed since the start, and while they are more than 10,000 entries
     /// behind. Otherwise they hold nobody up.
     #[serde(default)]
     pub(crate) required: bool,
@@ -57,6 +57,9 @@ pub(crate) struct MeantWitnessing {
     pub(crate) uri: Uri,
     pub(crate) keys: Vec<VerifierKey>,
 }
+
+/// Signatures of the ledger itself on its checkpoint.
+const OWN: usize = 2;
 
 /// What is meant.
 pub(super) fn mean(said: &SaidWitness) -> Result<MeantWitness, Problem> {
@@ -97,6 +100,10 @@ pub(super) fn mean(said: &SaidWitness) -> Result<MeantWitness, Problem> {
             return Err(Problem::new(format!("witness.by[{n}]"), what, "take one out"));
         }
         by.push(witnessing);
+    }
+    if by.iter().map(|one| one.keys.len()).sum::<usize>() + OWN > SIGNATURES_MAX {
+        let what = format!("a checkpoint has room for {SIGNATURES_MAX} signatures, {OWN} of them its own");
+        return Err(Problem::new("witness.by", what, "take witnesses or keys out"));
     }
     let quorum = said.quorum.unwrap_or(by.len());
     if quorum > by.len() || said.required && by.is_empty() || quorum == 0 && !by.is_empty() {

@@ -65,11 +65,11 @@ impl Resolve for Engines {
                     .task_owners
                     .tool(&owner, &id, |server| door.endpoint.leads_to(server));
                 if let Some((server, tool)) = known
-                    && is_approved(&view, &server, &tool)
+                    && let Some(resource) = approved(&view, &server, &tool)
                 {
                     return Ok(Resolution::Server {
                         server: pinned_server(&view, &server)?,
-                        resource: tool,
+                        resource,
                         prompt: None,
                     });
                 }
@@ -86,10 +86,11 @@ impl Resolve for Engines {
     }
 }
 
-/// Whether the tool that made a task may still be called: what is held back has no results either.
-fn is_approved(view: &View, server: &ServerName, tool: &Resource) -> bool {
-    let Resource::Tool(facts) = tool else { return false };
-    view.registry.item(server, ItemKind::Tool, &facts.name).is_ok()
+/// The tool that made a task, as it is now: what is held back has no results either.
+fn approved(view: &View, server: &ServerName, tool: &Resource) -> Option<Arc<Resource>> {
+    let Resource::Tool(facts) = tool else { return None };
+    let item = view.registry.item(server, ItemKind::Tool, &facts.name).ok()?;
+    Some(Arc::clone(item.resource()))
 }
 
 /// What belongs to an extension is for those who declared it (modern era).

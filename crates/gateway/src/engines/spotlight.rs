@@ -118,7 +118,7 @@ impl<'d> Parts<'d> {
 
 impl Engines {
     /// The marks of a context: the same in every answer, after a restart and at every replica.
-    fn marks(&self, context: &Context) -> Marks {
+    pub(super) fn marks(&self, context: &Context) -> Marks {
         let digest = hmac::sign(&self.marks_key, context.id().as_bytes());
         let mut secret = [0; 16];
         for (to, from) in secret.iter_mut().zip(digest.as_ref()) {

@@ -32,15 +32,30 @@ impl Engines {
             if status != "working" {
                 self.task_desks.close(&task);
             }
-            return Ok(answer);
+            if result.get("inputRequests").is_none() {
+                return Ok(answer);
+            }
+            // What is asked takes the road or is not shown.
+            let text = object(|out| out.members_except(result, &["inputRequests"], &Edits::default()));
+            return Ok(Answer::Foreign(Arc::new(again(response, &text)?), *era));
         }
-        self.task_desks.keep(task, &desk)?;
+        let kept = self.task_desks.keep(task.clone(), &desk)?;
+        if !Arc::ptr_eq(&kept, &desk) {
+            // Another request was first: what that one puts is shown.
+            kept.asked().await;
+            return Ok(Answer::Foreign(Arc::new(asking(response, result, &kept)?), *era));
+        }
         if outgoing.era() == Era::Modern {
             desk.put(outgoing.task_questions(result, |key| desk.has_put(key))?)?;
             desk.asked().await;
             // What was refused on the road is answered already.
             if let Some(responses) = desk.take_given()? {
-                outgoing.update_task(responses).await?;
+                let told = outgoing.update_task(responses).await;
+                // What the server was not told of, it is asked for anew.
+                if told.is_err() {
+                    self.task_desks.close(&task);
+                }
+                told?;
             }
         } else {
             desk.await_once(async move {
@@ -55,7 +70,8 @@ impl Engines {
     /// `tasks/update`: answers go to the questions they answer, and what is nobody's answer goes nowhere.
     pub(super) async fn update_task(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let arrival = call.arrival();
-        let Some(desk) = self.task_desks.at(&task_of(call)?) else {
+        let task = task_of(call)?;
+        let Some(desk) = self.task_desks.at(&task) else {
             return Ok(local::own(b"{}".to_vec()));
         };
         let responses = arrival
@@ -67,11 +83,14 @@ impl Engines {
             return Ok(local::own(b"{}".to_vec()));
         };
         let exchange = self.heeding(call, Arc::clone(&arrival.exchange));
-        self.upstreams
-            .prepare(call, exchange, None)
-            .await?
-            .update_task(told)
-            .await
+        let told = match self.upstreams.prepare(call, exchange, None).await {
+            Ok(outgoing) => outgoing.update_task(told).await,
+            Err(objection) => Err(objection),
+        };
+        if told.is_err() {
+            self.task_desks.close(&task);
+        }
+        told
     }
 
     /// `tasks/cancel`: nobody answers the task's questions any more.
@@ -102,8 +121,13 @@ fn asking(response: &Response, task: Node<'_>, desk: &TaskDesk) -> Result<Respon
             out.string("status", "working");
         }
     });
+    again(response, &text)
+}
+
+/// The same answer with another result.
+fn again(response: &Response, result: &[u8]) -> Result<Response, Objection> {
     let id = response.id().cloned().unwrap_or(Id::Integer(0));
-    match Message::parse(jsonrpc::result(&id, &text), Keys::Exact, &ANSWER) {
+    match Message::parse(jsonrpc::result(&id, result), Keys::Exact, &ANSWER) {
         Ok(Message::Response(response)) => Ok(response),
         Ok(Message::Notification(_) | Message::Request(_)) | Err(_) => Err(Objection::new(
             &refusal::UPSTREAM_GARBLED,

@@ -8,7 +8,6 @@ use std::{net::IpAddr, sync::Arc};
 
 use hyper::{Method, Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE};
 use identity::{Secret, oauth::Form};
-use records::ledger::Kind;
 use wire::json::{Document, Keys, Kind as Json, Node, object};
 
 use super::{
@@ -121,9 +120,8 @@ pub(super) fn proven(house: &House, form: &Form, from: IpAddr) -> Result<String,
         return Ok(name.to_owned());
     }
     let who: String = name.chars().take(128).collect();
-    engines
-        .journal
-        .note(Kind::Session, "person-not-proven", &[("user", who)]);
+    let detail = [("user", who), ("peer", from.to_string())];
+    engines.journal.stranger("person-not-proven", from, &detail);
     Err(Failure::refused(STRANGER))
 }
 

@@ -16,6 +16,8 @@ use wire::mcp::{PARAM_HEADER_PREFIX, Revision};
 
 use super::{gate::one, mcp::Visit};
 
+use crate::tls::Welcome;
+
 /// The proof of a token that is bound to a key (RFC 9449).
 pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
 pub(super) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
@@ -129,9 +131,19 @@ pub(super) fn standing(shown: Credential, caller: &Caller) -> Credential {
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) tls: Option<Tls>,
+    /// Whether its certificates still let it come, where there is TLS.
+    pub(super) welcome: Option<Welcome>,
 }
 
 impl Peer {
+    /// Returns once it may not come any more.
+    pub(super) async fn unwelcome(&self) {
+        match &self.welcome {
+            Some(welcome) => drop(welcome.ends().await),
+            None => std::future::pending().await,
+        }
+    }
+
     /// How somebody came who has not sent a message.
     pub(super) fn via(&self) -> Via {
         Via {

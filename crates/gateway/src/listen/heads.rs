@@ -3,8 +3,8 @@
 //! Two readers of one connection must not see different requests: who stands before the gateway may end a line where the
 //! library does not, or count a body by its length where the library counts chunks. The library takes a bare line feed
 //! for the end of a line (section 2.2 lets it), and chunks before a length (section 6.3 lets it). Here neither passes: the
-//! byte that would be read in two ways becomes NUL, which no head and no chunk may hold, so that the library answers
-//! 400 and closes. This module finds where heads begin and end, and knows nothing of what they mean.
+//! byte that would be read in two ways becomes NUL, and nothing is read after it: the library refuses a head (400), and the
+//! connection ends. This module finds where heads begin and end, and knows nothing of what they mean.
 
 use std::{
     io::{self, IoSlice},
@@ -237,6 +237,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // What was spoilt is there to be refused. Where the library waits for more, there is none.
+        if this.reader.at == At::Ambiguous {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         if let Some(new) = buffer.filled_mut().get_mut(before..) {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config::events::SaidMetrics,
     metrics,
-    tls::{Acceptor, Failed},
+    tls::{Acceptor, Failed, Welcome},
 };
 
 /// Most connections at a time; more wait in the system's queue.
@@ -89,7 +89,11 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
         tokio::spawn(async move {
             match acceptor {
                 None => {
-                    let peer = Peer { address, tls: None };
+                    let peer = Peer {
+                        address,
+                        tls: None,
+                        welcome: None,
+                    };
                     converse(house, peer, stream, std::future::pending(), stop).await;
                 }
                 Some(acceptor) => converse_in_tls(house, address, stream, &acceptor, stop).await,
@@ -107,25 +111,24 @@ async fn converse_in_tls(
     house: Arc<House>,
     address: SocketAddr,
     stream: TcpStream,
-    acceptor: &Acceptor,
+    acceptor: &Arc<Acceptor>,
     stop: watch::Receiver<bool>,
 ) {
-    let mut changed = acceptor.changed();
+    let changed = acceptor.changed();
     match acceptor.accept(stream).await {
         Ok(accepted) => {
             let tls = Some(accepted.tls);
-            let presented = accepted.presented;
-            let unwelcome = async {
-                while changed.changed().await.is_ok() {
-                    if let Err(why) = acceptor.still_welcome(&presented) {
-                        refused(&house, address, why);
-                        return;
-                    }
-                }
-                std::future::pending().await
+            let welcome = Welcome::of(Arc::clone(acceptor), accepted.presented, changed);
+            let peer = Peer {
+                address,
+                tls,
+                welcome: Some(welcome.clone()),
             };
-            let house = Arc::clone(&house);
-            converse(house, Peer { address, tls }, accepted.stream, unwelcome, stop).await;
+            let unwelcome = async {
+                let why = welcome.ends().await;
+                refused(&house, address, why);
+            };
+            converse(Arc::clone(&house), peer, accepted.stream, unwelcome, stop).await;
         }
         Err(Failed::Refused(why)) => refused(&house, address, why),
         Err(Failed::Gone) => {}

@@ -76,7 +76,12 @@ pub(super) async fn answer(mut visit: Visit, mut request: Request<Incoming>) -> 
     let shown = standing(shown, &caller);
     let upgrading = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        let ended = visit.house.engines.credential_ended(&caller.principal);
+        let ended = async {
+            tokio::select! {
+                () = visit.house.engines.credential_ended(&caller.principal) => {}
+                () = visit.peer.unwelcome() => {}
+            }
+        };
         converse(upgrading, client, queued, shown, ended).await;
         drop(place);
     });

@@ -65,6 +65,36 @@ pub(crate) struct Accepted {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Presented(Vec<CertificateDer<'static>>);
 
+/// A client that came, and may become unwelcome.
+#[derive(Clone, Debug)]
+pub(crate) struct Welcome {
+    acceptor: Arc<Acceptor>,
+    presented: Presented,
+    changed: watch::Receiver<u64>,
+}
+
+impl Welcome {
+    /// `changed` is of before the handshake: nothing that changed since is missed.
+    pub(crate) fn of(acceptor: Arc<Acceptor>, presented: Presented, changed: watch::Receiver<u64>) -> Self {
+        Self {
+            acceptor,
+            presented,
+            changed,
+        }
+    }
+
+    /// Returns once it may not come any more, with why.
+    pub(crate) async fn ends(&self) -> String {
+        let mut changed = self.changed.clone();
+        while changed.changed().await.is_ok() {
+            if let Err(why) = self.acceptor.still_welcome(&self.presented) {
+                return why;
+            }
+        }
+        std::future::pending().await
+    }
+}
+
 /// Why a connection came to nothing.
 #[derive(Debug)]
 pub(crate) enum Failed {

@@ -60,6 +60,9 @@ struct Validity {
     to_s: i64,
 }
 
+/// What an authority says that has forgotten an account (RFC 8555 section 6.7).
+const NO_ACCOUNT: &str = "urn:ietf:params:acme:error:accountDoesNotExist";
+
 impl Acme {
     pub(crate) fn new(meant: MeantAcme, store: Store, ambient: Ambient) -> Self {
         Self {
@@ -98,16 +101,22 @@ impl Acme {
         mut stop: watch::Receiver<bool>,
     ) {
         let mut failures: u32 = 0;
+        // What was obtained, and could not be taken into use yet: when it ends.
+        let mut unused: Option<i64> = None;
         loop {
-            let wait = match self.due() {
+            let wait = match self.due().filter(|_| unused.is_none()) {
                 Some(due) => due.min(LOOK),
                 None => {
-                    let renewed = self.obtain(&acceptor).await;
+                    let obtained = match unused {
+                        Some(ends_s) => Ok(ends_s),
+                        None => self.obtain(&acceptor).await,
+                    };
+                    unused = obtained.as_ref().ok().copied();
                     let renewed =
-                        renewed.and_then(|ends_s| renew().map(|()| ends_s).map_err(Failed::Refused));
+                        obtained.and_then(|ends_s| renew().map(|()| ends_s).map_err(Failed::Unreached));
                     match renewed {
                         Ok(ends_s) => {
-                            failures = 0;
+                            (failures, unused) = (0, None);
                             let detail = [
                                 ("names", self.meant.names.join(" ")),
                                 ("ends", ends_s.to_string()),
@@ -165,7 +174,16 @@ impl Acme {
         let account = self.account().await?;
         let names = self.meant.names.iter().cloned();
         let names: Vec<Identifier> = names.map(Identifier::Dns).collect();
-        let mut order = account.new_order(&NewOrder::new(&names)).await?;
+        let mut order = match account.new_order(&NewOrder::new(&names)).await {
+            Ok(order) => order,
+            Err(Error::Api(problem)) if problem.r#type.as_deref() == Some(NO_ACCOUNT) => {
+                // It is made anew the next time.
+                let forgotten = self.store.delete(TABLE, &self.place("account"));
+                forgotten.map_err(|error| Failed::Refused(error.to_string()))?;
+                return Err(Failed::Refused(problem.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let shown = Shown {
             acceptor,
             names: &self.meant.names,

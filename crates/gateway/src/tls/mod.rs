@@ -9,7 +9,7 @@ mod der;
 mod files;
 mod follow;
 
-pub(crate) use acceptor::{Acceptor, Failed};
+pub(crate) use acceptor::{Acceptor, Failed, Welcome};
 pub(crate) use authority::{AUTHORITY, Authority};
 pub(crate) use files::{Material, authorities, own_certificate};
 pub(crate) use follow::follow;

@@ -2,7 +2,7 @@
 //! and is kept with their signatures when enough of them signed. The road never waits for that, but where it is
 //! required.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -10,7 +10,7 @@ use hyper::{Method, Request, StatusCode, header::CONTENT_TYPE};
 use records::ledger::{
     Kind, Ledger, ReadError, Reader,
     checkpoint::Checkpoint,
-    note::{Note, NoteSignature},
+    note::{Note, NoteSignature, VerifierKey},
     witness::Submission,
 };
 use tokio::sync::watch;
@@ -29,12 +29,15 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a witness may take.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long the others are waited for once enough signed.
+const REST: Duration = Duration::from_secs(1);
 /// How long it is waited after a round that brought too few signatures, at most.
 const AGAIN_MAX: Duration = Duration::from_secs(30);
 /// Entries that may be written before they are witnessed, where that is required.
-const BEHIND_MAX: u64 = 1_000;
+const BEHIND_MAX: u64 = 10_000;
 
 /// What a witness is asked.
+#[derive(Clone)]
 struct Asked {
     meant: MeantWitnessing,
     fetch: Fetch,
@@ -146,7 +149,8 @@ impl Rounds {
         let mut note = Note::from_bytes(text.as_bytes()).map_err(|_| malformed())?;
         let head = Checkpoint::from_text(&note.text).ok_or_else(malformed)?;
         let mut asking = tokio::task::JoinSet::new();
-        for (n, mut asked) in std::mem::take(&mut self.asked).into_iter().enumerate() {
+        for (n, asked) in self.asked.iter().enumerate() {
+            let mut asked = asked.clone();
             let (reader, text, head) = (reader.clone(), text.clone(), head.clone());
             asking.spawn(async move {
                 let answered = tokio::time::timeout(WAIT, asked.ask(&reader, &text, &head)).await;
@@ -154,19 +158,27 @@ impl Rounds {
                 (n, answered.unwrap_or_else(late), asked)
             });
         }
-        let mut answers = Vec::new();
-        while let Some(answered) = asking.join_next().await {
-            answers.push(answered.map_err(|error| Failure::other(error.to_string()))?);
-        }
-        answers.sort_by_key(|(n, ..)| *n);
-        let mut signed = 0;
-        for (n, answer, asked) in answers {
+        let (mut signed, mut silent): (_, BTreeSet<usize>) = (0, (0..self.asked.len()).collect());
+        loop {
+            // One that hangs does not hold up what enough have signed.
+            let within = if signed < self.quorum { WAIT * 2 } else { REST };
+            let Ok(Some(answered)) = tokio::time::timeout(within, asking.join_next()).await else {
+                break;
+            };
+            let (n, answer, asked) = answered.map_err(|error| Failure::other(error.to_string()))?;
+            silent.remove(&n);
             self.heard(n, head.size, &answer);
-            self.asked.push(asked);
+            if let Some(place) = self.asked.get_mut(n) {
+                *place = asked;
+            }
             if let Ok((signatures, _)) = answer {
                 signed += 1;
                 note.signatures.extend(signatures);
             }
+        }
+        for n in silent {
+            let late = Unsigned::Trouble("it did not answer in time".to_owned());
+            self.heard(n, head.size, &Err(late));
         }
         if signed < self.quorum {
             let (quorum, all) = (self.quorum, self.asked.len());
@@ -274,8 +286,9 @@ impl Asked {
         let times = vouched.iter().filter_map(|one| one.time_s);
         let time_s = times.max().ok_or_else(|| bad(&"it has no time"))?;
         let answer = Note::from_bytes(cosigned.as_bytes()).map_err(|error| bad(&error))?;
-        let is_its = |one: &NoteSignature| self.meant.keys.iter().any(|key| one.is_by(key));
-        Ok((answer.signatures.into_iter().filter(is_its).collect(), time_s))
+        // One of each key: a note has room for so many.
+        let of = |key: &VerifierKey| answer.signatures.iter().find(|one| one.is_by(key)).cloned();
+        Ok((self.meant.keys.iter().filter_map(of).collect(), time_s))
     }
 }
 

@@ -49,8 +49,8 @@ pub(crate) struct Duty {
     store: Store,
     journal: Journal,
     ambient: Ambient,
-    /// When it was last told of a log that it does not go on.
-    told: Mutex<BTreeMap<String, i64>>,
+    /// When it was last told of a log that it does not go on, proven or not.
+    told: Mutex<BTreeMap<(String, bool), i64>>,
 }
 
 /// The keys of this gateway as a witness.
@@ -116,8 +116,10 @@ impl Duty {
                 return Answer::Declined(declined);
             }
         };
+        // Of before anything larger can be kept: what is signed is that nothing larger was seen then.
+        let time_s = u64::try_from(self.ambient.now_ms() / 1_000).unwrap_or(0);
         match self.keep(&key, last.as_deref(), &consistent) {
-            Ok(Exchanged::Done) => self.sign(&key, &consistent),
+            Ok(Exchanged::Done) => self.sign(&key, &consistent, time_s),
             // Another submission came first.
             Ok(Exchanged::Otherwise) => match self.size(&key) {
                 Ok(size) => Answer::Declined(Declined::Conflict(size)),
@@ -141,9 +143,8 @@ impl Duty {
         Ok(kept)
     }
 
-    fn sign(&self, key: &str, consistent: &Consistent) -> Answer {
+    fn sign(&self, key: &str, consistent: &Consistent, time_s: u64) -> Answer {
         let (checkpoint, note) = (consistent.checkpoint(), consistent.note());
-        let time_s = u64::try_from(self.ambient.now_ms() / 1_000).unwrap_or(0);
         let signatures = match self.cosigner.cosign(checkpoint, &note.text, time_s) {
             Ok(signatures) => signatures,
             Err(error) => return failed(&error),
@@ -154,7 +155,12 @@ impl Duty {
             signatures: note.signatures.iter().cloned().chain(signatures).collect(),
         };
         // Only for who monitors: what was seen is kept already.
-        if let Err(error) = self.store.put(COSIGNED, key, whole.to_string().as_bytes()) {
+        let grows = |found: Option<&[u8]>| {
+            let shown = found.and_then(|note| checkpoint_of(note).ok());
+            shown.is_none_or(|shown| shown.size <= checkpoint.size)
+        };
+        let whole = whole.to_string();
+        if let Err(error) = self.store.exchange(COSIGNED, key, grows, Some(whole.as_bytes())) {
             tracing::warn!(%error, "a cosigned checkpoint cannot be shown to monitors");
         }
         Answer::Cosigned(lines)
@@ -179,18 +185,23 @@ impl Duty {
         Ok(size?.map_or(0, |seen| seen.size))
     }
 
-    /// A log that signed two stories is worth an entry here: it is the proof of that.
+    /// A log that signed two stories is worth an entry here. Whether what was submitted proves it, the entry says.
     fn tell(&self, accused: &Authentic, seen: Option<&Checkpoint>, declined: &Declined) {
         let Checkpoint { origin, size, .. } = accused.checkpoint();
-        tracing::error!(log = origin, size, why = %declined, "a log that is witnessed here does not go on");
+        // Anybody may submit what a log signed, with any proof.
+        let is_proven = seen.is_some_and(|seen| accused.contradicts(seen));
         let now_ms = self.ambient.now_ms();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.get(origin).is_some_and(|at| now_ms - at < TELL_MS) {
+        let what = (origin.clone(), is_proven);
+        if told.get(&what).is_some_and(|at| now_ms - at < TELL_MS) {
             return;
         }
-        told.insert(origin.clone(), now_ms);
+        told.insert(what, now_ms);
+        drop(told);
+        tracing::error!(log = origin, size, why = %declined, is_proven, "a log that is witnessed here does not go on");
         let about = [
             ("log", origin.clone()),
+            ("proven", is_proven.to_string()),
             ("why", declined.to_string()),
             ("seen", seen.map_or(0, |seen| seen.size).to_string()),
             ("checkpoint", accused.note().to_string()),

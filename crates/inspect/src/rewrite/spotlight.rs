@@ -13,7 +13,8 @@ const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// Their number in a word: 60 bits.
 const WORD_LETTERS: usize = 12;
 /// What stands in a text in the place of a word that only marks may have.
-const FORGED: &str = "[forged mark]";
+/// It begins and ends with a digit that no word has, so that it makes none with what is beside it.
+const FORGED: &str = "[0 forged mark 0]";
 /// What marks say, in plain form; whoever imitates a mark writes this.
 const SAYS: &str = "untrusted";
 /// Characters before that word among which the brackets of a mark stand.

@@ -147,7 +147,7 @@ fn answers_here(call: &Ready<Authorized>, permit: &Permit) -> Result<(), Refusal
     let Some(unmet) = permit
         .obligations()
         .iter()
-        .find(|o| wants_task && o.changes_answer())
+        .find(|o| wants_task && o.holds_answer())
     else {
         return Ok(());
     };

@@ -141,6 +141,11 @@ impl Asked {
 
     /// Verifies. Gives what to print and whether it holds.
     fn answer(self) -> Result<(Vec<u8>, bool), Wrong> {
+        if self.dir.is_none() && !(self.witnesses.is_empty() && self.older.is_empty()) {
+            return Err(usage(
+                "`--witness` and `--older` are about a directory; a proof or a report bears the log's signatures alone",
+            ));
+        }
         match (&self.dir, &self.proof, &self.entry, &self.report) {
             (Some(dir), None, None, None) => self.directory(dir),
             (None, Some(proof), Some(entry), None) => self.entry_by(proof, entry),
@@ -242,10 +247,12 @@ fn keys_file(path: &Path) -> Result<Vec<VerifierKey>, Wrong> {
     let bytes = read(path, FILE_BYTES_MAX)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().map(str::trim);
-    lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(key)
-        .collect()
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys = lines.map(key).collect::<Result<Vec<_>, _>>()?;
+    if keys.is_empty() {
+        return Err(usage(format!("there is no key in `{}`", path.display())));
+    }
+    Ok(keys)
 }
 
 fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Wrong> {

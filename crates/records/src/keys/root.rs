@@ -66,12 +66,15 @@ impl From<Secret> for Root {
     }
 }
 
-/// A keeper, and the key they gave last: whoever opens the same ring again, or saves it, does not ask again. So a keeper
+/// Rings of one process whose keys are remembered: that of its log, a shared one, and those that take their places.
+const TOLD_MAX: usize = 4;
+
+/// A keeper, and the keys they gave last: whoever opens the same ring again, or saves it, does not ask again. So a keeper
 /// who goes away stops the next start and not the process that runs.
 #[derive(Clone, Debug)]
 pub struct Kept {
     keeper: Arc<dyn RootKeeper>,
-    last: Arc<Mutex<Option<Told>>>,
+    last: Arc<Mutex<Vec<Told>>>,
 }
 
 /// What a keeper gave.
@@ -122,7 +125,7 @@ impl Kept {
     /// The key of a ring.
     pub(super) fn open(&self, wrapped: Wrapped) -> Result<Sealing, KeeperError> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = last.as_ref().filter(|told| told.wrapped == wrapped.bytes);
+        let known = last.iter().find(|told| told.wrapped == wrapped.bytes);
         let known = known.map(|told| told.key.clone());
         drop(last);
         let key = match known {
@@ -138,7 +141,11 @@ impl Kept {
 
     fn remember(&self, wrapped: &[u8], key: &Secret) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(Told {
+        last.retain(|told| told.wrapped != wrapped);
+        if last.len() >= TOLD_MAX {
+            last.remove(0);
+        }
+        last.push(Told {
             wrapped: wrapped.to_vec(),
             key: key.clone(),
         });

@@ -152,6 +152,18 @@ impl Authentic {
         &self.note
     }
 
+    /// Whether the log itself told two stories: another root of as many entries, or a proof that leads to what it signed
+    /// from another root than was seen. A proof that leads nowhere may be anybody's.
+    #[must_use]
+    pub fn contradicts(&self, seen: &Checkpoint) -> bool {
+        let Checkpoint { size, root, .. } = &self.checkpoint;
+        if *size == seen.size {
+            return *root != seen.root;
+        }
+        let led = roots_from_consistency(seen.size, *size, &seen.root, &self.proof);
+        led.is_some_and(|(old, new)| new == *root && old != seen.root)
+    }
+
     /// Checks that the log goes on from what was seen of it last, if anything was.
     ///
     /// # Errors

@@ -41,7 +41,10 @@ pub(super) fn judge(
             return None;
         }
     };
-    let is_witness = |one: &&Vouched| request.witnesses.contains(&one.key);
+    // The log is no witness of itself, and what has no time is no cosignature.
+    let is_witness = |one: &&Vouched| {
+        one.time_s.is_some() && one.key.name() != head.origin && request.witnesses.contains(&one.key)
+    };
     let by: BTreeSet<&str> = vouched
         .iter()
         .filter(is_witness)

@@ -39,13 +39,10 @@ impl Login {
                 }),
             })
         };
-        let said = self.settings.client.clone();
-        let said = said.filter(|_| self.is_meant(&session.issuer));
-        if self.settings.client.is_some() {
-            said
-        } else {
-            named()
+        if !self.is_meant(&session.issuer) {
+            return None;
         }
+        self.settings.client.clone().or_else(named)
     }
 
     /// Whether the client of flags is meant for an authorization server. Whose server it is, is what the MCP server says:
@@ -57,14 +54,14 @@ impl Login {
 
     /// The client that flags say, for an authorization server.
     pub(super) fn said(&self, server: &Metadata) -> Result<Option<&ClientIdentity>, Failure> {
-        match &self.settings.client {
-            Some(_) if !self.is_meant(&server.issuer) => Err(Failure::refused(format!(
+        if !self.is_meant(&server.issuer) {
+            return Err(Failure::refused(format!(
                 "the server leads to the authorization server `{}`, and the client is for `{}`; nothing is sent there",
                 server.issuer,
                 self.settings.issuer.as_deref().unwrap_or_default()
-            ))),
-            said => Ok(said.as_ref()),
+            )));
         }
+        Ok(self.settings.client.as_ref())
     }
 
     /// Who we are there: as flags say, by a document, by the name it gave us, or by one it gives us now.
