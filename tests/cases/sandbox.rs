@@ -432,12 +432,25 @@ fn any_public_host_is_none_of_this_machine_and_none_nearby() {
     });
     let gateway = Gateway::start(&format!("mcpServers: {{ web: {python} }}\n{OPEN_TO_TESTER}"));
     let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
-    let get = |host: &str, port: u16| {
-        let answer = client.call("web__get", &json!({"how": "connect", "host": host, "port": port}));
+    let get_by = |how: &str, host: &str, port: u16| {
+        let answer = client.call("web__get", &json!({"how": how, "host": host, "port": port}));
         answer.expect("an answer").text().to_owned()
     };
+    let get = |host: &str, port: u16| get_by("connect", host, port);
     let said = get(elsewhere::FAR, 80);
     assert!(said.contains(elsewhere::PAGE), "{said}");
+    // What everybody on the way could read holds no credential.
+    for how in ["proxy", "connect", "socks"] {
+        let said = get_by(&format!("{how}+key"), elsewhere::FAR, 80);
+        assert!(!said.contains(elsewhere::PAGE), "{how}: {said}");
+        let entries = entries(&gateway, "egress");
+        let last = entries.iter().rfind(|entry| entry["action"] == json!("refused"));
+        let why = last.map(|entry| entry["reason"].to_string()).unwrap_or_default();
+        assert!(
+            why.contains("secret/github-token") && why.contains("https"),
+            "{how}: {entries:?}"
+        );
+    }
     for (host, port, why) in [
         (elsewhere::FAR, 22, "not among the hosts"),
         // Its own address is a public one.

@@ -8,14 +8,18 @@ import sys
 import urllib.request
 
 
+# A credential of the server's own, as far as anybody can tell.
+KEY = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
+
+
 def proxy():
     host, port = os.environ["HTTP_PROXY"].removeprefix("http://").split(":")
     stream = socket.create_connection((host, int(port)), timeout=10)
     return stream
 
 
-def ask(stream, host):
-    stream.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+def ask(stream, host, path="/"):
+    stream.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     said = b""
     while part := stream.recv(4096):
         said += part
@@ -27,12 +31,15 @@ def body(answer):
 
 
 def get(how, host, port):
+    """`+key` sends a credential along."""
+    how, key = how.removesuffix("+key"), how.endswith("+key")
+    path = f"/?token={KEY}" if key else "/"
     if how == "direct":
         return body(ask(socket.create_connection((host, port), timeout=5), host))
     if how == "proxy":
         handler = urllib.request.ProxyHandler({"http": os.environ["HTTP_PROXY"]})
         try:
-            with urllib.request.build_opener(handler).open(f"http://{host}:{port}/", timeout=10) as answer:
+            with urllib.request.build_opener(handler).open(f"http://{host}:{port}{path}", timeout=10) as answer:
                 return answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.read().decode()
@@ -44,7 +51,7 @@ def get(how, host, port):
             head += stream.recv(1)
         if b" 200 " not in head:
             return stream.recv(4096).decode()
-        return body(ask(stream, host))
+        return body(ask(stream, host, path))
     stream.sendall(b"\x05\x01\x00")
     assert stream.recv(2) == b"\x05\x00"
     name = host.encode()
@@ -52,7 +59,7 @@ def get(how, host, port):
     answer = stream.recv(10)
     if answer[1] != 0:
         return f"refused: {answer[1]}"
-    return body(ask(stream, host))
+    return body(ask(stream, host, path))
 
 
 def main():

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use inspect::{FindingKind, Scope, Surface};
 use pipeline::{
     Arrival, Body, Capabilities, Credential, Endpoint, Refusal, Reply, Via,
     ports::{Boxed, Caller, Exchange, Nobody},
@@ -13,7 +14,7 @@ use wire::{
 };
 use zeroize::Zeroizing;
 
-use crate::{exchange::SessionExchange, listen::House, secrets};
+use crate::{egress::Look, exchange::SessionExchange, listen::House, secrets};
 
 /// See the module. Given to the upstreams before the house stands, and told of it afterwards.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,25 @@ impl Behind {
     fn house(&self) -> Option<Arc<House>> {
         self.0.get().and_then(Weak::upgrade)
     }
+}
+
+/// Looks for credentials in what a server sends unencrypted.
+fn look(house: Weak<House>, server: ServerName) -> Look {
+    Arc::new(move |text| {
+        let Some(house) = house.upgrade() else {
+            return Some("nobody looks any more".to_owned());
+        };
+        let scope = Scope {
+            surface: Surface::Argument,
+            server: Some(server.as_str()),
+            tool: None,
+        };
+        let findings = house.engines.inspector.inspect_text(text, scope);
+        let secret = findings
+            .iter()
+            .find(|finding| finding.kind == FindingKind::Secret)?;
+        Some(secret.detector.to_string())
+    })
 }
 
 impl Backchannel for Behind {
@@ -78,7 +98,8 @@ impl Backchannel for Behind {
         let Some(meant) = engines.keeper.meant(server) else {
             return Err("nobody knows where it may connect to".to_owned());
         };
-        let opened = engines.egress.open(server, &meant.egress, &engines.journal);
+        let look = look(Arc::downgrade(&house), server.clone());
+        let opened = engines.egress.open(server, &meant.egress, &engines.journal, look);
         opened.map_err(|error| format!("no way out can be opened for it: {error}"))
     }
 

@@ -20,7 +20,8 @@ use tokio::{
 use wire::mcp::ServerName;
 
 use super::{
-    Host,
+    Host, Look,
+    clear::Clear,
     host::normal,
     speak::{self, Wanted},
 };
@@ -109,7 +110,13 @@ impl Egress {
     }
 
     /// Opens the way out for a server, unless it is open to the same hosts already.
-    pub(crate) fn open(&self, server: &ServerName, hosts: &[Host], journal: &Journal) -> std::io::Result<()> {
+    pub(crate) fn open(
+        &self,
+        server: &ServerName,
+        hosts: &[Host],
+        journal: &Journal,
+        look: Look,
+    ) -> std::io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.get(server).is_some_and(|open| open.hosts == hosts) {
@@ -124,6 +131,7 @@ impl Egress {
             server: server.clone(),
             hosts: hosts.to_vec(),
             journal: journal.clone(),
+            look,
             heard: Arc::clone(&self.heard),
             places: Semaphore::new(CONNECTIONS_MAX),
         });
@@ -151,6 +159,8 @@ struct Door {
     server: ServerName,
     hosts: Vec<Host>,
     journal: Journal,
+    /// What is looked for in what leaves unencrypted.
+    look: Look,
     heard: Arc<Heard>,
     places: Semaphore,
 }
@@ -193,17 +203,29 @@ impl Door {
                 return wanted.refuse(&mut stream, &why).await;
             }
         };
-        let address = there
-            .peer_addr()
-            .map(|address| address.to_string())
-            .unwrap_or_default();
+        let peer = there.peer_addr();
+        let is_public = peer
+            .as_ref()
+            .is_ok_and(|peer| kind(peer.ip().to_canonical()) == Kind::Public);
+        let address = peer.map(|address| address.to_string()).unwrap_or_default();
         self.heard.add(&self.server, &wanted, Came::There);
         // At its beginning, too: one that never ends must not be unseen.
         let opened = Egressed::Opened(&address);
         self.journal
             .egress(&self.server, (&wanted.host, wanted.port), opened);
+        let mut clear = is_public.then(|| Clear::new(Arc::clone(&self.look)));
+        let refused = clear.as_mut().map_or(Ok(()), |clear| clear.pass(wanted.first()));
+        if let Err(why) = refused {
+            self.journal
+                .egress(&self.server, (&wanted.host, wanted.port), Egressed::Refused(&why));
+            return wanted.refuse(&mut stream, &why).await;
+        }
         let first = wanted.accept(&mut stream).await?.to_vec();
-        let (sent, received) = carry(stream, there, &first, SILENT).await;
+        let (sent, received, stopped) = carry(stream, there, &first, clear, SILENT).await;
+        if let Some(why) = stopped {
+            self.journal
+                .egress(&self.server, (&wanted.host, wanted.port), Egressed::Refused(&why));
+        }
         self.journal.egress(
             &self.server,
             (&wanted.host, wanted.port),
@@ -246,49 +268,75 @@ impl Door {
     }
 }
 
-/// Passes bytes both ways until both ends have said all; gives how many.
-async fn carry(program: UnixStream, server: TcpStream, first: &[u8], silent: Duration) -> (u64, u64) {
+/// Passes bytes both ways until both ends have said all, or something must not leave; gives how many, and why not.
+async fn carry(
+    program: UnixStream,
+    server: TcpStream,
+    first: &[u8],
+    clear: Option<Clear>,
+    silent: Duration,
+) -> (u64, u64, Option<String>) {
     let (from_program, to_program) = program.into_split();
     let (from_server, mut to_server) = server.into_split();
     let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
     if to_server.write_all(first).await.is_err() {
-        return (0, 0);
+        return (0, 0, None);
     }
     sent.fetch_add(u64::try_from(first.len()).unwrap_or_default(), Ordering::Relaxed);
-    let there = copy(from_program, to_server, &sent);
-    let back = copy(from_server, to_program, &received);
+    let there = copy(from_program, to_server, &sent, clear);
+    let back = copy(from_server, to_program, &received, None);
     tokio::pin!(there, back);
-    tokio::select! {
-        () = &mut there => drained(&mut back, &received, silent).await,
-        () = &mut back => drained(&mut there, &sent, silent).await,
-    }
-    (sent.load(Ordering::Relaxed), received.load(Ordering::Relaxed))
+    let stopped = tokio::select! {
+        stopped = &mut there => match stopped {
+            Err(why) => Some(why),
+            Ok(()) => drained(&mut back, &received, silent).await,
+        },
+        _ = &mut back => drained(&mut there, &sent, silent).await,
+    };
+    (
+        sent.load(Ordering::Relaxed),
+        received.load(Ordering::Relaxed),
+        stopped,
+    )
 }
 
-/// Waits for the end of one way when the other has ended, as long as bytes still come.
-async fn drained(mut copying: impl Future<Output = ()> + Unpin, bytes: &AtomicU64, silent: Duration) {
+/// Waits for the end of one way when the other has ended, as long as bytes still come; says why it was stopped.
+async fn drained(
+    mut copying: impl Future<Output = Result<(), String>> + Unpin,
+    bytes: &AtomicU64,
+    silent: Duration,
+) -> Option<String> {
     loop {
         let before = bytes.load(Ordering::Relaxed);
-        let ended = tokio::time::timeout(silent, &mut copying).await;
-        if ended.is_ok() || bytes.load(Ordering::Relaxed) == before {
-            return;
+        if let Ok(ended) = tokio::time::timeout(silent, &mut copying).await {
+            return ended.err();
+        }
+        if bytes.load(Ordering::Relaxed) == before {
+            return None;
         }
     }
 }
 
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, bytes: &AtomicU64) {
+/// Passes bytes one way, as long as they may leave.
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    bytes: &AtomicU64,
+    mut clear: Option<Clear>,
+) -> Result<(), String> {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if to
-            .write_all(buffer.get(..read).unwrap_or_default())
-            .await
-            .is_err()
-        {
+        let here = buffer.get(..read).unwrap_or_default();
+        if let Some(clear) = &mut clear {
+            clear.pass(here)?;
+        }
+        if to.write_all(here).await.is_err() {
             break;
         }
         bytes.fetch_add(u64::try_from(read).unwrap_or_default(), Ordering::Relaxed);
     }
     let _ = to.shutdown().await;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -313,7 +361,7 @@ mod tests {
         let (mut program, gateways) = UnixStream::pair().expect("a pair");
         program.write_all(b"hello").await.expect("it reads");
         program.shutdown().await.expect("it ends");
-        let carrying = carry(gateways, there, b"", Duration::from_millis(100));
-        assert_eq!(timeout(Duration::from_secs(60), carrying).await, Ok((5, 0)));
+        let carrying = carry(gateways, there, b"", None, Duration::from_millis(100));
+        assert_eq!(timeout(Duration::from_secs(60), carrying).await, Ok((5, 0, None)));
     }
 }

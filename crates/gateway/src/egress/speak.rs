@@ -132,6 +132,14 @@ async fn socks(stream: &mut UnixStream) -> std::io::Result<Result<Wanted, &'stat
 }
 
 impl Wanted {
+    /// What is sent before anything else.
+    pub(super) fn first(&self) -> &[u8] {
+        match &self.manner {
+            Manner::Plain(first) => first,
+            Manner::Connect | Manner::Socks => &[],
+        }
+    }
+
     /// Tells the program that it is connected; gives what is to be sent first.
     pub(super) async fn accept(&self, stream: &mut UnixStream) -> std::io::Result<&[u8]> {
         match &self.manner {
@@ -140,10 +148,10 @@ impl Wanted {
                     .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
                     .await?
             }
-            Manner::Plain(first) => return Ok(first),
+            Manner::Plain(_) => {}
             Manner::Socks => stream.write_all(&[SOCKS, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?,
         }
-        Ok(&[])
+        Ok(self.first())
     }
 
     /// Tells it why not.
