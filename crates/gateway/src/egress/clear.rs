@@ -16,17 +16,18 @@ const TAIL_BYTES: usize = 1024;
 /// One connection, read from its first byte on.
 pub(super) struct Clear {
     look: Look,
-    /// The end of what has passed; none before the first byte.
-    tail: Option<Vec<u8>>,
-    encrypted: bool,
+    /// The end of what has passed.
+    tail: Vec<u8>,
+    /// Known from the first byte on.
+    encrypted: Option<bool>,
 }
 
 impl Clear {
     pub(super) fn new(look: Look) -> Self {
         Self {
             look,
-            tail: None,
-            encrypted: false,
+            tail: Vec::new(),
+            encrypted: None,
         }
     }
 
@@ -35,17 +36,17 @@ impl Clear {
     /// # Errors
     /// Why not.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> Result<(), String> {
-        if self.tail.is_none() && !bytes.is_empty() {
-            self.encrypted = bytes.first() == Some(&HANDSHAKE);
-        }
-        if self.encrypted || bytes.is_empty() {
+        let Some(first) = bytes.first() else {
+            return Ok(());
+        };
+        if *self.encrypted.get_or_insert(*first == HANDSHAKE) {
             return Ok(());
         }
-        let mut whole = self.tail.take().unwrap_or_default();
+        let mut whole = std::mem::take(&mut self.tail);
         whole.extend_from_slice(bytes);
         let found = (self.look)(&String::from_utf8_lossy(&whole));
         let cut = whole.len().saturating_sub(TAIL_BYTES);
-        self.tail = Some(whole.split_off(cut));
+        self.tail = whole.split_off(cut);
         match found {
             None => Ok(()),
             Some(what) => Err(format!(
@@ -79,7 +80,7 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(long.pass(&[b'a'; 16 * 1024]), Ok(()));
         }
-        assert!(long.tail.expect("it goes on").len() <= TAIL_BYTES);
+        assert!(long.tail.len() <= TAIL_BYTES);
     }
 
     #[test]
