@@ -234,7 +234,12 @@ fn the_ledger_is_in_s3_and_verifies_there_after_an_outage_and_never_goes_back() 
     storage.gate.open();
     let copy = covers(&storage, &gateway, size(&older_of(&older)) + 120);
     verifies(&gateway, &copy, &[&older]);
-    assert!(tidy(&copy), "no edge of before is left");
+    // Edges of before go once the checkpoint has come.
+    let is_tidy = (0..40).any(|_| {
+        thread::sleep(Duration::from_millis(250));
+        tidy(&storage.fetched(&gateway))
+    });
+    assert!(is_tidy, "no edge of before is left");
     // Somebody empties it: it is copied anew, whole.
     storage.client("empty", &[]);
     let copy = covers(&storage, &gateway, 420);

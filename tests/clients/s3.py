@@ -9,6 +9,7 @@
 import json
 import os
 import pathlib
+import shutil
 import sys
 import time
 
@@ -53,10 +54,18 @@ def objects(s3, bucket):
 
 
 def fetch(s3, bucket, directory):
-    for key in objects(s3, bucket):
-        path = pathlib.Path(directory, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    """All that is there. An edge that is deleted between being listed and being read has made room for something else."""
+    for _ in range(20):
+        try:
+            for key in objects(s3, bucket):
+                path = pathlib.Path(directory, key)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+            return
+        except s3.exceptions.NoSuchKey:
+            shutil.rmtree(directory)
+            pathlib.Path(directory).mkdir()
+    raise SystemExit("what is listed is never there")
 
 
 def retention(s3, bucket):
