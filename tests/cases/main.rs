@@ -31,6 +31,7 @@ mod fidelity;
 mod flow;
 mod grants;
 mod halts;
+mod halts_wrapped;
 mod identity;
 mod incidents;
 mod inspection;
