@@ -153,7 +153,9 @@ impl Stop {
         } else {
             let head = ["STOPPED", "WRAPPED", "SINCE", "BY", "WHY"];
             let cells = |row: &Document| {
-                ["stopped", "wrapped", "since", "by", "why"].map(|name| text(row.root(), name)).to_vec()
+                ["stopped", "wrapped", "since", "by", "why"]
+                    .map(|name| text(row.root(), name))
+                    .to_vec()
             };
             say(&super::table(&head, rows.iter().map(cells).collect()));
         }
@@ -163,7 +165,11 @@ impl Stop {
 
 /// The same as a text of its own.
 fn copy(node: Node<'_>) -> Result<Document, Failure> {
-    let parsed = Document::parse(node.written().as_bytes().to_vec(), Keys::Exact, &wire::bounds::ANSWER);
+    let parsed = Document::parse(
+        node.written().as_bytes().to_vec(),
+        Keys::Exact,
+        &wire::bounds::ANSWER,
+    );
     parsed.map_err(|error| Failure::other(error.to_string()))
 }
 

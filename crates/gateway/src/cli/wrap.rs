@@ -3,12 +3,7 @@
 //! The host starts this instead of the server. What the server offers is approved at the first start of
 //! this very command and pinned from then on.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use pipeline::Endpoint;

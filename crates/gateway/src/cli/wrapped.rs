@@ -62,7 +62,8 @@ pub(super) async fn follow(house: Arc<House>, mut stop: watch::Receiver<bool>) {
         let failed = match taken {
             Ok(Ok(changed)) => {
                 if changed {
-                    admin::heed_halts(&house);
+                    // The host has no other session to begin: its own goes on, refused, until it is lifted.
+                    house.engines.keeper.heed_halts();
                     admin::look_at_lifted(&house, &Target::All);
                 }
                 None
@@ -118,8 +119,14 @@ fn is_one(place: &Path) -> bool {
 /// What is done to the kill switch of a wrapped server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change<'a> {
-    Stop { why: &'a str, by: Option<&'a str> },
-    Lift { why: Option<&'a str>, by: Option<&'a str> },
+    Stop {
+        why: &'a str,
+        by: Option<&'a str>,
+    },
+    Lift {
+        why: Option<&'a str>,
+        by: Option<&'a str>,
+    },
 }
 
 /// Does it, in the store and in a ledger of that directory. Says whether that changed anything.
@@ -175,12 +182,7 @@ pub(super) async fn listed(place: &Path) -> Result<Vec<Document>, Failure> {
         .map_err(|error| Failure::other(error.to_string()))
 }
 
-async fn recorded(
-    journal: &Journal,
-    what: &str,
-    why: Option<&str>,
-    by: Option<&str>,
-) -> Result<(), Failure> {
+async fn recorded(journal: &Journal, what: &str, why: Option<&str>, by: Option<&str>) -> Result<(), Failure> {
     let mut entry = journal.about(Kind::Incident, what);
     entry.reason = why.map(str::to_owned);
     let mut entry = entry.with("target", Target::All.to_string());

@@ -117,7 +117,9 @@ impl RuleSet {
         // Paths into what is not seen yet open no gate of a list.
         let found = self
             .slices
-            .concerning(shelf, &caller.names, call.action, call.target, |path| world.plain(path));
+            .concerning(shelf, &caller.names, call.action, call.target, |path| {
+                world.plain(path)
+            });
         self.asked(caller, found)
     }
 

@@ -118,7 +118,8 @@ fn is_anything(expr: &Expr) -> bool {
         Expr::Is(of, _) | Expr::Like(of, _) | Expr::Unary(Unary::Not, of) => is_anything(of),
         Expr::Binary(_, sides) => {
             let constant = |side: &Expr| matches!(side, Expr::Constant(_));
-            let is_unseen = |one: &Expr, other: &Expr| is_anything(one) && (constant(other) || is_anything(other));
+            let is_unseen =
+                |one: &Expr, other: &Expr| is_anything(one) && (constant(other) || is_anything(other));
             is_unseen(&sides.0, &sides.1) || is_unseen(&sides.1, &sides.0)
         }
         Expr::And(_)
