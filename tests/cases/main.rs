@@ -25,6 +25,7 @@ mod endpoints;
 mod enrolment;
 mod eras;
 mod every_wire;
+mod every_wire_families;
 mod evidence;
 mod extensions;
 mod fidelity;

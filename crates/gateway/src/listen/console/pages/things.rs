@@ -122,7 +122,7 @@ fn versions(server: Node<'_>, shell: &Shell<'_>, back: &str) -> String {
     let name = text(server, "name");
     let mut rows = String::new();
     for version in server.get("versions").into_iter().flat_map(Node::elements) {
-        let number = text(version, "version");
+        let number = version.get("version").map_or("", Node::written).to_owned();
         let given = [("name", name.as_str()), ("to", number.as_str())];
         let state = match version.get("in_force").and_then(Node::as_bool) {
             Some(true) => badge("good", "in force"),
