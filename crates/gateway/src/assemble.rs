@@ -292,6 +292,7 @@ pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace:
     tokio::spawn(admin::keep_watch(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::remind(Arc::clone(house), stop.clone()));
     tokio::spawn(keep_contexts(Arc::clone(house), stop.clone()));
+    tokio::spawn(admin::keep_pasts(Arc::clone(house), stop.clone()));
     tokio::spawn(settle());
     if !house.engines.tokens.providers.is_empty() {
         tokio::spawn(keep_keys(Arc::clone(house), stop));

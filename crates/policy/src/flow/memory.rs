@@ -57,6 +57,8 @@ pub(super) struct Remembered {
     pub(super) meant: bool,
     /// It answers a question asked in the task's own words.
     pub(super) answers_task: bool,
+    /// It answers a question that only an untrusted result put.
+    pub(super) answers_stranger: bool,
     /// Its records in small letters; empty once forgotten.
     records: Vec<String>,
     /// Of the letters and digits of the records: rules most of them out at once.
@@ -111,6 +113,7 @@ impl Remembered {
             confidential: false,
             meant: false,
             answers_task: false,
+            answers_stranger: false,
             records: Vec::new(),
             grams: Grams::default(),
             words,
@@ -196,6 +199,7 @@ impl Memory {
             second.confidential |= first.confidential;
             second.meant = false;
             second.answers_task = false;
+            second.answers_stranger |= first.answers_stranger;
             second.words.join(&first.words, MARKS_MAX);
             second.runs.join(&first.runs, MARKS_MAX);
             self.bytes -= second.bytes();

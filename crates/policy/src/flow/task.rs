@@ -28,6 +28,11 @@ impl Task {
         }
     }
 
+    /// Whether it is not known what the user asked for.
+    pub(super) fn is_silent(&self) -> bool {
+        self.topics.is_empty()
+    }
+
     /// Whether the value stands in the task as a whole.
     pub(super) fn says(&self, value: &str) -> bool {
         whole(&self.text, value).next().is_some()
