@@ -281,6 +281,45 @@ fn a_token_that_gives_nothing_is_a_refusal_with_its_remedy() {
 }
 
 #[test]
+fn a_back_up_is_restored_with_its_token_and_not_without() {
+    let Some(tokens) = Tokens::new() else { return };
+    let mut gateway = house(&tokens.key("prod"), &tokens.variables());
+    gateway.run();
+    call(&gateway);
+    done(&gateway, &["backup", "create", "copy"]);
+    gateway.stop();
+    fs::rename(gateway.path("state"), gateway.path("lost")).expect("it moves");
+    let (place, away) = (tokens.0.path().join("tokens"), tokens.0.path().join("away"));
+    fs::rename(&place, &away).expect("it moves");
+    fs::create_dir(&place).expect("a directory");
+    let restore = || gateway.output(&["backup", "restore", "copy", "--nobody-erased"]);
+    let refused = restore();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("there is no token of this label"), "{said}");
+    assert!(
+        !gateway.path("state/keys").exists() && !gateway.path("state/state.db").exists(),
+        "nothing is half restored"
+    );
+    // A token of the same name with another key is not the token.
+    tokens.make("prod");
+    let mut other = house(&tokens.key("prod"), &tokens.variables());
+    other.run();
+    other.stop();
+    let refused = restore();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains("does not open what it is given"), "{said}");
+    fs::remove_dir_all(&place).expect("it goes");
+    fs::rename(&away, &place).expect("it comes back");
+    let restored = restore();
+    assert!(restored.status.success(), "{restored:?}");
+    gateway.run();
+    call(&gateway);
+    verifies(&gateway);
+}
+
+#[test]
 fn keys_of_a_file_are_not_taken_for_keys_of_a_token() {
     let Some(tokens) = Tokens::new() else { return };
     let mut gateway = house("", &tokens.variables());

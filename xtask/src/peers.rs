@@ -59,7 +59,7 @@ const PYPI_1: [&str; 5] = [
 /// A server that is Amazon S3 as Amazon's own client knows it, signatures and locks included.
 const PYPI_S3: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 14] = [
+const DEBIAN: [(&str, &str); 16] = [
     ("bwrap", "bubblewrap"),
     // Makes a network for tests.
     ("ip", "iproute2"),
@@ -76,9 +76,16 @@ const DEBIAN: [(&str, &str); 14] = [
     ("dbus-send", "dbus-bin"),
     ("gnome-keyring-daemon", "gnome-keyring"),
     ("secret-tool", "libsecret-tools"),
+    // Go's own packages for transparent logs, and what builds with them: judges of the ledger.
+    (GO, "golang-go"),
+    (GO_PACKAGES, "golang-golang-x-mod-dev"),
 ];
 /// Debian keeps it out of the path, one directory a version.
 const POSTGRES: &str = "postgres";
+/// Does not know `--version`.
+const GO: &str = "/usr/bin/go";
+/// Sources alone, and no program.
+const GO_PACKAGES: &str = "/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog";
 
 /// Where the peers are.
 pub(crate) struct Peers {
@@ -130,7 +137,12 @@ pub(crate) fn install() -> Result<Peers, String> {
 
 fn debian() -> Result<(), String> {
     for (program, package) in DEBIAN {
-        if exists(program) || program == POSTGRES && has_postgres() {
+        let is_there = match program {
+            POSTGRES => has_postgres(),
+            GO | GO_PACKAGES => Path::new(program).exists(),
+            program => exists(program),
+        };
+        if is_there {
             continue;
         }
         complain(&format!(
