@@ -175,3 +175,38 @@ fn a_disk_that_is_full_hangs_or_turns_read_only_lets_no_call_through_and_heals_w
         "every call that passed has its intent"
     );
 }
+
+/// What a gauge says.
+fn gauge(gateway: &Gateway, name: &str) -> u64 {
+    let mut answer = ureq::get(format!("{}/metrics", gateway.base()))
+        .call()
+        .expect("metrics");
+    let text = answer.body_mut().read_to_string().expect("text");
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|number| number.parse().ok()).expect("a gauge")
+}
+
+// CONTROL: availability
+#[test]
+fn an_answer_waits_for_the_disk_where_that_is_configured() {
+    let stub = program("e2e-stub");
+    let mut gateway = Gateway::configured(&format!(
+        "records: {{ outcome: durable }}\n\
+         mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{OPEN_TO_TESTER}"
+    ));
+    gateway.run();
+    gateway.wait_for_servers();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    for n in 0..40 {
+        let answer = client.call("stub__echo", &json!({"text": "x"}));
+        assert!(answer.is_ok_and(|answer| answer.is_good()));
+        let durable = gauge(&gateway, "sallyport_ledger_durable");
+        assert_eq!(
+            durable,
+            gauge(&gateway, "sallyport_ledger_written"),
+            "after call {n}"
+        );
+    }
+}

@@ -3,8 +3,9 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
 };
 
 use e2e::{
@@ -182,6 +183,10 @@ fn public_crates_verify_the_ledger_and_its_receipts_and_find_what_was_altered() 
     let case = Case::new();
     let verified = verified(&case.ledger(), &case);
     assert!(verified.is_ok(), "{verified:?}");
+    // The same from a host that serves files and knows nothing of what they are.
+    let host = Host::start(&case.ledger());
+    let verified = self::verified(Path::new(&host.url), &case);
+    assert!(verified.is_ok(), "{verified:?}");
     for (what, copy) in case.deeds() {
         let found = self::verified(&copy, &case);
         assert!(found.is_err(), "{what}");
@@ -258,7 +263,47 @@ fn entries(ledger: &Path, size: u64) -> Result<Vec<Vec<u8>>, String> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+    let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    match path.to_str().filter(|url| url.starts_with("http://")) {
+        Some(url) => {
+            let mut answer = ureq::get(url).call().map_err(|error| wrong(&error))?;
+            answer.body_mut().read_to_vec().map_err(|error| wrong(&error))
+        }
+        None => fs::read(path).map_err(|error| wrong(&error)),
+    }
+}
+
+/// A static host.
+struct Host {
+    process: Child,
+    url: String,
+}
+
+impl Host {
+    fn start(directory: &Path) -> Self {
+        let mut process = Command::new("python3")
+            .args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory"])
+            .arg(directory)
+            .arg("0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("python3");
+        let mut line = String::new();
+        let output = process.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        // Serving HTTP on 127.0.0.1 port 40123 (http://127.0.0.1:40123/) ...
+        let url = line.split(['(', ')']).nth(1).unwrap_or_default();
+        let url = url.trim_end_matches('/').to_owned();
+        Self { process, url }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// Where C2SP has tiles: as the crate has, without the height.
@@ -271,7 +316,7 @@ impl tile::TileReader for Tiles {
 
     fn read_tiles(&self, tiles: &[tile::Tile]) -> Result<Vec<Vec<u8>>, Error> {
         let path = |tile: &tile::Tile| self.0.join(tile.path().replacen("tile/8/", "tile/", 1));
-        let read = |tile| fs::read(path(tile)).map_err(|_| Error::InvalidTile);
+        let read = |tile| read(&path(tile)).map_err(|_| Error::InvalidTile);
         tiles.iter().map(read).collect()
     }
 

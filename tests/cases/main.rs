@@ -76,5 +76,6 @@ mod tasks;
 mod tls;
 mod transports;
 mod upstream_auth;
+mod vault;
 mod withdrawal;
 mod witness;
