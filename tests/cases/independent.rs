@@ -115,6 +115,7 @@ impl Case {
                 self.altered("edited", flip("tile/entries/000", LENGTH + 9)),
             ),
             ("the tiles", self.altered("rehashed", flip("tile/0/000", 40))),
+            ("not what was signed", self.altered("forged", forge)),
             ("a checkpoint", self.altered("resigned", flip("checkpoint", 45))),
             (
                 "000",
@@ -126,6 +127,20 @@ impl Case {
             ),
         ]
     }
+}
+
+/// Alters the first entry, and has its tile say so, too.
+fn forge(copy: &Path) {
+    let bundle = copy.join("tile/entries/000");
+    let mut bytes = fs::read(&bundle).expect("a file");
+    let length = usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
+    bytes[LENGTH + 9] ^= 1;
+    let leaf = record_hash(&bytes[LENGTH..LENGTH + length]);
+    fs::write(bundle, bytes).expect("a file");
+    let tile = copy.join("tile/0/000");
+    let mut bytes = fs::read(&tile).expect("a file");
+    bytes[..leaf.0.len()].copy_from_slice(&leaf.0);
+    fs::write(tile, bytes).expect("a file");
 }
 
 /// The judge, built by Debian's Go from Debian's packages; nothing where they are missing.

@@ -15,8 +15,7 @@ use std::{
 use e2e::{
     gateway::{Gateway, OPEN_TO_TESTER, SECRET, Scratch, program},
     mcp::Client,
-    papers::{Authority, For},
-    peers::{Served, script},
+    peers::Served,
 };
 use serde_json::json;
 

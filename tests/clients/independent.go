@@ -39,11 +39,7 @@ func main() {
 	}
 	leaves, err := tiles.ReadHashes(indexes)
 	check(err, "the tiles")
-	for n, entry := range entries(directory(os.Args[1]), tree.N) {
-		if tlog.RecordHash(entry) != leaves[n] {
-			fail(fmt.Sprintf("entry %d is not the one that was signed", n))
-		}
-	}
+	rehash(entries(directory(os.Args[1]), tree.N), leaves, tree)
 
 	older := open(read(os.Args[3]), known)
 	proof, err := tlog.ProveTree(tree.N, older.N, tiles)
@@ -54,6 +50,37 @@ func main() {
 		receipt(read(os.Args[at]), read(os.Args[at+1]), known)
 	}
 	fmt.Printf("%d entries, %d receipts\n", tree.N, (len(os.Args)-4)/2)
+}
+
+// rehash builds the tree from the entries alone, and holds it against what was signed and what the tiles say.
+func rehash(entries [][]byte, leaves []tlog.Hash, tree tlog.Tree) {
+	var stored []tlog.Hash
+	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		hashes := make([]tlog.Hash, len(indexes))
+		for n, index := range indexes {
+			hashes[n] = stored[index]
+		}
+		return hashes, nil
+	})
+	other := -1
+	for n, entry := range entries {
+		hashes, err := tlog.StoredHashes(int64(n), entry, reader)
+		check(err, "an entry")
+		stored = append(stored, hashes...)
+		if other < 0 && tlog.RecordHash(entry) != leaves[n] {
+			other = n
+		}
+	}
+	root, err := tlog.TreeHash(tree.N, reader)
+	check(err, "the entries")
+	switch {
+	case root != tree.Hash && other >= 0:
+		fail(fmt.Sprintf("entry %d is not the one that was signed", other))
+	case root != tree.Hash:
+		fail("entries and tiles agree, and are not what was signed")
+	case other >= 0:
+		fail(fmt.Sprintf("the tiles do not have entry %d", other))
+	}
 }
 
 // open gives the tree that a checkpoint is of, if the log has signed it.
