@@ -27,6 +27,7 @@ pub(crate) struct Secrets {
     forms: Vec<(&'static forms::Form, Pattern)>,
     /// All marks of all forms, and the form of each.
     marks: Regex,
+    prefixes: forms::Prefixes,
     vendors: named::Vendors,
 }
 
@@ -47,6 +48,7 @@ impl Secrets {
         Ok(Self {
             marks,
             forms: forms.collect::<Result<_, SettingsError>>()?,
+            prefixes: forms::Prefixes::new(),
             vendors: named::Vendors::new(),
         })
     }
@@ -78,7 +80,7 @@ impl Secrets {
                 note: Cow::Borrowed(note),
             });
         };
-        if let Some((from, length, prefix)) = forms::prefixed(run) {
+        if let Some((from, length, prefix)) = self.prefixes.find(run) {
             add(
                 prefix.detector,
                 0.95,
