@@ -186,6 +186,7 @@ impl Reader<'_> {
     fn letters(&mut self, bytes: &[u8], mut at: usize) -> usize {
         if self.word.letters == 0 {
             self.begin(at);
+            at += self.first_letters(bytes, at);
         }
         let word = &mut self.word;
         let (mut hash, mut stem) = (word.hash, word.stem);
@@ -212,6 +213,37 @@ impl Reader<'_> {
         (word.letters, word.capitals) = (letters, capitals);
         word.shape |= if digits { DIGITS } else { 0 };
         at
+    }
+
+    /// Takes the first letters of a word, as many as there are up to eight, without asking after each whether it is
+    /// the last; which one is cannot be foretold.
+    #[inline]
+    fn first_letters(&mut self, bytes: &[u8], at: usize) -> usize {
+        const EACH: u64 = 0x0101_0101_0101_0101;
+        const HIGH: u64 = EACH << 7;
+        let Some(first) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
+            return 0;
+        };
+        let written = u64::from_le_bytes(*first);
+        let lower = written | EACH << 5;
+        // In each byte's highest bit: from `a` on, and beyond `z`; nothing is carried into the next byte.
+        let low = lower & !HIGH;
+        let letters = (low + EACH * 0x1f) & !(low + EACH * 0x05) & !written & HIGH;
+        let others = !letters & HIGH;
+        let count = others.trailing_zeros() / 8;
+        let word = &mut self.word;
+        let mut hash = word.hash;
+        for (n, letter) in (0..).zip(lower.to_le_bytes()) {
+            let mixed = mix(hash, u32::from(letter));
+            hash = if n < count { mixed } else { hash };
+            word.stem = if n + 1 == STEM_LETTERS { hash } else { word.stem };
+        }
+        word.hash = hash;
+        word.letters = count;
+        // Of letters, only capitals lack the bit that makes them lower.
+        let taken = letters & (others & others.wrapping_neg()).wrapping_sub(1);
+        word.capitals = (!written << 2 & taken).count_ones();
+        usize::try_from(count).unwrap_or(0)
     }
 
     /// Takes another ASCII byte, and says how many bytes it took.
@@ -304,6 +336,7 @@ impl Reader<'_> {
         }
     }
 
+    #[inline]
     fn close(&mut self, end: usize, by: u8) {
         let word = std::mem::take(&mut self.word);
         if word.letters == 0 {

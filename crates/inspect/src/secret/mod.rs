@@ -25,8 +25,9 @@ const RUN_MAX: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Secrets {
     forms: Vec<(&'static forms::Form, Pattern)>,
-    /// All marks of all forms, and the form of each.
-    marks: Regex,
+    /// All marks of all forms: those that begin like words, and the others. Searched for together, they would be
+    /// suspected everywhere.
+    marks: [Regex; 2],
     prefixes: forms::Prefixes,
     vendors: named::Vendors,
 }
@@ -36,17 +37,18 @@ impl Secrets {
         let forms = forms::FORMS
             .iter()
             .map(|form| Ok((form, Pattern::new(form.detector, form.pattern)?)));
-        let marks: Vec<String> = forms::FORMS
-            .iter()
-            .flat_map(|form| form.marks)
-            .map(|mark| regex::escape(mark))
-            .collect();
-        let marks = Regex::new(&marks.join("|")).map_err(|source| SettingsError::Pattern {
-            name: "secret".to_owned(),
-            source: Box::new(source),
-        })?;
+        let marks = |like_words: bool| {
+            let marks = forms::FORMS.iter().flat_map(|form| form.marks);
+            let marks =
+                marks.filter(|mark| mark.bytes().take(3).all(|b| b.is_ascii_lowercase()) == like_words);
+            let marks: Vec<String> = marks.map(|mark| regex::escape(mark)).collect();
+            Regex::new(&marks.join("|")).map_err(|source| SettingsError::Pattern {
+                name: "secret".to_owned(),
+                source: Box::new(source),
+            })
+        };
         Ok(Self {
-            marks,
+            marks: [marks(true)?, marks(false)?],
             forms: forms.collect::<Result<_, SettingsError>>()?,
             prefixes: forms::Prefixes::new(),
             vendors: named::Vendors::new(),
@@ -56,7 +58,7 @@ impl Secrets {
     /// The forms that have a mark in a text, one bit each.
     fn marked(&self, text: &str) -> u32 {
         let mut there = 0;
-        for mark in self.marks.find_iter(text) {
+        for mark in self.marks.iter().flat_map(|marks| marks.find_iter(text)) {
             // Marks that share a beginning are found as one, so all forms that could be meant are.
             let rest = text.get(mark.start()..).unwrap_or_default();
             for (n, form) in forms::FORMS.iter().enumerate() {
