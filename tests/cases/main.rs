@@ -34,6 +34,7 @@ mod halts;
 mod identity;
 mod incidents;
 mod inspection;
+mod interceptors;
 mod judge;
 mod kernels;
 mod kill;

@@ -13,7 +13,9 @@ use std::borrow::Cow;
 use regex::Regex;
 
 use crate::{
-    Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, pattern::Pattern, view::View,
+    Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting,
+    pattern::{Pattern, any_of},
+    view::View,
 };
 
 const KIND: FindingKind = FindingKind::Secret;
@@ -41,17 +43,13 @@ impl Secrets {
             let marks = forms::FORMS.iter().flat_map(|form| form.marks);
             let marks =
                 marks.filter(|mark| mark.bytes().take(3).all(|b| b.is_ascii_lowercase()) == like_words);
-            let marks: Vec<String> = marks.map(|mark| regex::escape(mark)).collect();
-            Regex::new(&marks.join("|")).map_err(|source| SettingsError::Pattern {
-                name: "secret".to_owned(),
-                source: Box::new(source),
-            })
+            any_of("secret", marks.copied())
         };
         Ok(Self {
             marks: [marks(true)?, marks(false)?],
             forms: forms.collect::<Result<_, SettingsError>>()?,
             prefixes: forms::Prefixes::new(),
-            vendors: named::Vendors::new(),
+            vendors: named::Vendors::new()?,
         })
     }
 

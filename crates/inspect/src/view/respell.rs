@@ -23,6 +23,11 @@ pub(crate) fn respelled<'t>(view: &View<'_>) -> Option<View<'t>> {
     let mut parts = Parts::new();
     let mut start = 0;
     while let Some(word) = words.get(start) {
+        // No run that is long enough begins before a known word, nearer to it than its length.
+        if !words.get(start + RUN_MIN - 1).is_some_and(is_odd) {
+            start += RUN_MIN;
+            continue;
+        }
         if word.class != 0 {
             start += 1;
             continue;
@@ -43,7 +48,7 @@ pub(crate) fn respelled<'t>(view: &View<'_>) -> Option<View<'t>> {
     let (mut numbered, mut long) = (Vec::new(), Vec::new());
     for (n, word) in words.iter().enumerate() {
         let (digits, many) = (word.shape & DIGITS != 0, word.end - word.start >= LONG_MIN);
-        if word.class == 0 && (digits | many) {
+        if (word.class == 0) & (digits | many) {
             numbered.extend(digits.then_some(n));
             long.extend(many.then_some(word));
         }
