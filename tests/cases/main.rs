@@ -38,6 +38,7 @@ mod identity;
 mod incidents;
 mod independent;
 mod inspection;
+mod interceptors;
 mod judge;
 mod kernels;
 mod kill;

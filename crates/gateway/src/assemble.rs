@@ -49,6 +49,7 @@ use crate::{
     failure::Failure,
     halts::Halts,
     incidents,
+    interceptors::Interceptors,
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     judge::Judge,
@@ -145,6 +146,11 @@ pub(crate) fn assemble(
         incidents,
         inspector,
         terms: Terms::default(),
+        interceptors: Interceptors::new(
+            meant.interceptors.clone(),
+            Arc::clone(&upstreams),
+            ambient.clone(),
+        ),
         judge: meant
             .judge
             .clone()

@@ -26,6 +26,7 @@ mod failure;
 mod fetch;
 mod halts;
 mod incidents;
+mod interceptors;
 mod issuers;
 mod journal;
 mod judge;

@@ -70,7 +70,8 @@ const AROUND: usize = 24;
 
 pub(super) fn look(words: &[Word], view: &View<'_>, hidden: bool, report: &mut Report) {
     for (first, word) in words.iter().enumerate() {
-        if word.class == 0 {
+        // What rules begin with; most words are nothing of it.
+        if !matches!(word.class, DROP | NOT | REVEAL) {
             continue;
         }
         for rule in RULES {
