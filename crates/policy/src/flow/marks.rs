@@ -126,26 +126,23 @@ impl Bits {
     }
 
     fn set(&mut self, mark: u64) {
-        for (word, bit) in self.places(mark) {
-            if let Some(word) = self.words.get_mut(word) {
-                *word |= bit;
-            }
+        let (word, bits) = self.place(mark);
+        if let Some(word) = self.words.get_mut(word) {
+            *word |= bits;
         }
     }
 
     fn may_hold(&self, mark: u64) -> bool {
-        let has = |(word, bit): (usize, u64)| self.words.get(word).is_some_and(|word| word & bit != 0);
-        self.places(mark).into_iter().all(has)
+        let (word, bits) = self.place(mark);
+        self.words.get(word).is_some_and(|word| word & bits == bits)
     }
 
-    fn places(&self, mark: u64) -> [(usize, u64); 2] {
-        let place = |from: u64| {
-            let word = usize::try_from(from >> 6).unwrap_or(0) & self.words.len().wrapping_sub(1);
-            (word, 1 << (from & 63))
-        };
+    /// Two bits of one word: one look into memory for each question.
+    fn place(&self, mark: u64) -> (usize, u64) {
         // The high bits are the well mixed ones.
         let mixed = mark.wrapping_mul(SPREAD);
-        [place(mixed >> 34), place(mixed >> 8 & 0x3ff_ffff)]
+        let word = usize::try_from(mixed >> 40).unwrap_or(0) & self.words.len().wrapping_sub(1);
+        (word, 1 << (mixed >> 34 & 63) | 1 << (mixed >> 28 & 63))
     }
 }
 
