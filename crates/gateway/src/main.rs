@@ -64,7 +64,7 @@ mod witness;
 
 use std::process::ExitCode;
 
-/// A seventh of a small call's time was the system's allocator (docs/performance.md).
+/// The system's allocator costs small calls more (docs/performance.md has what is left).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

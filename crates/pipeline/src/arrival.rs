@@ -31,8 +31,8 @@ pub enum Credential {
     /// A request that is signed itself (RFC 9421), with a token or without.
     Signed(Arc<SignedRequest>),
     /// What a request has proven that opened a connection or a stream, or brought this message, by its signature or with
-    /// its key: it counts for that, and nothing proves twice.
-    Standing(Arc<Principal>),
+    /// its key: it counts for that, and nothing proves twice. With the token it came with, which has to be believed still.
+    Standing(Arc<Principal>, Option<Secret>),
     /// No credential but the certificate of the connection, which proves a workload.
     Workload(Arc<Svid>),
     /// The upstream link the message came over, which the supervisor knows to be this server's.
@@ -49,12 +49,13 @@ impl Credential {
     #[must_use]
     pub fn standing(self, principal: &Arc<Principal>) -> Self {
         match self {
-            Self::Possessed(_) | Self::Signed(_) => Self::Standing(Arc::clone(principal)),
+            Self::Possessed(shown) => Self::Standing(Arc::clone(principal), Some(shown.token.clone())),
+            Self::Signed(shown) => Self::Standing(Arc::clone(principal), shown.token.clone()),
             Self::Bearer(_)
             | Self::Link(_)
             | Self::Local(_)
             | Self::None
-            | Self::Standing(_)
+            | Self::Standing(..)
             | Self::Workload(_) => self,
         }
     }

@@ -162,7 +162,13 @@ impl Identify for Engines {
             Credential::Possessed(possession) => Box::pin(self.possessed(possession, arrival)).await?,
             Credential::Signed(request) => Box::pin(self.signed(request, arrival)).await?,
             Credential::Local(peer) => self.local(peer, arrival)?,
-            Credential::Standing(principal) => self.standing(principal)?,
+            Credential::Standing(principal, token) => {
+                // A key of its issuer that is withdrawn takes with it what was proven with the token, too.
+                if let Some(token) = token {
+                    Box::pin(self.token(token, arrival)).await?;
+                }
+                self.standing(principal)?
+            }
             Credential::Workload(svid) => self.workload(svid)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
@@ -335,7 +341,7 @@ impl Engines {
         };
         let is_shown = match (&arrival.credential, needed) {
             // What stands was proven enough when it was shown.
-            (Credential::Standing(_), Proof::Dpop | Proof::Signature)
+            (Credential::Standing(..), Proof::Dpop | Proof::Signature)
             | (Credential::Signed(_), Proof::Signature)
             | (Credential::Possessed(_), Proof::Dpop) => true,
             (Credential::Workload(_), Proof::Mtls) => true,

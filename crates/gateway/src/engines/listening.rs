@@ -7,6 +7,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use pipeline::{Answer, Arrival, Body, Objection, Passed, Reply, Via, forward::Recorded, ports::Exchange};
+use tokio::time::Instant;
 use wire::{
     bounds::{ANSWER, REQUEST},
     json::{Document, Edits, Keys, Node, Number, ObjectWriter, canonical, object},
@@ -28,12 +29,17 @@ const TASKS_MAX: usize = 16;
 const POLL_MS: u64 = 2_000;
 const POLL_MS_MIN: u64 = 1_000;
 const POLL_MS_MAX: u64 = 60_000;
+/// How often in a row asking for one may be in vain before it is given up.
+const MISSES_MAX: u32 = 5;
 
 /// A task a stream hears of.
 struct Followed {
     id: String,
     /// As its owner was told last.
     told: Document,
+    /// When it is asked for next, and how often that was in vain.
+    due: Instant,
+    missed: u32,
 }
 
 impl Engines {
@@ -180,8 +186,12 @@ impl Engines {
         let mut tasks = Vec::new();
         for id in ids.take(TASKS_MAX) {
             if let Some(told) = self.task_now(call, &id, exchange).await {
-                let id = id.into_owned();
-                tasks.push(Followed { id, told });
+                tasks.push(Followed {
+                    id: id.into_owned(),
+                    due: next(&told),
+                    told,
+                    missed: 0,
+                });
             }
         }
         tasks
@@ -215,26 +225,36 @@ impl Engines {
         mut tasks: Vec<Followed>,
         exchange: &Arc<ListenExchange>,
     ) {
+        let listen = call.arrival().message.id();
+        for task in tasks.iter().filter(|task| has_ended(&task.told)) {
+            exchange.deliver(notice(&task.told, listen)).await;
+        }
         loop {
-            tasks.retain(|task| !has_ended(&task.told));
-            let Some(wait_ms) = tasks.iter().map(|task| poll_ms(&task.told)).min() else {
+            tasks.retain(|task| !has_ended(&task.told) && task.missed < MISSES_MAX);
+            let Some(due) = tasks.iter().map(|task| task.due).min() else {
                 return std::future::pending().await;
             };
-            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-            let mut still = Vec::with_capacity(tasks.len());
-            for Followed { id, told } in tasks {
-                let Some(now) = self.task_now(call, &id, exchange).await else {
-                    continue;
-                };
-                if is_news(&told, &now) {
-                    let listen = call.arrival().message.id();
-                    exchange.deliver(notice(&now, listen)).await;
+            tokio::time::sleep_until(due).await;
+            for task in tasks.iter_mut().filter(|task| task.due <= Instant::now()) {
+                match self.task_now(call, &task.id, exchange).await {
+                    Some(now) => {
+                        if is_news(&task.told, &now) {
+                            exchange.deliver(notice(&now, listen)).await;
+                        }
+                        (task.told, task.missed) = (now, 0);
+                    }
+                    // It may pass: a limit, a server that starts anew.
+                    None => task.missed += 1,
                 }
-                still.push(Followed { id, told: now });
+                task.due = next(&task.told);
             }
-            tasks = still;
         }
     }
+}
+
+/// When a task is asked for again.
+fn next(task: &Document) -> Instant {
+    Instant::now() + Duration::from_millis(poll_ms(task))
 }
 
 fn has_ended(task: &Document) -> bool {

@@ -172,11 +172,12 @@ pub(super) async fn take(mut visit: Visit, request: Request<Incoming>) -> Respon
     let is_same = match &shown {
         // What proves it may be the connection, and this is another one.
         Credential::Bearer(_) => channel.certificate.as_ref() == certificate && same(&channel.shown, &shown),
-        Credential::Possessed(_)
-        | Credential::Signed(_)
+        // Its proof is spent once, for all that the message brings.
+        Credential::Possessed(_) => false,
+        Credential::Signed(_)
         | Credential::Link(_)
         | Credential::Local(_)
-        | Credential::Standing(_)
+        | Credential::Standing(..)
         | Credential::Workload(_)
         | Credential::None => same(&channel.shown, &shown),
     };
@@ -210,7 +211,6 @@ fn same(one: &Credential, other: &Credential) -> bool {
     let id = |secret: &identity::Secret| CredentialId::of(secret.expose().as_bytes());
     match (one, other) {
         (Credential::Bearer(one), Credential::Bearer(other)) => id(one) == id(other),
-        (Credential::Possessed(one), Credential::Possessed(other)) => id(&one.token) == id(&other.token),
         (Credential::Local(one), Credential::Local(other)) => one == other,
         (Credential::Workload(one), Credential::Workload(other)) => one == other,
         _ => false,

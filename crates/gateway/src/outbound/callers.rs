@@ -77,7 +77,7 @@ impl Outbound {
             Credential::Bearer(token) => Some(token),
             Credential::Possessed(possession) => Some(&possession.token),
             Credential::Signed(request) => request.token.as_ref(),
-            Credential::Standing(_)
+            Credential::Standing(..)
             | Credential::Workload(_)
             | Credential::Link(_)
             | Credential::Local(_)
