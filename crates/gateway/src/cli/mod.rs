@@ -40,6 +40,7 @@ mod subject;
 mod user;
 mod weigh;
 mod wrap;
+mod wrapped;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -22,7 +22,7 @@ use super::{
     issuers::{self, MeantIssuer},
     judge::{self, MeantJudge},
     operators::{self, MeantOperators},
-    records::{self, MeantPayloads},
+    records::{self, MeantPayloads, SaidOutcome},
     reference::Lookup,
     root::{self, MeantRoot},
     rules,
@@ -80,6 +80,8 @@ pub(crate) struct Meant {
     /// Who decides about servers.
     pub(crate) operators: MeantOperators,
     pub(crate) payloads: MeantPayloads,
+    /// What an outcome has to survive before the answer goes out.
+    pub(crate) outcome: SaidOutcome,
     /// Where the ledger is copied to.
     pub(crate) archive: Option<MeantArchive>,
     pub(crate) events: Vec<MeantEvents>,
@@ -374,6 +376,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 .osv
                 .map(|path| lookup.path(&path.display().to_string())),
             payloads,
+            outcome: said.records.outcome,
             state,
             root,
             archive,

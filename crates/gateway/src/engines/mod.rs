@@ -12,6 +12,7 @@ mod inspection;
 mod judging;
 mod ledger;
 mod limits;
+mod listening;
 mod local;
 mod purposes;
 mod resolve;

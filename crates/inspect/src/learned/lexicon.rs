@@ -122,7 +122,10 @@ pub(crate) const CONCEAL: Class = 8;
 pub(crate) const NOT: Class = 9;
 pub(crate) const USER: Class = 10;
 pub(crate) const SECRET: Class = 6;
+pub(crate) const NEW: Class = 15;
+pub(crate) const PRETEND: Class = 19;
 pub(crate) const YOU: Class = 21;
+pub(crate) const ME: Class = 22;
 pub(crate) const EVERYTHING: Class = 27;
 /// What a text that gives examples says.
 pub(crate) const ABOUT: Class = 24;

@@ -13,10 +13,12 @@ use std::{borrow::Cow, ops::Range, sync::OnceLock};
 use features::{ATTACKS_AROUND, LENGTHS, Memory, attacks_sort, length_sort, of_attacks, of_length};
 pub use features::{BUCKET_BITS, NARROW_WORDS, PRIOR, STRIDE_WORDS, WINDOW_WORDS};
 pub(crate) use lexicon::{
-    ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET,
-    SYSTEM, USER, YOU,
+    ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, ME, NEW, NOT, PRETEND, PREVIOUS,
+    REVEAL, SECRET, SYSTEM, USER, YOU,
 };
-pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, hash_of, hashes, words};
+pub(crate) use words::{
+    CALLS, CAPITALS, DIGITS, Gap, QUOTED, Word, hash_bytes, hash_of, hashes, stands_alone, words,
+};
 
 use crate::{Passage, Surface};
 
