@@ -51,12 +51,15 @@ struct Validator {
     audits: bool,
 }
 
+/// The validators of servers, and until when that is believed.
+type Listed = HashMap<ServerName, (Arc<Vec<Validator>>, i64)>;
+
 /// See the module.
 pub(crate) struct Interceptors {
     meant: Vec<MeantInterceptors>,
     upstreams: Arc<Upstreams>,
     ambient: Ambient,
-    listed: Mutex<HashMap<ServerName, (Arc<Vec<Validator>>, i64)>>,
+    listed: Mutex<Listed>,
 }
 
 impl std::fmt::Debug for Interceptors {
@@ -153,7 +156,7 @@ impl Interceptors {
         Ok(validators)
     }
 
-    fn kept(&self) -> MutexGuard<'_, HashMap<ServerName, (Arc<Vec<Validator>>, i64)>> {
+    fn kept(&self) -> MutexGuard<'_, Listed> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

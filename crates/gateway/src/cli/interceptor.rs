@@ -384,7 +384,13 @@ mod tests {
         let said = invoke("sallyport/injection", "tools/call", "response", attack.clone());
         assert_eq!(said["result"]["valid"], false, "{said}");
         assert_eq!(said["result"]["severity"], "error");
-        assert_eq!(said["result"]["messages"][0]["path"], "content[0].text");
+        let messages = said["result"]["messages"].as_array().unwrap();
+        assert!(
+            messages
+                .iter()
+                .any(|message| message["path"] == "content[0].text"),
+            "{said}"
+        );
         let said = invoke("sallyport/secrets", "tools/call", "response", attack);
         assert_eq!(said["result"]["valid"], true, "{said}");
         let token = json!({"name": "f", "arguments": {"t": "ghp_16C7e42F292c6912E7710c838347Ae178B4a"}});

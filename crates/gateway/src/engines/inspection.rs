@@ -154,11 +154,13 @@ impl Engines {
             Resolution::Server { resource, .. } => resource,
             Resolution::Client { .. } | Resolution::Gateway => return None,
         };
-        let result = match call.arrival().message.method()? {
-            Method::TasksGet => said.get("result")?,
-            Method::TasksResult => said,
-            _ => return None,
+        let method = call.arrival().message.method();
+        let result = if method == Some(Method::TasksResult) {
+            Some(said)
+        } else {
+            None
         };
+        let result = result.or_else(|| said.get("result").filter(|_| method == Some(Method::TasksGet)))?;
         let Resource::Tool(facts) = &**resource else {
             return None;
         };

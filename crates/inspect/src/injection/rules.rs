@@ -67,6 +67,20 @@ const RULES: &[Rule] = &[
     },
 ];
 
+/// The classes that rules begin with, one bit each; most words are of none.
+const BEGINNINGS: u64 = {
+    let mut classes = 0;
+    let mut n = 0;
+    while n < RULES.len() {
+        #[expect(clippy::indexing_slicing, reason = "worked out when compiled")]
+        {
+            classes |= 1 << RULES[n].words[0].0;
+        }
+        n += 1;
+    }
+    classes
+};
+
 /// Words around an attack that may say it is quoted.
 const AROUND: usize = 24;
 /// Words before an attack that may say it is an example.
@@ -74,8 +88,8 @@ const BEFORE: usize = 8;
 
 pub(super) fn look(words: &[Word], view: &View<'_>, hidden: bool, report: &mut Report) {
     for (first, word) in words.iter().enumerate() {
-        // What rules begin with; most words are nothing of it.
-        if !matches!(word.class, DROP | NOT | REVEAL) {
+        let begins = BEGINNINGS.checked_shr(u32::from(word.class));
+        if begins.is_none_or(|begins| begins & 1 == 0) {
             continue;
         }
         for rule in RULES {
