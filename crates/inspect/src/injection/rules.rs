@@ -74,7 +74,8 @@ const BEFORE: usize = 8;
 
 pub(super) fn look(words: &[Word], view: &View<'_>, hidden: bool, report: &mut Report) {
     for (first, word) in words.iter().enumerate() {
-        if word.class == 0 {
+        // What the rules begin with.
+        if !matches!(word.class, DROP | NOT | REVEAL) {
             continue;
         }
         for rule in RULES {
