@@ -322,10 +322,12 @@ impl Sentence {
             return None;
         }
         let before = text.before(now.n)?;
-        if now.word.class == INSTRUCTIONS && before.class == SYSTEM && !text.is_denied(now.n) {
-            if let Some(from) = self.treat.since(now, 8) {
-                return Some((ROLE, from));
-            }
+        if now.word.class == INSTRUCTIONS
+            && before.class == SYSTEM
+            && !text.is_denied(now.n)
+            && let Some(from) = self.treat.since(now, 8)
+        {
+            return Some((ROLE, from));
         }
         if now.may(SPEECH)
             && text.table.roles(before.hash) & SPEAKER != 0
