@@ -188,6 +188,14 @@ pub trait Rules {
         facts: &Facts<'_>,
     ) -> Discovery;
 
+    /// The same for all of a list, in its order: what would be done with each is what it is there for.
+    fn could_permit_each(
+        &self,
+        subject: &Subject,
+        resources: &mut dyn Iterator<Item = &Resource>,
+        facts: &Facts<'_>,
+    ) -> Vec<Discovery>;
+
     /// In `observe` mode: lets through what was refused. None where rules are enforced.
     fn observe(
         &self,

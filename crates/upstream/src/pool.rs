@@ -114,6 +114,11 @@ impl Upstreams {
     /// # Errors
     /// When it cannot be reached or does not say.
     pub async fn catalogue(&self, name: &ServerName) -> Result<Catalogue, LinkError> {
+        Catalogue::fetch(&*self.own_link(name).await?).await
+    }
+
+    /// The gateway's own link to a server.
+    pub(crate) async fn own_link(&self, name: &ServerName) -> Result<Arc<Link>, LinkError> {
         let station = self.station(name)?;
         // A process that runs anyway need not be joined by another to find out more.
         let wanted = match &station.spec.reach {
@@ -126,10 +131,8 @@ impl Upstreams {
             capabilities: None,
             era,
         };
-        let link = self
-            .open(&station, wanted, key, (None, &Capabilities::default()))
-            .await?;
-        Catalogue::fetch(&link).await
+        self.open(&station, wanted, key, (None, &Capabilities::default()))
+            .await
     }
 
     /// A server is another one now, and may speak other eras.

@@ -260,7 +260,7 @@ impl Link {
     /// When the server cannot be told now; another time may do.
     pub(crate) async fn watch_again(&self) -> Result<(), LinkError> {
         let watches = &self.inbox.watches;
-        let _alone = watches.changing.lock().await;
+        let alone = watches.changing.lock().await;
         if !watches.are_untold() {
             return Ok(());
         }
@@ -283,6 +283,8 @@ impl Link {
             }
         }
         watches.untold.store(false, Ordering::Relaxed);
+        // Whoever reads slowly holds nobody up.
+        drop(alone);
         self.inbox.may_have_changed(watches.uris()).await;
         Ok(())
     }

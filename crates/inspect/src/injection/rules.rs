@@ -74,7 +74,7 @@ const BEFORE: usize = 8;
 
 pub(super) fn look(words: &[Word], view: &View<'_>, hidden: bool, report: &mut Report) {
     for (first, word) in words.iter().enumerate() {
-        // What the rules begin with.
+        // What rules begin with; most words are nothing of it.
         if !matches!(word.class, DROP | NOT | REVEAL) {
             continue;
         }

@@ -344,7 +344,12 @@ impl Station {
     pub(super) async fn revive(&self, key: &Key, seat: &Seat, all: &Upstreams) {
         let party = lock(&seat.party).clone();
         let Some((capabilities, door)) = party else { return };
-        if self.may_try().is_err() {
+        // Whoever was taken out of service meanwhile is not started.
+        let in_service = || {
+            all.station(&self.spec.name)
+                .is_ok_and(|now| std::ptr::eq(&*now, self))
+        };
+        if self.may_try().is_err() || !in_service() {
             return;
         }
         if seat.tries.fetch_add(1, Ordering::Relaxed) >= TRIES_MAX {
@@ -352,6 +357,9 @@ impl Station {
         }
         // Where it fails, the next sweep finds it, and `trouble` what was the matter.
         if let Ok(link) = self.link(key.clone(), &capabilities, &door, all).await {
+            if !in_service() {
+                return link.close("it was taken out of service");
+            }
             let _ = link.watch_again().await;
         }
     }
