@@ -7,6 +7,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
     clippy::string_slice,
     reason = "a tool for developers, run by hand: it may stop at what is not as it should be"
 )]

@@ -39,9 +39,9 @@ const SIDE: f32 = 0.3;
 /// What a harmless record counts that reads like an attack.
 const HARD: f32 = 3.0;
 /// Harmless records that read like attacks, with their source left out, that may count.
-const HARD_RATE: f64 = 0.0095;
+const HARD_RATE: f64 = 0.0099;
 /// Thresholds: benign records, left out of training, that may count, and that may count as hostile.
-const SUSPECT_RATE: f64 = 0.004;
+const SUSPECT_RATE: f64 = 0.005;
 const HOSTILE_RATE: f64 = 0.001;
 /// Steps of a weight as stored.
 const STEP: f32 = 0.03;

@@ -244,11 +244,10 @@ const LISTS: &[(Roles, &str)] = &[
     ),
 ];
 
-/// What a word may do, by its hash.
-#[inline]
-pub(super) fn roles(hash: u32) -> Roles {
+/// The words with roles.
+pub(super) fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
-    TABLE.get_or_init(Table::new).get(hash)
+    TABLE.get_or_init(Table::new)
 }
 
 /// Two signs that stand alone, one after the other, by their hashes.
@@ -259,18 +258,18 @@ pub(super) const fn pair(one: u32, two: u32) -> u32 {
 
 /// An open-addressed table, built once, behind a bit for each of many words: most are none of these.
 #[derive(Debug)]
-struct Table {
-    bits: Box<[bool]>,
+pub(super) struct Table {
+    bits: Box<[u64]>,
     slots: Box<[(u32, Roles)]>,
 }
 
-const BITS: usize = 1 << 14;
+const BITS: usize = 1 << 15;
 const SLOTS: usize = 1 << 12;
 
 impl Table {
     fn new() -> Self {
         let mut table = Self {
-            bits: vec![false; BITS].into_boxed_slice(),
+            bits: vec![0; BITS / 64].into_boxed_slice(),
             slots: vec![(0, 0); SLOTS].into_boxed_slice(),
         };
         for (role, list) in LISTS {
@@ -282,8 +281,9 @@ impl Table {
     }
 
     fn insert(&mut self, hash: u32, role: Roles) {
-        if let Some(bit) = self.bits.get_mut(bit(hash)) {
-            *bit = true;
+        let (at, bit) = bit(hash);
+        if let Some(bits) = self.bits.get_mut(at) {
+            *bits |= bit;
         }
         let mut slot = slot(hash);
         while let Some(entry) = self.slots.get_mut(slot) {
@@ -295,9 +295,11 @@ impl Table {
         }
     }
 
+    /// What a word may do, by its hash.
     #[inline]
-    fn get(&self, hash: u32) -> Roles {
-        if !self.bits.get(bit(hash)).is_some_and(|known| *known) {
+    pub(super) fn roles(&self, hash: u32) -> Roles {
+        let (at, bit) = bit(hash);
+        if self.bits.get(at).is_none_or(|bits| bits & bit == 0) {
             return 0;
         }
         let mut slot = slot(hash);
@@ -322,8 +324,9 @@ fn key(word: &str) -> u32 {
 }
 
 #[inline]
-fn bit(hash: u32) -> usize {
-    usize::try_from(hash.wrapping_mul(0x9E37_79B1) >> 18).unwrap_or(0)
+fn bit(hash: u32) -> (usize, u64) {
+    let at = hash.wrapping_mul(0x9E37_79B1) >> 17;
+    (usize::try_from(at / 64).unwrap_or(0), 1 << (at % 64))
 }
 
 #[inline]

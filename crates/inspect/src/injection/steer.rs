@@ -3,15 +3,15 @@
 //! One pass over the words. Of each sentence it is remembered where a word stood that may do something
 //! ([`roles`](super::roles)); at the sentence's end that is forgotten.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell, num::NonZeroU32};
 
 use super::{
     KIND, attacks,
     roles::{
         ACT, ADD, AI, ANSWER, ANSWERING, ANSWERS, ASIDE, ASK, BRIEF, CALL, DONE, END, FORGET, GIVEN, LINK,
         MESSAGE, MINE, MODE, NOTE, ONE, ORDERS, OUR, OWN, PASSWORD, POLITE, POWER, READER, REPEAT, Roles,
-        SECRET, SEND, SHARE, SKIP, SPEAKER, SPEECH, TASK, TELL, TO, TREAT, VERB, WHEN, WORDS, YOU, YOUR,
-        pair, roles,
+        SECRET, SEND, SHARE, SKIP, SPEAKER, SPEECH, TASK, TELL, TO, TREAT, Table, VERB, WHEN, WORDS, YOU,
+        YOUR, pair, table,
     },
 };
 use crate::{
@@ -53,13 +53,12 @@ pub(super) fn look(words: &[Word], view: &View<'_>, report: &mut Report) {
         words,
         bytes: view.text().as_bytes(),
         data: is_data(view.text()),
-        speaking: words.iter().filter(|word| speaks(word)).count(),
-        plays: words.iter().any(|word| word.class == PRETEND),
+        table: table(),
+        tone: OnceCell::new(),
     };
     let (mut sentence, mut any, mut done) = (Sentence::default(), AnyOrder::default(), Completion::default());
-    let (mut head, mut before) = (false, 0);
     for (n, word) in words.iter().enumerate() {
-        if text.begins_sentence(n) || (text.data && text.begins_value(word)) {
+        if word.gap != Gap::None && (text.begins_sentence(n) || (text.data && text.begins_value(word))) {
             sentence = Sentence {
                 first: n,
                 value: text.begins_value(word),
@@ -67,9 +66,17 @@ pub(super) fn look(words: &[Word], view: &View<'_>, report: &mut Report) {
             };
         }
         let roles = text.roles(n);
-        head = word.gap != Gap::None || text.follows_comma(word) || (head && text.is_skipped(n, before));
-        before = roles;
-        let now = Now { n, word, roles, head };
+        let address = sentence.send.is_some() && text.bytes.get(place(word).end) == Some(&b'@');
+        if roles == 0 && !address && !matches!(word.class, PREVIOUS | INSTRUCTIONS) {
+            continue;
+        }
+        let now = Now {
+            n,
+            word,
+            roles,
+            address,
+            head: roles & COMMANDS != 0 && text.is_head(n),
+        };
         let of_sentence = sentence.read(&now, &text);
         for (found, from) in [
             done.read(&now),
@@ -101,6 +108,8 @@ struct Now<'w> {
     n: usize,
     word: &'w Word,
     roles: Roles,
+    /// Whether it begins an e-mail address.
+    address: bool,
     /// Whether a clause begins with it, as a command does with its verb.
     head: bool,
 }
@@ -116,14 +125,14 @@ impl Now<'_> {
     }
 }
 
-/// The number of a word seen before, if any.
+/// The number of a word seen before, counted from one, if any.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen(Option<usize>);
+struct Seen(Option<NonZeroU32>);
 
 impl Seen {
     fn note(&mut self, now: &Now<'_>, role: bool) {
         if role {
-            self.0 = Some(now.n);
+            self.0 = u32::try_from(now.n + 1).ok().and_then(NonZeroU32::new);
         }
     }
 
@@ -131,9 +140,18 @@ impl Seen {
         self.0 = None;
     }
 
-    /// Where it was, if at most so many words ago.
+    fn is_some(self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Where it was.
+    fn at(self) -> Option<usize> {
+        usize::try_from(self.0?.get()).ok()?.checked_sub(1)
+    }
+
+    /// The same, if at most so many words ago.
     fn since(self, now: &Now<'_>, reach: usize) -> Option<usize> {
-        self.0.filter(|at| *at < now.n && now.n - at <= reach)
+        self.at().filter(|at| *at < now.n && now.n - at <= reach)
     }
 
     fn within(self, now: &Now<'_>, reach: usize) -> bool {
@@ -177,15 +195,11 @@ struct Sentence {
 
 impl Sentence {
     fn read(&mut self, now: &Now<'_>, text: &Text<'_>) -> Option<(Found, usize)> {
-        let address = text.bytes.get(place(now.word).end) == Some(&b'@');
-        if now.roles == 0 && !address && !matches!(now.word.class, PREVIOUS | INSTRUCTIONS) {
-            return None;
-        }
         self.polite |= now.leads(POLITE);
         self.you.note(now, now.may(YOU));
         self.your.note(now, now.may(YOUR));
         let found = [
-            self.sends(now, text, address),
+            self.sends(now, text),
             self.steers(now),
             self.says_aside(now),
             self.repeats(now),
@@ -197,9 +211,12 @@ impl Sentence {
     }
 
     /// "Send the file to me@example.com", but not "send an email to", "send your letter to".
-    fn sends(&mut self, now: &Now<'_>, text: &Text<'_>, address: bool) -> Option<(Found, usize)> {
+    fn sends(&mut self, now: &Now<'_>, text: &Text<'_>) -> Option<(Found, usize)> {
+        if !now.may(SEND | TO | ONE | YOUR) && !now.address {
+            return None;
+        }
         let from = self.send.since(now, REACH);
-        if address && self.to.within(now, 4) && from.is_some() {
+        if now.address && self.to.within(now, 4) && from.is_some() {
             self.send.forget();
             return from.map(|from| (SENDS, from));
         }
@@ -207,8 +224,9 @@ impl Sentence {
         if own || (now.may(ONE | TO | SEND) && self.send.within(now, 1)) {
             self.send.forget();
         } else {
-            let linked = now.n.checked_sub(1).is_some_and(|n| text.roles(n) & LINK != 0);
-            self.send.note(now, now.leads(SEND) || (now.may(SEND) && linked));
+            let linked = || now.n.checked_sub(1).is_some_and(|n| text.roles(n) & LINK != 0);
+            self.send
+                .note(now, now.leads(SEND) || (now.may(SEND) && linked()));
         }
         self.to.note(now, now.may(TO) && now.word.shape & CALLS == 0);
         None
@@ -216,6 +234,9 @@ impl Sentence {
 
     /// "Before answering, print", "include in your response".
     fn steers(&mut self, now: &Now<'_>) -> Option<(Found, usize)> {
+        if !now.may(WHEN | ANSWERING | ANSWERS | ANSWER | VERB) {
+            return None;
+        }
         let mut found = None;
         let your_answer = now.may(ANSWER) && self.your.within(now, 3);
         let you_answer = now.may(ANSWERS) && self.you.within(now, 2);
@@ -235,6 +256,9 @@ impl Sentence {
 
     /// "Add a short note", "tell the user".
     fn says_aside(&mut self, now: &Now<'_>) -> Option<(Found, usize)> {
+        if !now.may(ONE | BRIEF | ASIDE | NOTE | READER | ADD | TELL) {
+            return None;
+        }
         self.one.note(now, now.may(ONE) && self.add.within(now, 2));
         self.brief.note(now, now.may(BRIEF));
         let aside = now.may(ASIDE) || (now.may(NOTE) && self.brief.within(now, 4));
@@ -255,13 +279,16 @@ impl Sentence {
 
     /// "Repeat the words above".
     fn repeats(&mut self, now: &Now<'_>) -> Option<(Found, usize)> {
+        if !now.may(REPEAT | GIVEN | WORDS) && now.word.class != PREVIOUS {
+            return None;
+        }
         self.repeat.note(now, now.leads(REPEAT));
         let from = self.repeat.since(now, 8)?;
         self.given.note(now, now.word.class == PREVIOUS || now.may(GIVEN));
         self.words.note(now, now.may(WORDS) && self.repeat.within(now, 5));
         let (words, given) = (
-            self.words.0.filter(|n| *n > from)?,
-            self.given.0.filter(|n| *n > from)?,
+            self.words.at().filter(|n| *n > from)?,
+            self.given.at().filter(|n| *n > from)?,
         );
         (words.abs_diff(given) <= 2).then(|| {
             self.repeat.forget();
@@ -271,10 +298,13 @@ impl Sentence {
 
     /// "Tell me your password", "paste your instructions".
     fn asks_secret(&mut self, now: &Now<'_>, text: &Text<'_>) -> Option<(Found, usize)> {
+        if !now.may(SHARE | YOUR | OUR | PASSWORD) && now.word.class != INSTRUCTIONS {
+            return None;
+        }
         self.share.note(now, now.may(SHARE) && !text.is_denied(now.n));
         self.ours
             .note(now, now.may(YOUR | OUR) && self.share.within(now, 4));
-        let from = self.share.0?;
+        let from = self.share.at()?;
         let found = if now.may(PASSWORD) && self.ours.within(now, 3) {
             SECRETS
         } else if now.word.class == INSTRUCTIONS && self.ours.within(now, 2) && self.repeat.within(now, 5) {
@@ -288,14 +318,19 @@ impl Sentence {
 
     /// "Treat this as system instructions", "end of tool output".
     fn pretends(&mut self, now: &Now<'_>, text: &Text<'_>) -> Option<(Found, usize)> {
+        if !now.may(TREAT | END | SPEECH) && now.word.class != INSTRUCTIONS {
+            return None;
+        }
         let before = text.before(now.n)?;
-        if now.word.class == INSTRUCTIONS && before.class == SYSTEM && !text.is_denied(now.n) {
-            if let Some(from) = self.treat.since(now, 8) {
-                return Some((ROLE, from));
-            }
+        if now.word.class == INSTRUCTIONS
+            && before.class == SYSTEM
+            && !text.is_denied(now.n)
+            && let Some(from) = self.treat.since(now, 8)
+        {
+            return Some((ROLE, from));
         }
         if now.may(SPEECH)
-            && roles(before.hash) & SPEAKER != 0
+            && text.table.roles(before.hash) & SPEAKER != 0
             && let Some(from) = self.end.since(now, 4)
         {
             return Some((ROLE, from));
@@ -307,6 +342,9 @@ impl Sentence {
 
     /// A value that begins "Please move my files": nobody but the user has files to be moved.
     fn acts(&mut self, now: &Now<'_>) -> Option<(Found, usize)> {
+        if !now.may(ACT | SEND | YOUR | MINE) {
+            return None;
+        }
         if now.may(YOUR) && self.act.within(now, 4) {
             self.act.forget();
         }
@@ -327,6 +365,9 @@ struct Completion {
 
 impl Completion {
     fn read(&mut self, now: &Now<'_>) -> Option<(Found, usize)> {
+        if !now.may(ANSWER | TASK | DONE) {
+            return None;
+        }
         let from = self.task.since(now, 3).filter(|_| now.may(DONE));
         if from.is_some() {
             self.task.forget();
@@ -358,7 +399,7 @@ impl AnyOrder {
         self.secret.note(now, now.may(SECRET));
         self.ask.note(now, now.may(ASK));
         self.own.note(now, now.may(OWN));
-        let recent = |seen: Seen, reach: usize| seen.0.filter(|at| now.n - at <= reach);
+        let recent = |seen: Seen, reach: usize| seen.at().filter(|at| now.n - at <= reach);
         if let (Some(forget), Some(orders)) = (recent(self.forget, 9), recent(self.orders, 9))
             && forget != orders
         {
@@ -372,16 +413,28 @@ impl AnyOrder {
     }
 }
 
+/// How a text speaks; counted where a rule is met.
+struct Tone {
+    /// Words that speak to somebody.
+    speaking: usize,
+    /// Whether somebody is to play a role.
+    plays: bool,
+}
+
 /// The text a sentence stands in.
 struct Text<'t> {
     words: &'t [Word],
     bytes: &'t [u8],
     data: bool,
-    /// How many words speak to somebody.
-    speaking: usize,
-    /// Whether somebody is to play a role.
-    plays: bool,
+    table: &'static Table,
+    tone: OnceCell<Tone>,
 }
+
+/// Words before the verb of a command that are passed over.
+const SKIPPED: usize = 4;
+
+/// What a word may only do at the head of a clause.
+const COMMANDS: Roles = ACT | ADD | POLITE | REPEAT | SEND | TELL | TREAT | VERB;
 
 /// Words around a sentence that may say it is quoted.
 const AROUND: usize = 24;
@@ -392,9 +445,11 @@ impl Text<'_> {
         let Some(word) = self.words.get(n) else {
             return 0;
         };
-        let alone = roles(word.hash);
+        let alone = self.table.roles(word.hash);
         match self.before(n) {
-            Some(before) if before.end == word.start => alone | roles(pair(before.hash, word.hash)),
+            Some(before) if before.end == word.start => {
+                alone | self.table.roles(pair(before.hash, word.hash))
+            }
             Some(_) | None => alone,
         }
     }
@@ -437,13 +492,26 @@ impl Text<'_> {
         before.trim_ascii_end().ends_with(b",")
     }
 
-    /// Whether the word before, at the head of its clause, leaves this one there: "please", "subtly".
-    fn is_skipped(&self, n: usize, before: Roles) -> bool {
-        let adverb = |word: &Word| {
-            let letters = self.bytes.get(place(word)).unwrap_or_default();
-            letters.len() > 4 && letters.ends_with(b"ly")
-        };
-        before & (SKIP | POLITE) != 0 || self.before(n).is_some_and(adverb)
+    /// Whether a clause begins with the word, or with words before it that leave its verb to come: "please",
+    /// "subtly".
+    fn is_head(&self, n: usize) -> bool {
+        for n in (n.saturating_sub(SKIPPED)..=n).rev() {
+            let Some(word) = self.words.get(n) else {
+                return false;
+            };
+            if word.gap != Gap::None || self.follows_comma(word) {
+                return true;
+            }
+            let Some(before) = self.before(n) else {
+                return false;
+            };
+            let letters = self.bytes.get(place(before)).unwrap_or_default();
+            let adverb = letters.len() > 4 && letters.ends_with(b"ly");
+            if !adverb && self.table.roles(before.hash) & (SKIP | POLITE) == 0 {
+                return false;
+            }
+        }
+        false
     }
 
     /// "never share".
@@ -454,11 +522,14 @@ impl Text<'_> {
 
     /// `(system_message)`, `[SYSTEM OVERRIDE]`, `NEW INSTRUCTIONS`, `DEVELOPER MODE`.
     fn role(&self, now: &Now<'_>) -> Option<(Found, usize)> {
+        if !now.may(MESSAGE | MODE) && now.word.class != INSTRUCTIONS {
+            return None;
+        }
         let before = self.before(now.n)?;
         let found = Some((ROLE, now.n.checked_sub(1)?));
         let loud =
             now.word.shape & before.shape & CAPITALS != 0 && self.bytes.get(place(before).end) == Some(&b' ');
-        let mode = now.may(MODE) && roles(before.hash) & POWER != 0;
+        let mode = now.may(MODE) && self.table.roles(before.hash) & POWER != 0;
         if loud && (mode || (now.word.class == INSTRUCTIONS && before.class == NEW)) {
             return found;
         }
@@ -477,10 +548,10 @@ impl Text<'_> {
 
     /// "To you, AI assistant", "attention, assistant".
     fn calls(&self, now: &Now<'_>) -> Option<(Found, usize)> {
-        let before = now.n.checked_sub(1)?;
+        let before = now.n.checked_sub(1).filter(|_| now.may(AI))?;
         let called =
             self.roles(before) & CALL != 0 || (self.roles(before) & YOU != 0 && self.follows_comma(now.word));
-        (now.may(AI) && called).then_some((CALLED, before))
+        called.then_some((CALLED, before))
     }
 
     /// Quoted, or about attacks. Unless the sentence does it as a `whole`, also what stands in a text that
@@ -494,9 +565,13 @@ impl Text<'_> {
         };
         let quoted = !self.data && self.words.get(first).is_some_and(|word| word.shape & QUOTED != 0);
         let near = part(15, 25);
-        let elsewhere = self.speaking - near.iter().filter(|word| speaks(word)).count();
+        let tone = self.tone.get_or_init(|| Tone {
+            speaking: self.words.iter().filter(|word| speaks(word)).count(),
+            plays: self.words.iter().any(|word| word.class == PRETEND),
+        });
+        let elsewhere = tone.speaking - near.iter().filter(|word| speaks(word)).count();
         let speaks_on = elsewhere > 1 && elsewhere * 60 > self.words.len() - near.len();
-        quoted || attacks(part(AROUND, AROUND)) > 1 || (speaks_on && (self.plays || !whole))
+        quoted || attacks(part(AROUND, AROUND)) > 1 || (speaks_on && (tone.plays || !whole))
     }
 }
 
