@@ -64,10 +64,6 @@ mod witness;
 
 use std::process::ExitCode;
 
-/// A seventh of a small call's time was the system's allocator (docs/performance.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Before anything else: the helper that boxes a server is this binary with one thread, and quick.
     if std::env::args_os()
