@@ -64,10 +64,6 @@ mod witness;
 
 use std::process::ExitCode;
 
-/// The system's allocator costs small calls more (docs/performance.md has what is left).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // Before anything else: the helper that boxes a server is this binary with one thread, and quick.
     if std::env::args_os()
