@@ -31,8 +31,7 @@ use super::{
 pub(crate) struct Said {
     /// Address to listen on. `127.0.0.1:8420` unless said; port 0 lets the system choose.
     pub(crate) listen: Option<String>,
-    /// The URL clients call the gateway by, such as `https://gateway.example`; the address unless said. Tokens are
-    /// issued in its name and are for it.
+    /// The URL clients call the gateway by, the address unless said. Tokens are issued in its name and are for it.
     pub(crate) url: Option<String>,
     /// TLS of the listener. An address beyond loopback needs it.
     pub(crate) tls: Option<SaidTls>,
@@ -51,8 +50,7 @@ pub(crate) struct Said {
     /// Servers shown together at an endpoint of their own, `/mcp/{group}`, by the names they have above.
     #[serde(default)]
     pub(crate) groups: BTreeMap<String, Vec<String>>,
-    /// What happens to servers nobody has approved yet: `ask` (the default) or `all`: approve what is
-    /// configured at first start.
+    /// Of servers nobody has approved yet: `ask` (the default), or `all`: approve what is there at first start.
     pub(crate) approve: Option<Approve>,
     /// The user that callers on this machine without a credential count as. None unless said.
     pub(crate) anonymous: Option<String>,
@@ -385,8 +383,7 @@ pub(crate) struct SaidAuth {
     pub(crate) kind: String,
     /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
     pub(crate) token: Option<String>,
-    /// With `workload`: the file with the platform's word for this process, a JWT (`file:PATH`). With `id_jag`: with an ID
-    /// token of the identity provider.
+    /// With `workload`, the file (`file:PATH`) with the platform's JWT for this process; with `id_jag`, with an ID token.
     pub(crate) assertion: Option<String>,
     /// The authorization server; the one the server names unless said. Another is refused.
     pub(crate) issuer: Option<String>,
@@ -408,8 +405,7 @@ pub(crate) struct SaidAuth {
     pub(crate) scope: Option<String>,
     /// With `token_exchange`: what is put in `audience`, too.
     pub(crate) audience: Option<String>,
-    /// With `token_exchange`: `gateway` (the default), whose word for the caller is exchanged, or `caller`, whose own token
-    /// of an external issuer is, at that issuer.
+    /// With `token_exchange`: `caller`, whose own token is exchanged, or `gateway` (the default), whose word for it is.
     pub(crate) subject: Option<String>,
     /// With `subject: caller`: `send` or `omit` (the default) the gateway's word for the agent that acts.
     pub(crate) actor_token: Option<String>,
@@ -479,8 +475,7 @@ pub(crate) struct SaidServer {
     pub(crate) tls: Option<SaidServerTls>,
     /// How the gateway proves itself to it, where headers will not do.
     pub(crate) auth: Option<SaidAuth>,
-    /// The box its process runs in: what it is granted besides what its command line names, or `off`. It is on unless
-    /// said.
+    /// The box its process runs in: what it is granted besides what its command line names; or `off`.
     pub(crate) sandbox: Option<SaidSandbox>,
     /// `trusted` or `untrusted` (the default): whether its content may be taken as the operator's own.
     pub(crate) trust: Option<SaidTrust>,
