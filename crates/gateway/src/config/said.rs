@@ -96,8 +96,7 @@ pub(crate) struct Said {
     /// What detectors know besides. Followed without a restart.
     #[serde(default)]
     pub(crate) inspection: SaidInspection,
-    /// Servers of interceptors (SEP-2624) that are asked for a second opinion where a rule demands one, by their names
-    /// under `mcpServers`.
+    /// Interceptors (SEP-2624) asked for a second opinion where a rule demands one: names under `mcpServers`.
     #[serde(default)]
     pub(crate) interceptors: BTreeMap<String, SaidInterceptors>,
     /// Who is asked for a second opinion where a rule demands one.
@@ -149,11 +148,9 @@ pub(crate) struct SaidConsole {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidRegistry {
-    /// A file of known vulnerabilities mirrored from osv.dev, with a record on each line. What is in a package's
-    /// lock is looked up when a person approves.
+    /// A file of osv.dev's records, one a line: what is in a package's lock is looked up when a person approves.
     pub(crate) osv: Option<PathBuf>,
-    /// How many operators have to say so before a server is approved, released or rolled back, and before anything
-    /// that was stopped goes on; 1 unless said.
+    /// How many operators approve, release or roll back a server, or lift a stop, together; 1 unless said.
     pub(crate) approve: Option<u8>,
     /// Who they are: `role:NAME`, `group:NAME` or `user:NAME`. Any user unless said.
     pub(crate) operators: Option<String>,
@@ -489,8 +486,7 @@ pub(crate) struct SaidServer {
     /// What its tools can do, by name pattern.
     #[serde(default)]
     pub(crate) tools: ToolsSaid,
-    /// Extensions of the protocol (`io.modelcontextprotocol/ui`) that pass between it and its clients although the
-    /// gateway cannot read them. None unless said.
+    /// Extensions (`io.modelcontextprotocol/ui`) that pass although the gateway cannot read them; none unless said.
     #[serde(default)]
     pub(crate) extensions: BTreeSet<String>,
     /// `principal` (the default) or `shared`: who shares a process.
@@ -617,8 +613,7 @@ pub(crate) struct SaidUser {
     pub(crate) name: String,
     /// What they show to decide an approval in a browser, by reference: `env:NAME` or `file:PATH`.
     pub(crate) secret: Option<String>,
-    /// What they log in with to let a program in: the Argon2id hash of a password (`sallyport user hash`), by
-    /// reference: `env:NAME` or `file:PATH`.
+    /// The Argon2id hash of their password (`sallyport user hash`), by reference: `env:NAME` or `file:PATH`.
     pub(crate) password: Option<String>,
     /// The secret of their authenticator (`sallyport user totp`), by reference. With it, a one-time code is needed, too.
     pub(crate) totp: Option<String>,
