@@ -50,6 +50,7 @@ mod limits;
 mod lists;
 mod matrix;
 mod other_sandboxes;
+mod passkeys;
 mod policy;
 mod protect;
 mod provenance;

@@ -12,6 +12,7 @@ mod model;
 mod nonce;
 pub mod oauth;
 mod once;
+pub mod passkey;
 mod password;
 mod principal;
 pub mod proof;

@@ -20,6 +20,7 @@ mod keys;
 mod learn;
 mod ledger;
 mod operators;
+mod passkeys;
 mod policy;
 mod reviews;
 mod secrets;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 pub(crate) use agents::{enlist, fit_name, recall_agents, rotate_to};
 pub(crate) use halts::{heed as heed_halts, look_again as look_at_lifted, write as write_halt};
 pub(crate) use incidents::{keep_pasts, keep_watch};
+pub(crate) use passkeys::remove_passkey;
 pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
 pub(crate) use subjects::{ERASED_OWNER, ERASING, SUBJECTS, held_subjects, renew_wrapping};
@@ -111,6 +113,8 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "token" => tokens::mint(house, &args),
         "user.grants" => users::grants(house, &args),
         "user.logout" => users::log_out(house, &args),
+        "user.passkey-remove" => passkeys::remove(house, &args),
+        "user.passkeys" => passkeys::list(house, &args),
         "user.withdraw" => users::withdraw(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }

@@ -52,6 +52,8 @@ pub(crate) enum NotLoggedIn {
     NeedsMfa,
     /// Too many others are at it.
     Busy,
+    /// What a passkey signed proves nothing; why is for the ledger.
+    Passkey(String),
 }
 
 /// What somebody presents.
@@ -154,9 +156,10 @@ impl Authorization {
     /// Whether what a user logged in with then is what it takes now.
     pub(crate) fn still_stands(&self, login: &LoggedIn, now_ms: i64) -> bool {
         let settings = self.settings();
-        let stands = match &login.elsewhere {
-            Some(vouched) => self.elsewhere.stands(login, vouched, now_ms),
-            None => settings
+        let stands = match (&login.elsewhere, login.passkey()) {
+            (Some(vouched), _) => self.elsewhere.stands(login, vouched, now_ms),
+            (None, Some(name)) => self.passkey_stands(login, name),
+            (None, None) => settings
                 .logins
                 .get(&login.user)
                 .is_some_and(|now| fingerprint(now) == login.with),
@@ -175,7 +178,7 @@ fn fingerprint(login: &MeantLogin) -> String {
 
 impl LoggedIn {
     /// Whether it took more than a password.
-    fn is_multi_factor(&self) -> bool {
+    pub(crate) fn is_multi_factor(&self) -> bool {
         self.methods.iter().any(|method| method == "mfa")
     }
 

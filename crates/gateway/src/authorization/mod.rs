@@ -9,6 +9,7 @@ mod elsewhere;
 mod grants;
 pub(crate) mod login;
 mod pace;
+pub(crate) mod passkeys;
 mod registered;
 mod throttle;
 
@@ -173,6 +174,12 @@ impl Authorization {
     /// Whether anybody logs in with a password here.
     pub(crate) fn has_passwords(&self) -> bool {
         !self.settings().logins.is_empty()
+    }
+
+    /// Nothing if a transaction was answered before.
+    fn unanswered(&self, transaction: &str) -> Option<()> {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        (!answered.contains_key(transaction)).then_some(())
     }
 
     /// Marks a transaction as answered; none if it was before.

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use clap::{Args, Subcommand};
 use identity::{PasswordHash, Secret, Totp};
+use records::ledger::entry::rfc3339;
 use wire::json::Node;
 
 use super::{Common, desk, say, table};
@@ -22,6 +23,10 @@ pub(crate) enum User {
     Hash,
     /// End all a user let in, at once.
     Logout(Name),
+    /// List a user's passkeys.
+    Passkeys(Name),
+    /// Remove a passkey of a user (`sallyport user passkeys` names it), with all that was let in by it.
+    RemovePasskey(PasskeyOf),
     /// End one thing a user let in (`sallyport user grants` names it), at once.
     Withdraw(Grant),
     /// Make a secret for an authenticator, for `totp` of the user, and the URI the authenticator takes.
@@ -46,6 +51,15 @@ pub(crate) struct Grant {
     /// All that the user let this client have, by its client id, instead of one grant.
     #[arg(long, conflicts_with = "grant", value_name = "ID")]
     client: Option<String>,
+}
+
+/// A passkey of a user.
+#[derive(Args, Debug)]
+pub(crate) struct PasskeyOf {
+    /// The user's name.
+    user: String,
+    /// The passkey's name.
+    passkey: String,
 }
 
 impl User {
@@ -81,6 +95,16 @@ impl User {
                         client.unwrap_or_default()
                     ));
                 }
+                Ok(())
+            }
+            Self::Passkeys(name) => passkeys(common, &name.name),
+            Self::RemovePasskey(PasskeyOf { user, passkey }) => {
+                let answer = desk::ask(common, "user.passkey-remove", |args| {
+                    args.string("user", &user);
+                    args.string("passkey", &passkey);
+                })?;
+                let done = format!("{user} logs in with it no more");
+                say(if common.json { answer.text() } else { &done });
                 Ok(())
             }
             Self::Totp(name) => {
@@ -136,5 +160,30 @@ fn grants(common: &Common, user: &str) -> Result<(), Failure> {
         vec![text("client"), text("agent"), text("resource"), text("name")]
     });
     say(&table(&["CLIENT", "AGENT", "RESOURCE", "GRANT"], rows.collect()));
+    Ok(())
+}
+
+fn passkeys(common: &Common, user: &str) -> Result<(), Failure> {
+    let answer = desk::ask(common, "user.passkeys", |args| args.string("user", user))?;
+    if common.json {
+        say(answer.text());
+        return Ok(());
+    }
+    let kept = answer.root().get("passkeys");
+    let rows = kept.into_iter().flat_map(Node::elements).map(|passkey| {
+        let when = |name: &str| {
+            let ms = passkey
+                .get(name)
+                .and_then(Node::as_number)
+                .and_then(|ms| ms.as_i64());
+            ms.map_or_else(
+                || "never".to_owned(),
+                |ms| rfc3339(u64::try_from(ms).unwrap_or(0)),
+            )
+        };
+        let name = passkey.get("name").and_then(Node::as_str).unwrap_or_default();
+        vec![name.into_owned(), when("since_ms"), when("used_ms")]
+    });
+    say(&table(&["PASSKEY", "SINCE", "USED"], rows.collect()));
     Ok(())
 }

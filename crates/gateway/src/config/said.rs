@@ -32,8 +32,7 @@ use super::{
 pub(crate) struct Said {
     /// Address to listen on. `127.0.0.1:8420` unless said; port 0 lets the system choose.
     pub(crate) listen: Option<String>,
-    /// The URL clients call the gateway by, such as `https://gateway.example`; the address unless said. Tokens are
-    /// issued in its name and are for it.
+    /// The URL clients call the gateway by, the address unless said. Tokens are issued in its name and are for it.
     pub(crate) url: Option<String>,
     /// TLS of the listener. An address beyond loopback needs it.
     pub(crate) tls: Option<SaidTls>,
@@ -52,8 +51,7 @@ pub(crate) struct Said {
     /// Servers shown together at an endpoint of their own, `/mcp/{group}`, by the names they have above.
     #[serde(default)]
     pub(crate) groups: BTreeMap<String, Vec<String>>,
-    /// What happens to servers nobody has approved yet: `ask` (the default) or `all`: approve what is
-    /// configured at first start.
+    /// Of servers nobody has approved yet: `ask` (the default), or `all`: approve what is there at first start.
     pub(crate) approve: Option<Approve>,
     /// The user that callers on this machine without a credential count as. None unless said.
     pub(crate) anonymous: Option<String>,
@@ -98,8 +96,7 @@ pub(crate) struct Said {
     /// What detectors know besides. Followed without a restart.
     #[serde(default)]
     pub(crate) inspection: SaidInspection,
-    /// Servers of interceptors (SEP-2624) that are asked for a second opinion where a rule demands one, by their names
-    /// under `mcpServers`.
+    /// Interceptors (SEP-2624) asked for a second opinion where a rule demands one: names under `mcpServers`.
     #[serde(default)]
     pub(crate) interceptors: BTreeMap<String, SaidInterceptors>,
     /// Who is asked for a second opinion where a rule demands one.
@@ -151,11 +148,9 @@ pub(crate) struct SaidConsole {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidRegistry {
-    /// A file of known vulnerabilities mirrored from osv.dev, with a record on each line. What is in a package's
-    /// lock is looked up when a person approves.
+    /// A file of osv.dev's records, one a line: what is in a package's lock is looked up when a person approves.
     pub(crate) osv: Option<PathBuf>,
-    /// How many operators have to say so before a server is approved, released or rolled back, and before anything
-    /// that was stopped goes on; 1 unless said.
+    /// How many operators approve, release or roll back a server, or lift a stop, together; 1 unless said.
     pub(crate) approve: Option<u8>,
     /// Who they are: `role:NAME`, `group:NAME` or `user:NAME`. Any user unless said.
     pub(crate) operators: Option<String>,
@@ -390,8 +385,7 @@ pub(crate) struct SaidAuth {
     pub(crate) kind: String,
     /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
     pub(crate) token: Option<String>,
-    /// With `workload`: the file with the platform's word for this process, a JWT (`file:PATH`). With `id_jag`: with an ID
-    /// token of the identity provider.
+    /// With `workload`, the file (`file:PATH`) with the platform's JWT for this process; with `id_jag`, with an ID token.
     pub(crate) assertion: Option<String>,
     /// The authorization server; the one the server names unless said. Another is refused.
     pub(crate) issuer: Option<String>,
@@ -413,8 +407,7 @@ pub(crate) struct SaidAuth {
     pub(crate) scope: Option<String>,
     /// With `token_exchange`: what is put in `audience`, too.
     pub(crate) audience: Option<String>,
-    /// With `token_exchange`: `gateway` (the default), whose word for the caller is exchanged, or `caller`, whose own token
-    /// of an external issuer is, at that issuer.
+    /// With `token_exchange`: `caller`, whose own token is exchanged, or `gateway` (the default), whose word for it is.
     pub(crate) subject: Option<String>,
     /// With `subject: caller`: `send` or `omit` (the default) the gateway's word for the agent that acts.
     pub(crate) actor_token: Option<String>,
@@ -484,8 +477,7 @@ pub(crate) struct SaidServer {
     pub(crate) tls: Option<SaidServerTls>,
     /// How the gateway proves itself to it, where headers will not do.
     pub(crate) auth: Option<SaidAuth>,
-    /// The box its process runs in: what it is granted besides what its command line names, or `off`. It is on unless
-    /// said.
+    /// The box its process runs in: what it is granted besides what its command line names; or `off`.
     pub(crate) sandbox: Option<SaidSandbox>,
     /// `trusted` or `untrusted` (the default): whether its content may be taken as the operator's own.
     pub(crate) trust: Option<SaidTrust>,
@@ -494,8 +486,7 @@ pub(crate) struct SaidServer {
     /// What its tools can do, by name pattern.
     #[serde(default)]
     pub(crate) tools: ToolsSaid,
-    /// Extensions of the protocol (`io.modelcontextprotocol/ui`) that pass between it and its clients although the
-    /// gateway cannot read them. None unless said.
+    /// Extensions (`io.modelcontextprotocol/ui`) that pass although the gateway cannot read them; none unless said.
     #[serde(default)]
     pub(crate) extensions: BTreeSet<String>,
     /// `principal` (the default) or `shared`: who shares a process.
@@ -622,8 +613,7 @@ pub(crate) struct SaidUser {
     pub(crate) name: String,
     /// What they show to decide an approval in a browser, by reference: `env:NAME` or `file:PATH`.
     pub(crate) secret: Option<String>,
-    /// What they log in with to let a program in: the Argon2id hash of a password (`sallyport user hash`), by
-    /// reference: `env:NAME` or `file:PATH`.
+    /// The Argon2id hash of their password (`sallyport user hash`), by reference: `env:NAME` or `file:PATH`.
     pub(crate) password: Option<String>,
     /// The secret of their authenticator (`sallyport user totp`), by reference. With it, a one-time code is needed, too.
     pub(crate) totp: Option<String>,

@@ -261,19 +261,8 @@ impl Visit<'_> {
         client: &RegisteredClient,
         form: &Form,
     ) -> Response<Body> {
-        let (user, password) = (form.get("user").unwrap_or_default(), form.get("password"));
-        let attempt = Attempt {
-            user,
-            password: Secret::presented(password.unwrap_or_default().to_owned()),
-            code: form.get("code"),
-            from: self.from,
-        };
-        let logged_in = self
-            .house
-            .authorization
-            .log_in(&self.house.engines.ambient, attempt)
-            .await;
-        let login = match logged_in {
+        let user = form.get("user").unwrap_or_default();
+        let login = match self.log_in_here(form).await {
             Ok(login) => login,
             Err(why) => {
                 self.note("login-refused", &client.id, user, pages::inside(&why));
@@ -281,6 +270,21 @@ impl Visit<'_> {
             }
         };
         self.logged_in(transaction, client, login)
+    }
+
+    /// A local user logs in: with a passkey, or with name, password and code.
+    pub(super) async fn log_in_here(&self, form: &Form) -> Result<LoggedIn, NotLoggedIn> {
+        if let Some(login) = self.by_passkey(form) {
+            return login;
+        }
+        let attempt = Attempt {
+            user: form.get("user").unwrap_or_default(),
+            password: Secret::presented(form.get("password").unwrap_or_default().to_owned()),
+            code: form.get("code"),
+            from: self.from,
+        };
+        let authorization = &self.house.authorization;
+        authorization.log_in(&self.house.engines.ambient, attempt).await
     }
 
     /// Somebody logged in, here or elsewhere.
@@ -462,6 +466,7 @@ impl Visit<'_> {
             sealed: self.seal(transaction),
             doors: self.house.authorization.elsewhere.labels().collect(),
             has_passwords: self.house.authorization.has_passwords(),
+            passkey: self.passkey_button(),
         }
     }
 

@@ -6,6 +6,7 @@ use identity::oauth::{AuthorizationRequest, KnownBy, OauthError, RedirectUri, Re
 use super::{
     body::Body,
     page::{page, safe},
+    passkeys::with_script,
 };
 use crate::authorization::{NotLoggedIn, REFRESH_DAYS, devices::shown};
 
@@ -23,6 +24,8 @@ pub(super) struct Asks<'a> {
     pub(super) doors: Vec<(&'a str, &'a str)>,
     /// Whether anybody logs in with a password.
     pub(super) has_passwords: bool,
+    /// What people with a passkey press.
+    pub(super) passkey: String,
 }
 
 /// What somebody fills in who logs in here.
@@ -69,11 +72,12 @@ pub(super) fn log_in(asks: &Asks<'_>, wrong: Option<&NotLoggedIn>) -> Response<B
     } else {
         ("", "")
     };
+    let passkey = &asks.passkey;
     let inner = format!(
         "<p><strong>{name}</strong> ({host}) wants to use {place} of <strong>{gateway}</strong> for you. Log in to see \
          exactly what it asks for; nothing is allowed by that.</p>{told}{doors}\
          <form method=\"post\" action=\"/oauth/authorize\">\
-         <input type=\"hidden\" name=\"t\" value=\"{sealed}\">{fields}\
+         <input type=\"hidden\" name=\"t\" value=\"{sealed}\">{passkey}{fields}\
          <div class=\"buttons\">{log_in}\
          <button name=\"say\" value=\"deny\" formnovalidate>Cancel</button></div></form>",
         name = safe(&asks.client.name),
@@ -82,7 +86,7 @@ pub(super) fn log_in(asks: &Asks<'_>, wrong: Option<&NotLoggedIn>) -> Response<B
         gateway = safe(asks.gateway),
         sealed = safe(&asks.sealed),
     );
-    page(status, "Log in", &inner, &leads_to(asks))
+    with_script(page(status, "Log in", &inner, &leads_to(asks)), passkey)
 }
 
 /// Where the person says yes or no.
@@ -317,15 +321,20 @@ pub(super) fn outside(why: &NotLoggedIn) -> (StatusCode, String) {
             let text = "Many people log in right now. Try again in a moment.";
             (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
         }
+        NotLoggedIn::Passkey(_) => {
+            let text = "That passkey was not accepted. Load the page anew, or log in another way.";
+            (StatusCode::FORBIDDEN, text.to_owned())
+        }
     }
 }
 
 /// The same for the ledger.
-pub(super) fn inside(why: &NotLoggedIn) -> &'static str {
+pub(super) fn inside(why: &NotLoggedIn) -> &str {
     match why {
         NotLoggedIn::Wrong => "name, password or code are wrong",
         NotLoggedIn::Wait(_) => "too many wrong attempts",
         NotLoggedIn::NeedsMfa => "the user has no authenticator, and one is required",
         NotLoggedIn::Busy => "too many at a time",
+        NotLoggedIn::Passkey(why) => why,
     }
 }

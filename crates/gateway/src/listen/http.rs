@@ -21,7 +21,7 @@ use super::{
     head::Peer,
     heads::Heads,
     mcp::Visit,
-    oauth, people_grants, registry, sse, tiles, tokens, websocket, witness,
+    oauth, passkeys, people_grants, registry, sse, tiles, tokens, websocket, witness,
 };
 use crate::{
     config::events::SaidMetrics,
@@ -245,6 +245,7 @@ async fn elsewhere(
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
         "/oauth/authorize" | authorize::DEVICE => authorize::answer(house, &peer, request).await,
         "/oauth/device_authorization" => device::begin(house, &peer, request).await,
+        passkeys::SCRIPT if get => passkeys::script(),
         "/oauth/grants" => people_grants::answer(house, &peer, request).await,
         "/oauth/introspect" => tokens::introspect(house, &peer, request).await,
         "/oauth/register" => tokens::register(house, &peer, request).await,

@@ -23,6 +23,7 @@ mod mcp;
 mod oauth;
 mod openapi;
 mod page;
+mod passkeys;
 mod people_grants;
 mod registry;
 mod sse;

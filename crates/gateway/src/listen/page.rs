@@ -1,5 +1,5 @@
-//! Pages for people: how they look, and how they are kept from being anything but pages. No script, nothing from
-//! elsewhere, no frame around them, and nothing of anybody else's is markup.
+//! Pages for people: how they look, and how they are kept from being anything but pages. No script but that of passkeys,
+//! nothing from elsewhere, no frame around them, and nothing of anybody else's is markup.
 
 use hyper::{
     Response, StatusCode,

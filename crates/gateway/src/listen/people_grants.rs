@@ -1,4 +1,4 @@
-//! `/oauth/grants`: a person logs in, sees which programs they let in, and ends one.
+//! `/oauth/grants`: a person logs in, sees which programs they let in, and ends one; and adds and removes passkeys.
 //!
 //! As everywhere, nobody stays logged in: who logged in is in the form, sealed, bound to a cookie of this browser, and
 //! good for ten minutes of this page alone.
@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
-use identity::{Secret, oauth::Form};
+use identity::oauth::Form;
 use records::ledger::entry::rfc3339;
 use wire::json::{Document, Keys, Node, object};
 
@@ -17,10 +17,11 @@ use super::{
     body::{self, Body},
     head::Peer,
     page::{page, safe},
+    passkeys::with_script,
 };
 use crate::{
     admin::withdraw_grant,
-    authorization::{LoggedIn, Record, TRANSACTION_MS, login::Attempt},
+    authorization::{LoggedIn, Record, TRANSACTION_MS},
 };
 
 /// Answers a browser.
@@ -45,23 +46,20 @@ impl Visit<'_> {
         let Some(sealed) = form.get("t") else {
             return self.log_in_for_grants(form).await;
         };
-        let Some(user) = self.open_user(sealed) else {
+        let Some((user, is_strong)) = self.open_user(sealed) else {
             return self.ask_whose(Some((StatusCode::FORBIDDEN, "That took too long. Log in again.")));
         };
-        let told = form.get("end").map(|grant| self.end(&user, grant));
-        self.list(&user, told)
+        let who = (user.as_str(), is_strong);
+        let told = match form.get("end") {
+            Some(grant) => Some(self.end(&user, grant)),
+            None => self.change_passkeys(who, form),
+        };
+        self.list(who, told)
     }
 
     async fn log_in_for_grants(&self, form: &Form) -> Response<Body> {
         let user = form.get("user").unwrap_or_default();
-        let attempt = Attempt {
-            user,
-            password: Secret::presented(form.get("password").unwrap_or_default().to_owned()),
-            code: form.get("code"),
-            from: self.from,
-        };
-        let authorization = &self.house.authorization;
-        match authorization.log_in(&self.house.engines.ambient, attempt).await {
+        match self.log_in_here(form).await {
             Ok(login) => self.show_grants(&login),
             Err(why) => {
                 self.note("login-refused", "", user, pages::inside(&why));
@@ -74,13 +72,15 @@ impl Visit<'_> {
     /// Shows somebody who logged in what they let in.
     pub(super) fn show_grants(&self, login: &LoggedIn) -> Response<Body> {
         self.note("logged-in", "", &login.user, &login.methods.join(" "));
-        self.list(&login.user, None)
+        self.list((&login.user, login.is_multi_factor()), None)
     }
 
     /// Ends a grant of this person's, and of nobody else's.
-    fn end(&self, user: &str, grant: &str) -> Result<(), String> {
+    fn end(&self, user: &str, grant: &str) -> Result<&'static str, String> {
         let ended = withdraw_grant(self.house, user, grant, "the person withdrew it");
-        ended.map(|_| ()).map_err(|failure| failure.to_string())
+        ended
+            .map(|_| "Ended. The program is out, and what it had open is closed.")
+            .map_err(|failure| failure.to_string())
     }
 
     fn ask_whose(&self, wrong: Option<(StatusCode, &str)>) -> Response<Body> {
@@ -89,10 +89,12 @@ impl Visit<'_> {
         });
         let authorization = &self.house.authorization;
         let doors = pages::doors(authorization.elsewhere.labels(), "grants=1");
+        let passkey = self.passkey_button();
         let fields = if authorization.has_passwords() {
             format!(
-                "<form method=\"post\" action=\"/oauth/grants\">{}<div class=\"buttons\"><button class=\"main\">Log \
+                "<form method=\"post\" action=\"/oauth/grants\">{}{}<div class=\"buttons\"><button class=\"main\">Log \
                  in</button></div></form>",
+                passkey,
                 pages::FIELDS
             )
         } else {
@@ -101,15 +103,19 @@ impl Visit<'_> {
         let inner =
             format!("<p>Log in to see which programs you let in, and to end that.</p>{told}{doors}{fields}");
         let status = wrong.map_or(StatusCode::OK, |(status, _)| status);
-        page(status, "What you let in", &inner, "")
+        with_script(page(status, "What you let in", &inner, ""), &passkey)
     }
 
-    fn list(&self, user: &str, told: Option<Result<(), String>>) -> Response<Body> {
+    fn list(
+        &self,
+        (user, is_strong): (&str, bool),
+        told: Option<Result<&'static str, String>>,
+    ) -> Response<Body> {
         let (status, told) = match told {
             None => (StatusCode::OK, String::new()),
-            Some(Ok(())) => (
+            Some(Ok(done)) => (
                 StatusCode::OK,
-                "<p class=\"note\" role=\"status\">Ended. The program is out, and what it had open is closed.</p>".into(),
+                format!("<p class=\"note\" role=\"status\">{done}</p>"),
             ),
             Some(Err(why)) => (
                 StatusCode::BAD_REQUEST,
@@ -117,38 +123,45 @@ impl Visit<'_> {
             ),
         };
         let grants = self.house.authorization.grants.of_user(user);
-        let sealed = self.seal_user(user);
+        let sealed = self.seal_user(user, is_strong);
         let rows: String = grants.iter().map(|grant| row(grant, &sealed)).collect();
         let rows = if rows.is_empty() {
             "<p>No program acts for you.</p>".to_owned()
         } else {
             rows
         };
-        let inner = format!("<p>You are <strong>{}</strong>.</p>{told}{rows}", safe(user));
-        page(status, "What you let in", &inner, "")
+        let passkeys = self.passkey_list((user, is_strong), &sealed);
+        let inner = format!(
+            "<p>You are <strong>{}</strong>.</p>{told}{rows}{passkeys}",
+            safe(user)
+        );
+        with_script(page(status, "What you let in", &inner, ""), &passkeys)
     }
 
     fn bound_user(&self) -> Vec<u8> {
         format!("grants:{}", self.browser).into_bytes()
     }
 
-    fn seal_user(&self, user: &str) -> String {
+    fn seal_user(&self, user: &str, is_strong: bool) -> String {
         let ambient = &self.house.engines.ambient;
         let text = object(|out| {
             out.string("user", user);
+            out.boolean("strong", is_strong);
             out.integer("until", ambient.now_ms() + TRANSACTION_MS);
         });
         let seal = &self.house.authorization.seal;
         seal.seal(ambient, &self.bound_user(), &text)
     }
 
-    fn open_user(&self, sealed: &str) -> Option<String> {
+    /// Who is logged in, and whether with more than a password.
+    fn open_user(&self, sealed: &str) -> Option<(String, bool)> {
         let text = self.house.authorization.seal.open(sealed, &self.bound_user())?;
         let document = Document::parse(text, Keys::Exact, &wire::bounds::ANSWER).ok()?;
         let root = document.root();
         let until_ms = root.get("until").and_then(Node::as_number)?.as_i64()?;
         let user = root.get("user")?.as_str()?.into_owned();
-        (self.house.engines.ambient.now_ms() < until_ms).then_some(user)
+        let is_strong = root.get("strong")?.as_bool()?;
+        (self.house.engines.ambient.now_ms() < until_ms).then_some((user, is_strong))
     }
 }
 

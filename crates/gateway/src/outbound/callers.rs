@@ -19,6 +19,8 @@ const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub(super) enum Shown {
     /// The gateway asks for itself, as when it looks at lists: nobody's token is there.
     Nothing,
+    /// The gateway's word for a caller.
+    Word(String),
     /// A caller's token.
     Token {
         token: Token,
@@ -31,37 +33,42 @@ pub(super) enum Shown {
 impl Shown {
     pub(super) fn until_ms(&self) -> i64 {
         match self {
-            Self::Nothing => i64::MAX,
+            Self::Nothing | Self::Word(_) => i64::MAX,
             Self::Token { token, .. } => token.until_ms,
         }
     }
 
     pub(super) fn form<'f>(&'f self, audience: Option<&'f str>) -> Vec<(&'static str, &'f str)> {
-        let (token, manner, actor) = match self {
+        let (token, kind, actor) = match self {
             Self::Nothing => return vec![("grant_type", "client_credentials")],
             Self::Token {
-                token, manner, actor, ..
-            } => (token.text.expose(), manner, actor.as_deref()),
-        };
-        match manner {
-            Manner::OnBehalfOf => vec![
-                ("grant_type", BEARER),
-                ("assertion", token),
-                ("requested_token_use", "on_behalf_of"),
-            ],
-            Manner::Exchange(_) => {
-                let mut form = vec![
-                    ("grant_type", EXCHANGE),
-                    ("subject_token", token),
-                    ("subject_token_type", ACCESS_TOKEN),
-                    ("requested_token_type", ACCESS_TOKEN),
+                token,
+                manner: Manner::OnBehalfOf,
+                ..
+            } => {
+                return vec![
+                    ("grant_type", BEARER),
+                    ("assertion", token.text.expose()),
+                    ("requested_token_use", "on_behalf_of"),
                 ];
-                form.extend(audience.map(|audience| ("audience", audience)));
-                let actor = actor.map(|actor| [("actor_token", actor), ("actor_token_type", JWT)]);
-                form.extend(actor.into_iter().flatten());
-                form
             }
-        }
+            Self::Token {
+                token,
+                manner: Manner::Exchange(_),
+                actor,
+            } => (token.text.expose(), ACCESS_TOKEN, actor.as_deref()),
+            Self::Word(word) => (word.as_str(), JWT, None),
+        };
+        let mut form = vec![
+            ("grant_type", EXCHANGE),
+            ("subject_token", token),
+            ("subject_token_type", kind),
+            ("requested_token_type", ACCESS_TOKEN),
+        ];
+        form.extend(audience.map(|audience| ("audience", audience)));
+        let actor = actor.map(|actor| [("actor_token", actor), ("actor_token_type", JWT)]);
+        form.extend(actor.into_iter().flatten());
+        form
     }
 }
 

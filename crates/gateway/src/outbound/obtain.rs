@@ -6,6 +6,7 @@ use identity::{Actor, ActorKind, Principal, ResourceId, assertion::ClientKey, to
 
 use super::{
     Account, Held, Outbound, Subject,
+    callers::Shown,
     grants::{self, Grant},
     joined, key_of,
 };
@@ -73,15 +74,8 @@ impl Outbound {
                 client
             }
             AuthKind::TokenExchange { client, audience } => {
-                vouched = self.vouch(subject, &found.server.issuer)?;
-                form.push(("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"));
-                form.push(("subject_token", vouched.as_str()));
-                form.push(("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"));
-                form.push((
-                    "requested_token_type",
-                    "urn:ietf:params:oauth:token-type:access_token",
-                ));
-                form.extend(audience.as_deref().map(|audience| ("audience", audience)));
+                shown = Shown::Word(self.vouch(subject, &found.server.issuer)?);
+                form.extend(shown.form(audience.as_deref()));
                 client
             }
         };
