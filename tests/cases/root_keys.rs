@@ -1,4 +1,4 @@
-//! Root keys that are with somebody else: in a token (SoftHSM), in the keyring (GNOME Keyring), in a Vault (a stand-in).
+//! Root keys that are with somebody else: in a token (SoftHSM), in the keyring (GNOME Keyring). In a Vault: `vault.rs`.
 //! While they are there all works; when they refuse, nothing starts, and the words say why.
 
 use std::{
@@ -15,8 +15,7 @@ use std::{
 use e2e::{
     gateway::{Gateway, OPEN_TO_TESTER, SECRET, Scratch, program},
     mcp::Client,
-    papers::{Authority, For},
-    peers::{Served, script},
+    peers::Served,
 };
 use serde_json::json;
 
@@ -25,7 +24,7 @@ const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const PIN: &str = "zebra-pin-4711";
 
 /// Whether something of Debian's is there; where everything has to be, it must.
-fn has(path: &str) -> bool {
+pub(crate) fn has(path: &str) -> bool {
     let is = Path::new(path).exists();
     let required = std::env::var_os("SALLYPORT_REQUIRE_PEERS").is_some();
     assert!(is || !required, "{path} is missing; run `cargo xtask peers`");
@@ -33,7 +32,7 @@ fn has(path: &str) -> bool {
 }
 
 /// A text that lives as long as the test, as variables of a gateway do.
-fn lasting(text: impl std::fmt::Display) -> &'static str {
+pub(crate) fn lasting(text: impl std::fmt::Display) -> &'static str {
     text.to_string().leak()
 }
 
@@ -48,12 +47,12 @@ fn servers() -> String {
     format!("mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{OPEN_TO_TESTER}")
 }
 
-fn house(root_key: &str, variables: &[(&'static str, &'static str)]) -> Gateway {
+pub(crate) fn house(root_key: &str, variables: &[(&'static str, &'static str)]) -> Gateway {
     Gateway::configured(&format!("{root_key}\n{}", servers())).with_variables(variables)
 }
 
 /// Says in its configuration where the root key is from now on.
-fn name_root_key(gateway: &Gateway, root_key: &str) {
+pub(crate) fn name_root_key(gateway: &Gateway, root_key: &str) {
     let text = format!(
         "listen: \"127.0.0.1:0\"\ndata: ./state\n{root_key}\n{}",
         servers()
@@ -61,19 +60,19 @@ fn name_root_key(gateway: &Gateway, root_key: &str) {
     fs::write(gateway.path("sallyport.yaml"), text).expect("a file");
 }
 
-fn call(gateway: &Gateway) {
+pub(crate) fn call(gateway: &Gateway) {
     gateway.wait_for_servers();
     let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
     let answer = client.call("stub__echo", &json!({ "text": "x" }));
     assert!(answer.expect("an answer").is_good());
 }
 
-fn ring(gateway: &Gateway) -> String {
+pub(crate) fn ring(gateway: &Gateway) -> String {
     fs::read_to_string(gateway.path("state/keys")).expect("a ring")
 }
 
 /// It does not start, and says these words; none of them is a secret.
-fn refuses(gateway: &Gateway, words: &[&str]) {
+pub(crate) fn refuses(gateway: &Gateway, words: &[&str]) {
     let output = gateway.output(&["serve"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -83,12 +82,12 @@ fn refuses(gateway: &Gateway, words: &[&str]) {
     assert!(!said.contains(PIN) && !said.contains(SECRET), "{said}");
 }
 
-fn done(gateway: &Gateway, args: &[&str]) {
+pub(crate) fn done(gateway: &Gateway, args: &[&str]) {
     let output = gateway.output(args);
     assert!(output.status.success(), "{args:?}: {output:?}");
 }
 
-fn verifies(gateway: &Gateway) {
+pub(crate) fn verifies(gateway: &Gateway) {
     let verified = gateway.output(&["ledger", "verify"]);
     assert!(verified.status.success(), "{verified:?}");
 }
@@ -281,6 +280,45 @@ fn a_token_that_gives_nothing_is_a_refusal_with_its_remedy() {
 }
 
 #[test]
+fn a_back_up_is_restored_with_its_token_and_not_without() {
+    let Some(tokens) = Tokens::new() else { return };
+    let mut gateway = house(&tokens.key("prod"), &tokens.variables());
+    gateway.run();
+    call(&gateway);
+    done(&gateway, &["backup", "create", "copy"]);
+    gateway.stop();
+    fs::rename(gateway.path("state"), gateway.path("lost")).expect("it moves");
+    let (place, away) = (tokens.0.path().join("tokens"), tokens.0.path().join("away"));
+    fs::rename(&place, &away).expect("it moves");
+    fs::create_dir(&place).expect("a directory");
+    let restore = || gateway.output(&["backup", "restore", "copy", "--nobody-erased"]);
+    let refused = restore();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("there is no token of this label"), "{said}");
+    assert!(
+        !gateway.path("state/keys").exists() && !gateway.path("state/state.db").exists(),
+        "nothing is half restored"
+    );
+    // A token of the same name with another key is not the token.
+    tokens.make("prod");
+    let mut other = house(&tokens.key("prod"), &tokens.variables());
+    other.run();
+    other.stop();
+    let refused = restore();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains("does not open what it is given"), "{said}");
+    fs::remove_dir_all(&place).expect("it goes");
+    fs::rename(&away, &place).expect("it comes back");
+    let restored = restore();
+    assert!(restored.status.success(), "{restored:?}");
+    gateway.run();
+    call(&gateway);
+    verifies(&gateway);
+}
+
+#[test]
 fn keys_of_a_file_are_not_taken_for_keys_of_a_token() {
     let Some(tokens) = Tokens::new() else { return };
     let mut gateway = house("", &tokens.variables());
@@ -317,85 +355,6 @@ fn keys_of_a_file_are_not_taken_for_keys_of_a_token() {
     done(&gateway, &["backup", "restore", &copy, "--nobody-erased"]);
     gateway.run();
     call(&gateway);
-}
-
-#[test]
-fn a_vault_wraps_the_key_and_while_it_is_sealed_nothing_starts() {
-    if !has("/usr/bin/python3") {
-        return;
-    }
-    let scratch = Scratch::new();
-    let authority = Authority::new(scratch.path().join("ca"));
-    authority.issue("vault", For::Server);
-    let state = scratch.path().join("vault-state");
-    let is = |word: &str| fs::write(&state, word).expect("a file");
-    is("open");
-    let vault = Served::start(Command::new("python3").arg(script("transit.py")).args([
-        authority.path("vault.pem"),
-        authority.path("vault.key"),
-        state.clone(),
-    ]));
-    let root_key = format!(
-        "root_key: {{ vault: {{ address: \"{}\", token: \"env:VAULT_TOKEN\", key: root, namespace: team/one, \
-         authority: {:?} }} }}",
-        vault.line,
-        authority.certificate()
-    );
-    let token = "hvs.test-token-of-the-gateway";
-    let mut gateway = house("", &[("VAULT_TOKEN", token)]);
-    gateway.run();
-    call(&gateway);
-    name_root_key(&gateway, &root_key);
-    done(&gateway, &["keys", "rotate", "--use", "root"]);
-    assert!(ring(&gateway).contains("vault:v1:") || ring(&gateway).contains("\"by\":\"vault:https"));
-    is("sealed");
-    // What runs goes on, with what it holds.
-    call(&gateway);
-    done(&gateway, &["keys", "rotate", "--use", "wrap"]);
-    gateway.stop();
-    refuses(
-        &gateway,
-        &["it is sealed or in maintenance", "vault operator unseal"],
-    );
-    is("forbidden");
-    refuses(
-        &gateway,
-        &["does not let this token use `transit/decrypt/root`", "`update`"],
-    );
-    is("open");
-    gateway.run();
-    call(&gateway);
-    verifies(&gateway);
-    gateway.stop();
-    for (from, to, words) in [
-        (
-            "key: root",
-            "key: other",
-            ["cannot decrypt with the key `other`", "vault write -f"],
-        ),
-        (
-            "key: root",
-            "mount: kv, key: root",
-            ["no transit engine at `kv`", "vault secrets enable"],
-        ),
-        (
-            "env:VAULT_TOKEN",
-            "env:NONE",
-            ["`NONE` is not set", "export NONE"],
-        ),
-        (
-            "ca.pem",
-            "vault.pem",
-            ["no connection to", "root_key.vault.address"],
-        ),
-    ] {
-        name_root_key(&gateway, &root_key.replace(from, to));
-        refuses(&gateway, &words);
-    }
-    // Gone altogether.
-    name_root_key(&gateway, &root_key);
-    drop(vault);
-    refuses(&gateway, &["no connection to", "start it"]);
 }
 
 /// A session with a bus and GNOME Keyring; they end with this.

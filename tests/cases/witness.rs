@@ -126,6 +126,15 @@ fn a_ledger_is_cosigned_and_anybody_can_check_it() {
         .into_iter()
         .find(|entry| entry["action"] == json!("witness-begun"));
     assert!(begun.is_some_and(|entry| entry["detail"]["log"].is_string()));
+    // A receipt says who else saw the entry; one that nobody else saw yet is not given where that is demanded.
+    let receipt = |index: u64, args: &[&str]| {
+        let index = index.to_string();
+        log.output(&[&["ledger", "prove", &index], args].concat())
+    };
+    fs::write(log.path("2.proof"), receipt(2, &["--witnessed"]).stdout).expect("a file");
+    fs::write(log.path("2.json"), receipt(2, &["--entry"]).stdout).expect("a file");
+    let beyond = receipt(second + 50, &["--witnessed"]);
+    assert_eq!(beyond.status.code(), Some(1), "{beyond:?}");
     log.stop();
 
     let ledger = log.path("state/ledger");
@@ -141,6 +150,10 @@ fn a_ledger_is_cosigned_and_anybody_can_check_it() {
         Some(2),
         "both kinds: {said}"
     );
+    receipt_is_witnessed(&log, &by_witness);
+    // The gateway's own command knows the witnesses from the configuration.
+    let own = || log.output(&["ledger", "verify", "--json"]);
+    assert!(own().status.success(), "{:?}", own());
     // Two are demanded and there is one; a cosignature that was altered; none at all; somebody else's.
     let two = [by_witness.as_slice(), &["--quorum", "2"]].concat();
     assert_eq!(faults(&verified(&log, &ledger, &two)), ["unwitnessed"]);
@@ -156,6 +169,12 @@ fn a_ledger_is_cosigned_and_anybody_can_check_it() {
     assert_eq!(faults(&verified(&log, &ledger, &by_witness)), ["unwitnessed"]);
     fs::remove_file(&cosigned).expect("it was there");
     assert_eq!(faults(&verified(&log, &ledger, &by_witness)), ["unwitnessed"]);
+    let said = own();
+    let found: Value = serde_json::from_slice(&said.stdout).expect("a report");
+    assert_eq!(
+        (said.status.code(), faults(&found)),
+        (Some(1), vec!["unwitnessed"])
+    );
     assert_eq!(
         verified(&log, &ledger, &[])["holds"],
         json!(true),
@@ -169,6 +188,33 @@ fn a_ledger_is_cosigned_and_anybody_can_check_it() {
     )
     .expect("a file");
     assert_eq!(faults(&verified(&log, &ledger, &by_witness)), ["unwitnessed"]);
+}
+
+/// The receipt of entry 2 bears what the witness signed, and two witnesses are more than there were.
+fn receipt_is_witnessed(log: &Gateway, by_witness: &[&str]) {
+    let check = |more: &[&str]| {
+        let mut verifier = Command::new(program("sallyport-verify"));
+        verifier
+            .arg("--keys")
+            .arg(log.path("log.keys"))
+            .args(by_witness)
+            .args(more);
+        verifier.arg("--proof").arg(log.path("2.proof"));
+        verifier.arg("--entry").arg(log.path("2.json"));
+        verifier.output().expect("it starts")
+    };
+    let holds = check(&[]);
+    assert!(holds.status.success(), "{holds:?}");
+    let too_few = check(&["--quorum", "2"]);
+    assert_eq!(too_few.status.code(), Some(1), "{too_few:?}");
+    // Without the cosignatures it is a receipt still, and witnessed by nobody.
+    let path = log.path("2.proof");
+    let good = fs::read_to_string(&path).expect("a receipt");
+    let bare: Vec<&str> = good.lines().filter(|line| !line.contains("/witness ")).collect();
+    assert!(bare.len() < good.lines().count(), "{good}");
+    fs::write(&path, bare.join("\n") + "\n").expect("a file");
+    assert_eq!(check(&[]).status.code(), Some(1));
+    fs::write(&path, good).expect("a file");
 }
 
 // CONTROL: integrity

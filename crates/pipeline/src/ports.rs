@@ -404,7 +404,7 @@ pub struct Question {
 /// A client that is asked in the answer to its call, and answers by calling again (modern era).
 pub trait Asks: Send + Sync {
     /// What it can be asked, as declared with the call.
-    fn capabilities(&self) -> &Capabilities;
+    fn capabilities(&self) -> Capabilities;
 
     /// The least level of log messages it wants with this call; none if it wants none.
     fn log_level(&self) -> Option<LogLevel>;

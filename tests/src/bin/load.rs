@@ -1,7 +1,8 @@
 //! The load generator of the bench: `tools/call` over Streamable HTTP from many connections at once.
 //!
-//! `e2e-load URL TOOL BYTES CONNECTIONS SECONDS [TOKEN]` prints one line of JSON: calls, seconds, p50 and p99
-//! in microseconds, failures. It knows nothing of what answers.
+//! `e2e-load URL TOOL BYTES CONNECTIONS SECONDS [TOKEN [RATE]]` prints one line of JSON: calls, seconds, p50 and
+//! p99 in microseconds, failures. With a RATE calls come at so many a second, whatever those before them do: one
+//! that finds no connection free has waited since its time. It knows nothing of what answers.
 
 #![expect(
     clippy::expect_used,
@@ -11,7 +12,10 @@
 )]
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -29,7 +33,12 @@ struct Work {
     tool: String,
     token: Option<String>,
     body: Bytes,
+    start: Instant,
     until: Instant,
+    /// Between two calls, where they come at their own pace.
+    gap: Option<Duration>,
+    /// Calls that have come so.
+    come: AtomicU32,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -47,7 +56,12 @@ async fn main() {
         tool: args[1].clone(),
         token: args.get(5).cloned(),
         body: body(&args[1], bytes),
+        start,
         until: start + Duration::from_secs_f64(seconds),
+        gap: args
+            .get(6)
+            .map(|rate| Duration::from_secs_f64(1.0 / rate.parse::<f64>().expect("a rate"))),
+        come: AtomicU32::new(0),
     });
     let workers: Vec<_> = (0..connections)
         .map(|_| tokio::spawn(worker(Arc::clone(&work))))
@@ -96,7 +110,7 @@ async fn worker(work: Arc<Work>) -> (Vec<Duration>, u64) {
     let mut failures = 0;
     let mut connection = connect(&work).await;
     while Instant::now() < work.until {
-        let begun = Instant::now();
+        let begun = turn(&work).await;
         match call(&mut connection, &work).await {
             Ok(true) => times.push(begun.elapsed()),
             Ok(false) => failures += 1,
@@ -107,6 +121,21 @@ async fn worker(work: Arc<Work>) -> (Vec<Duration>, u64) {
         }
     }
     (times, failures)
+}
+
+/// Waits for the time of the next call, and says since when it waits.
+async fn turn(work: &Work) -> Instant {
+    let now = Instant::now();
+    let Some(gap) = work.gap else {
+        return now;
+    };
+    let due = work.start + gap * work.come.fetch_add(1, Ordering::Relaxed);
+    if due <= now {
+        return due;
+    }
+    tokio::time::sleep_until(due.into()).await;
+    // What the timer is late by is no time of the call's.
+    Instant::now()
 }
 
 async fn connect(work: &Work) -> SendRequest<Full<Bytes>> {

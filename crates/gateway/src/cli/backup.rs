@@ -95,7 +95,12 @@ impl Restore {
         if let Some(root_key) = &self.root_key {
             std::fs::copy(root_key, layout.root_key()).map_err(unusable)?;
         }
-        let report = check(&layout.ledger(), &keys_of(&layout)?, &[])?;
+        let report = check(
+            &layout.ledger(),
+            &keys_of(&layout)?,
+            &[],
+            records::verify::Witnesses::default(),
+        )?;
         if !report.holds() {
             let problems = report.to_string();
             return Err(Failure::does_not_hold(format!(

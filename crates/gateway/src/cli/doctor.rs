@@ -123,7 +123,8 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
         ));
         return;
     }
-    let checked = keys_of(&layout).and_then(|own| ledger::check(&layout.ledger(), &own, &[]));
+    let checked = keys_of(&layout)
+        .and_then(|own| ledger::check(&layout.ledger(), &own, &[], records::verify::Witnesses::default()));
     found.push(match checked {
         Ok(report) if report.holds() => Finding::good("ledger", format!("{} entries, all hold", report.size)),
         Ok(report) => {

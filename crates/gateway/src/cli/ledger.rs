@@ -9,8 +9,8 @@ use std::{
 use clap::{Args, Subcommand};
 use records::{
     disk::RealDisk,
-    ledger::{Reader, Stored, entry::export},
-    verify::{Report, Request, verify},
+    ledger::{Reader, Stored, entry::export, note::VerifierKey},
+    verify::{Report, Request, Witnesses, verify},
 };
 use wire::json::{Document, Keys, Node};
 
@@ -65,6 +65,10 @@ pub(crate) struct Prove {
     /// Print the entry as it is stored, which the receipt is about, instead of the receipt.
     #[arg(long)]
     entry: bool,
+    /// Fail rather than print a receipt that the ledger alone has signed. One that witnesses signed, too, is printed
+    /// wherever there is one.
+    #[arg(long, conflicts_with = "entry")]
+    witnessed: bool,
 }
 
 /// A call.
@@ -93,6 +97,13 @@ pub(crate) struct Verify {
     /// A checkpoint seen before; the ledger must continue it.
     #[arg(long, value_name = "FILE")]
     older: Vec<PathBuf>,
+    /// A file of witnesses' keys, one a line, as `sallyport-verify` takes it. Unless said: the witnesses of the
+    /// configuration, for the gateway's own ledger; a copy is not asked who signed it.
+    #[arg(long, value_name = "FILE")]
+    witness: Vec<PathBuf>,
+    /// How many of these witnesses must have signed; all unless said.
+    #[arg(long, requires = "witness")]
+    quorum: Option<usize>,
 }
 
 impl Ledger {
@@ -112,11 +123,7 @@ impl Ledger {
                 let _ = std::io::stdout().lock().write_all(&stored.bytes);
                 Ok(())
             }
-            Self::Prove(prove) => {
-                let proof = settled(common)?.proof(prove.index).map_err(unreadable)?;
-                say(proof.to_string().trim_end());
-                Ok(())
-            }
+            Self::Prove(prove) => prove.run(common),
             Self::Show(show) => show.run(common),
             Self::Tail(tail) => tail.run(common),
             Self::Witnesses => witnesses(common),
@@ -187,6 +194,23 @@ impl Range {
     }
 }
 
+impl Prove {
+    fn run(&self, common: &Common) -> Result<(), Failure> {
+        let reader = settled(common)?;
+        let witnessed = reader.witnessed_proof(self.index).map_err(unreadable)?;
+        if self.witnessed && witnessed.is_none() {
+            return Err(Failure::does_not_hold(format!(
+                "no checkpoint that enough witnesses signed covers entry {}; see `ledger witnesses`, and try again",
+                self.index
+            )));
+        }
+        let own = || reader.proof(self.index).map_err(unreadable);
+        let proof = witnessed.map_or_else(own, Ok)?;
+        say(proof.to_string().trim_end());
+        Ok(())
+    }
+}
+
 impl Show {
     fn run(self, common: &Common) -> Result<(), Failure> {
         let reader = settled(common)?;
@@ -240,8 +264,18 @@ impl Verify {
         let meant = load(common)?;
         let layout = Layout::of(&meant);
         let own = keys_of(&layout)?;
+        let is_own = self.directory.is_none();
         let directory = self.directory.unwrap_or_else(|| layout.ledger());
-        let report = check(&directory, &own, &self.older)?;
+        let (mut keys, mut quorum) = (Vec::new(), self.quorum);
+        for path in &self.witness {
+            keys.extend(keys_in(path)?);
+        }
+        if is_own && keys.is_empty() {
+            keys = meant.witness.by.iter().flat_map(|one| one.keys.clone()).collect();
+            quorum = Some(meant.witness.quorum);
+        }
+        let witnesses = Witnesses { keys: &keys, quorum };
+        let report = check(&directory, &own, &self.older, witnesses)?;
         if common.json {
             say(&String::from_utf8_lossy(&report.to_json()));
         } else {
@@ -255,11 +289,26 @@ impl Verify {
     }
 }
 
-/// Verifies a ledger with this installation's keys.
+/// The keys in a file, one a line.
+fn keys_in(path: &Path) -> Result<Vec<VerifierKey>, Failure> {
+    let wrong = |why: String| Failure::configuration(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys: Result<Vec<_>, _> = lines.map(VerifierKey::from_text).collect();
+    let keys = keys.map_err(|error| wrong(error.to_string()))?;
+    if keys.is_empty() {
+        return Err(wrong("there is no key in it".to_owned()));
+    }
+    Ok(keys)
+}
+
+/// Verifies a ledger with this installation's keys, and with these witnesses' where there are any.
 pub(super) fn check(
     directory: &Path,
     own: &records::keys::LogKeys,
     older: &[PathBuf],
+    witnesses: Witnesses<'_>,
 ) -> Result<Report, Failure> {
     let older: Vec<(String, Vec<u8>)> = older
         .iter()
@@ -274,8 +323,7 @@ pub(super) fn check(
     let request = Request {
         dir: directory,
         known: &known,
-        witnesses: &[],
-        quorum: None,
+        witnesses,
         older: &older,
         own: Some(own),
     };

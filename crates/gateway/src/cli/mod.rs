@@ -20,6 +20,7 @@ mod import;
 mod incident;
 mod init;
 mod inspect;
+mod interceptor;
 mod keys;
 mod ledger;
 mod oauth;
@@ -80,6 +81,7 @@ enum Command {
     Incident(incident::Incident),
     Init(init::Init),
     Inspect(inspect::Inspect),
+    Interceptor(interceptor::Interceptor),
     #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
@@ -156,6 +158,7 @@ fn run(command: Command, common: &Common) -> Result<(), Failure> {
         Command::Incident(incident) => incident.run(common),
         Command::Init(init) => init.run(common),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Interceptor(interceptor) => interceptor.run(),
         Command::Keys(keys) => keys.run(common),
         Command::Ledger(ledger) => ledger.run(common),
         Command::Oauth(oauth) => oauth.run(common),

@@ -228,10 +228,14 @@ fn sample(reader: &Reader, index: u64) -> Result<Sample, Failure> {
     let page = reader.page(index..index + 1, 1).map_err(unreadable)?;
     let stored = page.into_iter().next();
     let stored = stored.ok_or_else(|| Failure::does_not_hold(format!("entry {index} is gone")))?;
+    let own = || reader.proof(index);
+    let proof = reader
+        .witnessed_proof(index)
+        .and_then(|witnessed| witnessed.map_or_else(own, Ok));
     Ok(Sample {
         index,
         entry: stored.bytes,
-        proof: reader.proof(index).map_err(unreadable)?.to_string(),
+        proof: proof.map_err(unreadable)?.to_string(),
     })
 }
 

@@ -18,10 +18,11 @@ use super::{
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
     incidents, inspection,
+    interceptors::{self, MeantInterceptors},
     issuers::{self, MeantIssuer},
     judge::{self, MeantJudge},
     operators::{self, MeantOperators},
-    records::{self, MeantPayloads},
+    records::{self, MeantPayloads, SaidOutcome},
     reference::Lookup,
     root::{self, MeantRoot},
     rules,
@@ -79,6 +80,8 @@ pub(crate) struct Meant {
     /// Who decides about servers.
     pub(crate) operators: MeantOperators,
     pub(crate) payloads: MeantPayloads,
+    /// What an outcome has to survive before the answer goes out.
+    pub(crate) outcome: SaidOutcome,
     /// Where the ledger is copied to.
     pub(crate) archive: Option<MeantArchive>,
     pub(crate) events: Vec<MeantEvents>,
@@ -88,6 +91,7 @@ pub(crate) struct Meant {
     pub(crate) incidents: MeantIncidents,
     /// What detectors know besides.
     pub(crate) inspection: inspect::Settings,
+    pub(crate) interceptors: Vec<MeantInterceptors>,
     pub(crate) judge: Option<MeantJudge>,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
@@ -341,6 +345,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     let incidents = incidents::mean(&said.incidents, &mut note);
     let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
     let inspection = inspection::mean(&said.inspection, &mut note);
+    let interceptors = interceptors::mean(&said.interceptors, &servers, &mut note);
     let judge = said
         .judge
         .as_ref()
@@ -371,6 +376,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
                 .osv
                 .map(|path| lookup.path(&path.display().to_string())),
             payloads,
+            outcome: said.records.outcome,
             state,
             root,
             archive,
@@ -383,6 +389,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             },
             incidents,
             inspection,
+            interceptors,
             judge,
             review_days,
             unusable,

@@ -23,6 +23,22 @@ pub(crate) struct SaidRecords {
     /// bounded queue is not kept, and the ledger says how many.
     #[serde(default)]
     pub(crate) strict: bool,
+    /// When a call is answered: once its outcome is `written` (the default), which survives the end of the gateway's
+    /// process, and is durable with the next group; or `durable`, which survives loss of power. An intent is durable
+    /// before anything is sent either way.
+    #[serde(default)]
+    pub(crate) outcome: SaidOutcome,
+}
+
+/// What an outcome has to survive before the answer goes out.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SaidOutcome {
+    /// The end of the process.
+    #[default]
+    Written,
+    /// Loss of power, too.
+    Durable,
 }
 
 /// Whether payloads are kept.

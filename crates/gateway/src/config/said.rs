@@ -16,6 +16,7 @@ use super::{
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
     inspection::SaidInspection,
+    interceptors::SaidInterceptors,
     judge::SaidJudge,
     limits::SaidLimit,
     login::SaidLogin,
@@ -97,6 +98,10 @@ pub(crate) struct Said {
     /// What detectors know besides. Followed without a restart.
     #[serde(default)]
     pub(crate) inspection: SaidInspection,
+    /// Servers of interceptors (SEP-2624) that are asked for a second opinion where a rule demands one, by their names
+    /// under `mcpServers`.
+    #[serde(default)]
+    pub(crate) interceptors: BTreeMap<String, SaidInterceptors>,
     /// Who is asked for a second opinion where a rule demands one.
     pub(crate) judge: Option<SaidJudge>,
     /// Limits by name; `default` is for everyone.

@@ -296,7 +296,7 @@ impl Engines {
     fn standing(&self, principal: &Arc<Principal>) -> Result<Arc<Principal>, Objection> {
         let over = self.ambient.now_ms() >= principal.expires_ms();
         if over || self.tokens.cache.is_revoked(principal) {
-            let why = "what the signature proved has ended";
+            let why = "what was proven at the opening has ended";
             return Err(Objection::new(&refusal::CREDENTIAL_INVALID, why));
         }
         Ok(Arc::clone(principal))
@@ -331,7 +331,9 @@ impl Engines {
             return Ok(());
         };
         let is_shown = match (&arrival.credential, needed) {
-            (Credential::Signed(_) | Credential::Standing(_), Proof::Signature)
+            // What stands was proven enough when it was shown.
+            (Credential::Standing(_), Proof::Dpop | Proof::Signature)
+            | (Credential::Signed(_), Proof::Signature)
             | (Credential::Possessed(_), Proof::Dpop) => true,
             (Credential::Workload(_), Proof::Mtls) => true,
             // A bound token came this far with its certificate alone.

@@ -17,8 +17,8 @@ use wire::{bounds::REQUEST, framing::Line};
 use super::{
     House,
     body::{self, Body},
-    conversation::{Connection, Conversation, QUEUE_MESSAGES_MAX, Running},
-    head::{accepted, credential, is_signed, standing},
+    conversation::{Conversation, QUEUE_MESSAGES_MAX, Running},
+    head::{accepted, credential, is_signed},
     mcp::Visit,
     stream,
 };
@@ -66,12 +66,7 @@ pub(super) async fn open(mut visit: Visit, request: Request<Incoming>) -> Respon
     }
     visit.body = is_signed(headers).then(|| BodyDigests::of(b""));
     let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
-    let connection = Connection {
-        endpoint: visit.endpoint.clone(),
-        transport: "sse",
-        peer: Some(visit.peer.address.to_string()),
-        tls: visit.peer.tls.clone(),
-    };
+    let connection = visit.connection("sse");
     let client = Conversation::new(Arc::clone(&visit.house), connection, queue);
     let shown = credential(headers, &visit);
     let owner = match client.greet(shown.clone()).await {
@@ -165,7 +160,7 @@ pub(super) async fn take(mut visit: Visit, request: Request<Incoming>) -> Respon
             Ok(caller) if caller.principal.key() != channel.owner => {
                 return visit.turned_away(unknown()).await;
             }
-            Ok(caller) => shown = standing(shown, &caller),
+            Ok(caller) => shown = shown.standing(&caller.principal),
         }
     }
     let bytes = match (bytes, incoming) {

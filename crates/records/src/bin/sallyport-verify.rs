@@ -17,15 +17,15 @@ use records::{
         entry::rfc3339,
         note::{NOTE_BYTES_MAX, VerifierKey},
     },
-    verify::{Request, verify, verify_proof, verify_report},
+    verify::{Request, Witnesses, verify, verify_proof, verify_report},
 };
 use wire::json::object;
 
 const USAGE: &str = "\
 usage: sallyport-verify [--json] (--key KEY | --keys FILE)... [--older FILE]...
                         [--witness FILE]... [--quorum N] DIR
-       sallyport-verify [--json] (--key KEY | --keys FILE)... --proof FILE --entry FILE
-       sallyport-verify [--json] (--key KEY | --keys FILE)... report FILE
+       sallyport-verify [--json] (--key KEY | --keys FILE)... [--witness FILE]... [--quorum N]
+                        (--proof FILE --entry FILE | report FILE)
 
 Verifies a ledger's directory, a copy of it, or its checkpoint and tiles alone; or one entry by its
 tlog-proof; or a report, its signature and every proof in it. Nothing is written, nothing is asked over
@@ -34,7 +34,8 @@ a network.
   --key KEY      a verifier key that is trusted: name+id+key
   --keys FILE    a file of verifier keys, one a line
   --older FILE   a checkpoint seen before: the log must continue it
-  --witness FILE a file of witnesses' keys: so many as --quorum says must have cosigned the log
+  --witness FILE a file of witnesses' keys: so many as --quorum says must have cosigned the log,
+                 or the checkpoint that a proof bears
   --quorum N     how many; every witness there is a key of, unless said
   --proof FILE   a tlog-proof
   --entry FILE   the entry it is about, as it is stored
@@ -141,10 +142,8 @@ impl Asked {
 
     /// Verifies. Gives what to print and whether it holds.
     fn answer(self) -> Result<(Vec<u8>, bool), Wrong> {
-        if self.dir.is_none() && !(self.witnesses.is_empty() && self.older.is_empty()) {
-            return Err(usage(
-                "`--witness` and `--older` are about a directory; a proof or a report bears the log's signatures alone",
-            ));
+        if self.dir.is_none() && !self.older.is_empty() {
+            return Err(usage("`--older` is about a directory"));
         }
         match (&self.dir, &self.proof, &self.entry, &self.report) {
             (Some(dir), None, None, None) => self.directory(dir),
@@ -156,9 +155,16 @@ impl Asked {
         }
     }
 
+    fn witnesses(&self) -> Witnesses<'_> {
+        Witnesses {
+            keys: &self.witnesses,
+            quorum: self.quorum,
+        }
+    }
+
     fn report(&self, report: &Path) -> Result<(Vec<u8>, bool), Wrong> {
         let bytes = read(report, REPORT_BYTES_MAX)?;
-        let found = verify_report(&bytes, &self.keys);
+        let found = verify_report(&bytes, &self.keys, self.witnesses());
         let text = match (&found, self.json) {
             (Ok(checked), true) => object(|out| {
                 out.boolean("holds", true);
@@ -189,8 +195,7 @@ impl Asked {
         let request = Request {
             dir,
             known: &self.keys,
-            witnesses: &self.witnesses,
-            quorum: self.quorum,
+            witnesses: self.witnesses(),
             older: &self.older,
             own: None,
         };
@@ -208,7 +213,12 @@ impl Asked {
         let entry = read(entry, FILE_BYTES_MAX)?;
         // An editor's newline at the end is no part of the entry.
         let entry = entry.strip_suffix(b"\n").unwrap_or(&entry);
-        let found = verify_proof(&String::from_utf8_lossy(&proof), entry, &self.keys);
+        let found = verify_proof(
+            &String::from_utf8_lossy(&proof),
+            entry,
+            &self.keys,
+            self.witnesses(),
+        );
         let text = match (&found, self.json) {
             (Ok((index, head, vouched)), true) => object(|out| {
                 out.boolean("holds", true);

@@ -115,6 +115,9 @@ fn first_entries(state: &mut State, shared: &Shared, opening: &Opening, past: &P
     if opening.cut_bytes > 0 {
         open = open.with("cut_bytes", opening.cut_bytes);
     }
+    if opening.clock_back_ms > 0 {
+        open = open.with("clock_back_ms", opening.clock_back_ms);
+    }
     if shared.options.adopt {
         open = open.with("adopted", "yes");
     }

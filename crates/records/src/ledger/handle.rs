@@ -24,6 +24,7 @@ use super::{
     reader::{ReadError, Reader, Stored},
     recover,
     shared::{Phase, Progress, Shared},
+    state::set_back,
     syncer, watch, writer,
 };
 use crate::{disk::replace, keys::LogKeys};
@@ -61,6 +62,8 @@ pub struct Opening {
     pub unknown_outcomes: usize,
     /// Bytes of a torn write that were cut.
     pub cut_bytes: u64,
+    /// How far the clock is behind the newest entry, in milliseconds: it was set back, or was ahead before.
+    pub clock_back_ms: u64,
 }
 
 /// How a ledger is doing.
@@ -106,6 +109,7 @@ impl Ledger {
             copied_from: owner.copied_from.clone(),
             unknown_outcomes: found.past.open.len(),
             cut_bytes: found.cut_bytes,
+            clock_back_ms: set_back(found.past.newest_ms, ports.clock.unix_ms()),
         };
         let (shared, publisher) = start(found, keys, options, ports, layout, owner, &opening)?;
         let ledger = Self(Arc::new(Handle {

@@ -44,6 +44,7 @@ pub use options::{OpenError, Options, Ports, Unavailable};
 pub use queue::{Pending, Receipt};
 pub use reader::{ReadError, Reader, Stored};
 pub use shared::Progress;
+pub(crate) use state::DISORDER_MS;
 
 #[cfg(test)]
 pub(crate) mod tests;

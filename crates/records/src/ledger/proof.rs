@@ -38,6 +38,9 @@ pub enum ProofError {
     /// Not a `tlog-proof`.
     #[error("the receipt is malformed at line {0}")]
     Form(usize),
+    /// Too few witnesses signed its checkpoint.
+    #[error("{0}")]
+    Unwitnessed(String),
     /// The entry is not the one that was logged there.
     #[error("the entry is not what the log holds at index {0}")]
     Other(u64),

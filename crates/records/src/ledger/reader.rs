@@ -18,7 +18,7 @@ use super::{
     checkpoint::Checkpoint,
     entry::{Entry, holds},
     layout::{FILE_BYTES_MAX, Layout},
-    merkle::{Hash, consistency, inclusion},
+    merkle::{Hash, Subtrees as _, consistency, inclusion},
     note::{NOTE_BYTES_MAX, Note},
     proof::Proof,
     tile::{Layer, TILE_WIDTH, TileId, TileTree, entries_of, hashes_of, tiles_of},
@@ -249,6 +249,30 @@ impl Reader {
             path: inclusion(&mut self.tree(size), index, size)?,
             checkpoint,
         })
+    }
+
+    /// The same under the newest checkpoint that enough witnesses signed, too; none while that does not cover the
+    /// entry, or is not of the log that stands here.
+    ///
+    /// # Errors
+    /// As [`Self::proof`] and [`Self::cosigned`].
+    pub fn witnessed_proof(&self, index: u64) -> Result<Option<Proof>, ReadError> {
+        let Some(checkpoint) = self.cosigned()? else {
+            return Ok(None);
+        };
+        let (seen, head) = (self.head_of(&checkpoint)?, self.head()?);
+        if index >= seen.size || seen.size > head.size || seen.origin != head.origin {
+            return Ok(None);
+        }
+        let mut tree = self.tree(head.size);
+        if tree.span(0, seen.size)? != seen.root {
+            return Ok(None);
+        }
+        Ok(Some(Proof {
+            index,
+            path: inclusion(&mut tree, index, seen.size)?,
+            checkpoint,
+        }))
     }
 
     /// The proof that the tree of `old` entries is the beginning of the tree of `new` entries.

@@ -28,6 +28,9 @@ const UNSYNCED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A mark (heartbeat) after so many entries, so that recovery never reads further back.
 const MARK_ENTRIES: u64 = 16_384;
 
+/// How far times may be out of order, in milliseconds.
+pub(crate) const DISORDER_MS: u64 = 2_000;
+
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -217,6 +220,11 @@ impl State {
         if silent && self.gap.is_none() {
             let from_ms = self.last_ms;
             self.gap(from_ms, "the process did not run, or could not write");
+        }
+        let back_ms = set_back(self.last_ms, now_ms);
+        if back_ms > 0 {
+            self.last_ms = now_ms;
+            self.gap(now_ms, &format!("the clock was set back by {back_ms} ms"));
         }
         // The writer is at work, so whoever found the disk slow waited for a sync or for tiles.
         let flows = !self.tail.syncing && self.may_write(options);
@@ -423,6 +431,13 @@ impl State {
         };
         self.queue.push_own(&entry.with("epoch", self.epoch));
     }
+}
+
+/// By how much a clock is behind what it said before, where that is more than entries are out of order anyway: they are
+/// stamped before they queue.
+pub(crate) fn set_back(before_ms: u64, now_ms: u64) -> u64 {
+    let back_ms = before_ms.saturating_sub(now_ms);
+    if back_ms > DISORDER_MS { back_ms } else { 0 }
 }
 
 /// The ending the ledger writes for a call that nobody ended.

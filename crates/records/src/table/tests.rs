@@ -612,6 +612,31 @@ fn what_cannot_be_used_is_refused_with_a_remedy() {
 }
 
 #[test]
+fn tables_of_an_older_schema_are_brought_up_to_date_and_keep_what_they_hold() {
+    let case = Case::new("older");
+    let state = case.open();
+    state.put(ALICE, "t", "k", b"her value", Expect::Any).unwrap();
+    let changes = state.changes().unwrap();
+    assert!(changes > 0);
+    drop(state);
+    // As the first schema had it.
+    let back = format!(
+        "DROP TABLE counter; INSERT INTO meta VALUES ('changes', {changes}); PRAGMA user_version = 1"
+    );
+    case.raw().execute_batch(&back).unwrap();
+    let state = case.open();
+    assert_eq!(state.changes().unwrap(), changes);
+    assert_eq!(value(state.get("t", "k").unwrap()).unwrap(), b"her value");
+    state.put(ALICE, "t", "k", b"another", Expect::Any).unwrap();
+    assert!(state.changes().unwrap() > changes);
+    let version: i64 = case
+        .raw()
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 2);
+}
+
+#[test]
 fn a_copy_from_before_an_erasure_says_nothing_to_the_ring_of_after() {
     let mut case = Case::new("copy");
     let state = case.open();

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use thiserror::Error;
 use wire::json::{Document, Keys as JsonKeys, Node};
 
-use super::verify_proof;
+use super::{Witnesses, verify_proof};
 use crate::{
     dsse::{self, EnvelopeError, IN_TOTO},
     ledger::{note::VerifierKey, proof::ProofError},
@@ -41,8 +41,13 @@ pub enum ReportError {
 /// Verifies a signed report and every proof in it with known keys alone.
 ///
 /// # Errors
-/// When it is malformed, altered, signed by nobody known, or shows an entry that is not in the log.
-pub fn verify_report(envelope: &[u8], known: &[VerifierKey]) -> Result<CheckedReport, ReportError> {
+/// When it is malformed, altered, signed by nobody known, shows an entry that is not in the log, or one whose proof too few of
+/// these witnesses signed.
+pub fn verify_report(
+    envelope: &[u8],
+    known: &[VerifierKey],
+    witnesses: Witnesses<'_>,
+) -> Result<CheckedReport, ReportError> {
     let opened = dsse::open(envelope, known)?;
     if opened.kind != IN_TOTO {
         return Err(ReportError::Form("it is no in-toto statement"));
@@ -70,7 +75,8 @@ pub fn verify_report(envelope: &[u8], known: &[VerifierKey]) -> Result<CheckedRe
             let (Some(entry), Some(proof)) = (entry, text(sample, "proof")) else {
                 return Err(ReportError::Form("a sample has no `entry` or no `proof`"));
             };
-            verify_proof(&proof, &entry, known).map_err(|why| ReportError::Proof(n, id.clone(), why))?;
+            verify_proof(&proof, &entry, known, witnesses)
+                .map_err(|why| ReportError::Proof(n, id.clone(), why))?;
             proofs += 1;
         }
     }

@@ -21,6 +21,7 @@ use std::{path::Path, sync::Arc};
 
 pub use evidence::{CheckedReport, REPORT_TYPE, ReportError, verify_report};
 pub use report::{Fault, Problem, Report};
+pub use witnessed::Witnesses;
 
 use crate::{
     digest::Digester,
@@ -46,10 +47,8 @@ pub struct Request<'r> {
     pub dir: &'r Path,
     /// The keys that are trusted: the log's, those it had before, and witnesses'.
     pub known: &'r [VerifierKey],
-    /// Witnesses' keys, whose cosignatures are demanded; none where nobody's are.
-    pub witnesses: &'r [VerifierKey],
-    /// How many of the witnesses must have cosigned; all of them unless said.
-    pub quorum: Option<usize>,
+    /// Whose cosignatures are demanded.
+    pub witnesses: Witnesses<'r>,
     /// Checkpoints seen before, each with the name it goes by in the report.
     pub older: &'r [(String, Vec<u8>)],
     /// The log's own keys, for whoever has them: then the unsigned tail is checked for edits too.
@@ -87,20 +86,26 @@ pub fn verify(disk: Arc<dyn Disk>, request: &Request<'_>) -> Report {
 /// Verifies that a proof vouches for an entry, as it is stored.
 ///
 /// # Errors
-/// When the proof is malformed, its checkpoint is not to be trusted, or it is of another entry.
+/// When the proof is malformed, its checkpoint is not to be trusted or too few witnesses signed it, or it is of another
+/// entry.
 pub fn verify_proof(
     proof: &str,
     entry: &[u8],
     known: &[VerifierKey],
+    witnesses: Witnesses<'_>,
 ) -> Result<(u64, Checkpoint, Vec<Vouched>), ProofError> {
     let proof = Proof::from_text(proof)?;
     let note = Note::from_bytes(proof.checkpoint.as_bytes()).map_err(CheckpointError::from)?;
     let head = Checkpoint::from_text(&note.text).ok_or(CheckpointError::Form)?;
-    let (head, vouched) = proof.verify(&leaf_hash(entry), &head.origin, known)?;
-    let signers = own_signers(&head, &vouched);
-    if signers == 0 {
+    let keys: Vec<VerifierKey> = known.iter().chain(witnesses.keys).cloned().collect();
+    let (head, vouched) = proof.verify(&leaf_hash(entry), &head.origin, &keys)?;
+    let own = |one: &Vouched| one.key.name() == head.origin && known.contains(&one.key);
+    if !vouched.iter().any(own) {
         return Err(CheckpointError::Unknown(head.origin).into());
     }
+    witnesses
+        .judge(&head, &vouched)
+        .map_err(ProofError::Unwitnessed)?;
     Ok((proof.index, head, vouched))
 }
 

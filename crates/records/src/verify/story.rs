@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use super::report::{Fault, Problem, Report};
-use crate::ledger::entry::{Entry, Kind, rfc3339};
+use crate::ledger::{
+    DISORDER_MS,
+    entry::{Entry, Kind, rfc3339},
+};
 
 /// Endings remembered, to find a second one.
 const ENDED_MAX: usize = 1_000_000;
-
-/// How far times may be out of order, in milliseconds: entries are stamped before they queue.
-const DISORDER_MS: u64 = 2_000;
 
 /// A heartbeat's interval when the opening does not say.
 const HEARTBEAT_MS: u64 = 60_000;
@@ -65,6 +65,9 @@ impl Story {
                 "entry {index}: the process before had not closed the log"
             ));
         }
+        if entry.time_ms.saturating_add(DISORDER_MS) < self.latest_ms {
+            self.goes_back(index, self.latest_ms, entry.time_ms, report);
+        }
         if let Some(from) = entry.text("copied_from") {
             report.note(format!(
                 "entry {index}: the directory is a copy of the instance {from}"
@@ -102,15 +105,23 @@ impl Story {
             report.add(Problem::new(Fault::Silence, &text).index(index));
         }
         if entry.time_ms.saturating_add(DISORDER_MS) < self.floor_ms {
-            self.backwards += 1;
-            if self.backwards == 1 {
-                let (from, to) = (rfc3339(self.floor_ms), rfc3339(entry.time_ms));
-                report.note(format!("entry {index}: the clock goes back, from {from} to {to}"));
-            }
+            self.goes_back(index, self.floor_ms, entry.time_ms, report);
         }
         self.latest_ms = latest_ms;
         if entry.kind != Kind::Gap {
             self.floor_ms = self.floor_ms.max(entry.time_ms);
+        }
+    }
+
+    /// Tells of the first time, and counts the others.
+    fn goes_back(&mut self, index: u64, from_ms: u64, to_ms: u64, report: &mut Report) {
+        self.backwards += 1;
+        if self.backwards == 1 {
+            let (from, to) = (rfc3339(from_ms), rfc3339(to_ms));
+            report.note(format!(
+                "entry {index}: the clock goes back, from {from} to {to}; check what sets it, and go by the order of \
+                 entries, not by their times"
+            ));
         }
     }
 

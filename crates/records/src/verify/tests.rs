@@ -14,8 +14,13 @@ use crate::{
     },
 };
 
+const NOBODY: Witnesses<'static> = Witnesses {
+    keys: &[],
+    quorum: None,
+};
+
 /// A log of 702 entries, killed after its last checkpoint: two full bundles, a partial one, and an unsigned
-/// tail of two entries. And a checkpoint over its first 302 entries.
+/// tail of two entries. And a checkpoint over its first 301 entries.
 struct Case {
     disk: SimDisk,
     older: Vec<u8>,
@@ -60,8 +65,7 @@ impl Case {
         let request = Request {
             dir: dir(),
             known,
-            witnesses: &[],
-            quorum: None,
+            witnesses: NOBODY,
             older,
             own: None,
         };
@@ -230,8 +234,7 @@ fn the_owner_of_the_keys_finds_a_forged_tail_that_fits() {
     let request = Request {
         dir: dir(),
         known: &own.known(),
-        witnesses: &[],
-        quorum: None,
+        witnesses: NOBODY,
         older: &[],
         own: Some(&own),
     };
@@ -367,15 +370,62 @@ fn a_proof_vouches_for_its_entry_alone() {
     let reader = Reader::new(Arc::new(case.disk.clone()), dir());
     let entry = &reader.page(300..301, 1).unwrap()[0].bytes;
     let proof = reader.proof(300).unwrap().to_string();
-    let (index, head, vouched) = verify_proof(&proof, entry, &keys().known()).unwrap();
+    let (index, head, vouched) = verify_proof(&proof, entry, &keys().known(), NOBODY).unwrap();
     assert_eq!((index, head.size, vouched.len()), (300, 701, 2));
-    verify_proof(&proof, b"{}", &keys().known()).unwrap_err();
-    verify_proof(&proof, entry, &keys_of(ORIGIN, 9).known()).unwrap_err();
-    verify_proof(&proof.replace("index 300", "index 301"), entry, &keys().known()).unwrap_err();
+    verify_proof(&proof, b"{}", &keys().known(), NOBODY).unwrap_err();
+    verify_proof(&proof, entry, &keys_of(ORIGIN, 9).known(), NOBODY).unwrap_err();
+    verify_proof(
+        &proof.replace("index 300", "index 301"),
+        entry,
+        &keys().known(),
+        NOBODY,
+    )
+    .unwrap_err();
     let witness = keys_of("witness.example", 3);
     let mut note = Note::from_bytes(Proof::from_text(&proof).unwrap().checkpoint.as_bytes()).unwrap();
     note.signatures = head.sign(&witness, 5).unwrap().signatures.split_off(1);
     let (path, _) = proof.split_once("\n\n").unwrap();
     let by_witness = format!("{path}\n\n{note}");
-    verify_proof(&by_witness, entry, &witness.known()).expect_err("a witness is not the log");
+    verify_proof(&by_witness, entry, &witness.known(), NOBODY).expect_err("a witness is not the log");
+}
+
+#[test]
+fn a_proof_shows_who_witnessed_it_and_too_few_are_too_few() {
+    let case = Case::new();
+    let reader = Reader::new(Arc::new(case.disk.clone()), dir());
+    assert_eq!(reader.witnessed_proof(300).unwrap(), None, "nobody signed yet");
+    // Somebody saw the first 301 entries.
+    let witness = keys_of("witness.example", 3);
+    let mut note = Note::from_bytes(&case.older).unwrap();
+    let seen = Checkpoint::from_text(&note.text).unwrap();
+    let cosigned = seen.sign(&witness, 5).unwrap().signatures.split_off(1);
+    note.signatures.extend(cosigned);
+    case.write("cosigned", note.to_string().into_bytes());
+    let proof = reader.witnessed_proof(300).unwrap().unwrap().to_string();
+    assert_eq!(reader.witnessed_proof(301).unwrap(), None, "it saw no more");
+    let entry = &reader.page(300..301, 1).unwrap()[0].bytes;
+    let check = |proof: &str, keys: &[VerifierKey], quorum| {
+        verify_proof(proof, entry, &self::keys().known(), Witnesses { keys, quorum })
+    };
+    let (index, head, vouched) = check(&proof, &witness.known(), None).unwrap();
+    assert_eq!((index, head.size, vouched.len()), (300, 301, 3));
+    check(&proof, &[], None).expect("whoever asks for no witness gets what the log itself vouches for");
+    let unwitnessed = |found| assert!(matches!(found, Err(ProofError::Unwitnessed(_))), "{found:?}");
+    unwitnessed(check(&proof, &witness.known(), Some(2)));
+    unwitnessed(check(&proof, &keys_of("witness.example", 4).known(), None));
+    // The log is no witness of itself.
+    unwitnessed(check(&proof, &keys().known(), None));
+    unwitnessed(check(
+        &reader.proof(300).unwrap().to_string(),
+        &witness.known(),
+        None,
+    ));
+    // What was signed of another log is no receipt of this one.
+    let other = Checkpoint {
+        root: [7; 32],
+        ..seen
+    };
+    note.text = other.text();
+    case.write("cosigned", note.to_string().into_bytes());
+    assert_eq!(reader.witnessed_proof(300).unwrap(), None);
 }

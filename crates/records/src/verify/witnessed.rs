@@ -9,9 +9,41 @@ use crate::ledger::{
     reader::{ReadError, Reader},
 };
 
+/// Whose cosignatures are demanded; nobody's where there are no keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Witnesses<'r> {
+    /// Their keys.
+    pub keys: &'r [VerifierKey],
+    /// How many of them must have cosigned; all unless said.
+    pub quorum: Option<usize>,
+}
+
+impl Witnesses<'_> {
+    /// Those who cosigned a checkpoint, if they are enough; otherwise why they are not.
+    pub(super) fn judge<'v>(
+        &self,
+        head: &Checkpoint,
+        vouched: &'v [Vouched],
+    ) -> Result<Vec<&'v Vouched>, String> {
+        // The log is no witness of itself, and what has no time is no cosignature.
+        let is_witness = |one: &&Vouched| {
+            one.time_s.is_some() && one.key.name() != head.origin && self.keys.contains(&one.key)
+        };
+        let by: Vec<&Vouched> = vouched.iter().filter(is_witness).collect();
+        let found = names(by.iter().map(|one| &one.key));
+        let wanted = self.quorum.unwrap_or_else(|| names(self.keys));
+        if !self.keys.is_empty() && found < wanted {
+            return Err(format!(
+                "{found} of the {wanted} witnesses that are needed cosigned"
+            ));
+        }
+        Ok(by)
+    }
+}
+
 /// What stands in the file, before anything else is read: a log that goes on meanwhile only grows beyond it.
 pub(super) fn read(reader: &Reader, request: &Request<'_>) -> Option<Result<Option<String>, ReadError>> {
-    (!request.witnesses.is_empty()).then(|| reader.cosigned())
+    (!request.witnesses.keys.is_empty()).then(|| reader.cosigned())
 }
 
 /// Judges who cosigned. Gives the checkpoint, which the log must go on from, when enough did.
@@ -33,7 +65,12 @@ pub(super) fn judge(
             return None;
         }
     };
-    let known: Vec<VerifierKey> = request.known.iter().chain(request.witnesses).cloned().collect();
+    let known: Vec<VerifierKey> = request
+        .known
+        .iter()
+        .chain(request.witnesses.keys)
+        .cloned()
+        .collect();
     let vouched = match Checkpoint::verify(note.as_bytes(), &head.origin, &known) {
         Ok((_, vouched)) => vouched,
         Err(error) => {
@@ -41,26 +78,13 @@ pub(super) fn judge(
             return None;
         }
     };
-    // The log is no witness of itself, and what has no time is no cosignature.
-    let is_witness = |one: &&Vouched| {
-        one.time_s.is_some() && one.key.name() != head.origin && request.witnesses.contains(&one.key)
-    };
-    let by: BTreeSet<&str> = vouched
-        .iter()
-        .filter(is_witness)
-        .map(|one| one.key.name())
-        .collect();
-    let wanted = request.quorum.unwrap_or_else(|| names(request.witnesses));
-    if by.len() < wanted {
-        let text = format!("{} of the {wanted} witnesses that are needed cosigned", by.len());
-        report.add(unwitnessed(&text));
-        return None;
+    match request.witnesses.judge(head, &vouched) {
+        Ok(by) => report.witnessed_by = by.into_iter().map(Vouched::to_string).collect(),
+        Err(text) => {
+            report.add(unwitnessed(&text));
+            return None;
+        }
     }
-    report.witnessed_by = vouched
-        .iter()
-        .filter(is_witness)
-        .map(Vouched::to_string)
-        .collect();
     Some((note, known))
 }
 
@@ -68,6 +92,7 @@ pub(super) fn judge(
 pub(super) const FILE: &str = "cosigned";
 
 /// How many witnesses these are the keys of.
-fn names(keys: &[VerifierKey]) -> usize {
-    keys.iter().map(VerifierKey::name).collect::<BTreeSet<_>>().len()
+fn names<'k>(keys: impl IntoIterator<Item = &'k VerifierKey>) -> usize {
+    let names: BTreeSet<&str> = keys.into_iter().map(VerifierKey::name).collect();
+    names.len()
 }

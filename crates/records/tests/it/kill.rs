@@ -143,8 +143,7 @@ fn a_killed_process_has_lost_nothing_it_acknowledged() {
     let request = Request {
         dir: &dir,
         known: &known,
-        witnesses: &[],
-        quorum: None,
+        witnesses: records::verify::Witnesses::default(),
         older: &[],
         own: Some(&keys()),
     };

@@ -9,7 +9,7 @@ use records::{
     keys::LogKeys,
     ledger::{Entry, Kind, Reader, Stored},
     table::Tag,
-    verify::{Request, verify},
+    verify::{Request, Witnesses, verify},
 };
 
 use crate::{
@@ -45,8 +45,7 @@ pub(super) fn since(
         &Request {
             dir: newer,
             known: &keys.known(),
-            witnesses: &[],
-            quorum: None,
+            witnesses: Witnesses::default(),
             older: &older,
             own: None,
         },

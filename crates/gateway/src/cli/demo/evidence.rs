@@ -9,7 +9,7 @@ use std::{
 use records::{
     disk::RealDisk,
     ledger::Reader,
-    verify::{Problem, Report},
+    verify::{Problem, Report, Witnesses},
 };
 
 use super::{house::House, scene::Played, show::Show};
@@ -23,7 +23,7 @@ pub(super) fn verified(house: &House, show: &Show) -> Result<Played, Failure> {
          without the gateway.",
     );
     let layout = house.layout();
-    let report = check(&layout.ledger(), &keys_of(&layout)?, &[])?;
+    let report = check(&layout.ledger(), &keys_of(&layout)?, &[], Witnesses::default())?;
     let mut played = Played {
         name: "ledger",
         ..Played::default()
@@ -62,7 +62,7 @@ pub(super) fn tampered(house: &House, theft: Option<u64>, show: &Show) -> Result
     let file = flip(&copy.join("tile"), bytes).map_err(failed)?;
     let file = file.ok_or_else(|| Failure::other("the entry stands in no file of the ledger"))?;
     let file = file.strip_prefix(&copy).unwrap_or(&file).display().to_string();
-    let report = check(&copy, &keys_of(&layout)?, &[])?;
+    let report = check(&copy, &keys_of(&layout)?, &[], Witnesses::default())?;
     let is_it =
         |problem: &&Problem| problem.index == Some(index) && problem.file.as_deref() == Some(file.as_str());
     let named = report.problems.iter().find(is_it);

@@ -16,6 +16,8 @@ pub(crate) struct Past {
     pub(crate) epoch: u64,
     /// Whether that process closed the log.
     pub(crate) closed: bool,
+    /// The time of the newest entry; 0 for a new log.
+    pub(crate) newest_ms: u64,
     /// Intents without an ending, in the order of the log.
     pub(crate) open: Vec<OpenCall>,
 }
@@ -48,6 +50,9 @@ pub(super) fn read(reader: &Reader, segments: &Segments, signed: u64) -> Result<
             .ok_or(OpenError::Tiles(signed))
     };
     let mut past = Past::default();
+    if let Some(last) = size.checked_sub(1) {
+        past.newest_ms = Entry::read(&entry(last)?).map_or(0, |entry| entry.time_ms);
+    }
     let mut from = 0;
     for index in (0..size).rev() {
         let bytes = entry(index)?;

@@ -80,8 +80,7 @@ fn rounds_of_death(rounds: u64, seed: u64) {
         let request = Request {
             dir: dir(),
             known: &known,
-            witnesses: &[],
-            quorum: None,
+            witnesses: crate::verify::Witnesses::default(),
             older: &[],
             own: None,
         };

@@ -46,6 +46,10 @@ impl Hand {
         Clock::new(move || hand.fetch_add(1, Ordering::Relaxed))
     }
 
+    pub(crate) fn back(&self, ms: u64) {
+        self.0.fetch_sub(ms, Ordering::Relaxed);
+    }
+
     pub(crate) fn forward(&self, ms: u64) {
         self.0.fetch_add(ms, Ordering::Relaxed);
     }

@@ -360,3 +360,55 @@ fn a_lost_tail_is_accepted_only_when_the_operator_vouches_and_it_is_recorded() {
     ledger.close().unwrap();
     assert_eq!(published(&disk)[300].text("adopted"), Some("yes"));
 }
+
+#[test]
+fn a_clock_that_was_set_back_is_told_of_while_it_runs_and_at_the_next_opening() {
+    let (disk, hand) = (SimDisk::new(), Hand::new());
+    let opened = || {
+        let ports = Ports {
+            clock: hand.clock(),
+            ..ports(&disk)
+        };
+        Ledger::open(dir(), keys(), quick(), ports).unwrap()
+    };
+    let (ledger, opening) = opened();
+    assert_eq!(opening.clock_back_ms, 0, "there was nothing before");
+    hand.forward(20_000);
+    ledger
+        .append_durable(&entry(Kind::Finding, "one"))
+        .wait()
+        .unwrap();
+    hand.back(10_000);
+    ledger
+        .append_durable(&entry(Kind::Finding, "two"))
+        .wait()
+        .unwrap();
+    ledger.close().unwrap();
+    let entries = published(&disk);
+    let gaps: Vec<_> = entries.iter().filter(|entry| entry.kind == Kind::Gap).collect();
+    let [gap] = gaps.as_slice() else {
+        panic!("{gaps:?}")
+    };
+    let reason = gap.reason.as_deref().unwrap();
+    assert!(reason.starts_with("the clock was set back by"), "{reason}");
+    hand.back(10_000);
+    let (ledger, opening) = opened();
+    assert!(opening.clock_back_ms > 5_000, "{opening:?}");
+    ledger.close().unwrap();
+    let entries = published(&disk);
+    let told = |entry: &&Entry| entry.number("clock_back_ms") == Some(opening.clock_back_ms);
+    assert_eq!(entries.iter().filter(told).count(), 1);
+    // Nobody is accused: it is told, and the log holds.
+    let report = crate::verify::verify(
+        Arc::new(disk.clone()),
+        &crate::verify::Request {
+            dir: dir(),
+            known: &keys().known(),
+            witnesses: crate::verify::Witnesses::default(),
+            older: &[],
+            own: None,
+        },
+    );
+    assert!(report.holds(), "{report}");
+    assert!(report.to_string().contains("the clock goes back"), "{report}");
+}

@@ -1,0 +1,212 @@
+//! The disk under a gateway's data, a real file system of its own, when it is full, when it hangs, and when it turns
+//! read-only: calls are refused, the upstream sees none of them, and when the disk is well they pass again.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use e2e::{
+    gateway::{Gateway, OPEN_TO_TESTER, program},
+    mcp::Client,
+};
+use serde_json::json;
+
+/// A file system in a file.
+struct Volume {
+    image: PathBuf,
+    place: PathBuf,
+}
+
+impl Volume {
+    /// Mounts one; nothing where we may not.
+    fn mounted(image: PathBuf, place: PathBuf) -> Option<Self> {
+        fs::create_dir(&place).expect("a directory");
+        File::create(&image)
+            .and_then(|file| file.set_len(48 << 20))
+            .expect("a file");
+        assert!(run("mkfs.ext4", &["-q", "-F", "-m", "0"], &image), "mkfs.ext4");
+        let volume = Self { image, place };
+        volume.mount().then_some(volume)
+    }
+
+    fn mount(&self) -> bool {
+        let mut mount = Command::new("mount");
+        let done = mount
+            .args(["-o", "loop"])
+            .args([&self.image, &self.place])
+            .status();
+        done.is_ok_and(|status| status.success())
+    }
+
+    /// Leaves not a byte free.
+    fn fill(&self) {
+        let mut filler = File::create(self.filler()).expect("a file");
+        for length in [1 << 20, 4096, 1] {
+            let bytes = vec![0; length];
+            while filler.write_all(&bytes).is_ok() {}
+        }
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.place.join("filler")
+    }
+
+    /// Nothing that is written returns, until it is let go.
+    fn freeze(&self) {
+        assert!(run("fsfreeze", &["--freeze"], &self.place), "it freezes");
+    }
+
+    fn let_go(&self) -> bool {
+        run("fsfreeze", &["--unfreeze"], &self.place)
+    }
+
+    /// What a file system does when its disk fails: it takes nothing any more.
+    fn turn_read_only(&self) {
+        assert!(run("mount", &["-o", "remount,abort"], &self.place), "it gives up");
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        self.let_go();
+        run("umount", &["--lazy", "--quiet"], &self.place);
+    }
+}
+
+fn run(program: &str, args: &[&str], path: &Path) -> bool {
+    let output = Command::new(program).args(args).arg(path).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Calls, and what became of them.
+struct Calls {
+    client: Client,
+    passed: usize,
+}
+
+impl Calls {
+    fn one(&mut self) -> u16 {
+        let answer = self.client.call("stub__journal", &json!({"text": "x"}));
+        let answer = answer.expect("an answer");
+        self.passed += usize::from(answer.is_good());
+        answer.status
+    }
+
+    /// Goes on until the answer is another, for as long as may be needed.
+    fn until(&mut self, status: u16, what: &str) {
+        for _ in 0..400 {
+            if self.one() == status {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("no call was answered {status} when the disk was {what}");
+    }
+
+    /// From now on every call is refused, and none arrives.
+    fn are_refused(&mut self, what: &str, gateway: &Gateway) {
+        self.until(503, what);
+        for _ in 0..10 {
+            assert_eq!(self.one(), 503, "{what}");
+        }
+        assert_eq!(self.passed, executed(gateway), "{what}");
+    }
+}
+
+/// Calls the upstream has seen. It keeps its journal on another disk.
+fn executed(gateway: &Gateway) -> usize {
+    let journal = fs::read_to_string(gateway.path("done/journal.txt"));
+    journal.expect("something was executed").lines().count()
+}
+
+// CONTROL: availability
+#[test]
+fn a_disk_that_is_full_hangs_or_turns_read_only_lets_no_call_through_and_heals_without_restart() {
+    let stub = program("e2e-stub");
+    let mut gateway = Gateway::configured(&format!(
+        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio, ./done/journal.txt] }} }}\n{OPEN_TO_TESTER}"
+    ));
+    fs::create_dir(gateway.path("done")).expect("a directory");
+    let volume = Volume::mounted(gateway.path("volume"), gateway.path("state"));
+    let Some(volume) = volume else {
+        return;
+    };
+    gateway.run();
+    gateway.wait_for_servers();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let mut calls = Calls { client, passed: 0 };
+    assert_eq!(calls.one(), 200);
+
+    volume.fill();
+    calls.are_refused("full", &gateway);
+    fs::remove_file(volume.filler()).expect("it is there");
+    calls.until(200, "empty again");
+
+    volume.freeze();
+    calls.are_refused("hung", &gateway);
+    assert!(volume.let_go());
+    calls.until(200, "back");
+    assert_eq!(calls.passed, executed(&gateway));
+    let verified = gateway.output(&["ledger", "verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+    let gaps = gateway.ledger();
+    let gaps = gaps.iter().filter(|entry| entry["kind"] == json!("gap"));
+    assert!(gaps.count() >= 2, "both times are accounted for");
+
+    // No file system comes back from this while it is in use, but nothing passes meanwhile.
+    volume.turn_read_only();
+    calls.are_refused("read-only", &gateway);
+    gateway.kill();
+    assert!(run("umount", &[], &volume.place));
+    assert!(volume.mount());
+    gateway.run();
+    gateway.wait_for_servers();
+    let verified = gateway.output(&["ledger", "verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+    let ledger = gateway.ledger();
+    let of = |kind: &str| ledger.iter().filter(|entry| entry["kind"] == json!(kind)).count();
+    assert!(
+        of("intent") >= calls.passed,
+        "every call that passed has its intent"
+    );
+}
+
+/// What a gauge says.
+fn gauge(gateway: &Gateway, name: &str) -> u64 {
+    let mut answer = ureq::get(format!("{}/metrics", gateway.base()))
+        .call()
+        .expect("metrics");
+    let text = answer.body_mut().read_to_string().expect("text");
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|number| number.parse().ok()).expect("a gauge")
+}
+
+// CONTROL: availability
+#[test]
+fn an_answer_waits_for_the_disk_where_that_is_configured() {
+    let stub = program("e2e-stub");
+    let mut gateway = Gateway::configured(&format!(
+        "records: {{ outcome: durable }}\n\
+         mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{OPEN_TO_TESTER}"
+    ));
+    gateway.run();
+    gateway.wait_for_servers();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    for n in 0..40 {
+        let answer = client.call("stub__echo", &json!({"text": "x"}));
+        assert!(answer.is_ok_and(|answer| answer.is_good()));
+        let durable = gauge(&gateway, "sallyport_ledger_durable");
+        assert_eq!(
+            durable,
+            gauge(&gateway, "sallyport_ledger_written"),
+            "after call {n}"
+        );
+    }
+}
