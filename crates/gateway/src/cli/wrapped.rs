@@ -16,7 +16,7 @@ use wire::json::{Document, Keys, object};
 use crate::{
     admin,
     ambient::Ambient,
-    config::find,
+    config::{find, records::SaidOutcome},
     failure::Failure,
     halts::{Halt, Halts, Target},
     incidents::{self, MeantIncidents},
@@ -201,5 +201,13 @@ fn journal(vault: &Vault, ambient: Ambient) -> Result<Journal, Failure> {
         .map_err(|error| Failure::other(error.to_string()))?;
     let digests = Digests::new(vault.digester().clone(), vault.subjects().clone());
     let ledger = vault.ledger().clone();
-    Ok(Journal::new(ledger, digests, Payloads::none(), ambient, watch))
+    let outcome = SaidOutcome::default();
+    Ok(Journal::new(
+        ledger,
+        digests,
+        Payloads::none(),
+        ambient,
+        watch,
+        outcome,
+    ))
 }
