@@ -386,7 +386,7 @@ pub(crate) struct SaidServerTls {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidAuth {
-    /// `bearer`, `client_credentials`, `workload`, `id_jag`, `token_exchange` or `authorization_code`.
+    /// `bearer`, `client_credentials`, `workload`, `id_jag`, `token_exchange`, `on_behalf_of` or `authorization_code`.
     pub(crate) kind: String,
     /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
     pub(crate) token: Option<String>,
@@ -413,6 +413,11 @@ pub(crate) struct SaidAuth {
     pub(crate) scope: Option<String>,
     /// With `token_exchange`: what is put in `audience`, too.
     pub(crate) audience: Option<String>,
+    /// With `token_exchange`: `gateway` (the default), whose word for the caller is exchanged, or `caller`, whose own token
+    /// of an external issuer is, at that issuer.
+    pub(crate) subject: Option<String>,
+    /// With `subject: caller`: `send` or `omit` (the default) the gateway's word for the agent that acts.
+    pub(crate) actor_token: Option<String>,
     /// `send` (the default) or `omit`: whether tokens are asked for in the server's name (RFC 8707).
     pub(crate) resource: Option<String>,
     /// `public` (the default) or `private`: whether the authorization server may be in one's own network.

@@ -189,6 +189,9 @@ impl Identify for Engines {
                 format!("`{name}` is not known here any more"),
             )
         })?;
+        let is_external = |issuer: &str| self.tokens.providers.find(issuer).is_some();
+        self.outbound
+            .presented(&principal, &arrival.credential, is_external);
         Ok(Caller {
             principal,
             subject: Arc::new(subject),
