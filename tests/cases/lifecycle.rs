@@ -132,6 +132,37 @@ fn an_operator_goes_back_to_a_version_in_the_browser() {
     assert_eq!(about(&gateway).expect("an answer"), "one");
 }
 
+/// Flips a bit in the middle of a record of the registry.
+const EDIT: &str = "
+import sqlite3, sys
+store = sqlite3.connect(sys.argv[1])
+(sealed,) = store.execute('select sealed from record where tbl = ?', (sys.argv[2],)).fetchone()
+sealed = bytearray(sealed)
+sealed[len(sealed) // 2] ^= 1
+store.execute('update record set sealed = ? where tbl = ?', (bytes(sealed), sys.argv[2]))
+store.commit()
+";
+
+#[test]
+fn a_registry_that_was_edited_behind_our_back_starts_nothing_and_a_copy_does() {
+    let mut gateway = house("");
+    say(&gateway, &["server", "approve", "x"]).expect("it is approved");
+    let (store, copy) = (gateway.path("state/state.db"), gateway.path("copy.db"));
+    fs::copy(&store, &copy).expect("a copy");
+    for table in ["servers", "server-versions"] {
+        let edited = Command::new("python3").args(["-c", EDIT]).arg(&store).arg(table).status();
+        assert!(edited.expect("Python").success());
+        for command in [&["server", "show", "x"][..], &["serve"]] {
+            let said = say(&gateway, command).expect_err("it is refused");
+            let told = said.contains("was altered outside this program; restore the file from a copy");
+            assert!(told && said.contains(table), "{command:?}: {said}");
+        }
+        fs::copy(&copy, &store).expect("a copy");
+    }
+    gateway.run();
+    assert_eq!(about(&gateway).expect("an answer"), "one");
+}
+
 #[test]
 fn what_two_operators_decide_one_cannot_and_no_change_slips_in_between() {
     let gateway = house("registry: { approve: 2, operators: \"role:operator\" }\n");

@@ -1,6 +1,7 @@
 //! The road under test: every port fails once, every await is dropped once, and each time exactly one
 //! outcome is recorded and nothing ran that should not have.
 
+mod cost;
 mod world;
 
 use std::{

@@ -54,7 +54,18 @@ fn reads_no_resource(expr: &Expr) -> bool {
             reads_no_resource(&sides.1)
         }
         Expr::Constant(datum) => !matches!(datum, Datum::Entity(_) | Datum::Record(_) | Datum::Set(_)),
-        _ => {
+        Expr::And(_)
+        | Expr::Binary(..)
+        | Expr::Get(..)
+        | Expr::Has(..)
+        | Expr::If(_)
+        | Expr::Is(..)
+        | Expr::Like(..)
+        | Expr::Or(_)
+        | Expr::Record(_)
+        | Expr::Remembered(_)
+        | Expr::Set(_)
+        | Expr::Unary(..) => {
             let mut none = true;
             expr.parts(&mut |part| none = none && reads_no_resource(part));
             none
