@@ -21,7 +21,7 @@ pub(crate) fn start(authorization: &str) -> Gateway {
     gateway
 }
 
-fn configured(authorization: &str) -> Gateway {
+pub(crate) fn configured(authorization: &str) -> Gateway {
     let stub = program("e2e-stub");
     let variables = [("PASSWORD_HASH", PASSWORD_HASH), ("AUTHENTICATOR", AUTHENTICATOR)];
     let yaml = format!(

@@ -396,6 +396,16 @@ fn a_provider_that_is_down_or_where_it_may_not_be_lets_nobody_in() {
 /// the gateway's page for consent.
 #[test]
 fn a_browser_goes_to_the_certified_provider_and_back() {
+    goes_and_comes_back("none", "", "corp/alice");
+}
+
+/// The same where it has Entra's habits: who somebody is, is in other claims, and nothing is said of PKCE.
+#[test]
+fn a_browser_goes_to_the_certified_provider_with_entras_habits_and_back() {
+    goes_and_comes_back("entra", "user: oid, tenant: tid,", "corp/o-alice");
+}
+
+fn goes_and_comes_back(quirks: &str, more: &str, user: &str) {
     let Some(peers) = peers::directory() else { return };
     let free = || TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
     let (here, there) = (
@@ -409,16 +419,18 @@ fn a_browser_goes_to_the_certified_provider_and_back() {
         .env("PORT", there.to_string())
         .env("AUDIENCE", "https://nobody.example")
         .env("ALGORITHM", "ES256")
+        .env("QUIRKS", quirks)
         .env("REDIRECT", format!("http://{here}/oauth/login/corp/callback"));
     let provider = Provider::start(command);
     let issuer = format!(
-        "{{ issuer: \"{}\", name: corp, network: private, login: {{ client_id: gateway, client_secret: \
+        "{{ issuer: \"{}\", name: corp, network: private, {more} login: {{ client_id: gateway, client_secret: \
          \"env:LOGIN_SECRET\", label: \"Example Corp\" }} }}",
         provider.issuer
     );
-    let users =
-        "users: [ { name: corp/alice, roles: [tester] }, { name: bob, password: \"env:PASSWORD_HASH\" } ]";
-    let mut gateway = configured(&issuer, users);
+    let users = format!(
+        "users: [ {{ name: {user}, roles: [tester] }}, {{ name: bob, password: \"env:PASSWORD_HASH\" }} ]"
+    );
+    let mut gateway = configured(&issuer, &users);
     let file = gateway.path("sallyport.yaml");
     let said = std::fs::read_to_string(&file).expect("a configuration");
     std::fs::write(&file, said.replace("127.0.0.1:0", &here)).expect("it can be written");
@@ -456,5 +468,5 @@ fn a_browser_goes_to_the_certified_provider_and_back() {
     let (status, tokens) = exchange(&person, "app", &redirect, code.expect("a code").trim());
     assert_eq!(status, 200, "{tokens}");
     assert!(works(&gateway, &tokens), "{tokens}");
-    assert_eq!(claims(text(&tokens, "access_token"))["sub"], "corp/alice");
+    assert_eq!(claims(text(&tokens, "access_token"))["sub"], user);
 }

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::{
 const LOCAL: &str = "anonymous: local\nusers: [ { name: local, roles: [tester] } ]\n";
 
 /// The stub behind a gateway, two agents, and further lines of configuration.
-fn start(more: &str) -> Gateway {
+pub(crate) fn start(more: &str) -> Gateway {
     let stub = program("e2e-stub");
     let other = "agents: [ { name: other, secret: \"env:TESTER_SECRET\", roles: [tester] }, ";
     let open = OPEN_TO_TESTER.replace("agents: [ ", other);
@@ -69,9 +69,13 @@ fn real_clients_and_servers_speak_over_connections_both_ways() {
     assert!(used("sse") && used("websocket"));
 }
 
-type Socket = WebSocket<TcpStream>;
+pub(crate) type Socket = WebSocket<TcpStream>;
 
-fn websocket(gateway: &Gateway, headers: &[(&str, &str)], protocol: Option<&str>) -> Result<Socket, Error> {
+pub(crate) fn websocket(
+    gateway: &Gateway,
+    headers: &[(&str, &str)],
+    protocol: Option<&str>,
+) -> Result<Socket, Error> {
     let base = gateway.base();
     let address = base.trim_start_matches("http://");
     let uri = format!("ws://{address}/ws").parse().expect("a URI");

@@ -258,7 +258,7 @@ fn a_token_that_is_bound_to_a_key_is_of_no_use_without_it() {
     let provider = Provider::certified(&peers, port, "RS256");
     let stub = program("e2e-stub");
     let gateway = Gateway::start(&format!(
-        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{OPEN_TO_TESTER}\
+        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio], env: {{ STUB_RESOURCES: \"1\" }} }} }}\n{OPEN_TO_TESTER}\
          issuers: [ {{ issuer: \"{}\", name: corp, network: private, agents: {{ 0oa-scribe: tester }} }} ]\n",
         provider.issuer
     ));
@@ -290,6 +290,13 @@ fn a_token_that_is_bound_to_a_key_is_of_no_use_without_it() {
             };
             assert_eq!(status, wanted, "{url} {algorithm}: {how}");
         }
+        // The bug: of what one request brought, the first alone was proven, and a connection was of no use.
+        let whole = json!({
+            "batch": "1 2",
+            "stream": { "resourceSubscriptions": ["test://one"] },
+            "connection": "1 2",
+        });
+        assert_eq!(found["whole"], whole, "{url} {algorithm}");
         // What the provider says of them is its own affair.
         let faulty = found["faulty"].as_object().expect("answers");
         for (how, answer) in faulty.iter().filter(|_| *client == "tester") {

@@ -1,8 +1,8 @@
 //! What becomes of a server after its first approval: back to an earlier version, more than one operator, and its end.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use e2e::{gateway::Gateway, mcp::Client, registry::SERVER};
+use e2e::{gateway::Gateway, mcp::Client, peers, registry::SERVER};
 use serde_json::{Value, json};
 
 fn program(path: &Path, text: &str) {
@@ -87,6 +87,49 @@ fn a_server_goes_back_to_what_was_approved_and_is_held_where_it_is_something_els
     say(&gateway, &["server", "rollback", "x", "--to", "1"]).expect("it is what was approved");
     assert_eq!(about(&gateway).expect("an answer"), "one");
     assert_eq!(versions(&gateway), (vec![1, 2], Some(1)));
+}
+
+/// The same in the console, in a browser; whoever may only look has no button, and no form of theirs does it.
+#[test]
+fn an_operator_goes_back_to_a_version_in_the_browser() {
+    let Some(peers) = peers::directory() else { return };
+    let mut gateway = house("console: { operators: [ann] }\n");
+    let file = gateway.path("server.mjs");
+    say(&gateway, &["server", "approve", "x"]).expect("it is approved");
+    program(&file, &SERVER.replace("VERSION", "two"));
+    say(&gateway, &["server", "approve", "x"]).expect("it is approved");
+    gateway.run();
+    assert_eq!(about(&gateway).expect("an answer"), "two");
+    assert_eq!(versions(&gateway), (vec![1, 2], Some(2)));
+    let browse = |how: &[&str]| {
+        let opened = gateway
+            .json(&[&["console", "--as", "ann"], how].concat())
+            .remove(0);
+        let output = Command::new(peers::node(&peers))
+            .arg(peers::script("console_rollback.mjs"))
+            .args([opened["url"].as_str().expect("a link"), "x", "1"])
+            .env("NODE_PATH", peers.join("node/node_modules"))
+            .output()
+            .expect("it starts");
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        serde_json::from_slice::<Value>(&output.stdout).map_err(|_| complaint)
+    };
+    let nothing = browse(&["--view"]).expect_err("who looks cannot go back");
+    assert!(nothing.contains("Go back to version 1"), "{nothing}");
+    assert_eq!(versions(&gateway).1, Some(2));
+    program(&file, &SERVER.replace("VERSION", "one"));
+    let told = browse(&[]).expect("a page");
+    let on = |when: &str, text: &str| told[when].to_string().contains(text);
+    assert!(
+        on("before", "Go back to version 1") && !on("before", "Go back to version 2"),
+        "{told}"
+    );
+    assert!(
+        on("after", "Go back to version 2") && !on("after", "Go back to version 1"),
+        "{told}"
+    );
+    assert_eq!(versions(&gateway), (vec![1, 2], Some(1)));
+    assert_eq!(about(&gateway).expect("an answer"), "one");
 }
 
 #[test]

@@ -265,3 +265,45 @@ fn a_session_hears_on_when_its_token_was_renewed() {
     said(&session, "stub__touch", "test://one");
     assert_eq!(heard(&stream), ("test://one".to_owned(), Value::Null));
 }
+
+/// The bug: who watched a resource of a server that died heard nothing more. Now the server is had to watch again,
+/// watchers are told that something may have changed, and who has left is not watched for.
+fn is_heard_of_again(gateway: &Gateway, watched: impl Fn(&Http) -> Vec<String>) {
+    let (first, second) = (session(gateway, "tester"), session(gateway, "tester"));
+    let stream = first.listen();
+    subscribe(&first, "resources/subscribe", "test://one");
+    subscribe(&second, "resources/subscribe", "test://two");
+    // However it is answered.
+    let _ = first.post(&call(8, "stub__die", &json!({"text": ""})));
+    assert_eq!(second.delete().status, 204);
+    assert_eq!(heard(&stream), ("test://one".to_owned(), Value::Null));
+    said(&first, "stub__touch", "test://two");
+    said(&first, "stub__touch", "test://one");
+    assert_eq!(heard(&stream), ("test://one".to_owned(), Value::Null));
+    assert_eq!(watched(&first), ["test://one"]);
+}
+
+#[test]
+fn what_was_watched_is_watched_again_after_a_server_of_sessions_died() {
+    is_heard_of_again(&of_sessions(), watched_at_stub);
+}
+
+#[test]
+fn what_was_watched_is_watched_again_after_a_server_of_the_modern_era_died() {
+    is_heard_of_again(&modern_behind_pipes(), watched_over_pipes);
+}
+
+#[test]
+fn who_watches_is_told_that_a_stream_was_cut_off_and_hears_on() {
+    let alone = Alone::start();
+    let gateway = start(&format!("alone: {{ url: {:?} }}", alone.url()));
+    let first = session(&gateway, "tester");
+    let stream = first.listen();
+    subscribe(&first, "resources/subscribe", "test://one");
+    assert_eq!(said(&first, "alone__cut", ""), "cut");
+    assert_eq!(heard(&stream), ("test://one".to_owned(), Value::Null));
+    for uri in ["test://two", "test://one"] {
+        said(&first, "alone__touch", uri);
+    }
+    assert_eq!(heard(&stream), ("test://one".to_owned(), Value::Null));
+}

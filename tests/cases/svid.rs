@@ -1,6 +1,7 @@
 //! Workloads that come by their certificate (X509-SVID), with certificates by OpenSSL and clients on Node.
 
 use std::{
+    io::{BufRead, BufReader},
     path::Path,
     process::Command,
     thread::sleep,
@@ -176,6 +177,50 @@ fn a_workload_comes_by_its_certificate_and_nobody_else_does() {
         assert!(begun.elapsed() < Duration::from_secs(20), "it still comes in");
         sleep(Duration::from_millis(300));
     }
+}
+
+/// What a workload has open ends with its certificate, on every wire, and nobody else's does.
+#[test]
+fn a_workload_that_is_revoked_loses_its_websocket_and_its_stream() {
+    let Some(peers) = peers::directory() else { return };
+    let mut world = world(&peers, "    crl: prod/revoked.crl\n", "");
+    let scribe = "URI:spiffe://prod.example/scribe";
+    world.issue("gone", scribe, "");
+    world.issue("kept", scribe, "");
+    world.domain.publish("revoked.crl");
+    world.gateway.run();
+    let mut command = world.node("svid_streams.mjs");
+    for name in ["gone", "kept"] {
+        let shown = [
+            world.domain.path(&format!("{name}.pem")),
+            world.domain.path(&format!("{name}.key")),
+        ];
+        command.env(name.to_uppercase(), json!(shown).to_string());
+    }
+    let mut client = command
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("Node");
+    let mut lines = BufReader::new(client.stdout.take().expect("an output")).lines();
+    let mut line = || lines.next().and_then(Result::ok).unwrap_or_default();
+    assert_eq!(line(), "open");
+    world.domain.revoke("gone");
+    world.domain.publish("revoked.crl");
+    // It waits for both ends, and then says what is left.
+    assert_eq!(
+        line(),
+        "ended: gone socket, gone stream; left: kept socket, kept stream"
+    );
+    let _ = client.wait();
+    // Whoever comes again with it is refused, and that is recorded.
+    let said = world.knock(&["prod/gone", "prod/kept"]);
+    assert!(said[0].is_string() && said[1] == 200, "{said:?}");
+    let entries = world.gateway.ledger();
+    let refused = entries.iter().rfind(|entry| entry["action"] == "tls-refused");
+    assert!(
+        refused.is_some_and(|entry| entry.to_string().to_lowercase().contains("revoked")),
+        "{refused:?}"
+    );
 }
 
 /// An authority that is held to its domain vouches in it alone, and where that is required none vouches without.

@@ -254,6 +254,46 @@ fn a_modern_client_has_the_tasks_of_a_server_of_sessions_and_answers_what_they_a
     assert!(ended["inputRequests"].is_null(), "{ended}");
 }
 
+/// `subscriptions/listen` with `taskIds` (ext-tasks): a stream hears of its client's own tasks, whichever era the server
+/// speaks, until they have ended.
+#[test]
+fn a_stream_hears_of_its_clients_own_tasks_and_of_nobody_elses() {
+    let Some(gateway) = everything("[]") else { return };
+    let client = modern(&gateway, "tester", "/mcp");
+    let arguments = json!({"topic": "python", "ambiguous": true});
+    let made = client.call(1, "all__simulate-research-query", &arguments, &json!({}));
+    let made = &made.json()["result"];
+    let task = made["taskId"].as_str().unwrap_or_else(|| panic!("{made}"));
+    let stream = client.listen(&json!(2), &json!({"taskIds": ["of-nobody", task]}));
+    let acknowledged = stream.next();
+    assert_eq!(
+        acknowledged["params"]["notifications"],
+        json!({"taskIds": [task]}),
+        "{acknowledged}"
+    );
+    let heard = |status: &str| loop {
+        let notice = stream.next();
+        if notice["method"] != json!("notifications/tasks") {
+            continue;
+        }
+        let said = &notice["params"];
+        assert_eq!(said["taskId"], json!(task), "{notice}");
+        assert_eq!(said["_meta"]["io.modelcontextprotocol/subscriptionId"], json!(2));
+        if said["status"] == json!(status) {
+            return said.clone();
+        }
+    };
+    let asks = heard("input_required");
+    let questions = asks["inputRequests"].as_object().expect("questions");
+    let (key, _) = questions.iter().next().expect("a question");
+    let answers = json!({(key.as_str()): {"action": "accept", "content": {"interpretation": "snake"}}});
+    let told = json!({"taskId": task, "inputResponses": answers});
+    let told = client.about_task_with(3, "tasks/update", &told);
+    assert_eq!(told.json()["result"]["resultType"], json!("complete"), "{told:?}");
+    let ended = heard("completed");
+    assert!(ended["result"].to_string().contains("python (snake)"), "{ended}");
+}
+
 #[test]
 fn a_modern_client_without_tasks_gets_what_the_task_comes_to() {
     let Some(gateway) = everything("[]") else { return };

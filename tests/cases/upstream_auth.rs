@@ -28,6 +28,15 @@ const ALICE: &str = "alice-5e0c1b7a94d2f3668a";
 
 /// The certified provider, behind a relay that is its issuer's address.
 pub(crate) fn certified(peers: &Path, seconds: u32) -> (Served, Recorder, String) {
+    certified_with(peers, seconds, &[])
+}
+
+/// The same, told more.
+pub(crate) fn certified_with(
+    peers: &Path,
+    seconds: u32,
+    more: &[(&str, &str)],
+) -> (Served, Recorder, String) {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|free| free.local_addr())
         .expect("a port")
@@ -43,6 +52,7 @@ pub(crate) fn certified(peers: &Path, seconds: u32) -> (Served, Recorder, String
         .env("TTL", seconds.to_string())
         .env("AUDIENCE", "https://nobody.example")
         .env("ALGORITHM", "RS256")
+        .envs(more.iter().copied())
         .stderr(Stdio::null());
     (Served::start(&mut command), relay, issuer)
 }

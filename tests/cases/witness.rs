@@ -135,6 +135,10 @@ fn a_ledger_is_cosigned_and_anybody_can_check_it() {
     fs::write(log.path("2.json"), receipt(2, &["--entry"]).stdout).expect("a file");
     let beyond = receipt(second + 50, &["--witnessed"]);
     assert_eq!(beyond.status.code(), Some(1), "{beyond:?}");
+    assert!(
+        String::from_utf8_lossy(&beyond.stderr).contains("enough witnesses signed"),
+        "{beyond:?}"
+    );
     log.stop();
 
     let ledger = log.path("state/ledger");

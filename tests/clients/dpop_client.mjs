@@ -71,9 +71,69 @@ const statuses = {
   "a token bound to nothing": await list(`DPoP ${plain}`, await proof("POST", ENDPOINT, plain)),
   "a token for a proof": await list(`DPoP ${token}`, token),
 };
+
+// One proof is good for all that its request brings: the elements of a batch, the resources of a stream, the messages
+// of a connection.
+async function post(headers, message) {
+  const own = { "content-type": "application/json", accept: "application/json, text/event-stream" };
+  const authorization = `DPoP ${token}`;
+  headers = { ...own, authorization, dpop: await mine(), ...headers };
+  return fetch(ENDPOINT, { method: "POST", headers, body: JSON.stringify(message) });
+}
+const call = (id) => ({
+  jsonrpc: "2.0",
+  id,
+  method: "tools/call",
+  params: { name: "stub__echo", arguments: { text: `${id}` } },
+});
+const said = (answer) => answer.result?.content?.[0]?.text ?? JSON.stringify(answer);
+const initialize = {
+  jsonrpc: "2.0",
+  id: 0,
+  method: "initialize",
+  params: { protocolVersion: "2025-03-26", capabilities: {}, clientInfo: { name: "e2e", version: "1" } },
+};
+async function batch() {
+  const opened = await post({}, initialize);
+  await opened.text();
+  const session = { "mcp-session-id": opened.headers.get("mcp-session-id") };
+  await post(session, { jsonrpc: "2.0", method: "notifications/initialized" });
+  const answers = await (await post(session, [call(1), call(2)])).json();
+  return answers.map(said).sort().join(" ");
+}
+async function stream() {
+  const headers = { "mcp-protocol-version": "2026-07-28", "mcp-method": "subscriptions/listen" };
+  const params = { notifications: { resourceSubscriptions: ["test://one"] }, _meta: meta };
+  const answer = await post(headers, { jsonrpc: "2.0", id: 1, method: "subscriptions/listen", params });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!text.includes("acknowledged")) text += (await reader.read()).value;
+  await reader.cancel();
+  return JSON.parse(text.match(/^data: (.*acknowledged.*)$/m)[1]).params.notifications;
+}
+async function connection() {
+  const url = ENDPOINT.replace("/mcp", "/ws");
+  const headers = { authorization: `DPoP ${token}`, dpop: await proof("GET", url, token) };
+  const socket = new WebSocket(url.replace("http", "ws"), { protocols: ["mcp"], headers });
+  const waiting = new Map();
+  const answer = (id) => new Promise((settle) => waiting.set(id, settle));
+  socket.onmessage = ({ data }) => waiting.get(JSON.parse(data).id)?.(JSON.parse(data));
+  await new Promise((settle, fail) => Object.assign(socket, { onopen: settle, onerror: fail }));
+  const send = (message) => socket.send(JSON.stringify(message));
+  const opened = answer(0);
+  send(initialize);
+  await opened;
+  send({ jsonrpc: "2.0", method: "notifications/initialized" });
+  const answers = [answer(1), answer(2)];
+  [1, 2].forEach((id) => send(call(id)));
+  const texts = (await Promise.all(answers)).map(said);
+  socket.close();
+  return texts.join(" ");
+}
+const whole = { batch: await batch(), stream: await stream(), connection: await connection() };
 const faulty = {
   replayed: await granted(used),
   "another url": await granted(await proof("POST", ENDPOINT)),
   garbled: await granted("a.b.c"),
 };
-console.log(JSON.stringify({ type, statuses, faulty }));
+console.log(JSON.stringify({ type, statuses, whole, faulty }));

@@ -31,6 +31,28 @@ asked = {}
 last = {}
 
 
+def claimed(token):
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+def own(token):
+    """A token of its own, for the gateway."""
+    claims = JsonWebToken(["RS256"]).decode(token, key)
+    claims.validate()
+    assert claims["aud"] == "api://gateway" and claims["iss"] == issuer, claims
+    return claims
+
+
+def vouched(word):
+    """The gateway's word, for this issuer and a few minutes."""
+    with urllib.request.urlopen(f"{claimed(word)['iss']}/.well-known/jwks.json") as keys:
+        claims = JsonWebToken(["EdDSA"]).decode(word, JsonWebKey.import_key_set(json.load(keys)))
+    claims.validate()
+    assert claims["aud"] == issuer and claims["exp"] <= time.time() + 300, claims
+    return claims
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path.startswith("/authorize?"):
@@ -124,6 +146,8 @@ class Handler(BaseHTTPRequestHandler):
         scope = form.get("scope", "")
         if form.get("grant_type", "").endswith(":token-exchange"):
             return self.exchanged(form)
+        if form.get("requested_token_use") == "on_behalf_of":
+            return self.on_behalf_of(form)
         if form.get("grant_type") == "authorization_code":
             return self.logged_in(form)
         if "resource" in form:
@@ -141,21 +165,39 @@ class Handler(BaseHTTPRequestHandler):
 
     def exchanged(self, form):
         """RFC 8693: a token for the user and the agent that another issuer vouches for, in a token for this one."""
-        word = form["subject_token"]
-        payload = word.split(".")[1]
-        iss = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["iss"]
-        with urllib.request.urlopen(f"{iss}/.well-known/jwks.json") as keys:
-            claims = JsonWebToken(["EdDSA"]).decode(word, JsonWebKey.import_key_set(json.load(keys)))
-        claims.validate()
-        now = int(time.time())
-        if claims["aud"] != issuer or claims["exp"] > now + 300:
-            return self.told(400, {"error": "invalid_grant", "error_description": "not for this issuer"})
-        given = {"iss": issuer, "aud": form["audience"], "sub": claims["sub"], "act": claims.get("act"), "iat": now}
-        given |= {"exp": now + 300, "scp": form["scope"], "uti": claims["jti"], "azp": form["client_id"]}
+        word, now = form["subject_token"], int(time.time())
+        if claimed(word)["iss"] == issuer:
+            # A token of its own for the gateway, and the gateway's word for the agent that acts.
+            claims, id = own(word), secrets.token_urlsafe(8)
+            act = {"sub": vouched(form["actor_token"])["sub"]}
+        else:
+            claims = vouched(word)
+            id, act = claims["jti"], claims.get("act")
+        given = {"iss": issuer, "aud": form["audience"], "sub": claims["sub"], "act": act, "iat": now}
+        scope = "Gateway.Use" if form["scope"].endswith("/.default") else form["scope"]
+        given |= {"exp": now + 300, "scp": scope, "uti": id, "azp": form["client_id"]}
         token = JsonWebToken(["RS256"]).encode({"typ": "JWT", "alg": "RS256", "kid": "e1"}, given, key)
         kind = "urn:ietf:params:oauth:token-type:access_token"
         answer = {"token_type": "Bearer", "expires_in": 300, "access_token": token.decode(), "issued_token_type": kind}
         self.told(200, answer)
+
+    def on_behalf_of(self, form):
+        """Entra's own way: a token for the user of another token, which was for whoever asks."""
+        refused = None
+        if form["grant_type"] != "urn:ietf:params:oauth:grant-type:jwt-bearer" or "resource" in form:
+            refused = {"error": "invalid_request", "error_description": "AADSTS901002"}
+        elif form.get("client_secret") != "a-secret-of-this-test-alone" or not form["scope"].endswith("/.default"):
+            refused = {"error": "invalid_client", "error_description": "AADSTS7000215"}
+        elif form["scope"] == "api://strict/.default":
+            refused = {"error": "interaction_required", "error_description": "AADSTS50076: use multi-factor authentication"}
+        if refused:
+            return self.told(400, refused)
+        claims, now = own(form["assertion"]), int(time.time())
+        given = {"iss": issuer, "aud": form["scope"].removesuffix("/.default"), "sub": claims["sub"], "oid": claims["oid"]}
+        given |= {"azp": form["client_id"], "iat": now, "exp": now + 3600, "scp": "Gateway.Use"}
+        given["uti"] = secrets.token_urlsafe(8)
+        token = JsonWebToken(["RS256"]).encode({"typ": "JWT", "alg": "RS256", "kid": "e1"}, given, key)
+        self.told(200, {"token_type": "Bearer", "expires_in": 3599, "access_token": token.decode()})
 
     def told(self, status, answer):
         answer = json.dumps(answer).encode()

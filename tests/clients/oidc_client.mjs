@@ -3,7 +3,8 @@
 
 import { createHash, randomBytes } from "node:crypto";
 
-const { ENDPOINT } = process.env;
+// `SCOPE` where the provider does not know `resource`.
+const { ENDPOINT, LOGIN, SCOPE } = process.env;
 const redirect = "https://client.example/callback";
 const basic = `Basic ${Buffer.from("0oa-scribe:a-secret-of-this-test-alone").toString("base64")}`;
 
@@ -26,7 +27,8 @@ async function token(form) {
   return body;
 }
 
-const machine = await token({ grant_type: "client_credentials", scope: "mcp", resource: resource.resource });
+const indicated = SCOPE ? {} : { resource: resource.resource };
+const machine = await token({ grant_type: "client_credentials", scope: SCOPE ?? "mcp", ...indicated });
 
 // The user's way: each page is a form, each answer a redirect.
 const verifier = randomBytes(32).toString("base64url");
@@ -35,8 +37,8 @@ begin.search = new URLSearchParams({
   client_id: "0oa-scribe",
   response_type: "code",
   redirect_uri: redirect,
-  scope: "openid mcp",
-  resource: resource.resource,
+  scope: `openid ${SCOPE ?? "mcp"}`,
+  ...indicated,
   state: "s1",
   code_challenge: createHash("sha256").update(verifier).digest("base64url"),
   code_challenge_method: "S256",
@@ -61,7 +63,7 @@ for (let n = 0; n < 20 && !at.startsWith(redirect); n++) {
     continue;
   }
   const form = /name="prompt" value="login"/.test(page)
-    ? { prompt: "login", login: "alice", password: "any" }
+    ? { prompt: "login", login: LOGIN ?? "alice", password: "any" }
     : { prompt: "consent" };
   const action = page.match(/action="([^"]+)"/)[1];
   at = (await step(new URL(action, at).href, form)).to;
@@ -72,7 +74,7 @@ const user = await token({
   code,
   redirect_uri: redirect,
   code_verifier: verifier,
-  resource: resource.resource,
+  ...indicated,
 });
 const found = { challenge, resource, machine: machine.access_token, user: user.access_token, id: user.id_token };
 console.log(JSON.stringify(found));

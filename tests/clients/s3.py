@@ -3,6 +3,7 @@
 `s3.py serve PORT LEDGER_BUCKET` prints a line of JSON: address, key, secret. Requests with a wrong signature are refused.
 `s3.py fetch ADDRESS KEY SECRET BUCKET DIRECTORY` writes every object below DIRECTORY, as Amazon's own client reads it.
 `s3.py retention ADDRESS KEY SECRET BUCKET` prints how many objects are locked, and in which mode.
+`s3.py leave ADDRESS KEY SECRET BUCKET OBJECT` puts an object that nobody asked for.
 `s3.py empty ADDRESS KEY SECRET BUCKET` deletes every object.
 """
 
@@ -73,6 +74,10 @@ def retention(s3, bucket):
     print(json.dumps([mode for mode in modes if mode]))
 
 
+def leave(s3, bucket, key):
+    s3.put_object(Bucket=bucket, Key=key, Body=b"left")
+
+
 def empty(s3, bucket):
     for key in list(objects(s3, bucket)):
         s3.delete_object(Bucket=bucket, Key=key)
@@ -83,4 +88,4 @@ if word == "serve":
     serve(*rest)
 else:
     address, key, secret, *rest = rest
-    {"fetch": fetch, "retention": retention, "empty": empty}[word](client("s3", address, key, secret), *rest)
+    {"fetch": fetch, "retention": retention, "leave": leave, "empty": empty}[word](client("s3", address, key, secret), *rest)

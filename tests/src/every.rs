@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
     sync::mpsc,
     time::Duration,
@@ -65,6 +66,30 @@ impl House {
         Self { gateway, scratch }
     }
 
+    /// Before the servers, users, agents and rules of a configuration, made for files in a directory.
+    #[must_use]
+    pub fn with(configuration: impl FnOnce(&Path) -> String) -> Self {
+        let scratch = Scratch::new();
+        let socket = scratch.path().join("gateway.sock");
+        let yaml = configuration(scratch.path());
+        let gateway = Gateway::start(&format!("socket: {socket:?}\nanonymous: local\n{yaml}"));
+        gateway.wait_for_servers();
+        Self { gateway, scratch }
+    }
+
+    /// How often a server wrote into a file of the directory.
+    #[must_use]
+    pub fn written(&self, file: &str) -> usize {
+        let text = std::fs::read_to_string(self.scratch.path().join(file));
+        text.unwrap_or_default().lines().count()
+    }
+
+    /// A file of the directory.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
     /// How often a server executed the tool `journal`.
     #[must_use]
     pub fn executed(&self) -> usize {
@@ -78,11 +103,30 @@ impl House {
     /// When it cannot connect.
     #[must_use]
     pub fn connect(&self, wire: &'static str) -> Wire {
+        self.connected(wire, "tester", "", |house| house.wrapped())
+    }
+
+    /// An agent on this wire, to the gateway itself; over the Unix socket it is the user whom `anonymous` names.
+    ///
+    /// # Panics
+    /// When it cannot connect.
+    #[must_use]
+    pub fn connect_as(&self, wire: &'static str, agent: &str) -> Wire {
+        self.connected(wire, agent, "stub__", |house| house.bridged(agent))
+    }
+
+    fn connected(
+        &self,
+        wire: &'static str,
+        agent: &str,
+        prefix_of_pipes: &'static str,
+        pipes: impl FnOnce(&Self) -> Child,
+    ) -> Wire {
         let (send, heard) = mpsc::channel();
         let (says, child, prefix): (Says, _, _) = match wire {
-            "Streamable HTTP" => (self.streamable(send), None, "stub__"),
-            "HTTP+SSE" => (self.events(send), None, "stub__"),
-            "WebSocket" => (self.websocket(send), None, "stub__"),
+            "Streamable HTTP" => (self.streamable(agent, send), None, "stub__"),
+            "HTTP+SSE" => (self.events(agent, send), None, "stub__"),
+            "WebSocket" => (self.websocket(agent, send), None, "stub__"),
             "Unix socket" => {
                 let path = self.scratch.path().join("gateway.sock");
                 let stream = UnixStream::connect(path).expect("a connection");
@@ -91,10 +135,10 @@ impl House {
                 (pipe(stream), None, "stub__")
             }
             _ => {
-                let mut child = self.wrapped();
+                let mut child = pipes(self);
                 let (input, output) = (child.stdin.take(), child.stdout.take());
                 std::thread::spawn(move || lines(output.expect("an output"), &send));
-                (pipe(input.expect("an input")), Some(child), "")
+                (pipe(input.expect("an input")), Some(child), prefix_of_pipes)
             }
         };
         Wire {
@@ -106,14 +150,15 @@ impl House {
         }
     }
 
-    fn http(&self, path: &str) -> Http {
-        Http::new(&format!("{}{path}", self.gateway.base()), &self.gateway.token())
+    fn http(&self, agent: &str, path: &str) -> Http {
+        let token = self.gateway.token_of(agent);
+        Http::new(&format!("{}{path}", self.gateway.base()), &token)
     }
 
-    fn streamable(&self, send: mpsc::Sender<String>) -> Says {
-        let mut http = self.http("/mcp");
+    fn streamable(&self, agent: &str, send: mpsc::Sender<String>) -> Says {
+        let mut http = self.http(agent, "/mcp");
         Box::new(move |bytes, _| {
-            let answer = http.post_bytes(bytes);
+            let answer = mirrored(&http, bytes).post_bytes(bytes);
             if let Some(session) = answer.header("mcp-session-id") {
                 let session = ("Mcp-Session-Id".to_owned(), session.to_owned());
                 http.headers.retain(|(name, _)| *name != session.0);
@@ -125,11 +170,14 @@ impl House {
         })
     }
 
-    fn events(&self, send: mpsc::Sender<String>) -> Says {
-        let agent = ureq::Agent::config_builder().build().new_agent();
-        let stream = agent
+    fn events(&self, agent: &str, send: mpsc::Sender<String>) -> Says {
+        let client = ureq::Agent::config_builder().build().new_agent();
+        let stream = client
             .get(format!("{}/sse", self.gateway.base()))
-            .header("Authorization", format!("Bearer {}", self.gateway.token()))
+            .header(
+                "Authorization",
+                format!("Bearer {}", self.gateway.token_of(agent)),
+            )
             .header("Accept", "text/event-stream")
             .call()
             .expect("a stream");
@@ -137,7 +185,7 @@ impl House {
             .lines()
             .map_while(Result::ok)
             .filter_map(|line| line.strip_prefix("data: ").map(str::to_owned));
-        let http = self.http(&data.next().expect("an address"));
+        let http = self.http(agent, &data.next().expect("an address"));
         std::thread::spawn(move || data.try_for_each(|message| send.send(message)));
         Box::new(move |bytes, _| {
             let answer = http.post_bytes(bytes);
@@ -145,12 +193,15 @@ impl House {
         })
     }
 
-    fn websocket(&self, send: mpsc::Sender<String>) -> Says {
+    fn websocket(&self, agent: &str, send: mpsc::Sender<String>) -> Says {
         let base = self.gateway.base();
         let address = base.trim_start_matches("http://");
         let uri = format!("ws://{address}/ws").parse().expect("a URI");
         let request = ClientRequestBuilder::new(uri)
-            .with_header("Authorization", format!("Bearer {}", self.gateway.token()))
+            .with_header(
+                "Authorization",
+                format!("Bearer {}", self.gateway.token_of(agent)),
+            )
             .with_sub_protocol("mcp");
         let stream = TcpStream::connect(address).expect("a connection");
         let (mut socket, _) = client(request, stream).expect("it is let in");
@@ -165,6 +216,20 @@ impl House {
                 let _ = send.send(heard);
             }
         })
+    }
+
+    fn bridged(&self, agent: &str) -> Child {
+        std::process::Command::new(program("sallyport"))
+            .arg("connect")
+            .arg(format!("{}/mcp", self.gateway.base()))
+            .args(["--header", "Authorization: Bearer ${TOKEN}"])
+            .env("TOKEN", self.gateway.token_of(agent))
+            .env("HOME", self.scratch.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts")
     }
 
     fn wrapped(&self) -> Child {
@@ -182,6 +247,23 @@ impl House {
             .spawn()
             .expect("it starts")
     }
+}
+
+/// The same with the headers that say what a message of the modern era says.
+fn mirrored(http: &Http, bytes: &[u8]) -> Http {
+    let mut http = http.clone();
+    let message: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let revision = &message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
+    for (header, value) in [
+        ("MCP-Protocol-Version", revision),
+        ("Mcp-Method", &message["method"]),
+        ("Mcp-Name", &message["params"]["name"]),
+    ] {
+        if let (true, Some(value)) = (revision.is_string(), value.as_str()) {
+            http.headers.push((header.to_owned(), value.to_owned()));
+        }
+    }
+    http
 }
 
 /// Whether it is more than something the gateway says of itself (`list_changed`).

@@ -217,6 +217,10 @@ impl Heard {
         std::thread::spawn(move || {
             // Each event is one chunk, so its data is one line.
             for line in lines.map_while(Result::ok) {
+                // A chunk of no length is the last one; the connection may stand for another request.
+                if line == "0" {
+                    return;
+                }
                 let message = line
                     .strip_prefix("data:")
                     .and_then(|data| serde_json::from_str(data).ok());
@@ -237,6 +241,28 @@ impl Heard {
     #[must_use]
     pub fn next(&self) -> Value {
         self.messages.recv_timeout(PATIENCE).expect("a message")
+    }
+
+    /// Waits for the end of the stream; whether it came.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        loop {
+            match self.messages.recv_timeout(PATIENCE) {
+                Ok(_) => {}
+                Err(why) => return why == mpsc::RecvTimeoutError::Disconnected,
+            }
+        }
+    }
+
+    /// Whether the stream stands now.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        loop {
+            match self.messages.try_recv() {
+                Ok(_) => {}
+                Err(why) => return why == mpsc::TryRecvError::Empty,
+            }
+        }
     }
 }
 

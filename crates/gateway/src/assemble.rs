@@ -49,6 +49,7 @@ use crate::{
     failure::Failure,
     halts::Halts,
     incidents,
+    interceptors::Interceptors,
     issuers::{Guarded, Provider, Providers},
     journal::{Digests, Journal},
     judge::Judge,
@@ -145,6 +146,11 @@ pub(crate) fn assemble(
         incidents,
         inspector,
         terms: Terms::default(),
+        interceptors: Interceptors::new(
+            meant.interceptors.clone(),
+            Arc::clone(&upstreams),
+            ambient.clone(),
+        ),
         judge: meant
             .judge
             .clone()
@@ -293,6 +299,7 @@ pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace:
     tokio::spawn(admin::keep_watch(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::remind(Arc::clone(house), stop.clone()));
     tokio::spawn(keep_contexts(Arc::clone(house), stop.clone()));
+    tokio::spawn(admin::keep_pasts(Arc::clone(house), stop.clone()));
     tokio::spawn(settle());
     if !house.engines.tokens.providers.is_empty() {
         tokio::spawn(keep_keys(Arc::clone(house), stop));

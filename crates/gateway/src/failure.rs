@@ -26,6 +26,11 @@ impl Failure {
         }
     }
 
+    /// Whether it is wrong use or configuration.
+    pub(crate) fn is_configuration(&self) -> bool {
+        self.code == 2
+    }
+
     /// Refused by policy: exit code 3.
     pub(crate) fn refused(text: impl Into<String>) -> Self {
         Self {

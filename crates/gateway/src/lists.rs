@@ -118,11 +118,12 @@ impl Lists {
     /// What is shown of some entries.
     fn shown(&self, mut entries: Vec<Entry>, mode: Mode, subject: &Subject, facts: &Facts<'_>) -> Vec<Entry> {
         if mode == Mode::Enforce {
-            entries.retain(|entry| {
-                let action = Action::upon(&entry.resource);
-                let discovery = self.rules.could_permit(subject, action, &entry.resource, facts);
-                discovery == Discovery::Listed
-            });
+            let resources = entries.iter().map(|entry| &*entry.resource);
+            let found = self
+                .rules
+                .could_permit_each(subject, Action::Discover, resources, facts);
+            let mut found = found.into_iter();
+            entries.retain(|_| found.next() == Some(Discovery::Listed));
         }
         entries
     }

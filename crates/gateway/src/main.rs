@@ -26,6 +26,7 @@ mod failure;
 mod fetch;
 mod halts;
 mod incidents;
+mod interceptors;
 mod issuers;
 mod journal;
 mod judge;
@@ -62,6 +63,10 @@ mod visible;
 mod witness;
 
 use std::process::ExitCode;
+
+/// The system's allocator costs small calls more (docs/performance.md has what is left).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // Before anything else: the helper that boxes a server is this binary with one thread, and quick.

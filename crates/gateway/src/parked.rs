@@ -229,8 +229,8 @@ pub(crate) fn content(server: &str, method: Method, params: Option<Node<'_>>) ->
 
 /// The client's side of a call that may be parked: whichever of the client's requests is there now.
 pub(crate) struct Relay {
-    caller: Option<Caller>,
-    capabilities: Capabilities,
+    /// Who was there last, with what that client declared.
+    party: Mutex<(Option<Caller>, Capabilities)>,
     log_level: Option<LogLevel>,
     now: watch::Sender<Option<Arc<dyn Exchange>>>,
     desk: watch::Sender<Desk>,
@@ -255,12 +255,20 @@ impl Relay {
         log_level: Option<LogLevel>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            caller: exchange.caller(),
-            capabilities,
+            party: Mutex::new((exchange.caller(), capabilities)),
             log_level,
             now: watch::channel(Some(exchange)).0,
             desk: watch::channel(Desk::default()).0,
         })
+    }
+
+    /// The client came back: what is asked from now on is judged by who it is, and what it declares, now.
+    pub(crate) fn came_back(&self, caller: Option<Caller>, capabilities: Capabilities) {
+        *self.party() = (caller, capabilities);
+    }
+
+    fn party(&self) -> MutexGuard<'_, (Option<Caller>, Capabilities)> {
+        self.party.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn attach(&self, exchange: Arc<dyn Exchange>) {
@@ -406,7 +414,7 @@ impl Exchange for Relay {
     fn admitted(&self, _: &Caller) {}
 
     fn caller(&self) -> Option<Caller> {
-        self.caller.clone()
+        self.party().0.clone()
     }
 
     fn session(&self) -> Option<Arc<str>> {
@@ -443,8 +451,8 @@ impl Exchange for Relay {
 }
 
 impl Asks for Relay {
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+    fn capabilities(&self) -> Capabilities {
+        self.party().1.clone()
     }
 
     fn log_level(&self) -> Option<LogLevel> {
@@ -516,6 +524,17 @@ mod tests {
         };
         assert_eq!(open, 2);
         drop(first);
+    }
+
+    /// The bug: what a task asked later was judged by what its client had declared at first.
+    #[test]
+    fn a_client_is_asked_what_it_declared_when_it_came_back() {
+        let relay = Relay::new(Arc::new(Nobody), Capabilities::default(), None);
+        let declared = Document::parse(br#"{"elicitation":{}}"#.to_vec(), Keys::Exact, &REQUEST).unwrap();
+        relay.came_back(None, Capabilities::declared(declared.root()));
+        assert!(Asks::capabilities(&*relay).at(&["elicitation"]).is_some());
+        relay.came_back(None, Capabilities::default());
+        assert!(Asks::capabilities(&*relay).at(&["elicitation"]).is_none());
     }
 
     #[tokio::test]

@@ -64,6 +64,10 @@ impl TaskDesks {
     /// The desk of a task, or a new one, which is not kept yet.
     pub(crate) fn of(&self, task: &Task, arrival: &Arrival) -> Arc<TaskDesk> {
         let found = self.at(task);
+        if let Some(desk) = &found {
+            let caller = arrival.exchange.caller();
+            desk.relay.came_back(caller, arrival.capabilities.clone());
+        }
         let desk = found.unwrap_or_else(|| {
             let exchange = Arc::clone(&arrival.exchange);
             let relay = Relay::new(exchange, arrival.capabilities.clone(), None);

@@ -13,6 +13,18 @@ const VALUE: &str = "value";
 /// Bytes a compiled expression may take.
 const SIZE_MAX: usize = 4 << 20;
 
+/// One search for any of many texts.
+pub(crate) fn any_of<'w>(
+    name: &str,
+    words: impl Iterator<Item = &'w str>,
+) -> Result<regex::Regex, SettingsError> {
+    let words: Vec<String> = words.map(regex::escape).collect();
+    regex::Regex::new(&words.join("|")).map_err(|source| SettingsError::Pattern {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Pattern {

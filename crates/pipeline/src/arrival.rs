@@ -30,9 +30,9 @@ pub enum Credential {
     Possessed(Arc<Possession>),
     /// A request that is signed itself (RFC 9421), with a token or without.
     Signed(Arc<SignedRequest>),
-    /// What a signed request has proven that opened a connection or brought this message: it counts for that, and no
-    /// signature proves twice.
-    Standing(Arc<Principal>),
+    /// What a request has proven that opened a connection or a stream, or brought this message, by its signature or with
+    /// its key: it counts for that, and nothing proves twice. With the token it came with, which has to be believed still.
+    Standing(Arc<Principal>, Option<Secret>),
     /// No credential but the certificate of the connection, which proves a workload.
     Workload(Arc<Svid>),
     /// The upstream link the message came over, which the supervisor knows to be this server's.
@@ -41,6 +41,24 @@ pub enum Credential {
     Local(LocalPeer),
     /// No credential.
     None,
+}
+
+impl Credential {
+    /// What goes on to count once a request has proven who it is from: neither a signature nor a proof of possession
+    /// proves twice, and what it proved stands for what that request opened, or began.
+    #[must_use]
+    pub fn standing(self, principal: &Arc<Principal>) -> Self {
+        match self {
+            Self::Possessed(shown) => Self::Standing(Arc::clone(principal), Some(shown.token.clone())),
+            Self::Signed(shown) => Self::Standing(Arc::clone(principal), shown.token.clone()),
+            Self::Bearer(_)
+            | Self::Link(_)
+            | Self::Local(_)
+            | Self::None
+            | Self::Standing(..)
+            | Self::Workload(_) => self,
+        }
+    }
 }
 
 /// A request with a signature of its own, and the token it comes with, if it does.

@@ -188,6 +188,14 @@ pub trait Rules {
         facts: &Facts<'_>,
     ) -> Discovery;
 
+    /// The same for all of a list, in its order: what would be done with each is what it is there for.
+    fn could_permit_each(
+        &self,
+        subject: &Subject,
+        resources: &mut dyn Iterator<Item = &Resource>,
+        facts: &Facts<'_>,
+    ) -> Vec<Discovery>;
+
     /// In `observe` mode: lets through what was refused. None where rules are enforced.
     fn observe(
         &self,
@@ -396,7 +404,7 @@ pub struct Question {
 /// A client that is asked in the answer to its call, and answers by calling again (modern era).
 pub trait Asks: Send + Sync {
     /// What it can be asked, as declared with the call.
-    fn capabilities(&self) -> &Capabilities;
+    fn capabilities(&self) -> Capabilities;
 
     /// The least level of log messages it wants with this call; none if it wants none.
     fn log_level(&self) -> Option<LogLevel>;

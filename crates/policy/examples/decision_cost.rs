@@ -41,10 +41,14 @@ fn main() -> io::Result<()> {
             let list = median(|| {
                 black_box(scene.could_permit(&rules));
             })?;
+            let tools = median(|| drop(black_box(scene.tools(&rules, "treatment"))))?;
+            let elsewhere = median(|| drop(black_box(scene.tools(&rules, "research"))))?;
             writeln!(
                 out,
-                "{shape:?} {count:>6} rules: decide {decide:>8.2} us, could_permit {list:>8.2} us, load {:.0} ms",
-                loading / 1000.0
+                "{shape:?} {count:>6} rules: decide {decide:>8.2} us, could_permit {list:>8.2} us, load {:.0} ms\n\
+                 {:>31} list of 1,000 tools over 50 servers: {tools:>8.0} us, for another purpose {elsewhere:>8.0} us",
+                loading / 1000.0,
+                ""
             )?;
             if count <= 1_000 {
                 let cedar = Cedar::new(&sources)?;
@@ -95,6 +99,21 @@ struct Scene {
     labels: Labels,
     sources: Vec<Source>,
     scopes: BTreeSet<String>,
+    tools: Vec<Resource>,
+}
+
+/// A tool of a server.
+fn tool(server: usize, tool: usize) -> Resource {
+    Resource::Tool(ToolFacts {
+        server: format!("server{server}"),
+        name: format!("tool{tool}"),
+        sink: Sink::Read,
+        trust: Trust::Trusted,
+        labels: Labels::none(),
+        tenant: None,
+        cost: 1,
+        arguments: None,
+    })
 }
 
 impl Scene {
@@ -113,16 +132,8 @@ impl Scene {
                 actor: party(PartyKind::Agent, "scribe", &["assistant", "role3"]),
                 for_user: Some(party(PartyKind::User, "alice", &["doctor", "role1", "role2"])),
             },
-            resource: Resource::Tool(ToolFacts {
-                server: "server0".to_owned(),
-                name: "tool0".to_owned(),
-                sink: Sink::Read,
-                trust: Trust::Trusted,
-                labels: Labels::none(),
-                tenant: None,
-                cost: 1,
-                arguments: None,
-            }),
+            resource: tool(0, 0),
+            tools: (0..1_000).map(|n| tool(n % SERVERS, n / SERVERS)).collect(),
             args: Document::parse(args.to_vec(), Keys::Folded, &REQUEST).ok(),
             labels: Labels::none(),
             sources: vec![Source {
@@ -154,6 +165,16 @@ impl Scene {
 
     fn decide(&self, rules: &RuleSet) -> policy::Decision {
         rules.decide(&self.subject, Action::Invoke, &self.resource, &self.facts())
+    }
+
+    fn tools(&self, rules: &RuleSet, purpose: &str) -> Vec<policy::rules::Discovery> {
+        let facts = Facts {
+            args: None,
+            purpose: Some(purpose),
+            sources: &[],
+            ..self.facts()
+        };
+        rules.could_permit_each(&self.subject, Action::Discover, &self.tools, &facts)
     }
 
     fn could_permit(&self, rules: &RuleSet) -> policy::rules::Discovery {

@@ -2,6 +2,7 @@
 //! the road.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use pipeline::ports::{Caller, Exchange};
 use wire::{
     bounds::ANSWER,
-    json::{Keys, Node},
+    json::{Keys, Node, ObjectWriter},
     jsonrpc::{self, Message, Notification, Refused, Request},
     mcp::{Direction, Method, Revision, ServerName, code, meta},
 };
@@ -136,7 +137,8 @@ impl Inbox {
             return self.backchannel.changed(&self.server);
         }
         if method == Method::NotificationsSubscriptionsAcknowledged {
-            return self.watches.acknowledged(&notification);
+            let again = self.watches.acknowledged(&notification);
+            return self.may_have_changed(again).await;
         }
         if method == Method::NotificationsResourcesUpdated {
             return self.updated(&notification).await;
@@ -168,6 +170,17 @@ impl Inbox {
                 self.backchannel
                     .incoming(self.incoming(message, Some(exchange)))
                     .await;
+            }
+        }
+    }
+
+    /// Tells watchers of these resources that they may have changed: nobody heard of them for a while.
+    pub(crate) async fn may_have_changed(&self, uris: BTreeSet<String>) {
+        for uri in uris {
+            let params = |params: &mut ObjectWriter<'_>| params.string("uri", &uri);
+            let text = jsonrpc::notification(Method::NotificationsResourcesUpdated, params);
+            if let Ok(Message::Notification(changed)) = Message::parse(text, Keys::Exact, &ANSWER) {
+                self.updated(&changed).await;
             }
         }
     }

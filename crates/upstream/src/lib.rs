@@ -1,9 +1,11 @@
 //! The far side: reaching MCP servers, over pipes and over HTTP, and keeping them from harming each other.
 //!
 //! Only a recorded call crosses: [`Upstreams`] sends nothing but a `&Passed<Recorded>`. What it says of its
-//! own accord (handshakes, listings) holds nothing that came from a caller. This crate must not know rules,
-//! what the registry decided, or callers' credentials.
+//! own accord (handshakes, listings) holds nothing that came from a caller; what interceptors are asked ([`Aside`]) is
+//! made from one by whoever asks. This crate must not know rules, what the registry
+//! decided, or callers' credentials.
 
+mod aside;
 mod backchannel;
 mod credentials;
 mod dial;
@@ -25,6 +27,7 @@ mod stdio;
 mod tasks;
 mod watch;
 
+pub use aside::Aside;
 pub use backchannel::{Backchannel, Incoming, Noise};
 pub use credentials::{Consent, Credentials, Errand, Next, NoCredentials};
 pub use error::LinkError;

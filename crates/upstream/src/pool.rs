@@ -31,6 +31,7 @@ use crate::{
     listing::List,
     sandbox::Room,
     tasks::Making,
+    watch::Watches,
 };
 
 /// See the module. This is what the production engine behind `pipeline::ports::Upstream` uses.
@@ -113,6 +114,11 @@ impl Upstreams {
     /// # Errors
     /// When it cannot be reached or does not say.
     pub async fn catalogue(&self, name: &ServerName) -> Result<Catalogue, LinkError> {
+        Catalogue::fetch(&*self.own_link(name).await?).await
+    }
+
+    /// The gateway's own link to a server.
+    pub(crate) async fn own_link(&self, name: &ServerName) -> Result<Arc<Link>, LinkError> {
         let station = self.station(name)?;
         // A process that runs anyway need not be joined by another to find out more.
         let wanted = match &station.spec.reach {
@@ -125,10 +131,8 @@ impl Upstreams {
             capabilities: None,
             era,
         };
-        let link = self
-            .open(&station, wanted, key, (None, &Capabilities::default()))
-            .await?;
-        Catalogue::fetch(&link).await
+        self.open(&station, wanted, key, (None, &Capabilities::default()))
+            .await
     }
 
     /// A server is another one now, and may speak other eras.
@@ -156,10 +160,14 @@ impl Upstreams {
         })
     }
 
-    /// Closes links that have been idle, and forgets closed ones. Call it every few seconds.
-    pub fn sweep(&self) {
+    /// Closes links that have been idle, forgets closed ones, and has servers watch again what they no longer do
+    /// because a process died or a stream was cut off. Call it every few seconds.
+    pub fn sweep(self: &Arc<Self>) {
         for station in self.all() {
-            station.sweep();
+            for (key, seat) in station.sweep() {
+                let (all, station) = (Arc::clone(self), Arc::clone(&station));
+                tokio::spawn(async move { station.revive(&key, &seat, &all).await });
+            }
         }
     }
 
@@ -176,21 +184,27 @@ impl Upstreams {
 
     /// Ends one of the things a watcher watches.
     pub fn end_watch(&self, watcher: &str, uri: &str) {
-        for link in self.all().iter().flat_map(|station| station.open_links()) {
-            if !link.inbox.watches.is_empty() {
-                let (watcher, uri) = (watcher.to_owned(), uri.to_owned());
-                tokio::spawn(async move { link.release_one(&watcher, &uri).await });
-            }
-        }
+        self.unwatch(|watches| {
+            let was_last = watches.remove(uri, watcher);
+            was_last.then(|| uri.to_owned()).into_iter().collect()
+        });
     }
 
     /// Ends all that a watcher watches.
     pub fn end_watches(&self, watcher: &str) {
-        for link in self.all().iter().flat_map(|station| station.open_links()) {
-            if !link.inbox.watches.is_empty() {
-                let watcher = watcher.to_owned();
-                tokio::spawn(async move { link.release(&watcher).await });
-            }
+        self.unwatch(|watches| watches.release(watcher));
+    }
+
+    /// Takes watchers from what they watch, over every link; servers are told of what nobody watches any more.
+    fn unwatch(&self, taken: impl Fn(&Watches) -> Vec<String>) {
+        for station in self.all() {
+            station.each_link(|link| {
+                let left = taken(&link.inbox.watches);
+                if !left.is_empty() && link.closed().is_none() {
+                    let link = Arc::clone(link);
+                    tokio::spawn(async move { link.unwatch(left).await });
+                }
+            });
         }
     }
 

@@ -6,7 +6,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use pipeline::{Answer, Dossier, Objection, Own, Passed, forward::Recorded, ports::Exchange, refusal};
@@ -48,6 +51,8 @@ pub(crate) struct Watches {
     opening: Mutex<HashMap<i64, oneshot::Sender<BTreeSet<String>>>>,
     /// The stream that is open (modern era).
     stream: Mutex<Option<Stream>>,
+    /// The server does not know yet of what is watched: it was, over a link that broke.
+    untold: AtomicBool,
 }
 
 /// An open `subscriptions/listen`.
@@ -84,23 +89,30 @@ impl Watches {
         told.into_values().collect()
     }
 
-    /// A server says which resources it watches for a stream.
-    pub(crate) fn acknowledged(&self, notification: &Notification) {
+    /// A server says which resources it watches for a stream. Gives those of a stream that was cut off and opened
+    /// again: what happened to them meanwhile nobody heard.
+    pub(crate) fn acknowledged(&self, notification: &Notification) -> BTreeSet<String> {
         let params = notification.params();
         let id = params
             .and_then(meta::of)
             .and_then(|meta| meta.get(meta::SUBSCRIPTION_ID))
             .and_then(Id::read);
-        let Some(Id::Integer(id)) = id else { return };
-        let Some(waiting) = lock(&self.opening).remove(&id) else {
-            return;
-        };
         let honoured = params.and_then(|params| params.get("notifications"));
         let uris = honoured.and_then(|honoured| honoured.get("resourceSubscriptions"));
         let uris = uris.into_iter().flat_map(Node::elements);
         let uris = uris.filter_map(|uri| Some(uri.as_str()?.into_owned()));
-        // Whoever waited may have given up a moment ago.
-        let _ = waiting.send(uris.collect());
+        let Some(Id::Integer(id)) = id else {
+            return BTreeSet::new();
+        };
+        let waiting = lock(&self.opening).remove(&id);
+        match waiting {
+            None => uris.filter(|uri| lock(&self.by_uri).contains_key(uri)).collect(),
+            Some(waiting) => {
+                // Whoever waited may have given up a moment ago.
+                let _ = waiting.send(uris.collect());
+                BTreeSet::new()
+            }
+        }
     }
 
     /// The link is closed: nothing more is heard.
@@ -108,6 +120,18 @@ impl Watches {
         if let Some(Stream::Http(stream)) = lock(&self.stream).take() {
             stream.abort();
         }
+    }
+
+    /// Takes over what was watched over a link that broke. The server is told by [`Link::watch_again`].
+    pub(crate) fn take_over(&self, before: &Self) {
+        let watched = std::mem::take(&mut *lock(&before.by_uri));
+        self.untold.store(!watched.is_empty(), Ordering::Relaxed);
+        lock(&self.by_uri).extend(watched);
+    }
+
+    /// Whether something is watched that the server does not know of yet.
+    pub(crate) fn are_untold(&self) -> bool {
+        self.untold.load(Ordering::Relaxed) && !self.is_empty()
     }
 
     /// Whether nothing is watched.
@@ -135,8 +159,17 @@ impl Watches {
         first
     }
 
+    /// Gives up what the server watches no more: one, or all.
+    pub(crate) fn forget(&self, uri: Option<&str>) {
+        let mut by_uri = lock(&self.by_uri);
+        match uri {
+            Some(uri) => drop(by_uri.remove(uri)),
+            None => by_uri.clear(),
+        }
+    }
+
     /// Takes a watcher from a resource; says whether it was the last.
-    fn remove(&self, uri: &str, name: &str) -> bool {
+    pub(crate) fn remove(&self, uri: &str, name: &str) -> bool {
         let mut by_uri = lock(&self.by_uri);
         let Some(watchers) = by_uri.get_mut(uri) else {
             return false;
@@ -150,7 +183,7 @@ impl Watches {
     }
 
     /// Takes a watcher from all resources; gives those that nobody watches any more.
-    fn release(&self, name: &str) -> Vec<String> {
+    pub(crate) fn release(&self, name: &str) -> Vec<String> {
         let uris = self.uris();
         uris.into_iter().filter(|uri| self.remove(uri, name)).collect()
     }
@@ -198,38 +231,62 @@ impl Link {
         Ok(answer?.map_or_else(nothing, |response| Answer::Foreign(Arc::new(response), era)))
     }
 
-    /// A watcher watches this one no more.
-    pub(crate) async fn release_one(&self, name: &str, uri: &str) {
+    /// The last watcher of these has gone: the server is told, unless somebody watches them again.
+    pub(crate) async fn unwatch(&self, mut left: Vec<String>) {
         let watches = &self.inbox.watches;
         let _alone = watches.changing.lock().await;
-        if watches.remove(uri, name)
-            && let Err(error) = self.tell_of(Method::ResourcesUnsubscribe, uri, None).await
-        {
+        let watched = watches.uris();
+        left.retain(|uri| !watched.contains(uri));
+        let mut done = Ok(None);
+        match self.revision.era() {
+            Era::Modern if left.is_empty() => {}
+            Era::Modern => done = self.listen_anew(None, None).await,
+            Era::Legacy => {
+                for uri in left {
+                    done = self.tell_of(Method::ResourcesUnsubscribe, &uri, None).await;
+                }
+            }
+        }
+        if let Err(error) = done {
             self.inbox
                 .noise(format!("it was not told that a watcher has gone: {error}"));
         }
     }
 
-    /// A watcher has gone: what nobody else watches is given up.
-    pub(crate) async fn release(&self, name: &str) {
+    /// Has the server watch what was watched before a link, or a stream, broke. What happened meanwhile nobody heard,
+    /// so each watcher is told that what it watches may have changed. What the server refuses is given up.
+    ///
+    /// # Errors
+    /// When the server cannot be told now; another time may do.
+    pub(crate) async fn watch_again(&self) -> Result<(), LinkError> {
         let watches = &self.inbox.watches;
-        let _alone = watches.changing.lock().await;
-        let left = watches.release(name);
-        let done = match self.revision.era() {
-            Era::Modern if left.is_empty() => Ok(None),
-            Era::Modern => self.listen_anew(None, None).await,
-            Era::Legacy => {
-                let mut done = Ok(None);
-                for uri in left {
-                    done = self.tell_of(Method::ResourcesUnsubscribe, &uri, None).await;
-                }
-                done
-            }
-        };
-        if let Err(error) = done {
-            self.inbox
-                .noise(format!("it was not told that a watcher has gone: {error}"));
+        let alone = watches.changing.lock().await;
+        if !watches.are_untold() {
+            return Ok(());
         }
+        match self.revision.era() {
+            Era::Modern => {
+                if let Some(refused) = self.listen_anew(None, None).await? {
+                    let why = LinkError::Garbled(format!("it refuses to watch: {:?}", refused.answer()));
+                    return Err(why);
+                }
+            }
+            Era::Legacy => {
+                for uri in watches.uris() {
+                    let told = self.tell_of(Method::ResourcesSubscribe, &uri, None).await?;
+                    let refused = |told: Response| matches!(told.answer(), jsonrpc::Answer::Error(_));
+                    if told.is_some_and(refused) {
+                        watches.forget(Some(&uri));
+                        self.inbox.noise(format!("it no longer watches `{uri}`"));
+                    }
+                }
+            }
+        }
+        watches.untold.store(false, Ordering::Relaxed);
+        // Whoever reads slowly holds nobody up.
+        drop(alone);
+        self.inbox.may_have_changed(watches.uris()).await;
+        Ok(())
     }
 
     /// Tells the server what has changed in what is watched.

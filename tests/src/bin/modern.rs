@@ -146,6 +146,7 @@ fn answer(message: &Value) -> (u16, Value) {
                 tool("start", "Becomes a task."),
             tool("touch", "Says that a resource changed, to those who subscribed to it."),
                 tool("touch_everyone", "Says that a resource changed, to everybody."),
+                tool("cut", "Ends the streams of all who subscribed."),
                 tool("watched", "Gives back which resources are subscribed to on which stream."),
             ]}),
         ),
@@ -213,6 +214,10 @@ fn call(params: &Value) -> String {
     let uri = params["arguments"]["text"].as_str().unwrap_or_default();
     match name {
         "meta" => params["_meta"].to_string(),
+        "cut" => {
+            listening.clear();
+            "cut".to_owned()
+        }
         "watched" => {
             let watched = listening.iter().filter(|(_, uris, _)| !uris.is_empty());
             json!(watched.map(|(_, uris, _)| uris).collect::<Vec<_>>()).to_string()

@@ -138,7 +138,7 @@ async fn recorded(
 }
 
 /// Servers that may run again are looked at: they may have changed meanwhile.
-fn look_again(house: &House, target: &Target) {
+pub(crate) fn look_again(house: &House, target: &Target) {
     let keeper = &house.engines.keeper;
     for server in keeper.view().registry.servers() {
         let concerned = match target {
@@ -177,7 +177,8 @@ fn known(house: &House, target: &Target) -> Result<(), Failure> {
     )))
 }
 
-fn write(halt: &Halt, out: &mut ObjectWriter<'_>) {
+/// As `sallyport stop --list` says it.
+pub(crate) fn write(halt: &Halt, out: &mut ObjectWriter<'_>) {
     out.string("stopped", &halt.target.to_string());
     out.string("why", &halt.why);
     if let Some(by) = &halt.by {

@@ -10,7 +10,7 @@ use super::{Args, halts, write_list};
 use crate::{
     failure::Failure,
     halts::{Halt, Target},
-    incidents::{Incident, Signal, State},
+    incidents::{self, Incident, Signal, State},
     listen::{House, stopped},
 };
 
@@ -79,6 +79,21 @@ pub(crate) async fn keep_watch(house: Arc<House>, mut stop: watch::Receiver<bool
         let Some(signal) = signal else { return };
         if let Err(failure) = note(&house, &signal).await {
             tracing::error!(error = %failure, "an incident cannot be kept as it should be");
+        }
+    }
+}
+
+/// Stores what is known of agents until told to stop.
+pub(crate) async fn keep_pasts(house: Arc<House>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = tokio::time::sleep(incidents::KEEP) => {}
+        }
+        let keeping = Arc::clone(&house);
+        let kept = tokio::task::spawn_blocking(move || keeping.engines.incidents.keep_pasts()).await;
+        if let Ok(Err(error)) = kept {
+            tracing::error!(%error, "the past of an agent cannot be stored");
         }
     }
 }

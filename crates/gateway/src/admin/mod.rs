@@ -32,8 +32,8 @@ mod weigh;
 use std::sync::Arc;
 
 pub(crate) use agents::{enlist, fit_name, recall_agents, rotate_to};
-pub(crate) use halts::heed as heed_halts;
-pub(crate) use incidents::keep_watch;
+pub(crate) use halts::{heed as heed_halts, look_again as look_at_lifted, write as write_halt};
+pub(crate) use incidents::{keep_pasts, keep_watch};
 pub(crate) use reviews::remind;
 pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
 pub(crate) use subjects::{ERASED_OWNER, ERASING, SUBJECTS, held_subjects, renew_wrapping};

@@ -9,14 +9,14 @@
 mod s3;
 mod sign;
 
-use std::time::Duration;
+use std::{iter::once, time::Duration};
 
 use records::ledger::{
     Kind, ReadError, Reader,
     checkpoint::Checkpoint,
     merkle::roots_from_consistency,
     note::Note,
-    tile::{Layer, TILE_WIDTH, TileId, tiles_between},
+    tile::{Layer, TILE_WIDTH, TileId, tiles_between, tiles_of},
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -63,6 +63,9 @@ pub(crate) struct Copy {
     every: Duration,
     /// How far a copy got that was broken off, above which checkpoint.
     begun: Option<(Vec<u8>, u64)>,
+    /// From how many entries on partial tiles of before may lie about: those of a copy that was broken off, by an
+    /// outage or by the end of the process. At the start nobody knows.
+    litter: Option<u64>,
 }
 
 impl Copy {
@@ -79,6 +82,7 @@ impl Copy {
             every: meant.every,
             bucket: Bucket::new(meant, origin, ambient)?,
             begun: None,
+            litter: Some(0),
         })
     }
 
@@ -156,12 +160,17 @@ impl Copy {
             }
             done = next;
         }
+        let litter = self.litter;
+        self.litter = Some(litter.map_or(old, |from| from.min(old)));
         let edge = tiles_between(old, head.size).filter(|id| id.width < TILE_WIDTH);
         self.put(edge).await?;
         self.bucket
             .put(CHECKPOINT, signed.into_bytes(), Stays::ForGood)
             .await?;
-        self.clear(old, head.size).await;
+        match self.clear(litter, old, head.size).await {
+            Ok(()) => self.litter = None,
+            Err(failure) => tracing::debug!(%failure, "partial tiles of before stay in the archive"),
+        }
         Ok(head.size)
     }
 
@@ -209,15 +218,44 @@ impl Copy {
         Ok(())
     }
 
-    /// Removes the edge of before: the full tiles and the new edge hold the same and more.
-    async fn clear(&self, old: u64, new: u64) {
+    /// Removes edges of before: the full tiles and the new edge hold the same and more.
+    async fn clear(&self, litter: Option<u64>, old: u64, new: u64) -> Result<(), Failure> {
         let edge = |size| tiles_between(0, size).filter(|id| id.width < TILE_WIDTH);
         let now: Vec<TileId> = edge(new).collect();
-        for id in edge(old).filter(|id| !now.contains(id)) {
-            if let Err(failure) = self.bucket.delete(&id.path()).await {
-                tracing::debug!(%failure, "a partial tile stays in the archive");
+        let before = match litter {
+            None => edge(old).collect(),
+            Some(from) => self.partial_tiles(from, new).await?,
+        };
+        for id in before.iter().filter(|id| !now.contains(id)) {
+            self.bucket.delete(&id.path()).await?;
+        }
+        Ok(())
+    }
+
+    /// The partial tiles that are there, from the place on where a tree of `from` entries has its edge.
+    async fn partial_tiles(&self, from: u64, new: u64) -> Result<Vec<TileId>, Failure> {
+        let layers = once(Layer::Entries).chain((0..u8::MAX).map(Layer::Hashes));
+        let mut found = Vec::new();
+        for layer in layers.take_while(|layer| tiles_of(new, layer.level()) != (0, 0)) {
+            let edge = TileId {
+                layer,
+                n: tiles_of(from, layer.level()).0,
+                width: TILE_WIDTH,
+            };
+            // Keys come in the order of tiles, and a partial tile after the full one of its place.
+            let (begin, mut after) = (layer.path(), edge.path());
+            loop {
+                let (keys, is_more) = self.bucket.list(&begin, &after).await?;
+                let tiles = keys.iter().filter_map(|key| TileId::from_path(key));
+                found.extend(tiles.filter(|id| id.width < TILE_WIDTH));
+                match keys.last() {
+                    // Storage that gives the same again is not asked for ever.
+                    Some(last) if is_more && *last > after => last.clone_into(&mut after),
+                    Some(_) | None => break,
+                }
             }
         }
+        Ok(found)
     }
 
     async fn read<T: Send + 'static>(

@@ -1,4 +1,4 @@
-//! Objects in a bucket: put, got, deleted. Path-style addresses, which every implementation knows.
+//! Objects in a bucket: put, got, listed, deleted. Path-style addresses, which every implementation knows.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::{
     config::archive::{LockMode, MeantArchive},
     failure::Failure,
     fetch::{Fetch, roots_or},
+    oauth::escaped,
     visible::visible,
 };
 
@@ -40,6 +41,15 @@ pub(super) enum Stays {
     ForNow,
 }
 
+/// One request, before it is signed.
+struct Question<'q> {
+    method: &'q Method,
+    path: String,
+    /// Parameters in their order, escaped; may be empty.
+    query: String,
+    stays: Stays,
+}
+
 impl Bucket {
     pub(super) fn new(meant: MeantArchive, origin: &str, ambient: Ambient) -> Result<Self, Failure> {
         let fetch = Fetch::trusting(roots_or(meant.authority.as_deref())?)?;
@@ -58,7 +68,7 @@ impl Bucket {
     }
 
     pub(super) async fn put(&self, key: &str, body: Vec<u8>, stays: Stays) -> Result<(), Failure> {
-        let (status, said) = self.ask(&Method::PUT, key, body, stays).await?;
+        let (status, said) = self.ask(self.object(&Method::PUT, key, stays), body).await?;
         if status.is_success() {
             Ok(())
         } else {
@@ -68,7 +78,9 @@ impl Bucket {
 
     /// None where there is no such object.
     pub(super) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let (status, said) = self.ask(&Method::GET, key, Vec::new(), Stays::ForNow).await?;
+        let (status, said) = self
+            .ask(self.object(&Method::GET, key, Stays::ForNow), Vec::new())
+            .await?;
         match status {
             StatusCode::OK => Ok(Some(said)),
             // A bucket that is not there is not an empty one.
@@ -77,8 +89,35 @@ impl Bucket {
         }
     }
 
+    /// Keys that begin so and come after another, in their order: as many as the storage gives at once, and whether
+    /// there are more.
+    pub(super) async fn list(&self, begin: &str, after: &str) -> Result<(Vec<String>, bool), Failure> {
+        let whole = |key: &str| escaped(&format!("{}{key}", self.prefix));
+        let query = format!("list-type=2&prefix={}&start-after={}", whole(begin), whole(after));
+        let asked = Question {
+            method: &Method::GET,
+            path: format!("/{}", self.meant.bucket),
+            query,
+            stays: Stays::ForNow,
+        };
+        let (status, said) = self.ask(asked, Vec::new()).await?;
+        if !status.is_success() {
+            return Err(refused("list", begin, status, &said));
+        }
+        let text = String::from_utf8_lossy(&said);
+        let keys = text
+            .split("<Key>")
+            .skip(1)
+            .filter_map(|rest| rest.split_once("</Key>")?.0.strip_prefix(&self.prefix))
+            .map(ToOwned::to_owned)
+            .collect();
+        Ok((keys, contains(&said, b"<IsTruncated>true")))
+    }
+
     pub(super) async fn delete(&self, key: &str) -> Result<(), Failure> {
-        let (status, said) = self.ask(&Method::DELETE, key, Vec::new(), Stays::ForNow).await?;
+        let (status, said) = self
+            .ask(self.object(&Method::DELETE, key, Stays::ForNow), Vec::new())
+            .await?;
         if status.is_success() {
             Ok(())
         } else {
@@ -86,19 +125,22 @@ impl Bucket {
         }
     }
 
-    async fn ask(
-        &self,
-        method: &Method,
-        key: &str,
-        body: Vec<u8>,
-        stays: Stays,
-    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+    fn object<'q>(&self, method: &'q Method, key: &str, stays: Stays) -> Question<'q> {
+        Question {
+            method,
+            path: format!("/{}/{}{key}", self.meant.bucket, self.prefix),
+            query: String::new(),
+            stays,
+        }
+    }
+
+    async fn ask(&self, asked: Question<'_>, body: Vec<u8>) -> Result<(StatusCode, Vec<u8>), Failure> {
         // A keyring takes its time.
         let secret = self.meant.secret.clone();
         let secret = tokio::task::spawn_blocking(move || secret.read()).await;
         let secret = secret.map_err(|error| Failure::other(error.to_string()))?;
         let secret = secret.map_err(|problem| Failure::configuration(problem.to_string()))?;
-        let request = self.signed(method, key, body, stays, &secret)?;
+        let request = self.signed(&asked, body, &secret)?;
         let exchange = async {
             let response = self.fetch.send(request).await?;
             let status = response.status();
@@ -110,22 +152,21 @@ impl Bucket {
 
     fn signed(
         &self,
-        method: &Method,
-        key: &str,
+        asked: &Question<'_>,
         body: Vec<u8>,
-        stays: Stays,
         secret: &str,
     ) -> Result<Request<Full<Bytes>>, Failure> {
         let now_ms = u64::try_from(self.ambient.now_ms()).unwrap_or(0);
         let stamp = stamp(now_ms);
-        let path = format!("/{}/{}{key}", self.meant.bucket, self.prefix);
-        let uri: Uri = format!("{}{path}", self.meant.endpoint)
+        let Question { path, query, .. } = asked;
+        let mark = if query.is_empty() { "" } else { "?" };
+        let uri: Uri = format!("{}{path}{mark}{query}", self.meant.endpoint)
             .parse()
             .map_err(|_| Failure::configuration("archive: no address"))?;
         let host = uri.authority().map(ToString::to_string).unwrap_or_default();
         let mut headers = vec![("host", host), ("x-amz-content-sha256", digest(&body))];
         headers.push(("x-amz-date", stamp.clone()));
-        if let (Some((mode, retain)), Stays::ForGood) = (self.meant.lock, stays) {
+        if let (Some((mode, retain)), Stays::ForGood) = (self.meant.lock, asked.stays) {
             let until_ms = now_ms.saturating_add(u64::try_from(retain.as_millis()).unwrap_or(u64::MAX));
             let mode = match mode {
                 LockMode::Compliance => "COMPLIANCE",
@@ -143,9 +184,11 @@ impl Bucket {
             secret: secret.trim().as_bytes(),
             region: &self.meant.region,
         };
+        let method = asked.method;
         let asked = Asked {
             method: method.as_str(),
-            path: &path,
+            path,
+            query,
             headers: &headers,
             body: &body,
         };

@@ -23,6 +23,8 @@ pub(super) struct Signer<'s> {
 pub(super) struct Asked<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
+    /// Parameters in their order, escaped.
+    pub(super) query: &'a str,
     /// Names in lower case, in their order.
     pub(super) headers: &'a [(&'a str, String)],
     pub(super) body: &'a [u8],
@@ -52,9 +54,10 @@ impl Signer<'_> {
             .map(|(name, value)| format!("{name}:{}\n", value.trim()))
             .collect();
         let canonical = format!(
-            "{}\n{}\n\n{headers}\n{names}\n{}",
+            "{}\n{}\n{}\n{headers}\n{names}\n{}",
             asked.method,
             asked.path,
+            asked.query,
             digest(asked.body)
         );
         let scope = format!("{day}/{}/s3/aws4_request", self.region);
@@ -94,6 +97,7 @@ mod tests {
         let asked = Asked {
             method: "GET",
             path: "/test.txt",
+            query: "",
             headers: &headers,
             body: b"",
         };
@@ -103,5 +107,29 @@ mod tests {
              SignedHeaders=host;range;x-amz-content-sha256;x-amz-date,\
              Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
         );
+    }
+
+    /// Amazon's own example, "Get Bucket (List Objects)", in the same place.
+    #[test]
+    fn a_list_is_signed_as_amazons_example_is() {
+        let headers = [
+            ("host", "examplebucket.s3.amazonaws.com".to_owned()),
+            ("x-amz-content-sha256", digest(b"")),
+            ("x-amz-date", "20130524T000000Z".to_owned()),
+        ];
+        let signer = Signer {
+            key: "AKIAIOSFODNN7EXAMPLE",
+            secret: b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            region: "us-east-1",
+        };
+        let asked = Asked {
+            method: "GET",
+            path: "/",
+            query: "max-keys=2&prefix=J",
+            headers: &headers,
+            body: b"",
+        };
+        let signed = signer.sign(&asked, "20130524T000000Z");
+        assert!(signed.ends_with("34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"));
     }
 }

@@ -20,6 +20,7 @@ mod import;
 mod incident;
 mod init;
 mod inspect;
+mod interceptor;
 mod keys;
 mod ledger;
 mod oauth;
@@ -39,6 +40,7 @@ mod subject;
 mod user;
 mod weigh;
 mod wrap;
+mod wrapped;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -79,6 +81,7 @@ enum Command {
     Incident(incident::Incident),
     Init(init::Init),
     Inspect(inspect::Inspect),
+    Interceptor(interceptor::Interceptor),
     #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
@@ -155,6 +158,7 @@ fn run(command: Command, common: &Common) -> Result<(), Failure> {
         Command::Incident(incident) => incident.run(common),
         Command::Init(init) => init.run(common),
         Command::Inspect(inspect) => inspect.run(),
+        Command::Interceptor(interceptor) => interceptor.run(),
         Command::Keys(keys) => keys.run(common),
         Command::Ledger(ledger) => ledger.run(common),
         Command::Oauth(oauth) => oauth.run(common),

@@ -126,6 +126,9 @@ impl Serve {
             .map_err(|error| Failure::other(error.to_string()))??;
         house.engines.journal.payloads().close().await;
         contexts::keep(&house.engines.contexts, &house.engines.deposits);
+        if let Err(error) = house.engines.incidents.keep_pasts() {
+            tracing::error!(%error, "the past of an agent cannot be stored");
+        }
         vault.close().await;
         Ok(())
     }

@@ -1,10 +1,15 @@
 //! `sallyport stop`: the kill switch.
 
-use clap::Args;
-use wire::json::Node;
+use std::path::{Path, PathBuf};
 
-use super::{Common, desk, say};
-use crate::{failure::Failure, visible::visible};
+use clap::Args;
+use wire::json::{Document, Keys, Node, object};
+
+use super::{
+    Common, desk, say,
+    wrapped::{self, Change},
+};
+use crate::{failure::Failure, halts::Target, visible::visible};
 
 /// Stop everything, an agent, a user, a server or a context, at once and over restarts, until it is lifted.
 #[derive(Args, Debug)]
@@ -25,6 +30,10 @@ pub(crate) struct Stop {
     /// What goes on in a context, by the name the ledger has for it.
     #[arg(long, group = "target", value_name = "ID")]
     context: Option<String>,
+    /// Only what `sallyport wrap --data DIR` guards. Otherwise `--all` and `--server` mean servers that are wrapped
+    /// where their state usually is, too.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["agent", "user", "server", "context"])]
+    wrapped: Option<PathBuf>,
     /// Say what is stopped.
     #[arg(long, group = "target")]
     list: bool,
@@ -42,18 +51,7 @@ pub(crate) struct Stop {
 impl Stop {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         if self.list {
-            let head = ["STOPPED", "SINCE", "BY", "WHY"];
-            return desk::list(
-                common,
-                ("halt.list", "stopped"),
-                "nothing is stopped",
-                &head,
-                |one| {
-                    ["stopped", "since", "by", "why"]
-                        .map(|name| text(one, name))
-                        .to_vec()
-                },
-            );
+            return self.say_all(common);
         }
         let named = [
             ("agent", &self.agent),
@@ -64,6 +62,26 @@ impl Stop {
         let named = named
             .into_iter()
             .find_map(|(what, name)| Some((what, name.as_ref()?)));
+        let (what, name) = named.map_or(("all", None), |(what, name)| (what, Some(name.clone())));
+        let target = Target::parse(what, name).unwrap_or(Target::All);
+        let wrapped = wrapped::meant(self.wrapped.as_deref(), &target)?;
+        // What is stopped is stopped first where nobody has to be asked.
+        for place in &wrapped {
+            self.change_wrapped(common, place)?;
+        }
+        if self.wrapped.is_some() {
+            return Ok(());
+        }
+        let asked = self.ask(common, named);
+        let only_wrapped = matches!(target, Target::Server(_)) && !wrapped.is_empty();
+        match asked {
+            // The gateway need not know a server that is only wrapped.
+            Err(failure) if only_wrapped && failure.is_configuration() => Ok(()),
+            asked => asked,
+        }
+    }
+
+    fn ask(&self, common: &Common, named: Option<(&str, &String)>) -> Result<(), Failure> {
         let operation = if self.lift { "halt.lift" } else { "halt.put" };
         let answer = desk::ask(common, operation, |args| {
             args.string("what", named.map_or("all", |(what, _)| what));
@@ -89,6 +107,70 @@ impl Stop {
         }
         Ok(())
     }
+
+    fn change_wrapped(&self, common: &Common, place: &Path) -> Result<(), Failure> {
+        let (why, by) = (self.why.as_deref(), self.as_user.as_deref());
+        let change = if self.lift {
+            Change::Lift { why, by }
+        } else {
+            let why = why.unwrap_or("a person said so");
+            Change::Stop { why, by }
+        };
+        let changed = super::block_on(wrapped::change(place, change))?;
+        let shown = visible(&place.display().to_string());
+        if common.json {
+            let done = if self.lift { "lifted" } else { "stopped" };
+            let text = object(|out| {
+                out.string("wrapped", &shown);
+                out.boolean(done, changed);
+            });
+            say(&String::from_utf8_lossy(&text));
+        } else if self.lift && changed {
+            say(&format!("what is wrapped in {shown} may go on"));
+        } else if !self.lift {
+            say(&format!("what is wrapped in {shown} is stopped"));
+        }
+        Ok(())
+    }
+
+    /// What is stopped: wherever servers are wrapped, then at the gateway.
+    fn say_all(&self, common: &Common) -> Result<(), Failure> {
+        let mut rows = Vec::new();
+        for place in wrapped::meant(self.wrapped.as_deref(), &Target::All)? {
+            rows.extend(super::block_on(wrapped::listed(&place))?);
+        }
+        if self.wrapped.is_none() {
+            let answer = desk::ask(common, "halt.list", |_| {})?;
+            let stopped = answer.root().get("stopped").into_iter().flat_map(Node::elements);
+            for one in stopped {
+                rows.push(copy(one)?);
+            }
+        }
+        if common.json {
+            rows.iter().for_each(|row| say(row.text()));
+        } else if rows.is_empty() {
+            say("nothing is stopped");
+        } else {
+            let head = ["STOPPED", "WRAPPED", "SINCE", "BY", "WHY"];
+            let cells = |row: &Document| {
+                ["stopped", "wrapped", "since", "by", "why"]
+                    .map(|name| text(row.root(), name))
+                    .to_vec()
+            };
+            say(&super::table(&head, rows.iter().map(cells).collect()));
+        }
+        Ok(())
+    }
+}
+
+/// The same as a text of its own.
+fn copy(node: Node<'_>) -> Result<Document, Failure> {
+    let parsed = Document::parse(
+        node.written().as_bytes().to_vec(),
+        Keys::Exact,
+        &wire::bounds::ANSWER,
+    );
+    parsed.map_err(|error| Failure::other(error.to_string()))
 }
 
 fn text(node: Node<'_>, name: &str) -> String {

@@ -3,12 +3,7 @@
 //! The host starts this instead of the server. What the server offers is approved at the first start of
 //! this very command and pinned from then on.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use pipeline::Endpoint;
@@ -18,25 +13,24 @@ use wire::mcp::ServerName;
 use super::{
     Common,
     serve::{asked_to_stop, start_logging},
+    wrapped,
 };
 use crate::{
     ambient::Ambient,
     assemble,
     config::{
-        ConfigError, find, meant,
+        ConfigError, meant,
         reference::Lookup,
         rules::SaidPolicy,
         said::{Approve, Said, SaidBox, SaidHosts, SaidSandbox, SaidServer, SaidUser},
     },
+    contexts,
     failure::Failure,
     listen,
-    vault::{Layout, Vault},
 };
 
 /// How long the first list may wait for the server.
 const START_GRACE: Duration = Duration::from_secs(30);
-/// How many hosts may wrap the same server at a time; each needs a ledger of its own.
-const PLACES_MAX: u32 = 64;
 
 /// Guard one stdio server in place.
 #[derive(Args, Debug)]
@@ -81,11 +75,11 @@ impl Wrap {
         let data = self
             .data
             .clone()
-            .unwrap_or_else(|| find::default_data(&env).join("wrap").join(name.as_str()));
+            .unwrap_or_else(|| wrapped::usual(&env, name.as_str()));
         let mut meant = meant::mean(said, &lookup, &data)
             .map_err(|problems| ConfigError::Problems { path: None, problems })?;
         let ambient = Ambient::system();
-        let vault = vacant(&data, &ambient)?;
+        let vault = wrapped::vacant(&data, &ambient)?;
         meant.data = data;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -96,6 +90,7 @@ impl Wrap {
             let house = assemble::assemble(&meant, meant.door.listen, ambient, &vault)?;
             assemble::begin(&house, &meant)?;
             let (stop, stopped) = watch::channel(false);
+            tokio::spawn(wrapped::follow(Arc::clone(&house), stopped.clone()));
             // One server: the host waits for it as it would without us.
             assemble::open(&house, stopped, START_GRACE).await;
             let pipes = listen::serve_pipes(
@@ -110,6 +105,10 @@ impl Wrap {
             }
             stop.send_replace(true);
             house.engines.upstreams.shut_down().await;
+            contexts::keep(&house.engines.contexts, &house.engines.deposits);
+            if let Err(error) = house.engines.incidents.keep_pasts() {
+                tracing::error!(%error, "the past of an agent cannot be stored");
+            }
             drop(house);
             vault.close().await;
             Ok(())
@@ -198,17 +197,4 @@ fn label(command: &[String]) -> String {
         Some(package) if runners.contains(&runner.as_str()) => file(package),
         Some(_) | None => runner,
     }
-}
-
-/// A ledger nobody writes now.
-fn vacant(data: &Path, ambient: &Ambient) -> Result<Vault, Failure> {
-    let layout = Layout::new(data);
-    for place in 0..PLACES_MAX {
-        if let Some(vault) = Vault::try_open(&layout.at_place(place), ambient)? {
-            return Ok(vault);
-        }
-    }
-    Err(Failure::configuration(format!(
-        "{PLACES_MAX} hosts wrap this server already; end some of them"
-    )))
 }

@@ -52,8 +52,30 @@ pub(crate) enum AuthKind {
         client: ClientIdentity,
         audience: Option<String>,
     },
+    /// One for each caller, in exchange for the token of an external issuer that the caller came with.
+    CallersToken {
+        client: ClientIdentity,
+        audience: Option<String>,
+        manner: Manner,
+    },
     /// One for each person, who agreed to it.
     AuthorizationCode(Registration),
+}
+
+/// How a caller's token is exchanged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Manner {
+    /// RFC 8693; with the gateway's word for who acts, or without.
+    Exchange(ActorToken),
+    /// Entra ID's on-behalf-of flow (RFC 7523 with `requested_token_use`).
+    OnBehalfOf,
+}
+
+/// Whether an `actor_token` says which agent acts for the user.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ActorToken {
+    Send,
+    Omit,
 }
 
 /// An identity provider, and who the gateway is there.
@@ -142,6 +164,14 @@ pub(super) fn mean(
             "write `kind: bearer`",
         ));
     }
+    let is_exchange = matches!(said.kind.as_str(), "token_exchange" | "on_behalf_of");
+    if !is_exchange && (said.subject.is_some() || said.actor_token.is_some()) {
+        return Err(bad(
+            "subject",
+            "it is of no use with this `kind`",
+            "write `kind: token_exchange`",
+        ));
+    }
     if said.provider.is_some() && said.kind != "id_jag" {
         return Err(bad(
             "provider",
@@ -174,13 +204,11 @@ pub(super) fn mean(
             provider: provider(&at, said, lookup)?,
             identity: assertion(&at, said, lookup)?,
         },
-        "token_exchange" => AuthKind::TokenExchange {
-            client: proven(&at, client.ok_or_else(needed)?)?,
-            audience: said.audience.clone(),
-        },
+        "token_exchange" | "on_behalf_of" => exchange(&at, said, proven(&at, client.ok_or_else(needed)?)?)?,
         "authorization_code" => AuthKind::AuthorizationCode(registration(&at, said, client)?),
         other => {
-            let remedy = "use one of: bearer, client_credentials, workload, id_jag, token_exchange, authorization_code";
+            let remedy = "use one of: bearer, client_credentials, workload, id_jag, token_exchange, on_behalf_of, \
+                          authorization_code";
             return Err(bad("kind", &format!("`{other}` is not known here"), remedy));
         }
     };
@@ -221,6 +249,49 @@ pub(super) fn mean(
         network,
         authorities,
     })))
+}
+
+/// Whose token is exchanged, and how.
+fn exchange(at: &str, said: &SaidAuth, client: ClientIdentity) -> Result<AuthKind, Problem> {
+    let bad = |key: &str, remedy: &str| {
+        Problem::new(
+            format!("{at}.{key}"),
+            "that is not known here, or not with this",
+            remedy,
+        )
+    };
+    let audience = said.audience.clone();
+    let actor = match said.actor_token.as_deref() {
+        None | Some("omit") => ActorToken::Omit,
+        Some("send") => ActorToken::Send,
+        Some(_) => return Err(bad("actor_token", "use one of: send, omit")),
+    };
+    let manner = match (said.kind.as_str(), said.subject.as_deref(), actor) {
+        ("on_behalf_of", None, ActorToken::Omit) => Manner::OnBehalfOf,
+        ("on_behalf_of", None, ActorToken::Send) => {
+            return Err(bad(
+                "actor_token",
+                "leave it out, or write `kind: token_exchange`",
+            ));
+        }
+        ("on_behalf_of", Some(_), _) => return Err(bad("subject", "leave it out: it is the caller's token")),
+        (_, Some("caller"), actor) => Manner::Exchange(actor),
+        (_, None | Some("gateway"), ActorToken::Omit) => {
+            return Ok(AuthKind::TokenExchange { client, audience });
+        }
+        (_, None | Some("gateway"), ActorToken::Send) => {
+            return Err(bad(
+                "actor_token",
+                "the gateway's word names the agent already; leave it out",
+            ));
+        }
+        (_, Some(_), _) => return Err(bad("subject", "use one of: gateway, caller")),
+    };
+    Ok(AuthKind::CallersToken {
+        client,
+        audience,
+        manner,
+    })
 }
 
 /// The file with somebody else's word, read anew each time.
@@ -334,12 +405,25 @@ fn is_here(server: &hyper::Uri) -> bool {
     matches!(server.host(), Some("127.0.0.1" | "localhost" | "[::1]"))
 }
 
+impl Manner {
+    /// What is approved with a server: whoever is shown callers' tokens is another than who is not.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Exchange(ActorToken::Omit) => "token_exchange of callers' tokens",
+            Self::Exchange(ActorToken::Send) => "token_exchange of callers' tokens with actors",
+            Self::OnBehalfOf => "on_behalf_of",
+        }
+    }
+}
+
 impl MeantAuth {
     /// Whether each caller has a token of their own.
     pub(super) fn is_of_callers(&self) -> bool {
         match self.kind {
             AuthKind::ClientCredentials(_) | AuthKind::Enterprise { .. } | AuthKind::Workload { .. } => false,
-            AuthKind::AuthorizationCode(_) | AuthKind::TokenExchange { .. } => true,
+            AuthKind::AuthorizationCode(_)
+            | AuthKind::CallersToken { .. }
+            | AuthKind::TokenExchange { .. } => true,
         }
     }
 
@@ -348,6 +432,7 @@ impl MeantAuth {
         let (kind, client) = match &self.kind {
             AuthKind::ClientCredentials(client) => ("client_credentials", Some(client)),
             AuthKind::TokenExchange { client, .. } => ("token_exchange", Some(client)),
+            AuthKind::CallersToken { client, manner, .. } => (manner.as_str(), Some(client)),
             AuthKind::Enterprise { client, .. } => ("id_jag", Some(client)),
             AuthKind::Workload { client, .. } => ("workload", client.as_ref()),
             AuthKind::AuthorizationCode(Registration::Known(client)) => ("authorization_code", Some(client)),

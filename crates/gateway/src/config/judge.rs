@@ -82,23 +82,8 @@ pub(super) fn mean(said: &SaidJudge, lookup: &Lookup<'_>) -> Result<MeantJudge, 
             return Err(Problem::new(at("network"), what, "write `public` or `private`"));
         }
     };
-    let otherwise = match said.otherwise.as_deref() {
-        None | Some("refuse") => Otherwise::Refuse,
-        Some("ignore") => Otherwise::Ignore,
-        Some(other) => {
-            let what = format!("no answer cannot count as `{}`", other.escape_debug());
-            return Err(Problem::new(at("otherwise"), what, "write `refuse` or `ignore`"));
-        }
-    };
-    let wait = said.timeout.unwrap_or(5);
-    if !(1..=WAIT_S_MAX).contains(&wait) {
-        let what = format!("calls cannot wait {wait} seconds for it");
-        return Err(Problem::new(
-            at("timeout"),
-            what,
-            format!("write 1 to {WAIT_S_MAX}"),
-        ));
-    }
+    let otherwise = otherwise("judge", said.otherwise.as_deref())?;
+    let wait = wait("judge", said.timeout)?;
     let key = said
         .key
         .as_deref()
@@ -109,7 +94,34 @@ pub(super) fn mean(said: &SaidJudge, lookup: &Lookup<'_>) -> Result<MeantJudge, 
         model: said.model.clone(),
         key,
         network,
-        wait: Duration::from_secs(wait),
+        wait,
         otherwise,
     })
+}
+
+/// What no answer counts for.
+pub(super) fn otherwise(at: &str, said: Option<&str>) -> Result<Otherwise, Problem> {
+    match said {
+        None | Some("refuse") => Ok(Otherwise::Refuse),
+        Some("ignore") => Ok(Otherwise::Ignore),
+        Some(other) => {
+            let what = format!("no answer cannot count as `{}`", other.escape_debug());
+            let remedy = "write `refuse` or `ignore`";
+            Err(Problem::new(format!("{at}.otherwise"), what, remedy))
+        }
+    }
+}
+
+/// How long an answer is waited for.
+pub(super) fn wait(at: &str, said: Option<u64>) -> Result<Duration, Problem> {
+    let wait = said.unwrap_or(5);
+    if (1..=WAIT_S_MAX).contains(&wait) {
+        return Ok(Duration::from_secs(wait));
+    }
+    let what = format!("calls cannot wait {wait} seconds for it");
+    Err(Problem::new(
+        format!("{at}.timeout"),
+        what,
+        format!("write 1 to {WAIT_S_MAX}"),
+    ))
 }

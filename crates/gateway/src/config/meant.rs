@@ -18,6 +18,7 @@ use super::{
     door::{FrontDoor, front_door},
     events::{self, MeantEvents, SaidMetrics},
     incidents, inspection,
+    interceptors::{self, MeantInterceptors},
     issuers::{self, MeantIssuer},
     judge::{self, MeantJudge},
     operators::{self, MeantOperators},
@@ -90,6 +91,7 @@ pub(crate) struct Meant {
     pub(crate) incidents: MeantIncidents,
     /// What detectors know besides.
     pub(crate) inspection: inspect::Settings,
+    pub(crate) interceptors: Vec<MeantInterceptors>,
     pub(crate) judge: Option<MeantJudge>,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
@@ -343,6 +345,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     let incidents = incidents::mean(&said.incidents, &mut note);
     let operators = operators::mean(&said.registry, said.approve.as_ref(), &mut note);
     let inspection = inspection::mean(&said.inspection, &mut note);
+    let interceptors = interceptors::mean(&said.interceptors, &servers, &mut note);
     let judge = said
         .judge
         .as_ref()
@@ -386,6 +389,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             },
             incidents,
             inspection,
+            interceptors,
             judge,
             review_days,
             unusable,

@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod find;
 pub(crate) mod incidents;
 pub(crate) mod inspection;
+pub(crate) mod interceptors;
 pub(crate) mod issuers;
 pub(crate) mod judge;
 mod limits;

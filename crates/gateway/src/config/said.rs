@@ -16,6 +16,7 @@ use super::{
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
     inspection::SaidInspection,
+    interceptors::SaidInterceptors,
     judge::SaidJudge,
     limits::SaidLimit,
     login::SaidLogin,
@@ -97,6 +98,10 @@ pub(crate) struct Said {
     /// What detectors know besides. Followed without a restart.
     #[serde(default)]
     pub(crate) inspection: SaidInspection,
+    /// Servers of interceptors (SEP-2624) that are asked for a second opinion where a rule demands one, by their names
+    /// under `mcpServers`.
+    #[serde(default)]
+    pub(crate) interceptors: BTreeMap<String, SaidInterceptors>,
     /// Who is asked for a second opinion where a rule demands one.
     pub(crate) judge: Option<SaidJudge>,
     /// Limits by name; `default` is for everyone.
@@ -381,7 +386,7 @@ pub(crate) struct SaidServerTls {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidAuth {
-    /// `bearer`, `client_credentials`, `workload`, `id_jag`, `token_exchange` or `authorization_code`.
+    /// `bearer`, `client_credentials`, `workload`, `id_jag`, `token_exchange`, `on_behalf_of` or `authorization_code`.
     pub(crate) kind: String,
     /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
     pub(crate) token: Option<String>,
@@ -408,6 +413,11 @@ pub(crate) struct SaidAuth {
     pub(crate) scope: Option<String>,
     /// With `token_exchange`: what is put in `audience`, too.
     pub(crate) audience: Option<String>,
+    /// With `token_exchange`: `gateway` (the default), whose word for the caller is exchanged, or `caller`, whose own token
+    /// of an external issuer is, at that issuer.
+    pub(crate) subject: Option<String>,
+    /// With `subject: caller`: `send` or `omit` (the default) the gateway's word for the agent that acts.
+    pub(crate) actor_token: Option<String>,
     /// `send` (the default) or `omit`: whether tokens are asked for in the server's name (RFC 8707).
     pub(crate) resource: Option<String>,
     /// `public` (the default) or `private`: whether the authorization server may be in one's own network.

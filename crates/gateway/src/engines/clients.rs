@@ -51,7 +51,7 @@ impl Engines {
             return Ok(Answer::Accepted);
         }
         let capabilities = match (&session, asks) {
-            (Some(session), _) => &session.capabilities,
+            (Some(session), _) => session.capabilities.clone(),
             (None, Some(asks)) => asks.capabilities(),
             (None, None) => return Err(gone("the client has no session to answer in")),
         };

@@ -162,7 +162,13 @@ impl Identify for Engines {
             Credential::Possessed(possession) => Box::pin(self.possessed(possession, arrival)).await?,
             Credential::Signed(request) => Box::pin(self.signed(request, arrival)).await?,
             Credential::Local(peer) => self.local(peer, arrival)?,
-            Credential::Standing(principal) => self.standing(principal)?,
+            Credential::Standing(principal, token) => {
+                // A key of its issuer that is withdrawn takes with it what was proven with the token, too.
+                if let Some(token) = token {
+                    Box::pin(self.token(token, arrival)).await?;
+                }
+                self.standing(principal)?
+            }
             Credential::Workload(svid) => self.workload(svid)?,
             Credential::Link(server) => return self.behind_link(server.as_str(), arrival),
             Credential::None => {
@@ -189,6 +195,9 @@ impl Identify for Engines {
                 format!("`{name}` is not known here any more"),
             )
         })?;
+        let is_external = |issuer: &str| self.tokens.providers.find(issuer).is_some();
+        self.outbound
+            .presented(&principal, &arrival.credential, is_external);
         Ok(Caller {
             principal,
             subject: Arc::new(subject),
@@ -296,7 +305,7 @@ impl Engines {
     fn standing(&self, principal: &Arc<Principal>) -> Result<Arc<Principal>, Objection> {
         let over = self.ambient.now_ms() >= principal.expires_ms();
         if over || self.tokens.cache.is_revoked(principal) {
-            let why = "what the signature proved has ended";
+            let why = "what was proven at the opening has ended";
             return Err(Objection::new(&refusal::CREDENTIAL_INVALID, why));
         }
         Ok(Arc::clone(principal))
@@ -331,7 +340,9 @@ impl Engines {
             return Ok(());
         };
         let is_shown = match (&arrival.credential, needed) {
-            (Credential::Signed(_) | Credential::Standing(_), Proof::Signature)
+            // What stands was proven enough when it was shown.
+            (Credential::Standing(..), Proof::Dpop | Proof::Signature)
+            | (Credential::Signed(_), Proof::Signature)
             | (Credential::Possessed(_), Proof::Dpop) => true,
             (Credential::Workload(_), Proof::Mtls) => true,
             // A bound token came this far with its certificate alone.

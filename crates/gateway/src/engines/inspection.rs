@@ -10,12 +10,15 @@ use pipeline::{
     refusal,
     release::Screened,
 };
-use policy::Obligation;
+use policy::{
+    Obligation, Resource,
+    registry::{ItemKind, Pin},
+};
 use wire::{
     bounds::REQUEST,
     json::{Document, Edits, Keys, Kind, Node, Writer},
     jsonrpc,
-    mcp::{Direction, Target, target},
+    mcp::{Direction, Method, Target, target},
 };
 
 use super::{Engines, flow, rewrite};
@@ -77,14 +80,12 @@ impl Inspect for Engines {
         let mut findings = self
             .inspector
             .inspect_node(said, scope(call.resolution(), surface));
-        if let Resolution::Item { item, .. } = call.resolution() {
+        if let Some((pin, result)) = self.result_of_tool(call, said) {
             let view = self.keeper.view();
-            let failed = said.get("isError").and_then(Node::as_bool) == Some(true);
-            let output = view
-                .schemas
-                .get(&item.pin())
-                .and_then(|schemas| schemas.output.as_ref());
-            if let (Some(output), Some(structured), false) = (output, said.get("structuredContent"), failed) {
+            let failed = result.get("isError").and_then(Node::as_bool) == Some(true);
+            let output = view.schemas.get(&pin).and_then(|schemas| schemas.output.as_ref());
+            if let (Some(output), Some(structured), false) = (output, result.get("structuredContent"), failed)
+            {
                 findings = findings.and(output.check(structured));
             }
         }
@@ -145,6 +146,29 @@ impl Inspect for Engines {
 }
 
 impl Engines {
+    /// The tool whose result an answer is, and that result: of a call, or of a task, which is judged by its tool as it
+    /// is now.
+    fn result_of_tool<'a>(&self, call: &Ready<Screened>, said: Node<'a>) -> Option<(Pin, Node<'a>)> {
+        let resource = match call.resolution() {
+            Resolution::Item { item, .. } => return Some((item.pin(), said)),
+            Resolution::Server { resource, .. } => resource,
+            Resolution::Client { .. } | Resolution::Gateway => return None,
+        };
+        let result = match call.arrival().message.method()? {
+            Method::TasksGet => said.get("result")?,
+            Method::TasksResult => said,
+            _ => return None,
+        };
+        let Resource::Tool(facts) = &**resource else {
+            return None;
+        };
+        let server = call.resolution().server_name();
+        let view = self.keeper.view();
+        let mut tools = view.registry.approved(ItemKind::Tool, server);
+        let tool = tools.find(|tool| tool.name() == facts.name)?;
+        Some((tool.pin(), result))
+    }
+
     /// The arguments with what pseudonyms of these kinds stand for.
     fn uncovered(
         &self,

@@ -1,13 +1,12 @@
 //! The gateway, where it answers itself.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use pipeline::{
-    Answer, Arrival, Body, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Ready, Tls, Via,
+    Answer, Capabilities, Endpoint, Entry, Listing, Objection, Own, Passed, Ready, Tls,
     forward::Recorded,
     ports::{Caller, Exchange, Halts as _, Local},
     refusal,
@@ -22,10 +21,9 @@ use wire::{
     mcp::{Direction, Era, Method, Revision, TASKS_EXTENSION, meta},
 };
 
-use super::{Engines, halting::scope, spotlight};
+use super::{Engines, spotlight};
 use crate::{
     cursor::List,
-    exchange::ListenExchange,
     lists::Changed,
     sessions::Opening,
     view::{View, text},
@@ -33,9 +31,6 @@ use crate::{
 
 /// Most instructions of one server that are passed on, in bytes.
 const INSTRUCTIONS_BYTES_MAX: usize = 4 * 1024;
-
-/// Most resources one stream subscribes to.
-const WATCHES_MAX: usize = 64;
 
 /// Open `subscriptions/listen` streams (modern era).
 #[derive(Debug, Default)]
@@ -45,22 +40,22 @@ pub(crate) struct Listeners {
 }
 
 #[derive(Clone, Debug)]
-struct Listener {
-    exchange: Arc<dyn Exchange>,
-    at: Endpoint,
-    tls: Option<Tls>,
-    id: Id,
-    wants: Changed,
+pub(super) struct Listener {
+    pub(super) exchange: Arc<dyn Exchange>,
+    pub(super) at: Endpoint,
+    pub(super) tls: Option<Tls>,
+    pub(super) id: Id,
+    pub(super) wants: Changed,
 }
 
 impl Listeners {
-    fn add(&self, listener: Listener) -> u64 {
+    pub(super) fn add(&self, listener: Listener) -> u64 {
         let key = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.lock().insert(key, listener);
         key
     }
 
-    fn remove(&self, key: u64) {
+    pub(super) fn remove(&self, key: u64) {
         self.lock().remove(&key);
     }
 
@@ -276,146 +271,6 @@ impl Engines {
             session.withdraw(&id);
         }
     }
-
-    async fn listen(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
-        let arrival = call.arrival();
-        let Some(id) = arrival.message.id().cloned() else {
-            return Ok(Answer::Accepted);
-        };
-        let asked = arrival
-            .message
-            .params()
-            .and_then(|params| params.get("notifications"));
-        let wants =
-            |name: &str| asked.and_then(|asked| asked.get(name)).and_then(Node::as_bool) == Some(true);
-        let wants = Changed {
-            tools: wants("toolsListChanged"),
-            prompts: wants("promptsListChanged"),
-            resources: wants("resourcesListChanged"),
-        };
-        let stream = Arc::clone(&arrival.exchange);
-        let exchange = ListenExchange::new(stream, call.caller().clone(), arrival.call.clone(), id.clone());
-        let exchange = Arc::new(exchange);
-        let uris = asked.and_then(|asked| asked.get("resourceSubscriptions"));
-        let watched = self.watch_all(call, uris, &exchange).await;
-        let honoured = acknowledgement(&wants, &watched, &id);
-        // Before the client knows: no change from then on is missed, and none comes before the acknowledgement.
-        let key = self.listeners.add(Listener {
-            exchange: Arc::clone(&exchange) as Arc<dyn Exchange>,
-            at: arrival.endpoint.clone(),
-            tls: arrival.via.tls.clone(),
-            id: id.clone(),
-            wants,
-        });
-        exchange.open(honoured).await;
-        // The stream stays open until the client closes it or its credential ends.
-        let left_ms = call
-            .principal()
-            .expires_ms()
-            .saturating_sub(arrival.received_ms)
-            .clamp(0, 24 * 3600 * 1000);
-        let left = std::time::Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
-        tokio::select! {
-            () = exchange.withdrawn() => {}
-            () = tokio::time::sleep(left) => {}
-            () = self.revoked(call.principal()) => {}
-            // It ends as one that the client closed does, with all that hangs on it.
-            _ = self.halts.reached(scope(call)) => {}
-        }
-        self.listeners.remove(key);
-        if uris.is_some() {
-            self.upstreams.end_watches(&arrival.call.0);
-        }
-        Ok(own(object(|out| {
-            out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out))
-        })))
-    }
-
-    /// Subscribes a stream to resources; gives those to which it is.
-    async fn watch_all<'c>(
-        &self,
-        call: &'c Passed<Recorded>,
-        uris: Option<Node<'c>>,
-        exchange: &Arc<ListenExchange>,
-    ) -> Vec<Cow<'c, str>> {
-        let mut watched = Vec::new();
-        let uris = uris.into_iter().flat_map(Node::elements).filter_map(Node::as_str);
-        for uri in uris.take(WATCHES_MAX) {
-            match self.subscribe(call, &uri, Arc::clone(exchange)).await {
-                Ok(()) => watched.push(uri),
-                // It may have been refused when the server had agreed already.
-                Err(()) => self.upstreams.end_watch(&call.arrival().call.0, &uri),
-            }
-        }
-        watched
-    }
-
-    /// Subscribes a stream to a resource: for each, a message of its own takes the road, and is decided and
-    /// recorded like a client's.
-    async fn subscribe(
-        &self,
-        call: &Passed<Recorded>,
-        uri: &str,
-        exchange: Arc<ListenExchange>,
-    ) -> Result<(), ()> {
-        let arrival = call.arrival();
-        let text = jsonrpc::request(&Id::Integer(0), Method::ResourcesSubscribe, |out| {
-            out.string("uri", uri);
-            if let Some(meta) = arrival.message.params().and_then(meta::of) {
-                out.node("_meta", meta);
-            }
-        });
-        let message = Message::parse(text, Keys::Folded, &REQUEST).map_err(drop)?;
-        let one = Arrival {
-            call: self.ambient.call(),
-            direction: Direction::ToServer,
-            revision: arrival.revision,
-            endpoint: arrival.endpoint.clone(),
-            message,
-            credential: arrival.credential.clone(),
-            via: Via {
-                mirrored: Arc::default(),
-                ..arrival.via.clone()
-            },
-            session: None,
-            capabilities: arrival.capabilities.clone(),
-            exchange,
-            received_ms: self.ambient.now_ms(),
-        };
-        match self.behind.carry(one).await {
-            Some(Ok(reply)) => match reply.body {
-                Body::Foreign(response, ..) => match response.answer() {
-                    jsonrpc::Answer::Error(_) => Err(()),
-                    jsonrpc::Answer::Result(_) => Ok(()),
-                },
-                Body::Accepted | Body::Listed(_) | Body::Own(_) => Ok(()),
-            },
-            Some(Err(_)) | None => Err(()),
-        }
-    }
-}
-
-/// What is heard of on a stream of subscriptions.
-fn acknowledgement(wants: &Changed, watched: &[Cow<'_, str>], id: &Id) -> Vec<u8> {
-    jsonrpc::notification(Method::NotificationsSubscriptionsAcknowledged, |out| {
-        out.object("notifications", |out| {
-            for (name, wanted) in [
-                ("toolsListChanged", wants.tools),
-                ("promptsListChanged", wants.prompts),
-                ("resourcesListChanged", wants.resources),
-            ] {
-                if wanted {
-                    out.boolean(name, true);
-                }
-            }
-            if !watched.is_empty() {
-                out.array("resourceSubscriptions", |list| {
-                    watched.iter().for_each(|uri| list.string(uri));
-                });
-            }
-        });
-        out.object("_meta", |out| id.write(meta::SUBSCRIPTION_ID, out));
-    })
 }
 
 pub(super) fn own(result: Vec<u8>) -> Answer {

@@ -12,6 +12,7 @@ mod inspection;
 mod judging;
 mod ledger;
 mod limits;
+mod listening;
 mod local;
 mod purposes;
 mod resolve;
@@ -50,6 +51,7 @@ use crate::{
     egress::Egress,
     halts::Halts,
     incidents::Incidents,
+    interceptors::Interceptors,
     journal::Journal,
     judge::Judge,
     keeper::Keeper,
@@ -78,6 +80,7 @@ pub(crate) struct Engines {
     pub(crate) inspector: Inspector,
     pub(crate) disguise: Disguise,
     /// Who is asked for a second opinion, if anybody is.
+    pub(crate) interceptors: Interceptors,
     pub(crate) judge: Option<Judge>,
     pub(crate) terms: Terms,
     /// What the marks around untrusted content are made with.

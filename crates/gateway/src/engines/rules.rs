@@ -33,6 +33,20 @@ impl Rules for Engines {
         }
     }
 
+    fn could_permit_each(
+        &self,
+        subject: &Subject,
+        resources: &mut dyn Iterator<Item = &Resource>,
+        facts: &Facts<'_>,
+    ) -> Vec<Discovery> {
+        match self.mode {
+            Mode::Enforce => self
+                .rules()
+                .could_permit_each(subject, Action::Discover, resources, facts),
+            Mode::Observe => resources.map(|_| Discovery::Listed).collect(),
+        }
+    }
+
     fn observe(
         &self,
         subject: &Subject,

@@ -3,6 +3,7 @@
 //! An incident blocks nothing by itself. Where configuration says so for its kind, what set it off is stopped when
 //! it is opened, as by `sallyport stop`.
 
+mod pasts;
 mod signals;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+pub(crate) use pasts::KEEP;
 use signals::Signals;
 pub(crate) use signals::{Seen, Sign, Thresholds};
 
@@ -114,6 +116,7 @@ pub(crate) struct Incidents {
     contain: BTreeSet<Sign>,
     book: Mutex<BTreeMap<String, Incident>>,
     signals: Mutex<Option<mpsc::Receiver<Signal>>>,
+    watch: Watch,
 }
 
 /// A watch, and the book of what it sees.
@@ -125,8 +128,10 @@ pub(crate) fn open(store: Store, meant: MeantIncidents) -> Result<(Watch, Incide
         book.insert(id, incident);
     }
     let (given, signals) = mpsc::channel(WAITING_MAX);
+    let mut counted = Signals::new(meant.thresholds);
+    pasts::recall(&store, &mut counted)?;
     let watch = Watch {
-        signals: Arc::new(Mutex::new(Signals::new(meant.thresholds))),
+        signals: Arc::new(Mutex::new(counted)),
         given,
     };
     let incidents = Incidents {
@@ -134,6 +139,7 @@ pub(crate) fn open(store: Store, meant: MeantIncidents) -> Result<(Watch, Incide
         contain: meant.contain,
         book: Mutex::new(book),
         signals: Mutex::new(Some(signals)),
+        watch: watch.clone(),
     };
     Ok((watch, incidents))
 }
@@ -141,11 +147,7 @@ pub(crate) fn open(store: Store, meant: MeantIncidents) -> Result<(Watch, Incide
 impl Watch {
     /// A call has ended.
     pub(crate) fn saw(&self, seen: &Seen<'_>, about: impl Fn() -> About, call: &str) {
-        let signs = self
-            .signals
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(seen);
+        let signs = self.signals().take(seen);
         for (sign, what) in signs {
             self.give(Signal {
                 sign,
@@ -155,6 +157,10 @@ impl Watch {
                 now_ms: seen.now_ms,
             });
         }
+    }
+
+    fn signals(&self) -> MutexGuard<'_, Signals> {
+        self.signals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A signal that needs no counting.
@@ -168,6 +174,19 @@ impl Incidents {
     /// The signals, for the one who takes them in.
     pub(crate) fn signals(&self) -> Option<mpsc::Receiver<Signal>> {
         self.signals.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Stores the pasts of agents that changed. One that cannot be stored keeps no other from it.
+    pub(crate) fn keep_pasts(&self) -> Result<(), StoreError> {
+        let changed = self.watch.signals().changed();
+        let mut kept = Ok(());
+        for (agent, past) in changed {
+            if let Err(error) = pasts::keep(&self.store, &agent, past) {
+                self.watch.signals().not_stored(agent);
+                kept = Err(error);
+            }
+        }
+        kept
     }
 
     /// Takes a signal in: into the incident of its kind that is open about the same, or into a new one, which it
@@ -305,7 +324,7 @@ fn culprit(sign: Sign, about: &About) -> Option<Target> {
 
 #[cfg(test)]
 mod tests {
-    use super::{About, MeantIncidents, Sign, Signal, open};
+    use super::{About, MeantIncidents, Seen, Sign, Signal, open};
     use crate::{
         ambient::Ambient,
         vault::{Layout, Vault},
@@ -332,6 +351,38 @@ mod tests {
         assert!(note("2", "alice").is_none());
         let bobs = note("3", "bob").unwrap();
         assert_eq!(bobs.culprit().unwrap().to_string(), "user bob");
+        let _ = std::fs::remove_dir_all(&place);
+    }
+
+    /// What an agent never used is news after a restart, too, and what it used before is not.
+    #[test]
+    fn the_past_of_an_agent_is_known_after_a_restart() {
+        let place = std::env::temp_dir().join(format!("sallyport-pasts-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&place);
+        let saw = |tools: &[&str], keep: bool| {
+            let vault = Vault::open(&Layout::new(&place), &Ambient::system()).unwrap();
+            let (watch, incidents) = open(vault.store().clone(), MeantIncidents::default()).unwrap();
+            for (at, tool) in (0..).zip(tools) {
+                let seen = Seen {
+                    agent: "scribe",
+                    tool: Some(tool),
+                    now_ms: 600_000 + at,
+                    ..Seen::default()
+                };
+                watch.saw(&seen, About::default, "call");
+            }
+            if keep {
+                incidents.keep_pasts().unwrap();
+            }
+            let mut signals = incidents.signals().unwrap();
+            signals.try_recv().ok().map(|signal| signal.sign)
+        };
+        // A newcomer learns; so does whoever's past was lost.
+        assert_eq!(saw(&["known"; 200], true), None);
+        assert_eq!(saw(&["a", "b", "c", "known"], true), None, "three of five");
+        assert_eq!(saw(&["a", "b", "c", "d"], true), None, "three are known since");
+        assert_eq!(saw(&["e"], false), Some(Sign::Novelty), "the fifth");
+        assert_eq!(saw(&["d", "known"], false), None, "nothing new");
         let _ = std::fs::remove_dir_all(&place);
     }
 }

@@ -113,10 +113,13 @@ pub(crate) struct Seen<'c> {
 pub(crate) struct Signals {
     thresholds: Thresholds,
     pasts: BTreeMap<String, Past>,
+    /// Whose past is another than was stored last: changed, or forgotten.
+    changed: BTreeSet<String>,
 }
 
-#[derive(Debug, Default)]
-struct Past {
+/// What is known of one agent.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Past {
     window: Window,
     /// Windows before this one in which there were calls.
     windows: u32,
@@ -126,7 +129,7 @@ struct Past {
     tools: BTreeSet<String>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 struct Window {
     began_ms: i64,
     calls: u64,
@@ -142,8 +145,30 @@ impl Signals {
     pub(crate) fn new(thresholds: Thresholds) -> Self {
         Self {
             thresholds,
-            pasts: BTreeMap::new(),
+            ..Self::default()
         }
+    }
+
+    /// What is known of an agent from before.
+    pub(super) fn remember(&mut self, agent: String, past: Past) {
+        if self.pasts.len() < AGENTS_MAX {
+            self.pasts.insert(agent, past);
+        }
+    }
+
+    /// Whose past changed since this was asked last; none where it is forgotten.
+    pub(super) fn changed(&mut self) -> Vec<(String, Option<Past>)> {
+        let changed = std::mem::take(&mut self.changed);
+        let with_past = |agent: String| {
+            let past = self.pasts.get(&agent).cloned();
+            (agent, past)
+        };
+        changed.into_iter().map(with_past).collect()
+    }
+
+    /// It could not be stored, and is to be stored the next time.
+    pub(super) fn not_stored(&mut self, agent: String) {
+        self.changed.insert(agent);
     }
 
     /// Takes a call in; gives the signals it sets off, each with what was seen.
@@ -152,9 +177,13 @@ impl Signals {
             let oldest = self.pasts.iter().min_by_key(|(_, past)| past.window.began_ms);
             if let Some(name) = oldest.map(|(name, _)| name.clone()) {
                 self.pasts.remove(&name);
+                self.changed.insert(name);
             }
         }
         let past = self.pasts.entry(seen.agent.to_owned()).or_default();
+        if !self.changed.contains(seen.agent) {
+            self.changed.insert(seen.agent.to_owned());
+        }
         past.turn(seen.now_ms, self.thresholds.window_ms);
         past.count(seen);
         past.signs(seen, &self.thresholds)

@@ -33,8 +33,8 @@ pub(crate) struct Provider {
     age_ms_max: i64,
     guarded: Guarded,
     known: RwLock<Option<Known>>,
-    /// When keys were last asked for; held while they are.
-    asked_ms: Mutex<Option<i64>>,
+    /// When keys were last asked for, and why there were none; held while they are.
+    asked: Mutex<Option<(i64, Option<String>)>>,
 }
 
 #[derive(Clone, Debug)]
@@ -107,7 +107,7 @@ impl Provider {
             age_ms_max: i64::try_from(age.as_millis()).unwrap_or(i64::MAX),
             guarded,
             known: RwLock::default(),
-            asked_ms: Mutex::default(),
+            asked: Mutex::default(),
         }
     }
 
@@ -197,11 +197,21 @@ impl Provider {
 
     /// Fetches keys, unless that was tried a moment ago. Gives back why there are no new ones.
     async fn refresh(&self, now_ms: i64, dropped: impl Fn(&str)) -> Option<String> {
-        let mut asked_ms = self.asked_ms.lock().await;
-        if asked_ms.is_some_and(|asked_ms| now_ms.saturating_sub(asked_ms) < PAUSE_MS) {
-            return Some("they were asked for a moment ago".to_owned());
+        let mut asked = self.asked.lock().await;
+        let recent = asked
+            .as_ref()
+            .filter(|(at, _)| now_ms.saturating_sub(*at) < PAUSE_MS);
+        if let Some((_, why)) = recent {
+            let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+            return Some(format!("they were asked for a moment ago{why}"));
         }
-        *asked_ms = Some(now_ms);
+        *asked = Some((now_ms, None));
+        let why = self.renew(now_ms, dropped).await;
+        *asked = Some((now_ms, why.clone()));
+        why
+    }
+
+    async fn renew(&self, now_ms: i64, dropped: impl Fn(&str)) -> Option<String> {
         match self.fetch().await {
             Ok(keys) => {
                 let next = Known {

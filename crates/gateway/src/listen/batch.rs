@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use hyper::{HeaderMap, Response};
-use pipeline::{Objection, refusal};
+use pipeline::{Credential, Objection, refusal};
 use tokio::{sync::mpsc, task::JoinSet};
 use wire::{
     bounds::REQUEST,
@@ -17,6 +17,8 @@ use wire::{
 
 use super::{
     body::Body,
+    conversation::Conversation,
+    head::credential,
     mcp::{QUIET, STREAM_MESSAGES_MAX, Visit, unread},
     stream::{Told, events},
 };
@@ -26,7 +28,7 @@ use crate::{exchange::Withdrawal, present::Said};
 type Place = (usize, bool, Said);
 
 /// Answers a batch: as one array when all answers are soon there, else as a stream of single answers.
-pub(super) async fn answer(visit: Visit, headers: HeaderMap, bytes: Vec<u8>) -> Response<Body> {
+pub(super) async fn answer(mut visit: Visit, headers: HeaderMap, bytes: Vec<u8>) -> Response<Body> {
     let elements = match jsonrpc::batch(bytes, Keys::Folded, &REQUEST) {
         Ok(elements) => elements,
         Err(refused) => {
@@ -34,6 +36,16 @@ pub(super) async fn answer(visit: Visit, headers: HeaderMap, bytes: Vec<u8>) -> 
             return visit.respond(visit.refuse(&asked, objection).await);
         }
     };
+    // A proof is good for one request, which the batch is: shown once, it stands for each element.
+    let shown = credential(&headers, &visit);
+    if let Credential::Possessed(_) | Credential::Signed(_) = shown {
+        let (queue, _) = mpsc::channel(1);
+        let client = Conversation::new(Arc::clone(&visit.house), visit.connection("http-batch"), queue);
+        match client.greet(shown.clone()).await {
+            Ok(caller) => visit.proven = Some(shown.standing(&caller.principal)),
+            Err(refusal) => return visit.refused(refusal),
+        }
+    }
     let (sender, mut messages) = mpsc::channel(STREAM_MESSAGES_MAX);
     let headers = Arc::new(headers);
     let mut running = JoinSet::new();

@@ -46,7 +46,7 @@ pub(super) fn crowded() -> Objection {
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) endpoint: Endpoint,
-    /// `stdio`, `unix`, `websocket` or `sse`.
+    /// `stdio`, `unix`, `websocket`, `sse`, or `http-batch` for the greeting of one.
     pub(super) transport: &'static str,
     pub(super) peer: Option<String>,
     /// The TLS connection, where there is one.

@@ -11,7 +11,7 @@ use identity::{
     LocalPeer, Secret,
     signature::{self, BodyDigests},
 };
-use pipeline::{Credential, Objection, Possession, SignedRequest, Tls, Via, ports::Caller, refusal};
+use pipeline::{Credential, Objection, Possession, SignedRequest, Tls, Via, refusal};
 use wire::mcp::{PARAM_HEADER_PREFIX, Revision};
 
 use super::{gate::one, mcp::Visit};
@@ -109,20 +109,6 @@ fn signed(headers: &HeaderMap, visit: &Visit, body: BodyDigests) -> signature::M
             .map(|(name, value)| (name.as_str().to_owned(), text(value)))
             .collect(),
         body,
-    }
-}
-
-/// What goes on to count once a request has proven who it is from: a signature proves once, and what it proved stands.
-pub(super) fn standing(shown: Credential, caller: &Caller) -> Credential {
-    match shown {
-        Credential::Signed(_) => Credential::Standing(Arc::clone(&caller.principal)),
-        Credential::Bearer(_)
-        | Credential::Possessed(_)
-        | Credential::Link(_)
-        | Credential::Local(_)
-        | Credential::Standing(_)
-        | Credential::Workload(_)
-        | Credential::None => shown,
     }
 }
 

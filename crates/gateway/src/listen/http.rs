@@ -301,6 +301,7 @@ fn visit(house: &Arc<House>, peer: Peer, path: &str, line: (Endpoint, Method, Op
         path: Arc::from(path),
         query,
         body: None,
+        proven: None,
         call: ambient.call(),
         received_ms: ambient.now_ms(),
     }

@@ -9,7 +9,7 @@ use hyper::{
 };
 use identity::signature::BodyDigests;
 use pipeline::{
-    Arrival, CallId, Capabilities, Endpoint, Objection, Refusal, Reply, Via,
+    Arrival, CallId, Capabilities, Credential, Endpoint, Objection, Refusal, Reply, Via,
     ports::{Boxed, Stranger},
     refusal,
 };
@@ -24,6 +24,7 @@ use wire::{
 use super::{
     House, batch,
     body::{self, Body},
+    conversation::Connection,
     gate::one,
     head::{Peer, VERSION, accepted, accepts, credential, guess, is_signed, mirrored, prefers_stream},
     oauth::give_nonce,
@@ -58,6 +59,8 @@ pub(super) struct Visit {
     pub(super) query: Option<Arc<str>>,
     /// What its body was, where the request is signed and its body was read.
     pub(super) body: Option<BodyDigests>,
+    /// What it has proven already, once for all that it brings.
+    pub(super) proven: Option<Credential>,
     pub(super) call: CallId,
     pub(super) received_ms: i64,
 }
@@ -200,6 +203,16 @@ impl Visit {
         self.house.pipeline.carry(arrival).await
     }
 
+    /// The connection it came over, for what speaks over one.
+    pub(super) fn connection(&self, transport: &'static str) -> Connection {
+        Connection {
+            endpoint: self.endpoint.clone(),
+            transport,
+            peer: Some(self.peer.address.to_string()),
+            tls: self.peer.tls.clone(),
+        }
+    }
+
     fn session_of(&self, parcel: &Parcel) -> Option<Arc<Session>> {
         let id = parcel.session.as_ref()?;
         self.house.engines.sessions.peek(id)
@@ -265,7 +278,7 @@ impl Visit {
             revision: parcel.revision,
             endpoint: self.endpoint.clone(),
             message: parcel.message,
-            credential: credential(headers, self),
+            credential: self.proven.clone().unwrap_or_else(|| credential(headers, self)),
             via: Via {
                 transport,
                 peer: Some(self.peer.address.to_string()),

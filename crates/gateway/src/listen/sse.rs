@@ -9,16 +9,16 @@ use std::{
 };
 
 use hyper::{Method, Request, Response, StatusCode, body::Incoming};
-use identity::{CredentialId, signature::BodyDigests};
+use identity::{CredentialId, Principal, signature::BodyDigests};
 use pipeline::{Credential, Objection, refusal};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use wire::{bounds::REQUEST, framing::Line};
 
 use super::{
     House,
     body::{self, Body},
-    conversation::{Connection, Conversation, QUEUE_MESSAGES_MAX, Running},
-    head::{accepted, credential, is_signed, standing},
+    conversation::{Conversation, QUEUE_MESSAGES_MAX, Running},
+    head::{accepted, credential, is_signed},
     mcp::Visit,
     stream,
 };
@@ -37,7 +37,33 @@ struct Channel {
     shown: Credential,
     certificate: Option<Arc<str>>,
     owner: String,
+    /// Whom what was shown last proves: the stream ends with that.
+    principal: Mutex<Arc<Principal>>,
+    renewed: Notify,
     running: tokio::sync::Mutex<Running>,
+}
+
+impl Channel {
+    fn principal(&self) -> Arc<Principal> {
+        Arc::clone(&self.principal.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Its owner showed something newer.
+    fn renew(&self, principal: &Arc<Principal>) {
+        *self.principal.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(principal);
+        self.renewed.notify_one();
+    }
+
+    /// Returns once what its owner showed last has run out or was revoked.
+    async fn ends(self: Arc<Self>, house: Arc<House>) {
+        loop {
+            let principal = self.principal();
+            tokio::select! {
+                () = house.engines.credential_ended(&principal) => return,
+                () = self.renewed.notified() => {}
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for EventStreams {
@@ -66,16 +92,11 @@ pub(super) async fn open(mut visit: Visit, request: Request<Incoming>) -> Respon
     }
     visit.body = is_signed(headers).then(|| BodyDigests::of(b""));
     let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
-    let connection = Connection {
-        endpoint: visit.endpoint.clone(),
-        transport: "sse",
-        peer: Some(visit.peer.address.to_string()),
-        tls: visit.peer.tls.clone(),
-    };
+    let connection = visit.connection("sse");
     let client = Conversation::new(Arc::clone(&visit.house), connection, queue);
     let shown = credential(headers, &visit);
-    let owner = match client.greet(shown.clone()).await {
-        Ok(caller) => caller.principal.key(),
+    let principal = match client.greet(shown.clone()).await {
+        Ok(caller) => caller.principal,
         Err(refusal) => return visit.refused(refusal),
     };
     let name = visit.house.engines.ambient.secret();
@@ -83,20 +104,20 @@ pub(super) async fn open(mut visit: Visit, request: Request<Incoming>) -> Respon
         client,
         shown,
         certificate: visit.peer.tls.as_ref().and_then(|tls| tls.certificate.clone()),
-        owner,
+        owner: principal.key(),
+        principal: Mutex::new(principal),
+        renewed: Notify::new(),
         running: tokio::sync::Mutex::default(),
     };
-    visit
-        .house
-        .event_streams
-        .lock()
-        .insert(name.clone(), Arc::new(channel));
+    let channel = Arc::new(channel);
+    let ends = Arc::clone(&channel).ends(Arc::clone(&visit.house));
+    visit.house.event_streams.lock().insert(name.clone(), channel);
     let address = format!("{MESSAGES}?session_id={name}");
     let closing = Closing {
         house: Arc::clone(&visit.house),
         name,
     };
-    stream::channel(&address, queued, Box::new(move || drop(closing)))
+    stream::channel(&address, queued, ends, Box::new(move || drop(closing)))
 }
 
 /// Ends a stream's conversation when the stream ends.
@@ -151,11 +172,12 @@ pub(super) async fn take(mut visit: Visit, request: Request<Incoming>) -> Respon
     let is_same = match &shown {
         // What proves it may be the connection, and this is another one.
         Credential::Bearer(_) => channel.certificate.as_ref() == certificate && same(&channel.shown, &shown),
-        Credential::Possessed(_)
-        | Credential::Signed(_)
+        // Its proof is spent once, for all that the message brings.
+        Credential::Possessed(_) => false,
+        Credential::Signed(_)
         | Credential::Link(_)
         | Credential::Local(_)
-        | Credential::Standing(_)
+        | Credential::Standing(..)
         | Credential::Workload(_)
         | Credential::None => same(&channel.shown, &shown),
     };
@@ -165,7 +187,10 @@ pub(super) async fn take(mut visit: Visit, request: Request<Incoming>) -> Respon
             Ok(caller) if caller.principal.key() != channel.owner => {
                 return visit.turned_away(unknown()).await;
             }
-            Ok(caller) => shown = standing(shown, &caller),
+            Ok(caller) => {
+                channel.renew(&caller.principal);
+                shown = shown.standing(&caller.principal);
+            }
         }
     }
     let bytes = match (bytes, incoming) {
@@ -186,7 +211,6 @@ fn same(one: &Credential, other: &Credential) -> bool {
     let id = |secret: &identity::Secret| CredentialId::of(secret.expose().as_bytes());
     match (one, other) {
         (Credential::Bearer(one), Credential::Bearer(other)) => id(one) == id(other),
-        (Credential::Possessed(one), Credential::Possessed(other)) => id(&one.token) == id(&other.token),
         (Credential::Local(one), Credential::Local(other)) => one == other,
         (Credential::Workload(one), Credential::Workload(other)) => one == other,
         _ => false,

@@ -81,8 +81,14 @@ pub(super) fn events(told: Told, on_close: Option<OnClose>) -> Response<Body> {
     })
 }
 
-/// Answers with the one stream of HTTP+SSE (2024-11-05): first where messages go, then all there is to say.
-pub(super) fn channel(address: &str, messages: mpsc::Receiver<Vec<u8>>, on_close: OnClose) -> Response<Body> {
+/// Answers with the one stream of HTTP+SSE (2024-11-05): first where messages go, then all there is to say, until it is
+/// to end.
+pub(super) fn channel(
+    address: &str,
+    messages: mpsc::Receiver<Vec<u8>>,
+    ends: impl Future<Output = ()> + Send + 'static,
+    on_close: OnClose,
+) -> Response<Body> {
     let mut alive = interval(ALIVE);
     alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     alive.reset();
@@ -95,8 +101,10 @@ pub(super) fn channel(address: &str, messages: mpsc::Receiver<Vec<u8>>, on_close
         first: Some(Bytes::from(write_event(&endpoint))),
         source: Source::Call {
             messages,
-            // It lasts as long as its client listens.
-            last: Some(Box::pin(std::future::pending())),
+            last: Some(Box::pin(async {
+                ends.await;
+                None
+            })),
             ended: None,
         },
         alive,

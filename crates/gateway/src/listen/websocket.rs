@@ -34,9 +34,9 @@ use wire::{bounds::REQUEST, framing::Line};
 
 use super::{
     body::{self, Body},
-    conversation::{Connection, Conversation, QUEUE_MESSAGES_MAX, Running, crowded},
+    conversation::{Conversation, QUEUE_MESSAGES_MAX, Running, crowded},
     gate::one,
-    head::{credential, is_signed, standing},
+    head::{credential, is_signed},
     mcp::Visit,
 };
 
@@ -68,12 +68,12 @@ pub(super) async fn answer(mut visit: Visit, mut request: Request<Incoming>) -> 
     visit.body = is_signed(headers).then(|| BodyDigests::of(b""));
     let shown = credential(headers, &visit);
     let (queue, queued) = mpsc::channel(QUEUE_MESSAGES_MAX);
-    let client = Conversation::new(Arc::clone(&visit.house), connection(&visit), queue);
+    let client = Conversation::new(Arc::clone(&visit.house), visit.connection("websocket"), queue);
     let caller = match client.greet(shown.clone()).await {
         Ok(caller) => caller,
         Err(refusal) => return visit.refused(refusal),
     };
-    let shown = standing(shown, &caller);
+    let shown = shown.standing(&caller.principal);
     let upgrading = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let ended = async {
@@ -86,15 +86,6 @@ pub(super) async fn answer(mut visit: Visit, mut request: Request<Incoming>) -> 
         drop(place);
     });
     switched(&key)
-}
-
-fn connection(visit: &Visit) -> Connection {
-    Connection {
-        endpoint: visit.endpoint.clone(),
-        transport: "websocket",
-        peer: Some(visit.peer.address.to_string()),
-        tls: visit.peer.tls.clone(),
-    }
 }
 
 /// The key of an opening handshake (RFC 6455 section 4.2.1), or what it lacks.

@@ -58,6 +58,8 @@ pub(super) enum Subject<'c> {
     Gateway,
     /// A caller, whom the gateway's issuer vouches for.
     Caller(&'c Caller),
+    /// A caller, with the token of an external issuer that it came with.
+    Bearer(&'c Caller),
     /// A person.
     Person(Party),
     /// The gateway, with what somebody gave who connected the server.
@@ -71,7 +73,7 @@ impl Account {
     pub(super) fn seat(&self, subject: &Subject<'_>) -> Option<Arc<Seat>> {
         let key = match subject {
             Subject::Gateway => String::new(),
-            Subject::Caller(caller) => caller.principal.key(),
+            Subject::Bearer(caller) | Subject::Caller(caller) => caller.principal.key(),
             Subject::Person(party) => party.key(),
             Subject::Lender(key) => key.clone(),
             Subject::Nobody => return None,
@@ -98,6 +100,7 @@ impl Account {
     pub(super) fn has_given_name(&self) -> bool {
         match &self.auth.kind {
             AuthKind::ClientCredentials(_)
+            | AuthKind::CallersToken { .. }
             | AuthKind::Enterprise { .. }
             | AuthKind::TokenExchange { .. }
             | AuthKind::Workload { .. }

@@ -1,16 +1,18 @@
 //! The gateway as an OAuth client of servers' authorization servers. See `docs/upstream-auth.md`.
 //!
-//! INVARIANT (no passing through): nothing here knows the token a caller came with. What is sent to a server was given by
-//! that server's own authorization server, for that server, to the gateway; it is kept with the name of who gave it, and
-//! shown to nobody else.
+//! INVARIANT (no passing through): no server is sent the token a caller came with, and nothing but `presented` knows it.
+//! What is sent to a server was given by that server's own authorization server, for that server, to the gateway; it is
+//! kept with the name of who gave it, and shown to nobody else.
 
 mod account;
+mod callers;
 mod clients;
 mod consents;
 mod enterprise;
 mod grants;
 mod obtain;
 mod people;
+mod presented;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -36,6 +38,7 @@ pub(crate) use clients::Own;
 use consents::Consents;
 use grants::{Grant, Party};
 pub(crate) use people::{Asking, Connected};
+use presented::Presented;
 
 use crate::{
     ambient::Ambient,
@@ -60,6 +63,7 @@ const EARLY_MS: i64 = 30 * 1000;
 pub(crate) struct Outbound {
     accounts: RwLock<HashMap<ServerName, Arc<Account>>>,
     pub(super) consents: Consents,
+    presented: Presented,
     store: Store,
     journal: Journal,
     ambient: Ambient,
@@ -79,6 +83,7 @@ impl Outbound {
         Self {
             accounts: RwLock::default(),
             consents: Consents::default(),
+            presented: Presented::default(),
             store,
             journal,
             ambient,
@@ -119,6 +124,9 @@ impl Outbound {
             nonces: Nonces::default(),
             seats: Mutex::default(),
         };
+        if matches!(auth.kind, AuthKind::CallersToken { .. }) {
+            self.presented.want();
+        }
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         accounts.insert(name, Arc::new(account));
         Ok(())
@@ -132,8 +140,9 @@ impl Outbound {
     fn subject<'c>(&self, account: &Account, caller: Option<&'c Caller>) -> Result<Subject<'c>, LinkError> {
         Ok(match (&account.auth.kind, caller) {
             (AuthKind::ClientCredentials(_) | AuthKind::Enterprise { .. } | AuthKind::Workload { .. }, _)
-            | (AuthKind::TokenExchange { .. }, None) => Subject::Gateway,
+            | (AuthKind::CallersToken { .. } | AuthKind::TokenExchange { .. }, None) => Subject::Gateway,
             (AuthKind::TokenExchange { .. }, Some(caller)) => Subject::Caller(caller),
+            (AuthKind::CallersToken { .. }, Some(caller)) => Subject::Bearer(caller),
             (AuthKind::AuthorizationCode(_), Some(caller)) => Subject::Person(person(caller)),
             (AuthKind::AuthorizationCode(_), None) => {
                 let lender = grants::lender(&self.store, &account.name);
@@ -247,7 +256,7 @@ impl Outbound {
         let key = match subject {
             Subject::Person(party) => party.key(),
             Subject::Lender(key) => key.clone(),
-            Subject::Caller(_) | Subject::Gateway | Subject::Nobody => return Ok(()),
+            Subject::Bearer(_) | Subject::Caller(_) | Subject::Gateway | Subject::Nobody => return Ok(()),
         };
         if !held.is_loaded {
             let kept = grants::get(&self.store, &account.name, &key);
@@ -269,13 +278,27 @@ impl Outbound {
             return Ok(());
         };
         let now_ms = self.ambient.now_ms();
-        if now_ms < grant.expires_ms.saturating_sub(EARLY_MS) {
+        let early_ms = match subject {
+            // Nothing lasts longer than the token it was exchanged for.
+            Subject::Bearer(caller)
+                if self.presented.until_ms(&caller.principal) == Some(grant.expires_ms) =>
+            {
+                0
+            }
+            Subject::Bearer(_)
+            | Subject::Caller(_)
+            | Subject::Gateway
+            | Subject::Lender(_)
+            | Subject::Nobody
+            | Subject::Person(_) => EARLY_MS,
+        };
+        if now_ms < grant.expires_ms.saturating_sub(early_ms) {
             return Ok(());
         }
         let is_over = now_ms >= grant.expires_ms;
         let renewed = match subject {
             Subject::Person(_) | Subject::Lender(_) => self.refresh(account, subject, held).await,
-            Subject::Caller(_) | Subject::Gateway | Subject::Nobody => {
+            Subject::Bearer(_) | Subject::Caller(_) | Subject::Gateway | Subject::Nobody => {
                 let asked = grant.asked.clone();
                 let found = account.found.lock().await.clone();
                 match found {
@@ -337,7 +360,7 @@ impl Outbound {
             )));
         }
         match &subject {
-            Subject::Gateway | Subject::Caller(_) => {
+            Subject::Gateway | Subject::Bearer(_) | Subject::Caller(_) => {
                 let scopes = account.scopes(&challenge, &found);
                 let obtained = self.obtain(account, &subject, &mut held, &found, scopes).await;
                 obtained.map_err(|why| account.no_token(&found, &why))?;
@@ -392,7 +415,7 @@ impl Outbound {
         let scopes: BTreeSet<String> = grant.asked.union(&wanted).cloned().collect();
         let found = self.find(account, &challenge).await?;
         match subject {
-            Subject::Gateway | Subject::Caller(_) => {
+            Subject::Gateway | Subject::Bearer(_) | Subject::Caller(_) => {
                 let obtained = self.obtain(account, &subject, &mut held, &found, scopes).await;
                 obtained.map_err(|why| account.no_token(&found, &why))?;
                 Ok(Next::Again)
@@ -448,7 +471,7 @@ impl Outbound {
         let key = match subject {
             Subject::Person(party) => party.key(),
             Subject::Lender(key) => key.clone(),
-            Subject::Caller(_) | Subject::Gateway | Subject::Nobody => return Ok(()),
+            Subject::Bearer(_) | Subject::Caller(_) | Subject::Gateway | Subject::Nobody => return Ok(()),
         };
         grants::remove(&self.store, &account.name, &key)
             .map_err(|error| LinkError::Unauthorized(error.to_string()))

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use identity::{Actor, ActorKind, ResourceId, assertion::ClientKey, token::Grant as Minted};
+use identity::{Actor, ActorKind, Principal, ResourceId, assertion::ClientKey, token::Grant as Minted};
 
 use super::{
     Account, Held, Outbound, Subject,
@@ -32,7 +32,9 @@ impl Outbound {
             proof: ClientProof::None,
         };
         let mut form = vec![];
+        let mut until_ms = i64::MAX;
         let vouched;
+        let shown;
         let client = match &account.auth.kind {
             AuthKind::AuthorizationCode(_) => {
                 return Err(NoToken::Failed("a person has to agree first".to_owned()));
@@ -60,6 +62,16 @@ impl Outbound {
                 form.push(("assertion", vouched.as_str()));
                 client
             }
+            AuthKind::CallersToken {
+                client,
+                audience,
+                manner,
+            } => {
+                shown = self.shown(account, subject, *manner, found)?;
+                form.extend(shown.form(audience.as_deref()));
+                until_ms = shown.until_ms();
+                client
+            }
             AuthKind::TokenExchange { client, audience } => {
                 vouched = self.vouch(subject, &found.server.issuer)?;
                 form.push(("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"));
@@ -77,6 +89,7 @@ impl Outbound {
         let grant = self.ask(account, client, found, form, &scope, None).await?;
         held.grant = Some(Grant {
             asked: scopes,
+            expires_ms: grant.expires_ms.min(until_ms),
             ..grant
         });
         Ok(())
@@ -85,19 +98,30 @@ impl Outbound {
     /// The gateway's word for a caller, for one authorization server (RFC 8693). It is another token than the one the
     /// caller came with, and good for nothing here.
     fn vouch(&self, subject: &Subject<'_>, audience: &str) -> Result<String, NoToken> {
+        let principal = match subject {
+            Subject::Caller(caller) | Subject::Bearer(caller) => Some(&*caller.principal),
+            Subject::Gateway | Subject::Lender(_) | Subject::Nobody | Subject::Person(_) => None,
+        };
+        let user = principal.and_then(Principal::for_user);
+        self.word_for(principal, user, audience)
+    }
+
+    /// The gateway's word for who acts, for a user or for itself.
+    pub(super) fn word_for(
+        &self,
+        principal: Option<&Principal>,
+        user: Option<&str>,
+        audience: &str,
+    ) -> Result<String, NoToken> {
         let audience = ResourceId::parse(audience)
             .map_err(|_| NoToken::Failed(format!("`{audience}` is no name of an authorization server")))?;
         let gateway = Actor {
             kind: ActorKind::Service,
             name: "sallyport".to_owned(),
         };
-        let principal = match subject {
-            Subject::Caller(caller) => Some(&caller.principal),
-            Subject::Gateway | Subject::Lender(_) | Subject::Nobody | Subject::Person(_) => None,
-        };
         Ok(self.issuer.mint(&Minted {
             actor: principal.map_or(gateway, |principal| principal.actor().clone()),
-            for_user: principal.and_then(|principal| principal.for_user().map(str::to_owned)),
+            for_user: user.map(str::to_owned),
             tenant: principal.and_then(|principal| principal.tenant().map(str::to_owned)),
             model: principal.and_then(|principal| principal.model().cloned()),
             scopes: BTreeSet::new(),
@@ -161,7 +185,9 @@ impl Outbound {
         let key = match subject {
             Subject::Person(party) => party.key(),
             Subject::Lender(key) => key.clone(),
-            Subject::Caller(_) | Subject::Gateway | Subject::Nobody => return Err(spent()),
+            Subject::Bearer(_) | Subject::Caller(_) | Subject::Gateway | Subject::Nobody => {
+                return Err(spent());
+            }
         };
         let kept = grants::get(&self.store, &account.name, &key).and_then(|kept| match kept {
             Some((party, _)) => grants::put(&self.store, &account.name, &party, &grant),

@@ -26,6 +26,9 @@ pub enum JoseError {
     /// A header member that is never accepted.
     #[error("the header has a member that is not accepted")]
     Header,
+    /// More than [`TOKEN_BYTES_MAX`].
+    #[error("a token longer than any that is read")]
+    Long,
     /// Not three parts of canonical base64url holding strict JSON objects.
     #[error("not a compact signed token")]
     Malformed,
@@ -85,7 +88,7 @@ impl<'t> Compact<'t> {
     /// The parts, and the type it says it is of.
     fn apart(token: &'t str) -> Result<(Self, Option<String>), JoseError> {
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(JoseError::Malformed);
+            return Err(JoseError::Long);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(JoseError::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(JoseError::Malformed)?;
@@ -154,7 +157,7 @@ impl<'t> Compact<'t> {
 /// When it is malformed, of another type, has a header that is never accepted, or does not hold by its own key.
 pub fn self_signed(token: &str, typ: &str) -> Result<(PublicKey, Document), JoseError> {
     if token.len() > TOKEN_BYTES_MAX {
-        return Err(JoseError::Malformed);
+        return Err(JoseError::Long);
     }
     let (signed, signature) = token.rsplit_once('.').ok_or(JoseError::Malformed)?;
     let (header, payload) = signed.split_once('.').ok_or(JoseError::Malformed)?;

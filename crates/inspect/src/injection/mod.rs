@@ -1,13 +1,17 @@
 //! Content that speaks to the model instead of informing it: a few rules, and a learned model over windows
 //! of words. Neither knows who asked.
 
+mod roles;
 mod rules;
+mod steer;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
 use crate::{
     Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, Surface,
-    learned::{Model, is_data},
+    learned::{ATTACKS, Model, Word, is_data},
     view::Reading,
 };
 
@@ -58,6 +62,15 @@ impl Detector for Injection {
                 });
             }
             rules::look(words, view, hidden, report);
+            // Elsewhere a sentence may well tell the reader how to answer.
+            if passage.surface() == Surface::Result {
+                steer::look(words, view, report);
+            }
         }
     }
+}
+
+/// How many words are about attacks: one says little, since every firewall has blocks.
+fn attacks(words: &[Word]) -> usize {
+    words.iter().filter(|word| word.class == ATTACKS).count()
 }

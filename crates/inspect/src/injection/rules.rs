@@ -1,16 +1,16 @@
 //! Rules over known words: what no honest text says to a model, whatever stands between the words.
 //!
-//! Texts about attacks quote them. Where the words around say that it is an example, or a quotation mark
-//! stands before it, a rule only takes note.
+//! Texts about attacks quote them. Where the words before say that it is an example, those around that it is
+//! about attacks, or a quotation mark stands before it, a rule only takes note.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
-use super::KIND;
+use super::{KIND, attacks};
 use crate::{
     Report, Score, Sighting,
     learned::{
-        ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL,
-        SECRET, SYSTEM, USER, Word, YOU, place,
+        ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL, SECRET, SYSTEM,
+        USER, Word, YOU, is_data, place,
     },
     view::View,
 };
@@ -22,14 +22,16 @@ struct Rule {
     note: &'static str,
 }
 
+const OVERRIDE: &str = "injection/override";
+
 const RULES: &[Rule] = &[
     Rule {
-        detector: "injection/override",
+        detector: OVERRIDE,
         words: &[(DROP, 0), (PREVIOUS, 3), (INSTRUCTIONS, 2)],
         note: "asks the reader to drop its instructions",
     },
     Rule {
-        detector: "injection/override",
+        detector: OVERRIDE,
         words: &[(DROP, 0), (INSTRUCTIONS, 3), (PREVIOUS, 3)],
         note: "asks the reader to drop its instructions",
     },
@@ -39,7 +41,7 @@ const RULES: &[Rule] = &[
         note: "asks for the instructions of the reader",
     },
     Rule {
-        detector: "injection/override",
+        detector: OVERRIDE,
         words: &[(DROP, 0), (EVERYTHING, 1), (PREVIOUS, 3)],
         note: "asks the reader to drop its instructions",
     },
@@ -67,17 +69,20 @@ const RULES: &[Rule] = &[
 
 /// Words around an attack that may say it is quoted.
 const AROUND: usize = 24;
+/// Words before an attack that may say it is an example.
+const BEFORE: usize = 8;
 
 pub(super) fn look(words: &[Word], view: &View<'_>, hidden: bool, report: &mut Report) {
     for (first, word) in words.iter().enumerate() {
-        if word.class == 0 {
+        // What rules begin with; most words are nothing of it.
+        if !matches!(word.class, DROP | NOT | REVEAL) {
             continue;
         }
         for rule in RULES {
             let Some(last) = rule.last(words, first) else {
                 continue;
             };
-            let told = is_told(view, words, first, last);
+            let told = is_told(view, words, (first, last), rule);
             let end = words.get(last).map_or(0, |word| place(word).end);
             report.add(Sighting {
                 kind: KIND,
@@ -112,24 +117,38 @@ impl Rule {
     }
 }
 
-fn is_told(view: &View<'_>, words: &[Word], first: usize, last: usize) -> bool {
-    let quoted = words.get(first).is_some_and(|word| word.shape & QUOTED != 0);
-    let around = words
-        .get(first.saturating_sub(AROUND)..(last + AROUND).min(words.len()))
-        .unwrap_or_default();
-    quoted
-        || around
+fn is_told(view: &View<'_>, words: &[Word], (first, last): (usize, usize), rule: &Rule) -> bool {
+    let part = |range: Range<usize>| words.get(range).unwrap_or_default();
+    // Every value of data is quoted.
+    let quoted = !is_data(view.text())
+        && part(first.saturating_sub(2)..last + 1)
             .iter()
-            .any(|word| matches!(word.class, ABOUT | ATTACKS) && !is_in_a_name(view, word))
+            .any(|word| word.shape & QUOTED != 0 && !is_assigned(view, word));
+    let example = part(first.saturating_sub(BEFORE)..last)
+        .iter()
+        .any(|word| word.class == ABOUT && !is_in_a_name(view, word));
+    let end = (last + AROUND).min(words.len());
+    // An override says what it is; one word about attacks near it is chance.
+    let most = usize::from(rule.detector == OVERRIDE);
+    quoted || example || attacks(part(first.saturating_sub(AROUND)..end)) > most
 }
 
-/// `example` in `example.com` says nothing.
-fn is_in_a_name(view: &View<'_>, word: &Word) -> bool {
-    let mut after = view
+/// `a="..."`: a value, not a quotation.
+fn is_assigned(view: &View<'_>, word: &Word) -> bool {
+    let before = view
         .text()
         .as_bytes()
-        .get(place(word).end..)
-        .unwrap_or_default()
-        .iter();
-    after.next() == Some(&b'.') && after.next().is_some_and(u8::is_ascii_alphanumeric)
+        .get(..place(word).start)
+        .unwrap_or_default();
+    matches!(before, [.., b'=', b'"' | b'\''])
+}
+
+/// `example` in `example.com` or `mail.example` says nothing.
+fn is_in_a_name(view: &View<'_>, word: &Word) -> bool {
+    let (range, bytes) = (place(word), view.text().as_bytes());
+    let mut before = bytes.get(..range.start).unwrap_or_default().iter().rev();
+    let mut after = bytes.get(range.end..).unwrap_or_default().iter();
+    let letter = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    (after.next() == Some(&b'.') && letter(after.next()))
+        || (before.next() == Some(&b'.') && letter(before.next()))
 }

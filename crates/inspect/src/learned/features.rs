@@ -21,25 +21,47 @@ const GENERAL_SHIFT: u32 = 3;
 const REACH_WORDS: u32 = 8;
 
 /// What was seen a window ago or less is not counted again: saying a thing often does not make it worse.
+///
+/// An entry is the number of the word in its upper half, the bucket in its lower one.
 #[derive(Clone, Debug)]
-struct Recent(Box<[(u32, u32)]>);
+struct Recent(Box<[u64; RECENT]>);
 
 const RECENT: usize = 1024;
 
 impl Recent {
-    /// Whether the bucket is new, as of the word with this number.
+    fn new() -> Self {
+        Self(Box::new([u64::from(u32::MAX); RECENT]))
+    }
+
+    /// All bits if there is something to take and it is new, as of the word with this number; none if not. Said
+    /// without a branch: which features of a text are new cannot be foretold.
     #[inline]
-    fn is_new(&mut self, bucket: u32, number: u32) -> bool {
+    fn take(&mut self, Feature { bucket, there }: Feature, number: u32) -> u64 {
         let slot = usize::try_from(bucket).unwrap_or(0) % RECENT;
         let Some(entry) = self.0.get_mut(slot) else {
-            return true;
+            return 0;
         };
-        let new = entry.0 != bucket || entry.1 + WINDOW_REACH < number;
-        if new {
-            *entry = (bucket, number);
-        }
-        new
+        let same = *entry & u64::from(u32::MAX) == u64::from(bucket);
+        let near = (*entry >> 32).wrapping_add(u64::from(WINDOW_REACH)) >= u64::from(number);
+        let taken = u64::from(there & !(same & near)).wrapping_neg();
+        let fresh = u64::from(number) << 32 | u64::from(bucket);
+        *entry ^= (*entry ^ fresh) & taken;
+        taken
     }
+}
+
+/// What may be seen of a word.
+#[derive(Clone, Copy, Debug)]
+struct Feature {
+    bucket: u32,
+    /// Whether it is there at all.
+    there: bool,
+}
+
+/// Of a bucket that is there.
+#[inline]
+const fn there(bucket: u32) -> Feature {
+    Feature { bucket, there: true }
 }
 
 /// The words of a window, as a number of words.
@@ -49,6 +71,12 @@ const WINDOW_REACH: u32 = 24;
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     recent: Recent,
+    seen: Seen,
+}
+
+/// The words before.
+#[derive(Clone, Debug)]
+struct Seen {
     number: u32,
     words: u32,
     hashes: [u32; 2],
@@ -107,56 +135,76 @@ const fn lexical(sort: u32, a: u32, b: u32, c: u32) -> u32 {
 impl Memory {
     pub(crate) fn new() -> Self {
         Self {
-            recent: Recent(vec![(u32::MAX, 0); RECENT].into_boxed_slice()),
-            // The first word is far from those of the empty memory.
-            number: 2 * WINDOW_REACH,
-            words: 0,
-            hashes: [0; 2],
-            stems: [0; 2],
-            known: [(0, 0); 2],
-            head: Head::default(),
+            recent: Recent::new(),
+            seen: Seen {
+                // The first word is far from those of the empty memory.
+                number: 2 * WINDOW_REACH,
+                words: 0,
+                hashes: [0; 2],
+                stems: [0; 2],
+                known: [(0, 0); 2],
+                head: Head::default(),
+            },
         }
     }
 
     /// The features of the next word, each a bucket.
-    #[inline]
     pub(crate) fn next(&mut self, word: &Word, data: bool, mut emit: impl FnMut(u32)) {
-        self.number += 1;
-        self.words += 1;
-        let mut recent = std::mem::replace(&mut self.recent, Recent(Box::default()));
-        let number = self.number;
-        self.all(word, data, |bucket| {
-            if recent.is_new(bucket, number) {
-                emit(bucket);
+        let Self { recent, seen } = self;
+        seen.next(word, data, |feature, number| {
+            if recent.take(feature, number) != 0 {
+                emit(feature.bucket);
             }
         });
-        self.recent = recent;
+    }
+
+    /// What the features of the next word weigh together.
+    #[inline]
+    pub(crate) fn weigh(&mut self, word: &Word, data: bool, weights: &[u8]) -> i32 {
+        let Self { recent, seen } = self;
+        let mut sum = 0_i32;
+        seen.next(word, data, |feature, number| {
+            let at = usize::try_from(feature.bucket).unwrap_or(usize::MAX);
+            let weight = weights
+                .get(at)
+                .map_or(0, |weight| i64::from(weight.cast_signed()));
+            let taken = weight & recent.take(feature, number).cast_signed();
+            sum = sum.wrapping_add(i32::try_from(taken).unwrap_or(0));
+        });
+        sum
+    }
+}
+
+impl Seen {
+    #[inline]
+    fn next(&mut self, word: &Word, data: bool, mut emit: impl FnMut(Feature, u32)) {
+        self.number += 1;
+        self.words += 1;
+        let number = self.number;
+        self.all(word, data, |feature| emit(feature, number));
     }
 
     #[inline]
-    fn all(&mut self, word: &Word, data: bool, mut emit: impl FnMut(u32)) {
+    fn all(&mut self, word: &Word, data: bool, mut emit: impl FnMut(Feature)) {
         let [one, two] = self.hashes;
         let [stem, _] = self.stems;
-        emit(lexical(1, word.hash, 0, 0));
-        if word.stem != word.hash {
-            emit(lexical(2, word.stem, 0, 0));
-        }
+        emit(there(lexical(1, word.hash, 0, 0)));
+        emit(Feature {
+            bucket: lexical(2, word.stem, 0, 0),
+            there: word.stem != word.hash,
+        });
         if word.shape & (CAPITALS | CALLS | OPENS) != 0 {
-            emit(lexical(
-                3,
-                word.hash,
-                u32::from(word.shape & (CAPITALS | CALLS | OPENS)),
-                0,
-            ));
-            emit(general(4, u32::from(word.shape & !DIGITS), 0, 0));
+            let shape = u32::from(word.shape & (CAPITALS | CALLS | OPENS));
+            emit(there(lexical(3, word.hash, shape, 0)));
+            emit(there(general(4, u32::from(word.shape & !DIGITS), 0, 0)));
         }
         if self.words > 1 {
-            emit(lexical(5, one, word.hash, 0));
-            emit(lexical(6, stem, word.stem, 0));
+            emit(there(lexical(5, one, word.hash, 0)));
+            emit(there(lexical(6, stem, word.stem, 0)));
         }
         if self.words > 2 {
-            emit(lexical(7, two, word.hash, 0));
-            emit(lexical(8, two, one, word.hash));
+            emit(there(lexical(7, two, word.hash, 0)));
+            emit(there(lexical(8, two, one, word.hash)));
         }
         self.sentence(word, data, &mut emit);
         if word.class != 0 {
@@ -168,7 +216,7 @@ impl Memory {
 
     /// What a sentence begins with, and what goes with that.
     #[inline]
-    fn sentence(&mut self, word: &Word, data: bool, emit: &mut impl FnMut(u32)) {
+    fn sentence(&mut self, word: &Word, data: bool, emit: &mut impl FnMut(Feature)) {
         let data = u32::from(data);
         let class = u32::from(word.class);
         if word.gap != Gap::None {
@@ -178,8 +226,8 @@ impl Memory {
                 number: self.number,
             };
             let first = u32::from(word.gap == Gap::Text);
-            emit(lexical(30, word.hash, first, data));
-            emit(general(31, class, word.gap as u32, data));
+            emit(there(lexical(30, word.hash, first, data)));
+            emit(there(general(31, class, word.gap as u32, data)));
         }
         let Head {
             class: head,
@@ -192,54 +240,73 @@ impl Memory {
         }
         if head == 0 && within < HEAD_WORDS {
             self.head.class = word.class;
-            emit(general(32, class, gap as u32, data));
+            emit(there(general(32, class, gap as u32, data)));
         } else if head != 0 {
-            emit(general(
-                33,
-                u32::from(head),
-                class,
-                u32::from(gap == Gap::Text) + 2 * data,
-            ));
+            let at = u32::from(gap == Gap::Text) + 2 * data;
+            emit(there(general(33, u32::from(head), class, at)));
         }
     }
 
     /// Known words near each other, whatever stands between them.
-    fn known(&mut self, word: &Word, data: bool, mut emit: impl FnMut(u32)) {
+    fn known(&mut self, word: &Word, data: bool, mut emit: impl FnMut(Feature)) {
         let class = u32::from(word.class);
         let quoted = u32::from(word.shape & QUOTED);
-        emit(general(9, class, quoted, u32::from(data)));
+        emit(there(general(9, class, quoted, u32::from(data))));
         let [(before, at), (first, first_at)] = self.known;
         if at > 0 && self.number - at <= REACH_WORDS {
-            emit(general(10, u32::from(before), class, 0));
+            emit(there(general(10, u32::from(before), class, 0)));
             if first_at > 0 && self.number - first_at <= 2 * REACH_WORDS {
-                emit(general(11, u32::from(first), u32::from(before), class));
+                emit(there(general(11, u32::from(first), u32::from(before), class)));
             }
         }
         self.known = [(word.class, self.number), (before, at)];
     }
 }
 
-/// The buckets of what is said by the length of a window, and by the words about attacks around it.
-pub(crate) fn of_window(words: usize, attacks: u32) -> [u32; 2] {
-    let length = match words {
+/// Sorts of lengths of a window, and of how many words about attacks stand around it.
+pub(crate) const LENGTHS: usize = 6;
+pub(crate) const ATTACKS_AROUND: usize = 6;
+
+/// The sort of a length.
+#[inline]
+pub(crate) const fn length_sort(words: usize) -> usize {
+    match words {
         0..=2 => 0,
         3..=5 => 1,
         6..=10 => 2,
         11..=18 => 3,
         19..=31 => 4,
         _ => 5,
-    };
-    let attacks = match attacks {
-        0..=2 => attacks,
+    }
+}
+
+/// The sort of how many words about attacks there are.
+#[inline]
+pub(crate) const fn attacks_sort(attacks: u32) -> usize {
+    match attacks {
+        0 => 0,
+        1 => 1,
+        2 => 2,
         3..=4 => 3,
         5..=8 => 4,
         _ => 5,
-    };
-    [general(20, length, 0, 0), of_attacks(attacks)]
+    }
 }
 
-const fn of_attacks(much: u32) -> u32 {
-    general(21, much, 0, 0)
+/// The bucket of a sort of length.
+pub(crate) const fn of_length(sort: usize) -> u32 {
+    general(20, number(sort), 0, 0)
+}
+
+/// The bucket of how many words about attacks stand around.
+pub(crate) const fn of_attacks(sort: usize) -> u32 {
+    general(21, number(sort), 0, 0)
+}
+
+/// Sorts are few.
+#[expect(clippy::cast_possible_truncation, reason = "there are six")]
+const fn number(sort: usize) -> u32 {
+    sort as u32
 }
 
 /// What training begins with: a text with many words about attacks is about attacks, and quotes some.

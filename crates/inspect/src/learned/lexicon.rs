@@ -9,8 +9,10 @@ pub(crate) type Class = u8;
 #[derive(Clone, Debug)]
 pub(crate) struct Lexicon {
     slots: Box<[(u32, Class)]>,
-    /// For a first and a last letter, the lengths words have, one bit each.
-    ends: Box<[u32]>,
+    /// Which slots are taken, one bit each: most words end here, without a look at the table.
+    taken: Box<[u64]>,
+    /// For two first letters, a last one and a length, whether a word has them, one bit each; several share one.
+    ends: Box<[u64]>,
 }
 
 const SLOTS: usize = 8192;
@@ -19,38 +21,56 @@ impl Lexicon {
     pub(crate) fn empty() -> Self {
         Self {
             slots: Box::default(),
+            taken: Box::default(),
             ends: Box::default(),
         }
     }
 
     pub(crate) fn new() -> Self {
         let mut slots = vec![(0, 0); SLOTS].into_boxed_slice();
-        let mut ends = vec![0; 26 * 26].into_boxed_slice();
+        let mut ends = vec![0; 1 << (ENDS_BITS - 6)].into_boxed_slice();
         for (class, (_, list)) in (1..).zip(CLASSES) {
             for word in list.split_whitespace() {
                 insert(&mut slots, hash_of(word), class);
-                let bytes = word.as_bytes();
-                if let (Some(first), Some(last)) = (bytes.first(), bytes.last())
-                    && let Some(lengths) = ends_of(*first, *last).and_then(|at| ends.get_mut(at))
-                {
-                    *lengths |= length_bit(bytes.len());
+                if let [first, second, .., last] = word.as_bytes() {
+                    let (at, bit) = ends_of([*first, *second, *last], word.len());
+                    if let Some(known) = ends.get_mut(at) {
+                        *known |= bit;
+                    }
                 }
             }
         }
-        Self { slots, ends }
+        let taken = slots
+            .chunks(64)
+            .map(|slots| {
+                slots
+                    .iter()
+                    .rev()
+                    .fold(0, |taken, slot| taken << 1 | u64::from(slot.0 != 0))
+            })
+            .collect();
+        Self { slots, taken, ends }
     }
 
-    /// Whether a word of ASCII letters with these ends and this length may be known; said without reading it.
+    /// Whether a word may be known whose first two letters and last letter are these, in lower case, and which is so
+    /// long; said without reading it. For words of three bytes and more.
     #[inline]
-    pub(crate) fn may_know(&self, first: u8, last: u8, length: usize) -> bool {
-        ends_of(first, last)
-            .and_then(|at| self.ends.get(at))
-            .is_some_and(|lengths| lengths & length_bit(length) != 0)
+    pub(crate) fn may_know(&self, letters: [u8; 3], length: usize) -> bool {
+        let (at, bit) = ends_of(letters, length);
+        self.ends.get(at).is_some_and(|known| known & bit != 0)
     }
 
     /// The class of a word by its hash.
+    #[inline]
     pub(crate) fn class(&self, hash: u32) -> Class {
-        let mut slot = start(hash);
+        let slot = start(hash);
+        match self.taken.get(slot / 64) {
+            Some(taken) if taken >> (slot % 64) & 1 == 1 => self.find(hash, slot),
+            Some(_) | None => 0,
+        }
+    }
+
+    fn find(&self, hash: u32, mut slot: usize) -> Class {
         while let Some(&(known, class)) = self.slots.get(slot) {
             if known == hash {
                 return class;
@@ -64,15 +84,15 @@ impl Lexicon {
     }
 }
 
-#[inline]
-fn ends_of(first: u8, last: u8) -> Option<usize> {
-    let letter = |byte: u8| byte.is_ascii_lowercase().then(|| usize::from(byte - b'a'));
-    Some(letter(first)? * 26 + letter(last)?)
-}
+/// Bits of which one stands for the ends and the length of a word, as a power of two.
+const ENDS_BITS: u32 = 15;
 
+/// Where that bit is: the word of the table, and the bit in it.
 #[inline]
-const fn length_bit(length: usize) -> u32 {
-    1 << if length < 31 { length } else { 31 }
+fn ends_of([first, second, last]: [u8; 3], length: usize) -> (usize, u64) {
+    let length = u8::try_from(length).unwrap_or(u8::MAX);
+    let bit = u32::from_le_bytes([first, second, last, length]).wrapping_mul(0x9E37_79B1) >> (32 - ENDS_BITS);
+    (usize::try_from(bit >> 6).unwrap_or(0), 1 << (bit & 63))
 }
 
 fn start(hash: u32) -> usize {
@@ -102,7 +122,10 @@ pub(crate) const CONCEAL: Class = 8;
 pub(crate) const NOT: Class = 9;
 pub(crate) const USER: Class = 10;
 pub(crate) const SECRET: Class = 6;
+pub(crate) const NEW: Class = 15;
+pub(crate) const PRETEND: Class = 19;
 pub(crate) const YOU: Class = 21;
+pub(crate) const ME: Class = 22;
 pub(crate) const EVERYTHING: Class = 27;
 /// What a text that gives examples says.
 pub(crate) const ABOUT: Class = 24;

@@ -10,13 +10,15 @@ mod words;
 
 use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
-use features::Memory;
+use features::{ATTACKS_AROUND, LENGTHS, Memory, attacks_sort, length_sort, of_attacks, of_length};
 pub use features::{BUCKET_BITS, NARROW_WORDS, PRIOR, STRIDE_WORDS, WINDOW_WORDS};
 pub(crate) use lexicon::{
-    ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, NOT, PREVIOUS, REVEAL, SECRET,
-    SYSTEM, USER, YOU,
+    ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, ME, NEW, NOT, PRETEND, PREVIOUS,
+    REVEAL, SECRET, SYSTEM, USER, YOU,
 };
-pub(crate) use words::{DIGITS, QUOTED, Word, hash_bytes, hash_of, hashes, words};
+pub(crate) use words::{
+    CALLS, CAPITALS, DIGITS, Gap, QUOTED, Word, hash_bytes, hash_of, hashes, stands_alone, words,
+};
 
 use crate::{Passage, Surface};
 
@@ -64,7 +66,8 @@ impl Sample {
                 .extend(words.iter().map(|word| view.written(place(word))));
             let attacks = attacks(words);
             sample.windows.extend(windows(words.len()).map(|window| {
-                let whole = features::of_window(window.len(), around(&attacks, &window));
+                let around = attacks_sort(around(&attacks, &window));
+                let whole = [of_length(length_sort(window.len())), of_attacks(around)];
                 (window.start + first..window.end + first, whole)
             }));
         }
@@ -231,21 +234,23 @@ impl Model {
         let mut sums = Vec::with_capacity(words.len() + 1);
         let mut sum = 0_i32;
         sums.push(0);
-        for word in words {
-            memory.next(word, data, |bucket| sum += self.weight(bucket));
-            sums.push(sum);
-        }
+        sums.extend(words.iter().map(|word| {
+            sum = sum.wrapping_add(memory.weigh(word, data, &self.weights));
+            sum
+        }));
         let attacks = attacks(words);
-        for window in windows(words.len()) {
+        let weight = |bucket| self.weight(bucket);
+        let by_length: [i32; LENGTHS] = std::array::from_fn(|sort| weight(of_length(sort)));
+        let by_attacks: [i32; ATTACKS_AROUND] = std::array::from_fn(|sort| weight(of_attacks(sort)));
+        windows(words.len()).for_each(|window| {
             if let (Some(from), Some(to)) = (sums.get(window.start), sums.get(window.end)) {
                 let sum = (to - from) * factor(window.len()) / FACTOR;
-                let whole = features::of_window(window.len(), around(&attacks, &window));
-                found(
-                    sum + whole.into_iter().map(|bucket| self.weight(bucket)).sum::<i32>(),
-                    window,
-                );
+                let length = by_length.get(length_sort(window.len()));
+                let attacks = by_attacks.get(attacks_sort(around(&attacks, &window)));
+                let whole = length.copied().unwrap_or(0) + attacks.copied().unwrap_or(0);
+                found(sum + whole, window);
             }
-        }
+        });
     }
 
     fn scored(&self, sum: i32, words: &[Word], window: Range<usize>) -> Scored {

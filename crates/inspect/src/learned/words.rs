@@ -57,7 +57,7 @@ const STEM_LETTERS: u32 = 5;
 /// Reads the words of a text, at most `most` of them.
 pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Vec<Word> {
     let mut reader = Reader {
-        out: Vec::with_capacity(text.len() / 6 + 8),
+        out: Vec::with_capacity(text.len() / 5 + 8),
         lexicon,
         word: Open::default(),
         before: 0,
@@ -69,7 +69,15 @@ pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Vec<Word> {
         if reader.out.len() >= most {
             return reader.out;
         }
-        if byte.is_ascii() {
+        if letter_of(byte) != 0 {
+            at = reader.letters(bytes, at);
+        } else if byte == b' ' {
+            reader.close(at, b' ');
+            if reader.before != b'#' {
+                reader.before = 0;
+            }
+            at += 1;
+        } else if byte.is_ascii() {
             at += reader.ascii(byte, at, bytes);
         } else {
             let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) else {
@@ -104,6 +112,36 @@ pub(crate) fn hashes(letters: impl Iterator<Item = u8>) -> impl Iterator<Item = 
 }
 
 const FIRST: u32 = 0x811C_9DC5;
+/// What digits come to, however many.
+const NUMBER: u32 = mix(FIRST, b'0' as u32);
+
+/// What each byte is in a word: a letter in lower case, `0` for every digit; nothing for what is in none.
+const LETTERS: [u8; 256] = {
+    let mut letters = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a table for every byte, made when compiled"
+        )]
+        {
+            letters[byte as usize] = match byte {
+                b'0'..=b'9' => b'0',
+                b'A'..=b'Z' | b'a'..=b'z' => byte | 0x20,
+                _ => 0,
+            };
+        }
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    letters
+};
+
+fn letter_of(byte: u8) -> u8 {
+    LETTERS.get(usize::from(byte)).copied().unwrap_or(0)
+}
 
 struct Reader<'l> {
     out: Vec<Word>,
@@ -144,18 +182,73 @@ const fn mix(hash: u32, code: u32) -> u32 {
 }
 
 impl Reader<'_> {
-    /// Takes an ASCII byte, and says how many bytes it took.
+    /// Takes ASCII letters and digits as far as they go, and says where they end.
+    fn letters(&mut self, bytes: &[u8], mut at: usize) -> usize {
+        if self.word.letters == 0 {
+            self.begin(at);
+            at += self.first_letters(bytes, at);
+        }
+        let word = &mut self.word;
+        let (mut hash, mut stem) = (word.hash, word.stem);
+        let (mut letters, mut capitals, mut digits) = (word.letters, word.capitals, false);
+        for byte in bytes.get(at..).unwrap_or_default() {
+            let letter = letter_of(*byte);
+            if letter == 0 {
+                break;
+            }
+            at += 1;
+            let digit = letter == b'0';
+            digits |= digit;
+            // A number counts as one digit, whatever its length.
+            if digit && hash == NUMBER {
+                continue;
+            }
+            hash = mix(hash, u32::from(letter));
+            letters = letters.wrapping_add(1);
+            // Of letters and digits, only capitals lack this bit.
+            capitals = capitals.wrapping_add(u32::from(byte & 0x20 == 0));
+            stem = if letters == STEM_LETTERS { hash } else { stem };
+        }
+        (word.hash, word.stem) = (hash, stem);
+        (word.letters, word.capitals) = (letters, capitals);
+        word.shape |= if digits { DIGITS } else { 0 };
+        at
+    }
+
+    /// Takes the first letters of a word, as many as there are up to eight, without asking after each whether it is
+    /// the last; which one is cannot be foretold.
+    #[inline]
+    fn first_letters(&mut self, bytes: &[u8], at: usize) -> usize {
+        const EACH: u64 = 0x0101_0101_0101_0101;
+        const HIGH: u64 = EACH << 7;
+        let Some(first) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
+            return 0;
+        };
+        let written = u64::from_le_bytes(*first);
+        let lower = written | EACH << 5;
+        // In each byte's highest bit: from `a` on, and beyond `z`; nothing is carried into the next byte.
+        let low = lower & !HIGH;
+        let letters = (low + EACH * 0x1f) & !(low + EACH * 0x05) & !written & HIGH;
+        let others = !letters & HIGH;
+        let count = others.trailing_zeros() / 8;
+        let word = &mut self.word;
+        let mut hash = word.hash;
+        for (n, letter) in (0..).zip(lower.to_le_bytes()) {
+            let mixed = mix(hash, u32::from(letter));
+            hash = if n < count { mixed } else { hash };
+            word.stem = if n + 1 == STEM_LETTERS { hash } else { word.stem };
+        }
+        word.hash = hash;
+        word.letters = count;
+        // Of letters, only capitals lack the bit that makes them lower.
+        let taken = letters & (others & others.wrapping_neg()).wrapping_sub(1);
+        word.capitals = (!written << 2 & taken).count_ones();
+        usize::try_from(count).unwrap_or(0)
+    }
+
+    /// Takes another ASCII byte, and says how many bytes it took.
     fn ascii(&mut self, byte: u8, at: usize, bytes: &[u8]) -> usize {
         match byte {
-            b'a'..=b'z' => self.letter(u32::from(byte), at),
-            b'A'..=b'Z' => {
-                self.letter(u32::from(byte | 0x20), at);
-                self.word.capitals += 1;
-            }
-            b'0'..=b'9' => {
-                self.letter(u32::from(b'0'), at);
-                self.word.shape |= DIGITS;
-            }
             // don't, user's
             b'\'' if self.word.letters > 0 && bytes.get(at + 1).is_some_and(u8::is_ascii_alphabetic) => {}
             b'\\' => {
@@ -170,13 +263,9 @@ impl Reader<'_> {
             }
             _ => {
                 self.close(at, byte);
-                if byte != b' ' {
-                    self.gap = self.gap.max(gap_of(byte, bytes.get(at + 1).copied()));
-                }
+                self.gap = self.gap.max(gap_of(byte, bytes.get(at + 1).copied()));
                 if byte > b' ' {
                     self.before = byte;
-                } else if byte == b' ' && self.before != b'#' {
-                    self.before = 0;
                 }
             }
         }
@@ -221,22 +310,25 @@ impl Reader<'_> {
         }
     }
 
-    fn letter(&mut self, code: u32, at: usize) {
+    /// A word begins.
+    fn begin(&mut self, at: usize) {
         let word = &mut self.word;
-        if word.letters == 0 {
-            word.start = at;
-            word.hash = FIRST;
-            word.gap = std::mem::take(&mut self.gap);
-            word.shape = match self.before {
-                b'<' | b'[' | b'{' | b'#' | b'/' => OPENS,
-                b'"' | b'\'' | b'`' => QUOTED,
-                _ => 0,
-            };
+        word.start = at;
+        word.hash = FIRST;
+        word.gap = std::mem::take(&mut self.gap);
+        word.shape = match self.before {
+            b'<' | b'[' | b'{' | b'#' | b'/' => OPENS,
+            b'"' | b'\'' | b'`' => QUOTED,
+            _ => 0,
+        };
+    }
+
+    /// Takes a letter of any script.
+    fn letter(&mut self, code: u32, at: usize) {
+        if self.word.letters == 0 {
+            self.begin(at);
         }
-        // A number counts as one digit, whatever its length.
-        if code == u32::from(b'0') && word.letters > 0 && word.hash == mix(FIRST, code) {
-            return;
-        }
+        let word = &mut self.word;
         word.hash = mix(word.hash, code);
         word.letters += 1;
         if word.letters == STEM_LETTERS {
@@ -244,6 +336,7 @@ impl Reader<'_> {
         }
     }
 
+    #[inline]
     fn close(&mut self, end: usize, by: u8) {
         let word = std::mem::take(&mut self.word);
         if word.letters == 0 {
@@ -274,7 +367,7 @@ impl Reader<'_> {
 }
 
 /// Ideographs, kana, Thai, Lao, Khmer and Burmese: no spaces between words.
-fn stands_alone(c: char) -> bool {
+pub(crate) fn stands_alone(c: char) -> bool {
     matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}'
         | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
         | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')

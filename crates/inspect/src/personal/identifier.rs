@@ -2,46 +2,83 @@
 
 use std::ops::Range;
 
-use super::{Known, check, has_near, known, papers};
+use regex::Regex;
+
+use super::{Known, Near, check, known, papers};
 use crate::{
+    SettingsError,
     learned::{self, DIGITS},
+    pattern::any_of,
     view::View,
 };
 
 /// Longest identifier in one word.
 const WORD_MAX: usize = 64;
 
-/// Finds all identifiers of a text.
-pub(super) fn identifiers(view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)) {
-    let text = view.text();
-    let bytes = text.as_bytes();
-    let mut done = 0;
-    for word in view.words().iter().filter(|word| word.shape & DIGITS != 0) {
-        let first = learned::place(word).start;
-        if first < done {
-            continue;
-        }
-        let joined = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b':');
-        let before = bytes
-            .get(done..first)
-            .unwrap_or_default()
-            .iter()
-            .rev()
-            .take(WORD_MAX)
-            .take_while(joined)
-            .count();
-        let after = bytes
-            .get(first..)
-            .unwrap_or_default()
-            .iter()
-            .take(WORD_MAX)
-            .take_while(joined)
-            .count();
-        let place = first - before..first + after.max(1);
-        done = place.end;
-        if let Some((known, place)) = spaced(text, &place).or_else(|| identifier(text, &place)) {
-            done = done.max(place.end);
-            add(known, place);
+const COIN: [&str; 5] = ["btc", "bitcoin", "wallet", "address", "crypto"];
+const DRIVER: [&str; 4] = ["driver", "licence", "license", "dl#"];
+const DRIVES: [&str; 1] = ["driv"];
+const RECORD: [&str; 6] = [
+    "mrn",
+    "medical record",
+    "health record",
+    "patient id",
+    "member id",
+    "policy number",
+];
+
+/// Finds identifiers.
+#[derive(Debug)]
+pub(super) struct Identifiers {
+    /// All words that may stand near one.
+    words: Regex,
+}
+
+impl Identifiers {
+    pub(super) fn new() -> Result<Self, SettingsError> {
+        let words = papers::words()
+            .chain(COIN)
+            .chain(DRIVER)
+            .chain(DRIVES)
+            .chain(RECORD);
+        let words = any_of("personal/identifiers", words)?;
+        Ok(Self { words })
+    }
+
+    /// Finds all identifiers of a text.
+    pub(super) fn look(&self, view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)) {
+        let text = view.text();
+        let bytes = text.as_bytes();
+        let mut done = 0;
+        for word in view.words().iter().filter(|word| word.shape & DIGITS != 0) {
+            let first = learned::place(word).start;
+            if first < done {
+                continue;
+            }
+            let joined = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b':');
+            let before = bytes
+                .get(done..first)
+                .unwrap_or_default()
+                .iter()
+                .rev()
+                .take(WORD_MAX)
+                .take_while(joined)
+                .count();
+            let after = bytes
+                .get(first..)
+                .unwrap_or_default()
+                .iter()
+                .take(WORD_MAX)
+                .take_while(joined)
+                .count();
+            let place = first - before..first + after.max(1);
+            done = place.end;
+            if let Some((known, place)) =
+                spaced(text, &place).or_else(|| identifier(text, &place, &self.words))
+            {
+                done = done.max(place.end);
+                add(known, place);
+            }
         }
     }
 }
@@ -89,11 +126,12 @@ fn shape(word: &str) -> String {
         .collect()
 }
 
-fn identifier(text: &str, place: &Range<usize>) -> Option<(Known, Range<usize>)> {
+fn identifier(text: &str, place: &Range<usize>, words: &Regex) -> Option<(Known, Range<usize>)> {
     let word = text.get(place.clone())?.trim_end_matches([':', '-']);
     let place = place.start..place.start + word.len();
     let found = |known: Known| Some((known, place.clone()));
-    let near = |words: &[&str]| has_near(text, &place, words);
+    let around = Near::new(text, &place, words);
+    let near = |words: &[&str]| around.has(words);
     // What goes on after a dot is no address of version 6.
     let rest = text.get(place.end..).unwrap_or_default();
     if rest.starts_with('.') && rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit) {
@@ -109,7 +147,7 @@ fn identifier(text: &str, place: &Range<usize>) -> Option<(Known, Range<usize>)>
         let coin = word.starts_with(['1', '3'])
             && (26..=35).contains(&word.len())
             && !word.contains(['0', 'O', 'I', 'l']);
-        return if coin && near(&["btc", "bitcoin", "wallet", "address", "crypto"]) {
+        return if coin && near(&COIN) {
             found(known("personal/crypto", 0.6, "address of a crypto currency"))
         } else {
             None
@@ -159,18 +197,10 @@ fn by_context(word: &str, near: impl Fn(&[&str]) -> bool) -> Option<Known> {
     if digits_of(word) < 5 {
         return None;
     }
-    if word.len() >= 6 && near(&["driver", "licence", "license", "dl#"]) && near(&["driv"]) {
+    if word.len() >= 6 && near(&DRIVER) && near(&DRIVES) {
         return Some(known("personal/driving-licence", 0.6, "driving licence number"));
     }
-    let record = [
-        "mrn",
-        "medical record",
-        "health record",
-        "patient id",
-        "member id",
-        "policy number",
-    ];
-    near(&record).then_some(known(
+    near(&RECORD).then_some(known(
         "personal/medical-record",
         0.6,
         "medical record or plan number",

@@ -11,7 +11,9 @@ mod prose;
 
 pub(crate) use check::luhn;
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, cell::OnceCell, ops::Range};
+
+use regex::Regex;
 
 use crate::{Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, view::View};
 
@@ -36,12 +38,14 @@ const fn known(detector: &'static str, score: f32, note: &'static str) -> Known 
 /// The detector.
 #[derive(Debug)]
 pub(crate) struct Personal {
+    identifiers: identifier::Identifiers,
     prose: prose::Prose,
 }
 
 impl Personal {
     pub(crate) fn new() -> Result<Self, SettingsError> {
         Ok(Self {
+            identifiers: identifier::Identifiers::new()?,
             prose: prose::Prose::new()?,
         })
     }
@@ -58,7 +62,7 @@ impl Detector for Personal {
             let mut add = |known: Known, place: Range<usize>| add(report, view, known, place);
             emails(text, &mut add);
             number::numbers(view, &mut add);
-            identifier::identifiers(view, &mut add);
+            self.identifiers.look(view, &mut add);
             self.prose.look(view, &mut add);
         }
     }
@@ -109,13 +113,50 @@ fn is_local(byte: u8) -> bool {
 
 /// Whether one of these words stands near a place: before it, or close behind.
 fn has_near(text: &str, place: &Range<usize>, words: &[&str]) -> bool {
+    let around = around(text, place);
+    words.iter().any(|word| around.contains(word))
+}
+
+/// What stands before a place and close behind it, in lower case.
+fn around(text: &str, place: &Range<usize>) -> String {
     let from = crate::view::floor(text, place.start.saturating_sub(48));
     let to = crate::view::floor(text, (place.end + 24).min(text.len()));
-    let around = format!(
-        "{} {}",
-        text.get(from..place.start).unwrap_or_default(),
-        text.get(place.end..to).unwrap_or_default()
-    )
-    .to_lowercase();
-    words.iter().any(|word| around.contains(word))
+    let before = text.get(from..place.start).unwrap_or_default();
+    let after = text.get(place.end..to).unwrap_or_default();
+    let mut around = [before, " ", after].concat();
+    if around.is_ascii() {
+        around.make_ascii_lowercase();
+        around
+    } else {
+        around.to_lowercase()
+    }
+}
+
+/// What stands around a place, looked at once however many words are asked for; and whether it is worth it.
+struct Near<'t> {
+    text: &'t str,
+    place: &'t Range<usize>,
+    /// All words that are asked for.
+    any: &'t Regex,
+    around: OnceCell<Option<String>>,
+}
+
+impl<'t> Near<'t> {
+    fn new(text: &'t str, place: &'t Range<usize>, any: &'t Regex) -> Self {
+        Self {
+            text,
+            place,
+            any,
+            around: OnceCell::new(),
+        }
+    }
+
+    /// Whether one of these words stands there.
+    fn has(&self, words: &[&str]) -> bool {
+        let look = || Some(around(self.text, self.place)).filter(|around| self.any.is_match(around));
+        let around = self.around.get_or_init(look);
+        around
+            .as_ref()
+            .is_some_and(|around| words.iter().any(|word| around.contains(word)))
+    }
 }

@@ -122,6 +122,12 @@ const PASSPORT: &[&str] = &[
 ];
 const IDENTITY_CARD: &[&str] = &["personalausweis", "ausweis", "id card", "identity card"];
 
+/// Every word that may stand near one.
+pub(super) fn words() -> impl Iterator<Item = &'static str> {
+    let papers = PAPERS.iter().flat_map(|paper| paper.words);
+    papers.chain(PASSPORT).chain(IDENTITY_CARD).copied()
+}
+
 /// What a number of this form is.
 pub(super) fn paper(form: &str, upper: &str, near: impl Fn(&[&str]) -> bool) -> Option<Known> {
     let fits = |paper: &&Paper| {

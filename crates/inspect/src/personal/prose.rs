@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Prose {
     rules: Vec<(&'static Rule, Regex)>,
     street: Vec<u32>,
+    /// The bits of the hashes of `street`: most words have others.
+    street_bits: [u64; 16],
     address: Regex,
 }
 
@@ -88,9 +90,15 @@ impl Prose {
         let rules = RULES
             .iter()
             .map(|rule| Ok((rule, made(rule.known.detector, rule.pattern)?)));
+        let street: Vec<u32> = STREET.split_whitespace().map(learned::hash_of).collect();
         Ok(Self {
             rules: rules.collect::<Result<_, SettingsError>>()?,
-            street: STREET.split_whitespace().map(learned::hash_of).collect(),
+            street_bits: street.iter().fold([0; 16], |mut bits, hash| {
+                let (at, bit) = bit(*hash);
+                bits.iter_mut().skip(at).take(1).for_each(|bits| *bits |= bit);
+                bits
+            }),
+            street,
             address: made("personal/address", ADDRESS)?,
         })
     }
@@ -116,7 +124,10 @@ impl Prose {
         for pair in view.words().windows(2) {
             let [word, next] = pair else { continue };
             let place = place(word);
-            let named = word.end - word.start <= 9 && self.street.contains(&word.hash);
+            let (at, bit) = bit(word.hash);
+            let named = self.street_bits.get(at).is_some_and(|bits| bits & bit != 0)
+                && word.end - word.start <= 9
+                && self.street.contains(&word.hash);
             let ends = || {
                 STREET_END
                     .iter()
@@ -141,4 +152,11 @@ impl Prose {
             }
         }
     }
+}
+
+/// One of 1024 bits for a hash: where it is, and the bit.
+#[inline]
+fn bit(hash: u32) -> (usize, u64) {
+    let bit = hash.wrapping_mul(0x85EB_CA6B) >> 22;
+    (usize::try_from(bit >> 6).unwrap_or(0), 1 << (bit & 63))
 }

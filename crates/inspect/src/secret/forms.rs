@@ -176,35 +176,49 @@ const PREFIXES: &[Prefix] = &[
     p("secret/zapier", "zpka_", 30, 60),
 ];
 
-/// The credential with a known prefix in a run: where it begins, how long it is, and whose it is.
-pub(super) fn prefixed(run: &str) -> Option<(usize, usize, &'static Prefix)> {
-    let start = run
-        .rfind(['=', ':', '%'])
-        .filter(|at| run.len() - at > 12)
-        .map_or(0, |at| at + 1);
-    let value = run.get(start..)?.trim_end_matches(['.', '=', ':', '/']);
-    let first = value.as_bytes().first()?;
-    if matches!(first, b'M' | b'N' | b'O') && is_discord(value) {
-        return Some((start, value.len(), &DISCORD));
-    }
-    let known = PREFIXES
-        .iter()
-        .filter(|known| known.prefix.as_bytes().first() == Some(first));
-    for known in known {
-        let Some(rest) = value.strip_prefix(known.prefix) else {
-            continue;
-        };
-        let varied =
-            entropy(rest) > 2.4 && rest.bytes().any(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
-        if (known.length.0..=known.length.1).contains(&rest.len())
-            && varied
-            && !is_placeholder(rest)
-            && fits(known.prefix, rest)
-        {
-            return Some((start, value.len(), known));
+/// The prefixes by their first byte, in their order.
+#[derive(Debug)]
+pub(super) struct Prefixes(Vec<Vec<&'static Prefix>>);
+
+impl Prefixes {
+    pub(super) fn new() -> Self {
+        let mut first = vec![Vec::new(); 256];
+        for known in PREFIXES {
+            let byte = known.prefix.as_bytes().first();
+            if let Some(of_byte) = byte.and_then(|byte| first.get_mut(usize::from(*byte))) {
+                of_byte.push(known);
+            }
         }
+        Self(first)
     }
-    None
+
+    /// The credential with a known prefix in a run: where it begins, how long it is, and whose it is.
+    pub(super) fn find(&self, run: &str) -> Option<(usize, usize, &'static Prefix)> {
+        let start = run
+            .rfind(['=', ':', '%'])
+            .filter(|at| run.len() - at > 12)
+            .map_or(0, |at| at + 1);
+        let value = run.get(start..)?.trim_end_matches(['.', '=', ':', '/']);
+        let first = value.as_bytes().first()?;
+        if matches!(first, b'M' | b'N' | b'O') && is_discord(value) {
+            return Some((start, value.len(), &DISCORD));
+        }
+        for known in self.0.get(usize::from(*first)).into_iter().flatten() {
+            let Some(rest) = value.strip_prefix(known.prefix) else {
+                continue;
+            };
+            let varied =
+                entropy(rest) > 2.4 && rest.bytes().any(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
+            if (known.length.0..=known.length.1).contains(&rest.len())
+                && varied
+                && !is_placeholder(rest)
+                && fits(known.prefix, rest)
+            {
+                return Some((start, value.len(), known));
+            }
+        }
+        None
+    }
 }
 
 const DISCORD: Prefix = p("secret/discord", "", 58, 74);

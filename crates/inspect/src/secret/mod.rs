@@ -13,7 +13,9 @@ use std::borrow::Cow;
 use regex::Regex;
 
 use crate::{
-    Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, pattern::Pattern, view::View,
+    Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting,
+    pattern::{Pattern, any_of},
+    view::View,
 };
 
 const KIND: FindingKind = FindingKind::Secret;
@@ -25,8 +27,10 @@ const RUN_MAX: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Secrets {
     forms: Vec<(&'static forms::Form, Pattern)>,
-    /// All marks of all forms, and the form of each.
-    marks: Regex,
+    /// All marks of all forms: those that begin like words, and the others. Searched for together, they would be
+    /// suspected everywhere.
+    marks: [Regex; 2],
+    prefixes: forms::Prefixes,
     vendors: named::Vendors,
 }
 
@@ -35,26 +39,24 @@ impl Secrets {
         let forms = forms::FORMS
             .iter()
             .map(|form| Ok((form, Pattern::new(form.detector, form.pattern)?)));
-        let marks: Vec<String> = forms::FORMS
-            .iter()
-            .flat_map(|form| form.marks)
-            .map(|mark| regex::escape(mark))
-            .collect();
-        let marks = Regex::new(&marks.join("|")).map_err(|source| SettingsError::Pattern {
-            name: "secret".to_owned(),
-            source: Box::new(source),
-        })?;
+        let marks = |like_words: bool| {
+            let marks = forms::FORMS.iter().flat_map(|form| form.marks);
+            let marks =
+                marks.filter(|mark| mark.bytes().take(3).all(|b| b.is_ascii_lowercase()) == like_words);
+            any_of("secret", marks.copied())
+        };
         Ok(Self {
-            marks,
+            marks: [marks(true)?, marks(false)?],
             forms: forms.collect::<Result<_, SettingsError>>()?,
-            vendors: named::Vendors::new(),
+            prefixes: forms::Prefixes::new(),
+            vendors: named::Vendors::new()?,
         })
     }
 
     /// The forms that have a mark in a text, one bit each.
     fn marked(&self, text: &str) -> u32 {
         let mut there = 0;
-        for mark in self.marks.find_iter(text) {
+        for mark in self.marks.iter().flat_map(|marks| marks.find_iter(text)) {
             // Marks that share a beginning are found as one, so all forms that could be meant are.
             let rest = text.get(mark.start()..).unwrap_or_default();
             for (n, form) in forms::FORMS.iter().enumerate() {
@@ -78,7 +80,7 @@ impl Secrets {
                 note: Cow::Borrowed(note),
             });
         };
-        if let Some((from, length, prefix)) = forms::prefixed(run) {
+        if let Some((from, length, prefix)) = self.prefixes.find(run) {
             add(
                 prefix.detector,
                 0.95,

@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, ops::Range};
 
+use regex::Regex;
+
 use super::check::{entropy, is_hex, is_placeholder, is_random, is_uuid};
+use crate::{SettingsError, pattern::any_of};
 
 /// Bytes before a value in which its name is looked for.
 const BEFORE: usize = 64;
@@ -70,13 +73,21 @@ const OTHER: &[&str] = &[
 /// Services that give out credentials.
 const VENDORS: &str = include_str!("vendors.txt");
 
-/// The services, by name.
+/// The services by name, and what names a credential or a number of another sort.
 #[derive(Debug)]
-pub(super) struct Vendors(HashSet<&'static str>);
+pub(super) struct Vendors {
+    services: HashSet<&'static str>,
+    names: Regex,
+    other: Regex,
+}
 
 impl Vendors {
-    pub(super) fn new() -> Self {
-        Self(VENDORS.split_whitespace().collect())
+    pub(super) fn new() -> Result<Self, SettingsError> {
+        Ok(Self {
+            services: VENDORS.split_whitespace().collect(),
+            names: any_of("secret/named-value", NAMES.iter().copied())?,
+            other: any_of("secret/named-value", OTHER.iter().copied())?,
+        })
     }
 
     /// Whether a text names a service.
@@ -87,7 +98,10 @@ impl Vendors {
 
     /// Whether a word is or begins with the name of a service.
     fn has(&self, word: &str) -> bool {
-        (3..=word.len().min(24)).any(|length| word.get(..length).is_some_and(|start| self.0.contains(start)))
+        (3..=word.len().min(24)).any(|length| {
+            word.get(..length)
+                .is_some_and(|start| self.services.contains(start))
+        })
     }
 }
 
@@ -103,10 +117,10 @@ pub(super) fn value(text: &str, start: usize, run: &str, vendors: &Vendors) -> O
     let line = text.get(before..start)?;
     let line = line.rsplit('\n').next().unwrap_or(line);
     let around = format!("{line}{own}").to_ascii_lowercase();
-    if OTHER.iter().any(|other| around.contains(other)) || is_path(value) {
+    if vendors.other.is_match(&around) || is_path(value) {
         return None;
     }
-    let named = NAMES.iter().any(|name| around.contains(name));
+    let named = vendors.names.is_match(&around);
     let assigned = own.ends_with(['=', ':'])
         || around
             .trim_end()

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, ops::Range};
 
+use memchr::{memchr, memchr3_iter, memrchr};
+
 use super::{Map, Reading, View};
 
 /// Characters of an encoded stretch that can say something.
@@ -176,27 +178,40 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 
 /// The lines with several escapes, unescaped.
 fn escapes<'t>(view: &View<'_>) -> Option<View<'t>> {
-    let text = view.text();
-    if view.marks < ESCAPES_MIN {
+    let bytes = view.text().as_bytes();
+    let marks = |from: usize| memchr3_iter(b'%', b'&', b'\\', bytes.get(from..).unwrap_or_default());
+    if marks(0).take(ESCAPES_MIN).count() < ESCAPES_MIN {
         return None;
     }
     let mut parts = Parts::new();
     let mut start = 0;
-    for line in text.split_inclusive(['\n']) {
-        let mut from = 0;
-        while from < line.len() {
-            let to = super::floor(line, from + LINE_MAX).max(from + 1).min(line.len());
-            let part = line.get(from..to).unwrap_or_default();
-            if part.bytes().filter(|b| is_mark(*b)).take(ESCAPES_MIN).count() >= ESCAPES_MIN
-                && let Some(clear) = unescape(part)
-            {
-                parts.add(clear.trim_end(), view, start + from..start + to);
-            }
-            from = to;
-        }
-        start += line.len();
+    // From line to line that has one.
+    while let Some(mark) = marks(start).next() {
+        let before = bytes.get(start..start + mark).unwrap_or_default();
+        let from = start + memrchr(b'\n', before).map_or(0, |at| at + 1);
+        let after = bytes.get(start + mark..).unwrap_or_default();
+        let end = memchr(b'\n', after).map_or(bytes.len(), |at| start + mark + at + 1);
+        escaped(view, from..end, &mut parts);
+        start = end;
     }
     parts.view(Reading::Unescaped)
+}
+
+/// What of a line has several escapes, unescaped.
+fn escaped(view: &View<'_>, place: Range<usize>, parts: &mut Parts) {
+    let line = view.text().get(place.clone()).unwrap_or_default();
+    let mut from = 0;
+    while from < line.len() {
+        let to = super::floor(line, from + LINE_MAX).max(from + 1).min(line.len());
+        let part = line.get(from..to).unwrap_or_default();
+        let marks = memchr3_iter(b'%', b'&', b'\\', part.as_bytes());
+        if marks.take(ESCAPES_MIN).count() >= ESCAPES_MIN
+            && let Some(clear) = unescape(part)
+        {
+            parts.add(clear.trim_end(), view, place.start + from..place.start + to);
+        }
+        from = to;
+    }
 }
 
 fn is_mark(byte: u8) -> bool {

@@ -28,8 +28,6 @@ pub struct View<'t> {
     reading: Reading,
     words: Vec<Word>,
     runs: Vec<Range<usize>>,
-    /// What may begin an escape.
-    marks: usize,
 }
 
 /// How a view came about.
@@ -46,14 +44,13 @@ pub enum Reading {
 impl<'t> View<'t> {
     pub(crate) fn new(text: Cow<'t, str>, map: Map, reading: Reading) -> Self {
         let words = words(&text, lexicon(), WORDS_MAX);
-        let (runs, marks) = run::runs(&text);
+        let runs = run::runs(&text);
         Self {
             text,
             map,
             reading,
             words,
             runs,
-            marks,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The view a person has: what is hidden is left out, and noted.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, cell::OnceCell, ops::Range};
 
 use super::{
     Map, Reading, View,
@@ -33,10 +33,8 @@ pub(crate) fn plain(written: &str) -> (View<'_>, Vec<HiddenRun>) {
     }
     let mut plain = Plain {
         written,
-        right_to_left: written.chars().any(hidden::is_right_to_left),
-        neighbours: written
-            .chars()
-            .any(|c| is_neighbour_script(c) && look_alike(c).is_none()),
+        right_to_left: OnceCell::new(),
+        neighbours: OnceCell::new(),
         word: (0, false),
         text: String::with_capacity(written.len()),
         map: Map::default(),
@@ -71,9 +69,10 @@ fn may_hide(byte: u8) -> bool {
 
 struct Plain<'t> {
     written: &'t str,
-    right_to_left: bool,
-    /// Whether the text has letters that only a text in a neighbouring script has.
-    neighbours: bool,
+    /// Whether the text has letters that are written from right to left. Looked for when something depends on it.
+    right_to_left: OnceCell<bool>,
+    /// Whether it has letters that only a text in a neighbouring script has. The same.
+    neighbours: OnceCell<bool>,
     /// The end of the word that was looked at last, and whether its letters are taken for Latin ones.
     word: (usize, bool),
     text: String,
@@ -168,7 +167,19 @@ impl Plain<'_> {
             alike &= !is_neighbour_script(c) || look_alike(c).is_some();
             end += c.len_utf8();
         }
-        (end, alike && (latin || !self.neighbours))
+        (end, alike && (latin || !self.has_neighbours()))
+    }
+
+    fn is_right_to_left(&self) -> bool {
+        let looked = || self.written.chars().any(hidden::is_right_to_left);
+        *self.right_to_left.get_or_init(looked)
+    }
+
+    fn has_neighbours(&self) -> bool {
+        let only_there = |c| is_neighbour_script(c) && look_alike(c).is_none();
+        *self
+            .neighbours
+            .get_or_init(|| self.written.chars().any(only_there))
     }
 
     fn hidden(&mut self, sort: Hidden, c: char, at: usize) {
@@ -177,7 +188,7 @@ impl Plain<'_> {
             before: self.before,
             seen_before: self.seen_before,
             after: next(self.written, end).map(|(c, _)| c),
-            right_to_left: self.right_to_left,
+            right_to_left: self.is_right_to_left(),
         };
         self.before = Some(c);
         if !hidden::is_lawful(c, around) {

@@ -23,6 +23,11 @@ pub(crate) fn respelled<'t>(view: &View<'_>) -> Option<View<'t>> {
     let mut parts = Parts::new();
     let mut start = 0;
     while let Some(word) = words.get(start) {
+        // No run that is long enough begins before a known word, nearer to it than its length.
+        if !words.get(start + RUN_MIN - 1).is_some_and(is_odd) {
+            start += RUN_MIN;
+            continue;
+        }
         if word.class != 0 {
             start += 1;
             continue;
@@ -40,9 +45,17 @@ pub(crate) fn respelled<'t>(view: &View<'_>) -> Option<View<'t>> {
         }
         start = end;
     }
-    digits_for_letters(view, words, &mut parts);
+    let (mut numbered, mut long) = (Vec::new(), Vec::new());
+    for (n, word) in words.iter().enumerate() {
+        let (digits, many) = (word.shape & DIGITS != 0, word.end - word.start >= LONG_MIN);
+        if (word.class == 0) & (digits | many) {
+            numbered.extend(digits.then_some(n));
+            long.extend(many.then_some(word));
+        }
+    }
+    digits_for_letters(view, words, &numbered, &mut parts);
     letter_by_letter(view, words, &mut parts);
-    run_together(view, words, &mut parts);
+    run_together(view, &long, &mut parts);
     parts.view(Reading::Decoded)
 }
 
@@ -75,15 +88,16 @@ fn run(view: &View<'_>, words: &[Word], range: Range<usize>, parts: &mut Parts) 
     let (mut turned, mut backwards) = (0, 0);
     for word in words.iter().filter(|word| word.end - word.start > 2) {
         let bytes = letters(view, word);
-        let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+        let [first, second, .., last] = bytes else {
             continue;
         };
-        let (first, last) = (lower(*first), lower(*last));
-        // Few words have the ends of a known one; only those are read.
-        if lexicon.may_know(rotated(first), rotated(last), bytes.len()) {
+        let (first, second, last) = (lower(*first), lower(*second), lower(*last));
+        // Few words begin and end like a known one; only those are read.
+        if lexicon.may_know([rotated(first), rotated(second), rotated(last)], bytes.len()) {
             turned += usize::from(known(hash_bytes(bytes.iter().map(|b| rotated(lower(*b))))));
         }
-        if lexicon.may_know(last, first, bytes.len()) {
+        let before_last = bytes.get(bytes.len() - 2).copied().map_or(0, lower);
+        if lexicon.may_know([last, before_last, first], bytes.len()) {
             backwards += usize::from(known(hash_bytes(bytes.iter().rev().map(|b| lower(*b)))));
         }
     }
@@ -119,14 +133,10 @@ fn plain_letter(byte: u8) -> u8 {
     }
 }
 
-/// Lines with several words that are known once their digits are letters.
-fn digits_for_letters(view: &View<'_>, words: &[Word], parts: &mut Parts) {
+/// Lines with several words that are known once their digits are letters; `numbered` are those with digits.
+fn digits_for_letters(view: &View<'_>, words: &[Word], numbered: &[usize], parts: &mut Parts) {
     let mut hits: Vec<usize> = Vec::new();
-    for (n, word) in words
-        .iter()
-        .enumerate()
-        .filter(|(_, word)| word.class == 0 && word.shape & DIGITS != 0)
-    {
+    for (n, word) in numbered.iter().filter_map(|n| Some((*n, words.get(*n)?))) {
         let bytes = letters(view, word);
         let mixed = bytes.iter().any(u8::is_ascii_digit) && (3..=24).contains(&bytes.len());
         if mixed
@@ -177,6 +187,11 @@ fn letter_by_letter(view: &View<'_>, words: &[Word], parts: &mut Parts) {
     let single = |word: &Word| word.end - word.start == 1;
     let mut start = 0;
     while let Some(word) = words.get(start) {
+        // No run that is long enough begins before a longer word, nearer to it than its length.
+        if !words.get(start + LETTERS_MIN).is_some_and(single) {
+            start += LETTERS_MIN + 1;
+            continue;
+        }
         if !single(word) {
             start += 1;
             continue;
@@ -216,11 +231,8 @@ fn letter_by_letter(view: &View<'_>, words: &[Word], parts: &mut Parts) {
 }
 
 /// Long words that are several known ones without spaces.
-fn run_together(view: &View<'_>, words: &[Word], parts: &mut Parts) {
-    for word in words
-        .iter()
-        .filter(|word| word.class == 0 && word.end - word.start >= LONG_MIN)
-    {
+fn run_together(view: &View<'_>, long: &[&Word], parts: &mut Parts) {
+    for word in long {
         let bytes = letters(view, word);
         if !bytes.iter().take(16).all(u8::is_ascii_alphabetic) {
             continue;

@@ -11,15 +11,7 @@ const fn is_part(byte: u8) -> bool {
         || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'.' | b'~' | b'=' | b':' | b'%')
 }
 
-/// What begins an escape.
-const fn is_mark(byte: u8) -> bool {
-    matches!(byte, b'%' | b'&' | b'\\')
-}
-
-const PART: u8 = 1;
-const MARK: u8 = 2;
-
-const SORTS: [u8; 256] = {
+const SORTS: [u32; 256] = {
     let mut parts = [0; 256];
     let mut byte = 0_u8;
     loop {
@@ -28,8 +20,7 @@ const SORTS: [u8; 256] = {
             reason = "a table for every byte, made when compiled"
         )]
         {
-            parts[byte as usize] =
-                if is_part(byte) { PART } else { 0 } | if is_mark(byte) { MARK } else { 0 };
+            parts[byte as usize] = is_part(byte) as u32;
         }
         if byte == u8::MAX {
             break;
@@ -39,23 +30,37 @@ const SORTS: [u8; 256] = {
     parts
 };
 
-/// All stretches of a text, and how many escapes may stand in it.
-pub(super) fn runs(text: &str) -> (Vec<Range<usize>>, usize) {
+/// Every byte is part of a stretch.
+const ALL: u32 = (1 << RUN_MIN) - 1;
+
+/// 1 for what belongs to a stretch.
+fn part(byte: u8) -> u32 {
+    SORTS.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+/// All stretches of a text.
+///
+/// Of so many bytes as make the shortest one, the last that belongs to none is where the next may begin: most bytes
+/// before it are not looked at twice, and nothing is decided byte by byte.
+pub(super) fn runs(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
     let mut runs = Vec::new();
     let mut start = 0;
-    let mut marks = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let sort = SORTS.get(usize::from(byte)).copied().unwrap_or(0);
-        marks += usize::from(sort & MARK != 0);
-        if sort & PART == 0 {
-            if at - start >= RUN_MIN {
-                runs.push(start..at);
-            }
-            start = at + 1;
+    while let Some(window) = bytes.get(start..).and_then(|rest| rest.first_chunk::<RUN_MIN>()) {
+        let parts = window.iter().fold(0, |parts, byte| parts << 1 | part(*byte));
+        if parts != ALL {
+            start += RUN_MIN - usize::try_from(parts.trailing_ones()).unwrap_or(0);
+            continue;
         }
+        let rest = bytes.get(start + RUN_MIN..).unwrap_or_default();
+        let end = start
+            + RUN_MIN
+            + rest
+                .iter()
+                .position(|byte| part(*byte) == 0)
+                .unwrap_or(rest.len());
+        runs.push(start..end);
+        start = end + 1;
     }
-    if text.len() - start.min(text.len()) >= RUN_MIN {
-        runs.push(start..text.len());
-    }
-    (runs, marks)
+    runs
 }

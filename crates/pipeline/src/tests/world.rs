@@ -313,6 +313,16 @@ impl ports::Rules for World {
         self.rules.could_permit(subject, action, resource, facts)
     }
 
+    fn could_permit_each(
+        &self,
+        subject: &Subject,
+        resources: &mut dyn Iterator<Item = &Resource>,
+        facts: &Facts<'_>,
+    ) -> Vec<Discovery> {
+        self.rules
+            .could_permit_each(subject, Action::Discover, resources, facts)
+    }
+
     fn observe(&self, _: &Subject, _: Action, _: &Resource, _: &Facts<'_>) -> Option<policy::Permit> {
         None
     }

@@ -183,7 +183,11 @@ impl Flow {
             return None;
         }
         let rule = if value.shape == Shape::Identifier {
-            let meant = |found: &Found<'_>| found.result.answers_task || self.task.meets(&found.about());
+            // What somebody else asked for is somebody else's, however like the task's the record looks.
+            let meant = |found: &Found<'_>| {
+                let like_the_tasks = || found.result.answers_task || self.task.meets(&found.about());
+                !found.result.answers_stranger && like_the_tasks()
+            };
             if found.iter().any(|found| found.is_field() && meant(found)) {
                 return None;
             }
@@ -228,6 +232,22 @@ impl Flow {
             return found.key().is_some_and(|key| self.task.is_about(key));
         }
         found.result.answers_task || self.task.meets(&found.about())
+    }
+
+    /// Whether a question has words that the task lacks, and that stand in the running text of an untrusted result.
+    pub(super) fn is_put_by_stranger(&self, value: &Value) -> bool {
+        if !value.is_words()
+            || value.text.len() < TRACED_MIN
+            || self.own.contains(&value.text)
+            || self.task.is_silent()
+        {
+            return false;
+        }
+        let found = self.memory.find(&value.text);
+        let is_strangers = |found: &Found<'_>| !found.result.trusted && !found.is_field();
+        found.iter().any(is_strangers)
+            && !found.iter().any(|found| found.result.trusted)
+            && !self.task.says(&value.text)
     }
 
     /// Whether the record a value stands in is by somebody the task names.

@@ -1,6 +1,8 @@
 //! Questions put to fingerprints: at every call, about everything a context has read, so each must cost little
 //! however much that is. Texts are expected in small letters.
 
+use std::ops::ControlFlow;
+
 use super::sketch::{Mark, Sketch, shingles};
 
 /// Bytes of one fingerprint of letters and digits.
@@ -52,7 +54,10 @@ pub(super) struct Grams(Bits);
 impl Grams {
     pub(super) fn of(text: &str) -> Self {
         let mut bits = Bits::with_room_for(text.len());
-        grams(text, |gram| bits.set(gram));
+        let _: ControlFlow<Asked> = grams(text, |gram| {
+            bits.set(gram);
+            ControlFlow::Continue(())
+        });
         Self(bits)
     }
 
@@ -60,34 +65,48 @@ impl Grams {
     /// tell.
     pub(super) fn may_hold(&self, value: &str) -> bool {
         let mut asked = 0;
-        let mut held = true;
-        grams(value, |gram| {
+        let denied = grams(value, |gram| {
             asked += 1;
-            held = held && (asked > GRAMS_ASKED || self.0.may_hold(gram));
+            if !self.0.may_hold(gram) {
+                return ControlFlow::Break(Asked::No);
+            }
+            if asked == GRAMS_ASKED {
+                return ControlFlow::Break(Asked::Enough);
+            }
+            ControlFlow::Continue(())
         });
-        held
+        denied != ControlFlow::Break(Asked::No)
     }
 }
 
-/// Every [`GRAM`] bytes of the letters and digits of a text.
-fn grams(text: &str, mut each: impl FnMut(u64)) {
+/// Why no more grams of a value are asked about.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Asked {
+    /// One does not stand in the text.
+    No,
+    /// Many do.
+    Enough,
+}
+
+/// Every [`GRAM`] bytes of the letters and digits of a text, until one is enough.
+fn grams(text: &str, mut each: impl FnMut(u64) -> ControlFlow<Asked>) -> ControlFlow<Asked> {
     let mut window = 0_u32;
     let mut length = 0;
     let mut push = |byte: u8| {
         window = window << 8 | u32::from(byte);
         length += 1;
         if length >= GRAM {
-            each(u64::from(window));
+            each(u64::from(window))
+        } else {
+            ControlFlow::Continue(())
         }
     };
     if text.is_ascii() {
-        text.bytes().filter(u8::is_ascii_alphanumeric).for_each(push);
-    } else {
-        let mut buffer = [0; 4];
-        for c in text.chars().filter(|c| c.is_alphanumeric()) {
-            c.encode_utf8(&mut buffer).bytes().for_each(&mut push);
-        }
+        return text.bytes().filter(u8::is_ascii_alphanumeric).try_for_each(push);
     }
+    let mut buffer = [0; 4];
+    let mut letters = text.chars().filter(|c| c.is_alphanumeric());
+    letters.try_for_each(|c| c.encode_utf8(&mut buffer).bytes().try_for_each(&mut push))
 }
 
 /// A set of marks that may say yes where no is right, never the other way: two bits for each.
@@ -107,26 +126,23 @@ impl Bits {
     }
 
     fn set(&mut self, mark: u64) {
-        for (word, bit) in self.places(mark) {
-            if let Some(word) = self.words.get_mut(word) {
-                *word |= bit;
-            }
+        let (word, bits) = self.place(mark);
+        if let Some(word) = self.words.get_mut(word) {
+            *word |= bits;
         }
     }
 
     fn may_hold(&self, mark: u64) -> bool {
-        let has = |(word, bit): (usize, u64)| self.words.get(word).is_some_and(|word| word & bit != 0);
-        self.places(mark).into_iter().all(has)
+        let (word, bits) = self.place(mark);
+        self.words.get(word).is_some_and(|word| word & bits == bits)
     }
 
-    fn places(&self, mark: u64) -> [(usize, u64); 2] {
-        let place = |from: u64| {
-            let word = usize::try_from(from >> 6).unwrap_or(0) & self.words.len().wrapping_sub(1);
-            (word, 1 << (from & 63))
-        };
+    /// Two bits of one word: one look into memory for each question.
+    fn place(&self, mark: u64) -> (usize, u64) {
         // The high bits are the well mixed ones.
         let mixed = mark.wrapping_mul(SPREAD);
-        [place(mixed >> 34), place(mixed >> 8 & 0x3ff_ffff)]
+        let word = usize::try_from(mixed >> 40).unwrap_or(0) & self.words.len().wrapping_sub(1);
+        (word, 1 << (mixed >> 34 & 63) | 1 << (mixed >> 28 & 63))
     }
 }
 

@@ -1,11 +1,14 @@
 //! What a context's results said, kept so that a value can be traced to where it was read. Bounded: the text
 //! of old results gives way to fingerprints, which still answer "may it have come from there".
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeSet, VecDeque},
+};
 
 use super::{
     marks::{Grams, Runs},
-    sketch::{Sketch, shingles, telling},
+    sketch::{Mark, Sketch, shingles, telling},
     value::{Shape, Value},
     words::{squash, stem, topics, whole, words},
 };
@@ -57,6 +60,8 @@ pub(super) struct Remembered {
     pub(super) meant: bool,
     /// It answers a question asked in the task's own words.
     pub(super) answers_task: bool,
+    /// It answers a question that only an untrusted result put.
+    pub(super) answers_stranger: bool,
     /// Its records in small letters; empty once forgotten.
     records: Vec<String>,
     /// Of the letters and digits of the records: rules most of them out at once.
@@ -74,6 +79,13 @@ pub(super) struct Memory {
     bytes: usize,
 }
 
+/// A value that is looked for in many results.
+struct Sought<'v> {
+    text: &'v str,
+    /// Its telling words, once a result asks for them.
+    telling: OnceCell<Vec<Mark>>,
+}
+
 /// A place where a value stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found<'m> {
@@ -81,6 +93,19 @@ pub(super) struct Found<'m> {
     /// The record and the place in it; none when only its fingerprint is left.
     place: Option<(&'m str, usize)>,
     length: usize,
+}
+
+impl<'v> Sought<'v> {
+    fn new(text: &'v str) -> Self {
+        Self {
+            text,
+            telling: OnceCell::new(),
+        }
+    }
+
+    fn telling(&self) -> &[Mark] {
+        self.telling.get_or_init(|| telling(self.text))
+    }
 }
 
 impl Remembered {
@@ -111,6 +136,7 @@ impl Remembered {
             confidential: false,
             meant: false,
             answers_task: false,
+            answers_stranger: false,
             records: Vec::new(),
             grams: Grams::default(),
             words,
@@ -138,12 +164,12 @@ impl Remembered {
     }
 
     /// Whether a value may have stood in the text, as far as that is known without reading it again.
-    fn may_hold(&self, value: &str) -> bool {
+    fn may_hold(&self, value: &Sought<'_>) -> bool {
         if !self.records.is_empty() {
-            return self.grams.may_hold(value);
+            return self.grams.may_hold(value.text);
         }
-        let words = telling(value);
-        !words.is_empty() && words.into_iter().all(|word| self.words.may_hold(word))
+        let words = value.telling();
+        !words.is_empty() && words.iter().all(|word| self.words.may_hold(*word))
     }
 
     /// Forgets the text. The fingerprints of its words still answer.
@@ -196,6 +222,7 @@ impl Memory {
             second.confidential |= first.confidential;
             second.meant = false;
             second.answers_task = false;
+            second.answers_stranger |= first.answers_stranger;
             second.words.join(&first.words, MARKS_MAX);
             second.runs.join(&first.runs, MARKS_MAX);
             self.bytes -= second.bytes();
@@ -212,9 +239,10 @@ impl Memory {
     /// Every place a value stands in, exactly, or else without spacing and punctuation.
     pub(super) fn find<'m>(&'m self, value: &'m str) -> Vec<Found<'m>> {
         let mut found: Vec<Found<'m>> = Vec::new();
+        let sought = Sought::new(value);
         for result in &self.results {
             let before = found.len();
-            if !result.may_hold(value) {
+            if !result.may_hold(&sought) {
                 continue;
             }
             for record in &result.records {
@@ -253,9 +281,10 @@ impl Memory {
 
     /// The results a value stands in.
     pub(super) fn holding(&self, value: &str) -> Vec<&Remembered> {
+        let sought = Sought::new(value);
         let stands = |result: &&Remembered| {
             let exactly = |record: &String| whole(record, value).next().is_some();
-            result.may_hold(value)
+            result.may_hold(&sought)
                 && (result.records.iter().any(exactly) || Self::stands_otherwise(result, value))
         };
         self.results.iter().filter(stands).collect()
@@ -379,7 +408,8 @@ impl Found<'_> {
 fn records(text: &str) -> Vec<String> {
     let mut records = Vec::new();
     let mut start = 0;
-    for (at, _) in text.match_indices(['\n', '}']) {
+    let ends = text.bytes().enumerate();
+    for (at, _) in ends.filter(|(_, byte)| matches!(byte, b'\n' | b'}')) {
         let end = at + if ends_with_line(text, at) { 1 } else { 2 };
         if at > start && (ends_with_line(text, at) || ends_with_brace(text, at)) {
             records.extend(text.get(start..end).map(str::to_owned));
@@ -452,11 +482,12 @@ pub(super) fn may_be_worth_tracing(word: &str) -> bool {
 
 /// Whether a name of the task is a word of the text, or begins one.
 pub(super) fn mentions(text: &str, names: &BTreeSet<String>) -> bool {
-    words(text).any(|word| {
-        names
-            .iter()
-            .any(|name| word.starts_with(name) || stem(&word) == *name)
-    })
+    !names.is_empty()
+        && words(text).any(|word| {
+            names
+                .iter()
+                .any(|name| word.starts_with(name) || stem(&word) == *name)
+        })
 }
 
 #[cfg(test)]

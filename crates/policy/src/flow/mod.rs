@@ -219,7 +219,12 @@ impl Flow {
         result.confidential = confidentiality >= Confidentiality::Confidential;
         if act.reach == Reach::Read && clean {
             result.meant = values.iter().any(|value| self.task.means_document(value));
-            result.answers_task = values.iter().any(|value| self.task.is_about(&value.text));
+            let mut asked = values.iter().filter(|value| value.is_words());
+            result.answers_task = asked.any(|value| self.task.is_about(&value.text));
+        }
+        if act.reach == Reach::Read {
+            result.answers_stranger =
+                !result.answers_task && values.iter().any(|value| self.is_put_by_stranger(value));
         }
         self.memory.add(result);
     }

@@ -119,15 +119,18 @@ pub(super) fn spoken(text: &str) -> Vec<Spoken> {
     }
     // Nearly every text. Each byte is looked at once.
     let mut words = Vec::with_capacity(text.len() / 6);
-    let mut word = None;
+    let (mut word, mut is_word) = (HASH_START, false);
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() {
-            word = Some(hash_on(word.unwrap_or(HASH_START), byte));
-        } else {
-            words.extend(word.take().map(Spoken));
+            (word, is_word) = (hash_on(word, byte), true);
+        } else if is_word {
+            words.push(Spoken(word));
+            (word, is_word) = (HASH_START, false);
         }
     }
-    words.extend(word.map(Spoken));
+    if is_word {
+        words.push(Spoken(word));
+    }
     words
 }
 
@@ -184,14 +187,11 @@ fn is_end(byte: u8) -> bool {
 
 /// What stands between white space: `str::split_whitespace`, which is slow on what nearly every text is, ASCII.
 pub(super) fn spaced(text: &str) -> impl Iterator<Item = &str> {
-    let (ascii, other) = if text.is_ascii() { (text, "") } else { ("", text) };
-    let is_space = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ');
-    let ascii = ascii.as_bytes().split(is_space);
-    // Pieces of ASCII are text.
-    let ascii = ascii.filter_map(|piece| std::str::from_utf8(piece).ok());
-    ascii
-        .filter(|piece| !piece.is_empty())
-        .chain(other.split_whitespace())
+    // What Unicode takes for white space and `split_ascii_whitespace` does not, in ASCII.
+    const VERTICAL_TAB: u8 = 0x0b;
+    let is_plain = text.is_ascii() && !text.as_bytes().contains(&VERTICAL_TAB);
+    let (ascii, other) = if is_plain { (text, "") } else { ("", text) };
+    ascii.split_ascii_whitespace().chain(other.split_whitespace())
 }
 
 /// Of a word's letters and digits.

@@ -6,7 +6,7 @@ use super::{
     deed::{self, Act},
     memory::mentions,
     value::{Shape, Value},
-    words::{names, share, stems, topics, whole},
+    words::{names, share, stems, topics, touches, whole},
 };
 
 /// A task. Without one nothing is asked for and nothing is named.
@@ -28,6 +28,11 @@ impl Task {
         }
     }
 
+    /// Whether it is not known what the user asked for.
+    pub(super) fn is_silent(&self) -> bool {
+        self.topics.is_empty()
+    }
+
     /// Whether the value stands in the task as a whole.
     pub(super) fn says(&self, value: &str) -> bool {
         whole(&self.text, value).next().is_some()
@@ -40,7 +45,7 @@ impl Task {
 
     /// Whether a text shares a topic with the task.
     pub(super) fn is_about(&self, text: &str) -> bool {
-        share(&topics(text), &self.topics)
+        !self.topics.is_empty() && touches(text, &self.topics)
     }
 
     /// Whether a set of topics meets the task's.

@@ -123,6 +123,11 @@ impl Value {
         )
     }
 
+    /// Whether it is made of words: a sum or a day is in many a task, and no question is about it.
+    pub(super) fn is_words(&self) -> bool {
+        !matches!(self.shape, Shape::Date | Shape::Number)
+    }
+
     /// Whether its name says where something goes.
     pub(super) fn directs(&self) -> bool {
         matches!(self.shape, Shape::Address | Shape::Email) || self.named(DIRECTING)

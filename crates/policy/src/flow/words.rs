@@ -106,6 +106,11 @@ pub(super) fn topics(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Whether a text is about one of these topics. Reads no further than to the first.
+pub(super) fn touches(text: &str, topics: &BTreeSet<String>) -> bool {
+    words(text).any(|word| is_telling(&word) && topics.contains(&stem(&word)))
+}
+
 /// Whether a text is about anything.
 pub(super) fn has_topic(text: &str) -> bool {
     words(text).any(|word| is_telling(&word))
@@ -174,6 +179,21 @@ mod tests {
             ("notes", "note"),
         ] {
             assert_eq!(stem(a), stem(b), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn what_touches_a_topic_shares_it() {
+        let task = topics("Please pay the invoices of Bakery Lee");
+        for text in [
+            "an invoice",
+            "the bakeries of town",
+            "of the and",
+            "",
+            "Lee",
+            "rent",
+        ] {
+            assert_eq!(touches(text, &task), share(&topics(text), &task), "{text}");
         }
     }
 

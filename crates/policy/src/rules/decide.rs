@@ -11,7 +11,7 @@ use super::{
     obligation,
     remember::{Found, Remembered},
     rule::{Effect, Rule},
-    slices::Name,
+    slices::{Name, Shelf},
     world::{Call, Known, Unseen, World},
 };
 use crate::{
@@ -102,7 +102,24 @@ impl RuleSet {
         let value = |path: &'a Remembered| seen(path).then(|| world.plain(path)).flatten();
         let found = self
             .slices
-            .concerning(&caller.names, call.action, call.target, value);
+            .concerning(Shelf::Calls, &caller.names, call.action, call.target, value);
+        self.asked(caller, found)
+    }
+
+    /// The rules of one kind that lists ask about a party's calls.
+    pub(super) fn asked_by_lists<'a>(
+        &'a self,
+        shelf: Shelf,
+        caller: &Caller<'a>,
+        world: &World<'_, 'a>,
+    ) -> impl Iterator<Item = &'a Rule> {
+        let call = world.call;
+        // Paths into what is not seen yet open no gate of a list.
+        let found = self
+            .slices
+            .concerning(shelf, &caller.names, call.action, call.target, |path| {
+                world.plain(path)
+            });
         self.asked(caller, found)
     }
 
@@ -113,8 +130,16 @@ impl RuleSet {
         action: Action,
         target: &Target<'_>,
     ) -> impl Iterator<Item = &Rule> {
-        let found = self.slices.concerning(&caller.names, action, target, |_| None);
+        let found = self
+            .slices
+            .concerning(Shelf::Calls, &caller.names, action, target, |_| None);
         self.asked(caller, found)
+    }
+
+    /// Every rule there is, but for those a party need not be asked about.
+    #[cfg(test)]
+    pub(super) fn asked_of(&self, caller: &Caller<'_>) -> impl Iterator<Item = &Rule> {
+        self.asked(caller, (0..).zip(&self.rules).map(|(at, _)| at).collect())
     }
 
     fn asked(&self, caller: &Caller<'_>, found: Vec<u32>) -> impl Iterator<Item = &Rule> {
@@ -133,7 +158,7 @@ impl RuleSet {
     ) -> impl Iterator<Item = &Rule> {
         let found = if self.hides {
             self.slices
-                .concerning(&caller.names, Action::Discover, target, |_| None)
+                .concerning(Shelf::Calls, &caller.names, Action::Discover, target, |_| None)
         } else {
             Vec::new()
         };

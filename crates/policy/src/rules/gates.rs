@@ -46,8 +46,8 @@ pub(super) struct Gate {
 
 /// What a rule demands.
 #[derive(Clone, Debug)]
-struct Demand<'r> {
-    path: &'r Remembered,
+pub(super) struct Demand<'r> {
+    pub(super) path: &'r Remembered,
     values: Vec<&'r Datum<'static>>,
 }
 
@@ -57,7 +57,7 @@ struct Demand<'r> {
 pub(super) struct Choice<'r>(HashMap<u32, Demand<'r>>);
 
 impl<'r> Choice<'r> {
-    pub(super) fn of(rules: &'r [Rule]) -> Self {
+    pub(super) fn of(rules: &'r [Rule], demands: impl Fn(&'r Rule) -> Vec<Demand<'r>>) -> Self {
         let demands: Vec<Vec<Demand<'r>>> = rules.iter().map(demands).collect();
         let mut values: HashMap<Path, BTreeSet<&Datum<'static>>> = HashMap::new();
         for demand in demands.iter().flatten() {
@@ -133,7 +133,7 @@ impl Gate {
 }
 
 /// What a rule demands of paths, as far as nothing before it can fail.
-fn demands(rule: &Rule) -> Vec<Demand<'_>> {
+pub(super) fn demands(rule: &Rule) -> Vec<Demand<'_>> {
     let mut found = Vec::new();
     for condition in &rule.conditions {
         // A part that is false ends it as a condition that is false does.
@@ -154,7 +154,7 @@ fn demands(rule: &Rule) -> Vec<Demand<'_>> {
 }
 
 /// `path == constant`, or `[constants].contains(path)`.
-fn demand(expr: &Expr) -> Option<Demand<'_>> {
+pub(super) fn demand(expr: &Expr) -> Option<Demand<'_>> {
     let Expr::Binary(operator, sides) = expr else {
         return None;
     };
@@ -173,7 +173,7 @@ fn demand(expr: &Expr) -> Option<Demand<'_>> {
 }
 
 /// Whether a condition is true or false, whatever the call. Where it is not clear, it is not.
-fn cannot_fail(expr: &Expr) -> bool {
+pub(super) fn cannot_fail(expr: &Expr) -> bool {
     match expr {
         Expr::Constant(Datum::Bool(_)) => true,
         Expr::Is(of, _) => is_entity(of),

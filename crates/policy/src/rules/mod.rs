@@ -22,6 +22,7 @@ mod file_path;
 mod foresee;
 mod gates;
 mod known;
+mod listable;
 mod memory;
 mod moment;
 mod network;

@@ -12,8 +12,9 @@ use super::{
     entity::{Entity, Target},
     evaluate::{self, Failure},
     expr::{Expr, Unary},
-    remember::{Found, Remembered},
+    remember::Found,
     rule::{Effect, Rule},
+    slices::Shelf,
     view::{Seen, View},
     world::{Call, Known, World},
 };
@@ -64,43 +65,141 @@ impl RuleSet {
         let callers = self.callers(subject);
         let mut known = Known::nothing(self.numbered);
         let mut found = Vec::with_capacity(targets.len());
+        let mut anywhere = Anywhere::of(Action::Discover, &callers);
         for (action, target) in &targets {
             let call = self.call(subject, *action, target, facts);
             known.resource = Found::nothing(self.numbered.resource);
-            found.push(self.discovery(call, &callers, &known));
+            if anywhere.action != *action {
+                anywhere = Anywhere::of(*action, &callers);
+            }
+            found.push(self.discovery(call, &callers, &known, &mut anywhere));
         }
         found
     }
 
-    fn discovery<'a>(&'a self, call: Call<'a>, callers: &[Caller<'a>], known: &Known<'a>) -> Discovery {
-        let mut discovery = Discovery::Hidden;
-        for caller in callers {
+    fn discovery<'a>(
+        &'a self,
+        call: Call<'a>,
+        callers: &[Caller<'a>],
+        known: &Known<'a>,
+        anywhere: &mut Anywhere,
+    ) -> Discovery {
+        let mut says = Says::Nothing;
+        for (caller, (strict, _)) in callers.iter().zip(&mut anywhere.said) {
             let world = caller.world(call, known);
-            let seen = |path: &Remembered| {
-                path.of_context
-                    .as_deref()
-                    .is_none_or(|name| !call.unseen.holds(name))
+            let asked = |anywhere| {
+                let rules = self.asked_by_lists(Shelf::Strict { anywhere }, caller, &world);
+                together(rules, &world)
             };
-            for rule in self.concerning_in(caller, &world, seen) {
-                let could = possible(rule, &world);
-                let harmless = match rule.effect {
-                    Effect::Forbid if rule.obligations.is_empty() => could.contains(Outcomes::FALSE),
-                    Effect::Forbid | Effect::Permit => could != Outcomes::FAILURE,
-                };
-                if !harmless {
-                    return Discovery::Hidden;
-                }
-                if rule.effect == Effect::Permit && could.contains(Outcomes::TRUE) {
-                    discovery = Discovery::Listed;
-                }
-            }
+            says = says.and(*strict.get_or_insert_with(|| asked(true)));
+            says = says.and(asked(false));
             let world = caller.world(call.discovery(), known);
             let mut hiding = self.hiding(caller, call.action, call.target);
-            if hiding.any(|rule| !possible(rule, &world).contains(Outcomes::FALSE)) {
+            let hides = hiding.any(|rule| !possible(rule, &world).contains(Outcomes::FALSE));
+            if hides || says == Says::No {
                 return Discovery::Hidden;
             }
         }
-        discovery
+        if says == Says::Perhaps {
+            return Discovery::Listed;
+        }
+        for (caller, (_, open)) in callers.iter().zip(&mut anywhere.said) {
+            let world = caller.world(call, known);
+            let permits = |anywhere| {
+                let mut rules = self.asked_by_lists(Shelf::Open { anywhere }, caller, &world);
+                rules.any(|rule| possible(rule, &world).contains(Outcomes::TRUE))
+            };
+            if *open.get_or_insert_with(|| permits(true)) || permits(false) {
+                return Discovery::Listed;
+            }
+        }
+        Discovery::Hidden
+    }
+}
+
+/// What rules that are the same for every resource say about one action, of each caller; asked once for a list.
+struct Anywhere {
+    action: Action,
+    said: Vec<(Option<Says>, Option<bool>)>,
+}
+
+impl Anywhere {
+    fn of(action: Action, callers: &[Caller<'_>]) -> Self {
+        Self {
+            action,
+            said: callers.iter().map(|_| (None, None)).collect(),
+        }
+    }
+}
+
+/// What some rules say about all calls there could be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Says {
+    /// None of them is permitted.
+    No,
+    Nothing,
+    /// One could be permitted.
+    Perhaps,
+}
+
+impl Says {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::Perhaps, _) | (_, Self::Perhaps) => Self::Perhaps,
+            (Self::Nothing, Self::Nothing) => Self::Nothing,
+        }
+    }
+}
+
+/// What rules say together.
+fn together<'a>(rules: impl Iterator<Item = &'a Rule>, world: &World<'_, 'a>) -> Says {
+    let mut says = Says::Nothing;
+    for rule in rules {
+        let could = possible(rule, world);
+        let harmless = match rule.effect {
+            Effect::Forbid if rule.obligations.is_empty() => could.contains(Outcomes::FALSE),
+            Effect::Forbid | Effect::Permit => could != Outcomes::FAILURE,
+        };
+        if !harmless {
+            return Says::No;
+        }
+        if rule.effect == Effect::Permit && could.contains(Outcomes::TRUE) {
+            says = Says::Perhaps;
+        }
+    }
+    says
+}
+
+#[cfg(test)]
+impl RuleSet {
+    /// The same by asking every rule, for comparison.
+    pub(super) fn could_permit_plainly(
+        &self,
+        subject: &Subject,
+        action: Action,
+        resource: &Resource,
+        facts: &Facts<'_>,
+    ) -> Discovery {
+        let (action, target) = (used_by(action, resource), Target::of(resource));
+        let call = self.call(subject, action, &target, facts);
+        let known = Known::nothing(self.numbered);
+        let mut says = Says::Nothing;
+        for caller in self.callers(subject) {
+            let world = caller.world(call, &known);
+            says = says.and(together(self.asked_of(&caller), &world));
+            let world = caller.world(call.discovery(), &known);
+            let mut hiding = self
+                .asked_of(&caller)
+                .filter(|rule| rule.hides() && !rule.actions.admit(action));
+            if hiding.any(|rule| !possible(rule, &world).contains(Outcomes::FALSE)) {
+                says = Says::No;
+            }
+        }
+        match says {
+            Says::Perhaps => Discovery::Listed,
+            Says::No | Says::Nothing => Discovery::Hidden,
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use super::{
     datum::Datum,
     entity::{Entity, Target},
     expr::{Binary, Expr, Variable},
-    gates::{Choice, Gate},
+    gates::{self, Choice, Gate},
+    listable::{self, Part},
     remember::Remembered,
     rule::{Constraint, Rule},
     vocabulary::KINDS,
@@ -30,8 +31,31 @@ pub(super) struct Slices {
     /// Per entity type, in the order of [`KINDS`].
     names: [HashMap<Box<str>, Name>; KINDS.len()],
     named: Name,
-    /// Per action, in the order of [`Action::ALL`].
-    actions: [Slice; Action::ALL.len()],
+    calls: Table,
+    lists: Lists,
+}
+
+/// Per action, in the order of [`Action::ALL`].
+type Table = [Slice; Action::ALL.len()];
+
+/// The rules that matter for lists, by what lists ask them for: whatever the resource, and for some resource only.
+#[derive(Clone, Debug, Default)]
+struct Lists {
+    strict: Table,
+    strict_anywhere: Table,
+    open: Table,
+    open_anywhere: Table,
+}
+
+/// Which of the rules are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shelf {
+    /// All of them, for a call.
+    Calls,
+    /// Those that could keep something from being listed, and come to the same for any resource or not.
+    Strict { anywhere: bool },
+    /// Those that could only permit, as above.
+    Open { anywhere: bool },
 }
 
 /// The rules about one action.
@@ -50,18 +74,37 @@ impl Slices {
             let keys = Keys::of(rule);
             let principal = slices.intern(keys.principal);
             let resource = slices.intern(keys.resource);
-            for (action, slice) in Action::ALL.into_iter().zip(&mut slices.actions) {
-                if rule.actions.admit(action) {
-                    slice.entries.push((principal, resource, at));
-                }
-            }
+            let entry = (principal, resource, at);
+            put(&mut slices.calls, rule, entry);
+            let lists = &mut slices.lists;
+            let shelf = match (Part::of(rule), listable::is_anywhere(rule)) {
+                (Part::None, _) => continue,
+                (Part::Open, false) => &mut lists.open,
+                (Part::Open, true) => &mut lists.open_anywhere,
+                (Part::Strict, false) => &mut lists.strict,
+                (Part::Strict, true) => &mut lists.strict_anywhere,
+            };
+            put(shelf, rule, entry);
         }
-        let choice = Choice::of(rules);
-        for slice in &mut slices.actions {
-            slice.entries.sort_unstable();
-            slice.put_behind_gates(&choice);
-        }
+        let lists = &mut slices.lists;
+        sort(&mut slices.calls, &Choice::of(rules, gates::demands));
+        let choice = Choice::of(rules, listable::demands_to_speak);
+        sort(&mut lists.strict, &choice);
+        sort(&mut lists.strict_anywhere, &choice);
+        let choice = Choice::of(rules, listable::demands_to_permit);
+        sort(&mut lists.open, &choice);
+        sort(&mut lists.open_anywhere, &choice);
         slices
+    }
+
+    fn table(&self, shelf: Shelf) -> &Table {
+        match shelf {
+            Shelf::Calls => &self.calls,
+            Shelf::Strict { anywhere: true } => &self.lists.strict_anywhere,
+            Shelf::Strict { anywhere: false } => &self.lists.strict,
+            Shelf::Open { anywhere: true } => &self.lists.open_anywhere,
+            Shelf::Open { anywhere: false } => &self.lists.open,
+        }
     }
 
     /// The numbers of a party and of everything it is below.
@@ -85,6 +128,7 @@ impl Slices {
     /// if that is known and a plain value.
     pub(super) fn concerning<'s, 'w>(
         &'s self,
+        shelf: Shelf,
         principals: &[Name],
         action: Action,
         target: &Target<'_>,
@@ -93,7 +137,7 @@ impl Slices {
     where
         's: 'w,
     {
-        let mut actions = Action::ALL.iter().zip(&self.actions);
+        let mut actions = Action::ALL.iter().zip(self.table(shelf));
         let Some((_, slice)) = actions.find(|(each, _)| **each == action) else {
             return Vec::new();
         };
@@ -103,6 +147,9 @@ impl Slices {
             target.server().and_then(|server| self.name("Server", server)),
             target.tenant().and_then(|tenant| self.name("Tenant", tenant)),
         ];
+        if slice.is_empty() {
+            return Vec::new();
+        }
         // A server is its own server: each name counts once.
         resources.sort_unstable();
         let mut found = Vec::new();
@@ -145,7 +192,27 @@ impl Slices {
     }
 }
 
+/// Puts a rule under every action it is about.
+fn put(table: &mut Table, rule: &Rule, entry: (Name, Name, u32)) {
+    for (action, slice) in Action::ALL.into_iter().zip(table) {
+        if rule.actions.admit(action) {
+            slice.entries.push(entry);
+        }
+    }
+}
+
+fn sort(table: &mut Table, choice: &Choice<'_>) {
+    for slice in table {
+        slice.entries.sort_unstable();
+        slice.put_behind_gates(choice);
+    }
+}
+
 impl Slice {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.gates.is_empty()
+    }
+
     fn put_behind_gates(&mut self, choice: &Choice<'_>) {
         let mut outside = Vec::new();
         for same in self.entries.chunk_by(|(a, b, _), (c, d, _)| (a, b) == (c, d)) {

@@ -30,6 +30,26 @@ pub struct TileId {
     pub width: usize,
 }
 
+impl Layer {
+    /// The level of the tree whose tiles are cut as this layer's are: bundles as the leaf hashes.
+    #[must_use]
+    pub fn level(self) -> u8 {
+        match self {
+            Self::Entries => 0,
+            Self::Hashes(level) => level,
+        }
+    }
+
+    /// Where its tiles are, below the log's directory.
+    #[must_use]
+    pub fn path(self) -> String {
+        match self {
+            Self::Entries => "tile/entries/".to_owned(),
+            Self::Hashes(level) => format!("tile/{level}/"),
+        }
+    }
+}
+
 impl TileId {
     /// The path below the log's directory, such as `tile/0/x001/234.p/17`.
     #[must_use]
@@ -41,11 +61,7 @@ impl TileId {
             rest /= 1000;
         }
         groups.reverse();
-        let layer = match self.layer {
-            Layer::Entries => "entries".to_owned(),
-            Layer::Hashes(level) => level.to_string(),
-        };
-        let mut path = format!("tile/{layer}/{}", groups.join("/"));
+        let mut path = format!("{}{}", self.layer.path(), groups.join("/"));
         if self.width < TILE_WIDTH {
             path.push_str(&format!(".p/{}", self.width));
         }
@@ -103,22 +119,18 @@ pub fn tiles_of(size: u64, level: u8) -> (u64, usize) {
 /// first, level by level, then those at the right edge.
 pub fn tiles_between(old: u64, new: u64) -> impl Iterator<Item = TileId> {
     let layers = || std::iter::once(Layer::Entries).chain((0..64 / 8).map(Layer::Hashes));
-    let level = |layer| match layer {
-        Layer::Entries => 0,
-        Layer::Hashes(level) => level,
-    };
-    let full = layers().flat_map(move |layer| {
-        let (before, _) = tiles_of(old, level(layer));
-        let (after, _) = tiles_of(new, level(layer));
+    let full = layers().flat_map(move |layer: Layer| {
+        let (before, _) = tiles_of(old, layer.level());
+        let (after, _) = tiles_of(new, layer.level());
         (before..after).map(move |n| TileId {
             layer,
             n,
             width: TILE_WIDTH,
         })
     });
-    let edge = layers().filter_map(move |layer| {
-        let (n, width) = tiles_of(new, level(layer));
-        let is_new = tiles_of(old, level(layer)) != (n, width);
+    let edge = layers().filter_map(move |layer: Layer| {
+        let (n, width) = tiles_of(new, layer.level());
+        let is_new = tiles_of(old, layer.level()) != (n, width);
         (width > 0 && is_new).then_some(TileId { layer, n, width })
     });
     full.chain(edge)

@@ -1,19 +1,16 @@
 //! The HTTP client, connections pooled by host: one for all servers but those whose TLS must be special.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Request, Response,
-    body::Incoming,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    Request, Response, Uri,
+    header::{HOST, HeaderMap, HeaderName, HeaderValue},
+    http::uri::PathAndQuery,
 };
 use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::{
@@ -22,13 +19,19 @@ use rustls::{
     },
 };
 
-use super::connector::Connector;
+use tower_service::Service;
+
+use super::{
+    connector::Connector,
+    lane::{Answered, Lane, Origin, Pool, Sent, origin},
+};
 use crate::{HttpTarget, LinkError, PostQuantum, Protection};
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    inner: legacy::Client<Connector, Full<Bytes>>,
+    connector: Connector,
+    pool: Pool,
 }
 
 impl Client {
@@ -43,29 +46,78 @@ impl Client {
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1();
-        let inner = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(256)
-            .build(Connector {
-                inner: https.wrap_connector(http),
-                post_quantum: protection.post_quantum,
-            });
-        Ok(Self { inner })
+        let connector = Connector {
+            inner: https.wrap_connector(http),
+            post_quantum: protection.post_quantum,
+        };
+        Ok(Self {
+            connector,
+            pool: Pool::default(),
+        })
     }
 
     /// Sends a request.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, LinkError> {
-        let host = request
-            .uri()
-            .authority()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        self.inner
-            .request(request)
-            .await
-            .map_err(|error| LinkError::Unreachable(format!("no connection to {host}: {}", chain(&error))))
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Answered>, LinkError> {
+        let url = request.uri().clone();
+        let no_connection = |why: String| {
+            let host = url.authority().map(ToString::to_string).unwrap_or_default();
+            LinkError::Unreachable(format!("no connection to {host}: {why}"))
+        };
+        let origin = origin(&url).ok_or_else(|| no_connection("the URL is not absolute".to_owned()))?;
+        address(&mut request, &url).map_err(no_connection)?;
+        while let Some(lane) = self.pool.take(&origin) {
+            match lane.send(request, &self.pool).await {
+                Sent::Answered(response) => return Ok(response),
+                // The server closed it a moment ago.
+                Sent::Unsent(unsent, _) => request = unsent,
+                Sent::Failed(error) => return Err(no_connection(chain(&error))),
+            }
+        }
+        let lane = Box::pin(self.connect(url.clone(), origin));
+        let lane = lane.await.map_err(|error| no_connection(chain(&*error)))?;
+        match lane.send(request, &self.pool).await {
+            Sent::Answered(response) => Ok(response),
+            Sent::Unsent(_, error) | Sent::Failed(error) => Err(no_connection(chain(&error))),
+        }
     }
+
+    async fn connect(
+        &self,
+        url: Uri,
+        origin: Origin,
+    ) -> Result<Lane, Box<dyn std::error::Error + Send + Sync>> {
+        let mut connector = self.connector.clone();
+        poll_fn(|cx| connector.poll_ready(cx)).await?;
+        let noted = connector.call(url).await?;
+        let tls = noted.tls.clone();
+        Ok(Lane::over(noted, tls, origin).await?)
+    }
+}
+
+/// Says in the head of a request where it goes (RFC 9112, section 3.2): the path in its first line, the host in a
+/// header of its own.
+fn address(request: &mut Request<Full<Bytes>>, url: &Uri) -> Result<(), String> {
+    let path = url.path_and_query().cloned();
+    *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    if request.headers().contains_key(HOST) {
+        return Ok(());
+    }
+    let host = url.host().unwrap_or_default();
+    let usual = if url.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    };
+    let host = match url.port_u16().filter(|port| *port != usual) {
+        Some(port) => HeaderValue::try_from(format!("{host}:{port}")),
+        None => HeaderValue::from_str(host),
+    };
+    let host = host.map_err(|_| "its name cannot be put into a header".to_owned())?;
+    request.headers_mut().insert(HOST, host);
+    Ok(())
 }
 
 fn tls(protection: &Protection) -> Result<ClientConfig, LinkError> {

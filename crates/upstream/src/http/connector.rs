@@ -16,10 +16,7 @@ use hyper::{
     rt::{Read, ReadBufCursor, Write},
 };
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::{
-    client::legacy::connect::{Connected, Connection, HttpConnector},
-    rt::TokioIo,
-};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use pipeline::{Tls, ports::Boxed};
 use rustls::{AlertDescription, ClientConnection, PeerIncompatible, PeerMisbehaved};
 use tokio::net::TcpStream;
@@ -39,7 +36,8 @@ pub(super) struct Connector {
 /// A connection, with what is known of it.
 pub(super) struct Noted {
     stream: MaybeHttpsStream<TokioIo<TcpStream>>,
-    tls: Option<Tls>,
+    /// None where there is no TLS.
+    pub(super) tls: Option<Tls>,
 }
 
 impl Service<Uri> for Connector {
@@ -111,16 +109,6 @@ fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> 
     match within {
         Some(within) => tls_error(within),
         None => tls_error(error.source()?),
-    }
-}
-
-impl Connection for Noted {
-    fn connected(&self) -> Connected {
-        let connected = self.stream.connected();
-        match &self.tls {
-            None => connected,
-            Some(tls) => connected.extra(tls.clone()),
-        }
     }
 }
 

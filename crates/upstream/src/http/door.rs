@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 use pipeline::ports::Caller;
 use wire::mcp::ServerName;
 
-use super::Client;
+use super::{Client, lane::Answered};
 use crate::{
     LinkError,
     credentials::{Credentials, Errand, Next},
@@ -48,7 +48,7 @@ impl Door {
     }
 
     /// Sends a request, proven.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, LinkError> {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Answered>, LinkError> {
         match &self.credentials {
             None => self.client.send(request).await,
             // In a box: proving takes room that other calls need not have.
@@ -60,7 +60,7 @@ impl Door {
         &self,
         credentials: &dyn Credentials,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, LinkError> {
+    ) -> Result<Response<Answered>, LinkError> {
         let (method, url) = (request.method().clone(), request.uri().clone());
         let errand = Errand {
             server: &self.server,

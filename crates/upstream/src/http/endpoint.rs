@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
     header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use pipeline::ports::Exchange;
@@ -27,6 +26,7 @@ use wire::{
 use super::{
     Door,
     client::{chain, configured},
+    lane::Answered,
 };
 use crate::{HttpTarget, LinkError, inbox::Inbox, link::Head};
 
@@ -189,7 +189,7 @@ impl Endpoint {
         read_events(response, ended, inbox, exchange).await
     }
 
-    async fn come_back(&self, ended: &Ended) -> Result<Response<Incoming>, LinkError> {
+    async fn come_back(&self, ended: &Ended) -> Result<Response<Answered>, LinkError> {
         tokio::time::sleep(ended.retry.unwrap_or(COME_BACK)).await;
         let mut request = self.request(Method::GET, &Head::default(), Vec::new())?;
         let headers = request.headers_mut();
@@ -319,7 +319,7 @@ impl Endpoint {
         Ok(request)
     }
 
-    fn remember_session(&self, response: &Response<Incoming>) {
+    fn remember_session(&self, response: &Response<Answered>) {
         let modern = self
             .revision
             .get()
@@ -360,7 +360,7 @@ enum Content {
     Other,
 }
 
-fn kind(response: &Response<Incoming>) -> Content {
+fn kind(response: &Response<Answered>) -> Content {
     let content = response
         .headers()
         .get(CONTENT_TYPE)
@@ -376,7 +376,7 @@ fn kind(response: &Response<Incoming>) -> Content {
     }
 }
 
-async fn read_whole(response: Response<Incoming>) -> Result<Vec<u8>, LinkError> {
+async fn read_whole(response: Response<Answered>) -> Result<Vec<u8>, LinkError> {
     let mut body = response.into_body();
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -391,7 +391,7 @@ async fn read_whole(response: Response<Incoming>) -> Result<Vec<u8>, LinkError> 
 }
 
 async fn read_events(
-    response: Response<Incoming>,
+    response: Response<Answered>,
     mut ended: Ended,
     inbox: &Arc<Inbox>,
     exchange: Option<&Arc<dyn Exchange>>,

@@ -6,6 +6,7 @@ mod client;
 mod connector;
 mod door;
 mod endpoint;
+mod lane;
 pub(crate) mod sse;
 pub(crate) mod websocket;
 

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, Response, Uri,
-    body::Incoming,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use tokio::sync::mpsc;
@@ -21,6 +20,7 @@ use wire::{
 use super::{
     Door,
     client::{chain, configured},
+    lane::Answered,
 };
 use crate::{HttpTarget, LinkError, inbox::Inbox, stdio::Pipe};
 
@@ -124,13 +124,13 @@ async fn read(mut stream: Stream, inbox: Arc<Inbox>) -> String {
 
 /// A stream of events.
 struct Stream {
-    body: Incoming,
+    body: Answered,
     reader: EventReader,
     waiting: std::collections::VecDeque<Event>,
 }
 
 impl Stream {
-    fn new(response: Response<Incoming>) -> Self {
+    fn new(response: Response<Answered>) -> Self {
         Self {
             body: response.into_body(),
             reader: EventReader::new(ANSWER.text_bytes_max),

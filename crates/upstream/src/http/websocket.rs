@@ -10,7 +10,6 @@ use futures_util::{
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode, Uri,
-    body::Incoming,
     header::{
         CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
         SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -32,6 +31,7 @@ use wire::bounds::ANSWER;
 use super::{
     Door,
     client::{chain, configured},
+    lane::Answered,
 };
 use crate::{HttpTarget, LinkError, inbox::Inbox, stdio::Pipe};
 
@@ -96,7 +96,7 @@ fn over_http(url: &Uri) -> Result<Uri, LinkError> {
     Uri::from_parts(parts).map_err(|error| LinkError::Unreachable(format!("{url} is no URL: {error}")))
 }
 
-fn check(response: &Response<Incoming>, key: &str) -> Result<(), LinkError> {
+fn check(response: &Response<Answered>, key: &str) -> Result<(), LinkError> {
     let says = |name: HeaderName| header(response.headers(), &name);
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let status = response.status();

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,6 +33,9 @@ const LINKS_MAX: usize = 256;
 const LINKS_MAX_HTTP: usize = 4_096;
 /// The longest wait before a server that keeps failing is tried again.
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+
+/// How often it is tried to have a server watch again: some minutes.
+const TRIES_MAX: u32 = 60;
 
 /// How much of the last line of an error stream is said: a remedy is whole.
 const STDERR_CHARS_SAID: usize = 400;
@@ -59,6 +65,10 @@ pub(super) struct Key {
 pub(super) struct Seat {
     pub(super) link: AsyncMutex<Option<Arc<Link>>>,
     pub(super) shown: Mutex<Option<Arc<Link>>>,
+    /// Who opened it, for when it is opened anew without being asked to.
+    party: Mutex<Option<(Capabilities, Door)>>,
+    /// How often it was tried in vain to have watched again what was watched.
+    tries: AtomicU32,
 }
 
 /// What went wrong last.
@@ -144,7 +154,12 @@ impl Station {
             Ok(link) => {
                 let link = Arc::new(link);
                 *held = Some(Arc::clone(&link));
-                *seat.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
+                *lock(&seat.party) = Some((capabilities.clone(), door.clone()));
+                if seat.show(&link) {
+                    let link = Arc::clone(&link);
+                    // Where it fails, the next sweep finds it.
+                    tokio::spawn(async move { link.watch_again().await });
+                }
                 self.succeeded();
                 Ok(link)
             }
@@ -286,16 +301,27 @@ impl Station {
         links.values().filter_map(|seat| seat.open()).collect()
     }
 
-    pub(super) fn sweep(&self) {
+    /// Does something with every link there is, closed ones that were not replaced yet among them. No other link takes
+    /// the place of one meanwhile.
+    pub(super) fn each_link(&self, mut what: impl FnMut(&Arc<Link>)) {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        for seat in links.values() {
+            lock(&seat.shown).iter().for_each(&mut what);
+        }
+    }
+
+    /// Closes idle links and forgets closed ones. Gives those over which something is watched and no longer heard of.
+    pub(super) fn sweep(&self) -> Vec<(Key, Arc<Seat>)> {
         let idle_max = self.spec.timeouts.idle;
+        let mut unheard = Vec::new();
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         links.retain(|key, seat| {
             let Ok(held) = seat.link.try_lock() else {
                 return true;
             };
             match held.as_ref() {
-                None => Arc::strong_count(seat) > 1,
-                Some(link) if link.closed().is_some() => false,
+                None => Arc::strong_count(seat) > 1 || seat.is_watched(),
+                Some(link) if link.closed().is_some() => seat.is_watched(),
                 // The gateway's own link stays: it hears of changes.
                 Some(link) if key.owner.is_some() && link.idle().is_some_and(|idle| idle > idle_max) => {
                     link.close("idle");
@@ -304,6 +330,38 @@ impl Station {
                 Some(_) => true,
             }
         });
+        for (key, seat) in links.iter() {
+            if seat.is_unheard() {
+                unheard.push((key.clone(), Arc::clone(seat)));
+            } else {
+                seat.tries.store(0, Ordering::Relaxed);
+            }
+        }
+        unheard
+    }
+
+    /// Opens a link anew, or its stream, over which something was watched, unless the server is left alone for now.
+    pub(super) async fn revive(&self, key: &Key, seat: &Seat, all: &Upstreams) {
+        let party = lock(&seat.party).clone();
+        let Some((capabilities, door)) = party else { return };
+        // Whoever was taken out of service meanwhile is not started.
+        let in_service = || {
+            all.station(&self.spec.name)
+                .is_ok_and(|now| std::ptr::eq(&*now, self))
+        };
+        if self.may_try().is_err() || !in_service() {
+            return;
+        }
+        if seat.tries.fetch_add(1, Ordering::Relaxed) >= TRIES_MAX {
+            return seat.give_up();
+        }
+        // Where it fails, the next sweep finds it, and `trouble` what was the matter.
+        if let Ok(link) = self.link(key.clone(), &capabilities, &door, all).await {
+            if !in_service() {
+                return link.close("it was taken out of service");
+            }
+            let _ = link.watch_again().await;
+        }
     }
 
     pub(super) fn drop_links(&self, which: impl Fn(&Key) -> bool, why: &str) {
@@ -325,9 +383,47 @@ impl Station {
 impl Seat {
     /// The link, if there is one that is open.
     pub(super) fn open(&self) -> Option<Arc<Link>> {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.as_ref().filter(|link| link.closed().is_none()).cloned()
+        lock(&self.shown)
+            .as_ref()
+            .filter(|link| link.closed().is_none())
+            .cloned()
     }
+
+    /// Shows a link in the place of the one before. Says whether something was watched over that.
+    fn show(&self, link: &Arc<Link>) -> bool {
+        let mut shown = lock(&self.shown);
+        let before = shown.replace(Arc::clone(link));
+        if let Some(before) = before {
+            link.inbox.watches.take_over(&before.inbox.watches);
+        }
+        !link.inbox.watches.is_empty()
+    }
+
+    fn is_watched(&self) -> bool {
+        let shown = lock(&self.shown);
+        shown.as_ref().is_some_and(|link| !link.inbox.watches.is_empty())
+    }
+
+    /// Whether something is watched that nothing is heard of.
+    fn is_unheard(&self) -> bool {
+        let shown = lock(&self.shown);
+        shown.as_ref().is_some_and(|link| {
+            let watches = &link.inbox.watches;
+            !watches.is_empty() && (link.closed().is_some() || watches.are_untold())
+        })
+    }
+
+    fn give_up(&self) {
+        if let Some(link) = &*lock(&self.shown) {
+            link.inbox.watches.forget(None);
+            link.inbox
+                .noise("it cannot be had to watch again; whoever wants to know subscribes anew".to_owned());
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A client for a server whose TLS must be special.

@@ -548,6 +548,22 @@ proptest! {
     }
 
     #[test]
+    fn a_list_asks_every_rule_that_matters(
+        rules in prop::collection::vec(rule(), 1..60),
+        scene in scene(),
+        resources in prop::collection::vec(resource(), 1..6),
+    ) {
+        let rules: Vec<_> = rules.into_iter().filter(|rule| parsed(std::slice::from_ref(rule)).is_some()).collect();
+        let set = parsed(&rules).expect("each was read");
+        let facts = scene.facts();
+        let plainly: Vec<_> = resources
+            .iter()
+            .map(|resource| set.could_permit_plainly(&scene.subject, scene.action, resource, &facts))
+            .collect();
+        prop_assert_eq!(set.could_permit_each(&scene.subject, scene.action, &resources, &facts), plainly);
+    }
+
+    #[test]
     fn what_is_foreseen_comes_true(
         rules in prop::collection::vec(annotated(), 1..6),
         scene in scene(),

@@ -14,6 +14,7 @@ use crate::{
         Discovery, RuleSet, RuleSource, Value,
         decide::{Verdict, verdict},
         entity::Target,
+        slices::Shelf,
         world::Known,
     },
 };
@@ -126,7 +127,9 @@ impl Scene {
             let world = caller.world(call, &known);
             let found = rules
                 .slices
-                .concerning(caller.names(), self.action, &target, |path| world.plain(path));
+                .concerning(Shelf::Calls, caller.names(), self.action, &target, |path| {
+                    world.plain(path)
+                });
             let left_out = (0..).zip(&rules.rules).filter(|(at, _)| !found.contains(at));
             verdicts.extend(left_out.map(|(_, rule)| verdict(rule, &world)));
         }

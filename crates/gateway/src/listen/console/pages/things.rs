@@ -113,7 +113,38 @@ pub(in crate::listen::console) fn server(one: &Document, diff: &Document, shell:
     }
     html.push_str("<h2>What it offers</h2>");
     html.push_str(&table(&["Kind", "Name", "State", "Pin"], &items, "Nothing yet."));
+    html.push_str(&versions(server, shell, &back));
     html
+}
+
+/// What was approved of a server so far, and the way back to each.
+fn versions(server: Node<'_>, shell: &Shell<'_>, back: &str) -> String {
+    let name = text(server, "name");
+    let mut rows = String::new();
+    for version in server.get("versions").into_iter().flat_map(Node::elements) {
+        let number = version.get("version").map_or("", Node::written).to_owned();
+        let given = [("name", name.as_str()), ("to", number.as_str())];
+        let state = match version.get("in_force").and_then(Node::as_bool) {
+            Some(true) => badge("good", "in force"),
+            _ => shell.form(
+                "server.rollback",
+                &given,
+                back,
+                &format!("<button>Go back to version {}</button>", safe(&number)),
+            ),
+        };
+        rows.push_str(&format!(
+            "<tr><td>{}</td><td>{}</td><td class=\"mono\">{}</td><td>{state}</td></tr>",
+            safe(&number),
+            safe(&text(version, "since")),
+            safe(&text(version, "digest")),
+        ));
+    }
+    let head = ["Version", "Approved since", "Digest", ""];
+    format!(
+        "<h2>Versions</h2>{}",
+        table(&head, &rows, "Nothing was approved yet.")
+    )
 }
 
 fn changes(diff: &Document, shell: &Shell<'_>, back: &str) -> String {
