@@ -16,6 +16,7 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
+/// Unless `SALLYPORT_KILL_ROUNDS` says more.
 const ROUNDS: u32 = 20;
 const CLIENTS: u32 = 8;
 /// Calls that are answered in every other round before it is killed.
@@ -31,7 +32,9 @@ fn kills_at_any_moment_lose_nothing_and_let_nothing_through_unrecorded() {
     std::fs::create_dir(gateway.path("done")).expect("a directory");
     let acknowledged = Mutex::new(BTreeSet::new());
     let next = AtomicU32::new(1);
-    for round in 0..ROUNDS {
+    let rounds =
+        std::env::var("SALLYPORT_KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
+    for round in 0..rounds {
         gateway.run();
         let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
         let dead = AtomicBool::new(false);
@@ -68,11 +71,8 @@ fn kills_at_any_moment_lose_nothing_and_let_nothing_through_unrecorded() {
     gateway.run();
     gateway.stop();
     let executed = std::fs::read_to_string(gateway.path("done/journal.txt")).expect("something was executed");
-    compare(
-        &gateway.ledger(),
-        &executed,
-        &acknowledged.into_inner().expect("no panic"),
-    );
+    let acknowledged = acknowledged.into_inner().expect("no panic");
+    compare(&gateway.ledger(), &executed, &acknowledged);
     let verified = gateway.output(&["ledger", "verify"]);
     assert!(
         verified.status.success(),

@@ -22,7 +22,8 @@ usage: cargo xtask <command>
   fuzz [NAME] [--seconds N]   run one fuzz target, or each for a minute
   kernel         the walls of the box on a kernel of Debian's, in a virtual machine (not in CI)
   bench [ARGS]   measure calls through the gateway against the same calls without it;
-                 `bench ledger`: durable appends to the ledger against SQLite and PostgreSQL
+                 `bench ledger`: durable appends to the ledger against SQLite and PostgreSQL;
+                 `bench durability`: calls with their intents on a disk, and with them in memory
   demo           build everything and run the demo
   peers          install the real MCP clients and servers the tests use, into target/peers
 ";

@@ -99,7 +99,7 @@ impl Bench<'_> {
         say(&format!(
             "{per_second:.0} calls a second at their own pace ({:.0} % of that), µs; `sync` is the disk's own: one \
              file beside, {} bytes and a sync every {} ms, while the durable gateway is asked\n\n\
-             | round | p50 durable | not durable | sync | added | p99 durable | not durable | sync | added |\n\
+             | round | p50 durable | not | sync | added | p99 durable | not | sync | added |\n\
              | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             CALM * 100.0,
             SYNC_BYTES,

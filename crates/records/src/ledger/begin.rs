@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     entry::{Entry, Kind},
+    frame::without_room,
     handle::Opening,
     layout::{Layout, SEGMENT_BYTES_MAX, at},
     note::VerifierKey,
@@ -13,7 +14,7 @@ use super::{
     recover::{Past, Recovered},
     shared::Shared,
     state::{Start, State, Tail, unknown_outcome},
-    writer,
+    writer::{self, Begun},
 };
 use crate::{
     digest::{hex, sha256_text},
@@ -37,11 +38,15 @@ pub(crate) fn start(
     for first in &found.segments {
         let path = layout.segment(*first);
         let bytes = disk.read(&path, SEGMENT_BYTES_MAX).map_err(at(&path))?;
-        replace(disk, &path, &bytes.unwrap_or_default()).map_err(at(&path))?;
+        let bytes = bytes.unwrap_or_default();
+        replace(disk, &path, without_room(&bytes)).map_err(at(&path))?;
     }
     let size = found.size();
     let path = layout.segment(size);
-    let (file, offset) = writer::begin(disk, &layout, size).map_err(at(&path))?;
+    // A spare of before may be of another length.
+    let spare = layout.spare();
+    disk.remove(&spare).map_err(at(&spare))?;
+    let Begun { file, offset, room } = writer::begin(disk, &layout, size, &options).map_err(at(&path))?;
     let keys = Arc::new(keys);
     let mut segments = found.segments;
     segments.retain(|first| *first != size);
@@ -60,6 +65,7 @@ pub(crate) fn start(
                 file,
                 first: size,
                 offset,
+                room,
                 written: size,
                 durable: size,
                 unsynced: Vec::new(),

@@ -12,6 +12,8 @@
 //!          8 bytes  how many entries of the log were durable when this frame was made
 //!         16 bytes  tag: HMAC-SHA-256 over the index and the entry's leaf hash, first half
 //!                   the entry
+//! room     zeros, as far as there is room: a file that does not grow is synced without the file system's journal, in
+//!          which everybody's writes wait for each other
 //! ```
 //!
 //! The checksum finds what a crash tore. The tag finds what a person edited before a checkpoint covered
@@ -50,6 +52,15 @@ pub(crate) fn read_header(segment: &[u8]) -> Option<(u64, &[u8])> {
     let (_, index) = found.split_first_chunk::<16>()?;
     let first = u64::from_be_bytes(*index.first_chunk::<8>()?);
     (header(first) == *found).then_some((first, rest))
+}
+
+/// A segment without the zeros that are its room. An entry does not end with one.
+pub(crate) fn without_room(segment: &[u8]) -> &[u8] {
+    let used = segment
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
+    segment.get(..used.max(HEADER_BYTES)).unwrap_or(segment)
 }
 
 /// A frame that was read and whose checksum holds.

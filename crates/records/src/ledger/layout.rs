@@ -70,6 +70,11 @@ impl Layout {
         self.wal().join(format!("{first:020}.wal"))
     }
 
+    /// The next segment, filled with zeros.
+    pub(crate) fn spare(&self) -> PathBuf {
+        self.wal().join("spare")
+    }
+
     pub(crate) fn tile(&self, id: TileId) -> PathBuf {
         self.dir.join(id.path())
     }

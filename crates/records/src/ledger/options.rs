@@ -32,6 +32,9 @@ pub struct Options {
     pub unpublished_bytes_max: usize,
     /// A write-ahead segment ends when it is this long, in bytes.
     pub segment_bytes: u64,
+    /// A segment begins with so many bytes of zeros, and whoever fills it gets a spare one of `segment_bytes`. 0: none,
+    /// and files grow.
+    pub room_bytes: u64,
     /// A state the log must contain: what a witness saw, or what was remembered elsewhere.
     pub at_least: Option<(u64, Hash)>,
     /// A log was begun here before ([`KeyRing::log_begun`](crate::keys::KeyRing::log_begun)): an empty
@@ -53,6 +56,7 @@ impl Default for Options {
             queue_bytes_max: 16 * 1024 * 1024,
             unpublished_bytes_max: 64 * 1024 * 1024,
             segment_bytes: 8 * 1024 * 1024,
+            room_bytes: 128 * 1024,
             at_least: None,
             must_exist: false,
             adopt: false,

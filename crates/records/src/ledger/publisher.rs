@@ -21,11 +21,15 @@ use super::{
     recover::bundle_start,
     shared::{Phase, Shared},
     tile::{Edge, Layer, TILE_WIDTH, TileId},
+    writer,
 };
 use crate::{
     disk::{Beside, Disk, replace},
     keys::LogKeys,
 };
+
+/// How long after a failure no spare segment is made: where the disk is nearly full, the attempt takes what is left.
+const SPARE_AGAIN: Duration = Duration::from_secs(60);
 
 /// The publisher's own memory: the right edge of the signed tree.
 #[derive(Debug)]
@@ -41,6 +45,7 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Runs until the log is closed.
     pub(crate) fn run(mut self, shared: &Shared) {
+        let mut spare_after = Instant::now();
         while let Some(entries) = self.next(shared) {
             let keys = shared.lock().keys.clone();
             let published = self.publish(shared, &keys, &entries);
@@ -58,8 +63,18 @@ impl Publisher {
                 Err(error) => state.publish_trouble = Some(error.to_string()),
             }
             shared.report(&state);
+            let wants_spare = state.phase == Phase::Open
+                && state.wants_spare(&shared.options)
+                && spare_after <= Instant::now();
             drop(state);
             shared.wake.writer.ring();
+            if wants_spare {
+                match writer::make_spare(shared) {
+                    Ok(()) => shared.lock().spare = true,
+                    // Without one the segment grows: slower, and no harm.
+                    Err(_) => spare_after = Instant::now() + SPARE_AGAIN,
+                }
+            }
         }
         // The lock of the directory goes before anybody hears that the log is closed.
         drop(self);

@@ -49,6 +49,8 @@ pub(crate) struct State {
     gap: Option<Gap>,
     gap_queued: bool,
     pub(crate) tail: Tail,
+    /// The next segment lies ready.
+    pub(crate) spare: bool,
     /// Entries that no checkpoint covers yet, oldest first.
     pub(crate) fresh: VecDeque<Arc<Encoded>>,
     fresh_bytes: usize,
@@ -76,6 +78,8 @@ pub(crate) struct Tail {
     pub(crate) first: u64,
     /// Bytes of the segment that are written.
     pub(crate) offset: u64,
+    /// Bytes of the segment that are there already, as zeros or written.
+    pub(crate) room: u64,
     /// Entries written.
     pub(crate) written: u64,
     /// Entries durable.
@@ -134,6 +138,7 @@ impl State {
             gap_queued: false,
             marked_at: start.tail.written,
             tail: start.tail,
+            spare: false,
             fresh_bytes: start.fresh.iter().map(|entry| entry.bytes().len()).sum(),
             fresh: start.fresh.into(),
             published: start.published,
@@ -276,6 +281,17 @@ impl State {
         self.tail.unsynced.len() <= UNSYNCED_BYTES_MAX && self.fresh_bytes <= options.unpublished_bytes_max
     }
 
+    /// Whether the next segment should be made ready: most of this one is used.
+    pub(crate) fn wants_spare(&self, options: &Options) -> bool {
+        options.room_bytes > 0 && !self.spare && self.tail.offset > self.tail.room / 2
+    }
+
+    /// Whether the segment should end: it is long, or has no room left and another has.
+    pub(crate) fn is_segment_full(&self, options: &Options) -> bool {
+        let room = if self.spare { self.tail.room } else { u64::MAX };
+        self.tail.offset >= options.segment_bytes.min(room)
+    }
+
     /// The next group, if anything waits.
     pub(crate) fn next_group(&mut self) -> Option<Group> {
         self.in_flight = self.queue.take(GROUP_ENTRIES_MAX, GROUP_BYTES_MAX);
@@ -370,6 +386,8 @@ impl State {
     /// The segment was opened anew and holds all that was written, durably.
     pub(crate) fn mended(&mut self, file: Arc<dyn DiskFile>) {
         self.tail.file = file;
+        // It was cut to what is written, and grows from now on.
+        self.tail.room = 0;
         self.tail.broken = false;
         self.synced(self.tail.written, usize::MAX);
     }

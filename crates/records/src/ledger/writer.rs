@@ -9,7 +9,7 @@ use super::{
     shared::{Phase, Shared},
     state::{Group, State},
 };
-use crate::disk::{Disk, DiskFile, How};
+use crate::disk::{Disk, DiskFile, How, TEMPORARY, replace};
 
 /// How long a disk that fails is left alone between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -73,7 +73,7 @@ fn work(state: &mut State, now_ms: u64, options: &Options) -> Option<Step> {
     if state.queue.is_empty() {
         return None;
     }
-    if state.tail.offset >= options.segment_bytes {
+    if state.is_segment_full(options) {
         // The next segment begins when the last one is durable to its end.
         return (state.tail.written == state.tail.durable).then_some(Step::Rotate);
     }
@@ -107,28 +107,64 @@ fn write(shared: &Shared, group: &Group, frames: &mut Vec<u8>) {
 /// Begins a new segment. The old one is durable to its end.
 fn rotate(shared: &Shared) {
     let first = shared.lock().tail.written;
-    let begun = begin(&*shared.ports.disk, &shared.layout, first);
+    let begun = begin(&*shared.ports.disk, &shared.layout, first, &shared.options);
     let now_ms = shared.ports.clock.unix_ms();
     let mut state = shared.lock();
     match begun {
-        Ok((file, offset)) => {
+        Ok(Begun { file, offset, room }) => {
+            // Not before: what a failure leaves under this name has to be finished, so the old segment stays full.
+            state.spare = false;
             state.tail.file = file;
             state.tail.first = first;
             state.tail.offset = offset;
+            state.tail.room = room;
             state.segments.push_back(first);
         }
         Err(error) => state.write_failed(&error.to_string(), now_ms),
     }
 }
 
-/// Makes a segment's file, durably, with its header. Gives the file and the place of the first frame.
-pub(crate) fn begin(disk: &dyn Disk, layout: &Layout, first: u64) -> io::Result<(Arc<dyn DiskFile>, u64)> {
-    let file = disk.open(&layout.segment(first), How::Replace)?;
-    let header = frame::header(first);
-    file.write_at(&header, 0)?;
+/// A segment without entries.
+pub(crate) struct Begun {
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// The place of the first frame.
+    pub(crate) offset: u64,
+    /// How long the file is.
+    pub(crate) room: u64,
+}
+
+/// Makes a segment's file, durably, with its header: of the spare one where that lies ready.
+pub(crate) fn begin(disk: &dyn Disk, layout: &Layout, first: u64, options: &Options) -> io::Result<Begun> {
+    let path = layout.segment(first);
+    let mut bytes = frame::header(first).to_vec();
+    let offset = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let (file, room) = match disk.rename(&layout.spare(), &path) {
+        Ok(()) => (disk.open(&path, How::Existing)?, options.segment_bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let room = options.room_bytes.min(options.segment_bytes);
+            bytes.resize(bytes.len().max(usize::try_from(room).unwrap_or(0)), 0);
+            (disk.open(&path, How::Replace)?, room)
+        }
+        Err(error) => return Err(error),
+    };
+    file.write_at(&bytes, 0)?;
     file.sync()?;
     disk.sync_dir(&layout.wal())?;
-    Ok((file, u64::try_from(header.len()).unwrap_or(u64::MAX)))
+    Ok(Begun { file, offset, room })
+}
+
+/// Makes the next segment ready. Not on the writer's thread: nobody waits for it.
+pub(crate) fn make_spare(shared: &Shared) -> io::Result<()> {
+    let (disk, path) = (&*shared.ports.disk, shared.layout.spare());
+    let zeros = vec![0; usize::try_from(shared.options.segment_bytes).unwrap_or(0)];
+    let made = replace(disk, &path, &zeros);
+    if made.is_err() {
+        // What there is of it only takes space away.
+        let mut part = path.into_os_string();
+        part.push(TEMPORARY);
+        let _ = disk.remove(part.as_ref());
+    }
+    made
 }
 
 /// Opens the segment anew, writes again all that was never durable, syncs, and reads it back.

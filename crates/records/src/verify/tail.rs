@@ -11,7 +11,7 @@ use crate::{
     digest::Digester,
     disk::Disk,
     ledger::{
-        frame::{Frame, read_header, was_durable},
+        frame::{Frame, read_header, was_durable, without_room},
         layout::{Layout, SEGMENT_BYTES_MAX, segment_first},
         merkle::{Hash, leaf_hash},
     },
@@ -50,6 +50,7 @@ pub(super) fn read(
                 );
             }
         };
+        let bytes = without_room(&bytes);
         if *first != next {
             let text = format!("the segments end at entry {next} and go on at {first}");
             return stop(
@@ -59,7 +60,7 @@ pub(super) fn read(
             );
         }
         let is_last = n + 1 == firsts.len();
-        let broken = tail.segment(&bytes, &mut next, frames, size, &file, report);
+        let broken = tail.segment(bytes, &mut next, frames, size, &file, report);
         if let Some(place) = broken {
             let rest = bytes.get(place..).unwrap_or_default();
             let is_torn = is_last && next >= size && !goes_on(rest, next);

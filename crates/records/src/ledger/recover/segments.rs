@@ -7,7 +7,7 @@ use crate::{
     disk::{Disk, How},
     ledger::{
         entry::Encoded,
-        frame::{Frame, HEADER_BYTES, read_header, was_durable},
+        frame::{Frame, HEADER_BYTES, read_header, was_durable, without_room},
         layout::{Layout, SEGMENT_BYTES_MAX, at, segment_first},
         options::OpenError,
     },
@@ -97,6 +97,7 @@ fn read_one(
         .read(&path, SEGMENT_BYTES_MAX)
         .map_err(at(&path))?
         .unwrap_or_default();
+    let bytes = without_room(&bytes);
     let end = segments.range().end;
     if !segments.firsts.is_empty() && end != first {
         return Err(OpenError::Shorter {
@@ -104,11 +105,11 @@ fn read_one(
             found: end,
         });
     }
-    let mut rest = match read_header(&bytes) {
+    let mut rest = match read_header(bytes) {
         Some((found, rest)) if found == first => rest,
         Some(_) | None => {
             let tail = bytes.get(HEADER_BYTES..).unwrap_or_default();
-            return segments.tear(path, is_last, &bytes, tail, first, 0);
+            return segments.tear(path, is_last, bytes, tail, first, 0);
         }
     };
     segments.firsts.push(first);
@@ -117,7 +118,7 @@ fn read_one(
         let read = Frame::read(rest).filter(|(frame, _)| frame.index == index);
         let Some((frame, after)) = read else {
             let keep = bytes.len() - rest.len();
-            return segments.tear(path, is_last, &bytes, rest, index, keep);
+            return segments.tear(path, is_last, bytes, rest, index, keep);
         };
         let entry = Encoded::from_stored(frame.entry);
         if frames.is_some_and(|key| !frame.is_ours(key, entry.leaf())) {

@@ -14,6 +14,7 @@ type Promise = (Receipt, Entry, bool);
 fn run_until_death(disk: &SimDisk, dice: &mut Dice, life: u64) -> Vec<Promise> {
     let options = Options {
         segment_bytes: 10_000 + dice.roll(60_000),
+        room_bytes: dice.roll(3) * 4_000,
         ..quick()
     };
     let death = 15 + dice.roll(300);

@@ -43,6 +43,7 @@ fn run_with_fault_at(n: u64, fault: Fault) -> bool {
     });
     let options = || Options {
         segment_bytes: 20_000,
+        room_bytes: 4_000,
         ..quick()
     };
     let opened = try_open(&disk, options()).or_else(|_| {
