@@ -235,6 +235,13 @@ fn invoked(inspector: &Inspector, params: Node<'_>) -> Result<Vec<u8>, Refusal> 
     let payload = params.get("payload").ok_or_else(|| bad("`payload` is missing"))?;
     let surface = surface(&event, &phase).ok_or_else(|| bad("this event is not looked at"))?;
     let findings = inspector.inspect_node(payload, surface);
+    let is_rest = |finding: &Finding| finding.detector == "uninspectable/too-many-findings";
+    if offered.does == Does::Mutation && findings.iter().any(is_rest) {
+        return Err((
+            code::INTERNAL_ERROR,
+            "more was found than can be left out".to_owned(),
+        ));
+    }
     let result = object(|out| {
         out.string("interceptor", offered.name);
         out.string("type", offered.does.as_str());
@@ -429,6 +436,20 @@ mod tests {
             (&json!("a"), &json!(-32601))
         );
         assert_eq!(said[1]["error"]["code"], -32602);
+    }
+
+    #[test]
+    fn what_cannot_be_left_out_whole_is_an_error() {
+        let mails: Vec<String> = (0..400)
+            .map(|n| format!("person{n}@house{n}.example.com"))
+            .collect();
+        let said = invoke(
+            "sallyport/redact",
+            "tools/call",
+            "request",
+            json!({"name": "f", "arguments": mails}),
+        );
+        assert_eq!(said["error"]["code"], -32603, "{said}");
     }
 
     #[test]

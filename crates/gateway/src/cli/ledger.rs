@@ -266,6 +266,10 @@ impl Verify {
         let own = keys_of(&layout)?;
         let is_own = self.directory.is_none();
         let directory = self.directory.unwrap_or_else(|| layout.ledger());
+        if self.quorum == Some(0) {
+            let why = "a quorum of 0 demands nothing; leave `--witness` out";
+            return Err(Failure::configuration(why));
+        }
         let (mut keys, mut quorum) = (Vec::new(), self.quorum);
         for path in &self.witness {
             keys.extend(keys_in(path)?);

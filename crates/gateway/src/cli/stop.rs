@@ -6,7 +6,7 @@ use clap::Args;
 use wire::json::{Document, Keys, Node, object};
 
 use super::{
-    Common, desk, say,
+    Common, complain, desk, say,
     wrapped::{self, Change},
 };
 use crate::{failure::Failure, halts::Target, visible::visible};
@@ -65,23 +65,55 @@ impl Stop {
         let (what, name) = named.map_or(("all", None), |(what, name)| (what, Some(name.clone())));
         let target = Target::parse(what, name).unwrap_or(Target::All);
         let wrapped = wrapped::meant(self.wrapped.as_deref(), &target)?;
-        // What is stopped is stopped first where nobody has to be asked.
-        for place in &wrapped {
-            self.change_wrapped(common, place)?;
-        }
         if self.wrapped.is_some() {
-            return Ok(());
+            return self.change_each(common, &wrapped, &target);
         }
-        let asked = self.ask(common, named);
         let only_wrapped = matches!(target, Target::Server(_)) && !wrapped.is_empty();
-        match asked {
-            // The gateway need not know a server that is only wrapped.
-            Err(failure) if only_wrapped && failure.is_configuration() => Ok(()),
+        let ask = || match self.ask(common, named) {
+            // The gateway need not know a server that is only wrapped. That it did nothing is said all the same.
+            Err(failure) if only_wrapped && failure.is_configuration() => {
+                complain(&failure);
+                Ok(true)
+            }
             asked => asked,
+        };
+        if self.lift {
+            // What several operators have to agree to goes on nowhere before they have.
+            return if ask()? {
+                self.change_each(common, &wrapped, &target)
+            } else {
+                Ok(())
+            };
+        }
+        // What is stopped is stopped first where nobody has to be asked.
+        match (self.change_each(common, &wrapped, &target), ask()) {
+            (Err(one), Err(other)) => {
+                complain(&one);
+                Err(other)
+            }
+            (changed, asked) => changed.and(asked.map(drop)),
         }
     }
 
-    fn ask(&self, common: &Common, named: Option<(&str, &String)>) -> Result<(), Failure> {
+    /// Does it at each place, whatever comes of it at the others.
+    fn change_each(&self, common: &Common, places: &[PathBuf], target: &Target) -> Result<(), Failure> {
+        let mut done = true;
+        for place in places {
+            if let Err(failure) = self.change_wrapped(common, place, target) {
+                let shown = visible(&place.display().to_string());
+                complain(&Failure::other(format!("{shown}: {failure}")));
+                done = false;
+            }
+        }
+        if done {
+            Ok(())
+        } else {
+            Err(Failure::other("not all that is wrapped could be reached"))
+        }
+    }
+
+    /// Says whether it is done; it is not where others have to agree first.
+    fn ask(&self, common: &Common, named: Option<(&str, &String)>) -> Result<bool, Failure> {
         let operation = if self.lift { "halt.lift" } else { "halt.put" };
         let answer = desk::ask(common, operation, |args| {
             args.string("what", named.map_or("all", |(what, _)| what));
@@ -96,25 +128,31 @@ impl Stop {
             }
         })?;
         let root = answer.root();
+        let waits = super::server::waiting(root);
+        let is_done = waits.is_none();
         if common.json {
             say(answer.text());
-        } else if let Some(waits) = super::server::waiting(root) {
+        } else if let Some(waits) = waits {
             say(&waits);
         } else if self.lift {
             say(&format!("`{}` may go on", text(root, "lifted")));
         } else {
             say(&format!("`{}` is stopped", text(root, "stopped")));
         }
-        Ok(())
+        Ok(is_done)
     }
 
-    fn change_wrapped(&self, common: &Common, place: &Path) -> Result<(), Failure> {
+    fn change_wrapped(&self, common: &Common, place: &Path, target: &Target) -> Result<(), Failure> {
         let (why, by) = (self.why.as_deref(), self.as_user.as_deref());
         let change = if self.lift {
-            Change::Lift { why, by }
+            Change::Lift {
+                target: self.wrapped.is_none().then_some(target),
+                why,
+                by,
+            }
         } else {
             let why = why.unwrap_or("a person said so");
-            Change::Stop { why, by }
+            Change::Stop { target, why, by }
         };
         let changed = super::block_on(wrapped::change(place, change))?;
         let shown = visible(&place.display().to_string());
@@ -137,7 +175,11 @@ impl Stop {
     fn say_all(&self, common: &Common) -> Result<(), Failure> {
         let mut rows = Vec::new();
         for place in wrapped::meant(self.wrapped.as_deref(), &Target::All)? {
-            rows.extend(super::block_on(wrapped::listed(&place))?);
+            match super::block_on(wrapped::listed(&place)) {
+                Ok(listed) => rows.extend(listed),
+                // What is stopped elsewhere is said all the same.
+                Err(failure) => complain(&failure),
+            }
         }
         if self.wrapped.is_none() {
             let answer = desk::ask(common, "halt.list", |_| {})?;

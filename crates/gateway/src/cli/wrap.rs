@@ -80,6 +80,7 @@ impl Wrap {
             .map_err(|problems| ConfigError::Problems { path: None, problems })?;
         let ambient = Ambient::system();
         let vault = wrapped::vacant(&data, &ambient)?;
+        wrapped::mark(&data, name.as_str())?;
         meant.data = data;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

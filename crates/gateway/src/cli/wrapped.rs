@@ -1,7 +1,7 @@
 //! The kill switch for servers that hosts wrap: each has a data directory of its own and no gateway to ask.
 //!
 //! What is stopped is put into that directory's store, which every process that wraps the server there reads again
-//! and again ([`follow`]). A server that is wrapped is all there is behind its wrapper, so all of it is stopped.
+//! and again ([`follow`]).
 
 use std::{
     path::{Path, PathBuf},
@@ -28,12 +28,25 @@ use crate::{
 
 /// How many hosts may wrap the same server at a time; each needs a ledger of its own.
 const PLACES_MAX: u32 = 64;
+/// The file that says that a directory is a wrapper's, and of which server: a gateway's own directory has its own kill
+/// switch, and its own operators.
+const MARK: &str = "wrapped";
 /// How often a wrapper looks at what was stopped.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Where a server's state is kept when it is wrapped, unless it is said otherwise.
 pub(super) fn usual(env: &dyn Fn(&str) -> Option<String>, server: &str) -> PathBuf {
     find::default_data(env).join("wrap").join(server)
+}
+
+/// Says of a data directory that the wrapper of a server keeps its state there.
+pub(super) fn mark(data: &Path, server: &str) -> Result<(), Failure> {
+    let mark = data.join(MARK);
+    if std::fs::read_to_string(&mark).is_ok_and(|known| known == server) {
+        return Ok(());
+    }
+    std::fs::write(&mark, server)
+        .map_err(|error| Failure::configuration(format!("cannot write {}: {error}", mark.display())))
 }
 
 /// A ledger nobody writes now.
@@ -113,17 +126,20 @@ fn every(below: &Path) -> Vec<PathBuf> {
 
 /// Whether a directory has what a wrapper keeps.
 fn is_one(place: &Path) -> bool {
-    place.join("state.db").is_file()
+    place.join("state.db").is_file() && place.join(MARK).is_file()
 }
 
 /// What is done to the kill switch of a wrapped server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change<'a> {
     Stop {
+        target: &'a Target,
         why: &'a str,
         by: Option<&'a str>,
     },
     Lift {
+        /// Whatever is stopped there unless said: who lifts everything does not lift what was stopped by itself.
+        target: Option<&'a Target>,
         why: Option<&'a str>,
         by: Option<&'a str>,
     },
@@ -133,34 +149,54 @@ pub(super) enum Change<'a> {
 pub(super) async fn change(place: &Path, change: Change<'_>) -> Result<bool, Failure> {
     let ambient = Ambient::system();
     let vault = vacant(place, &ambient)?;
-    let done = change_in(&vault, ambient, change).await;
+    let done = change_in(place, &vault, ambient, change).await;
     vault.close().await;
     done
 }
 
-async fn change_in(vault: &Vault, ambient: Ambient, change: Change<'_>) -> Result<bool, Failure> {
+/// A target as it is called behind the wrapper, which may know the server by another name than its directory's.
+fn own(place: &Path, target: &Target) -> Result<Target, Failure> {
+    let Target::Server(_) = target else {
+        return Ok(target.clone());
+    };
+    let mark = place.join(MARK);
+    std::fs::read_to_string(&mark)
+        .map(Target::Server)
+        .map_err(|error| Failure::configuration(format!("{}: {error}", mark.display())))
+}
+
+async fn change_in(
+    place: &Path,
+    vault: &Vault,
+    ambient: Ambient,
+    change: Change<'_>,
+) -> Result<bool, Failure> {
     let failed = |error: crate::store::StoreError| Failure::other(error.to_string());
     let halts = Halts::open(vault.store().clone()).map_err(failed)?;
     let journal = journal(vault, ambient.clone())?;
     match change {
-        Change::Stop { why, by } => {
+        Change::Stop { target, why, by } => {
             let halt = Halt {
-                target: Target::All,
+                target: own(place, target)?,
                 why: why.to_owned(),
                 by: by.map(str::to_owned),
                 since_ms: ambient.now_ms(),
             };
             halts.put(&halt).map_err(failed)?;
-            recorded(&journal, "stopped", Some(why), by).await?;
+            recorded(&journal, "stopped", &halt.target, Some(why), by).await?;
             Ok(true)
         }
-        Change::Lift { why, by } => {
-            if halts.all().is_empty() {
-                return Ok(false);
+        Change::Lift { target, why, by } => {
+            let target = target.map(|target| own(place, target)).transpose()?;
+            let mut lifted = false;
+            for halt in halts.all() {
+                if target.as_ref().is_none_or(|target| halt.target == *target) {
+                    // It goes on only once it is on record that it may.
+                    recorded(&journal, "lifted", &halt.target, why, by).await?;
+                    lifted |= halts.lift(&halt.target).map_err(failed)?.is_some();
+                }
             }
-            // It goes on only once it is on record that it may.
-            recorded(&journal, "lifted", why, by).await?;
-            Ok(halts.lift(&Target::All).map_err(failed)?.is_some())
+            Ok(lifted)
         }
     }
 }
@@ -182,10 +218,16 @@ pub(super) async fn listed(place: &Path) -> Result<Vec<Document>, Failure> {
         .map_err(|error| Failure::other(error.to_string()))
 }
 
-async fn recorded(journal: &Journal, what: &str, why: Option<&str>, by: Option<&str>) -> Result<(), Failure> {
+async fn recorded(
+    journal: &Journal,
+    what: &str,
+    target: &Target,
+    why: Option<&str>,
+    by: Option<&str>,
+) -> Result<(), Failure> {
     let mut entry = journal.about(Kind::Incident, what);
     entry.reason = why.map(str::to_owned);
-    let mut entry = entry.with("target", Target::All.to_string());
+    let mut entry = entry.with("target", target.to_string());
     if let Some(by) = by {
         entry = entry.with("by", by);
     }

@@ -180,7 +180,9 @@ impl Incidents {
     pub(crate) fn keep_pasts(&self) -> Result<(), StoreError> {
         let changed = self.watch.signals().changed();
         let mut kept = Ok(());
-        for (agent, past) in changed {
+        for agent in changed {
+            // One at a time: calls wait for this lock, and all pasts together are large.
+            let past = self.watch.signals().past(&agent);
             if let Err(error) = pasts::keep(&self.store, &agent, past) {
                 self.watch.signals().not_stored(agent);
                 kept = Err(error);

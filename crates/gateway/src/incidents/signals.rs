@@ -156,14 +156,14 @@ impl Signals {
         }
     }
 
-    /// Whose past changed since this was asked last; none where it is forgotten.
-    pub(super) fn changed(&mut self) -> Vec<(String, Option<Past>)> {
-        let changed = std::mem::take(&mut self.changed);
-        let with_past = |agent: String| {
-            let past = self.pasts.get(&agent).cloned();
-            (agent, past)
-        };
-        changed.into_iter().map(with_past).collect()
+    /// Whose past changed since this was asked last.
+    pub(super) fn changed(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// What is known of an agent; none where it is forgotten.
+    pub(super) fn past(&self, agent: &str) -> Option<Past> {
+        self.pasts.get(agent).cloned()
     }
 
     /// It could not be stored, and is to be stored the next time.
@@ -193,7 +193,9 @@ impl Signals {
 impl Past {
     /// Begins a new window where the last is over.
     fn turn(&mut self, now_ms: i64, window_ms: i64) {
-        if now_ms - self.window.began_ms < window_ms {
+        // A window that began in the future ends at once: the clock was set back, and a past outlives restarts.
+        let age_ms = now_ms.saturating_sub(self.window.began_ms);
+        if age_ms < window_ms && age_ms > -window_ms {
             return;
         }
         if self.window.calls > 0 {
