@@ -143,7 +143,10 @@ fn stopped_and_lifted(modern: bool) {
     assert!(["halted", "target-held"].contains(&refused.as_str()), "{refused}");
     assert_eq!(executed(&home), 1, "nothing reached the server any more");
     let listed = String::from_utf8_lossy(&stop(&home, &["--list"]).stdout).into_owned();
-    assert!(listed.contains("server stub") && listed.contains("a drill"), "{listed}");
+    assert!(
+        listed.contains("server stub") && listed.contains("a drill"),
+        "{listed}"
+    );
 
     drop(host);
     let mut again = Host::start(&home, modern);

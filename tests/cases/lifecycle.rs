@@ -150,7 +150,11 @@ fn a_registry_that_was_edited_behind_our_back_starts_nothing_and_a_copy_does() {
     let (store, copy) = (gateway.path("state/state.db"), gateway.path("copy.db"));
     fs::copy(&store, &copy).expect("a copy");
     for table in ["servers", "server-versions"] {
-        let edited = Command::new("python3").args(["-c", EDIT]).arg(&store).arg(table).status();
+        let edited = Command::new("python3")
+            .args(["-c", EDIT])
+            .arg(&store)
+            .arg(table)
+            .status();
         assert!(edited.expect("Python").success());
         for command in [&["server", "show", "x"][..], &["serve"]] {
             let said = say(&gateway, command).expect_err("it is refused");

@@ -86,9 +86,18 @@ fn a_callers_own_token_is_exchanged_where_it_came_from_and_goes_nowhere_else() {
     let (_near, sent) = guarded(&peers, &issuer, "mcp", None);
     let (_far, sent_far) = guarded(&peers, &other_issuer, "mcp", None);
     let auth = "{ kind: token_exchange, subject: caller, client_id: exchanger, client_secret: \"env:CLIENT_SECRET\" }";
+    let trust = "agents: { 0oa-scribe: scribe }, roles: { map: { MCP.Doctor: doctor } }";
+    // The gateway's own secret is shown to no authorization server that only the server names.
+    let alone = gateway(&issuer, trust, &[("far", &sent_far, auth)]);
+    let shown = alone.output(&["server", "show", "far"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("is none of `issuers`"), "{shown}");
+    assert_eq!(foreign.requests_with("POST /token").len(), 0);
+    drop(alone);
+    let other = format!("{trust} }}, {{ issuer: \"{other_issuer}\", name: other, network: private");
     let gateway = gateway(
         &issuer,
-        "agents: { 0oa-scribe: scribe }, roles: { map: { MCP.Doctor: doctor } }",
+        &other,
         &[("near", &sent, auth), ("far", &sent_far, auth)],
     );
     let alice = login(&peers, &gateway, "alice");

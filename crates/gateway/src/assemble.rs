@@ -95,9 +95,14 @@ pub(crate) fn assemble(
     let base = meant.door.url.clone();
     let base = base.unwrap_or_else(|| format!("{scheme}://{address}"));
     let behind = Behind::default();
+    let trusted = meant.issuers.iter().map(|one| one.trust.issuer.to_string());
+    let trusted = trusted.collect();
     let outbound = Arc::new(Outbound::new(
         base.clone(),
-        Issuer::new(base.clone(), signing_key(vault)?, Vec::new()),
+        (
+            Issuer::new(base.clone(), signing_key(vault)?, Vec::new()),
+            trusted,
+        ),
         vault.store().clone(),
         journal.clone(),
         ambient.clone(),

@@ -135,7 +135,7 @@ impl Bench<'_> {
 
     /// One round of each, in an order that changes.
     fn both(&self, round: usize, rate: Option<f64>) -> Result<(Round, Round), String> {
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             let lost = self.round(&self.lost, rate)?;
             return Ok((self.round(&self.kept, rate)?, lost));
         }

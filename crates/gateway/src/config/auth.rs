@@ -241,14 +241,23 @@ pub(super) fn mean(
         Some(path) => tls::authorities(&lookup.path(path))
             .map_err(|what| bad("ca", &what, "correct the path, or the file"))?,
     };
-    Ok(Meant::Oauth(Arc::new(MeantAuth {
+    let meant = MeantAuth {
         kind,
         issuer: said.issuer.clone(),
         scopes: scopes.map(str::to_owned).collect(),
         indicator,
         network,
         authorities,
-    })))
+    };
+    let has_audience = said.audience.is_some() && said.kind != "on_behalf_of";
+    if meant.is_tied_by_scope() && meant.scopes.is_empty() && !has_audience {
+        return Err(bad(
+            "scope",
+            "nothing else says for which server the caller's token is exchanged",
+            "write the server's scope, as `api://NAME/.default`",
+        ));
+    }
+    Ok(Meant::Oauth(Arc::new(meant)))
 }
 
 /// Whose token is exchanged, and how.
@@ -424,6 +433,21 @@ impl MeantAuth {
             AuthKind::AuthorizationCode(_)
             | AuthKind::CallersToken { .. }
             | AuthKind::TokenExchange { .. } => true,
+        }
+    }
+
+    /// Whether scopes alone say for which server a caller's token is exchanged. The server then has no say in them, or it
+    /// would be given one for another.
+    pub(crate) fn is_tied_by_scope(&self) -> bool {
+        match &self.kind {
+            AuthKind::CallersToken { manner, .. } => {
+                *manner == Manner::OnBehalfOf || self.indicator == Indicator::Omit
+            }
+            AuthKind::AuthorizationCode(_)
+            | AuthKind::ClientCredentials(_)
+            | AuthKind::Enterprise { .. }
+            | AuthKind::TokenExchange { .. }
+            | AuthKind::Workload { .. } => false,
         }
     }
 

@@ -89,6 +89,9 @@ impl Account {
     /// What to ask for: what the challenge says, and what configuration does; or else all that the server names.
     pub(super) fn scopes(&self, challenge: &Challenge, found: &Found) -> BTreeSet<String> {
         let mut scopes = self.auth.scopes.clone();
+        if self.auth.is_tied_by_scope() {
+            return scopes;
+        }
         scopes.extend(challenge.scopes().map(str::to_owned));
         if scopes.is_empty() {
             scopes.extend(found.resource.scopes.iter().cloned());

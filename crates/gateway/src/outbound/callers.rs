@@ -110,7 +110,18 @@ impl Outbound {
             | Subject::Gateway
             | Subject::Lender(_)
             | Subject::Nobody
-            | Subject::Person(_) => return Ok(Shown::Nothing),
+            | Subject::Person(_) => {
+                // The gateway's secret there exchanges every caller's token: a server does not say who is shown it.
+                let at = &found.server.issuer;
+                if account.auth.issuer.as_ref() == Some(at) || self.issuers.contains(at) {
+                    return Ok(Shown::Nothing);
+                }
+                let why = format!(
+                    "`{at}` is none of `issuers`; if it is to have the gateway's secret, write `issuer: \"{at}\"` under \
+                     `auth`"
+                );
+                return Err(NoToken::Failed(why));
+            }
         };
         let (at, named) = (&found.server.issuer, account.auth.issuer.as_deref());
         let token = self

@@ -70,12 +70,14 @@ pub(crate) struct Outbound {
     base: String,
     /// Who vouches for callers where a token is exchanged.
     issuer: Issuer,
+    /// Identity providers that are trusted here, by name.
+    issuers: BTreeSet<String>,
 }
 
 impl Outbound {
     pub(crate) fn new(
         base: String,
-        issuer: Issuer,
+        (issuer, issuers): (Issuer, BTreeSet<String>),
         store: Store,
         journal: Journal,
         ambient: Ambient,
@@ -89,6 +91,7 @@ impl Outbound {
             ambient,
             base,
             issuer,
+            issuers,
         }
     }
 
@@ -403,9 +406,9 @@ impl Outbound {
         };
         let wanted: BTreeSet<String> = challenge.scopes().map(str::to_owned).collect();
         let named = || wanted.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-        if wanted.is_subset(&grant.asked) {
+        if account.auth.is_tied_by_scope() || wanted.is_subset(&grant.asked) {
             return Err(LinkError::Unauthorized(format!(
-                "it wants the scope `{}`, which was asked for and did not help; whoever runs `{}` has to allow it, and \
+                "it wants the scope `{}`, which did not help or is not its to name; whoever runs `{}` has to allow it, and \
                  then `sallyport server connect {}`",
                 discovery::shown(&named()),
                 grant.issuer,

@@ -192,15 +192,14 @@ const LISTS: &[(Roles, &str)] = &[
     (PASSWORD, "password passphrase passcode passwords secret"),
     (
         FORGET,
-        "अनदेखा अनदेखी नजरअंदाज नज़रअंदाज़ भूल भूलकर उपेक्षा উপেক্ষা উপেক্ষার ভুলে অগ্রাহ্য balewalain kalimutan \
-        limutin quên lờ abaikan mengabaikan lupakan terlepas ignore تجاهل تجاهلي تجاهله نتجاهل انس انسى انسي تغاضى \
-        игнорируй игнорируйте игнорировать проигнорируй проигнорируйте забудь забудьте независимо görmezden \
-        yoksay unut unutun bağımsız 무시하고 무시하세요 무시해 무시하십시오 무시 잊어 잊어버려 잊으세요 잊고 \
-        잊어버리고 상관없이 관계없이 忽略 忽视 忽視 无视 無視 忘记 忘れ 不管 ignora ignorad ignorar ignoren olvida \
-        olvide olvidad independientemente dimentica dimenticate tralascia ignorare ignorate \
-        indipendentemente esqueça desconsidere ignorem ignorez oubliez oublie indépendamment ignoriere \
-        ignorieren ignoriert vergiss vergessen missachte missachten unabhängig ignoruj zignoruj zapomnij \
-        negeer vergeet glöm ignorera",
+        "अनदेखा अनदेखी नजरअंदाज नज़रअंदाज़ भूल भूलकर उपेक्षा উপেক্ষা উপেক্ষার ভুলে অগ্রাহ্য balewalain \
+        kalimutan limutin quên lờ abaikan mengabaikan lupakan terlepas ignore تجاهل تجاهلي تجاهله نتجاهل \
+        انس انسى انسي تغاضى игнорируй игнорируйте игнорировать проигнорируй проигнорируйте забудь забудьте \
+        независимо görmezden yoksay unut unutun bağımsız 무시하고 무시하세요 무시해 무시하십시오 무시 잊어 잊어버려 잊으세요 잊고 잊어버리고 \
+        상관없이 관계없이 忽略 忽视 忽視 无视 無視 忘记 忘れ 不管 ignora ignorad ignorar ignoren olvida olvide olvidad \
+        independientemente dimentica dimenticate tralascia ignorare ignorate indipendentemente esqueça \
+        desconsidere ignorem ignorez oubliez oublie indépendamment ignoriere ignorieren ignoriert vergiss \
+        vergessen missachte missachten unabhängig ignoruj zignoruj zapomnij negeer vergeet glöm ignorera",
     ),
     (
         ORDERS,
@@ -208,24 +207,24 @@ const LISTS: &[(Roles, &str)] = &[
         instruksyon bilin dẫn lệnh thị instruksi perintah petunjuk tugas diatas تعليمات التعليمات تعليماتك \
         الأوامر أوامر الأمر التوجيهات инструкции инструкций инструкцию указания указаний команды команду \
         задач задания вышеизложенное вышесказанное talimat talimatları talimatlarını yönergeleri komutları \
-        komut komutu görevlerden 지시 지시를 지시사항 지시사항을 지침 지침을 명령 명령을 指示 指令 命令 上記 以上 \
-        instrucciones instrucción órdenes tareas istruzioni istruzione compiti instruções instrução tarefas anteriores предыдущие предыдущих \
-        consignes précédentes tâches anweisungen anweisung anordnungen aufgaben instrukcje \
+        komut komutu görevlerden 지시 지시를 지시사항 지시사항을 지침 지침을 명령 명령을 指示 指令 命令 上記 以上 instrucciones instrucción \
+        órdenes tareas istruzioni istruzione compiti instruções instrução tarefas anteriores предыдущие \
+        предыдущих consignes précédentes tâches anweisungen anweisung anordnungen aufgaben instrukcje \
         polecenia instructies instruktioner",
     ),
     (
         ASK,
-        "बताओ बताएं बताइए बता क्या साझा पुष्टि लिखो लिखें कहो दो दें दे बोलो বলুন বলো বল কি কী শেয়ার জানান নিশ্চিত \
-        দিন দাও ano sabihin ibahagi ibigay kumpirmahin là gì biết chia nói viết apa beritahu mengonfirmasi mengonfirmasikan memberi memberitahu berikan \
-        bagikan katakan konfirmasi tulis ما أعطني أعطيتني تعطيني أخبرني اخبرني قل مشاركة شارك تأكيد تؤكد تقول اكتب أعطني скажи \
-        скажите какой каков сообщи сообщите подтверди подтвердите напиши напишите поделись поделиться дай \
-        дайте назови назовите ne nedir söyle söyleyebilir söyler paylaş paylaşır paylaşabilir onayla \
-        onaylayabilir onaylaman yaz ver 뭐야 무엇 무엇인가요 무엇입니까 뭐니 알려줘 알려 알려줄 말해 공유 제공 확인 \
-        필요해 告诉 告訴 什么 什麼 提供 确认 共有 教え 何で 何か cuál cual qué dime dígame compartir comparte \
-        confirmar confirme confirma escribe escriba dame qual dimmi condividere condividi confermare scrivi \
-        dammi diga compartilhar compartilhe escreva quel quelle dis dites partager partagez confirmer écris \
-        écrivez donne donnez was nenne nennen sagen sage gib geben teilen bestätigen schreibe schreiben \
-        verrate verraten",
+        "बताओ बताएं बताइए बता क्या साझा पुष्टि लिखो लिखें कहो दो दें दे बोलो বলুন বলো বল কি কী শেয়ার জানান \
+        নিশ্চিত দিন দাও ano sabihin ibahagi ibigay kumpirmahin là gì biết chia nói viết apa beritahu \
+        mengonfirmasi mengonfirmasikan memberi memberitahu berikan bagikan katakan konfirmasi tulis ما \
+        أعطني أعطيتني تعطيني أخبرني اخبرني قل مشاركة شارك تأكيد تؤكد تقول اكتب أعطني скажи скажите какой \
+        каков сообщи сообщите подтверди подтвердите напиши напишите поделись поделиться дай дайте назови \
+        назовите ne nedir söyle söyleyebilir söyler paylaş paylaşır paylaşabilir onayla onaylayabilir \
+        onaylaman yaz ver 뭐야 무엇 무엇인가요 무엇입니까 뭐니 알려줘 알려 알려줄 말해 공유 제공 확인 필요해 告诉 告訴 什么 什麼 提供 确认 共有 教え 何で 何か \
+        cuál cual qué dime dígame compartir comparte confirmar confirme confirma escribe escriba dame qual \
+        dimmi condividere condividi confermare scrivi dammi diga compartilhar compartilhe escreva quel \
+        quelle dis dites partager partagez confirmer écris écrivez donne donnez was nenne nennen sagen \
+        sage gib geben teilen bestätigen schreibe schreiben verrate verraten",
     ),
     (
         OWN,
@@ -236,11 +235,11 @@ const LISTS: &[(Roles, &str)] = &[
     ),
     (
         SECRET,
-        "password पासवर्ड पासवर्ड्स कूटशब्द कुंजी পাসওয়ার্ড পাসওয়ার্ডটি khẩu sandi sandimu rahasia المرور السر السري пароль \
-        пароля паролем пароли секретный şifre şifreyi şifresini şifreni şifren şifremi şifrenizi parola \
-        parolayı 비밀번호 비밀번호가 비밀번호를 비밀번호는 비밀번호란 비밀키 암호 암호를 암호는 암호가 密码 密碼 密钥 口令 \
-        スワ 暗号 秘密 contraseña contraseñas secreta clave senha senhas segreta passwort passwörter kennwort \
-        schlüssel passe secrète motdepasse wachtwoord hasło",
+        "password पासवर्ड पासवर्ड्स कूटशब्द कुंजी পাসওয়ার্ড পাসওয়ার্ডটি khẩu sandi sandimu rahasia المرور \
+        السر السري пароль пароля паролем пароли секретный şifre şifreyi şifresini şifreni şifren şifremi \
+        şifrenizi parola parolayı 비밀번호 비밀번호가 비밀번호를 비밀번호는 비밀번호란 비밀키 암호 암호를 암호는 암호가 密码 密碼 密钥 口令 スワ 暗号 秘密 \
+        contraseña contraseñas secreta clave senha senhas segreta passwort passwörter kennwort schlüssel \
+        passe secrète motdepasse wachtwoord hasło",
     ),
 ];
 
