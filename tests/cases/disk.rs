@@ -108,13 +108,15 @@ impl Calls {
         panic!("no call was answered {status} when the disk was {what}");
     }
 
-    /// From now on every call is refused, and none arrives.
+    /// From now on every call is refused, and none arrives. The first that was refused may have: its intent was the last
+    /// that found room, and its outcome did not.
     fn are_refused(&mut self, what: &str, gateway: &Gateway) {
         self.until(503, what);
+        let before = executed(gateway);
         for _ in 0..10 {
             assert_eq!(self.one(), 503, "{what}");
         }
-        assert_eq!(self.passed, executed(gateway), "{what}");
+        assert_eq!(before, executed(gateway), "{what}");
     }
 }
 
@@ -151,7 +153,11 @@ fn a_disk_that_is_full_hangs_or_turns_read_only_lets_no_call_through_and_heals_w
     calls.are_refused("hung", &gateway);
     assert!(volume.let_go());
     calls.until(200, "back");
-    assert_eq!(calls.passed, executed(&gateway));
+    let executed = executed(&gateway);
+    assert!(
+        executed - calls.passed <= 2,
+        "one answer is withheld each time, at most"
+    );
     let verified = gateway.output(&["ledger", "verify"]);
     assert!(verified.status.success(), "{verified:?}");
     let gaps = gateway.ledger();
@@ -171,8 +177,8 @@ fn a_disk_that_is_full_hangs_or_turns_read_only_lets_no_call_through_and_heals_w
     let ledger = gateway.ledger();
     let of = |kind: &str| ledger.iter().filter(|entry| entry["kind"] == json!(kind)).count();
     assert!(
-        of("intent") >= calls.passed,
-        "every call that passed has its intent"
+        of("intent") >= executed,
+        "every call that was made has its intent"
     );
 }
 

@@ -285,13 +285,15 @@ fn a_back_up_is_restored_with_its_token_and_not_without() {
     let mut gateway = house(&tokens.key("prod"), &tokens.variables());
     gateway.run();
     call(&gateway);
-    done(&gateway, &["backup", "create", "copy"]);
+    let copy = gateway.path("copy");
+    let copy = copy.to_str().expect("a path");
+    done(&gateway, &["backup", "create", copy]);
     gateway.stop();
     fs::rename(gateway.path("state"), gateway.path("lost")).expect("it moves");
     let (place, away) = (tokens.0.path().join("tokens"), tokens.0.path().join("away"));
     fs::rename(&place, &away).expect("it moves");
     fs::create_dir(&place).expect("a directory");
-    let restore = || gateway.output(&["backup", "restore", "copy", "--nobody-erased"]);
+    let restore = || gateway.output(&["backup", "restore", copy, "--nobody-erased"]);
     let refused = restore();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{said}");

@@ -19,6 +19,12 @@ use crate::{
 const OPEN_TO_DOCTORS: &str = "policy: { packs: [baseline], rules: [ \"permit(principal in Role::\\\"doctor\\\", action, resource);\" ] }";
 
 fn gateway(issuer: &str, trust: &str, servers: &[(&str, &Recorder, &str)]) -> Gateway {
+    let gateway = started(issuer, trust, servers);
+    gateway.wait_for_servers();
+    gateway
+}
+
+fn started(issuer: &str, trust: &str, servers: &[(&str, &Recorder, &str)]) -> Gateway {
     let servers = servers.iter().map(|(name, relay, auth)| {
         let url = format!("http://{}/mcp", relay.address());
         format!("  {name}: {{ url: \"{url}\", auth: {auth} }}\n")
@@ -32,7 +38,6 @@ fn gateway(issuer: &str, trust: &str, servers: &[(&str, &Recorder, &str)]) -> Ga
     let secret = [("CLIENT_SECRET", "a-secret-of-this-test-alone")];
     let mut gateway = Gateway::configured(&yaml).with_variables(&secret);
     gateway.run();
-    gateway.wait_for_servers();
     gateway
 }
 
@@ -88,10 +93,14 @@ fn a_callers_own_token_is_exchanged_where_it_came_from_and_goes_nowhere_else() {
     let auth = "{ kind: token_exchange, subject: caller, client_id: exchanger, client_secret: \"env:CLIENT_SECRET\" }";
     let trust = "agents: { 0oa-scribe: scribe }, roles: { map: { MCP.Doctor: doctor } }";
     // The gateway's own secret is shown to no authorization server that only the server names.
-    let alone = gateway(&issuer, trust, &[("far", &sent_far, auth)]);
-    let shown = alone.output(&["server", "show", "far"]);
-    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("is none of `issuers`"), "{shown}");
+    let alone = started(&issuer, trust, &[("far", &sent_far, auth)]);
+    let shown = || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let shown = alone.output(&["server", "show", "far"]);
+        String::from_utf8_lossy(&shown.stdout).into_owned()
+    };
+    let is_told = (0..50).any(|_| shown().contains("is none of `issuers`"));
+    assert!(is_told, "{}", shown());
     assert_eq!(foreign.requests_with("POST /token").len(), 0);
     drop(alone);
     let other = format!("{trust} }}, {{ issuer: \"{other_issuer}\", name: other, network: private");

@@ -16,7 +16,7 @@ use wire::{
 use super::{
     Engines,
     inspection::scope,
-    rewrite::{keys_of, replace, text_of},
+    rewrite::{keep_apart, keys_of, replace, text_of},
 };
 use crate::{
     config::{judge::Otherwise, said::Mode},
@@ -278,7 +278,7 @@ impl Engines {
                 .push((span, instead));
         }
         let others = Others::new(values.keys().map(String::as_str)).map_err(|error| error.to_string())?;
-        let mut hidden = Edits::default();
+        let mut texts: BTreeMap<u32, String> = BTreeMap::new();
         for node in root.walk().chain(keys_of(root)) {
             if !matches!(node.kind(), Kind::Number | Kind::String) {
                 continue;
@@ -290,7 +290,14 @@ impl Engines {
                 Some((span, instead.clone()))
             }));
             if !here.is_empty() {
-                hidden.string(node, &replace(&text, here));
+                texts.insert(node.place(), replace(&text, here));
+            }
+        }
+        keep_apart(root, &mut texts);
+        let mut hidden = Edits::default();
+        for (place, text) in &texts {
+            if let Some(node) = document.at(*place) {
+                hidden.string(node, text);
             }
         }
         let mut writer = Writer::default();
