@@ -40,6 +40,12 @@ struct Shown {
     p99_us: f64,
 }
 
+/// What is run: the gateway, and what calls it and is called.
+struct Programs {
+    sallyport: PathBuf,
+    tools: PathBuf,
+}
+
 /// A process that ends with the bench.
 struct Running(Child);
 
@@ -56,24 +62,33 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         [what, rest @ ..] if what == "durability" => (What::Durability, rest),
         rest => (What::Calls, rest),
     };
-    let seconds = match args {
-        [] => "3",
-        [flag, seconds] if flag == "--seconds" => seconds,
-        _ => return Err("usage: cargo xtask bench [ledger | durability] [--seconds N]".to_owned()),
-    };
+    let (mut seconds, mut profile) = ("3", "release");
+    let usage = "usage: cargo xtask bench [ledger | durability] [--seconds N] [--profile release | dist]";
+    let (pairs, rest) = args.as_chunks::<2>();
+    for [flag, value] in pairs {
+        match flag.as_str() {
+            "--profile" => profile = value,
+            "--seconds" => seconds = value,
+            _ => return Err(usage.to_owned()),
+        }
+    }
+    if !rest.is_empty() {
+        return Err(usage.to_owned());
+    }
     if what == What::Ledger {
         return ledger(seconds);
     }
-    run::run(cargo().args([
-        "build",
-        "--release",
-        "--quiet",
-        "--package",
-        "gateway",
-        "--package",
-        "e2e",
-    ]))?;
-    let programs = target().join("release");
+    let build = |profile: &str, package: &str| {
+        let mut build = cargo();
+        build.args(["build", "--quiet", "--profile", profile, "--package", package]);
+        run::run(&mut build)
+    };
+    build(profile, "gateway")?;
+    build("release", "e2e")?;
+    let programs = Programs {
+        sallyport: target().join(profile).join("sallyport"),
+        tools: target().join("release"),
+    };
     let scratch = std::env::temp_dir().join(format!("sallyport-bench-{}", std::process::id()));
     let result = match what {
         What::Durability => durability::measure(&programs, &scratch, seconds),
@@ -96,9 +111,9 @@ fn ledger(seconds: &str) -> Result<(), String> {
     run::run(cargo().arg("run").args(example).args(["--", seconds]))
 }
 
-fn measure(programs: &Path, scratch: &Path, seconds: &str) -> Result<(), String> {
+fn measure(programs: &Programs, scratch: &Path, seconds: &str) -> Result<(), String> {
     let (_stub, upstream) = start(
-        Command::new(programs.join("e2e-stub"))
+        Command::new(programs.tools.join("e2e-stub"))
             .arg("http")
             .env("STUB_SMALL", "1"),
     )?;
@@ -115,7 +130,7 @@ fn measure(programs: &Path, scratch: &Path, seconds: &str) -> Result<(), String>
     for bytes in PAYLOADS {
         for connections in CONNECTIONS {
             let load = |url: &str, tool: &str, token: Option<&str>| {
-                let mut command = Command::new(programs.join("e2e-load"));
+                let mut command = Command::new(programs.tools.join("e2e-load"));
                 command
                     .args([url, tool, &bytes.to_string(), &connections.to_string(), seconds])
                     .args(token);
@@ -152,10 +167,10 @@ struct Gateway {
 
 impl Gateway {
     /// Starts one with its configuration in `dir` and its state below `data`.
-    fn start(programs: &Path, dir: &Path, data: &Path, upstream: &str) -> Result<Self, String> {
+    fn start(programs: &Programs, dir: &Path, data: &Path, upstream: &str) -> Result<Self, String> {
         let config = configure(dir, data, upstream)?;
         let sallyport = |args: &[&str]| {
-            let mut command = Command::new(programs.join("sallyport"));
+            let mut command = Command::new(&programs.sallyport);
             command
                 .args(args)
                 .arg("--config")

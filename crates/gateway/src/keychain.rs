@@ -4,6 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use aws_lc_rs::hmac;
@@ -20,6 +21,9 @@ use crate::{
     failure::Failure,
     root::{Absent, RootKey},
 };
+
+/// How long somebody else may take with a ring.
+const ALONE_WAIT: Duration = Duration::from_secs(5);
 
 /// See the module. Clones are the same ring.
 #[derive(Clone, Debug)]
@@ -173,13 +177,26 @@ impl Keychain {
         open: impl FnOnce() -> Result<KeyRing, Failure>,
         work: impl FnOnce(&mut KeyRing) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let lock = RealDisk
-            .lock(&self.ring.with_extension("lock"))
-            .map_err(unusable)?;
-        let lock = lock.ok_or_else(|| Failure::other("another process changes the key ring; try again"))?;
+        let lock = self.alone()?;
         let done = open().and_then(|mut ring| work(&mut ring));
         drop(lock);
         done
+    }
+
+    /// Waits until nobody else of this directory changes a ring: that is a matter of moments, and so is a child of theirs
+    /// that is being started and holds what they hold.
+    fn alone(&self) -> Result<impl Sized + use<>, Failure> {
+        let begun = Instant::now();
+        loop {
+            let lock = RealDisk
+                .lock(&self.ring.with_extension("lock"))
+                .map_err(unusable)?;
+            match lock {
+                Some(lock) => return Ok(lock),
+                None if begun.elapsed() < ALONE_WAIT => std::thread::sleep(Duration::from_millis(10)),
+                None => return Err(Failure::other("another process changes the key ring; try again")),
+            }
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Gateway, Shown, cpu_seconds, shown, start};
+use super::{Gateway, Programs, Shown, cpu_seconds, shown, start};
 use crate::run::{output, say};
 
 /// Rounds of each kind.
@@ -31,7 +31,7 @@ const PROBE_EVERY: Duration = Duration::from_millis(20);
 
 /// Both gateways, and what asks them.
 struct Bench<'b> {
-    programs: &'b Path,
+    programs: &'b Programs,
     seconds: &'b str,
     kept: Gateway,
     lost: Gateway,
@@ -44,9 +44,9 @@ struct Round {
     shown: Shown,
 }
 
-pub(super) fn measure(programs: &Path, scratch: &Path, seconds: &str) -> Result<(), String> {
+pub(super) fn measure(programs: &Programs, scratch: &Path, seconds: &str) -> Result<(), String> {
     let memory = Memory(PathBuf::from("/dev/shm").join(format!("sallyport-bench-{}", std::process::id())));
-    let mut stub = std::process::Command::new(programs.join("e2e-stub"));
+    let mut stub = std::process::Command::new(programs.tools.join("e2e-stub"));
     let (_stub, upstream) = start(stub.arg("http").env("STUB_SMALL", "1"))?;
     let begin = |name: &str, data: &Path| {
         std::fs::create_dir_all(data).map_err(|error| format!("{}: {error}", data.display()))?;
@@ -143,7 +143,7 @@ impl Bench<'_> {
     }
 
     fn round(&self, gateway: &Gateway, rate: Option<f64>) -> Result<Round, String> {
-        let mut load = std::process::Command::new(self.programs.join("e2e-load"));
+        let mut load = std::process::Command::new(self.programs.tools.join("e2e-load"));
         let (bytes, connections) = (BYTES.to_string(), CONNECTIONS.to_string());
         load.args([&gateway.url, "stub__echo", &bytes, &connections, self.seconds]);
         load.arg(&gateway.token).args(rate.map(|rate| rate.to_string()));
