@@ -98,6 +98,21 @@ fn a_person_adds_a_passkey_and_logs_in_with_it_until_it_is_removed() {
     let copied = told("copied");
     assert!(text(&copied, "told").contains("was not accepted"), "{copied}");
     told("removed?");
+    // Nor does a password remove one, and then add the first again.
+    let kept = gateway.json(&["user", "passkeys", "alice"]);
+    let name = text(&kept[0]["passkeys"][0], "name").to_owned();
+    let mut thief = Person::at(gateway.base());
+    thief.visit("/oauth/grants", None);
+    let inside = thief.fill_at("/oauth/grants", &[("user", "alice"), ("password", PASSWORD)]);
+    assert_eq!(inside.status, 200, "{inside:?}");
+    assert!(!inside.html.contains("Remove this passkey"), "{inside:?}");
+    let transaction = inside.transaction();
+    let refused = thief.fill_at("/oauth/grants", &[("t", &transaction), ("remove", &name)]);
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(
+        refused.html.contains("log in with your authenticator"),
+        "{refused:?}"
+    );
     // The operator removes it: nobody logs in with it, and what was let in by it is out.
     let listed = gateway.json(&["user", "passkeys", "alice"]);
     let kept = listed[0]["passkeys"].as_array().expect("a list");

@@ -135,13 +135,21 @@ impl Authorization {
         Ok(login)
     }
 
-    /// Whether somebody who is logged in like this may add a passkey: whoever has more than a password shows it first.
-    pub(crate) fn may_add_passkey(&self, user: &str, is_strong: bool) -> Result<bool, StoreError> {
+    /// Lets somebody who is logged in like this add and remove passkeys, or says what is wanted first: whoever has more than
+    /// a password shows it. With less, a password would take away what stands above it, and put itself there.
+    pub(crate) fn may_change_passkeys(&self, user: &str, is_strong: bool) -> Result<(), String> {
         let settings = self.settings();
-        let Some(login) = settings.logins.get(user) else {
-            return Ok(false);
-        };
-        Ok(is_strong || login.totp.is_none() && self.passkeys_of(user)?.is_empty())
+        let login = settings
+            .logins
+            .get(user)
+            .ok_or_else(|| "you do not log in here".to_owned())?;
+        let held = self.passkeys_of(user).map_err(|error| error.to_string())?;
+        if is_strong || login.totp.is_none() && held.is_empty() {
+            return Ok(());
+        }
+        let why = "log in with your authenticator or a passkey first; where you have none any more, an operator \
+                   removes it";
+        Err(why.to_owned())
     }
 
     /// Keeps a new one.

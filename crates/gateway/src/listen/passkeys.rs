@@ -127,24 +127,28 @@ impl Visit<'_> {
         (user, is_strong): (&str, bool),
         form: &Form,
     ) -> Option<Result<&'static str, String>> {
-        if form.get("attestation").is_some_and(|made| !made.is_empty()) {
-            let added = self.add_passkey((user, is_strong), form);
+        let is_new = form.get("attestation").is_some_and(|made| !made.is_empty());
+        let name = form.get("remove");
+        let authorization = &self.house.authorization;
+        if (is_new || name.is_some())
+            && let Err(why) = authorization.may_change_passkeys(user, is_strong)
+        {
+            self.note("passkey-refused", "", user, &why);
+            return Some(Err(why));
+        }
+        if is_new {
+            let added = self.add_passkey(user, form);
             if let Err(why) = &added {
                 self.note("passkey-refused", "", user, why);
             }
             return Some(added.map(|()| "Added. From now on you can log in with it."));
         }
-        let name = form.get("remove")?;
-        let ended = crate::admin::remove_passkey(self.house, user, name, "the person removed it");
+        let ended = crate::admin::remove_passkey(self.house, user, name?, "the person removed it");
         Some(ended.map(|()| "Removed. What you let in with it is out."))
     }
 
-    fn add_passkey(&self, (user, is_strong): (&str, bool), form: &Form) -> Result<(), String> {
+    fn add_passkey(&self, user: &str, form: &Form) -> Result<(), String> {
         let authorization = &self.house.authorization;
-        let may = authorization.may_add_passkey(user, is_strong);
-        if !may.map_err(|error| error.to_string())? {
-            return Err("log in with your authenticator or a passkey first".to_owned());
-        }
         let sealed = form.get("ceremony").unwrap_or_default();
         let ceremony = self
             .open_ceremony(Purpose::Add, sealed)
@@ -180,13 +184,17 @@ impl Visit<'_> {
             return String::new();
         };
         let when = |ms: i64| safe(&rfc3339(u64::try_from(ms).unwrap_or(0)));
+        let may_change = authorization.may_change_passkeys(user, is_strong);
         let row = |kept: &crate::authorization::passkeys::Kept| {
+            let remove = format!(
+                "<div class=\"buttons\"><button name=\"remove\" value=\"{}\">Remove this passkey</button></div>",
+                safe(&kept.name())
+            );
             format!(
-                "<dl><div><dt>Since</dt><dd>{}</dd></div><div><dt>Used</dt><dd>{}</dd></div></dl><div \
-                 class=\"buttons\"><button name=\"remove\" value=\"{}\">Remove this passkey</button></div>",
+                "<dl><div><dt>Since</dt><dd>{}</dd></div><div><dt>Used</dt><dd>{}</dd></div></dl>{}",
                 when(kept.born_ms),
                 kept.used_ms.map_or_else(|| "never".to_owned(), when),
-                safe(&kept.name())
+                if may_change.is_ok() { remove.as_str() } else { "" }
             )
         };
         let rows: String = authorization
@@ -195,7 +203,7 @@ impl Visit<'_> {
             .iter()
             .map(row)
             .collect();
-        let add = if authorization.may_add_passkey(user, is_strong).unwrap_or_default() {
+        let add = if may_change.is_ok() {
             let ceremony = self.seal_ceremony(Purpose::Add, user);
             format!(
                 "<input type=\"hidden\" name=\"ceremony\" value=\"{ceremony}\">{}<div data-passkey=\"make\" \
@@ -211,7 +219,8 @@ impl Visit<'_> {
                 handle = URL_SAFE_NO_PAD.encode(sha256(user.as_bytes())),
             )
         } else {
-            "<p>To add one, log in with your authenticator or a passkey.</p>".to_owned()
+            "<p>To add one, log in with your authenticator or a passkey; so, too, to remove one.</p>"
+                .to_owned()
         };
         format!(
             "<h2>Passkeys</h2><form method=\"post\" action=\"/oauth/grants\"><input type=\"hidden\" name=\"t\" \
