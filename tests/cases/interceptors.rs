@@ -14,6 +14,8 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
+use crate::judge::{code, last};
+
 const SECRET: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 
 const RULES: &[&str] = &[
@@ -42,17 +44,6 @@ fn say(gateway: &Gateway, tool: &str, text: &str) -> Answer {
     client
         .request("tools/call", Some(tool), params)
         .expect("an answer")
-}
-
-fn code(answer: &Answer) -> &str {
-    answer.body["result"]["_meta"]["io.sallyport/call"]["code"]
-        .as_str()
-        .unwrap_or_default()
-}
-
-fn last(gateway: &Gateway) -> Value {
-    let outcome = |entry: &Value| entry["kind"] == "outcome" || entry["kind"] == "refusal";
-    gateway.ledger().into_iter().rfind(outcome).expect("an entry")
 }
 
 /// The interceptor on the Python SDK, and what it was asked.

@@ -63,13 +63,15 @@ fn say(gateway: &Gateway, tool: &str, text: &str) -> Answer {
         .expect("an answer")
 }
 
-fn code(answer: &Answer) -> &str {
+/// The code of a refusal, as the client has it.
+pub(crate) fn code(answer: &Answer) -> &str {
     answer.body["result"]["_meta"]["io.sallyport/call"]["code"]
         .as_str()
         .unwrap_or_default()
 }
 
-fn last(gateway: &Gateway) -> Value {
+/// How the last call ended, as the ledger has it.
+pub(crate) fn last(gateway: &Gateway) -> Value {
     let outcome = |entry: &Value| entry["kind"] == "outcome" || entry["kind"] == "refusal";
     gateway.ledger().into_iter().rfind(outcome).expect("an entry")
 }

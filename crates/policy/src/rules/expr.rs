@@ -104,6 +104,11 @@ impl Order {
 }
 
 impl Expr {
+    /// Whether it is the context itself.
+    pub(super) fn is_context(&self) -> bool {
+        matches!(self, Self::Variable(Variable::Context))
+    }
+
     /// Whether it reads a variable.
     pub(super) fn mentions(&self, variable: Variable) -> bool {
         let mut found = matches!(self, Self::Variable(this) if *this == variable);

@@ -243,6 +243,5 @@ fn is_record(expr: &Expr) -> bool {
     } else {
         expr
     };
-    let is_context = |expr: &Expr| matches!(expr, Expr::Variable(Variable::Context));
-    is_context(expr) || matches!(expr, Expr::Get(of, name) if is_context(of) && name.as_ref() == "args")
+    expr.is_context() || matches!(expr, Expr::Get(of, name) if of.is_context() && name.as_ref() == "args")
 }

@@ -121,10 +121,10 @@ fn can_always_be_silent(rule: &Rule) -> bool {
 fn is_anything(expr: &Expr) -> bool {
     match expr {
         Expr::Remembered(remembered) => !is_seen(remembered),
-        Expr::Get(of, name) => is_context(of) && Unseen::Call.holds(name) || is_anything(of),
+        Expr::Get(of, name) => of.is_context() && Unseen::Call.holds(name) || is_anything(of),
         Expr::Has(of, path) => {
             let unseen = path.first().is_some_and(|name| Unseen::Call.holds(name));
-            is_context(of) && path.len() > 1 && unseen || is_anything(of)
+            of.is_context() && path.len() > 1 && unseen || is_anything(of)
         }
         Expr::Is(of, _) | Expr::Like(of, _) | Expr::Unary(Unary::Not, of) => is_anything(of),
         Expr::Binary(_, sides) => {
@@ -142,8 +142,4 @@ fn is_anything(expr: &Expr) -> bool {
         | Expr::Unary(..)
         | Expr::Variable(_) => false,
     }
-}
-
-fn is_context(expr: &Expr) -> bool {
-    matches!(expr, Expr::Variable(Variable::Context))
 }

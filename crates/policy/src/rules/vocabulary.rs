@@ -71,7 +71,7 @@ fn closed_record(of: &Expr) -> Option<(&'static str, &'static [&'static str])> {
     match of {
         Expr::Variable(Variable::Context) => Some(("context", &world::CONTEXT)),
         Expr::Variable(Variable::Resource) => Some(("resource", &entity::RESOURCE)),
-        Expr::Get(of, field) if is_context(of) => match field.as_ref() {
+        Expr::Get(of, field) if of.is_context() => match field.as_ref() {
             "labels" => Some(("context.labels", &view::LABELS)),
             "sources" => Some(("context.sources", &view::SOURCES)),
             "tls" => Some(("context.tls", &view::TLS)),
@@ -92,10 +92,6 @@ fn closed_record(of: &Expr) -> Option<(&'static str, &'static [&'static str])> {
         | Expr::Unary(..)
         | Expr::Variable(_) => None,
     }
-}
-
-fn is_context(expr: &Expr) -> bool {
-    matches!(expr, Expr::Variable(Variable::Context))
 }
 
 /// Words compared with something that can only hold certain words.
