@@ -1,9 +1,6 @@
 //! Definitions and their pins.
 
-use std::{
-    fmt::{self, Write as _},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::digest;
 use thiserror::Error;
@@ -51,13 +48,21 @@ impl Pin {
 
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digit = |half: u8| {
+            if half < 10 {
+                b'0' + half
+            } else {
+                b'a' + (half - 10)
+            }
+        };
+        // At once and not digit by digit: each entry of the ledger has a pin.
+        let mut digits = [0; 64];
+        let (pairs, _) = digits.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(self.0) {
+            *pair = [digit(byte >> 4), digit(byte & 0xF)];
+        }
         f.write_str("sha256:")?;
-        let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
-        let mut digits = self
-            .0
-            .iter()
-            .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)]);
-        digits.try_for_each(|digit| f.write_char(digit))
+        f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
     }
 }
 

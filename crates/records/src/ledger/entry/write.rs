@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use wire::json::{ObjectWriter, object};
+use wire::json::{ObjectWriter, Writer, object};
 
 use super::{Entry, Finding, SCHEMA_VERSION, Value};
 use crate::{digest::Sha256, ledger::merkle::leaf_hash};
@@ -49,6 +49,9 @@ const WORST_CASE_BYTES: usize = NAMES * NAME_BYTES_MAX
     + FRAME_BYTES_MAX;
 const _: () = assert!(WORST_CASE_BYTES <= ENTRY_BYTES_MAX);
 
+/// What nearly every entry fits: its text is not moved while it grows.
+const USUAL_BYTES: usize = 1_536;
+
 /// The largest integer all readers of JSON agree on.
 const SAFE_INTEGER_MAX: u64 = (1 << 53) - 1;
 
@@ -86,7 +89,9 @@ impl Entry {
     /// The entry as it is stored.
     #[must_use]
     pub fn encode(&self) -> Encoded {
-        let bytes = object(|out| self.write(out));
+        let mut writer = Writer::with_capacity(USUAL_BYTES);
+        writer.object(|out| self.write(out));
+        let bytes = writer.into_bytes();
         let leaf = leaf_hash(&bytes);
         Encoded { bytes, leaf }
     }
