@@ -95,6 +95,17 @@ impl Known {
         }
     }
 
+    /// The same, where nobody need be asked for it.
+    pub(crate) fn settled(&self, wanted: Era) -> Option<Era> {
+        if self.alone.load(Ordering::Relaxed) {
+            return Some(Era::Modern);
+        }
+        match wanted {
+            Era::Legacy => Some(Era::Legacy),
+            Era::Modern => Some(if self.known()? { Era::Modern } else { Era::Legacy }),
+        }
+    }
+
     fn known(&self) -> Option<bool> {
         self.asked.try_lock().ok().and_then(|asked| asked.modern)
     }

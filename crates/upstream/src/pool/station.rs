@@ -96,10 +96,10 @@ impl Station {
             Isolation::Principal => Some(Arc::from(principal)),
             Isolation::Shared => Some(Arc::from("shared")),
         };
-        let capabilities = arrival
-            .capabilities
-            .document()
-            .map(|document| canonical(document.root()));
+        let capabilities = || {
+            let declared = arrival.capabilities.document();
+            declared.map(|document| canonical(document.root()))
+        };
         match (&self.spec.reach, era) {
             // In the modern era every request stands alone.
             (_, Era::Modern) => Key {
@@ -112,16 +112,21 @@ impl Station {
             (Reach::Http(_), Era::Legacy) => Key {
                 owner,
                 session: arrival.session.clone(),
-                capabilities,
+                capabilities: capabilities(),
                 era,
             },
             (Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_), Era::Legacy) => Key {
                 owner,
                 session: None,
-                capabilities,
+                capabilities: capabilities(),
                 era,
             },
         }
+    }
+
+    /// The link of a key, where it stands.
+    pub(super) fn standing(&self, key: &Key) -> Option<Arc<Link>> {
+        lock(&self.links).get(key)?.open()
     }
 
     /// The HTTP client for this server.

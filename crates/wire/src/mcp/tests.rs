@@ -300,6 +300,16 @@ fn arguments_are_mirrored_where_the_schema_says_so() {
 }
 
 #[test]
+fn a_mark_is_found_behind_an_escape() {
+    let schema = document(r#"{"properties":{"a":{"type":"string","x-mcp-h\u0065ader":"A"}}}"#);
+    let params = mirrored_params(schema.root()).expect("a good schema");
+    let headers: Vec<_> = params.iter().map(MirroredParam::header).collect();
+    assert_eq!(headers, ["mcp-param-a"]);
+    let plain = document(r#"{"properties":{"a":{"type":"string"}}}"#);
+    assert_eq!(mirrored_params(plain.root()), Ok(Vec::new()));
+}
+
+#[test]
 fn marks_that_nobody_can_follow_are_refused() {
     for schema in [
         r#"{"x-mcp-header":"Root"}"#,
