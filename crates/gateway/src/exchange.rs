@@ -1,7 +1,10 @@
 //! The client's side of a message while it is on its way.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -9,7 +12,7 @@ use pipeline::{
     CallId,
     ports::{Boxed, Caller, Exchange},
 };
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use wire::jsonrpc::Id;
 
 use crate::sessions::Session;
@@ -23,21 +26,32 @@ const EARLY_MAX: usize = 64;
 
 /// A way to withdraw a message.
 #[derive(Clone, Debug)]
-pub(crate) struct Withdrawal(Arc<watch::Sender<bool>>);
+pub(crate) struct Withdrawal(Arc<Sign>);
+
+/// Each message has one and hardly any is withdrawn, so it has no lists of its own as a channel to watch has.
+#[derive(Debug, Default)]
+struct Sign {
+    withdrawn: AtomicBool,
+    told: Notify,
+}
 
 impl Withdrawal {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(watch::channel(false).0))
+        Self(Arc::default())
     }
 
     /// Withdraws the message.
     pub(crate) fn withdraw(&self) {
-        self.0.send_replace(true);
+        self.0.withdrawn.store(true, Ordering::SeqCst);
+        self.0.told.notify_waiters();
     }
 
     async fn withdrawn(&self) {
-        // The sender lives as long as this does, so the wait ends with a withdrawal or never.
-        let _ = self.0.subscribe().wait_for(|withdrawn| *withdrawn).await;
+        // Made before the look, it hears of a withdrawal that comes after it.
+        let told = self.0.told.notified();
+        if !self.0.withdrawn.load(Ordering::SeqCst) {
+            told.await;
+        }
     }
 }
 
@@ -189,5 +203,29 @@ impl Exchange for ListenExchange {
 
     fn subscription(&self) -> Option<(&CallId, &Id)> {
         Some((&self.call, &self.id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future,
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::Withdrawal;
+
+    #[tokio::test]
+    async fn a_withdrawal_is_heard_of_whenever_it_comes() {
+        let withdrawal = Withdrawal::new();
+        let mut early = pin!(withdrawal.withdrawn());
+        let mut unheard = Context::from_waker(Waker::noop());
+        assert_eq!(early.as_mut().poll(&mut unheard), Poll::Pending);
+        withdrawal.clone().withdraw();
+        early.await;
+        // Whoever comes later, and everybody else.
+        withdrawal.withdrawn().await;
+        withdrawal.withdrawn().await;
     }
 }

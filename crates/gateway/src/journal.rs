@@ -525,12 +525,15 @@ impl Journal {
             .iter()
             .map(|source| format!("{}/{}", source.server, source.tool))
             .collect();
-        let people = self.digests.people();
-        let people = known
-            .subjects
-            .iter()
-            .filter_map(|one| people.of(tenant(known), one));
-        entry.subjects = people.collect();
+        // Copies of keys are not made for nobody.
+        if !known.subjects.is_empty() {
+            let people = self.digests.people();
+            let people = known
+                .subjects
+                .iter()
+                .filter_map(|one| people.of(tenant(known), one));
+            entry.subjects = people.collect();
+        }
         entry.findings = findings(known);
         match &known.resolution {
             Some(resolution) => target_of(resolution, &mut entry),

@@ -370,7 +370,8 @@ impl Relay {
 
     /// Takes answers that came with the call, before anybody asked: they are for questions of these names.
     pub(crate) fn take_early(&self, responses: Option<Node<'_>>) {
-        let members = responses.into_iter().flat_map(Node::members).take(EARLY_MAX);
+        let Some(responses) = responses else { return };
+        let members = responses.members().take(EARLY_MAX);
         let early = members.filter_map(|(key, said)| {
             let copy = object(|out| out.json("said", said.written().as_bytes()));
             let copy = (said.kind() == Kind::Object).then_some(copy)?;

@@ -74,7 +74,9 @@ pub(super) fn accepted(headers: &HeaderMap, wanted: &str) -> bool {
             let range = range.split(';').next().unwrap_or_default().trim();
             range.eq_ignore_ascii_case(wanted)
                 || range == "*/*"
-                || range.eq_ignore_ascii_case(&format!("{group}/*"))
+                || range
+                    .strip_suffix("/*")
+                    .is_some_and(|own| own.eq_ignore_ascii_case(group))
         })
 }
 
@@ -189,5 +191,36 @@ pub(super) fn credential(headers: &HeaderMap, visit: &Visit) -> Credential {
             }))
         }
         Ok(_) | Err(_) => nothing(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_accepted_by_its_name_or_by_a_wildcard() {
+        let is_accepted = |accept: &'static str| {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            accepted(&headers, "application/json")
+        };
+        for accept in [
+            "application/json",
+            "text/html, Application/JSON;q=0.5",
+            "*/*",
+            "application/*;q=0.1",
+        ] {
+            assert!(is_accepted(accept), "{accept}");
+        }
+        for accept in [
+            "",
+            "text/*",
+            "application",
+            "application/*x",
+            "/*",
+            "applications/*",
+        ] {
+            assert!(!is_accepted(accept), "{accept}");
+        }
     }
 }
