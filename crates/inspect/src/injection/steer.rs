@@ -24,23 +24,23 @@ use crate::{
 };
 
 /// What a sentence was found to do: detector and note.
-type Found = (&'static str, &'static str);
+type Found = &'static (&'static str, &'static str);
 
-const STEERS: Found = ("injection/steer-answer", "tells whoever answers what to say");
-const SENDS: Found = (
+const STEERS: Found = &("injection/steer-answer", "tells whoever answers what to say");
+const SENDS: Found = &(
     "injection/send",
     "asks the reader to send something to an address",
 );
-const ACTS: Found = ("injection/request", "a value that asks for an act");
-const COMPLETES: Found = ("injection/fake-completion", "pretends that a task is done");
-const ROLE: Found = ("injection/role", "pretends to be a message of the system");
-const CALLED: Found = ("injection/role", "speaks to a model by name");
-const DROPS: Found = ("injection/override", "asks the reader to drop its instructions");
-const PROMPT: Found = (
+const ACTS: Found = &("injection/request", "a value that asks for an act");
+const COMPLETES: Found = &("injection/fake-completion", "pretends that a task is done");
+const ROLE: Found = &("injection/role", "pretends to be a message of the system");
+const CALLED: Found = &("injection/role", "speaks to a model by name");
+const DROPS: Found = &("injection/override", "asks the reader to drop its instructions");
+const PROMPT: Found = &(
     "injection/prompt-extraction",
     "asks for the instructions of the reader",
 );
-const SECRETS: Found = (
+const SECRETS: Found = &(
     "injection/secret-extraction",
     "asks for the secrets of the reader",
 );
@@ -67,7 +67,7 @@ pub(super) fn look(words: &[Word], view: &View<'_>, report: &mut Report) {
         }
         let roles = text.roles(n);
         let address = sentence.send.is_some() && text.bytes.get(place(word).end) == Some(&b'@');
-        if roles == 0 && !address && !matches!(word.class, PREVIOUS | INSTRUCTIONS) {
+        if roles & ACTIVE == 0 && !address && !matches!(word.class, PREVIOUS | INSTRUCTIONS) {
             continue;
         }
         let now = Now {
@@ -102,6 +102,9 @@ pub(super) fn look(words: &[Word], view: &View<'_>, report: &mut Report) {
         }
     }
 }
+
+/// What only matters to a word after it does nothing by itself.
+const ACTIVE: Roles = !(CALL | LINK | POWER | SKIP | SPEAKER);
 
 /// A word being read.
 struct Now<'w> {
@@ -198,16 +201,22 @@ impl Sentence {
         self.polite |= now.leads(POLITE);
         self.you.note(now, now.may(YOU));
         self.your.note(now, now.may(YOUR));
-        let found = [
-            self.sends(now, text),
+        // All of them are to see the word; the first that finds something is heard.
+        let mut found = self.sends(now, text);
+        let others = [
             self.steers(now),
             self.says_aside(now),
             self.repeats(now),
             self.asks_secret(now, text),
             self.pretends(now, text),
-            text.data.then(|| self.acts(now)).flatten(),
         ];
-        found.into_iter().flatten().next()
+        for other in others {
+            found = found.or(other);
+        }
+        if text.data {
+            found = found.or(self.acts(now));
+        }
+        found
     }
 
     /// "Send the file to me@example.com", but not "send an email to", "send your letter to".

@@ -1,5 +1,7 @@
 //! What the model sees of a word and the words before it.
 
+use std::hint::select_unpredictable;
+
 use super::{
     lexicon::Class,
     words::{CALLS, CAPITALS, DIGITS, Gap, OPENS, QUOTED, Word},
@@ -13,6 +15,8 @@ pub const NARROW_WORDS: usize = 12;
 pub const STRIDE_WORDS: usize = 8;
 /// Weights of a model: two to this.
 pub const BUCKET_BITS: u32 = 18;
+/// The same, as a number.
+pub(crate) const BUCKETS: usize = 1 << BUCKET_BITS;
 /// The weights below this are of sorts of words, not of words.
 const GENERAL: u32 = 1 << (BUCKET_BITS - GENERAL_SHIFT);
 const GENERAL_SHIFT: u32 = 3;
@@ -33,19 +37,19 @@ impl Recent {
         Self(Box::new([u64::from(u32::MAX); RECENT]))
     }
 
-    /// All bits if there is something to take and it is new, as of the word with this number; none if not. Said
-    /// without a branch: which features of a text are new cannot be foretold.
+    /// Whether there is something to take and it is new, as of the word with this number. Said without a branch: which
+    /// features of a text are new cannot be foretold.
     #[inline]
-    fn take(&mut self, Feature { bucket, there }: Feature, number: u32) -> u64 {
+    fn take(&mut self, Feature { bucket, there }: Feature, number: u32) -> bool {
         let slot = usize::try_from(bucket).unwrap_or(0) % RECENT;
         let Some(entry) = self.0.get_mut(slot) else {
-            return 0;
+            return false;
         };
-        let same = *entry & u64::from(u32::MAX) == u64::from(bucket);
-        let near = (*entry >> 32).wrapping_add(u64::from(WINDOW_REACH)) >= u64::from(number);
-        let taken = u64::from(there & !(same & near)).wrapping_neg();
         let fresh = u64::from(number) << 32 | u64::from(bucket);
-        *entry ^= (*entry ^ fresh) & taken;
+        // Of the same bucket, how many words ago; of another, more than there are words.
+        let age = fresh.wrapping_sub(*entry).rotate_left(32);
+        let taken = there & (age > WINDOW_REACH);
+        *entry = select_unpredictable(taken, fresh, *entry);
         taken
     }
 }
@@ -65,7 +69,10 @@ const fn there(bucket: u32) -> Feature {
 }
 
 /// The words of a window, as a number of words.
-const WINDOW_REACH: u32 = 24;
+const WINDOW_REACH: u64 = 24;
+
+/// The number before that of the first word: further from that of the empty memory than a window reaches.
+const FIRST_WORD: u32 = 48;
 
 /// What is remembered from word to word.
 #[derive(Clone, Debug)]
@@ -137,8 +144,7 @@ impl Memory {
         Self {
             recent: Recent::new(),
             seen: Seen {
-                // The first word is far from those of the empty memory.
-                number: 2 * WINDOW_REACH,
+                number: FIRST_WORD,
                 words: 0,
                 hashes: [0; 2],
                 stems: [0; 2],
@@ -152,7 +158,7 @@ impl Memory {
     pub(crate) fn next(&mut self, word: &Word, data: bool, mut emit: impl FnMut(u32)) {
         let Self { recent, seen } = self;
         seen.next(word, data, |feature, number| {
-            if recent.take(feature, number) != 0 {
+            if recent.take(feature, number) {
                 emit(feature.bucket);
             }
         });
@@ -160,16 +166,14 @@ impl Memory {
 
     /// What the features of the next word weigh together.
     #[inline]
-    pub(crate) fn weigh(&mut self, word: &Word, data: bool, weights: &[u8]) -> i32 {
+    pub(crate) fn weigh(&mut self, word: &Word, data: bool, weights: &[u8; BUCKETS]) -> i32 {
         let Self { recent, seen } = self;
         let mut sum = 0_i32;
         seen.next(word, data, |feature, number| {
-            let at = usize::try_from(feature.bucket).unwrap_or(usize::MAX);
-            let weight = weights
-                .get(at)
-                .map_or(0, |weight| i64::from(weight.cast_signed()));
-            let taken = weight & recent.take(feature, number).cast_signed();
-            sum = sum.wrapping_add(i32::try_from(taken).unwrap_or(0));
+            let at = usize::try_from(feature.bucket).unwrap_or(usize::MAX) % BUCKETS;
+            let weight = weights.get(at).map_or(0, |weight| weight.cast_signed());
+            let taken = recent.take(feature, number);
+            sum = sum.wrapping_add(select_unpredictable(taken, i32::from(weight), 0));
         });
         sum
     }

@@ -1,6 +1,7 @@
 //! Words that mean something to a detector, by what they mean, in the languages attacks are written in.
 
 use super::words::hash_of;
+use crate::view::rotated;
 
 /// A sort of words; 0 is any other word.
 pub(crate) type Class = u8;
@@ -12,8 +13,14 @@ pub(crate) struct Lexicon {
     /// Which slots are taken, one bit each: most words end here, without a look at the table.
     taken: Box<[u64]>,
     /// For two first letters, a last one and a length, whether a word has them, one bit each; several share one.
-    ends: Box<[u64]>,
+    ends: Ends,
+    /// The same of the words by whose letters each of theirs is thirteen further.
+    turned: Ends,
 }
+
+/// Which first two letters, last one and lengths words have.
+#[derive(Clone, Debug)]
+struct Ends(Box<[u64]>);
 
 const SLOTS: usize = 8192;
 
@@ -22,21 +29,21 @@ impl Lexicon {
         Self {
             slots: Box::default(),
             taken: Box::default(),
-            ends: Box::default(),
+            ends: Ends(Box::default()),
+            turned: Ends(Box::default()),
         }
     }
 
     pub(crate) fn new() -> Self {
         let mut slots = vec![(0, 0); SLOTS].into_boxed_slice();
-        let mut ends = vec![0; 1 << (ENDS_BITS - 6)].into_boxed_slice();
+        let (mut ends, mut turned) = (Ends::new(), Ends::new());
         for (class, (_, list)) in (1..).zip(CLASSES) {
             for word in list.split_whitespace() {
                 insert(&mut slots, hash_of(word), class);
                 if let [first, second, .., last] = word.as_bytes() {
-                    let (at, bit) = ends_of([*first, *second, *last], word.len());
-                    if let Some(known) = ends.get_mut(at) {
-                        *known |= bit;
-                    }
+                    let letters = [*first, *second, *last];
+                    ends.note(letters, word.len());
+                    turned.note(letters.map(rotated), word.len());
                 }
             }
         }
@@ -49,15 +56,25 @@ impl Lexicon {
                     .fold(0, |taken, slot| taken << 1 | u64::from(slot.0 != 0))
             })
             .collect();
-        Self { slots, taken, ends }
+        Self {
+            slots,
+            taken,
+            ends,
+            turned,
+        }
     }
 
-    /// Whether a word may be known whose first two letters and last letter are these, in lower case, and which is so
+    /// Whether a word may be known whose first two letters and last letter are these, in either case, and which is so
     /// long; said without reading it. For words of three bytes and more.
     #[inline]
     pub(crate) fn may_know(&self, letters: [u8; 3], length: usize) -> bool {
-        let (at, bit) = ends_of(letters, length);
-        self.ends.get(at).is_some_and(|known| known & bit != 0)
+        self.ends.may_have(letters, length)
+    }
+
+    /// The same of the word that comes out if each letter is replaced by the one thirteen further.
+    #[inline]
+    pub(crate) fn may_know_turned(&self, letters: [u8; 3], length: usize) -> bool {
+        self.turned.may_have(letters, length)
     }
 
     /// The class of a word by its hash.
@@ -87,12 +104,33 @@ impl Lexicon {
 /// Bits of which one stands for the ends and the length of a word, as a power of two.
 const ENDS_BITS: u32 = 15;
 
-/// Where that bit is: the word of the table, and the bit in it.
-#[inline]
-fn ends_of([first, second, last]: [u8; 3], length: usize) -> (usize, u64) {
-    let length = u8::try_from(length).unwrap_or(u8::MAX);
-    let bit = u32::from_le_bytes([first, second, last, length]).wrapping_mul(0x9E37_79B1) >> (32 - ENDS_BITS);
-    (usize::try_from(bit >> 6).unwrap_or(0), 1 << (bit & 63))
+impl Ends {
+    fn new() -> Self {
+        Self(vec![0; 1 << (ENDS_BITS - 6)].into_boxed_slice())
+    }
+
+    fn note(&mut self, letters: [u8; 3], length: usize) {
+        let (at, bit) = Self::place(letters, length);
+        if let Some(known) = self.0.get_mut(at) {
+            *known |= bit;
+        }
+    }
+
+    #[inline]
+    fn may_have(&self, letters: [u8; 3], length: usize) -> bool {
+        let (at, bit) = Self::place(letters, length);
+        self.0.get(at).is_some_and(|known| known & bit != 0)
+    }
+
+    /// Where their bit is: the word of the table, and the bit in it. Both cases of a letter are one.
+    #[inline]
+    fn place([first, second, last]: [u8; 3], length: usize) -> (usize, u64) {
+        const LOWER: u32 = 0x0020_2020;
+        let length = u8::try_from(length).unwrap_or(u8::MAX);
+        let ends = u32::from_le_bytes([first, second, last, length]) | LOWER;
+        let bit = ends.wrapping_mul(0x9E37_79B1) >> (32 - ENDS_BITS);
+        (usize::try_from(bit >> 6).unwrap_or(0), 1 << (bit & 63))
+    }
 }
 
 fn start(hash: u32) -> usize {
@@ -435,3 +473,22 @@ pub(crate) const CLASSES: &[(&str, &str)] = &[
         company published shows showed percent million year years",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_known_word_is_ruled_out_by_its_ends() {
+        let lexicon = Lexicon::new();
+        let words = CLASSES.iter().flat_map(|(_, list)| list.split_whitespace());
+        for word in words.filter(|word| word.is_ascii() && word.len() > 2) {
+            for word in [word.to_owned(), word.to_uppercase()] {
+                let bytes = word.as_bytes();
+                let ends = [bytes[0], bytes[1], bytes[bytes.len() - 1]];
+                assert!(lexicon.may_know(ends, bytes.len()), "{word}");
+                assert!(lexicon.may_know_turned(ends.map(rotated), bytes.len()), "{word}");
+            }
+        }
+    }
+}

@@ -10,7 +10,7 @@ mod words;
 
 use std::{borrow::Cow, ops::Range, sync::OnceLock};
 
-use features::{ATTACKS_AROUND, LENGTHS, Memory, attacks_sort, length_sort, of_attacks, of_length};
+use features::{ATTACKS_AROUND, BUCKETS, LENGTHS, Memory, attacks_sort, length_sort, of_attacks, of_length};
 pub use features::{BUCKET_BITS, NARROW_WORDS, PRIOR, STRIDE_WORDS, WINDOW_WORDS};
 pub(crate) use lexicon::{
     ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, ME, NEW, NOT, PRETEND, PREVIOUS,
@@ -229,26 +229,33 @@ impl Model {
             .collect()
     }
 
+    /// All windows that may count.
     fn each(&self, words: &[Word], data: bool, mut found: impl FnMut(i32, Range<usize>)) {
+        let Some(weights) = self.weights.first_chunk::<BUCKETS>() else {
+            return;
+        };
         let mut memory = Memory::new();
         let mut sums = Vec::with_capacity(words.len() + 1);
         let mut sum = 0_i32;
         sums.push(0);
         sums.extend(words.iter().map(|word| {
-            sum = sum.wrapping_add(memory.weigh(word, data, &self.weights));
+            sum = sum.wrapping_add(memory.weigh(word, data, weights));
             sum
         }));
         let attacks = attacks(words);
         let weight = |bucket| self.weight(bucket);
         let by_length: [i32; LENGTHS] = std::array::from_fn(|sort| weight(of_length(sort)));
         let by_attacks: [i32; ATTACKS_AROUND] = std::array::from_fn(|sort| weight(of_attacks(sort)));
+        let most_by_attacks = by_attacks.iter().copied().max().unwrap_or(0);
         windows(words.len()).for_each(|window| {
             if let (Some(from), Some(to)) = (sums.get(window.start), sums.get(window.end)) {
                 let sum = (to - from) * factor(window.len()) / FACTOR;
-                let length = by_length.get(length_sort(window.len()));
-                let attacks = by_attacks.get(attacks_sort(around(&attacks, &window)));
-                let whole = length.copied().unwrap_or(0) + attacks.copied().unwrap_or(0);
-                found(sum + whole, window);
+                let length = by_length.get(length_sort(window.len())).copied().unwrap_or(0);
+                // Most windows are far from counting, whatever stands around them.
+                if sum + length + most_by_attacks >= self.suspect {
+                    let attacks = by_attacks.get(attacks_sort(around(&attacks, &window)));
+                    found(sum + length + attacks.copied().unwrap_or(0), window);
+                }
             }
         });
     }

@@ -53,6 +53,7 @@ pub(crate) const DIGITS: u8 = 16;
 
 /// Letters that make a stem.
 const STEM_LETTERS: u32 = 5;
+const STEM_BYTES: usize = 5;
 
 /// Reads the words of a text, at most `most` of them.
 pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Vec<Word> {
@@ -70,7 +71,10 @@ pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Vec<Word> {
             return reader.out;
         }
         if letter_of(byte) != 0 {
-            at = reader.letters(bytes, at);
+            at = match reader.plain_word(bytes, at) {
+                Some(after) => after,
+                None => reader.letters(bytes, at),
+            };
         } else if byte == b' ' {
             reader.close(at, b' ');
             if reader.before != b'#' {
@@ -181,6 +185,46 @@ const fn mix(hash: u32, code: u32) -> u32 {
     (hash ^ code).wrapping_mul(0x9E37_79B1).rotate_left(5)
 }
 
+/// The ASCII letters that begin a stretch of eight bytes, read without asking after each whether it is the last; which
+/// one is cannot be foretold.
+struct First {
+    /// How many there are.
+    length: usize,
+    /// The hash of so many, as if all were letters.
+    hashes: [u32; 8],
+    /// In the highest bit of each byte: a letter among these, and a capital one.
+    taken: u64,
+    capitals: u64,
+}
+
+impl First {
+    #[inline]
+    fn of(bytes: &[u8], at: usize) -> Option<Self> {
+        const EACH: u64 = 0x0101_0101_0101_0101;
+        const HIGH: u64 = EACH << 7;
+        let first = bytes.get(at..)?.first_chunk::<8>()?;
+        let written = u64::from_le_bytes(*first);
+        let lower = written | EACH << 5;
+        // In each byte's highest bit: from `a` on, and beyond `z`; nothing is carried into the next byte.
+        let low = lower & !HIGH;
+        let letters = (low + EACH * 0x1f) & !(low + EACH * 0x05) & !written & HIGH;
+        let others = !letters & HIGH;
+        let taken = letters & (others & others.wrapping_neg()).wrapping_sub(1);
+        let mut hash = FIRST;
+        let hashes = lower.to_le_bytes().map(|letter| {
+            hash = mix(hash, u32::from(letter));
+            hash
+        });
+        Some(Self {
+            length: usize::try_from(others.trailing_zeros() / 8).unwrap_or(0),
+            hashes,
+            taken,
+            // Of letters, only capitals lack the bit that makes them lower.
+            capitals: !written << 2 & taken,
+        })
+    }
+}
+
 impl Reader<'_> {
     /// Takes ASCII letters and digits as far as they go, and says where they end.
     fn letters(&mut self, bytes: &[u8], mut at: usize) -> usize {
@@ -215,35 +259,69 @@ impl Reader<'_> {
         at
     }
 
-    /// Takes the first letters of a word, as many as there are up to eight, without asking after each whether it is
-    /// the last; which one is cannot be foretold.
+    /// Takes a whole word of ASCII letters, as most are, and the space after it; says what comes next. Nothing, if
+    /// it is another sort of word.
+    #[inline]
+    fn plain_word(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        if self.word.letters != 0 {
+            return None;
+        }
+        let first = First::of(bytes, at)?;
+        let mut hash = *first.hashes.get(first.length.checked_sub(1)?)?;
+        let (mut length, mut loud) = (first.length, first.capitals == first.taken);
+        if length == first.hashes.len() {
+            let rest = bytes.get(at + length..).unwrap_or_default();
+            for byte in rest.iter().take_while(|byte| byte.is_ascii_alphabetic()) {
+                hash = mix(hash, u32::from(byte | 0x20));
+                loud &= byte.is_ascii_uppercase();
+                length += 1;
+            }
+        }
+        let next = *bytes.get(at + length)?;
+        if !next.is_ascii() || next.is_ascii_digit() || next == b'\'' {
+            return None;
+        }
+        let stem = first.hashes.get(length.min(STEM_BYTES) - 1).copied();
+        let shape = match self.before {
+            b'<' | b'[' | b'{' | b'#' | b'/' => OPENS,
+            b'"' | b'\'' | b'`' => QUOTED,
+            _ => 0,
+        };
+        self.before = 0;
+        self.out.push(Word {
+            hash,
+            stem: stem.unwrap_or(hash),
+            class: self.lexicon.class(hash),
+            shape: shape
+                | if loud && length > 2 { CAPITALS } else { 0 }
+                | if matches!(next, b':' | b'!') { CALLS } else { 0 },
+            gap: std::mem::take(&mut self.gap),
+            start: u32::try_from(at).unwrap_or(u32::MAX),
+            end: u32::try_from(at + length).unwrap_or(u32::MAX),
+        });
+        Some(at + length + usize::from(next == b' '))
+    }
+
+    /// Takes the first letters of a word, as many as there are up to eight.
     #[inline]
     fn first_letters(&mut self, bytes: &[u8], at: usize) -> usize {
-        const EACH: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = EACH << 7;
-        let Some(first) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else {
+        let Some(first) = First::of(bytes, at) else {
             return 0;
         };
-        let written = u64::from_le_bytes(*first);
-        let lower = written | EACH << 5;
-        // In each byte's highest bit: from `a` on, and beyond `z`; nothing is carried into the next byte.
-        let low = lower & !HIGH;
-        let letters = (low + EACH * 0x1f) & !(low + EACH * 0x05) & !written & HIGH;
-        let others = !letters & HIGH;
-        let count = others.trailing_zeros() / 8;
         let word = &mut self.word;
-        let mut hash = word.hash;
-        for (n, letter) in (0..).zip(lower.to_le_bytes()) {
-            let mixed = mix(hash, u32::from(letter));
-            hash = if n < count { mixed } else { hash };
-            word.stem = if n + 1 == STEM_LETTERS { hash } else { word.stem };
+        if let Some(hash) = first
+            .length
+            .checked_sub(1)
+            .and_then(|last| first.hashes.get(last))
+        {
+            word.hash = *hash;
         }
-        word.hash = hash;
-        word.letters = count;
-        // Of letters, only capitals lack the bit that makes them lower.
-        let taken = letters & (others & others.wrapping_neg()).wrapping_sub(1);
-        word.capitals = (!written << 2 & taken).count_ones();
-        usize::try_from(count).unwrap_or(0)
+        if first.length >= STEM_BYTES {
+            word.stem = first.hashes.get(STEM_BYTES - 1).copied().unwrap_or(0);
+        }
+        word.letters = u32::try_from(first.length).unwrap_or(0);
+        word.capitals = first.capitals.count_ones();
+        first.length
     }
 
     /// Takes another ASCII byte, and says how many bytes it took.
@@ -371,4 +449,59 @@ pub(crate) fn stands_alone(c: char) -> bool {
     matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}'
         | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
         | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is quick says the same as what is plain: letter by letter, whatever the word's length and end.
+    #[test]
+    fn a_word_is_read_as_letter_by_letter() {
+        let lexicon = Lexicon::new();
+        let written = "Instructionsthatgoonandon";
+        for (length, end) in
+            (1..=written.len()).flat_map(|n| [(n, " x"), (n, ": x"), (n, "!"), (n, "."), (n, "")])
+        {
+            for word in [written.to_owned(), written.to_lowercase(), written.to_uppercase()] {
+                let word = word.get(..length).unwrap();
+                let text = format!("\"{word}{end} and so on");
+                let read = words(&text, &lexicon, 1)[0];
+                let hash = |most| hash_bytes(word.bytes().take(most).map(|b| b.to_ascii_lowercase()));
+                assert_eq!((read.hash, read.stem), (hash(length), hash(5)), "{text}");
+                assert_eq!(
+                    (read.start, read.end),
+                    (1, u32::try_from(length + 1).unwrap()),
+                    "{text}"
+                );
+                assert_eq!(
+                    (read.gap, read.class),
+                    (Gap::Value.max(Gap::Text), lexicon.class(hash(length)))
+                );
+                let loud = length > 2 && word.bytes().all(|b| b.is_ascii_uppercase());
+                let calls = end.starts_with([':', '!']);
+                let shape = QUOTED | if loud { CAPITALS } else { 0 } | if calls { CALLS } else { 0 };
+                assert_eq!(read.shape, shape, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_goes_on_over_what_is_no_letter_of_its_own() {
+        let read = |text| {
+            let read = words(text, &Lexicon::empty(), 9);
+            read.iter()
+                .map(|word| (word.hash, word.start, word.end))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(read("don't go"), [(hash_of("dont"), 0, 5), (hash_of("go"), 6, 8)]);
+        assert_eq!(
+            read("sha256sums go"),
+            [(hash_of("sha999sums"), 0, 10), (hash_of("go"), 11, 13)]
+        );
+        assert_eq!(
+            read("fianc\u{e9}es go"),
+            [(hash_of("fianc\u{e9}es"), 0, 9), (hash_of("go"), 10, 12)]
+        );
+    }
 }

@@ -11,6 +11,7 @@ use super::{Known, known};
 use crate::{
     SettingsError,
     learned::{self, DIGITS, place},
+    pattern::any_of,
     view::{View, floor},
 };
 
@@ -18,10 +19,21 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Prose {
     rules: Vec<(&'static Rule, Regex)>,
+    /// The marks of all rules: those of two bytes, and the others. Searched for together, they would be suspected
+    /// everywhere.
+    marks: [Marks; 2],
     street: Vec<u32>,
     /// The bits of the hashes of `street`: most words have others.
     street_bits: [u64; 16],
     address: Regex,
+}
+
+/// One search for several marks.
+#[derive(Debug)]
+struct Marks {
+    any: Regex,
+    /// The rules they belong to, one bit each.
+    rules: u32,
 }
 
 #[derive(Debug)]
@@ -93,6 +105,10 @@ impl Prose {
         let street: Vec<u32> = STREET.split_whitespace().map(learned::hash_of).collect();
         Ok(Self {
             rules: rules.collect::<Result<_, SettingsError>>()?,
+            marks: [
+                Marks::new(|length| length <= 2)?,
+                Marks::new(|length| length > 2)?,
+            ],
             street_bits: street.iter().fold([0; 16], |mut bits, hash| {
                 let (at, bit) = bit(*hash);
                 bits.iter_mut().skip(at).take(1).for_each(|bits| *bits |= bit);
@@ -105,8 +121,9 @@ impl Prose {
 
     pub(super) fn look(&self, view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)) {
         let text = view.text();
-        for (rule, regex) in &self.rules {
-            if !rule.marks.iter().any(|mark| text.contains(mark)) {
+        let there = self.marks.iter().fold(0, |there, marks| marks.find(text, there));
+        for (n, (rule, regex)) in self.rules.iter().enumerate() {
+            if there & (1 << n) == 0 {
                 continue;
             }
             for captures in regex.captures_iter(text) {
@@ -154,9 +171,58 @@ impl Prose {
     }
 }
 
+impl Marks {
+    /// Of all marks those that are so long.
+    fn new(is_so_long: impl Fn(usize) -> bool) -> Result<Self, SettingsError> {
+        let of = |rule: &'static Rule| {
+            let marks = rule.marks.iter().copied();
+            marks.filter(|mark| is_so_long(mark.len()))
+        };
+        Ok(Self {
+            any: any_of("personal", RULES.iter().flat_map(of))?,
+            rules: (0..)
+                .zip(RULES)
+                .filter(|(_, rule)| of(rule).next().is_some())
+                .fold(0, |rules, (n, _): (u32, _)| rules | 1 << n),
+        })
+    }
+
+    /// The rules of which a mark stands in a text, and those known before.
+    fn find(&self, text: &str, mut there: u32) -> u32 {
+        // A mark may hide one that begins in it, but none that a rule could use: what stands before those is no mark.
+        for mark in self.any.find_iter(text) {
+            if there & self.rules == self.rules {
+                break;
+            }
+            for (n, rule) in RULES.iter().enumerate() {
+                there |= u32::from(rule.marks.contains(&mark.as_str())) << n;
+            }
+        }
+        there
+    }
+}
+
 /// One of 1024 bits for a hash: where it is, and the bit.
 #[inline]
 fn bit(hash: u32) -> (usize, u64) {
     let bit = hash.wrapping_mul(0x85EB_CA6B) >> 22;
     (usize::try_from(bit >> 6).unwrap_or(0), 1 << (bit & 63))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mark_is_found_and_says_whose_it_is() {
+        let prose = Prose::new().unwrap();
+        let there = |text: &str| prose.marks.iter().fold(0, |there, marks| marks.find(text, there));
+        for (n, rule) in RULES.iter().enumerate() {
+            for mark in rule.marks {
+                assert_eq!(there(&format!("of {mark}...")) & 1 << n, 1 << n, "{mark}");
+            }
+        }
+        assert_eq!(there("Dear Mr Smith, born where? Postcode: N1 9GU"), 0b1111);
+        assert_eq!(there("the report lists revenue by region"), 0);
+    }
 }

@@ -77,14 +77,20 @@ const VENDORS: &str = include_str!("vendors.txt");
 #[derive(Debug)]
 pub(super) struct Vendors {
     services: HashSet<&'static str>,
+    /// What they begin with, sorted: most words do not.
+    beginnings: Vec<[u8; 3]>,
     names: Regex,
     other: Regex,
 }
 
 impl Vendors {
     pub(super) fn new() -> Result<Self, SettingsError> {
+        let beginning = |service: &str| service.as_bytes().first_chunk().copied();
+        let mut beginnings: Vec<_> = VENDORS.split_whitespace().filter_map(beginning).collect();
+        beginnings.sort_unstable();
         Ok(Self {
             services: VENDORS.split_whitespace().collect(),
+            beginnings,
             names: any_of("secret/named-value", NAMES.iter().copied())?,
             other: any_of("secret/named-value", OTHER.iter().copied())?,
         })
@@ -98,10 +104,12 @@ impl Vendors {
 
     /// Whether a word is or begins with the name of a service.
     fn has(&self, word: &str) -> bool {
-        (3..=word.len().min(24)).any(|length| {
-            word.get(..length)
-                .is_some_and(|start| self.services.contains(start))
-        })
+        let beginning = word.as_bytes().first_chunk();
+        beginning.is_some_and(|beginning| self.beginnings.binary_search(beginning).is_ok())
+            && (3..=word.len().min(24)).any(|length| {
+                word.get(..length)
+                    .is_some_and(|start| self.services.contains(start))
+            })
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) use fold::{compatible, look_alike};
 pub(crate) use hidden::Hidden;
 pub(crate) use map::Map;
 pub(crate) use plain::{HiddenRun, plain};
-pub(crate) use respell::respelled;
+pub(crate) use respell::{respelled, rotated};
 pub(crate) use smuggled::smuggled;
 
 /// A text as some reader would see it.

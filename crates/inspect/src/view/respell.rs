@@ -68,7 +68,7 @@ fn letters<'v>(view: &'v View<'_>, word: &Word) -> &'v [u8] {
     view.text().as_bytes().get(place(word)).unwrap_or_default()
 }
 
-fn rotated(byte: u8) -> u8 {
+pub(crate) fn rotated(byte: u8) -> u8 {
     match byte {
         b'a'..=b'z' => (byte - b'a' + 13) % 26 + b'a',
         b'A'..=b'Z' => (byte - b'A' + 13) % 26 + b'A',
@@ -91,13 +91,12 @@ fn run(view: &View<'_>, words: &[Word], range: Range<usize>, parts: &mut Parts) 
         let [first, second, .., last] = bytes else {
             continue;
         };
-        let (first, second, last) = (lower(*first), lower(*second), lower(*last));
         // Few words begin and end like a known one; only those are read.
-        if lexicon.may_know([rotated(first), rotated(second), rotated(last)], bytes.len()) {
+        if lexicon.may_know_turned([*first, *second, *last], bytes.len()) {
             turned += usize::from(known(hash_bytes(bytes.iter().map(|b| rotated(lower(*b))))));
         }
-        let before_last = bytes.get(bytes.len() - 2).copied().map_or(0, lower);
-        if lexicon.may_know([last, before_last, first], bytes.len()) {
+        let before_last = bytes.get(bytes.len() - 2).copied().unwrap_or(0);
+        if lexicon.may_know([*last, before_last, *first], bytes.len()) {
             backwards += usize::from(known(hash_bytes(bytes.iter().rev().map(|b| lower(*b)))));
         }
     }

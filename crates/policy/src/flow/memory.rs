@@ -4,6 +4,7 @@
 use std::{
     cell::OnceCell,
     collections::{BTreeSet, VecDeque},
+    sync::OnceLock,
 };
 
 use super::{
@@ -64,8 +65,8 @@ pub(super) struct Remembered {
     pub(super) answers_stranger: bool,
     /// Its records in small letters; empty once forgotten.
     records: Vec<String>,
-    /// Of the letters and digits of the records: rules most of them out at once.
-    grams: Grams,
+    /// Of the letters and digits of the records, once a value is looked for in them: rules most of them out at once.
+    grams: OnceLock<Grams>,
     /// Of its telling words: what still answers for the text once that is forgotten.
     pub(super) words: Sketch,
     /// Of its runs of words.
@@ -111,14 +112,13 @@ impl<'v> Sought<'v> {
 impl Remembered {
     pub(super) fn new(origin: Origin, text: &str) -> Self {
         let text = text.to_lowercase();
-        let (records, grams) = if text.len() <= RESULT_BYTES_MAX {
-            (records(&text), Grams::of(&text))
+        let records = if text.len() <= RESULT_BYTES_MAX {
+            records(&text)
         } else {
-            (Vec::new(), Grams::default())
+            Vec::new()
         };
         Self {
             records,
-            grams,
             ..Self::forgotten(
                 origin,
                 Sketch::of(telling(&text), MARKS_MAX),
@@ -138,7 +138,7 @@ impl Remembered {
             answers_task: false,
             answers_stranger: false,
             records: Vec::new(),
-            grams: Grams::default(),
+            grams: OnceLock::new(),
             words,
             runs,
         }
@@ -166,7 +166,8 @@ impl Remembered {
     /// Whether a value may have stood in the text, as far as that is known without reading it again.
     fn may_hold(&self, value: &Sought<'_>) -> bool {
         if !self.records.is_empty() {
-            return self.grams.may_hold(value.text);
+            let grams = self.grams.get_or_init(|| Grams::of(&self.records.concat()));
+            return grams.may_hold(value.text);
         }
         let words = value.telling();
         !words.is_empty() && words.iter().all(|word| self.words.may_hold(*word))
@@ -175,7 +176,7 @@ impl Remembered {
     /// Forgets the text. The fingerprints of its words still answer.
     fn forget(&mut self) {
         self.records = Vec::new();
-        self.grams = Grams::default();
+        self.grams = OnceLock::new();
     }
 
     /// Whether a good part of these runs of words was copied from here: half of them, or four.

@@ -44,14 +44,30 @@ impl Sketch {
     }
 
     fn settle(&mut self, max: usize) {
-        self.marks.sort_unstable();
-        self.marks.dedup();
+        match self.smallest(max) {
+            Some(smallest) => self.marks = smallest,
+            None => {
+                self.marks.sort_unstable();
+                self.marks.dedup();
+            }
+        }
         if self.marks.len() > max {
             self.marks.truncate(max);
             self.ceiling = self.ceiling.min(self.marks.last().copied().unwrap_or(0));
         }
         let ceiling = self.ceiling;
         self.marks.retain(|mark| *mark <= ceiling);
+    }
+
+    /// Of many marks more than `max` of the smallest, sorted: those below where twice as many may be expected. None, if
+    /// there are too few of them, as in a text that repeats itself.
+    fn smallest(&self, max: usize) -> Option<Vec<Mark>> {
+        let part = self.marks.len() / (2 * max.max(1));
+        let below = Mark::MAX / u32::try_from(part).ok().filter(|part| *part > 1)?;
+        let mut smallest: Vec<Mark> = self.marks.iter().copied().filter(|mark| *mark <= below).collect();
+        smallest.sort_unstable();
+        smallest.dedup();
+        (smallest.len() > max).then_some(smallest)
     }
 
     /// As text.
@@ -150,7 +166,20 @@ pub(super) fn shingles(text: &str) -> Vec<Mark> {
 
 /// Of the telling words of a text: with their punctuation taken for nothing, and taken for an end.
 pub(super) fn telling(text: &str) -> Vec<Mark> {
-    let mut marks = Vec::new();
+    let mut marks = Vec::with_capacity(text.len() / 8);
+    if text.is_ascii() && !text.as_bytes().contains(&VERTICAL_TAB) {
+        // Nearly every text. Each byte is looked at once.
+        let mut word = Telling::default();
+        for byte in text.bytes() {
+            match sort_of(byte) {
+                SPACE => word.end(&mut marks),
+                END => word.end_part(&mut marks),
+                letter => word.take(letter),
+            }
+        }
+        word.end(&mut marks);
+        return marks;
+    }
     for word in spaced(text).filter(|word| word.len() >= WORD_MIN) {
         marks.push(squashed(word));
         let ends = |c: char| u8::try_from(c).is_ok_and(is_end);
@@ -162,8 +191,108 @@ pub(super) fn telling(text: &str) -> Vec<Mark> {
     marks
 }
 
+/// A word that is being read, and its part since the last sign that ends one.
+#[derive(Default)]
+struct Telling {
+    whole: Letters,
+    part: Letters,
+    /// It has such a sign.
+    is_parted: bool,
+}
+
+/// The hash of letters and digits, and the bytes they stand in.
+#[derive(Clone, Copy)]
+struct Letters {
+    hash: u64,
+    bytes: usize,
+}
+
+impl Default for Letters {
+    fn default() -> Self {
+        Self {
+            hash: HASH_START,
+            bytes: 0,
+        }
+    }
+}
+
+impl Letters {
+    /// Its mark, if it is long enough to tell.
+    fn end(&mut self) -> Option<Mark> {
+        let Self { hash, bytes } = std::mem::take(self);
+        (bytes >= WORD_MIN).then(|| spread(hash))
+    }
+}
+
+impl Telling {
+    /// A byte that ends nothing, by its sort.
+    #[inline]
+    fn take(&mut self, sort: u8) {
+        let letter = |hash| if sort == SIGN { hash } else { hash_on(hash, sort) };
+        self.part.bytes += 1;
+        self.part.hash = letter(self.part.hash);
+        if self.is_parted {
+            self.whole.bytes += 1;
+            self.whole.hash = letter(self.whole.hash);
+        }
+    }
+
+    fn end_part(&mut self, marks: &mut Vec<Mark>) {
+        if !self.is_parted {
+            // Up to here it is one with its part.
+            self.whole = self.part;
+            self.is_parted = true;
+        }
+        self.whole.bytes += 1;
+        marks.extend(self.part.end());
+    }
+
+    fn end(&mut self, marks: &mut Vec<Mark>) {
+        marks.extend(self.part.end());
+        if self.is_parted {
+            marks.extend(self.whole.end());
+            self.is_parted = false;
+        }
+    }
+}
+
+const SPACE: u8 = 0;
+const SIGN: u8 = 1;
+/// See [`is_end`].
+const END: u8 = 2;
+
+/// The sort of an ASCII byte: what it is but for its case, if it is a letter or digit.
+const SORTS: [u8; 256] = {
+    let mut sorts = [SIGN; 256];
+    let mut byte = 0_u8;
+    loop {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a table for every byte, made when compiled"
+        )]
+        {
+            if byte.is_ascii_whitespace() {
+                sorts[byte as usize] = SPACE;
+            } else if is_end(byte) {
+                sorts[byte as usize] = END;
+            } else if byte.is_ascii_alphanumeric() {
+                sorts[byte as usize] = byte.to_ascii_lowercase();
+            }
+        }
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    sorts
+};
+
+fn sort_of(byte: u8) -> u8 {
+    SORTS.get(usize::from(byte)).copied().unwrap_or(SIGN)
+}
+
 /// Whether a byte ends what stands in a link or a field.
-fn is_end(byte: u8) -> bool {
+const fn is_end(byte: u8) -> bool {
     matches!(
         byte,
         b'"' | b'\''
@@ -185,10 +314,11 @@ fn is_end(byte: u8) -> bool {
     )
 }
 
+/// What Unicode takes for white space and `split_ascii_whitespace` does not, in ASCII.
+const VERTICAL_TAB: u8 = 0x0b;
+
 /// What stands between white space: `str::split_whitespace`, which is slow on what nearly every text is, ASCII.
 pub(super) fn spaced(text: &str) -> impl Iterator<Item = &str> {
-    // What Unicode takes for white space and `split_ascii_whitespace` does not, in ASCII.
-    const VERTICAL_TAB: u8 = 0x0b;
     let is_plain = text.is_ascii() && !text.as_bytes().contains(&VERTICAL_TAB);
     let (ascii, other) = if is_plain { (text, "") } else { ("", text) };
     ascii.split_ascii_whitespace().chain(other.split_whitespace())
@@ -221,6 +351,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn of_many_the_smallest_are_kept() {
+        for (count, sorts) in [(100, 100), (10_000, 10_000), (10_000, 50), (40_000, 900)] {
+            let marks: Vec<Mark> = (0..count).map(|n| mark(&format!("{}", n % sorts))).collect();
+            let mut plain = marks.clone();
+            plain.sort_unstable();
+            plain.dedup();
+            plain.truncate(500);
+            let ceiling = if sorts > 500 { plain[499] } else { Mark::MAX };
+            assert_eq!(
+                Sketch::of(marks, 500),
+                Sketch {
+                    marks: plain,
+                    ceiling
+                },
+                "{count} {sorts}"
+            );
+        }
+    }
+
     /// What is quick says the same as what is plain.
     #[test]
     fn text_is_taken_apart_as_the_standard_library_would() {
@@ -248,6 +398,22 @@ mod tests {
                 .chars()
                 .all(|c| ends(&c) == u8::try_from(c).is_ok_and(is_end))
         );
+    }
+
+    #[test]
+    fn telling_words_are_the_same_however_they_are_read() {
+        let text = "Dear <b>ann</b>: {\"to\":\"eve@evil.example\", n=[1,22,333333]} (a) ----- \
+            \"\"\"\"\"\" x:yyyyy:z end,";
+        let sorted = |text: &str| {
+            let mut marks = telling(text);
+            marks.sort_unstable();
+            marks
+        };
+        // One letter of another script has the whole text read the other way.
+        let (quick, mut plain) = (sorted(text), sorted(&format!("{text} \u{e9}")));
+        assert_eq!(quick, plain);
+        plain.dedup();
+        assert_eq!(plain.len(), 8);
     }
 
     #[test]

@@ -155,6 +155,11 @@ pub(super) fn whole<'t>(text: &'t str, needle: &'t str) -> impl Iterator<Item = 
 
 /// Letters and digits alone: what survives spacing, punctuation and case.
 pub(super) fn squash(text: &str) -> String {
+    if text.is_ascii() {
+        let mut letters = text.as_bytes().to_ascii_lowercase();
+        letters.retain(u8::is_ascii_alphanumeric);
+        return String::from_utf8(letters).unwrap_or_default();
+    }
     text.chars()
         .filter(|c| c.is_alphanumeric())
         .flat_map(char::to_lowercase)
@@ -194,6 +199,17 @@ mod tests {
             "rent",
         ] {
             assert_eq!(touches(text, &task), share(&topics(text), &task), "{text}");
+        }
+    }
+
+    #[test]
+    fn letters_and_digits_survive_in_small_letters() {
+        for (text, squashed) in [
+            ("AT68 5453-2054", "at6854532054"),
+            ("Gr\u{fc}\u{df}e, Z\u{dc}RICH!", "gr\u{fc}\u{df}ez\u{fc}rich"),
+            ("--", ""),
+        ] {
+            assert_eq!(squash(text), squashed);
         }
     }
 
