@@ -52,6 +52,7 @@ mod matrix;
 mod other_sandboxes;
 mod passkeys;
 mod policy;
+mod policy_in_force;
 mod protect;
 mod provenance;
 mod raw_http;
