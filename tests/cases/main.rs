@@ -30,6 +30,7 @@ mod every_wire;
 mod every_wire_families;
 mod evidence;
 mod extensions;
+mod family_drift;
 mod fidelity;
 mod flow;
 mod grants;
