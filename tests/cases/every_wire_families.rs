@@ -10,7 +10,7 @@ use e2e::{
 use serde_json::{Value, json};
 
 /// The transport of 2024-11-05 belongs to the era with sessions.
-fn eras(wire: &str) -> &'static [bool] {
+pub(crate) fn eras(wire: &str) -> &'static [bool] {
     if wire == "HTTP+SSE" {
         &[false]
     } else {
@@ -112,7 +112,7 @@ fn offer(raw: &std::path::Path, description: &str) {
 }
 
 /// Somebody on a wire, in an era.
-struct Caller {
+pub(crate) struct Caller {
     wire: Wire,
     modern: bool,
     asked: i64,
@@ -120,7 +120,12 @@ struct Caller {
 
 impl Caller {
     fn on(house: &House, wire: &'static str, modern: bool, reads: bool) -> Self {
-        let connected = house.connect_as(wire, &agent(wire, modern, reads));
+        Self::named(house, wire, modern, &agent(wire, modern, reads))
+    }
+
+    /// An agent by name.
+    pub(crate) fn named(house: &House, wire: &'static str, modern: bool, agent: &str) -> Self {
+        let connected = house.connect_as(wire, agent);
         let wire = if modern {
             connected
         } else {
@@ -150,18 +155,18 @@ impl Caller {
     }
 
     /// The code of the refusal; nothing where it passed.
-    fn code(&mut self, tool: &str, text: &str) -> String {
+    pub(crate) fn code(&mut self, tool: &str, text: &str) -> String {
         code(&self.call(tool, text))
     }
 
-    fn tools(&mut self) -> String {
+    pub(crate) fn tools(&mut self) -> String {
         let listed = self.ask("tools/list", json!({}));
         assert!(listed["result"]["tools"].is_array(), "{:?}: {listed}", self.wire);
         listed["result"]["tools"].to_string()
     }
 }
 
-fn code(answer: &Value) -> String {
+pub(crate) fn code(answer: &Value) -> String {
     let told = [
         &answer["error"]["data"]["code"],
         &answer["result"]["_meta"]["io.sallyport/call"]["code"],

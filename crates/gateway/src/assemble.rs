@@ -18,7 +18,7 @@ use inspect::Inspector;
 use pipeline::Pipeline;
 use policy::{
     registry::ItemKind,
-    rules::{ArgumentType, Known, RuleSet, RuleSource},
+    rules::{ArgumentType, Known, Lists, RuleSet, RuleSource},
 };
 use records::{
     disk::RealDisk,
@@ -166,6 +166,7 @@ pub(crate) fn assemble(
         disguise: Disguise::open(vault.store().clone(), vault.pseudonyms_key())
             .map_err(|error| Failure::other(error.to_string()))?,
         rules: RwLock::new(Arc::new(rules)),
+        lists: Lists::default(),
         sources: Mutex::new(sources),
         review_days: meant.review_days,
         limits,

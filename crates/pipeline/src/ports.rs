@@ -188,13 +188,14 @@ pub trait Rules {
         facts: &Facts<'_>,
     ) -> Discovery;
 
-    /// The same for all of a list, in its order: what would be done with each is what it is there for.
+    /// The same for all of a list, in its order: what would be done with each is what it is there for. Of `facts`,
+    /// what only a call has is not read.
     fn could_permit_each(
         &self,
         subject: &Subject,
-        resources: &mut dyn Iterator<Item = &Resource>,
+        resources: &[Arc<Resource>],
         facts: &Facts<'_>,
-    ) -> Vec<Discovery>;
+    ) -> Arc<[Discovery]>;
 
     /// In `observe` mode: lets through what was refused. None where rules are enforced.
     fn observe(

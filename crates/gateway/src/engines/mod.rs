@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use aws_lc_rs::hmac;
 use identity::Local;
 use inspect::Inspector;
-use policy::rules::{RuleSet, RuleSource};
+use policy::rules::{Lists, RuleSet, RuleSource};
 use upstream::Upstreams;
 use wire::json::Document;
 
@@ -86,6 +86,8 @@ pub(crate) struct Engines {
     /// What the marks around untrusted content are made with.
     pub(crate) marks_key: hmac::Key,
     pub(crate) rules: RwLock<Arc<RuleSet>>,
+    /// What was listed to whom.
+    pub(crate) lists: Lists,
     pub(crate) limits: LimitStore,
     pub(crate) desk: Desk,
     pub(crate) channels: Channels,

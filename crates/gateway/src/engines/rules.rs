@@ -36,14 +36,16 @@ impl Rules for Engines {
     fn could_permit_each(
         &self,
         subject: &Subject,
-        resources: &mut dyn Iterator<Item = &Resource>,
+        resources: &[Arc<Resource>],
         facts: &Facts<'_>,
-    ) -> Vec<Discovery> {
+    ) -> Arc<[Discovery]> {
         match self.mode {
-            Mode::Enforce => self
-                .rules()
-                .could_permit_each(subject, Action::Discover, resources, facts),
-            Mode::Observe => resources.map(|_| Discovery::Listed).collect(),
+            Mode::Enforce => {
+                let rules = self.rules();
+                self.lists
+                    .could_permit_each(&rules, subject, Action::Discover, resources, facts)
+            }
+            Mode::Observe => resources.iter().map(|_| Discovery::Listed).collect(),
         }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use ::inspect::{FindingKind, Findings, SUSPECT_MIN};
-use policy::{Action, Decision, Denial, Facts, Permit, TlsFacts, rules::Discovery};
+use policy::{Action, Decision, Denial, Facts, Permit, Resource, TlsFacts, ToolFacts, rules::Discovery};
 use wire::{
     json::Node,
-    mcp::{Target, target},
+    mcp::{Method, Target, target},
 };
 
 use crate::{
@@ -63,6 +63,7 @@ pub(crate) fn authorize(rules: &impl Rules, call: Ready<Authorized>) -> Result<P
             });
             fits_schema(&call)?;
             answers_here(&call, &permit)?;
+            still_watches(rules, &call, &facts)?;
             Ok(Passed::pass(call, Authorized { permit, action }))
         }
         Decision::Refuse(denial) => {
@@ -78,6 +79,44 @@ pub(crate) fn authorize(rules: &impl Rules, call: Ready<Authorized>) -> Result<P
             Err(Refusal::at::<Authorized>(objection(denial, discovery)))
         }
     }
+}
+
+/// That a resource changed is told to those who might subscribe to it now: rules may be others than when they did.
+fn still_watches(rules: &impl Rules, call: &Ready<Authorized>, facts: &Facts<'_>) -> Result<(), Refusal> {
+    let message = &call.arrival().message;
+    if message.method() != Some(Method::NotificationsResourcesUpdated) {
+        return Ok(());
+    }
+    let uri = message.params().and_then(|params| params.get("uri"));
+    let uri = uri.and_then(Node::as_str).unwrap_or_default();
+    let Some(server) = call.resolution().resource().facts() else {
+        return Ok(());
+    };
+    let resource = Resource::Resource {
+        uri: uri.clone().into_owned(),
+        facts: ToolFacts {
+            name: uri.into_owned(),
+            ..server.clone()
+        },
+    };
+    let subject = &*call.caller().subject;
+    let Decision::Refuse(denial) = rules
+        .decide(subject, Action::Subscribe, &resource, facts)
+        .decision
+    else {
+        return Ok(());
+    };
+    if rules
+        .observe(subject, Action::Subscribe, &resource, facts)
+        .is_some()
+    {
+        call.dossier()
+            .note(|known| known.would_refuse = Some(inside(&denial)));
+        return Ok(());
+    }
+    call.dossier().note(|known| known.rules.clone_from(&denial.rules));
+    let discovery = rules.could_permit(subject, Action::Subscribe, &resource, facts);
+    Err(Refusal::at::<Authorized>(objection(denial, discovery)))
 }
 
 /// The facts of a call, as rules see them.

@@ -97,10 +97,10 @@ fn trim(engines: &(impl Local + Rules), call: &Ready<Filtered>, listing: &Listin
     let subject = &*call.caller().subject;
     // What comes after the page is not judged yet, or only so far that it is known whether there is more.
     let mut seen = listing.entries.chunks(PAGE_ENTRIES_MAX).flat_map(|entries| {
-        let mut resources = entries.iter().map(|entry| &*entry.resource);
-        let found = engines.could_permit_each(subject, &mut resources, &facts);
-        let shown = entries.iter().zip(found);
-        shown.filter_map(|(entry, found)| (found == Discovery::Listed).then_some(entry))
+        let resources: Vec<_> = entries.iter().map(|entry| Arc::clone(&entry.resource)).collect();
+        let found = engines.could_permit_each(subject, &resources, &facts);
+        let shown = entries.iter().enumerate();
+        shown.filter_map(move |(at, entry)| (found.get(at) == Some(&Discovery::Listed)).then_some(entry))
     });
     let (mut count, mut bytes, mut last) = (0, 0, None);
     let mut more = None;

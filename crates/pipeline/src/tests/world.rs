@@ -316,11 +316,14 @@ impl ports::Rules for World {
     fn could_permit_each(
         &self,
         subject: &Subject,
-        resources: &mut dyn Iterator<Item = &Resource>,
+        resources: &[Arc<Resource>],
         facts: &Facts<'_>,
-    ) -> Vec<Discovery> {
-        self.rules
-            .could_permit_each(subject, Action::Discover, resources, facts)
+    ) -> Arc<[Discovery]> {
+        let resources = resources.iter().map(AsRef::as_ref);
+        let found = self
+            .rules
+            .could_permit_each(subject, Action::Discover, resources, facts);
+        Arc::from(found)
     }
 
     fn observe(&self, _: &Subject, _: Action, _: &Resource, _: &Facts<'_>) -> Option<policy::Permit> {

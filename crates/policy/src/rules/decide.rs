@@ -123,6 +123,38 @@ impl RuleSet {
         self.asked(caller, found)
     }
 
+    /// The rules that can concern a party's call before it is made, by their places, if they are not too many.
+    pub(super) fn some_concerning<'a>(
+        &'a self,
+        caller: &Caller<'a>,
+        world: &World<'_, 'a>,
+        most: usize,
+    ) -> Option<Vec<(usize, &'a Rule)>> {
+        let call = world.call;
+        let value = |path: &'a Remembered| {
+            let unseen = path
+                .of_context
+                .as_deref()
+                .is_some_and(|name| call.unseen.holds(name));
+            (!unseen).then(|| world.plain(path)).flatten()
+        };
+        let found = self.slices.some_concerning(
+            Shelf::Calls,
+            &caller.names,
+            call.action,
+            call.target,
+            value,
+            most,
+        )?;
+        let places = found.into_iter().map(|at| at as usize);
+        let rules = places.filter_map(|at| Some((at, self.rules.get(at)?)));
+        Some(
+            rules
+                .filter(|(_, rule)| caller.first || !rule.impersonal)
+                .collect(),
+        )
+    }
+
     /// The rules that can concern a party's call, whatever else is known of it.
     pub(super) fn concerning(
         &self,

@@ -23,6 +23,11 @@ impl Decimal {
             .flatten()
     }
 
+    /// How many ten thousandths it is.
+    pub(super) fn ten_thousandths(self) -> i64 {
+        self.0
+    }
+
     /// The value of a JSON number, if it has one exactly; `1e2` and `1.50000` have.
     #[must_use]
     pub fn exactly(number: &str) -> Option<Self> {

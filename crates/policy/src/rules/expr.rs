@@ -93,6 +93,16 @@ pub(super) enum Order {
 }
 
 impl Order {
+    /// What it is with its sides changed over.
+    pub(super) fn flipped(self) -> Self {
+        match self {
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+        }
+    }
+
     pub(super) fn holds<T: Ord>(self, left: &T, right: &T) -> bool {
         match self {
             Self::Greater => left > right,

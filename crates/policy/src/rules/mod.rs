@@ -10,6 +10,7 @@
 mod annotation;
 mod argument;
 mod compile;
+mod contradict;
 mod datum;
 mod decide;
 mod decimal;
@@ -21,6 +22,7 @@ mod expr;
 mod file_path;
 mod foresee;
 mod gates;
+mod kept;
 mod known;
 mod listable;
 mod memory;
@@ -52,6 +54,7 @@ pub use decimal::Decimal;
 pub use diagnostic::{Diagnostic, RuleErrors};
 pub use explain::{Account, Explanation, Finding};
 pub use foresee::{Concerned, Coverage, Foresight};
+pub use kept::Lists;
 pub use known::Known;
 pub use obligation::strictest;
 pub use possible::Discovery;
@@ -84,6 +87,10 @@ pub struct RuleSet {
     slices: Slices,
     /// Whether any rule forbids discovery by name.
     hides: bool,
+    /// Whether any condition could see what time it is.
+    reads_time: bool,
+    /// Which things each rule looks at before a call that it or others look at, too.
+    contested: Vec<Vec<u32>>,
     numbered: Numbered,
     digest: String,
 }
@@ -105,6 +112,8 @@ impl RuleSet {
         Ok(Self {
             slices: Slices::of(&rules),
             hides: rules.iter().any(Rule::hides),
+            reads_time: kept::reads_time(&rules),
+            contested: contradict::contested(&rules),
             rules,
             numbered,
             digest,

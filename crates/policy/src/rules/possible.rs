@@ -3,12 +3,13 @@
 //! Three answers are possible for a condition: true, false and failure. Each expression is given the set of
 //! those it could have. The sets never miss one that a real call could have, so a tool that some call could
 //! be permitted for is always listed. They may hold one that no call has, where two conditions about the
-//! same argument exclude each other; such a tool is listed although every call is refused.
+//! same argument exclude each other; what would be listed is then looked at [once more](super::contradict).
 
 use super::{
     RuleSet,
+    contradict::{self, Together},
     datum::Datum,
-    decide::Caller,
+    decide::{self, Caller, Verdict},
     entity::{Entity, Target},
     evaluate::{self, Failure},
     expr::{Expr, Unary},
@@ -101,7 +102,7 @@ impl RuleSet {
             }
         }
         if says == Says::Perhaps {
-            return Discovery::Listed;
+            return self.all_together(call, callers, known);
         }
         for (caller, (_, open)) in callers.iter().zip(&mut anywhere.said) {
             let world = caller.world(call, known);
@@ -110,10 +111,57 @@ impl RuleSet {
                 rules.any(|rule| possible(rule, &world).contains(Outcomes::TRUE))
             };
             if *open.get_or_insert_with(|| permits(true)) || permits(false) {
-                return Discovery::Listed;
+                return self.all_together(call, callers, known);
             }
         }
         Discovery::Hidden
+    }
+
+    /// What each rule by itself would have listed: whether it is left where they look at the same things.
+    fn all_together<'a>(&'a self, call: Call<'a>, callers: &[Caller<'a>], known: &Known<'a>) -> Discovery {
+        let mut asked = Vec::new();
+        for caller in callers {
+            let world = caller.world(call, known);
+            let Some(rules) = self.some_concerning(caller, &world, contradict::RULES_MAX) else {
+                return Discovery::Listed;
+            };
+            asked.push((world, rules));
+        }
+        let places = asked
+            .iter()
+            .flat_map(|(_, rules)| rules.iter().map(|(at, _)| *at));
+        let looks = places.filter_map(|at| self.contested.get(at)).flatten();
+        let mut looks: Vec<u32> = looks.copied().collect();
+        looks.sort_unstable();
+        if looks.windows(2).all(|two| two.first() != two.last()) {
+            return Discovery::Listed;
+        }
+        // Mostly the call as it is known, without arguments, shows it.
+        let plain = |(world, rules): &(World<'_, 'a>, Vec<(usize, &'a Rule)>)| {
+            let said = rules.iter().map(|(_, rule)| {
+                let could = match decide::verdict(rule, world) {
+                    Verdict::Silent => Outcomes::FALSE,
+                    Verdict::Speaks => Outcomes::TRUE,
+                    Verdict::Fails(_) => Outcomes::FAILURE,
+                };
+                (rule.effect, rule.obligations.is_empty(), could)
+            });
+            Says::all(said)
+        };
+        if asked.iter().map(plain).fold(Says::Nothing, Says::and) == Says::Perhaps {
+            return Discovery::Listed;
+        }
+        let mut together = Together::default();
+        for (caller, (world, rules)) in asked.iter().enumerate() {
+            for (_, rule) in rules {
+                together.add(rule, world, caller);
+            }
+        }
+        if together.could_permit() {
+            Discovery::Listed
+        } else {
+            Discovery::Hidden
+        }
     }
 }
 
@@ -134,7 +182,7 @@ impl Anywhere {
 
 /// What some rules say about all calls there could be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Says {
+pub(super) enum Says {
     /// None of them is permitted.
     No,
     Nothing,
@@ -150,25 +198,29 @@ impl Says {
             (Self::Nothing, Self::Nothing) => Self::Nothing,
         }
     }
+
+    /// What rules say: the effect of each, whether it demands nothing, and what it could come to.
+    pub(super) fn all(rules: impl Iterator<Item = (Effect, bool, Outcomes)>) -> Self {
+        let mut says = Self::Nothing;
+        for (effect, demands_nothing, could) in rules {
+            let harmless = match effect {
+                Effect::Forbid if demands_nothing => could.contains(Outcomes::FALSE),
+                Effect::Forbid | Effect::Permit => could != Outcomes::FAILURE,
+            };
+            if !harmless {
+                return Self::No;
+            }
+            if effect == Effect::Permit && could.contains(Outcomes::TRUE) {
+                says = Self::Perhaps;
+            }
+        }
+        says
+    }
 }
 
 /// What rules say together.
 fn together<'a>(rules: impl Iterator<Item = &'a Rule>, world: &World<'_, 'a>) -> Says {
-    let mut says = Says::Nothing;
-    for rule in rules {
-        let could = possible(rule, world);
-        let harmless = match rule.effect {
-            Effect::Forbid if rule.obligations.is_empty() => could.contains(Outcomes::FALSE),
-            Effect::Forbid | Effect::Permit => could != Outcomes::FAILURE,
-        };
-        if !harmless {
-            return Says::No;
-        }
-        if rule.effect == Effect::Permit && could.contains(Outcomes::TRUE) {
-            says = Says::Perhaps;
-        }
-    }
-    says
+    Says::all(rules.map(|rule| (rule.effect, rule.obligations.is_empty(), possible(rule, world))))
 }
 
 #[cfg(test)]
@@ -196,9 +248,17 @@ impl RuleSet {
                 says = Says::No;
             }
         }
-        match says {
-            Says::Perhaps => Discovery::Listed,
-            Says::No | Says::Nothing => Discovery::Hidden,
+        let mut together = Together::default();
+        let callers = self.callers(subject);
+        for (at, caller) in callers.iter().enumerate() {
+            let world = caller.world(call, &known);
+            self.asked_of(caller)
+                .for_each(|rule| together.add(rule, &world, at));
+        }
+        if says == Says::Perhaps && together.could_permit() {
+            Discovery::Listed
+        } else {
+            Discovery::Hidden
         }
     }
 }
@@ -233,6 +293,27 @@ impl Outcomes {
         Self(self.0 | other.0)
     }
 
+    /// Whether there is but one outcome.
+    pub(super) fn is_one(self) -> bool {
+        self.0.is_power_of_two()
+    }
+
+    /// What `if` comes to.
+    pub(super) fn branch(
+        condition: Self,
+        then: impl FnOnce() -> Self,
+        otherwise: impl FnOnce() -> Self,
+    ) -> Self {
+        let mut all = condition.only(Self::FAILURE);
+        if condition.contains(Self::TRUE) {
+            all = all.or(then());
+        }
+        if condition.contains(Self::FALSE) {
+            all = all.or(otherwise());
+        }
+        all
+    }
+
     fn without(self, outcome: Self) -> Self {
         Self(self.0 & !outcome.0)
     }
@@ -242,7 +323,7 @@ impl Outcomes {
     }
 
     /// All parts in order, as `&&` would have it.
-    fn all(parts: impl Iterator<Item = Self>) -> Self {
+    pub(super) fn all(parts: impl Iterator<Item = Self>) -> Self {
         let mut so_far = Self::TRUE;
         for part in parts {
             if !so_far.contains(Self::TRUE) {
@@ -253,7 +334,7 @@ impl Outcomes {
         so_far
     }
 
-    fn negated(self) -> Self {
+    pub(super) fn negated(self) -> Self {
         let swapped = |from: Self, to: Self| if self.contains(from) { to } else { Self::NONE };
         self.only(Self::FAILURE)
             .or(swapped(Self::TRUE, Self::FALSE))
@@ -263,12 +344,7 @@ impl Outcomes {
 
 /// What a rule could come to: true where it would match.
 pub(super) fn possible<'a>(rule: &'a Rule, world: &World<'_, 'a>) -> Outcomes {
-    let principal = Entity::Party(world.principal);
-    let resource = Entity::Target(world.call.target);
-    let concerned = rule.actions.admit(world.call.action)
-        && rule.principal.admits(&principal, world)
-        && rule.resource.admits(&resource, world);
-    if !concerned {
+    if !concerns(rule, world) {
         return Outcomes::FALSE;
     }
     Outcomes::all(
@@ -276,6 +352,23 @@ pub(super) fn possible<'a>(rule: &'a Rule, world: &World<'_, 'a>) -> Outcomes {
             .iter()
             .map(|condition| outcomes(&condition.expr, world)),
     )
+}
+
+/// Whether the head of a rule admits the call.
+fn concerns<'a>(rule: &'a Rule, world: &World<'_, 'a>) -> bool {
+    let principal = Entity::Party(world.principal);
+    let resource = Entity::Target(world.call.target);
+    rule.actions.admit(world.call.action)
+        && rule.principal.admits(&principal, world)
+        && rule.resource.admits(&resource, world)
+}
+
+/// The value of an expression, if it is the same for every call.
+pub(super) fn possible_value<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Option<Datum<'a>> {
+    if let Maybe::Known(seen) = maybe(expr, world).whole() {
+        return Some(world.whole(seen));
+    }
+    None
 }
 
 /// What an expression could be.
@@ -322,20 +415,13 @@ impl<'a> Maybe<'a> {
 }
 
 /// What an expression could be where a truth value is needed.
-fn outcomes<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Outcomes {
+pub(super) fn outcomes<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Outcomes {
     if let Expr::If(parts) = expr {
-        let condition = outcomes(&parts.0, world);
-        let branch = |taken: Outcomes, branch: &'a Expr| {
-            if condition.contains(taken) {
-                outcomes(branch, world)
-            } else {
-                Outcomes::NONE
-            }
-        };
-        return condition
-            .only(Outcomes::FAILURE)
-            .or(branch(Outcomes::TRUE, &parts.1))
-            .or(branch(Outcomes::FALSE, &parts.2));
+        return Outcomes::branch(
+            outcomes(&parts.0, world),
+            || outcomes(&parts.1, world),
+            || outcomes(&parts.2, world),
+        );
     }
     match maybe(expr, world) {
         Maybe::Anything => Outcomes::EVERY,

@@ -137,10 +137,25 @@ impl Slices {
     where
         's: 'w,
     {
+        let found = self.some_concerning(shelf, principals, action, target, value, usize::MAX);
+        found.unwrap_or_default()
+    }
+
+    /// The same, if they are not too many.
+    pub(super) fn some_concerning<'s, 'w>(
+        &'s self,
+        shelf: Shelf,
+        principals: &[Name],
+        action: Action,
+        target: &Target<'_>,
+        value: impl Fn(&'s Remembered) -> Option<&'w Datum<'s>>,
+        most: usize,
+    ) -> Option<Vec<u32>>
+    where
+        's: 'w,
+    {
         let mut actions = Action::ALL.iter().zip(self.table(shelf));
-        let Some((_, slice)) = actions.find(|(each, _)| **each == action) else {
-            return Vec::new();
-        };
+        let (_, slice) = actions.find(|(each, _)| **each == action)?;
         let mut resources = [
             Some(ANY),
             self.name(target.kind(), target.id()),
@@ -148,7 +163,7 @@ impl Slices {
             target.tenant().and_then(|tenant| self.name("Tenant", tenant)),
         ];
         if slice.is_empty() {
-            return Vec::new();
+            return Some(Vec::new());
         }
         // A server is its own server: each name counts once.
         resources.sort_unstable();
@@ -160,15 +175,22 @@ impl Slices {
             for resource in resources.into_iter().flatten() {
                 if last.replace(resource) != Some(resource) {
                     let both = run(of_principal, resource, |(_, name, _)| *name);
+                    if both.len() > most {
+                        return None;
+                    }
                     found.extend(both.iter().map(|(_, _, rule)| *rule));
                     for (_, _, gate) in run(gates, resource, |(_, name, _)| *name) {
-                        found.extend_from_slice(gate.open(value(gate.path())));
+                        let rules = gate.open(value(gate.path()));
+                        if rules.len() > most {
+                            return None;
+                        }
+                        found.extend_from_slice(rules);
                     }
                 }
             }
         }
         found.sort_unstable();
-        found
+        (found.len() <= most).then_some(found)
     }
 
     fn name(&self, kind: &str, id: &str) -> Option<Name> {

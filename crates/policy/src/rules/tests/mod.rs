@@ -2,6 +2,7 @@ mod arguments;
 mod differential;
 mod discovery;
 mod explain;
+mod kept;
 mod known;
 mod language;
 mod load;
