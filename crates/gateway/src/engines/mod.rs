@@ -1,5 +1,6 @@
 //! The engines behind the road's ports: one file per port.
 
+mod apart;
 mod approvals;
 mod asking;
 mod clients;
