@@ -5,6 +5,7 @@ mod approvals;
 mod asking;
 mod clients;
 mod contexts;
+mod defang;
 mod disguise;
 pub(crate) mod flow;
 mod halting;

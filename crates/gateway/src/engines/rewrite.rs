@@ -6,7 +6,7 @@ use std::{
 };
 
 use inspect::{
-    Choice, Finding, FindingKind, Findings, Like, Others, SUSPECT_MIN, mask, plain, redact, select,
+    Choice, Defang, Finding, FindingKind, Findings, Like, Others, SUSPECT_MIN, mask, plain, redact, select,
     select_text,
 };
 use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
@@ -20,6 +20,7 @@ use wire::{
 use super::{
     Engines,
     apart::keep_apart,
+    defang::harmless,
     disguise::{Disguise, Whose, laid_out},
 };
 use crate::concerned::{self, same};
@@ -56,6 +57,7 @@ struct Orders<'o> {
     ways: BTreeMap<&'o str, Way>,
     fields: Option<&'o BTreeSet<String>>,
     dropped: BTreeSet<&'o str>,
+    defanged: BTreeSet<Defang>,
 }
 
 impl<'o> Orders<'o> {
@@ -70,6 +72,11 @@ impl<'o> Orders<'o> {
                 Obligation::Redact(kinds) => (kinds, Way::Redact),
                 Obligation::Fields(pointers) => {
                     orders.fields = Some(pointers);
+                    continue;
+                }
+                Obligation::Defang(sorts) => {
+                    let sorts = sorts.iter().map(String::as_str);
+                    orders.defanged.extend(sorts.filter_map(Defang::parse));
                     continue;
                 }
                 Obligation::Drop(pointers) => {
@@ -346,6 +353,7 @@ impl Engines {
             .into_iter()
             .map(|(place, list)| (place, replace(&text_at(place), list)));
         let mut texts = texts.collect();
+        harmless(said, &orders.defanged, &mut texts, report);
         keep_apart(said, &mut texts);
         Ok((texts, names.into_values().collect()))
     }
