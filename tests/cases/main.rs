@@ -15,6 +15,7 @@ mod bad_issuers;
 mod bad_servers;
 mod bridging;
 mod bundles;
+mod classifier;
 mod conformance;
 mod conformance_client;
 mod connect;

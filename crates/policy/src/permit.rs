@@ -84,6 +84,8 @@ pub enum Obligation {
         /// How many; at least one.
         needed: u8,
     },
+    /// `@defang("images links")`: what the result says loads nothing where it is shown, and leads nowhere.
+    Defang(BTreeSet<String>),
     /// `@drop("/notes")`: these parts of the result do not come back.
     Drop(BTreeSet<String>),
     /// `@fields("/name /birth /rows/*/id")`: only these parts of the result come back (JSON pointers, RFC 6901).
@@ -153,6 +155,7 @@ impl Obligation {
         match self {
             Self::Approve { .. } | Self::StepUp { .. } => true,
             Self::Anonymise(_)
+            | Self::Defang(_)
             | Self::Drop(_)
             | Self::Fields(_)
             | Self::Judge(_)
@@ -177,6 +180,7 @@ impl Obligation {
     pub fn changes_answer(&self) -> bool {
         match self {
             Self::Anonymise(_)
+            | Self::Defang(_)
             | Self::Drop(_)
             | Self::Fields(_)
             | Self::Mask(_)

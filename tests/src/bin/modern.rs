@@ -131,6 +131,13 @@ fn answer(message: &Value) -> (u16, Value) {
         let text = json!({"text": {"type": "string"}});
         json!({"name": name, "description": description, "inputSchema": {"type": "object", "properties": text}})
     };
+    let mut count = tool(
+        "count",
+        "Becomes a task whose result the text is: a number in it.",
+    );
+    count["outputSchema"] = json!({
+        "type": "object", "properties": {"count": {"type": "integer"}}, "required": ["count"],
+    });
     match message["method"].as_str().unwrap_or_default() {
         "server/discover" => good(json!({
             "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
@@ -144,7 +151,8 @@ fn answer(message: &Value) -> (u16, Value) {
             json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": [
                 tool("meta", "Gives back what the request said of itself."),
                 tool("start", "Becomes a task."),
-            tool("touch", "Says that a resource changed, to those who subscribed to it."),
+                count,
+                tool("touch", "Says that a resource changed, to those who subscribed to it."),
                 tool("touch_everyone", "Says that a resource changed, to everybody."),
                 tool("cut", "Ends the streams of all who subscribed."),
                 tool("watched", "Gives back which resources are subscribed to on which stream."),
@@ -155,7 +163,11 @@ fn answer(message: &Value) -> (u16, Value) {
             let listed = json!([resource("one"), resource("two"), {"uri": "no:way", "name": "no"}]);
             good(json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "resources": listed}))
         }
-        "tools/call" if message["params"]["name"] == json!("start") => {
+        "tools/call"
+            if ["start", "count"]
+                .iter()
+                .any(|name| message["params"]["name"] == json!(name)) =>
+        {
             let text = &message["params"]["arguments"]["text"];
             let mut tasks = TASKS.lock().expect("nobody panics");
             tasks.push(text.as_str().unwrap_or_default().to_owned());
@@ -183,6 +195,8 @@ fn answer(message: &Value) -> (u16, Value) {
                         "message": "What is your name?",
                         "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}},
                     }}});
+                } else if let Ok(result @ Value::Object(_)) = serde_json::from_str(&text) {
+                    answer["result"] = result;
                 } else {
                     answer["result"] = json!({"content": [{"type": "text", "text": said}]});
                 }

@@ -35,7 +35,7 @@ static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 static LISTENING: Mutex<Vec<(Value, Vec<String>)>> = Mutex::new(Vec::new());
 
 /// The texts of all calls that became tasks.
-static TASKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static TASKS: Mutex<Vec<Value>> = Mutex::new(Vec::new());
 
 /// Every subscription to a resource, and every end of one.
 static SUBSCRIPTIONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -326,7 +326,12 @@ fn answer(message: &Value) -> Option<Value> {
                 .as_str()
                 .unwrap_or_default();
             let mut tasks = TASKS.lock().expect("one thread");
-            tasks.push(text.to_owned());
+            let counts = message["params"]["name"] == json!("count");
+            tasks.push(if counts {
+                serde_json::from_str(text).expect("a result")
+            } else {
+                json!({"content": [{"type": "text", "text": text}]})
+            });
             good(json!({"task": task(tasks.len())}))
         }
         "tools/call" => good(call(message)),
@@ -337,9 +342,9 @@ fn answer(message: &Value) -> Option<Value> {
         method @ ("tasks/get" | "tasks/cancel" | "tasks/result") => {
             let id = message["params"]["taskId"].as_str().unwrap_or_default();
             let number: usize = id.trim_start_matches("task-").parse().expect("a task");
-            let text = TASKS.lock().expect("one thread")[number - 1].clone();
+            let result = TASKS.lock().expect("one thread")[number - 1].clone();
             good(match method {
-                "tasks/result" => json!({"content": [{"type": "text", "text": text}]}),
+                "tasks/result" => result,
                 _ => task(number),
             })
         }
@@ -425,6 +430,16 @@ fn tools() -> Value {
         tool("die", "Ends the process."),
     ]);
     let mut tools: Vec<Value> = own.as_array().cloned().unwrap_or_default();
+    if std::env::var_os("STUB_TASKS").is_some() {
+        let mut count = tool(
+            "count",
+            "Answers with the result that the text is: a number in it.",
+        );
+        count["outputSchema"] = json!({
+            "type": "object", "properties": {"count": {"type": "integer"}}, "required": ["count"],
+        });
+        tools.push(count);
+    }
     // For the bench: what is measured is a call, not how much else a server offers.
     if std::env::var_os("STUB_SMALL").is_some() {
         tools.truncate(1);
@@ -448,7 +463,7 @@ fn call(message: &Value) -> Value {
             .expect("the journal can be written");
     }
     let text = params["arguments"]["text"].as_str().unwrap_or_default();
-    if params["name"] == json!("say") {
+    if ["say", "count"].iter().any(|name| params["name"] == json!(name)) {
         return serde_json::from_str(text).expect("a result");
     }
     let kept;

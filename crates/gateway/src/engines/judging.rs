@@ -15,8 +15,9 @@ use wire::{
 
 use super::{
     Engines,
+    apart::keep_apart,
     inspection::scope,
-    rewrite::{keep_apart, keys_of, replace, text_of},
+    rewrite::{keys_of, replace, text_of},
 };
 use crate::{
     config::{judge::Otherwise, said::Mode},

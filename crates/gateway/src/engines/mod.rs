@@ -1,9 +1,11 @@
 //! The engines behind the road's ports: one file per port.
 
+mod apart;
 mod approvals;
 mod asking;
 mod clients;
 mod contexts;
+mod defang;
 mod disguise;
 pub(crate) mod flow;
 mod halting;

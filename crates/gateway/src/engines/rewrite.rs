@@ -6,7 +6,7 @@ use std::{
 };
 
 use inspect::{
-    Choice, Finding, FindingKind, Findings, Like, Others, SUSPECT_MIN, mask, plain, redact, select,
+    Choice, Defang, Finding, FindingKind, Findings, Like, Others, SUSPECT_MIN, mask, plain, redact, select,
     select_text,
 };
 use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
@@ -19,6 +19,8 @@ use wire::{
 
 use super::{
     Engines,
+    apart::keep_apart,
+    defang::harmless,
     disguise::{Disguise, Whose, laid_out},
 };
 use crate::concerned::{self, same};
@@ -55,6 +57,7 @@ struct Orders<'o> {
     ways: BTreeMap<&'o str, Way>,
     fields: Option<&'o BTreeSet<String>>,
     dropped: BTreeSet<&'o str>,
+    defanged: BTreeSet<Defang>,
 }
 
 impl<'o> Orders<'o> {
@@ -69,6 +72,11 @@ impl<'o> Orders<'o> {
                 Obligation::Redact(kinds) => (kinds, Way::Redact),
                 Obligation::Fields(pointers) => {
                     orders.fields = Some(pointers);
+                    continue;
+                }
+                Obligation::Defang(sorts) => {
+                    let sorts = sorts.iter().map(String::as_str);
+                    orders.defanged.extend(sorts.filter_map(Defang::parse));
                     continue;
                 }
                 Obligation::Drop(pointers) => {
@@ -345,6 +353,7 @@ impl Engines {
             .into_iter()
             .map(|(place, list)| (place, replace(&text_at(place), list)));
         let mut texts = texts.collect();
+        harmless(said, &orders.defanged, &mut texts, report);
         keep_apart(said, &mut texts);
         Ok((texts, names.into_values().collect()))
     }
@@ -444,33 +453,6 @@ fn elsewhere(
     }
     changes.retain(|_, list| !list.is_empty());
     Ok(())
-}
-
-/// Members of one object stay apart where what told their names apart was taken out: readers refuse, or lose, one of two
-/// equal names.
-pub(super) fn keep_apart(said: Node<'_>, texts: &mut BTreeMap<u32, String>) {
-    for object in said.walk().filter(|node| node.kind() == Kind::Object) {
-        let names = || object.members().map(|(name, _)| name);
-        if !names().any(|name| texts.contains_key(&name.place())) {
-            continue;
-        }
-        let mut taken: BTreeSet<String> = names()
-            .filter(|name| !texts.contains_key(&name.place()))
-            .map(|name| text_of(name).into_owned())
-            .collect();
-        let mut times: BTreeMap<String, usize> = BTreeMap::new();
-        for name in names() {
-            let Some(text) = texts.get_mut(&name.place()) else {
-                continue;
-            };
-            let plain = text.clone();
-            let times = times.entry(plain.clone()).or_insert(1);
-            while !taken.insert(text.clone()) {
-                *times += 1;
-                *text = format!("{plain} ({times})");
-            }
-        }
-    }
 }
 
 /// Whose tenant the call is in; empty where there is but one.
@@ -649,28 +631,5 @@ impl Choosing<'_> {
         let at = Pointer::to(self.said, text).unwrap_or_default();
         self.report.add(at, did, "text");
         self.texts.insert(text.place(), WITHHELD.to_owned());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use wire::{
-        bounds::ANSWER,
-        json::{Document, Keys},
-    };
-
-    use super::*;
-
-    /// The bug: two names that held a finding each became one, and the answer had two equal keys.
-    #[test]
-    fn names_that_were_cut_stay_apart() {
-        let said = br#"{"a@x.example":1,"b@x.example":2,"[e-mail]":3,"c":{"d@x.example":4}}"#;
-        let said = Document::parse(said.to_vec(), Keys::Exact, &ANSWER).expect("JSON");
-        let cut = keys_of(said.root()).filter(|name| text_of(*name).contains('@'));
-        let mut texts: BTreeMap<u32, String> =
-            cut.map(|name| (name.place(), "[e-mail]".to_owned())).collect();
-        keep_apart(said.root(), &mut texts);
-        let texts: Vec<&str> = texts.values().map(String::as_str).collect();
-        assert_eq!(texts, ["[e-mail] (2)", "[e-mail] (3)", "[e-mail]"]);
     }
 }

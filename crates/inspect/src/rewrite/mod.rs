@@ -1,14 +1,16 @@
 //! Rewriting what was found: a mark, a mask, or another value of the same form; choosing parts,
-//! and marking what is untrusted.
+//! marking what is untrusted, and making links and images harmless.
 //!
 //! Which findings are to go, and what a pseudonym stands for, is the caller's business.
 
+mod defang;
 mod mask;
 mod others;
 mod pseudonym;
 mod select;
 mod spotlight;
 
+pub use defang::{Defang, defang};
 pub use mask::{mask, redact};
 pub use others::{Others, plain};
 pub use pseudonym::{Like, pseudonym};

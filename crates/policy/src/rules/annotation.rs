@@ -23,9 +23,10 @@ pub(super) struct Annotations {
 /// What is wrong with an annotation's value, and what to write instead.
 type Wrong = (String, String);
 
-const ON_PERMIT: [&str; 16] = [
+const ON_PERMIT: [&str; 17] = [
     "anonymise",
     "approve",
+    "defang",
     "drop",
     "fields",
     "id",
@@ -84,6 +85,7 @@ fn obligation(name: &str, value: &str) -> Result<Obligation, Wrong> {
     match name {
         "anonymise" => kinds(value).map(Obligation::Anonymise),
         "approve" => approve(value),
+        "defang" => defanged(value).map(Obligation::Defang),
         "drop" => fields(value).map(Obligation::Drop),
         "fields" => fields(value).map(Obligation::Fields),
         "judge" => judging(value).map(Obligation::Judge),
@@ -176,6 +178,19 @@ fn fields(value: &str) -> Result<BTreeSet<String>, Wrong> {
         return Err((format!("`{value}` is not a list of JSON pointers"), remedy));
     }
     Ok(pointers)
+}
+
+fn defanged(value: &str) -> Result<BTreeSet<String>, Wrong> {
+    let sorts: BTreeSet<String> = value.split_whitespace().map(str::to_owned).collect();
+    if sorts.is_empty()
+        || !sorts
+            .iter()
+            .all(|sort| ["images", "links"].contains(&sort.as_str()))
+    {
+        let remedy = "write `images`, `links` or both, apart by a space".to_owned();
+        return Err((format!("`{value}` does not say what is made harmless"), remedy));
+    }
+    Ok(sorts)
 }
 
 fn judging(value: &str) -> Result<BTreeSet<Judging>, Wrong> {

@@ -13,6 +13,7 @@ pub fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<O
     let mut fields: Option<BTreeSet<String>> = None;
     let mut labels: Option<Labels> = None;
     let mut dropped = BTreeSet::new();
+    let mut defanged = BTreeSet::new();
     let mut judged = BTreeSet::new();
     let mut hidden = Hidden::default();
     let mut revealed = BTreeSet::new();
@@ -33,6 +34,7 @@ pub fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<O
                 labels = Some(labels.unwrap_or_else(Labels::none).join(more));
             }
             Obligation::Anonymise(kinds) => hidden.anonymised.extend(kinds.iter().cloned()),
+            Obligation::Defang(sorts) => defanged.extend(sorts.iter().cloned()),
             Obligation::Drop(pointers) => dropped.extend(pointers.iter().cloned()),
             Obligation::Judge(these) => judged.extend(these.iter().copied()),
             Obligation::Mask(kinds) => hidden.masked.extend(kinds.iter().cloned()),
@@ -51,6 +53,7 @@ pub fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<O
     joined.extend(fields.map(Obligation::Fields));
     joined.extend((!judged.is_empty()).then_some(judged).map(Obligation::Judge));
     joined.extend(labels.map(Obligation::Label));
+    joined.extend(some(defanged).map(Obligation::Defang));
     joined.extend(some(dropped).map(Obligation::Drop));
     joined.extend(some(revealed).map(Obligation::Reveal));
     joined.extend(hidden.obligations());

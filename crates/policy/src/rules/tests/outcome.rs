@@ -196,13 +196,14 @@ fn fields_of_two_rules_intersect_through_wildcards() {
 fn ways_to_hide_join_to_the_one_that_shows_least() {
     let set = rules(
         r#"@mask("personal secret") @reveal("personal") permit(principal, action, resource);
-           @pseudonymise("personal") @anonymise("secret") @drop("/a") permit(principal, action, resource);
-           @redact("secret") @drop("/b") permit(principal, action, resource);"#,
+           @pseudonymise("personal") @anonymise("secret") @drop("/a") @defang("images") permit(principal, action, resource);
+           @redact("secret") @drop("/b") @defang("links") permit(principal, action, resource);"#,
     );
     let strings = |words: &[&str]| words.iter().map(ToString::to_string).collect();
     assert_eq!(
         obligations(&Scene::default(), &set),
         [
+            Obligation::Defang(strings(&["images", "links"])),
             Obligation::Drop(strings(&["/a", "/b"])),
             Obligation::Mask(strings(&["personal"])),
             Obligation::Redact(strings(&["secret"])),
