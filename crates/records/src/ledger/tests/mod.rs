@@ -5,6 +5,7 @@ mod crash;
 mod faults;
 mod formats;
 mod frames;
+mod groups;
 mod opening;
 
 use std::{
