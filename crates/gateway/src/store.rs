@@ -188,6 +188,27 @@ impl Store {
         })
     }
 
+    /// Stores values, and removes those that are none: all or nothing, with one sync of the disk.
+    pub(crate) fn set_all(
+        &self,
+        table: &str,
+        values: &[(String, Option<Vec<u8>>)],
+    ) -> Result<(), StoreError> {
+        self.with(|state| {
+            state.transact(|transaction| {
+                for (key, value) in values {
+                    match value {
+                        Some(value) => {
+                            transaction.put(Owner::Platform, table, key, value, Expect::Any)?;
+                        }
+                        None => transaction.delete(table, key, Expect::Any)?,
+                    }
+                }
+                Ok(())
+            })
+        })
+    }
+
     /// One value.
     pub(crate) fn get(&self, table: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let found = self.with(|state| state.get(table, key))?;

@@ -39,19 +39,30 @@ pub(super) fn recall(store: &Store, signals: &mut Signals) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Stores one past, or deletes what was stored of one that is forgotten.
-pub(super) fn keep(store: &Store, agent: &str, past: Option<Past>) -> Result<(), StoreError> {
-    let key = key(store.replica(), agent);
-    let Some(past) = past else {
-        return store.delete(TABLE, &key);
-    };
-    let stored = Stored {
-        agent: agent.to_owned(),
-        replica: store.replica().map(str::to_owned),
-        past,
-    };
-    let text = serde_json::to_vec(&stored).map_err(|error| StoreError::other(error.to_string()))?;
-    store.put(TABLE, &key, &text)
+/// A past as a row: its key, and its text or nothing where it is forgotten.
+pub(super) struct Row(String, Option<Vec<u8>>);
+
+/// The row of a past.
+pub(super) fn row(store: &Store, agent: &str, past: Option<Past>) -> Result<Row, StoreError> {
+    let replica = store.replica();
+    let text = past.map(|past| {
+        serde_json::to_vec(&Stored {
+            agent: agent.to_owned(),
+            replica: replica.map(str::to_owned),
+            past,
+        })
+    });
+    let text = text
+        .transpose()
+        .map_err(|error| StoreError::other(error.to_string()))?;
+    Ok(Row(key(replica, agent), text))
+}
+
+/// Stores pasts, and deletes what was stored of those that are forgotten: all or none, since each transaction is a
+/// sync of the disk that the ledger's are behind.
+pub(super) fn keep(store: &Store, rows: Vec<Row>) -> Result<(), StoreError> {
+    let rows: Vec<_> = rows.into_iter().map(|Row(key, text)| (key, text)).collect();
+    store.set_all(TABLE, &rows)
 }
 
 /// Names of agents are longer than keys may be; their digests are not.
