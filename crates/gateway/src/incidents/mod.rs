@@ -8,7 +8,6 @@ mod signals;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    slice,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -184,27 +183,19 @@ impl Incidents {
         let changed: Vec<_> = self.watch.signals().changed().into_iter().collect();
         let mut kept = Ok(());
         for agents in changed.chunks(PASTS_AT_ONCE) {
-            if self.keep_past_of(agents).is_ok() {
-                continue;
-            }
-            for agent in agents {
-                if let Err(error) = self.keep_past_of(slice::from_ref(agent)) {
+            let settings = agents.iter().map(|agent| {
+                // One at a time: calls wait for this lock, and all pasts together are large.
+                let past = self.watch.signals().past(agent);
+                pasts::setting(self.store.replica(), agent, past)
+            });
+            if let Err(unset) = pasts::keep(&self.store, &settings.collect::<Vec<_>>()) {
+                for agent in unset.places.iter().filter_map(|place| agents.get(*place)) {
                     self.watch.signals().not_stored(agent.clone());
-                    kept = Err(error);
                 }
+                kept = Err(unset.why);
             }
         }
         kept
-    }
-
-    fn keep_past_of(&self, agents: &[String]) -> Result<(), StoreError> {
-        let row = |agent: &String| {
-            // One at a time: calls wait for this lock, and all pasts together are large.
-            let past = self.watch.signals().past(agent);
-            pasts::row(&self.store, agent, past)
-        };
-        let rows = agents.iter().map(row).collect::<Result<_, _>>()?;
-        pasts::keep(&self.store, rows)
     }
 
     /// Takes a signal in: into the incident of its kind that is open about the same, or into a new one, which it

@@ -9,7 +9,7 @@ use records::digest::hex;
 use serde::{Deserialize, Serialize};
 
 use super::signals::{Past, Signals};
-use crate::store::{Store, StoreError};
+use crate::store::{Setting, Store, StoreError, Unset};
 
 /// The store's table.
 const TABLE: &str = "pasts";
@@ -39,30 +39,23 @@ pub(super) fn recall(store: &Store, signals: &mut Signals) -> Result<(), StoreEr
     Ok(())
 }
 
-/// A past as a row: its key, and its text or nothing where it is forgotten.
-pub(super) struct Row(String, Option<Vec<u8>>);
-
-/// The row of a past.
-pub(super) fn row(store: &Store, agent: &str, past: Option<Past>) -> Result<Row, StoreError> {
-    let replica = store.replica();
+/// How a past is stored; one that is forgotten is deleted.
+pub(super) fn setting(replica: Option<&str>, agent: &str, past: Option<Past>) -> Setting {
     let text = past.map(|past| {
-        serde_json::to_vec(&Stored {
+        let stored = Stored {
             agent: agent.to_owned(),
             replica: replica.map(str::to_owned),
             past,
-        })
+        };
+        // Names, sets of names and numbers: nothing of it cannot be written.
+        serde_json::to_vec(&stored).unwrap_or_default()
     });
-    let text = text
-        .transpose()
-        .map_err(|error| StoreError::other(error.to_string()))?;
-    Ok(Row(key(replica, agent), text))
+    (key(replica, agent), text)
 }
 
-/// Stores pasts, and deletes what was stored of those that are forgotten: all or none, since each transaction is a
-/// sync of the disk that the ledger's are behind.
-pub(super) fn keep(store: &Store, rows: Vec<Row>) -> Result<(), StoreError> {
-    let rows: Vec<_> = rows.into_iter().map(|Row(key, text)| (key, text)).collect();
-    store.set_all(TABLE, &rows)
+/// Stores pasts, many at once. Gives what could not be.
+pub(super) fn keep(store: &Store, pasts: &[Setting]) -> Result<(), Unset> {
+    store.set_all(TABLE, pasts)
 }
 
 /// Names of agents are longer than keys may be; their digests are not.
