@@ -7,6 +7,7 @@ mod formats;
 mod frames;
 mod groups;
 mod opening;
+mod vectors;
 
 use std::{
     path::Path,
