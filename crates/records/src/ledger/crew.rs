@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    queue::Want,
     shared::{Phase, Shared},
     state::{Group, State},
     writer::{mend, rotate, write},
@@ -17,12 +18,6 @@ const LINGER: Duration = Duration::from_millis(20);
 
 /// How long a sync that somebody waits for may be put off, in the hope of company.
 const COMPANY: Duration = Duration::from_millis(1);
-
-/// Calls on the road from which on a sync is put off. With fewer, company does not come in time.
-const MANY_CALLS: usize = 16;
-
-/// A sync is worth its price when one in so many of the calls on the road waits for it.
-const ONE_IN: usize = 4;
 
 /// What one of the crew does next.
 enum Step {
@@ -85,7 +80,7 @@ fn next(shared: &Shared, mut has_written: bool) -> Step {
             state.tail.syncing = true;
             state.tail.sync_at = None;
             // The other may write meanwhile.
-            let is_wanted = !state.queue.is_empty() && state.calls_crew();
+            let is_wanted = !state.queue.is_empty() && state.calls_crew(Want::Written);
             drop(state);
             if is_wanted {
                 shared.wake.crew.ring_one();
@@ -145,7 +140,7 @@ fn due(state: &mut State, now: Instant) -> Due {
     }
     let longest = if !state.is_sync_awaited() {
         LINGER
-    } else if state.phase != Phase::Open || state.has_company(MANY_CALLS, ONE_IN) {
+    } else if state.phase != Phase::Open || state.has_company(0) {
         return Due::Now;
     } else {
         COMPANY

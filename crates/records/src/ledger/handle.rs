@@ -157,7 +157,7 @@ impl Ledger {
         let now_ms = shared.ports.clock.unix_ms();
         let mut state = shared.lock();
         state.accept(job, now_ms, &shared.options);
-        let is_crew_wanted = state.calls_crew();
+        let is_crew_wanted = state.calls_crew(want);
         drop(state);
         if is_crew_wanted {
             shared.wake.crew.ring_one();

@@ -238,6 +238,10 @@ impl Queue {
         self.jobs.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
     pub(crate) fn is_awaited(&self) -> bool {
         self.jobs.iter().any(Job::is_awaited)
     }

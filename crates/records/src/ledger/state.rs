@@ -25,6 +25,12 @@ const GROUP_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes that may be written and not yet durable.
 const UNSYNCED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Calls on the road from which on a sync is put off. With fewer, company does not come in time.
+const MANY_CALLS: usize = 16;
+
+/// A sync is worth its price when one in so many of the calls on the road waits for it.
+const ONE_IN: usize = 4;
+
 /// A mark (heartbeat) after so many entries, so that recovery never reads further back.
 const MARK_ENTRIES: u64 = 16_384;
 
@@ -222,17 +228,28 @@ impl State {
     }
 
     /// Whether one of the crew has to be woken for what was queued, which is then noted: whoever writes, or was
-    /// woken before, will look into the queue anyway.
-    pub(crate) fn calls_crew(&mut self) -> bool {
+    /// woken before, will look into the queue anyway. So will whoever minds a sync that is put off, and what is to be
+    /// durable need not be written before.
+    pub(crate) fn calls_crew(&mut self, want: Want) -> bool {
+        let put_off = self.tail.sync_at.is_some() && self.tail.minded == self.tail.sync_at;
+        let goes_along = want == Want::Durable
+            && put_off
+            && !self.waiting.is_empty()
+            && self.phase == Phase::Open
+            && !self.has_company(self.queue.len());
+        if goes_along {
+            return false;
+        }
         let will_look = self.tail.writing || self.crew_called;
         self.crew_called = true;
         !will_look
     }
 
-    /// Whether enough wait for a sync: one in so many of the calls on the road, where those are many.
-    pub(crate) fn has_company(&self, many_calls: usize, one_in: usize) -> bool {
+    /// Whether enough wait for a sync, with so many who are yet to be written: a part of the calls on the road, where
+    /// those are many.
+    pub(crate) fn has_company(&self, queued: usize) -> bool {
         let calls = self.calls.count();
-        calls < many_calls || self.waiting.len() >= calls / one_in
+        calls < MANY_CALLS || self.waiting.len() + queued >= calls / ONE_IN
     }
 
     /// Whether the end of a sync is news to the publisher: the first that is new, or enough for a checkpoint. In
