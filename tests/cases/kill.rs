@@ -54,6 +54,10 @@ fn kills_lose_nothing_where_the_server_outlives_the_gateway() {
     kill_again_and_again(&mut gateway, &journal);
 }
 
+#[expect(
+    clippy::print_stderr,
+    reason = "a thousand rounds are long, and what they showed is worth knowing"
+)]
 fn kill_again_and_again(gateway: &mut Gateway, journal: &Path) {
     let acknowledged = Mutex::new(BTreeSet::new());
     let next = AtomicU32::new(1);
