@@ -136,7 +136,9 @@ fn a_disk_that_is_full_hangs_or_turns_read_only_lets_no_call_through_and_heals_w
     fs::create_dir(gateway.path("done")).expect("a directory");
     let volume = Volume::mounted(gateway.path("volume"), gateway.path("state"));
     let Some(volume) = volume else {
-        return;
+        return e2e::untested(
+            "a real file system that is full, hangs or turns read-only: mounting is not allowed here",
+        );
     };
     gateway.run();
     gateway.wait_for_servers();
@@ -180,6 +182,98 @@ fn a_disk_that_is_full_hangs_or_turns_read_only_lets_no_call_through_and_heals_w
         of("intent") >= executed,
         "every call that was made has its intent"
     );
+}
+
+/// What the disk does to a gateway that has `tests/faults/disk.c` preloaded.
+struct Injected {
+    said: PathBuf,
+}
+
+impl Injected {
+    /// A gateway over such a disk.
+    fn below(yaml: &str) -> (Gateway, Self) {
+        let mut gateway = Gateway::configured(yaml);
+        let (library, said) = (gateway.path("disk.so"), gateway.path("disk-says"));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/disk.c");
+        let mut compiler = Command::new("cc");
+        let built = compiler
+            .args(["-shared", "-fPIC", "-o"])
+            .args([&library, &source])
+            .arg("-ldl")
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "a C compiler");
+        let variable = |name: &str, path: &Path| format!("{name}={}", path.display());
+        let state = fs::canonicalize(gateway.path(""))
+            .expect("a directory")
+            .join("state");
+        gateway = gateway.started_by([
+            "env".to_owned(),
+            variable("LD_PRELOAD", &library),
+            variable("FAULT_FILE", &said),
+            variable("FAULT_DIR", &state),
+        ]);
+        (gateway, Self { said })
+    }
+
+    /// `full`, `hung` or `read-only`, from now on.
+    fn is(&self, what: &str) {
+        // Whole or not at all: it is read at every step.
+        let beside = self.said.with_extension("new");
+        fs::write(&beside, what).expect("a file");
+        fs::rename(beside, &self.said).expect("a file");
+    }
+
+    fn is_well(&self) {
+        self.is("");
+    }
+}
+
+/// The same without the right to mount anything: the faults come between the real program and a disk that is well.
+// CONTROL: availability
+#[test]
+fn a_disk_that_fails_by_injection_lets_no_call_through_and_heals_without_restart() {
+    let stub = program("e2e-stub");
+    let (mut gateway, disk) = Injected::below(&format!(
+        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio, ./done/journal.txt] }} }}\n{OPEN_TO_TESTER}"
+    ));
+    fs::create_dir(gateway.path("done")).expect("a directory");
+    gateway.run();
+    gateway.wait_for_servers();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let mut calls = Calls { client, passed: 0 };
+    assert_eq!(calls.one(), 200);
+    let faults = ["full", "hung", "read-only"];
+    for what in faults {
+        disk.is(what);
+        calls.are_refused(what, &gateway);
+        disk.is_well();
+        calls.until(200, "well");
+    }
+    let executed = executed(&gateway);
+    assert!(
+        executed - calls.passed <= faults.len(),
+        "one answer is withheld each time, at most: {executed} executed, {} answered",
+        calls.passed
+    );
+    gateway.stop();
+    let verified = gateway.output(&["ledger", "verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+    let ledger = gateway.ledger();
+    let of = |kind: &str| ledger.iter().filter(|entry| entry["kind"] == json!(kind)).count();
+    assert!(of("gap") >= faults.len(), "each time is accounted for");
+    assert!(
+        of("intent") >= executed,
+        "every call that was made has its intent"
+    );
+    for intent in ledger.iter().filter(|entry| entry["kind"] == json!("intent")) {
+        let ends = ledger.iter().filter(|entry| {
+            let ends_call = ["outcome", "refusal"]
+                .map(|kind| json!(kind))
+                .contains(&entry["kind"]);
+            ends_call && entry["call"] == intent["call"]
+        });
+        assert_eq!(ends.count(), 1, "every intent has its end: {intent}");
+    }
 }
 
 /// What a gauge says.

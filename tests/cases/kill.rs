@@ -3,16 +3,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use e2e::{
-    gateway::{Gateway, OPEN_TO_TESTER, program},
+    gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
     mcp::Client,
+    peers::Served,
 };
 use serde_json::{Value, json};
 
@@ -30,11 +33,41 @@ fn kills_at_any_moment_lose_nothing_and_let_nothing_through_unrecorded() {
         format!("mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio, ./done/journal.txt] }} }}\n");
     let mut gateway = Gateway::configured(&format!("{servers}{OPEN_TO_TESTER}"));
     std::fs::create_dir(gateway.path("done")).expect("a directory");
+    let journal = gateway.path("done/journal.txt");
+    kill_again_and_again(&mut gateway, &journal);
+}
+
+/// The server lives on, and carries out what was on its way to it when the gateway died. A life begins sooner than
+/// where a server has to be started in its box, so this is the one for many rounds.
+// CONTROL: audit activity-review availability
+#[test]
+fn kills_lose_nothing_where_the_server_outlives_the_gateway() {
+    let scratch = Scratch::new();
+    let journal = scratch.path().join("journal.txt");
+    let mut stub = Command::new(program("e2e-stub"));
+    let stub = Served::start(stub.arg("http").env("STUB_JOURNAL", &journal));
+    let servers = format!(
+        "mcpServers: {{ stub: {{ url: {:?}, trust: trusted }} }}\n",
+        stub.line
+    );
+    let mut gateway = Gateway::configured(&format!("{servers}{OPEN_TO_TESTER}"));
+    kill_again_and_again(&mut gateway, &journal);
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a thousand rounds are long, and what they showed is worth knowing"
+)]
+fn kill_again_and_again(gateway: &mut Gateway, journal: &Path) {
     let acknowledged = Mutex::new(BTreeSet::new());
     let next = AtomicU32::new(1);
     let rounds =
         std::env::var("SALLYPORT_KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
+    let begun = Instant::now();
     for round in 0..rounds {
+        if round % 100 == 0 {
+            eprintln!("{round} kills after {} s", begun.elapsed().as_secs());
+        }
         gateway.run();
         let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
         let dead = AtomicBool::new(false);
@@ -70,9 +103,16 @@ fn kills_at_any_moment_lose_nothing_and_let_nothing_through_unrecorded() {
     // One more life, so that open intents are closed as entries.
     gateway.run();
     gateway.stop();
-    let executed = std::fs::read_to_string(gateway.path("done/journal.txt")).expect("something was executed");
+    let executed = std::fs::read_to_string(journal).expect("something was executed");
     let acknowledged = acknowledged.into_inner().expect("no panic");
-    compare(&gateway.ledger(), &executed, &acknowledged);
+    let ledger = gateway.ledger();
+    eprintln!(
+        "{rounds} kills: {} acknowledged, {} executed, {} entries",
+        acknowledged.len(),
+        executed.lines().count(),
+        ledger.len()
+    );
+    compare(&ledger, &executed, &acknowledged);
     let verified = gateway.output(&["ledger", "verify"]);
     assert!(
         verified.status.success(),

@@ -31,6 +31,8 @@ const DEPOSITS: &str = "deposits";
 /// How often traces are written, and the most of its time that doing so may take.
 const KEEP: Duration = Duration::from_millis(500);
 const KEEP_SHARE_MAX: u32 = 20;
+/// Traces of one transaction. As many are in memory twice meanwhile.
+const TRACES_AT_ONCE: usize = 64;
 
 /// All contexts.
 #[derive(Debug)]
@@ -185,12 +187,21 @@ impl ContextStore {
             .values()
             .map(|(context, _)| Arc::clone(context))
             .collect();
-        for context in contexts {
-            if let Some(traces) = context.unkept() {
-                self.store.put(TRACES, context.id(), &traces)?;
+        let mut kept = Ok(());
+        for contexts in contexts.chunks(TRACES_AT_ONCE) {
+            let changed = contexts.iter().filter_map(|context| {
+                let traces = context.unkept()?;
+                Some((context, (context.id().to_owned(), Some(traces))))
+            });
+            let (contexts, settings): (Vec<_>, Vec<_>) = changed.unzip();
+            if let Err(unset) = self.store.set_all(TRACES, &settings) {
+                for context in unset.places.iter().filter_map(|place| contexts.get(*place)) {
+                    context.not_kept();
+                }
+                kept = Err(unset.why);
             }
         }
-        Ok(())
+        kept
     }
 
     /// How many are in memory.
@@ -264,14 +275,20 @@ impl DepositStore {
                 .filter(|(_, (_, changed))| *changed == Changed::Yes);
             let texts = changed.map(|(server, (deposits, changed))| {
                 *changed = Changed::No;
-                (server.clone(), deposits.to_stored())
+                (server.clone(), Some(deposits.to_stored()))
             });
             texts.collect()
         };
-        for (server, text) in changed {
-            self.store.put(DEPOSITS, &server, &text)?;
+        let Err(unset) = self.store.set_all(DEPOSITS, &changed) else {
+            return Ok(());
+        };
+        let mut servers = self.lock();
+        for (server, _) in unset.places.iter().filter_map(|place| changed.get(*place)) {
+            if let Some((_, changed)) = servers.get_mut(server) {
+                *changed = Changed::Yes;
+            }
         }
-        Ok(())
+        Err(unset.why)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Deposits, Changed)>> {

@@ -1,6 +1,9 @@
 //! The store of what must survive a restart besides the ledger: sealed tables.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    slice,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use records::table::{Claim, Expect, Owner, Server, State, StateError};
 use thiserror::Error;
@@ -41,6 +44,18 @@ struct Shared {
     /// This replica's own name: that of its log.
     replica: String,
     log: Mutex<Claim>,
+}
+
+/// A key and the value it is to have, or none.
+pub(crate) type Setting = (String, Option<Vec<u8>>);
+
+/// What of many settings could not be stored.
+#[derive(Debug)]
+pub(crate) struct Unset {
+    /// Their places among them.
+    pub(crate) places: Vec<usize>,
+    /// Why the first could not.
+    pub(crate) why: StoreError,
 }
 
 /// What became of an exchange.
@@ -182,6 +197,41 @@ impl Store {
             state.transact(|transaction| {
                 for (key, value) in values {
                     transaction.put(owner, table, key, value, Expect::Any)?;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// Stores values, and removes those that are none, in one transaction: each is a sync of the disk that the ledger's
+    /// syncs are behind. Where that fails each is for itself, so that one that cannot be stored keeps no other from it.
+    pub(crate) fn set_all(&self, table: &str, values: &[Setting]) -> Result<(), Unset> {
+        if values.is_empty() || self.set(table, values).is_ok() {
+            return Ok(());
+        }
+        let mut unset = None;
+        for (place, value) in values.iter().enumerate() {
+            if let Err(why) = self.set(table, slice::from_ref(value)) {
+                let unset = unset.get_or_insert_with(|| Unset {
+                    places: Vec::new(),
+                    why,
+                });
+                unset.places.push(place);
+            }
+        }
+        unset.map_or(Ok(()), Err)
+    }
+
+    fn set(&self, table: &str, values: &[Setting]) -> Result<(), StoreError> {
+        self.with(|state| {
+            state.transact(|transaction| {
+                for (key, value) in values {
+                    match value {
+                        Some(value) => {
+                            transaction.put(Owner::Platform, table, key, value, Expect::Any)?;
+                        }
+                        None => transaction.delete(table, key, Expect::Any)?,
+                    }
                 }
                 Ok(())
             })

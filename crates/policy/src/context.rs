@@ -95,6 +95,12 @@ impl Context {
         changed.then(|| remembering.flow.to_stored())
     }
 
+    /// What was to be stored could not be: it is given again.
+    pub fn not_kept(&self) {
+        let mut remembering = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+        remembering.unkept = true;
+    }
+
     /// Takes in what a result brought. Gives the labels there are now, if that changed anything.
     pub fn absorb(&self, labels: &Labels) -> Option<Labels> {
         let mut held = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,5 +116,19 @@ impl Context {
     /// has an untrusted source before and after.
     pub fn declassify(&self, to: Labels) {
         *self.labels.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_stored_is_given_again() {
+        let context = Context::new("c".to_owned(), None);
+        assert_eq!(context.unkept(), None);
+        context.not_kept();
+        assert!(context.unkept().is_some());
+        assert_eq!(context.unkept(), None);
     }
 }

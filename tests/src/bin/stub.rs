@@ -1,7 +1,7 @@
 //! An MCP server for tests and the bench: it keeps a journal of what it executed, and misbehaves on demand.
 //!
 //! `e2e-stub stdio [JOURNAL]` serves standard input and output; `e2e-stub http` serves a port of its own and
-//! prints its URL; `e2e-stub unix PATH` serves a Unix socket. `e2e-stub raw FOLDER` answers what lies in a folder, byte
+//! prints its URL, and keeps its journal in the file named by STUB_JOURNAL; `e2e-stub unix PATH` serves a Unix socket. `e2e-stub raw FOLDER` answers what lies in a folder, byte
 //! for byte, and keeps what it heard there; `e2e-stub http FOLDER` does so over HTTP. It knows nothing of the gateway.
 
 #![expect(
@@ -45,18 +45,16 @@ fn main() {
     match args.first().map(String::as_str) {
         Some("stdio") => {
             if let Some(path) = args.get(1) {
-                let file = OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .open(path)
-                    .expect("a journal");
-                *JOURNAL.lock().expect("one thread") = Some(file);
+                keep_journal(Path::new(path));
             }
             stdio();
         }
         Some("http") => {
             if let Some(folder) = args.get(1) {
                 FOLDER.set(folder.into()).expect("once");
+            }
+            if let Some(path) = std::env::var_os("STUB_JOURNAL") {
+                keep_journal(Path::new(&path));
             }
             http();
         }
@@ -67,6 +65,11 @@ fn main() {
             std::process::exit(2);
         }
     }
+}
+
+fn keep_journal(path: &Path) {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    *JOURNAL.lock().expect("one thread") = Some(file.expect("a journal"));
 }
 
 /// Each connection is served by a process of its own, which has it for its standard input and output.

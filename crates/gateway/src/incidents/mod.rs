@@ -31,6 +31,8 @@ const WAITING_MAX: usize = 1_024;
 const CALLS_MAX: usize = 32;
 /// Most incidents kept; beyond it, those resolved longest ago are forgotten, then the oldest. The ledger has them still.
 const INCIDENTS_MAX: usize = 10_000;
+/// Pasts of one transaction. As many are in memory twice meanwhile.
+const PASTS_AT_ONCE: usize = 256;
 
 /// What configuration says of incidents.
 #[derive(Clone, Debug, Default)]
@@ -176,16 +178,21 @@ impl Incidents {
         self.signals.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Stores the pasts of agents that changed. One that cannot be stored keeps no other from it.
+    /// Stores the pasts of agents that changed, many at once. One that cannot be stored keeps no other from it.
     pub(crate) fn keep_pasts(&self) -> Result<(), StoreError> {
-        let changed = self.watch.signals().changed();
+        let changed: Vec<_> = self.watch.signals().changed().into_iter().collect();
         let mut kept = Ok(());
-        for agent in changed {
-            // One at a time: calls wait for this lock, and all pasts together are large.
-            let past = self.watch.signals().past(&agent);
-            if let Err(error) = pasts::keep(&self.store, &agent, past) {
-                self.watch.signals().not_stored(agent);
-                kept = Err(error);
+        for agents in changed.chunks(PASTS_AT_ONCE) {
+            let settings = agents.iter().map(|agent| {
+                // One at a time: calls wait for this lock, and all pasts together are large.
+                let past = self.watch.signals().past(agent);
+                pasts::setting(self.store.replica(), agent, past)
+            });
+            if let Err(unset) = pasts::keep(&self.store, &settings.collect::<Vec<_>>()) {
+                for agent in unset.places.iter().filter_map(|place| agents.get(*place)) {
+                    self.watch.signals().not_stored(agent.clone());
+                }
+                kept = Err(unset.why);
             }
         }
         kept
@@ -326,7 +333,9 @@ fn culprit(sign: Sign, about: &About) -> Option<Target> {
 
 #[cfg(test)]
 mod tests {
-    use super::{About, MeantIncidents, Seen, Sign, Signal, open};
+    use std::collections::BTreeSet;
+
+    use super::{About, MeantIncidents, PASTS_AT_ONCE, Seen, Sign, Signal, Signals, open, pasts};
     use crate::{
         ambient::Ambient,
         vault::{Layout, Vault},
@@ -353,6 +362,41 @@ mod tests {
         assert!(note("2", "alice").is_none());
         let bobs = note("3", "bob").unwrap();
         assert_eq!(bobs.culprit().unwrap().to_string(), "user bob");
+        let _ = std::fs::remove_dir_all(&place);
+    }
+
+    /// However many agents there are, and though one of them cannot be stored.
+    #[test]
+    fn every_past_is_stored_but_for_the_one_that_cannot_be() {
+        let place = std::env::temp_dir().join(format!("sallyport-many-pasts-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&place);
+        let vault = Vault::open(&Layout::new(&place), &Ambient::system()).unwrap();
+        let (watch, incidents) = open(vault.store().clone(), MeantIncidents::default()).unwrap();
+        let see = |agent: &str, tool: &str| {
+            let seen = Seen {
+                agent,
+                tool: Some(tool),
+                now_ms: 600_000,
+                ..Seen::default()
+            };
+            watch.saw(&seen, About::default, "call");
+        };
+        let agents: Vec<_> = (0..2 * PASTS_AT_ONCE + 1).map(|n| format!("agent-{n}")).collect();
+        for agent in &agents {
+            see(agent, "read");
+        }
+        // Longer than a record may be.
+        see("agent-7", &"x".repeat(17 * 1024 * 1024));
+        assert!(incidents.keep_pasts().is_err(), "one cannot be stored");
+        assert_eq!(watch.signals().changed(), BTreeSet::from(["agent-7".to_owned()]));
+        let mut stored = Signals::default();
+        pasts::recall(vault.store(), &mut stored).unwrap();
+        for agent in &agents {
+            assert_eq!(stored.past(agent).is_some(), agent != "agent-7", "{agent}");
+        }
+        drop((watch, incidents));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(vault.close());
         let _ = std::fs::remove_dir_all(&place);
     }
 

@@ -9,7 +9,7 @@ use records::digest::hex;
 use serde::{Deserialize, Serialize};
 
 use super::signals::{Past, Signals};
-use crate::store::{Store, StoreError};
+use crate::store::{Setting, Store, StoreError, Unset};
 
 /// The store's table.
 const TABLE: &str = "pasts";
@@ -39,19 +39,23 @@ pub(super) fn recall(store: &Store, signals: &mut Signals) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Stores one past, or deletes what was stored of one that is forgotten.
-pub(super) fn keep(store: &Store, agent: &str, past: Option<Past>) -> Result<(), StoreError> {
-    let key = key(store.replica(), agent);
-    let Some(past) = past else {
-        return store.delete(TABLE, &key);
-    };
-    let stored = Stored {
-        agent: agent.to_owned(),
-        replica: store.replica().map(str::to_owned),
-        past,
-    };
-    let text = serde_json::to_vec(&stored).map_err(|error| StoreError::other(error.to_string()))?;
-    store.put(TABLE, &key, &text)
+/// How a past is stored; one that is forgotten is deleted.
+pub(super) fn setting(replica: Option<&str>, agent: &str, past: Option<Past>) -> Setting {
+    let text = past.map(|past| {
+        let stored = Stored {
+            agent: agent.to_owned(),
+            replica: replica.map(str::to_owned),
+            past,
+        };
+        // Names, sets of names and numbers: nothing of it cannot be written.
+        serde_json::to_vec(&stored).unwrap_or_default()
+    });
+    (key(replica, agent), text)
+}
+
+/// Stores pasts, many at once. Gives what could not be.
+pub(super) fn keep(store: &Store, pasts: &[Setting]) -> Result<(), Unset> {
+    store.set_all(TABLE, pasts)
 }
 
 /// Names of agents are longer than keys may be; their digests are not.

@@ -12,6 +12,7 @@ use tokio::sync::watch as progress;
 
 use super::{
     begin::{announce, start},
+    crew,
     entry::Entry,
     follow::{Tail, of_call},
     layout::{Layout, at},
@@ -25,7 +26,7 @@ use super::{
     recover,
     shared::{Phase, Progress, Shared},
     state::set_back,
-    syncer, watch, writer,
+    watch,
 };
 use crate::{disk::replace, keys::LogKeys};
 
@@ -154,8 +155,13 @@ impl Ledger {
         let shared = &self.0.shared;
         let (job, pending) = Job::new(entry, want);
         let now_ms = shared.ports.clock.unix_ms();
-        shared.lock().accept(job, now_ms, &shared.options);
-        shared.wake.writer.ring();
+        let mut state = shared.lock();
+        state.accept(job, now_ms, &shared.options);
+        let is_crew_wanted = state.calls_crew(want);
+        drop(state);
+        if is_crew_wanted {
+            shared.wake.crew.ring_one();
+        }
         shared.wake.watch.ring();
         pending
     }
@@ -285,8 +291,8 @@ impl Ledger {
             let spawned = thread.spawn(move || body(&shared));
             spawned.map(drop).map_err(at(self.0.shared.layout.dir()))
         };
-        run("writer", Box::new(writer::run))?;
-        run("syncer", Box::new(syncer::run))?;
+        run("crew", Box::new(crew::run))?;
+        run("crew", Box::new(crew::run))?;
         run("watch", Box::new(watch::run))?;
         run("publisher", Box::new(move |shared| publisher.run(shared)))
     }

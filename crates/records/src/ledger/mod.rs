@@ -14,6 +14,7 @@
 
 mod begin;
 pub mod checkpoint;
+mod crew;
 pub mod entry;
 mod follow;
 pub(crate) mod frame;
@@ -31,7 +32,6 @@ mod recent;
 mod recover;
 mod shared;
 mod state;
-mod syncer;
 pub mod tile;
 mod watch;
 pub mod witness;

@@ -50,7 +50,7 @@ impl Default for Options {
         Self {
             heartbeat_ms: 60_000,
             checkpoint_ms: 1_000,
-            checkpoint_entries: 1_024,
+            checkpoint_entries: 8_192,
             answer_within_ms: 1_000,
             queue_entries_max: 4_096,
             queue_bytes_max: 16 * 1024 * 1024,

@@ -67,7 +67,7 @@ impl Publisher {
                 && state.wants_spare(&shared.options)
                 && spare_after <= Instant::now();
             drop(state);
-            shared.wake.writer.ring();
+            shared.wake.crew.ring();
             if wants_spare {
                 match writer::make_spare(shared) {
                     Ok(()) => shared.lock().spare = true,

@@ -190,6 +190,11 @@ impl Calls {
         (self.0.len(), self.0.values().filter_map(|call| call.index).min())
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The calls that nobody has ended, for the ledger to end.
     pub(crate) fn drain_unended(&mut self) -> Vec<Arc<str>> {
         let unended: Vec<_> = self
@@ -231,6 +236,10 @@ pub(crate) enum Accepted {
 impl Queue {
     pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.jobs.len()
     }
 
     pub(crate) fn is_awaited(&self) -> bool {

@@ -27,11 +27,12 @@ pub(crate) struct Shared {
     pub(crate) layout: Layout,
 }
 
-/// One place to wait at for each thread, and one for whoever closes.
+/// One place to wait at for each thread, or for those that do the same, one for whoever mends, and one for whoever
+/// closes.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
-    pub(crate) writer: Bell,
-    pub(crate) syncer: Bell,
+    pub(crate) crew: Bell,
+    pub(crate) mender: Bell,
     pub(crate) publisher: Bell,
     pub(crate) watch: Bell,
     pub(crate) closer: Bell,
@@ -67,6 +68,13 @@ impl Bell {
         let waited = self.condition.wait_timeout(state, longest);
         self.sleepers.fetch_sub(1, Ordering::Relaxed);
         waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Wakes one of those who sleep here, where any of them can do what is to be done.
+    pub(crate) fn ring_one(&self) {
+        if self.sleepers.load(Ordering::Relaxed) > 0 {
+            self.condition.notify_one();
+        }
     }
 
     /// Wakes whoever sleeps here. Best without the lock, which they need first of all.
@@ -129,13 +137,13 @@ impl Shared {
 
     pub(crate) fn wake_all(&self) {
         let Wake {
-            writer,
-            syncer,
+            crew,
+            mender,
             publisher,
             watch,
             closer,
         } = &self.wake;
-        for bell in [writer, syncer, publisher, watch, closer] {
+        for bell in [crew, mender, publisher, watch, closer] {
             bell.ring();
         }
     }

@@ -1,13 +1,13 @@
 //! What the threads of a ledger share, and every change of it.
 //!
-//! Threads: the *writer* puts frames into the segment, the *syncer* makes them durable, the *publisher*
-//! cuts tiles and signs checkpoints, the *watch* answers those who wait too long. Each does its disk work
+//! Threads: the *crew* of two puts frames into the segment and makes them durable, the *publisher* cuts tiles
+//! and signs checkpoints, the *watch* answers those who wait too long. Each does its disk work
 //! without the lock and reports here what came of it, so a disk that hangs never holds the lock.
 //!
 //! INVARIANT (durable): `durable` grows only after a sync succeeded that began after the frames were
 //! written, on a file to which no write or sync has failed since it was opened.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use super::{
     entry::{Encoded, Entry, Kind},
@@ -24,6 +24,12 @@ const GROUP_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes that may be written and not yet durable.
 const UNSYNCED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Calls on the road from which on a sync is put off. With fewer, company does not come in time.
+const MANY_CALLS: usize = 16;
+
+/// A sync is worth its price when one in so many of the calls on the road waits for it.
+const ONE_IN: usize = 4;
 
 /// A mark (heartbeat) after so many entries, so that recovery never reads further back.
 const MARK_ENTRIES: u64 = 16_384;
@@ -49,6 +55,8 @@ pub(crate) struct State {
     gap: Option<Gap>,
     gap_queued: bool,
     pub(crate) tail: Tail,
+    /// One of the crew was woken and has not yet looked what there is to do.
+    pub(crate) crew_called: bool,
     /// The next segment lies ready.
     pub(crate) spare: bool,
     /// Entries that no checkpoint covers yet, oldest first.
@@ -88,8 +96,14 @@ pub(crate) struct Tail {
     pub(crate) unsynced: Vec<u8>,
     /// A write or a sync failed; the file must be opened anew and mended.
     pub(crate) broken: bool,
-    /// A sync is running.
+    /// One of the crew writes, begins a segment or mends it.
+    pub(crate) writing: bool,
+    /// One of the crew syncs.
     pub(crate) syncing: bool,
+    /// When what is written is synced at the latest, while that is put off.
+    pub(crate) sync_at: Option<Instant>,
+    /// One of the crew sleeps until then, and no longer.
+    pub(crate) minded: Option<Instant>,
     /// Failures since the last success.
     pub(crate) strikes: u32,
 }
@@ -110,6 +124,19 @@ pub(crate) struct Group {
     pub(crate) keys: Arc<LogKeys>,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) offset: u64,
+}
+
+/// A job whose entry stands in the log as its caller wants it, and where.
+#[derive(Debug)]
+pub(crate) struct Good(u64, Job);
+
+impl Good {
+    /// Answers its caller.
+    pub(crate) fn tell(self) {
+        let Self(index, mut job) = self;
+        let leaf_hash = *job.entry.leaf();
+        job.answer(Ok(Receipt { index, leaf_hash }));
+    }
 }
 
 /// What the log is like at its opening.
@@ -138,6 +165,7 @@ impl State {
             gap_queued: false,
             marked_at: start.tail.written,
             tail: start.tail,
+            crew_called: false,
             spare: false,
             fresh_bytes: start.fresh.iter().map(|entry| entry.bytes().len()).sum(),
             fresh: start.fresh.into(),
@@ -199,10 +227,29 @@ impl State {
         self.tail.durable < self.tail.written
     }
 
-    /// Whether the end of a sync is news to the writer: something waits for it, or is to be mended or told.
-    pub(crate) fn wants_writer(&self) -> bool {
-        let waits = !self.queue.is_empty() || self.tail.broken || self.phase != Phase::Open;
-        waits || self.gap.is_some() || self.trouble.is_some()
+    /// Whether one of the crew has to be woken for what was queued, which is then noted: whoever writes, or was
+    /// woken before, will look into the queue anyway. So will whoever minds a sync that is put off, and what is to be
+    /// durable need not be written before.
+    pub(crate) fn calls_crew(&mut self, want: Want) -> bool {
+        let put_off = self.tail.sync_at.is_some() && self.tail.minded == self.tail.sync_at;
+        let goes_along = want == Want::Durable
+            && put_off
+            && !self.waiting.is_empty()
+            && self.phase == Phase::Open
+            && !self.has_company(self.queue.len());
+        if goes_along {
+            return false;
+        }
+        let will_look = self.tail.writing || self.crew_called;
+        self.crew_called = true;
+        !will_look
+    }
+
+    /// Whether enough wait for a sync, with so many who are yet to be written: a part of the calls on the road, where
+    /// those are many.
+    pub(crate) fn has_company(&self, queued: usize) -> bool {
+        let calls = self.calls.count();
+        calls < MANY_CALLS || self.waiting.len() + queued >= calls / ONE_IN
     }
 
     /// Whether the end of a sync is news to the publisher: the first that is new, or enough for a checkpoint. In
@@ -305,8 +352,8 @@ impl State {
         })
     }
 
-    /// The frames of the group in flight are written.
-    pub(crate) fn written(&mut self, frames: &[u8], now_ms: u64) {
+    /// The frames of the group in flight are written. Gives whom to tell, when the lock is free.
+    pub(crate) fn written(&mut self, frames: &[u8], now_ms: u64) -> Vec<Good> {
         let tail = &mut self.tail;
         tail.offset += u64::try_from(frames.len()).unwrap_or(u64::MAX);
         tail.unsynced.extend_from_slice(frames);
@@ -315,7 +362,8 @@ impl State {
         if !tail.syncing {
             self.trouble = None;
         }
-        for mut job in std::mem::take(&mut self.in_flight) {
+        let mut answers = Vec::new();
+        for job in std::mem::take(&mut self.in_flight) {
             let index = self.tail.written;
             self.tail.written += 1;
             self.fresh_bytes += job.entry.bytes().len();
@@ -323,12 +371,10 @@ impl State {
             self.note(&job, index);
             match job.want {
                 Want::Durable if job.is_awaited() => self.waiting.push_back((index, job)),
-                Want::Durable | Want::Soon | Want::Written => {
-                    let leaf_hash = *job.entry.leaf();
-                    job.answer(Ok(Receipt { index, leaf_hash }));
-                }
+                Want::Durable | Want::Soon | Want::Written => answers.push(Good(index, job)),
             }
         }
+        answers
     }
 
     fn note(&mut self, job: &Job, index: u64) {
@@ -371,25 +417,26 @@ impl State {
         self.trouble = Some(why.clone());
     }
 
-    /// A sync that began when `written` entries were written has succeeded.
-    pub(crate) fn synced(&mut self, written: u64, bytes: usize) {
+    /// A sync that began when `written` entries were written has succeeded. Gives whom to tell, when the lock is free.
+    pub(crate) fn synced(&mut self, written: u64, bytes: usize) -> Vec<Good> {
         let tail = &mut self.tail;
         tail.durable = written;
         tail.unsynced.drain(..bytes.min(tail.unsynced.len()));
         self.trouble.take_if(|trouble| *trouble == Unavailable::Slow);
-        while let Some((index, mut job)) = self.waiting.pop_front_if(|(index, _)| *index < written) {
-            let leaf_hash = *job.entry.leaf();
-            job.answer(Ok(Receipt { index, leaf_hash }));
+        let mut answers = Vec::new();
+        while let Some((index, job)) = self.waiting.pop_front_if(|(index, _)| *index < written) {
+            answers.push(Good(index, job));
         }
+        answers
     }
 
     /// The segment was opened anew and holds all that was written, durably.
-    pub(crate) fn mended(&mut self, file: Arc<dyn DiskFile>) {
+    pub(crate) fn mended(&mut self, file: Arc<dyn DiskFile>) -> Vec<Good> {
         self.tail.file = file;
         // It was cut to what is written, and grows from now on.
         self.tail.room = 0;
         self.tail.broken = false;
-        self.synced(self.tail.written, usize::MAX);
+        self.synced(self.tail.written, usize::MAX)
     }
 
     /// A tick of the watch: answers those who have waited too long.

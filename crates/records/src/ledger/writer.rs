@@ -1,4 +1,5 @@
-//! The writer: the one thread that puts frames into the write-ahead segment, and mends it after a fault.
+//! What is done to the write-ahead segment, by one of the crew at a time: frames are put into it, it ends and the
+//! next begins, and it is mended after a fault.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -7,81 +8,14 @@ use super::{
     layout::Layout,
     options::Options,
     shared::{Phase, Shared},
-    state::{Group, State},
+    state::Group,
 };
 use crate::disk::{Disk, DiskFile, How, TEMPORARY, replace};
 
 /// How long a disk that fails is left alone between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the writer does next.
-enum Step {
-    /// Open the segment anew and make sure of all that was written.
-    Mend,
-    /// Begin a new segment.
-    Rotate,
-    /// Nothing, ever.
-    Stop,
-    /// Write a group.
-    Write(Group),
-}
-
-/// Runs until the log is closed.
-pub(crate) fn run(shared: &Shared) {
-    let mut frames = Vec::new();
-    loop {
-        match next(shared) {
-            Step::Mend => mend(shared),
-            Step::Rotate => rotate(shared),
-            Step::Stop => return,
-            Step::Write(group) => write(shared, &group, &mut frames),
-        }
-    }
-}
-
-fn next(shared: &Shared) -> Step {
-    let options = &shared.options;
-    let mut state = shared.lock();
-    loop {
-        let now_ms = shared.ports.clock.unix_ms();
-        if state.has_ended() {
-            return Step::Stop;
-        }
-        if state.tail.broken && !state.tail.syncing {
-            return Step::Mend;
-        }
-        if let Some(step) = work(&mut state, now_ms, options) {
-            return step;
-        }
-        let heartbeat = Duration::from_millis(options.heartbeat_ms);
-        state = shared.wake.writer.wait_for(state, heartbeat);
-    }
-}
-
-/// What there is to write, when the tail is sound.
-fn work(state: &mut State, now_ms: u64, options: &Options) -> Option<Step> {
-    if state.tail.broken {
-        return None;
-    }
-    if matches!(state.phase, Phase::Open | Phase::Closing) {
-        state.add_due(now_ms, options);
-    }
-    if state.queue.is_empty() && state.phase == Phase::Closing {
-        state.add_last(now_ms);
-        state.phase = Phase::Draining;
-    }
-    if state.queue.is_empty() {
-        return None;
-    }
-    if state.is_segment_full(options) {
-        // The next segment begins when the last one is durable to its end.
-        return (state.tail.written == state.tail.durable).then_some(Step::Rotate);
-    }
-    let group = state.may_write(options).then(|| state.next_group());
-    group.flatten().map(Step::Write)
-}
-
-fn write(shared: &Shared, group: &Group, frames: &mut Vec<u8>) {
+pub(crate) fn write(shared: &Shared, group: &Group, frames: &mut Vec<u8>) {
     frames.clear();
     for (index, entry) in (group.first..).zip(&group.entries) {
         let key = group.keys.frames();
@@ -90,26 +24,26 @@ fn write(shared: &Shared, group: &Group, frames: &mut Vec<u8>) {
     let written = group.file.write_at(frames, group.offset);
     let now_ms = shared.ports.clock.unix_ms();
     let mut state = shared.lock();
-    let was_behind = state.is_behind();
+    state.tail.writing = false;
+    let mut answers = Vec::new();
     match written {
-        Ok(()) => state.written(frames, now_ms),
+        Ok(()) => answers = state.written(frames, now_ms),
         Err(error) => state.write_failed(&error.to_string(), now_ms),
     }
     shared.report(&state);
-    // A syncer that is behind already lingers, and comes by itself if nobody waits for it.
-    let is_wanted = !was_behind || state.is_sync_awaited();
     drop(state);
-    if is_wanted {
-        shared.wake.syncer.ring();
+    for answer in answers {
+        answer.tell();
     }
 }
 
 /// Begins a new segment. The old one is durable to its end.
-fn rotate(shared: &Shared) {
+pub(crate) fn rotate(shared: &Shared) {
     let first = shared.lock().tail.written;
     let begun = begin(&*shared.ports.disk, &shared.layout, first, &shared.options);
     let now_ms = shared.ports.clock.unix_ms();
     let mut state = shared.lock();
+    state.tail.writing = false;
     match begun {
         Ok(Begun { file, offset, room }) => {
             // Not before: what a failure leaves under this name has to be finished, so the old segment stays full.
@@ -172,14 +106,14 @@ pub(crate) fn make_spare(shared: &Shared) -> io::Result<()> {
 /// After a failed sync the kernel may have dropped the pages and forgotten the failure, so a later sync
 /// proves nothing about them; only bytes that are written again and synced are durable (the PostgreSQL
 /// lesson of 2018). Bytes beyond what was written are the remains of a failed write and are cut.
-fn mend(shared: &Shared) {
+pub(crate) fn mend(shared: &Shared) {
     let mut state = shared.lock();
     if state.tail.strikes > 1 {
         if state.phase != Phase::Open {
             drop(state);
             return shared.abandon();
         }
-        state = shared.wake.writer.wait_for(state, PAUSE);
+        state = shared.wake.mender.wait_for(state, PAUSE);
         if state.has_ended() {
             return;
         }
@@ -204,11 +138,16 @@ fn mend(shared: &Shared) {
     });
     let now_ms = shared.ports.clock.unix_ms();
     let mut state = shared.lock();
+    state.tail.writing = false;
+    let mut answers = Vec::new();
     match mended {
-        Ok(file) => state.mended(file),
+        Ok(file) => answers = state.mended(file),
         Err(error) => state.failed(&error.to_string(), now_ms),
     }
     shared.report(&state);
     drop(state);
+    for answer in answers {
+        answer.tell();
+    }
     shared.wake.publisher.ring();
 }

@@ -5,7 +5,9 @@ mod crash;
 mod faults;
 mod formats;
 mod frames;
+mod groups;
 mod opening;
+mod vectors;
 
 use std::{
     path::Path,
