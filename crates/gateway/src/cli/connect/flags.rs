@@ -67,6 +67,9 @@ pub(super) struct Flags {
     /// Ask for tokens without naming a resource.
     #[arg(long)]
     pub(super) disable_resource_parameter: bool,
+    /// Log in where the authorization server says nothing of PKCE, as Entra ID, which checks it.
+    #[arg(long)]
+    pub(super) assume_pkce: bool,
     /// A parameter to send the browser with, `key=value`.
     #[arg(long, value_name = "KEY=VALUE")]
     authorize_param: Vec<String>,

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     ambient::Ambient,
-    config::auth::{ClientIdentity, ClientProof},
+    config::auth::{ClientIdentity, ClientProof, Pkce},
     failure::Failure,
     issuers::Guarded,
     oauth::{
@@ -73,6 +73,7 @@ pub(super) struct Settings {
     pub(super) token_endpoint: Option<String>,
     pub(super) about: Option<Arc<Document>>,
     pub(super) indicated: Indicated,
+    pub(super) pkce: Pkce,
     pub(super) parameters: Vec<(String, String)>,
     /// `authorization_details` with the declared context.
     pub(super) details: Option<String>,
@@ -441,7 +442,7 @@ impl Login {
         session: &mut Session,
         scopes: &BTreeSet<String>,
     ) -> Result<Token, Failure> {
-        fit(&found.server).map_err(Failure::refused)?;
+        fit(&found.server, self.settings.pkce).map_err(Failure::refused)?;
         let listening = self.settings.back.listen(self.place.number()).await?;
         let client = self.client(found, session, Some(&listening.url)).await?;
         let key = bound(found)?;

@@ -40,7 +40,7 @@ use crate::{
     admin::control,
     config::{
         Meant,
-        auth::{ClientIdentity, ClientProof},
+        auth::{ClientIdentity, ClientProof, Pkce},
     },
     failure::Failure,
     fetch::{Fetch, Reach, roots},
@@ -253,6 +253,11 @@ impl Connect {
             token_endpoint: flags.token_endpoint.clone(),
             about: flags.about()?,
             indicated,
+            pkce: if flags.assume_pkce {
+                Pkce::Assumed
+            } else {
+                Pkce::Announced
+            },
             parameters,
             details,
             back: flags.back()?,
