@@ -18,6 +18,7 @@ mod bundles;
 mod conformance;
 mod conformance_client;
 mod connect;
+mod connect_flags;
 mod connections;
 mod console;
 mod contexts;
