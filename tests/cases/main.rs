@@ -55,6 +55,7 @@ mod passkeys;
 mod policy;
 mod protect;
 mod provenance;
+mod providers;
 mod raw_http;
 mod real_peers;
 mod records;

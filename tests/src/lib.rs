@@ -22,4 +22,5 @@ pub mod peers;
 pub mod person;
 pub mod recorder;
 pub mod registry;
+pub mod visitor;
 pub mod wires;
