@@ -46,14 +46,14 @@ policy: {{ packs: [baseline], rules: [ "permit(principal in Role::\"tester\", ac
 }
 
 /// A host that speaks to a bridge.
-struct Host {
+pub(crate) struct Host {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Host {
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -68,18 +68,23 @@ impl Host {
         }
     }
 
-    fn send(&mut self, message: &Value) {
+    pub(crate) fn send(&mut self, message: &Value) {
         writeln!(self.input, "{message}").expect("it listens");
     }
 
+    /// What it says next.
+    pub(crate) fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        let read = self.output.read_line(&mut line).expect("text");
+        assert!(read > 0, "it ended: {}", self.errors());
+        serde_json::from_str(&line).expect("JSON")
+    }
+
     /// The answer to a request.
-    fn ask(&mut self, id: u32, method: &str, params: &Value) -> Value {
+    pub(crate) fn ask(&mut self, id: u32, method: &str, params: &Value) -> Value {
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
         loop {
-            let mut line = String::new();
-            let read = self.output.read_line(&mut line).expect("text");
-            assert!(read > 0, "{method}: it ended: {}", self.errors());
-            let answer: Value = serde_json::from_str(&line).expect("JSON");
+            let answer = self.hear();
             if answer["id"] == id {
                 return answer;
             }
@@ -94,7 +99,7 @@ impl Host {
         said
     }
 
-    fn hello(&mut self) -> Value {
+    pub(crate) fn hello(&mut self) -> Value {
         let client = json!({"name": "e2e", "version": "1"});
         let params = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
         let answer = self.ask(1, "initialize", &params);
@@ -102,7 +107,7 @@ impl Host {
         answer
     }
 
-    fn call(&mut self, id: u32, tool: &str, arguments: &Value) -> Value {
+    pub(crate) fn call(&mut self, id: u32, tool: &str, arguments: &Value) -> Value {
         self.ask(id, "tools/call", &json!({"name": tool, "arguments": arguments}))
     }
 }
@@ -115,7 +120,7 @@ impl Drop for Host {
 }
 
 /// `connect` with a home of its own, and a person before the browser it opens.
-fn connect(peers: &Path, home: &Path, url: &str, flags: &[&str]) -> Command {
+pub(crate) fn connect(peers: &Path, home: &Path, url: &str, flags: &[&str]) -> Command {
     let browser = home.join("browser");
     let script = format!(
         "#!/bin/sh\nexec {:?} {:?} \"$1\" >{:?} 2>&1\n",
@@ -207,7 +212,7 @@ fn a_person_logs_in_once_and_every_process_has_the_token() {
 }
 
 /// Starts a device flow; the bridge, and the code it shows.
-fn device(mut command: Command) -> (std::thread::JoinHandle<Value>, String, String) {
+pub(crate) fn device(mut command: Command) -> (std::thread::JoinHandle<Value>, String, String) {
     let mut host = Host::of({
         command.stderr(Stdio::piped());
         command
@@ -442,9 +447,9 @@ fn mcp_remote_and_connect_answer_alike() {
 fn flags_that_are_not_there_are_refused_with_what_to_do() {
     let home = Scratch::new();
     for (flags, part) in [
-        (&["--enable-proxy"][..], "forward a port"),
-        (&["--use-id-token"], "--resource"),
-        (&["--protocol", "auto"], "mcpServers"),
+        (&["--enable-proxy"][..], "neither HTTPS_PROXY nor HTTP_PROXY"),
+        (&["--use-id-token", "--client-credentials"], "who logged in"),
+        (&["--protocol", "auto", "--transport", "sse-only"], "HTTP+SSE"),
         (&["--host", "0.0.0.0"], "must not leave this machine"),
         (&["--callback-path", "x"], "begins with `/`"),
         (&["--auth-success-url", "http://a.example/x"], "https URL"),
@@ -466,6 +471,10 @@ fn flags_that_are_not_there_are_refused_with_what_to_do() {
         let output = Command::new(program("sallyport"))
             .args(["connect", "http://127.0.0.1:1/mcp"])
             .args(flags)
+            .env_remove("HTTP_PROXY")
+            .env_remove("HTTPS_PROXY")
+            .env_remove("http_proxy")
+            .env_remove("https_proxy")
             .env("HOME", home.path())
             .stdin(Stdio::null())
             .output()

@@ -87,7 +87,7 @@ fn gateway(relay: &Recorder, auth: &str) -> Gateway {
 }
 
 /// A person opens the link; what their browser shows in the end.
-fn agree(peers: &Path, link: &str, variables: &[(&str, &str)]) -> Value {
+pub(crate) fn agree(peers: &Path, link: &str, variables: &[(&str, &str)]) -> Value {
     let output = Command::new(peers::node(peers))
         .arg(peers::script("agree.mjs"))
         .env("LINK", link)
@@ -453,7 +453,7 @@ fn a_configuration_that_would_not_do_is_refused_with_its_remedy() {
 }
 
 /// What the doctor says of a server: its exit code, and each step with its state.
-fn doctor(gateway: &Gateway, url: &str, args: &[&str], secret: &str) -> (Option<i32>, Value) {
+pub(crate) fn doctor(gateway: &Gateway, url: &str, args: &[&str], secret: &str) -> (Option<i32>, Value) {
     let output = gateway
         .command(&[&["oauth", "doctor", url, "--json"], args].concat())
         .env("SALLYPORT_CLIENT_SECRET", secret)
@@ -466,7 +466,7 @@ fn doctor(gateway: &Gateway, url: &str, args: &[&str], secret: &str) -> (Option<
     (output.status.code(), walk)
 }
 
-fn state<'a>(walk: &'a Value, step: &str) -> &'a str {
+pub(crate) fn state<'a>(walk: &'a Value, step: &str) -> &'a str {
     let steps = walk["steps"].as_array().expect("steps");
     let found = steps.iter().find(|one| one["step"] == step);
     found.map_or("none", |step| step["state"].as_str().expect("a state"))

@@ -584,6 +584,7 @@ class WithoutSessions:
 async def main():
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
+    listening.listen(128)
     app = server.streamable_http_app(event_store=Events(), retry_interval=100)
     if MODERN_ALONE:
         app = WithoutSessions(app)

@@ -512,6 +512,7 @@ async def main(how):
         return await server.run_stdio_async()
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
+    listening.listen(128)
     app, path = (server.sse_app(), "sse") if how == "sse" else (server.streamable_http_app(), "mcp")
     config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
     running = uvicorn.Server(config)

@@ -54,7 +54,7 @@ server = MCPServer(
     "guarded",
     version="1",
     token_verifier=Verifier(),
-    auth=AuthSettings(issuer_url=ISSUER, resource_server_url=RESOURCE, required_scopes=[SCOPE]),
+    auth=AuthSettings(issuer_url=ISSUER, resource_server_url=RESOURCE, required_scopes=SCOPE.split()),
 )
 
 

@@ -207,7 +207,11 @@ impl Gateway {
             if unseen.is_empty() {
                 return;
             }
-            assert!(begun.elapsed() < READY, "{unseen:?}");
+            if begun.elapsed() >= READY {
+                let ledger = self.ledger();
+                let last: Vec<&Value> = ledger.iter().rev().take(3).collect();
+                panic!("{unseen:?}: {last:?}");
+            }
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -24,6 +24,7 @@ pub mod peers;
 pub mod person;
 pub mod recorder;
 pub mod registry;
+pub mod visitor;
 pub mod wires;
 
 /// Says that something cannot be tested here. A test that returns then has passed, and nobody reads what passed says:

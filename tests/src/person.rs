@@ -207,8 +207,9 @@ impl Person {
     }
 }
 
-/// A form.
-fn encoded(fields: &[(&str, &str)]) -> String {
+/// A form, or a query.
+#[must_use]
+pub fn encoded(fields: &[(&str, &str)]) -> String {
     let escape = |text: &str| -> String {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         let one = |byte: u8| {

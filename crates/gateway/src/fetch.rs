@@ -16,22 +16,28 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-use crate::{failure::Failure, tls};
+use crate::{
+    failure::Failure,
+    proxy::{Proxies, Through},
+    tls,
+};
 
 /// The longest answer read whole, in bytes.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A client; clones share its connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Fetch(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Fetch(legacy::Client<HttpsConnector<Through>, Full<Bytes>>);
 
 /// How connections are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reach {
     /// How long one may take to be made.
     pub(crate) connect: Duration,
     /// Addresses of IPv4 alone.
     pub(crate) is_ipv4: bool,
+    /// Proxies, where they are to be used.
+    pub(crate) proxies: Option<Arc<Proxies>>,
 }
 
 impl Default for Reach {
@@ -39,6 +45,7 @@ impl Default for Reach {
         Self {
             connect: Duration::from_secs(10),
             is_ipv4: false,
+            proxies: None,
         }
     }
 }
@@ -100,7 +107,7 @@ impl Fetch {
             .enable_http1();
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .build(https.wrap_connector(http));
+            .build(https.wrap_connector(Through::new(http, reach.proxies)));
         Ok(Self(client))
     }
 

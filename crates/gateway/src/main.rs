@@ -44,6 +44,7 @@ mod payloads;
 mod people;
 mod policy_version;
 mod present;
+mod proxy;
 mod reload;
 mod replay;
 mod replicas;

@@ -72,6 +72,15 @@ pub(crate) struct Vouched {
     pub(crate) came_ms: i64,
 }
 
+/// Somebody who came back.
+#[derive(Debug)]
+pub(crate) struct Came {
+    pub(crate) login: LoggedIn,
+    /// What the provider said it by, and until when that counts.
+    pub(crate) id_token: Secret,
+    pub(crate) until_ms: i64,
+}
+
 /// Why somebody who went out did not come in.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum NotLet {
@@ -217,7 +226,7 @@ impl Door {
         (answer, departure, wanted): (&Form, &Departure, &Wanted),
         once: impl FnOnce() -> Result<(), NotAsked> + Send,
         dropped: impl Fn(&str) + Send + 'static,
-    ) -> Result<LoggedIn, NotLet> {
+    ) -> Result<Came, NotLet> {
         let metadata = self.metadata(ambient).await.map_err(NotLet::Down)?;
         self.speaks_for(answer.get("iss"), &metadata)
             .map_err(NotLet::Untrue)?;
@@ -265,7 +274,7 @@ impl Door {
                 shown(&acr)
             )));
         }
-        Ok(LoggedIn {
+        let login = LoggedIn {
             user: person.user,
             methods,
             acr,
@@ -278,6 +287,11 @@ impl Door {
                 groups: person.asserted.groups,
                 came_ms: now_ms,
             }),
+        };
+        Ok(Came {
+            login,
+            id_token,
+            until_ms: person.expires_ms,
         })
     }
 

@@ -24,7 +24,7 @@ use records::digest::hex;
 use tokio::sync::Semaphore;
 
 pub(crate) use codes::{Issue, Taken};
-pub(crate) use elsewhere::{Departure, Elsewhere, NotLet, Vouched};
+pub(crate) use elsewhere::{Came, Departure, Elsewhere, NotLet, Vouched};
 pub(crate) use grants::{REFRESH_DAYS, Record, Rotated, digest};
 pub(crate) use login::{LoggedIn, NotLoggedIn};
 pub(crate) use pace::{Pace, TooFast};

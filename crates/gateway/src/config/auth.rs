@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use identity::{Secret, assertion::ClientKey};
 use rustls::pki_types::CertificateDer;
+use serde::Deserialize;
 use wire::json::ObjectWriter;
 
 use super::{Problem, reference::Lookup, said::SaidAuth};
@@ -26,6 +27,7 @@ pub(crate) struct MeantAuth {
     pub(crate) issuer: Option<String>,
     pub(crate) scopes: BTreeSet<String>,
     pub(crate) indicator: Indicator,
+    pub(crate) pkce: Pkce,
     pub(crate) network: Network,
     pub(crate) authorities: Vec<CertificateDer<'static>>,
 }
@@ -40,12 +42,12 @@ pub(crate) enum AuthKind {
         client: Option<ClientIdentity>,
         assertion: PathBuf,
     },
-    /// The gateway's own, because an identity provider says so (ID-JAG): its ID token is exchanged there for a word to the
-    /// server's authorization server.
+    /// Because an identity provider says so (ID-JAG): a token of its own is exchanged there for a word to the server's
+    /// authorization server.
     Enterprise {
         client: ClientIdentity,
         provider: Provider,
-        identity: PathBuf,
+        whose: Whose,
     },
     /// One for each caller, in exchange for a token of the gateway's own issuer (RFC 8693).
     TokenExchange {
@@ -60,6 +62,15 @@ pub(crate) enum AuthKind {
     },
     /// One for each person, who agreed to it.
     AuthorizationCode(Registration),
+}
+
+/// Whose identity at a provider it is that lets somebody use a server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Whose {
+    /// The gateway's, by the ID token in that file: one for all callers.
+    Gateway(PathBuf),
+    /// Each caller's own: the token it came with, or the ID token of its log-in there.
+    Callers,
 }
 
 /// How a caller's token is exchanged.
@@ -138,6 +149,28 @@ pub(crate) enum Indicator {
     Omit,
 }
 
+/// Whether an authorization server has to say that it checks PKCE before a person is sent there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Pkce {
+    /// It has to.
+    #[default]
+    Announced,
+    /// The operator knows that it does, and it says nothing of it.
+    Assumed,
+}
+
+/// An identity provider that says who may use which server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidAuthProvider {
+    /// Its issuer identifier.
+    pub(crate) issuer: String,
+    /// The gateway's name there: what the ID token is for.
+    pub(crate) client_id: String,
+    /// Its secret there, by reference.
+    pub(crate) client_secret: Option<String>,
+}
+
 /// Finds out what was meant.
 pub(super) fn mean(
     at: &str,
@@ -165,7 +198,7 @@ pub(super) fn mean(
         ));
     }
     let is_exchange = matches!(said.kind.as_str(), "token_exchange" | "on_behalf_of");
-    if !is_exchange && (said.subject.is_some() || said.actor_token.is_some()) {
+    if !is_exchange && (said.subject.is_some() && said.kind != "id_jag" || said.actor_token.is_some()) {
         return Err(bad(
             "subject",
             "it is of no use with this `kind`",
@@ -202,7 +235,7 @@ pub(super) fn mean(
         "id_jag" => AuthKind::Enterprise {
             client: proven(&at, client.ok_or_else(needed)?)?,
             provider: provider(&at, said, lookup)?,
-            identity: assertion(&at, said, lookup)?,
+            whose: whose(&at, said, lookup)?,
         },
         "token_exchange" | "on_behalf_of" => exchange(&at, said, proven(&at, client.ok_or_else(needed)?)?)?,
         "authorization_code" => AuthKind::AuthorizationCode(registration(&at, said, client)?),
@@ -236,6 +269,14 @@ pub(super) fn mean(
             ));
         }
     };
+    let pkce = match (said.pkce.as_deref(), said.kind.as_str()) {
+        (None, _) | (Some("announced"), "authorization_code") => Pkce::Announced,
+        (Some("assumed"), "authorization_code") => Pkce::Assumed,
+        (Some(_), _) => {
+            let remedy = "use one of: announced, assumed; with `kind: authorization_code`";
+            return Err(bad("pkce", "that is not known here, or not with this", remedy));
+        }
+    };
     let authorities = match &said.ca {
         None => Vec::new(),
         Some(path) => tls::authorities(&lookup.path(path))
@@ -246,6 +287,7 @@ pub(super) fn mean(
         issuer: said.issuer.clone(),
         scopes: scopes.map(str::to_owned).collect(),
         indicator,
+        pkce,
         network,
         authorities,
     };
@@ -316,6 +358,25 @@ fn assertion(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<PathBuf, 
             "write it as `file:PATH`",
         )
     })
+}
+
+/// Whose word an identity provider gives: each caller's own, unless there is a token for the gateway.
+fn whose(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<Whose, Problem> {
+    let bad = |key: &str, what: &str, remedy: &str| Problem::new(format!("{at}.{key}"), what, remedy);
+    match (said.subject.as_deref(), &said.assertion) {
+        (None | Some("caller"), None) => Ok(Whose::Callers),
+        (None | Some("gateway"), _) => Ok(Whose::Gateway(assertion(at, said, lookup)?)),
+        (Some("caller"), Some(_)) => Err(bad(
+            "assertion",
+            "it is of no use where each caller has its own",
+            "leave it out, or write `subject: gateway`",
+        )),
+        (Some(_), _) => Err(bad(
+            "subject",
+            "that is not known here",
+            "use one of: gateway, caller",
+        )),
+    }
 }
 
 fn provider(at: &str, said: &SaidAuth, lookup: &Lookup<'_>) -> Result<Provider, Problem> {
@@ -429,9 +490,18 @@ impl MeantAuth {
     /// Whether each caller has a token of their own.
     pub(super) fn is_of_callers(&self) -> bool {
         match self.kind {
-            AuthKind::ClientCredentials(_) | AuthKind::Enterprise { .. } | AuthKind::Workload { .. } => false,
+            AuthKind::ClientCredentials(_)
+            | AuthKind::Enterprise {
+                whose: Whose::Gateway(_),
+                ..
+            }
+            | AuthKind::Workload { .. } => false,
             AuthKind::AuthorizationCode(_)
             | AuthKind::CallersToken { .. }
+            | AuthKind::Enterprise {
+                whose: Whose::Callers,
+                ..
+            }
             | AuthKind::TokenExchange { .. } => true,
         }
     }
@@ -457,7 +527,16 @@ impl MeantAuth {
             AuthKind::ClientCredentials(client) => ("client_credentials", Some(client)),
             AuthKind::TokenExchange { client, .. } => ("token_exchange", Some(client)),
             AuthKind::CallersToken { client, manner, .. } => (manner.as_str(), Some(client)),
-            AuthKind::Enterprise { client, .. } => ("id_jag", Some(client)),
+            AuthKind::Enterprise {
+                client,
+                whose: Whose::Gateway(_),
+                ..
+            } => ("id_jag", Some(client)),
+            AuthKind::Enterprise {
+                client,
+                whose: Whose::Callers,
+                ..
+            } => ("id_jag of callers", Some(client)),
             AuthKind::Workload { client, .. } => ("workload", client.as_ref()),
             AuthKind::AuthorizationCode(Registration::Known(client)) => ("authorization_code", Some(client)),
             AuthKind::AuthorizationCode(

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::{
     agents::SaidAgent,
     archive::SaidArchive,
+    auth::SaidAuthProvider,
     authorization::Switch,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
@@ -385,7 +386,8 @@ pub(crate) struct SaidAuth {
     pub(crate) kind: String,
     /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
     pub(crate) token: Option<String>,
-    /// With `workload`, the file (`file:PATH`) with the platform's JWT for this process; with `id_jag`, with an ID token.
+    /// With `workload`, the file (`file:PATH`) with the platform's JWT for this process; with `id_jag`, with an
+    /// ID token of the gateway's.
     pub(crate) assertion: Option<String>,
     /// The authorization server; the one the server names unless said. Another is refused.
     pub(crate) issuer: Option<String>,
@@ -407,28 +409,20 @@ pub(crate) struct SaidAuth {
     pub(crate) scope: Option<String>,
     /// With `token_exchange`: what is put in `audience`, too.
     pub(crate) audience: Option<String>,
-    /// With `token_exchange`: `caller`, whose own token is exchanged, or `gateway` (the default), whose word for it is.
+    /// With `token_exchange`: `caller`, whose own token is exchanged, or `gateway` (the default), whose word for it is. With
+    /// `id_jag`: `caller` (the default), or `gateway`, with an `assertion`.
     pub(crate) subject: Option<String>,
     /// With `subject: caller`: `send` or `omit` (the default) the gateway's word for the agent that acts.
     pub(crate) actor_token: Option<String>,
+    /// With `authorization_code`: `announced` (the default) or `assumed`, where the authorization server checks PKCE and does
+    /// not say so, as Entra ID.
+    pub(crate) pkce: Option<String>,
     /// `send` (the default) or `omit`: whether tokens are asked for in the server's name (RFC 8707).
     pub(crate) resource: Option<String>,
     /// `public` (the default) or `private`: whether the authorization server may be in one's own network.
     pub(crate) network: Option<String>,
     /// A PEM file of the authorities believed for the authorization server instead of the public ones.
     pub(crate) ca: Option<String>,
-}
-
-/// An identity provider that says who may use which server.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidAuthProvider {
-    /// Its issuer identifier.
-    pub(crate) issuer: String,
-    /// The gateway's name there: what the ID token is for.
-    pub(crate) client_id: String,
-    /// Its secret there, by reference.
-    pub(crate) client_secret: Option<String>,
 }
 
 /// Whether refusals stop anything.

@@ -24,10 +24,16 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_rustls::TlsConnector;
 
-use crate::addresses::{Kind, connect, kind};
+use crate::{
+    addresses::{Kind, connect, kind},
+    proxy::Proxies,
+};
 
 /// The longest answer read, in bytes.
 const ANSWER_BYTES_MAX: usize = 512 * 1024;
@@ -77,9 +83,16 @@ pub(crate) struct Fetched {
 pub(crate) struct Guarded {
     network: Network,
     tls: TlsConnector,
+    proxies: Option<Arc<Proxies>>,
 }
 
 impl Guarded {
+    /// The same through these proxies, which then decide what names lead to: addresses are judged as always, and names that
+    /// go through a proxy are resolved there.
+    pub(crate) fn through(self, proxies: Option<Arc<Proxies>>) -> Self {
+        Self { proxies, ..self }
+    }
+
     /// A fetcher that believes these authorities, or the public ones where there are none.
     pub(crate) fn new(network: Network, authorities: &[CertificateDer<'static>]) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
@@ -102,6 +115,7 @@ impl Guarded {
         Ok(Self {
             network,
             tls: TlsConnector::from(Arc::new(tls)),
+            proxies: None,
         })
     }
 
@@ -127,13 +141,30 @@ impl Guarded {
 
     async fn fetch(&self, call: Call<'_>) -> Result<Fetched, String> {
         let target = Target::parse(call.url)?;
-        let stream = connect(&self.addresses(&target).await?).await?;
+        let stream = match self.by_proxy(&target).await? {
+            Some(stream) => stream,
+            None => connect(&self.addresses(&target).await?).await?,
+        };
         if !target.is_tls {
             return ask(stream, &target, call).await;
         }
         let name = ServerName::try_from(target.host.clone()).map_err(|_| "its host is no name".to_owned())?;
         let stream = self.tls.connect(name, stream).await;
         ask(stream.map_err(|error| error.to_string())?, &target, call).await
+    }
+
+    /// A connection through a proxy, if there is one for it.
+    async fn by_proxy(&self, target: &Target) -> Result<Option<TcpStream>, String> {
+        let Some(proxies) = &self.proxies else {
+            return Ok(None);
+        };
+        match target.host.parse::<IpAddr>() {
+            Ok(address) => self.may_reach(address, target.is_tls)?,
+            Err(_) if !target.is_tls => return Ok(None),
+            Err(_) => {}
+        }
+        let stream = proxies.connect(target.is_tls, &target.host, target.port).await;
+        stream.transpose()
     }
 
     /// The addresses to connect to: every one the name has must be allowed.

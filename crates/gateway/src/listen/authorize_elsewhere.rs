@@ -138,6 +138,10 @@ impl Visit<'_> {
                 house.engines.tokens.forget(),
             )
             .await;
+        let came = came.map(|came| {
+            house.engines.outbound.logged_in(&came);
+            came.login
+        });
         match (came, waiting) {
             (Err(NotLet::NotAsked(why)), _) => self.stop("", why.as_str()),
             (Ok(login), Some((transaction, client))) => self.come_in(name, transaction, &client, login),

@@ -4,10 +4,10 @@
 use identity::{Secret, oauth::pkce_challenge};
 
 use super::{
-    discovery::{Metadata, shown},
+    discovery::{Metadata, S256, shown},
     with_query,
 };
-use crate::issuers::Network;
+use crate::{config::auth::Pkce, issuers::Network};
 
 /// What a person is sent with.
 pub(crate) struct Sending<'s> {
@@ -47,7 +47,7 @@ impl Sending<'_> {
 }
 
 /// Whether a person can be sent there.
-pub(crate) fn fit(server: &Metadata) -> Result<(), String> {
+pub(crate) fn fit(server: &Metadata, pkce: Pkce) -> Result<(), String> {
     let issuer = &server.issuer;
     let Some(endpoint) = &server.authorization else {
         return Err(format!(
@@ -57,13 +57,18 @@ pub(crate) fn fit(server: &Metadata) -> Result<(), String> {
     // That of this machine is one of a server here, whatever else is reached.
     leads_people_well(endpoint, Network::Private)
         .map_err(|why| format!("the endpoint of `{issuer}` {why}"))?;
-    if !server.has_s256 {
-        return Err(format!(
-            "`{issuer}` does not say that it checks PKCE (`code_challenge_methods_supported` with `S256`), without \
-             which a code can be stolen"
-        ));
+    // Who names other methods has said no, whatever configuration says.
+    match (server.s256, pkce) {
+        (S256::Yes, _) | (S256::Unsaid, Pkce::Assumed) => Ok(()),
+        (S256::Unsaid, Pkce::Announced) => Err(format!(
+            "`{issuer}` does not say that it checks PKCE (`code_challenge_methods_supported` with `S256`), without which \
+             a code can be stolen; if you know that it does, as Entra ID, write `pkce: assumed` under `auth` \
+             (`connect`: --assume-pkce)"
+        )),
+        (S256::No, _) => Err(format!(
+            "`{issuer}` says that it does not check PKCE with S256, without which a code can be stolen"
+        )),
     }
-    Ok(())
 }
 
 /// Whether people may be sent there: https, or this machine where that may be reached.
@@ -106,7 +111,7 @@ mod tests {
         Metadata {
             issuer: "https://as.example".to_owned(),
             authorization: Some("https://as.example/authorize".to_owned()),
-            has_s256: true,
+            s256: S256::Yes,
             ..Metadata::default()
         }
     }
@@ -134,12 +139,12 @@ mod tests {
 
     #[test]
     fn people_are_sent_to_https_with_pkce_and_nowhere_else() {
-        fit(&server()).expect("fit");
+        fit(&server(), Pkce::Announced).expect("fit");
         let at = |url: &str| Metadata {
             authorization: Some(url.to_owned()),
             ..server()
         };
-        fit(&at("http://127.0.0.1:9/authorize")).expect("this machine");
+        fit(&at("http://127.0.0.1:9/authorize"), Pkce::Announced).expect("this machine");
         for url in [
             "http://as.example/authorize",
             "javascript:alert(1)",
@@ -149,17 +154,16 @@ mod tests {
             "https://as.example/authorize#x",
             "",
         ] {
-            fit(&at(url)).expect_err(url);
+            fit(&at(url), Pkce::Assumed).expect_err(url);
         }
-        fit(&Metadata {
-            has_s256: false,
-            ..server()
-        })
-        .expect_err("no PKCE");
-        fit(&Metadata {
+        let with = |s256| Metadata { s256, ..server() };
+        fit(&with(S256::Unsaid), Pkce::Announced).expect_err("nothing said of PKCE");
+        fit(&with(S256::Unsaid), Pkce::Assumed).expect("somebody knows it");
+        fit(&with(S256::No), Pkce::Assumed).expect_err("it says it has none");
+        let nowhere = Metadata {
             authorization: None,
             ..server()
-        })
-        .expect_err("no endpoint");
+        };
+        fit(&nowhere, Pkce::Assumed).expect_err("no endpoint");
     }
 }

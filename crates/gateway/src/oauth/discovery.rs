@@ -42,13 +42,23 @@ pub(crate) struct Metadata {
     pub(crate) grants: Option<Vec<String>>,
     pub(crate) methods: Option<Vec<String>>,
     pub(crate) algorithms: Vec<Algorithm>,
-    pub(crate) has_s256: bool,
+    pub(crate) s256: S256,
     /// Answers to authorization requests say whose they are (RFC 9207).
     pub(crate) says_issuer: bool,
     pub(crate) takes_documents: bool,
     pub(crate) binds_to_keys: bool,
     /// What a client declares goes with the request for a token (RFC 9396), in our own type.
     pub(crate) takes_context: bool,
+}
+
+/// What an authorization server says of PKCE with S256.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum S256 {
+    Yes,
+    /// It names other methods.
+    No,
+    #[default]
+    Unsaid,
 }
 
 impl Metadata {
@@ -136,7 +146,7 @@ async fn early(guarded: &Guarded, server: &str) -> Found {
         authorization: Some(format!("{origin}/authorize")),
         token: Some(format!("{origin}/token")),
         registration: Some(format!("{origin}/register")),
-        has_s256: true,
+        s256: S256::Yes,
         issuer: origin.clone(),
         ..Metadata::default()
     });
@@ -299,8 +309,12 @@ pub(crate) fn read_metadata(document: &Document, issuer: &str) -> Result<Metadat
             .iter()
             .filter_map(|name| Algorithm::parse(name))
             .collect(),
-        has_s256: texts(root, "code_challenge_methods_supported")
-            .is_some_and(|methods| methods.iter().any(|method| method == "S256")),
+        s256: match root.get("code_challenge_methods_supported") {
+            None => S256::Unsaid,
+            Some(_) => texts(root, "code_challenge_methods_supported")
+                .filter(|methods| methods.iter().any(|method| method == "S256"))
+                .map_or(S256::No, |_| S256::Yes),
+        },
         says_issuer: truth(root, "authorization_response_iss_parameter_supported"),
         takes_documents: truth(root, "client_id_metadata_document_supported"),
         takes_context: texts(root, "authorization_details_types_supported")

@@ -43,7 +43,7 @@ use presented::Presented;
 use crate::{
     ambient::Ambient,
     config::{
-        auth::{AuthKind, ClientIdentity, Registration},
+        auth::{AuthKind, ClientIdentity, Registration, Whose},
         servers::MeantServer,
     },
     issuers::Guarded,
@@ -127,8 +127,18 @@ impl Outbound {
             nonces: Nonces::default(),
             seats: Mutex::default(),
         };
-        if matches!(auth.kind, AuthKind::CallersToken { .. }) {
-            self.presented.want();
+        let is_of_callers = |whose: &Whose| *whose == Whose::Callers;
+        match &auth.kind {
+            AuthKind::CallersToken { .. } => self.presented.want(),
+            AuthKind::Enterprise { whose, provider, .. } if is_of_callers(whose) => {
+                self.presented.want();
+                self.presented.want_logins(&provider.issuer);
+            }
+            AuthKind::Enterprise { .. }
+            | AuthKind::AuthorizationCode(_)
+            | AuthKind::ClientCredentials(_)
+            | AuthKind::TokenExchange { .. }
+            | AuthKind::Workload { .. } => {}
         }
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         accounts.insert(name, Arc::new(account));
@@ -142,10 +152,28 @@ impl Outbound {
 
     fn subject<'c>(&self, account: &Account, caller: Option<&'c Caller>) -> Result<Subject<'c>, LinkError> {
         Ok(match (&account.auth.kind, caller) {
-            (AuthKind::ClientCredentials(_) | AuthKind::Enterprise { .. } | AuthKind::Workload { .. }, _)
-            | (AuthKind::CallersToken { .. } | AuthKind::TokenExchange { .. }, None) => Subject::Gateway,
+            (
+                AuthKind::ClientCredentials(_)
+                | AuthKind::Enterprise {
+                    whose: Whose::Gateway(_),
+                    ..
+                }
+                | AuthKind::Workload { .. },
+                _,
+            )
+            | (
+                AuthKind::CallersToken { .. } | AuthKind::Enterprise { .. } | AuthKind::TokenExchange { .. },
+                None,
+            ) => Subject::Gateway,
             (AuthKind::TokenExchange { .. }, Some(caller)) => Subject::Caller(caller),
-            (AuthKind::CallersToken { .. }, Some(caller)) => Subject::Bearer(caller),
+            (
+                AuthKind::CallersToken { .. }
+                | AuthKind::Enterprise {
+                    whose: Whose::Callers,
+                    ..
+                },
+                Some(caller),
+            ) => Subject::Bearer(caller),
             (AuthKind::AuthorizationCode(_), Some(caller)) => Subject::Person(person(caller)),
             (AuthKind::AuthorizationCode(_), None) => {
                 let lender = grants::lender(&self.store, &account.name);

@@ -54,13 +54,20 @@ impl Outbound {
             AuthKind::Enterprise {
                 client,
                 provider,
-                identity,
+                whose,
             } => {
-                vouched = self
-                    .id_jag(account, provider, identity, found, &joined(&scopes))
-                    .await?;
-                form.push(("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"));
-                form.push(("assertion", vouched.as_str()));
+                match self.identity(subject, provider, whose).await? {
+                    // Nobody calls: lists are looked at in the gateway's own name there.
+                    None => form.push(("grant_type", "client_credentials")),
+                    Some(identity) => {
+                        until_ms = identity.until_ms;
+                        vouched = self
+                            .id_jag(account, provider, &identity, found, &joined(&scopes))
+                            .await?;
+                        form.push(("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"));
+                        form.push(("assertion", vouched.as_str()));
+                    }
+                }
                 client
             }
             AuthKind::CallersToken {

@@ -81,7 +81,7 @@ impl Outbound {
         let AuthKind::AuthorizationCode(registration) = &account.auth.kind else {
             return Err("nobody has to agree to anything here".to_owned());
         };
-        fit(&found.server)?;
+        fit(&found.server, account.auth.pkce)?;
         // Without it there would be nothing to renew the token with.
         if found.server.scopes.iter().any(|scope| scope == "offline_access") {
             scopes.insert("offline_access".to_owned());

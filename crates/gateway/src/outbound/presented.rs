@@ -1,18 +1,19 @@
-//! The token each caller came with last, where a server's authorization server wants one in exchange (RFC 8693).
+//! The token each caller came with last, where a server's authorization server wants one in exchange (RFC 8693); and the ID
+//! token of who logged in at a provider, where that provider is to say who may use a server (ID-JAG).
 //!
-//! INVARIANT (no passing through): what is here was given by an external issuer, and is shown to that issuer alone, or to
-//! the authorization server that the operator named for this server; never to the server itself, nor to whom the server
-//! names. It is in memory only, and as long as it is good.
+//! INVARIANT (no passing through): what is here was given by an external issuer, and is shown to that issuer alone, or, of
+//! what a caller came with, to the authorization server that the operator named for this server; never to the server
+//! itself, nor to whom the server names. It is in memory only, and as long as it is good.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use identity::{CredentialId, Principal, Secret, jose::claimed_issuer};
+use identity::{ActorKind, CredentialId, Principal, Secret, jose::claimed_issuer};
 
 /// A caller's token, to be exchanged.
 pub(super) struct Token {
@@ -31,6 +32,15 @@ pub(super) struct Presented {
     tokens: Mutex<HashMap<String, Kept>>,
     /// Whether any server wants them; without, none is kept.
     are_wanted: AtomicBool,
+    /// ID tokens, by issuer, tenant and user.
+    logins: Mutex<HashMap<[String; 3], Login>>,
+    /// The issuers whose ID tokens are wanted; of others none is kept.
+    providers: Mutex<BTreeSet<String>>,
+}
+
+struct Login {
+    token: Arc<Secret>,
+    until_ms: i64,
 }
 
 struct Kept {
@@ -82,6 +92,63 @@ impl Presented {
         tokens.insert(key, kept);
     }
 
+    /// From now on ID tokens of this issuer are kept.
+    pub(super) fn want_logins(&self, issuer: &str) {
+        let mut providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        providers.insert(issuer.to_owned());
+    }
+
+    /// Somebody logged in at a provider, which said so by this.
+    pub(super) fn logged_in(
+        &self,
+        (issuer, tenant, user): (&str, Option<&str>, &str),
+        token: &Secret,
+        until_ms: i64,
+        now_ms: i64,
+    ) {
+        let providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !providers.contains(issuer) {
+            return;
+        }
+        drop(providers);
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        if logins.len() >= TOKENS_MAX {
+            logins.retain(|_, login| now_ms < login.until_ms);
+        }
+        if logins.len() >= TOKENS_MAX {
+            logins.clear();
+        }
+        let login = Login {
+            token: Arc::new(token.clone()),
+            until_ms,
+        };
+        logins.insert(place(issuer, tenant, user), login);
+    }
+
+    /// The ID token of the person whom a caller is or acts for, if they logged in at this provider.
+    pub(super) fn login(&self, principal: &Principal, at: &str, now_ms: i64) -> Option<Token> {
+        // Of whom another issuer speaks, or none, is another person of that name.
+        let issuer = &principal.asserted()?.issuer;
+        let actor = principal.actor();
+        let user = match (principal.for_user(), actor.kind) {
+            (Some(user), _) => user,
+            (None, ActorKind::User) => actor.name.as_str(),
+            (None, ActorKind::Agent | ActorKind::Service) => return None,
+        };
+        if **issuer != *at {
+            return None;
+        }
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = place(at, principal.tenant(), user);
+        if logins.get(&place).is_some_and(|login| now_ms >= login.until_ms) {
+            logins.remove(&place);
+        }
+        logins.get(&place).map(|login| Token {
+            text: Arc::clone(&login.token),
+            until_ms: login.until_ms,
+        })
+    }
+
     /// When the caller's token ends, if there is one.
     pub(super) fn until_ms(&self, principal: &Principal) -> Option<i64> {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,4 +185,8 @@ impl Presented {
             kept.issuer
         ))
     }
+}
+
+fn place(issuer: &str, tenant: Option<&str>, user: &str) -> [String; 3] {
+    [issuer, tenant.unwrap_or_default(), user].map(str::to_owned)
 }

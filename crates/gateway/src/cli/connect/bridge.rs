@@ -3,7 +3,7 @@
 //! A server that speaks the transport of 2024-11-05 (HTTP+SSE) says in its stream where to post; all else is the same.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use hyper::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::{mpsc, oneshot},
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
 };
 use wire::{
     bounds::{ANSWER, REQUEST},
@@ -27,7 +27,7 @@ use wire::{
     mcp::{Target, code, encode_sentinel, meta, target},
 };
 
-use super::{Proof, flags::Transport, login::Next, tools::Ignored};
+use super::{Proof, era::Modern, flags::Transport, login::Next, tools::Ignored};
 use crate::{failure::Failure, fetch::Fetch, oauth::discovery::origin};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -42,12 +42,14 @@ const TRIES: usize = 5;
 /// What runs beside the reading of lines.
 #[derive(Default)]
 pub(super) struct Running {
-    calls: JoinSet<()>,
+    pub(super) calls: JoinSet<()>,
 }
 
 /// How things are done.
 pub(super) struct Manner {
     pub(super) transport: Transport,
+    /// Whether the server is asked first if it is of the modern era.
+    pub(super) finds_era: bool,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) ignored: Ignored,
     /// The declared context, where it does not go with the token.
@@ -68,6 +70,7 @@ pub(super) struct Bridge {
     lines: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
     streams: Mutex<JoinSet<()>>,
     state: Mutex<State>,
+    modern: OnceLock<Arc<Modern>>,
 }
 
 /// What the server said that later requests must say again.
@@ -80,11 +83,11 @@ struct State {
 }
 
 /// What is sent, as often as it takes.
-struct Sending<'s> {
-    method: Method,
-    line: Bytes,
-    message: Option<&'s Message>,
-    accept: &'static str,
+pub(super) struct Sending<'s> {
+    pub(super) method: Method,
+    pub(super) line: Bytes,
+    pub(super) message: Option<&'s Message>,
+    pub(super) accept: &'static str,
 }
 
 impl Bridge {
@@ -99,7 +102,33 @@ impl Bridge {
             lines: Mutex::new(Some(lines)),
             streams: Mutex::default(),
             state: Mutex::default(),
+            modern: OnceLock::new(),
         }
+    }
+
+    /// The server is of the modern era.
+    pub(super) fn be_modern(&self, modern: Arc<Modern>) {
+        let _ = self.modern.set(modern);
+    }
+
+    /// Tells the host.
+    pub(super) async fn say(&self, line: Vec<u8>) {
+        let _ = self.queue.send(line).await;
+    }
+
+    pub(super) fn is_ignored(&self, tool: &str) -> bool {
+        self.manner.ignored.has(tool)
+    }
+
+    /// What is declared with each request, where it does not go with the token.
+    pub(super) fn context(&self) -> Option<&[u8]> {
+        let declares = matches!(&self.proof, Proof::Login(login) if login.declares());
+        self.manner.context.as_deref().filter(|_| !declares)
+    }
+
+    /// Runs beside the lines of the host, until it is gone.
+    pub(super) fn beside(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.streams().spawn(work)
     }
 
     /// Whether there is a proof of who the host is.
@@ -160,6 +189,13 @@ impl Bridge {
             running.calls.spawn(async move { self.post(line, None).await });
             return;
         };
+        if let Some(modern) = self.modern.get().cloned() {
+            return self.take_modern(&modern, message, running).await;
+        }
+        let is_hello = message.method() == Some(wire::mcp::Method::Initialize);
+        if self.manner.finds_era && is_hello && self.open_modern(&message).await {
+            return;
+        }
         let in_order = matches!(message, Message::Notification(_) | Message::Response(_))
             || message.method() == Some(wire::mcp::Method::Initialize);
         let initialized = message.method() == Some(wire::mcp::Method::NotificationsInitialized);
@@ -230,10 +266,9 @@ impl Bridge {
                 .await;
             return Ok(());
         }
-        let declares = matches!(&self.proof, Proof::Login(login) if login.declares());
-        let line = match (&self.manner.context, message) {
-            (Some(context), Some(message)) if !declares => declared(message, line, context),
-            (Some(_) | None, _) => line,
+        let line = match (self.context(), message) {
+            (Some(context), Some(message)) => declared(message, line, context),
+            (Some(_), None) | (None, _) => line,
         };
         let sending = Sending {
             method: Method::POST,
@@ -259,7 +294,7 @@ impl Bridge {
     }
 
     /// Sends a request with what proves our host, and again when the server wants another proof.
-    async fn send(&self, sending: &Sending<'_>) -> Result<Response<Incoming>, Failure> {
+    pub(super) async fn send(&self, sending: &Sending<'_>) -> Result<Response<Incoming>, Failure> {
         let url = self
             .state()
             .endpoint
@@ -340,6 +375,15 @@ impl Bridge {
         }
         if content.starts_with("application/json") {
             let whole = Fetch::whole(response).await?;
+            if !status.is_success()
+                && let Some(why) = refused_unread(&whole)
+            {
+                // It names no request, and the host would wait for its answer for ever.
+                return Err(Failure::unreachable(format!(
+                    "{} answered {status}: {why}",
+                    self.url
+                )));
+            }
             self.pass(whole).await;
             return Ok(());
         }
@@ -373,7 +417,7 @@ impl Bridge {
     }
 
     /// The next piece of a body; none at its end.
-    async fn next(&self, body: &mut Incoming) -> Result<Option<Chunk>, Failure> {
+    pub(super) async fn next(&self, body: &mut Incoming) -> Result<Option<Chunk>, Failure> {
         loop {
             let frame = match self.manner.body_patience {
                 None => body.frame().await,
@@ -391,7 +435,7 @@ impl Bridge {
     }
 
     /// Gives the host a message: on one line, and the negotiated version remembered.
-    async fn pass(&self, message: Vec<u8>) {
+    pub(super) async fn pass(&self, message: Vec<u8>) {
         let Ok(document) = Document::parse(message, Keys::Exact, &ANSWER) else {
             return self.complain("the server sent something that is not JSON");
         };
@@ -465,11 +509,22 @@ impl Bridge {
     }
 
     #[expect(clippy::print_stderr, reason = "standard output belongs to the host")]
-    fn complain(&self, text: &str) {
+    pub(super) fn complain(&self, text: &str) {
         if self.manner.is_loud {
             eprintln!("sallyport: {text}");
         }
     }
+}
+
+/// Why a server that did not read a request refused it.
+fn refused_unread(answer: &[u8]) -> Option<String> {
+    let document = Document::parse(answer.to_vec(), Keys::Exact, &ANSWER).ok()?;
+    let error = document.root().get("error")?;
+    if document.root().get("id").is_some_and(|id| !id.is_null()) {
+        return None;
+    }
+    let why = error.get("message").and_then(Node::as_str).unwrap_or_default();
+    Some(crate::oauth::discovery::shown(&why))
 }
 
 impl Sending<'_> {
@@ -485,7 +540,7 @@ impl Sending<'_> {
 }
 
 /// The tool that a request calls.
-fn called(message: &Message) -> Option<(Id, String)> {
+pub(super) fn called(message: &Message) -> Option<(Id, String)> {
     let Message::Request(_) = message else { return None };
     match target(message) {
         Ok(Target::Tool { name, .. }) => Some((message.id()?.clone(), name.to_string())),
@@ -494,7 +549,7 @@ fn called(message: &Message) -> Option<(Id, String)> {
 }
 
 /// A request with the declared context in its `_meta`.
-fn declared(message: &Message, line: Vec<u8>, context: &[u8]) -> Vec<u8> {
+pub(super) fn declared(message: &Message, line: Vec<u8>, context: &[u8]) -> Vec<u8> {
     let Message::Request(_) = message else { return line };
     let Ok(document) = Document::parse(line.clone(), Keys::Exact, &REQUEST) else {
         return line;

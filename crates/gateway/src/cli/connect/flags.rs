@@ -14,6 +14,7 @@ use super::browser::Back;
 use crate::{
     config::auth::{ClientIdentity, ClientProof},
     failure::Failure,
+    proxy::Proxies,
 };
 
 /// How to reach the server.
@@ -27,6 +28,15 @@ pub(super) enum Transport {
     HttpOnly,
     /// HTTP+SSE (2024-11-05).
     SseOnly,
+}
+
+/// Which era to speak.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(super) enum Protocol {
+    /// That of the host, whatever it is.
+    Legacy,
+    /// The modern one, where the server is of it.
+    Auto,
 }
 
 /// See the module.
@@ -46,9 +56,9 @@ pub(super) struct Flags {
     /// How to reach the server.
     #[arg(long, value_enum, value_name = "STRATEGY", default_value = "http-first")]
     pub(super) transport: Transport,
-    /// The era to speak: `legacy`, as the host does. For `auto`, connect to a gateway, which bridges eras.
-    #[arg(long, value_name = "ERA", default_value = "legacy")]
-    protocol: String,
+    /// The era to speak to the server: that of the host, or the modern one where the server is of it.
+    #[arg(long, value_enum, value_name = "ERA", default_value = "legacy")]
+    pub(super) protocol: Protocol,
     /// The name of this machine in the address the browser comes back to.
     #[arg(long, value_name = "HOST", default_value = "localhost")]
     host: String,
@@ -67,6 +77,9 @@ pub(super) struct Flags {
     /// Ask for tokens without naming a resource.
     #[arg(long)]
     pub(super) disable_resource_parameter: bool,
+    /// Log in where the authorization server says nothing of PKCE, as Entra ID, which checks it.
+    #[arg(long)]
+    pub(super) assume_pkce: bool,
     /// A parameter to send the browser with, `key=value`.
     #[arg(long, value_name = "KEY=VALUE")]
     authorize_param: Vec<String>,
@@ -115,12 +128,12 @@ pub(super) struct Flags {
     /// Does nothing: no cookies are kept.
     #[arg(long)]
     disable_cookies: bool,
-    /// Refused: there is no way through a proxy.
+    /// Connect through the proxies of HTTPS_PROXY and HTTP_PROXY, but for NO_PROXY's hosts.
     #[arg(long)]
     enable_proxy: bool,
-    /// Refused: an ID token is no access token.
+    /// Show the server the ID token instead of the access token.
     #[arg(long)]
-    use_id_token: bool,
+    pub(super) use_id_token: bool,
     /// Say more on standard error.
     #[arg(long)]
     pub(super) debug: bool,
@@ -133,27 +146,16 @@ impl Flags {
     /// Refuses what is not there.
     pub(super) fn check(&self) -> Result<(), Failure> {
         let refused = |why: &str| Err(Failure::configuration(why));
-        if self.enable_proxy {
+        if self.use_id_token && self.client_credentials {
             return refused(
-                "--enable-proxy is not there: connections go to the server directly. Run `connect` where the server \
-                 can be reached, or forward a port to it and name that",
+                "--use-id-token and --client-credentials: an ID token is of a person who logged in",
             );
         }
-        if self.use_id_token {
+        let is_old = matches!(self.transport, Transport::SseFirst | Transport::SseOnly);
+        if self.protocol == Protocol::Auto && is_old {
             return refused(
-                "--use-id-token is not there: an ID token says to a client who logged in, and is no key to a server. \
-                 Give the server's URL to the provider as a resource, and name it with --resource",
+                "--protocol auto: no server of the modern era speaks HTTP+SSE; leave --transport out",
             );
-        }
-        match self.protocol.as_str() {
-            "legacy" => {}
-            "auto" => {
-                return refused(
-                    "--protocol auto is not there: a gateway bridges eras. Put the server under `mcpServers` of a \
-                     gateway, and connect to that",
-                );
-            }
-            _ => return refused("--protocol is `legacy`"),
         }
         if self.auth_timeout == 0 || self.connect_timeout == 0 || self.ping_interval == Some(0) {
             return refused("--auth-timeout, --connect-timeout and --ping-interval are more than 0 seconds");
@@ -202,6 +204,11 @@ impl Flags {
             path: self.callback_path.clone(),
             done: self.auth_success_url.clone(),
         })
+    }
+
+    /// The proxies to connect through, where that is wanted.
+    pub(super) fn proxies(&self) -> Result<Option<Arc<Proxies>>, Failure> {
+        self.enable_proxy.then(Proxies::of_environment).transpose()
     }
 
     /// The headers to send along.

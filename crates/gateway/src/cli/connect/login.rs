@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use hyper::{
     HeaderMap, StatusCode,
     header::{AUTHORIZATION, HeaderName, HeaderValue},
@@ -16,7 +19,10 @@ use identity::{
     Secret,
     assertion::{ClientKey, Proving},
 };
-use wire::json::Document;
+use wire::{
+    bounds::CREDENTIAL,
+    json::{Document, Keys, Node},
+};
 
 use super::{
     browser::{self, Back},
@@ -24,7 +30,7 @@ use super::{
 };
 use crate::{
     ambient::Ambient,
-    config::auth::{ClientIdentity, ClientProof},
+    config::auth::{ClientIdentity, ClientProof, Pkce},
     failure::Failure,
     issuers::Guarded,
     oauth::{
@@ -61,6 +67,14 @@ pub(super) enum Indicated {
     Nothing,
 }
 
+/// What the server is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Shown {
+    AccessToken,
+    /// What says who logged in: some servers read that.
+    IdToken,
+}
+
 /// What flags say.
 pub(super) struct Settings {
     pub(super) url: String,
@@ -73,6 +87,8 @@ pub(super) struct Settings {
     pub(super) token_endpoint: Option<String>,
     pub(super) about: Option<Arc<Document>>,
     pub(super) indicated: Indicated,
+    pub(super) shown: Shown,
+    pub(super) pkce: Pkce,
     pub(super) parameters: Vec<(String, String)>,
     /// `authorization_details` with the declared context.
     pub(super) details: Option<String>,
@@ -429,7 +445,11 @@ impl Login {
         ];
         form.extend(self.resource(found).map(|resource| ("resource", resource)));
         match self.endpoint(found, &client, key.as_ref()).ask(&form).await {
-            Ok(given) => Ok(Some(token(given, old.asked.clone(), key.as_ref(), Some(refresh)))),
+            Ok(given) => {
+                // Who gives no ID token with it is asked anew.
+                let kept = self.token_of(given, old.asked.clone(), key.as_ref(), Some(refresh));
+                Ok(kept.ok())
+            }
             Err(NoToken::Refused { .. }) => Ok(None),
             Err(NoToken::Failed(why)) => Err(Failure::unreachable(why)),
         }
@@ -441,7 +461,7 @@ impl Login {
         session: &mut Session,
         scopes: &BTreeSet<String>,
     ) -> Result<Token, Failure> {
-        fit(&found.server).map_err(Failure::refused)?;
+        fit(&found.server, self.settings.pkce).map_err(Failure::refused)?;
         let listening = self.settings.back.listen(self.place.number()).await?;
         let client = self.client(found, session, Some(&listening.url)).await?;
         let key = bound(found)?;
@@ -501,7 +521,7 @@ impl Login {
             .tell(given.as_ref().map(|_| ()).map_err(Clone::clone))
             .await;
         let given = given.map_err(|why| Failure::refused(format!("{}: {why}", found.server.issuer)))?;
-        Ok(token(given, scopes, key.as_ref(), None))
+        self.token_of(given, scopes, key.as_ref(), None)
     }
 
     async fn by_device(
@@ -539,7 +559,7 @@ impl Login {
             .collect();
         let given = waiting.wait(&endpoint, &more).await;
         let given = given.map_err(|why| Failure::refused(format!("{issuer}: {why}")))?;
-        Ok(token(given, scopes, key.as_ref(), None))
+        self.token_of(given, scopes, key.as_ref(), None)
     }
 
     async fn by_itself(&self, found: &Found, scopes: &BTreeSet<String>) -> Result<Token, Failure> {
@@ -560,6 +580,34 @@ impl Login {
         let given = self.endpoint(found, client, key.as_ref()).ask(&form).await;
         let given = given.map_err(|why| Failure::refused(format!("{}: {why}", found.server.issuer)))?;
         Ok(token(given, scopes.clone(), key.as_ref(), None))
+    }
+
+    /// What is kept of what was given: what the server is to be shown.
+    fn token_of(
+        &self,
+        given: Given,
+        asked: BTreeSet<String>,
+        key: Option<&ClientKey>,
+        before: Option<&String>,
+    ) -> Result<Token, Failure> {
+        if self.settings.shown == Shown::AccessToken {
+            return Ok(token(given, asked, key, before));
+        }
+        let id_token = given.id_token.clone().ok_or_else(|| {
+            Failure::refused(
+                "--use-id-token: the authorization server gave no ID token; ask for one with \
+                 --static-oauth-client-metadata '{\"scope\": \"openid\"}'",
+            )
+        })?;
+        let expires_ms = claimed_end_ms(id_token.expose()).unwrap_or(given.expires_ms);
+        let given = Given {
+            access: id_token,
+            expires_ms,
+            // It is bound to nothing, whatever the access token is.
+            is_bound: false,
+            ..given
+        };
+        Ok(token(given, asked, None, before))
     }
 
     /// Tells the person who started this.
@@ -591,6 +639,14 @@ fn token(given: Given, asked: BTreeSet<String>, key: Option<&ClientKey>, before:
 fn key_of(token: &Token) -> Option<ClientKey> {
     let key = STANDARD.decode(token.key.as_ref()?).ok()?;
     ClientKey::from_der(key).ok()
+}
+
+/// When a token says that it ends, in milliseconds; whoever is shown it checks that, and all else.
+fn claimed_end_ms(token: &str) -> Option<i64> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims = Document::parse(claims, Keys::Exact, &CREDENTIAL).ok()?;
+    let seconds = claims.root().get("exp").and_then(Node::as_number)?.as_i64()?;
+    seconds.checked_mul(1000)
 }
 
 /// A key for the token, where it is to be bound to one.

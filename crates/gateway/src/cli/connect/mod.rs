@@ -5,6 +5,7 @@
 
 mod bridge;
 mod browser;
+mod era;
 mod flags;
 mod kept;
 mod login;
@@ -40,7 +41,7 @@ use crate::{
     admin::control,
     config::{
         Meant,
-        auth::{ClientIdentity, ClientProof},
+        auth::{ClientIdentity, ClientProof, Pkce},
     },
     failure::Failure,
     fetch::{Fetch, Reach, roots},
@@ -48,9 +49,9 @@ use crate::{
     vault::Layout,
 };
 use bridge::{Bridge, Manner};
-use flags::Flags;
+use flags::{Flags, Protocol};
 use kept::{Keeping, Place};
-use login::{Indicated, Login, Settings, Way};
+use login::{Indicated, Login, Settings, Shown, Way};
 use tools::Ignored;
 
 /// Tokens last ten minutes.
@@ -232,6 +233,7 @@ impl Connect {
         parts.extend(client.as_ref().map(|client| client.id.as_str()));
         parts.extend(document.as_deref());
         parts.extend(details.as_deref());
+        parts.extend(flags.use_id_token.then_some("id_token"));
         for (name, value) in &parameters {
             parts.extend([name.as_str(), value]);
         }
@@ -253,6 +255,16 @@ impl Connect {
             token_endpoint: flags.token_endpoint.clone(),
             about: flags.about()?,
             indicated,
+            shown: if flags.use_id_token {
+                Shown::IdToken
+            } else {
+                Shown::AccessToken
+            },
+            pkce: if flags.assume_pkce {
+                Pkce::Assumed
+            } else {
+                Pkce::Announced
+            },
             parameters,
             details,
             back: flags.back()?,
@@ -273,7 +285,8 @@ impl Connect {
             })
         });
         let network = if is_own { Network::Private } else { Network::Public };
-        Guarded::believing(network, roots()?).map_err(Failure::other)
+        let guarded = Guarded::believing(network, roots()?).map_err(Failure::other)?;
+        Ok(guarded.through(self.flags.proxies()?))
     }
 
     fn bridge(
@@ -286,11 +299,13 @@ impl Connect {
         let fetch = Fetch::reaching(Reach {
             connect: flags.connect_patience(),
             is_ipv4: flags.ipv4,
+            proxies: flags.proxies()?,
         })?;
         // The control socket puts a purpose into the token.
         let is_said = matches!(proof, Proof::Desk(_)) && self.purpose.is_some();
         let manner = Manner {
             transport: flags.transport,
+            finds_era: flags.protocol == Protocol::Auto,
             headers,
             ignored: Ignored::new(&flags.ignore_tool),
             context: self.declared()?.filter(|_| !is_said),

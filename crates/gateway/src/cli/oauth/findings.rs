@@ -7,7 +7,7 @@ use crate::{
     issuers::{Fetched, Guarded},
     oauth::{
         Challenge,
-        discovery::{Found, Metadata, shown as visible},
+        discovery::{Found, Metadata, S256, shown as visible},
         registration,
         tokens::{Given, NoToken, TokenEndpoint},
     },
@@ -71,12 +71,19 @@ pub(super) fn people(walk: &mut Walk, server: &Metadata) {
             "no person can agree there: it names no `authorization_endpoint`",
         );
     }
-    if server.has_s256 {
-        walk.note("PKCE", State::Ok, "S256 is checked");
-    } else {
-        let what = "it does not say that it checks PKCE with S256, without which no person is sent there";
-        let fix = "whoever runs it has to set `code_challenge_methods_supported`; until then use `kind: client_credentials`";
-        walk.fix("PKCE", State::Warn, what, Some(fix));
+    match server.s256 {
+        S256::Yes => walk.note("PKCE", State::Ok, "S256 is checked"),
+        S256::Unsaid => {
+            let what = "it does not say that it checks PKCE with S256, without which no person is sent there";
+            let fix = "whoever runs it has to set `code_challenge_methods_supported`; if you know that it checks it, as \
+                       Entra ID does: mcpServers.NAME.auth: { pkce: assumed }";
+            walk.fix("PKCE", State::Warn, what, Some(fix));
+        }
+        S256::No => {
+            let what = "it says that it does not check PKCE with S256, so no person is sent there";
+            let fix = "use `kind: client_credentials`, or another authorization server";
+            walk.fix("PKCE", State::Warn, what, Some(fix));
+        }
     }
     if server.says_issuer {
         walk.note(

@@ -48,6 +48,8 @@ pub struct Elsewhere {
     pub methods: Vec<String>,
     /// When, in milliseconds since 1970.
     pub at_ms: i64,
+    /// Until when the issuer says so.
+    pub expires_ms: i64,
 }
 
 impl Trust {
@@ -97,7 +99,7 @@ impl Trust {
         let claims = claims.root();
         self.is_mine(claims)?;
         is_for_us(claims, expected.client)?;
-        let (issued_ms, _) = times(claims, now_ms, self.lifetime_ms_max)?;
+        let (issued_ms, expires_ms) = times(claims, now_ms, self.lifetime_ms_max)?;
         if !claims
             .get("nonce")
             .is_some_and(|nonce| nonce.is_str(expected.nonce))
@@ -133,6 +135,7 @@ impl Trust {
                 None => Vec::new(),
             },
             at_ms: logged_in_ms.unwrap_or(issued_ms).min(now_ms),
+            expires_ms,
         })
     }
 }

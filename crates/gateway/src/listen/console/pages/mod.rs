@@ -63,13 +63,18 @@ impl Shell<'_> {
         let who = self
             .user
             .map_or_else(|| "the owner of this gateway".to_owned(), safe);
+        // What a person has by themselves is where everybody has it: what they let in, and their passkeys.
+        let own = match self.user {
+            Some(_) => "<p><a href=\"/oauth/grants\">Your programs and passkeys</a></p>",
+            None => "",
+        };
         let looking = if self.may_operate { "" } else { ", looking only" };
         let said = self.said.map_or_else(String::new, |said| {
             format!("<p class=\"said\" role=\"status\">Done: {}</p>", safe(said.about))
         });
         let body = format!(
             "<body><nav aria-label=\"Console\"><p class=\"brand\">Sallyport</p><p class=\"where\">{}</p>{menu}\
-             <form method=\"post\" action=\"/console/leave\">{}<p>{who}{looking}</p><button>Leave</button></form></nav>\
+             <form method=\"post\" action=\"/console/leave\">{}<p>{who}{looking}</p>{own}<button>Leave</button></form></nav>\
              <main{live}><h1>{}</h1>{said}{inner}</main></body>",
             safe(self.gateway),
             hidden("t", self.form),
