@@ -52,6 +52,7 @@ mod lifecycle;
 mod limits;
 mod lists;
 mod matrix;
+mod models;
 mod other_sandboxes;
 mod passkeys;
 mod policy;

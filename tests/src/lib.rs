@@ -22,6 +22,7 @@ pub mod mcp;
 pub mod papers;
 pub mod peers;
 pub mod person;
+pub mod provider;
 pub mod recorder;
 pub mod registry;
 pub mod visitor;

@@ -45,7 +45,7 @@ use crate::{
     contexts::{self, ContextStore, DepositStore},
     cursor::Cursors,
     egress::Egress,
-    engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Terms, Tokens, observing},
+    engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Models, Terms, Tokens, observing},
     failure::Failure,
     halts::Halts,
     incidents,
@@ -150,6 +150,7 @@ pub(crate) fn assemble(
         halts,
         incidents,
         inspector,
+        models: Models::new(&meant.models).map_err(Failure::configuration)?,
         terms: Terms::default(),
         interceptors: Interceptors::new(
             meant.interceptors.clone(),
@@ -268,7 +269,7 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
     let engines = &house.engines;
     let rules = engines.rules();
     // What reviews took away may be gone since, and keeps nobody from starting.
-    fitting(&self::rules(meant)?, &engines.keeper)?;
+    fitting(&self::rules(meant)?, engines)?;
     let version = policy_version::may_follow(&house.store, meant)?;
     policy_version::keep(&house.store, version.as_ref())?;
     let digest = rules.digest().to_owned();
@@ -543,15 +544,16 @@ pub(crate) fn rule_sources(meant: &Meant) -> Result<Vec<RuleSource>, Failure> {
 
 /// Rules speak of servers, tools and arguments there are, as far as anybody has looked. It is asked where rules
 /// come into force, and not before: commands that set things right must work meanwhile.
-pub(crate) fn fitting(rules: &RuleSet, keeper: &Keeper) -> Result<(), Failure> {
-    let fitting = rules.fits(&known(keeper));
+pub(crate) fn fitting(rules: &RuleSet, engines: &Engines) -> Result<(), Failure> {
+    let fitting = rules.fits(&known(engines));
     fitting.map_err(|errors| Failure::configuration(errors.to_string()))
 }
 
-/// The servers there are, and the tools of those that were looked at.
-fn known(keeper: &Keeper) -> Known {
+/// The models and servers there are, and the tools of those that were looked at.
+fn known(engines: &Engines) -> Known {
     let mut known = Known::default();
-    for server in keeper.view().registry.servers() {
+    engines.models.names().for_each(|name| known.model(name));
+    for server in engines.keeper.view().registry.servers() {
         known.server(server.name.as_str());
         for ((kind, name), item) in &server.items {
             let definition = item.approved.as_ref().or(item.offered.as_ref());

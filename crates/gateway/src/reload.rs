@@ -105,7 +105,7 @@ fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
     let rules = assemble::rules(meant)?;
     // What is in force already was weighed when it came.
     if rules.digest() != engines.rules().digest() {
-        assemble::fitting(&rules, &engines.keeper)?;
+        assemble::fitting(&rules, engines)?;
     }
     let version = policy_version::may_follow(&house.store, meant)?;
     policy_version::keep(&house.store, version.as_ref())?;
@@ -129,7 +129,7 @@ fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
 fn look_again(house: &House, told: Option<String>) -> Option<String> {
     let engines = &house.engines;
     let rules = engines.rules();
-    let why = assemble::fitting(&rules, &engines.keeper).err()?.to_string();
+    let why = assemble::fitting(&rules, engines).err()?.to_string();
     if told.as_ref() != Some(&why) {
         tracing::warn!(why, "rules in force speak of what is not there");
         let detail = [("policy", rules.digest().to_owned()), ("why", why.clone())];

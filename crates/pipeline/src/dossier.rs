@@ -46,6 +46,8 @@ pub struct Known {
     pub intent: Option<u64>,
     /// The TLS of the connection to the server over which it was answered, where there was one.
     pub upstream_tls: Option<Tls>,
+    /// What a model's answer took.
+    pub tokens: Option<wire::model::Tokens>,
     /// What inspection found on the way back.
     pub answer_findings: Option<Arc<inspect::Findings>>,
     /// What a judge said, a line each time it was asked.

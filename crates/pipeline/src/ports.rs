@@ -10,6 +10,7 @@ use wire::{
     json::Edits,
     jsonrpc::{Id, Response},
     mcp::{LogLevel, Method},
+    model::Tokens,
 };
 
 use crate::{
@@ -33,6 +34,7 @@ pub trait Engines:
     + Ledger
     + Limits
     + Local
+    + Models
     + Purposes
     + Resolve
     + Rules
@@ -55,6 +57,7 @@ impl<T> Engines for T where
         + Ledger
         + Limits
         + Local
+        + Models
         + Purposes
         + Resolve
         + Rules
@@ -157,7 +160,7 @@ pub trait Inspect {
     fn reveal(&self, call: &Passed<Approved>) -> Result<Revealed, Objection>;
 
     /// What has to be changed in a server's message before the client gets it: what the permit demands, and
-    /// what the calls demand in whose time it comes.
+    /// what the calls demand in whose time it comes. And in what a model is told: what the permit demands.
     ///
     /// # Errors
     /// When that cannot be met.
@@ -227,8 +230,9 @@ pub struct Slot(pub Box<dyn Held>);
 
 /// What a [`Slot`] holds.
 pub trait Held: Debug + Send + Sync {
-    /// Counts the bytes of the answer, which nobody knows before. What is used up keeps the next call waiting.
-    fn charge(&self, bytes: u64);
+    /// Counts the bytes of the answer, and the tokens of a model's, which nobody knows before. What is used up keeps the
+    /// next call waiting.
+    fn charge(&self, bytes: u64, tokens: Option<Tokens>);
 }
 
 /// `policy::limits`: how much.
@@ -323,6 +327,15 @@ pub trait Upstream {
     /// # Errors
     /// When the server cannot be reached, fails, or answers what is no answer.
     fn send(&self, call: &Passed<Recorded>) -> impl Future<Output = Result<Answer, Objection>> + Send;
+}
+
+/// Models, whose providers are reached for all with one credential.
+pub trait Models {
+    /// Asks a model. As with [`Upstream::send`], nothing less than a recorded call can be asked.
+    ///
+    /// # Errors
+    /// When the provider cannot be reached, fails, or answers what is no answer.
+    fn complete(&self, call: &Passed<Recorded>) -> impl Future<Output = Result<Answer, Objection>> + Send;
 }
 
 /// The client, as the other side of messages from a server.

@@ -223,6 +223,9 @@ refusals! {
     UPSTREAM_GARBLED "upstream-garbled" Upstream Tell 502 code::INTERNAL_ERROR,
         "the server's answer is not an answer",
         "the operator can look: sallyport server show";
+    UPSTREAM_BUSY "upstream-busy" Upstream Error 503 code::INTERNAL_ERROR,
+        "the model's provider has no room now",
+        "try again after the time given";
     UPSTREAM_TIMEOUT "upstream-timeout" Upstream Tell 504 code::INTERNAL_ERROR,
         "the server did not answer in time",
         "try again, or raise the server's `timeout`";

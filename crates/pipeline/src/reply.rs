@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use policy::{
-    Resource,
+    Resource, ToolFacts,
     registry::{Pin, Pinned, PinnedServer},
 };
 use wire::{
@@ -24,6 +24,11 @@ pub enum Resolution {
     },
     /// The gateway itself answers.
     Gateway,
+    /// A configured model. Models do not change while the gateway runs, so its name is all of it.
+    Model {
+        /// What rules judge, and what is asked.
+        resource: Arc<Resource>,
+    },
     /// One server: its resources, completions, subscriptions, tasks.
     Server {
         /// The server.
@@ -49,6 +54,8 @@ pub enum Destination {
     Client,
     /// The gateway.
     Gateway,
+    /// A model's provider.
+    Model,
     /// An upstream server.
     Upstream,
 }
@@ -60,6 +67,7 @@ impl Resolution {
         match self {
             Self::Client { .. } => Destination::Client,
             Self::Gateway => Destination::Gateway,
+            Self::Model { .. } => Destination::Model,
             Self::Item { .. } | Self::Server { .. } => Destination::Upstream,
         }
     }
@@ -69,7 +77,16 @@ impl Resolution {
     pub fn server(&self) -> Option<&PinnedServer> {
         match self {
             Self::Client { server } | Self::Item { server, .. } | Self::Server { server, .. } => Some(server),
-            Self::Gateway => None,
+            Self::Gateway | Self::Model { .. } => None,
+        }
+    }
+
+    /// What rules know of the model, if it is one.
+    #[must_use]
+    pub fn model(&self) -> Option<&ToolFacts> {
+        match self {
+            Self::Model { resource } => resource.facts(),
+            Self::Client { .. } | Self::Gateway | Self::Item { .. } | Self::Server { .. } => None,
         }
     }
 
@@ -85,7 +102,7 @@ impl Resolution {
         match self {
             Self::Item { item, .. } => Some(item),
             Self::Server { prompt, .. } => prompt.as_ref(),
-            Self::Client { .. } | Self::Gateway => None,
+            Self::Client { .. } | Self::Gateway | Self::Model { .. } => None,
         }
     }
 
@@ -102,7 +119,7 @@ impl Resolution {
             Self::Client { server } => server.resource(),
             Self::Gateway => &Resource::Gateway,
             Self::Item { item, .. } => item.resource(),
-            Self::Server { resource, .. } => resource,
+            Self::Model { resource } | Self::Server { resource, .. } => resource,
         }
     }
 }

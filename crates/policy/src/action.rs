@@ -7,7 +7,7 @@ use crate::resource::Resource;
 /// An action, as rules name it: `Action::"invoke"`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Action {
-    /// Complete an argument of a prompt or resource template.
+    /// Have a model answer, or complete an argument of a prompt or resource template.
     Complete,
     /// Keep a conversation going: handshake, ping, list requests, cancellation.
     Connect,
@@ -84,6 +84,7 @@ impl Action {
     pub fn upon(resource: &Resource) -> Self {
         match resource {
             Resource::Gateway | Resource::Server(_) => Self::Connect,
+            Resource::Model(_) => Self::Complete,
             Resource::Prompt(_) => Self::Get,
             Resource::Resource { .. } => Self::Read,
             Resource::Tool(_) => Self::Invoke,
@@ -95,7 +96,10 @@ impl Action {
     #[must_use]
     pub fn of(method: Method, direction: Direction) -> Self {
         match method {
-            Method::CompletionComplete => Self::Complete,
+            Method::CompletionComplete
+            | Method::ModelChat
+            | Method::ModelMessages
+            | Method::ModelResponses => Self::Complete,
             Method::ElicitationCreate => Self::Elicit,
             Method::PromptsGet => Self::Get,
             Method::ToolsCall => Self::Invoke,
@@ -125,6 +129,7 @@ impl Action {
             },
             Method::Initialize
             | Method::LoggingSetLevel
+            | Method::ModelList
             | Method::NotificationsInitialized
             | Method::NotificationsRootsListChanged
             | Method::PromptsList

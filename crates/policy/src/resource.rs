@@ -35,7 +35,7 @@ pub enum Sink {
 /// What rules may know of a tool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolFacts {
-    /// The server it belongs to.
+    /// The server it belongs to; empty for models.
     pub server: String,
     /// Its own name on that server.
     pub name: String,
@@ -58,6 +58,8 @@ pub struct ToolFacts {
 pub enum Resource {
     /// The gateway itself: `Gateway::"sallyport"`.
     Gateway,
+    /// A model: `Model::"name"`. It belongs to no server.
+    Model(ToolFacts),
     /// A prompt: `Prompt::"server__name"` in `Server::"server"`.
     Prompt(ToolFacts),
     /// A resource: `Resource::"uri"` in `Server::"server"`.
@@ -79,9 +81,11 @@ impl Resource {
     pub const fn facts(&self) -> Option<&ToolFacts> {
         match self {
             Self::Gateway => None,
-            Self::Prompt(facts) | Self::Resource { facts, .. } | Self::Server(facts) | Self::Tool(facts) => {
-                Some(facts)
-            }
+            Self::Model(facts)
+            | Self::Prompt(facts)
+            | Self::Resource { facts, .. }
+            | Self::Server(facts)
+            | Self::Tool(facts) => Some(facts),
         }
     }
 }

@@ -139,7 +139,10 @@ fn write_params(call: &Passed<Recorded>, making: Making, out: &mut ObjectWriter<
     // The name the server knows, which is the name that was pinned and judged.
     let renamed = match call.resolution() {
         Resolution::Item { item, .. } => Some(item.name()),
-        Resolution::Client { .. } | Resolution::Gateway | Resolution::Server { .. } => None,
+        Resolution::Client { .. }
+        | Resolution::Gateway
+        | Resolution::Model { .. }
+        | Resolution::Server { .. } => None,
     };
     if let Some(name) = renamed {
         out.string("name", name);
@@ -260,7 +263,11 @@ pub(crate) fn mirrored_name(call: &Passed<Recorded>) -> Option<String> {
     match target(&call.arrival().message).ok()? {
         Target::Resource { uri } => Some(uri.into_owned()),
         Target::Task { id } => Some(id.into_owned()),
-        Target::Completion { .. } | Target::None | Target::Prompt { .. } | Target::Tool { .. } => None,
+        Target::Completion { .. }
+        | Target::Model { .. }
+        | Target::None
+        | Target::Prompt { .. }
+        | Target::Tool { .. } => None,
     }
 }
 

@@ -68,7 +68,10 @@ impl Making {
                 tool.get("execution")
                     .and_then(|execution| execution.get("taskSupport"))
             }
-            Resolution::Client { .. } | Resolution::Gateway | Resolution::Server { .. } => None,
+            Resolution::Client { .. }
+            | Resolution::Gateway
+            | Resolution::Model { .. }
+            | Resolution::Server { .. } => None,
         };
         let says = |word: &str| support.is_some_and(|support| support.is_str(word));
         let declared = arrival

@@ -376,7 +376,7 @@ fn answer_envelope(
     Ok(())
 }
 
-fn refuse_case_variants(object: Node<'_>, known: &[&'static str]) -> Result<(), MessageError> {
+pub(crate) fn refuse_case_variants(object: Node<'_>, known: &[&'static str]) -> Result<(), MessageError> {
     for (key, _) in object.members() {
         let Some(name) = key.as_str() else { continue };
         if known.contains(&name.as_ref()) {

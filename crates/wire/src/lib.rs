@@ -8,3 +8,4 @@ pub mod framing;
 pub mod json;
 pub mod jsonrpc;
 pub mod mcp;
+pub mod model;

@@ -49,7 +49,7 @@ pub(super) fn explain(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure
 pub(super) fn check(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let rules = super::weigh::rules(house, args, "rules")?;
     Ok(object(|out| {
-        if let Err(why) = crate::assemble::fitting(&rules, &house.engines.keeper) {
+        if let Err(why) = crate::assemble::fitting(&rules, &house.engines) {
             out.string("unfit", &why.to_string());
         }
     }))

@@ -59,29 +59,8 @@ impl std::fmt::Debug for MeantJudge {
 
 pub(super) fn mean(said: &SaidJudge, lookup: &Lookup<'_>) -> Result<MeantJudge, Problem> {
     let at = |key: &str| format!("judge.{key}");
-    let uri: Option<Uri> = said.url.parse().ok();
-    let uri = uri.filter(|uri| {
-        uri.authority()
-            .is_some_and(|authority| !authority.as_str().contains('@'))
-    });
-    let is_here = uri
-        .as_ref()
-        .and_then(Uri::host)
-        .is_some_and(|host| ["127.0.0.1", "[::1]", "localhost"].contains(&host));
-    let scheme = uri.as_ref().and_then(Uri::scheme_str);
-    if !(scheme == Some("https") || scheme == Some("http") && is_here) {
-        let remedy = "write https://HOST/v1/chat/completions; http only where it runs on this machine";
-        return Err(Problem::new(at("url"), "no judge can be asked there", remedy));
-    }
-    let network = match said.network.as_deref() {
-        Some("private") => Network::Private,
-        None | Some("public") if is_here => Network::Private,
-        None | Some("public") => Network::Public,
-        Some(other) => {
-            let what = format!("there is no network `{}`", other.escape_debug());
-            return Err(Problem::new(at("network"), what, "write `public` or `private`"));
-        }
-    };
+    let remedy = "write https://HOST/v1/chat/completions; http only where it runs on this machine";
+    let network = network("judge", &said.url, said.network.as_deref(), remedy)?;
     let otherwise = otherwise("judge", said.otherwise.as_deref())?;
     let wait = wait("judge", said.timeout)?;
     let key = said
@@ -97,6 +76,37 @@ pub(super) fn mean(said: &SaidJudge, lookup: &Lookup<'_>) -> Result<MeantJudge, 
         wait,
         otherwise,
     })
+}
+
+/// Where a model may be: anywhere over https, and on this machine over http, too.
+pub(super) fn network(at: &str, url: &str, said: Option<&str>, remedy: &str) -> Result<Network, Problem> {
+    let uri: Option<Uri> = url.parse().ok();
+    let uri = uri.filter(|uri| {
+        uri.authority()
+            .is_some_and(|authority| !authority.as_str().contains('@'))
+    });
+    let is_here = uri
+        .as_ref()
+        .and_then(Uri::host)
+        .is_some_and(|host| ["127.0.0.1", "[::1]", "localhost"].contains(&host));
+    let scheme = uri.as_ref().and_then(Uri::scheme_str);
+    if !(scheme == Some("https") || scheme == Some("http") && is_here) {
+        return Err(Problem::new(
+            format!("{at}.url"),
+            "no model can be asked there",
+            remedy,
+        ));
+    }
+    match said {
+        Some("private") => Ok(Network::Private),
+        None | Some("public") if is_here => Ok(Network::Private),
+        None | Some("public") => Ok(Network::Public),
+        Some(other) => {
+            let what = format!("there is no network `{}`", other.escape_debug());
+            let remedy = "write `public` or `private`";
+            Err(Problem::new(format!("{at}.network"), what, remedy))
+        }
+    }
 }
 
 /// What no answer counts for.

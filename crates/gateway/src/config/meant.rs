@@ -21,6 +21,7 @@ use super::{
     interceptors::{self, MeantInterceptors},
     issuers::{self, MeantIssuer},
     judge::{self, MeantJudge},
+    models::{self, MeantModel},
     operators::{self, MeantOperators},
     records::{self, MeantPayloads, SaidOutcome},
     reference::Lookup,
@@ -93,6 +94,7 @@ pub(crate) struct Meant {
     pub(crate) inspection: inspect::Settings,
     pub(crate) interceptors: Vec<MeantInterceptors>,
     pub(crate) judge: Option<MeantJudge>,
+    pub(crate) models: Vec<MeantModel>,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
     /// After how many days what agents may do is looked at again.
@@ -355,6 +357,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         note(Err(problem));
         None
     });
+    let models = models::mean(&said.models, lookup, &mut note);
     let review_days = said.review.every.as_deref().and_then(|text| {
         let days = text
             .strip_suffix('d')
@@ -391,6 +394,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             inspection,
             interceptors,
             judge,
+            models,
             review_days,
             unusable,
             door,
@@ -468,12 +472,15 @@ pub(super) fn secrets(said: &Said, lookup: &Lookup<'_>) -> Vec<PathBuf> {
         .flat_map(|server| server.env.values().chain(server.headers.values()));
     let root = root::references(&said.root_key);
     let archive = said.archive.iter().map(|archive| &archive.secret);
+    let models = said.models.values().map(|model| &model.key);
+    let models = models.chain(said.judge.iter().map(|judge| &judge.key)).flatten();
     let all = single
         .flatten()
         .chain(hooks)
         .chain(values)
         .chain(root)
-        .chain(archive);
+        .chain(archive)
+        .chain(models);
     all.filter_map(|reference| reference.strip_prefix("file:"))
         .map(|path| lookup.path(path))
         .collect()

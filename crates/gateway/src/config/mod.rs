@@ -17,6 +17,7 @@ pub(crate) mod judge;
 mod limits;
 pub(crate) mod login;
 pub(crate) mod meant;
+pub(crate) mod models;
 pub(crate) mod operators;
 mod packs;
 pub(crate) mod problem;

@@ -1,6 +1,9 @@
 //! Who decides about servers, and how many of them have to.
 
+use std::collections::BTreeSet;
+
 use policy::{Party, Reviewers};
+use serde::Deserialize;
 
 use super::{
     Problem,
@@ -61,4 +64,16 @@ pub(super) fn mean(
         needed: needed.max(1),
         by,
     }
+}
+
+/// Who may use the console: users by name, or everybody with a role as `role:NAME`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidConsole {
+    /// Who may change things.
+    #[serde(default)]
+    pub(crate) operators: BTreeSet<String>,
+    /// Who may look.
+    #[serde(default)]
+    pub(crate) auditors: BTreeSet<String>,
 }

@@ -21,6 +21,8 @@ use super::{
     judge::SaidJudge,
     limits::SaidLimit,
     login::SaidLogin,
+    models::SaidModel,
+    operators::SaidConsole,
     records::SaidRecords,
     root::SaidRoot,
     rules::{SaidPolicy, SaidPurpose},
@@ -102,6 +104,9 @@ pub(crate) struct Said {
     pub(crate) interceptors: BTreeMap<String, SaidInterceptors>,
     /// Who is asked for a second opinion where a rule demands one.
     pub(crate) judge: Option<SaidJudge>,
+    /// Models callers may use by `/v1/...`, by the names they ask for.
+    #[serde(default)]
+    pub(crate) models: BTreeMap<String, SaidModel>,
     /// Limits by name; `default` is for everyone.
     #[serde(default)]
     pub(crate) limits: BTreeMap<String, SaidLimit>,
@@ -131,18 +136,6 @@ pub(crate) struct Said {
     /// `here` (the default): `/metrics` answers this machine alone; `anywhere`; or `off`.
     #[serde(default)]
     pub(crate) metrics: SaidMetrics,
-}
-
-/// Who may use the console: users by name, or everybody with a role as `role:NAME`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidConsole {
-    /// Who may change things.
-    #[serde(default)]
-    pub(crate) operators: BTreeSet<String>,
-    /// Who may look.
-    #[serde(default)]
-    pub(crate) auditors: BTreeSet<String>,
 }
 
 /// What is known of packages, and who decides about servers.

@@ -508,7 +508,7 @@ fn arguments(
     said.iter().map(one).collect()
 }
 
-fn labels(at: &str, said: Option<&SaidLabels>) -> Result<Labels, Problem> {
+pub(super) fn labels(at: &str, said: Option<&SaidLabels>) -> Result<Labels, Problem> {
     let mut labels = Labels::none();
     let Some(said) = said else { return Ok(labels) };
     if let Some(word) = &said.confidentiality {

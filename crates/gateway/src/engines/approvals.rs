@@ -269,6 +269,7 @@ fn name(resolution: &Resolution) -> String {
     match (resolution.item(), resolution.resource()) {
         (Some(item), _) => federated(item.server(), item.name()),
         (None, policy::Resource::Resource { uri, .. }) => uri.clone(),
+        (None, policy::Resource::Model(facts)) => facts.name.clone(),
         (None, _) => resolution
             .server_name()
             .map_or_else(|| "the gateway".to_owned(), ToString::to_string),
@@ -283,7 +284,13 @@ fn arguments(call: &Passed<Limited>) -> String {
         Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => {
             arguments.map_or_else(|| b"{}".to_vec(), canonical)
         }
-        Ok(Target::Completion { .. } | Target::None | Target::Resource { .. } | Target::Task { .. })
+        Ok(
+            Target::Completion { .. }
+            | Target::Model { .. }
+            | Target::None
+            | Target::Resource { .. }
+            | Target::Task { .. },
+        )
         | Err(_) => message.params().map_or_else(|| b"{}".to_vec(), without_meta),
     };
     String::from_utf8_lossy(&text).into_owned()

@@ -12,7 +12,7 @@ use pipeline::{
     release::Screened,
 };
 use policy::{
-    Context, Integrity, Labels, Obligation, Resource, Trust,
+    Context, Integrity, Labels, Obligation, Resource, ToolFacts, Trust,
     flow::{Brought, Suspicion},
     registry::PinnedServer,
 };
@@ -33,17 +33,24 @@ impl Contexts for Engines {
     }
 
     fn absorb(&self, call: &Passed<Screened>) -> Result<(), Objection> {
-        let (Answer::Foreign(response, _), Some(server)) = (call.unread(), call.resolution().server()) else {
+        let Answer::Foreign(response, _) = call.unread() else {
             return Ok(());
         };
         let text = flow::text_of_answer(response);
-        let (brought, trust, suspicion) = self.brought(call, server, &text);
+        let (brought, trust, suspicion) = match (call.resolution().server(), call.resolution().model()) {
+            (Some(server), _) => self.brought(call, server, &text),
+            (None, Some(model)) => brought_by_model(call, model),
+            (None, None) => return Ok(()),
+        };
         let context = call.context();
         if context.absorb(&brought).is_some() {
             let kept = self.contexts.keep_labels(context, &call.caller().principal);
             kept.map_err(|error| Objection::new(&refusal::LEDGER_UNAVAILABLE, error.to_string()))?;
         }
-        remember(call, &text, (&brought, trust, suspicion));
+        // Where values come from is not forgotten by a model of one's own that says them again.
+        if call.resolution().model().is_none() || trust == Trust::Untrusted {
+            remember(call, &text, (&brought, trust, suspicion));
+        }
         Ok(())
     }
 }
@@ -78,9 +85,11 @@ impl Engines {
             // What a task comes to is what its tool brings.
             None => match call.resolution().resource() {
                 tool @ Resource::Tool(_) => labels_of(tool).clone(),
-                Resource::Gateway | Resource::Prompt(_) | Resource::Resource { .. } | Resource::Server(_) => {
-                    manifest.labels.clone()
-                }
+                Resource::Gateway
+                | Resource::Model(_)
+                | Resource::Prompt(_)
+                | Resource::Resource { .. }
+                | Resource::Server(_) => manifest.labels.clone(),
             },
         };
         // What nobody could read is nobody's word.
@@ -157,6 +166,22 @@ impl Engines {
             None => Ok(()),
         }
     }
+}
+
+/// The labels of what a model said, and how far it is believed.
+fn brought_by_model(call: &Passed<Screened>, model: &ToolFacts) -> (Labels, Trust, Suspicion) {
+    let suspicion = flow::suspicion(call.answer_findings());
+    let mut brought = model.labels.clone();
+    brought.integrity = match model.trust {
+        Trust::Trusted if suspicion < Suspicion::Marked => Integrity::Trusted,
+        Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
+    };
+    for obligation in call.permit().obligations() {
+        if let Obligation::Label(labels) = obligation {
+            brought = brought.join(labels);
+        }
+    }
+    (brought, model.trust, suspicion)
 }
 
 fn remember(call: &Passed<Screened>, text: &str, (labels, trust, suspicion): (&Labels, Trust, Suspicion)) {

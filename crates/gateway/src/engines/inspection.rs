@@ -30,6 +30,9 @@ impl Inspect for Engines {
         if call.resolution().destination() == Destination::Gateway {
             return Inspection::default();
         }
+        if call.resolution().destination() == Destination::Model {
+            return self.read_conversation(call);
+        }
         let message = &call.arrival().message;
         let arguments = match target(message) {
             Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
@@ -77,9 +80,13 @@ impl Inspect for Engines {
             Direction::ToClient => Surface::Argument,
             Direction::ToServer => Surface::Result,
         };
-        let mut findings = self
-            .inspector
-            .inspect_node(said, scope(call.resolution(), surface));
+        let mut findings = match call.resolution() {
+            resolution @ Resolution::Model { .. } => self.read_completion(resolution, said),
+            resolution @ (Resolution::Client { .. }
+            | Resolution::Gateway
+            | Resolution::Item { .. }
+            | Resolution::Server { .. }) => self.inspector.inspect_node(said, scope(resolution, surface)),
+        };
         if let Some((pin, result)) = self.result_of_tool(call, said) {
             let view = self.keeper.view();
             let failed = result.get("isError").and_then(Node::as_bool) == Some(true);
@@ -135,7 +142,10 @@ impl Inspect for Engines {
     }
 
     fn veil(&self, call: &Passed<Approved>) -> Result<Edits, Objection> {
-        self.veiled(call)
+        match call.resolution().destination() {
+            Destination::Model => self.told(call),
+            Destination::Client | Destination::Gateway | Destination::Upstream => self.veiled(call),
+        }
     }
 
     fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {
@@ -152,7 +162,7 @@ impl Engines {
         let resource = match call.resolution() {
             Resolution::Item { item, .. } => return Some((item.pin(), said)),
             Resolution::Server { resource, .. } => resource,
-            Resolution::Client { .. } | Resolution::Gateway => return None,
+            Resolution::Client { .. } | Resolution::Gateway | Resolution::Model { .. } => return None,
         };
         let method = call.arrival().message.method();
         let result = if method == Some(Method::TasksResult) {

@@ -13,7 +13,7 @@ use policy::{
     limits::{self, Applies, Dimension, Exceeded, KEYS_MAX, Limit, Limiter, Place, Rate, Usage, Waiting},
 };
 use tokio::time::{Instant, timeout_at};
-use wire::json::canonical;
+use wire::{json::canonical, model::Tokens};
 
 use super::Engines;
 use crate::{
@@ -127,20 +127,29 @@ fn queue(at: &str, said: &MeantLimit) -> Result<usize, Problem> {
 #[derive(Debug)]
 struct Taken {
     place: Place,
+    /// What a thousand tokens of a model cost.
+    token_cost: u64,
     ambient: Ambient,
 }
 
 impl Held for Taken {
-    fn charge(&self, bytes: u64) {
+    fn charge(&self, bytes: u64, tokens: Option<Tokens>) {
         let now_ms = u64::try_from(self.ambient.now_ms()).unwrap_or(0);
-        self.place.charge(bytes, 0, now_ms);
+        let tokens = tokens.map_or(0, |tokens| tokens.input.saturating_add(tokens.output));
+        // The first thousand was taken before the call.
+        let more = tokens.div_ceil(1000).saturating_sub(1);
+        self.place
+            .charge(bytes, more.saturating_mul(self.token_cost), now_ms);
     }
 }
 
 /// What a call costs: what the operator says of the tool. Keeping a conversation going costs nothing.
 fn cost(resource: &Resource) -> u64 {
     match resource {
-        Resource::Prompt(facts) | Resource::Resource { facts, .. } | Resource::Tool(facts) => facts.cost,
+        Resource::Model(facts)
+        | Resource::Prompt(facts)
+        | Resource::Resource { facts, .. }
+        | Resource::Tool(facts) => facts.cost,
         Resource::Gateway | Resource::Server(_) => 0,
     }
 }
@@ -182,6 +191,7 @@ impl Limits for Engines {
         let place = self.limits.place(&usage, now_ms, &self.ambient).await?;
         Ok(Slot(Box::new(Taken {
             place,
+            token_cost: call.resolution().model().map_or(0, |model| model.cost),
             ambient: self.ambient.clone(),
         })))
     }

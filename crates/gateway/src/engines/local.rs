@@ -126,6 +126,7 @@ impl Engines {
             Method::ResourcesTemplatesList => {
                 self.listing(call, "resourceTemplates", resources(&view, at, "uriTemplate"))
             }
+            Method::ModelList => self.listing(call, "data", self.models.entries()),
             Method::SubscriptionsListen => self.listen(call).await,
             Method::NotificationsCancelled => {
                 self.withdraw(call);
@@ -142,6 +143,9 @@ impl Engines {
             | Method::NotificationsTasksStatus => Ok(Answer::Accepted),
             Method::CompletionComplete
             | Method::ElicitationCreate
+            | Method::ModelChat
+            | Method::ModelMessages
+            | Method::ModelResponses
             | Method::NotificationsElicitationComplete
             | Method::NotificationsMessage
             | Method::NotificationsPromptsListChanged

@@ -16,6 +16,7 @@ mod ledger;
 mod limits;
 mod listening;
 mod local;
+mod models;
 mod purposes;
 mod resolve;
 mod rewrite;
@@ -41,6 +42,7 @@ pub(crate) use disguise::Disguise;
 pub(crate) use identify::Tokens;
 pub(crate) use limits::LimitStore;
 pub(crate) use local::{Listeners, SPOKEN, resources, settle};
+pub(crate) use models::Models;
 pub(crate) use rules::observing;
 pub(crate) use terms::Terms;
 
@@ -84,6 +86,7 @@ pub(crate) struct Engines {
     /// Who is asked for a second opinion, if anybody is.
     pub(crate) interceptors: Interceptors,
     pub(crate) judge: Option<Judge>,
+    pub(crate) models: Models,
     pub(crate) terms: Terms,
     /// What the marks around untrusted content are made with.
     pub(crate) marks_key: hmac::Key,

@@ -76,6 +76,10 @@ impl Resolve for Engines {
                 let why = format!("no task `{}` of this caller", id.escape_debug());
                 Err(nothing(&refusal::TARGET_UNKNOWN, why, None))
             }
+            Target::Model { name } => {
+                let message = &arrival.message;
+                self.models.resolve(message.method(), message.params(), &name)
+            }
             Target::None => match arrival.message.method() {
                 Some(method) if is_for_the_server(method) && door.endpoint.single().is_some() => {
                     door.whole_server()

@@ -246,7 +246,7 @@ impl Engines {
         }
         if !report.0.is_empty() {
             edits.meta(meta::CHANGED, report.json(said, &texts));
-            call.dossier().note(|known| known.changed = report.lines());
+            call.dossier().note(|known| known.changed.extend(report.lines()));
         }
         Ok(edits)
     }
@@ -265,18 +265,40 @@ impl Engines {
             let why = "words by the way have no fields, and only some fields may be shown";
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
         }
-        let mut report = Said::default();
         let subject = term.subject().map(str::to_owned);
+        let revealed = term.revealed.make_contiguous();
+        self.taken_out(call, &orders, (said, revealed, subject.as_deref()))
+    }
+
+    /// The changes that the permit of a call of a model demands of what it is told. Secrets go whatever rules say, and so
+    /// do orders in what tools gave back: `baseline.release` does no less to what a tool answers.
+    pub(super) fn told(&self, call: &Passed<Approved>) -> Result<Edits, Objection> {
+        let Some(said) = call.arrival().message.params() else {
+            return Ok(Edits::default());
+        };
+        let always = ["injection", "poisoning", "secret", "unicode"].map(str::to_owned);
+        let always = Obligation::Redact(always.into());
+        let obligations = strictest(call.permit().obligations().iter().chain([&always]));
+        self.taken_out(call, &Orders::of(&obligations), (said, &[], None))
+    }
+
+    fn taken_out(
+        &self,
+        call: &Passed<Approved>,
+        orders: &Orders<'_>,
+        (said, revealed, subject): (Node<'_>, &[(String, String)], Option<&str>),
+    ) -> Result<Edits, Objection> {
+        let mut report = Said::default();
         let content = Content {
             said,
             findings: call.findings(),
-            revealed: term.revealed.make_contiguous(),
+            revealed,
             whose: Whose {
                 tenant: tenant(call),
-                subject: subject.as_deref(),
+                subject,
             },
         };
-        let (texts, _) = self.replaced(&content, &orders, &mut report)?;
+        let (texts, _) = self.replaced(&content, orders, &mut report)?;
         let mut edits = Edits::default();
         for (place, text) in &texts {
             if let Some(node) = said.document().at(*place) {

@@ -84,6 +84,8 @@ pub(crate) struct Guarded {
     network: Network,
     tls: TlsConnector,
     proxies: Option<Arc<Proxies>>,
+    wait: Duration,
+    answer_bytes_max: usize,
 }
 
 impl Guarded {
@@ -116,7 +118,18 @@ impl Guarded {
             network,
             tls: TlsConnector::from(Arc::new(tls)),
             proxies: None,
+            wait: WAIT,
+            answer_bytes_max: ANSWER_BYTES_MAX,
         })
+    }
+
+    /// Waits so long, and reads so much.
+    pub(crate) fn within(self, wait: Duration, answer_bytes_max: usize) -> Self {
+        Self {
+            wait,
+            answer_bytes_max,
+            ..self
+        }
     }
 
     /// What is at a URL.
@@ -134,8 +147,8 @@ impl Guarded {
     /// The answer to a request, whatever its status.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Fetched, String> {
         let url = call.url;
-        let fetched = tokio::time::timeout(WAIT, self.fetch(call)).await;
-        let fetched = fetched.unwrap_or_else(|_| Err(format!("no answer within {WAIT:?}")));
+        let fetched = tokio::time::timeout(self.wait, self.fetch(call)).await;
+        let fetched = fetched.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.wait)));
         fetched.map_err(|why| format!("{url}: {why}"))
     }
 
@@ -146,11 +159,12 @@ impl Guarded {
             None => connect(&self.addresses(&target).await?).await?,
         };
         if !target.is_tls {
-            return ask(stream, &target, call).await;
+            return ask(stream, &target, call, self.answer_bytes_max).await;
         }
         let name = ServerName::try_from(target.host.clone()).map_err(|_| "its host is no name".to_owned())?;
         let stream = self.tls.connect(name, stream).await;
-        ask(stream.map_err(|error| error.to_string())?, &target, call).await
+        let stream = stream.map_err(|error| error.to_string())?;
+        ask(stream, &target, call, self.answer_bytes_max).await
     }
 
     /// A connection through a proxy, if there is one for it.
@@ -235,7 +249,7 @@ impl Target {
     }
 }
 
-async fn ask<S>(stream: S, target: &Target, call: Call<'_>) -> Result<Fetched, String>
+async fn ask<S>(stream: S, target: &Target, call: Call<'_>, bytes_max: usize) -> Result<Fetched, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -264,7 +278,7 @@ where
         let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
         let body = match head.headers.get(CONTENT_TYPE).is_some_and(is_stream) {
             true => Vec::new(),
-            false => whole(body).await?,
+            false => whole(body, bytes_max).await?,
         };
         Ok(Fetched {
             status: head.status,
@@ -277,14 +291,14 @@ where
     answered
 }
 
-async fn whole(mut body: hyper::body::Incoming) -> Result<Vec<u8>, String> {
+async fn whole(mut body: hyper::body::Incoming, bytes_max: usize) -> Result<Vec<u8>, String> {
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|error| error.to_string())?.into_data() else {
             continue;
         };
-        if whole.len() + data.len() > ANSWER_BYTES_MAX {
-            return Err(format!("its answer is longer than {ANSWER_BYTES_MAX} bytes"));
+        if whole.len() + data.len() > bytes_max {
+            return Err(format!("its answer is longer than {bytes_max} bytes"));
         }
         whole.extend_from_slice(&data);
     }

@@ -63,7 +63,12 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
     let model = known.caller.as_ref().and_then(|caller| caller.principal.model());
     let certificate = begun.tls.as_ref().and_then(|tls| tls.certificate.clone());
     let upstream = known.upstream_tls.as_ref();
+    let asked = known.resolution.as_ref().and_then(Resolution::model);
+    let tokens = known.tokens;
     for (name, text) in [
+        ("asked_model", asked.map(|model| model.name.clone())),
+        ("tokens_in", tokens.map(|tokens| tokens.input.to_string())),
+        ("tokens_out", tokens.map(|tokens| tokens.output.to_string())),
         ("upstream_tls", upstream.map(|tls| tls.version.to_owned())),
         ("upstream_group", upstream.map(|tls| tls.group.to_owned())),
         (
@@ -97,7 +102,11 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
         ),
         ("changed", changed),
         ("direction", direction),
-        ("sink", item.map(|sink| sink.as_str().to_owned())),
+        (
+            "sink",
+            item.or(asked.map(|model| model.sink))
+                .map(|sink| sink.as_str().to_owned()),
+        ),
     ] {
         if let Some(text) = text {
             entry.detail.insert(name.into(), Value::Text(text));
@@ -133,6 +142,7 @@ impl Begun {
         let named = match target(&arrival.message) {
             Ok(Target::Tool { name, .. } | Target::Prompt { name, .. }) => Some(name.into_owned()),
             Ok(Target::Resource { uri }) => Some(uri.into_owned()),
+            Ok(Target::Model { name }) => Some(name.into_owned()),
             Ok(Target::Completion { .. } | Target::None | Target::Task { .. }) | Err(_) => None,
         };
         Self {
@@ -163,7 +173,13 @@ fn trace(arrival: &Arrival) -> Option<String> {
 pub(super) fn arguments(arrival: &Arrival) -> Option<Node<'_>> {
     match target(&arrival.message) {
         Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
-        Ok(Target::Completion { .. } | Target::None | Target::Resource { .. } | Target::Task { .. })
+        Ok(
+            Target::Completion { .. }
+            | Target::Model { .. }
+            | Target::None
+            | Target::Resource { .. }
+            | Target::Task { .. },
+        )
         | Err(_) => arrival.message.params(),
     }
 }

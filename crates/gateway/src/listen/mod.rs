@@ -20,6 +20,7 @@ mod head;
 mod heads;
 mod http;
 mod mcp;
+mod models;
 mod oauth;
 mod openapi;
 mod page;

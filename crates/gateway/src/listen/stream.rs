@@ -182,6 +182,18 @@ pub(super) fn replay(stream: &Arc<Kept>, after: u64, primed: bool) -> Response<B
     })
 }
 
+/// Answers with a stream of what is written already, which shows that it is alive until it ends.
+pub(super) fn written(events: mpsc::Receiver<Bytes>) -> Response<Body> {
+    let mut alive = interval(ALIVE);
+    alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    respond(EventBody {
+        first: None,
+        source: Source::Kept(events),
+        alive,
+        on_close: None,
+    })
+}
+
 fn respond(body: EventBody) -> Response<Body> {
     let body: Body = body.map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);

@@ -155,7 +155,13 @@ fn arguments(call: &Ready<Authorized>) -> Option<Node<'_>> {
     let message = &call.arrival().message;
     match target(message) {
         Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
-        Ok(Target::Completion { .. } | Target::None | Target::Resource { .. } | Target::Task { .. })
+        Ok(
+            Target::Completion { .. }
+            | Target::Model { .. }
+            | Target::None
+            | Target::Resource { .. }
+            | Target::Task { .. },
+        )
         | Err(_) => message.params(),
     }
 }

@@ -1,5 +1,7 @@
 //! Limit: the caller has budget left.
 
+use wire::model::Tokens;
+
 use crate::{
     Passed, Ready, Refusal,
     ports::{Limits, Slot},
@@ -18,11 +20,9 @@ impl Limited {
 
 impl Passed<Limited> {
     /// Counts what came back.
-    pub(crate) fn charge(&self, bytes: usize) {
-        self.proof()
-            .slot
-            .0
-            .charge(u64::try_from(bytes).unwrap_or(u64::MAX));
+    pub(crate) fn charge(&self, bytes: usize, tokens: Option<Tokens>) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.proof().slot.0.charge(bytes, tokens);
     }
 }
 

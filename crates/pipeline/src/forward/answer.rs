@@ -1,8 +1,10 @@
 //! Answer: the call is sent, or the gateway answers itself.
 
+use wire::{jsonrpc, model};
+
 use crate::{
     Answer, Destination, Passed, Ready, Refusal,
-    ports::{Clients, Local, Upstream},
+    ports::{Clients, Local, Models, Upstream},
 };
 
 /// There is an answer. It is not trusted.
@@ -25,17 +27,23 @@ impl Passed<Answered> {
 
 /// Sends the call.
 pub(crate) async fn answer(
-    engines: &(impl Clients + Local + Upstream),
+    engines: &(impl Clients + Local + Models + Upstream),
     call: Ready<Answered>,
 ) -> Result<Passed<Answered>, Refusal> {
     let answer = match call.resolution().destination() {
         Destination::Client => engines.deliver(&call).await,
         Destination::Gateway => engines.answer(&call).await,
+        Destination::Model => engines.complete(&call).await,
         Destination::Upstream => engines.send(&call).await,
     };
     let answer = answer.map_err(Refusal::at::<Answered>)?;
     if let Answer::Foreign(response, _) = &answer {
-        call.charge(response.document().text().len());
+        let tokens = match response.answer() {
+            jsonrpc::Answer::Result(said) if call.resolution().model().is_some() => model::tokens(said),
+            jsonrpc::Answer::Error(_) | jsonrpc::Answer::Result(_) => None,
+        };
+        call.dossier().note(|known| known.tokens = tokens);
+        call.charge(response.document().text().len(), tokens);
     }
     Ok(Passed::pass(call, Answered { answer }))
 }

@@ -65,6 +65,13 @@ pub(crate) async fn record(
             revealed.edits = engines.veil(&call).map_err(Refusal::at::<Recorded>)?;
             index
         }
+        Destination::Model => {
+            let index = engines.intent(&call).await.map_err(Refusal::at::<Recorded>)?;
+            call.dossier().note(|known| known.intent = Some(index));
+            // Nothing is revealed to a model: what the permit demands is taken out of what it is told.
+            revealed.edits = engines.veil(&call).map_err(Refusal::at::<Recorded>)?;
+            Some(index)
+        }
         Destination::Upstream => {
             let (intent, confirmed) = both(engines.intent(&call), engines.confirm(&call)).await;
             let index = intent.map_err(Refusal::at::<Recorded>)?;

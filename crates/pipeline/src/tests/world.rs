@@ -336,7 +336,7 @@ impl ports::Rules for World {
 struct Place;
 
 impl ports::Held for Place {
-    fn charge(&self, _: u64) {}
+    fn charge(&self, _: u64, _: Option<wire::model::Tokens>) {}
 }
 
 impl ports::Limits for World {
@@ -395,6 +395,12 @@ impl ports::Upstream for World {
 impl ports::Clients for World {
     async fn deliver(&self, _: &Passed<Recorded>) -> Result<Answer, Objection> {
         panic!("a tool call is not for the client")
+    }
+}
+
+impl ports::Models for World {
+    async fn complete(&self, _: &Passed<Recorded>) -> Result<Answer, Objection> {
+        panic!("a tool call is not for a model")
     }
 }
 

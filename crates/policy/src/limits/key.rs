@@ -144,6 +144,7 @@ fn name(party: &Party) -> String {
 fn resource(resource: &Resource) -> String {
     match resource {
         Resource::Gateway => "gateway".to_owned(),
+        Resource::Model(facts) => format!("model {}", facts.name),
         Resource::Prompt(facts) => format!("prompt {}__{}", facts.server, facts.name),
         Resource::Resource { uri, facts } => format!("resource {} {uri}", facts.server),
         Resource::Server(facts) => format!("server {}", facts.server),

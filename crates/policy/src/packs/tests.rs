@@ -106,6 +106,56 @@ fn every_rule_of_a_pack_has_a_name_and_every_forbid_a_reason() {
     }
 }
 
+/// Every conversation has somebody else's words in it, and where a model is, the operator has said. What its data is
+/// still counts.
+#[test]
+fn a_model_is_no_puppet_but_patients_data_stays() {
+    let model = |sink| {
+        let facts = ToolFacts {
+            sink,
+            trust: Trust::Trusted,
+            labels: Labels::none(),
+            ..tool("", "fast")
+        };
+        Scene {
+            action: Action::Complete,
+            ..Scene::default().on(Resource::Model(facts))
+        }
+    };
+    let read = |scene| having_read(scene, Integrity::Untrusted, Confidentiality::Restricted, "phi");
+    let puppet = |scene| finding(with_words_of(scene, "web", false), "secret");
+    check(
+        &pack("baseline", ALL),
+        [
+            ("a model", puppet(read(model(Sink::Egress))), "permit: all"),
+            (
+                "one nobody classified",
+                puppet(model(Sink::Unknown)),
+                "permit: all",
+            ),
+        ],
+    );
+    let clinic = |scene| Scene {
+        purpose: Some("treatment".to_owned()),
+        ..read(scene)
+    };
+    check(
+        &pack("healthcare", ALL),
+        [
+            (
+                "outside",
+                clinic(model(Sink::Egress)),
+                "forbid: healthcare.phi-stays",
+            ),
+            ("inside", clinic(model(Sink::Read)), "permit: all"),
+        ],
+    );
+    check(
+        &pack("baseline", ""),
+        [("not by itself", model(Sink::Read), "no")],
+    );
+}
+
 #[test]
 fn no_pack_but_the_workstations_owner_grants_a_tool() {
     for pack in PACKS {

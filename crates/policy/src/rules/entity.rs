@@ -69,6 +69,7 @@ impl<'a> Target<'a> {
         let federated = |facts: &'a ToolFacts| Cow::Owned(format!("{}__{}", facts.server, facts.name));
         let (kind, id, facts) = match resource {
             Resource::Gateway => ("Gateway", Cow::Borrowed("sallyport"), None),
+            Resource::Model(facts) => ("Model", Cow::Borrowed(facts.name.as_str()), Some(facts)),
             Resource::Prompt(facts) => ("Prompt", federated(facts), Some(facts)),
             Resource::Resource { uri, facts } => ("Resource", Cow::Borrowed(uri.as_str()), Some(facts)),
             Resource::Server(facts) => ("Server", Cow::Borrowed(facts.server.as_str()), Some(facts)),
@@ -97,7 +98,8 @@ impl<'a> Target<'a> {
     }
 
     pub(super) fn server(&self) -> Option<&'a str> {
-        self.facts.map(|facts| facts.server.as_str())
+        let facts = self.facts.filter(|_| self.kind != "Model")?;
+        Some(facts.server.as_str())
     }
 
     /// The gateway has the attributes of something harmless, so that a rule about all resources can read

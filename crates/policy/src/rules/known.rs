@@ -1,7 +1,7 @@
 //! Rules in view of the tools there are: one that names no tool, or reads an argument the tool does not take, is
 //! refused before it is in force, because it would be silently false. What nobody has looked at yet is not judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ArgumentType, Diagnostic, RuleErrors, RuleSet,
@@ -13,9 +13,10 @@ use super::{
     vocabulary::nearest,
 };
 
-/// The servers there are, and the tools of those that were looked at, with what they take.
+/// The models and servers there are, and the tools of those that were looked at, with what they take.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
+    models: BTreeSet<String>,
     servers: BTreeMap<String, Option<BTreeMap<String, ArgumentType>>>,
 }
 
@@ -23,6 +24,11 @@ pub struct Known {
 type Fault = (String, String, String);
 
 impl Known {
+    /// A model.
+    pub fn model(&mut self, name: &str) {
+        self.models.insert(name.to_owned());
+    }
+
     /// A server nobody has looked at: its tools may be called anything.
     pub fn server(&mut self, name: &str) {
         self.servers.entry(name.to_owned()).or_default();
@@ -36,10 +42,20 @@ impl Known {
 
     fn names(&self, uid: &Uid) -> Option<Fault> {
         match uid.kind.as_ref() {
+            "Model" => self.no_model(&uid.id),
             "Server" => self.no_server(&uid.id),
             "Tool" => self.no_tool(&uid.id),
             _ => None,
         }
+    }
+
+    fn no_model(&self, name: &str) -> Option<Fault> {
+        if self.models.contains(name) {
+            return None;
+        }
+        let known: Vec<&str> = self.models.iter().map(String::as_str).collect();
+        let remedy = meant(name, &known, "add it under `models`");
+        Some((format!("there is no model `{name}`"), name.to_owned(), remedy))
     }
 
     fn no_server(&self, name: &str) -> Option<Fault> {

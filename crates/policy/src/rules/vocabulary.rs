@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// The entity types, in the order of [`super::slices`]' tables.
-pub(super) const KINDS: [&str; 12] = [
-    "Action", "Agent", "Gateway", "Group", "Prompt", "Resource", "Role", "Server", "Service", "Tenant",
-    "Tool", "User",
+pub(super) const KINDS: [&str; 13] = [
+    "Action", "Agent", "Gateway", "Group", "Model", "Prompt", "Resource", "Role", "Server", "Service",
+    "Tenant", "Tool", "User",
 ];
 
 /// What is wrong with a name in this expression, if anything: the message, the word and the remedy.

@@ -82,7 +82,7 @@ fn named(message: &Message) -> Option<Cow<'_, str>> {
         Target::Tool { name, .. } | Target::Prompt { name, .. } => Some(name),
         Target::Resource { uri } if message.method() == Some(Method::ResourcesRead) => Some(uri),
         Target::Task { id } => Some(id),
-        Target::Resource { .. } | Target::Completion { .. } | Target::None => None,
+        Target::Completion { .. } | Target::Model { .. } | Target::None | Target::Resource { .. } => None,
     }
 }
 

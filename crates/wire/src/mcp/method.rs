@@ -87,6 +87,14 @@ methods! {
     Initialize               "initialize"                            Request      LEGACY      NONE;
     /// Sets the level of log messages of a session.
     LoggingSetLevel          "logging/setLevel"                      Request      LEGACY      NONE;
+    /// Has a model complete a chat, in OpenAI's words: of no revision, made of an HTTP request ([`crate::model`]).
+    ModelChat                "v1/chat/completions"                   Request      NONE        NONE;
+    /// Lists the models there are, for the same clients.
+    ModelList                "v1/models"                             Request      NONE        NONE;
+    /// Has a model answer, in Anthropic's words.
+    ModelMessages            "v1/messages"                           Request      NONE        NONE;
+    /// Has a model answer, in OpenAI's newer words.
+    ModelResponses           "v1/responses"                          Request      NONE        NONE;
     /// Withdraws a request.
     NotificationsCancelled   "notifications/cancelled"               Notification ALL         ALL;
     /// Says that an out-of-band elicitation is over.

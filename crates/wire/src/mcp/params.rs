@@ -21,6 +21,11 @@ pub enum Target<'m> {
         /// The argument and what was typed of it.
         argument: Node<'m>,
     },
+    /// A model.
+    Model {
+        /// Its name here.
+        name: Cow<'m, str>,
+    },
     /// Nothing in particular: the server as a whole.
     None,
     /// A prompt.
@@ -100,9 +105,13 @@ pub fn target(message: &Message) -> Result<Target<'_>, ParamsError> {
         Method::TasksCancel | Method::TasksGet | Method::TasksResult | Method::TasksUpdate => Target::Task {
             id: text(params, "taskId", NAME_BYTES_MAX * 8)?,
         },
+        Method::ModelChat | Method::ModelMessages | Method::ModelResponses => Target::Model {
+            name: text(params, "model", NAME_BYTES_MAX)?,
+        },
         Method::ElicitationCreate
         | Method::Initialize
         | Method::LoggingSetLevel
+        | Method::ModelList
         | Method::NotificationsCancelled
         | Method::NotificationsElicitationComplete
         | Method::NotificationsInitialized

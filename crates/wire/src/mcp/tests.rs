@@ -29,7 +29,8 @@ fn the_table_is_that_of_the_specification() {
 
 #[test]
 fn every_row_is_reachable_by_its_own_name() {
-    for row in METHODS {
+    // Those of models' APIs come over other doors.
+    for row in METHODS.iter().filter(|row| !row.name.starts_with("v1/")) {
         assert_eq!(Method::parse(row.name), Some(row.method));
         assert!(
             row.to_client.any() || row.to_server.any(),

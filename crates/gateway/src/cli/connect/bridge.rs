@@ -612,7 +612,7 @@ fn mirror(message: &Message, headers: &mut hyper::HeaderMap) -> Result<(), Failu
         Ok(Target::Tool { name, .. } | Target::Prompt { name, .. }) => Some(name),
         Ok(Target::Resource { uri }) => Some(uri),
         Ok(Target::Task { id }) => Some(id),
-        Ok(Target::Completion { .. } | Target::None) | Err(_) => None,
+        Ok(Target::Completion { .. } | Target::Model { .. } | Target::None) | Err(_) => None,
     };
     if let Some(name) = name {
         headers.insert("mcp-name", value(&encode_sentinel(&name))?);
