@@ -5,11 +5,11 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../crates/gateway/src/supply/calendar.rs"]
+#[path = "../../crates/gateway/src/registry/supply/calendar.rs"]
 mod calendar;
-#[path = "../../crates/gateway/src/supply/signed.rs"]
+#[path = "../../crates/gateway/src/registry/supply/signed.rs"]
 mod signed;
-#[path = "../../crates/gateway/src/supply/zip.rs"]
+#[path = "../../crates/gateway/src/registry/supply/zip.rs"]
 mod zip;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -210,9 +210,11 @@ fn what_a_task_comes_to_is_held_to_the_tools_output_schema() {
             .unwrap_or_else(|| panic!("{made}"));
         client.about_task(2, "tasks/get", task).json()
     };
-    let eras: [(&Gateway, &dyn Fn(&str) -> Value); 2] =
-        [(&gateway, &in_sessions), (&modern, &in_the_modern_era)];
-    for (gateway, ask) in eras {
+    type Ask<'a> = &'a dyn Fn(&str) -> Value;
+    for (gateway, ask) in [
+        (&gateway, &in_sessions as Ask<'_>),
+        (&modern, &in_the_modern_era as Ask<'_>),
+    ] {
         let good = ask(&counted(json!(7)).to_string()).to_string();
         assert!(good.contains(r#""structuredContent":{"count":7}"#), "{good}");
         let bad = ask(&counted(json!("seven of them")).to_string()).to_string();

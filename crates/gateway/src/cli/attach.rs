@@ -21,7 +21,7 @@ use wire::{
     json::{Document, Keys, Node},
 };
 
-use crate::{failure::Failure, vault::Layout};
+use crate::{failure::Failure, storage::vault::Layout};
 
 /// How long it may take until a gateway is there.
 const WAIT: Duration = Duration::from_secs(60);

@@ -20,9 +20,11 @@ use crate::{
     ambient::Ambient,
     config::root::MeantRoot,
     failure::Failure,
-    keychain::Keychain,
-    root::RootKey,
-    vault::{Layout, Vault, keys_of},
+    storage::{
+        keychain::Keychain,
+        root::RootKey,
+        vault::{Layout, Vault, keys_of},
+    },
 };
 
 /// Back-ups of the data directory: all but the root key.

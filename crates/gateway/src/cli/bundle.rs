@@ -7,9 +7,9 @@ use wire::json::object;
 
 use super::{Common, say, serve::load};
 use crate::{
-    bundle::{Bundle, Envelope, SignerKey},
     config::reference::Lookup,
     failure::Failure,
+    registry::bundle::{Bundle, Envelope, SignerKey},
 };
 
 /// Rules that come from what callers may declare, and not from `policy`.

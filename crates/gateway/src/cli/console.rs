@@ -4,7 +4,7 @@ use clap::Args;
 use wire::json::Node;
 
 use super::{Common, say, serve::load};
-use crate::{admin::control, failure::Failure, vault::Layout};
+use crate::{failure::Failure, operate::admin::control, storage::vault::Layout};
 
 /// Print a link to the console of the running gateway, or a token for its API.
 #[derive(Args, Debug)]

@@ -4,11 +4,11 @@ use wire::json::{Document, Keys, Node, ObjectWriter, object};
 
 use super::{Common, say, serve::load, table};
 use crate::{
-    admin::{self, control},
     ambient::Ambient,
     assemble,
     failure::Failure,
-    vault::{Layout, Vault},
+    operate::admin::{self, control},
+    storage::vault::{Layout, Vault},
 };
 
 /// Does one operation.

@@ -6,11 +6,12 @@ use wire::json::{Node, object};
 
 use super::{Common, ledger, say, serve::load};
 use crate::{
-    admin::control,
-    assemble, boxes,
+    assemble,
     config::Meant,
     failure::Failure,
-    vault::{Layout, keys_of},
+    operate::admin::control,
+    registry::boxes,
+    storage::vault::{Layout, keys_of},
 };
 
 /// Check configuration, keys, ledger and servers.

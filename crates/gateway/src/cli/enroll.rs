@@ -16,7 +16,9 @@ use tokio::time::Instant;
 use wire::json::{Document, Keys, Node, object};
 
 use super::{Common, block_on, say};
-use crate::{ambient::Ambient, config::reference::private, failure::Failure, fetch::Fetch, visible::visible};
+use crate::{
+    ambient::Ambient, config::reference::private, failure::Failure, outside::fetch::Fetch, visible::visible,
+};
 
 /// How often the gateway is asked how it stands: soon at first, and never as often as it would mind.
 const FIRST_LOOK: Duration = Duration::from_secs(1);

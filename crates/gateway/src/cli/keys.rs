@@ -11,10 +11,12 @@ use super::{
     serve::{config_path, load},
 };
 use crate::{
-    admin::control,
     failure::Failure,
-    root::{self, RootKey},
-    vault::Layout,
+    operate::admin::control,
+    storage::{
+        root::{self, RootKey},
+        vault::Layout,
+    },
     visible::visible,
 };
 

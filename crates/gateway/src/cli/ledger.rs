@@ -16,10 +16,10 @@ use wire::json::{Document, Keys, Node};
 
 use super::{Common, desk, say, serve::load, table, tell};
 use crate::{
-    admin::control,
-    events::{Format, lines},
+    evidence::events::{Format, lines},
     failure::Failure,
-    vault::{Layout, keys_of},
+    operate::admin::control,
+    storage::vault::{Layout, keys_of},
     visible::visible,
 };
 

@@ -21,8 +21,8 @@ use crate::{
     ambient::Ambient,
     config::auth::{ClientIdentity, ClientProof},
     failure::Failure,
-    issuers::{Call, Fetched, Guarded, Network},
-    oauth::{
+    known::issuers::{Call, Fetched, Guarded, Network},
+    outside::oauth::{
         Challenge,
         discovery::{self, Found, Resource},
         tokens::{DPOP, Given, Nonces, TokenEndpoint},

@@ -8,12 +8,12 @@ use wire::json::{Document, Keys, Node};
 
 use super::{Common, serve::load};
 use crate::{
-    admin::{self, control},
     ambient::Ambient,
     assemble,
     failure::Failure,
     listen::House,
-    vault::{Layout, Vault},
+    operate::admin::{self, control},
+    storage::vault::{Layout, Vault},
 };
 
 /// What became of a server.

@@ -25,7 +25,7 @@ use self::controls::{Control, FRAMEWORKS, Framework};
 use super::{Common, ledger, say, serve::load, table};
 use crate::{
     failure::Failure,
-    vault::{Layout, keys_of},
+    storage::vault::{Layout, keys_of},
 };
 
 /// Entries shown with their proof for each control.

@@ -17,7 +17,8 @@ use wire::{
 
 use super::{Common, block_on, say, serve::load};
 use crate::{
-    admin, behind::Behind, config::servers::MeantServer, failure::Failure, supply, visible::visible,
+    config::servers::MeantServer, conversations::behind::Behind, failure::Failure, operate::admin,
+    registry::supply, visible::visible,
 };
 
 /// Judge tool definitions: of a server, of all servers in a configuration, or in a list of tools.

@@ -7,7 +7,7 @@ use wire::json::Node;
 use zeroize::Zeroizing;
 
 use super::{Common, desk, say};
-use crate::{failure::Failure, secrets::SECRET_BYTES_MAX};
+use crate::{failure::Failure, outside::secrets::SECRET_BYTES_MAX};
 
 /// Secrets of servers, kept sealed: `vault:NAME` in a server's `env`.
 #[derive(Debug, Subcommand)]

@@ -11,9 +11,8 @@ use tokio::{net::UnixListener, sync::watch};
 
 use super::{Common, say};
 use crate::{
-    admin::{control, holders},
     ambient::Ambient,
-    archive, assemble,
+    assemble,
     config::{
         ConfigError, Meant,
         door::{Source, names},
@@ -21,13 +20,17 @@ use crate::{
         reference::Lookup,
         said::Said,
     },
-    contexts, events,
+    conversations::contexts,
+    evidence::{archive, events, witness},
     failure::Failure,
     listen::{self, House, Listening},
-    reload, replicas,
+    operate::admin::{control, holders},
+    registry::reload,
+    storage::{
+        replicas,
+        vault::{Layout, Vault},
+    },
     tls::{self, Acceptor, Authority, Material, acme::Acme},
-    vault::{Layout, Vault},
-    witness,
 };
 
 /// How long the first looks at servers may hold the ready line back.

@@ -11,7 +11,7 @@ use super::{
     server_json::{self, Offered},
     table,
 };
-use crate::{admin::control, failure::Failure, vault::Layout, visible::visible};
+use crate::{failure::Failure, operate::admin::control, storage::vault::Layout, visible::visible};
 
 /// Servers: what is known, what is approved, what changed.
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,7 @@ use wire::{
     json::{Document, Keys, Node},
 };
 
-use crate::supply;
+use crate::registry::supply;
 
 /// What to add.
 #[derive(Debug, Eq, PartialEq)]

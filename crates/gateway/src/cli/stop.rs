@@ -9,7 +9,7 @@ use super::{
     Common, complain, desk, say,
     wrapped::{self, Change},
 };
-use crate::{failure::Failure, halts::Target, visible::visible};
+use crate::{failure::Failure, operate::halts::Target, visible::visible};
 
 /// Stop everything, an agent, a user, a server or a context, at once and over restarts, until it is lifted.
 #[derive(Args, Debug)]

@@ -24,7 +24,7 @@ use crate::{
         rules::SaidPolicy,
         said::{Approve, Said, SaidBox, SaidHosts, SaidSandbox, SaidServer, SaidUser},
     },
-    contexts,
+    conversations::contexts,
     failure::Failure,
     listen,
 };

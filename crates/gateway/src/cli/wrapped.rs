@@ -14,16 +14,22 @@ use tokio::sync::watch;
 use wire::json::{Document, Keys, object};
 
 use crate::{
-    admin,
     ambient::Ambient,
     config::{find, records::SaidOutcome},
+    evidence::{
+        incidents::{self, MeantIncidents},
+        journal::{Digests, Journal},
+    },
     failure::Failure,
-    halts::{Halt, Halts, Target},
-    incidents::{self, MeantIncidents},
-    journal::{Digests, Journal},
     listen::{House, stopped},
-    payloads::Payloads,
-    vault::{Layout, Vault},
+    operate::{
+        admin,
+        halts::{Halt, Halts, Target},
+    },
+    storage::{
+        payloads::Payloads,
+        vault::{Layout, Vault},
+    },
 };
 
 /// How many hosts may wrap the same server at a time; each needs a ledger of its own.
@@ -171,7 +177,7 @@ async fn change_in(
     ambient: Ambient,
     change: Change<'_>,
 ) -> Result<bool, Failure> {
-    let failed = |error: crate::store::StoreError| Failure::other(error.to_string());
+    let failed = |error: crate::storage::store::StoreError| Failure::other(error.to_string());
     let halts = Halts::open(vault.store().clone()).map_err(failed)?;
     let journal = journal(vault, ambient.clone())?;
     match change {

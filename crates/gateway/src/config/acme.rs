@@ -8,7 +8,7 @@ use super::{
     issuers::{NETWORKS, word},
     reference::Lookup,
 };
-use crate::{issuers::Network, tls};
+use crate::{known::issuers::Network, tls};
 
 /// Whom to ask, and for what.
 #[derive(Clone, Debug, Deserialize)]

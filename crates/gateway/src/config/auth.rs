@@ -8,7 +8,7 @@ use serde::Deserialize;
 use wire::json::ObjectWriter;
 
 use super::{Problem, reference::Lookup, said::SaidAuth};
-use crate::{issuers::Network, tls};
+use crate::{known::issuers::Network, tls};
 
 /// What is said under `auth`.
 #[derive(Clone, Debug, PartialEq)]

@@ -18,7 +18,7 @@ use super::{
     reference::Lookup,
     said::{Said, SaidClient, SaidUser},
 };
-use crate::{issuers::Network, tls};
+use crate::{known::issuers::Network, tls};
 
 /// Who can log in, and which clients there are.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,7 @@ use records::digest::{hex, sha256};
 use serde::Deserialize;
 
 use super::{Problem, reference::Lookup};
-use crate::{events::Format, keyring};
+use crate::{evidence::events::Format, storage::keyring};
 
 /// Who may read `/metrics`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::Problem;
-use crate::incidents::{MeantIncidents, Sign, Thresholds};
+use crate::evidence::incidents::{MeantIncidents, Sign, Thresholds};
 
 /// What is worth a look; 0 where it never is.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -16,7 +16,7 @@ use super::{
     reference::Lookup,
     said::{SaidIssuer, SaidNames},
 };
-use crate::{issuers::Network, tls};
+use crate::{known::issuers::Network, tls};
 
 /// How long a token may live, and how old keys may be, unless said.
 const TOKEN_LIFETIME_S: u64 = 2 * 3600;

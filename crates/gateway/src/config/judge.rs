@@ -6,7 +6,7 @@ use hyper::Uri;
 use serde::Deserialize;
 
 use super::{Problem, reference::Lookup};
-use crate::issuers::Network;
+use crate::known::issuers::Network;
 
 /// How long a judge may take at most, in seconds: calls wait for it.
 const WAIT_S_MAX: u64 = 9;

@@ -34,9 +34,9 @@ use super::{
     witness::{self, MeantWitness},
 };
 use crate::{
-    console::MeantConsole,
-    incidents::MeantIncidents,
-    supply::provenance::{Provenance, Publisher},
+    evidence::incidents::MeantIncidents,
+    operate::console::MeantConsole,
+    registry::supply::provenance::{Provenance, Publisher},
     tls,
 };
 

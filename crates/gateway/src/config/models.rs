@@ -13,7 +13,7 @@ use super::{
     said::{SaidLabels, SaidTrust},
     servers,
 };
-use crate::{issuers::Network, tls};
+use crate::{known::issuers::Network, tls};
 
 /// How long an answer is waited for, in seconds, unless said, and at most.
 const WAIT_S: u64 = 600;

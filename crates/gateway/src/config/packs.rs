@@ -4,7 +4,7 @@
 
 use upstream::Command;
 
-use crate::supply;
+use crate::registry::supply;
 
 /// What is known of a server.
 #[derive(Debug)]

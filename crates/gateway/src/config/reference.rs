@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::Problem;
-use crate::{keyring, secrets::SCHEME};
+use crate::{outside::secrets::SCHEME, storage::keyring};
 
 /// Where references are looked up; passed in so that tests need no real environment.
 pub(crate) struct Lookup<'l> {

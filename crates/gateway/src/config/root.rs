@@ -9,7 +9,7 @@ use super::{
     Problem,
     reference::{Lookup, Reference},
 };
-use crate::{config::meant::is_here, keyring};
+use crate::{config::meant::is_here, storage::keyring};
 
 /// The key's name where none is said.
 const KEY: &str = "sallyport";

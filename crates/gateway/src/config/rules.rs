@@ -6,7 +6,7 @@ use policy::rules::short;
 use serde::Deserialize;
 
 use super::{Problem, reference::Lookup};
-use crate::bundle::{Bundle, Envelope, SignerKey};
+use crate::registry::bundle::{Bundle, Envelope, SignerKey};
 
 /// Rules.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -13,7 +13,7 @@ use super::{
     reference::Lookup,
     said::{SaidBox, SaidHosts, SaidSandbox, SaidSize},
 };
-use crate::egress::Host;
+use crate::outside::egress::Host;
 
 /// The box of a server that is a process, and the hosts its broker lets it reach.
 pub(super) fn mean(

@@ -28,7 +28,7 @@ use super::{
     said::{SaidArgument, SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
     sandbox,
 };
-use crate::{egress::Host, secrets};
+use crate::outside::{egress::Host, secrets};
 
 /// A server.
 #[derive(Clone, Debug)]
@@ -262,7 +262,7 @@ fn vault(at: &str, said: &SaidServer) -> Result<Vec<(String, String)>, Problem> 
             let why = "all callers share one process, and this secret is each caller's own";
             return Err(Problem::new(&at, why, "leave `isolation` out"));
         }
-        if crate::supply::steers(name) {
+        if crate::registry::supply::steers(name) {
             let why = "this variable changes what is loaded, so its value is pinned and cannot be a secret";
             return Err(Problem::new(&at, why, "write its value"));
         }

@@ -27,7 +27,7 @@ use request::{Asked, Demand, Origin, Requester};
 pub(crate) use similar::Similar;
 
 use super::{Engines, asking::Reply};
-use crate::{config::said::Mode, store::StoreError};
+use crate::{config::said::Mode, storage::store::StoreError};
 
 /// How long a call waits for people once its own user has seen that they are asked.
 const PATIENCE: Duration = Duration::from_secs(120);

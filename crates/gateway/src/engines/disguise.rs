@@ -15,8 +15,8 @@ use records::table::Owner;
 
 use crate::{
     ambient::Ambient,
-    concerned::same,
-    store::{Store, StoreError},
+    known::concerned::same,
+    storage::store::{Store, StoreError},
 };
 
 const TABLE: &str = "pseudonyms";

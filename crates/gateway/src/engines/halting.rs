@@ -12,7 +12,7 @@ use pipeline::{
 use wire::{jsonrpc::Id, mcp::ServerName};
 
 use super::Engines;
-use crate::halts::{Halts, Scope};
+use crate::operate::halts::{Halts, Scope};
 
 /// How long a call that is stopped may take to tell its server so.
 const LAST_WORD: Duration = Duration::from_millis(250);

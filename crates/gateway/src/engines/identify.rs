@@ -20,7 +20,7 @@ use pipeline::{
 use super::Engines;
 use crate::{
     config::Proof,
-    issuers::{Providers, Unproven},
+    known::issuers::{Providers, Unproven},
 };
 
 /// How often an open stream looks whether its credential was revoked.

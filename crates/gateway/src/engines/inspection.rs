@@ -22,7 +22,7 @@ use wire::{
 };
 
 use super::{Engines, flow, rewrite};
-use crate::concerned;
+use crate::known::concerned;
 
 impl Inspect for Engines {
     fn inspect(&self, call: &Ready<Inspected>) -> Inspection {

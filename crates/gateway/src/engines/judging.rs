@@ -21,9 +21,11 @@ use super::{
 };
 use crate::{
     config::{judge::Otherwise, said::Mode},
-    interceptors::Event,
-    judge::{Judge, Verdict},
-    view::text,
+    outside::{
+        interceptors::Event,
+        judge::{Judge, Verdict},
+    },
+    registry::view::text,
 };
 
 /// Characters of a tool's description that are told.

@@ -8,7 +8,7 @@ use pipeline::{
 };
 
 use super::Engines;
-use crate::journal::OpenCase;
+use crate::evidence::journal::OpenCase;
 
 impl Case for OpenCase {
     async fn close(mut self, outcome: Result<Reply, Refusal>) -> Result<Reply, Refusal> {

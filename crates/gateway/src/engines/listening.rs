@@ -20,7 +20,7 @@ use super::{
     halting::scope,
     local::{Listener, own},
 };
-use crate::{exchange::ListenExchange, lists::Changed};
+use crate::conversations::{exchange::ListenExchange, lists::Changed};
 
 /// Most resources, and most tasks, one stream subscribes to.
 const WATCHES_MAX: usize = 64;

@@ -23,10 +23,8 @@ use wire::{
 
 use super::{Engines, spotlight};
 use crate::{
-    cursor::List,
-    lists::Changed,
-    sessions::Opening,
-    view::{View, text},
+    conversations::{cursor::List, lists::Changed, sessions::Opening},
+    registry::view::{View, text},
 };
 
 /// Most instructions of one server that are passed on, in bytes.

@@ -48,23 +48,21 @@ pub(crate) use terms::Terms;
 
 use crate::{
     ambient::Ambient,
-    behind::Behind,
     config::said::Mode,
-    contexts::{ContextStore, DepositStore},
-    cursor::Cursors,
-    egress::Egress,
-    halts::Halts,
-    incidents::Incidents,
-    interceptors::Interceptors,
-    journal::Journal,
-    judge::Judge,
-    keeper::Keeper,
-    outbound::Outbound,
-    parked::Parking,
-    people::People,
-    sessions::Sessions,
-    task_desks::TaskDesks,
-    task_owners::TaskOwners,
+    conversations::{
+        behind::Behind,
+        contexts::{ContextStore, DepositStore},
+        cursor::Cursors,
+        parked::Parking,
+        sessions::Sessions,
+        task_desks::TaskDesks,
+        task_owners::TaskOwners,
+    },
+    evidence::{incidents::Incidents, journal::Journal},
+    known::people::People,
+    operate::halts::Halts,
+    outside::{egress::Egress, interceptors::Interceptors, judge::Judge, outbound::Outbound},
+    registry::keeper::Keeper,
 };
 
 /// All engines, assembled in `assemble.rs`.

@@ -24,9 +24,11 @@ use wire::{
 
 use super::{Engines, flow, inspection::scope};
 use crate::{
-    concerned,
     config::models::{MeantModel, SaidApi},
-    issuers::{Call, Fetched, Guarded},
+    known::{
+        concerned,
+        issuers::{Call, Fetched, Guarded},
+    },
 };
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

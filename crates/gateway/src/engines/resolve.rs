@@ -18,7 +18,7 @@ use wire::{
 };
 
 use super::Engines;
-use crate::view::{NoOwner, View};
+use crate::registry::view::{NoOwner, View};
 
 impl Resolve for Engines {
     fn resolve(&self, call: &Ready<Resolved>) -> Result<Resolution, Unfound> {

@@ -23,7 +23,7 @@ use super::{
     defang::harmless,
     disguise::{Disguise, Whose, laid_out},
 };
-use crate::concerned::{self, same};
+use crate::known::concerned::{self, same};
 
 /// What stands where only named parts may stand and the text has no parts.
 pub(super) const WITHHELD: &str =

@@ -11,7 +11,7 @@ use wire::{
 };
 
 use super::{Engines, local};
-use crate::task_desks::{Task, TaskDesk};
+use crate::conversations::task_desks::{Task, TaskDesk};
 
 impl Engines {
     /// `tasks/get`: what the task asks is shown as it was judged.

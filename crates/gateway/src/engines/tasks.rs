@@ -7,7 +7,7 @@ use pipeline::{
 };
 
 use super::Engines;
-use crate::onward::{Lost, Onward};
+use crate::conversations::onward::{Lost, Onward};
 
 impl Tasks for Engines {
     async fn detach(&self, work: Boxed<'static, Result<Reply, Refusal>>) -> Result<Reply, Refusal> {

@@ -26,10 +26,12 @@ use super::{
     local,
 };
 use crate::{
-    exchange::SessionExchange,
-    halts::Scope,
-    parked::{self, Next, Relay},
-    task_owners,
+    conversations::{
+        exchange::SessionExchange,
+        parked::{self, Next, Relay},
+        task_owners,
+    },
+    operate::halts::Scope,
 };
 
 /// The name of our question among those of a result that asks for input (2026-07-28).

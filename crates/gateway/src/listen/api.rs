@@ -17,7 +17,9 @@ use super::{
     gate::one,
     openapi,
 };
-use crate::console::{Door, NotDone, OPERATIONS, Operation, Operator, Takes, Use, Value, Verb, operate};
+use crate::operate::console::{
+    Door, NotDone, OPERATIONS, Operation, Operator, Takes, Use, Value, Verb, operate,
+};
 
 /// The largest body read, in bytes.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -154,7 +156,7 @@ async fn from_body(
 }
 
 /// A parameter that is not the path's.
-fn own(operation: &Operation, name: &str) -> Option<&'static crate::console::Parameter> {
+fn own(operation: &Operation, name: &str) -> Option<&'static crate::operate::console::Parameter> {
     let found = operation.parameters.iter().find(|one| one.name == name)?;
     (!operation.has_in_path(name)).then_some(found)
 }

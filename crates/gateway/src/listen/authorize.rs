@@ -31,7 +31,7 @@ use super::{
     oauth::resources,
     page,
 };
-use crate::{
+use crate::known::{
     authorization::{Issue, LoggedIn, NotLoggedIn, TRANSACTION_MS, consent_key, login::Attempt},
     people::Letting,
 };

@@ -16,7 +16,7 @@ use super::{
     body::{self, Body},
     head::Peer,
 };
-use crate::authorization::{Departure, LoggedIn, NotLet, TRANSACTION_MS};
+use crate::known::authorization::{Departure, LoggedIn, NotLet, TRANSACTION_MS};
 
 /// The longest query read, in bytes.
 const QUERY_BYTES_MAX: usize = 48 * 1024;

@@ -8,7 +8,7 @@ use super::{
     page::{page, safe},
     passkeys::with_script,
 };
-use crate::authorization::{NotLoggedIn, REFRESH_DAYS, devices::shown};
+use crate::known::authorization::{NotLoggedIn, REFRESH_DAYS, devices::shown};
 
 /// Who asks for what.
 pub(super) struct Asks<'a> {

@@ -22,7 +22,7 @@ use super::{
     mcp::{QUIET, STREAM_MESSAGES_MAX, Visit, unread},
     stream::{Told, events},
 };
-use crate::{exchange::Withdrawal, present::Said};
+use crate::conversations::{exchange::Withdrawal, present::Said};
 
 /// What is said to an element, by its place in the batch.
 type Place = (usize, bool, Said);

@@ -23,8 +23,8 @@ use super::{
     page::{self, guarded, safe},
 };
 use crate::{
-    authorization::{NotLoggedIn, login::Attempt},
-    outbound::{Asking, Connected, Own},
+    known::authorization::{NotLoggedIn, login::Attempt},
+    outside::outbound::{Asking, Connected, Own},
 };
 
 /// The largest form read, in bytes.

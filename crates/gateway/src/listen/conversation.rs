@@ -22,10 +22,12 @@ use wire::{
 
 use super::{House, batch};
 use crate::{
+    conversations::{
+        exchange::{CallExchange, Withdrawal},
+        present::{Asked, outcome},
+        sessions::{Outlet, Session},
+    },
     engines::settle,
-    exchange::{CallExchange, Withdrawal},
-    present::{Asked, outcome},
-    sessions::{Outlet, Session},
 };
 
 /// Messages that may wait to be written.

@@ -17,7 +17,7 @@ use super::{
     head::Peer,
     page::{guarded, safe},
 };
-use crate::{admin, failure::Failure};
+use crate::{failure::Failure, operate::admin};
 
 /// The largest form read, in bytes.
 const FORM_BYTES_MAX: usize = 16 * 1024;

@@ -15,7 +15,7 @@ use super::{
     oauth::{refused, resources},
     tokens::{asked, client},
 };
-use crate::authorization::devices::{LIFE_MS, PACE_MS, shown};
+use crate::known::authorization::devices::{LIFE_MS, PACE_MS, shown};
 
 /// Answers a device.
 pub(super) async fn begin(house: &Arc<House>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {

@@ -21,9 +21,9 @@ use super::{
     oauth::{not_stopped, refused},
 };
 use crate::{
-    admin,
     config::authorization::Switch,
-    enrolments::{EnrolError, Enrolment, Standing},
+    known::enrolments::{EnrolError, Enrolment, Standing},
+    operate::admin,
 };
 
 const REQUEST_BYTES_MAX: usize = 16 * 1024;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     config::events::SaidMetrics,
-    metrics,
+    evidence::metrics,
     tls::{Acceptor, Failed, Welcome},
 };
 

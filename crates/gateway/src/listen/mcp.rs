@@ -31,11 +31,13 @@ use super::{
     stream::{OnClose, Told, events, keep, replay, while_read},
 };
 use crate::{
+    conversations::{
+        exchange::{CallExchange, Withdrawal},
+        present::{Asked, Said, outcome},
+        replay::Place,
+        sessions::{Outlet, Session},
+    },
     engines::{SPOKEN, settle},
-    exchange::{CallExchange, Withdrawal},
-    present::{Asked, Said, outcome},
-    replay::Place,
-    sessions::{Outlet, Session},
 };
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");

@@ -49,13 +49,15 @@ pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 
 use crate::{
-    authorization::{Authorization, Throttle},
     config::{events::SaidMetrics, operators::MeantOperators},
-    console::Console,
     engines::Engines,
-    enrolments::Enrolments,
-    store::Store,
-    witness::Witness,
+    evidence::witness::Witness,
+    known::{
+        authorization::{Authorization, Throttle},
+        enrolments::Enrolments,
+    },
+    operate::console::Console,
+    storage::store::Store,
 };
 use wire::mcp::ServerName;
 

@@ -33,7 +33,7 @@ use super::{
     mcp::{Visit, unreadable},
     stream::written,
 };
-use crate::present::{Asked, outcome};
+use crate::conversations::present::{Asked, outcome};
 
 /// How a client of Anthropic's shows its key. Here it is a token like any other.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

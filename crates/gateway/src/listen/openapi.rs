@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wire::json::{ObjectWriter, object};
 
-use crate::console::{OPERATIONS, Operation, Parameter, Right, Takes, Verb};
+use crate::operate::console::{OPERATIONS, Operation, Parameter, Right, Takes, Verb};
 
 /// What a kind of value is called in an error.
 pub(super) const fn words(takes: Takes) -> &'static str {

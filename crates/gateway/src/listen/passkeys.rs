@@ -18,7 +18,7 @@ use super::{
     body::{self, Body},
     page::safe,
 };
-use crate::authorization::{LoggedIn, NotLoggedIn, TRANSACTION_MS, passkeys::Signed};
+use crate::known::authorization::{LoggedIn, NotLoggedIn, TRANSACTION_MS, passkeys::Signed};
 
 /// Where the script is.
 pub(super) const SCRIPT: &str = "/oauth/passkey.js";
@@ -143,7 +143,7 @@ impl Visit<'_> {
             }
             return Some(added.map(|()| "Added. From now on you can log in with it."));
         }
-        let ended = crate::admin::remove_passkey(self.house, user, name?, "the person removed it");
+        let ended = crate::operate::admin::remove_passkey(self.house, user, name?, "the person removed it");
         Some(ended.map(|()| "Removed. What you let in with it is out."))
     }
 
@@ -185,7 +185,7 @@ impl Visit<'_> {
         };
         let when = |ms: i64| safe(&rfc3339(u64::try_from(ms).unwrap_or(0)));
         let may_change = authorization.may_change_passkeys(user, is_strong);
-        let row = |kept: &crate::authorization::passkeys::Kept| {
+        let row = |kept: &crate::known::authorization::passkeys::Kept| {
             let remove = format!(
                 "<div class=\"buttons\"><button name=\"remove\" value=\"{}\">Remove this passkey</button></div>",
                 safe(&kept.name())

@@ -20,8 +20,8 @@ use super::{
     passkeys::with_script,
 };
 use crate::{
-    admin::withdraw_grant,
-    authorization::{LoggedIn, Record, TRANSACTION_MS},
+    known::authorization::{LoggedIn, Record, TRANSACTION_MS},
+    operate::admin::withdraw_grant,
 };
 
 /// Answers a browser.

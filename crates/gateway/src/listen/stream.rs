@@ -23,7 +23,7 @@ use tokio::{
 use wire::framing::{Event, write_event};
 
 use super::body::Body;
-use crate::{
+use crate::conversations::{
     replay::{Kept, Place},
     sessions::Session,
 };

@@ -25,11 +25,13 @@ use super::{
     oauth::{Shown, not_stopped, refused, resources},
 };
 use crate::{
-    admin::{end_grant, end_token},
-    authorization::{Issue, LoggedIn, REFRESH_DAYS, Record, Rotated, Taken, Vouched, devices::Told},
     config::authorization::Switch,
-    people::Letting,
-    store::StoreError,
+    known::{
+        authorization::{Issue, LoggedIn, REFRESH_DAYS, Record, Rotated, Taken, Vouched, devices::Told},
+        people::Letting,
+    },
+    operate::admin::{end_grant, end_token},
+    storage::store::StoreError,
 };
 
 /// The largest form and the largest registration read, in bytes.
@@ -133,7 +135,7 @@ fn begun(
         declared: leave.declared,
         // A client with a secret proves itself with that.
         binding: shown.binding().filter(|_| client.is_public),
-        secret: secret.as_deref().map(crate::authorization::digest),
+        secret: secret.as_deref().map(crate::known::authorization::digest),
         born_ms: now_ms,
         used_ms: now_ms,
         ended_ms: None,

@@ -11,7 +11,7 @@ use super::{
     House,
     body::{self, Body},
 };
-use crate::witness::Answer;
+use crate::evidence::witness::Answer;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 

@@ -21,10 +21,10 @@ use super::{Acceptor, authority::challenge};
 use crate::{
     ambient::Ambient,
     config::acme::MeantAcme,
-    issuers::{Call, Guarded},
-    journal::Journal,
+    evidence::journal::Journal,
+    known::issuers::{Call, Guarded},
     listen::stopped,
-    store::Store,
+    storage::store::Store,
 };
 
 const TABLE: &str = "acme";
@@ -232,7 +232,7 @@ impl Acme {
         let guarded = Guarded::new(self.meant.network, &self.meant.authorities).map_err(Failed::Refused)?;
         let builder = Account::builder_with_http(Box::new(Http(guarded)));
         let place = self.place("account");
-        let unkept = |error: crate::store::StoreError| Failed::Refused(error.to_string());
+        let unkept = |error: crate::storage::store::StoreError| Failed::Refused(error.to_string());
         if let Some(kept) = self.store.get(TABLE, &place).map_err(unkept)? {
             let credentials = serde_json::from_slice::<AccountCredentials>(&kept);
             let credentials = credentials.map_err(|error| Failed::Refused(error.to_string()))?;

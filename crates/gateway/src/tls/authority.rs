@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use upstream::OwnCertificate;
 
 use super::der::{self, SEQUENCE, oid};
-use crate::{ambient::Ambient, store::Store};
+use crate::{ambient::Ambient, storage::store::Store};
 
 /// The file in the data directory that clients are told to believe.
 pub(crate) const AUTHORITY: &str = "development-ca.pem";

@@ -9,9 +9,9 @@ use upstream::OwnCertificate;
 use super::{Acceptor, files::Material};
 use crate::{
     config::door::{MeantTls, Source},
-    journal::Journal,
+    evidence::journal::Journal,
     listen::stopped,
-    reload::stamps,
+    registry::reload::stamps,
 };
 
 /// How often the files are looked at. A change is in force at the second look after it.

@@ -13,11 +13,11 @@ use records::{
 };
 
 use crate::{
-    admin::{ERASED_OWNER, ERASING, renew_wrapping},
     ambient::Ambient,
     cli::ledger::each,
     failure::Failure,
-    vault::Vault,
+    operate::admin::{ERASED_OWNER, ERASING, renew_wrapping},
+    storage::vault::Vault,
 };
 
 /// One erasure.

@@ -28,7 +28,10 @@ use wire::{
 };
 
 use super::{Proof, era::Modern, flags::Transport, login::Next, tools::Ignored};
-use crate::{failure::Failure, fetch::Fetch, oauth::discovery::origin};
+use crate::{
+    failure::Failure,
+    outside::{fetch::Fetch, oauth::discovery::origin},
+};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -524,7 +527,7 @@ fn refused_unread(answer: &[u8]) -> Option<String> {
         return None;
     }
     let why = error.get("message").and_then(Node::as_str).unwrap_or_default();
-    Some(crate::oauth::discovery::shown(&why))
+    Some(crate::outside::oauth::discovery::shown(&why))
 }
 
 impl Sending<'_> {

@@ -22,7 +22,7 @@ use wire::{
 };
 
 use super::bridge::{Bridge, Running, Sending, called, declared};
-use crate::{failure::Failure, fetch::Fetch};
+use crate::{failure::Failure, outside::fetch::Fetch};
 
 /// How ids of our own requests begin: to the host, and to the server.
 const ASKS: &str = "sallyport-asks-";

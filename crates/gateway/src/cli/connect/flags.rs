@@ -14,7 +14,7 @@ use super::browser::Back;
 use crate::{
     config::auth::{ClientIdentity, ClientProof},
     failure::Failure,
-    proxy::Proxies,
+    outside::proxy::Proxies,
 };
 
 /// How to reach the server.

@@ -24,7 +24,7 @@ use records::{
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{ambient::Ambient, failure::Failure, sealed::Seal};
+use crate::{ambient::Ambient, conversations::sealed::Seal, failure::Failure};
 
 /// The largest file read, in bytes.
 const FILE_BYTES_MAX: usize = 256 * 1024;

@@ -32,8 +32,8 @@ use crate::{
     ambient::Ambient,
     config::auth::{ClientIdentity, ClientProof, Pkce},
     failure::Failure,
-    issuers::Guarded,
-    oauth::{
+    known::issuers::Guarded,
+    outside::oauth::{
         Challenge, Sending, device,
         discovery::{Found, Metadata, Resource, discover, metadata, origin},
         fit, speaks_for,
@@ -500,8 +500,8 @@ impl Login {
             if let Some(error) = answer.form.get("error") {
                 let why = answer.form.get("error_description").unwrap_or_default();
                 let (error, why) = (
-                    crate::oauth::discovery::shown(error),
-                    crate::oauth::discovery::shown(why),
+                    crate::outside::oauth::discovery::shown(error),
+                    crate::outside::oauth::discovery::shown(why),
                 );
                 return Err(format!("the authorization server says: {error} {why}"));
             }

@@ -37,16 +37,18 @@ use super::{
     serve,
 };
 use crate::{
-    addresses::{self, kind},
-    admin::control,
     config::{
         Meant,
         auth::{ClientIdentity, ClientProof, Pkce},
     },
     failure::Failure,
-    fetch::{Fetch, Reach, roots},
-    issuers::{Guarded, Network},
-    vault::Layout,
+    known::issuers::{Guarded, Network},
+    operate::admin::control,
+    outside::{
+        addresses::{self, kind},
+        fetch::{Fetch, Reach, roots},
+    },
+    storage::vault::Layout,
 };
 use bridge::{Bridge, Manner};
 use flags::{Flags, Protocol};

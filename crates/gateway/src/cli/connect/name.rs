@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::auth::{ClientIdentity, ClientProof},
     failure::Failure,
-    oauth::{
+    outside::oauth::{
         discovery::{Found, Metadata},
         registration,
         tokens::NoToken,

@@ -13,7 +13,7 @@ use records::{
 };
 
 use super::{house::House, scene::Played, show::Show};
-use crate::{cli::ledger::check, failure::Failure, vault::keys_of};
+use crate::{cli::ledger::check, failure::Failure, storage::vault::keys_of};
 
 /// Verifies the ledger.
 pub(super) fn verified(house: &House, show: &Show) -> Result<Played, Failure> {

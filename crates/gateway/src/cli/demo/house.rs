@@ -18,7 +18,7 @@ use tokio::{
 use wire::json::{Document, Node, object};
 
 use super::{super::ledger, program};
-use crate::{admin::control, ambient::Ambient, failure::Failure, vault::Layout};
+use crate::{ambient::Ambient, failure::Failure, operate::admin::control, storage::vault::Layout};
 
 /// The configuration of the hospital, as anybody would write it.
 const CONFIGURATION: &str = include_str!("../../../../../examples/hospital/sallyport.yaml");

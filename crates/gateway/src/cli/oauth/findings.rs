@@ -4,8 +4,8 @@ use hyper::{StatusCode, header::WWW_AUTHENTICATE};
 
 use super::{State, Walk};
 use crate::{
-    issuers::{Fetched, Guarded},
-    oauth::{
+    known::issuers::{Fetched, Guarded},
+    outside::oauth::{
         Challenge,
         discovery::{Found, Metadata, S256, shown as visible},
         registration,

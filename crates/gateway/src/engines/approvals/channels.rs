@@ -21,7 +21,7 @@ use super::{
     super::asking::{self, Codes, Link, Reply, by_url},
     request::Request,
 };
-use crate::{config::meant::MeantApprovals, failure::Failure, fetch::Fetch, visible::visible};
+use crate::{config::meant::MeantApprovals, failure::Failure, outside::fetch::Fetch, visible::visible};
 
 /// The name of our question among those of a result that asks for input (2026-07-28).
 const QUESTION: &str = "io.sallyport/approval";

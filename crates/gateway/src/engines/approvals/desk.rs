@@ -20,7 +20,7 @@ use super::{
     request::{Asked, Request, Standing, Word},
     similar::Similar,
 };
-use crate::store::{Exchanged, Store, StoreError};
+use crate::storage::store::{Exchanged, Store, StoreError};
 
 /// The table questions are kept in, by their binding.
 const TABLE: &str = "approvals";

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     ambient::Ambient,
-    vault::{Layout, Vault},
+    storage::vault::{Layout, Vault},
 };
 
 const HOUR_MS: i64 = 60 * 60 * 1000;

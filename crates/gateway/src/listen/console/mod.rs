@@ -24,8 +24,8 @@ use super::{
     page,
 };
 use crate::{
-    authorization::login::Attempt,
-    console::{Door, Kept, NotDone, Operation, Right, Takes, Use, Value, operate},
+    known::authorization::login::Attempt,
+    operate::console::{Door, Kept, NotDone, Operation, Right, Takes, Use, Value, operate},
 };
 
 /// How long a browser stays in, in milliseconds; half an hour without use ends it before.
@@ -147,7 +147,7 @@ impl Visit<'_> {
         }
     }
 
-    fn sit(&self, operator: crate::console::Operator) -> Response<Body> {
+    fn sit(&self, operator: crate::operate::console::Operator) -> Response<Body> {
         let user = operator.user.clone().unwrap_or_default();
         let seats = &self.house.console.seats;
         match seats.give(&self.house.engines.ambient, Door::Cookie, operator, STAY_MS) {

@@ -349,8 +349,9 @@ fn resource() -> impl Strategy<Value = Resource> {
             tenant,
             ..tool(server, name)
         });
-    (0..9, facts).prop_map(|(which, facts)| match which {
+    (0..10, facts).prop_map(|(which, facts)| match which {
         0 => Resource::Gateway,
+        4 => Resource::Model(facts),
         1 => Resource::Prompt(facts),
         2 => Resource::Server(facts),
         3 => Resource::Resource {

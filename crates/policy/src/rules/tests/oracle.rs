@@ -148,6 +148,7 @@ fn party_uid(party: &Party) -> EntityUid {
 fn resource_uid(resource: &Resource) -> EntityUid {
     match resource {
         Resource::Gateway => uid("Gateway", "sallyport"),
+        Resource::Model(facts) => uid("Model", &facts.name),
         Resource::Prompt(facts) => uid("Prompt", &format!("{}__{}", facts.server, facts.name)),
         Resource::Resource { uri, .. } => uid("Resource", uri),
         Resource::Server(facts) => uid("Server", &facts.server),
@@ -196,12 +197,24 @@ fn resource(resource: &Resource) -> Entity {
     };
     let facts = match resource {
         Resource::Gateway => &nothing,
-        Resource::Prompt(facts) | Resource::Server(facts) | Resource::Tool(facts) => facts,
+        Resource::Model(facts)
+        | Resource::Prompt(facts)
+        | Resource::Server(facts)
+        | Resource::Tool(facts) => facts,
         Resource::Resource { facts, .. } => facts,
+    };
+    // A model belongs to no server.
+    let server = match resource {
+        Resource::Model(_) => "",
+        Resource::Gateway
+        | Resource::Prompt(_)
+        | Resource::Resource { .. }
+        | Resource::Server(_)
+        | Resource::Tool(_) => &facts.server,
     };
     let text = |text: &str| Cedar::new_string(text.into());
     let mut attributes = HashMap::from([
-        ("server".to_owned(), text(&facts.server)),
+        ("server".to_owned(), text(server)),
         ("name".to_owned(), text(&facts.name)),
         ("sink".to_owned(), text(facts.sink.as_str())),
         ("trust".to_owned(), text(facts.trust.as_str())),
@@ -232,7 +245,7 @@ fn resource(resource: &Resource) -> Entity {
     }
     attributes.extend(facts.tenant.iter().map(|tenant| ("tenant".into(), text(tenant))));
     let mut parents = match resource {
-        Resource::Gateway | Resource::Server(_) => HashSet::new(),
+        Resource::Gateway | Resource::Model(_) | Resource::Server(_) => HashSet::new(),
         Resource::Prompt(_) | Resource::Resource { .. } | Resource::Tool(_) => {
             HashSet::from([uid("Server", &facts.server)])
         }

@@ -11,7 +11,7 @@ pub(super) use waiting::{Overview, approvals, incidents, stops};
 
 use wire::json::{Document, Node};
 
-use crate::{console::Operation, listen::page::safe};
+use crate::{listen::page::safe, operate::console::Operation};
 pub(super) const STYLE: &str = include_str!("style.css");
 pub(super) const SCRIPT: &str = include_str!("script.js");
 pub(super) const NOTHING: &str = "<p>There is no such page. <a href=\"/console\">Overview</a></p>";

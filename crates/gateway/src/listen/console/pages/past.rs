@@ -3,7 +3,7 @@
 use wire::json::{Document, Kind as Json, Node};
 
 use super::{badge, class_of, number, row, soft, table, text, who};
-use crate::{console::Value, listen::page::safe};
+use crate::{listen::page::safe, operate::console::Value};
 
 pub(in crate::listen::console) fn calls(found: &Document, asked: &[(&'static str, Value)]) -> String {
     let given = |name: &str| given(asked, name);

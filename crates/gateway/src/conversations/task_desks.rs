@@ -1,0 +1,222 @@
+//! What tasks ask of modern clients: a task's questions are shown by `tasks/get`, and answered by `tasks/update`.
+//!
+//! A desk holds the questions of one task, each of which has taken the road, until its client answers, and what was
+//! answered until the server is told. It is for the task's owner alone. A restart forgets all.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use pipeline::{
+    Arrival, Objection,
+    ports::{Exchange, Nobody},
+    refusal,
+};
+use tokio::{sync::watch, task::JoinHandle};
+use upstream::TaskQuestion;
+use wire::{json::Node, mcp::ServerName};
+
+use crate::conversations::parked::Relay;
+
+/// How long a desk waits for its client.
+const PATIENCE_MS: i64 = 10 * 60 * 1000;
+/// Most desks of one owner, and of all.
+const OF_ONE_MAX: usize = 32;
+const OF_ALL_MAX: usize = 4_096;
+/// Most questions of one task over its life.
+const QUESTIONS_MAX: usize = 256;
+/// How long questions may take to come, and answers to be judged.
+const SOON: Duration = Duration::from_secs(2);
+
+/// A task: its server, its owner and its id.
+pub(crate) type Task = (ServerName, String, String);
+
+/// All desks.
+#[derive(Debug, Default)]
+pub(crate) struct TaskDesks {
+    desks: Mutex<HashMap<Task, Arc<TaskDesk>>>,
+}
+
+/// What each question came to, by its name.
+type Given = BTreeMap<String, Result<Vec<u8>, Objection>>;
+
+/// What one task asks.
+#[derive(Debug)]
+pub(crate) struct TaskDesk {
+    /// The client's side.
+    pub(crate) relay: Arc<Relay>,
+    state: Mutex<State>,
+    given: watch::Sender<Given>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Questions that were put: none is put twice (ext-tasks: a name is used once in a task's life).
+    put: BTreeSet<String>,
+    /// What runs on behalf of the task.
+    running: Vec<JoinHandle<()>>,
+    used_ms: i64,
+}
+
+impl TaskDesks {
+    /// The desk of a task, or a new one, which is not kept yet.
+    pub(crate) fn of(&self, task: &Task, arrival: &Arrival) -> Arc<TaskDesk> {
+        let found = self.at(task);
+        if let Some(desk) = &found {
+            let caller = arrival.exchange.caller();
+            desk.relay.came_back(caller, arrival.capabilities.clone());
+        }
+        let desk = found.unwrap_or_else(|| {
+            let exchange = Arc::clone(&arrival.exchange);
+            let relay = Relay::new(exchange, arrival.capabilities.clone(), None);
+            // A task outlives the request that asks for it.
+            relay.attach(Arc::new(Nobody));
+            Arc::new(TaskDesk {
+                relay,
+                state: Mutex::default(),
+                given: watch::channel(Given::new()).0,
+            })
+        });
+        lock(&desk.state).used_ms = arrival.received_ms;
+        desk
+    }
+
+    /// The desk of a task that asks.
+    pub(crate) fn at(&self, task: &Task) -> Option<Arc<TaskDesk>> {
+        lock(&self.desks).get(task).cloned()
+    }
+
+    /// Keeps a desk: its task asks. Gives the one that is kept, which is another's where that was first.
+    pub(crate) fn keep(&self, task: Task, desk: &Arc<TaskDesk>) -> Result<Arc<TaskDesk>, Objection> {
+        let mut desks = lock(&self.desks);
+        if let Some(held) = desks.get(&task) {
+            return Ok(Arc::clone(held));
+        }
+        let own = desks.keys().filter(|(_, owner, _)| *owner == task.1).count();
+        if own >= OF_ONE_MAX || desks.len() >= OF_ALL_MAX {
+            let why = "too many tasks wait for an answer of the client";
+            return Err(Objection::new(&refusal::OVER_LIMIT, why));
+        }
+        desks.insert(task, Arc::clone(desk));
+        Ok(Arc::clone(desk))
+    }
+
+    /// The task is over.
+    pub(crate) fn close(&self, task: &Task) {
+        if let Some(desk) = lock(&self.desks).remove(task) {
+            desk.give_up();
+        }
+    }
+
+    /// Gives up what nobody came back for.
+    pub(crate) fn sweep(&self, now_ms: i64) {
+        lock(&self.desks).retain(|_, desk| {
+            let stays = now_ms <= lock(&desk.state).used_ms.saturating_add(PATIENCE_MS);
+            if !stays {
+                desk.give_up();
+            }
+            stays
+        });
+    }
+}
+
+impl TaskDesk {
+    /// Whether a question was put.
+    pub(crate) fn has_put(&self, key: &str) -> bool {
+        lock(&self.state).put.contains(key)
+    }
+
+    /// Has questions take the road to the client.
+    pub(crate) fn put(self: &Arc<Self>, questions: Vec<TaskQuestion>) -> Result<(), Objection> {
+        let mut state = lock(&self.state);
+        if state.put.len() + questions.len() > QUESTIONS_MAX {
+            return Err(Objection::new(&refusal::UPSTREAM_GARBLED, "a task asks too much"));
+        }
+        // Another request may have put one meanwhile.
+        let mut new = questions;
+        new.retain(|(key, _)| state.put.insert(key.clone()));
+        let questions = new;
+        let ids: Vec<_> = questions
+            .iter()
+            .map(|(key, _)| wire::jsonrpc::Id::String(key.clone()))
+            .collect();
+        if let Some(asks) = self.relay.asks() {
+            asks.expect(&ids);
+        }
+        for (key, answer) in questions {
+            let given = self.given.clone();
+            state.running.push(tokio::spawn(async move {
+                let answer = answer.await;
+                given.send_modify(|given| drop(given.insert(key, answer)));
+            }));
+        }
+        Ok(())
+    }
+
+    /// Waits at a server of sessions, which asks meanwhile; once at a time.
+    pub(crate) fn await_once(&self, waiting: impl Future<Output = ()> + Send + 'static) {
+        let mut state = lock(&self.state);
+        state.running.retain(|running| !running.is_finished());
+        if state.running.is_empty() {
+            state.running.push(tokio::spawn(waiting));
+        }
+    }
+
+    /// Waits until what was put is asked, or was refused.
+    pub(crate) async fn asked(&self) {
+        // What takes longer is shown the next time.
+        let _ = tokio::time::timeout(SOON, self.relay.is_asked()).await;
+    }
+
+    /// Takes the client's answers; gives what the server is to be told of it, once that is judged.
+    pub(crate) async fn answer(&self, responses: Option<Node<'_>>) -> Result<Option<Vec<u8>>, Objection> {
+        let count = self.relay.answer(responses);
+        // A server of sessions is answered by the relay.
+        if count == 0 || lock(&self.state).put.is_empty() {
+            return self.take_given();
+        }
+        let mut given = self.given.subscribe();
+        let judged = given.wait_for(|given| given.len() >= count);
+        // What takes longer is told the next time.
+        let _ = tokio::time::timeout(SOON, judged).await;
+        self.take_given()
+    }
+
+    /// What the server is to be told now: an object by the questions' names.
+    pub(crate) fn take_given(&self) -> Result<Option<Vec<u8>>, Objection> {
+        let given = self.given.send_replace(Given::new());
+        let (mut answers, mut failed) = (Vec::new(), None);
+        for (key, answer) in given {
+            match answer {
+                Ok(answer) => answers.push((key, answer)),
+                Err(objection) => {
+                    // It may be asked again.
+                    lock(&self.state).put.remove(&key);
+                    failed = Some(objection);
+                }
+            }
+        }
+        if let (true, Some(objection)) = (answers.is_empty(), failed) {
+            return Err(objection);
+        }
+        let responses = wire::json::object(|out| {
+            for (key, answer) in &answers {
+                out.json(key, answer);
+            }
+        });
+        Ok((!answers.is_empty()).then_some(responses))
+    }
+
+    fn give_up(&self) {
+        self.relay.give_up();
+        for running in lock(&self.state).running.drain(..) {
+            running.abort();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

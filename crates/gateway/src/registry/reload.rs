@@ -1,0 +1,149 @@
+//! Rules and people as the files say them now, within seconds after they say it. What cannot be used changes
+//! nothing: the old snapshot stays in force, and the log and the ledger say why.
+//!
+//! INVARIANT (whole): rules are read, checked and compiled before anybody sees them, and swapped in one step;
+//! a decision is made by one set of rules, never by parts of two. Files are read only when they have not
+//! changed for a while: half a file may be good rules without their last `forbid`.
+
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use records::ledger::Kind;
+use tokio::sync::watch;
+
+use crate::{
+    assemble,
+    config::Meant,
+    failure::Failure,
+    listen::{House, stopped},
+    operate::admin,
+    registry::policy_version,
+};
+
+/// How often the files are looked at. A change is in force at the second look after it.
+const LOOK: Duration = Duration::from_secs(1);
+/// How soon files that could not be used are read again though they look the same: rules take time to compile.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// What a file looks like from outside; none where there is none.
+pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
+
+/// Follows the files until told to stop. `load` reads and checks all of them.
+pub(crate) async fn follow(
+    house: Arc<House>,
+    config: PathBuf,
+    mut files: Vec<PathBuf>,
+    load: impl Fn() -> Result<Meant, Failure> + Send + 'static,
+    mut stop: watch::Receiver<bool>,
+) {
+    // The files may have changed since they were read to start with, so they are read once more.
+    let mut used = None;
+    let look = |files: &[PathBuf]| stamps(std::iter::once(&config).chain(files).map(PathBuf::as_path));
+    let mut seen = look(&files);
+    let mut registry = house.engines.keeper.changed();
+    let mut unfit = None;
+    let mut told: Option<(Vec<Stamp>, String)> = None;
+    let mut tried = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if registry.has_changed().unwrap_or_default() {
+            registry.mark_unchanged();
+            unfit = look_again(&house, unfit);
+        }
+        let before = std::mem::replace(&mut seen, look(&files));
+        if seen != before || used.as_ref() == Some(&seen) {
+            continue;
+        }
+        let failed = told.as_ref().is_some_and(|(stamps, _)| *stamps == seen);
+        if failed && tried.elapsed() < AGAIN {
+            continue;
+        }
+        tried = tokio::time::Instant::now();
+        let loaded = load();
+        if look(&files) != seen {
+            continue;
+        }
+        match loaded.and_then(|meant| apply(&house, &meant).map(|()| meant)) {
+            Ok(meant) => {
+                files = meant.files;
+                used = Some(seen.clone());
+                told = None;
+            }
+            // They are tried again: what was wrong may be mended where none of them changes, as with who may read a
+            // secret.
+            Err(failure) => {
+                let news = Some((seen.clone(), failure.to_string()));
+                if told == news {
+                    continue;
+                }
+                told = news;
+                let policy = house.engines.rules().digest().to_owned();
+                tracing::error!(
+                    error = %failure,
+                    policy,
+                    "the configuration was changed and cannot be used; the old rules stay in force"
+                );
+                let why = failure.to_string();
+                house
+                    .engines
+                    .journal
+                    .note(Kind::Policy, "rejected", &[("why", why), ("stays", policy)]);
+            }
+        }
+    }
+}
+
+/// Puts rules and people in force; nothing of either where something speaks against it.
+fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
+    let engines = &house.engines;
+    let rules = assemble::rules(meant)?;
+    // What is in force already was weighed when it came.
+    if rules.digest() != engines.rules().digest() {
+        assemble::fitting(&rules, engines)?;
+    }
+    let version = policy_version::may_follow(&house.store, meant)?;
+    policy_version::keep(&house.store, version.as_ref())?;
+    admin::enlist(house, &meant.parties)?;
+    let followed = house
+        .authorization
+        .follow(&meant.authorization, engines.people.key());
+    followed.map_err(Failure::configuration)?;
+    let texts = assemble::rule_sources(meant)?;
+    let mut sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
+    let rules = assemble::with_reviews(&texts, &house.store)?;
+    let adopted = engines.inspector.adopt(&meant.inspection);
+    adopted.map_err(|error| Failure::configuration(error.to_string()))?;
+    *sources = texts;
+    assemble::put_in_force(house, rules);
+    Ok(())
+}
+
+/// Rules that were written before anybody had looked at a server may turn out to name tools it has not. They stay
+/// in force, where they are silent; whoever wrote them is told, once.
+fn look_again(house: &House, told: Option<String>) -> Option<String> {
+    let engines = &house.engines;
+    let rules = engines.rules();
+    let why = assemble::fitting(&rules, engines).err()?.to_string();
+    if told.as_ref() != Some(&why) {
+        tracing::warn!(why, "rules in force speak of what is not there");
+        let detail = [("policy", rules.digest().to_owned()), ("why", why.clone())];
+        engines.journal.note(Kind::Policy, "unfit", &detail);
+    }
+    Some(why)
+}
+
+/// What files look like from outside.
+pub(crate) fn stamps<'p>(files: impl IntoIterator<Item = &'p Path>) -> Vec<Stamp> {
+    let stamp = |path: &Path| {
+        let data = std::fs::metadata(path).ok()?;
+        Some((data.modified().ok()?, data.len(), data.ino()))
+    };
+    files.into_iter().map(stamp).collect()
+}
