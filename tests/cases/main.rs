@@ -85,6 +85,7 @@ mod subscriptions;
 mod supply;
 mod svid;
 mod tasks;
+mod tenants;
 mod tls;
 mod transports;
 mod upstream_auth;

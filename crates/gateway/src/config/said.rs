@@ -470,6 +470,8 @@ pub(crate) struct SaidServer {
     pub(crate) trust: Option<SaidTrust>,
     /// What its data is like.
     pub(crate) labels: Option<SaidLabels>,
+    /// Whose it is, where tenants share the gateway; everybody's unless said.
+    pub(crate) tenant: Option<String>,
     /// What its tools can do, by name pattern.
     #[serde(default)]
     pub(crate) tools: ToolsSaid,

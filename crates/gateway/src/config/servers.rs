@@ -455,6 +455,7 @@ fn manifest(at: &str, said: &SaidServer) -> Result<Manifest, Problem> {
     Ok(Manifest {
         trust,
         labels,
+        tenant: said.tenant.clone(),
         tools,
         extensions,
     })

@@ -16,6 +16,8 @@ pub struct Manifest {
     pub trust: Trust,
     /// What its data is like.
     pub labels: Labels,
+    /// Whose it is, where tenants share the gateway; everybody's where nobody is named.
+    pub tenant: Option<String>,
     /// What its tools can do, by name pattern.
     pub tools: Vec<(Glob, ToolManifest)>,
     /// Extensions of the protocol that it and its clients may use, besides those the gateway can read.
@@ -45,6 +47,7 @@ impl Manifest {
         Self {
             trust: Trust::Untrusted,
             labels: Labels::none(),
+            tenant: None,
             tools: Vec::new(),
             extensions: BTreeSet::new(),
         }

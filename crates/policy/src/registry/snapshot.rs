@@ -271,7 +271,7 @@ fn facts(manifest: &Manifest, server: &ServerName, item: &str) -> ToolFacts {
         sink: tool.sink.unwrap_or_default(),
         trust: manifest.trust,
         labels: tool.labels.unwrap_or_else(|| manifest.labels.clone()),
-        tenant: None,
+        tenant: manifest.tenant.clone(),
         cost: tool.cost.unwrap_or(1),
         arguments: None,
     }

@@ -246,6 +246,7 @@ fn the_operator_says_what_a_tool_can_do_and_the_most_exact_pattern_wins() {
     let manifest = Manifest {
         trust: Trust::Trusted,
         labels: Labels::none(),
+        tenant: None,
         tools: vec![
             (Glob::new("*"), sink(Sink::Write)),
             (Glob::new("read_*"), sink(Sink::Read)),

@@ -340,6 +340,9 @@ fn write_head(house: &House, server: &Server, out: &mut ObjectWriter<'_>) {
     out.string("launch", &server.launch.shown);
     out.string("launch_pin", &server.launch.pin.to_string());
     out.string("trust", server.manifest.trust.as_str());
+    if let Some(tenant) = &server.manifest.tenant {
+        out.string("tenant", tenant);
+    }
     if let Some((revision, _)) = server.revision {
         out.string("revision", revision.as_str());
     }
