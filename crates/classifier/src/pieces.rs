@@ -74,11 +74,13 @@ mod tests {
     fn what_is_no_text_is_not_read_and_what_is_short_is_read_together() {
         let data = "QUJD".repeat(100);
         let long = "a b ".repeat(400);
-        let payload = serde_json::json!({"content": [
-            {"type": "text", "text": "good morning"}, {"type": "text", "text": "to all of you"},
-            {"type": "image", "data": data}, {"type": "text", "text": long}],
-            "a name that speaks": true});
-        let document = Document::parse(payload.to_string().into_bytes(), Keys::Exact, &ANSWER).unwrap();
+        // In the order that is read, which `serde_json` keeps or not, as other crates ask of it.
+        let payload = format!(
+            r#"{{"a name that speaks": true, "content": [
+            {{"type": "text", "text": "good morning"}}, {{"type": "text", "text": "to all of you"}},
+            {{"type": "image", "data": "{data}"}}, {{"type": "text", "text": "{long}"}}]}}"#
+        );
+        let document = Document::parse(payload.into_bytes(), Keys::Exact, &ANSWER).unwrap();
         let found = pieces(document.root());
         assert_eq!(
             found,
