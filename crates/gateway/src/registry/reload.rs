@@ -101,6 +101,9 @@ pub(crate) async fn follow(
 }
 
 /// Puts rules and people in force; nothing of either where something speaks against it.
+///
+/// People come last but for the rules, and directly before them: whoever is asked about between the two is a new person
+/// under the old rules, and what can fail or takes time was done before.
 fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
     let engines = &house.engines;
     let rules = assemble::rules(meant)?;
@@ -109,17 +112,17 @@ fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
         assemble::fitting(&rules, engines)?;
     }
     let version = policy_version::may_follow(&house.store, meant)?;
+    let texts = assemble::rule_sources(meant)?;
     policy_version::keep(&house.store, version.as_ref())?;
-    admin::enlist(house, &meant.parties)?;
+    let adopted = engines.inspector.adopt(&meant.inspection);
+    adopted.map_err(|error| Failure::configuration(error.to_string()))?;
     let followed = house
         .authorization
         .follow(&meant.authorization, engines.people.key());
     followed.map_err(Failure::configuration)?;
-    let texts = assemble::rule_sources(meant)?;
     let mut sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
     let rules = assemble::with_reviews(&texts, &house.store)?;
-    let adopted = engines.inspector.adopt(&meant.inspection);
-    adopted.map_err(|error| Failure::configuration(error.to_string()))?;
+    admin::enlist(house, &meant.parties)?;
     *sources = texts;
     assemble::put_in_force(house, rules);
     Ok(())
