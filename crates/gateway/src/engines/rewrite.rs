@@ -6,8 +6,8 @@ use std::{
 };
 
 use inspect::{
-    Choice, Defang, Finding, FindingKind, Findings, Like, Others, SUSPECT_MIN, mask, plain, redact, select,
-    select_text,
+    Choice, Defang, Finding, FindingKind, Findings, Like, Others, Part, SUSPECT_MIN, mask, plain, redact,
+    select, select_text,
 };
 use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
@@ -328,6 +328,9 @@ impl Engines {
         }
         let mut found: BTreeMap<u32, Vec<(&Finding, Way)>> = BTreeMap::new();
         for finding in content.findings {
+            if is_shape(finding, said) {
+                continue;
+            }
             if let Some(way) = orders.way(finding) {
                 found
                     .entry(finding.location.place)
@@ -539,6 +542,16 @@ pub(super) fn put(edits: &mut Edits, node: Node<'_>, text: &str) {
     } else {
         edits.string(node, text);
     }
+}
+
+/// Whether a finding is in a name that only says what its value is. What is found in a text often begins a word before,
+/// and an answer without its `text` is none. One word of this list gives no orders and is no secret, whatever follows it.
+fn is_shape(finding: &Finding, said: Node<'_>) -> bool {
+    const SHAPE: &str = "arguments blob cited_text content contents data description error input message messages name \
+        output quote reason refusal resource summary text thinking title type uri url";
+    let name = || said.document().at(finding.location.place).map(text_of);
+    let is_one = |name: &str| SHAPE.split(' ').any(|word| word == name);
+    finding.location.part == Part::Key && name().is_some_and(|name| is_one(&name))
 }
 
 /// Whether a message says anything in words; names of requests and levels are none.
