@@ -32,6 +32,7 @@ mod every_wire;
 mod every_wire_families;
 mod evidence;
 mod extensions;
+mod family_cases;
 mod family_drift;
 mod fidelity;
 mod flow;
