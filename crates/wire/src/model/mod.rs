@@ -36,6 +36,9 @@ pub enum ModelError {
     /// It would have the provider do, or bring in, what does not pass here.
     #[error("`{0}` is not taken: {1}")]
     Elsewhere(&'static str, String),
+    /// It has a member that nobody here knows.
+    #[error("`{0}` is not known here, and might have the provider do more than answer")]
+    Member(String),
     /// A member is missing, or has another type than the API gives it.
     #[error("`{0}` is missing or has the wrong type")]
     Type(&'static str),

@@ -20,6 +20,80 @@ type Read = Result<(), ModelError>;
 const OPENAI_TOOLS: [&str; 3] = ["custom", "function", "local_shell"];
 /// The same for Anthropic, whose names end with a date.
 const ANTHROPIC_TOOLS: [&str; 4] = ["bash_", "computer_", "memory_", "text_editor_"];
+/// Whose words a chat has.
+const ROLES: [&str; 6] = ["assistant", "developer", "function", "system", "tool", "user"];
+/// What a request may have beside the conversation: how to answer, and nothing to bring in or to run. Providers know more
+/// (other models to go to, plug-ins, searches, addresses), each by names of its own, so the list is of what is good.
+const MEMBERS: [&str; 68] = [
+    "_meta",
+    "background",
+    "cache_control",
+    "chat_template_kwargs",
+    "enable_thinking",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "guided_choice",
+    "guided_grammar",
+    "guided_json",
+    "guided_regex",
+    "include",
+    "include_reasoning",
+    "inference_geo",
+    "input",
+    "instructions",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "max_tool_calls",
+    "messages",
+    "metadata",
+    "min_p",
+    "min_tokens",
+    "modalities",
+    "model",
+    "n",
+    "output_config",
+    "output_format",
+    "parallel_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "reasoning",
+    "reasoning_effort",
+    "repeat_penalty",
+    "repetition_penalty",
+    "response_format",
+    "safety_identifier",
+    "seed",
+    "service_tier",
+    "stop",
+    "stop_sequences",
+    "stop_token_ids",
+    "store",
+    "stream",
+    "stream_options",
+    "system",
+    "temperature",
+    "text",
+    "think",
+    "thinking",
+    "thinking_budget",
+    "tool_choice",
+    "tools",
+    "top_a",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+    "truncation",
+    "typical_p",
+    "usage",
+    "user",
+    "verbosity",
+];
 
 /// Reads the conversation of a request.
 ///
@@ -33,6 +107,7 @@ pub fn read(api: Api, params: Node<'_>) -> Result<Conversation<'_>, ModelError> 
         Api::Responses => found.responses(params)?,
     }
     tools(api, params)?;
+    members(params)?;
     Ok(found)
 }
 
@@ -46,6 +121,9 @@ impl<'m> Conversation<'m> {
         }
         for message in list(params, "messages")? {
             absent(message, "audio", "it is kept by the provider")?;
+            if !one_of(message.get("role"), &ROLES) {
+                return elsewhere("role", "nobody here knows whose words those are");
+            }
             let of_tool = one_of(message.get("role"), &["function", "tool"]);
             let Some(content) = message.get("content").filter(|content| !content.is_null()) else {
                 continue;
@@ -146,12 +224,10 @@ impl<'m> Conversation<'m> {
                     self.results.push(block);
                     self.source(block)?;
                 }
-                // Of these, one in another would be another's words as well.
+                // Its title and where it is from are others' words as well.
                 "search_result" | "tool_result" => {
-                    if let Some(content) = block.get("content").filter(|content| !content.is_null()) {
-                        self.results.push(content);
-                        self.within(content)?;
-                    }
+                    self.results.push(block);
+                    self.held(block)?;
                 }
                 other => return unread(other),
             }
@@ -159,11 +235,20 @@ impl<'m> Conversation<'m> {
         Ok(())
     }
 
-    /// The blocks within a result, which has no results in it.
+    /// What a result holds, which may be nothing.
+    fn held(&mut self, result: Node<'m>) -> Read {
+        match result.get("content").filter(|content| !content.is_null()) {
+            Some(content) => self.within(content),
+            None => Ok(()),
+        }
+    }
+
+    /// The blocks within a result, which are parts of it.
     fn within(&mut self, content: Node<'m>) -> Read {
         for block in parts(content, "content")? {
             match kind(block).as_ref() {
-                "text" | "search_result" => {}
+                "text" => {}
+                "search_result" => self.held(block)?,
                 "image" | "document" => self.source(block)?,
                 other => return unread(other),
             }
@@ -232,6 +317,17 @@ fn tools(api: Api, params: Node<'_>) -> Read {
         if !is_callers {
             let why = format!("the provider would run `{}`", shorten(&kind));
             return Err(ModelError::Elsewhere("tools", why));
+        }
+    }
+    Ok(())
+}
+
+/// Nobody knows what a member does that is not known here.
+fn members(params: Node<'_>) -> Read {
+    for (key, value) in params.members() {
+        let name = key.as_str().unwrap_or_default();
+        if !value.is_null() && !MEMBERS.contains(&name.as_ref()) {
+            return Err(ModelError::Member(shorten(&name)));
         }
     }
     Ok(())

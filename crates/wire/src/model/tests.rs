@@ -127,6 +127,8 @@ fn what_stands_elsewhere_is_not_taken() {
         said(json!({"type": "image_url", "image_url": {"url": "https://example.com/?q=secret"}})),
         said(json!({"type": "file", "file": {"file_id": "f"}})),
         said(json!({"type": "video"})),
+        chat("messages", json!([{"role": "observation", "content": "hi"}])),
+        chat("messages", json!([{"Role": "tool", "content": "hi"}])),
         responses(
             "tools",
             json!([{"type": "mcp", "server_url": "https://example.com"}]),
@@ -157,6 +159,8 @@ fn what_stands_elsewhere_is_not_taken() {
         block(json!({"type": "container_upload", "file_id": "f"})),
         block(json!({"type": "tool_result", "tool_use_id": "1",
             "content": [{"type": "image", "source": {"type": "url", "url": "https://example.com"}}]})),
+        block(json!({"type": "tool_result", "tool_use_id": "1", "content": [{"type": "search_result",
+            "content": [{"type": "image", "source": {"type": "url", "url": "https://example.com"}}]}]})),
     ] {
         let found = reads(api, &body);
         assert!(
@@ -164,6 +168,29 @@ fn what_stands_elsewhere_is_not_taken() {
             "{body}: {found:?}"
         );
     }
+}
+
+/// Some providers go to other models, to plug-ins or to the web by members of their own.
+#[test]
+fn members_nobody_knows_are_not_taken() {
+    for name in ["api_base", "fallbacks", "models", "plugins", "provider", "search_parameters", "ſtream"] {
+        let mut body = json!({"model": "m", "messages": [], "temperature": 0.5, "n": 2, "seed": 7, "logprobs": true,
+            "response_format": {"type": "json_object"}, "container": null});
+        assert_eq!(reads(Api::Chat, &body), Ok((0, 0)));
+        body[name] = json!([{"id": "web"}]);
+        let refused = request(Api::Chat.method(), body.to_string().as_bytes()).is_err();
+        assert!(refused || reads(Api::Chat, &body).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn a_search_result_is_anothers_words_whole() {
+    let said = json!({"type": "search_result", "source": "https://example.com", "title": "said",
+        "content": [{"type": "text", "text": "said"}]});
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [said]}]});
+    let message = message(Api::Messages, &body);
+    let found = read(Api::Messages, message.params().expect("parameters")).expect("a conversation");
+    assert!(found.results[0].get("title").is_some());
 }
 
 #[test]
