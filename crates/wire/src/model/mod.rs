@@ -75,6 +75,9 @@ const KNOWN: [&str; 24] = [
 /// Members of a body that are written anew, or are for the gateway.
 const OURS: [&str; 5] = ["_meta", "model", "store", "stream", "stream_options"];
 
+/// Most choices, blocks, or items with their parts, of an answer: each is several events of a stream.
+const PARTS_MAX: usize = 4096;
+
 /// The envelope's id; nobody waits for it by that name.
 const ID: Id = Id::Integer(0);
 
@@ -140,10 +143,17 @@ pub fn answer(api: Api, body: &[u8]) -> Result<Response, String> {
         Api::Messages => "content",
         Api::Responses => "output",
     };
-    let is_list = said.get(member).is_some_and(|list| list.kind() == Kind::Array);
-    is_list
-        .then_some(response)
-        .ok_or_else(|| format!("an answer without `{member}`"))
+    let list = said.get(member).filter(|list| list.kind() == Kind::Array);
+    let list = list.ok_or_else(|| format!("an answer without `{member}`"))?;
+    let within = |part: Node<'_>| {
+        part.get("content")
+            .map_or(0, |content| content.elements().count())
+    };
+    let parts: usize = list.elements().map(|part| 1 + within(part)).sum();
+    if parts > PARTS_MAX {
+        return Err(format!("an answer of more than {PARTS_MAX} parts"));
+    }
+    Ok(response)
 }
 
 /// Makes a provider's refusal a response: its status, and what it says.

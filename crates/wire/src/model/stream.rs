@@ -6,6 +6,10 @@ use crate::{
     json::{Edits, Node, ObjectWriter, Writer, object},
 };
 
+/// What each chunk of a chat says again, where it is short.
+const AGAIN: [&str; 5] = ["created", "id", "model", "service_tier", "system_fingerprint"];
+const AGAIN_BYTES_MAX: usize = 256;
+
 /// Says an answer as a stream. `with_usage`: whether a chat asked for a last chunk with its tokens.
 #[must_use]
 pub fn stream(api: Api, answer: Node<'_>, with_usage: bool) -> Vec<u8> {
@@ -55,9 +59,19 @@ fn named(out: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)
 
 fn chat(answer: Node<'_>, with_usage: bool) -> Vec<u8> {
     let mut out = Vec::new();
-    let chunk = |fill: &dyn Fn(&mut ObjectWriter<'_>)| {
+    // What may be long is said once, however many choices a provider names.
+    let chunk = |is_first: bool, fill: &dyn Fn(&mut ObjectWriter<'_>)| {
         object(|out| {
-            out.members_except(answer, &["object", "choices", "usage"], &Edits::default());
+            if is_first {
+                out.members_except(answer, &["object", "choices", "usage"], &Edits::default());
+            } else {
+                for name in AGAIN {
+                    let value = answer.get(name);
+                    if let Some(value) = value.filter(|value| value.written().len() <= AGAIN_BYTES_MAX) {
+                        out.node(name, value);
+                    }
+                }
+            }
             out.string("object", "chat.completion.chunk");
             fill(out);
         })
@@ -68,7 +82,7 @@ fn chat(answer: Node<'_>, with_usage: bool) -> Vec<u8> {
             Some(index) => out.node("index", index),
             None => out.integer("index", n),
         };
-        let words = chunk(&|out| {
+        let words = chunk(n == 0, &|out| {
             out.array("choices", |list| {
                 list.object(|out| {
                     number(out);
@@ -81,7 +95,7 @@ fn chat(answer: Node<'_>, with_usage: bool) -> Vec<u8> {
             });
         });
         plain(&mut out, words);
-        let end = chunk(&|out| {
+        let end = chunk(false, &|out| {
             out.array("choices", |list| {
                 list.object(|out| {
                     number(out);
@@ -96,7 +110,7 @@ fn chat(answer: Node<'_>, with_usage: bool) -> Vec<u8> {
         plain(&mut out, end);
     }
     if let Some(usage) = answer.get("usage").filter(|_| with_usage) {
-        let last = chunk(&|out| {
+        let last = chunk(false, &|out| {
             out.array("choices", |_| {});
             out.node("usage", usage);
         });

@@ -159,8 +159,10 @@ fn what_stands_elsewhere_is_not_taken() {
         block(json!({"type": "container_upload", "file_id": "f"})),
         block(json!({"type": "tool_result", "tool_use_id": "1",
             "content": [{"type": "image", "source": {"type": "url", "url": "https://example.com"}}]})),
-        block(json!({"type": "tool_result", "tool_use_id": "1", "content": [{"type": "search_result",
-            "content": [{"type": "image", "source": {"type": "url", "url": "https://example.com"}}]}]})),
+        block(
+            json!({"type": "tool_result", "tool_use_id": "1", "content": [{"type": "search_result",
+            "content": [{"type": "image", "source": {"type": "url", "url": "https://example.com"}}]}]}),
+        ),
     ] {
         let found = reads(api, &body);
         assert!(
@@ -173,7 +175,15 @@ fn what_stands_elsewhere_is_not_taken() {
 /// Some providers go to other models, to plug-ins or to the web by members of their own.
 #[test]
 fn members_nobody_knows_are_not_taken() {
-    for name in ["api_base", "fallbacks", "models", "plugins", "provider", "search_parameters", "ſtream"] {
+    for name in [
+        "api_base",
+        "fallbacks",
+        "models",
+        "plugins",
+        "provider",
+        "search_parameters",
+        "ſtream",
+    ] {
         let mut body = json!({"model": "m", "messages": [], "temperature": 0.5, "n": 2, "seed": 7, "logprobs": true,
             "response_format": {"type": "json_object"}, "container": null});
         assert_eq!(reads(Api::Chat, &body), Ok((0, 0)));
@@ -275,6 +285,19 @@ fn a_chat_is_streamed_whole_and_ends() {
         events(&stream(Api::Chat, document(&whole).root(), false)).len(),
         3
     );
+}
+
+/// A provider cannot have the gateway write a thousand times what it said.
+#[test]
+fn a_stream_is_not_much_longer_than_its_answer() {
+    let choices = |n: usize| json!({"id": "c", "note": "x".repeat(10_000), "choices": vec![json!({}); n]});
+    let whole = choices(1000);
+    let said = stream(Api::Chat, document(&whole).root(), false);
+    assert!(said.len() < 1_000_000, "{}", said.len());
+    for body in [choices(5000), json!({"choices": [{"content": vec![1; 5000]}]})] {
+        let said = answer(Api::Chat, body.to_string().as_bytes());
+        assert!(said.is_err_and(|why| why.contains("parts")));
+    }
 }
 
 #[test]
