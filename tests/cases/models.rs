@@ -338,7 +338,7 @@ fn what_a_model_says_is_screened_before_anybody_sees_it() {
     let token = gateway.token();
     let poisoned = |thinks| Script {
         text: format!("Well. {ATTACK}. The token is {SECRET}."),
-        tool: Some(("write".to_owned(), json!({"text": SECRET}))),
+        tool: Some(("write".to_owned(), json!({"text": SECRET, "signature": SECRET}))),
         thinks,
         ..Script::default()
     };

@@ -304,21 +304,21 @@ fn unreadable(params: Node<'_>, media: Node<'_>) -> Findings {
     }])
 }
 
-/// Signatures and sealed thoughts, which a provider wants back as they are.
+/// Signatures and sealed thoughts, which a provider wants back as they are. A member of these names elsewhere, as in what a
+/// tool is called with, is words like others.
 fn sealed(said: Node<'_>) -> Vec<Node<'_>> {
-    let mut sealed = Vec::new();
-    for node in said.walk() {
-        sealed.extend(
-            node.get("signature")
-                .into_iter()
-                .chain(node.get("encrypted_content")),
-        );
-        if node
-            .get("type")
-            .is_some_and(|kind| kind.is_str("redacted_thinking"))
-        {
-            sealed.extend(node.get("data"));
+    let parts = ["content", "output"]
+        .into_iter()
+        .filter_map(|name| said.get(name))
+        .flat_map(Node::elements);
+    let sealed = parts.filter_map(|part| {
+        let kind = part.get("type").and_then(Node::as_str)?;
+        match kind.as_ref() {
+            "reasoning" => part.get("encrypted_content"),
+            "redacted_thinking" => part.get("data"),
+            "thinking" => part.get("signature"),
+            _ => None,
         }
-    }
-    sealed
+    });
+    sealed.collect()
 }
