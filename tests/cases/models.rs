@@ -223,7 +223,28 @@ fn what_is_not_permitted_is_refused_in_each_apis_words() {
         );
     }
     assert_eq!(provider.received().len(), 0, "nothing was sent");
-    assert_eq!(outcomes(&gateway, "intent").len(), 0);
+    // Which API a model speaks is said to who may use it, and to nobody else: after the decision.
+    let intents = outcomes(&gateway, "intent");
+    assert!(
+        matches!(intents.as_slice(), [only] if only["detail"]["asked_model"] == "fast"),
+        "{intents:?}"
+    );
+    // One that is hidden is refused in the words for one that is not there.
+    let asked = json!([{"api": "chat", "model": "closed", "text": "hi"}, {"api": "chat", "model": "nothing", "text": "hi"},
+        {"api": "messages", "model": "closed", "text": "hi"}]);
+    let said = ask(&gateway, &gateway.token(), &asked).expect("Python");
+    let words = |said: &Value| {
+        said["message"]
+            .as_str()
+            .map(|text| text.contains("of that name ("))
+    };
+    for said in &said {
+        assert_eq!(
+            (&said["status"], words(said)),
+            (&json!(404), Some(true)),
+            "{said}"
+        );
+    }
 }
 
 /// What a conversation has read over MCP counts for what it tells a model.

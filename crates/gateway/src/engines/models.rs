@@ -76,29 +76,21 @@ impl Models {
         params: Option<Node<'_>>,
         name: &str,
     ) -> Result<Resolution, Unfound> {
-        let refuse = |code, why: String| {
-            let objection = Objection::new(code, why.clone()).showing(why);
-            Unfound::Nothing(Box::new(objection))
+        let nothing = |code, why: String, shown| {
+            let objection = Objection::new(code, why);
+            Unfound::Nothing(Box::new(Objection { shown, ..objection }))
         };
-        let shown = name.escape_debug().to_string();
-        let Some(model) = self.0.get(name) else {
-            let unknown = Objection::new(&refusal::TARGET_UNKNOWN, format!("no model `{shown}`"));
-            return Err(Unfound::Nothing(Box::new(unknown.showing(shown))));
+        // Before the name: what is wrong with a conversation says nothing of which models there are.
+        let conversation = match (method.and_then(Api::of), params) {
+            (Some(api), Some(params)) => model::read(api, params).map_err(|error| error.to_string()),
+            (_, _) => Err("no conversation".to_owned()),
         };
-        let (Some(api), Some(params)) = (method.and_then(Api::of), params) else {
-            return Err(refuse(&refusal::PARAMS_INVALID, "no conversation".to_owned()));
-        };
-        if let Err(error) = model::read(api, params) {
-            return Err(refuse(&refusal::PARAMS_INVALID, error.to_string()));
-        }
-        if !model.meant.api.speaks(api) {
-            let where_to = match model.meant.api {
-                SaidApi::Anthropic => "/v1/messages",
-                SaidApi::Openai => "/v1/chat/completions and /v1/responses",
-            };
-            let why = format!("`{shown}` is asked at {where_to}");
-            return Err(refuse(&refusal::PARAMS_INVALID, why));
-        }
+        conversation.map_err(|why| nothing(&refusal::PARAMS_INVALID, why.clone(), Some(why)))?;
+        let model = self.0.get(name).ok_or_else(|| {
+            let why = format!("no model `{}`", name.escape_debug());
+            // One that rules hide is refused in the same words.
+            nothing(&refusal::TARGET_UNKNOWN, why, None)
+        })?;
         Ok(Resolution::Model {
             resource: Arc::clone(&model.meant.resource),
         })
@@ -175,6 +167,14 @@ impl Engines {
             ));
         };
         let meant = &model.meant;
+        // Said here, to those who may use it.
+        if !meant.api.speaks(api) {
+            let where_to = match meant.api {
+                SaidApi::Anthropic => "it is asked at /v1/messages",
+                SaidApi::Openai => "it is asked at /v1/chat/completions and /v1/responses",
+            };
+            return Err(Objection::new(&refusal::PARAMS_INVALID, where_to).showing(where_to));
+        }
         let url = format!("{}{}", meant.url, api.path());
         let fetched = model.guarded.send(Call {
             method: HttpMethod::POST,
