@@ -56,7 +56,8 @@ impl Models {
             let guarded = Guarded::new(meant.network, &meant.authorities)?;
             let name = meant.resource.facts().map(|facts| facts.name.clone());
             let model = Model {
-                guarded: guarded.within(meant.wait, ANSWER.text_bytes_max),
+                // Longer than it is waited for: that it took too long is said by whoever waits.
+                guarded: guarded.within(meant.wait + Duration::from_secs(1), ANSWER.text_bytes_max),
                 meant: meant.clone(),
             };
             models.insert(name.unwrap_or_default(), model);
@@ -182,21 +183,12 @@ impl Engines {
             headers: headers(meant)?,
             body: model::write(api, params, call.outgoing(), &meant.model),
         });
-        let fetched = tokio::time::timeout(meant.wait + Duration::from_secs(1), fetched).await;
-        let timed_out = || {
-            Objection::new(
-                &refusal::UPSTREAM_TIMEOUT,
-                format!("no answer within {:?}", meant.wait),
-            )
-        };
-        let fetched = fetched.map_err(|_| timed_out())?.map_err(|why| {
-            // The fetcher says in words what went wrong; only this one is a matter of time.
-            if why.contains("no answer within") {
-                timed_out()
-            } else {
-                Objection::new(&refusal::UPSTREAM_UNREACHABLE, why)
-            }
+        let fetched = tokio::time::timeout(meant.wait, fetched).await;
+        let fetched = fetched.map_err(|_| {
+            let why = format!("no answer within {:?}", meant.wait);
+            Objection::new(&refusal::UPSTREAM_TIMEOUT, why)
         })?;
+        let fetched = fetched.map_err(|why| Objection::new(&refusal::UPSTREAM_UNREACHABLE, why))?;
         let response = answer(api, fetched)?;
         Ok(Answer::Foreign(Arc::new(response), Era::Modern))
     }
