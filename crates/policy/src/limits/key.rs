@@ -113,7 +113,11 @@ pub(super) fn key(limit: &str, per: &[Dimension], usage: &Usage<'_>) -> Box<str>
             Dimension::Context => usage.context.map(str::to_owned),
             Dimension::Principal => None,
             Dimension::Purpose => usage.purpose.map(str::to_owned),
-            Dimension::Server => usage.resource.facts().map(|facts| facts.server.clone()),
+            // A model is of no server.
+            Dimension::Server => match usage.resource {
+                Resource::Model(_) => None,
+                other => other.facts().map(|facts| facts.server.clone()),
+            },
             Dimension::Tenant => tenant(),
             Dimension::Tool => Some(resource(usage.resource)),
             Dimension::User => of_kind(PartyKind::User),
