@@ -4,6 +4,7 @@
 //! It knows no requests: a connection is all it makes.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -97,6 +98,11 @@ impl Proxies {
     /// The way to a host, if it is by a proxy.
     fn way(&self, is_tls: bool, host: &str, port: u16) -> Option<&Proxy> {
         let host = host.to_ascii_lowercase();
+        let address: Option<IpAddr> = host.parse().ok();
+        // To a proxy this machine would be another, and http to this one would be in clear all the way there.
+        if host == "localhost" || address.is_some_and(|address| address.to_canonical().is_loopback()) {
+            return None;
+        }
         let is_direct = self.direct.iter().any(|(entry, of)| {
             let is_host = match entry.strip_prefix('.') {
                 _ if entry.is_empty() => true,
@@ -238,12 +244,15 @@ mod tests {
         let proxies = Proxies {
             https: Some(Proxy::parse("http://us%40er:p%3Ass@proxy.example:3128").expect("a proxy")),
             http: None,
-            direct: Proxies::direct("localhost, .corp.example,other.example:8443 10.0.0.1"),
+            direct: Proxies::direct(".corp.example,other.example:8443 10.0.0.1"),
         };
         let by_proxy = |host: &str, port: u16| proxies.way(true, host, port).is_some();
         for (host, port, is_by_proxy) in [
             ("far.example", 443, true),
             ("LOCALHOST", 443, false),
+            ("127.0.0.1", 443, false),
+            ("::1", 443, false),
+            ("::ffff:127.0.0.1", 443, false),
             ("corp.example", 443, false),
             ("a.corp.example", 443, false),
             ("acorp.example", 443, true),
