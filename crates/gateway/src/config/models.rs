@@ -138,12 +138,26 @@ fn model(name: &str, said: &SaidModel, lookup: &Lookup<'_>) -> Result<MeantModel
         Some(path) => tls::authorities(&lookup.path(path))
             .map_err(|what| Problem::new(format!("{at}.ca"), what, "correct the path, or the file"))?,
     };
-    let key = said.key.as_deref();
-    let key = key.map(|key| lookup.secret(&format!("{at}.key"), key));
+    let key = match said.key.as_deref() {
+        None => None,
+        Some(reference) => {
+            let at = format!("{at}.key");
+            let key = lookup.secret(&at, reference)?.trim().to_owned();
+            if key.is_empty() || !key.chars().all(|c| c.is_ascii_graphic()) {
+                let remedy = "store the key alone, on one line";
+                return Err(Problem::new(
+                    at,
+                    "no key can be empty, or have spaces in it",
+                    remedy,
+                ));
+            }
+            Some(key)
+        }
+    };
     Ok(MeantModel {
         api: said.api,
         authorities,
-        key: key.transpose()?.map(|key| key.trim().to_owned()),
+        key,
         model: said.model.clone().unwrap_or_else(|| name.to_owned()),
         network,
         resource: Arc::new(Resource::Model(ToolFacts {
