@@ -92,16 +92,7 @@ impl Engines {
                 | Resource::Server(_) => manifest.labels.clone(),
             },
         };
-        // What nobody could read is nobody's word.
-        let unread = call
-            .answer_findings()
-            .of(FindingKind::Uninspectable)
-            .next()
-            .is_some();
-        brought.integrity = match trust {
-            Trust::Trusted if suspicion < Suspicion::Marked && !unread => Integrity::Trusted,
-            Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
-        };
+        brought.integrity = integrity(call, trust, suspicion);
         brought = brought.join(&written);
         for obligation in call.permit().obligations() {
             if let Obligation::Label(labels) = obligation {
@@ -168,14 +159,20 @@ impl Engines {
     }
 }
 
+/// How far an answer is believed. What nobody could read is nobody's word.
+fn integrity(call: &Passed<Screened>, trust: Trust, suspicion: Suspicion) -> Integrity {
+    let mut unread = call.answer_findings().of(FindingKind::Uninspectable);
+    match trust {
+        Trust::Trusted if suspicion < Suspicion::Marked && unread.next().is_none() => Integrity::Trusted,
+        Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
+    }
+}
+
 /// The labels of what a model said, and how far it is believed.
 fn brought_by_model(call: &Passed<Screened>, model: &ToolFacts) -> (Labels, Trust, Suspicion) {
     let suspicion = flow::suspicion(call.answer_findings());
     let mut brought = model.labels.clone();
-    brought.integrity = match model.trust {
-        Trust::Trusted if suspicion < Suspicion::Marked => Integrity::Trusted,
-        Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
-    };
+    brought.integrity = integrity(call, model.trust, suspicion);
     for obligation in call.permit().obligations() {
         if let Obligation::Label(labels) = obligation {
             brought = brought.join(labels);
