@@ -2,7 +2,7 @@
 //!
 //! INVARIANT (address): the name is resolved once, every address it has is looked at, and the connection goes to one
 //! of those looked at; nothing is resolved again between check and use. Redirects are answers like others, and
-//! none that is wanted. Size and time are bounded.
+//! none that is wanted. Size and time are bounded. (Through a proxy, `connect --enable-proxy` alone, names are the proxy's.)
 
 use std::{
     fmt,
