@@ -395,6 +395,13 @@ fn az_002_a_server_that_is_hidden(scene: &mut Scene<'_>) {
     assert!(!scene.tools().contains("hidden__"), "{scene:?}");
     assert_eq!(scene.code("hidden__journal", "x"), "target-unknown", "{scene:?}");
     assert_eq!(scene.written("hidden.txt"), 0, "{scene:?}");
+    // In the same words as what is not there at all.
+    let hidden = scene.call("hidden__journal", json!({"text": "x"}));
+    let absent = scene.call("absent__journal", json!({"text": "x"}));
+    assert_eq!(
+        hidden["error"]["message"], absent["error"]["message"],
+        "{scene:?}"
+    );
 }
 
 fn az_003_what_nobody_offers(scene: &mut Scene<'_>) {

@@ -177,7 +177,8 @@ impl Door<'_> {
             Unresolved::Unknown => nothing(
                 &refusal::TARGET_UNKNOWN,
                 format!("no {} `{shown}`", kind.as_str()),
-                Some(shown),
+                // Not even its name: what somebody may not discover is answered in the same words.
+                None,
             ),
             Unresolved::Ambiguous => nothing(
                 &refusal::TARGET_AMBIGUOUS,
@@ -189,11 +190,7 @@ impl Door<'_> {
                     let objection = Objection::new(&refusal::TARGET_HELD, why).showing(shown);
                     Unfound::Held(Arc::new(resource), Box::new(objection))
                 }
-                None => nothing(
-                    &refusal::TARGET_UNKNOWN,
-                    format!("`{shown}` is held back"),
-                    Some(shown),
-                ),
+                None => nothing(&refusal::TARGET_UNKNOWN, format!("`{shown}` is held back"), None),
             },
         }
     }
@@ -218,11 +215,9 @@ impl Door<'_> {
                 .view
                 .owner_of(uri, self.endpoint)
                 .map_err(|none| match none {
-                    NoOwner::Unknown => nothing(
-                        &refusal::TARGET_UNKNOWN,
-                        format!("no resource `{shown}`"),
-                        Some(shown.clone()),
-                    ),
+                    NoOwner::Unknown => {
+                        nothing(&refusal::TARGET_UNKNOWN, format!("no resource `{shown}`"), None)
+                    }
                     NoOwner::Several => nothing(
                         &refusal::TARGET_AMBIGUOUS,
                         format!("several servers could have `{shown}`"),

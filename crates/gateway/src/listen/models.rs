@@ -212,7 +212,12 @@ fn events_of(wants: &Wants, text: Vec<u8>) -> Bytes {
     let answer = Document::parse(text, Keys::Exact, &ANSWER);
     match (answer, wants.api) {
         (Ok(answer), Some(api)) => Bytes::from(model::stream(api, answer.root(), wants.with_usage)),
-        (Ok(_) | Err(_), _) => Bytes::new(),
+        // What was put in the place of something can make it larger than an answer may be.
+        (Ok(_) | Err(_), _) => {
+            let said =
+                br#"{"error":{"type":"api_error","code":"internal","message":"the answer cannot be given"}}"#;
+            failed(wants, said.to_vec())
+        }
     }
 }
 
