@@ -7,8 +7,9 @@ use wire::json::{Kind, Node, Pointer};
 
 use super::rewrite::{Said, replace, text_of};
 
-/// Members that are for programs: what is asked for by its address, and what a picture is made of.
-const FOR_PROGRAMS: [&str; 5] = ["blob", "data", "mimeType", "type", "uri"];
+/// The member by which programs ask for something. It is no link that anybody is shown, but an image in it is none that
+/// anybody asks for. What a picture is made of, and types, have no such signs unless they are something else.
+const FOR_PROGRAMS: &str = "uri";
 
 /// Changes whose place is told: looking for one costs a walk, and there may be one for each value.
 const TOLD_MAX: usize = 64;
@@ -26,15 +27,15 @@ pub(super) fn harmless(
     let objects = said.walk().filter(|node| node.kind() == Kind::Object);
     let members = objects.flat_map(|object| object.members());
     let left: BTreeSet<u32> = members
-        .filter(|(name, _)| FOR_PROGRAMS.iter().any(|known| name.is_str(known)))
+        .filter(|(name, _)| name.is_str(FOR_PROGRAMS))
         .map(|(_, value)| value.place())
         .collect();
     let mut told = 0;
-    for node in said
-        .walk()
-        .filter(|node| node.kind() == Kind::String && !left.contains(&node.place()))
-    {
+    for node in said.walk().filter(|node| node.kind() == Kind::String) {
         for sort in sorts {
+            if *sort == Defang::Links && left.contains(&node.place()) {
+                continue;
+            }
             let text = match texts.get(&node.place()) {
                 Some(text) => text.clone(),
                 None => text_of(node).into_owned(),

@@ -34,12 +34,13 @@ impl Defang {
 }
 
 /// Elements of HTML that load something by being there.
-const LOADING: [&str; 22] = [
+const LOADING: [&str; 26] = [
     "audio", "base", "body", "embed", "frame", "iframe", "image", "img", "input", "link", "meta", "object",
-    "picture", "script", "source", "style", "svg", "table", "td", "th", "track", "video",
+    "picture", "script", "source", "style", "svg", "table", "tbody", "td", "tfoot", "th", "thead", "tr",
+    "track", "video",
 ];
 /// Elements of HTML that lead elsewhere.
-const LEADING: [&str; 6] = ["a", "area", "base", "button", "form", "meta"];
+const LEADING: [&str; 8] = ["a", "area", "base", "button", "form", "input", "math", "meta"];
 /// Schemes of addresses that are fetched, and what they become.
 const SCHEMES: [(&str, &str); 6] = [
     ("http", "hxxp"),
@@ -67,11 +68,14 @@ pub fn defang(text: &str, what: Defang) -> Vec<(Range<usize>, String)> {
             (Defang::Images, b'!') if rest.starts_with("![") => Some((1, "! ".to_owned())),
             (Defang::Images, b'<') if opens(rest, &LOADING) => Some((1, "&lt;".to_owned())),
             (Defang::Images, b'u' | b'U') if begins(rest, "url(") => Some((4, "url (".to_owned())),
+            // In it a style can be written in many ways: with entities, escapes, or functions that need no `url`.
+            (Defang::Images, b's' | b'S') if is_style(bytes, at) => Some((5, "styled".to_owned())),
             (Defang::Images, b'@') if begins(rest, "@import") => Some((1, "@ ".to_owned())),
             (Defang::Links, b']') if rest.starts_with("](") || rest.starts_with("]:") => {
                 Some((1, "] ".to_owned()))
             }
             (Defang::Links, b'<') if opens(rest, &LEADING) => Some((1, "&lt;".to_owned())),
+            (Defang::Links, b'<') if is_autolink(rest) => Some((1, "&lt;".to_owned())),
             (Defang::Links, b'w' | b'W') if begins(rest, "www.") && starts_word(bytes, at) => {
                 Some((4, "www[.]".to_owned()))
             }
@@ -93,7 +97,7 @@ fn opens(rest: &str, names: &[&str]) -> bool {
         .bytes()
         .take(2 * NAME_BYTES_MAX + 2)
         .position(|b| !b.is_ascii_alphanumeric() && b != b':')
-        .unwrap_or(2 * NAME_BYTES_MAX);
+        .unwrap_or(name.len().min(2 * NAME_BYTES_MAX));
     let name = name.get(..end).unwrap_or_default();
     let name = name.rsplit(':').next().unwrap_or_default();
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
@@ -105,8 +109,45 @@ fn begins(rest: &str, with: &str) -> bool {
 }
 
 fn starts_word(bytes: &[u8], at: usize) -> bool {
-    let before = at.checked_sub(1).and_then(|before| bytes.get(before));
-    !before.is_some_and(|b| b.is_ascii_alphanumeric())
+    let before = bytes.get(..at).unwrap_or_default();
+    !before.last().is_some_and(u8::is_ascii_alphanumeric) || ends_escape(before)
+}
+
+/// Whether an escape of JSON ends here, such as `\n` or `\u000a`: texts often are JSON, and its letters are no word's.
+fn ends_escape(before: &[u8]) -> bool {
+    match before {
+        [.., b'\\', b'b' | b'f' | b'n' | b'r' | b't'] => true,
+        [.., b'\\', b'u', a, b, c, d] => [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()),
+        _ => false,
+    }
+}
+
+/// Whether `style=` stands here, with or without blanks.
+fn is_style(bytes: &[u8], at: usize) -> bool {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let Some((name, rest)) = rest.split_at_checked(5) else {
+        return false;
+    };
+    let value = rest.iter().find(|b| !b.is_ascii_whitespace());
+    name.eq_ignore_ascii_case(b"style") && value == Some(&b'=') && starts_word(bytes, at)
+}
+
+/// Whether an autolink of Markdown begins here, of any scheme: `<scheme:...>` without blanks. `<std::string>` is none.
+fn is_autolink(rest: &str) -> bool {
+    let inside = rest.get(1..).unwrap_or_default();
+    let end = inside.find(|c: char| c == '>' || c == '<' || c.is_ascii_whitespace() || c.is_ascii_control());
+    let Some(end) = end.filter(|end| inside.as_bytes().get(*end) == Some(&b'>')) else {
+        return false;
+    };
+    let address = inside.get(..end).unwrap_or_default();
+    let Some((scheme, after)) = address.split_once(':') else {
+        return false;
+    };
+    let is_scheme = |b: u8| b.is_ascii_alphanumeric() || b"+.-".contains(&b);
+    (2..=32).contains(&scheme.len())
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(is_scheme)
+        && !after.starts_with(':')
 }
 
 /// The scheme and the host of an address that begins here, and what they become.
@@ -156,10 +197,20 @@ mod tests {
             ("<svg:image href=x>", "&lt;svg:image href=x>"),
             (
                 "<p style='background:URL(//e.example)'>",
-                "<p style='background:url (//e.example)'>",
+                "<p styled='background:url (//e.example)'>",
             ),
             ("<style>@import '//e.example'", "&lt;style>@ import '//e.example'"),
             ("![[![", "! [[! ["),
+            (
+                "<p style='background:&#117;rl(//e.example)'>",
+                "<p styled='background:&#117;rl(//e.example)'>",
+            ),
+            (
+                "<p STYLE =background:image-set('//e.example')>",
+                "<p styled =background:image-set('//e.example')>",
+            ),
+            ("<tr background=//e.example>", "&lt;tr background=//e.example>"),
+            ("<img", "&lt;img"),
         ] {
             assert_eq!(done(text, Defang::Images), wanted);
             assert!(
@@ -172,6 +223,7 @@ mod tests {
             "a < b, imgs",
             "<imgx>",
             "<p>curl (x)</p>",
+            "a style of its own: lifestyle = good",
             "Ä!",
             "<",
         ] {
@@ -195,6 +247,12 @@ mod tests {
             ("go to www.e.example", "go to www[.]e.example"),
             ("https://u:p@e.example:80", "hxxps://u:p@e[.]example:80"),
             ("wss://e.example", "wxs://e[.]example"),
+            (
+                r#"{"a":"b\nhttps://e.example\u000awww.e.example"}"#,
+                r#"{"a":"b\nhxxps://e[.]example\u000awww[.]e.example"}"#,
+            ),
+            ("<javascript:alert(1)>", "&lt;javascript:alert(1)>"),
+            ("<vscode://e.example/x>", "&lt;vscode://e.example/x>"),
         ] {
             assert_eq!(done(text, Defang::Links), wanted);
             assert!(
@@ -210,6 +268,8 @@ mod tests {
             "at 10:30",
             "xhttps ://",
             "<abbr>",
+            "Vec<std::string>",
+            "a <b: c>",
             "Ä://",
         ] {
             assert_eq!(done(text, Defang::Links), text);
