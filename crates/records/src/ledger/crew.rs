@@ -4,7 +4,10 @@
 //! sync where nobody does: so the entry of a lone caller passes one thread. While one of them waits for the disk the
 //! other writes, so entries that only need to be written never wait for a sync that runs.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     queue::Want,
@@ -12,6 +15,7 @@ use super::{
     state::{Group, State},
     writer::{mend, rotate, write},
 };
+use crate::disk::DiskFile;
 
 /// How long frames that nobody waits for may stay undurable, in the hope of company.
 const LINGER: Duration = Duration::from_millis(20);
@@ -28,9 +32,17 @@ enum Step {
     /// Nothing, ever.
     Stop,
     /// Make durable what is written.
-    Sync,
+    Sync(Unsynced),
     /// Write a group.
     Write(Group),
+}
+
+/// What a sync makes durable. Taken where the sync is decided on, under the same lock: so no write to its file has failed
+/// before it.
+struct Unsynced {
+    file: Arc<dyn DiskFile>,
+    written: u64,
+    bytes: usize,
 }
 
 /// When a sync is due.
@@ -55,7 +67,7 @@ pub(crate) fn run(shared: &Shared) {
             Step::Mend => mend(shared),
             Step::Rotate => rotate(shared),
             Step::Stop => return,
-            Step::Sync => sync(shared),
+            Step::Sync(unsynced) => sync(shared, &unsynced),
             Step::Write(group) => write(shared, &group, &mut frames),
         }
     }
@@ -79,13 +91,18 @@ fn next(shared: &Shared, mut has_written: bool) -> Step {
         if due == Due::Now {
             state.tail.syncing = true;
             state.tail.sync_at = None;
+            let unsynced = Unsynced {
+                file: state.tail.file.clone(),
+                written: state.tail.written,
+                bytes: state.tail.unsynced.len(),
+            };
             // The other may write meanwhile.
             let is_wanted = !state.queue.is_empty() && state.calls_crew(Want::Written);
             drop(state);
             if is_wanted {
                 shared.wake.crew.ring_one();
             }
-            return Step::Sync;
+            return Step::Sync(unsynced);
         }
         has_written = false;
         state = match due {
@@ -150,19 +167,16 @@ fn due(state: &mut State, now: Instant) -> Due {
     if then <= now { Due::Now } else { Due::Then(then) }
 }
 
-fn sync(shared: &Shared) {
-    let state = shared.lock();
-    let (file, written) = (state.tail.file.clone(), state.tail.written);
-    let bytes = state.tail.unsynced.len();
-    drop(state);
-
-    let synced = file.sync();
+fn sync(shared: &Shared, unsynced: &Unsynced) {
+    let synced = unsynced.file.sync();
     let now_ms = shared.ports.clock.unix_ms();
     let mut state = shared.lock();
     state.tail.syncing = false;
     let mut answers = Vec::new();
     match synced {
-        Ok(()) => answers = state.synced(written, bytes),
+        // A write to the file failed meanwhile: whoever mends it makes all of this durable anew.
+        Ok(()) if state.tail.broken => {}
+        Ok(()) => answers = state.synced(unsynced.written, unsynced.bytes),
         Err(error) => state.failed(&error.to_string(), now_ms),
     }
     shared.report(&state);

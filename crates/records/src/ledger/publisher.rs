@@ -104,6 +104,7 @@ impl Publisher {
             let asked = rekeyed
                 || state.publish_wanted > self.edge.size()
                 || state.phase != Phase::Open
+                || state.is_crowded(&shared.options)
                 || new >= shared.options.checkpoint_entries;
             let now = Instant::now();
             let is_due = due.take_if(|due| *due <= now).is_some();

@@ -257,7 +257,13 @@ impl State {
     pub(crate) fn wants_publisher(&self, options: &Options) -> bool {
         let new = self.tail.durable.saturating_sub(self.published);
         let first = self.publisher_idles && new > 0;
-        first || new >= options.checkpoint_entries || self.phase != Phase::Open
+        first || new >= options.checkpoint_entries || self.is_crowded(options) || self.phase != Phase::Open
+    }
+
+    /// Whether what has no tiles takes half of its room: beyond all of it nothing is written, so the publisher does not
+    /// wait for its time or for enough entries.
+    pub(crate) fn is_crowded(&self, options: &Options) -> bool {
+        self.fresh_bytes > options.unpublished_bytes_max / 2
     }
 
     /// Whether the last entry is written and durable.

@@ -91,3 +91,20 @@ fn what_is_written_without_end_keeps_nothing_from_becoming_durable() {
     });
     ledger.close().unwrap();
 }
+
+/// Long entries fill the room for what has no tiles before they are enough for a checkpoint, and before its time.
+#[test]
+fn a_checkpoint_comes_before_there_is_no_room_to_write() {
+    let options = Options {
+        checkpoint_ms: 3_600_000,
+        unpublished_bytes_max: 64 * 1024,
+        ..quick()
+    };
+    let (ledger, _) = try_open(&SimDisk::new(), options).unwrap();
+    let long = "x".repeat(200);
+    for n in 0..1_000 {
+        let entry = entry(Kind::Finding, &format!("{n}-{long}"));
+        ledger.append_durable(&entry).wait().unwrap();
+    }
+    ledger.close().unwrap();
+}
