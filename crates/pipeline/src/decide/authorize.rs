@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ::inspect::{FindingKind, Findings, SUSPECT_MIN};
-use policy::{Action, Decision, Denial, Facts, Permit, Resource, TlsFacts, ToolFacts, rules::Discovery};
+use policy::{Action, Decision, Denial, Facts, Permit, TlsFacts, rules::Discovery};
 use wire::{
     json::Node,
     mcp::{Method, Target, target},
@@ -89,16 +89,11 @@ fn still_watches(rules: &impl Rules, call: &Ready<Authorized>, facts: &Facts<'_>
     }
     let uri = message.params().and_then(|params| params.get("uri"));
     let uri = uri.and_then(Node::as_str).unwrap_or_default();
-    let Some(server) = call.resolution().resource().facts() else {
+    let Some(server) = call.resolution().server() else {
         return Ok(());
     };
-    let resource = Resource::Resource {
-        uri: uri.clone().into_owned(),
-        facts: ToolFacts {
-            name: uri.into_owned(),
-            ..server.clone()
-        },
-    };
+    // As for the subscription itself: the sink and the labels of a resource are not those of its server.
+    let resource = server.resource_at(&uri);
     let subject = &*call.caller().subject;
     let Decision::Refuse(denial) = rules
         .decide(subject, Action::Subscribe, &resource, facts)
