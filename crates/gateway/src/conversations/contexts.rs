@@ -40,6 +40,8 @@ pub(crate) struct ContextStore {
     by_id: Mutex<HashMap<String, (Arc<Context>, i64)>>,
     /// Held while labels are written: what is stored is never older than what was stored before.
     writing: Mutex<()>,
+    /// The same for traces: a sweep may come while they are written.
+    keeping: Mutex<()>,
     store: Store,
 }
 
@@ -56,6 +58,8 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 pub(crate) struct DepositStore {
     by_server: Mutex<BTreeMap<String, (Deposits, Changed)>>,
+    /// Held while they are written: what is stored is never older than what was stored before.
+    keeping: Mutex<()>,
     store: Store,
 }
 
@@ -71,6 +75,7 @@ impl ContextStore {
         Self {
             by_id: Mutex::default(),
             writing: Mutex::default(),
+            keeping: Mutex::default(),
             store,
         }
     }
@@ -182,6 +187,7 @@ impl ContextStore {
 
     /// Writes the traces that changed.
     fn keep(&self) -> Result<(), StoreError> {
+        let _alone = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         let contexts: Vec<_> = self
             .lock()
             .values()
@@ -221,6 +227,7 @@ impl DepositStore {
         let stored = stored.map(|(key, text)| deposits(&key, &text).map(|deposits| (key, deposits)));
         Ok(Self {
             by_server: Mutex::new(stored.collect::<Result<_, StoreError>>()?),
+            keeping: Mutex::default(),
             store,
         })
     }
@@ -268,6 +275,7 @@ impl DepositStore {
     }
 
     fn keep(&self) -> Result<(), StoreError> {
+        let _alone = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         let changed: Vec<_> = {
             let mut servers = self.lock();
             let changed = servers
