@@ -50,6 +50,6 @@ fn a_tenants_server_is_neither_listed_nor_called_by_another_tenant() {
             assert_eq!(answer.is_good(), may, "{agent}, {server}: {}", answer.body);
         }
     }
-    let shown = gateway.json(&["server", "show", "acme", "--json"]);
+    let shown = gateway.json(&["server", "show", "acme"]);
     assert_eq!(shown[0]["tenant"], json!("acme"), "{shown:?}");
 }

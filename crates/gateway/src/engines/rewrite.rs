@@ -327,10 +327,7 @@ impl Engines {
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
         }
         let mut found: BTreeMap<u32, Vec<(&Finding, Way)>> = BTreeMap::new();
-        for finding in content.findings {
-            if is_shape(finding, said) {
-                continue;
-            }
+        for finding in content.findings.iter().filter(|finding| !is_shape(finding, said)) {
             if let Some(way) = orders.way(finding) {
                 found
                     .entry(finding.location.place)

@@ -114,10 +114,10 @@ pub(super) fn key(limit: &str, per: &[Dimension], usage: &Usage<'_>) -> Box<str>
             Dimension::Principal => None,
             Dimension::Purpose => usage.purpose.map(str::to_owned),
             // A model is of no server.
-            Dimension::Server => match usage.resource {
-                Resource::Model(_) => None,
-                other => other.facts().map(|facts| facts.server.clone()),
-            },
+            Dimension::Server => {
+                let facts = usage.resource.facts().map(|facts| facts.server.clone());
+                facts.filter(|_| !matches!(usage.resource, Resource::Model(_)))
+            }
             Dimension::Tenant => tenant(),
             Dimension::Tool => Some(resource(usage.resource)),
             Dimension::User => of_kind(PartyKind::User),
