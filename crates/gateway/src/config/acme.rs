@@ -12,6 +12,7 @@ use crate::{known::issuers::Network, tls};
 
 /// Whom to ask, and for what.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidAcme {
     /// The URL of the authority's directory.

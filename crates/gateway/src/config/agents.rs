@@ -21,6 +21,7 @@ use super::{
 
 /// An AI application or a program.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidAgent {
     /// The name, and its `client_id`.
@@ -63,6 +64,7 @@ pub(crate) struct SaidAgent {
 
 /// What kind of caller.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SaidKind {
     /// With a model.
@@ -73,6 +75,7 @@ pub(crate) enum SaidKind {
 
 /// What an agent has to prove with each request, besides having a token.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Proof {
     /// That it has its key, by a proof (RFC 9449).

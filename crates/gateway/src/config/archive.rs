@@ -19,6 +19,7 @@ const REGION: &str = "us-east-1";
 
 /// A copy of the ledger in S3-compatible storage.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidArchive {
     /// `s3://BUCKET` or `s3://BUCKET/PREFIX`. The log's name is added, so that replicas may share it.
@@ -43,6 +44,7 @@ pub(crate) struct SaidArchive {
 
 /// How long nobody may change what was copied.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidLock {
     /// `governance`, or `compliance`: not even the owner of the account may.
@@ -53,6 +55,7 @@ pub(crate) struct SaidLock {
 
 /// Whom a lock keeps out.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LockMode {
     Compliance,

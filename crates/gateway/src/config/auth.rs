@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use wire::json::ObjectWriter;
 
-use super::{Problem, reference::Lookup, said::SaidAuth};
+use super::{Problem, reference::Lookup};
 use crate::{known::issuers::Network, tls};
 
 /// What is said under `auth`.
@@ -159,8 +159,57 @@ pub(crate) enum Pkce {
     Assumed,
 }
 
+/// How the gateway proves itself to a server.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SaidAuth {
+    /// `bearer`, `client_credentials`, `workload`, `id_jag`, `token_exchange`, `on_behalf_of` or `authorization_code`.
+    pub(crate) kind: String,
+    /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
+    pub(crate) token: Option<String>,
+    /// With `workload`, the file (`file:PATH`) with the platform's JWT for this process; with `id_jag`, with an
+    /// ID token of the gateway's.
+    pub(crate) assertion: Option<String>,
+    /// The authorization server; the one the server names unless said. Another is refused.
+    pub(crate) issuer: Option<String>,
+    /// The gateway's name at the authorization server.
+    pub(crate) client_id: Option<String>,
+    /// Its secret there, by reference.
+    pub(crate) client_secret: Option<String>,
+    /// Its private key in PEM instead, by reference: assertions are signed with it (`private_key_jwt`).
+    pub(crate) key: Option<String>,
+    /// The name of that key at the authorization server.
+    pub(crate) key_id: Option<String>,
+    /// With `authorization_code`: the URL of a document that describes the gateway, which then is its name.
+    pub(crate) client_id_metadata: Option<String>,
+    /// With `authorization_code`: `dynamic`, to register the gateway by itself (RFC 7591).
+    pub(crate) registration: Option<String>,
+    /// With `id_jag`: the identity provider, and who the gateway is there.
+    pub(crate) provider: Option<SaidAuthProvider>,
+    /// Scopes to ask for; what the server asks for unless said.
+    pub(crate) scope: Option<String>,
+    /// With `token_exchange`: what is put in `audience`, too.
+    pub(crate) audience: Option<String>,
+    /// With `token_exchange`: `caller`, whose own token is exchanged, or `gateway` (the default), whose word for it is. With
+    /// `id_jag`: `caller` (the default), or `gateway`, with an `assertion`.
+    pub(crate) subject: Option<String>,
+    /// With `subject: caller`: `send` or `omit` (the default) the gateway's word for the agent that acts.
+    pub(crate) actor_token: Option<String>,
+    /// With `authorization_code`: `announced` (the default) or `assumed`, where the authorization server checks PKCE and does
+    /// not say so, as Entra ID.
+    pub(crate) pkce: Option<String>,
+    /// `send` (the default) or `omit`: whether tokens are asked for in the server's name (RFC 8707).
+    pub(crate) resource: Option<String>,
+    /// `public` (the default) or `private`: whether the authorization server may be in one's own network.
+    pub(crate) network: Option<String>,
+    /// A PEM file of the authorities believed for the authorization server instead of the public ones.
+    pub(crate) ca: Option<String>,
+}
+
 /// An identity provider that says who may use which server.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidAuthProvider {
     /// Its issuer identifier.

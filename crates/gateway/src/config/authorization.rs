@@ -37,6 +37,7 @@ pub(crate) struct MeantAuthorization {
 
 /// Whether there is something.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Switch {
     On,

@@ -11,6 +11,7 @@ use crate::{evidence::events::Format, storage::keyring};
 
 /// Who may read `/metrics`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SaidMetrics {
     /// Whoever reaches the listener.
@@ -24,6 +25,7 @@ pub(crate) enum SaidMetrics {
 
 /// A receiver of events.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidEvents {
     /// `file:PATH`, `syslog://ADDRESS:PORT`, `syslog+tcp://ADDRESS:PORT` or `https://HOST/PATH`; or `env:NAME` or

@@ -9,6 +9,7 @@ use crate::evidence::incidents::{MeantIncidents, Sign, Thresholds};
 
 /// What is worth a look; 0 where it never is.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidIncidents {
     /// Seconds in which the following are counted; 300 unless said.

@@ -10,6 +10,7 @@ use super::Problem;
 
 /// What detectors know besides.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidInspection {
     /// Kinds of values of one's own, by name; findings say `own/NAME`.
@@ -22,6 +23,7 @@ pub(crate) struct SaidInspection {
 
 /// A kind of value.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidKind {
     /// A regular expression without look-around or references back. The group `(?P<value>...)` is the value.
@@ -34,6 +36,7 @@ pub(crate) struct SaidKind {
 
 /// A finding that is let pass where all that is named agrees: a server or a value, at least.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidPass {
     /// The detector, such as `secret/named-value`, or all of a sort: `secret`.

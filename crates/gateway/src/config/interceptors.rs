@@ -19,6 +19,7 @@ const SERVERS_MAX: usize = 4;
 
 /// Interceptors (SEP-2624) that rules may ask (`@judge`), on a server under `mcpServers`.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidInterceptors {
     /// Which of its validators have to be there and are asked. All that it lists unless said.

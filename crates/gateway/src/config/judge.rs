@@ -13,6 +13,7 @@ const WAIT_S_MAX: u64 = 9;
 
 /// A model that rules may ask (`@judge`), by the chat completions of OpenAI, which most programs speak that run models.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidJudge {
     /// Where: `https://HOST/v1/chat/completions`; on this machine `http`, too.

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 /// A limit.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidLimit {
     /// Such as `600/min`.

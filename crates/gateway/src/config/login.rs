@@ -15,6 +15,7 @@ const LASTS_S_MAX: u64 = 30 * 24 * 3600;
 
 /// What is said under `issuers[].login`.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidLogin {
     /// The gateway's name at the provider. It is registered there with the redirect URI `URL/oauth/login/NAME/callback`.

@@ -37,4 +37,6 @@ pub(crate) use meant::Meant;
 pub(crate) use problem::{ConfigError, Problem};
 
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod tests;

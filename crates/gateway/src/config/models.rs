@@ -21,6 +21,7 @@ const WAIT_S_MAX: u64 = 3600;
 
 /// A model. Nobody may use it unless a rule permits `Action::"complete"` on `Model::"NAME"`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidModel {
     /// Where its API begins, version and all: `https://api.openai.com/v1`; on this machine `http`, too.
@@ -51,6 +52,7 @@ pub(crate) struct SaidModel {
 
 /// Whose words a model's API speaks.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SaidApi {
     /// Messages.

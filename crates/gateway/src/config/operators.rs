@@ -68,6 +68,7 @@ pub(super) fn mean(
 
 /// Who may use the console: users by name, or everybody with a role as `role:NAME`.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidConsole {
     /// Who may change things.

@@ -11,6 +11,7 @@ const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What is kept of calls besides the ledger's entries.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidRecords {
     /// `off` (the default) or `on`: whether arguments and results are kept, sealed under the keys of the people they
@@ -32,6 +33,7 @@ pub(crate) struct SaidRecords {
 
 /// What an outcome has to survive before the answer goes out.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SaidOutcome {
     /// The end of the process.
@@ -43,6 +45,7 @@ pub(crate) enum SaidOutcome {
 
 /// Whether payloads are kept.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SaidPayloads {
     /// They are not: what is not kept cannot leak.

@@ -18,6 +18,7 @@ const MOUNT: &str = "transit";
 
 /// Where the root key is. `SALLYPORT_ROOT_KEY`, or `root.key` in the data directory, where nothing is said.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidRoot {
     /// `file:PATH`, `env:NAME` or `keyring:NAME`: 32 bytes, in hexadecimal digits or base64. A file, and an entry of
@@ -31,6 +32,7 @@ pub(crate) struct SaidRoot {
 
 /// A token reached by PKCS#11: a hardware security module, a smart card, or SoftHSM.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidPkcs11 {
     /// The vendor's library, by its whole path. It runs inside the gateway.
@@ -46,6 +48,7 @@ pub(crate) struct SaidPkcs11 {
 
 /// A key in HashiCorp Vault or OpenBao.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidTransit {
     /// `https://HOST:PORT`; without TLS only on this machine.

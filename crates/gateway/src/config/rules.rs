@@ -10,6 +10,7 @@ use crate::registry::bundle::{Bundle, Envelope, SignerKey};
 
 /// Rules.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidPolicy {
     /// Bundled rules; `[baseline]` unless said.
@@ -43,6 +44,7 @@ pub(crate) struct SaidPolicy {
 
 /// A purpose.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidPurpose {
     /// The word callers declare.

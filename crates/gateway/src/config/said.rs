@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     agents::SaidAgent,
     archive::SaidArchive,
-    auth::SaidAuthProvider,
+    auth::SaidAuth,
     authorization::Switch,
     events::{SaidEvents, SaidMetrics},
     incidents::SaidIncidents,
@@ -31,6 +31,7 @@ use super::{
 
 /// A configuration file.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Said {
     /// Address to listen on. `127.0.0.1:8420` unless said; port 0 lets the system choose.
@@ -136,10 +137,14 @@ pub(crate) struct Said {
     /// `here` (the default): `/metrics` answers this machine alone; `anywhere`; or `off`.
     #[serde(default)]
     pub(crate) metrics: SaidMetrics,
+    /// What an editor checks the file by.
+    #[serde(default, rename = "$schema")]
+    pub(crate) _schema: Option<String>,
 }
 
 /// What is known of packages, and who decides about servers.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidRegistry {
     /// A file of osv.dev's records, one a line: what is in a package's lock is looked up when a person approves.
@@ -157,6 +162,7 @@ pub(crate) struct SaidRegistry {
 
 /// Who has to have made certain packages.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidPublisher {
     /// Names of packages and bundles; `*` stands for any run of characters.
@@ -171,6 +177,7 @@ pub(crate) struct SaidPublisher {
 
 /// An external identity provider.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidIssuer {
     /// The issuer identifier, letter by letter as in its tokens; `{tenantid}` where each of its tenants has one.
@@ -232,6 +239,7 @@ pub(crate) struct SaidIssuer {
 
 /// Names in a claim.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidNames {
     /// The claim, or a JSON pointer to it.
@@ -242,6 +250,7 @@ pub(crate) struct SaidNames {
 
 /// TLS of the listener.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidTls {
     /// A PEM file: the certificate, then its chain. Or `development`: one of the gateway's own making; or `acme`.
@@ -268,6 +277,18 @@ pub(crate) enum SaidSandbox {
     Word(String),
     /// On, and what it is granted.
     Granted(Box<SaidBox>),
+}
+
+#[cfg(test)]
+impl schemars::JsonSchema for SaidSandbox {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SaidSandbox".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let granted = generator.subschema_for::<SaidBox>();
+        schemars::json_schema!({"anyOf": [{"enum": ["on", "off", true, false]}, granted]})
+    }
 }
 
 /// By hand: YAML's `off` is a word or a boolean, and what is wrong in a box is to be named with its line.
@@ -300,6 +321,7 @@ impl<'de> Deserialize<'de> for SaidSandbox {
 
 /// What a server is granted besides what its command line names.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidBox {
     /// What it may read: files and directories.
@@ -339,6 +361,7 @@ pub(crate) struct SaidBox {
 
 /// Hosts.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub(crate) enum SaidHosts {
     /// `none`.
@@ -349,6 +372,7 @@ pub(crate) enum SaidHosts {
 
 /// A number of bytes.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub(crate) enum SaidSize {
     /// As it is.
@@ -359,6 +383,7 @@ pub(crate) enum SaidSize {
 
 /// TLS towards a server.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidServerTls {
     /// A PEM file of the authorities believed for this server instead of the public ones.
@@ -371,55 +396,9 @@ pub(crate) struct SaidServerTls {
     pub(crate) post_quantum: Option<String>,
 }
 
-/// How the gateway proves itself to a server.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SaidAuth {
-    /// `bearer`, `client_credentials`, `workload`, `id_jag`, `token_exchange`, `on_behalf_of` or `authorization_code`.
-    pub(crate) kind: String,
-    /// The token of `bearer`, by reference: `env:NAME` or `file:PATH`.
-    pub(crate) token: Option<String>,
-    /// With `workload`, the file (`file:PATH`) with the platform's JWT for this process; with `id_jag`, with an
-    /// ID token of the gateway's.
-    pub(crate) assertion: Option<String>,
-    /// The authorization server; the one the server names unless said. Another is refused.
-    pub(crate) issuer: Option<String>,
-    /// The gateway's name at the authorization server.
-    pub(crate) client_id: Option<String>,
-    /// Its secret there, by reference.
-    pub(crate) client_secret: Option<String>,
-    /// Its private key in PEM instead, by reference: assertions are signed with it (`private_key_jwt`).
-    pub(crate) key: Option<String>,
-    /// The name of that key at the authorization server.
-    pub(crate) key_id: Option<String>,
-    /// With `authorization_code`: the URL of a document that describes the gateway, which then is its name.
-    pub(crate) client_id_metadata: Option<String>,
-    /// With `authorization_code`: `dynamic`, to register the gateway by itself (RFC 7591).
-    pub(crate) registration: Option<String>,
-    /// With `id_jag`: the identity provider, and who the gateway is there.
-    pub(crate) provider: Option<SaidAuthProvider>,
-    /// Scopes to ask for; what the server asks for unless said.
-    pub(crate) scope: Option<String>,
-    /// With `token_exchange`: what is put in `audience`, too.
-    pub(crate) audience: Option<String>,
-    /// With `token_exchange`: `caller`, whose own token is exchanged, or `gateway` (the default), whose word for it is. With
-    /// `id_jag`: `caller` (the default), or `gateway`, with an `assertion`.
-    pub(crate) subject: Option<String>,
-    /// With `subject: caller`: `send` or `omit` (the default) the gateway's word for the agent that acts.
-    pub(crate) actor_token: Option<String>,
-    /// With `authorization_code`: `announced` (the default) or `assumed`, where the authorization server checks PKCE and does
-    /// not say so, as Entra ID.
-    pub(crate) pkce: Option<String>,
-    /// `send` (the default) or `omit`: whether tokens are asked for in the server's name (RFC 8707).
-    pub(crate) resource: Option<String>,
-    /// `public` (the default) or `private`: whether the authorization server may be in one's own network.
-    pub(crate) network: Option<String>,
-    /// A PEM file of the authorities believed for the authorization server instead of the public ones.
-    pub(crate) ca: Option<String>,
-}
-
 /// Whether refusals stop anything.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// They do.
@@ -431,6 +410,7 @@ pub(crate) enum Mode {
 
 /// What happens to what nobody has approved.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Approve {
     /// What is configured is approved at first start, with the tools it offers then.
@@ -442,6 +422,7 @@ pub(crate) enum Approve {
 
 /// One server. Keys that clients write for themselves are accepted and have no effect here.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidServer {
     /// The program to start.
@@ -520,6 +501,7 @@ pub(crate) struct SaidServer {
 
 /// Tools by name pattern. VS Code and others write a list of names here, which says nothing to us.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub(crate) enum ToolsSaid {
     /// Ours.
@@ -537,6 +519,7 @@ impl Default for ToolsSaid {
 
 /// What the operator says of tools.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidTool {
     /// `read`, `write`, `egress`, `destructive`.
@@ -554,6 +537,7 @@ pub(crate) struct SaidTool {
 
 /// What the operator says of an argument.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidArgument {
     /// `sql`, `url` or `path`.
@@ -565,6 +549,7 @@ pub(crate) struct SaidArgument {
 
 /// Trust in a server's content.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SaidTrust {
     /// The operator's own word.
@@ -575,6 +560,7 @@ pub(crate) enum SaidTrust {
 
 /// Who shares a process.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum SaidIsolation {
     /// Each principal has its own.
@@ -585,6 +571,7 @@ pub(crate) enum SaidIsolation {
 
 /// What data is like.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidLabels {
     /// `public`, `internal`, `confidential`, `restricted`.
@@ -596,6 +583,7 @@ pub(crate) struct SaidLabels {
 
 /// A person.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidUser {
     /// The name.
@@ -621,6 +609,7 @@ pub(crate) struct SaidUser {
 
 /// A program that people may let in by a browser.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidClient {
     /// Its `client_id`: a name, or the URL of its metadata document.
@@ -638,6 +627,7 @@ pub(crate) struct SaidClient {
 
 /// Proofs of possession.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidDpop {
     /// `optional` (the default) or `required`: whether proofs need a nonce of the gateway's, so that none can be made ahead.
@@ -646,6 +636,7 @@ pub(crate) struct SaidDpop {
 
 /// How people let programs in. All of it is there once a user has a `password`.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidAuthorization {
     /// `off` (the default) or `on`: whether programs may register themselves (RFC 7591).
@@ -662,6 +653,7 @@ pub(crate) struct SaidAuthorization {
 
 /// How people are asked.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidApprovals {
     /// Seconds a question waits and a yes holds; 3600 unless said.
@@ -672,6 +664,7 @@ pub(crate) struct SaidApprovals {
 
 /// When what agents may do is looked at again.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidReview {
     /// Days from one review to the next, such as `90d`. None is scheduled unless said.
@@ -680,6 +673,7 @@ pub(crate) struct SaidReview {
 
 /// Where new questions are told.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidWebhook {
     /// An https URL, by itself or by reference: Slack's incoming webhooks are secrets.

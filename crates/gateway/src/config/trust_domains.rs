@@ -15,6 +15,7 @@ use super::{Problem, door::MeantTls, issuers, meant::MeantParty, reference::Look
 
 /// A trust domain.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidTrustDomain {
     /// Its name, as in `spiffe://NAME/...`.

@@ -10,6 +10,7 @@ use super::Problem;
 
 /// Witnesses of ledgers.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidWitness {
     /// Whose ledgers this gateway witnesses, at `/witness`: the lines of their `sallyport keys public`. None unless said.
@@ -30,6 +31,7 @@ pub(crate) struct SaidWitness {
 
 /// A witness of this gateway's ledger.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SaidWitnessing {
     /// `https://HOST/PREFIX`, to which `/add-checkpoint` is added; `http:` on this machine alone.
