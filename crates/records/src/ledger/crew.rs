@@ -20,9 +20,6 @@ use crate::disk::DiskFile;
 /// How long frames that nobody waits for may stay undurable, in the hope of company.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// How long a sync that somebody waits for may be put off, in the hope of company.
-const COMPANY: Duration = Duration::from_millis(1);
-
 /// What one of the crew does next.
 enum Step {
     /// Open the segment anew and make sure of all that was written.
@@ -160,7 +157,7 @@ fn due(state: &mut State, now: Instant) -> Due {
     } else if state.phase != Phase::Open || state.has_company(0) {
         return Due::Now;
     } else {
-        COMPANY
+        state.patience()
     };
     let then = (now + longest).min(state.tail.sync_at.unwrap_or(now + longest));
     state.tail.sync_at = Some(then);

@@ -7,7 +7,11 @@
 //! INVARIANT (durable): `durable` grows only after a sync succeeded that began after the frames were
 //! written, on a file to which no write or sync has failed since it was opened.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     entry::{Encoded, Entry, Kind},
@@ -27,6 +31,11 @@ const UNSYNCED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Calls on the road from which on a sync is put off. With fewer, company does not come in time.
 const MANY_CALLS: usize = 16;
+
+/// How long a sync that somebody waits for may be put off where [`MANY_CALLS`] are on the road, and the longest where
+/// there are more.
+const COMPANY: Duration = Duration::from_millis(1);
+const COMPANY_MAX: Duration = Duration::from_millis(3);
 
 /// A sync is worth its price when one in so many of the calls on the road waits for it.
 const ONE_IN: usize = 4;
@@ -50,6 +59,8 @@ pub(crate) struct State {
     in_flight: Vec<Job>,
     /// Jobs whose frames are written and shall be durable, with their indices.
     waiting: VecDeque<(u64, Job)>,
+    /// How many waited for the last sync.
+    last_company: usize,
     /// Why appends are refused at once.
     pub(crate) trouble: Option<Unavailable>,
     gap: Option<Gap>,
@@ -160,6 +171,7 @@ impl State {
             recent: Recent::default(),
             in_flight: Vec::new(),
             waiting: VecDeque::new(),
+            last_company: 0,
             trouble: None,
             gap: None,
             gap_queued: false,
@@ -250,6 +262,16 @@ impl State {
     pub(crate) fn has_company(&self, queued: usize) -> bool {
         let calls = self.calls.count();
         calls < MANY_CALLS || self.waiting.len() + queued >= calls / ONE_IN
+    }
+
+    /// How long a sync that somebody waits for may be put off, in the hope of company.
+    ///
+    /// The more calls are on the road, the longer each takes in any case. But where they all wait for slow servers
+    /// nobody comes: then the last sync found few, and the next does not hope for long.
+    pub(crate) fn patience(&self) -> Duration {
+        let crowds = self.calls.count() / MANY_CALLS;
+        let hope = crowds.min(self.last_company).max(1);
+        (COMPANY * u32::try_from(hope).unwrap_or(u32::MAX)).min(COMPANY_MAX)
     }
 
     /// Whether the end of a sync is news to the publisher: the first that is new, or enough for a checkpoint. In
@@ -433,6 +455,7 @@ impl State {
         while let Some((index, job)) = self.waiting.pop_front_if(|(index, _)| *index < written) {
             answers.push(Good(index, job));
         }
+        self.last_company = answers.len();
         answers
     }
 
