@@ -4,6 +4,7 @@
 //! run; CPU time per call is the figure that holds.
 
 mod durability;
+mod plain;
 
 use std::{
     io::{BufRead, BufReader},
@@ -122,11 +123,12 @@ fn measure(programs: &Programs, scratch: &Path, seconds: &str) -> Result<(), Str
     let Gateway {
         url, token, process, ..
     } = &gateway;
+    let plain = plain::Plain::start(scratch, &upstream)?;
     say(&format!("idle: {} MB resident\n", resident_mb(process)));
     say(
-        "| bytes | connections | direct calls/s | through calls/s | ratio | p50 µs direct / through | p99 µs direct / through | CPU µs/call | resident MB |",
+        "| bytes | connections | direct calls/s | through calls/s | ratio | p50 µs direct / through | p99 µs direct / through | CPU µs/call | nginx, plain | resident MB |",
     );
-    say("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    say("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for bytes in PAYLOADS {
         for connections in CONNECTIONS {
             let load = |url: &str, tool: &str, token: Option<&str>| {
@@ -137,12 +139,20 @@ fn measure(programs: &Programs, scratch: &Path, seconds: &str) -> Result<(), Str
                 shown(&output(&mut command)?)
             };
             let direct = load(&upstream, "echo", None)?;
-            let before = cpu_seconds(process)?;
-            let through = load(url, "stub__echo", Some(token))?;
-            let cpu = (cpu_seconds(process)? - before) / through.calls * 1e6;
+            let cost = |process: &Path, url: &str, tool: &str, token| {
+                let before = cpu_seconds(process)?;
+                let shown = load(url, tool, token)?;
+                let cpu = (cpu_seconds(process)? - before) / shown.calls * 1e6;
+                Ok::<_, String>((shown, cpu))
+            };
+            let (through, cpu) = cost(process, url, "stub__echo", Some(token))?;
+            let beside = match &plain {
+                Some(plain) => format!("{:.0}", cost(&plain.process, &plain.url, "echo", None)?.1),
+                None => "not installed".to_owned(),
+            };
             let (fast, slow) = (direct.calls / direct.seconds, through.calls / through.seconds);
             say(&format!(
-                "| {bytes} | {connections} | {fast:.0} | {slow:.0} | {:.2} | {:.0} / {:.0} | {:.0} / {:.0} | {cpu:.0} | {} |",
+                "| {bytes} | {connections} | {fast:.0} | {slow:.0} | {:.2} | {:.0} / {:.0} | {:.0} / {:.0} | {cpu:.0} | {beside} | {} |",
                 slow / fast,
                 direct.p50_us,
                 through.p50_us,
@@ -256,7 +266,7 @@ fn shown(line: &str) -> Result<Shown, String> {
 /// User and system time (proc_pid_stat(5), fields 14 and 15).
 fn cpu_seconds(process: &Path) -> Result<f64, String> {
     let stat = std::fs::read_to_string(process.join("stat"))
-        .map_err(|error| format!("the gateway is gone: {error}"))?;
+        .map_err(|error| format!("what is measured is gone: {error}"))?;
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let ticks = |n: usize| {
