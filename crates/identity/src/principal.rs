@@ -4,6 +4,9 @@ use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
 use crate::{model::Model, proof::Binding, secret::sha256, token::ACR_PASSWORD};
 
+/// Room for most keys of principals.
+const KEY_BYTES: usize = 64;
+
 /// What kind of caller.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ActorKind {
@@ -253,23 +256,32 @@ impl Principal {
     /// same tenant. A new token of the same caller keeps it; nobody else has it.
     #[must_use]
     pub fn key(&self) -> String {
-        let part = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |t| format!("{}:{t}", t.len()));
         let kind = match self.actor.kind {
             ActorKind::Agent => "agent",
             ActorKind::Service => "service",
             ActorKind::User => "user",
         };
+        // In one go, since each call asks for it several times.
+        let mut key = String::with_capacity(KEY_BYTES);
+        key.push_str(kind);
         // Lengths keep the parts apart, so no name can be spelled to look like two.
-        let (actor, user) = (part(Some(&self.actor.name)), part(self.for_user()));
-        let own = format!("{kind}/{actor}/{user}/{}", part(self.tenant()));
-        match &self.model {
-            None => own,
-            Some(model) => format!(
-                "{own}/{}/{}",
-                part(Some(&model.name)),
-                part(model.version.as_deref())
-            ),
+        let mut part = |text: Option<&str>| match text {
+            Some(text) => {
+                key.push('/');
+                key.push_str(&text.len().to_string());
+                key.push(':');
+                key.push_str(text);
+            }
+            None => key.push_str("/-"),
+        };
+        part(Some(&self.actor.name));
+        part(self.for_user());
+        part(self.tenant());
+        if let Some(model) = &self.model {
+            part(Some(&model.name));
+            part(model.version.as_deref());
         }
+        key
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Request {
     document: Document,
     id: Id,
     method: Method,
+    /// The place of `params`: they are asked for dozens of times on the way.
+    params: Option<u32>,
 }
 
 /// A message that wants no answer.
@@ -79,6 +81,7 @@ pub struct Request {
 pub struct Notification {
     document: Document,
     method: Method,
+    params: Option<u32>,
 }
 
 /// An answer.
@@ -86,6 +89,8 @@ pub struct Notification {
 pub struct Response {
     document: Document,
     id: Option<Id>,
+    /// The place of `result`; none where it is an error.
+    result: Option<u32>,
 }
 
 /// What an answer says.
@@ -210,13 +215,25 @@ impl Message {
             return Err(refuse(MessageError::Batch));
         }
         let method = envelope(root).map_err(refuse)?;
+        let place = |name| root.get(name).map(Node::place);
         let Some((method, shape)) = method else {
-            return Ok(Self::Response(Response { id, document }));
+            let result = place("result");
+            return Ok(Self::Response(Response { id, result, document }));
         };
+        let params = place("params");
         match shape {
-            Shape::Notification => Ok(Self::Notification(Notification { method, document })),
+            Shape::Notification => Ok(Self::Notification(Notification {
+                method,
+                params,
+                document,
+            })),
             Shape::Request => match id {
-                Some(id) => Ok(Self::Request(Request { id, method, document })),
+                Some(id) => Ok(Self::Request(Request {
+                    id,
+                    method,
+                    params,
+                    document,
+                })),
                 None => Err(Refused {
                     error: MessageError::Envelope("a request without an id"),
                     id: None,
@@ -411,7 +428,7 @@ impl Request {
     /// The parameters, if any; always an object.
     #[must_use]
     pub fn params(&self) -> Option<Node<'_>> {
-        self.document.root().get("params")
+        self.params.and_then(|at| self.document.at(at))
     }
 }
 
@@ -431,7 +448,7 @@ impl Notification {
     /// The parameters, if any; always an object.
     #[must_use]
     pub fn params(&self) -> Option<Node<'_>> {
-        self.document.root().get("params")
+        self.params.and_then(|at| self.document.at(at))
     }
 }
 
@@ -445,10 +462,12 @@ impl Response {
     /// What it says.
     #[must_use]
     pub fn answer(&self) -> Answer<'_> {
-        let root = self.document.root();
-        match (root.get("result"), root.get("error")) {
-            (Some(result), _) => Answer::Result(result),
-            (None, error) => Answer::Error(error.unwrap_or(root)),
+        match self.result.and_then(|at| self.document.at(at)) {
+            Some(result) => Answer::Result(result),
+            None => {
+                let root = self.document.root();
+                Answer::Error(root.get("error").unwrap_or(root))
+            }
         }
     }
 

@@ -9,6 +9,9 @@ use super::rewrite::text_of;
 /// Members of one object stay apart where what told their names apart was taken out: readers refuse, or lose, one of two
 /// equal names.
 pub(super) fn keep_apart(said: Node<'_>, texts: &mut BTreeMap<u32, String>) {
+    if texts.is_empty() {
+        return;
+    }
     for object in said.walk().filter(|node| node.kind() == Kind::Object) {
         let names = || object.members().map(|(name, _)| name);
         if !names().any(|name| texts.contains_key(&name.place())) {

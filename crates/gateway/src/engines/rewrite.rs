@@ -449,6 +449,9 @@ fn elsewhere(
     changes: &mut BTreeMap<u32, Vec<Change>>,
     report: &mut Said,
 ) -> Result<(), Objection> {
+    if everywhere.is_empty() {
+        return Ok(());
+    }
     let others = Others::new(everywhere.keys().map(String::as_str)).map_err(|error| {
         let why = format!("what was found cannot be looked for in the rest of the answer: {error}");
         Objection::new(&refusal::OBLIGATION_UNMET, why)

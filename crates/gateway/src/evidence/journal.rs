@@ -514,9 +514,13 @@ impl Journal {
             .as_ref()
             .map(|context| labels(&context.labels()))
             .unwrap_or_default();
-        entry.purpose = known.purpose.as_ref().map(|purpose| purpose.to_string());
-        entry.policy = known.policy.as_ref().map(|policy| policy.to_string());
-        entry.rules = known.rules.iter().map(ToString::to_string).collect();
+        entry.purpose = known.purpose.as_deref().map(str::to_owned);
+        entry.policy = known.policy.as_deref().map(str::to_owned);
+        entry.rules = known
+            .rules
+            .iter()
+            .map(|rule| rule.0.as_ref().to_owned())
+            .collect();
         entry.obligations = known
             .obligations
             .iter()

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use hyper::{
     HeaderMap, Uri,
-    header::{HOST, HeaderName, ORIGIN},
+    header::{HOST, HeaderName, HeaderValue, ORIGIN},
 };
 use pipeline::{Objection, refusal};
 
@@ -51,6 +51,13 @@ pub(super) fn check(
     Err(refuse("a page of another origin sent the request"))
 }
 
+/// A header's text: `HeaderValue::to_str`, which looks at one byte after the other, and tokens are long. No control
+/// character but a tab can be in a header's value, so what is left is to see that all of it is ASCII.
+pub(super) fn text_of(value: &HeaderValue) -> Option<&str> {
+    let text = std::str::from_utf8(value.as_bytes()).ok();
+    text.filter(|text| text.is_ascii())
+}
+
 /// The value of a header that may come once.
 pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, &'static str> {
     let mut values = headers.get_all(name).iter();
@@ -60,5 +67,22 @@ pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Optio
     if values.next().is_some() {
         return Err("a header comes twice");
     }
-    value.to_str().map(Some).map_err(|_| "a header is not text")
+    text_of(value).map(Some).ok_or("a header is not text")
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::text_of;
+
+    #[test]
+    fn the_text_of_a_header_is_what_the_library_says() {
+        for byte in 0..=u8::MAX {
+            let Ok(value) = HeaderValue::from_bytes(&[b'a', byte, b'b']) else {
+                continue;
+            };
+            assert_eq!(text_of(&value), value.to_str().ok(), "{byte}");
+        }
+    }
 }

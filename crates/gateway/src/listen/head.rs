@@ -47,7 +47,11 @@ pub(super) fn accepts(headers: &HeaderMap) -> Result<(), Objection> {
             "the body is not announced as JSON",
         ));
     }
-    if accepted(headers, "application/json") && accepted(headers, "text/event-stream") {
+    // Word for word what nearly every client says.
+    let says_both = |value: &HeaderValue| value == "application/json, text/event-stream";
+    if headers.get(ACCEPT).is_some_and(says_both)
+        || accepted(headers, "application/json") && accepted(headers, "text/event-stream")
+    {
         return Ok(());
     }
     Err(Objection::new(

@@ -51,8 +51,8 @@ pub(super) struct Act {
     pub(super) reach: Reach,
     pub(super) deeds: Vec<Deed>,
     additive: bool,
-    /// The tool's name in topics, for what has no deed.
-    topics: BTreeSet<String>,
+    /// The words of the tool's name, for what has no deed.
+    words: Vec<String>,
 }
 
 /// A deed, the words tools are named with, and the words people ask with.
@@ -186,7 +186,7 @@ impl Act {
             reach,
             deeds,
             additive,
-            topics: topics(&words.join(" ")),
+            words,
         }
     }
 
@@ -204,7 +204,7 @@ impl Act {
     /// Whether a task asks for such a deed in so many words.
     pub(super) fn asked_by(&self, task_stems: &BTreeSet<String>, task_topics: &BTreeSet<String>) -> bool {
         if self.deeds.is_empty() {
-            return share(&self.topics, task_topics);
+            return share(&topics(&self.words.join(" ")), task_topics);
         }
         let entries = DEEDS.iter().filter(|entry| self.deeds.contains(&entry.0));
         entries

@@ -72,12 +72,22 @@ impl Sketch {
 
     /// As text.
     pub(super) fn to_text(&self) -> String {
-        use std::fmt::Write;
-        let mut text = String::with_capacity(8 * (self.marks.len() + 1));
+        // Not by `write!`: twice a second all marks of every context in use are written.
+        let digit = |half: u8| {
+            if half < 10 {
+                b'0' + half
+            } else {
+                b'a' + (half - 10)
+            }
+        };
+        let mut text = Vec::with_capacity(8 * (self.marks.len() + 1));
         for mark in std::iter::once(&self.ceiling).chain(&self.marks) {
-            let _ = write!(text, "{mark:08x}");
+            let [a, b, c, d] = mark
+                .to_be_bytes()
+                .map(|byte| [digit(byte >> 4), digit(byte & 0xF)]);
+            text.extend_from_slice([a, b, c, d].as_flattened());
         }
-        text
+        String::from_utf8(text).unwrap_or_default()
     }
 
     /// Reads the text; none if it is not what [`Sketch::to_text`] wrote.

@@ -173,12 +173,7 @@ fn gather(node: Node<'_>, pointer: String, key: &str, found: &mut Vec<Value>) {
         Kind::Object => {
             for (name, value) in node.members() {
                 let name = name.as_str().unwrap_or_default();
-                gather(
-                    value,
-                    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
-                    &name,
-                    found,
-                );
+                gather(value, below(&pointer, &name), &name, found);
             }
         }
         Kind::Array => {
@@ -195,6 +190,19 @@ fn gather(node: Node<'_>, pointer: String, key: &str, found: &mut Vec<Value>) {
         }
         Kind::Bool | Kind::Null => {}
     }
+}
+
+/// The JSON pointer of a member (RFC 6901).
+fn below(pointer: &str, name: &str) -> String {
+    let mut below = String::with_capacity(pointer.len() + 1 + name.len());
+    below.push_str(pointer);
+    below.push('/');
+    if name.contains(['~', '/']) {
+        below.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    } else {
+        below.push_str(name);
+    }
+    below
 }
 
 fn shape(key: &[String], text: &str) -> Shape {

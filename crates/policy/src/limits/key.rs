@@ -7,6 +7,9 @@ use crate::{
     subject::{Party, PartyKind, Subject},
 };
 
+/// Room for most keys.
+const KEY_BYTES: usize = 64;
+
 /// What a limit is per.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Dimension {
@@ -93,18 +96,24 @@ pub struct Usage<'c> {
 /// Where a dimension has no value, such as the agent of a call without one, who asks takes its place: callers
 /// never share a count because something about them is not known.
 pub(super) fn key(limit: &str, per: &[Dimension], usage: &Usage<'_>) -> Box<str> {
-    let mut key = String::new();
-    let mut add = |part: &str| {
-        key.push_str(&part.len().to_string());
-        key.push(':');
-        key.push_str(part);
-    };
+    let mut key = String::with_capacity(KEY_BYTES);
+    let mut add = |part: &str| add(&mut key, part);
     add(limit);
     let principal = || {
-        let parties = usage.subject.parties().map(name).collect::<Vec<_>>();
-        format!("principal:{}", parties.join(" and "))
+        let mut principal = String::with_capacity(KEY_BYTES);
+        principal.push_str("principal");
+        usage
+            .subject
+            .parties()
+            .for_each(|party| name(party, &mut principal));
+        principal
     };
-    let of_kind = |kind: PartyKind| usage.subject.parties().find(|party| party.kind == kind).map(name);
+    let of_kind = |kind: PartyKind| {
+        let party = usage.subject.parties().find(|party| party.kind == kind)?;
+        let mut named = String::with_capacity(KEY_BYTES);
+        name(party, &mut named);
+        Some(named)
+    };
     let tenant = || usage.subject.parties().find_map(|party| party.tenant.clone());
     for dimension in per {
         let part = match dimension {
@@ -140,9 +149,18 @@ pub(super) fn spread(key: &str, shards: usize) -> usize {
     usize::try_from(hasher.finish() % shards).unwrap_or_default()
 }
 
-fn name(party: &Party) -> String {
+/// Appends a part of a key, with its length before it.
+fn add(key: &mut String, part: &str) {
+    key.push_str(&part.len().to_string());
+    key.push(':');
+    key.push_str(part);
+}
+
+fn name(party: &Party, out: &mut String) {
     let tenant = party.tenant.as_deref().unwrap_or_default();
-    format!("{}::{:?}@{tenant:?}", party.kind.as_str(), party.name)
+    [party.kind.as_str(), &party.name, tenant]
+        .into_iter()
+        .for_each(|part| add(out, part));
 }
 
 fn resource(resource: &Resource) -> String {

@@ -272,16 +272,18 @@ impl Shared {
         }
     }
 
-    /// Locks what is needed, always in the same order, so that two calls never wait for each other.
+    /// Locks what is needed, always in the same order, so that two calls never wait for each other. What is counted
+    /// is sorted.
     fn lock(&self, counted: &[Counted]) -> Held<'_> {
-        let wanted: BTreeSet<usize> = counted.iter().map(|each| each.shard).collect();
-        let shards = self.shards.iter().enumerate();
-        Held(
-            shards
-                .filter(|(at, _)| wanted.contains(at))
-                .map(|(at, shard)| (at, locked(shard)))
-                .collect(),
-        )
+        let mut held: Vec<(usize, MutexGuard<'_, Shard>)> = Vec::with_capacity(counted.len());
+        for each in counted {
+            // They are sorted by their shards: one that is held already is the last.
+            let is_next = held.last().is_none_or(|(last, _)| *last < each.shard);
+            if let Some(shard) = self.shards.get(each.shard).filter(|_| is_next) {
+                held.push((each.shard, locked(shard)));
+            }
+        }
+        Held(held)
     }
 }
 

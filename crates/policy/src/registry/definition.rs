@@ -9,6 +9,9 @@ use wire::{
     json::{Document, JsonError, Keys, Kind, Node, canonical},
 };
 
+/// What the text form begins with.
+const PREFIX: &str = "sha256:";
+
 /// The digest of a whole definition: SHA-256 over its canonical JSON (RFC 8785), every member included,
 /// known or not.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -37,7 +40,7 @@ impl Pin {
     /// Reads the text form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64)?;
+        let hex = text.strip_prefix(PREFIX).filter(|hex| hex.len() == 64)?;
         let mut pin = [0; 32];
         for (to, pair) in pin.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
             *to = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
@@ -56,13 +59,14 @@ impl fmt::Display for Pin {
             }
         };
         // At once and not digit by digit: each entry of the ledger has a pin.
-        let mut digits = [0; 64];
+        let mut text = [0; PREFIX.len() + 64];
+        let (prefix, digits) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
         let (pairs, _) = digits.as_chunks_mut::<2>();
         for (pair, byte) in pairs.iter_mut().zip(self.0) {
             *pair = [digit(byte >> 4), digit(byte & 0xF)];
         }
-        f.write_str("sha256:")?;
-        f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -9,6 +9,53 @@ use crate::{
 
 /// What all of them together oblige to, sorted: obligations of one permit, or of several that hold at once.
 pub fn strictest<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<Obligation> {
+    let mut all: Vec<&Obligation> = obligations.collect();
+    all.sort_unstable();
+    all.dedup();
+    if have_nothing_to_join(&all) {
+        return all.into_iter().cloned().collect();
+    }
+    joined(all.into_iter())
+}
+
+/// Whether obligations stay as they are beside each other, as those of nearly every call do: each is of another kind,
+/// one at most hides something, and none is about nothing.
+fn have_nothing_to_join(sorted: &[&Obligation]) -> bool {
+    let alike = |pair: &[&Obligation]| match pair {
+        [one, other] => std::mem::discriminant(*one) == std::mem::discriminant(*other),
+        _ => false,
+    };
+    let hides = |one: &&&Obligation| {
+        matches!(
+            one,
+            Obligation::Anonymise(_)
+                | Obligation::Mask(_)
+                | Obligation::Pseudonymise(_)
+                | Obligation::Redact(_)
+        )
+    };
+    let is_of_nothing = |one: &&Obligation| match one {
+        Obligation::Anonymise(of)
+        | Obligation::Defang(of)
+        | Obligation::Drop(of)
+        | Obligation::Mask(of)
+        | Obligation::Pseudonymise(of)
+        | Obligation::Redact(of)
+        | Obligation::Reveal(of) => of.is_empty(),
+        Obligation::Judge(of) => of.is_empty(),
+        Obligation::Approve { .. }
+        | Obligation::Fields(_)
+        | Obligation::Label(_)
+        | Obligation::Limit(_)
+        | Obligation::Review(_)
+        | Obligation::StepUp { .. } => false,
+    };
+    !sorted.windows(2).any(alike)
+        && sorted.iter().filter(hides).count() < 2
+        && !sorted.iter().any(is_of_nothing)
+}
+
+fn joined<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<Obligation> {
     let mut approvals: BTreeMap<&Reviewers, u8> = BTreeMap::new();
     let mut fields: Option<BTreeSet<String>> = None;
     let mut labels: Option<Labels> = None;
@@ -111,5 +158,69 @@ fn narrowed(this: &str, that: &str) -> Option<String> {
             (Some(one), Some(other)) if one == other => one,
             (Some(_), Some(_)) => return None,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+    use crate::{label::Integrity, permit::Judging};
+
+    fn some_obligations() -> Vec<Obligation> {
+        let set = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<BTreeSet<_>>()
+        };
+        let mut all = Vec::new();
+        for names in [&[][..], &["/a"], &["/a", "/b"]] {
+            all.extend([
+                Obligation::Anonymise(set(names)),
+                Obligation::Defang(set(names)),
+                Obligation::Drop(set(names)),
+                Obligation::Fields(set(names)),
+                Obligation::Mask(set(names)),
+                Obligation::Pseudonymise(set(names)),
+                Obligation::Redact(set(names)),
+                Obligation::Reveal(set(names)),
+            ]);
+        }
+        for by in [Reviewers::Role("r".to_owned()), Reviewers::User("u".to_owned())] {
+            all.push(Obligation::Review(by.clone()));
+            all.push(Obligation::Approve { by, needed: 2 });
+        }
+        let level = || "mfa".to_owned();
+        all.extend([
+            Obligation::Judge(BTreeSet::new()),
+            Obligation::Judge(BTreeSet::from([Judging::Content])),
+            Obligation::Label(Labels::none()),
+            Obligation::Label(Labels {
+                integrity: Integrity::Untrusted,
+                ..Labels::none()
+            }),
+            Obligation::Limit("one".to_owned()),
+            Obligation::Limit("other".to_owned()),
+            Obligation::StepUp {
+                level: level(),
+                max_age_s: None,
+            },
+            Obligation::StepUp {
+                level: level(),
+                max_age_s: Some(300),
+            },
+        ]);
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn what_need_not_be_joined_is_what_joining_would_give(
+            obligations in vec(select(some_obligations()), 0..4),
+        ) {
+            prop_assert_eq!(strictest(obligations.iter()), joined(obligations.iter()));
+        }
     }
 }

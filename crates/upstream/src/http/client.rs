@@ -111,8 +111,8 @@ fn address(request: &mut Request<Full<Bytes>>, url: &Uri) -> Result<(), String> 
     } else {
         80
     };
-    let host = match url.port_u16().filter(|port| *port != usual) {
-        Some(port) => HeaderValue::try_from(format!("{host}:{port}")),
+    let host = match url.port().filter(|port| port.as_u16() != usual) {
+        Some(port) => HeaderValue::try_from([host, ":", port.as_str()].concat()),
         None => HeaderValue::from_str(host),
     };
     let host = host.map_err(|_| "its name cannot be put into a header".to_owned())?;

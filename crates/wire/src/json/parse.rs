@@ -466,30 +466,37 @@ impl Reader<'_> {
 }
 
 /// How many bytes from the start are ordinary string content: no quote, backslash or control.
-fn plain_run(bytes: &[u8]) -> usize {
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    let (eights, rest) = bytes.as_chunks::<8>();
+    for (at, eight) in eights.iter().enumerate() {
+        if let Some(plain) = plain_of_eight(*eight) {
+            return at * 8 + plain;
+        }
+    }
+    match bytes.last_chunk::<8>() {
+        // Eight again, of which the first are known to be plain.
+        Some(last) if !rest.is_empty() => {
+            plain_of_eight(*last).map_or(bytes.len(), |plain| bytes.len() - 8 + plain)
+        }
+        _ => rest
+            .iter()
+            .position(|b| matches!(b, b'"' | b'\\' | 0..=0x1F))
+            .map_or(bytes.len(), |plain| eights.len() * 8 + plain),
+    }
+}
+
+/// How many of eight bytes come before the first that is not ordinary; none if all are.
+fn plain_of_eight(eight: [u8; 8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     // The usual trick: a byte of `x` is zero exactly where the high bit of this is first set.
     let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGHS;
-    let mut run = 0;
-    for chunk in bytes.chunks_exact(8) {
-        let Ok(eight) = <[u8; 8]>::try_from(chunk) else {
-            break;
-        };
-        let word = u64::from_le_bytes(eight);
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        if quote | backslash | control != 0 {
-            break;
-        }
-        run += 8;
-    }
-    let rest = bytes.get(run..).unwrap_or_default();
-    run + rest
-        .iter()
-        .position(|b| matches!(b, b'"' | b'\\' | 0..=0x1F))
-        .unwrap_or(rest.len())
+    let word = u64::from_le_bytes(eight);
+    let quote = zero(word ^ (ONES * u64::from(b'"')));
+    let backslash = zero(word ^ (ONES * u64::from(b'\\')));
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    let found = quote | backslash | control;
+    (found != 0).then_some(found.trailing_zeros() as usize / 8)
 }
 
 fn hex4(digits: &[u8]) -> Option<u32> {
@@ -541,4 +548,30 @@ fn decode_unit(tail: &str) -> (char, usize) {
 fn offset(at: usize) -> u32 {
     // Texts longer than u32 are refused before the reader starts, so this never saturates.
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_run;
+
+    /// What is quick says the same as what is plain: every byte, at every place, in texts of every small length.
+    #[test]
+    fn a_run_of_ordinary_bytes_ends_at_the_first_that_is_none() {
+        let plainly = |bytes: &[u8]| {
+            let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
+            bytes.iter().position(ends).unwrap_or(bytes.len())
+        };
+        for length in 0..=26_usize {
+            for first in 0..=length {
+                for byte in 0..=u8::MAX {
+                    let mut text = vec![b'!'; length];
+                    text.iter_mut().skip(first).take(1).for_each(|at| *at = byte);
+                    // A second one behind it, which must not count before the first.
+                    text.iter_mut().skip(first + 3).take(1).for_each(|at| *at = 0x80);
+                    text.iter_mut().skip(first + 4).take(1).for_each(|at| *at = b'"');
+                    assert_eq!(plain_run(&text), plainly(&text), "{text:?}");
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Writing JSON: always our own bytes, never the bytes that came in.
 
-use super::{Edits, Kind, Node};
+use super::{Edits, Kind, Node, parse::plain_run};
 
 /// Writes one JSON text.
 #[derive(Debug, Default)]
@@ -235,40 +235,33 @@ impl ArrayWriter<'_> {
 
 /// Writes a string with its quotes, escaping what JSON must have escaped and nothing else.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut plain = 0;
-    // Nearly every text needs no escape, and that is found out many bytes at a time.
-    let escaped = bytes
-        .chunks(32)
-        .position(|chunk| chunk.iter().fold(false, |found, byte| found | is_escaped(*byte)))
-        .map_or(bytes.len(), |chunk| chunk * 32);
-    for (at, byte) in bytes.iter().enumerate().skip(escaped) {
-        let short = match byte {
-            b'"' | b'\\' => *byte,
-            0x08 => b'b',
-            0x09 => b't',
-            0x0A => b'n',
-            0x0C => b'f',
-            0x0D => b'r',
-            0x00..=0x1F => 0,
-            _ => continue,
+    let mut rest = text.as_bytes();
+    // Nearly every text needs no escape. What the reader takes as it stands is what can be written so.
+    while let Some((plain, escaped)) = rest.split_at_checked(plain_run(rest)) {
+        out.extend_from_slice(plain);
+        let Some((byte, after)) = escaped.split_first() else {
+            break;
         };
-        out.extend_from_slice(bytes.get(plain..at).unwrap_or_default());
-        plain = at + 1;
-        if short == 0 {
-            out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-        } else {
-            out.extend_from_slice(&[b'\\', short]);
-        }
+        write_escape(out, *byte);
+        rest = after;
     }
-    out.extend_from_slice(bytes.get(plain..).unwrap_or_default());
     out.push(b'"');
 }
 
-/// Whether JSON has a byte written as an escape (RFC 8259 section 7).
-fn is_escaped(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+/// A byte that JSON has written as an escape (RFC 8259 section 7).
+fn write_escape(out: &mut Vec<u8>, byte: u8) {
+    let short = match byte {
+        0x08 => b'b',
+        0x09 => b't',
+        0x0A => b'n',
+        0x0C => b'f',
+        0x0D => b'r',
+        0x00..=0x1F => return out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+        same => same,
+    };
+    out.extend_from_slice(&[b'\\', short]);
 }
 
 /// Writes a value anew: same order, numbers as they were written, strings with the fewest escapes.

@@ -240,41 +240,20 @@ impl Past {
             && self.windows >= WINDOWS_MIN
             && window.calls >= u64::from(thresholds.volume)
             && window.calls > self.most.saturating_mul(SURGE);
-        let mut found = vec![
-            (
-                Sign::Probing,
-                reached(window.refused, thresholds.probing),
-                format!("{} refusals within {minutes} min", window.refused),
-            ),
-            (
-                Sign::Flow,
-                reached(window.flow, thresholds.flow),
-                format!("{} refusals of what came from untrusted sources", window.flow),
-            ),
-            (
-                Sign::Loop,
-                reached(window.over_limit, thresholds.loops),
-                format!(
-                    "ran into its limits {} times within {minutes} min",
-                    window.over_limit
-                ),
-            ),
-            (
-                Sign::Novelty,
-                reached(window.new_tools, thresholds.novelty),
-                format!("{} tools it never used in {} calls", window.new_tools, self.calls),
-            ),
-            (
-                Sign::Volume,
-                surge,
-                format!(
-                    "{} calls within {minutes} min, {} at most before",
-                    window.calls, self.most
-                ),
-            ),
+        let found = [
+            (Sign::Probing, reached(window.refused, thresholds.probing)),
+            (Sign::Flow, reached(window.flow, thresholds.flow)),
+            (Sign::Loop, reached(window.over_limit, thresholds.loops)),
+            (Sign::Novelty, reached(window.new_tools, thresholds.novelty)),
+            (Sign::Volume, surge),
         ];
-        found.retain(|(sign, reached, _)| *reached && window.given.insert(*sign));
-        let mut signs: Vec<_> = found.into_iter().map(|(sign, _, what)| (sign, what)).collect();
+        let mut signs = Vec::new();
+        for (sign, reached) in found {
+            // Nearly no call reaches anything, so nothing is put into words before.
+            if reached && window.given.insert(sign) {
+                signs.push((sign, window.what(sign, minutes, (self.calls, self.most))));
+            }
+        }
         // Each call of a decoy counts.
         if let Some(tool) = seen.tool.filter(|tool| thresholds.decoys.contains(*tool)) {
             signs.push((
@@ -283,6 +262,24 @@ impl Past {
             ));
         }
         signs
+    }
+}
+
+impl Window {
+    /// What was seen, in words; with the calls of all windows, and the most of one before.
+    fn what(&self, sign: Sign, minutes: i64, (calls, most): (u64, u64)) -> String {
+        match sign {
+            Sign::Probing => format!("{} refusals within {minutes} min", self.refused),
+            Sign::Flow => format!("{} refusals of what came from untrusted sources", self.flow),
+            Sign::Loop => format!(
+                "ran into its limits {} times within {minutes} min",
+                self.over_limit
+            ),
+            Sign::Novelty => format!("{} tools it never used in {calls} calls", self.new_tools),
+            Sign::Volume => format!("{} calls within {minutes} min, {most} at most before", self.calls),
+            // These are not counted in windows.
+            Sign::Decoy | Sign::Tampering => String::new(),
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use wire::{
     mcp::{Direction, Target, meta, target},
 };
 
+/// Most characters kept of what a caller named.
+const NAMED_CHARS_MAX: usize = 200;
+
 /// What is known of a message from the start.
 #[derive(Debug)]
 pub(super) struct Begun {
@@ -146,7 +149,7 @@ impl Begun {
             Ok(Target::Completion { .. } | Target::None | Target::Task { .. }) | Err(_) => None,
         };
         Self {
-            call: arrival.call.to_string(),
+            call: arrival.call.0.as_ref().to_owned(),
             method: method.map(wire::mcp::Method::name),
             action: method.map(|method| Action::of(method, arrival.direction).as_str()),
             transport: arrival.via.transport,
@@ -155,10 +158,17 @@ impl Begun {
             peer: arrival.via.peer.clone(),
             tls: arrival.via.tls.clone(),
             received_ms: arrival.received_ms,
-            named: named.map(|name| name.chars().take(200).collect()),
+            named: named.map(shortened),
             trace: trace(arrival),
         }
     }
+}
+
+fn shortened(mut name: String) -> String {
+    if let Some((end, _)) = name.char_indices().nth(NAMED_CHARS_MAX) {
+        name.truncate(end);
+    }
+    name
 }
 
 fn trace(arrival: &Arrival) -> Option<String> {
@@ -199,7 +209,7 @@ pub(super) fn refused(entry: &mut Entry, refusal: &Refusal) {
 }
 
 pub(super) fn target_of(resolution: &Resolution, entry: &mut Entry) {
-    entry.server = resolution.server_name().map(ToString::to_string);
+    entry.server = resolution.server_name().map(|name| name.as_str().to_owned());
     entry.pin = resolution.pin().map(|pin| pin.to_string());
     entry.tool = match (resolution.item(), resolution.resource()) {
         (Some(item), _) => Some(item.name().to_owned()),
