@@ -27,7 +27,7 @@ use crate::{
     config::models::{MeantModel, SaidApi},
     known::{
         concerned,
-        issuers::{Call, Fetched, Guarded},
+        issuers::{Call, Fetched, Guarded, bearer},
     },
 };
 
@@ -208,10 +208,9 @@ fn headers(meant: &MeantModel) -> Result<Vec<(HeaderName, HeaderValue)>, Objecti
     }
     if let Some(key) = &meant.key {
         let (name, value) = match meant.api {
-            SaidApi::Anthropic => (API_KEY, key.clone()),
-            SaidApi::Openai => (AUTHORIZATION, format!("Bearer {key}")),
+            SaidApi::Anthropic => (API_KEY, HeaderValue::from_str(key.expose())),
+            SaidApi::Openai => (AUTHORIZATION, HeaderValue::from_str(&bearer(key))),
         };
-        let value = HeaderValue::from_str(&value);
         let unfit = |_| Objection::new(&refusal::INTERNAL, "the model's key cannot stand in a header");
         let mut value = value.map_err(unfit)?;
         value.set_sensitive(true);
