@@ -8,7 +8,7 @@ use hyper::{
 };
 use inspect::{Finding, FindingKind, Findings, Location, Part, Score, Surface};
 use pipeline::{
-    Answer, Entry, Objection, Passed, Ready, Resolution,
+    Answer, Arrival, Entry, Objection, Passed, Ready, Resolution,
     decide::Inspected,
     forward::Recorded,
     ports::{Inspection, Unfound},
@@ -97,8 +97,9 @@ impl Models {
         })
     }
 
-    /// Each as the clients of both makers read it in a list.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    /// Each as the clients of both makers read it in a list; or the one that is asked for.
+    pub(super) fn entries(&self, asked: &Arrival) -> Vec<Entry> {
+        let wanted = asked.message.params().and_then(|params| params.get("model"));
         let entry = |(name, model): (&String, &Model)| Entry {
             resource: Arc::clone(&model.meant.resource),
             shown: object(|out| {
@@ -112,7 +113,8 @@ impl Models {
             })
             .into(),
         };
-        self.0.iter().map(entry).collect()
+        let is_wanted = |(name, _): &(&String, &Model)| wanted.is_none_or(|wanted| wanted.is_str(name));
+        self.0.iter().filter(is_wanted).map(entry).collect()
     }
 }
 
@@ -171,7 +173,7 @@ impl Engines {
         // Said here, to those who may use it.
         if !meant.api.speaks(api) {
             let where_to = match meant.api {
-                SaidApi::Anthropic => "it is asked at /v1/messages",
+                SaidApi::Anthropic => "it is asked at /v1/messages, and at /v1/messages/count_tokens",
                 SaidApi::Openai => "it is asked at /v1/chat/completions and /v1/responses",
             };
             return Err(Objection::new(&refusal::PARAMS_INVALID, where_to).showing(where_to));
