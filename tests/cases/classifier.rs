@@ -188,3 +188,60 @@ fn bad_files(folder: &Path) {
     let said = complaint(folder, "model.onnx", &[]);
     assert!(said.contains("the tokenizer cannot be used"), "{said}");
 }
+
+/// What the doctor says of the model, with these arguments: the state and the words.
+fn diagnosed(folder: &Path, more: &[&str]) -> Vec<(String, String)> {
+    let guard = json!({"command": program("sallyport-classifier"),
+        "args": arguments(folder, "model.onnx", more)});
+    let other = json!({"command": program("e2e-stub"), "args": ["stdio"]});
+    let gateway = Gateway::configured(&format!(
+        "mcpServers: {}\ninterceptors: {{ guard: {{}}, other: {{}} }}\n",
+        json!({"guard": guard, "other": other})
+    ));
+    let output = gateway.output(&["doctor", "--json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let checks = said["checks"].as_array().expect("checks").iter();
+    let ours = checks.filter(|check| check["what"] == "interceptor");
+    let text = |check: &Value, name: &str| check[name].as_str().unwrap_or_default().to_owned();
+    ours.map(|check| (text(check, "state"), text(check, "text")))
+        .collect()
+}
+
+#[test]
+fn the_doctor_says_which_model_there_is_and_that_it_is_missing_or_another() {
+    let scratch = Scratch::new();
+    let folder = scratch.path();
+    fs::write(folder.join("tokenizer.json"), "{}").expect("a file");
+    let guard = |more: &[&str]| {
+        let found = diagnosed(folder, more);
+        let other = found.iter().find(|(_, text)| text.starts_with("other: "));
+        assert_eq!(other.map(|(state, _)| state.as_str()), Some("note"), "{found:?}");
+        let guard = found.into_iter().filter(|(_, text)| text.starts_with("guard: "));
+        guard.collect::<Vec<_>>()
+    };
+    let says = |found: &[(String, String)], state: &str, words: &str| {
+        assert!(
+            found.iter().any(|(is, text)| is == state && text.contains(words)),
+            "{words}: {found:?}"
+        );
+    };
+    says(&guard(&[]), "bad", "cannot be read");
+    fs::write(folder.join("model.onnx"), "abc").expect("a file");
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    says(&guard(&[]), "note", abc);
+    says(&guard(&["--sha256", abc]), "good", abc);
+    assert_eq!(
+        guard(&["--sha256", abc]).len(),
+        1,
+        "nothing else is said of what is well"
+    );
+    says(
+        &guard(&[&format!("--sha256=sha256:{}", abc.to_uppercase())]),
+        "good",
+        abc,
+    );
+    fs::write(folder.join("model.onnx"), "abd").expect("a file");
+    says(&guard(&["--sha256", abc]), "bad", "has changed");
+    fs::remove_file(folder.join("tokenizer.json")).expect("it was there");
+    says(&guard(&["--sha256", abc]), "bad", "the tokenizer");
+}

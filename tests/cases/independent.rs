@@ -147,6 +147,7 @@ fn forge(copy: &Path) {
 fn judge(scratch: &Path) -> Option<PathBuf> {
     let packages = Path::new("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog");
     if !packages.is_dir() && std::env::var_os("SALLYPORT_REQUIRE_PEERS").is_none() {
+        e2e::untested("the ledger judged by Go's own packages: they are not installed here");
         return None;
     }
     let built = scratch.join("independent");

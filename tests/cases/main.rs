@@ -61,6 +61,7 @@ mod policy_in_force;
 mod protect;
 mod provenance;
 mod providers;
+mod pseudonyms;
 mod raw_http;
 mod real_peers;
 mod records;

@@ -247,6 +247,115 @@ fn what_is_not_permitted_is_refused_in_each_apis_words() {
     }
 }
 
+/// Whoever only has its tokens counted tells a model all of it, and the same rules and inspection hold.
+#[test]
+fn what_is_only_counted_takes_the_same_road() {
+    let provider = Provider::start();
+    let gateway = house(&provider, "");
+    let token = gateway.token();
+    let used = json!({"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}});
+    let told = json!([
+        {"role": "user", "content": format!("My token is {SECRET}.")},
+        {"role": "assistant", "content": [used]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1",
+            "content": format!("Weather: fair. {ATTACK}")}]}
+    ]);
+    let asked = json!([
+        {"api": "count", "model": "calm", "messages": told},
+        {"api": "count", "model": "strict-calm", "text": "hi"},
+        {"api": "count", "model": "fast", "text": "hi"},
+        {"api": "count", "model": "calm", "text": "hi", "container": "c_1"}
+    ]);
+    let Some(said) = ask(&gateway, &token, &asked) else {
+        return;
+    };
+    assert_eq!(said[0]["tokens"], json!(7), "{said:?}");
+    let refused: Vec<_> = said[1..].iter().map(|said| &said["code"]).collect();
+    assert_eq!(
+        refused,
+        ["target-unknown", "params-invalid", "params-invalid"],
+        "{said:?}"
+    );
+    let received = provider.received();
+    let [(whole, body)] = received.as_slice() else {
+        panic!("{received:?}")
+    };
+    assert!(whole.starts_with("POST /v1/messages/count_tokens "), "{whole}");
+    assert!(whole.contains(KEY) && whole.contains("Weather: fair."), "{whole}");
+    assert!(
+        !whole.contains(SECRET) && !whole.contains("previous instructions"),
+        "{whole}"
+    );
+    assert!(!whole.contains(&token), "the caller's token reached the provider");
+    assert_eq!(body["model"], "vendor-1");
+    let ends = outcomes(&gateway, "outcome");
+    let [end] = ends
+        .iter()
+        .filter(|end| end["decision"] == "permit")
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{ends:?}")
+    };
+    assert_eq!(end["detail"]["asked_model"], "calm", "{end}");
+    assert!(
+        end["detail"]["changed"]
+            .as_str()
+            .is_some_and(|did| did.contains("redact secret/")),
+        "{end}"
+    );
+    assert!(
+        end["args_digest"].is_string() && end["result_digest"].is_string(),
+        "{end}"
+    );
+    // A context that may not tell it may not have it counted.
+    let mcp = Client::new(format!("{}/mcp", gateway.base()), Some(token.clone()));
+    assert!(
+        mcp.call("charts__echo", &json!({"text": "anaemia"}))
+            .expect("an answer")
+            .is_good()
+    );
+    let asked = json!([{"api": "count", "model": "calm", "text": "hi"}]);
+    let said = ask(&gateway, &token, &asked).expect("Python");
+    assert_eq!(said[0]["code"], "target-unknown", "{said:?}");
+    assert_eq!(provider.received().len(), 1);
+}
+
+#[test]
+fn one_model_is_shown_to_whom_the_list_shows_it() {
+    let provider = Provider::start();
+    let gateway = house(&provider, "");
+    let mut asked = Vec::new();
+    for api in ["one of openai", "one of anthropic"] {
+        for model in ["calm", "closed", "nothing"] {
+            asked.push(json!({"api": api, "model": model}));
+        }
+    }
+    let Some(said) = ask(&gateway, &gateway.token(), &json!(asked)) else {
+        return;
+    };
+    for said in said.chunks(3) {
+        assert_eq!(said[0]["id"], "calm", "{said:?}");
+        for hidden in &said[1..] {
+            let found = (&hidden["status"], &hidden["code"]);
+            assert_eq!(found, (&json!(404), &json!("target-unknown")), "{hidden}");
+            let words = hidden["message"].as_str().unwrap_or_default();
+            assert!(words.contains("of that name ("), "{hidden}");
+        }
+    }
+    let Some(said) = ask(
+        &gateway,
+        "no-token",
+        &json!([{"api": "one of openai", "model": "calm"}]),
+    ) else {
+        return;
+    };
+    assert_eq!(said[0]["error"], "AuthenticationError", "{said:?}");
+    assert!(
+        provider.received().is_empty(),
+        "the gateway's own list is all that is asked"
+    );
+}
+
 /// What a conversation has read over MCP counts for what it tells a model.
 #[test]
 fn a_context_that_has_read_patients_data_tells_no_model_outside() {

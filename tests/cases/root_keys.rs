@@ -28,6 +28,9 @@ pub(crate) fn has(path: &str) -> bool {
     let is = Path::new(path).exists();
     let required = std::env::var_os("SALLYPORT_REQUIRE_PEERS").is_some();
     assert!(is || !required, "{path} is missing; run `cargo xtask peers`");
+    if !is {
+        e2e::untested(&format!("what needs {path}, which is not installed"));
+    }
     is
 }
 

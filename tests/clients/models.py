@@ -64,7 +64,15 @@ def messages(asked, stream, more):
     return text, calls, whole.usage.input_tokens
 
 
+def count(asked, _stream, more):
+    whole = ANTHROPIC.messages.count_tokens(model=asked["model"], messages=asked["messages"], **more)
+    return None, [], whole.input_tokens
+
+
 def answer(asked):
+    if asked["api"] in ("one of openai", "one of anthropic"):
+        client = OPENAI if asked["api"].endswith("openai") else ANTHROPIC
+        return {"id": client.models.retrieve(asked["model"]).id}
     if asked["api"] == "list":
         return {
             "openai": [model.id for model in OPENAI.models.list()],
@@ -73,7 +81,7 @@ def answer(asked):
     asked.setdefault("messages", [{"role": "user", "content": asked.pop("text", "")}])
     rest = {key: asked[key] for key in asked if key not in ("api", "model", "messages", "stream")}
     more = {"extra_body": rest} if rest else {}
-    ask = {"chat": chat, "responses": responses, "messages": messages}[asked["api"]]
+    ask = {"chat": chat, "count": count, "responses": responses, "messages": messages}[asked["api"]]
     text, calls, tokens = ask(asked, asked.get("stream", False), more)
     return {"text": text, "calls": calls, "tokens": tokens}
 

@@ -104,6 +104,9 @@ impl Provider {
             }
             None if head.starts_with("POST /v1/responses ") => (200, responses(&asked, &script).to_string()),
             None if head.starts_with("POST /v1/messages ") => (200, messages(&asked, &script).to_string()),
+            None if head.starts_with("POST /v1/messages/count_tokens ") => {
+                (200, json!({"input_tokens": script.tokens}).to_string())
+            }
             None => (404, "{}".to_owned()),
         };
         let length = said.len();

@@ -6,12 +6,13 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-/// A relay for HTTP. What the side that connects says is kept.
+/// A relay for HTTP. What either side says is kept.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     address: SocketAddr,
     target: Arc<OnceLock<SocketAddr>>,
     said: Arc<Mutex<Vec<Vec<u8>>>>,
+    answered: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Recorder {
@@ -26,6 +27,7 @@ impl Recorder {
             address: listener.local_addr().expect("an address"),
             target: Arc::default(),
             said: Arc::default(),
+            answered: Arc::default(),
         };
         let own = recorder.clone();
         std::thread::spawn(move || {
@@ -74,6 +76,13 @@ impl Recorder {
         found
     }
 
+    /// Every byte that the side that connects was answered so far, one connection after the other as they came.
+    #[must_use]
+    pub fn answered(&self) -> Vec<u8> {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.clone()
+    }
+
     fn relay(&self, client: &TcpStream) {
         let Some(server) = self
             .target
@@ -94,7 +103,12 @@ impl Recorder {
             }
         };
         std::thread::scope(|scope| {
-            scope.spawn(|| copy(&server, client, |_| {}));
+            scope.spawn(|| {
+                copy(&server, client, |bytes| {
+                    let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+                    answered.extend_from_slice(bytes);
+                });
+            });
             copy(client, &server, keep);
         });
     }

@@ -29,12 +29,15 @@ const NPM: [&str; 12] = [
     "conformance-legacy@npm:@modelcontextprotocol/conformance@0.1.16",
 ];
 /// Packages from PyPI that are on the SDK's second line, and those on its first.
-const PYPI_2: [&str; 15] = [
+const PYPI_2: [&str; 17] = [
     "mcp==2.3.0",
     "authlib==1.9.9",
     // Signs requests (RFC 9421).
     "http-message-signatures==3.0.0",
     "fastmcp==4.1.2",
+    // What a server of FastMCP checks formats with.
+    "phonenumbers==9.0.43",
+    "python-stdnum==2.2",
     "openai-agents==0.24.0",
     // The official clients of models' APIs.
     "anthropic==2.12.0",

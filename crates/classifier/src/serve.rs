@@ -4,7 +4,7 @@
 //! that wait are few, and each has its time from when it came: what nobody waits for any more is not worked on.
 
 use std::{
-    io::{self, BufRead, Read as _, Write},
+    io::{self, BufRead, Write},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
@@ -14,6 +14,7 @@ use std::{
 
 use wire::{
     bounds::ANSWER,
+    framing::{Line, each_line},
     json::{Document, Keys, Kind, Node, object},
     jsonrpc::{self, Id},
     mcp::{Era, Revision, code},
@@ -93,29 +94,17 @@ pub(crate) fn serve<J: Judge, E>(
     Ok(())
 }
 
-fn read(mut lines: impl BufRead, out: &Out<impl Write>, ask: &SyncSender<Question>) -> io::Result<()> {
-    let mut line = Vec::new();
-    let most = u64::try_from(ANSWER.text_bytes_max)
-        .unwrap_or(u64::MAX)
-        .saturating_add(2);
-    loop {
-        line.clear();
-        if lines.by_ref().take(most).read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        let answer = if line.len() > ANSWER.text_bytes_max && !line.ends_with(b"\n") {
-            lines.skip_until(b'\n')?;
-            let why = format!("a message is longer than {} bytes", ANSWER.text_bytes_max);
-            Some(jsonrpc::error(None, code::INVALID_REQUEST, &why, None))
-        } else if line.iter().all(u8::is_ascii_whitespace) {
-            None
-        } else {
-            heard(std::mem::take(&mut line), ask)
+fn read(lines: impl BufRead, out: &Out<impl Write>, ask: &SyncSender<Question>) -> io::Result<()> {
+    each_line(lines, ANSWER.text_bytes_max, |line| {
+        let answer = match line {
+            Line::Whole(line) => heard(line, ask),
+            Line::TooLong => {
+                let why = format!("a message is longer than {} bytes", ANSWER.text_bytes_max);
+                Some(jsonrpc::error(None, code::INVALID_REQUEST, &why, None))
+            }
         };
-        if let Some(answer) = answer {
-            write(out, answer)?;
-        }
-    }
+        answer.map_or(Ok(()), |answer| write(out, answer))
+    })
 }
 
 fn write(out: &Out<impl Write>, mut answer: Vec<u8>) -> io::Result<()> {

@@ -71,27 +71,7 @@ impl<'i> Scan<'i> {
 
     /// Reads a value with all it holds.
     pub(crate) fn node(&mut self, node: Node<'_>) {
-        match node.kind() {
-            Kind::Object => {
-                for (key, value) in node.members() {
-                    self.piece(&key.as_str().unwrap_or_default(), key.place(), Part::Key);
-                    self.glue(": ");
-                    self.node(value);
-                }
-                self.binary(node);
-            }
-            Kind::Array => node.elements().for_each(|element| self.node(element)),
-            Kind::String => {
-                self.piece(&node.as_str().unwrap_or_default(), node.place(), Part::Value);
-                self.glue("\n");
-            }
-            // A number may be a card or a telephone.
-            Kind::Number => {
-                self.piece(node.written(), node.place(), Part::Value);
-                self.glue("\n");
-            }
-            Kind::Bool | Kind::Null => self.glue("\n"),
-        }
+        string_together(node, self);
     }
 
     /// Says of a block of content that is an image, a sound or a file that nobody has read it.
@@ -123,6 +103,17 @@ impl<'i> Scan<'i> {
         });
     }
 
+    fn append(&mut self, mut text: &str) {
+        while self.buffer.len() + text.len() > WINDOW_BYTES {
+            let room = floor(text, WINDOW_BYTES.saturating_sub(self.buffer.len()));
+            let (now, later) = text.split_at_checked(room).unwrap_or((text, ""));
+            self.buffer.push_str(now);
+            text = later;
+            self.turn();
+        }
+        self.buffer.push_str(text);
+    }
+
     /// Reads one value or key; further text of the same place continues it.
     pub(crate) fn piece(&mut self, text: &str, place: u32, part: Part) {
         let start = self.base + self.buffer.len();
@@ -138,21 +129,6 @@ impl<'i> Scan<'i> {
             }),
         }
         self.append(text);
-    }
-
-    fn glue(&mut self, text: &str) {
-        self.append(text);
-    }
-
-    fn append(&mut self, mut text: &str) {
-        while self.buffer.len() + text.len() > WINDOW_BYTES {
-            let room = floor(text, WINDOW_BYTES.saturating_sub(self.buffer.len()));
-            let (now, later) = text.split_at_checked(room).unwrap_or((text, ""));
-            self.buffer.push_str(now);
-            text = later;
-            self.turn();
-        }
-        self.buffer.push_str(text);
     }
 
     /// Looks at a full window and keeps the part the next one shares.
@@ -254,6 +230,57 @@ impl<'i> Scan<'i> {
             });
         }
         Findings::new(findings)
+    }
+}
+
+/// Whoever reads a content as one text.
+pub(crate) trait Reader {
+    /// A value or key.
+    fn piece(&mut self, text: &str, place: u32, part: Part);
+    /// What stands between two.
+    fn glue(&mut self, text: &str);
+    /// An object, when all its members were read.
+    fn object(&mut self, node: Node<'_>);
+}
+
+/// Reads a value with all it holds, in the order in which it is written.
+pub(crate) fn string_together(node: Node<'_>, reader: &mut impl Reader) {
+    match node.kind() {
+        Kind::Object => {
+            for (key, value) in node.members() {
+                reader.piece(&key.as_str().unwrap_or_default(), key.place(), Part::Key);
+                reader.glue(": ");
+                string_together(value, reader);
+            }
+            reader.object(node);
+        }
+        Kind::Array => node
+            .elements()
+            .for_each(|element| string_together(element, reader)),
+        Kind::String => {
+            reader.piece(&node.as_str().unwrap_or_default(), node.place(), Part::Value);
+            reader.glue("\n");
+        }
+        // A number may be a card or a telephone.
+        Kind::Number => {
+            reader.piece(node.written(), node.place(), Part::Value);
+            reader.glue("\n");
+        }
+        Kind::Bool | Kind::Null => reader.glue("\n"),
+    }
+}
+
+impl Reader for Scan<'_> {
+    fn piece(&mut self, text: &str, place: u32, part: Part) {
+        Scan::piece(self, text, place, part);
+    }
+
+    fn glue(&mut self, text: &str) {
+        self.append(text);
+    }
+
+    fn object(&mut self, node: Node<'_>) {
+        self.binary(node);
     }
 }
 

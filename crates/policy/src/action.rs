@@ -99,7 +99,8 @@ impl Action {
             Method::CompletionComplete
             | Method::ModelChat
             | Method::ModelMessages
-            | Method::ModelResponses => Self::Complete,
+            | Method::ModelResponses
+            | Method::ModelTokens => Self::Complete,
             Method::ElicitationCreate => Self::Elicit,
             Method::PromptsGet => Self::Get,
             Method::ToolsCall => Self::Invoke,

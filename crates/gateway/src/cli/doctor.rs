@@ -1,5 +1,7 @@
 //! `sallyport doctor`: is everything as it should be, and what to do where it is not.
 
+mod classifiers;
+
 use clap::Args;
 use upstream::sandbox::Kernel;
 use wire::json::{Node, object};
@@ -105,6 +107,7 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
             },
         });
     }
+    classifiers::examine(meant, found);
     examine_boxes(meant, found);
     let layout = Layout::of(meant);
     let asked = super::block_on(async { control::ask(&layout.control(), "status", b"{}").await });

@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, BufRead, Read, Write},
+    io::{self, BufRead, Write},
     ops::Range,
     time::Instant,
 };
@@ -15,6 +15,7 @@ use clap::Args;
 use inspect::{Finding, FindingKind, Findings, Inspector, SUSPECT_MIN, Settings, Surface, redact};
 use wire::{
     bounds::ANSWER,
+    framing::{Line, each_line},
     json::{ArrayWriter, Document, Edits, Keys, Kind, Node, ObjectWriter, Writer, object},
     jsonrpc::{self, Id},
     mcp::{Era, Revision, code},
@@ -116,31 +117,22 @@ impl Interceptor {
 }
 
 /// Answers message by message, until there is no more.
-fn serve(inspector: &Inspector, mut lines: impl BufRead, mut out: impl Write) -> io::Result<()> {
-    let mut line = Vec::new();
-    let most = u64::try_from(ANSWER.text_bytes_max)
-        .unwrap_or(u64::MAX)
-        .saturating_add(2);
-    loop {
-        line.clear();
-        if lines.by_ref().take(most).read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        let answer = if line.len() > ANSWER.text_bytes_max && !line.ends_with(b"\n") {
-            lines.skip_until(b'\n')?;
-            let why = format!("a message is longer than {} bytes", ANSWER.text_bytes_max);
-            Some(jsonrpc::error(None, code::INVALID_REQUEST, &why, None))
-        } else if line.iter().all(u8::is_ascii_whitespace) {
-            None
-        } else {
-            answer(inspector, std::mem::take(&mut line))
+fn serve(inspector: &Inspector, lines: impl BufRead, mut out: impl Write) -> io::Result<()> {
+    each_line(lines, ANSWER.text_bytes_max, |line| {
+        let answer = match line {
+            Line::Whole(line) => answer(inspector, line),
+            Line::TooLong => {
+                let why = format!("a message is longer than {} bytes", ANSWER.text_bytes_max);
+                Some(jsonrpc::error(None, code::INVALID_REQUEST, &why, None))
+            }
         };
         if let Some(mut answer) = answer {
             answer.push(b'\n');
             out.write_all(&answer)?;
             out.flush()?;
         }
-    }
+        Ok(())
+    })
 }
 
 /// The answer to a message, if it is one that is answered.

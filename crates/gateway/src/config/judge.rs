@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hyper::Uri;
+use identity::Secret;
 use serde::Deserialize;
 
 use super::{Problem, reference::Lookup};
@@ -44,7 +45,7 @@ pub(crate) enum Otherwise {
 pub(crate) struct MeantJudge {
     pub(crate) url: String,
     pub(crate) model: String,
-    pub(crate) key: Option<String>,
+    pub(crate) key: Option<Secret>,
     pub(crate) network: Network,
     pub(crate) wait: Duration,
     pub(crate) otherwise: Otherwise,
@@ -67,7 +68,7 @@ pub(super) fn mean(said: &SaidJudge, lookup: &Lookup<'_>) -> Result<MeantJudge, 
     let key = said
         .key
         .as_deref()
-        .map(|key| lookup.secret(&at("key"), key))
+        .map(|key| lookup.secret(&at("key"), key).map(Secret::presented))
         .transpose()?;
     Ok(MeantJudge {
         url: said.url.clone(),

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use identity::Secret;
 use policy::{Resource, Sink, ToolFacts, Trust};
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
@@ -66,7 +67,7 @@ pub(crate) enum SaidApi {
 pub(crate) struct MeantModel {
     pub(crate) api: SaidApi,
     pub(crate) authorities: Vec<CertificateDer<'static>>,
-    pub(crate) key: Option<String>,
+    pub(crate) key: Option<Secret>,
     /// What it is called there.
     pub(crate) model: String,
     pub(crate) network: Network,
@@ -88,8 +89,8 @@ impl SaidApi {
     /// Whether it can be asked so.
     pub(crate) fn speaks(self, api: Api) -> bool {
         match self {
-            Self::Anthropic => api == Api::Messages,
-            Self::Openai => matches!(api, Api::Chat | Api::Responses),
+            Self::Anthropic => api.is_anthropics(),
+            Self::Openai => !api.is_anthropics(),
         }
     }
 }
@@ -144,8 +145,9 @@ fn model(name: &str, said: &SaidModel, lookup: &Lookup<'_>) -> Result<MeantModel
         None => None,
         Some(reference) => {
             let at = format!("{at}.key");
-            let key = lookup.secret(&at, reference)?.trim().to_owned();
-            if key.is_empty() || !key.chars().all(|c| c.is_ascii_graphic()) {
+            let said = Secret::presented(lookup.secret(&at, reference)?);
+            let key = Secret::presented(said.expose().trim().to_owned());
+            if key.expose().is_empty() || !key.expose().chars().all(|c| c.is_ascii_graphic()) {
                 let remedy = "store the key alone, on one line";
                 return Err(Problem::new(
                     at,

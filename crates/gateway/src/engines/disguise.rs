@@ -174,7 +174,8 @@ impl Disguise {
         Ok(found)
     }
 
-    fn original(&self, tenant: &str, word: &str) -> Result<Option<(String, String)>, StoreError> {
+    /// What one word stands for, and of which kind it is; None where it is nobody's pseudonym.
+    pub(crate) fn original(&self, tenant: &str, word: &str) -> Result<Option<(String, String)>, StoreError> {
         let key = self.key_is(tenant, word);
         let is_issued = self
             .issued

@@ -122,6 +122,7 @@ impl Inspect for Engines {
             Ok(Target::Tool { arguments, .. }) => arguments.filter(|_| !kinds.is_empty()),
             Ok(_) | Err(_) => None,
         };
+        self.note_kept(call, &kinds)?;
         let mut revealed = match arguments {
             Some(arguments) => self.uncovered(call, arguments, &kinds)?,
             None => Revealed::default(),
@@ -220,9 +221,41 @@ impl Engines {
         if count > 0 {
             self.still_fits(call.resolution(), arguments, &revealed.edits)?;
             call.dossier()
-                .note(|known| known.revealed = vec![format!("reveal {count}")]);
+                .note(|known| known.revealed.push(format!("reveal {count}")));
         }
         Ok(revealed)
+    }
+
+    /// Says how many pseudonyms go on as they are, since no rule lets this tool have what they stand for. Only what
+    /// inspection found is looked up: not every word that goes to any tool.
+    fn note_kept(&self, call: &Passed<Approved>, revealed: &BTreeSet<&str>) -> Result<(), Objection> {
+        let Some(params) = call.arrival().message.params() else {
+            return Ok(());
+        };
+        let mut kept = 0;
+        for finding in call.findings().iter() {
+            let kind = finding.kind.as_str();
+            let Some(node) = params.document().at(finding.location.place) else {
+                continue;
+            };
+            let is_a_value = matches!(finding.kind, FindingKind::Personal | FindingKind::Secret);
+            if !is_a_value || revealed.contains(kind) {
+                continue;
+            }
+            let text = rewrite::text_of(node);
+            let word = text.get(finding.location.span.clone()).unwrap_or_default();
+            let known = self.disguise.original(rewrite::tenant(call), word);
+            let known = known.map_err(|error| {
+                let why = format!("pseudonyms cannot be looked up: {error}");
+                Objection::new(&refusal::OBLIGATION_UNMET, why)
+            })?;
+            kept += usize::from(known.is_some());
+        }
+        if kept > 0 {
+            let line = format!("not revealed {kept}");
+            call.dossier().note(|known| known.revealed.push(line));
+        }
+        Ok(())
     }
 
     /// The arguments were judged with pseudonyms; what these stand for must fit the approved schema, too.

@@ -124,7 +124,7 @@ impl Engines {
             Method::ResourcesTemplatesList => {
                 self.listing(call, "resourceTemplates", resources(&view, at, "uriTemplate"))
             }
-            Method::ModelList => self.listing(call, "data", self.models.entries()),
+            Method::ModelList => self.listing(call, "data", self.models.entries(arrival)),
             Method::SubscriptionsListen => self.listen(call).await,
             Method::NotificationsCancelled => {
                 self.withdraw(call);
@@ -144,6 +144,7 @@ impl Engines {
             | Method::ModelChat
             | Method::ModelMessages
             | Method::ModelResponses
+            | Method::ModelTokens
             | Method::NotificationsElicitationComplete
             | Method::NotificationsMessage
             | Method::NotificationsPromptsListChanged

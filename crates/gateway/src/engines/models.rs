@@ -8,7 +8,7 @@ use hyper::{
 };
 use inspect::{Finding, FindingKind, Findings, Location, Part, Score, Surface};
 use pipeline::{
-    Answer, Entry, Objection, Passed, Ready, Resolution,
+    Answer, Arrival, Entry, Objection, Passed, Ready, Resolution,
     decide::Inspected,
     forward::Recorded,
     ports::{Inspection, Unfound},
@@ -27,7 +27,7 @@ use crate::{
     config::models::{MeantModel, SaidApi},
     known::{
         concerned,
-        issuers::{Call, Fetched, Guarded},
+        issuers::{Call, Fetched, Guarded, bearer},
     },
 };
 
@@ -97,8 +97,9 @@ impl Models {
         })
     }
 
-    /// Each as the clients of both makers read it in a list.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    /// Each as the clients of both makers read it in a list; or the one that is asked for.
+    pub(super) fn entries(&self, asked: &Arrival) -> Vec<Entry> {
+        let wanted = asked.message.params().and_then(|params| params.get("model"));
         let entry = |(name, model): (&String, &Model)| Entry {
             resource: Arc::clone(&model.meant.resource),
             shown: object(|out| {
@@ -112,7 +113,8 @@ impl Models {
             })
             .into(),
         };
-        self.0.iter().map(entry).collect()
+        let is_wanted = |(name, _): &(&String, &Model)| wanted.is_none_or(|wanted| wanted.is_str(name));
+        self.0.iter().filter(is_wanted).map(entry).collect()
     }
 }
 
@@ -171,7 +173,7 @@ impl Engines {
         // Said here, to those who may use it.
         if !meant.api.speaks(api) {
             let where_to = match meant.api {
-                SaidApi::Anthropic => "it is asked at /v1/messages",
+                SaidApi::Anthropic => "it is asked at /v1/messages, and at /v1/messages/count_tokens",
                 SaidApi::Openai => "it is asked at /v1/chat/completions and /v1/responses",
             };
             return Err(Objection::new(&refusal::PARAMS_INVALID, where_to).showing(where_to));
@@ -208,10 +210,9 @@ fn headers(meant: &MeantModel) -> Result<Vec<(HeaderName, HeaderValue)>, Objecti
     }
     if let Some(key) = &meant.key {
         let (name, value) = match meant.api {
-            SaidApi::Anthropic => (API_KEY, key.clone()),
-            SaidApi::Openai => (AUTHORIZATION, format!("Bearer {key}")),
+            SaidApi::Anthropic => (API_KEY, HeaderValue::from_str(key.expose())),
+            SaidApi::Openai => (AUTHORIZATION, HeaderValue::from_str(&bearer(key))),
         };
-        let value = HeaderValue::from_str(&value);
         let unfit = |_| Objection::new(&refusal::INTERNAL, "the model's key cannot stand in a header");
         let mut value = value.map_err(unfit)?;
         value.set_sensitive(true);

@@ -6,8 +6,8 @@ use std::{
 };
 
 use inspect::{
-    Choice, Defang, Finding, FindingKind, Findings, Like, Others, Part, SUSPECT_MIN, mask, plain, redact,
-    select, select_text,
+    Choice, Defang, Finding, FindingKind, Findings, Like, Others, Part, SUSPECT_MIN, Strung, mask, plain,
+    redact, select, select_text,
 };
 use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
@@ -340,7 +340,8 @@ impl Engines {
             let kept = (pseudonym.clone(), "disguise-again", "personal".to_owned());
             everywhere.insert(plain(original), kept);
         }
-        let names = self.pseudonyms(content, &found)?;
+        let strung = strung(said, &found);
+        let names = self.pseudonyms(content.whose, &strung, &found)?;
         let mut changes: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
         for (place, findings) in &found {
             let Some(node) = said.document().at(*place) else {
@@ -358,7 +359,7 @@ impl Engines {
                 let with = match (way, told, everywhere.get(&original)) {
                     (Way::Pseudonymise, Some((_, name)), _) => laid_out(name, written),
                     (Way::Anonymise, _, Some((kept, "anonymise", _))) => kept.clone(),
-                    _ => self.replacement(finding, *way, &text, &names),
+                    _ => self.replacement((finding, *way), written, &strung, &names),
                 };
                 let at = finding.location.pointer.clone();
                 report.add(at, way.as_str(), finding.detector.clone());
@@ -382,63 +383,59 @@ impl Engines {
 
     fn replacement(
         &self,
-        finding: &Finding,
-        way: Way,
-        text: &str,
+        (finding, way): (&Finding, Way),
+        original: &str,
+        strung: &Strung,
         names: &BTreeMap<(u32, usize), String>,
     ) -> String {
-        let span = &finding.location.span;
-        let original = text.get(span.clone()).unwrap_or_default();
-        let key = (finding.location.place, span.start);
-        match way {
-            Way::Redact if finding.kind == FindingKind::Unicode => String::new(),
-            Way::Redact => redact(original, [(0..original.len(), finding.detector.as_ref())]),
-            Way::Mask => mask(original),
-            Way::Anonymise => Disguise::anonym(&self.inspector, &like(finding, text), &self.ambient),
-            // There is one for every finding that is to have one; what had none would be cut out.
-            Way::Pseudonymise => match names.get(&key) {
-                Some(name) => name.clone(),
-                None => redact(original, [(0..original.len(), finding.detector.as_ref())]),
-            },
-        }
+        let cut = || redact(original, [(0..original.len(), finding.detector.as_ref())]);
+        let drawn = match way {
+            Way::Redact if finding.kind == FindingKind::Unicode => return String::new(),
+            Way::Redact => return cut(),
+            Way::Mask => return mask(original),
+            Way::Anonymise => strung
+                .like(finding)
+                .map(|like| Disguise::anonym(&self.inspector, &like, &self.ambient)),
+            Way::Pseudonymise => {
+                let key = (finding.location.place, finding.location.span.start);
+                names.get(&key).cloned()
+            }
+        };
+        // There is one for every finding that is to have one; what had none would be cut out.
+        drawn.unwrap_or_else(cut)
     }
 
     /// A pseudonym for each finding that is to have one, by its place.
     fn pseudonyms(
         &self,
-        content: &Content<'_>,
+        whose: Whose<'_>,
+        strung: &Strung,
         found: &BTreeMap<u32, Vec<(&Finding, Way)>>,
     ) -> Result<BTreeMap<(u32, usize), String>, Objection> {
-        let said = content.said;
-        let texts: BTreeMap<u32, Cow<'_, str>> = found
-            .keys()
-            .filter_map(|place| Some((*place, text_of(said.document().at(*place)?))))
-            .collect();
-        let wanted: Vec<&Finding> = found
-            .values()
-            .flatten()
-            .filter(|(_, way)| *way == Way::Pseudonymise)
-            .map(|(finding, _)| *finding)
-            .collect();
-        if wanted.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let text_at = |place| texts.get(&place).map(AsRef::as_ref).unwrap_or_default();
-        let likes: Vec<Like<'_>> = wanted
-            .iter()
-            .map(|finding| like(finding, text_at(finding.location.place)))
-            .collect();
+        let wanted = found.values().flatten();
+        let wanted = wanted.filter(|(_, way)| *way == Way::Pseudonymise);
+        let place = |finding: &Finding| (finding.location.place, finding.location.span.start);
+        let (places, likes): (Vec<_>, Vec<Like<'_>>) = wanted
+            .filter_map(|(finding, _)| Some((place(finding), strung.like(finding)?)))
+            .unzip();
         let names = self
             .disguise
-            .of(content.whose, &likes, &self.inspector, &self.ambient)
+            .of(whose, &likes, &self.inspector, &self.ambient)
             .map_err(|error| {
-                Objection::new(
-                    &refusal::OBLIGATION_UNMET,
-                    format!("no pseudonyms can be kept: {error}"),
-                )
+                let why = format!("no pseudonyms can be kept: {error}");
+                Objection::new(&refusal::OBLIGATION_UNMET, why)
             })?;
-        let places = wanted.iter().map(|f| (f.location.place, f.location.span.start));
-        Ok(places.zip(names).collect())
+        Ok(places.into_iter().zip(names).collect())
+    }
+}
+
+/// The content as one text, where something in it is to have another value.
+fn strung(said: Node<'_>, found: &BTreeMap<u32, Vec<(&Finding, Way)>>) -> Strung {
+    let is_drawn = |(_, way): &(&Finding, Way)| matches!(way, Way::Anonymise | Way::Pseudonymise);
+    if found.values().flatten().any(is_drawn) {
+        Strung::of(said)
+    } else {
+        Strung::default()
     }
 }
 
@@ -493,15 +490,6 @@ pub(super) fn tenant(caller: &Passed<pipeline::admit::Declared>) -> &str {
 pub(super) fn subject(call: &Passed<Approved>) -> Option<String> {
     let declared = concerned::declared(call.resolution(), &call.arrival().message)?;
     Some(declared.as_str().to_owned())
-}
-
-fn like<'l>(finding: &'l Finding, text: &'l str) -> Like<'l> {
-    let span = &finding.location.span;
-    Like {
-        detector: &finding.detector,
-        original: text.get(span.clone()).unwrap_or_default(),
-        before: text.get(..span.start).unwrap_or_default(),
-    }
 }
 
 pub(super) fn text_of(node: Node<'_>) -> Cow<'_, str> {

@@ -240,9 +240,7 @@ async fn elsewhere(
         "/sse" => sse::open(visit(Endpoint::All), request).await,
         "/messages" => sse::take(visit(Endpoint::All), request).await,
         "/ws" => websocket::answer(visit(Endpoint::All), request).await,
-        "/v1/models" | "/v1/chat/completions" | "/v1/messages" | "/v1/responses" => {
-            models::answer(visit(Endpoint::All), request).await
-        }
+        path if models::has(path) => models::answer(visit(Endpoint::All), request).await,
         "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
         "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),

@@ -44,12 +44,15 @@ const REFERENCES: [HeaderName; 2] = [
 ];
 /// After this long without an answer a stream begins, so that nobody takes it for dead. Before, a refusal has its status.
 const QUIET: Duration = Duration::from_secs(1);
+/// Behind this stands the name of one model.
+const ONE: &str = "/v1/models/";
 
 /// Answers a request.
 pub(super) async fn answer(mut visit: Visit, request: Request<Incoming>) -> Response<Body> {
     let (allowed, method) = match &*visit.path {
         "/v1/chat/completions" => (HttpMethod::POST, Method::ModelChat),
         "/v1/messages" => (HttpMethod::POST, Method::ModelMessages),
+        "/v1/messages/count_tokens" => (HttpMethod::POST, Method::ModelTokens),
         "/v1/responses" => (HttpMethod::POST, Method::ModelResponses),
         _ => (HttpMethod::GET, Method::ModelList),
     };
@@ -64,7 +67,8 @@ pub(super) async fn answer(mut visit: Visit, request: Request<Incoming>) -> Resp
     let (head, incoming) = request.into_parts();
     visit.proven = key(&head.headers);
     let mut wants = Wants::of(method);
-    let message = match read(&mut visit, &head.headers, incoming, method).await {
+    wants.model = visit.path.strip_prefix(ONE).map(decoded);
+    let message = match read(&mut visit, &head.headers, incoming, (method, &wants)).await {
         Ok(message) => message,
         Err(objection) => {
             let refusal = turn_away(&visit, method, objection).await;
@@ -79,16 +83,58 @@ pub(super) async fn answer(mut visit: Visit, request: Request<Incoming>) -> Resp
         Err(refusal) => refused(&visit, &wants, refusal),
         Ok(reply) => {
             let (status, text) = released(&wants, &reply);
+            let (status, text) = match (&wants.model, status) {
+                (Some(_), StatusCode::OK) => only(&wants, &text, &visit.call.0),
+                (Some(_) | None, _) => (status, text),
+            };
             referring(&visit, body::json(status, text))
         }
     }
 }
 
+/// Whether there is something at this path.
+pub(super) fn has(path: &str) -> bool {
+    let known = [
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/models",
+        "/v1/responses",
+    ];
+    known.contains(&path) || path.strip_prefix(ONE).is_some_and(|name| !name.is_empty())
+}
+
+/// A name as it stands in a path.
+fn decoded(name: &str) -> String {
+    // What a plus is in a form, it is not in a path.
+    let form = format!("x={}", name.replace('+', "%2B").replace('&', "%26"));
+    let pair = form_urlencoded::parse(form.as_bytes()).next();
+    pair.map(|(_, name)| name.into_owned()).unwrap_or_default()
+}
+
+/// The one model of a list that was asked for; what is hidden and what is not there are refused in the same words.
+fn only(wants: &Wants, list: &[u8], call: &str) -> (StatusCode, Vec<u8>) {
+    let list = Document::parse(list.to_vec(), Keys::Exact, &ANSWER);
+    let data = list.as_ref().ok().and_then(|list| list.root().get("data"));
+    if let Some(model) = data.into_iter().flat_map(Node::elements).next() {
+        return (StatusCode::OK, model.written().as_bytes().to_vec());
+    }
+    let code = &refusal::TARGET_UNKNOWN;
+    let words = format!("{} ({})", code.outside, code.remedy);
+    let status = status(code);
+    (
+        status,
+        said_as(wants, (kind(status), &words), Some(code.name), Some(call)),
+    )
+}
+
 /// What a client wants to be answered with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Wants {
     /// The API; none for lists, which are those of all.
     api: Option<Api>,
+    /// The one model of the list.
+    model: Option<String>,
     stream: bool,
     with_usage: bool,
 }
@@ -97,6 +143,7 @@ impl Wants {
     fn of(method: Method) -> Self {
         Self {
             api: Api::of(method),
+            model: None,
             stream: false,
             with_usage: false,
         }
@@ -105,7 +152,7 @@ impl Wants {
     fn read(&mut self, message: &Message) {
         let is_true = |of: Option<Node<'_>>, name| of.and_then(|of| of.get(name)?.as_bool()) == Some(true);
         let params = message.params();
-        self.stream = is_true(params, "stream");
+        self.stream = self.api.is_some_and(Api::streams) && is_true(params, "stream");
         let options = params.and_then(|params| params.get("stream_options"));
         self.with_usage = is_true(options, "include_usage");
     }
@@ -134,10 +181,15 @@ async fn read(
     visit: &mut Visit,
     headers: &HeaderMap,
     incoming: Incoming,
-    method: Method,
+    (method, wants): (Method, &Wants),
 ) -> Result<Message, Objection> {
     let bytes = if method == Method::ModelList {
-        b"{}".to_vec()
+        // What stands in a path is said in the message as all is that a call is about.
+        object(|out| {
+            if let Some(model) = &wants.model {
+                out.string("model", model);
+            }
+        })
     } else {
         let content = one(headers, &CONTENT_TYPE).ok().flatten().unwrap_or_default();
         let essence = content.split(';').next().unwrap_or_default().trim();
@@ -321,7 +373,7 @@ fn error(wants: &Wants, refusal: &Refusal, call: &str) -> (StatusCode, Vec<u8>) 
 
 /// An error object as the API has it; in that of Anthropic one more member says the code.
 fn said_as(wants: &Wants, (kind, words): (&str, &str), code: Option<&str>, call: Option<&str>) -> Vec<u8> {
-    let is_anthropics = wants.api == Some(Api::Messages);
+    let is_anthropics = wants.api.is_some_and(Api::is_anthropics);
     object(|out| {
         if is_anthropics {
             out.string("type", "error");

@@ -23,7 +23,7 @@ use wire::{
 use crate::{
     ambient::Ambient,
     config::judge::{MeantJudge, Otherwise},
-    known::issuers::{Call, Guarded},
+    known::issuers::{Call, Guarded, bearer},
 };
 
 /// The longest text it is asked about, in bytes. About more, nobody is asked.
@@ -141,7 +141,7 @@ impl Judge {
         let _slot = self.slots.acquire().await.map_err(|error| error.to_string())?;
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         if let Some(key) = &self.meant.key {
-            let value = HeaderValue::from_str(&format!("Bearer {key}"));
+            let value = HeaderValue::from_str(&bearer(key));
             let mut value = value.map_err(|_| "its key cannot stand in a header".to_owned())?;
             value.set_sensitive(true);
             headers.push((AUTHORIZATION, value));

@@ -4,12 +4,14 @@
 //! One pass finds runs of digits, one finds words with digits; what has no check digit needs a word beside it.
 
 mod check;
+mod class;
 mod identifier;
 mod number;
 mod papers;
 mod prose;
 
 pub(crate) use check::luhn;
+pub(crate) use class::Class;
 
 use std::{borrow::Cow, cell::OnceCell, ops::Range};
 

@@ -3,12 +3,14 @@
 //!
 //! Which findings are to go, and what a pseudonym stands for, is the caller's business.
 
+mod birthday;
 mod defang;
 mod mask;
 mod others;
 mod pseudonym;
 mod select;
 mod spotlight;
+mod strung;
 
 pub use defang::{Defang, defang};
 pub use mask::{mask, redact};
@@ -16,3 +18,4 @@ pub use others::{Others, plain};
 pub use pseudonym::{Like, pseudonym};
 pub use select::{Choice, select, select_text};
 pub use spotlight::{Marked, Marks, Spotlight};
+pub use strung::Strung;

@@ -1,5 +1,7 @@
 //! stdio and byte streams: one message per line.
 
+use std::io::{self, BufRead};
+
 /// Cuts a byte stream into lines of a bounded length.
 #[derive(Debug)]
 pub struct Lines {
@@ -63,6 +65,16 @@ impl Lines {
         }
     }
 
+    /// What is left when no more will come: a last line that nobody ended.
+    #[must_use]
+    pub fn last_line(mut self) -> Option<Line> {
+        if self.held.is_empty() && !self.skipping {
+            return None;
+        }
+        self.push(b"\n");
+        self.next_line()
+    }
+
     /// No line end yet: remember how far we looked, and hold no more than the limit.
     fn wait(&mut self) -> Option<Line> {
         self.seen = self.held.len();
@@ -75,4 +87,41 @@ impl Lines {
         }
         None
     }
+}
+
+/// Gives each line of a blocking stream to `each`, to the stream's end; what is nothing but blanks is passed over.
+///
+/// # Errors
+/// When the stream cannot be read, and what `each` says.
+pub fn each_line(
+    mut stream: impl BufRead,
+    bytes_max: usize,
+    mut each: impl FnMut(Line) -> io::Result<()>,
+) -> io::Result<()> {
+    let is_blank =
+        |line: &Line| matches!(line, Line::Whole(line) if line.iter().all(u8::is_ascii_whitespace));
+    let mut lines = Lines::new(bytes_max);
+    loop {
+        let read = match stream.fill_buf() {
+            Ok(bytes) => {
+                lines.push(bytes);
+                bytes.len()
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if read == 0 {
+            break;
+        }
+        stream.consume(read);
+        while let Some(line) = lines.next_line() {
+            if !is_blank(&line) {
+                each(line)?;
+            }
+        }
+    }
+    lines
+        .last_line()
+        .filter(|line| !is_blank(line))
+        .map_or(Ok(()), each)
 }

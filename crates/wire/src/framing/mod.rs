@@ -3,7 +3,7 @@
 mod lines;
 mod sse;
 
-pub use lines::{Line, Lines};
+pub use lines::{Line, Lines, each_line};
 pub use sse::{Event, EventError, EventReader, write_event};
 
 #[cfg(test)]

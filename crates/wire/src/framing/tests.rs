@@ -41,6 +41,32 @@ fn a_line_that_never_ends_is_dropped_and_the_next_is_read() {
     assert_eq!(lines.next_line(), Some(whole("ok")));
 }
 
+/// What a blocking stream says is read to its end, also where it ends within a line.
+#[test]
+fn each_line_of_a_stream_is_read_and_blank_ones_are_not() {
+    let whole = |text: &str| Line::Whole(text.as_bytes().to_vec());
+    for (said, wanted) in [
+        ("a\n \n\r\nb", vec![whole("a"), whole("b")]),
+        ("a\n\t ", vec![whole("a")]),
+        ("0123456789a\nb\n", vec![Line::TooLong, whole("b")]),
+        ("0123456789a", vec![Line::TooLong]),
+        ("", vec![]),
+    ] {
+        for capacity in [1, 3, 64] {
+            let mut read = Vec::new();
+            let stream = std::io::BufReader::with_capacity(capacity, said.as_bytes());
+            let all = each_line(stream, 10, |line| {
+                read.push(line);
+                Ok(())
+            });
+            all.expect("it is read");
+            assert_eq!(read, wanted, "{said:?} by {capacity}");
+        }
+    }
+    let stop = || std::io::Error::other("enough");
+    assert!(each_line(&b"a\nb\n"[..], 10, |_| Err(stop())).is_err());
+}
+
 fn events(chunks: &[&[u8]]) -> Vec<Event> {
     let mut reader = EventReader::new(64);
     let mut out = Vec::new();

@@ -95,6 +95,8 @@ methods! {
     ModelMessages            "v1/messages"                           Request      NONE        NONE;
     /// Has a model answer, in OpenAI's newer words.
     ModelResponses           "v1/responses"                          Request      NONE        NONE;
+    /// Has a model's provider count what it would be told, in Anthropic's words.
+    ModelTokens              "v1/messages/count_tokens"              Request      NONE        NONE;
     /// Withdraws a request.
     NotificationsCancelled   "notifications/cancelled"               Notification ALL         ALL;
     /// Says that an out-of-band elicitation is over.

@@ -105,9 +105,11 @@ pub fn target(message: &Message) -> Result<Target<'_>, ParamsError> {
         Method::TasksCancel | Method::TasksGet | Method::TasksResult | Method::TasksUpdate => Target::Task {
             id: text(params, "taskId", NAME_BYTES_MAX * 8)?,
         },
-        Method::ModelChat | Method::ModelMessages | Method::ModelResponses => Target::Model {
-            name: text(params, "model", NAME_BYTES_MAX)?,
-        },
+        Method::ModelChat | Method::ModelMessages | Method::ModelResponses | Method::ModelTokens => {
+            Target::Model {
+                name: text(params, "model", NAME_BYTES_MAX)?,
+            }
+        }
         Method::ElicitationCreate
         | Method::Initialize
         | Method::LoggingSetLevel

@@ -1,4 +1,4 @@
-//! The APIs of models: OpenAI's chat completions and responses, Anthropic's messages.
+//! The APIs of models: OpenAI's chat completions and responses, Anthropic's messages and its count of their tokens.
 //!
 //! A request is made a message like any other, whose parameters are its body as it was sent, so that it takes the same
 //! road. What is in it is closed: whatever would have the provider run a tool, fetch a URL or bring in something it keeps
@@ -28,6 +28,8 @@ pub enum Api {
     Messages,
     /// `/v1/responses` (OpenAI).
     Responses,
+    /// `/v1/messages/count_tokens` (Anthropic): a conversation as for messages, and only its length comes back.
+    Tokens,
 }
 
 /// Why a request is none we can judge.
@@ -85,7 +87,7 @@ impl Api {
     /// The API a method belongs to.
     #[must_use]
     pub fn of(method: Method) -> Option<Self> {
-        [Self::Chat, Self::Messages, Self::Responses]
+        [Self::Chat, Self::Messages, Self::Responses, Self::Tokens]
             .into_iter()
             .find(|api| api.method() == method)
     }
@@ -97,6 +99,7 @@ impl Api {
             Self::Chat => Method::ModelChat,
             Self::Messages => Method::ModelMessages,
             Self::Responses => Method::ModelResponses,
+            Self::Tokens => Method::ModelTokens,
         }
     }
 
@@ -107,6 +110,25 @@ impl Api {
             Self::Chat => "/chat/completions",
             Self::Messages => "/messages",
             Self::Responses => "/responses",
+            Self::Tokens => "/messages/count_tokens",
+        }
+    }
+
+    /// Whose words it is in.
+    #[must_use]
+    pub const fn is_anthropics(self) -> bool {
+        match self {
+            Self::Chat | Self::Responses => false,
+            Self::Messages | Self::Tokens => true,
+        }
+    }
+
+    /// Whether its answers can be had as a stream.
+    #[must_use]
+    pub const fn streams(self) -> bool {
+        match self {
+            Self::Chat | Self::Messages | Self::Responses => true,
+            Self::Tokens => false,
         }
     }
 }
@@ -142,6 +164,15 @@ pub fn answer(api: Api, body: &[u8]) -> Result<Response, String> {
         Api::Chat => "choices",
         Api::Messages => "content",
         Api::Responses => "output",
+        Api::Tokens => {
+            let count = said.get("input_tokens").and_then(Node::as_number);
+            let is_count = count.is_some_and(|count| count.as_u64().is_some());
+            return if is_count {
+                Ok(response)
+            } else {
+                Err("no count of tokens".to_owned())
+            };
+        }
     };
     let list = said.get(member).filter(|list| list.kind() == Kind::Array);
     let list = list.ok_or_else(|| format!("an answer without `{member}`"))?;

@@ -103,7 +103,7 @@ pub fn read(api: Api, params: Node<'_>) -> Result<Conversation<'_>, ModelError> 
     let mut found = Conversation::default();
     match api {
         Api::Chat => found.chat(params)?,
-        Api::Messages => found.messages(params)?,
+        Api::Messages | Api::Tokens => found.messages(params)?,
         Api::Responses => found.responses(params)?,
     }
     tools(api, params)?;
@@ -307,7 +307,7 @@ fn tools(api: Api, params: Node<'_>) -> Read {
         let kind = kind(tool);
         let is_callers = match api {
             Api::Chat | Api::Responses => OPENAI_TOOLS.contains(&kind.as_ref()),
-            Api::Messages => {
+            Api::Messages | Api::Tokens => {
                 let kind = kind.as_ref();
                 kind.is_empty()
                     || kind == "custom"

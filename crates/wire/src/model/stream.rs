@@ -15,7 +15,8 @@ const AGAIN_BYTES_MAX: usize = 256;
 pub fn stream(api: Api, answer: Node<'_>, with_usage: bool) -> Vec<u8> {
     match api {
         Api::Chat => chat(answer, with_usage),
-        Api::Messages => messages(answer),
+        // What only counts is asked for no stream.
+        Api::Messages | Api::Tokens => messages(answer),
         Api::Responses => responses(answer),
     }
 }
@@ -26,7 +27,7 @@ pub fn failure(api: Api, error: Node<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     match api {
         Api::Chat => plain(&mut out, object(|out| out.node("error", error))),
-        Api::Messages => named(&mut out, "error", |out| out.node("error", error)),
+        Api::Messages | Api::Tokens => named(&mut out, "error", |out| out.node("error", error)),
         Api::Responses => named(&mut out, "error", |out| {
             out.members_except(error, &["type"], &Edits::default());
             out.integer("sequence_number", 0);

@@ -357,3 +357,28 @@ fn a_failure_is_each_apis_own() {
         );
     }
 }
+
+#[test]
+fn what_is_counted_is_read_as_what_is_said() {
+    let conversation = json!({"model": "m", "messages": [{"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": "t", "content": "a page"}]}]});
+    assert_eq!(
+        reads(Api::Tokens, &conversation),
+        reads(Api::Messages, &conversation)
+    );
+    assert_eq!(reads(Api::Tokens, &conversation), Ok((1, 0)));
+    let fetched = json!({"model": "m", "messages": [{"role": "user", "content": [
+        {"type": "image", "source": {"type": "url", "url": "https://x.example/"}}]}]});
+    assert!(reads(Api::Tokens, &fetched).is_err());
+    let served = json!({"model": "m", "messages": [], "mcp_servers": [{"url": "https://x.example/"}]});
+    assert!(reads(Api::Tokens, &served).is_err());
+    for (body, good) in [
+        (r#"{"input_tokens": 7}"#, true),
+        (r#"{"input_tokens": "7"}"#, false),
+        (r#"{"input_tokens": -7}"#, false),
+        (r#"{"content": []}"#, false),
+    ] {
+        assert_eq!(answer(Api::Tokens, body.as_bytes()).is_ok(), good, "{body}");
+    }
+    assert_eq!(Api::of(Api::Tokens.method()), Some(Api::Tokens));
+}

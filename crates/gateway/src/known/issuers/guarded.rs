@@ -19,6 +19,7 @@ use hyper::{
     header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
+use identity::Secret;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
@@ -29,6 +30,7 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 use crate::outside::{
     addresses::{Kind, connect, kind},
@@ -68,6 +70,15 @@ impl<'c> Call<'c> {
             body: Vec::new(),
         }
     }
+}
+
+/// A key as most servers want to be shown it. What is written here to make the header is wiped; the header's own copy is
+/// the connection's, and goes with it.
+pub(crate) fn bearer(key: &Secret) -> Zeroizing<String> {
+    let mut shown = Zeroizing::new(String::with_capacity("Bearer ".len() + key.expose().len()));
+    shown.push_str("Bearer ");
+    shown.push_str(key.expose());
+    shown
 }
 
 /// An answer, whole.

@@ -4,5 +4,5 @@
 mod guarded;
 mod provider;
 
-pub(crate) use guarded::{Call, Fetched, Guarded, Network};
+pub(crate) use guarded::{Call, Fetched, Guarded, Network, bearer};
 pub(crate) use provider::{Provider, Providers, Unproven};
