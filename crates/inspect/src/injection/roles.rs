@@ -294,11 +294,17 @@ impl Table {
         }
     }
 
+    /// Whether a word may be known, by its hash; said without looking for it.
+    #[inline]
+    pub(super) fn may_have(&self, hash: u32) -> bool {
+        let (at, bit) = bit(hash);
+        self.bits.get(at).is_some_and(|bits| bits & bit != 0)
+    }
+
     /// What a word may do, by its hash.
     #[inline]
     pub(super) fn roles(&self, hash: u32) -> Roles {
-        let (at, bit) = bit(hash);
-        if self.bits.get(at).is_none_or(|bits| bits & bit == 0) {
+        if !self.may_have(hash) {
             return 0;
         }
         let mut slot = slot(hash);

@@ -10,7 +10,7 @@ use crate::{
     Report, Score, Sighting,
     learned::{
         ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL, SECRET, SYSTEM,
-        USER, Word, YOU, is_data, place,
+        USER, Word, YOU, is_data, picked, place,
     },
     view::View,
 };
@@ -87,11 +87,8 @@ const AROUND: usize = 24;
 const BEFORE: usize = 8;
 
 pub(super) fn look(words: &[Word], view: &View<'_>, hidden: bool, report: &mut Report) {
-    for (first, word) in words.iter().enumerate() {
-        let begins = BEGINNINGS.checked_shr(u32::from(word.class));
-        if begins.is_none_or(|begins| begins & 1 == 0) {
-            continue;
-        }
+    let begins = |word: &Word| BEGINNINGS.checked_shr(u32::from(word.class)).unwrap_or(0) & 1 == 1;
+    for (first, word) in picked(words, begins).filter_map(|n| Some((n, words.get(n)?))) {
         for rule in RULES {
             let Some(last) = rule.last(words, first) else {
                 continue;

@@ -8,7 +8,7 @@ mod features;
 mod lexicon;
 mod words;
 
-use std::{borrow::Cow, ops::Range, sync::OnceLock};
+use std::{borrow::Cow, cell::OnceCell, ops::Range, sync::OnceLock};
 
 use features::{ATTACKS_AROUND, BUCKETS, LENGTHS, Memory, attacks_sort, length_sort, of_attacks, of_length};
 pub use features::{BUCKET_BITS, NARROW_WORDS, PRIOR, STRIDE_WORDS, WINDOW_WORDS};
@@ -17,7 +17,8 @@ pub(crate) use lexicon::{
     REVEAL, SECRET, SYSTEM, USER, YOU,
 };
 pub(crate) use words::{
-    CALLS, CAPITALS, DIGITS, Gap, QUOTED, Word, hash_bytes, hash_of, hashes, stands_alone, words,
+    CALLS, CAPITALS, DIGITS, Gap, QUOTED, Word, Words, hash_bytes, hash_of, hashes, picked, stands_alone,
+    words,
 };
 
 use crate::{Passage, Surface};
@@ -85,19 +86,31 @@ pub(crate) fn place(word: &Word) -> Range<usize> {
     start..usize::try_from(word.end).unwrap_or(usize::MAX)
 }
 
-/// Wide windows, and narrow ones for what stands alone in a text of another sort.
+/// Wide windows, and narrow ones for what stands alone in a text of another sort: their words, and those from one to
+/// the next.
+const SIZES: [(usize, usize); 2] = [(WINDOW_WORDS, STRIDE_WORDS), (NARROW_WORDS, NARROW_WORDS / 4)];
+
+/// The sizes that a text of so many words is looked at in: it has no narrow window if it is one.
+fn sizes(words: usize) -> impl Iterator<Item = (usize, usize)> {
+    SIZES
+        .into_iter()
+        .filter(move |(size, _)| *size == WINDOW_WORDS || words > *size)
+}
+
+/// All windows of so many words.
 fn windows(words: usize) -> impl Iterator<Item = Range<usize>> {
-    let of = move |size: usize, stride: usize| {
-        let last = words.saturating_sub(size).div_ceil(stride);
-        (0..=last).map(move |n| {
-            let end = (n * stride + size).min(words);
-            end.saturating_sub(size)..end
-        })
-    };
-    let narrow = of(NARROW_WORDS, NARROW_WORDS / 4).filter(move |_| words > NARROW_WORDS);
-    of(WINDOW_WORDS, STRIDE_WORDS)
-        .filter(move |_| words > 0)
-        .chain(narrow)
+    sizes(words).flat_map(move |(size, stride)| {
+        let whole = (size..=words).step_by(stride).map(move |end| end - size..end);
+        whole.chain(last_window(words, size, stride))
+    })
+}
+
+/// The window at the end, if none that is whole ends there. What is too short for a wide window is one.
+fn last_window(words: usize, size: usize, stride: usize) -> Option<Range<usize>> {
+    match words.checked_sub(size) {
+        Some(rest) => (!rest.is_multiple_of(stride)).then_some(rest..words),
+        None => (words > 0 && size == WINDOW_WORDS).then_some(0..words),
+    }
 }
 
 /// Words on either side of a window that may say that a text is about attacks.
@@ -242,22 +255,38 @@ impl Model {
             sum = sum.wrapping_add(memory.weigh(word, data, weights));
             sum
         }));
-        let attacks = attacks(words);
         let weight = |bucket| self.weight(bucket);
         let by_length: [i32; LENGTHS] = std::array::from_fn(|sort| weight(of_length(sort)));
         let by_attacks: [i32; ATTACKS_AROUND] = std::array::from_fn(|sort| weight(of_attacks(sort)));
         let most_by_attacks = by_attacks.iter().copied().max().unwrap_or(0);
-        windows(words.len()).for_each(|window| {
-            if let (Some(from), Some(to)) = (sums.get(window.start), sums.get(window.end)) {
-                let sum = (to - from) * factor(window.len()) / FACTOR;
-                let length = by_length.get(length_sort(window.len())).copied().unwrap_or(0);
+        let attacks = OnceCell::new();
+        let mut counted = |sum: i32, window: Range<usize>| {
+            let around = around(attacks.get_or_init(|| self::attacks(words)), &window);
+            let attacks = by_attacks.get(attacks_sort(around));
+            found(sum + attacks.copied().unwrap_or(0), window);
+        };
+        for (size, stride) in sizes(words.len()) {
+            let length = by_length.get(length_sort(size)).copied().unwrap_or(0);
+            let factor = factor(size);
+            for (n, sums) in sums.windows(size + 1).step_by(stride).enumerate() {
+                let [from, .., to] = sums else { continue };
+                let sum = (to - from) * factor / FACTOR + length;
                 // Most windows are far from counting, whatever stands around them.
-                if sum + length + most_by_attacks >= self.suspect {
-                    let attacks = by_attacks.get(attacks_sort(around(&attacks, &window)));
-                    found(sum + length + attacks.copied().unwrap_or(0), window);
+                if sum + most_by_attacks >= self.suspect {
+                    counted(sum, n * stride..n * stride + size);
                 }
             }
-        });
+            let Some(window) = last_window(words.len(), size, stride) else {
+                continue;
+            };
+            if let (Some(from), Some(to)) = (sums.get(window.start), sums.get(window.end)) {
+                let length = by_length.get(length_sort(window.len())).copied().unwrap_or(0);
+                let sum = (to - from) * self::factor(window.len()) / FACTOR + length;
+                if sum + most_by_attacks >= self.suspect {
+                    counted(sum, window);
+                }
+            }
+        }
     }
 
     fn scored(&self, sum: i32, words: &[Word], window: Range<usize>) -> Scored {
@@ -285,6 +314,30 @@ impl Model {
             0.5 + 0.3 * times
         } else {
             0.5 / (1.0 - times)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is summed are the windows that were trained on, whatever the length of the text.
+    #[test]
+    fn every_window_is_summed() {
+        let text = "one word after another ".repeat(25);
+        let read = words(&text, lexicon(), WORDS_MAX);
+        let everything = Model::new(-1_000_000, 0, &vec![0; 1 << BUCKET_BITS]);
+        for count in 0..=100 {
+            let mut summed = Vec::new();
+            everything.each(&read.all[..count], false, |sum, window| {
+                summed.push((sum, window))
+            });
+            let all: Vec<_> = windows(count).map(|window| (0, window)).collect();
+            assert_eq!(summed, all, "{count} words");
+            let ends = |size: usize| all.iter().filter(|(_, window)| window.len() == size).count();
+            assert_eq!(ends(NARROW_WORDS) > 0, count >= NARROW_WORDS, "{count} words");
+            assert_eq!(all.last().map_or(0, |(_, window)| window.end), count);
         }
     }
 }

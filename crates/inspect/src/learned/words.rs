@@ -55,10 +55,26 @@ pub(crate) const DIGITS: u8 = 16;
 const STEM_LETTERS: u32 = 5;
 const STEM_BYTES: usize = 5;
 
+/// The words of a text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Words {
+    pub(crate) all: Vec<Word>,
+    /// Which of them have digits.
+    pub(crate) numbered: Vec<u32>,
+    /// Which are at least [`LONG_MIN`] long.
+    pub(crate) long: Vec<u32>,
+}
+
+/// Bytes of a word that may be several.
+const LONG_MIN: usize = 16;
+
 /// Reads the words of a text, at most `most` of them.
-pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Vec<Word> {
+pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Words {
     let mut reader = Reader {
-        out: Vec::with_capacity(text.len() / 5 + 8),
+        out: Words {
+            all: Vec::with_capacity(text.len() / 5 + 8),
+            ..Words::default()
+        },
         lexicon,
         word: Open::default(),
         before: 0,
@@ -67,37 +83,104 @@ pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Vec<Word> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        if reader.out.len() >= most {
-            return reader.out;
-        }
-        if letter_of(byte) != 0 {
+        let sort = sort_of(byte);
+        if sort <= Gap::Value as u8 {
+            // Most bytes between words say little, and are passed by without a word being open.
+            reader.gap = reader
+                .gap
+                .max(GAPS.get(usize::from(sort)).copied().unwrap_or_default());
+            reader.before = before(reader.before, byte);
+            at += 1;
+        } else if sort == LETTER {
+            if reader.out.all.len() >= most {
+                return reader.out;
+            }
             at = match reader.plain_word(bytes, at) {
                 Some(after) => after,
                 None => reader.letters(bytes, at),
             };
-        } else if byte == b' ' {
-            reader.close(at, b' ');
-            if reader.before != b'#' {
-                reader.before = 0;
+            if reader.word.letters != 0 {
+                at = reader.rest(text, at);
             }
-            at += 1;
-        } else if byte.is_ascii() {
-            at += reader.ascii(byte, at, bytes);
         } else {
-            let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) else {
-                break;
-            };
-            reader.wide(c, at);
-            at += c.len_utf8();
+            if reader.out.all.len() >= most {
+                return reader.out;
+            }
+            at = reader.step(text, at);
+            if reader.word.letters != 0 {
+                at = reader.rest(text, at);
+            }
         }
     }
     reader.close(at, b' ');
     reader.out
 }
 
+/// What a byte outside of words does: the [`Gap`] it makes, whatever comes next, or one of these.
+const LETTER: u8 = 5;
+/// What comes next, or what it is a part of, tells.
+const TOLD_BY_OTHERS: u8 = 6;
+
+const GAPS: [Gap; 4] = [Gap::None, Gap::Sentence, Gap::Line, Gap::Value];
+
+const SORTS: [u8; 256] = {
+    let mut sorts = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a table for every byte, made when compiled"
+        )]
+        {
+            sorts[byte as usize] = match byte {
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => LETTER,
+                b'.' | b'!' | b'?' | b':' | b';' | b'\\' | 0x80.. => TOLD_BY_OTHERS,
+                _ => gap_of(byte, None) as u8,
+            };
+        }
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    sorts
+};
+
+#[inline]
+fn sort_of(byte: u8) -> u8 {
+    SORTS.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+/// The last byte that was neither letter nor space, after another one.
+#[inline]
+fn before(before: u8, byte: u8) -> u8 {
+    match byte {
+        b' ' if before != b'#' => 0,
+        ..=b' ' => before,
+        _ => byte,
+    }
+}
+
+/// The numbers of the words that are so, asked of many at a time and decided of none: few are, and which ones cannot be
+/// foretold.
+pub(crate) fn picked(words: &[Word], is_so: impl Fn(&Word) -> bool) -> impl Iterator<Item = usize> {
+    words.chunks(64).enumerate().flat_map(move |(n, chunk)| {
+        let mut bits = chunk
+            .iter()
+            .rev()
+            .fold(0_u64, |bits, word| bits << 1 | u64::from(is_so(word)));
+        std::iter::from_fn(move || {
+            let at = usize::try_from(bits.trailing_zeros()).ok()?;
+            bits = bits.checked_sub(1)? & bits;
+            Some(n * 64 + at)
+        })
+    })
+}
+
 /// The hash of one word as [`words`] would give it, for tables.
 pub(crate) fn hash_of(word: &str) -> u32 {
     words(word, &Lexicon::empty(), 1)
+        .all
         .first()
         .map_or(0, |word| word.hash)
 }
@@ -147,8 +230,39 @@ fn letter_of(byte: u8) -> u8 {
     LETTERS.get(usize::from(byte)).copied().unwrap_or(0)
 }
 
+impl Words {
+    #[inline]
+    fn add(&mut self, word: Word, length: usize, digits: bool) {
+        if digits {
+            self.numbered
+                .push(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        }
+        if length >= LONG_MIN {
+            self.long.push(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        }
+        self.all.push(word);
+    }
+
+    /// The words with digits, in order.
+    pub(crate) fn with_digits(&self) -> impl Iterator<Item = (usize, &Word)> {
+        self.those(&self.numbered)
+    }
+
+    /// The long words, in order.
+    pub(crate) fn long(&self) -> impl Iterator<Item = (usize, &Word)> {
+        self.those(&self.long)
+    }
+
+    fn those<'w>(&'w self, places: &'w [u32]) -> impl Iterator<Item = (usize, &'w Word)> {
+        places.iter().filter_map(|at| {
+            let at = usize::try_from(*at).ok()?;
+            Some((at, self.all.get(at)?))
+        })
+    }
+}
+
 struct Reader<'l> {
-    out: Vec<Word>,
+    out: Words,
     lexicon: &'l Lexicon,
     word: Open,
     /// The last byte that was neither letter nor space.
@@ -170,12 +284,13 @@ struct Open {
 
 /// What a byte that belongs to no word ends; `next` is the byte after it.
 #[inline]
-fn gap_of(byte: u8, next: Option<u8>) -> Gap {
+const fn gap_of(byte: u8, next: Option<u8>) -> Gap {
     match byte {
         b'\n' | b'\r' => Gap::Line,
-        b'.' | b'!' | b'?' | b':' | b';' if !next.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'/') => {
-            Gap::Sentence
-        }
+        b'.' | b'!' | b'?' | b':' | b';' => match next {
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/') => Gap::None,
+            Some(_) | None => Gap::Sentence,
+        },
         b'"' | b'\'' | b'`' | b'(' | b'[' | b'{' | b'<' | b'>' | b'|' | b'*' => Gap::Value,
         _ => Gap::None,
     }
@@ -192,9 +307,10 @@ struct First {
     length: usize,
     /// The hash of so many, as if all were letters.
     hashes: [u32; 8],
-    /// In the highest bit of each byte: a letter among these, and a capital one.
-    taken: u64,
-    capitals: u64,
+    /// What comes after them, if they are fewer than eight.
+    next: u8,
+    /// Whether all are capitals.
+    loud: bool,
 }
 
 impl First {
@@ -202,35 +318,118 @@ impl First {
     fn of(bytes: &[u8], at: usize) -> Option<Self> {
         const EACH: u64 = 0x0101_0101_0101_0101;
         const HIGH: u64 = EACH << 7;
-        let first = bytes.get(at..)?.first_chunk::<8>()?;
-        let written = u64::from_le_bytes(*first);
+        let written = u64::from_le_bytes(*bytes.get(at..)?.first_chunk::<8>()?);
         let lower = written | EACH << 5;
         // In each byte's highest bit: from `a` on, and beyond `z`; nothing is carried into the next byte.
         let low = lower & !HIGH;
-        let letters = (low + EACH * 0x1f) & !(low + EACH * 0x05) & !written & HIGH;
-        let others = !letters & HIGH;
-        let taken = letters & (others & others.wrapping_neg()).wrapping_sub(1);
+        let others = (!(low + EACH * 0x1f) | (low + EACH * 0x05) | written) & HIGH;
+        let length = others.trailing_zeros() / 8;
         let mut hash = FIRST;
         let hashes = lower.to_le_bytes().map(|letter| {
             hash = mix(hash, u32::from(letter));
             hash
         });
+        let [next, ..] = written.wrapping_shr(length * 8).to_le_bytes();
+        // The bits below the first that is no letter; of letters, only capitals lack the bit that makes them lower.
+        let letters = (others & others.wrapping_neg()).wrapping_sub(1) & HIGH;
         Some(Self {
-            length: usize::try_from(others.trailing_zeros() / 8).unwrap_or(0),
+            length: usize::try_from(length).unwrap_or(0),
             hashes,
-            taken,
-            // Of letters, only capitals lack the bit that makes them lower.
-            capitals: !written << 2 & taken,
+            next,
+            loud: written << 2 & letters == 0,
         })
+    }
+
+    /// The hash of so many letters, at least one and at most eight.
+    #[inline]
+    fn hash(&self, letters: usize) -> u32 {
+        self.hashes.get(letters.wrapping_sub(1) % 8).copied().unwrap_or(0)
     }
 }
 
+/// What the byte after a word says of it: that it calls, that it is a space, or that the word goes on, maybe.
+const SPACE: u8 = 64;
+const GOES_ON: u8 = 128;
+
+/// What the byte before a word says of it, in the lower half, and the one after it, in the upper one.
+const BESIDE: [[u8; 256]; 2] = {
+    let mut beside = [[0; 256]; 2];
+    let mut byte = 0_u8;
+    loop {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a table for every byte, made when compiled"
+        )]
+        {
+            beside[0][byte as usize] = match byte {
+                b'<' | b'[' | b'{' | b'#' | b'/' => OPENS,
+                b'"' | b'\'' | b'`' => QUOTED,
+                _ => 0,
+            };
+            beside[1][byte as usize] = match byte {
+                b':' | b'!' => CALLS,
+                b' ' => SPACE,
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'\'' | 0x80.. => GOES_ON,
+                _ => 0,
+            };
+        }
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    beside
+};
+
+#[inline]
+fn shape_after(before: u8) -> u8 {
+    let [shapes, _] = &BESIDE;
+    shapes.get(usize::from(before)).copied().unwrap_or(0)
+}
+
+#[inline]
+fn said_by(next: u8) -> u8 {
+    let [_, said] = &BESIDE;
+    said.get(usize::from(next)).copied().unwrap_or(GOES_ON)
+}
+
 impl Reader<'_> {
+    /// Takes what goes on with the word that is open, and what ends it.
+    fn rest(&mut self, text: &str, mut at: usize) -> usize {
+        while self.word.letters != 0 && at < text.len() {
+            at = self.step(text, at);
+        }
+        at
+    }
+
+    /// Takes whatever comes next; says what comes then.
+    fn step(&mut self, text: &str, at: usize) -> usize {
+        let bytes = text.as_bytes();
+        let Some(&byte) = bytes.get(at) else {
+            return at;
+        };
+        if letter_of(byte) != 0 {
+            return self.letters(bytes, at);
+        }
+        if byte == b' ' {
+            self.close(at, b' ');
+            self.before = before(self.before, b' ');
+            return at + 1;
+        }
+        if byte.is_ascii() {
+            return at + self.ascii(byte, at, bytes);
+        }
+        let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) else {
+            return text.len();
+        };
+        self.wide(c, at);
+        at + c.len_utf8()
+    }
+
     /// Takes ASCII letters and digits as far as they go, and says where they end.
     fn letters(&mut self, bytes: &[u8], mut at: usize) -> usize {
         if self.word.letters == 0 {
             self.begin(at);
-            at += self.first_letters(bytes, at);
         }
         let word = &mut self.word;
         let (mut hash, mut stem) = (word.hash, word.stem);
@@ -259,69 +458,68 @@ impl Reader<'_> {
         at
     }
 
-    /// Takes a whole word of ASCII letters, as most are, and the space after it; says what comes next. Nothing, if
-    /// it is another sort of word.
-    #[inline]
+    /// Takes a whole word of ASCII letters, as most are, or a number, and the space after it; says what comes next.
+    /// Nothing, if it is another sort of word. None is open.
+    #[inline(always)]
     fn plain_word(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
-        if self.word.letters != 0 {
-            return None;
-        }
         let first = First::of(bytes, at)?;
-        let mut hash = *first.hashes.get(first.length.checked_sub(1)?)?;
-        let (mut length, mut loud) = (first.length, first.capitals == first.taken);
+        if first.length == 0 {
+            return self.plain_number(bytes, at);
+        }
+        let (mut length, mut next, mut loud) = (first.length, first.next, first.loud);
+        let mut hash = first.hash(length);
         if length == first.hashes.len() {
             let rest = bytes.get(at + length..).unwrap_or_default();
             for byte in rest.iter().take_while(|byte| byte.is_ascii_alphabetic()) {
                 hash = mix(hash, u32::from(byte | 0x20));
-                loud &= byte.is_ascii_uppercase();
+                loud &= byte & 0x20 == 0;
                 length += 1;
             }
+            next = *bytes.get(at + length)?;
         }
-        let next = *bytes.get(at + length)?;
-        if !next.is_ascii() || next.is_ascii_digit() || next == b'\'' {
-            return None;
-        }
-        let stem = first.hashes.get(length.min(STEM_BYTES) - 1).copied();
-        let shape = match self.before {
-            b'<' | b'[' | b'{' | b'#' | b'/' => OPENS,
-            b'"' | b'\'' | b'`' => QUOTED,
-            _ => 0,
-        };
-        self.before = 0;
-        self.out.push(Word {
-            hash,
-            stem: stem.unwrap_or(hash),
-            class: self.lexicon.class(hash),
-            shape: shape
-                | if loud && length > 2 { CAPITALS } else { 0 }
-                | if matches!(next, b':' | b'!') { CALLS } else { 0 },
-            gap: std::mem::take(&mut self.gap),
-            start: u32::try_from(at).unwrap_or(u32::MAX),
-            end: u32::try_from(at + length).unwrap_or(u32::MAX),
-        });
-        Some(at + length + usize::from(next == b' '))
+        let shape = if loud & (length > 2) { CAPITALS } else { 0 };
+        self.whole(
+            (at, length),
+            (hash, first.hash(length.min(STEM_BYTES))),
+            shape,
+            next,
+        )
     }
 
-    /// Takes the first letters of a word, as many as there are up to eight.
-    #[inline]
-    fn first_letters(&mut self, bytes: &[u8], at: usize) -> usize {
-        let Some(first) = First::of(bytes, at) else {
-            return 0;
+    /// The same of a number, whose digits count as one, whatever its length.
+    #[inline(never)]
+    fn plain_number(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let rest = bytes.get(at..)?;
+        let length = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        self.whole((at, length), (NUMBER, NUMBER), DIGITS, *rest.get(length)?)
+    }
+
+    /// Takes a word that is whole, if what comes next ends it.
+    #[inline(always)]
+    fn whole(
+        &mut self,
+        (at, length): (usize, usize),
+        (hash, stem): (u32, u32),
+        shape: u8,
+        next: u8,
+    ) -> Option<usize> {
+        let said = said_by(next);
+        if said == GOES_ON {
+            return None;
+        }
+        let word = Word {
+            hash,
+            stem,
+            class: self.lexicon.class(hash),
+            shape: shape | shape_after(self.before) | said & CALLS,
+            gap: self.gap,
+            start: u32::try_from(at).unwrap_or(u32::MAX),
+            end: u32::try_from(at + length).unwrap_or(u32::MAX),
         };
-        let word = &mut self.word;
-        if let Some(hash) = first
-            .length
-            .checked_sub(1)
-            .and_then(|last| first.hashes.get(last))
-        {
-            word.hash = *hash;
-        }
-        if first.length >= STEM_BYTES {
-            word.stem = first.hashes.get(STEM_BYTES - 1).copied().unwrap_or(0);
-        }
-        word.letters = u32::try_from(first.length).unwrap_or(0);
-        word.capitals = first.capitals.count_ones();
-        first.length
+        self.before = 0;
+        self.gap = Gap::None;
+        self.out.add(word, length, shape & DIGITS != 0);
+        Some(at + length + usize::from(said == SPACE))
     }
 
     /// Takes another ASCII byte, and says how many bytes it took.
@@ -394,11 +592,7 @@ impl Reader<'_> {
         word.start = at;
         word.hash = FIRST;
         word.gap = std::mem::take(&mut self.gap);
-        word.shape = match self.before {
-            b'<' | b'[' | b'{' | b'#' | b'/' => OPENS,
-            b'"' | b'\'' | b'`' => QUOTED,
-            _ => 0,
-        };
+        word.shape = shape_after(self.before);
     }
 
     /// Takes a letter of any script.
@@ -428,7 +622,7 @@ impl Reader<'_> {
         if matches!(by, b':' | b'!') {
             shape |= CALLS;
         }
-        self.out.push(Word {
+        let read = Word {
             hash: word.hash,
             stem: if word.letters > STEM_LETTERS {
                 word.stem
@@ -440,7 +634,8 @@ impl Reader<'_> {
             gap: word.gap,
             start: u32::try_from(word.start).unwrap_or(u32::MAX),
             end: u32::try_from(end).unwrap_or(u32::MAX),
-        });
+        };
+        self.out.add(read, end - word.start, shape & DIGITS != 0);
     }
 }
 
@@ -452,56 +647,4 @@ pub(crate) fn stands_alone(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is quick says the same as what is plain: letter by letter, whatever the word's length and end.
-    #[test]
-    fn a_word_is_read_as_letter_by_letter() {
-        let lexicon = Lexicon::new();
-        let written = "Instructionsthatgoonandon";
-        for (length, end) in
-            (1..=written.len()).flat_map(|n| [(n, " x"), (n, ": x"), (n, "!"), (n, "."), (n, "")])
-        {
-            for word in [written.to_owned(), written.to_lowercase(), written.to_uppercase()] {
-                let word = word.get(..length).unwrap();
-                let text = format!("\"{word}{end} and so on");
-                let read = words(&text, &lexicon, 1)[0];
-                let hash = |most| hash_bytes(word.bytes().take(most).map(|b| b.to_ascii_lowercase()));
-                assert_eq!((read.hash, read.stem), (hash(length), hash(5)), "{text}");
-                assert_eq!(
-                    (read.start, read.end),
-                    (1, u32::try_from(length + 1).unwrap()),
-                    "{text}"
-                );
-                assert_eq!(
-                    (read.gap, read.class),
-                    (Gap::Value.max(Gap::Text), lexicon.class(hash(length)))
-                );
-                let loud = length > 2 && word.bytes().all(|b| b.is_ascii_uppercase());
-                let calls = end.starts_with([':', '!']);
-                let shape = QUOTED | if loud { CAPITALS } else { 0 } | if calls { CALLS } else { 0 };
-                assert_eq!(read.shape, shape, "{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_word_goes_on_over_what_is_no_letter_of_its_own() {
-        let read = |text| {
-            let read = words(text, &Lexicon::empty(), 9);
-            read.iter()
-                .map(|word| (word.hash, word.start, word.end))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(read("don't go"), [(hash_of("dont"), 0, 5), (hash_of("go"), 6, 8)]);
-        assert_eq!(
-            read("sha256sums go"),
-            [(hash_of("sha999sums"), 0, 10), (hash_of("go"), 11, 13)]
-        );
-        assert_eq!(
-            read("fianc\u{e9}es go"),
-            [(hash_of("fianc\u{e9}es"), 0, 9), (hash_of("go"), 10, 12)]
-        );
-    }
-}
+mod tests;

@@ -5,12 +5,7 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::{Known, Near, check, known, papers};
-use crate::{
-    SettingsError,
-    learned::{self, DIGITS},
-    pattern::any_of,
-    view::View,
-};
+use crate::{SettingsError, learned, pattern::any_of, view::View};
 
 /// Longest identifier in one word.
 const WORD_MAX: usize = 64;
@@ -50,7 +45,7 @@ impl Identifiers {
         let text = view.text();
         let bytes = text.as_bytes();
         let mut done = 0;
-        for word in view.words().iter().filter(|word| word.shape & DIGITS != 0) {
+        for (_, word) in view.with_digits() {
             let first = learned::place(word).start;
             if first < done {
                 continue;

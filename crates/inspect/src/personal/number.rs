@@ -4,10 +4,7 @@
 use std::ops::Range;
 
 use super::{Known, check, has_near, known};
-use crate::{
-    learned::{self, DIGITS},
-    view::View,
-};
+use crate::{learned, view::View};
 
 /// Fewest and most digits of a run that says something about a person.
 const DIGITS_COUNT: Range<usize> = 7..24;
@@ -17,7 +14,7 @@ pub(super) fn numbers(view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)
     let text = view.text();
     let bytes = text.as_bytes();
     let mut done = 0;
-    for word in view.words().iter().filter(|word| word.shape & DIGITS != 0) {
+    for (_, word) in view.with_digits() {
         let first = learned::place(word).start;
         let before = |at: usize| {
             at.checked_sub(1)
@@ -439,10 +436,10 @@ fn telephone(text: &str, place: &Range<usize>, written: &str, digits: usize) -> 
         .filter(|g| !g.is_empty())
         .map(str::len)
         .collect();
-    if has_near(text, place, &["licen"]) {
+    if !(7..=15).contains(&digits.min(15)) || digits > 16 || is_date(body) || body.contains("..") {
         return None;
     }
-    if !(7..=15).contains(&digits.min(15)) || digits > 16 || is_date(body) || body.contains("..") {
+    if has_near(text, place, &["licen"]) {
         return None;
     }
     let strong = matches!(
@@ -513,9 +510,12 @@ fn born(text: &str, place: &Range<usize>, written: &str) -> Option<Known> {
     let short = |n: u32| (1..=31).contains(&n);
     let dated = matches!(parts.as_slice(), [a, b, c]
         if (year(*a) && short(*b) && short(*c)) || (short(*a) && short(*b) && (year(*c) || *c < 100)));
+    if !dated {
+        return None;
+    }
     let from = crate::view::floor(text, place.start.saturating_sub(24));
     let before = text.get(from..place.start).unwrap_or_default().to_lowercase();
-    (dated && WORDS.iter().any(|word| before.contains(word))).then_some(known(
+    WORDS.iter().any(|word| before.contains(word)).then_some(known(
         "personal/birth-date",
         0.7,
         "date of birth",

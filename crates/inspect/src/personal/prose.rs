@@ -10,7 +10,7 @@ use regex::Regex;
 use super::{Known, known};
 use crate::{
     SettingsError,
-    learned::{self, DIGITS, place},
+    learned::{self, DIGITS, Word, picked, place},
     pattern::any_of,
     view::{View, floor},
 };
@@ -138,21 +138,7 @@ impl Prose {
     fn addresses(&self, view: &View<'_>, add: &mut impl FnMut(Known, Range<usize>)) {
         let text = view.text();
         let mut done = 0;
-        for pair in view.words().windows(2) {
-            let [word, next] = pair else { continue };
-            let place = place(word);
-            let (at, bit) = bit(word.hash);
-            let named = self.street_bits.get(at).is_some_and(|bits| bits & bit != 0)
-                && word.end - word.start <= 9
-                && self.street.contains(&word.hash);
-            let ends = || {
-                STREET_END
-                    .iter()
-                    .any(|end| text.get(place.clone()).is_some_and(|word| word.ends_with(end)))
-            };
-            if !(named || (next.shape & DIGITS != 0 && word.shape & DIGITS == 0 && ends())) {
-                continue;
-            }
+        for place in self.street_words(view) {
             let from = floor(text, place.start.saturating_sub(AROUND)).max(done);
             let around = text
                 .get(from..floor(text, place.end + AROUND))
@@ -168,6 +154,35 @@ impl Prose {
                 done = from + hit.end();
             }
         }
+    }
+}
+
+impl Prose {
+    /// The words that are one of `STREET`, or end like the name of a street and stand before a number.
+    fn street_words<'v>(&self, view: &'v View<'_>) -> impl Iterator<Item = Range<usize>> + use<'v> {
+        let (text, words) = (view.text(), view.words());
+        let with_bit = picked(words, |word| {
+            let (at, bit) = bit(word.hash);
+            self.street_bits.get(at).is_some_and(|bits| bits & bit != 0)
+        });
+        let is_named = |word: &Word| word.end - word.start <= 9 && self.street.contains(&word.hash);
+        let mut found: Vec<usize> = with_bit.filter(|n| words.get(*n).is_some_and(is_named)).collect();
+        let ends = |word: &&Word| {
+            let letters = text.get(place(word)).unwrap_or_default();
+            word.shape & DIGITS == 0 && STREET_END.iter().any(|end| letters.ends_with(end))
+        };
+        found.extend(view.with_digits().filter_map(|(n, _)| {
+            let before = n.checked_sub(1)?;
+            words.get(before).filter(ends).map(|_| before)
+        }));
+        found.sort_unstable();
+        found.dedup();
+        // What ends a text has nothing after it.
+        let last = words.len().saturating_sub(1);
+        found
+            .into_iter()
+            .take_while(move |n| *n < last)
+            .filter_map(|n| words.get(n).map(place))
     }
 }
 

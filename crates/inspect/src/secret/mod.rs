@@ -80,7 +80,19 @@ impl Secrets {
                 note: Cow::Borrowed(note),
             });
         };
-        if let Some((from, length, prefix)) = self.prefixes.find(run) {
+        // Most stretches are words: what a machine made up has digits or capitals, and few letters only if it is long.
+        let (digits, capitals) = run.bytes().fold((0_usize, 0_usize), |(digits, capitals), byte| {
+            (
+                digits + usize::from(byte.is_ascii_digit()),
+                capitals + usize::from(byte.is_ascii_uppercase()),
+            )
+        });
+        let prefixed = if digits + capitals == 0 {
+            None
+        } else {
+            self.prefixes.find(run)
+        };
+        if let Some((from, length, prefix)) = prefixed {
             add(
                 prefix.detector,
                 0.95,
@@ -88,7 +100,9 @@ impl Secrets {
                 length,
                 "has the form of a credential",
             );
-        } else if let Some((from, length)) = named::value(text, start, run, &self.vendors) {
+        } else if (digits > 1 || run.len() >= named::LETTERS_MIN)
+            && let Some((from, length)) = named::value(text, start, run, &self.vendors)
+        {
             add(
                 "secret/named-value",
                 0.7,

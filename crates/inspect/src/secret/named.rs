@@ -12,6 +12,9 @@ const BEFORE: usize = 64;
 /// Shortest value that counts by its name.
 const VALUE_MIN: usize = 10;
 
+/// Shortest value that counts without two digits.
+pub(super) const LETTERS_MIN: usize = 20;
+
 /// What names a credential.
 const NAMES: &[&str] = &[
     "key",
@@ -191,7 +194,7 @@ fn is_made_up(value: &str, least: usize) -> bool {
         cases += usize::from(before.is_some_and(|before| before != upper));
         before = Some(upper);
     }
-    let mixed = cases * 5 >= letters * 2 && value.len() >= 20 && !is_name(value);
+    let mixed = cases * 5 >= letters * 2 && value.len() >= LETTERS_MIN && !is_name(value);
     value.len() >= least && (digits >= 4 || (digits >= 2 && is_random(value)) || mixed)
 }
 

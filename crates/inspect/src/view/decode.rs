@@ -55,7 +55,8 @@ fn runs<'t>(view: &View<'_>) -> Option<View<'t>> {
     let bytes = view.text().as_bytes();
     let mut parts = Parts::new();
     let mut at = 0;
-    for run in view.runs() {
+    // A stretch that goes on over the end of a line has a longer line before it.
+    for run in view.runs().iter().filter(|run| run.len() >= RUN_MIN) {
         at = at.max(run.start);
         while at < run.end {
             let end = run_end(bytes, at);

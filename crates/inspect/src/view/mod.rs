@@ -11,7 +11,7 @@ mod smuggled;
 
 use std::{borrow::Cow, ops::Range};
 
-use crate::learned::{WORDS_MAX, Word, lexicon, words};
+use crate::learned::{WORDS_MAX, Word, Words, lexicon, words};
 pub(crate) use decode::{decoded, is_read};
 pub(crate) use fold::{compatible, look_alike};
 pub(crate) use hidden::Hidden;
@@ -26,7 +26,7 @@ pub struct View<'t> {
     text: Cow<'t, str>,
     map: Map,
     reading: Reading,
-    words: Vec<Word>,
+    words: Words,
     runs: Vec<Range<usize>>,
 }
 
@@ -66,7 +66,17 @@ impl<'t> View<'t> {
     }
 
     pub(crate) fn words(&self) -> &[Word] {
-        &self.words
+        &self.words.all
+    }
+
+    /// Those of the words that have digits, with their numbers.
+    pub(crate) fn with_digits(&self) -> impl Iterator<Item = (usize, &Word)> {
+        self.words.with_digits()
+    }
+
+    /// Those of the words that are long enough to be several, with their numbers.
+    pub(crate) fn long_words(&self) -> impl Iterator<Item = (usize, &Word)> {
+        self.words.long()
     }
 
     /// How the view came about.

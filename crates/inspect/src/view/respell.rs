@@ -4,14 +4,12 @@
 use std::ops::Range;
 
 use super::{Reading, View, decode::Parts};
-use crate::learned::{DIGITS, Word, hash_bytes, hashes, lexicon, place};
+use crate::learned::{Word, hash_bytes, hashes, lexicon, place};
 
 /// Words in a row that are none, before they are read otherwise.
 const RUN_MIN: usize = 4;
 /// Letters in a row that stand alone.
 const LETTERS_MIN: usize = 8;
-/// Letters of a word that may be several.
-const LONG_MIN: u32 = 16;
 /// Longest word looked for in such a word.
 const PART_MAX: usize = 14;
 /// Words between two that have digits for letters.
@@ -45,17 +43,9 @@ pub(crate) fn respelled<'t>(view: &View<'_>) -> Option<View<'t>> {
         }
         start = end;
     }
-    let (mut numbered, mut long) = (Vec::new(), Vec::new());
-    for (n, word) in words.iter().enumerate() {
-        let (digits, many) = (word.shape & DIGITS != 0, word.end - word.start >= LONG_MIN);
-        if (word.class == 0) & (digits | many) {
-            numbered.extend(digits.then_some(n));
-            long.extend(many.then_some(word));
-        }
-    }
-    digits_for_letters(view, words, &numbered, &mut parts);
+    digits_for_letters(view, words, &mut parts);
     letter_by_letter(view, words, &mut parts);
-    run_together(view, &long, &mut parts);
+    run_together(view, &mut parts);
     parts.view(Reading::Decoded)
 }
 
@@ -132,10 +122,10 @@ fn plain_letter(byte: u8) -> u8 {
     }
 }
 
-/// Lines with several words that are known once their digits are letters; `numbered` are those with digits.
-fn digits_for_letters(view: &View<'_>, words: &[Word], numbered: &[usize], parts: &mut Parts) {
+/// Lines with several words that are known once their digits are letters.
+fn digits_for_letters(view: &View<'_>, words: &[Word], parts: &mut Parts) {
     let mut hits: Vec<usize> = Vec::new();
-    for (n, word) in numbered.iter().filter_map(|n| Some((*n, words.get(*n)?))) {
+    for (n, word) in view.with_digits().filter(|(_, word)| word.class == 0) {
         let bytes = letters(view, word);
         let mixed = bytes.iter().any(u8::is_ascii_digit) && (3..=24).contains(&bytes.len());
         if mixed
@@ -230,8 +220,8 @@ fn letter_by_letter(view: &View<'_>, words: &[Word], parts: &mut Parts) {
 }
 
 /// Long words that are several known ones without spaces.
-fn run_together(view: &View<'_>, long: &[&Word], parts: &mut Parts) {
-    for word in long {
+fn run_together(view: &View<'_>, parts: &mut Parts) {
+    for (_, word) in view.long_words().filter(|(_, word)| word.class == 0) {
         let bytes = letters(view, word);
         if !bytes.iter().take(16).all(u8::is_ascii_alphabetic) {
             continue;
