@@ -323,3 +323,31 @@ fn who_never_comes_to_an_end_is_cut_off_and_nobody_else_waits() {
         }
     });
 }
+
+/// Refused by its head alone, a client that was still sending got a reset in place of the refusal: `bad_input` failed so
+/// now and then ("Peer disconnected").
+#[test]
+fn who_is_refused_while_still_sending_gets_the_refusal() {
+    let (gateway, _) = start();
+    let body = "x".repeat(64 * 1024);
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: evil.example\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let base = gateway.base();
+    let mut stream = TcpStream::connect(base.trim_start_matches("http://")).expect("a connection");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("a timeout");
+    stream.write_all(head.as_bytes()).expect("the head is sent");
+    // The refusal has come, and is not read yet.
+    assert!(stream.peek(&mut [0]).expect("an answer") > 0);
+    for part in body.as_bytes().chunks(16 * 1024) {
+        // A gateway that has closed has the time to say so.
+        std::thread::sleep(Duration::from_millis(50));
+        stream.write_all(part).expect("the body is sent");
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the answer to its end");
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}

@@ -14,13 +14,15 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::http::HEADERS_BYTES_MAX;
+use super::{http::HEADERS_BYTES_MAX, linger::Linger};
 
 /// A connection whose requests are read strictly.
 #[derive(Debug)]
 pub(super) struct Heads<S> {
     stream: S,
     reader: Reader,
+    /// The sending half is closed, and the client is in the middle of a request.
+    linger: Option<Linger>,
 }
 
 impl<S> Heads<S> {
@@ -28,6 +30,7 @@ impl<S> Heads<S> {
         Self {
             stream,
             reader: Reader::default(),
+            linger: None,
         }
     }
 }
@@ -73,6 +76,11 @@ struct Head {
 struct TwoWays;
 
 impl Reader {
+    /// Whether more of a body is to come.
+    fn is_in_body(&self) -> bool {
+        matches!(self.at, At::Bytes { .. } | At::ChunkSize | At::Trailers)
+    }
+
     /// Reads bytes, and spoils what could be read in two ways.
     fn read(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() {
@@ -250,7 +258,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Heads<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
     }
@@ -260,7 +268,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        let mut buffer = [0; 4096];
+        while this.reader.is_in_body() {
+            let linger = this.linger.get_or_insert_with(Linger::begin);
+            let read = ready!(linger.poll(cx, &mut this.stream, &mut buffer));
+            match read.and_then(|count| buffer.get_mut(..count)) {
+                Some(bytes) => this.reader.read(bytes),
+                None => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(

@@ -19,6 +19,7 @@ mod gate;
 mod head;
 mod heads;
 mod http;
+mod linger;
 mod mcp;
 mod models;
 mod oauth;
