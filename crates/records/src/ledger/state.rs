@@ -266,11 +266,11 @@ impl State {
 
     /// How long a sync that somebody waits for may be put off, in the hope of company.
     ///
-    /// The more calls are on the road, the longer each takes in any case. But where they all wait for slow servers
-    /// nobody comes: then the last sync found few, and the next does not hope for long.
+    /// The more calls are on the road, the longer each takes in any case. But where most wait for slow servers few
+    /// come: then the last sync found far fewer than it is worth its price for, and the next does not hope for long.
     pub(crate) fn patience(&self) -> Duration {
         let crowds = self.calls.count() / MANY_CALLS;
-        let hope = crowds.min(self.last_company).max(1);
+        let hope = (self.last_company * ONE_IN / MANY_CALLS).clamp(1, crowds.max(1));
         (COMPANY * u32::try_from(hope).unwrap_or(u32::MAX)).min(COMPANY_MAX)
     }
 
