@@ -73,9 +73,7 @@ struct Session {
 
 impl Session {
     fn open(peers: &Path, gateway: &Gateway, front: &Recorder) -> Self {
-        let mut child = Command::new("timeout")
-            .arg("120")
-            .arg(peers.join("py2/bin/python"))
+        let mut child = Command::new(peers.join("py2/bin/python"))
             .arg(peers::script("records_client.py"))
             .env("GATEWAY", format!("http://{}/mcp", front.address()))
             .env("TOKEN", gateway.token())

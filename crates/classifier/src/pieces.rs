@@ -108,12 +108,17 @@ fn text(text: &str) -> Text<'_> {
     if text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Text::Data;
     }
-    let is_text = |c: char| !c.is_control() || c.is_whitespace();
-    match data(text).map(String::from_utf8) {
-        Some(Ok(decoded)) if decoded.chars().all(is_text) => Text::Decoded(decoded.into()),
-        Some(_) => Text::Data,
-        None => Text::Words(text),
+    let Some(bytes) = data(text) else {
+        return Text::Words(text);
+    };
+    // A few bytes that are none of a text's do not hide the rest.
+    let decoded = String::from_utf8_lossy(&bytes);
+    let is_strange = |c: &char| *c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace();
+    let strange = decoded.chars().filter(is_strange).count();
+    if strange * 10 > decoded.chars().count() {
+        return Text::Data;
     }
+    Text::Decoded(decoded.into_owned().into())
 }
 
 /// What a text encodes, if it is base64. Words without blanks have its signs, too, but not so many capitals and digits:

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use aws_lc_rs::hmac;
@@ -65,6 +65,8 @@ pub(crate) struct Disguise {
     key: hmac::Key,
     /// The digests of all pseudonyms given out; so that most words are not asked for.
     issued: Mutex<HashSet<String>>,
+    /// Held by who draws or forgets: whoever only asks what was given out does not wait for that.
+    drawing: Mutex<()>,
 }
 
 impl std::fmt::Debug for Disguise {
@@ -82,6 +84,7 @@ impl Disguise {
             store,
             key,
             issued: Mutex::new(issued),
+            drawing: Mutex::default(),
         })
     }
 
@@ -93,7 +96,7 @@ impl Disguise {
         inspector: &Inspector,
         ambient: &Ambient,
     ) -> Result<Vec<String>, StoreError> {
-        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let _drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh: Vec<(String, Vec<u8>)> = Vec::new();
         let mut given = Vec::with_capacity(values.len());
         let mut lately: HashMap<String, String> = HashMap::new();
@@ -108,12 +111,12 @@ impl Disguise {
             let name = match known {
                 Some(known) => known,
                 None => {
-                    let name = self.draw(whose, like, inspector, ambient, &issued)?;
+                    let name = self.draw(whose, like, inspector, ambient)?;
                     let is = self.key_is(whose.tenant, &name);
                     let kind = like.detector.split('/').next().unwrap_or_default();
                     fresh.push((key.clone(), name.clone().into_bytes()));
                     fresh.push((is.clone(), format!("{kind}\n{}", like.original).into_bytes()));
-                    issued.insert(is);
+                    self.issued().insert(is);
                     name
                 }
             };
@@ -133,11 +136,10 @@ impl Disguise {
         like: &Like<'_>,
         inspector: &Inspector,
         ambient: &Ambient,
-        issued: &HashSet<String>,
     ) -> Result<String, StoreError> {
         for _ in 0..DRAWS_MAX {
             let name = pseudonym(inspector, like, || u64::from_le_bytes(ambient.bytes::<8>()));
-            if !issued.contains(&self.key_is(whose.tenant, &name)) {
+            if !self.issued().contains(&self.key_is(whose.tenant, &name)) {
                 return Ok(name);
             }
         }
@@ -164,6 +166,13 @@ impl Disguise {
                     continue;
                 }
                 if let Some((kind, original)) = self.original(tenant, word)? {
+                    // A tool gets a number in the layout it was asked with, which is the one its schema was told with.
+                    let is_numbers = is_number(word) && is_number(&original);
+                    let original = if is_numbers {
+                        laid_out(&original, word)
+                    } else {
+                        original
+                    };
                     found.push(Uncovered { span, original, kind });
                     taken = count;
                     break;
@@ -177,12 +186,7 @@ impl Disguise {
     /// What one word stands for, and of which kind it is; None where it is nobody's pseudonym.
     pub(crate) fn original(&self, tenant: &str, word: &str) -> Result<Option<(String, String)>, StoreError> {
         let key = self.key_is(tenant, word);
-        let is_issued = self
-            .issued
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&key);
-        if !is_issued {
+        if !self.issued().contains(&key) {
             return Ok(None);
         }
         // None is there when the person was erased meanwhile.
@@ -197,7 +201,7 @@ impl Disguise {
     /// Forgets what stands for any of these values in a tenant, whoever's key sealed it. Gives how many
     /// pseudonyms it were.
     pub(crate) fn forget(&self, tenant: &str, identifiers: &BTreeSet<String>) -> Result<usize, StoreError> {
-        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let _drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
         let all: HashMap<String, Vec<u8>> = self.store.list(TABLE)?.into_iter().collect();
         let stands_for = |is: &str| {
             let text = String::from_utf8_lossy(all.get(is)?);
@@ -210,7 +214,7 @@ impl Disguise {
             if stands_for(&is).is_some() {
                 self.store.delete(TABLE, of)?;
                 self.store.delete(TABLE, &is)?;
-                issued.remove(&is);
+                self.issued().remove(&is);
                 gone += 1;
             }
         }
@@ -220,6 +224,10 @@ impl Disguise {
     /// Another value of the form of this one, by a key that is thrown away: nobody can undo it.
     pub(crate) fn anonym(inspector: &Inspector, like: &Like<'_>, ambient: &Ambient) -> String {
         pseudonym(inspector, like, || u64::from_le_bytes(ambient.bytes::<8>()))
+    }
+
+    fn issued(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn key_of(&self, whose: Whose<'_>, like: &Like<'_>) -> String {

@@ -234,12 +234,11 @@ impl Engines {
         };
         let mut kept = 0;
         for finding in call.findings().iter() {
-            let kind = finding.kind.as_str();
             let Some(node) = params.document().at(finding.location.place) else {
                 continue;
             };
             let is_a_value = matches!(finding.kind, FindingKind::Personal | FindingKind::Secret);
-            if !is_a_value || revealed.contains(kind) {
+            if !is_a_value {
                 continue;
             }
             let text = rewrite::text_of(node);
@@ -249,7 +248,7 @@ impl Engines {
                 let why = format!("pseudonyms cannot be looked up: {error}");
                 Objection::new(&refusal::OBLIGATION_UNMET, why)
             })?;
-            kept += usize::from(known.is_some());
+            kept += usize::from(known.is_some_and(|(kind, _)| !revealed.contains(kind.as_str())));
         }
         if kept > 0 {
             let line = format!("not revealed {kept}");

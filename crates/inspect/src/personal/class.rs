@@ -31,6 +31,7 @@ const RULES: &[Rule] = &[
     (11..=11, is_born_in_poland),
     (11..=11, is_repeated_once),
     (12..=12, check::verhoeff),
+    (12..=12, is_given_in_india),
     (13..=13, check::korean_resident),
     (13..=13, check::thai),
     (10..=10, is_birthday),
@@ -43,7 +44,10 @@ const RULES: &[Rule] = &[
 
 /// What holds of a value.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Class(Vec<fn(&str) -> bool>);
+pub(crate) struct Class {
+    rules: Vec<fn(&str) -> bool>,
+    is_dated: bool,
+}
 
 impl Class {
     pub(crate) fn of(value: &str) -> Self {
@@ -52,24 +56,32 @@ impl Class {
             return Self::default();
         }
         let holds = |(lengths, rule): &&Rule| lengths.contains(&value.len()) && rule(&value);
-        Self(RULES.iter().filter(holds).map(|(_, rule)| *rule).collect())
+        Self {
+            rules: RULES.iter().filter(holds).map(|(_, rule)| *rule).collect(),
+            is_dated: is_dated(&value),
+        }
     }
 
     /// Whether all of it holds of another value.
     pub(crate) fn has(&self, value: &str) -> bool {
         let value = compact(value);
-        self.0.iter().all(|rule| rule(&value))
+        self.rules.iter().all(|rule| rule(&value))
     }
 
-    /// How much of it holds of another value.
+    /// How much of it holds of another value: a date is more than all the rest, which may hold by chance.
     pub(crate) fn held(&self, value: &str) -> usize {
         let value = compact(value);
-        self.0.iter().filter(|rule| rule(&value)).count()
+        let dated = if self.is_dated && is_dated(&value) {
+            self.rules.len()
+        } else {
+            0
+        };
+        dated + self.rules.iter().filter(|rule| rule(&value)).count()
     }
 
     /// Whether nothing is known to hold.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rules.is_empty()
     }
 }
 
@@ -100,6 +112,21 @@ fn is_day(month: Option<u32>, day: Option<u32>) -> bool {
         Some(_) | None => 0,
     };
     day.is_some_and(|day| (1..=days).contains(&day))
+}
+
+/// Whether a day stands in it, as in numbers of persons.
+fn is_dated(text: &str) -> bool {
+    match text.len() {
+        10 | 13 => is_birthday(text),
+        11 => is_born_in_poland(text),
+        12 => text.get(2..).is_some_and(is_birthday),
+        _ => false,
+    }
+}
+
+/// An Aadhaar begins with neither of these.
+fn is_given_in_india(text: &str) -> bool {
+    check::verhoeff(text) && !text.starts_with(['0', '1'])
 }
 
 /// The first digit is a province, or says that somebody stays for a time.
@@ -165,6 +192,7 @@ mod tests {
         for (rule, right, wrong) in [
             (is_birthday as fn(&str) -> bool, "6408233234", "6408333234"),
             (is_given_in_canada, "130692544", "830692544"),
+            (is_given_in_india, "234123412346", "167497842981"),
             (is_born_in_poland, "02070803628", "02170803628"),
             (is_born_in_poland, "02270803628", "02270003628"),
             (is_repeated_once, "86095742719", "86095748719"),
