@@ -53,18 +53,53 @@ const AFTER_BYTES: usize = 24;
 /// Without the letters and digits that are taken for each other.
 const LETTERS: &[u8] = b"23456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+/// Random numbers, each of 64 bits made the most of: thousands of values may be drawn before one is right, and what is
+/// unpredictable is dear.
+struct Lots<D> {
+    draw: D,
+    /// What is left of the last number.
+    left: u64,
+}
+
+impl<D: FnMut() -> u64> Lots<D> {
+    fn new(draw: D) -> Self {
+        Self { draw, left: 0 }
+    }
+
+    /// One of so many numbers, from 0, none more likely than another by more than one part in 2^24.
+    fn below(&mut self, count: u8) -> u8 {
+        let count = u64::from(count.max(1));
+        if self.left < 1 << 32 {
+            self.left = (self.draw)();
+        }
+        let lot = self.left % count;
+        self.left /= count;
+        u8::try_from(lot).unwrap_or(0)
+    }
+
+    /// A whole number.
+    fn whole(&mut self) -> u64 {
+        (self.draw)()
+    }
+}
+
 /// Another value of the same kind, from random numbers. It is never the original.
-pub fn pseudonym(inspector: &Inspector, like: &Like<'_>, mut draw: impl FnMut() -> u64) -> String {
+pub fn pseudonym(inspector: &Inspector, like: &Like<'_>, draw: impl FnMut() -> u64) -> String {
+    let mut draw = Lots::new(draw);
     let mut label = |prefix: &str| format!("{prefix}-{}", letters(6, &mut draw));
     match like.detector {
         "personal/name" => return label("P"),
         "personal/address" => return label("A"),
         "personal/email" => return format!("{}@pseudonym.example", label("p").to_ascii_lowercase()),
         "personal/ip-address" if like.original.contains(':') => {
-            return format!("2001:db8::{:x}:{:x}", draw() % 0xFFFF + 1, draw() % 0xFFFF + 1);
+            return format!(
+                "2001:db8::{:x}:{:x}",
+                draw.whole() % 0xFFFF + 1,
+                draw.whole() % 0xFFFF + 1
+            );
         }
         // RFC 2544: nobody's.
-        "personal/ip-address" => return format!("198.18.{}.{}", draw() % 256, draw() % 256),
+        "personal/ip-address" => return format!("198.18.{}.{}", draw.below(255), draw.below(255)),
         _ => {}
     }
     if !like.original.bytes().any(|byte| byte.is_ascii_digit()) {
@@ -107,7 +142,7 @@ fn nearest(
     inspector: &Inspector,
     like: &Like<'_>,
     class: &Class,
-    draw: &mut impl FnMut() -> u64,
+    draw: &mut Lots<impl FnMut() -> u64>,
 ) -> Option<String> {
     let mut best: Option<(usize, String)> = None;
     for _ in 0..RELAXED_DRAWS_MAX {
@@ -122,16 +157,16 @@ fn nearest(
 }
 
 /// Another value of the form, right or not.
-fn drawn(like: &Like<'_>, draw: &mut impl FnMut() -> u64) -> String {
+fn drawn(like: &Like<'_>, draw: &mut Lots<impl FnMut() -> u64>) -> String {
     match like.detector {
-        "personal/birth-date" => birthday(like.original, draw),
+        "personal/birth-date" => birthday(like.original, &mut || draw.whole()),
         _ => None,
     }
     .unwrap_or_else(|| shaped(like, draw))
 }
 
 /// Digits for digits and letters for letters; what is a country or a brand stays.
-fn shaped(like: &Like<'_>, draw: &mut impl FnMut() -> u64) -> String {
+fn shaped(like: &Like<'_>, draw: &mut Lots<impl FnMut() -> u64>) -> String {
     let digits = like.original.bytes().filter(u8::is_ascii_digit).count();
     let mut keep = match like.detector {
         "personal/credit-card" | "personal/iban" => 2,
@@ -163,14 +198,13 @@ fn shaped(like: &Like<'_>, draw: &mut impl FnMut() -> u64) -> String {
         .collect()
 }
 
-fn letters(count: usize, draw: &mut impl FnMut() -> u64) -> String {
+fn letters(count: usize, draw: &mut Lots<impl FnMut() -> u64>) -> String {
     (0..count).map(|_| one(LETTERS, draw)).collect()
 }
 
-fn one(among: &[u8], draw: &mut impl FnMut() -> u64) -> char {
-    let count = u64::try_from(among.len()).unwrap_or(1).max(1);
-    let at = usize::try_from(draw() % count).unwrap_or(0);
-    among.get(at).map_or('0', |byte| char::from(*byte))
+fn one(among: &[u8], draw: &mut Lots<impl FnMut() -> u64>) -> char {
+    let at = draw.below(u8::try_from(among.len()).unwrap_or(u8::MAX));
+    among.get(usize::from(at)).map_or('0', |byte| char::from(*byte))
 }
 
 #[cfg(test)]
@@ -186,6 +220,25 @@ mod tests {
             state ^= state << 17;
             state
         }
+    }
+
+    #[test]
+    fn each_lot_is_as_likely_as_any_other() {
+        let mut draws = 0;
+        let mut numbers = numbers();
+        let mut lots = Lots::new(|| {
+            draws += 1;
+            numbers()
+        });
+        let mut counts = [0; 10];
+        for _ in 0..10_000 {
+            counts[usize::from(lots.below(10))] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (800..1_200).contains(count)),
+            "{counts:?}"
+        );
+        assert!(draws < 1_500, "{draws}");
     }
 
     #[test]
