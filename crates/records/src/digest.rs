@@ -66,17 +66,10 @@ impl std::fmt::Debug for Digester {
 /// Lower-case hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| {
-        if half < 10 {
-            b'0' + half
-        } else {
-            b'a' + (half - 10)
-        }
-    };
     let mut text = vec![0; bytes.len() * 2];
     let (pairs, _) = text.as_chunks_mut::<2>();
     for (pair, byte) in pairs.iter_mut().zip(bytes) {
-        *pair = [digit(byte >> 4), digit(byte & 0xF)];
+        *pair = wire::hex::digits(*byte);
     }
     // All of it is ASCII.
     String::from_utf8(text).unwrap_or_default()

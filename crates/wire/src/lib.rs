@@ -5,6 +5,7 @@
 
 pub mod bounds;
 pub mod framing;
+pub mod hex;
 pub mod json;
 pub mod jsonrpc;
 pub mod mcp;

@@ -73,19 +73,9 @@ impl Sketch {
     /// As text.
     pub(super) fn to_text(&self) -> String {
         // Not by `write!`: twice a second all marks of every context in use are written.
-        let digit = |half: u8| {
-            if half < 10 {
-                b'0' + half
-            } else {
-                b'a' + (half - 10)
-            }
-        };
         let mut text = Vec::with_capacity(8 * (self.marks.len() + 1));
         for mark in std::iter::once(&self.ceiling).chain(&self.marks) {
-            let [a, b, c, d] = mark
-                .to_be_bytes()
-                .map(|byte| [digit(byte >> 4), digit(byte & 0xF)]);
-            text.extend_from_slice([a, b, c, d].as_flattened());
+            text.extend_from_slice(mark.to_be_bytes().map(wire::hex::digits).as_flattened());
         }
         String::from_utf8(text).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 //! What a value among the arguments looks like, and whether it says where something goes.
 
-use wire::json::{Kind, Node};
+use wire::json::{Kind, Node, Pointer};
 
 use super::words::name_words;
 
@@ -98,7 +98,7 @@ impl Value {
     pub(super) fn all(args: Option<Node<'_>>) -> Vec<Self> {
         let mut found = Vec::new();
         if let Some(args) = args {
-            gather(args, String::new(), "", &mut found);
+            gather(args, Pointer::default(), "", &mut found);
         }
         found
     }
@@ -168,41 +168,28 @@ impl Value {
     }
 }
 
-fn gather(node: Node<'_>, pointer: String, key: &str, found: &mut Vec<Value>) {
+fn gather(node: Node<'_>, pointer: Pointer, key: &str, found: &mut Vec<Value>) {
     match node.kind() {
         Kind::Object => {
             for (name, value) in node.members() {
                 let name = name.as_str().unwrap_or_default();
-                gather(value, below(&pointer, &name), &name, found);
+                gather(value, pointer.child(&name), &name, found);
             }
         }
         Kind::Array => {
             for (n, value) in node.elements().enumerate() {
-                gather(value, format!("{pointer}/{n}"), key, found);
+                gather(value, pointer.child(&n.to_string()), key, found);
             }
         }
-        Kind::Number => found.push(Value::new(pointer, key, node.written())),
+        Kind::Number => found.push(Value::new(pointer.into_text(), key, node.written())),
         Kind::String => {
             let text = node.as_str().unwrap_or_default();
             if !text.trim().is_empty() {
-                found.push(Value::new(pointer, key, &text));
+                found.push(Value::new(pointer.into_text(), key, &text));
             }
         }
         Kind::Bool | Kind::Null => {}
     }
-}
-
-/// The JSON pointer of a member (RFC 6901).
-fn below(pointer: &str, name: &str) -> String {
-    let mut below = String::with_capacity(pointer.len() + 1 + name.len());
-    below.push_str(pointer);
-    below.push('/');
-    if name.contains(['~', '/']) {
-        below.push_str(&name.replace('~', "~0").replace('/', "~1"));
-    } else {
-        below.push_str(name);
-    }
-    below
 }
 
 fn shape(key: &[String], text: &str) -> Shape {

@@ -18,8 +18,15 @@ impl Pointer {
     /// The pointer to a member or element below this one.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        let name = name.replace('~', "~0").replace('/', "~1");
-        Self(format!("{}/{name}", self.0))
+        let mut child = String::with_capacity(self.0.len() + 1 + name.len());
+        child.push_str(&self.0);
+        child.push('/');
+        if name.contains(['~', '/']) {
+            child.push_str(&name.replace('~', "~0").replace('/', "~1"));
+        } else {
+            child.push_str(name);
+        }
+        Self(child)
     }
 
     /// The pointer to what holds the value this one names.
@@ -33,6 +40,12 @@ impl Pointer {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The pointer as text of its own.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        self.0
     }
 
     /// The value the pointer names, if there is one.
