@@ -73,6 +73,7 @@ pub(crate) fn start(
                 writing: false,
                 syncing: false,
                 sync_at: None,
+                write_at: None,
                 minded: None,
                 strikes: 0,
             },

@@ -10,7 +10,6 @@ use std::{
 };
 
 use super::{
-    queue::Want,
     shared::{Phase, Shared},
     state::{Group, State},
     writer::{mend, rotate, write},
@@ -53,6 +52,15 @@ enum Due {
     Then(Instant),
 }
 
+impl Due {
+    fn then(self) -> Option<Instant> {
+        match self {
+            Self::Then(then) => Some(then),
+            Self::Never | Self::Now => None,
+        }
+    }
+}
+
 /// Runs until the log is closed.
 pub(crate) fn run(shared: &Shared) {
     let mut frames = Vec::new();
@@ -78,10 +86,13 @@ fn next(shared: &Shared, mut has_written: bool) -> Step {
         if state.has_ended() {
             return Step::Stop;
         }
-        let due = due(&mut state, Instant::now());
+        let now = Instant::now();
+        let due = due(&mut state, now);
         // Who comes from a write syncs first: where entries never end, nothing would ever become durable.
         let sync_first = has_written && due == Due::Now;
-        if !sync_first && let Some(step) = to_write(shared, &mut state) {
+        // What is queued goes along with a sync.
+        let put_off = due != Due::Now && state.is_write_put_off(now);
+        if !sync_first && let Some(step) = to_write(shared, &mut state, put_off) {
             state.tail.writing = true;
             return step;
         }
@@ -94,7 +105,7 @@ fn next(shared: &Shared, mut has_written: bool) -> Step {
                 bytes: state.tail.unsynced.len(),
             };
             // The other may write meanwhile.
-            let is_wanted = !state.queue.is_empty() && state.calls_crew(Want::Written);
+            let is_wanted = !state.queue.is_empty() && state.calls_crew();
             drop(state);
             if is_wanted {
                 shared.wake.crew.ring_one();
@@ -102,22 +113,24 @@ fn next(shared: &Shared, mut has_written: bool) -> Step {
             return Step::Sync(unsynced);
         }
         has_written = false;
-        state = match due {
+        let write_at = state.tail.write_at.filter(|_| put_off);
+        let then = [due.then(), write_at].into_iter().flatten().min();
+        state = match then {
             // One of the two minds the time.
-            Due::Then(then) if state.tail.minded.is_none_or(|minded| minded > then) => {
+            Some(then) if state.tail.minded.is_none_or(|minded| minded > then) => {
                 state.tail.minded = Some(then);
                 let left = then.saturating_duration_since(Instant::now());
                 let mut state = shared.wake.crew.wait_for(state, left);
                 state.tail.minded.take_if(|minded| *minded == then);
                 state
             }
-            Due::Then(_) | Due::Never | Due::Now => shared.wake.crew.wait_for(state, heartbeat),
+            Some(_) | None => shared.wake.crew.wait_for(state, heartbeat),
         };
     }
 }
 
-/// What there is to write or to mend, when nobody is at it.
-fn to_write(shared: &Shared, state: &mut State) -> Option<Step> {
+/// What there is to write or to mend, when nobody is at it and it is not put off.
+fn to_write(shared: &Shared, state: &mut State, put_off: bool) -> Option<Step> {
     if state.tail.writing {
         return None;
     }
@@ -132,7 +145,7 @@ fn to_write(shared: &Shared, state: &mut State) -> Option<Step> {
         state.add_last(now_ms);
         state.phase = Phase::Draining;
     }
-    if state.queue.is_empty() {
+    if state.queue.is_empty() || put_off {
         return None;
     }
     if state.is_segment_full(options) {

@@ -157,7 +157,8 @@ impl Ledger {
         let now_ms = shared.ports.clock.unix_ms();
         let mut state = shared.lock();
         state.accept(job, now_ms, &shared.options);
-        let is_crew_wanted = state.calls_crew(want);
+        state.put_off_write(want, Instant::now());
+        let is_crew_wanted = state.calls_crew();
         drop(state);
         if is_crew_wanted {
             shared.wake.crew.ring_one();

@@ -35,9 +35,12 @@ const MANY_CALLS: usize = 16;
 /// How long a sync that somebody waits for may be put off where [`MANY_CALLS`] are on the road, and the longest where
 /// there are more.
 const COMPANY: Duration = Duration::from_millis(1);
-const COMPANY_MAX: Duration = Duration::from_millis(3);
+const COMPANY_MAX: Duration = Duration::from_millis(6);
 
-/// A sync is worth its price when one in so many of the calls on the road waits for it.
+/// How long writing may be put off where [`MANY_CALLS`] are on the road and the last write found company.
+const SHORTLY: Duration = Duration::from_micros(500);
+
+/// A write or a sync is worth its price when one in so many of the calls on the road waits for it.
 const ONE_IN: usize = 4;
 
 /// A mark (heartbeat) after so many entries, so that recovery never reads further back.
@@ -61,6 +64,8 @@ pub(crate) struct State {
     waiting: VecDeque<(u64, Job)>,
     /// How many waited for the last sync.
     last_company: usize,
+    /// How many the last write took along.
+    last_group: usize,
     /// Why appends are refused at once.
     pub(crate) trouble: Option<Unavailable>,
     gap: Option<Gap>,
@@ -113,6 +118,8 @@ pub(crate) struct Tail {
     pub(crate) syncing: bool,
     /// When what is written is synced at the latest, while that is put off.
     pub(crate) sync_at: Option<Instant>,
+    /// When what is queued is written at the latest, while that is put off.
+    pub(crate) write_at: Option<Instant>,
     /// One of the crew sleeps until then, and no longer.
     pub(crate) minded: Option<Instant>,
     /// Failures since the last success.
@@ -172,6 +179,7 @@ impl State {
             in_flight: Vec::new(),
             waiting: VecDeque::new(),
             last_company: 0,
+            last_group: 0,
             trouble: None,
             gap: None,
             gap_queued: false,
@@ -239,26 +247,40 @@ impl State {
         self.tail.durable < self.tail.written
     }
 
-    /// Whether one of the crew has to be woken for what was queued, which is then noted: whoever writes, or was
-    /// woken before, will look into the queue anyway. So will whoever minds a sync that is put off, and what is to be
-    /// durable need not be written before.
-    pub(crate) fn calls_crew(&mut self, want: Want) -> bool {
-        let put_off = self.tail.sync_at.is_some() && self.tail.minded == self.tail.sync_at;
-        let goes_along = want == Want::Durable
-            && put_off
-            && !self.waiting.is_empty()
-            && self.phase == Phase::Open
-            && !self.has_company(self.queue.len());
-        if goes_along {
-            return false;
-        }
-        let will_look = self.tail.writing || self.crew_called;
-        self.crew_called = true;
+    /// Whether one of the crew has to be woken for what is queued, which is then noted: whoever writes, or was
+    /// woken before, will look into the queue anyway. So will whoever sleeps no longer than writing is put off.
+    pub(crate) fn calls_crew(&mut self) -> bool {
+        let Tail { write_at, minded, .. } = self.tail;
+        let is_minded = minded.zip(write_at).is_some_and(|(minded, then)| minded <= then);
+        let will_look = is_minded || self.tail.writing || self.crew_called;
+        self.crew_called |= !is_minded;
         !will_look
     }
 
-    /// Whether enough wait for a sync, with so many who are yet to be written: a part of the calls on the road, where
-    /// those are many.
+    /// Puts writing off, now that one more is queued who wants this; or not any more.
+    ///
+    /// One entry costs as much to write as a dozen: a call of the system, and waking who makes it. But where calls wait
+    /// for slow servers few entries come, and the one that does is not kept waiting. What is to be durable need not be
+    /// written before the sync it goes with, where that is put off, too.
+    pub(crate) fn put_off_write(&mut self, want: Want, now: Instant) {
+        let is_alone = self.last_group < 2 || self.queue.is_empty();
+        let is_due = is_alone || self.phase != Phase::Open || self.has_company(self.queue.len());
+        let with_sync = self
+            .tail
+            .sync_at
+            .filter(|_| want == Want::Durable && !self.waiting.is_empty());
+        let then = with_sync.unwrap_or(now + SHORTLY);
+        let then = self.tail.write_at.map_or(then, |before| before.min(then));
+        self.tail.write_at = (!is_due).then_some(then);
+    }
+
+    /// Whether writing what is queued is put off beyond now.
+    pub(crate) fn is_write_put_off(&self, now: Instant) -> bool {
+        self.phase == Phase::Open && self.tail.write_at.is_some_and(|then| then > now)
+    }
+
+    /// Whether enough wait for a write or a sync, with so many who are yet to be written: a part of the calls on the
+    /// road, where those are many.
     pub(crate) fn has_company(&self, queued: usize) -> bool {
         let calls = self.calls.count();
         calls < MANY_CALLS || self.waiting.len() + queued >= calls / ONE_IN
@@ -370,6 +392,8 @@ impl State {
     /// The next group, if anything waits.
     pub(crate) fn next_group(&mut self) -> Option<Group> {
         self.in_flight = self.queue.take(GROUP_ENTRIES_MAX, GROUP_BYTES_MAX);
+        self.last_group = self.in_flight.len();
+        self.tail.write_at = None;
         (!self.in_flight.is_empty()).then(|| Group {
             entries: self.in_flight.iter().map(|job| job.entry.clone()).collect(),
             first: self.tail.written,
