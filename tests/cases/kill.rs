@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 
 /// Unless `SALLYPORT_KILL_ROUNDS` says more.
 const ROUNDS: u32 = 20;
-const CLIENTS: u32 = 8;
+/// From sixteen calls on the ledger writes and syncs their entries together.
+const CLIENTS: u32 = 24;
 /// Calls that are answered in every other round before it is killed.
 const ANSWERED: u32 = 20;
 
