@@ -149,12 +149,9 @@ impl Said {
 fn shown(at: &Pointer, said: Node<'_>, texts: &BTreeMap<u32, String>) -> Pointer {
     let mut shown = Pointer::default();
     let mut node = said;
-    for token in at.as_str().split('/').skip(1) {
-        let name = token.replace("~1", "/").replace("~0", "~");
+    for name in at.steps() {
         let step = match node.kind() {
-            Kind::Object => node
-                .members()
-                .find(|(key, _)| key.as_str().is_some_and(|key| key == name)),
+            Kind::Object => node.members().find(|(key, _)| key.is_str(&name)),
             Kind::Array | Kind::Bool | Kind::Null | Kind::Number | Kind::String => Pointer::default()
                 .child(&name)
                 .find(node)
@@ -162,7 +159,7 @@ fn shown(at: &Pointer, said: Node<'_>, texts: &BTreeMap<u32, String>) -> Pointer
         };
         let Some((key, value)) = step else { break };
         let now = texts.get(&key.place()).filter(|_| node.kind() == Kind::Object);
-        shown = shown.child(now.unwrap_or(&name));
+        shown = shown.child(now.map_or(name.as_ref(), String::as_str));
         node = value;
     }
     shown

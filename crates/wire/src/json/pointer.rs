@@ -48,20 +48,25 @@ impl Pointer {
         self.0
     }
 
-    /// The value the pointer names, if there is one.
-    #[must_use]
-    pub fn find<'d>(&self, root: Node<'d>) -> Option<Node<'d>> {
-        self.0.split('/').skip(1).try_fold(root, |node, token| {
-            let name: Cow<'_, str> = if token.contains('~') {
+    /// The names and numbers it is made of, each as it is without a pointer around it.
+    pub fn steps(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.0.split('/').skip(1).map(|token| {
+            if token.contains('~') {
+                // In this order, so that `~01` is `~1`.
                 Cow::Owned(token.replace("~1", "/").replace("~0", "~"))
             } else {
                 Cow::Borrowed(token)
-            };
-            match node.kind() {
-                Kind::Object => node.get(&name),
-                Kind::Array => node.elements().nth(name.parse().ok()?),
-                Kind::Bool | Kind::Null | Kind::Number | Kind::String => None,
             }
+        })
+    }
+
+    /// The value the pointer names, if there is one.
+    #[must_use]
+    pub fn find<'d>(&self, root: Node<'d>) -> Option<Node<'d>> {
+        self.steps().try_fold(root, |node, name| match node.kind() {
+            Kind::Object => node.get(&name),
+            Kind::Array => node.elements().nth(name.parse().ok()?),
+            Kind::Bool | Kind::Null | Kind::Number | Kind::String => None,
         })
     }
 

@@ -149,6 +149,25 @@ fn values_are_found_where_they_stand() {
     assert_eq!(Pointer::to(root, pointer.find(root).expect("c")), Some(pointer));
 }
 
+/// What was done by hand in four places: `~01` is `~1`, and no `/`.
+#[test]
+fn a_pointer_is_taken_apart_as_it_was_put_together() {
+    for steps in [
+        vec![],
+        vec![""],
+        vec!["a/b", "~1", "", "~", "0"],
+        vec!["~01~10/~"],
+    ] {
+        let pointer = steps
+            .iter()
+            .fold(Pointer::default(), |here, step| here.child(step));
+        assert_eq!(pointer.steps().collect::<Vec<_>>(), steps, "{pointer}");
+        assert_eq!(Pointer::parse(pointer.as_str()), Some(pointer));
+    }
+    let written = Pointer::parse("/~01/~10").expect("pointer");
+    assert_eq!(written.steps().collect::<Vec<_>>(), ["~1", "/0"]);
+}
+
 #[test]
 fn a_value_is_written_again_without_loss() {
     for text in [
