@@ -593,6 +593,43 @@ fn a_provider_that_fails_is_said_to_and_shows_no_key() {
     );
 }
 
+/// Regression: a conversation in which more than 256 things were found was refused as a whole.
+#[test]
+fn a_long_conversation_with_many_numbers_is_told_with_pseudonyms() {
+    let provider = Provider::start();
+    let gateway = house(&provider, "");
+    let numbers: Vec<String> = (2000..2400).map(|n| format!("+1 415-555-{n}")).collect();
+    let messages: Vec<Value> = numbers
+        .chunks(20)
+        .map(|some| json!({"role": "user", "content": format!("Call {}.", some.join(", call "))}))
+        .collect();
+    let crowd: Vec<String> = (0..5_000).map(|n| format!("u{n}@clinic.org")).collect();
+    let crowd = json!([{"role": "user", "content": crowd.join(" ")}]);
+    let asked = json!([
+        {"api": "chat", "model": "shy", "messages": messages},
+        {"api": "chat", "model": "shy", "messages": crowd}
+    ]);
+    let Some(said) = ask(&gateway, &gateway.token(), &asked) else {
+        return;
+    };
+    assert_eq!(said[0]["text"], "good morning", "{said:?}");
+    let received = provider.received();
+    let [(whole, _)] = received.as_slice() else {
+        panic!("{} calls", received.len())
+    };
+    assert!(whole.contains("+1 415-5"), "{whole}");
+    for number in &numbers {
+        assert!(!whole.contains(number), "{number} in {whole}");
+    }
+    let ends = outcomes(&gateway, "outcome");
+    let changed = ends[0]["detail"]["changed"].to_string();
+    assert!(changed.contains("pseudonymise personal/phone 400"), "{changed}");
+    // What cannot be listed could not be taken out; who asked is told what to do.
+    assert_eq!(said[1]["code"], "obligation-unmet", "{}", said[1]);
+    let told = said[1].to_string();
+    assert!(told.contains("4096") && told.contains("shorter conversation"), "{told}");
+}
+
 #[test]
 fn limits_count_calls_and_tokens() {
     let provider = Provider::start();

@@ -2,12 +2,12 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use inspect::{
-    Choice, Defang, Finding, FindingKind, Findings, Like, Others, Part, SUSPECT_MIN, Strung, mask, plain,
-    redact, select, select_text,
+    Choice, Defang, FINDINGS_MAX, Finding, FindingKind, Findings, Like, Others, Part, SUSPECT_MIN, Strung,
+    mask, plain, redact, select, select_text,
 };
 use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
@@ -315,13 +315,8 @@ impl Engines {
         report: &mut Said,
     ) -> Result<(BTreeMap<u32, String>, Vec<String>), Objection> {
         let said = content.said;
-        let incomplete = content
-            .findings
-            .iter()
-            .any(|f| f.detector == "uninspectable/too-many-findings");
-        if incomplete && !orders.ways.is_empty() {
-            let why = "more was found than can be rewritten";
-            return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
+        if !orders.ways.is_empty() {
+            all_listed(content.findings)?;
         }
         let mut found: BTreeMap<u32, Vec<(&Finding, Way)>> = BTreeMap::new();
         for finding in content.findings.iter().filter(|finding| !is_shape(finding, said)) {
@@ -337,6 +332,10 @@ impl Engines {
             let kept = (pseudonym.clone(), "disguise-again", "personal".to_owned());
             everywhere.insert(plain(original), kept);
         }
+        let mut told: HashMap<String, &str> = HashMap::new();
+        for (original, name) in content.revealed {
+            told.entry(same(original)).or_insert(name);
+        }
         let strung = strung(said, &found);
         let names = self.pseudonyms(content.whose, &strung, &found)?;
         let mut changes: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
@@ -349,12 +348,8 @@ impl Engines {
                 let span = finding.location.span.clone();
                 let written = text.get(span.clone()).unwrap_or_default();
                 let original = plain(written);
-                let told = content
-                    .revealed
-                    .iter()
-                    .find(|(told, _)| same(told) == same(written));
-                let with = match (way, told, everywhere.get(&original)) {
-                    (Way::Pseudonymise, Some((_, name)), _) => laid_out(name, written),
+                let with = match (way, told.get(&same(written)), everywhere.get(&original)) {
+                    (Way::Pseudonymise, Some(name), _) => laid_out(name, written),
                     (Way::Anonymise, _, Some((kept, "anonymise", _))) => kept.clone(),
                     _ => self.replacement((finding, *way), written, &strung, &names),
                 };
@@ -436,6 +431,17 @@ fn strung(said: Node<'_>, found: &BTreeMap<u32, Vec<(&Finding, Way)>>) -> Strung
     }
 }
 
+/// What is not listed could not be cut out.
+fn all_listed(findings: &Findings) -> Result<(), Objection> {
+    let is_rest = |finding: &Finding| finding.detector == "uninspectable/too-many-findings";
+    if !findings.iter().any(is_rest) {
+        return Ok(());
+    }
+    let why = format!("more than {FINDINGS_MAX} things were found, and what is not listed cannot be cut out");
+    let shown = format!("{why}; send less at once, or ask for less: a shorter conversation, fewer rows");
+    Err(Objection::new(&refusal::OBLIGATION_UNMET, why).showing(shown))
+}
+
 /// Replaces what was found in one place in all the others where it stands.
 fn elsewhere(
     said: Node<'_>,
@@ -451,30 +457,62 @@ fn elsewhere(
         Objection::new(&refusal::OBLIGATION_UNMET, why)
     })?;
     for node in said.walk().chain(keys_of(said)) {
+        let mut done = Vec::new();
         if !matches!(node.kind(), Kind::Number | Kind::String) {
             continue;
         }
         let text = text_of(node);
         for span in others.find(&text) {
+            let known = changes.get(&node.place());
+            let covered = Covered::by(known.map(Vec::as_slice).unwrap_or_default());
             let here = text.get(span.clone()).unwrap_or_default();
             let Some((with, did, what)) = everywhere.get(&plain(here)) else {
                 continue;
             };
-            let known = changes.entry(node.place()).or_default();
-            let is_covered = known
-                .iter()
-                .any(|(other, _)| other.start <= span.start && span.end <= other.end);
-            if !is_covered {
-                report.add(Pointer::to(said, node).unwrap_or_default(), did, what.clone());
-                known.push((span.clone(), laid_out(with, here)));
+            if !covered.has(&span) {
+                done.push((node.place(), *did, what));
+                let changed = (span, laid_out(with, here));
+                changes.entry(node.place()).or_default().push(changed);
             }
         }
     }
-    changes.retain(|_, list| !list.is_empty());
+    let pointers = Pointer::to_each(said, done.iter().map(|(place, ..)| *place));
+    for (place, did, what) in done {
+        report.add(
+            pointers.get(&place).cloned().unwrap_or_default(),
+            did,
+            what.clone(),
+        );
+    }
     Ok(())
 }
 
 /// Whose tenant the call is in; empty where there is but one.
+/// Stretches of a text that are changed already: where each begins, and how far any until there goes. A value may stand in a
+/// text a million times.
+struct Covered(Vec<(usize, usize)>);
+
+impl Covered {
+    fn by(changes: &[Change]) -> Self {
+        let spans = changes.iter().map(|(span, _)| (span.start, span.end));
+        let mut covered: Vec<(usize, usize)> = spans.collect();
+        covered.sort_unstable();
+        let mut furthest = 0;
+        for (_, end) in &mut covered {
+            furthest = furthest.max(*end);
+            *end = furthest;
+        }
+        Self(covered)
+    }
+
+    /// Whether one of them holds all of a stretch.
+    fn has(&self, span: &std::ops::Range<usize>) -> bool {
+        let until = self.0.partition_point(|(start, _)| *start <= span.start);
+        let last = until.checked_sub(1).and_then(|at| self.0.get(at));
+        last.is_some_and(|(_, furthest)| span.end <= *furthest)
+    }
+}
+
 pub(super) fn tenant(caller: &Passed<pipeline::admit::Declared>) -> &str {
     let parties = caller.caller().subject.parties();
     parties

@@ -149,6 +149,32 @@ fn values_are_found_where_they_stand() {
     assert_eq!(Pointer::to(root, pointer.find(root).expect("c")), Some(pointer));
 }
 
+#[test]
+fn many_pointers_are_found_in_one_walk_as_each_by_itself() {
+    let text = br#"[{"a/b":[1,{"":"x"},[]],"c":{"d":{"e":null}}},{},[[["f"]]],{"a/b":true}]"#;
+    let document = Document::parse(text.to_vec(), Keys::Exact, &REQUEST).expect("JSON");
+    let root = document.root();
+    let keys = root.walk().filter(|node| node.kind() == Kind::Object);
+    let keys = keys.flat_map(|node| node.members().map(|(key, _)| key));
+    let all: Vec<Node<'_>> = root.walk().chain(keys).collect();
+    assert!(all.len() > 15);
+    for step in 1..5 {
+        let places = all.iter().step_by(step).map(|node| node.place());
+        let together = Pointer::to_each(root, places.chain([9_999]));
+        let each = all.iter().step_by(step);
+        let each = each.map(|node| (node.place(), Pointer::to(root, *node).expect("below")));
+        assert_eq!(together, each.collect());
+    }
+    // A value that is not the whole document.
+    let below = root.elements().next().expect("an object");
+    let element = below.get("c").and_then(|c| c.get("d")).expect("a value");
+    let found = Pointer::to_each(below, [0, element.place(), 9_999]);
+    assert_eq!(
+        found,
+        [(element.place(), Pointer::parse("/c/d").expect("pointer"))].into()
+    );
+}
+
 /// What was done by hand in four places: `~01` is `~1`, and no `/`.
 #[test]
 fn a_pointer_is_taken_apart_as_it_was_put_together() {
