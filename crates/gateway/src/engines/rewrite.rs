@@ -6,8 +6,8 @@ use std::{
 };
 
 use inspect::{
-    Choice, Defang, FINDINGS_MAX, Finding, FindingKind, Findings, Like, Others, Part, SUSPECT_MIN, Strung,
-    mask, plain, redact, select, select_text,
+    Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Like, Others, Part, SUSPECT_MIN,
+    Strung, mask, plain, redact, select, select_text,
 };
 use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
@@ -337,7 +337,8 @@ impl Engines {
             told.entry(same(original)).or_insert(name);
         }
         let strung = strung(said, &found);
-        let names = self.pseudonyms(content.whose, &strung, &found)?;
+        let effort = &mut Effort::of_one_content();
+        let names = self.pseudonyms(content.whose, (&strung, effort), &found)?;
         let mut changes: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
         for (place, findings) in &found {
             let Some(node) = said.document().at(*place) else {
@@ -351,7 +352,7 @@ impl Engines {
                 let with = match (way, told.get(&same(written)), everywhere.get(&original)) {
                     (Way::Pseudonymise, Some(name), _) => laid_out(name, written),
                     (Way::Anonymise, _, Some((kept, "anonymise", _))) => kept.clone(),
-                    _ => self.replacement((finding, *way), written, &strung, &names),
+                    _ => self.replacement((finding, *way), written, (&strung, effort), &names),
                 };
                 let at = finding.location.pointer.clone();
                 report.add(at, way.as_str(), finding.detector.clone());
@@ -377,7 +378,7 @@ impl Engines {
         &self,
         (finding, way): (&Finding, Way),
         original: &str,
-        strung: &Strung,
+        (strung, effort): (&Strung, &mut Effort),
         names: &BTreeMap<(u32, usize), String>,
     ) -> String {
         let cut = || redact(original, [(0..original.len(), finding.detector.as_ref())]);
@@ -387,7 +388,7 @@ impl Engines {
             Way::Mask => return mask(original),
             Way::Anonymise => strung
                 .like(finding)
-                .map(|like| Disguise::anonym(&self.inspector, &like, &self.ambient)),
+                .map(|like| Disguise::anonym(&self.inspector, &like, effort, &self.ambient)),
             Way::Pseudonymise => {
                 let key = (finding.location.place, finding.location.span.start);
                 names.get(&key).cloned()
@@ -401,7 +402,7 @@ impl Engines {
     fn pseudonyms(
         &self,
         whose: Whose<'_>,
-        strung: &Strung,
+        (strung, effort): (&Strung, &mut Effort),
         found: &BTreeMap<u32, Vec<(&Finding, Way)>>,
     ) -> Result<BTreeMap<(u32, usize), String>, Objection> {
         let wanted = found.values().flatten();
@@ -412,7 +413,7 @@ impl Engines {
             .unzip();
         let names = self
             .disguise
-            .of(whose, &likes, &self.inspector, &self.ambient)
+            .of(whose, &likes, effort, (&self.inspector, &self.ambient))
             .map_err(|error| {
                 let why = format!("no pseudonyms can be kept: {error}");
                 Objection::new(&refusal::OBLIGATION_UNMET, why)
@@ -456,15 +457,15 @@ fn elsewhere(
         let why = format!("what was found cannot be looked for in the rest of the answer: {error}");
         Objection::new(&refusal::OBLIGATION_UNMET, why)
     })?;
+    let mut done = Vec::new();
     for node in said.walk().chain(keys_of(said)) {
-        let mut done = Vec::new();
         if !matches!(node.kind(), Kind::Number | Kind::String) {
             continue;
         }
         let text = text_of(node);
+        let known = changes.get(&node.place());
+        let covered = Covered::by(known.map(Vec::as_slice).unwrap_or_default());
         for span in others.find(&text) {
-            let known = changes.get(&node.place());
-            let covered = Covered::by(known.map(Vec::as_slice).unwrap_or_default());
             let here = text.get(span.clone()).unwrap_or_default();
             let Some((with, did, what)) = everywhere.get(&plain(here)) else {
                 continue;
@@ -487,7 +488,6 @@ fn elsewhere(
     Ok(())
 }
 
-/// Whose tenant the call is in; empty where there is but one.
 /// Stretches of a text that are changed already: where each begins, and how far any until there goes. A value may stand in a
 /// text a million times.
 struct Covered(Vec<(usize, usize)>);
@@ -513,6 +513,7 @@ impl Covered {
     }
 }
 
+/// Whose tenant the call is in; empty where there is but one.
 pub(super) fn tenant(caller: &Passed<pipeline::admit::Declared>) -> &str {
     let parties = caller.caller().subject.parties();
     parties
