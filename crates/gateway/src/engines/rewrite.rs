@@ -6,8 +6,8 @@ use std::{
 };
 
 use inspect::{
-    Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Like, Others, Part, SUSPECT_MIN,
-    Strung, mask, plain, redact, select, select_text,
+    Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Others, Part, SUSPECT_MIN, plain,
+    select, select_text,
 };
 use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
@@ -21,7 +21,8 @@ use super::{
     Engines,
     apart::keep_apart,
     defang::harmless,
-    disguise::{Disguise, Whose, laid_out},
+    disguise::{Whose, laid_out},
+    ways::{Way, strung},
 };
 use crate::known::concerned::{self, same};
 
@@ -30,26 +31,6 @@ pub(super) const WITHHELD: &str =
     "[withheld: only some fields of this answer may be shown, and this text has none]";
 /// Changes listed in `_meta`; the rest is counted.
 const LISTED_MAX: usize = 64;
-
-/// What is done to findings of a kind.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Way {
-    Anonymise,
-    Mask,
-    Pseudonymise,
-    Redact,
-}
-
-impl Way {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Anonymise => "anonymise",
-            Self::Mask => "mask",
-            Self::Pseudonymise => "pseudonymise",
-            Self::Redact => "redact",
-        }
-    }
-}
 
 /// The obligations that concern the answer's content.
 #[derive(Debug, Default)]
@@ -372,63 +353,6 @@ impl Engines {
         harmless(said, &orders.defanged, &mut texts, report);
         keep_apart(said, &mut texts);
         Ok((texts, names.into_values().collect()))
-    }
-
-    fn replacement(
-        &self,
-        (finding, way): (&Finding, Way),
-        original: &str,
-        (strung, effort): (&Strung, &mut Effort),
-        names: &BTreeMap<(u32, usize), String>,
-    ) -> String {
-        let cut = || redact(original, [(0..original.len(), finding.detector.as_ref())]);
-        let drawn = match way {
-            Way::Redact if finding.kind == FindingKind::Unicode => return String::new(),
-            Way::Redact => return cut(),
-            Way::Mask => return mask(original),
-            Way::Anonymise => strung
-                .like(finding)
-                .map(|like| Disguise::anonym(&self.inspector, &like, effort, &self.ambient)),
-            Way::Pseudonymise => {
-                let key = (finding.location.place, finding.location.span.start);
-                names.get(&key).cloned()
-            }
-        };
-        // There is one for every finding that is to have one; what had none would be cut out.
-        drawn.unwrap_or_else(cut)
-    }
-
-    /// A pseudonym for each finding that is to have one, by its place.
-    fn pseudonyms(
-        &self,
-        whose: Whose<'_>,
-        (strung, effort): (&Strung, &mut Effort),
-        found: &BTreeMap<u32, Vec<(&Finding, Way)>>,
-    ) -> Result<BTreeMap<(u32, usize), String>, Objection> {
-        let wanted = found.values().flatten();
-        let wanted = wanted.filter(|(_, way)| *way == Way::Pseudonymise);
-        let place = |finding: &Finding| (finding.location.place, finding.location.span.start);
-        let (places, likes): (Vec<_>, Vec<Like<'_>>) = wanted
-            .filter_map(|(finding, _)| Some((place(finding), strung.like(finding)?)))
-            .unzip();
-        let names = self
-            .disguise
-            .of(whose, &likes, effort, (&self.inspector, &self.ambient))
-            .map_err(|error| {
-                let why = format!("no pseudonyms can be kept: {error}");
-                Objection::new(&refusal::OBLIGATION_UNMET, why)
-            })?;
-        Ok(places.into_iter().zip(names).collect())
-    }
-}
-
-/// The content as one text, where something in it is to have another value.
-fn strung(said: Node<'_>, found: &BTreeMap<u32, Vec<(&Finding, Way)>>) -> Strung {
-    let is_drawn = |(_, way): &(&Finding, Way)| matches!(way, Way::Anonymise | Way::Pseudonymise);
-    if found.values().flatten().any(is_drawn) {
-        Strung::of(said)
-    } else {
-        Strung::default()
     }
 }
 
