@@ -219,6 +219,23 @@ fn a_host_of_sessions_reaches_a_server_of_the_modern_era() {
         "{refused}"
     );
     assert!(questions.is_empty());
+    // A question goes with the call it belongs to. Regression: the host was left with it, and so was the bridge.
+    let params = json!({"name": "test_input_required_result_elicitation", "arguments": {}});
+    host.send(&json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": params}));
+    let question = host.hear();
+    assert_eq!(question["method"], "elicitation/create", "{question}");
+    let over = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}});
+    host.send(&over);
+    let withdrawn = host.hear();
+    assert_eq!(
+        (&withdrawn["method"], &withdrawn["params"]["requestId"]),
+        (&json!("notifications/cancelled"), &question["id"]),
+        "{withdrawn}"
+    );
+    let late = json!({"action": "accept", "content": {"name": "Ada"}});
+    host.send(&json!({"jsonrpc": "2.0", "id": question["id"], "result": late}));
+    let (greeted, _) = asked(&mut host, 10, "test_input_required_result_elicitation");
+    assert!(greeted.to_string().contains("Hello, Ada!"), "{greeted}");
     for (method, params) in [
         ("ping", json!({})),
         ("logging/setLevel", json!({"level": "debug"})),

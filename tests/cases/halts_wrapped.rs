@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
+    os::unix::fs::PermissionsExt,
     process::{Child, ChildStdin, Command, Output, Stdio},
     sync::mpsc,
     thread,
@@ -194,4 +195,43 @@ fn everything_is_what_is_wrapped_as_well_and_what_is_not_wrapped_is_said() {
     while !host.code("journal").is_empty() {
         thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Regression: `stop --user` and `--agent` told nothing of servers that hosts wrap, which went on for their one user.
+#[test]
+fn the_user_of_what_is_wrapped_stops_there_and_who_is_not_known_there_is_said_not_to() {
+    let home = Scratch::new();
+    fs::write(home.path().join("journal.txt"), "").expect("an empty journal");
+    let configuration = "data: ./state\nagents: [ { name: scribe, secret: 'file:scribe.secret' } ]\n";
+    fs::write(home.path().join("sallyport.yaml"), configuration).expect("a configuration");
+    let secret = home.path().join("scribe.secret");
+    fs::write(&secret, "0123456789abcdef").expect("a secret");
+    fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).expect("its mode");
+    let mut host = Host::start(&home, true);
+    assert_eq!(host.code("journal"), "");
+
+    let output = stop(&home, &["--agent", "scribe"]);
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("wrap/stub goes on") && told.contains("--all --wrapped"),
+        "{told}"
+    );
+    assert_eq!(host.code("journal"), "", "it goes on, as was said");
+
+    // The gateway knows no such user; what is wrapped does.
+    let running = host.ask("never");
+    let output = stop(&home, &["--user", "owner", "--why", "a drill"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(code(&host.answer(&running)), "halted", "the call that ran");
+    assert_eq!(host.code("journal"), "halted");
+    let before = executed(&home);
+    drop(host);
+    let mut again = Host::start(&home, true);
+    assert_eq!(again.code("journal"), "halted", "started again, it is stopped");
+    assert!(stop(&home, &["--lift", "--user", "owner"]).status.success());
+    while !again.code("journal").is_empty() {
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(executed(&home), before + 1);
 }

@@ -136,8 +136,10 @@ pub struct Finding {
     pub note: Cow<'static, str>,
 }
 
-/// Most findings kept from one inspection; what lies beyond is told as one more finding.
-pub const FINDINGS_MAX: usize = 256;
+/// Most findings kept from one inspection; what lies beyond is told as one more finding. Whoever writes a content chooses
+/// how many there are, and each takes some 200 bytes here and work wherever it is acted on. A long conversation about
+/// a few hundred people has some thousand.
+pub const FINDINGS_MAX: usize = 4096;
 
 /// All facts about one content, in reading order.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -26,8 +26,8 @@ pub use finding::{FINDINGS_MAX, Finding, FindingKind, Findings, Location, Part, 
 pub use inspector::{Inspector, SettingsError};
 pub use own::{Check, OwnKind, Pass, Settings};
 pub use rewrite::{
-    Choice, Defang, Like, Marked, Marks, Others, Spotlight, Strung, defang, mask, plain, pseudonym, redact,
-    select, select_text,
+    Choice, Defang, Effort, Like, Marked, Marks, Others, Spotlight, Strung, defang, mask, plain, pseudonym,
+    redact, select, select_text,
 };
 pub use surface::{Scope, Surface};
 pub use verdict::{HOSTILE_MIN, SUSPECT_MIN, Verdict};

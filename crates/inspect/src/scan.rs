@@ -210,10 +210,17 @@ impl<'i> Scan<'i> {
         self.look(usize::MAX);
         let too_many = self.found.len() > FINDINGS_MAX;
         self.found.truncate(FINDINGS_MAX);
+        let places = self.found.iter().map(|found| found.place);
+        let pointers = root
+            .map(|root| Pointer::to_each(root, places))
+            .unwrap_or_default();
         let mut findings: Vec<Finding> = self
             .found
             .into_iter()
-            .map(|found| found.into_finding(root))
+            .map(|found| {
+                let pointer = pointers.get(&found.place).cloned();
+                found.into_finding(pointer.unwrap_or_default())
+            })
             .collect();
         if too_many {
             findings.push(Finding {
@@ -301,10 +308,7 @@ impl Found {
         }
     }
 
-    fn into_finding(self, root: Option<Node<'_>>) -> Finding {
-        let pointer = root
-            .and_then(|root| Pointer::to(root, root.document().at(self.place)?))
-            .unwrap_or_default();
+    fn into_finding(self, pointer: Pointer) -> Finding {
         Finding {
             kind: self.sighting.kind,
             detector: self.sighting.detector,

@@ -7,7 +7,8 @@ use crate::resource::Resource;
 /// An action, as rules name it: `Action::"invoke"`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Action {
-    /// Have a model answer, or complete an argument of a prompt or resource template.
+    /// Complete an argument of a prompt or resource template. Until models had an action of their own it was theirs
+    /// as well; what became of rules of then says `docs/decisions/0014-models-have-an-action-of-their-own.md`.
     Complete,
     /// Keep a conversation going: handshake, ping, list requests, cancellation.
     Connect,
@@ -15,6 +16,8 @@ pub enum Action {
     Discover,
     /// Ask the user for input (server to client).
     Elicit,
+    /// Have a model answer.
+    Generate,
     /// Get a prompt.
     Get,
     /// Call a tool.
@@ -37,11 +40,12 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Complete,
         Self::Connect,
         Self::Discover,
         Self::Elicit,
+        Self::Generate,
         Self::Get,
         Self::Invoke,
         Self::Notify,
@@ -61,6 +65,7 @@ impl Action {
             Self::Connect => "connect",
             Self::Discover => "discover",
             Self::Elicit => "elicit",
+            Self::Generate => "generate",
             Self::Get => "get",
             Self::Invoke => "invoke",
             Self::Notify => "notify",
@@ -84,7 +89,7 @@ impl Action {
     pub fn upon(resource: &Resource) -> Self {
         match resource {
             Resource::Gateway | Resource::Server(_) => Self::Connect,
-            Resource::Model(_) => Self::Complete,
+            Resource::Model(_) => Self::Generate,
             Resource::Prompt(_) => Self::Get,
             Resource::Resource { .. } => Self::Read,
             Resource::Tool(_) => Self::Invoke,
@@ -96,12 +101,11 @@ impl Action {
     #[must_use]
     pub fn of(method: Method, direction: Direction) -> Self {
         match method {
-            Method::CompletionComplete
-            | Method::ModelChat
-            | Method::ModelMessages
-            | Method::ModelResponses
-            | Method::ModelTokens => Self::Complete,
+            Method::CompletionComplete => Self::Complete,
             Method::ElicitationCreate => Self::Elicit,
+            Method::ModelChat | Method::ModelMessages | Method::ModelResponses | Method::ModelTokens => {
+                Self::Generate
+            }
             Method::PromptsGet => Self::Get,
             Method::ToolsCall => Self::Invoke,
             Method::ResourcesRead => Self::Read,

@@ -306,8 +306,7 @@ fn describe(payload: Node<'_>, finding: &Finding, severity: &str, list: &mut Arr
 fn path(payload: Node<'_>, finding: &Finding) -> String {
     let mut path = String::new();
     let mut here = Some(payload);
-    for step in finding.location.pointer.as_str().split('/').skip(1) {
-        let name = step.replace("~1", "/").replace("~0", "~");
+    for name in finding.location.pointer.steps() {
         let place = name.parse::<usize>().ok();
         match (here.map(Node::kind), place) {
             (Some(Kind::Array), Some(at)) => {

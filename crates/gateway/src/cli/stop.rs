@@ -30,8 +30,8 @@ pub(crate) struct Stop {
     /// What goes on in a context, by the name the ledger has for it.
     #[arg(long, group = "target", value_name = "ID")]
     context: Option<String>,
-    /// Only what `sallyport wrap --data DIR` guards. Otherwise `--all` and `--server` mean servers that are wrapped
-    /// where their state usually is, too.
+    /// Only what `sallyport wrap --data DIR` guards. Otherwise `--all`, `--server`, `--context` and `--user owner` mean
+    /// servers that are wrapped where their state usually is, too; no agents and no other users are known there.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["agent", "user", "server", "context"])]
     wrapped: Option<PathBuf>,
     /// Say what is stopped.
@@ -68,9 +68,9 @@ impl Stop {
         if self.wrapped.is_some() {
             return self.change_each(common, &wrapped, &target);
         }
-        let only_wrapped = matches!(target, Target::Server(_)) && !wrapped.is_empty();
+        let only_wrapped = matches!(target, Target::Server(_) | Target::User(_)) && !wrapped.is_empty();
         let ask = || match self.ask(common, named) {
-            // The gateway need not know a server that is only wrapped. That it did nothing is said all the same.
+            // The gateway need not know who or what is only wrapped. That it did nothing is said all the same.
             Err(failure) if only_wrapped && failure.is_configuration() => {
                 complain(&failure);
                 Ok(true)
@@ -85,6 +85,7 @@ impl Stop {
                 Ok(())
             };
         }
+        self.say_unreached(common, &target);
         // What is stopped is stopped first where nobody has to be asked.
         match (self.change_each(common, &wrapped, &target), ask()) {
             (Err(one), Err(other)) => {
@@ -92,6 +93,28 @@ impl Stop {
                 Err(other)
             }
             (changed, asked) => changed.and(asked.map(drop)),
+        }
+    }
+
+    /// Says which servers go on: what was started by hosts for somebody is nothing that a name known here would stop.
+    fn say_unreached(&self, common: &Common, target: &Target) {
+        for place in wrapped::unreached(target) {
+            let shown = visible(&place.display().to_string());
+            let why = format!(
+                "what is wrapped in {shown} goes on: there is no {target} there, only the user `{}`; \
+                 `sallyport stop --all --wrapped {shown}` stops it",
+                wrapped::OWNER
+            );
+            if common.json {
+                let text = object(|out| {
+                    out.string("wrapped", &shown);
+                    out.boolean("stopped", false);
+                    out.string("why", &why);
+                });
+                say(&String::from_utf8_lossy(&text));
+            } else {
+                complain(&Failure::other(why));
+            }
         }
     }
 
@@ -163,10 +186,17 @@ impl Stop {
                 out.boolean(done, changed);
             });
             say(&String::from_utf8_lossy(&text));
-        } else if self.lift && changed {
-            say(&format!("what is wrapped in {shown} may go on"));
+            return Ok(());
+        }
+        // A user and a context are there besides others.
+        let what = match target {
+            Target::Context(_) | Target::User(_) => format!("`{target}` in what is wrapped in {shown}"),
+            Target::Agent(_) | Target::All | Target::Server(_) => format!("what is wrapped in {shown}"),
+        };
+        if self.lift && changed {
+            say(&format!("{what} may go on"));
         } else if !self.lift {
-            say(&format!("what is wrapped in {shown} is stopped"));
+            say(&format!("{what} is stopped"));
         }
         Ok(())
     }

@@ -141,7 +141,7 @@ impl Wrap {
         server.env = env;
         server.sandbox = self.sandbox();
         let owner = SaidUser {
-            name: "owner".to_owned(),
+            name: wrapped::OWNER.to_owned(),
             roles: vec!["owner".to_owned()],
             ..SaidUser::default()
         };

@@ -37,6 +37,8 @@ const PLACES_MAX: u32 = 64;
 /// The file that says that a directory is a wrapper's, and of which server: a gateway's own directory has its own kill
 /// switch, and its own operators.
 const MARK: &str = "wrapped";
+/// Whoever's host it is: the one principal behind a wrapper.
+pub(super) const OWNER: &str = "owner";
 /// How often a wrapper looks at what was stopped.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -101,7 +103,8 @@ pub(super) async fn follow(house: Arc<House>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// The data directories of wrapped servers that are meant: one that is named, all, or that of one server.
+/// The data directories of wrapped servers that are meant: one that is named, all, or that of one server. Whatever is
+/// called there is called for one user; contexts may have begun anywhere.
 pub(super) fn meant(named: Option<&Path>, target: &Target) -> Result<Vec<PathBuf>, Failure> {
     let env = |name: &str| std::env::var(name).ok();
     if let Some(named) = named {
@@ -115,16 +118,27 @@ pub(super) fn meant(named: Option<&Path>, target: &Target) -> Result<Vec<PathBuf
         };
     }
     let found = match target {
-        Target::All => every(&usual(&env, "")),
+        Target::All | Target::Context(_) => every(&env),
+        Target::User(name) if name == OWNER => every(&env),
         Target::Server(name) => vec![usual(&env, name)],
-        Target::Agent(_) | Target::Context(_) | Target::User(_) => Vec::new(),
+        Target::Agent(_) | Target::User(_) => Vec::new(),
     };
     Ok(found.into_iter().filter(|place| is_one(place)).collect())
 }
 
-/// Every directory below one.
-fn every(below: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(below).into_iter().flatten();
+/// The wrapped servers that go on whatever is said of somebody, because nobody of that name is known there.
+pub(super) fn unreached(target: &Target) -> Vec<PathBuf> {
+    let env = |name: &str| std::env::var(name).ok();
+    match target {
+        Target::User(name) if name == OWNER => Vec::new(),
+        Target::Agent(_) | Target::User(_) => every(&env).into_iter().filter(|place| is_one(place)).collect(),
+        Target::All | Target::Context(_) | Target::Server(_) => Vec::new(),
+    }
+}
+
+/// Every directory where wrapped servers usually have theirs.
+fn every(env: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(usual(env, "")).into_iter().flatten();
     let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     found.sort();
     found

@@ -20,7 +20,7 @@ use crate::{known::issuers::Network, tls};
 const WAIT_S: u64 = 600;
 const WAIT_S_MAX: u64 = 3600;
 
-/// A model. Nobody may use it unless a rule permits `Action::"complete"` on `Model::"NAME"`.
+/// A model. Nobody may use it unless a rule permits `Action::"generate"` on `Model::"NAME"`.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,7 @@
 //! What is said of servers, and of groups of them: checked, resolved, ready to reach.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
@@ -497,11 +498,8 @@ fn arguments(
                 ));
             }
         };
-        let names = match name.strip_prefix('/') {
-            Some(pointer) => pointer
-                .split('/')
-                .map(|part| part.replace("~1", "/").replace("~0", "~"))
-                .collect(),
+        let names = match Pointer::parse(name).filter(|_| !name.is_empty()) {
+            Some(pointer) => pointer.steps().map(Cow::into_owned).collect(),
             None => vec![name.clone()],
         };
         Ok((names, holds))

@@ -23,6 +23,8 @@ const DELIVERY_WAIT: Duration = Duration::from_secs(10);
 const NOTICE_WAIT: Duration = Duration::from_millis(100);
 /// Most notices kept until such a stream is acknowledged.
 const EARLY_MAX: usize = 64;
+/// Most bytes of them together. Notices say that something changed, and a server may say it at any length.
+const EARLY_BYTES_MAX: usize = 1024 * 1024;
 
 /// A way to withdraw a message.
 #[derive(Clone, Debug)]
@@ -146,7 +148,24 @@ pub(crate) struct ListenExchange {
     call: CallId,
     id: Id,
     /// What came before the acknowledgement; none after it.
-    early: Mutex<Option<Vec<Vec<u8>>>>,
+    early: Mutex<Option<Early>>,
+}
+
+/// Notices that wait; those for which there is no room are lost.
+#[derive(Debug, Default)]
+struct Early {
+    notices: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Early {
+    fn keep(&mut self, notice: Vec<u8>) {
+        let bytes = self.bytes.saturating_add(notice.len());
+        if self.notices.len() < EARLY_MAX && bytes <= EARLY_BYTES_MAX {
+            self.bytes = bytes;
+            self.notices.push(notice);
+        }
+    }
 }
 
 impl ListenExchange {
@@ -157,7 +176,7 @@ impl ListenExchange {
             caller,
             call,
             id,
-            early: Mutex::new(Some(Vec::new())),
+            early: Mutex::new(Some(Early::default())),
         }
     }
 
@@ -165,7 +184,7 @@ impl ListenExchange {
     pub(crate) async fn open(&self, acknowledgement: Vec<u8>) {
         self.stream.deliver(acknowledgement).await;
         let early = self.early.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for notice in early.into_iter().flatten() {
+        for notice in early.map(|early| early.notices).into_iter().flatten() {
             self.stream.deliver(notice).await;
         }
     }
@@ -186,9 +205,7 @@ impl Exchange for ListenExchange {
         {
             let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(early) = early.as_mut() {
-                if early.len() < EARLY_MAX {
-                    early.push(message);
-                }
+                early.keep(message);
                 return Box::pin(std::future::ready(()));
             }
         }
@@ -214,7 +231,17 @@ mod tests {
         task::{Context, Poll, Waker},
     };
 
-    use super::Withdrawal;
+    use super::{EARLY_BYTES_MAX, EARLY_MAX, Early, Withdrawal};
+
+    #[test]
+    fn what_comes_early_is_bounded_in_number_and_in_bytes() {
+        let mut early = Early::default();
+        (0..2 * EARLY_MAX).for_each(|_| early.keep(vec![0; 10]));
+        assert_eq!((early.notices.len(), early.bytes), (EARLY_MAX, 10 * EARLY_MAX));
+        let mut early = Early::default();
+        (0..8).for_each(|_| early.keep(vec![0; EARLY_BYTES_MAX / 4]));
+        assert_eq!((early.notices.len(), early.bytes), (4, EARLY_BYTES_MAX));
+    }
 
     #[tokio::test]
     async fn a_withdrawal_is_heard_of_whenever_it_comes() {

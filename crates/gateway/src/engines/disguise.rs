@@ -10,7 +10,7 @@ use std::{
 };
 
 use aws_lc_rs::hmac;
-use inspect::{Inspector, Like, pseudonym};
+use inspect::{Effort, Inspector, Like, pseudonym};
 use records::table::Owner;
 
 use crate::{
@@ -93,13 +93,15 @@ impl Disguise {
         &self,
         whose: Whose<'_>,
         values: &[Like<'_>],
-        inspector: &Inspector,
-        ambient: &Ambient,
+        effort: &mut Effort,
+        (inspector, ambient): (&Inspector, &Ambient),
     ) -> Result<Vec<String>, StoreError> {
         let _drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh: Vec<(String, Vec<u8>)> = Vec::new();
         let mut given = Vec::with_capacity(values.len());
         let mut lately: HashMap<String, String> = HashMap::new();
+        // No value of this content is another's name in it.
+        let here: HashSet<String> = values.iter().map(|like| same(like.original)).collect();
         for like in values {
             let key = self.key_of(whose, like);
             if let Some(known) = lately.get(&key) {
@@ -111,10 +113,19 @@ impl Disguise {
             let name = match known {
                 Some(known) => known,
                 None => {
-                    let name = self.draw(whose, like, inspector, ambient)?;
+                    let mut drawn = || pseudonym(inspector, like, effort, || number(ambient));
+                    let name = self.free(whose.tenant, &here, &mut drawn)?;
+                    let name = name.ok_or_else(|| {
+                        let why = format!("no pseudonym like a {} is free any more", like.detector);
+                        StoreError::other(why)
+                    })?;
                     let is = self.key_is(whose.tenant, &name);
                     let kind = like.detector.split('/').next().unwrap_or_default();
                     fresh.push((key.clone(), name.clone().into_bytes()));
+                    let real = self.key_real(whose.tenant, like.original);
+                    if self.store.get(TABLE, &real)?.is_none() {
+                        fresh.push((real, b"1".to_vec()));
+                    }
                     fresh.push((is.clone(), format!("{kind}\n{}", like.original).into_bytes()));
                     self.issued().insert(is);
                     name
@@ -129,22 +140,25 @@ impl Disguise {
         Ok(given)
     }
 
-    /// A pseudonym that stands for nothing else in the tenant.
-    fn draw(
+    /// A pseudonym that stands for nothing else in the tenant and is nobody's value there, as far as values were seen:
+    /// whoever reads it would take it for that person's.
+    fn free(
         &self,
-        whose: Whose<'_>,
-        like: &Like<'_>,
-        inspector: &Inspector,
-        ambient: &Ambient,
-    ) -> Result<String, StoreError> {
+        tenant: &str,
+        here: &HashSet<String>,
+        drawn: &mut dyn FnMut() -> String,
+    ) -> Result<Option<String>, StoreError> {
         for _ in 0..DRAWS_MAX {
-            let name = pseudonym(inspector, like, || u64::from_le_bytes(ambient.bytes::<8>()));
-            if !self.issued().contains(&self.key_is(whose.tenant, &name)) {
-                return Ok(name);
+            let name = drawn();
+            let is_given = || self.issued().contains(&self.key_is(tenant, &name));
+            if here.contains(&same(&name)) || is_given() {
+                continue;
+            }
+            if self.store.get(TABLE, &self.key_real(tenant, &name))?.is_none() {
+                return Ok(Some(name));
             }
         }
-        let why = format!("no pseudonym like a {} is free any more", like.detector);
-        Err(StoreError::other(why))
+        Ok(None)
     }
 
     /// The pseudonyms in a text that this tenant was given, with what they stand for.
@@ -206,12 +220,13 @@ impl Disguise {
         let stands_for = |is: &str| {
             let text = String::from_utf8_lossy(all.get(is)?);
             let (_, original) = text.split_once('\n')?;
-            identifiers.contains(&same(original)).then_some(())
+            identifiers.contains(&same(original)).then(|| original.to_owned())
         };
         let mut gone = 0;
         for (of, name) in all.iter().filter(|(key, _)| key.starts_with(OF)) {
             let is = self.key_is(tenant, &String::from_utf8_lossy(name));
-            if stands_for(&is).is_some() {
+            if let Some(original) = stands_for(&is) {
+                self.store.delete(TABLE, &self.key_real(tenant, &original))?;
                 self.store.delete(TABLE, of)?;
                 self.store.delete(TABLE, &is)?;
                 self.issued().remove(&is);
@@ -222,8 +237,13 @@ impl Disguise {
     }
 
     /// Another value of the form of this one, by a key that is thrown away: nobody can undo it.
-    pub(crate) fn anonym(inspector: &Inspector, like: &Like<'_>, ambient: &Ambient) -> String {
-        pseudonym(inspector, like, || u64::from_le_bytes(ambient.bytes::<8>()))
+    pub(crate) fn anonym(
+        inspector: &Inspector,
+        like: &Like<'_>,
+        effort: &mut Effort,
+        ambient: &Ambient,
+    ) -> String {
+        pseudonym(inspector, like, effort, || number(ambient))
     }
 
     fn issued(&self) -> MutexGuard<'_, HashSet<String>> {
@@ -240,6 +260,11 @@ impl Disguise {
         format!("{IS}{}", self.digest(&[tenant, &same(name)]))
     }
 
+    /// That this is somebody's value, whose and of which kind not being said.
+    fn key_real(&self, tenant: &str, value: &str) -> String {
+        format!("{REAL}{}", self.digest(&[tenant, &same(value)]))
+    }
+
     fn digest(&self, parts: &[&str]) -> String {
         let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
@@ -250,9 +275,14 @@ impl Disguise {
     }
 }
 
-/// Keys from values to pseudonyms, and back.
+/// Keys from values to pseudonyms, and back; and of values by themselves.
 const OF: &str = "of:";
 const IS: &str = "is:";
+const REAL: &str = "real:";
+
+fn number(ambient: &Ambient) -> u64 {
+    u64::from_le_bytes(ambient.bytes::<8>())
+}
 
 /// Whether a text is a number, or one of digits and capitals: `+1 415 555 2671 x12`, `EC1A 1BB`.
 fn is_number(text: &str) -> bool {
@@ -306,7 +336,63 @@ fn words(text: &str) -> Vec<std::ops::Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    use inspect::Settings;
+
     use super::*;
+    use crate::storage::vault::{Layout, Vault};
+
+    /// Regression: a pseudonym was another's value, and who read it took it for that person's.
+    #[test]
+    fn no_pseudonym_is_anybodys_value_in_the_tenant() {
+        let directory = std::env::temp_dir().join(format!("sallyport-disguise-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        let ambient = Ambient::system();
+        let vault = Vault::open(&Layout::new(&directory), &ambient).unwrap();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        let disguise = Disguise::open(vault.store().clone(), key).unwrap();
+        let inspector = Inspector::new(&Settings::default()).unwrap();
+        let given = |tenant, subject, values: &[String]| {
+            let like = |value| Like {
+                detector: "personal/number",
+                original: value,
+                before: "",
+                after: "",
+            };
+            let likes: Vec<Like<'_>> = values.iter().map(|value| like(value)).collect();
+            let subject = Some(subject);
+            let effort = &mut Effort::of_one_content();
+            let given = disguise.of(Whose { tenant, subject }, &likes, effort, (&inspector, &ambient));
+            given.unwrap()
+        };
+        // There are 6561 of this form.
+        let plain = |from: u32| {
+            (from..)
+                .filter(|n| !n.to_string().contains('0'))
+                .map(|n| n.to_string())
+        };
+        let anns: Vec<String> = plain(1111).take(600).collect();
+        let bens: Vec<String> = plain(7111).take(100).collect();
+        let names = given("clinic", "ann", &anns);
+        assert!(
+            names.iter().all(|name| !anns.contains(name)),
+            "of the same content"
+        );
+        let names = given("clinic", "ben", &bens);
+        assert!(names.iter().all(|name| !anns.contains(name)), "of another person");
+        // Another tenant's are nobody's here.
+        let names = given("bank", "ben", &bens);
+        assert!(names.iter().any(|name| anns.contains(name)));
+        // Who is forgotten is forgotten here, too.
+        let real = |value: &str| {
+            let key = disguise.key_real("clinic", value);
+            disguise.store.get(TABLE, &key).unwrap().is_some()
+        };
+        assert!(real("1111") && real("1112"));
+        assert_eq!(disguise.forget("clinic", &["1111".to_owned()].into()).unwrap(), 1);
+        assert!(!real("1111") && real("1112"));
+        drop(disguise);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 
     #[test]
     fn words_lose_what_stands_around_them() {

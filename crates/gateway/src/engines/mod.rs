@@ -26,6 +26,7 @@ mod task_questions;
 mod tasks;
 mod terms;
 mod upstreams;
+mod ways;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 

@@ -2,12 +2,12 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use inspect::{
-    Choice, Defang, Finding, FindingKind, Findings, Like, Others, Part, SUSPECT_MIN, Strung, mask, plain,
-    redact, select, select_text,
+    Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Others, Part, SUSPECT_MIN, plain,
+    select, select_text,
 };
 use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
@@ -21,7 +21,8 @@ use super::{
     Engines,
     apart::keep_apart,
     defang::harmless,
-    disguise::{Disguise, Whose, laid_out},
+    disguise::{Whose, laid_out},
+    ways::{Way, strung},
 };
 use crate::known::concerned::{self, same};
 
@@ -30,26 +31,6 @@ pub(super) const WITHHELD: &str =
     "[withheld: only some fields of this answer may be shown, and this text has none]";
 /// Changes listed in `_meta`; the rest is counted.
 const LISTED_MAX: usize = 64;
-
-/// What is done to findings of a kind.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Way {
-    Anonymise,
-    Mask,
-    Pseudonymise,
-    Redact,
-}
-
-impl Way {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Anonymise => "anonymise",
-            Self::Mask => "mask",
-            Self::Pseudonymise => "pseudonymise",
-            Self::Redact => "redact",
-        }
-    }
-}
 
 /// The obligations that concern the answer's content.
 #[derive(Debug, Default)]
@@ -149,12 +130,9 @@ impl Said {
 fn shown(at: &Pointer, said: Node<'_>, texts: &BTreeMap<u32, String>) -> Pointer {
     let mut shown = Pointer::default();
     let mut node = said;
-    for token in at.as_str().split('/').skip(1) {
-        let name = token.replace("~1", "/").replace("~0", "~");
+    for name in at.steps() {
         let step = match node.kind() {
-            Kind::Object => node
-                .members()
-                .find(|(key, _)| key.as_str().is_some_and(|key| key == name)),
+            Kind::Object => node.members().find(|(key, _)| key.is_str(&name)),
             Kind::Array | Kind::Bool | Kind::Null | Kind::Number | Kind::String => Pointer::default()
                 .child(&name)
                 .find(node)
@@ -162,7 +140,7 @@ fn shown(at: &Pointer, said: Node<'_>, texts: &BTreeMap<u32, String>) -> Pointer
         };
         let Some((key, value)) = step else { break };
         let now = texts.get(&key.place()).filter(|_| node.kind() == Kind::Object);
-        shown = shown.child(now.unwrap_or(&name));
+        shown = shown.child(now.map_or(name.as_ref(), String::as_str));
         node = value;
     }
     shown
@@ -318,13 +296,8 @@ impl Engines {
         report: &mut Said,
     ) -> Result<(BTreeMap<u32, String>, Vec<String>), Objection> {
         let said = content.said;
-        let incomplete = content
-            .findings
-            .iter()
-            .any(|f| f.detector == "uninspectable/too-many-findings");
-        if incomplete && !orders.ways.is_empty() {
-            let why = "more was found than can be rewritten";
-            return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
+        if !orders.ways.is_empty() {
+            all_listed(content.findings)?;
         }
         let mut found: BTreeMap<u32, Vec<(&Finding, Way)>> = BTreeMap::new();
         for finding in content.findings.iter().filter(|finding| !is_shape(finding, said)) {
@@ -340,8 +313,13 @@ impl Engines {
             let kept = (pseudonym.clone(), "disguise-again", "personal".to_owned());
             everywhere.insert(plain(original), kept);
         }
+        let mut told: HashMap<String, &str> = HashMap::new();
+        for (original, name) in content.revealed {
+            told.entry(same(original)).or_insert(name);
+        }
         let strung = strung(said, &found);
-        let names = self.pseudonyms(content.whose, &strung, &found)?;
+        let effort = &mut Effort::of_one_content();
+        let names = self.pseudonyms(content.whose, (&strung, effort), &found)?;
         let mut changes: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
         for (place, findings) in &found {
             let Some(node) = said.document().at(*place) else {
@@ -352,14 +330,10 @@ impl Engines {
                 let span = finding.location.span.clone();
                 let written = text.get(span.clone()).unwrap_or_default();
                 let original = plain(written);
-                let told = content
-                    .revealed
-                    .iter()
-                    .find(|(told, _)| same(told) == same(written));
-                let with = match (way, told, everywhere.get(&original)) {
-                    (Way::Pseudonymise, Some((_, name)), _) => laid_out(name, written),
+                let with = match (way, told.get(&same(written)), everywhere.get(&original)) {
+                    (Way::Pseudonymise, Some(name), _) => laid_out(name, written),
                     (Way::Anonymise, _, Some((kept, "anonymise", _))) => kept.clone(),
-                    _ => self.replacement((finding, *way), written, &strung, &names),
+                    _ => self.replacement((finding, *way), written, (&strung, effort), &names),
                 };
                 let at = finding.location.pointer.clone();
                 report.add(at, way.as_str(), finding.detector.clone());
@@ -380,63 +354,17 @@ impl Engines {
         keep_apart(said, &mut texts);
         Ok((texts, names.into_values().collect()))
     }
-
-    fn replacement(
-        &self,
-        (finding, way): (&Finding, Way),
-        original: &str,
-        strung: &Strung,
-        names: &BTreeMap<(u32, usize), String>,
-    ) -> String {
-        let cut = || redact(original, [(0..original.len(), finding.detector.as_ref())]);
-        let drawn = match way {
-            Way::Redact if finding.kind == FindingKind::Unicode => return String::new(),
-            Way::Redact => return cut(),
-            Way::Mask => return mask(original),
-            Way::Anonymise => strung
-                .like(finding)
-                .map(|like| Disguise::anonym(&self.inspector, &like, &self.ambient)),
-            Way::Pseudonymise => {
-                let key = (finding.location.place, finding.location.span.start);
-                names.get(&key).cloned()
-            }
-        };
-        // There is one for every finding that is to have one; what had none would be cut out.
-        drawn.unwrap_or_else(cut)
-    }
-
-    /// A pseudonym for each finding that is to have one, by its place.
-    fn pseudonyms(
-        &self,
-        whose: Whose<'_>,
-        strung: &Strung,
-        found: &BTreeMap<u32, Vec<(&Finding, Way)>>,
-    ) -> Result<BTreeMap<(u32, usize), String>, Objection> {
-        let wanted = found.values().flatten();
-        let wanted = wanted.filter(|(_, way)| *way == Way::Pseudonymise);
-        let place = |finding: &Finding| (finding.location.place, finding.location.span.start);
-        let (places, likes): (Vec<_>, Vec<Like<'_>>) = wanted
-            .filter_map(|(finding, _)| Some((place(finding), strung.like(finding)?)))
-            .unzip();
-        let names = self
-            .disguise
-            .of(whose, &likes, &self.inspector, &self.ambient)
-            .map_err(|error| {
-                let why = format!("no pseudonyms can be kept: {error}");
-                Objection::new(&refusal::OBLIGATION_UNMET, why)
-            })?;
-        Ok(places.into_iter().zip(names).collect())
-    }
 }
 
-/// The content as one text, where something in it is to have another value.
-fn strung(said: Node<'_>, found: &BTreeMap<u32, Vec<(&Finding, Way)>>) -> Strung {
-    let is_drawn = |(_, way): &(&Finding, Way)| matches!(way, Way::Anonymise | Way::Pseudonymise);
-    if found.values().flatten().any(is_drawn) {
-        Strung::of(said)
-    } else {
-        Strung::default()
+/// What is not listed could not be cut out.
+fn all_listed(findings: &Findings) -> Result<(), Objection> {
+    let is_rest = |finding: &Finding| finding.detector == "uninspectable/too-many-findings";
+    if !findings.iter().any(is_rest) {
+        return Ok(());
     }
+    let why = format!("more than {FINDINGS_MAX} things were found, and what is not listed cannot be cut out");
+    let shown = format!("{why}; send less at once, or ask for less: a shorter conversation, fewer rows");
+    Err(Objection::new(&refusal::OBLIGATION_UNMET, why).showing(shown))
 }
 
 /// Replaces what was found in one place in all the others where it stands.
@@ -453,28 +381,60 @@ fn elsewhere(
         let why = format!("what was found cannot be looked for in the rest of the answer: {error}");
         Objection::new(&refusal::OBLIGATION_UNMET, why)
     })?;
+    let mut done = Vec::new();
     for node in said.walk().chain(keys_of(said)) {
         if !matches!(node.kind(), Kind::Number | Kind::String) {
             continue;
         }
         let text = text_of(node);
+        let known = changes.get(&node.place());
+        let covered = Covered::by(known.map(Vec::as_slice).unwrap_or_default());
         for span in others.find(&text) {
             let here = text.get(span.clone()).unwrap_or_default();
             let Some((with, did, what)) = everywhere.get(&plain(here)) else {
                 continue;
             };
-            let known = changes.entry(node.place()).or_default();
-            let is_covered = known
-                .iter()
-                .any(|(other, _)| other.start <= span.start && span.end <= other.end);
-            if !is_covered {
-                report.add(Pointer::to(said, node).unwrap_or_default(), did, what.clone());
-                known.push((span.clone(), laid_out(with, here)));
+            if !covered.has(&span) {
+                done.push((node.place(), *did, what));
+                let changed = (span, laid_out(with, here));
+                changes.entry(node.place()).or_default().push(changed);
             }
         }
     }
-    changes.retain(|_, list| !list.is_empty());
+    let pointers = Pointer::to_each(said, done.iter().map(|(place, ..)| *place));
+    for (place, did, what) in done {
+        report.add(
+            pointers.get(&place).cloned().unwrap_or_default(),
+            did,
+            what.clone(),
+        );
+    }
     Ok(())
+}
+
+/// Stretches of a text that are changed already: where each begins, and how far any until there goes. A value may stand in a
+/// text a million times.
+struct Covered(Vec<(usize, usize)>);
+
+impl Covered {
+    fn by(changes: &[Change]) -> Self {
+        let spans = changes.iter().map(|(span, _)| (span.start, span.end));
+        let mut covered: Vec<(usize, usize)> = spans.collect();
+        covered.sort_unstable();
+        let mut furthest = 0;
+        for (_, end) in &mut covered {
+            furthest = furthest.max(*end);
+            *end = furthest;
+        }
+        Self(covered)
+    }
+
+    /// Whether one of them holds all of a stretch.
+    fn has(&self, span: &std::ops::Range<usize>) -> bool {
+        let until = self.0.partition_point(|(start, _)| *start <= span.start);
+        let last = until.checked_sub(1).and_then(|at| self.0.get(at));
+        last.is_some_and(|(_, furthest)| span.end <= *furthest)
+    }
 }
 
 /// Whose tenant the call is in; empty where there is but one.

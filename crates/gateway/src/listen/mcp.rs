@@ -16,9 +16,9 @@ use pipeline::{
 use tokio::sync::{Notify, mpsc};
 use wire::{
     bounds::REQUEST,
-    json::{Keys, Node, object},
+    json::Keys,
     jsonrpc::{self, Message, MessageError, Refused},
-    mcp::{Direction, Era, Method, Mirrored, Revision, Shape, code, meta},
+    mcp::{Direction, Era, Method, Revision},
 };
 
 use super::{
@@ -26,23 +26,19 @@ use super::{
     body::{self, Body},
     conversation::Connection,
     gate::one,
-    head::{Peer, VERSION, accepted, accepts, credential, guess, is_signed, mirrored, prefers_stream},
+    head::{Peer, accepted, accepts, credential, guess, is_signed, mirrored, prefers_stream},
     oauth::give_nonce,
+    revision::declared,
     stream::{OnClose, Told, events, keep, replay, while_read},
 };
-use crate::{
-    conversations::{
-        exchange::{CallExchange, Withdrawal},
-        present::{Asked, Said, outcome},
-        replay::Place,
-        sessions::{Outlet, Session},
-    },
-    engines::{SPOKEN, settle},
+use crate::conversations::{
+    exchange::{CallExchange, Withdrawal},
+    present::{Asked, Said, outcome},
+    replay::Place,
+    sessions::{Outlet, Session},
 };
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Messages of one call that may wait to be read by the client.
@@ -342,47 +338,6 @@ impl Visit {
         })
     }
 
-    /// Which revision a message is in: what its body and its headers say, and they must agree.
-    fn revision(
-        &self,
-        headers: &HeaderMap,
-        message: &Message,
-        session: Option<&str>,
-    ) -> Result<Revision, Objection> {
-        let bad = |why: &str| Objection::new(&refusal::HEADER_MISMATCH, why);
-        let header = one(headers, &VERSION).map_err(bad)?;
-        let in_body = message
-            .params()
-            .and_then(meta::of)
-            .and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
-        let modern_header = header
-            .and_then(Revision::parse)
-            .is_some_and(|r| r.era() == Era::Modern);
-        if in_body.is_some() || modern_header || message.method() == Some(Method::ServerDiscover) {
-            return modern(headers, message, header, in_body);
-        }
-        let named = match header {
-            None => None,
-            Some(text) => Some(
-                Revision::parse(text)
-                    .filter(|r| SPOKEN.contains(r))
-                    .ok_or_else(|| unsupported(text))?,
-            ),
-        };
-        if message.method() == Some(Method::Initialize) {
-            let asked = message.params().and_then(|params| params.get("protocolVersion"));
-            return Ok(settle(asked.and_then(Node::as_str).as_deref()));
-        }
-        let session = session.and_then(|id| self.house.engines.sessions.peek(id));
-        match (session, named) {
-            // The session's revision stands, whatever a header says: nothing is decided on a header. Clients
-            // that name another revision we speak do so by mistake (the official suite 0.1.16 is one).
-            (Some(session), _) => Ok(session.revision),
-            // The road will say that the session is missing, or first that the credential is.
-            (None, named) => Ok(named.unwrap_or(Revision::LATEST_LEGACY)),
-        }
-    }
-
     /// Opens the stream of a session for what belongs to no call (legacy era).
     async fn listen(self, request: Request<Incoming>) -> Response<Body> {
         let headers = request.headers().clone();
@@ -562,70 +517,6 @@ impl Drop for Closing {
         if let Some(withdrawal) = self.0.take() {
             withdrawal.withdraw();
         }
-    }
-}
-
-/// Checks a message of the modern era: version, required `_meta`, and headers that mirror the body.
-fn modern(
-    headers: &HeaderMap,
-    message: &Message,
-    header: Option<&str>,
-    in_body: Option<Node<'_>>,
-) -> Result<Revision, Objection> {
-    let missing = |what: &str| {
-        let why = format!("`_meta[\"{what}\"]` is required");
-        Objection::new(&MISSING_META, why.clone()).showing(why)
-    };
-    let Some(said) = in_body else {
-        return Err(missing(meta::PROTOCOL_VERSION));
-    };
-    let said = said.as_str().ok_or_else(|| missing(meta::PROTOCOL_VERSION))?;
-    let mirrored = Mirrored {
-        protocol_version: header,
-        method: one(headers, &METHOD).map_err(|why| Objection::new(&refusal::HEADER_MISMATCH, why))?,
-        name: one(headers, &NAME).map_err(|why| Objection::new(&refusal::HEADER_MISMATCH, why))?,
-    };
-    mirrored.agree(message).map_err(|mismatch| {
-        Objection::new(&refusal::HEADER_MISMATCH, mismatch.to_string()).showing(mismatch.to_string())
-    })?;
-    let revision = Revision::parse(&said).filter(|r| r.era() == Era::Modern && SPOKEN.contains(r));
-    let revision = revision.ok_or_else(|| unsupported(&said))?;
-    let wants = message
-        .method()
-        .is_some_and(|method| method.shape() == Shape::Request);
-    if wants && declared(message).is_none() {
-        return Err(missing(meta::CLIENT_CAPABILITIES));
-    }
-    Ok(revision)
-}
-
-/// A request of the modern era that lacks what each must have: HTTP 400 and -32602.
-static MISSING_META: refusal::Code = refusal::Code {
-    http: 400,
-    rpc: code::INVALID_PARAMS,
-    ..refusal::PARAMS_INVALID
-};
-
-fn declared(message: &Message) -> Option<Node<'_>> {
-    let declared = message
-        .params()
-        .and_then(meta::of)?
-        .get(meta::CLIENT_CAPABILITIES)?;
-    (declared.kind() == wire::json::Kind::Object).then_some(declared)
-}
-
-fn unsupported(requested: &str) -> Objection {
-    let requested: String = requested.chars().take(64).collect();
-    let data = object(|out| {
-        out.array("supported", |list| {
-            SPOKEN.iter().for_each(|revision| list.string(revision.as_str()))
-        });
-        out.string("requested", &requested);
-    });
-    let why = format!("version `{}` is not spoken here", requested.escape_debug());
-    Objection {
-        data: Some(data.into_boxed_slice()),
-        ..Objection::new(&refusal::VERSION_UNSUPPORTED, why)
     }
 }
 

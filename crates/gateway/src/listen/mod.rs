@@ -28,6 +28,7 @@ mod page;
 mod passkeys;
 mod people_grants;
 mod registry;
+mod revision;
 mod sse;
 mod stdio;
 mod stream;

@@ -47,6 +47,10 @@ const DRAWS_MAX: usize = 8_000;
 const RELAXED_DRAWS_MAX: usize = 2_000;
 /// Of the first, how many a detector is asked about.
 const LOOKS_MAX: usize = 200;
+/// Draws that one look costs.
+const LOOK: usize = 100;
+/// Draws for all values of one content; [`Effort`].
+const EFFORT_MAX: usize = 4_000_000;
 /// Bytes of the text before and behind that are read, as detectors do.
 const BEFORE_BYTES: usize = 48;
 const AFTER_BYTES: usize = 24;
@@ -83,8 +87,35 @@ impl<D: FnMut() -> u64> Lots<D> {
     }
 }
 
-/// Another value of the same kind, from random numbers. It is never the original.
-pub fn pseudonym(inspector: &Inspector, like: &Like<'_>, draw: impl FnMut() -> u64) -> String {
+/// What may be spent on the pseudonyms of one content, in draws: whoever writes it chooses how many there are to be, and
+/// of which kind. A thousand of most kinds cost a tenth of it.
+#[derive(Debug)]
+pub struct Effort {
+    left: usize,
+}
+
+impl Effort {
+    /// As much as one content is worth.
+    #[must_use]
+    pub fn of_one_content() -> Self {
+        Self { left: EFFORT_MAX }
+    }
+
+    fn spend(&mut self, draws: usize) -> bool {
+        let left = self.left.checked_sub(draws);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
+/// Another value of the same kind, from random numbers. It is never the original. When no more may be spent, it is one
+/// that says no more than that it is one.
+pub fn pseudonym(
+    inspector: &Inspector,
+    like: &Like<'_>,
+    effort: &mut Effort,
+    draw: impl FnMut() -> u64,
+) -> String {
     let mut draw = Lots::new(draw);
     let mut label = |prefix: &str| format!("{prefix}-{}", letters(6, &mut draw));
     match like.detector {
@@ -102,7 +133,7 @@ pub fn pseudonym(inspector: &Inspector, like: &Like<'_>, draw: impl FnMut() -> u
         "personal/ip-address" => return format!("198.18.{}.{}", draw.below(255), draw.below(255)),
         _ => {}
     }
-    if !like.original.bytes().any(|byte| byte.is_ascii_digit()) {
+    if !like.original.bytes().any(|byte| byte.is_ascii_digit()) || !effort.spend(LOOK) {
         return label("X");
     }
     let class = match like.detector {
@@ -115,11 +146,14 @@ pub fn pseudonym(inspector: &Inspector, like: &Like<'_>, draw: impl FnMut() -> u
     let checked = like.is_taken(inspector, like.original);
     let (mut looks, mut second_best) = (0, None);
     for _ in 0..DRAWS_MAX {
+        if !effort.spend(1) {
+            break;
+        }
         let candidate = drawn(like, &mut draw);
         if candidate == like.original || !class.has(&candidate) {
             continue;
         }
-        if !checked || like.is_taken(inspector, &candidate) {
+        if !checked || effort.spend(LOOK) && like.is_taken(inspector, &candidate) {
             return candidate;
         }
         looks += 1;
@@ -132,7 +166,7 @@ pub fn pseudonym(inspector: &Inspector, like: &Like<'_>, draw: impl FnMut() -> u
         }
     }
     second_best
-        .or_else(|| nearest(inspector, like, &class, &mut draw))
+        .or_else(|| nearest(inspector, like, &class, effort, &mut draw))
         .unwrap_or_else(|| format!("X-{}", letters(6, &mut draw)))
 }
 
@@ -142,14 +176,22 @@ fn nearest(
     inspector: &Inspector,
     like: &Like<'_>,
     class: &Class,
+    effort: &mut Effort,
     draw: &mut Lots<impl FnMut() -> u64>,
 ) -> Option<String> {
     let mut best: Option<(usize, String)> = None;
     for _ in 0..RELAXED_DRAWS_MAX {
+        if !effort.spend(1) {
+            break;
+        }
         let candidate = drawn(like, draw);
         let held = class.held(&candidate);
         let is_better = best.as_ref().is_none_or(|(most, _)| held > *most);
-        if is_better && candidate != like.original && like.is_taken(inspector, &candidate) {
+        if is_better
+            && candidate != like.original
+            && effort.spend(LOOK)
+            && like.is_taken(inspector, &candidate)
+        {
             best = Some((held, candidate));
         }
     }
@@ -267,7 +309,7 @@ mod tests {
                 after,
             };
             assert!(like.is_taken(&inspector, original), "{original}");
-            let found = pseudonym(&inspector, &like, &mut draw);
+            let found = pseudonym(&inspector, &like, &mut Effort::of_one_content(), &mut draw);
             assert_ne!(found, original);
             assert!(like.is_taken(&inspector, &found), "{detector}: {found}");
         }
@@ -297,7 +339,7 @@ mod tests {
                 after: "",
             };
             for _ in 0..20 {
-                let found = pseudonym(&inspector, &like, &mut draw);
+                let found = pseudonym(&inspector, &like, &mut Effort::of_one_content(), &mut draw);
                 assert_ne!(found, original);
                 assert!(Class::of(original).has(&found), "{original}: {found}");
                 assert!(!found.starts_with("X-"), "{found}");
@@ -317,10 +359,55 @@ mod tests {
             after: "",
         };
         for _ in 0..30 {
-            let found = pseudonym(&inspector, &like, &mut draw);
+            let found = pseudonym(&inspector, &like, &mut Effort::of_one_content(), &mut draw);
             assert!(like.is_taken(&inspector, &found), "{found}");
             // Of the four that hold; and the day counts for as many.
             assert!(Class::of(like.original).held(&found) > 4, "{found}");
         }
+    }
+
+    /// Thousands of numbers, each of a kind of which few are right, would keep one answer busy for as long as their writer likes.
+    #[test]
+    fn what_one_content_may_cost_is_bounded() {
+        let inspector = Inspector::new(&Settings::default()).unwrap();
+        let mut draw = numbers();
+        let like = Like {
+            detector: "personal/us-ssn",
+            original: "536-90-4399",
+            before: "SSN ",
+            after: "",
+        };
+        let mut effort = Effort { left: 3 * LOOK };
+        assert!(like.is_taken(&inspector, &pseudonym(&inspector, &like, &mut effort, &mut draw)));
+        let mut last = String::new();
+        for _ in 0..3 {
+            last = pseudonym(&inspector, &like, &mut effort, &mut draw);
+        }
+        assert!(effort.left < LOOK && last.starts_with("X-"), "{last}");
+        // Honest ones are far from it.
+        for (detector, before, original) in [
+            ("personal/credit-card", "card ", "4111 1111 1111 1111"),
+            ("personal/iban", "IBAN ", "DE89370400440532013000"),
+            ("personal/phone", "call ", "+1 415-555-2671"),
+            ("personal/us-ssn", "SSN ", "536-90-4399"),
+        ] {
+            let like = Like {
+                detector,
+                before,
+                original,
+                after: "",
+            };
+            let mut effort = Effort::of_one_content();
+            (0..100).for_each(|_| drop(pseudonym(&inspector, &like, &mut effort, &mut draw)));
+            let spent = EFFORT_MAX - effort.left;
+            assert!(spent < EFFORT_MAX / 100, "{detector}: {spent}");
+        }
+        // What needs no looking for has its form all the same.
+        let like = Like {
+            detector: "personal/email",
+            original: "ann@clinic.org",
+            ..like
+        };
+        assert!(pseudonym(&inspector, &like, &mut effort, &mut draw).ends_with("@pseudonym.example"));
     }
 }

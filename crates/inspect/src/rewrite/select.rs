@@ -1,5 +1,7 @@
 //! Choosing parts of a value by JSON pointers (RFC 6901), with `*` for any member or element.
 
+use std::borrow::Cow;
+
 use wire::{
     bounds::ANSWER,
     json::{Document, Edits, Keys, Kind, Node, Pointer, Writer},
@@ -92,10 +94,8 @@ impl Selection<'_> {
 }
 
 fn tokens(pointer: &str) -> Vec<String> {
-    let tokens = pointer.split('/').skip(1);
-    tokens
-        .map(|token| token.replace("~1", "/").replace("~0", "~"))
-        .collect()
+    let pointer = Pointer::parse(pointer).unwrap_or_default();
+    pointer.steps().map(Cow::into_owned).collect()
 }
 
 fn stands(path: &[String], named: &[Vec<String>]) -> Stands {

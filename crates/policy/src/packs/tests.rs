@@ -118,7 +118,7 @@ fn a_model_is_no_puppet_but_patients_data_stays() {
             ..tool("", "fast")
         };
         Scene {
-            action: Action::Complete,
+            action: Action::Generate,
             ..Scene::default().on(Resource::Model(facts))
         }
     };

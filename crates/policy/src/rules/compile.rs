@@ -24,6 +24,14 @@ pub(super) struct Compiler<'s> {
     /// Where a word of the rule stands in its source.
     place_of: &'s dyn Fn(&str) -> usize,
     faults: Vec<Fault>,
+    named: Named,
+}
+
+/// What the parts that were compiled so far speak of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Named {
+    pub(super) actions: Vec<Action>,
+    pub(super) models: bool,
 }
 
 impl<'s> Compiler<'s> {
@@ -31,7 +39,13 @@ impl<'s> Compiler<'s> {
         Self {
             place_of,
             faults: Vec::new(),
+            named: Named::default(),
         }
+    }
+
+    /// What was spoken of since this was asked.
+    pub(super) fn take_named(&mut self) -> Named {
+        std::mem::take(&mut self.named)
     }
 
     pub(super) fn into_faults(self) -> Vec<Fault> {
@@ -61,6 +75,7 @@ impl<'s> Compiler<'s> {
         if !vocabulary::KINDS.contains(&name.as_str()) {
             self.unknown("entity type", &name, &vocabulary::KINDS);
         }
+        self.named.models |= name == "Model";
         name.into()
     }
 
@@ -70,6 +85,7 @@ impl<'s> Compiler<'s> {
         if action.is_none() {
             self.unknown("action", word, &Action::ALL.map(Action::as_str));
         }
+        self.named.actions.extend(action);
         action
     }
 

@@ -22,6 +22,9 @@ use crate::{action::Action, facts::Facts, label::Labels, resource::Resource, sub
 const LISTS_MAX: usize = 512;
 /// Most entries of all lists together.
 const ENTRIES_MAX: usize = 200_000;
+/// Most bytes of the names and URIs of all lists together, which servers choose: what is kept holds them when the server
+/// has long said others. Entries of usual length come to a tenth of it.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -33,6 +36,7 @@ pub struct Lists {
 struct Shelf {
     lists: HashMap<u64, Kept>,
     entries: usize,
+    bytes: usize,
     uses: u64,
 }
 
@@ -40,6 +44,7 @@ struct Shelf {
 struct Kept {
     key: Key,
     found: Arc<[Discovery]>,
+    bytes: usize,
     used: u64,
 }
 
@@ -118,12 +123,16 @@ impl Shelf {
     }
 
     fn put(&mut self, place: u64, key: Key, found: Arc<[Discovery]>) {
-        if found.len() > ENTRIES_MAX {
+        let bytes = key.bytes();
+        if found.len() > ENTRIES_MAX || bytes > BYTES_MAX {
             return;
         }
         // Two keys in one place push each other out.
         self.remove(place);
-        while self.lists.len() >= LISTS_MAX || self.entries + found.len() > ENTRIES_MAX {
+        while self.lists.len() >= LISTS_MAX
+            || self.entries + found.len() > ENTRIES_MAX
+            || self.bytes + bytes > BYTES_MAX
+        {
             let oldest = self.lists.iter().min_by_key(|(_, kept)| kept.used);
             let Some(oldest) = oldest.map(|(place, _)| *place) else {
                 break;
@@ -131,18 +140,42 @@ impl Shelf {
             self.remove(oldest);
         }
         self.entries += found.len();
-        let used = self.uses;
-        self.lists.insert(place, Kept { key, found, used });
+        self.bytes += bytes;
+        let kept = Kept {
+            key,
+            found,
+            bytes,
+            used: self.uses,
+        };
+        self.lists.insert(place, kept);
     }
 
     fn remove(&mut self, place: u64) {
         if let Some(kept) = self.lists.remove(&place) {
             self.entries -= kept.found.len();
+            self.bytes -= kept.bytes;
         }
     }
 }
 
 impl Key {
+    /// What was said from outside.
+    fn bytes(&self) -> usize {
+        let named = |resource: &Arc<Resource>| {
+            let name = resource.facts().map_or(0, |facts| facts.name.len());
+            match &**resource {
+                Resource::Resource { uri, .. } => name + uri.len(),
+                Resource::Gateway
+                | Resource::Model(_)
+                | Resource::Prompt(_)
+                | Resource::Server(_)
+                | Resource::Tool(_) => name,
+            }
+        };
+        let scopes = self.scopes.iter().map(String::len);
+        self.resources.iter().map(named).chain(scopes).sum()
+    }
+
     fn is(
         &self,
         rules: &RuleSet,

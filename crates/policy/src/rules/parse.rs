@@ -8,13 +8,13 @@ use cedar_policy::{Policy, PolicyId, PolicySet, pst};
 use super::{
     RuleErrors, RuleSource,
     annotation::Annotations,
-    compile::Compiler,
+    compile::{Compiler, Named},
     diagnostic::{Diagnostic, Fault},
     expr::{Expr, Unary},
     rule::{self, Actions, Condition, Constraint, Effect, Rule, RuleText},
     token::{self, Token, TokenKind},
 };
-use crate::permit::RuleId;
+use crate::{action::Action, permit::RuleId};
 
 /// Longest source, in bytes.
 const SOURCE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -239,24 +239,51 @@ impl<'s> Statement<'s> {
         let conditions: Vec<_> = clauses
             .flat_map(|clause| conditions(&mut compiler, clause))
             .collect();
+        let spoken = compiler.take_named();
+        let resource = resource(&mut compiler, &body.resource);
+        let actions = actions(&mut compiler, &body.action).with_models(effect, &resource);
         let rule = Rule {
             impersonal: rule::is_impersonal(&principal, &conditions),
             id: RuleId(annotations.id.unwrap_or_else(|| self.name()).into()),
             effect,
             principal,
-            actions: actions(&mut compiler, &body.action),
-            resource: resource(&mut compiler, &body.resource),
+            actions,
+            resource,
             conditions,
             reason: annotations.reason,
             scope: annotations.scope,
             obligations: annotations.obligations,
             text: self.rule_text(),
         };
+        faults.extend(self.meant_models(&rule, &spoken));
         faults.extend(compiler.into_faults());
         if !faults.is_empty() {
             return Err(faults);
         }
         Ok(rule)
+    }
+
+    /// Rules of the time when `complete` was what is done with models, too, that would now come to something else
+    /// without a word. `spoken` is what the conditions speak of.
+    fn meant_models(self, rule: &Rule, spoken: &Named) -> Option<Fault> {
+        let names = |action| rule.actions.name(action) || spoken.actions.contains(&action);
+        if !names(Action::Complete) || spoken.actions.contains(&Action::Generate) {
+            return None;
+        }
+        let place = self.place_of(Action::Complete.as_str());
+        let has_models = rule.actions.admit(Action::Generate) && rule.resource.may_be_model();
+        if has_models && spoken.actions.contains(&Action::Complete) {
+            let message = "a condition names `complete`, and what is done with a model is `generate`";
+            let remedy =
+                "name `generate` in the condition, too, or say which of them is meant in the rule's head";
+            return Some(Fault::new(place, message, remedy));
+        }
+        let never = !rule.actions.admit(Action::Generate) && rule.resource.may_be_model() && spoken.models;
+        never.then(|| {
+            let message = "a condition speaks of models, and `complete` is nothing that is done with one";
+            let remedy = "name `generate` for models, or leave them out of the condition";
+            Fault::new(place, message, remedy)
+        })
     }
 
     fn rule_text(self) -> RuleText {

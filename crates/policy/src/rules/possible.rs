@@ -267,7 +267,7 @@ impl RuleSet {
 fn used_by(action: Action, resource: &Resource) -> Action {
     match (action, resource) {
         (Action::Discover, Resource::Gateway | Resource::Server(_)) => Action::Connect,
-        (Action::Discover, Resource::Model(_)) => Action::Complete,
+        (Action::Discover, Resource::Model(_)) => Action::Generate,
         (Action::Discover, Resource::Prompt(_)) => Action::Get,
         (Action::Discover, Resource::Resource { .. }) => Action::Read,
         (Action::Discover, Resource::Tool(_)) => Action::Invoke,

@@ -109,6 +109,24 @@ impl Constraint {
         }
     }
 
+    /// Whether only models can be meant.
+    fn is_model(&self) -> bool {
+        match self {
+            Self::Any | Self::In(_) => false,
+            Self::Equal(uid) => uid.kind.as_ref() == "Model",
+            Self::Is(kind) | Self::IsIn(kind, _) => kind.as_ref() == "Model",
+        }
+    }
+
+    /// Whether a model can be meant.
+    pub(super) fn may_be_model(&self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::In(uid) => ["Model", "Tenant"].contains(&uid.kind.as_ref()),
+            Self::Equal(_) | Self::Is(_) | Self::IsIn(..) => self.is_model(),
+        }
+    }
+
     /// The constraint as the rule's head has it; empty for any.
     pub(super) fn text(&self, variable: &str) -> String {
         let named = |uid: &Uid| Entity::Named(uid.clone());
@@ -143,6 +161,19 @@ impl Actions {
 
     pub(super) fn admit(&self, action: Action) -> bool {
         self.0.as_ref().is_none_or(|actions| actions.contains(&action))
+    }
+
+    /// The same, where rules that named `complete` before models had an action of their own mean those, too: a
+    /// `forbid` still does, and so does what is about models alone.
+    pub(super) fn with_models(mut self, effect: Effect, resource: &Constraint) -> Self {
+        if let Some(actions) = &mut self.0
+            && actions.contains(&Action::Complete)
+            && !actions.contains(&Action::Generate)
+            && (effect == Effect::Forbid || resource.is_model())
+        {
+            actions.push(Action::Generate);
+        }
+        self
     }
 
     /// Whether the action is named, not merely included in all.

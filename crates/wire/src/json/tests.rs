@@ -150,6 +150,51 @@ fn values_are_found_where_they_stand() {
 }
 
 #[test]
+fn many_pointers_are_found_in_one_walk_as_each_by_itself() {
+    let text = br#"[{"a/b":[1,{"":"x"},[]],"c":{"d":{"e":null}}},{},[[["f"]]],{"a/b":true}]"#;
+    let document = Document::parse(text.to_vec(), Keys::Exact, &REQUEST).expect("JSON");
+    let root = document.root();
+    let keys = root.walk().filter(|node| node.kind() == Kind::Object);
+    let keys = keys.flat_map(|node| node.members().map(|(key, _)| key));
+    let all: Vec<Node<'_>> = root.walk().chain(keys).collect();
+    assert!(all.len() > 15);
+    for step in 1..5 {
+        let places = all.iter().step_by(step).map(|node| node.place());
+        let together = Pointer::to_each(root, places.chain([9_999]));
+        let each = all.iter().step_by(step);
+        let each = each.map(|node| (node.place(), Pointer::to(root, *node).expect("below")));
+        assert_eq!(together, each.collect());
+    }
+    // A value that is not the whole document.
+    let below = root.elements().next().expect("an object");
+    let element = below.get("c").and_then(|c| c.get("d")).expect("a value");
+    let found = Pointer::to_each(below, [0, element.place(), 9_999]);
+    assert_eq!(
+        found,
+        [(element.place(), Pointer::parse("/c/d").expect("pointer"))].into()
+    );
+}
+
+/// What was done by hand in four places: `~01` is `~1`, and no `/`.
+#[test]
+fn a_pointer_is_taken_apart_as_it_was_put_together() {
+    for steps in [
+        vec![],
+        vec![""],
+        vec!["a/b", "~1", "", "~", "0"],
+        vec!["~01~10/~"],
+    ] {
+        let pointer = steps
+            .iter()
+            .fold(Pointer::default(), |here, step| here.child(step));
+        assert_eq!(pointer.steps().collect::<Vec<_>>(), steps, "{pointer}");
+        assert_eq!(Pointer::parse(pointer.as_str()), Some(pointer));
+    }
+    let written = Pointer::parse("/~01/~10").expect("pointer");
+    assert_eq!(written.steps().collect::<Vec<_>>(), ["~1", "/0"]);
+}
+
+#[test]
 fn a_value_is_written_again_without_loss() {
     for text in [
         r#"{"a":1.50,"b":1e2,"c":-0.0,"d":123456789012345678901234567890}"#,

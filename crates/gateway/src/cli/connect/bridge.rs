@@ -119,6 +119,11 @@ impl Bridge {
         let _ = self.queue.send(line).await;
     }
 
+    /// Tells the host what it can do without, where nobody can wait for it.
+    pub(super) fn mention(&self, line: Vec<u8>) {
+        let _ = self.queue.try_send(line);
+    }
+
     pub(super) fn is_ignored(&self, tool: &str) -> bool {
         self.manner.ignored.has(tool)
     }

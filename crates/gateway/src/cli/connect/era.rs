@@ -61,6 +61,25 @@ struct Told {
     state: Option<String>,
 }
 
+/// A question that the host has not answered: it goes with the call it was asked for, whenever that ends.
+struct Open<'a> {
+    bridge: &'a Bridge,
+    modern: &'a Modern,
+    id: &'a str,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if self.modern.held().questions.remove(self.id).is_some() {
+            let id = Id::String(self.id.to_owned());
+            let withdrawn = jsonrpc::notification(Method::NotificationsCancelled, |params| {
+                id.write("requestId", params);
+            });
+            self.bridge.mention(withdrawn);
+        }
+    }
+}
+
 impl Modern {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -328,6 +347,11 @@ impl Bridge {
                 held.questions.insert(id.clone(), asker);
                 id
             };
+            let open = Open {
+                bridge: self,
+                modern,
+                id: &id,
+            };
             let asks = object(|out| {
                 out.string("jsonrpc", "2.0");
                 out.string("id", &id);
@@ -340,6 +364,7 @@ impl Bridge {
             let answer = answer
                 .await
                 .map_err(|_| Failure::refused("the host answers no more"))?;
+            drop(open);
             let answer = Document::parse(answer, Keys::Exact, &REQUEST);
             let answer = answer.map_err(|error| Failure::refused(error.to_string()))?;
             let said = answer.root().get("result").ok_or_else(|| {

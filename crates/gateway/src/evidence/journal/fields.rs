@@ -1,5 +1,7 @@
 //! How what is known of a message becomes the fields of an entry.
 
+use std::collections::HashSet;
+
 use identity::proof::Binding;
 use inspect::Part;
 use pipeline::{Arrival, Body, Known, Refusal, Reply, Resolution, ports::Caller};
@@ -248,9 +250,9 @@ pub(super) fn findings(known: &Known) -> Vec<Finding> {
         both.flat_map(|findings| findings.iter())
     };
     // A name in which something was found is not written down: the place ends above it.
-    let telling: Vec<&Pointer> = found()
+    let telling: HashSet<&str> = found()
         .filter(|finding| finding.location.part == Part::Key)
-        .map(|finding| &finding.location.pointer)
+        .map(|finding| finding.location.pointer.as_str())
         .collect();
     found()
         .map(|finding| Finding {
@@ -262,15 +264,11 @@ pub(super) fn findings(known: &Known) -> Vec<Finding> {
         .collect()
 }
 
-fn above(place: &Pointer, telling: &[&Pointer]) -> Pointer {
-    let within = |name: &&&Pointer| {
-        let rest = place.as_str().strip_prefix(name.as_str());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let highest = telling
-        .iter()
-        .filter(within)
-        .min_by_key(|name| name.as_str().len());
+fn above(place: &Pointer, telling: &HashSet<&str>) -> Pointer {
+    let text = place.as_str();
+    let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
+    let mut above = ends.filter_map(|end| text.get(..end));
+    let highest = above.find(|name| telling.contains(name)).and_then(Pointer::parse);
     highest.map_or_else(|| place.clone(), |name| name.parent())
 }
 

@@ -497,6 +497,7 @@ pub(super) fn known(house: &House, server: &str, item: &str, action: Action) -> 
         | Action::Connect
         | Action::Discover
         | Action::Elicit
+        | Action::Generate
         | Action::Invoke
         | Action::Notify
         | Action::Release

@@ -180,6 +180,29 @@ fn what_is_kept_is_bounded_and_the_oldest_goes_first() {
     assert_eq!((kept, entries), (512, 1024));
 }
 
+/// A server that says other long URIs every time: what was kept held them all.
+#[test]
+fn what_is_kept_of_long_uris_is_bounded_by_their_bytes() {
+    let (lists, set, scene) = (Lists::default(), rules(RULES), Scene::default());
+    for round in 0..12 {
+        let resources: Vec<Arc<Resource>> = (0..1_000)
+            .map(|n| {
+                let uri = format!("file:///{round}/{n}/{}", "x".repeat(8_000));
+                let facts = tool("files", &uri);
+                Arc::new(Resource::Resource { uri, facts })
+            })
+            .collect();
+        let first = Arc::downgrade(&resources[0]);
+        let facts = scene.facts();
+        let found = lists.could_permit_each(&set, &scene.subject, Action::Discover, &resources, &facts);
+        assert_eq!(found.len(), 1_000);
+        drop(resources);
+        assert!(first.upgrade().is_some(), "the last is kept");
+    }
+    // 16 MB each.
+    assert_eq!(lists.size(), (4, 4_000));
+}
+
 /// What asking once more costs, in CPU time: `cargo test -p policy -- --ignored what_a_kept_list_costs --nocapture`.
 #[test]
 #[ignore = "it measures, and asserts nothing of time"]

@@ -6,6 +6,7 @@ mod kept;
 mod known;
 mod language;
 mod load;
+mod models;
 mod oracle;
 mod outcome;
 pub(crate) mod scene;

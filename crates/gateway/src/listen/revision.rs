@@ -1,0 +1,122 @@
+//! Which revision of MCP a message over HTTP is in: what its body and its headers say, and they must agree.
+
+use hyper::{HeaderMap, header::HeaderName};
+use pipeline::{Objection, refusal};
+use wire::{
+    json::{Node, object},
+    jsonrpc::Message,
+    mcp::{Era, Method, Mirrored, Revision, Shape, code, meta},
+};
+
+use super::{gate::one, head::VERSION, mcp::Visit};
+use crate::engines::{SPOKEN, settle};
+
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+impl Visit {
+    /// Which revision a message is in: what its body and its headers say, and they must agree.
+    pub(super) fn revision(
+        &self,
+        headers: &HeaderMap,
+        message: &Message,
+        session: Option<&str>,
+    ) -> Result<Revision, Objection> {
+        let bad = |why: &str| Objection::new(&refusal::HEADER_MISMATCH, why);
+        let header = one(headers, &VERSION).map_err(bad)?;
+        let in_body = message
+            .params()
+            .and_then(meta::of)
+            .and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
+        let modern_header = header
+            .and_then(Revision::parse)
+            .is_some_and(|r| r.era() == Era::Modern);
+        if in_body.is_some() || modern_header || message.method() == Some(Method::ServerDiscover) {
+            return modern(headers, message, header, in_body);
+        }
+        let named = match header {
+            None => None,
+            Some(text) => Some(
+                Revision::parse(text)
+                    .filter(|r| SPOKEN.contains(r))
+                    .ok_or_else(|| unsupported(text))?,
+            ),
+        };
+        if message.method() == Some(Method::Initialize) {
+            let asked = message.params().and_then(|params| params.get("protocolVersion"));
+            return Ok(settle(asked.and_then(Node::as_str).as_deref()));
+        }
+        let session = session.and_then(|id| self.house.engines.sessions.peek(id));
+        match (session, named) {
+            // The session's revision stands, whatever a header says: nothing is decided on a header. Clients
+            // that name another revision we speak do so by mistake (the official suite 0.1.16 is one).
+            (Some(session), _) => Ok(session.revision),
+            // The road will say that the session is missing, or first that the credential is.
+            (None, named) => Ok(named.unwrap_or(Revision::LATEST_LEGACY)),
+        }
+    }
+}
+
+/// Checks a message of the modern era: version, required `_meta`, and headers that mirror the body.
+fn modern(
+    headers: &HeaderMap,
+    message: &Message,
+    header: Option<&str>,
+    in_body: Option<Node<'_>>,
+) -> Result<Revision, Objection> {
+    let missing = |what: &str| {
+        let why = format!("`_meta[\"{what}\"]` is required");
+        Objection::new(&MISSING_META, why.clone()).showing(why)
+    };
+    let Some(said) = in_body else {
+        return Err(missing(meta::PROTOCOL_VERSION));
+    };
+    let said = said.as_str().ok_or_else(|| missing(meta::PROTOCOL_VERSION))?;
+    let mirrored = Mirrored {
+        protocol_version: header,
+        method: one(headers, &METHOD).map_err(|why| Objection::new(&refusal::HEADER_MISMATCH, why))?,
+        name: one(headers, &NAME).map_err(|why| Objection::new(&refusal::HEADER_MISMATCH, why))?,
+    };
+    mirrored.agree(message).map_err(|mismatch| {
+        Objection::new(&refusal::HEADER_MISMATCH, mismatch.to_string()).showing(mismatch.to_string())
+    })?;
+    let revision = Revision::parse(&said).filter(|r| r.era() == Era::Modern && SPOKEN.contains(r));
+    let revision = revision.ok_or_else(|| unsupported(&said))?;
+    let wants = message
+        .method()
+        .is_some_and(|method| method.shape() == Shape::Request);
+    if wants && declared(message).is_none() {
+        return Err(missing(meta::CLIENT_CAPABILITIES));
+    }
+    Ok(revision)
+}
+
+/// A request of the modern era that lacks what each must have: HTTP 400 and -32602.
+static MISSING_META: refusal::Code = refusal::Code {
+    http: 400,
+    rpc: code::INVALID_PARAMS,
+    ..refusal::PARAMS_INVALID
+};
+
+pub(super) fn declared(message: &Message) -> Option<Node<'_>> {
+    let declared = message
+        .params()
+        .and_then(meta::of)?
+        .get(meta::CLIENT_CAPABILITIES)?;
+    (declared.kind() == wire::json::Kind::Object).then_some(declared)
+}
+
+fn unsupported(requested: &str) -> Objection {
+    let requested: String = requested.chars().take(64).collect();
+    let data = object(|out| {
+        out.array("supported", |list| {
+            SPOKEN.iter().for_each(|revision| list.string(revision.as_str()))
+        });
+        out.string("requested", &requested);
+    });
+    let why = format!("version `{}` is not spoken here", requested.escape_debug());
+    Objection {
+        data: Some(data.into_boxed_slice()),
+        ..Objection::new(&refusal::VERSION_UNSUPPORTED, why)
+    }
+}
