@@ -627,7 +627,10 @@ fn a_long_conversation_with_many_numbers_is_told_with_pseudonyms() {
     // What cannot be listed could not be taken out; who asked is told what to do.
     assert_eq!(said[1]["code"], "obligation-unmet", "{}", said[1]);
     let told = said[1].to_string();
-    assert!(told.contains("4096") && told.contains("shorter conversation"), "{told}");
+    assert!(
+        told.contains("4096") && told.contains("shorter conversation"),
+        "{told}"
+    );
 }
 
 #[test]
