@@ -126,6 +126,28 @@ pub(crate) struct Tail {
     pub(crate) strikes: u32,
 }
 
+impl Tail {
+    /// The end of a log of so many entries, all of them durable, whose newest segment has none yet.
+    pub(crate) fn new(file: Arc<dyn DiskFile>, size: u64, offset: u64, room: u64) -> Self {
+        Self {
+            file,
+            first: size,
+            offset,
+            room,
+            written: size,
+            durable: size,
+            unsynced: Vec::new(),
+            broken: false,
+            writing: false,
+            syncing: false,
+            sync_at: None,
+            write_at: None,
+            minded: None,
+            strikes: 0,
+        }
+    }
+}
+
 /// A time in which entries could not be taken.
 #[derive(Debug)]
 struct Gap {

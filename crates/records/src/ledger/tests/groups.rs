@@ -1,4 +1,4 @@
-//! What is written and synced together, and that nobody waits for company that does not come.
+//! What is synced together, and that nobody waits for company that does not come.
 
 use std::{
     sync::atomic::AtomicBool,
@@ -9,8 +9,8 @@ use std::{
 use super::*;
 use crate::{disk::sim::Op, ledger::Pending};
 
-/// A ledger with so many calls on the road, and how often this was done to its segment since.
-fn with_calls(calls: usize, counts: Op) -> (Ledger, Arc<AtomicU64>) {
+/// A ledger with so many calls on the road, and how often its segment was synced since.
+fn with_calls(calls: usize) -> (Ledger, Arc<AtomicU64>) {
     let disk = SimDisk::new();
     let ledger = open(&disk);
     let intents: Vec<_> = (0..calls)
@@ -19,19 +19,19 @@ fn with_calls(calls: usize, counts: Op) -> (Ledger, Arc<AtomicU64>) {
     for intent in intents {
         intent.wait().unwrap();
     }
-    let count = Arc::new(AtomicU64::new(0));
-    let counted = count.clone();
+    let syncs = Arc::new(AtomicU64::new(0));
+    let counted = syncs.clone();
     disk.fail(move |_, op, path| {
         let is_segment = path.extension().is_some_and(|ending| ending == "wal");
-        counted.fetch_add(u64::from(op == counts && is_segment), Ordering::Relaxed);
+        counted.fetch_add(u64::from(op == Op::Sync && is_segment), Ordering::Relaxed);
         None
     });
-    (ledger, count)
+    (ledger, syncs)
 }
 
 #[test]
 fn where_many_calls_are_on_the_road_a_sync_waits_for_company_but_not_for_long() {
-    let (ledger, syncs) = with_calls(64, Op::Sync);
+    let (ledger, syncs) = with_calls(64);
     let begun = Instant::now();
     for n in 0..20 {
         // Nobody joins it. That it is answered at all says that the wait ends.
@@ -50,7 +50,7 @@ fn where_many_calls_are_on_the_road_a_sync_waits_for_company_but_not_for_long() 
 
 #[test]
 fn a_sync_that_has_company_takes_all_of_it_along() {
-    let (ledger, syncs) = with_calls(64, Op::Sync);
+    let (ledger, syncs) = with_calls(64);
     let pending: Vec<_> = (0..16)
         .map(|n| ledger.append_durable(&entry(Kind::Finding, &n.to_string())))
         .collect();
@@ -61,50 +61,9 @@ fn a_sync_that_has_company_takes_all_of_it_along() {
     ledger.close().unwrap();
 }
 
-/// How long an append takes directly after others that came together, and how long the next one does, each so
-/// long that a quarter of many took less: the others were in the way of something else on this machine.
-fn after_others(calls: usize) -> (Duration, Duration) {
-    let (ledger, _) = with_calls(calls, Op::Write);
-    let append = |name: String| ledger.append(&entry(Kind::Finding, &name));
-    let timed = |name: String| {
-        let begun = Instant::now();
-        append(name).wait().unwrap();
-        begun.elapsed()
-    };
-    let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
-    for round in 0..60 {
-        let together: Vec<_> = (0..15).map(|n| append(format!("{round}-{n}"))).collect();
-        for one in together {
-            one.wait().unwrap();
-        }
-        firsts.push(timed(format!("first-{round}")));
-        seconds.push(timed(format!("second-{round}")));
-    }
-    ledger.close().unwrap();
-    firsts.sort();
-    seconds.sort();
-    (firsts[15], seconds[15])
-}
-
-#[test]
-fn where_many_calls_are_on_the_road_writing_waits_for_company_while_company_comes() {
-    let (first, second) = after_others(64);
-    assert!(
-        first > second * 2,
-        "{first:?} after company, {second:?} after none"
-    );
-}
-
-#[test]
-fn where_few_calls_are_on_the_road_nothing_is_put_off() {
-    let (many, _) = after_others(64);
-    let (few, _) = after_others(2);
-    assert!(many > few * 2, "{many:?} and {few:?}");
-}
-
 #[test]
 fn what_is_written_without_end_keeps_nothing_from_becoming_durable() {
-    let (ledger, _) = with_calls(0, Op::Sync);
+    let (ledger, _) = with_calls(0);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         for thread in 0..4 {

@@ -7,6 +7,7 @@ mod formats;
 mod frames;
 mod groups;
 mod opening;
+mod put_off;
 mod vectors;
 
 use std::{
