@@ -61,7 +61,11 @@ impl Engines {
         let halt = tokio::select! {
             biased;
             halt = self.halts.reached(scope(call)) => halt,
-            done = &mut work => return done,
+            done = &mut work => {
+                // Of those that wait for the same, the exchange may be woken first.
+                self.heed(call)?;
+                return done;
+            }
         };
         // Its exchange is withdrawn at the same moment; whatever answer comes now, nobody gets it.
         let _ = tokio::time::timeout(LAST_WORD, work).await;
