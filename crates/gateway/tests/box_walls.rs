@@ -8,7 +8,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -16,7 +16,7 @@ use std::{
 
 use upstream::{
     Sandbox,
-    sandbox::{Caps, Kernel, Profile, Room, WORD, Wishes, plan},
+    sandbox::{Caps, Kernel, Profile, Room, WORD, Wishes, helper, plan},
 };
 
 const SALLYPORT: &str = env!("CARGO_BIN_EXE_sallyport");
@@ -66,7 +66,6 @@ fn profile(script: &str, wishes: &Wishes, room: &Room) -> Profile {
 
 fn start(command: &mut Command, profile: &Profile) -> Child {
     let mut child = command
-        .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -78,8 +77,23 @@ fn start(command: &mut Command, profile: &Profile) -> Child {
     child
 }
 
+/// A server that has said a word of four letters, and reads on.
+fn waiting(profile: &Profile) -> Child {
+    let mut child = helper(SALLYPORT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let input = child.stdin.as_mut().expect("an input");
+    input.write_all(&profile.introduction()).expect("it reads");
+    let mut line = [0; 5];
+    let output = child.stdout.as_mut().expect("an output");
+    output.read_exact(&mut line).expect("a line");
+    child
+}
+
 fn run(profile: &Profile) -> Output {
-    let child = start(Command::new(SALLYPORT).arg(WORD), profile);
+    let child = start(&mut helper(SALLYPORT), profile);
     child.wait_with_output().expect("it ends")
 }
 
@@ -143,12 +157,48 @@ fn directories_that_lead_to_what_is_hidden_cannot_be_moved_away() {
 fn a_helper_that_is_not_the_child_of_who_wrote_its_profile_starts_nothing() {
     let profile = profile("echo started", &Wishes::default(), &Room::default());
     let between = format!("exec 3<&0; {SALLYPORT} {WORD} <&3 & wait $!");
-    let child = start(Command::new("/bin/sh").args(["-c", &between]), &profile);
+    let child = start(
+        Command::new("/bin/sh").args(["-c", &between]).env_clear(),
+        &profile,
+    );
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(said(&output.stdout), "", "{output:?}");
     assert_eq!(output.status.code(), NO_BOX, "{output:?}");
     assert!(said(&output.stderr).contains("the gateway is gone"), "{output:?}");
     assert_eq!(said(&run(&profile).stdout), "started\n");
+}
+
+/// Process 1 has the server's limit of memory, and what its allocator takes counts. To see it fail: an empty
+/// `HELPER_ENVIRONMENT` in `sandbox/mod.rs`.
+#[test]
+fn who_makes_a_box_takes_little_of_its_memory_and_the_server_does_not_see_how() {
+    let wishes = Wishes {
+        caps: Caps {
+            memory_bytes: 48 << 20,
+            ..Caps::default()
+        },
+        ..Wishes::default()
+    };
+    let child = waiting(&profile(
+        "echo here; read line; export; exit 3",
+        &wishes,
+        &Room::default(),
+    ));
+    let helper = child.id();
+    let inside = fs::read_to_string(format!("/proc/{helper}/task/{helper}/children")).expect("a process");
+    let inside: Vec<u32> = inside.split_whitespace().flat_map(str::parse).collect();
+    assert_eq!(inside.len(), 1, "{inside:?}");
+    for process in [helper].into_iter().chain(inside) {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
+        let data = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+        let kb = data.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kb: u64 = kb.and_then(|kb| kb.parse().ok()).expect("a number");
+        assert!(kb < 16 << 10, "process {process} has {kb} kB of data");
+    }
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(said(&output.stdout).contains("export"), "{output:?}");
+    assert!(!said(&output.stdout).contains("MIMALLOC"), "{output:?}");
 }
 
 /// Where the kernel and whoever set it up let us make control groups, a box is in one that has its caps, and it is gone with
@@ -167,19 +217,7 @@ fn a_control_group_has_the_caps_and_ends_with_the_box() {
         },
         ..Wishes::default()
     };
-    let waits = profile("echo here; read line", &wishes, &Room::default());
-    let mut child = Command::new(SALLYPORT)
-        .arg(WORD)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let input = child.stdin.as_mut().expect("an input");
-    input.write_all(&waits.introduction()).expect("it reads");
-    let mut line = [0; 5];
-    let output = child.stdout.as_mut().expect("an output");
-    std::io::Read::read_exact(output, &mut line).expect("a line");
+    let mut child = waiting(&profile("echo here; read line", &wishes, &Room::default()));
     let groups = fs::read_to_string(format!("/proc/{}/cgroup", child.id())).expect("a process");
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
     let group = Path::new("/sys/fs/cgroup").join(own.expect("a group"));

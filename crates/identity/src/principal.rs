@@ -268,7 +268,7 @@ impl Principal {
         let mut part = |text: Option<&str>| match text {
             Some(text) => {
                 key.push('/');
-                key.push_str(&text.len().to_string());
+                push_number(&mut key, text.len());
                 key.push(':');
                 key.push_str(text);
             }
@@ -283,6 +283,15 @@ impl Principal {
         }
         key
     }
+}
+
+/// Appends a number in decimal digits, without a text of its own.
+fn push_number(to: &mut String, number: usize) {
+    if number >= 10 {
+        push_number(to, number / 10);
+    }
+    let digit = u32::try_from(number % 10).ok();
+    to.extend(digit.and_then(|digit| char::from_digit(digit, 10)));
 }
 
 /// Somebody on this very machine, whom the operator decided to believe.

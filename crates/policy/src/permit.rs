@@ -71,12 +71,13 @@ pub struct Denial {
 /// `forbid` rules that would rather ask (`@approve` on a `forbid`).
 ///
 /// When several rules speak, the strictest holds: all approvals, the fields all of them name, the redactions
-/// and labels of any. Only `@reveal` widens: it is a permit of its own, under the conditions of its rule.
+/// and labels of any. Only `@reveal` widens: it is a permit of its own, under the conditions of its rule. Each call has
+/// some of them several times, so clones share what they name.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Obligation {
     /// `@anonymise("personal")`: findings of these kinds become other values of their form in the result, and
     /// nobody can say of whom they were.
-    Anonymise(BTreeSet<String>),
+    Anonymise(Arc<BTreeSet<String>>),
     /// `@approve("role:doctor 2")`: so many people of that kind must agree first.
     Approve {
         /// Who may.
@@ -85,11 +86,11 @@ pub enum Obligation {
         needed: u8,
     },
     /// `@defang("images links")`: what the result says loads nothing where it is shown, and leads nowhere.
-    Defang(BTreeSet<String>),
+    Defang(Arc<BTreeSet<String>>),
     /// `@drop("/notes")`: these parts of the result do not come back.
-    Drop(BTreeSet<String>),
+    Drop(Arc<BTreeSet<String>>),
     /// `@fields("/name /birth /rows/*/id")`: only these parts of the result come back (JSON pointers, RFC 6901).
-    Fields(BTreeSet<String>),
+    Fields(Arc<BTreeSet<String>>),
     /// `@judge("intent content")`: somebody else is asked for a second opinion, which can only be stricter.
     Judge(BTreeSet<Judging>),
     /// `@label("confidentiality:restricted category:phi")`: the result gets these labels too.
@@ -97,14 +98,14 @@ pub enum Obligation {
     /// `@limit("name")`: counts against that limit.
     Limit(String),
     /// `@mask("personal")`: findings of these kinds are starred out in the result but for the last characters.
-    Mask(BTreeSet<String>),
+    Mask(Arc<BTreeSet<String>>),
     /// `@pseudonymise("personal")`: findings of these kinds become reversible pseudonyms in the result.
-    Pseudonymise(BTreeSet<String>),
+    Pseudonymise(Arc<BTreeSet<String>>),
     /// `@redact("secret personal")`: findings of these kinds are cut out of the result.
-    Redact(BTreeSet<String>),
+    Redact(Arc<BTreeSet<String>>),
     /// `@reveal("personal")`: pseudonyms of these kinds in the arguments become what they stand for, on their
     /// way to this tool and nowhere else.
-    Reveal(BTreeSet<String>),
+    Reveal(Arc<BTreeSet<String>>),
     /// `@review("role:privacy_officer")`: somebody looks at the call afterwards; for break-glass.
     Review(Reviewers),
     /// `@step_up("mfa 300")`: the person must have logged in so: at that level or by that method and, where it says so,

@@ -18,7 +18,7 @@ use std::{
 
 use upstream::{
     Sandbox,
-    sandbox::{Profile, Room, WORD, Wishes, plan},
+    sandbox::{Profile, Room, Wishes, helper, plan},
 };
 
 const STARTS: usize = 101;
@@ -70,10 +70,7 @@ fn profile(program: &str) -> Profile {
 }
 
 fn start(sallyport: &str, profile: &Profile) -> Child {
-    spawn(
-        Command::new(sallyport).arg(WORD).env_clear(),
-        &profile.introduction(),
-    )
+    spawn(&mut helper(sallyport), &profile.introduction())
 }
 
 fn spawn(command: &mut Command, input: &[u8]) -> Child {

@@ -113,7 +113,7 @@ impl Inspect for Engines {
                 let Obligation::Reveal(kinds) = obligation else {
                     return None;
                 };
-                Some(kinds)
+                Some(kinds.iter())
             })
             .flatten()
             .map(String::as_str)

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
 };
 
 use inspect::{
@@ -255,7 +256,7 @@ impl Engines {
             return Ok(Edits::default());
         };
         let always = ["injection", "poisoning", "secret", "unicode"].map(str::to_owned);
-        let always = Obligation::Redact(always.into());
+        let always = Obligation::Redact(Arc::new(always.into()));
         let obligations = strictest(call.permit().obligations().iter().chain([&always]));
         self.taken_out(call, &Orders::of(&obligations), (said, &[], None))
     }

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn terms_outlast_the_call_for_a_while_and_concern_nobody_else() {
         let (terms, ambient) = (Terms::default(), Ambient::system());
-        let hidden = Obligation::Mask(["personal".to_owned()].into());
+        let hidden = Obligation::Mask(Arc::new(["personal".to_owned()].into()));
         let told = [("Ann".to_owned(), "P-1".to_owned())];
         let demands = [hidden.clone()].into_iter();
         let hold = terms.agree(("ann", "mail"), demands, &told, Some("p1".to_owned()), &ambient);

@@ -23,8 +23,8 @@ pub(crate) struct Metrics(Arc<Mutex<Counts>>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// By method, decision, stage and server.
-    calls: BTreeMap<[String; 4], u64>,
+    /// By method, decision, stage and server; sorted.
+    calls: Vec<([String; 4], u64)>,
     /// By server.
     durations: BTreeMap<String, Histogram>,
     durable: Histogram,
@@ -37,6 +37,30 @@ struct Histogram {
     buckets: [u64; BUCKETS_MS.len()],
     count: u64,
     sum_us: u64,
+}
+
+/// Every call comes by here and has been counted before nearly always: nothing is copied then.
+impl Counts {
+    fn ended(&mut self, key: [&str; 4]) {
+        let found = self
+            .calls
+            .binary_search_by(|(known, _)| known.iter().map(String::as_str).cmp(key));
+        match found {
+            Ok(at) => self
+                .calls
+                .get_mut(at)
+                .into_iter()
+                .for_each(|(_, count)| *count += 1),
+            Err(at) => self.calls.insert(at, (key.map(str::to_owned), 1)),
+        }
+    }
+
+    fn took(&mut self, server: &str, took: Duration) {
+        match self.durations.get_mut(server) {
+            Some(known) => known.add(took),
+            None => self.durations.entry(server.to_owned()).or_default().add(took),
+        }
+    }
 }
 
 impl Histogram {
@@ -73,21 +97,17 @@ impl Metrics {
 
     /// Counts how a message ended.
     pub(crate) fn ended(&self, entry: &Entry) {
-        let word = |text: Option<&str>| text.unwrap_or("none").to_owned();
         let key = [
-            word(entry.method.as_deref()),
-            word(entry.decision.map(records::ledger::Decision::as_str)),
-            word(entry.stage.as_deref()),
-            word(entry.server.as_deref()),
-        ];
+            entry.method.as_deref(),
+            entry.decision.map(records::ledger::Decision::as_str),
+            entry.stage.as_deref(),
+            entry.server.as_deref(),
+        ]
+        .map(|word| word.unwrap_or("none"));
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.calls.entry(key).or_default() += 1;
+        counts.ended(key);
         if let (Some(ms), Some(server)) = (entry.ms, &entry.server) {
-            counts
-                .durations
-                .entry(server.clone())
-                .or_default()
-                .add(Duration::from_millis(ms));
+            counts.took(server, Duration::from_millis(ms));
         }
     }
 

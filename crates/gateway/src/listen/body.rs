@@ -60,17 +60,20 @@ pub(super) fn json(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
 
 /// An answer that nobody may keep.
 pub(super) fn with_type(status: StatusCode, content_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
-    let mut response = empty(status);
+    let mut response = unkept(status, whole(bytes));
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    *response.body_mut() = whole(bytes);
     response
 }
 
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(whole(Bytes::new()));
+    unkept(status, whole(Bytes::new()))
+}
+
+fn unkept(status: StatusCode, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response
         .headers_mut()

@@ -52,7 +52,8 @@ type InForce = BTreeMap<Target, Halt>;
 /// See the module. Clones are the same switch.
 #[derive(Clone, Debug)]
 pub(crate) struct Halts {
-    store: Store,
+    /// Shared by the clones: each call has one.
+    store: Arc<Store>,
     /// Held while memory and store differ: what is stopped and could not be stored yet.
     unstored: Arc<Mutex<InForce>>,
     in_force: Arc<watch::Sender<InForce>>,
@@ -71,7 +72,7 @@ impl Halts {
     pub(crate) fn open(store: Store) -> Result<Self, StoreError> {
         let in_force = read(&store)?;
         Ok(Self {
-            store,
+            store: Arc::new(store),
             unstored: Arc::default(),
             in_force: Arc::new(watch::channel(in_force).0),
         })

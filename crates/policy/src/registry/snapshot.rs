@@ -27,7 +27,7 @@ pub struct Registry {
 #[derive(Clone, Debug)]
 pub struct Pinned {
     server: ServerName,
-    definition: Definition,
+    definition: Arc<Definition>,
     resource: Arc<Resource>,
 }
 
@@ -173,7 +173,7 @@ impl Pinned {
         let resource = server.resource(kind, definition.name());
         Some(Self {
             server: server.name.clone(),
-            definition: definition.clone(),
+            definition: Arc::new(definition.clone()),
             resource: Arc::new(resource),
         })
     }

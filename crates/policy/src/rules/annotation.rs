@@ -1,7 +1,7 @@
 //! Annotations of rules: a rule's name and reason, and the obligations that come with its permit.
 //! An annotation nobody knows is an error, because it was meant to oblige somebody.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{rule::Effect, vocabulary};
 use crate::{
@@ -83,18 +83,18 @@ fn unknown(name: &str, effect: Effect, known: &[&str]) -> Wrong {
 
 fn obligation(name: &str, value: &str) -> Result<Obligation, Wrong> {
     match name {
-        "anonymise" => kinds(value).map(Obligation::Anonymise),
+        "anonymise" => kinds(value).map(Arc::new).map(Obligation::Anonymise),
         "approve" => approve(value),
-        "defang" => defanged(value).map(Obligation::Defang),
-        "drop" => fields(value).map(Obligation::Drop),
-        "fields" => fields(value).map(Obligation::Fields),
+        "defang" => defanged(value).map(Arc::new).map(Obligation::Defang),
+        "drop" => fields(value).map(Arc::new).map(Obligation::Drop),
+        "fields" => fields(value).map(Arc::new).map(Obligation::Fields),
         "judge" => judging(value).map(Obligation::Judge),
         "label" => labels(value).map(Obligation::Label),
         "limit" => word(value).map(Obligation::Limit),
-        "mask" => kinds(value).map(Obligation::Mask),
-        "pseudonymise" => kinds(value).map(Obligation::Pseudonymise),
-        "redact" => kinds(value).map(Obligation::Redact),
-        "reveal" => kinds(value).map(Obligation::Reveal),
+        "mask" => kinds(value).map(Arc::new).map(Obligation::Mask),
+        "pseudonymise" => kinds(value).map(Arc::new).map(Obligation::Pseudonymise),
+        "redact" => kinds(value).map(Arc::new).map(Obligation::Redact),
+        "reveal" => kinds(value).map(Arc::new).map(Obligation::Reveal),
         "review" => reviewers(value).map(Obligation::Review),
         _ => step_up(value),
     }

@@ -1,6 +1,9 @@
 //! Obligations of several rules joined: the strictest of each kind holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     label::Labels,
@@ -74,7 +77,7 @@ fn joined<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<Obligati
             Obligation::Fields(these) => {
                 fields = Some(match fields {
                     Some(those) => common(&those, these),
-                    None => these.clone(),
+                    None => BTreeSet::clone(these),
                 });
             }
             Obligation::Label(more) => {
@@ -97,7 +100,7 @@ fn joined<'o>(obligations: impl Iterator<Item = &'o Obligation>) -> Vec<Obligati
         by: by.clone(),
         needed,
     }));
-    joined.extend(fields.map(Obligation::Fields));
+    joined.extend(fields.map(Arc::new).map(Obligation::Fields));
     joined.extend((!judged.is_empty()).then_some(judged).map(Obligation::Judge));
     joined.extend(labels.map(Obligation::Label));
     joined.extend(some(defanged).map(Obligation::Defang));
@@ -134,8 +137,8 @@ impl Hidden {
     }
 }
 
-fn some(kinds: BTreeSet<String>) -> Option<BTreeSet<String>> {
-    (!kinds.is_empty()).then_some(kinds)
+fn some(kinds: BTreeSet<String>) -> Option<Arc<BTreeSet<String>>> {
+    (!kinds.is_empty()).then(|| Arc::new(kinds))
 }
 
 /// The parts of a result that both lists let through. A pointer lets through all below it, and `*` any name.
@@ -174,6 +177,7 @@ mod tests {
                 .iter()
                 .map(|name| (*name).to_owned())
                 .collect::<BTreeSet<_>>()
+                .into()
         };
         let mut all = Vec::new();
         for names in [&[][..], &["/a"], &["/a", "/b"]] {

@@ -38,6 +38,25 @@ pub use wishes::{Caps, Refused, Room, Sandbox, Wall, Wishes};
 /// The hidden word of the command line that makes the binary its own helper.
 pub const WORD: &str = "__box";
 
+/// All that the helper has of an environment: how the binary's allocator takes memory. As it usually does it would take a
+/// GiB that can be written at its start, and 32 MiB more for each thread. None of that is used, but a process's limit of
+/// memory counts it (`RLIMIT_DATA`), and process 1 has the same as the server. So it reserves, and takes what it uses.
+const HELPER_ENVIRONMENT: [(&str, &str); 2] = [
+    ("MIMALLOC_ARENA_EAGER_COMMIT", "0"),
+    ("MIMALLOC_EAGER_COMMIT", "0"),
+];
+
+/// The helper, as it is to be started: with no environment of anybody's, for what the server is to have is in the profile.
+pub fn helper(sallyport: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
+    let mut starting = std::process::Command::new(sallyport);
+    starting
+        .arg(WORD)
+        .env_clear()
+        .envs(HELPER_ENVIRONMENT)
+        .current_dir("/");
+    starting
+}
+
 /// The port on the box's loopback where what it says goes to the gateway's broker.
 const EGRESS_PORT: u16 = 3128;
 /// Where the broker's socket is, inside.

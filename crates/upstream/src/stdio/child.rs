@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Command, LinkError, Sandbox,
     inbox::Inbox,
-    sandbox::{self, NO_BOX, Room, WORD},
+    sandbox::{self, NO_BOX, Room},
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
@@ -215,12 +215,9 @@ fn bare(command: &Command) -> tokio::process::Command {
     starting
 }
 
-/// Our own binary as the box's helper, even when its file was replaced since. It has no environment: what the server
-/// is to have is in the profile.
+/// Our own binary as the box's helper, even when its file was replaced since.
 fn boxed() -> tokio::process::Command {
-    let mut starting = tokio::process::Command::new("/proc/self/exe");
-    starting.arg(WORD).env_clear().current_dir("/");
-    starting
+    sandbox::helper("/proc/self/exe").into()
 }
 
 fn explain(program: &str, error: &std::io::Error) -> String {

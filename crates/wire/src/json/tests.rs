@@ -350,3 +350,34 @@ proptest! {
         prop_assert!(same(document.root(), &value));
     }
 }
+
+#[test]
+fn numbers_are_written_as_they_are() {
+    let widest = i128::from(u64::MAX);
+    for number in [
+        0,
+        7,
+        -7,
+        10,
+        -10,
+        1_000_000,
+        widest,
+        widest + 1,
+        -widest - 1,
+        10 * widest,
+        i128::MAX,
+        i128::MIN,
+    ] {
+        let written = object(|out| out.integer("n", number));
+        assert_eq!(written, format!("{{\"n\":{number}}}").into_bytes());
+    }
+}
+
+#[test]
+fn what_was_written_gets_more_members() {
+    let more = |written: &[u8]| extended(written, |out| out.integer("b", 2));
+    assert_eq!(more(b"{}"), br#"{"b":2}"#);
+    assert_eq!(more(br#"{"a":1}"#), br#"{"a":1,"b":2}"#);
+    assert_eq!(extended(br#"{"a":1}"#, |_| {}), br#"{"a":1}"#);
+    assert_eq!(extended(b"{}", |_| {}), b"{}");
+}

@@ -69,14 +69,15 @@ pub fn extended(written: &[u8], more: impl FnOnce(&mut ObjectWriter<'_>)) -> Vec
         .strip_prefix(b"{")
         .and_then(|rest| rest.strip_suffix(b"}"))
         .unwrap_or_default();
-    let added = object(more);
-    let added = added.strip_prefix(b"{").unwrap_or_default();
-    let comma: &[u8] = if inner.is_empty() || added == b"}" {
-        b""
-    } else {
-        b","
-    };
-    [b"{", inner, comma, added].concat()
+    let mut out = Vec::with_capacity(written.len() + 256);
+    out.push(b'{');
+    out.extend_from_slice(inner);
+    more(&mut ObjectWriter {
+        first: inner.is_empty(),
+        out: &mut out,
+    });
+    out.push(b'}');
+    out
 }
 
 /// Writes the members of one object.
@@ -104,8 +105,7 @@ impl ObjectWriter<'_> {
     /// An integer member.
     pub fn integer(&mut self, key: &str, value: impl Into<i128>) {
         self.key(key);
-        let value: i128 = value.into();
-        self.out.extend_from_slice(value.to_string().as_bytes());
+        write_integer(self.out, value.into());
     }
 
     /// A `true` or `false` member.
@@ -231,6 +231,31 @@ impl ArrayWriter<'_> {
         });
         self.out.push(b'}');
     }
+}
+
+/// Writes a number in decimal digits, without a text of its own.
+fn write_integer(out: &mut Vec<u8>, value: i128) {
+    // 39 digits are the most that 128 bits have.
+    let mut digits = [b'0'; 39];
+    let mut left = value.unsigned_abs();
+    let mut begin = digits.len();
+    for digit in digits.iter_mut().rev() {
+        begin -= 1;
+        // Nearly every number has 64 bits, and those are divided by the processor.
+        let last;
+        (left, last) = match u64::try_from(left) {
+            Ok(left) => (u128::from(left / 10), left % 10),
+            Err(_) => (left / 10, u64::try_from(left % 10).unwrap_or_default()),
+        };
+        *digit += u8::try_from(last).unwrap_or_default();
+        if left == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(digits.get(begin..).unwrap_or_default());
 }
 
 /// Writes a string with its quotes, escaping what JSON must have escaped and nothing else.

@@ -1,6 +1,6 @@
 //! Names of servers, and names of tools behind one endpoint: `server__tool`.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use thiserror::Error;
 
@@ -11,9 +11,10 @@ const SEPARATOR: &str = "__";
 
 /// The name of a server: 1 to 64 of `A-Z a-z 0-9 _ -`, no `__`, no `_` at either end.
 ///
-/// So `server__tool` splits in one way only, and is a tool name in every revision and for every model API.
+/// So `server__tool` splits in one way only, and is a tool name in every revision and for every model API. Each call has it
+/// in many places, so clones share it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ServerName(String);
+pub struct ServerName(Arc<str>);
 
 /// Why a text is not a server name.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -30,7 +31,7 @@ impl ServerName {
         let fits = (1..=64).contains(&text.len()) && text.chars().all(good);
         let splits = text.contains(SEPARATOR) || text.starts_with('_') || text.ends_with('_');
         if fits && !splits {
-            Ok(Self(text.to_owned()))
+            Ok(Self(Arc::from(text)))
         } else {
             Err(NameError)
         }

@@ -1,5 +1,7 @@
 //! Refusing by default, obligations, scopes, parties, and the order of verdicts.
 
+use std::collections::BTreeSet;
+
 use super::scene::{Scene, party, rules, sink, tool};
 use crate::{
     Action, Confidentiality, Decision, Denial, Labels, Obligation, PartyKind, Resource, Reviewers, Sink,
@@ -160,11 +162,11 @@ fn obligations_join_to_the_strictest() {
                 by: Reviewers::Role("doctor".into()),
                 needed: 3
             },
-            Obligation::Fields(strings(&["/birth/year", "/name"])),
+            Obligation::Fields(strings(&["/birth/year", "/name"]).into()),
             Obligation::Label(labels),
             Obligation::Limit("charts".into()),
-            Obligation::Pseudonymise(strings(&["personal"])),
-            Obligation::Redact(strings(&["secret"])),
+            Obligation::Pseudonymise(strings(&["personal"]).into()),
+            Obligation::Redact(strings(&["secret"]).into()),
             Obligation::Review(Reviewers::Group("privacy".into())),
             Obligation::StepUp {
                 level: "mfa".into(),
@@ -176,7 +178,7 @@ fn obligations_join_to_the_strictest() {
 
 #[test]
 fn fields_of_two_rules_intersect_through_wildcards() {
-    let strings = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    let strings = |words: &[&str]| words.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
     for (one, other, both) in [
         ("/rows/*/id", "/rows/0", &["/rows/0/id"][..]),
         ("/rows/*/id /name", "/rows", &["/rows/*/id"]),
@@ -187,7 +189,7 @@ fn fields_of_two_rules_intersect_through_wildcards() {
             r#"@fields("{one}") permit(principal, action, resource);
                @fields("{other}") permit(principal, action, resource);"#
         ));
-        let wanted = [Obligation::Fields(strings(both))];
+        let wanted = [Obligation::Fields(strings(both).into())];
         assert_eq!(obligations(&Scene::default(), &set), wanted, "{one}, {other}");
     }
 }
@@ -199,15 +201,15 @@ fn ways_to_hide_join_to_the_one_that_shows_least() {
            @pseudonymise("personal") @anonymise("secret") @drop("/a") @defang("images") permit(principal, action, resource);
            @redact("secret") @drop("/b") @defang("links") permit(principal, action, resource);"#,
     );
-    let strings = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    let strings = |words: &[&str]| words.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
     assert_eq!(
         obligations(&Scene::default(), &set),
         [
-            Obligation::Defang(strings(&["images", "links"])),
-            Obligation::Drop(strings(&["/a", "/b"])),
-            Obligation::Mask(strings(&["personal"])),
-            Obligation::Redact(strings(&["secret"])),
-            Obligation::Reveal(strings(&["personal"])),
+            Obligation::Defang(strings(&["images", "links"]).into()),
+            Obligation::Drop(strings(&["/a", "/b"]).into()),
+            Obligation::Mask(strings(&["personal"]).into()),
+            Obligation::Redact(strings(&["secret"]).into()),
+            Obligation::Reveal(strings(&["personal"]).into()),
         ]
     );
 }
@@ -220,7 +222,7 @@ fn fields_nobody_grants_in_common_leave_nothing() {
     );
     assert_eq!(
         obligations(&Scene::default(), &set),
-        [Obligation::Fields([].into())]
+        [Obligation::Fields(BTreeSet::new().into())]
     );
 }
 
