@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use aho_corasick::{AhoCorasick, MatchKind, packed};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::SettingsError;
@@ -23,6 +24,46 @@ pub(crate) fn any_of<'w>(
         name: name.to_owned(),
         source: Box::new(source),
     })
+}
+
+/// One search for several short texts, telling which was found.
+///
+/// An expression of them would be searched for the same way, and at each place where one may stand run as one. How
+/// often that is depends on the shortest: each is looked for by as many of its first bytes, at most four.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    /// For processors that can look at many bytes at a time.
+    quick: Option<packed::Searcher>,
+    /// For others.
+    plain: Option<AhoCorasick>,
+}
+
+impl Marks {
+    pub(crate) fn new(name: &str, marks: &[&str]) -> Result<Self, SettingsError> {
+        let quick = packed::Searcher::new(marks);
+        let plain = || {
+            AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostFirst)
+                .build(marks)
+        };
+        let plain = match &quick {
+            Some(_) => None,
+            None => Some(plain().map_err(|source| SettingsError::Pattern {
+                name: name.to_owned(),
+                source: Box::new(regex::Error::Syntax(source.to_string())),
+            })?),
+        };
+        Ok(Self { quick, plain })
+    }
+
+    /// Where marks stand, none over another, and their numbers: of those that begin at one place, the first.
+    pub(crate) fn places<'t>(&'t self, text: &'t str) -> impl Iterator<Item = (usize, usize)> + 't {
+        let quick = self.quick.iter().flat_map(move |quick| quick.find_iter(text));
+        let plain = self.plain.iter().flat_map(move |plain| plain.find_iter(text));
+        quick
+            .map(|hit| (hit.start(), hit.pattern().as_usize()))
+            .chain(plain.map(|hit| (hit.start(), hit.pattern().as_usize())))
+    }
 }
 
 /// See the module.

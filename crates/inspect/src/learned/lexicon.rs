@@ -1,6 +1,6 @@
 //! Words that mean something to a detector, by what they mean, in the languages attacks are written in.
 
-use super::words::hash_of;
+use super::words::{Word, hash_bytes, hash_of};
 use crate::view::rotated;
 
 /// A sort of words; 0 is any other word.
@@ -10,84 +10,83 @@ pub(crate) type Class = u8;
 #[derive(Clone, Debug)]
 pub(crate) struct Lexicon {
     slots: Box<[(u32, Class)]>,
-    /// Which slots are taken, one bit each: most words end here, without a look at the table.
+    /// Which hashes are known, one bit for several: most words end here, without a look at the table.
     taken: Box<[u64]>,
-    /// For two first letters, a last one and a length, whether a word has them, one bit each; several share one.
-    ends: Ends,
-    /// The same of the words by whose letters each of theirs is thirteen further.
-    turned: Ends,
+    /// The same of known words that are rotated or read backwards.
+    respelled: Box<[u64]>,
 }
 
-/// Which first two letters, last one and lengths words have.
-#[derive(Clone, Debug)]
-struct Ends(Box<[u64]>);
-
-const SLOTS: usize = 8192;
+const SLOT_BITS: u32 = 13;
+const SLOTS: usize = 1 << SLOT_BITS;
+const TAKEN_BITS: u32 = 16;
 
 impl Lexicon {
     pub(crate) fn empty() -> Self {
         Self {
             slots: Box::default(),
             taken: Box::default(),
-            ends: Ends(Box::default()),
-            turned: Ends(Box::default()),
+            respelled: Box::default(),
         }
     }
 
     pub(crate) fn new() -> Self {
         let mut slots = vec![(0, 0); SLOTS].into_boxed_slice();
-        let (mut ends, mut turned) = (Ends::new(), Ends::new());
+        let mut respelled = bits();
         for (class, (_, list)) in (1..).zip(CLASSES) {
             for word in list.split_whitespace() {
                 insert(&mut slots, hash_of(word), class);
-                if let [first, second, .., last] = word.as_bytes() {
-                    let letters = [*first, *second, *last];
-                    ends.note(letters, word.len());
-                    turned.note(letters.map(rotated), word.len());
+                if word.bytes().all(|letter| letter.is_ascii_alphabetic()) {
+                    note(&mut respelled, hash_bytes(word.bytes().map(rotated)));
+                    note(&mut respelled, hash_bytes(word.bytes().rev()));
                 }
             }
         }
-        let taken = slots
-            .chunks(64)
-            .map(|slots| {
-                slots
-                    .iter()
-                    .rev()
-                    .fold(0, |taken, slot| taken << 1 | u64::from(slot.0 != 0))
-            })
-            .collect();
+        let mut taken = bits();
+        for (hash, _) in slots.iter().filter(|(hash, _)| *hash != 0) {
+            note(&mut taken, *hash);
+        }
         Self {
             slots,
             taken,
-            ends,
-            turned,
+            respelled,
         }
     }
 
-    /// Whether a word may be known whose first two letters and last letter are these, in either case, and which is so
-    /// long; said without reading it. For words of three bytes and more.
+    /// Whether a word may be known once it is rotated, or read backwards.
     #[inline]
-    pub(crate) fn may_know(&self, letters: [u8; 3], length: usize) -> bool {
-        self.ends.may_have(letters, length)
-    }
-
-    /// The same of the word that comes out if each letter is replaced by the one thirteen further.
-    #[inline]
-    pub(crate) fn may_know_turned(&self, letters: [u8; 3], length: usize) -> bool {
-        self.turned.may_have(letters, length)
+    pub(crate) fn may_have_respelled(&self, hash: u32) -> bool {
+        is_noted(&self.respelled, hash)
     }
 
     /// The class of a word by its hash.
     #[inline]
     pub(crate) fn class(&self, hash: u32) -> Class {
-        let slot = start(hash);
-        match self.taken.get(slot / 64) {
-            Some(taken) if taken >> (slot % 64) & 1 == 1 => self.find(hash, slot),
-            Some(_) | None => 0,
+        if self.may_have(hash) { self.find(hash) } else { 0 }
+    }
+
+    /// Says of words what class they are. It is asked of many at a time which may have one, and decided of none: which
+    /// words are known cannot be foretold.
+    pub(crate) fn classify(&self, words: &mut [Word]) {
+        for words in words.chunks_mut(64) {
+            let may_have = |bits, word: &Word| bits << 1 | u64::from(self.may_have(word.hash));
+            let mut bits = words.iter().rev().fold(0_u64, may_have);
+            while let Some(rest) = bits.checked_sub(1) {
+                let at = usize::try_from(bits.trailing_zeros()).unwrap_or(0);
+                if let Some(word) = words.get_mut(at) {
+                    word.class = self.find(word.hash);
+                }
+                bits &= rest;
+            }
         }
     }
 
-    fn find(&self, hash: u32, mut slot: usize) -> Class {
+    #[inline]
+    fn may_have(&self, hash: u32) -> bool {
+        is_noted(&self.taken, hash)
+    }
+
+    fn find(&self, hash: u32) -> Class {
+        let mut slot = spread(hash, SLOT_BITS);
         while let Some(&(known, class)) = self.slots.get(slot) {
             if known == hash {
                 return class;
@@ -101,44 +100,33 @@ impl Lexicon {
     }
 }
 
-/// Bits of which one stands for the ends and the length of a word, as a power of two.
-const ENDS_BITS: u32 = 15;
-
-impl Ends {
-    fn new() -> Self {
-        Self(vec![0; 1 << (ENDS_BITS - 6)].into_boxed_slice())
-    }
-
-    fn note(&mut self, letters: [u8; 3], length: usize) {
-        let (at, bit) = Self::place(letters, length);
-        if let Some(known) = self.0.get_mut(at) {
-            *known |= bit;
-        }
-    }
-
-    #[inline]
-    fn may_have(&self, letters: [u8; 3], length: usize) -> bool {
-        let (at, bit) = Self::place(letters, length);
-        self.0.get(at).is_some_and(|known| known & bit != 0)
-    }
-
-    /// Where their bit is: the word of the table, and the bit in it. Both cases of a letter are one.
-    #[inline]
-    fn place([first, second, last]: [u8; 3], length: usize) -> (usize, u64) {
-        const LOWER: u32 = 0x0020_2020;
-        let length = u8::try_from(length).unwrap_or(u8::MAX);
-        let ends = u32::from_le_bytes([first, second, last, length]) | LOWER;
-        let bit = ends.wrapping_mul(0x9E37_79B1) >> (32 - ENDS_BITS);
-        (usize::try_from(bit >> 6).unwrap_or(0), 1 << (bit & 63))
-    }
+/// So many bits of a hash, as good as any others.
+#[inline]
+fn spread(hash: u32, bits: u32) -> usize {
+    usize::try_from(hash.wrapping_mul(0x85EB_CA6B) >> (32 - bits)).unwrap_or(0)
 }
 
-fn start(hash: u32) -> usize {
-    usize::try_from(hash.wrapping_mul(0x85EB_CA6B) >> 19).unwrap_or(0) % SLOTS
+/// Bits of which one stands for a hash, none set.
+fn bits() -> Box<[u64]> {
+    vec![0; 1 << (TAKEN_BITS - 6)].into_boxed_slice()
+}
+
+fn note(bits: &mut [u64], hash: u32) {
+    let bit = spread(hash, TAKEN_BITS);
+    bits.iter_mut()
+        .skip(bit / 64)
+        .take(1)
+        .for_each(|bits| *bits |= 1 << (bit % 64));
+}
+
+#[inline]
+fn is_noted(bits: &[u64], hash: u32) -> bool {
+    let bit = spread(hash, TAKEN_BITS);
+    bits.get(bit / 64).is_some_and(|bits| bits >> (bit % 64) & 1 == 1)
 }
 
 fn insert(slots: &mut [(u32, Class)], hash: u32, class: Class) {
-    let mut slot = start(hash);
+    let mut slot = spread(hash, SLOT_BITS);
     while let Some(entry) = slots.get_mut(slot) {
         if entry.0 == hash {
             return;
@@ -479,16 +467,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_known_word_is_ruled_out_by_its_ends() {
+    fn no_known_word_is_ruled_out() {
         let lexicon = Lexicon::new();
         let words = CLASSES.iter().flat_map(|(_, list)| list.split_whitespace());
-        for word in words.filter(|word| word.is_ascii() && word.len() > 2) {
-            for word in [word.to_owned(), word.to_uppercase()] {
-                let bytes = word.as_bytes();
-                let ends = [bytes[0], bytes[1], bytes[bytes.len() - 1]];
-                assert!(lexicon.may_know(ends, bytes.len()), "{word}");
-                assert!(lexicon.may_know_turned(ends.map(rotated), bytes.len()), "{word}");
+        let mut known = 0;
+        for word in words {
+            let hash = hash_of(word);
+            assert!(lexicon.may_have(hash) && lexicon.find(hash) != 0, "{word}");
+            if word.bytes().all(|letter| letter.is_ascii_alphabetic()) {
+                let respelled = [
+                    word.chars().rev().collect(),
+                    word.bytes().map(rotated).map(char::from).collect(),
+                ];
+                for respelled in respelled
+                    .iter()
+                    .flat_map(|word: &String| [word.clone(), word.to_uppercase()])
+                {
+                    assert!(
+                        lexicon.may_have_respelled(hash_of(&respelled)),
+                        "{word}: {respelled}"
+                    );
+                    known += 1;
+                }
             }
         }
+        assert!(known > 1000, "{known}");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Scripts without spaces give one word a character. What case and punctuation say is kept as a shape.
 
+use std::hint::select_unpredictable;
+
 use super::lexicon::{Class, Lexicon};
 
 /// One word.
@@ -70,12 +72,18 @@ const LONG_MIN: usize = 16;
 
 /// Reads the words of a text, at most `most` of them.
 pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Words {
+    let mut words = read(text, most);
+    lexicon.classify(&mut words.all);
+    words
+}
+
+/// The words, not yet with what the lexicon knows about them.
+fn read(text: &str, most: usize) -> Words {
     let mut reader = Reader {
         out: Words {
             all: Vec::with_capacity(text.len() / 5 + 8),
             ..Words::default()
         },
-        lexicon,
         word: Open::default(),
         before: 0,
         gap: Gap::Text,
@@ -145,6 +153,29 @@ const SORTS: [u8; 256] = {
     }
     sorts
 };
+
+/// The [`Gap`] that a sign makes between a word and a space, or that it is none of those that only do this.
+const CLOSINGS: [u8; 256] = {
+    let mut closings = [NO_CLOSING; 256];
+    let mut byte = 0_u8;
+    while byte.is_ascii() {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a table for every byte, made when compiled"
+        )]
+        if !matches!(byte, b' ' | b'#' | b'\\' | b'\'') && !byte.is_ascii_alphanumeric() {
+            closings[byte as usize] = gap_of(byte, Some(b' ')) as u8;
+        }
+        byte += 1;
+    }
+    closings
+};
+const NO_CLOSING: u8 = 4;
+
+#[inline]
+fn closing(byte: u8) -> u8 {
+    CLOSINGS.get(usize::from(byte)).copied().unwrap_or(NO_CLOSING)
+}
 
 #[inline]
 fn sort_of(byte: u8) -> u8 {
@@ -261,9 +292,8 @@ impl Words {
     }
 }
 
-struct Reader<'l> {
+struct Reader {
     out: Words,
-    lexicon: &'l Lexicon,
     word: Open,
     /// The last byte that was neither letter nor space.
     before: u8,
@@ -302,10 +332,12 @@ const fn mix(hash: u32, code: u32) -> u32 {
 
 /// The ASCII letters that begin a stretch of eight bytes, read without asking after each whether it is the last; which
 /// one is cannot be foretold.
-struct First {
+struct Eight {
     /// How many there are.
     length: usize,
-    /// The hash of so many, as if all were letters.
+    /// The hash of what stands before them.
+    before: u32,
+    /// The hash with so many of them, as if all were letters.
     hashes: [u32; 8],
     /// What comes after them, if they are fewer than eight.
     next: u8,
@@ -313,9 +345,10 @@ struct First {
     loud: bool,
 }
 
-impl First {
+impl Eight {
+    /// Those from `at` on, of a word that has the hash `before` so far.
     #[inline]
-    fn of(bytes: &[u8], at: usize) -> Option<Self> {
+    fn of(bytes: &[u8], at: usize, before: u32) -> Option<Self> {
         const EACH: u64 = 0x0101_0101_0101_0101;
         const HIGH: u64 = EACH << 7;
         let written = u64::from_le_bytes(*bytes.get(at..)?.first_chunk::<8>()?);
@@ -324,7 +357,7 @@ impl First {
         let low = lower & !HIGH;
         let others = (!(low + EACH * 0x1f) | (low + EACH * 0x05) | written) & HIGH;
         let length = others.trailing_zeros() / 8;
-        let mut hash = FIRST;
+        let mut hash = before;
         let hashes = lower.to_le_bytes().map(|letter| {
             hash = mix(hash, u32::from(letter));
             hash
@@ -334,16 +367,18 @@ impl First {
         let letters = (others & others.wrapping_neg()).wrapping_sub(1) & HIGH;
         Some(Self {
             length: usize::try_from(length).unwrap_or(0),
+            before,
             hashes,
             next,
             loud: written << 2 & letters == 0,
         })
     }
 
-    /// The hash of so many letters, at least one and at most eight.
+    /// The hash with so many letters, at most eight.
     #[inline]
     fn hash(&self, letters: usize) -> u32 {
-        self.hashes.get(letters.wrapping_sub(1) % 8).copied().unwrap_or(0)
+        let hash = self.hashes.get(letters.wrapping_sub(1) % 8);
+        select_unpredictable(letters == 0, self.before, hash.copied().unwrap_or(0))
     }
 }
 
@@ -393,7 +428,7 @@ fn said_by(next: u8) -> u8 {
     said.get(usize::from(next)).copied().unwrap_or(GOES_ON)
 }
 
-impl Reader<'_> {
+impl Reader {
     /// Takes what goes on with the word that is open, and what ends it.
     fn rest(&mut self, text: &str, mut at: usize) -> usize {
         while self.word.letters != 0 && at < text.len() {
@@ -462,27 +497,27 @@ impl Reader<'_> {
     /// Nothing, if it is another sort of word. None is open.
     #[inline(always)]
     fn plain_word(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
-        let first = First::of(bytes, at)?;
+        let first = Eight::of(bytes, at, FIRST)?;
         if first.length == 0 {
             return self.plain_number(bytes, at);
         }
         let (mut length, mut next, mut loud) = (first.length, first.next, first.loud);
         let mut hash = first.hash(length);
-        if length == first.hashes.len() {
-            let rest = bytes.get(at + length..).unwrap_or_default();
-            for byte in rest.iter().take_while(|byte| byte.is_ascii_alphabetic()) {
-                hash = mix(hash, u32::from(byte | 0x20));
-                loud &= byte & 0x20 == 0;
-                length += 1;
-            }
-            next = *bytes.get(at + length)?;
+        let mut last = length;
+        while last == first.hashes.len() {
+            let more = Eight::of(bytes, at + length, hash)?;
+            hash = more.hash(more.length);
+            loud &= more.loud;
+            (last, next) = (more.length, more.next);
+            length += last;
         }
         let shape = if loud & (length > 2) { CAPITALS } else { 0 };
+        let after = bytes.get(at + length + 1).copied().unwrap_or(0);
         self.whole(
             (at, length),
             (hash, first.hash(length.min(STEM_BYTES))),
             shape,
-            next,
+            [next, after],
         )
     }
 
@@ -491,17 +526,24 @@ impl Reader<'_> {
     fn plain_number(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
         let rest = bytes.get(at..)?;
         let length = rest.iter().position(|byte| !byte.is_ascii_digit())?;
-        self.whole((at, length), (NUMBER, NUMBER), DIGITS, *rest.get(length)?)
+        let after = rest.get(length + 1).copied().unwrap_or(0);
+        self.whole(
+            (at, length),
+            (NUMBER, NUMBER),
+            DIGITS,
+            [*rest.get(length)?, after],
+        )
     }
 
-    /// Takes a word that is whole, if what comes next ends it.
+    /// Takes a word that is whole, if what comes next ends it, and the space after it; if one sign stands between them,
+    /// as at the end of most clauses, the sign too.
     #[inline(always)]
     fn whole(
         &mut self,
         (at, length): (usize, usize),
         (hash, stem): (u32, u32),
         shape: u8,
-        next: u8,
+        [next, after]: [u8; 2],
     ) -> Option<usize> {
         let said = said_by(next);
         if said == GOES_ON {
@@ -510,16 +552,19 @@ impl Reader<'_> {
         let word = Word {
             hash,
             stem,
-            class: self.lexicon.class(hash),
+            class: 0,
             shape: shape | shape_after(self.before) | said & CALLS,
             gap: self.gap,
             start: u32::try_from(at).unwrap_or(u32::MAX),
             end: u32::try_from(at + length).unwrap_or(u32::MAX),
         };
         self.before = 0;
-        self.gap = Gap::None;
+        let sign = closing(next);
+        let closed = (sign != NO_CLOSING) & (after == b' ');
+        let gap = GAPS.get(usize::from(sign)).copied().unwrap_or_default();
+        self.gap = select_unpredictable(closed, gap, Gap::None);
         self.out.add(word, length, shape & DIGITS != 0);
-        Some(at + length + usize::from(said == SPACE))
+        Some(at + length + usize::from(said == SPACE) + 2 * usize::from(closed))
     }
 
     /// Takes another ASCII byte, and says how many bytes it took.
@@ -629,7 +674,7 @@ impl Reader<'_> {
             } else {
                 word.hash
             },
-            class: self.lexicon.class(word.hash),
+            class: 0,
             shape,
             gap: word.gap,
             start: u32::try_from(word.start).unwrap_or(u32::MAX),

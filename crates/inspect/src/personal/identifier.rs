@@ -9,6 +9,8 @@ use crate::{SettingsError, learned, pattern::any_of, view::View};
 
 /// Longest identifier in one word.
 const WORD_MAX: usize = 64;
+/// Shortest word that has a form of its own; most words with digits are shorter.
+const FORM_MIN: usize = 7;
 
 const COIN: [&str; 5] = ["btc", "bitcoin", "wallet", "address", "crypto"];
 const DRIVER: [&str; 4] = ["driver", "licence", "license", "dl#"];
@@ -147,6 +149,9 @@ fn identifier(text: &str, place: &Range<usize>, words: &Regex) -> Option<(Known,
         } else {
             None
         };
+    }
+    if word.len() < FORM_MIN {
+        return found(by_context(word, near)?);
     }
     let upper = word.to_ascii_uppercase();
     match shape(&upper).as_str() {

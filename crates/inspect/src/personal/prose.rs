@@ -11,7 +11,7 @@ use super::{Known, known};
 use crate::{
     SettingsError,
     learned::{self, DIGITS, Word, picked, place},
-    pattern::any_of,
+    pattern::Marks,
     view::{View, floor},
 };
 
@@ -19,9 +19,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Prose {
     rules: Vec<(&'static Rule, Regex)>,
-    /// The marks of all rules: those of two bytes, and the others. Searched for together, they would be suspected
+    /// The marks of all rules: the short ones, and the others. Searched for together, they would be suspected
     /// everywhere.
-    marks: [Marks; 2],
+    marks: [RuleMarks; 2],
     street: Vec<u32>,
     /// The bits of the hashes of `street`: most words have others.
     street_bits: [u64; 16],
@@ -30,9 +30,11 @@ pub(super) struct Prose {
 
 /// One search for several marks.
 #[derive(Debug)]
-struct Marks {
-    any: Regex,
-    /// The rules they belong to, one bit each.
+struct RuleMarks {
+    any: Marks,
+    /// The rule that each belongs to, one bit each.
+    of: Vec<u32>,
+    /// All of these.
     rules: u32,
 }
 
@@ -53,7 +55,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         known: known("personal/birth-date", 0.7, "date of birth"),
-        marks: &["orn", "irth", "DOB"],
+        marks: &["born", "Born", "irth", "DOB"],
         pattern: r"(?:[Bb]orn(?:\s(?:on|in))?|[Bb]irth(?:day|date)?(?:\sis)?|DOB)\W{1,3}(?P<value>(?:[0-9]{1,2}(?:st|nd|rd|th)?\s)?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.?\s(?:[0-9]{1,2}(?:st|nd|rd|th)?,?\s)?[0-9]{4})",
     },
     Rule {
@@ -106,8 +108,8 @@ impl Prose {
         Ok(Self {
             rules: rules.collect::<Result<_, SettingsError>>()?,
             marks: [
-                Marks::new(|length| length <= 2)?,
-                Marks::new(|length| length > 2)?,
+                RuleMarks::new(|length| length < LONG_MARK)?,
+                RuleMarks::new(|length| length >= LONG_MARK)?,
             ],
             street_bits: street.iter().fold([0; 16], |mut bits, hash| {
                 let (at, bit) = bit(*hash);
@@ -186,31 +188,31 @@ impl Prose {
     }
 }
 
-impl Marks {
+/// Bytes of a mark that stands nowhere by chance.
+const LONG_MARK: usize = 4;
+
+impl RuleMarks {
     /// Of all marks those that are so long.
     fn new(is_so_long: impl Fn(usize) -> bool) -> Result<Self, SettingsError> {
-        let of = |rule: &'static Rule| {
+        let of_rules = (0..).zip(RULES).flat_map(|(n, rule): (u32, _)| {
             let marks = rule.marks.iter().copied();
-            marks.filter(|mark| is_so_long(mark.len()))
-        };
+            marks.map(move |mark| (mark, 1 << n))
+        });
+        let (marks, of): (Vec<&str>, Vec<u32>) = of_rules.filter(|(mark, _)| is_so_long(mark.len())).unzip();
         Ok(Self {
-            any: any_of("personal", RULES.iter().flat_map(of))?,
-            rules: (0..)
-                .zip(RULES)
-                .filter(|(_, rule)| of(rule).next().is_some())
-                .fold(0, |rules, (n, _): (u32, _)| rules | 1 << n),
+            any: Marks::new("personal", &marks)?,
+            rules: of.iter().fold(0, |rules, rule| rules | rule),
+            of,
         })
     }
 
     /// The rules of which a mark stands in a text, and those known before.
     fn find(&self, text: &str, mut there: u32) -> u32 {
         // A mark may hide one that begins in it, but none that a rule could use: what stands before those is no mark.
-        for mark in self.any.find_iter(text) {
+        for (_, mark) in self.any.places(text) {
+            there |= self.of.get(mark).copied().unwrap_or(0);
             if there & self.rules == self.rules {
                 break;
-            }
-            for (n, rule) in RULES.iter().enumerate() {
-                there |= u32::from(rule.marks.contains(&mark.as_str())) << n;
             }
         }
         there

@@ -10,11 +10,9 @@ pub(crate) use check::is_random;
 
 use std::borrow::Cow;
 
-use regex::Regex;
-
 use crate::{
     Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting,
-    pattern::{Pattern, any_of},
+    pattern::{Marks, Pattern},
     view::View,
 };
 
@@ -29,7 +27,7 @@ pub(crate) struct Secrets {
     forms: Vec<(&'static forms::Form, Pattern)>,
     /// All marks of all forms: those that begin like words, and the others. Searched for together, they would be
     /// suspected everywhere.
-    marks: [Regex; 2],
+    marks: [FormMarks; 2],
     prefixes: forms::Prefixes,
     vendors: named::Vendors,
 }
@@ -43,7 +41,7 @@ impl Secrets {
             let marks = forms::FORMS.iter().flat_map(|form| form.marks);
             let marks =
                 marks.filter(|mark| mark.bytes().take(3).all(|b| b.is_ascii_lowercase()) == like_words);
-            any_of("secret", marks.copied())
+            FormMarks::new(&marks.copied().collect::<Vec<_>>())
         };
         Ok(Self {
             marks: [marks(true)?, marks(false)?],
@@ -55,17 +53,7 @@ impl Secrets {
 
     /// The forms that have a mark in a text, one bit each.
     fn marked(&self, text: &str) -> u32 {
-        let mut there = 0;
-        for mark in self.marks.iter().flat_map(|marks| marks.find_iter(text)) {
-            // Marks that share a beginning are found as one, so all forms that could be meant are.
-            let rest = text.get(mark.start()..).unwrap_or_default();
-            for (n, form) in forms::FORMS.iter().enumerate() {
-                if form.marks.iter().any(|known| rest.starts_with(known)) {
-                    there |= 1 << n;
-                }
-            }
-        }
-        there
+        self.marks.iter().fold(0, |there, marks| marks.find(text, there))
     }
 
     fn run(&self, view: &View<'_>, start: usize, end: usize, report: &mut Report) {
@@ -111,6 +99,43 @@ impl Secrets {
                 "a random value that is called a credential",
             );
         }
+    }
+}
+
+/// One search for several marks.
+#[derive(Debug)]
+struct FormMarks {
+    any: Marks,
+    /// For each, the marks that could be meant where it stands, and the form of each, one bit.
+    meant: Vec<Vec<(&'static str, u32)>>,
+}
+
+impl FormMarks {
+    fn new(marks: &[&'static str]) -> Result<Self, SettingsError> {
+        let of_forms = || {
+            let forms = (0..).zip(forms::FORMS);
+            forms.flat_map(|(n, form): (u32, _)| form.marks.iter().map(move |mark| (*mark, 1 << n)))
+        };
+        // Those that share a beginning are found as one.
+        let meant = |found: &&str| {
+            let alike = |(mark, _): &(&str, u32)| mark.starts_with(found) || found.starts_with(mark);
+            of_forms().filter(alike).collect()
+        };
+        Ok(Self {
+            any: Marks::new("secret", marks)?,
+            meant: marks.iter().map(meant).collect(),
+        })
+    }
+
+    /// The forms that have a mark in a text, and those known before, one bit each.
+    fn find(&self, text: &str, mut there: u32) -> u32 {
+        for (start, found) in self.any.places(text) {
+            let rest = text.get(start..).unwrap_or_default();
+            for (mark, form) in self.meant.get(found).into_iter().flatten() {
+                there |= if rest.starts_with(mark) { *form } else { 0 };
+            }
+        }
+        there
     }
 }
 

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{Reading, View, decode::Parts};
-use crate::learned::{Word, hash_bytes, hashes, lexicon, place};
+use crate::learned::{Word, hash_bytes, hashes, lexicon, picked, place};
 
 /// Words in a row that are none, before they are read otherwise.
 const RUN_MIN: usize = 4;
@@ -19,30 +19,7 @@ const NEAR: usize = 8;
 pub(crate) fn respelled<'t>(view: &View<'_>) -> Option<View<'t>> {
     let words = view.words();
     let mut parts = Parts::new();
-    let mut start = 0;
-    while let Some(word) = words.get(start) {
-        // No run that is long enough begins before a known word, nearer to it than its length.
-        if !words.get(start + RUN_MIN - 1).is_some_and(is_odd) {
-            start += RUN_MIN;
-            continue;
-        }
-        if word.class != 0 {
-            start += 1;
-            continue;
-        }
-        let end = words
-            .get(start..)
-            .unwrap_or_default()
-            .iter()
-            .take_while(|word| is_odd(word))
-            .count()
-            + start;
-        let end = end.max(start + 1);
-        if end - start >= RUN_MIN {
-            run(view, words, start..end, &mut parts);
-        }
-        start = end;
-    }
+    runs(view, words, &mut parts);
     digits_for_letters(view, words, &mut parts);
     letter_by_letter(view, words, &mut parts);
     run_together(view, &mut parts);
@@ -70,26 +47,56 @@ fn lower(byte: u8) -> u8 {
     byte.to_ascii_lowercase()
 }
 
-/// Words that are none: rotated or backwards they may be.
-fn run(view: &View<'_>, words: &[Word], range: Range<usize>, parts: &mut Parts) {
-    let words = words.get(range).unwrap_or_default();
+/// Runs of words that are none: rotated or backwards they may be. Nearly no text has two words that could come of that,
+/// so these are looked for first, and then the runs they stand in.
+fn runs(view: &View<'_>, words: &[Word], parts: &mut Parts) {
     let lexicon = lexicon();
+    let may_be_known = |word: &Word| (word.class == 0) & lexicon.may_have_respelled(word.hash);
     let known = |hash: u32| lexicon.class(hash) != 0;
-    let (mut turned, mut backwards) = (0, 0);
-    for word in words.iter().filter(|word| word.end - word.start > 2) {
-        let bytes = letters(view, word);
-        let [first, second, .., last] = bytes else {
-            continue;
-        };
-        // Few words begin and end like a known one; only those are read.
-        if lexicon.may_know_turned([*first, *second, *last], bytes.len()) {
-            turned += usize::from(known(hash_bytes(bytes.iter().map(|b| rotated(lower(*b))))));
+    let hits: Vec<Hit> = picked(words, may_be_known)
+        .filter_map(|at| {
+            let letters = letters(view, words.get(at)?);
+            if letters.len() <= 2 {
+                return None;
+            }
+            let hit = Hit {
+                at,
+                turned: known(hash_bytes(letters.iter().map(|b| rotated(lower(*b))))),
+                backwards: known(hash_bytes(letters.iter().rev().map(|b| lower(*b)))),
+            };
+            (hit.turned || hit.backwards).then_some(hit)
+        })
+        .collect();
+    let mut rest = hits.as_slice();
+    let mut done = 0;
+    while let [hit, _, ..] = rest {
+        let before = words.get(done..hit.at).unwrap_or_default();
+        let odd = before.iter().rev().take_while(|word| is_odd(word)).count();
+        let begin = before.get(before.len() - odd..).unwrap_or_default();
+        // It begins with no known word, however short.
+        let short = begin.iter().take_while(|word| word.class != 0).count();
+        let after = words.get(hit.at..).unwrap_or_default();
+        let end = hit.at + after.iter().take_while(|word| is_odd(word)).count();
+        let (of_run, later) = rest.split_at(rest.partition_point(|hit| hit.at < end));
+        if end - (hit.at - odd + short) >= RUN_MIN {
+            run(view, words, hit.at - odd + short..end, of_run, parts);
         }
-        let before_last = bytes.get(bytes.len() - 2).copied().unwrap_or(0);
-        if lexicon.may_know([*last, before_last, *first], bytes.len()) {
-            backwards += usize::from(known(hash_bytes(bytes.iter().rev().map(|b| lower(*b)))));
-        }
+        (rest, done) = (later, end);
     }
+}
+
+/// A word that would be known if it were rotated, or read backwards.
+struct Hit {
+    at: usize,
+    turned: bool,
+    backwards: bool,
+}
+
+/// Words that are none: if enough of them hit, they are rotated or backwards.
+fn run(view: &View<'_>, words: &[Word], range: Range<usize>, hits: &[Hit], parts: &mut Parts) {
+    let words = words.get(range).unwrap_or_default();
+    let turned = hits.iter().filter(|hit| hit.turned).count();
+    let backwards = hits.iter().filter(|hit| hit.backwards).count();
     let (Some(first), Some(last)) = (words.first(), words.last()) else {
         return;
     };

@@ -64,3 +64,32 @@ fn a_word_goes_on_over_what_is_no_letter_of_its_own() {
         [(hash_of("fianc\u{e9}es"), 0, 9), (hash_of("go"), 10, 12)]
     );
 }
+
+/// A sign and a space that are taken with the word before them say what they say by themselves.
+#[test]
+fn a_sign_after_a_word_says_the_same_however_the_word_is_read() {
+    let after = |text: &str| {
+        let last = words(text, &Lexicon::empty(), usize::MAX)
+            .all
+            .last()
+            .copied()
+            .unwrap();
+        (
+            last.gap,
+            last.shape,
+            text.len() - usize::try_from(last.start).unwrap(),
+        )
+    };
+    for sign in (0..128_u8).map(char::from) {
+        for end in ["so", " so", "  so", "\nso", "\"so", "#so"] {
+            // A letter that is not of ASCII makes a word be read letter by letter.
+            for number in ["", "7"] {
+                let (plain, slow) = (
+                    format!("ab{number}{sign} {end}"),
+                    format!("a\u{e9}{number}{sign} {end}"),
+                );
+                assert_eq!(after(&plain), after(&slow), "{plain:?}");
+            }
+        }
+    }
+}
