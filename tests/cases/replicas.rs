@@ -1,7 +1,7 @@
 //! Two replicas on one PostgreSQL database: what one is told the other heeds, a yes counts once over both, and
 //! neither lets calls pass while the database is away.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, path::Path, thread, time::Duration};
 
 use e2e::{
     cluster::Cluster,
@@ -41,6 +41,30 @@ fn replica(address: &str) -> Gateway {
         "state: {address:?}\nmcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{RULES}"
     );
     let mut gateway = Gateway::configured(&yaml).with_variables(&ROOT);
+    gateway.run();
+    gateway.wait_for_servers();
+    gateway
+}
+
+/// A replica that tells charts in pseudonyms, and letters what they stand for.
+fn hospital(address: &str, memory: &Path) -> Gateway {
+    let stub = program("e2e-stub");
+    let gateway = Gateway::configured("");
+    let rules = [
+        r#"@pseudonymise("personal") permit(principal, action == Action::"invoke", resource in Server::"charts");"#,
+        r#"@reveal("personal") permit(principal, action == Action::"invoke", resource in Server::"letters");"#,
+    ];
+    let yaml = format!(
+        "state: {address:?}\nmcpServers:\n\
+         \x20 charts: {{ command: {stub:?}, args: [stdio], trust: trusted, tools: {{ \"*\": {{ sink: read }} }} }}\n\
+         \x20 letters: {{ command: {stub:?}, args: [stdio], env: {{ STUB_MEMORY: {memory:?} }}, trust: trusted, \
+         tools: {{ \"*\": {{ sink: write }} }} }}\n\
+         approve: all\nagents: [ {{ name: tester, secret: \"env:TESTER_SECRET\" }} ]\n\
+         policy: {{ packs: [baseline], rules: {} }}\nlisten: \"127.0.0.1:0\"\ndata: ./state\n",
+        json!(rules)
+    );
+    fs::write(gateway.path("sallyport.yaml"), yaml).expect("a configuration");
+    let mut gateway = gateway.with_variables(&ROOT);
     gateway.run();
     gateway.wait_for_servers();
     gateway
@@ -146,6 +170,54 @@ fn what_one_replica_is_told_the_other_heeds() {
         !everything.contains("tester") && !everything.contains(SECRET),
         "sealed"
     );
+}
+
+/// Regression: a replica knew the pseudonyms that were given before it started, and its own.
+#[test]
+fn a_pseudonym_of_one_replica_is_the_others_too() {
+    let Some(cluster) = Cluster::start() else { return };
+    let address = cluster.database("names");
+    let desk = Gateway::configured("");
+    fs::create_dir(desk.path("letters")).expect("a directory");
+    let memory = desk.path("letters/memory.txt");
+    let (one, two) = (hospital(&address, &memory), hospital(&address, &memory));
+    let clients = [client(&one, "tester"), client(&two, "tester")];
+    let told = |client: &Client, text: &str| {
+        let answer = client
+            .call("charts__echo", &json!({ "text": text }))
+            .expect("an answer");
+        assert!(answer.is_good(), "{}", answer.body);
+        answer.text().to_owned()
+    };
+    // Both are told of the same people at once, and give each one name.
+    let mails: Vec<String> = (0..40).map(|n| format!("person{n}@clinic.org")).collect();
+    let text = mails.join("\n");
+    let racing: Vec<String> = thread::scope(|scope| {
+        let all: Vec<_> = (0..6)
+            .map(|n| {
+                let (client, text) = (&clients[n % 2], &text);
+                scope.spawn(move || told(client, text))
+            })
+            .collect();
+        let all = all.into_iter().map(|one| one.join().expect("an answer"));
+        all.collect()
+    });
+    assert!(
+        racing[0].contains("@pseudonym.example") && !racing[0].contains("clinic.org"),
+        "{}",
+        racing[0]
+    );
+    assert!(racing.iter().all(|text| *text == racing[0]), "{racing:?}");
+    // What one gave the other reveals, whichever was first.
+    let name = told(&clients[0], "ann.lee@clinic.org");
+    let more = told(&clients[1], "ben@clinic.org");
+    let write = json!({ "text": format!("{name} {more}") });
+    for client in &clients {
+        let kept = client.call("letters__keep", &write).expect("an answer");
+        assert_eq!(kept.text(), "kept", "{}", kept.body);
+    }
+    let got = fs::read_to_string(&memory).expect("a letter");
+    assert_eq!(got, "ann.lee@clinic.org ben@clinic.org\n".repeat(2));
 }
 
 #[test]

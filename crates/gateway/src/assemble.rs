@@ -164,8 +164,7 @@ pub(crate) fn assemble(
             .transpose()
             .map_err(Failure::configuration)?,
         marks_key: vault.marks_key(),
-        disguise: Disguise::open(vault.store().clone(), vault.pseudonyms_key())
-            .map_err(|error| Failure::other(error.to_string()))?,
+        disguise: Disguise::new(vault.store().clone(), vault.pseudonyms_key()),
         rules: RwLock::new(Arc::new(rules)),
         lists: Lists::default(),
         sources: Mutex::new(sources),

@@ -2,12 +2,10 @@
 //! erasing the person ends what their pseudonyms can say.
 //!
 //! One value of one person in one tenant has one pseudonym, in every call and after a restart, so that a
-//! model can reason about it. Keys of the table are keyed digests; originals stand nowhere in clear.
+//! model can reason about it. Who stores a new one decides: of replicas that draw at once one is first, and the others
+//! take over what it gave. Keys of the table are keyed digests; originals stand nowhere in clear.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aws_lc_rs::hmac;
 use inspect::{Effort, Inspector, Like, pseudonym};
@@ -20,8 +18,23 @@ use crate::{
 };
 
 const TABLE: &str = "pseudonyms";
-/// Draws before a pseudonym that is nobody else's is found.
+/// Draws in which a pseudonym that is nobody else's is to be found, and then of labels: there are some ten thousand
+/// days of birth, but 700 million labels.
 const DRAWS_MAX: usize = 16;
+const LABELS_MAX: usize = 4;
+/// How often what was drawn may be taken by others before it is stored.
+const TRIES_MAX: usize = 8;
+/// Values whose pseudonyms are stored at once, while all other writers wait.
+const AT_ONCE: usize = 256;
+/// Words of a text that are looked up at once.
+const WORDS_AT_ONCE: usize = 64;
+/// What has no form that a pseudonym could have.
+const LABEL: Like<'_> = Like {
+    detector: "",
+    original: "",
+    before: "",
+    after: "",
+};
 /// Words that may make up one pseudonym: an IBAN in groups has nine.
 const WORDS_MAX: usize = 9;
 /// Bytes of a word that may be one, or a part of one.
@@ -63,10 +76,27 @@ pub(crate) struct Uncovered {
 pub(crate) struct Disguise {
     store: Store,
     key: hmac::Key,
-    /// The digests of all pseudonyms given out; so that most words are not asked for.
-    issued: Mutex<HashSet<String>>,
-    /// Held by who draws or forgets: whoever only asks what was given out does not wait for that.
-    drawing: Mutex<()>,
+}
+
+/// A value of a content that is to have a pseudonym.
+struct Wanted<'w> {
+    like: &'w Like<'w>,
+    /// Its keys: to its pseudonym, and by itself.
+    of: String,
+    real: String,
+    /// The pseudonym that it has.
+    name: Option<String>,
+    /// One that was drawn for it and is not stored.
+    drawn: Option<Drawn>,
+    /// Everything about it is stored.
+    is_kept: bool,
+}
+
+/// A pseudonym that may be had, with the keys under which it would be another value's, or a value.
+struct Drawn {
+    name: String,
+    is: String,
+    real: String,
 }
 
 impl std::fmt::Debug for Disguise {
@@ -76,19 +106,13 @@ impl std::fmt::Debug for Disguise {
 }
 
 impl Disguise {
-    /// Pseudonyms of a store.
-    pub(crate) fn open(store: Store, key: hmac::Key) -> Result<Self, StoreError> {
-        let issued = store.list(TABLE)?.into_iter().map(|(key, _)| key);
-        let issued = issued.filter(|key| key.starts_with(IS)).collect();
-        Ok(Self {
-            store,
-            key,
-            issued: Mutex::new(issued),
-            drawing: Mutex::default(),
-        })
+    /// Pseudonyms of a store. Nothing of it is remembered: other processes give out pseudonyms and forget them.
+    pub(crate) fn new(store: Store, key: hmac::Key) -> Self {
+        Self { store, key }
     }
 
-    /// The pseudonym of each value, in its order.
+    /// The pseudonym of each value, in its order. One that has one keeps it, whoever gave it; what was drawn is stored
+    /// only if it is still free then, for other replicas draw meanwhile.
     pub(crate) fn of(
         &self,
         whose: Whose<'_>,
@@ -96,90 +120,168 @@ impl Disguise {
         effort: &mut Effort,
         (inspector, ambient): (&Inspector, &Ambient),
     ) -> Result<Vec<String>, StoreError> {
-        let _drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut fresh: Vec<(String, Vec<u8>)> = Vec::new();
-        let mut given = Vec::with_capacity(values.len());
-        let mut lately: HashMap<String, String> = HashMap::new();
         // No value of this content is another's name in it.
         let here: HashSet<String> = values.iter().map(|like| same(like.original)).collect();
-        for like in values {
-            let key = self.key_of(whose, like);
-            if let Some(known) = lately.get(&key) {
-                given.push(laid_out(known, like.original));
-                continue;
+        let (mut wanted, places) = self.wanted(whose, values)?;
+        let mut draw = |like: &Like<'_>| pseudonym(inspector, like, effort, || number(ambient));
+        for _ in 0..TRIES_MAX {
+            let open = wanted.iter_mut().filter(|one| !one.is_kept);
+            let mut open: Vec<&mut Wanted<'_>> = open.collect();
+            if open.is_empty() {
+                break;
             }
-            let known = self.store.get(TABLE, &key)?;
-            let known = known.and_then(|bytes| String::from_utf8(bytes).ok());
-            let name = match known {
-                Some(known) => known,
-                None => {
-                    let mut drawn = || pseudonym(inspector, like, effort, || number(ambient));
-                    let name = self.free(whose.tenant, &here, &mut drawn)?;
-                    let name = name.ok_or_else(|| {
-                        let why = format!("no pseudonym like a {} is free any more", like.detector);
-                        StoreError::other(why)
-                    })?;
-                    let is = self.key_is(whose.tenant, &name);
-                    let kind = like.detector.split('/').next().unwrap_or_default();
-                    fresh.push((key.clone(), name.clone().into_bytes()));
-                    let real = self.key_real(whose.tenant, like.original);
-                    if self.store.get(TABLE, &real)?.is_none() {
-                        fresh.push((real, b"1".to_vec()));
-                    }
-                    fresh.push((is.clone(), format!("{kind}\n{}", like.original).into_bytes()));
-                    self.issued().insert(is);
-                    name
-                }
-            };
-            given.push(laid_out(&name, like.original));
-            lately.insert(key, name);
+            self.draw(whose.tenant, &here, &mut open, &mut draw)?;
+            for some in open.chunks_mut(AT_ONCE) {
+                self.keep(whose, some)?;
+            }
         }
-        if !fresh.is_empty() {
-            self.store.put_all(whose.owner(), TABLE, &fresh)?;
-        }
-        Ok(given)
+        let given = places.iter().zip(values).map(|(place, like)| {
+            let one = wanted.get(*place).filter(|one| one.is_kept)?;
+            Some(laid_out(one.name.as_deref()?, like.original))
+        });
+        let given: Option<Vec<String>> = given.collect();
+        given
+            .ok_or_else(|| StoreError::other("no pseudonym that was drawn stayed free; try again".to_owned()))
     }
 
-    /// A pseudonym that stands for nothing else in the tenant and is nobody's value there, as far as values were seen:
-    /// whoever reads it would take it for that person's.
-    fn free(
+    /// What is known of each value, and which of them each stands for.
+    fn wanted<'w>(
+        &self,
+        whose: Whose<'_>,
+        values: &'w [Like<'w>],
+    ) -> Result<(Vec<Wanted<'w>>, Vec<usize>), StoreError> {
+        let mut wanted: Vec<Wanted<'w>> = Vec::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut places = Vec::with_capacity(values.len());
+        for like in values {
+            let of = self.key_of(whose, like);
+            let place = *known.entry(of.clone()).or_insert(wanted.len());
+            places.push(place);
+            if place == wanted.len() {
+                wanted.push(Wanted {
+                    like,
+                    of,
+                    real: self.key_real(whose.tenant, like.original),
+                    name: None,
+                    drawn: None,
+                    is_kept: false,
+                });
+            }
+        }
+        let keys = wanted.iter().flat_map(|one| [one.of.as_str(), &one.real]);
+        let mut found = self.store.get_all(TABLE, &keys.collect::<Vec<_>>())?;
+        for one in &mut wanted {
+            one.name = found
+                .remove(&one.of)
+                .and_then(|name| String::from_utf8(name).ok());
+            one.is_kept = one.name.is_some() && found.contains_key(&one.real);
+        }
+        Ok((wanted, places))
+    }
+
+    /// Draws for each that has none a pseudonym that stands for nothing else in the tenant and is nobody's value there
+    /// that was given one: whoever reads it would take it for that person's. Where none like the value is free, it
+    /// becomes a label, of which there are enough.
+    fn draw(
         &self,
         tenant: &str,
         here: &HashSet<String>,
-        drawn: &mut dyn FnMut() -> String,
-    ) -> Result<Option<String>, StoreError> {
-        for _ in 0..DRAWS_MAX {
-            let name = drawn();
-            let is_given = || self.issued().contains(&self.key_is(tenant, &name));
-            if here.contains(&same(&name)) || is_given() {
-                continue;
+        open: &mut [&mut Wanted<'_>],
+        draw: &mut dyn FnMut(&Like<'_>) -> String,
+    ) -> Result<(), StoreError> {
+        let mut taken: HashSet<String> = HashSet::new();
+        for round in 0..DRAWS_MAX + LABELS_MAX {
+            let mut candidates: Vec<(&mut Wanted<'_>, Drawn)> = Vec::new();
+            let without = open
+                .iter_mut()
+                .filter(|one| one.name.is_none() && one.drawn.is_none());
+            for one in without {
+                let name = draw(if round < DRAWS_MAX { one.like } else { &LABEL });
+                let (is, real) = (self.key_is(tenant, &name), self.key_real(tenant, &name));
+                if !here.contains(&same(&name)) && taken.insert(is.clone()) {
+                    candidates.push((one, Drawn { name, is, real }));
+                }
             }
-            if self.store.get(TABLE, &self.key_real(tenant, &name))?.is_none() {
-                return Ok(Some(name));
+            let keys = candidates
+                .iter()
+                .flat_map(|(_, drawn)| [drawn.is.as_str(), &drawn.real]);
+            let found = self.store.get_all(TABLE, &keys.collect::<Vec<_>>())?;
+            for (one, drawn) in candidates {
+                let is_free = !found.contains_key(&drawn.is) && !found.contains_key(&drawn.real);
+                one.drawn = is_free.then_some(drawn);
             }
         }
-        Ok(None)
+        Ok(())
+    }
+
+    /// Stores what is missing of these: the three rows of a pseudonym together. What another replica gave a name
+    /// meanwhile has that, and whose name was taken meanwhile is left without.
+    fn keep(&self, whose: Whose<'_>, some: &mut [&mut Wanted<'_>]) -> Result<(), StoreError> {
+        let mut keys: Vec<&str> = Vec::new();
+        for one in some.iter() {
+            keys.extend([one.of.as_str(), &one.real]);
+            keys.extend(
+                one.drawn
+                    .iter()
+                    .flat_map(|drawn| [drawn.is.as_str(), &drawn.real]),
+            );
+        }
+        let names = self.store.settle((whose.owner(), TABLE), &keys, |found| {
+            let mut rows = Vec::new();
+            let each = some.iter().map(|one| {
+                let known = found.get(&one.of);
+                let known = known.and_then(|name| String::from_utf8(name.clone()).ok());
+                let name = match (known, &one.drawn) {
+                    (Some(known), _) => known,
+                    (None, Some(Drawn { name, is, real })) => {
+                        if found.contains_key(is) || found.contains_key(real) {
+                            return None;
+                        }
+                        let kind = one.like.detector.split('/').next().unwrap_or_default();
+                        rows.push((one.of.clone(), name.clone().into_bytes()));
+                        rows.push((is.clone(), format!("{kind}\n{}", one.like.original).into_bytes()));
+                        name.clone()
+                    }
+                    // It was forgotten since it was looked up.
+                    (None, None) => return None,
+                };
+                if !found.contains_key(&one.real) {
+                    rows.push((one.real.clone(), b"1".to_vec()));
+                }
+                Some(name)
+            });
+            (each.collect::<Vec<_>>(), rows)
+        })?;
+        for (one, name) in some.iter_mut().zip(names) {
+            one.drawn = None;
+            one.is_kept = name.is_some();
+            one.name = name;
+        }
+        Ok(())
     }
 
     /// The pseudonyms in a text that this tenant was given, with what they stand for.
     pub(crate) fn uncover(&self, tenant: &str, text: &str) -> Result<Vec<Uncovered>, StoreError> {
         let mut found = Vec::new();
         let words = words(text);
-        let mut at = 0;
+        let (mut at, mut looked_to) = (0, 0);
+        let mut known = HashMap::new();
         while at < words.len() {
-            let most = WORDS_MAX.min(words.len() - at);
-            let mut taken = 1;
-            for count in (1..=most).rev() {
-                let (Some(first), Some(last)) = (words.get(at), words.get(at + count - 1)) else {
-                    continue;
-                };
-                let span = first.start..last.end;
-                let word = text.get(span.clone()).unwrap_or_default();
-                // Only numbers are written in groups; most words of a text are not looked up in pairs.
-                if count > 1 && !is_number(word) {
-                    continue;
-                }
-                if let Some((kind, original)) = self.original(tenant, word)? {
+            if at >= looked_to {
+                looked_to = words.len().min(at + WORDS_AT_ONCE);
+                let all = (at..looked_to).flat_map(|at| stretches(text, &words, at));
+                let keys: Vec<String> = all.map(|(_, _, word)| self.key_is(tenant, word)).collect();
+                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                known = self.store.get_all(TABLE, &keys)?;
+            }
+            if known.is_empty() {
+                at = looked_to;
+                continue;
+            }
+            let one = stretches(text, &words, at)
+                .into_iter()
+                .find_map(|(taken, span, word)| {
+                    let (kind, original) = told(known.get(&self.key_is(tenant, word))?)?;
                     // A tool gets a number in the layout it was asked with, which is the one its schema was told with.
                     let is_numbers = is_number(word) && is_number(&original);
                     let original = if is_numbers {
@@ -187,49 +289,35 @@ impl Disguise {
                     } else {
                         original
                     };
-                    found.push(Uncovered { span, original, kind });
-                    taken = count;
-                    break;
-                }
-            }
-            at += taken;
+                    Some((taken, Uncovered { span, original, kind }))
+                });
+            let (taken, uncovered) = one.unzip();
+            found.extend(uncovered);
+            at += taken.unwrap_or(1);
         }
         Ok(found)
     }
 
     /// What one word stands for, and of which kind it is; None where it is nobody's pseudonym.
     pub(crate) fn original(&self, tenant: &str, word: &str) -> Result<Option<(String, String)>, StoreError> {
-        let key = self.key_is(tenant, word);
-        if !self.issued().contains(&key) {
-            return Ok(None);
-        }
-        // None is there when the person was erased meanwhile.
-        let sealed = self.store.get(TABLE, &key)?;
-        let text = sealed.and_then(|bytes| String::from_utf8(bytes).ok());
-        Ok(text.and_then(|text| {
-            let (kind, original) = text.split_once('\n')?;
-            Some((kind.to_owned(), original.to_owned()))
-        }))
+        let found = self.store.get(TABLE, &self.key_is(tenant, word))?;
+        Ok(found.and_then(|bytes| told(&bytes)))
     }
 
     /// Forgets what stands for any of these values in a tenant, whoever's key sealed it. Gives how many
     /// pseudonyms it were.
     pub(crate) fn forget(&self, tenant: &str, identifiers: &BTreeSet<String>) -> Result<usize, StoreError> {
-        let _drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
         let all: HashMap<String, Vec<u8>> = self.store.list(TABLE)?.into_iter().collect();
         let stands_for = |is: &str| {
-            let text = String::from_utf8_lossy(all.get(is)?);
-            let (_, original) = text.split_once('\n')?;
-            identifiers.contains(&same(original)).then(|| original.to_owned())
+            let (_, original) = told(all.get(is)?)?;
+            identifiers.contains(&same(&original)).then_some(original)
         };
         let mut gone = 0;
         for (of, name) in all.iter().filter(|(key, _)| key.starts_with(OF)) {
             let is = self.key_is(tenant, &String::from_utf8_lossy(name));
             if let Some(original) = stands_for(&is) {
-                self.store.delete(TABLE, &self.key_real(tenant, &original))?;
-                self.store.delete(TABLE, of)?;
-                self.store.delete(TABLE, &is)?;
-                self.issued().remove(&is);
+                let real = self.key_real(tenant, &original);
+                self.store.delete_all(TABLE, &[of, &is, &real])?;
                 gone += 1;
             }
         }
@@ -244,10 +332,6 @@ impl Disguise {
         ambient: &Ambient,
     ) -> String {
         pseudonym(inspector, like, effort, || number(ambient))
-    }
-
-    fn issued(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn key_of(&self, whose: Whose<'_>, like: &Like<'_>) -> String {
@@ -279,6 +363,28 @@ impl Disguise {
 const OF: &str = "of:";
 const IS: &str = "is:";
 const REAL: &str = "real:";
+
+/// What is stored of a pseudonym: the kind of what it stands for, and that.
+fn told(stored: &[u8]) -> Option<(String, String)> {
+    let (kind, original) = str::from_utf8(stored).ok()?.split_once('\n')?;
+    Some((kind.to_owned(), original.to_owned()))
+}
+
+/// The stretches from one word on that may be a pseudonym, the longest first, and how many words each has. Only numbers
+/// are written in groups; most words of a text are not looked up in pairs.
+fn stretches<'t>(
+    text: &'t str,
+    words: &[std::ops::Range<usize>],
+    at: usize,
+) -> Vec<(usize, std::ops::Range<usize>, &'t str)> {
+    let most = WORDS_MAX.min(words.len() - at);
+    let stretch = |count: usize| {
+        let span = words.get(at)?.start..words.get(at + count - 1)?.end;
+        let word = text.get(span.clone())?;
+        (count == 1 || is_number(word)).then_some((count, span, word))
+    };
+    (1..=most).rev().filter_map(stretch).collect()
+}
 
 fn number(ambient: &Ambient) -> u64 {
     u64::from_le_bytes(ambient.bytes::<8>())
@@ -335,100 +441,4 @@ fn words(text: &str) -> Vec<std::ops::Range<usize>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use inspect::Settings;
-
-    use super::*;
-    use crate::storage::vault::{Layout, Vault};
-
-    /// Regression: a pseudonym was another's value, and who read it took it for that person's.
-    #[test]
-    fn no_pseudonym_is_anybodys_value_in_the_tenant() {
-        let directory = std::env::temp_dir().join(format!("sallyport-disguise-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        let ambient = Ambient::system();
-        let vault = Vault::open(&Layout::new(&directory), &ambient).unwrap();
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
-        let disguise = Disguise::open(vault.store().clone(), key).unwrap();
-        let inspector = Inspector::new(&Settings::default()).unwrap();
-        let given = |tenant, subject, values: &[String]| {
-            let like = |value| Like {
-                detector: "personal/number",
-                original: value,
-                before: "",
-                after: "",
-            };
-            let likes: Vec<Like<'_>> = values.iter().map(|value| like(value)).collect();
-            let subject = Some(subject);
-            let effort = &mut Effort::of_one_content();
-            let given = disguise.of(Whose { tenant, subject }, &likes, effort, (&inspector, &ambient));
-            given.unwrap()
-        };
-        // There are 6561 of this form.
-        let plain = |from: u32| {
-            (from..)
-                .filter(|n| !n.to_string().contains('0'))
-                .map(|n| n.to_string())
-        };
-        let anns: Vec<String> = plain(1111).take(600).collect();
-        let bens: Vec<String> = plain(7111).take(100).collect();
-        let names = given("clinic", "ann", &anns);
-        assert!(
-            names.iter().all(|name| !anns.contains(name)),
-            "of the same content"
-        );
-        let names = given("clinic", "ben", &bens);
-        assert!(names.iter().all(|name| !anns.contains(name)), "of another person");
-        // Another tenant's are nobody's here.
-        let names = given("bank", "ben", &bens);
-        assert!(names.iter().any(|name| anns.contains(name)));
-        // Who is forgotten is forgotten here, too.
-        let real = |value: &str| {
-            let key = disguise.key_real("clinic", value);
-            disguise.store.get(TABLE, &key).unwrap().is_some()
-        };
-        assert!(real("1111") && real("1112"));
-        assert_eq!(disguise.forget("clinic", &["1111".to_owned()].into()).unwrap(), 1);
-        assert!(!real("1111") && real("1112"));
-        drop(disguise);
-        std::fs::remove_dir_all(&directory).unwrap();
-    }
-
-    #[test]
-    fn words_lose_what_stands_around_them() {
-        let text = "to <p-1@x.example>, (P-7Q2XKA). call tel:+1 415";
-        let words: Vec<_> = words(text).into_iter().filter_map(|w| text.get(w)).collect();
-        assert_eq!(words, ["to", "p-1@x.example", "P-7Q2XKA", "call", "+1", "415"]);
-    }
-
-    #[test]
-    fn numbers_in_groups_are_told_from_words() {
-        for text in [
-            "+1 415 555 2671 x12",
-            "EC1A 1BB",
-            "GB29 NWBK 6016 1331 9268 19",
-            "4111 1111",
-        ] {
-            assert!(is_number(text), "{text}");
-        }
-        for text in ["good morning", "Room 12 please", "GOOD MORNING"] {
-            assert!(!is_number(text), "{text}");
-        }
-    }
-
-    #[test]
-    fn one_card_has_many_layouts_and_two_mailboxes_are_two() {
-        assert_eq!(same("4111-1111 1111.1111"), same("4111111111111111"));
-        assert_eq!(same("Ann@X.org"), same("ann@x.org"));
-        assert_ne!(same("a.nn@x.org"), same("ann@x.org"));
-    }
-
-    #[test]
-    fn a_pseudonym_is_laid_out_as_the_value() {
-        assert_eq!(
-            laid_out("4929 0000 1111 2222", "4111111111111111"),
-            "4929000011112222"
-        );
-        assert_eq!(laid_out("P-7Q2XKA", "Ann Lee"), "P-7Q2XKA");
-    }
-}
+mod tests;

@@ -1,11 +1,12 @@
 //! The store of what must survive a restart besides the ledger: sealed tables.
 
 use std::{
+    collections::HashMap,
     slice,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use records::table::{Claim, Expect, Owner, Server, State, StateError};
+use records::table::{Claim, Expect, Owner, Record, Server, State, StateError};
 use thiserror::Error;
 
 use crate::storage::keychain::Keychain;
@@ -195,10 +196,41 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.with(|state| {
             state.transact(|transaction| {
-                for (key, value) in values {
-                    transaction.put(owner, table, key, value, Expect::Any)?;
-                }
+                transaction.put_all(owner, table, values)?;
                 Ok(())
+            })
+        })
+    }
+
+    /// Those of many values that are there.
+    pub(crate) fn get_all(&self, table: &str, keys: &[&str]) -> Result<HashMap<String, Vec<u8>>, StoreError> {
+        Ok(by_key(self.with(|state| state.get_all(table, keys))?))
+    }
+
+    /// Looks at many values, stores what is to be stored then for one owner, and gives what came of it, while
+    /// nobody else writes.
+    pub(crate) fn settle<T>(
+        &self,
+        (owner, table): (Owner<'_>, &str),
+        keys: &[&str],
+        decide: impl Fn(&HashMap<String, Vec<u8>>) -> (T, Vec<(String, Vec<u8>)>),
+    ) -> Result<T, StoreError> {
+        self.with(|state| {
+            state.transact(|transaction| {
+                let found = by_key(transaction.get_all(table, keys)?);
+                let (done, values) = decide(&found);
+                transaction.put_all(owner, table, &values)?;
+                Ok(done)
+            })
+        })
+    }
+
+    /// Removes values, all or none.
+    pub(crate) fn delete_all(&self, table: &str, keys: &[&str]) -> Result<(), StoreError> {
+        self.with(|state| {
+            state.transact(|transaction| {
+                keys.iter()
+                    .try_for_each(|key| transaction.delete(table, key, Expect::Any))
             })
         })
     }
@@ -264,4 +296,10 @@ impl Store {
             );
         }
     }
+}
+
+fn by_key(records: Vec<Record>) -> HashMap<String, Vec<u8>> {
+    let each = records.into_iter();
+    each.map(|record| (record.key, record.value.expose().to_vec()))
+        .collect()
 }

@@ -1,9 +1,10 @@
 //! The state as the rest of the program sees it: put, get, list, delete, in transactions.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     owner::{DataKeys, Moment, Owner, Tag},
     schema,
     server::Server,
-    sql::{Access, Row, Sql},
+    sql::{Access, Row, Sql, Value},
 };
 use crate::{
     ambient::{Clock, Random},
@@ -31,6 +32,11 @@ const KEY_BYTES_MAX: usize = 512;
 const VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Records of one page.
 const PAGE_MAX: usize = 1_000;
+/// Keys that one statement asks for, and records that one writes: each statement is a round trip to a server, for
+/// which a writer keeps all others waiting.
+const AT_ONCE: usize = 64;
+/// Records that one statement writes, from the most on: together they make up any number in few statements.
+const WRITTEN: [usize; 3] = [AT_ONCE, 8, 1];
 /// Connections to a server: one writes, the others read meanwhile.
 const CONNECTIONS: usize = 4;
 
@@ -50,7 +56,7 @@ pub enum Expect {
 pub struct Record {
     /// Its key.
     pub key: String,
-    /// The count of changes when it was written; no two writings have the same.
+    /// The count of changes when it was written; no two writings of a key have the same.
     pub version: u64,
     /// Its bytes.
     pub value: Secret,
@@ -121,6 +127,17 @@ impl State {
     /// When it was altered, or the database refuses.
     pub fn get(&self, table: &str, key: &str) -> Result<Option<Record>, StateError> {
         self.within(Access::Read, |transaction| transaction.get(table, key))
+    }
+
+    /// Reads those of many records that are there, as they are at one moment, in no order.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_all(&self, table: &str, keys: &[&str]) -> Result<Vec<Record>, StateError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.within(Access::Read, |transaction| transaction.get_all(table, keys))
     }
 
     /// Reads the records of a table whose key begins so, in the order of their keys, at most 1,000: a page.
@@ -337,29 +354,50 @@ impl Transaction<'_> {
         value: &[u8],
         expect: Expect,
     ) -> Result<u64, StateError> {
-        bound("table", table.len(), TABLE_BYTES_MAX)?;
-        bound("key", key.len(), KEY_BYTES_MAX)?;
-        bound("value", value.len(), VALUE_BYTES_MAX)?;
         self.check(table, key, expect)?;
+        self.put_all(owner, table, &[(key, value)])
+    }
+
+    /// Writes many records of one owner, whatever is there, as one change: all get its version, which is given. Of
+    /// two with one key the later counts.
+    ///
+    /// # Errors
+    /// As [`State::put`].
+    pub fn put_all(
+        &mut self,
+        owner: Owner<'_>,
+        table: &str,
+        records: &[(impl AsRef<str>, impl AsRef<[u8]>)],
+    ) -> Result<u64, StateError> {
+        bound("table", table.len(), TABLE_BYTES_MAX)?;
+        // No statement may write one row twice.
+        let mut each = BTreeMap::new();
+        for (key, value) in records {
+            let (key, value) = (key.as_ref(), value.as_ref());
+            bound("key", key.len(), KEY_BYTES_MAX)?;
+            bound("value", value.len(), VALUE_BYTES_MAX)?;
+            each.insert(key, value);
+        }
+        let each: Vec<_> = each.into_iter().collect();
+        if each.is_empty() {
+            return self.changes();
+        }
         let version = self.count_change()?;
         let (id, data_key) = self.keys.for_owner(self.sql, owner)?;
-        let sealed = seal(
-            &data_key,
-            &place(table, key, id, version),
-            value,
-            &self.keys.random,
-        )
-        .map_err(|error| StateError::sealed(error, table, key))?;
-        let sql = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (tbl, key) DO UPDATE
-                   SET version = excluded.version, data_key = excluded.data_key, sealed = excluded.sealed";
-        let row = [
-            table.into(),
-            key.into(),
-            stored(version).into(),
-            id.into(),
-            sealed.into(),
-        ];
-        self.sql.execute(sql, &row)?;
+        let mut left = each.as_slice();
+        for (rows, sql) in &*INSERTS {
+            while let Some((now, later)) = left.split_at_checked(*rows) {
+                let mut values = vec![table.into(), stored(version).into(), id.into()];
+                for (key, value) in now {
+                    let place = place(table, key, id, version);
+                    let sealed = seal(&data_key, &place, value, &self.keys.random)
+                        .map_err(|error| StateError::sealed(error, table, key))?;
+                    values.extend([Value::from(*key), sealed.into()]);
+                }
+                self.sql.execute(sql, &values)?;
+                left = later;
+            }
+        }
         Ok(version)
     }
 
@@ -386,6 +424,25 @@ impl Transaction<'_> {
         let sql = "SELECT key, version, data_key, sealed FROM record WHERE tbl = ?1 AND key = ?2";
         let row = self.sql.first(sql, &[table.into(), key.into()])?;
         row.map(|row| self.open(table, row)).transpose()
+    }
+
+    /// As [`State::get_all`].
+    ///
+    /// # Errors
+    /// As [`State::get`].
+    pub fn get_all(&mut self, table: &str, keys: &[&str]) -> Result<Vec<Record>, StateError> {
+        let mut found = Vec::new();
+        for keys in keys.chunks(AT_ONCE) {
+            // The places that are over ask for nothing.
+            let mut values = vec![table.into()];
+            values.extend(keys.iter().map(|key| Value::from(*key)));
+            values.resize(AT_ONCE + 1, Value::Null);
+            let rows = self.sql.query(&SELECT_ALL, &values)?;
+            for row in rows {
+                found.push(self.open(table, row)?);
+            }
+        }
+        Ok(found)
     }
 
     /// As [`State::list`].
@@ -469,6 +526,27 @@ impl Transaction<'_> {
         Ok(Record { key, version, value })
     }
 }
+
+/// Asks for [`AT_ONCE`] keys.
+static SELECT_ALL: LazyLock<String> = LazyLock::new(|| {
+    let places: Vec<String> = (0..AT_ONCE).map(|n| format!("?{}", n + 2)).collect();
+    let places = places.join(", ");
+    format!("SELECT key, version, data_key, sealed FROM record WHERE tbl = ?1 AND key IN ({places})")
+});
+
+/// Writes as many records as stand beside it.
+static INSERTS: LazyLock<[(usize, String); 3]> = LazyLock::new(|| {
+    WRITTEN.map(|count| {
+        let row = |n: usize| format!("(?1, ?{}, ?2, ?3, ?{})", 2 * n + 4, 2 * n + 5);
+        let rows: Vec<String> = (0..count).map(row).collect();
+        let sql = format!("INSERT INTO record VALUES {} {REPLACING}", rows.join(", "));
+        (count, sql)
+    })
+});
+
+/// What is there is replaced.
+const REPLACING: &str = "ON CONFLICT (tbl, key) DO UPDATE
+    SET version = excluded.version, data_key = excluded.data_key, sealed = excluded.sealed";
 
 /// What a sealed record is bound to.
 fn place(table: &str, key: &str, data_key: i64, version: u64) -> Vec<u8> {

@@ -176,6 +176,7 @@ wherever_they_are! {
     a_writer_who_saw_something_else_changes_nothing,
     changes_are_counted_once_each_and_seen_by_every_process,
     a_transaction_happens_whole_or_not_at_all,
+    many_records_are_one_change_and_are_read_at_once,
     records_are_listed_by_prefix_in_order_and_in_pages,
     a_row_that_was_edited_or_moved_does_not_open,
     what_is_shredded_is_gone_and_others_are_untouched,
@@ -273,6 +274,46 @@ fn a_transaction_happens_whole_or_not_at_all(case: &mut Case) {
     state.put(ALICE, "t", "c", b"3", Expect::Any).unwrap();
     drop(state);
     assert_eq!(value(case.open().get("t", "c").unwrap()).unwrap(), b"3");
+}
+
+fn many_records_are_one_change_and_are_read_at_once(case: &mut Case) {
+    let state = case.open();
+    state.put(BOB, "t", "005", b"Bob's", Expect::Any).unwrap();
+    let before = state.changes().unwrap();
+    // One statement writes 64, 8 or 1.
+    let mut records: Vec<_> = (0..64 * 2 + 8 * 3 + 5)
+        .map(|n| (format!("{n:03}"), format!("value {n}").into_bytes()))
+        .collect();
+    records.push(("006".to_owned(), b"the later".to_vec()));
+    let version = state.transact(|transaction| transaction.put_all(ALICE, "t", &records));
+    assert_eq!(version.unwrap(), before + 1);
+    assert_eq!(state.changes().unwrap(), before + 1);
+    let none: [(&str, &[u8]); 0] = [];
+    state
+        .transact(|transaction| transaction.put_all(ALICE, "t", &none))
+        .unwrap();
+    assert_eq!(state.changes().unwrap(), before + 1, "nothing is no change");
+    drop(state);
+    let state = case.open();
+    let keys: Vec<String> = (0..200).rev().map(|n| format!("{n:03}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let read = |table| {
+        let found = state.get_all(table, &keys).unwrap().into_iter();
+        let mut found: Vec<_> = found
+            .map(|record| (record.key, record.value.expose().to_vec()))
+            .collect();
+        found.sort();
+        found
+    };
+    let mut written = records.clone();
+    let later = written.pop().unwrap();
+    written[6] = later;
+    assert_eq!(read("t"), written);
+    assert_eq!(read("u"), []);
+    assert_eq!(state.get_all("t", &[]).unwrap().len(), 0);
+    // What was Bob's is Alice's now.
+    assert_eq!(state.shred(ALICE).unwrap(), written.len());
+    assert_eq!(read("t"), []);
 }
 
 fn records_are_listed_by_prefix_in_order_and_in_pages(case: &mut Case) {

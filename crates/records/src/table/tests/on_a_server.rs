@@ -147,6 +147,33 @@ fn a_server_that_goes_and_comes_back_is_found_again_and_nobody_waits_for_it() {
     assert_eq!(value(state.get("t", "k").unwrap()).unwrap(), b"x");
 }
 
+/// Regression: each record was three statements, for all of which every other replica's writers waited.
+#[test]
+fn many_records_are_few_statements() {
+    let Some(cluster) = Cluster::start() else { return };
+    let address = cluster.database("many");
+    cluster.sql("many", "ALTER DATABASE many SET log_statement = 'all'");
+    let server = Server::connect(&address, tls(RootCertStore::empty())).unwrap();
+    let state = State::on(&server, &ring(), clock(), Random::system()).unwrap();
+    let log = cluster.data().with_file_name("log");
+    let statements = || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        let is_one = |line: &&str| line.contains("LOG:  execute ") || line.contains("LOG:  statement: ");
+        log.lines().filter(is_one).count()
+    };
+    let records: Vec<_> = (0..1_000).map(|n| (format!("{n}"), b"v".to_vec())).collect();
+    let keys: Vec<&str> = records.iter().map(|(key, _)| key.as_str()).collect();
+    let before = statements();
+    state
+        .transact(|transaction| transaction.put_all(ALICE, "t", &records))
+        .unwrap();
+    let written = statements();
+    assert!((17..40).contains(&(written - before)), "{}", written - before);
+    assert_eq!(state.get_all("t", &keys).unwrap().len(), 1_000);
+    let read = statements();
+    assert!((17..30).contains(&(read - written)), "{}", read - written);
+}
+
 #[test]
 fn a_log_has_one_writer_over_all_machines() {
     let Some(cluster) = Cluster::start() else { return };
