@@ -649,7 +649,7 @@ fn an_answer_that_must_be_changed_is_not_given_as_a_task() {
 fn more_than_can_be_listed_is_withheld() {
     let gateway = house();
     let client = client(&gateway);
-    let many: Vec<String> = (0..5_000).map(|n| format!("ann.lee{n}@clinic.org")).collect();
+    let many: Vec<String> = (0..4_200).map(|n| format!("ann.lee{n}@clinic.org")).collect();
     let answer = say(&client, "charts__echo", &many.join("\n"));
     assert!(!answer.body.to_string().contains("ann.lee"), "{}", answer.body);
     assert!(
@@ -725,4 +725,42 @@ fn a_text_that_is_cut_is_still_a_text() {
     let block = &answer.body["result"]["content"][0];
     let text = block["text"].as_str().unwrap_or_else(|| panic!("{block}"));
     assert!(text.contains("[redacted") && !text.contains("previous"), "{text}");
+}
+
+/// Regression: each of many findings held the long names above it, and each value among arguments the words of its name:
+/// such a message took hundreds of times its size.
+#[test]
+fn long_names_above_much_that_is_found_take_no_memory() {
+    let folder = e2e::gateway::Scratch::new();
+    let name = "n ".repeat(2_000);
+    let (open, close) = (format!(r#"{{"{name}":"#).repeat(60), "}".repeat(60));
+    let mails: Vec<String> = (0..2_000).map(|n| format!("u{n}@clinic.org")).collect();
+    let nested = format!("{open}{}{close}", json!(mails));
+    let opening = json!({
+        "protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "raw", "version": "1"},
+    });
+    let tools = json!({"tools": [{"name": "read", "inputSchema": {"type": "object"}}]});
+    let result = format!(r#"{{"content":[],"structuredContent":{nested}}}"#);
+    for (name, text) in [
+        ("initialize", opening.to_string()),
+        ("tools_list", tools.to_string()),
+        ("tools_call", result),
+    ] {
+        fs::write(folder.path().join(name), text).expect("a file");
+    }
+    let server = format!(
+        "\x20 raw: {{ command: {:?}, args: [raw, {:?}], trust: trusted, tools: {{ \"*\": {{ sink: read }} }} }}\n",
+        program("e2e-stub"),
+        folder.path()
+    );
+    let rule =
+        r#"@mask("personal") permit(principal, action == Action::"invoke", resource in Server::"raw");"#;
+    let gateway = house_with(&server, &[rule]);
+    let before_kb = gateway.memory_kb("VmHWM");
+    let arguments: Value = serde_json::from_str(&nested).expect("JSON");
+    let answer = client(&gateway).call("raw__read", &arguments).expect("an answer");
+    let grown_kb = gateway.memory_kb("VmHWM") - before_kb;
+    assert!(answer.is_good(), "{:.300}", answer.body.to_string());
+    assert!(!answer.body.to_string().contains("u7@clinic.org"));
+    assert!(grown_kb < 100 * 1024, "{grown_kb} KiB");
 }

@@ -110,7 +110,8 @@ pub enum Part {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Location {
     /// The value, from the node that was inspected; a key is named by the pointer to its member. Empty for
-    /// a text inspected alone.
+    /// a text inspected alone. It is for people: one that would be longer than
+    /// [`wire::bounds::POINTER_BYTES_MAX`] ends at what holds the value.
     pub pointer: Pointer,
     /// Key or value.
     pub part: Part,
@@ -136,9 +137,9 @@ pub struct Finding {
     pub note: Cow<'static, str>,
 }
 
-/// Most findings kept from one inspection; what lies beyond is told as one more finding. Whoever writes a content chooses
-/// how many there are, and each takes some 200 bytes here and work wherever it is acted on. A long conversation about
-/// a few hundred people has some thousand.
+/// Most findings kept from one inspection; what lies beyond is told as one more finding. Whoever writes a content
+/// chooses how many there are, and each takes some 200 bytes and its pointer (1,024 bytes at most) here, and work
+/// wherever it is acted on. A long conversation about a few hundred people has some thousand.
 pub const FINDINGS_MAX: usize = 4096;
 
 /// All facts about one content, in reading order.

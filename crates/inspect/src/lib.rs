@@ -17,6 +17,7 @@ mod scan;
 pub mod schema;
 mod secret;
 mod surface;
+mod texts;
 mod unicode;
 mod verdict;
 mod view;
@@ -30,6 +31,7 @@ pub use rewrite::{
     redact, select, select_text,
 };
 pub use surface::{Scope, Surface};
+pub use texts::Texts;
 pub use verdict::{HOSTILE_MIN, SUSPECT_MIN, Verdict};
 pub use view::{Reading, View};
 

@@ -3,7 +3,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use wire::json::{Kind, Node, Pointer};
+use wire::{
+    bounds::POINTER_BYTES_MAX,
+    json::{Kind, Node, Pointer},
+};
 
 use crate::{
     Detector, FINDINGS_MAX, Finding, FindingKind, Findings, Inspector, Location, Part, Passage, Report,
@@ -212,7 +215,7 @@ impl<'i> Scan<'i> {
         self.found.truncate(FINDINGS_MAX);
         let places = self.found.iter().map(|found| found.place);
         let pointers = root
-            .map(|root| Pointer::to_each(root, places))
+            .map(|root| Pointer::to_each(root, places, POINTER_BYTES_MAX))
             .unwrap_or_default();
         let mut findings: Vec<Finding> = self
             .found

@@ -3,11 +3,11 @@
 use std::sync::OnceLock;
 
 use wire::{
-    bounds::REQUEST,
-    json::{Document, Keys},
+    bounds::{POINTER_BYTES_MAX, REQUEST},
+    json::{Document, Keys, Pointer},
 };
 
-use crate::{Finding, FindingKind, Findings, Inspector, Settings, Surface, Verdict};
+use crate::{FINDINGS_MAX, Finding, FindingKind, Findings, Inspector, Settings, Surface, Texts, Verdict};
 
 /// Made once: a debug build takes its time over the patterns.
 fn inspector() -> &'static Inspector {
@@ -191,4 +191,71 @@ fn what_is_decoded_stands_for_its_original_as_a_whole() {
         let span = finding.location.span.clone();
         assert!(text.get(span).is_some(), "{finding:?}");
     }
+}
+
+/// Addresses of mail, as one text.
+fn crowd(count: usize, between: &str) -> String {
+    let each: Vec<String> = (0..count).map(|n| format!("u{n}@clinic.org")).collect();
+    each.join(between)
+}
+
+/// Regression: each finding held its whole pointer, of up to 370 kB: one message of 440 kB was worth 1.5 GB.
+#[test]
+fn long_names_above_many_findings_are_not_held_by_each() {
+    let name = "n".repeat(4_000);
+    let (open, close) = (format!(r#"{{"{name}":"#).repeat(90), "}".repeat(90));
+    let mails = crowd(400, r#"",""#);
+    let document = document(&format!(
+        r#"{{"a":{open}["{mails}"]{close},"b":["x@clinic.org"]}}"#
+    ));
+    let root = document.root();
+    let findings = inspector().inspect_node(root, Surface::Result);
+    let mails: Vec<_> = findings
+        .iter()
+        .filter(|f| f.detector == "personal/email")
+        .collect();
+    assert_eq!(mails.len(), 401);
+    let mut texts = Texts::of(root);
+    for (n, finding) in mails.iter().enumerate().take(400) {
+        assert_eq!(finding.location.pointer.as_str(), "/a", "{n}");
+        assert_eq!(texts.found(finding), Some(format!("u{n}@clinic.org").as_str()));
+    }
+    assert_eq!(mails[400].location.pointer.as_str(), "/b/0");
+    let held: usize = findings.iter().map(|f| f.location.pointer.as_str().len()).sum();
+    assert!(held < FINDINGS_MAX * POINTER_BYTES_MAX / 1_000, "{held}");
+    // What a finding takes besides: `FINDINGS_MAX` says how much all may take.
+    assert!(size_of::<Finding>() <= 136, "{}", size_of::<Finding>());
+}
+
+#[test]
+fn what_does_not_fit_a_schema_is_told_without_long_names() {
+    let name = "n".repeat(4_000);
+    let given = document(&format!(r#"{{"a":{{"{name}":{{"b":1}}}}}}"#));
+    let schema =
+        document(r#"{"properties":{"a":{"additionalProperties":{"properties":{"b":{"type":"string"}}}}}}"#);
+    let schema = crate::schema::CompiledSchema::compile(schema.root(), &Default::default()).unwrap();
+    let findings = schema.check(given.root());
+    let misfit = findings.iter().next().unwrap();
+    assert_eq!(misfit.location.pointer, Pointer::parse("/a").unwrap());
+    assert_eq!(given.at(misfit.location.place).unwrap().written(), "1");
+}
+
+/// Regression: a text with an escape was decoded as a whole for each of its findings.
+#[test]
+fn a_text_is_decoded_once_for_all_that_is_found_in_it() {
+    let text = format!(
+        r#"["\u00e9 {}","Call +1 415-555-2671, ann@clinic.org"]"#,
+        crowd(300, ", ")
+    );
+    let document = document(&text);
+    let findings = inspector().inspect_node(document.root(), Surface::Result);
+    let mails = findings.iter().filter(|f| f.detector == "personal/email");
+    let mut texts = Texts::of(document.root());
+    let found: Vec<String> = mails.map(|f| texts.found(f).unwrap().to_owned()).collect();
+    assert_eq!((found.len(), texts.decoded), (301, 2));
+    assert_eq!(
+        (found[7].as_str(), found[300].as_str()),
+        ("u7@clinic.org", "ann@clinic.org")
+    );
+    assert_eq!(texts.at(9_999), None);
 }

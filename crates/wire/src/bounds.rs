@@ -1,7 +1,7 @@
 //! Every limit on what may come in, with its default, in one place.
 //!
-//! A limit here is a promise: memory for one message stays within ten times its size limit, and work is
-//! linear in its bytes. Whoever raises a limit raises both. Units come last in the names.
+//! A limit here is a promise: memory for one message grows with its bytes, or with its values, and never with their
+//! product; and work is linear in its bytes. Whoever raises a limit raises both. Units come last in the names.
 
 /// Limits for one JSON text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,6 +54,10 @@ pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const NAME_BYTES_MAX: usize = 128;
 /// Longest resource URI, in bytes.
 pub const URI_BYTES_MAX: usize = 8 * 1024;
+/// Longest JSON pointer that says where something was found; a longer one ends at what holds it. Names may have
+/// [`JsonBounds::key_bytes_max`] at every depth, so that the way to a value may be near 400 kB, and it is told of each
+/// of thousands of findings.
+pub const POINTER_BYTES_MAX: usize = 1024;
 /// Longest event-stream line, in bytes; an event may not exceed the message limit either.
 pub const SSE_LINE_BYTES_MAX: usize = ANSWER.text_bytes_max + 64;
 /// Longest event id or event name, in bytes.

@@ -8,7 +8,9 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use inspect::{Finding, FindingKind, Findings, Inspector, SUSPECT_MIN, Settings, Surface, Verdict, redact};
+use inspect::{
+    Finding, FindingKind, Findings, Inspector, SUSPECT_MIN, Settings, Surface, Texts, Verdict, redact,
+};
 use wire::{
     bounds::{ANSWER, JsonBounds},
     json::{Document, Edits, Keys, Kind, Node, Writer, object},
@@ -157,8 +159,8 @@ fn answer(inspector: &Inspector, surface: Surface, line: &[u8]) -> Result<Vec<u8
 }
 
 fn text_answer(id: Option<Node<'_>>, text: &str, findings: &Findings) -> Vec<u8> {
-    let mut points = CodePoints::new(text);
-    let spans: Vec<_> = findings.iter().map(|f| points.span(f)).collect();
+    let mut points = CodePoints::default();
+    let spans: Vec<_> = findings.iter().map(|f| points.span(text, f)).collect();
     let redacted = redact(
         text,
         protected(findings).map(|f| (f.location.span.clone(), f.detector.as_ref())),
@@ -179,13 +181,7 @@ fn text_answer(id: Option<Node<'_>>, text: &str, findings: &Findings) -> Vec<u8>
 }
 
 fn tool_answer(id: Option<Node<'_>>, tool: Node<'_>, findings: &Findings) -> Vec<u8> {
-    let text_at = |place: u32| -> String {
-        let Some(node) = tool.document().at(place) else {
-            return String::new();
-        };
-        node.as_str()
-            .map_or_else(|| node.written().to_owned(), Into::into)
-    };
+    let mut texts = Texts::of(tool);
     let mut by_place: BTreeMap<u32, Vec<&Finding>> = BTreeMap::new();
     protected(findings).for_each(|f| by_place.entry(f.location.place).or_default().push(f));
     let mut edits = Edits::default();
@@ -194,7 +190,7 @@ fn tool_answer(id: Option<Node<'_>>, tool: Node<'_>, findings: &Findings) -> Vec
             let spans = found
                 .iter()
                 .map(|f| (f.location.span.clone(), f.detector.as_ref()));
-            edits.string(node, &redact(&text_at(place), spans));
+            edits.string(node, &redact(texts.at(place).unwrap_or_default(), spans));
         }
     }
     let mut redacted = Writer::default();
@@ -203,8 +199,10 @@ fn tool_answer(id: Option<Node<'_>>, tool: Node<'_>, findings: &Findings) -> Vec
     object(|out| {
         opening(out, id, findings);
         out.array("findings", |list| {
+            let mut points = CodePoints::default();
             for finding in findings {
-                let (start, end) = CodePoints::new(&text_at(finding.location.place)).span(finding);
+                let text = texts.at(finding.location.place).unwrap_or_default();
+                let (start, end) = points.span(text, finding);
                 list.object(|out| {
                     describe(out, finding);
                     out.string("pointer", finding.location.pointer.as_str());
@@ -246,40 +244,34 @@ fn protected(findings: &Findings) -> impl Iterator<Item = &Finding> {
     })
 }
 
-/// Counts code points up to a byte. Findings come in order, so the count goes on from the last one.
-#[derive(Debug)]
-struct CodePoints<'t> {
-    text: &'t str,
+/// Counts code points up to a byte. Findings come in order, so the count goes on from the last one in the same text.
+#[derive(Debug, Default)]
+struct CodePoints {
+    place: u32,
     byte: usize,
     points: usize,
 }
 
-impl<'t> CodePoints<'t> {
-    fn new(text: &'t str) -> Self {
-        Self {
-            text,
-            byte: 0,
-            points: 0,
+impl CodePoints {
+    fn span(&mut self, text: &str, finding: &Finding) -> (i128, i128) {
+        let (place, span) = (finding.location.place, &finding.location.span);
+        if place != self.place {
+            *self = Self {
+                place,
+                ..Self::default()
+            };
         }
-    }
-
-    fn span(&mut self, finding: &Finding) -> (i128, i128) {
-        let span = &finding.location.span;
-        let start = self.to(span.start);
-        let length = self
-            .text
-            .get(span.clone())
-            .map_or(0, |found| found.chars().count());
+        let start = self.to(text, span.start);
+        let length = text.get(span.clone()).map_or(0, |found| found.chars().count());
         let number = |n: usize| i128::try_from(n).unwrap_or(i128::MAX);
         (number(start), number(start + length))
     }
 
-    fn to(&mut self, byte: usize) -> usize {
+    fn to(&mut self, text: &str, byte: usize) -> usize {
         if byte < self.byte {
             (self.byte, self.points) = (0, 0);
         }
-        self.points += self
-            .text
+        self.points += text
             .get(self.byte..byte)
             .map_or(0, |between| between.chars().count());
         self.byte = byte;
@@ -343,6 +335,22 @@ mod tests {
             "{}",
             lines[0]
         );
+    }
+
+    #[test]
+    fn offsets_in_a_tool_begin_anew_in_each_text() {
+        let (lines, _) = run(concat!(
+            r#"{"id":1,"tool":{"name":"t","description":"\u00e9 a@example.org, b@example.org","#,
+            r#""title":"\u00e9\u00e9 c@example.org"}}"#,
+            "\n"
+        ));
+        for place in [
+            r#""pointer":"/description","start":2,"end":15"#,
+            r#""pointer":"/description","start":17,"end":30"#,
+            r#""pointer":"/title","start":3,"end":16"#,
+        ] {
+            assert!(lines[0].contains(place), "{place}: {}", lines[0]);
+        }
     }
 
     #[test]

@@ -14,9 +14,9 @@ use std::{
 use clap::Args;
 use inspect::{Finding, FindingKind, Findings, Inspector, SUSPECT_MIN, Settings, Surface, redact};
 use wire::{
-    bounds::ANSWER,
+    bounds::{ANSWER, POINTER_BYTES_MAX},
     framing::{Line, each_line},
-    json::{ArrayWriter, Document, Edits, Keys, Kind, Node, ObjectWriter, Writer, object},
+    json::{ArrayWriter, Document, Edits, Keys, Kind, Node, ObjectWriter, Step, Writer, object, ways_to},
     jsonrpc::{self, Id},
     mcp::{Era, Revision, code},
 };
@@ -278,21 +278,20 @@ fn validated(payload: Node<'_>, offered: &Offered, findings: &Findings, out: &mu
     let valid = !own(offered, findings).any(|finding| counts(&finding));
     out.boolean("valid", valid);
     out.string("severity", if valid { "info" } else { "error" });
+    let places = own(offered, findings).map(|finding| finding.location.place);
+    let paths = ways_to(payload, places, POINTER_BYTES_MAX, step);
     out.array("messages", |list| {
         for finding in own(offered, findings) {
-            describe(
-                payload,
-                finding,
-                if counts(&finding) { "error" } else { "info" },
-                list,
-            );
+            let path = paths.get(&finding.location.place).map_or("", String::as_str);
+            let severity = if counts(&finding) { "error" } else { "info" };
+            describe(path, finding, severity, list);
         }
     });
 }
 
-fn describe(payload: Node<'_>, finding: &Finding, severity: &str, list: &mut ArrayWriter<'_>) {
+fn describe(path: &str, finding: &Finding, severity: &str, list: &mut ArrayWriter<'_>) {
     list.object(|out| {
-        out.string("path", &path(payload, finding));
+        out.string("path", path);
         let score = finding.score.get();
         out.string(
             "message",
@@ -302,27 +301,17 @@ fn describe(payload: Node<'_>, finding: &Finding, severity: &str, list: &mut Arr
     });
 }
 
-/// Where a finding is, as the SEP writes it: `arguments.items[2]`.
-fn path(payload: Node<'_>, finding: &Finding) -> String {
-    let mut path = String::new();
-    let mut here = Some(payload);
-    for name in finding.location.pointer.steps() {
-        let place = name.parse::<usize>().ok();
-        match (here.map(Node::kind), place) {
-            (Some(Kind::Array), Some(at)) => {
-                path.push_str(&format!("[{at}]"));
-                here = here.and_then(|node| node.elements().nth(at));
+/// A step to where a finding is, as the SEP writes it: `arguments.items[2]`.
+fn step(path: &mut String, step: Step<'_>) {
+    match step {
+        Step::Element(at) => path.push_str(&format!("[{at}]")),
+        Step::Member(name) => {
+            if !path.is_empty() {
+                path.push('.');
             }
-            _ => {
-                if !path.is_empty() {
-                    path.push('.');
-                }
-                path.push_str(&name);
-                here = here.and_then(|node| node.get(&name));
-            }
+            path.push_str(name);
         }
     }
-    path
 }
 
 fn mutated(payload: Node<'_>, offered: &Offered, findings: &Findings, out: &mut ObjectWriter<'_>) {
@@ -394,6 +383,11 @@ mod tests {
         let token = json!({"name": "f", "arguments": {"t": "ghp_16C7e42F292c6912E7710c838347Ae178B4a"}});
         let said = invoke("sallyport/secrets", "tools/call", "request", token.clone());
         assert_eq!(said["result"]["messages"][0]["path"], "arguments.t", "{said}");
+        let secret = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+        let nested = json!({"name": "f", "arguments": {"0": [[1], [2, {"a": secret}]]}});
+        let said = invoke("sallyport/secrets", "tools/call", "request", nested);
+        let path = &said["result"]["messages"][0]["path"];
+        assert_eq!(path, "arguments.0[1][1].a", "{said}");
         let said = invoke("sallyport/redact", "tools/call", "request", token);
         assert_eq!(said["result"]["modified"], true);
         assert!(!said.to_string().contains("ghp_"), "{said}");
@@ -431,7 +425,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_left_out_whole_is_an_error() {
-        let mails: Vec<String> = (0..400)
+        let mails: Vec<String> = (0..=inspect::FINDINGS_MAX)
             .map(|n| format!("person{n}@house{n}.example.com"))
             .collect();
         let said = invoke(

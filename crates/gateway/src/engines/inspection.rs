@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use inspect::{Finding, FindingKind, Findings, Part, Scope, Surface};
+use inspect::{Finding, FindingKind, Findings, Part, Scope, Surface, Texts};
 use pipeline::{
     Answer, Destination, Objection, Passed, Ready, Resolution,
     decide::{Approved, Inspected},
@@ -233,16 +233,15 @@ impl Engines {
             return Ok(());
         };
         let mut kept = 0;
+        let mut texts = Texts::of(params);
         for finding in call.findings().iter() {
-            let Some(node) = params.document().at(finding.location.place) else {
-                continue;
-            };
             let is_a_value = matches!(finding.kind, FindingKind::Personal | FindingKind::Secret);
             if !is_a_value {
                 continue;
             }
-            let text = rewrite::text_of(node);
-            let word = text.get(finding.location.span.clone()).unwrap_or_default();
+            let Some(word) = texts.found(finding) else {
+                continue;
+            };
             let known = self.disguise.original(rewrite::tenant(call), word);
             let known = known.map_err(|error| {
                 let why = format!("pseudonyms cannot be looked up: {error}");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use inspect::{FindingKind, Others, Scope, Surface, plain};
+use inspect::{FindingKind, Others, Scope, Surface, Texts, plain};
 use pipeline::{Answer, Objection, Passed, decide::Limited, ports::Judges, refusal, release::Filtered};
 use policy::Judging;
 use wire::{
@@ -264,16 +264,15 @@ impl Engines {
         }
         let mut changes: BTreeMap<u32, Vec<(std::ops::Range<usize>, String)>> = BTreeMap::new();
         let mut values: BTreeMap<String, String> = BTreeMap::new();
+        let mut found = Texts::of(root);
         for finding in findings.iter() {
             if !matches!(finding.kind, FindingKind::Personal | FindingKind::Secret) {
                 continue;
             }
-            let Some(node) = document.at(finding.location.place) else {
-                continue;
-            };
             let span = finding.location.span.clone();
             let instead = format!("[{}]", finding.detector);
-            let original = plain(text_of(node).get(span.clone()).unwrap_or_default());
+            let original = found.found(finding).map(plain);
+            let original = original.ok_or("what was found is nowhere")?;
             values.insert(original, instead.clone());
             changes
                 .entry(finding.location.place)

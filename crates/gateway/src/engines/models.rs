@@ -19,10 +19,10 @@ use wire::{
     json::{Node, Pointer, object},
     jsonrpc::Response,
     mcp::{Era, Method},
-    model::{self, Api, Conversation},
+    model::{self, Api},
 };
 
-use super::{Engines, flow, inspection::scope};
+use super::{Engines, flow, inspection::scope, stretches::Stretches};
 use crate::{
     config::models::{MeantModel, SaidApi},
     known::{
@@ -129,10 +129,10 @@ impl Engines {
         let found = self
             .inspector
             .inspect_node(params, scope(call.resolution(), Surface::Result));
+        let (media, results) = (Stretches::of_all(&held.media), Stretches::of_all(&held.results));
         let found = found
-            .iter()
-            .filter(|finding| counts(finding, params, &held))
-            .cloned();
+            .into_iter()
+            .filter(|finding| counts(finding, params, (&media, &results)));
         let findings = Findings::new(found.collect());
         let findings = match held.media.first() {
             Some(first) => findings.and(unreadable(params, *first)),
@@ -152,9 +152,9 @@ impl Engines {
         let found = self
             .inspector
             .inspect_node(said, scope(resolution, Surface::Message));
-        let sealed = sealed(said);
-        let is_open = |finding: &&Finding| !is_within(finding, said, &sealed);
-        Findings::new(found.iter().filter(is_open).cloned().collect())
+        let sealed = Stretches::of_all(&sealed(said));
+        let is_open = |finding: &Finding| !is_within(finding, said, &sealed);
+        Findings::new(found.into_iter().filter(is_open).collect())
     }
 
     async fn ask_model(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
@@ -256,12 +256,12 @@ fn retry_after_ms(headers: &HeaderMap) -> u64 {
 }
 
 /// Whether a finding in a conversation is one: nothing in what nobody can read is, and orders are the caller's right.
-fn counts(finding: &Finding, params: Node<'_>, held: &Conversation<'_>) -> bool {
-    if is_within(finding, params, &held.media) {
+fn counts(finding: &Finding, params: Node<'_>, (media, results): (&Stretches, &Stretches)) -> bool {
+    if is_within(finding, params, media) {
         return false;
     }
     match finding.kind {
-        FindingKind::Injection | FindingKind::Poisoning => is_within(finding, params, &held.results),
+        FindingKind::Injection | FindingKind::Poisoning => is_within(finding, params, results),
         FindingKind::Personal
         | FindingKind::Schema
         | FindingKind::Secret
@@ -270,15 +270,9 @@ fn counts(finding: &Finding, params: Node<'_>, held: &Conversation<'_>) -> bool 
     }
 }
 
-fn is_within(finding: &Finding, of: Node<'_>, parts: &[Node<'_>]) -> bool {
-    let Some(node) = of.document().at(finding.location.place) else {
-        return false;
-    };
-    let (start, end) = node.span();
-    parts.iter().any(|part| {
-        let (first, last) = part.span();
-        first <= start && end <= last
-    })
+fn is_within(finding: &Finding, of: Node<'_>, parts: &Stretches) -> bool {
+    let node = of.document().at(finding.location.place);
+    node.is_some_and(|node| parts.hold(node.span()))
 }
 
 /// Pictures, sound and files go as they are, and rules are told that something does.

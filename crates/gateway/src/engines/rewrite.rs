@@ -13,7 +13,8 @@ use inspect::{
 use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
 use wire::{
-    json::{Edits, Kind, Node, Pointer, Writer, object},
+    bounds::POINTER_BYTES_MAX,
+    json::{Edits, Kind, Node, Pointer, object},
     jsonrpc,
     mcp::meta,
 };
@@ -23,6 +24,8 @@ use super::{
     apart::keep_apart,
     defang::harmless,
     disguise::{Whose, laid_out},
+    said::Said,
+    stretches::Stretches,
     ways::{Way, strung},
 };
 use crate::known::concerned::{self, same};
@@ -30,8 +33,6 @@ use crate::known::concerned::{self, same};
 /// What stands where only named parts may stand and the text has no parts.
 pub(super) const WITHHELD: &str =
     "[withheld: only some fields of this answer may be shown, and this text has none]";
-/// Changes listed in `_meta`; the rest is counted.
-const LISTED_MAX: usize = 64;
 
 /// The obligations that concern the answer's content.
 #[derive(Debug, Default)]
@@ -86,65 +87,6 @@ impl<'o> Orders<'o> {
         let hidden = (finding.kind == FindingKind::Unicode).then_some(Way::Redact);
         self.ways.get(finding.kind.as_str()).copied().or(hidden)
     }
-}
-
-/// What was changed, for `_meta` and the record.
-#[derive(Debug, Default)]
-pub(super) struct Said(Vec<(Pointer, &'static str, Cow<'static, str>)>);
-
-impl Said {
-    pub(super) fn add(&mut self, at: Pointer, did: &'static str, what: impl Into<Cow<'static, str>>) {
-        self.0.push((at, did, what.into()));
-    }
-
-    fn json(&self, said: Node<'_>, texts: &BTreeMap<u32, String>) -> Vec<u8> {
-        let mut writer = Writer::default();
-        writer.array(|list| {
-            for (at, did, what) in self.0.iter().take(LISTED_MAX) {
-                list.object(|out| {
-                    out.string("at", shown(at, said, texts).as_str());
-                    out.string("did", did);
-                    out.string("what", what);
-                });
-            }
-            if self.0.len() > LISTED_MAX {
-                list.object(|out| {
-                    out.integer("more", i128::try_from(self.0.len() - LISTED_MAX).unwrap_or(0))
-                });
-            }
-        });
-        writer.into_bytes()
-    }
-
-    /// One line for each sort of change.
-    fn lines(&self) -> Vec<String> {
-        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for (_, did, what) in &self.0 {
-            *counts.entry((did, what.as_ref())).or_default() += 1;
-        }
-        let line = |((did, what), count): (&(&str, &str), &usize)| format!("{did} {what} {count}");
-        counts.iter().map(line).collect()
-    }
-}
-
-/// A place as the asker sees it: names that were changed stand as they are now.
-fn shown(at: &Pointer, said: Node<'_>, texts: &BTreeMap<u32, String>) -> Pointer {
-    let mut shown = Pointer::default();
-    let mut node = said;
-    for name in at.steps() {
-        let step = match node.kind() {
-            Kind::Object => node.members().find(|(key, _)| key.is_str(&name)),
-            Kind::Array | Kind::Bool | Kind::Null | Kind::Number | Kind::String => Pointer::default()
-                .child(&name)
-                .find(node)
-                .map(|element| (element, element)),
-        };
-        let Some((key, value)) = step else { break };
-        let now = texts.get(&key.place()).filter(|_| node.kind() == Kind::Object);
-        shown = shown.child(now.map_or(name.as_ref(), String::as_str));
-        node = value;
-    }
-    shown
 }
 
 /// By its plain form, what comes in the place of a value, what that is called, and what the value is.
@@ -223,7 +165,7 @@ impl Engines {
                 put(&mut edits, node, text);
             }
         }
-        if !report.0.is_empty() {
+        if !report.is_empty() {
             edits.meta(meta::CHANGED, report.json(said, &texts));
             call.dossier().note(|known| known.changed.extend(report.lines()));
         }
@@ -336,7 +278,7 @@ impl Engines {
                     (Way::Anonymise, _, Some((kept, "anonymise", _))) => kept.clone(),
                     _ => self.replacement((finding, *way), written, (&strung, effort), &names),
                 };
-                let at = finding.location.pointer.clone();
+                let at = || finding.location.pointer.clone();
                 report.add(at, way.as_str(), finding.detector.clone());
                 if matches!(finding.kind, FindingKind::Personal | FindingKind::Secret) {
                     let kept = (with.clone(), way.as_str(), finding.detector.to_string());
@@ -382,60 +324,41 @@ fn elsewhere(
         let why = format!("what was found cannot be looked for in the rest of the answer: {error}");
         Objection::new(&refusal::OBLIGATION_UNMET, why)
     })?;
-    let mut done = Vec::new();
+    // A value may stand there a million times: what is not listed is counted only.
+    let room = report.room();
+    let mut listed = Vec::new();
     for node in said.walk().chain(keys_of(said)) {
         if !matches!(node.kind(), Kind::Number | Kind::String) {
             continue;
         }
         let text = text_of(node);
         let known = changes.get(&node.place());
-        let covered = Covered::by(known.map(Vec::as_slice).unwrap_or_default());
+        let known = known.into_iter().flatten();
+        let covered = Stretches::of(known.map(|(span, _)| (span.start, span.end)));
         for span in others.find(&text) {
             let here = text.get(span.clone()).unwrap_or_default();
             let Some((with, did, what)) = everywhere.get(&plain(here)) else {
                 continue;
             };
-            if !covered.has(&span) {
-                done.push((node.place(), *did, what));
-                let changed = (span, laid_out(with, here));
-                changes.entry(node.place()).or_default().push(changed);
+            if covered.hold((span.start, span.end)) {
+                continue;
             }
+            if listed.len() < room {
+                listed.push((node.place(), *did, what));
+            } else {
+                report.count(did, what.clone());
+            }
+            let changed = (span, laid_out(with, here));
+            changes.entry(node.place()).or_default().push(changed);
         }
     }
-    let pointers = Pointer::to_each(said, done.iter().map(|(place, ..)| *place));
-    for (place, did, what) in done {
-        report.add(
-            pointers.get(&place).cloned().unwrap_or_default(),
-            did,
-            what.clone(),
-        );
+    let places = listed.iter().map(|(place, ..)| *place);
+    let pointers = Pointer::to_each(said, places, POINTER_BYTES_MAX);
+    for (place, did, what) in listed {
+        let at = || pointers.get(&place).cloned().unwrap_or_default();
+        report.add(at, did, what.clone());
     }
     Ok(())
-}
-
-/// Stretches of a text that are changed already: where each begins, and how far any until there goes. A value may stand in a
-/// text a million times.
-struct Covered(Vec<(usize, usize)>);
-
-impl Covered {
-    fn by(changes: &[Change]) -> Self {
-        let spans = changes.iter().map(|(span, _)| (span.start, span.end));
-        let mut covered: Vec<(usize, usize)> = spans.collect();
-        covered.sort_unstable();
-        let mut furthest = 0;
-        for (_, end) in &mut covered {
-            furthest = furthest.max(*end);
-            *end = furthest;
-        }
-        Self(covered)
-    }
-
-    /// Whether one of them holds all of a stretch.
-    fn has(&self, span: &std::ops::Range<usize>) -> bool {
-        let until = self.0.partition_point(|(start, _)| *start <= span.start);
-        let last = until.checked_sub(1).and_then(|at| self.0.get(at));
-        last.is_some_and(|(_, furthest)| span.end <= *furthest)
-    }
 }
 
 /// Whose tenant the call is in; empty where there is but one.
@@ -544,8 +467,8 @@ impl Choosing<'_> {
                 {
                     for gone in select(value, choice, pointers, &mut self.edits) {
                         // The name of what went may say as much as what went.
-                        let at = Pointer::parse(&format!("/structuredContent{}", gone.parent()));
-                        self.report.add(at.unwrap_or_default(), did, "field");
+                        let at = || Pointer::parse(&format!("/structuredContent{}", gone.parent()));
+                        self.report.add(|| at().unwrap_or_default(), did, "field");
                     }
                 }
                 (jsonrpc::Answer::Result(_), "content" | "contents") => {
@@ -573,7 +496,7 @@ impl Choosing<'_> {
                 }
                 _ => {
                     self.edits.remove(value);
-                    self.report.add(Pointer::default(), did, "member");
+                    self.report.add(Pointer::default, did, "member");
                 }
             }
         }
@@ -581,7 +504,8 @@ impl Choosing<'_> {
 
     /// One block of content: a text that is JSON has fields, and nothing else has.
     fn block(&mut self, block: Node<'_>, choice: Choice, pointers: &[&str], did: &'static str) {
-        let at = Pointer::to(self.said, block).unwrap_or_default();
+        let said = self.said;
+        let at = || Pointer::to(said, block).unwrap_or_default();
         let Some(text) = block.get("text").filter(|text| text.kind() == Kind::String) else {
             // An image, a sound, a link, an embedded file.
             self.report.add(at, did, "block");
@@ -603,8 +527,7 @@ impl Choosing<'_> {
         };
         match select_text(&now, choice, pointers) {
             Some((chosen, gone)) => {
-                gone.iter()
-                    .for_each(|_| self.report.add(at.clone(), did, "field"));
+                gone.iter().for_each(|_| self.report.add(at, did, "field"));
                 self.texts.insert(text.place(), chosen);
             }
             None => self.withhold(text, did),
@@ -612,7 +535,8 @@ impl Choosing<'_> {
     }
 
     fn withhold(&mut self, text: Node<'_>, did: &'static str) {
-        let at = Pointer::to(self.said, text).unwrap_or_default();
+        let said = self.said;
+        let at = || Pointer::to(said, text).unwrap_or_default();
         self.report.add(at, did, "text");
         self.texts.insert(text.place(), WITHHELD.to_owned());
     }

@@ -154,9 +154,10 @@ impl Engines {
                 continue;
             }
             let marked = marks.mark(&now, how);
-            let at = Pointer::to(answer.said, node).unwrap_or_default();
+            let said = answer.said;
+            let at = || Pointer::to(said, node).unwrap_or_default();
             if marked.forged > 0 {
-                answer.report.add(at.clone(), "neutralise", "forged mark");
+                answer.report.add(at, "neutralise", "forged mark");
             }
             answer.report.add(at, "mark", "untrusted");
             if how == Spotlight::Datamark {
@@ -171,7 +172,7 @@ impl Engines {
         }
         others.retain(|node| !answer.edits.touches(*node));
         for node in &others {
-            let at = Pointer::to(answer.said, *node).unwrap_or_default();
+            let at = || Pointer::to(answer.said, *node).unwrap_or_default();
             answer.report.add(at, "leave unmarked", "untrusted");
         }
         say(&marks, how, &mut answer.edits);

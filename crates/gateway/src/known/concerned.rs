@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use aws_lc_rs::hmac;
-use inspect::{Finding, FindingKind, Findings, Part, SUSPECT_MIN, plain};
+use inspect::{Finding, FindingKind, Findings, Part, SUSPECT_MIN, Texts, plain};
 use pipeline::{Concerned, Resolution};
 use records::digest::hex;
 use wire::{
@@ -52,12 +52,8 @@ pub(crate) fn found(findings: &Findings, root: Node<'_>) -> BTreeSet<Concerned> 
             && finding.score >= SUSPECT_MIN
             && !SHARED.contains(&finding.detector.as_ref())
     };
-    let identifier = |finding: &Finding| {
-        let node = root.document().at(finding.location.place)?;
-        let text = node.as_str().unwrap_or_else(|| node.written().into());
-        let found = text.get(finding.location.span.clone())?;
-        Some(Concerned::new(same(found)))
-    };
+    let mut texts = Texts::of(root);
+    let identifier = |finding: &Finding| texts.found(finding).map(|found| Concerned::new(same(found)));
     findings.iter().filter(names_one).filter_map(identifier).collect()
 }
 

@@ -12,7 +12,10 @@ mod value;
 use std::borrow::Cow;
 
 use jsonschema::{PatternOptions, ValidationOptions, Validator};
-use wire::json::{Node, Pointer};
+use wire::{
+    bounds::POINTER_BYTES_MAX,
+    json::{Node, Pointer},
+};
 
 use self::{shape::Shapes, value::Wire};
 use crate::{Finding, FindingKind, Findings, Location, Part, Score};
@@ -236,6 +239,7 @@ fn finding(
     note: Cow<'static, str>,
 ) -> Finding {
     let at = pointer.find(root).unwrap_or(root);
+    let pointer = pointer.within(POINTER_BYTES_MAX);
     Finding {
         kind,
         detector: Cow::Borrowed(detector),

@@ -30,14 +30,14 @@ impl Flow {
         };
         for value in values {
             if let Some(sources) = self.flagged(value) {
-                add(Rule::FlaggedValue, &value.pointer, sources);
+                add(Rule::FlaggedValue, &value.pointer(), sources);
             }
         }
         if act.reach == Reach::Confirm {
             for value in values.iter().filter(|value| self.unconfirmed && value.is_code()) {
                 let sources = self.traced(value, |found| !found.trusted);
                 if !sources.is_empty() {
-                    add(Rule::CodePassedOn, &value.pointer, sources);
+                    add(Rule::CodePassedOn, &value.pointer(), sources);
                 }
             }
             return causes;
@@ -49,7 +49,7 @@ impl Flow {
         for value in directing(act, values) {
             if let Some((rule, sources)) = self.assess(value, act) {
                 strayed |= matches!(rule, Rule::ForeignDestination | Rule::UnknownDestination);
-                add(rule, &value.pointer, sources);
+                add(rule, &value.pointer(), sources);
             }
         }
         let untrusted = self.labels.integrity == Integrity::Untrusted;
@@ -85,7 +85,7 @@ impl Flow {
                 (!sources.is_empty()).then_some((value, sources))
             });
             if let Some((value, sources)) = carried {
-                add(Rule::LethalTrifecta, &value.pointer, sources);
+                add(Rule::LethalTrifecta, &value.pointer(), sources);
             }
         }
         for value in values {
@@ -93,7 +93,7 @@ impl Flow {
                 found.confidential && found.origin.server != call.server
             });
             if !sources.is_empty() {
-                add(Rule::Relay, &value.pointer, sources);
+                add(Rule::Relay, &value.pointer(), sources);
             }
         }
     }

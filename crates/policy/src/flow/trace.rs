@@ -25,7 +25,7 @@ impl Flow {
         for value in Value::all(args) {
             for result in self.lenders(&value) {
                 let source = Source {
-                    argument: value.pointer.clone(),
+                    argument: value.pointer(),
                     server: result.origin.server.clone(),
                     tool: result.origin.tool.clone(),
                     trusted: result.trusted,

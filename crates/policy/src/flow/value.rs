@@ -1,6 +1,11 @@
 //! What a value among the arguments looks like, and whether it says where something goes.
 
-use wire::json::{Kind, Node, Pointer};
+use std::sync::Arc;
+
+use wire::{
+    bounds::POINTER_BYTES_MAX,
+    json::{Kind, Node, Pointer},
+};
 
 use super::words::name_words;
 
@@ -84,10 +89,9 @@ const NAME_WORDS_MAX: usize = 8;
 /// One value of the arguments.
 #[derive(Clone, Debug)]
 pub(super) struct Value {
-    /// JSON pointer into the arguments.
-    pub(super) pointer: String,
-    /// The words of the nearest name above it.
-    pub(super) key: Vec<String>,
+    at: Way,
+    /// The words of the nearest name above it. All elements of a list share them.
+    key: Arc<[String]>,
     /// In small letters.
     pub(super) text: String,
     pub(super) shape: Shape,
@@ -98,29 +102,29 @@ impl Value {
     pub(super) fn all(args: Option<Node<'_>>) -> Vec<Self> {
         let mut found = Vec::new();
         if let Some(args) = args {
-            gather(args, Pointer::default(), "", &mut found);
+            gather(args, &Way::default(), &Arc::default(), &mut found);
         }
         found
     }
 
-    fn new(pointer: String, key: &str, text: &str) -> Self {
-        let (key, text) = (name_words(key), text.trim().to_lowercase());
+    fn new(at: Way, key: Arc<[String]>, text: &str) -> Self {
+        let text = text.trim().to_lowercase();
         let shape = shape(&key, &text);
-        Self {
-            pointer,
-            key,
-            text,
-            shape,
-        }
+        Self { at, key, text, shape }
     }
 
     /// A word of a longer text.
     pub(super) fn of_text(word: &str) -> Self {
         Self::new(
-            String::new(),
-            "",
+            Way::default(),
+            Arc::default(),
             word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/'),
         )
+    }
+
+    /// JSON pointer into the arguments.
+    pub(super) fn pointer(&self) -> String {
+        self.at.pointer().into_text()
     }
 
     /// Whether it is made of words: a sum or a day is in many a task, and no question is about it.
@@ -168,24 +172,58 @@ impl Value {
     }
 }
 
-fn gather(node: Node<'_>, pointer: Pointer, key: &str, found: &mut Vec<Value>) {
+/// The steps to a value. All that is below a value shares those to it: there may be a million below a way of 400 kB.
+#[derive(Clone, Debug, Default)]
+struct Way(Option<Arc<Step>>);
+
+#[derive(Debug)]
+struct Step {
+    above: Way,
+    name: Box<str>,
+}
+
+impl Way {
+    fn below(&self, name: &str) -> Self {
+        Self(Some(Arc::new(Step {
+            above: self.clone(),
+            name: name.into(),
+        })))
+    }
+
+    /// The pointer, or that to what holds its value.
+    fn pointer(&self) -> Pointer {
+        let steps = std::iter::successors(self.0.as_deref(), |step| step.above.0.as_deref());
+        let names: Vec<&str> = steps.map(|step| step.name.as_ref()).collect();
+        let mut pointer = Pointer::default();
+        for name in names.into_iter().rev() {
+            let below = pointer.child(name);
+            if below.as_str().len() > POINTER_BYTES_MAX {
+                break;
+            }
+            pointer = below;
+        }
+        pointer
+    }
+}
+
+fn gather(node: Node<'_>, at: &Way, key: &Arc<[String]>, found: &mut Vec<Value>) {
     match node.kind() {
         Kind::Object => {
             for (name, value) in node.members() {
                 let name = name.as_str().unwrap_or_default();
-                gather(value, pointer.child(&name), &name, found);
+                gather(value, &at.below(&name), &name_words(&name).into(), found);
             }
         }
         Kind::Array => {
             for (n, value) in node.elements().enumerate() {
-                gather(value, pointer.child(&n.to_string()), key, found);
+                gather(value, &at.below(&n.to_string()), key, found);
             }
         }
-        Kind::Number => found.push(Value::new(pointer.into_text(), key, node.written())),
+        Kind::Number => found.push(Value::new(at.clone(), Arc::clone(key), node.written())),
         Kind::String => {
             let text = node.as_str().unwrap_or_default();
             if !text.trim().is_empty() {
-                found.push(Value::new(pointer.into_text(), key, &text));
+                found.push(Value::new(at.clone(), Arc::clone(key), &text));
             }
         }
         Kind::Bool | Kind::Null => {}
@@ -244,7 +282,41 @@ fn date(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use wire::{
+        bounds::REQUEST,
+        json::{Document, Keys},
+    };
+
     use super::*;
+
+    fn value(key: &str, text: &str) -> Value {
+        Value::new(Way::default(), name_words(key).into(), text)
+    }
+
+    /// Regression: each value held the words of the name above it and its whole pointer, by which a message of 2 MB was
+    /// worth some GB.
+    #[test]
+    fn values_beside_each_other_share_what_is_above_them() {
+        let (long, short) = (vec!["word"; 800].join("-"), "s".repeat(300));
+        let text = format!(r#"{{"{short}":{{"{long}":[{}"a/b"]}}}}"#, "1,".repeat(1_000));
+        let document = Document::parse(text.into_bytes(), Keys::Exact, &REQUEST).unwrap();
+        let values = Value::all(Some(document.root()));
+        assert_eq!((values.len(), values[0].key.len()), (1_001, 800));
+        let above = |value: &Value| value.at.0.clone().and_then(|step| step.above.0.clone()).unwrap();
+        for value in &values {
+            assert!(Arc::ptr_eq(&value.key, &values[0].key));
+            assert!(Arc::ptr_eq(&above(value), &above(&values[0])));
+            assert_eq!(
+                value.pointer(),
+                format!("/{short}"),
+                "what is too long ends above"
+            );
+        }
+        let document = Document::parse(br#"{"a/b":[0,{"c":1}]}"#.to_vec(), Keys::Exact, &REQUEST).unwrap();
+        let values = Value::all(Some(document.root()));
+        let pointers: Vec<_> = values.iter().map(Value::pointer).collect();
+        assert_eq!(pointers, ["/a~1b/0", "/a~1b/1/c"]);
+    }
 
     #[test]
     fn a_value_is_known_by_its_looks() {
@@ -260,7 +332,7 @@ mod tests {
             ("title", "Day off", Shape::Name),
         ];
         for (key, text, shape) in looks {
-            assert_eq!(Value::new(String::new(), key, text).shape, shape, "{text}");
+            assert_eq!(value(key, text).shape, shape, "{text}");
         }
     }
 
@@ -271,7 +343,7 @@ mod tests {
             "example.com:443",
             "www.example.com#x",
         ] {
-            assert_eq!(Value::new(String::new(), "url", text).host(), "example.com");
+            assert_eq!(value("url", text).host(), "example.com");
         }
     }
 }

@@ -20,7 +20,7 @@ pub use edit::Edits;
 pub use fold::fold;
 pub use number::Number;
 pub use parse::{JsonError, JsonFault, Keys};
-pub use pointer::Pointer;
+pub use pointer::{Pointer, Spell, Step, ways_to};
 pub use write::{ArrayWriter, ObjectWriter, Writer, extended, object, write_string};
 
 #[cfg(test)]

@@ -25,12 +25,7 @@ impl Pointer {
     pub fn child(&self, name: &str) -> Self {
         let mut child = String::with_capacity(self.0.len() + 1 + name.len());
         child.push_str(&self.0);
-        child.push('/');
-        if name.contains(['~', '/']) {
-            child.push_str(&name.replace('~', "~0").replace('/', "~1"));
-        } else {
-            child.push_str(name);
-        }
+        push(&mut child, Step::Member(name));
         Self(child)
     }
 
@@ -39,6 +34,16 @@ impl Pointer {
     pub fn parent(&self) -> Self {
         let parent = self.0.rsplit_once('/').map_or("", |(parent, _)| parent);
         Self(parent.to_owned())
+    }
+
+    /// The pointer, or where it is longer than this, the longest one to what holds its value that is not.
+    #[must_use]
+    pub fn within(mut self, bytes_max: usize) -> Self {
+        if let Some(longer) = bytes_max.checked_add(1).filter(|longer| *longer <= self.0.len()) {
+            let end = self.0.bytes().take(longer).rposition(|byte| byte == b'/');
+            self.0.truncate(end.unwrap_or_default());
+        }
+        self
     }
 
     /// The pointer as text.
@@ -75,20 +80,22 @@ impl Pointer {
         })
     }
 
-    /// The pointers from `root` to values below it, by their places: as [`Self::to`] has them, in one walk for all.
+    /// The pointers from `root` to values below it, by their places: as [`Self::to`] has them and none longer than
+    /// [`Self::within`] leaves it, in one walk for all.
     #[must_use]
-    pub fn to_each(root: Node<'_>, places: impl IntoIterator<Item = u32>) -> BTreeMap<u32, Self> {
-        let wanted: BTreeSet<u32> = places.into_iter().collect();
-        let mut wanted = wanted.into_iter().peekable();
-        let mut found = BTreeMap::new();
-        gather(root, &Self::default(), &mut wanted, &mut found);
-        found
+    pub fn to_each(
+        root: Node<'_>,
+        places: impl IntoIterator<Item = u32>,
+        bytes_max: usize,
+    ) -> BTreeMap<u32, Self> {
+        let each = ways_to(root, places, bytes_max, push).into_iter();
+        each.map(|(place, text)| (place, Self(text))).collect()
     }
 
     /// The pointer from `root` to a value below it. Costs a walk; meant for one.
     #[must_use]
     pub fn to(root: Node<'_>, target: Node<'_>) -> Option<Self> {
-        let mut here = Self::default();
+        let mut here = String::new();
         let mut node = root;
         // Places grow in reading order, so each step goes into the child that spans the target.
         while node != target {
@@ -106,63 +113,134 @@ impl Pointer {
                     .map(|(n, element)| (n.to_string(), element))?,
                 Kind::Bool | Kind::Null | Kind::Number | Kind::String => return None,
             };
-            here = here.child(&step);
+            push(&mut here, Step::Member(&step));
             // A key is named by the pointer to its member.
             if child.place() > target.place() {
-                return Some(here);
+                break;
             }
             node = child;
         }
-        Some(here)
+        Some(Self(here))
     }
 }
 
-/// The pointers to what is wanted at and below a node.
-fn gather(
-    node: Node<'_>,
-    here: &Pointer,
-    wanted: &mut Peekable<impl Iterator<Item = u32>>,
-    found: &mut BTreeMap<u32, Pointer>,
-) {
-    while wanted.next_if(|place| *place < node.place()).is_some() {}
-    if let Some(place) = wanted.next_if_eq(&node.place()) {
-        found.insert(place, here.clone());
-    }
-    match node.kind() {
-        Kind::Object => {
-            let mut members = node.members().peekable();
-            while let Some((key, value)) = members.next() {
-                // Places grow in reading order: what is wanted of this one lies before the next.
-                let next = members.peek().map(|(key, _)| key.place());
-                if wanted
-                    .peek()
-                    .is_none_or(|place| next.is_some_and(|next| *place >= next))
-                {
-                    continue;
-                }
-                let child = here.child(&key.as_str().unwrap_or_default());
-                // A key is named by the pointer to its member.
-                if let Some(place) = wanted.next_if_eq(&key.place()) {
-                    found.insert(place, child.clone());
-                }
-                gather(value, &child, wanted, found);
-            }
+/// One step on the way to a value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step<'s> {
+    /// An element, from 0 on.
+    Element(usize),
+    /// A member.
+    Member(&'s str),
+}
+
+/// How a step is written behind those before it.
+pub type Spell = fn(&mut String, Step<'_>);
+
+/// The ways from `root` to values below it, by their places, in one walk for all. One that is longer than `bytes_max`
+/// ends above: at the last value that can be named.
+#[must_use]
+pub fn ways_to(
+    root: Node<'_>,
+    places: impl IntoIterator<Item = u32>,
+    bytes_max: usize,
+    spell: Spell,
+) -> BTreeMap<u32, String> {
+    let wanted: BTreeSet<u32> = places.into_iter().collect();
+    let mut way = Way {
+        text: String::new(),
+        is_cut: false,
+        bytes_max,
+        spell,
+        found: BTreeMap::new(),
+    };
+    way.gather(root, &mut wanted.into_iter().peekable());
+    way.found
+}
+
+fn push(text: &mut String, step: Step<'_>) {
+    text.push('/');
+    match step {
+        Step::Element(at) => text.push_str(&at.to_string()),
+        Step::Member(name) if name.contains(['~', '/']) => {
+            text.push_str(&name.replace('~', "~0").replace('/', "~1"));
         }
-        Kind::Array => {
-            let mut elements = node.elements().enumerate().peekable();
-            while let Some((at, element)) = elements.next() {
-                let next = elements.peek().map(|(_, next)| next.place());
-                if wanted
-                    .peek()
-                    .is_none_or(|place| next.is_some_and(|next| *place >= next))
-                {
-                    continue;
-                }
-                gather(element, &here.child(&at.to_string()), wanted, found);
-            }
-        }
-        Kind::Bool | Kind::Null | Kind::Number | Kind::String => {}
+        Step::Member(name) => text.push_str(name),
     }
+}
+
+/// Where a walk is, and what it found.
+struct Way {
+    text: String,
+    /// Whether what was entered last had no room any more, and so nothing below it has.
+    is_cut: bool,
+    bytes_max: usize,
+    spell: Spell,
+    found: BTreeMap<u32, String>,
+}
+
+impl Way {
+    /// What is wanted at and below a node.
+    fn gather(&mut self, node: Node<'_>, wanted: &mut Peekable<impl Iterator<Item = u32>>) {
+        while wanted.next_if(|place| *place < node.place()).is_some() {}
+        if let Some(place) = wanted.next_if_eq(&node.place()) {
+            self.found.insert(place, self.text.clone());
+        }
+        match node.kind() {
+            Kind::Object => {
+                let mut members = node.members().peekable();
+                while let Some((key, value)) = members.next() {
+                    // Places grow in reading order: what is wanted of this one lies before the next.
+                    let next = members.peek().map(|(key, _)| key.place());
+                    if !is_before(wanted.peek(), next) {
+                        continue;
+                    }
+                    let above = self.enter(Step::Member(&key.as_str().unwrap_or_default()));
+                    // A key is named by the pointer to its member.
+                    if let Some(place) = wanted.next_if_eq(&key.place()) {
+                        self.found.insert(place, self.text.clone());
+                    }
+                    self.gather(value, wanted);
+                    self.leave(above);
+                }
+            }
+            Kind::Array => {
+                let mut elements = node.elements().enumerate().peekable();
+                while let Some((at, element)) = elements.next() {
+                    let next = elements.peek().map(|(_, next)| next.place());
+                    if !is_before(wanted.peek(), next) {
+                        continue;
+                    }
+                    let above = self.enter(Step::Element(at));
+                    self.gather(element, wanted);
+                    self.leave(above);
+                }
+            }
+            Kind::Bool | Kind::Null | Kind::Number | Kind::String => {}
+        }
+    }
+
+    /// Goes one step on; gives what [`Self::leave`] needs to come back.
+    fn enter(&mut self, step: Step<'_>) -> (usize, bool) {
+        let above = (self.text.len(), self.is_cut);
+        if !self.is_cut {
+            (self.spell)(&mut self.text, step);
+        }
+        if self.text.len() > self.bytes_max {
+            self.text.truncate(above.0);
+            self.is_cut = true;
+        }
+        above
+    }
+
+    fn leave(&mut self, (length, is_cut): (usize, bool)) {
+        self.text.truncate(length);
+        self.is_cut = is_cut;
+    }
+}
+
+/// Whether a place is wanted before the next one of a list begins.
+fn is_before(wanted: Option<&u32>, next: Option<u32>) -> bool {
+    wanted.is_some_and(|wanted| next.is_none_or(|next| *wanted < next))
 }
 
 impl fmt::Display for Pointer {

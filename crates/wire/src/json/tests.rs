@@ -160,7 +160,7 @@ fn many_pointers_are_found_in_one_walk_as_each_by_itself() {
     assert!(all.len() > 15);
     for step in 1..5 {
         let places = all.iter().step_by(step).map(|node| node.place());
-        let together = Pointer::to_each(root, places.chain([9_999]));
+        let together = Pointer::to_each(root, places.chain([9_999]), usize::MAX);
         let each = all.iter().step_by(step);
         let each = each.map(|node| (node.place(), Pointer::to(root, *node).expect("below")));
         assert_eq!(together, each.collect());
@@ -168,11 +168,38 @@ fn many_pointers_are_found_in_one_walk_as_each_by_itself() {
     // A value that is not the whole document.
     let below = root.elements().next().expect("an object");
     let element = below.get("c").and_then(|c| c.get("d")).expect("a value");
-    let found = Pointer::to_each(below, [0, element.place(), 9_999]);
+    let found = Pointer::to_each(below, [0, element.place(), 9_999], usize::MAX);
     assert_eq!(
         found,
         [(element.place(), Pointer::parse("/c/d").expect("pointer"))].into()
     );
+}
+
+#[test]
+fn a_pointer_that_is_too_long_ends_at_what_holds_its_value() {
+    let text = br#"{"ab":{"/":[0,{"":{"c":1}}],"cdefghijkl":{"m":[2]}},"e":3}"#;
+    let document = Document::parse(text.to_vec(), Keys::Exact, &REQUEST).expect("JSON");
+    let root = document.root();
+    let keys = root.walk().filter(|node| node.kind() == Kind::Object);
+    let keys = keys.flat_map(|node| node.members().map(|(key, _)| key));
+    let all: Vec<Node<'_>> = root.walk().chain(keys).collect();
+    for bytes_max in 0..20 {
+        let together = Pointer::to_each(root, all.iter().map(|node| node.place()), bytes_max);
+        for node in &all {
+            let whole = Pointer::to(root, *node).expect("below");
+            let cut = whole.clone().within(bytes_max);
+            assert!(cut.as_str().len() <= bytes_max, "{cut} {bytes_max}");
+            assert!(whole.as_str().starts_with(cut.as_str()), "{whole} {cut}");
+            let rest = whole.as_str().get(cut.as_str().len()..).unwrap_or_default();
+            let next = rest.get(1..).and_then(|rest| rest.find('/'));
+            let longer = cut.as_str().len() + next.map_or(rest.len(), |next| next + 1);
+            assert!(
+                rest.is_empty() || longer > bytes_max,
+                "{whole} {cut}: one more step fits"
+            );
+            assert_eq!(together.get(&node.place()), Some(&cut));
+        }
+    }
 }
 
 /// What was done by hand in four places: `~01` is `~1`, and no `/`.

@@ -244,6 +244,9 @@ pub(super) fn labels(labels: &policy::Labels) -> Labels {
     }
 }
 
+/// One more than an entry has room for, by which the entry says that there were more.
+const FINDINGS_MAX: usize = 33;
+
 pub(super) fn findings(known: &Known) -> Vec<Finding> {
     let found = || {
         let both = known.findings.iter().chain(&known.answer_findings);
@@ -255,6 +258,7 @@ pub(super) fn findings(known: &Known) -> Vec<Finding> {
         .map(|finding| finding.location.pointer.as_str())
         .collect();
     found()
+        .take(FINDINGS_MAX)
         .map(|finding| Finding {
             kind: finding.kind.as_str().to_owned(),
             detector: Some(finding.detector.to_string()),
@@ -286,4 +290,41 @@ pub(super) fn words_of(labels: &policy::Labels) -> String {
     let words = [labels.integrity.as_str(), labels.confidentiality.as_str()];
     let categories = labels.categories.iter().map(String::as_str);
     words.into_iter().chain(categories).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use inspect::{FindingKind, Findings, Location, Score};
+
+    use super::*;
+
+    /// Regression: of thousands of findings each place was written down, of which an entry keeps 32.
+    #[test]
+    fn no_more_findings_are_written_down_than_an_entry_keeps() {
+        let finding = |place: u32, part, pointer: &str| inspect::Finding {
+            kind: FindingKind::Personal,
+            detector: "personal/email".into(),
+            location: Location {
+                pointer: Pointer::parse(pointer).unwrap(),
+                part,
+                place,
+                span: 0..1,
+            },
+            score: Score::CERTAIN,
+            note: "".into(),
+        };
+        let mut all: Vec<_> = (2..4_000)
+            .map(|n| finding(n, Part::Value, "/a/ann@x.org/0"))
+            .collect();
+        all.push(finding(1, Part::Key, "/a/ann@x.org"));
+        let known = Known {
+            findings: Some(Arc::new(Findings::new(all))),
+            ..Known::default()
+        };
+        let written = findings(&known);
+        assert_eq!(written.len(), 33);
+        assert!(written.iter().all(|one| one.location.as_deref() == Some("/a")));
+    }
 }
