@@ -43,9 +43,6 @@ const HARD_RATE: f64 = 0.0099;
 /// Thresholds: benign records, left out of training, that may count, and that may count as hostile.
 const SUSPECT_RATE: f64 = 0.005;
 const HOSTILE_RATE: f64 = 0.001;
-/// What the words of a window must weigh by themselves for it to be looked at, in a text of several windows. Set so that
-/// nearly nothing is lost of what is found in records left out, and most of an honest text is passed over.
-const GLANCE: f32 = -0.9;
 /// Steps of a weight as stored.
 const STEP: f32 = 0.03;
 
@@ -74,12 +71,7 @@ fn main() {
     println!("{} records", items.len());
     let by_source = folds(&items, |item| item.family.clone(), 24);
     let by_group = folds(&items, |item| item.record.group.clone(), 6);
-    // Definitions are few, and each is read once.
-    let glance = if name == "injection" { GLANCE } else { f32::MIN };
-    let (source_scores, group_scores) = (
-        out_of_fold(&items, &by_source, glance),
-        out_of_fold(&items, &by_group, glance),
-    );
+    let (source_scores, group_scores) = (out_of_fold(&items, &by_source), out_of_fold(&items, &by_group));
     let suspect = threshold(&items, &group_scores, SUSPECT_RATE, false)
         .max(threshold(&items, &source_scores, 2.0 * SUSPECT_RATE, false))
         .max(threshold(&items, &source_scores, HARD_RATE, true));
@@ -98,7 +90,7 @@ fn main() {
         .map(|w| (w / STEP).round().clamp(-127.0, 127.0) as i8)
         .collect();
     let step = |threshold: f32| (threshold / STEP).round() as i32;
-    let model = Model::new(step(glance), step(suspect), step(hostile), &stored);
+    let model = Model::new(step(suspect), step(hostile), &stored);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/{name}.model"));
     std::fs::write(&file, model.write()).unwrap();
     println!(
@@ -283,7 +275,7 @@ fn folds(items: &[Item], by: impl Fn(&Item) -> String, count: usize) -> Vec<usiz
 }
 
 /// The score of each record under a model that has not seen its fold.
-fn out_of_fold(items: &[Item], folds: &[usize], glance: f32) -> Vec<f32> {
+fn out_of_fold(items: &[Item], folds: &[usize]) -> Vec<f32> {
     let count = folds.iter().max().unwrap() + 1;
     let mut scores = vec![0.0; items.len()];
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -301,7 +293,7 @@ fn out_of_fold(items: &[Item], folds: &[usize], glance: f32) -> Vec<f32> {
                         let weights = train(items, &seen);
                         let unseen = (0..items.len()).filter(|n| folds[*n] == fold);
                         found.extend(unseen.map(|n| {
-                            let score = best_looked_at(&weights, &items[n].sample, glance);
+                            let score = best(&weights, &items[n].sample, None).1;
                             (n, if items[n].ruled { f32::MAX } else { score })
                         }));
                     }
@@ -460,18 +452,6 @@ fn best(weights: &[f32], sample: &Sample, among: Option<&Vec<usize>>) -> (usize,
         None => all().max_by(better),
     }
     .unwrap_or((0, f32::MIN))
-}
-
-/// The score of the best window among those that are looked at.
-fn best_looked_at(weights: &[f32], sample: &Sample, glance: f32) -> f32 {
-    let looked_at = |n: &usize| {
-        let (words, _) = &sample.windows[*n];
-        let alone = sample.alone[words.clone()].iter();
-        let sum: f32 = alone.map(|bucket| weights[*bucket as usize]).sum();
-        !sample.glanced[*n] || sum * factor(words.len()) >= glance
-    };
-    let those = (0..sample.windows.len()).filter(looked_at).collect();
-    best(weights, sample, Some(&those)).1
 }
 
 fn next(random: &mut u64) -> u64 {

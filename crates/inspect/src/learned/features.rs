@@ -106,8 +106,6 @@ struct Head {
 const HEAD_WORDS: u32 = 3;
 /// Words of a sentence that are taken together with its beginning.
 const SENTENCE_WORDS: u32 = 30;
-/// Words back to which anything that was seen matters, but for whether it was weighed.
-const REMEMBERED_WORDS: usize = 32;
 
 #[inline]
 const fn place(sort: u32, a: u32, b: u32, c: u32) -> u32 {
@@ -141,12 +139,6 @@ const fn lexical(sort: u32, a: u32, b: u32, c: u32) -> u32 {
     }
 }
 
-/// The bucket of a word by itself, whatever stands around it.
-#[inline]
-pub(crate) const fn alone(word: &Word) -> u32 {
-    lexical(1, word.hash, 0, 0)
-}
-
 impl Memory {
     pub(crate) fn new() -> Self {
         Self {
@@ -170,17 +162,6 @@ impl Memory {
                 emit(feature.bucket);
             }
         });
-    }
-
-    /// Passes over words that are not weighed, and remembers of them what those to come are seen with.
-    pub(crate) fn pass(&mut self, words: &[Word], data: bool) {
-        let far = words.len().saturating_sub(REMEMBERED_WORDS);
-        let skipped = u32::try_from(far).unwrap_or(u32::MAX);
-        self.seen.number = self.seen.number.wrapping_add(skipped);
-        self.seen.words = self.seen.words.saturating_add(skipped);
-        for word in words.iter().skip(far) {
-            self.seen.next(word, data, |_, _| {});
-        }
     }
 
     /// What the features of the next word weigh together.
@@ -211,7 +192,7 @@ impl Seen {
     fn all(&mut self, word: &Word, data: bool, mut emit: impl FnMut(Feature)) {
         let [one, two] = self.hashes;
         let [stem, _] = self.stems;
-        emit(there(alone(word)));
+        emit(there(lexical(1, word.hash, 0, 0)));
         emit(Feature {
             bucket: lexical(2, word.stem, 0, 0),
             there: word.stem != word.hash,
