@@ -26,8 +26,8 @@ const LABELS_MAX: usize = 4;
 const TRIES_MAX: usize = 8;
 /// Values whose pseudonyms are stored at once, while all other writers wait.
 const AT_ONCE: usize = 256;
-/// Words of a text that are looked up at once.
-const WORDS_AT_ONCE: usize = 64;
+/// Keys that are looked up at once.
+const KEYS_AT_ONCE: usize = 1_024;
 /// What has no form that a pseudonym could have.
 const LABEL: Like<'_> = Like {
     detector: "",
@@ -260,24 +260,27 @@ impl Disguise {
         Ok(())
     }
 
-    /// The pseudonyms in a text that this tenant was given, with what they stand for.
-    pub(crate) fn uncover(&self, tenant: &str, text: &str) -> Result<Vec<Uncovered>, StoreError> {
+    /// The pseudonyms in each of these texts that this tenant was given, with what they stand for.
+    pub(crate) fn uncover(&self, tenant: &str, texts: &[&str]) -> Result<Vec<Vec<Uncovered>>, StoreError> {
+        let keys = texts.iter().flat_map(|text| {
+            let words = words(text);
+            (0..words.len()).flat_map(move |at| self.keys_at(tenant, text, &words, at))
+        });
+        let known = self.known(keys)?;
+        let each = texts.iter().map(|text| {
+            if known.is_empty() {
+                return Vec::new();
+            }
+            self.uncovered(tenant, text, &known)
+        });
+        Ok(each.collect())
+    }
+
+    fn uncovered(&self, tenant: &str, text: &str, known: &HashMap<String, Vec<u8>>) -> Vec<Uncovered> {
         let mut found = Vec::new();
         let words = words(text);
-        let (mut at, mut looked_to) = (0, 0);
-        let mut known = HashMap::new();
+        let mut at = 0;
         while at < words.len() {
-            if at >= looked_to {
-                looked_to = words.len().min(at + WORDS_AT_ONCE);
-                let all = (at..looked_to).flat_map(|at| stretches(text, &words, at));
-                let keys: Vec<String> = all.map(|(_, _, word)| self.key_is(tenant, word)).collect();
-                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                known = self.store.get_all(TABLE, &keys)?;
-            }
-            if known.is_empty() {
-                at = looked_to;
-                continue;
-            }
             let one = stretches(text, &words, at)
                 .into_iter()
                 .find_map(|(taken, span, word)| {
@@ -295,13 +298,32 @@ impl Disguise {
             found.extend(uncovered);
             at += taken.unwrap_or(1);
         }
-        Ok(found)
+        found
     }
 
-    /// What one word stands for, and of which kind it is; None where it is nobody's pseudonym.
-    pub(crate) fn original(&self, tenant: &str, word: &str) -> Result<Option<(String, String)>, StoreError> {
-        let found = self.store.get(TABLE, &self.key_is(tenant, word))?;
-        Ok(found.and_then(|bytes| told(&bytes)))
+    fn keys_at(&self, tenant: &str, text: &str, words: &[std::ops::Range<usize>], at: usize) -> Vec<String> {
+        let stretches = stretches(text, words, at).into_iter();
+        stretches.map(|(_, _, word)| self.key_is(tenant, word)).collect()
+    }
+
+    /// For each word the kind of what it stands for; None where it is nobody's pseudonym.
+    pub(crate) fn kinds(&self, tenant: &str, words: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        let known = self.known(words.iter().map(|word| self.key_is(tenant, word)))?;
+        let kind = |word: &String| Some(told(known.get(&self.key_is(tenant, word))?)?.0);
+        Ok(words.iter().map(kind).collect())
+    }
+
+    /// Those of the keys that are there, with what stands there. Many are asked for at once: a call may have a million.
+    fn known(&self, mut keys: impl Iterator<Item = String>) -> Result<HashMap<String, Vec<u8>>, StoreError> {
+        let mut known = HashMap::new();
+        loop {
+            let some: Vec<String> = keys.by_ref().take(KEYS_AT_ONCE).collect();
+            if some.is_empty() {
+                return Ok(known);
+            }
+            let some: Vec<&str> = some.iter().map(String::as_str).collect();
+            known.extend(self.store.get_all(TABLE, &some)?);
+        }
     }
 
     /// Forgets what stands for any of these values in a tenant, whoever's key sealed it. Gives how many

@@ -22,7 +22,7 @@ use wire::{
 };
 
 use super::{Engines, flow, rewrite};
-use crate::known::concerned;
+use crate::{known::concerned, storage::store::StoreError};
 
 impl Inspect for Engines {
     fn inspect(&self, call: &Ready<Inspected>) -> Inspection {
@@ -190,18 +190,13 @@ impl Engines {
         kinds: &BTreeSet<&str>,
     ) -> Result<Revealed, Objection> {
         let mut revealed = Revealed::default();
-        for node in arguments.walk() {
-            if !matches!(node.kind(), Kind::Number | Kind::String) {
-                continue;
-            }
-            let text = rewrite::text_of(node);
-            let found = self
-                .disguise
-                .uncover(rewrite::tenant(call), &text)
-                .map_err(|error| {
-                    let why = format!("pseudonyms cannot be looked up: {error}");
-                    Objection::new(&refusal::OBLIGATION_UNMET, why)
-                })?;
+        let values = arguments.walk();
+        let values = values.filter(|node| matches!(node.kind(), Kind::Number | Kind::String));
+        let values: Vec<_> = values.map(|node| (node, rewrite::text_of(node))).collect();
+        let texts: Vec<&str> = values.iter().map(|(_, text)| text.as_ref()).collect();
+        let found = self.disguise.uncover(rewrite::tenant(call), &texts);
+        let found = found.map_err(not_looked_up)?;
+        for ((node, text), found) in values.iter().zip(found) {
             let known = found
                 .into_iter()
                 .filter(|uncovered| kinds.contains(uncovered.kind.as_str()));
@@ -214,7 +209,7 @@ impl Engines {
                 changes.push((uncovered.span, uncovered.original));
             }
             if !changes.is_empty() {
-                rewrite::put(&mut revealed.edits, node, &rewrite::replace(&text, changes));
+                rewrite::put(&mut revealed.edits, *node, &rewrite::replace(text, changes));
             }
         }
         let count = revealed.values.len();
@@ -232,23 +227,15 @@ impl Engines {
         let Some(params) = call.arrival().message.params() else {
             return Ok(());
         };
-        let mut kept = 0;
         let mut texts = Texts::of(params);
-        for finding in call.findings().iter() {
-            let is_a_value = matches!(finding.kind, FindingKind::Personal | FindingKind::Secret);
-            if !is_a_value {
-                continue;
-            }
-            let Some(word) = texts.found(finding) else {
-                continue;
-            };
-            let known = self.disguise.original(rewrite::tenant(call), word);
-            let known = known.map_err(|error| {
-                let why = format!("pseudonyms cannot be looked up: {error}");
-                Objection::new(&refusal::OBLIGATION_UNMET, why)
-            })?;
-            kept += usize::from(known.is_some_and(|(kind, _)| !revealed.contains(kind.as_str())));
-        }
+        let is_a_value = |kind| matches!(kind, FindingKind::Personal | FindingKind::Secret);
+        let values = call.findings().iter().filter(|finding| is_a_value(finding.kind));
+        let words: Vec<String> = values
+            .filter_map(|finding| texts.found(finding).map(str::to_owned))
+            .collect();
+        let kinds = self.disguise.kinds(rewrite::tenant(call), &words);
+        let kinds = kinds.map_err(not_looked_up)?.into_iter().flatten();
+        let kept = kinds.filter(|kind| !revealed.contains(kind.as_str())).count();
         if kept > 0 {
             let line = format!("not revealed {kept}");
             call.dossier().note(|known| known.revealed.push(line));
@@ -284,6 +271,11 @@ pub(super) fn scope(resolution: &Resolution, surface: Surface) -> Scope<'_> {
         server: resolution.server_name().map(wire::mcp::ServerName::as_str),
         tool: resolution.item().map(policy::registry::Pinned::name),
     }
+}
+
+fn not_looked_up(error: StoreError) -> Objection {
+    let why = format!("pseudonyms cannot be looked up: {error}");
+    Objection::new(&refusal::OBLIGATION_UNMET, why)
 }
 
 fn unchecked() -> Findings {

@@ -19,18 +19,26 @@ const OWN_BYTES_MAX: usize = 1024;
 impl Flow {
     /// The results the arguments were taken from. A value that the task says, or that the agent used before any
     /// result held it, comes from no result, whoever repeats it.
+    ///
+    /// Where there are more than can be told, those of the arguments nearest the root are, which rules name: a long list
+    /// keeps none of them out.
     #[must_use]
     pub fn sources(&self, args: Option<Node<'_>>) -> Vec<Source> {
         let mut sources = Vec::new();
-        for value in Value::all(args) {
+        let mut values = Value::all(args);
+        values.sort_by_cached_key(Value::depth);
+        for value in values {
             for result in self.lenders(&value) {
+                if sources.len() == SOURCES_MAX {
+                    return sources;
+                }
                 let source = Source {
-                    argument: value.pointer(),
+                    argument: value.whole_pointer(),
                     server: result.origin.server.clone(),
                     tool: result.origin.tool.clone(),
                     trusted: result.trusted,
                 };
-                if !sources.contains(&source) && sources.len() < SOURCES_MAX {
+                if !sources.contains(&source) {
                     sources.push(source);
                 }
             }

@@ -122,9 +122,19 @@ impl Value {
         )
     }
 
-    /// JSON pointer into the arguments.
+    /// JSON pointer into the arguments, or to what holds the value where that is long: to be told.
     pub(super) fn pointer(&self) -> String {
-        self.at.pointer().into_text()
+        self.at.pointer(POINTER_BYTES_MAX)
+    }
+
+    /// The whole pointer, however long: rules compare it.
+    pub(super) fn whole_pointer(&self) -> String {
+        self.at.pointer(usize::MAX)
+    }
+
+    /// How many names are above it.
+    pub(super) fn depth(&self) -> usize {
+        self.at.steps().count()
     }
 
     /// Whether it is made of words: a sum or a day is in many a task, and no question is about it.
@@ -190,19 +200,23 @@ impl Way {
         })))
     }
 
-    /// The pointer, or that to what holds its value.
-    fn pointer(&self) -> Pointer {
-        let steps = std::iter::successors(self.0.as_deref(), |step| step.above.0.as_deref());
-        let names: Vec<&str> = steps.map(|step| step.name.as_ref()).collect();
+    /// From the value up.
+    fn steps(&self) -> impl Iterator<Item = &Step> {
+        std::iter::successors(self.0.as_deref(), |step| step.above.0.as_deref())
+    }
+
+    /// The pointer to the last value on the way that can be named in so many bytes.
+    fn pointer(&self, most: usize) -> String {
+        let names: Vec<&str> = self.steps().map(|step| step.name.as_ref()).collect();
         let mut pointer = Pointer::default();
         for name in names.into_iter().rev() {
             let below = pointer.child(name);
-            if below.as_str().len() > POINTER_BYTES_MAX {
+            if below.as_str().len() > most {
                 break;
             }
             pointer = below;
         }
-        pointer
+        pointer.into_text()
     }
 }
 

@@ -35,6 +35,11 @@ impl House {
         }
     }
 
+    fn uncovered(&self, at: usize, text: &str) -> Vec<Uncovered> {
+        let found = self.disguises[at].uncover("clinic", &[text]).unwrap();
+        found.into_iter().flatten().collect()
+    }
+
     fn given(&self, at: usize, (tenant, subject): (&str, &str), values: &[String]) -> Vec<String> {
         let like = |value| Like {
             detector: "personal/number",
@@ -111,9 +116,7 @@ fn where_nothing_of_the_form_is_free_there_are_labels() {
     let more = house.given(1, ("clinic", "ben"), &later);
     assert!(more.iter().any(|name| name.starts_with("X-")), "{more:?}");
     for (name, value) in names.iter().zip(&values).chain(more.iter().zip(&later)) {
-        let found = house.disguises[0]
-            .uncover("clinic", &format!("It is {name}."))
-            .unwrap();
+        let found = house.uncovered(0, &format!("It is {name}."));
         let [found] = found.as_slice() else {
             panic!("{name}: {found:?}");
         };
@@ -157,8 +160,8 @@ fn what_one_process_gave_the_other_knows_and_gives_to_nobody_else() {
     let (anns, bens) = (plain(11, 20), plain(51, 20));
     let names = house.given(0, ("clinic", "ann"), &anns);
     for (name, value) in names.iter().zip(&anns) {
-        let known = house.disguises[1].original("clinic", name).unwrap();
-        assert_eq!(known.map(|(_, original)| original).as_ref(), Some(value));
+        let known = house.uncovered(1, name);
+        assert_eq!(known.first().map(|known| &known.original), Some(value));
     }
     let others = house.given(1, ("clinic", "ben"), &bens);
     assert!(
@@ -166,7 +169,7 @@ fn what_one_process_gave_the_other_knows_and_gives_to_nobody_else() {
         "{names:?} {others:?}"
     );
     let text = format!("{}, {}; {}", names[3], others[4], names[5]);
-    let found = house.disguises[0].uncover("clinic", &text).unwrap();
+    let found = house.uncovered(0, &text);
     let found: Vec<_> = found.into_iter().map(|one| one.original).collect();
     assert_eq!(found, [&anns[3], &bens[4], &anns[5]].map(String::as_str));
 }
@@ -206,22 +209,43 @@ fn of_all_who_draw_for_one_value_at_once_one_decides() {
     );
 }
 
-/// Words are looked up some at a time.
+/// Words are looked up many at a time, of all texts together.
 #[test]
-fn pseudonyms_are_found_wherever_they_stand_in_a_long_text() {
+fn pseudonyms_are_found_wherever_they_stand_in_a_long_text_and_in_many() {
     let house = House::new("long");
     let values = ["4111 1111 1111 1111".to_owned(), "5500 0000 0000 0004".to_owned()];
     let names = house.given(0, ("clinic", "ann"), &values);
-    for before in 0..2 * WORDS_AT_ONCE {
+    for before in [
+        0,
+        1,
+        KEYS_AT_ONCE - 20,
+        KEYS_AT_ONCE - 1,
+        KEYS_AT_ONCE,
+        2 * KEYS_AT_ONCE,
+    ] {
         let words = "word ".repeat(before);
         let text = format!("{words}{} and {}", names[0], names[1]);
-        let found = house.disguises[1].uncover("clinic", &text).unwrap();
+        let found = house.uncovered(1, &text);
         let found: Vec<_> = found.into_iter().map(|one| (one.span, one.original)).collect();
         let first = words.len()..words.len() + names[0].len();
         let second = first.end + " and ".len()..text.len();
         let expected = [(first, values[0].clone()), (second, values[1].clone())];
         assert_eq!(found, expected, "{before} words before");
     }
+    let mut texts = vec!["word"; KEYS_AT_ONCE];
+    texts.extend([names[0].as_str(), "word", &names[1]]);
+    let found = house.disguises[1].uncover("clinic", &texts).unwrap();
+    assert_eq!(found.len(), texts.len());
+    let found = found.iter().enumerate().filter(|(_, found)| !found.is_empty());
+    let found: Vec<_> = found.map(|(n, found)| (n, &found[0].original)).collect();
+    assert_eq!(
+        found,
+        [(KEYS_AT_ONCE, &values[0]), (KEYS_AT_ONCE + 2, &values[1])]
+    );
+    let kinds = house.disguises[1]
+        .kinds("clinic", &[names[0].clone(), "word".to_owned()])
+        .unwrap();
+    assert!(kinds[0].is_some() && kinds[1].is_none(), "{kinds:?}");
 }
 
 #[test]
