@@ -465,11 +465,14 @@ impl Choosing<'_> {
                 (jsonrpc::Answer::Result(_), "structuredContent")
                     if matches!(value.kind(), Kind::Array | Kind::Object) =>
                 {
-                    for gone in select(value, choice, pointers, &mut self.edits) {
+                    let report = &mut self.report;
+                    select(value, choice, pointers, &mut self.edits, &mut |gone| {
                         // The name of what went may say as much as what went.
-                        let at = || Pointer::parse(&format!("/structuredContent{}", gone.parent()));
-                        self.report.add(|| at().unwrap_or_default(), did, "field");
-                    }
+                        let above = gone.split_last().map_or(gone, |(_, above)| above);
+                        let at = Pointer::default().child("structuredContent");
+                        let at = || above.iter().fold(at, |at, name| at.child(name));
+                        report.add(at, did, "field");
+                    });
                 }
                 (jsonrpc::Answer::Result(_), "content" | "contents") => {
                     value
@@ -527,7 +530,7 @@ impl Choosing<'_> {
         };
         match select_text(&now, choice, pointers) {
             Some((chosen, gone)) => {
-                gone.iter().for_each(|_| self.report.add(at, did, "field"));
+                (0..gone).for_each(|_| self.report.add(at, did, "field"));
                 self.texts.insert(text.place(), chosen);
             }
             None => self.withhold(text, did),

@@ -27,28 +27,35 @@ enum Stands {
     Apart,
 }
 
-/// Leaves out what is not chosen, and says what: the highest places that go.
-pub fn select(root: Node<'_>, choice: Choice, pointers: &[&str], edits: &mut Edits) -> Vec<Pointer> {
+/// Leaves out what is not chosen, and tells of each of the highest places that go: the steps to it. A pointer is not made
+/// of each: there may be a million below names of some hundred kilobytes.
+pub fn select(
+    root: Node<'_>,
+    choice: Choice,
+    pointers: &[&str],
+    edits: &mut Edits,
+    gone: &mut dyn FnMut(&[String]),
+) {
     let mut selection = Selection {
         choice,
         named: pointers.iter().map(|pointer| tokens(pointer)).collect(),
         edits,
-        gone: Vec::new(),
+        gone,
     };
-    selection.below(root, &Pointer::default(), &mut Vec::new());
-    selection.gone
+    selection.below(root, &mut Vec::new());
 }
 
-/// The same for a text that is JSON; none if it is not an object or array.
+/// The same for a text that is JSON, with how many places go; none if it is not an object or array.
 #[must_use]
-pub fn select_text(text: &str, choice: Choice, pointers: &[&str]) -> Option<(String, Vec<Pointer>)> {
+pub fn select_text(text: &str, choice: Choice, pointers: &[&str]) -> Option<(String, usize)> {
     let document = Document::parse(text.as_bytes().to_vec(), Keys::Exact, &ANSWER).ok()?;
     let root = document.root();
     if !matches!(root.kind(), Kind::Array | Kind::Object) {
         return None;
     }
     let mut edits = Edits::default();
-    let gone = select(root, choice, pointers, &mut edits);
+    let mut gone = 0;
+    select(root, choice, pointers, &mut edits, &mut |_| gone += 1);
     let mut writer = Writer::default();
     writer.edited(root, &edits);
     Some((String::from_utf8(writer.into_bytes()).ok()?, gone))
@@ -59,34 +66,33 @@ struct Selection<'e> {
     choice: Choice,
     named: Vec<Vec<String>>,
     edits: &'e mut Edits,
-    gone: Vec<Pointer>,
+    gone: &'e mut dyn FnMut(&[String]),
 }
 
 impl Selection<'_> {
-    fn below(&mut self, node: Node<'_>, at: &Pointer, path: &mut Vec<String>) {
+    fn below(&mut self, node: Node<'_>, path: &mut Vec<String>) {
         match node.kind() {
             Kind::Object => node.members().for_each(|(key, value)| {
-                self.judge(key.as_str().unwrap_or_default().into_owned(), value, at, path);
+                self.judge(key.as_str().unwrap_or_default().into_owned(), value, path);
             }),
             Kind::Array => {
                 let elements = node.elements().enumerate();
-                elements.for_each(|(n, value)| self.judge(n.to_string(), value, at, path));
+                elements.for_each(|(n, value)| self.judge(n.to_string(), value, path));
             }
             Kind::Bool | Kind::Null | Kind::Number | Kind::String => {}
         }
     }
 
-    fn judge(&mut self, name: String, value: Node<'_>, at: &Pointer, path: &mut Vec<String>) {
-        let here = at.child(&name);
+    fn judge(&mut self, name: String, value: Node<'_>, path: &mut Vec<String>) {
         path.push(name);
         let inner = matches!(value.kind(), Kind::Array | Kind::Object);
         match (self.choice, stands(path, &self.named)) {
             (Choice::Only, Stands::Within) | (Choice::Without, Stands::Apart) => {}
-            (Choice::Only | Choice::Without, Stands::Above) if inner => self.below(value, &here, path),
+            (Choice::Only | Choice::Without, Stands::Above) if inner => self.below(value, path),
             (Choice::Without, Stands::Above) => {}
             (Choice::Only, Stands::Above | Stands::Apart) | (Choice::Without, Stands::Within) => {
                 self.edits.remove(value);
-                self.gone.push(here);
+                (self.gone)(path);
             }
         }
         path.pop();
@@ -126,8 +132,14 @@ mod tests {
             chosen,
             r#"{"name":"Ann","birth":{"date":"x"},"rows":[{"id":1},{"id":3}]}"#
         );
-        let gone: Vec<_> = gone.iter().map(Pointer::as_str).collect();
-        assert_eq!(gone, ["/birth/place", "/rows/0/n", "/z"]);
+        assert_eq!(gone, 3);
+        let document = Document::parse(text.into(), Keys::Exact, &ANSWER).unwrap();
+        let (mut edits, mut told) = (Edits::default(), Vec::new());
+        let named = ["/name", "/birth/date", "/rows/*/id"];
+        select(document.root(), Choice::Only, &named, &mut edits, &mut |gone| {
+            told.push(gone.join("/"))
+        });
+        assert_eq!(told, ["birth/place", "rows/0/n", "z"]);
         assert_eq!(select_text("just text", Choice::Only, &["/name"]), None);
         assert_eq!(
             select_text(r#"{"birth":"a text"}"#, Choice::Only, &["/birth/date"])
@@ -143,6 +155,6 @@ mod tests {
         let text = r#"{"name":"Ann","rows":[{"id":1,"n":2},{"id":3}],"a/b":1}"#;
         let (chosen, gone) = select_text(text, Choice::Without, &["/rows/*/n", "/a~1b"]).unwrap();
         assert_eq!(chosen, r#"{"name":"Ann","rows":[{"id":1},{"id":3}]}"#);
-        assert_eq!(gone.len(), 2);
+        assert_eq!(gone, 2);
     }
 }
