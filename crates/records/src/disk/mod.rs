@@ -148,9 +148,35 @@ pub(crate) struct Beside {
 impl Beside {
     /// Writes and syncs the content beside the place it shall take.
     pub(crate) fn write(disk: &dyn Disk, to: &Path, bytes: &[u8]) -> io::Result<Self> {
+        Self::make(disk, to, |file| file.write_at(bytes, 0))
+    }
+
+    /// Writes and syncs so many zeros.
+    ///
+    /// Piece by piece: what comes in one write Linux keeps in folios as large as it can, and then each small write into
+    /// one goes through the state of all its blocks.
+    pub(crate) fn zeros(disk: &dyn Disk, to: &Path, len: u64) -> io::Result<Self> {
+        static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
+        Self::make(disk, to, |file| {
+            let mut at = 0;
+            while at < len {
+                let left = usize::try_from(len - at).unwrap_or(usize::MAX);
+                let piece = PIECE.get(..left).unwrap_or(&PIECE);
+                file.write_at(piece, at)?;
+                at += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            }
+            Ok(())
+        })
+    }
+
+    fn make(
+        disk: &dyn Disk,
+        to: &Path,
+        fill: impl FnOnce(&dyn DiskFile) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let beside = Self { to: to.to_owned() };
         let file = disk.open(&beside.path(), How::Replace)?;
-        file.write_at(bytes, 0)?;
+        fill(&*file)?;
         file.sync()?;
         Ok(beside)
     }
@@ -159,6 +185,12 @@ impl Beside {
     pub(crate) fn rename(self, disk: &dyn Disk) -> io::Result<PathBuf> {
         disk.rename(&self.path(), &self.to)?;
         Ok(self.to)
+    }
+
+    /// Takes the name, durably.
+    pub(crate) fn take_place(self, disk: &dyn Disk) -> io::Result<()> {
+        let path = self.rename(disk)?;
+        disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
     }
 
     fn path(&self) -> PathBuf {
@@ -176,6 +208,5 @@ pub(crate) const TEMPORARY: &str = ".new";
 /// # Errors
 /// What the system reports; then the old content stands.
 pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    Beside::write(disk, path, bytes)?.rename(disk)?;
-    disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    Beside::write(disk, path, bytes)?.take_place(disk)
 }

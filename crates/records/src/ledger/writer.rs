@@ -10,7 +10,7 @@ use super::{
     shared::{Phase, Shared},
     state::Group,
 };
-use crate::disk::{Disk, DiskFile, How, TEMPORARY, replace};
+use crate::disk::{Beside, Disk, DiskFile, How, TEMPORARY};
 
 /// How long a disk that fails is left alone between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -90,8 +90,8 @@ pub(crate) fn begin(disk: &dyn Disk, layout: &Layout, first: u64, options: &Opti
 /// Makes the next segment ready. Not on the writer's thread: nobody waits for it.
 pub(crate) fn make_spare(shared: &Shared) -> io::Result<()> {
     let (disk, path) = (&*shared.ports.disk, shared.layout.spare());
-    let zeros = vec![0; usize::try_from(shared.options.segment_bytes).unwrap_or(0)];
-    let made = replace(disk, &path, &zeros);
+    let made =
+        Beside::zeros(disk, &path, shared.options.segment_bytes).and_then(|zeros| zeros.take_place(disk));
     if made.is_err() {
         // What there is of it only takes space away.
         let mut part = path.into_os_string();
