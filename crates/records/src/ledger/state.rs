@@ -37,8 +37,10 @@ const MANY_CALLS: usize = 16;
 const COMPANY: Duration = Duration::from_millis(1);
 const COMPANY_MAX: Duration = Duration::from_millis(6);
 
-/// How long writing may be put off where [`MANY_CALLS`] are on the road and the last write found company.
+/// How long writing may be put off where [`MANY_CALLS`] are on the road and the last write found company, and the longest
+/// where there are more.
 const SHORTLY: Duration = Duration::from_micros(500);
+const SHORTLY_MAX: Duration = Duration::from_millis(2);
 
 /// A write or a sync is worth its price when one in so many of the calls on the road waits for it.
 const ONE_IN: usize = 4;
@@ -291,7 +293,7 @@ impl State {
             .tail
             .sync_at
             .filter(|_| want == Want::Durable && !self.waiting.is_empty());
-        let then = with_sync.unwrap_or(now + SHORTLY);
+        let then = with_sync.unwrap_or(now + (SHORTLY * self.crowds()).min(SHORTLY_MAX));
         let then = self.tail.write_at.map_or(then, |before| before.min(then));
         self.tail.write_at = (!is_due).then_some(then);
     }
@@ -302,10 +304,18 @@ impl State {
     }
 
     /// Whether enough wait for a write or a sync, with so many who are yet to be written: a part of the calls on the
-    /// road, where those are many.
+    /// road, where those are many. Whom a sync that runs will answer waits for no other.
     pub(crate) fn has_company(&self, queued: usize) -> bool {
         let calls = self.calls.count();
-        calls < MANY_CALLS || self.waiting.len() + queued >= calls / ONE_IN
+        let waiting = if self.tail.syncing { 0 } else { self.waiting.len() };
+        calls < MANY_CALLS || waiting + queued >= calls / ONE_IN
+    }
+
+    /// How many times [`MANY_CALLS`] are on the road, and at least one.
+    fn crowds(&self) -> u32 {
+        u32::try_from(self.calls.count() / MANY_CALLS)
+            .unwrap_or(u32::MAX)
+            .max(1)
     }
 
     /// How long a sync that somebody waits for may be put off, in the hope of company.
@@ -313,9 +323,8 @@ impl State {
     /// The more calls are on the road, the longer each takes in any case. But where most wait for slow servers few
     /// come: then the last sync found far fewer than it is worth its price for, and the next does not hope for long.
     pub(crate) fn patience(&self) -> Duration {
-        let crowds = self.calls.count() / MANY_CALLS;
-        let hope = (self.last_company * ONE_IN / MANY_CALLS).clamp(1, crowds.max(1));
-        (COMPANY * u32::try_from(hope).unwrap_or(u32::MAX)).min(COMPANY_MAX)
+        let hope = u32::try_from(self.last_company * ONE_IN / MANY_CALLS).unwrap_or(u32::MAX);
+        (COMPANY * hope.clamp(1, self.crowds())).min(COMPANY_MAX)
     }
 
     /// Whether the end of a sync is news to the publisher: the first that is new, or enough for a checkpoint. In

@@ -57,7 +57,8 @@ fn write(state: &mut State) {
     let _ = state.written(b"frames", 1_763_712_000_000);
 }
 
-const SHORTLY: Duration = Duration::from_micros(500);
+/// How long writing is put off with 64 calls on the road: four times as long as with 16.
+const SHORTLY: Duration = Duration::from_millis(2);
 
 #[test]
 fn what_comes_after_company_waits_for_more_of_it_but_not_for_long() {
@@ -118,13 +119,42 @@ fn what_shall_be_durable_goes_with_a_sync_that_is_put_off_and_what_shall_not_is_
     write(&mut state);
     assert!(state.is_sync_awaited(), "{pending:?}");
     let now = Instant::now();
-    let sync_at = now + 6 * SHORTLY;
+    let sync_at = now + 3 * SHORTLY;
     state.tail.sync_at = Some(sync_at);
     state.tail.minded = Some(sync_at);
     assert!(!submit(&mut state, Kind::Intent, "new", Want::Durable, now));
-    assert!(state.is_write_put_off(now + 5 * SHORTLY));
+    assert!(state.is_write_put_off(now + 2 * SHORTLY));
     assert!(submit(&mut state, Kind::Outcome, "0", Want::Written, now));
     assert!(!state.is_write_put_off(now + SHORTLY));
+}
+
+#[test]
+fn the_fewer_calls_are_on_the_road_the_shorter_the_wait() {
+    let mut state = with_calls(16);
+    let now = Instant::now();
+    submit(&mut state, Kind::Outcome, "0", Want::Written, now);
+    assert!(state.is_write_put_off(now));
+    assert!(!state.is_write_put_off(now + SHORTLY / 4));
+}
+
+#[test]
+fn whom_a_sync_that_runs_will_answer_is_no_company_for_a_write() {
+    let mut state = with_calls(64);
+    let now = Instant::now();
+    let waiting: Vec<_> = (0..16)
+        .map(|n| {
+            let (job, pending) = Job::new(&entry(Kind::Finding, &n.to_string()), Want::Durable);
+            state.accept(job, 1_763_712_000_000, &quick());
+            pending
+        })
+        .collect();
+    write(&mut state);
+    state.tail.syncing = true;
+    submit(&mut state, Kind::Outcome, "0", Want::Written, now);
+    assert!(state.is_write_put_off(now), "{waiting:?}");
+    state.tail.syncing = false;
+    submit(&mut state, Kind::Outcome, "1", Want::Written, now);
+    assert!(!state.is_write_put_off(now), "it goes with the sync that is due");
 }
 
 #[test]
