@@ -67,6 +67,8 @@ pub(super) struct Remembered {
     records: Vec<String>,
     /// Of the letters and digits of the records, once a value is looked for in them: rules most of them out at once.
     grams: OnceLock<Grams>,
+    /// The letters and digits of each record, once a number is looked for in them. A list of numbers is as many looks.
+    squashed: OnceLock<Vec<String>>,
     /// Of its telling words: what still answers for the text once that is forgotten.
     pub(super) words: Sketch,
     /// Of its runs of words.
@@ -139,6 +141,7 @@ impl Remembered {
             answers_stranger: false,
             records: Vec::new(),
             grams: OnceLock::new(),
+            squashed: OnceLock::new(),
             words,
             runs,
         }
@@ -177,6 +180,19 @@ impl Remembered {
     fn forget(&mut self) {
         self.records = Vec::new();
         self.grams = OnceLock::new();
+        self.squashed = OnceLock::new();
+    }
+
+    /// Whether a number stands in a record that is spaced otherwise.
+    fn holds_spaced(&self, number: &str) -> bool {
+        let squashed = squash(number);
+        let of_records = || self.records.iter().map(|record| squash(record)).collect();
+        squashed.chars().count() >= SQUASHED_MIN
+            && self
+                .squashed
+                .get_or_init(of_records)
+                .iter()
+                .any(|record| record.contains(&squashed))
     }
 
     /// Whether a good part of these runs of words was copied from here: half of them, or four.
@@ -271,13 +287,7 @@ impl Memory {
             return true;
         }
         // Numbers are what people space out: accounts, telephones.
-        let spaced = value.contains(|c: char| c.is_ascii_digit());
-        let squashed = if spaced { squash(value) } else { String::new() };
-        squashed.chars().count() >= SQUASHED_MIN
-            && result
-                .records
-                .iter()
-                .any(|record| squash(record).contains(&squashed))
+        value.contains(|c: char| c.is_ascii_digit()) && result.holds_spaced(value)
     }
 
     /// The results a value stands in.
@@ -493,6 +503,8 @@ pub(super) fn mentions(text: &str, names: &BTreeSet<String>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn result(step: u32, text: &str) -> Remembered {
@@ -541,6 +553,29 @@ mod tests {
         }
         assert!(memory.bytes <= TEXT_BYTES_MAX && memory.results.len() <= RESULTS_MAX);
         assert!(!memory.find("xk99-8877-6655").is_empty());
+    }
+
+    /// Each number of a list was once looked for by squashing all that is remembered anew: the list's length times the
+    /// memory's.
+    #[test]
+    fn a_list_of_numbers_does_not_squash_the_memory_for_each_of_them() {
+        let numbers = |gap: &'static str| (0..400).map(move |n| format!("7{n:03}{gap}5550{gap}1999"));
+        let text = format!(
+            "{} {}",
+            numbers(" ").collect::<Vec<_>>().join(", "),
+            "filler ".repeat(9_000)
+        );
+        let mut memory = Memory::default();
+        memory.add(result(1, &text));
+        let begun = Instant::now();
+        let squashed = (0..40).map(|_| squash(&text).len()).sum::<usize>();
+        let forty = begun.elapsed();
+        let begun = Instant::now();
+        let found = numbers("-")
+            .filter(|number| !memory.holding(number).is_empty())
+            .count();
+        assert_eq!(found, 400, "{squashed}");
+        assert!(begun.elapsed() < 4 * forty, "{:?} {forty:?}", begun.elapsed());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Where the arguments of a call came from: facts for rules, which decide what follows.
 
+use std::collections::BTreeSet;
+
 use wire::json::Node;
 
 use super::{
@@ -60,11 +62,11 @@ impl Flow {
             }
             Shape::Name if value.directs() => self.seek(&value.text, &mut lenders),
             Shape::Name | Shape::Text => {
-                let telling = spaced(&value.text)
+                // Each once: a list may repeat one word all along.
+                let words: BTreeSet<&str> = spaced(&value.text)
                     .filter(|word| may_be_worth_tracing(word))
-                    .map(Value::of_text)
-                    .filter(worth_tracing);
-                for word in telling {
+                    .collect();
+                for word in words.into_iter().map(Value::of_text).filter(worth_tracing) {
                     self.seek(&word.text, &mut lenders);
                 }
                 if has_topic(&value.text) {
