@@ -3,6 +3,7 @@
 
 mod bench;
 mod check;
+mod dist;
 mod fuzz;
 mod peers;
 mod run;
@@ -24,6 +25,7 @@ usage: cargo xtask <command>
   bench [ARGS]   measure calls through the gateway against the same calls without it;
                  `bench ledger`: durable appends to the ledger against SQLite and PostgreSQL;
                  `bench durability`: calls with their intents on a disk, and with them in memory
+  dist           build what is shipped, laid out by what calls do, into target/guided
   demo           build everything and run the demo
   peers          install the real MCP clients and servers the tests use, into target/peers
 ";
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(&rest),
         "check" => check::run(),
         "demo" => suite::demo(&rest),
+        "dist" => dist::run(&rest),
         "e2e" => suite::end_to_end(&rest),
         "fuzz" => fuzz::run(&rest),
         "gen" => suite::generate(),

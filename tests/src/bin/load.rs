@@ -2,7 +2,8 @@
 //!
 //! `e2e-load URL TOOL BYTES CONNECTIONS SECONDS [TOKEN [RATE]]` prints one line of JSON: calls, seconds, p50 and
 //! p99 in microseconds, failures. With a RATE calls come at so many a second, whatever those before them do: one
-//! that finds no connection free has waited since its time. It knows nothing of what answers.
+//! that finds no connection free has waited since its time. The text of a call is prose, or that of the file
+//! `LOAD_TEXT`. It knows nothing of what answers.
 
 #![expect(
     clippy::expect_used,
@@ -88,7 +89,13 @@ async fn main() {
 
 fn body(tool: &str, bytes: usize) -> Bytes {
     // Prose of the size wanted: what inspection has to read.
-    let prose = "The quarterly report lists revenue by region and compares it with the plan of last spring. ";
+    let prose = std::env::var("LOAD_TEXT").map_or_else(
+        |_| {
+            "The quarterly report lists revenue by region and compares it with the plan of last spring. "
+                .to_owned()
+        },
+        |file| std::fs::read_to_string(file).expect("a text"),
+    );
     let text: String = prose.chars().cycle().take(bytes).collect();
     let message = json!({
         "jsonrpc": "2.0", "id": 1, "method": "tools/call",

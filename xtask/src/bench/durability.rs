@@ -17,7 +17,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Gateway, Programs, Shown, cpu_seconds, shown, start};
+use super::{
+    Shown,
+    gateway::{Gateway, Programs, cpu_seconds, start_stub},
+    shown,
+};
 use crate::run::{output, say};
 
 /// Rounds of each kind.
@@ -46,11 +50,10 @@ struct Round {
 
 pub(super) fn measure(programs: &Programs, scratch: &Path, seconds: &str) -> Result<(), String> {
     let memory = Memory(PathBuf::from("/dev/shm").join(format!("sallyport-bench-{}", std::process::id())));
-    let mut stub = std::process::Command::new(programs.tools.join("e2e-stub"));
-    let (_stub, upstream) = start(stub.arg("http").env("STUB_SMALL", "1"))?;
+    let (_stub, upstream) = start_stub(&programs.tools)?;
     let begin = |name: &str, data: &Path| {
         std::fs::create_dir_all(data).map_err(|error| format!("{}: {error}", data.display()))?;
-        Gateway::start(programs, &scratch.join(name), data, upstream.trim())
+        Gateway::start(programs, &scratch.join(name), data, &upstream)
     };
     let bench = Bench {
         programs,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::Running;
+use super::gateway::Running;
 
 /// nginx as a plain reverse proxy, one process.
 pub(super) struct Plain {
