@@ -6,6 +6,7 @@
 
 mod features;
 mod lexicon;
+mod noted;
 mod words;
 
 use std::{borrow::Cow, cell::OnceCell, ops::Range, sync::OnceLock};
@@ -16,20 +17,25 @@ pub(crate) use lexicon::{
     ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, ME, NEW, NOT, PRETEND, PREVIOUS,
     REVEAL, SECRET, SYSTEM, USER, YOU,
 };
+pub(crate) use noted::{Sort, columns};
 pub(crate) use words::{
-    CALLS, CAPITALS, DIGITS, Gap, QUOTED, Word, Words, hash_bytes, hash_of, hashes, picked, stands_alone,
-    words,
+    CALLS, CAPITALS, DIGITS, Gap, QUOTED, Word, Words, hash_bytes, hash_of, hashes, stands_alone, words,
 };
 
-use crate::{Passage, Surface};
+use crate::{Passage, Surface, injection, personal};
 
 /// Most words read of one text; a window of text of the scanner holds fewer.
 pub(crate) const WORDS_MAX: usize = 1 << 20;
 
-/// The words known in every text.
+/// The words known in every text, and those that detectors want to see.
 pub(crate) fn lexicon() -> &'static Lexicon {
     static LEXICON: OnceLock<Lexicon> = OnceLock::new();
-    LEXICON.get_or_init(Lexicon::new)
+    LEXICON.get_or_init(|| {
+        let mut lexicon = Lexicon::new();
+        injection::want(&mut lexicon);
+        personal::want(&mut lexicon);
+        lexicon
+    })
 }
 
 /// A text as a model sees it, for training.
