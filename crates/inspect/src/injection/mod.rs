@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use crate::{
     Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, Surface,
-    learned::{ATTACKS, Model, Word, is_data},
+    learned::{ATTACKS, INSTRUCTIONS, Lexicon, Model, PREVIOUS, Sort, Word, is_data},
     view::Reading,
 };
 
@@ -67,6 +67,15 @@ impl Detector for Injection {
                 steer::look(words, view, report);
             }
         }
+    }
+}
+
+/// Has the words noted that the rules want to see.
+pub(crate) fn want(lexicon: &mut Lexicon) {
+    lexicon.want_classes(rules::begins, Sort::Begins);
+    lexicon.want_classes(|class| matches!(class, PREVIOUS | INSTRUCTIONS), Sort::Steers);
+    for hash in roles::hashes() {
+        lexicon.want(hash, Sort::Steers);
     }
 }
 

@@ -243,6 +243,12 @@ const LISTS: &[(Roles, &str)] = &[
     ),
 ];
 
+/// The hashes of the words with roles.
+pub(super) fn hashes() -> impl Iterator<Item = u32> {
+    let words = LISTS.iter().flat_map(|(_, list)| list.split_whitespace());
+    words.map(key)
+}
+
 /// The words with roles.
 pub(super) fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();

@@ -10,7 +10,7 @@ use crate::{
     Report, Score, Sighting,
     learned::{
         ABOUT, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, NOT, PREVIOUS, QUOTED, REVEAL, SECRET, SYSTEM,
-        USER, Word, YOU, is_data, picked, place,
+        Sort, USER, Word, YOU, is_data, place,
     },
     view::View,
 };
@@ -81,14 +81,19 @@ const BEGINNINGS: u64 = {
     classes
 };
 
+/// Whether a rule begins with a word of this class.
+pub(super) fn begins(class: Class) -> bool {
+    BEGINNINGS.checked_shr(u32::from(class)).unwrap_or(0) & 1 == 1
+}
+
 /// Words around an attack that may say it is quoted.
 const AROUND: usize = 24;
 /// Words before an attack that may say it is an example.
 const BEFORE: usize = 8;
 
 pub(super) fn look(words: &[Word], view: &View<'_>, hidden: bool, report: &mut Report) {
-    let begins = |word: &Word| BEGINNINGS.checked_shr(u32::from(word.class)).unwrap_or(0) & 1 == 1;
-    for (first, word) in picked(words, begins).filter_map(|n| Some((n, words.get(n)?))) {
+    let may_begin = view.noted(Sort::Begins);
+    for (first, word) in may_begin.filter_map(|n| Some((n, words.get(n)?))) {
         for rule in RULES {
             let Some(last) = rule.last(words, first) else {
                 continue;

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     Report, Score, Sighting,
     learned::{
-        CALLS, CAPITALS, Gap, INSTRUCTIONS, ME, NEW, NOT, PRETEND, PREVIOUS, QUOTED, SYSTEM, Word, is_data,
-        picked, place,
+        CALLS, CAPITALS, Gap, INSTRUCTIONS, ME, NEW, NOT, PRETEND, PREVIOUS, QUOTED, SYSTEM, Sort, Word,
+        is_data, place,
     },
     view::View,
 };
@@ -57,17 +57,8 @@ pub(super) fn look(words: &[Word], view: &View<'_>, report: &mut Report) {
         tone: OnceCell::new(),
     };
     let (mut sentence, mut any, mut done) = (Sentence::default(), AnyOrder::default(), Completion::default());
-    // Signs that stand alone have roles together, and names before an at sign are addresses.
-    let together = !view.text().is_ascii();
-    let addresses = memchr::memchr(b'@', text.bytes).is_some();
-    let matters = |word: &Word| {
-        (word.gap != Gap::None)
-            | matches!(word.class, PREVIOUS | INSTRUCTIONS)
-            | text.table.may_have(word.hash)
-            | together
-            | (addresses && text.bytes.get(place(word).end) == Some(&b'@'))
-    };
-    for (n, word) in picked(words, matters).filter_map(|n| Some((n, words.get(n)?))) {
+    let matter = view.noted(Sort::Steers);
+    for (n, word) in matter.filter_map(|n| Some((n, words.get(n)?))) {
         if word.gap != Gap::None && (text.begins_sentence(n) || (text.data && text.begins_value(word))) {
             sentence = Sentence {
                 first: n,

@@ -1,6 +1,9 @@
 //! Words that mean something to a detector, by what they mean, in the languages attacks are written in.
 
-use super::words::{Word, hash_bytes, hash_of};
+use super::{
+    noted::{Noted, Sort, Wanted, spread},
+    words::{Words, hash_bytes, hash_of},
+};
 use crate::view::rotated;
 
 /// A sort of words; 0 is any other word.
@@ -10,79 +13,72 @@ pub(crate) type Class = u8;
 #[derive(Clone, Debug)]
 pub(crate) struct Lexicon {
     slots: Box<[(u32, Class)]>,
-    /// Which hashes are known, one bit for several: most words end here, without a look at the table.
-    taken: Box<[u64]>,
-    /// The same of known words that are rotated or read backwards.
-    respelled: Box<[u64]>,
+    /// Who wants to see which words: most words are wanted by nobody, and end here.
+    wanted: Wanted,
 }
 
 const SLOT_BITS: u32 = 13;
 const SLOTS: usize = 1 << SLOT_BITS;
-const TAKEN_BITS: u32 = 16;
 
 impl Lexicon {
+    #[cfg(test)]
     pub(crate) fn empty() -> Self {
         Self {
             slots: Box::default(),
-            taken: Box::default(),
-            respelled: Box::default(),
+            wanted: Wanted::new(),
         }
     }
 
     pub(crate) fn new() -> Self {
         let mut slots = vec![(0, 0); SLOTS].into_boxed_slice();
-        let mut respelled = bits();
+        let mut wanted = Wanted::new();
         for (class, (_, list)) in (1..).zip(CLASSES) {
             for word in list.split_whitespace() {
                 insert(&mut slots, hash_of(word), class);
                 if word.bytes().all(|letter| letter.is_ascii_alphabetic()) {
-                    note(&mut respelled, hash_bytes(word.bytes().map(rotated)));
-                    note(&mut respelled, hash_bytes(word.bytes().rev()));
+                    wanted.add(hash_bytes(word.bytes().map(rotated)), Sort::Respelled);
+                    wanted.add(hash_bytes(word.bytes().rev()), Sort::Respelled);
                 }
             }
         }
-        let mut taken = bits();
         for (hash, _) in slots.iter().filter(|(hash, _)| *hash != 0) {
-            note(&mut taken, *hash);
+            wanted.add(*hash, Sort::Known);
         }
-        Self {
-            slots,
-            taken,
-            respelled,
-        }
+        Self { slots, wanted }
     }
 
-    /// Whether a word may be known once it is rotated, or read backwards.
-    #[inline]
-    pub(crate) fn may_have_respelled(&self, hash: u32) -> bool {
-        is_noted(&self.respelled, hash)
+    /// Has words of this hash noted for whoever wants to see them.
+    pub(crate) fn want(&mut self, hash: u32, sort: Sort) {
+        self.wanted.add(hash, sort);
+    }
+
+    /// The same for all known words of some classes.
+    pub(crate) fn want_classes(&mut self, is_wanted: impl Fn(Class) -> bool, sort: Sort) {
+        for (hash, class) in self.slots.iter().filter(|(_, class)| *class != 0) {
+            if is_wanted(*class) {
+                self.wanted.add(*hash, sort);
+            }
+        }
     }
 
     /// The class of a word by its hash.
     #[inline]
     pub(crate) fn class(&self, hash: u32) -> Class {
-        if self.may_have(hash) { self.find(hash) } else { 0 }
-    }
-
-    /// Says of words what class they are. It is asked of many at a time which may have one, and decided of none: which
-    /// words are known cannot be foretold.
-    pub(crate) fn classify(&self, words: &mut [Word]) {
-        for words in words.chunks_mut(64) {
-            let may_have = |bits, word: &Word| bits << 1 | u64::from(self.may_have(word.hash));
-            let mut bits = words.iter().rev().fold(0_u64, may_have);
-            while let Some(rest) = bits.checked_sub(1) {
-                let at = usize::try_from(bits.trailing_zeros()).unwrap_or(0);
-                if let Some(word) = words.get_mut(at) {
-                    word.class = self.find(word.hash);
-                }
-                bits &= rest;
-            }
+        if self.wanted.may_have(hash, Sort::Known) {
+            self.find(hash)
+        } else {
+            0
         }
     }
 
-    #[inline]
-    fn may_have(&self, hash: u32) -> bool {
-        is_noted(&self.taken, hash)
+    /// Notes which words of a text are wanted, and says what class those have that are known.
+    pub(crate) fn classify(&self, words: &mut Words, text: &str) {
+        words.noted = Noted::new(&words.all, text.as_bytes(), &self.wanted);
+        for at in words.noted.places(Sort::Known) {
+            if let Some(word) = words.all.get_mut(at) {
+                word.class = self.find(word.hash);
+            }
+        }
     }
 
     fn find(&self, hash: u32) -> Class {
@@ -98,31 +94,6 @@ impl Lexicon {
         }
         0
     }
-}
-
-/// So many bits of a hash, as good as any others.
-#[inline]
-fn spread(hash: u32, bits: u32) -> usize {
-    usize::try_from(hash.wrapping_mul(0x85EB_CA6B) >> (32 - bits)).unwrap_or(0)
-}
-
-/// Bits of which one stands for a hash, none set.
-fn bits() -> Box<[u64]> {
-    vec![0; 1 << (TAKEN_BITS - 6)].into_boxed_slice()
-}
-
-fn note(bits: &mut [u64], hash: u32) {
-    let bit = spread(hash, TAKEN_BITS);
-    bits.iter_mut()
-        .skip(bit / 64)
-        .take(1)
-        .for_each(|bits| *bits |= 1 << (bit % 64));
-}
-
-#[inline]
-fn is_noted(bits: &[u64], hash: u32) -> bool {
-    let bit = spread(hash, TAKEN_BITS);
-    bits.get(bit / 64).is_some_and(|bits| bits >> (bit % 64) & 1 == 1)
 }
 
 fn insert(slots: &mut [(u32, Class)], hash: u32, class: Class) {
@@ -473,7 +444,7 @@ mod tests {
         let mut known = 0;
         for word in words {
             let hash = hash_of(word);
-            assert!(lexicon.may_have(hash) && lexicon.find(hash) != 0, "{word}");
+            assert!(lexicon.class(hash) != 0, "{word}");
             if word.bytes().all(|letter| letter.is_ascii_alphabetic()) {
                 let respelled = [
                     word.chars().rev().collect(),
@@ -484,7 +455,7 @@ mod tests {
                     .flat_map(|word: &String| [word.clone(), word.to_uppercase()])
                 {
                     assert!(
-                        lexicon.may_have_respelled(hash_of(&respelled)),
+                        lexicon.wanted.may_have(hash_of(&respelled), Sort::Respelled),
                         "{word}: {respelled}"
                     );
                     known += 1;

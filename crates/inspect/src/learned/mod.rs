@@ -6,6 +6,7 @@
 
 mod features;
 mod lexicon;
+mod noted;
 mod words;
 
 use std::{borrow::Cow, cell::OnceCell, ops::Range, sync::OnceLock};
@@ -16,20 +17,25 @@ pub(crate) use lexicon::{
     ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, ME, NEW, NOT, PRETEND, PREVIOUS,
     REVEAL, SECRET, SYSTEM, USER, YOU,
 };
+pub(crate) use noted::{Sort, columns};
 pub(crate) use words::{
-    CALLS, CAPITALS, DIGITS, Gap, QUOTED, Word, Words, hash_bytes, hash_of, hashes, picked, stands_alone,
-    words,
+    CALLS, CAPITALS, DIGITS, Gap, QUOTED, Word, Words, hash_bytes, hash_of, hashes, stands_alone, words,
 };
 
-use crate::{Passage, Surface};
+use crate::{Passage, Surface, injection, personal};
 
 /// Most words read of one text; a window of text of the scanner holds fewer.
 pub(crate) const WORDS_MAX: usize = 1 << 20;
 
-/// The words known in every text.
+/// The words known in every text, and those that detectors want to see.
 pub(crate) fn lexicon() -> &'static Lexicon {
     static LEXICON: OnceLock<Lexicon> = OnceLock::new();
-    LEXICON.get_or_init(Lexicon::new)
+    LEXICON.get_or_init(|| {
+        let mut lexicon = Lexicon::new();
+        injection::want(&mut lexicon);
+        personal::want(&mut lexicon);
+        lexicon
+    })
 }
 
 /// A text as a model sees it, for training.
@@ -57,11 +63,7 @@ impl Sample {
             let first = sample.words.len();
             let (words, data) = (view.words(), is_data(view.text()));
             let mut memory = Memory::new();
-            sample.words.extend(words.iter().map(|word| {
-                let mut of_word = Vec::new();
-                memory.next(word, data, |bucket| of_word.push(bucket));
-                of_word
-            }));
+            sample.words.extend(memory.read(words, data));
             sample
                 .places
                 .extend(words.iter().map(|word| view.written(place(word))));
@@ -151,6 +153,17 @@ pub fn factor(words: usize) -> i32 {
         302, 296, 290, 284, 279, 274, 269, 264, 260, 256, 252, 248, 245,
     ];
     FACTORS.get(words).or(FACTORS.last()).copied().unwrap_or(FACTOR)
+}
+
+/// The least sum of words that comes to so much with this factor.
+fn least(wanted: i32, factor: i32) -> i32 {
+    // What is divided is rounded towards nothing: below nothing, more comes to it.
+    let above = if wanted > 0 {
+        wanted * FACTOR - 1
+    } else {
+        (wanted - 1) * FACTOR
+    };
+    above.div_euclid(factor) + 1
 }
 
 /// A window that the model has an opinion of.
@@ -251,10 +264,10 @@ impl Model {
         let mut sums = Vec::with_capacity(words.len() + 1);
         let mut sum = 0_i32;
         sums.push(0);
-        sums.extend(words.iter().map(|word| {
-            sum = sum.wrapping_add(memory.weigh(word, data, weights));
-            sum
-        }));
+        memory.weigh(words, data, weights, |weight| {
+            sum = sum.wrapping_add(weight);
+            sums.push(sum);
+        });
         let weight = |bucket| self.weight(bucket);
         let by_length: [i32; LENGTHS] = std::array::from_fn(|sort| weight(of_length(sort)));
         let by_attacks: [i32; ATTACKS_AROUND] = std::array::from_fn(|sort| weight(of_attacks(sort)));
@@ -267,12 +280,13 @@ impl Model {
         };
         for (size, stride) in sizes(words.len()) {
             let length = by_length.get(length_sort(size)).copied().unwrap_or(0);
-            let factor = factor(size);
-            for (n, sums) in sums.windows(size + 1).step_by(stride).enumerate() {
-                let [from, .., to] = sums else { continue };
-                let sum = (to - from) * factor / FACTOR + length;
-                // Most windows are far from counting, whatever stands around them.
-                if sum + most_by_attacks >= self.suspect {
+            // Most windows are far from counting, whatever stands around them.
+            let least = least(self.suspect - most_by_attacks - length, factor(size));
+            let (from, to) = (sums.iter(), sums.get(size..).unwrap_or_default().iter());
+            let windows = from.step_by(stride).zip(to.step_by(stride));
+            for (n, difference) in windows.map(|(from, to)| to.wrapping_sub(*from)).enumerate() {
+                if difference >= least {
+                    let sum = difference * factor(size) / FACTOR + length;
                     counted(sum, n * stride..n * stride + size);
                 }
             }
@@ -321,6 +335,17 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_least_sum_is_the_least() {
+        for (wanted, factor) in
+            (-40..40).flat_map(|wanted| [201, 256, 387, 836].map(|factor| (wanted, factor)))
+        {
+            let least = least(wanted, factor);
+            assert!(least * factor / FACTOR >= wanted, "{wanted} {factor}");
+            assert!((least - 1) * factor / FACTOR < wanted, "{wanted} {factor}");
+        }
+    }
 
     /// What is summed are the windows that were trained on, whatever the length of the text.
     #[test]

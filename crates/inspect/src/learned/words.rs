@@ -2,9 +2,15 @@
 //!
 //! Scripts without spaces give one word a character. What case and punctuation say is kept as a shape.
 
+mod eight;
+
 use std::hint::select_unpredictable;
 
-use super::lexicon::{Class, Lexicon};
+use super::{
+    lexicon::{Class, Lexicon},
+    noted::Noted,
+};
+use eight::Eight;
 
 /// One word.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +67,8 @@ const STEM_BYTES: usize = 5;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Words {
     pub(crate) all: Vec<Word>,
+    /// Which of them somebody may want to see.
+    pub(crate) noted: Noted,
     /// Which of them have digits.
     pub(crate) numbered: Vec<u32>,
     /// Which are at least [`LONG_MIN`] long.
@@ -73,7 +81,7 @@ const LONG_MIN: usize = 16;
 /// Reads the words of a text, at most `most` of them.
 pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Words {
     let mut words = read(text, most);
-    lexicon.classify(&mut words.all);
+    lexicon.classify(&mut words, text);
     words
 }
 
@@ -94,9 +102,7 @@ fn read(text: &str, most: usize) -> Words {
         let sort = sort_of(byte);
         if sort <= Gap::Value as u8 {
             // Most bytes between words say little, and are passed by without a word being open.
-            reader.gap = reader
-                .gap
-                .max(GAPS.get(usize::from(sort)).copied().unwrap_or_default());
+            reader.gap = reader.gap.max(gap_by(sort));
             reader.before = before(reader.before, byte);
             at += 1;
         } else if sort == LETTER {
@@ -129,7 +135,13 @@ const LETTER: u8 = 5;
 /// What comes next, or what it is a part of, tells.
 const TOLD_BY_OTHERS: u8 = 6;
 
-const GAPS: [Gap; 4] = [Gap::None, Gap::Sentence, Gap::Line, Gap::Value];
+/// The gap with this number; none for what is none. There are eight, so that no number has to be looked at twice.
+#[inline]
+fn gap_by(number: u8) -> Gap {
+    const NONE: Gap = Gap::None;
+    const GAPS: [Gap; 8] = [NONE, Gap::Sentence, Gap::Line, Gap::Value, NONE, NONE, NONE, NONE];
+    GAPS.get(usize::from(number % 8)).copied().unwrap_or_default()
+}
 
 const SORTS: [u8; 256] = {
     let mut sorts = [0; 256];
@@ -192,28 +204,9 @@ fn before(before: u8, byte: u8) -> u8 {
     }
 }
 
-/// The numbers of the words that are so, asked of many at a time and decided of none: few are, and which ones cannot be
-/// foretold.
-pub(crate) fn picked(words: &[Word], is_so: impl Fn(&Word) -> bool) -> impl Iterator<Item = usize> {
-    words.chunks(64).enumerate().flat_map(move |(n, chunk)| {
-        let mut bits = chunk
-            .iter()
-            .rev()
-            .fold(0_u64, |bits, word| bits << 1 | u64::from(is_so(word)));
-        std::iter::from_fn(move || {
-            let at = usize::try_from(bits.trailing_zeros()).ok()?;
-            bits = bits.checked_sub(1)? & bits;
-            Some(n * 64 + at)
-        })
-    })
-}
-
 /// The hash of one word as [`words`] would give it, for tables.
 pub(crate) fn hash_of(word: &str) -> u32 {
-    words(word, &Lexicon::empty(), 1)
-        .all
-        .first()
-        .map_or(0, |word| word.hash)
+    read(word, 1).all.first().map_or(0, |word| word.hash)
 }
 
 /// The hash of a word given as its lower-case ASCII letters.
@@ -328,58 +321,6 @@ const fn gap_of(byte: u8, next: Option<u8>) -> Gap {
 
 const fn mix(hash: u32, code: u32) -> u32 {
     (hash ^ code).wrapping_mul(0x9E37_79B1).rotate_left(5)
-}
-
-/// The ASCII letters that begin a stretch of eight bytes, read without asking after each whether it is the last; which
-/// one is cannot be foretold.
-struct Eight {
-    /// How many there are.
-    length: usize,
-    /// The hash of what stands before them.
-    before: u32,
-    /// The hash with so many of them, as if all were letters.
-    hashes: [u32; 8],
-    /// What comes after them, if they are fewer than eight.
-    next: u8,
-    /// Whether all are capitals.
-    loud: bool,
-}
-
-impl Eight {
-    /// Those from `at` on, of a word that has the hash `before` so far.
-    #[inline]
-    fn of(bytes: &[u8], at: usize, before: u32) -> Option<Self> {
-        const EACH: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = EACH << 7;
-        let written = u64::from_le_bytes(*bytes.get(at..)?.first_chunk::<8>()?);
-        let lower = written | EACH << 5;
-        // In each byte's highest bit: from `a` on, and beyond `z`; nothing is carried into the next byte.
-        let low = lower & !HIGH;
-        let others = (!(low + EACH * 0x1f) | (low + EACH * 0x05) | written) & HIGH;
-        let length = others.trailing_zeros() / 8;
-        let mut hash = before;
-        let hashes = lower.to_le_bytes().map(|letter| {
-            hash = mix(hash, u32::from(letter));
-            hash
-        });
-        let [next, ..] = written.wrapping_shr(length * 8).to_le_bytes();
-        // The bits below the first that is no letter; of letters, only capitals lack the bit that makes them lower.
-        let letters = (others & others.wrapping_neg()).wrapping_sub(1) & HIGH;
-        Some(Self {
-            length: usize::try_from(length).unwrap_or(0),
-            before,
-            hashes,
-            next,
-            loud: written << 2 & letters == 0,
-        })
-    }
-
-    /// The hash with so many letters, at most eight.
-    #[inline]
-    fn hash(&self, letters: usize) -> u32 {
-        let hash = self.hashes.get(letters.wrapping_sub(1) % 8);
-        select_unpredictable(letters == 0, self.before, hash.copied().unwrap_or(0))
-    }
 }
 
 /// What the byte after a word says of it: that it calls, that it is a space, or that the word goes on, maybe.
@@ -561,7 +502,7 @@ impl Reader {
         self.before = 0;
         let sign = closing(next);
         let closed = (sign != NO_CLOSING) & (after == b' ');
-        let gap = GAPS.get(usize::from(sign)).copied().unwrap_or_default();
+        let gap = gap_by(sign);
         self.gap = select_unpredictable(closed, gap, Gap::None);
         self.out.add(word, length, shape & DIGITS != 0);
         Some(at + length + usize::from(said == SPACE) + 2 * usize::from(closed))

@@ -17,7 +17,9 @@ use std::{borrow::Cow, cell::OnceCell, ops::Range};
 
 use regex::Regex;
 
-use crate::{Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, view::View};
+use crate::{
+    Detector, FindingKind, Passage, Report, Score, SettingsError, Sighting, learned::Lexicon, view::View,
+};
 
 const KIND: FindingKind = FindingKind::Personal;
 
@@ -68,6 +70,11 @@ impl Detector for Personal {
             self.prose.look(view, &mut add);
         }
     }
+}
+
+/// Has the words noted that are looked for.
+pub(crate) fn want(lexicon: &mut Lexicon) {
+    prose::want(lexicon);
 }
 
 fn add(report: &mut Report, view: &View<'_>, known: Known, place: Range<usize>) {

@@ -10,7 +10,7 @@ use regex::Regex;
 use super::{Known, known};
 use crate::{
     SettingsError,
-    learned::{self, DIGITS, Word, picked, place},
+    learned::{self, DIGITS, Lexicon, Sort, Word, place},
     pattern::Marks,
     view::{View, floor},
 };
@@ -23,8 +23,6 @@ pub(super) struct Prose {
     /// everywhere.
     marks: [RuleMarks; 2],
     street: Vec<u32>,
-    /// The bits of the hashes of `street`: most words have others.
-    street_bits: [u64; 16],
     address: Regex,
 }
 
@@ -93,6 +91,17 @@ const ADDRESS: &str = r"(?-u:\b)(?:[0-9]{1,5}[A-Za-z]?\s(?:[NSEW]\.?\s)?(?:[A-Z\
 /// Bytes before and after such a word that are looked at.
 const AROUND: usize = 56;
 
+/// Has the words noted that streets are looked for by.
+pub(super) fn want(lexicon: &mut Lexicon) {
+    for hash in street() {
+        lexicon.want(hash, Sort::Street);
+    }
+}
+
+fn street() -> impl Iterator<Item = u32> {
+    STREET.split_whitespace().map(learned::hash_of)
+}
+
 impl Prose {
     pub(super) fn new() -> Result<Self, SettingsError> {
         let made = |name: &str, pattern: &str| {
@@ -104,19 +113,13 @@ impl Prose {
         let rules = RULES
             .iter()
             .map(|rule| Ok((rule, made(rule.known.detector, rule.pattern)?)));
-        let street: Vec<u32> = STREET.split_whitespace().map(learned::hash_of).collect();
         Ok(Self {
             rules: rules.collect::<Result<_, SettingsError>>()?,
             marks: [
                 RuleMarks::new(|length| length < LONG_MARK)?,
                 RuleMarks::new(|length| length >= LONG_MARK)?,
             ],
-            street_bits: street.iter().fold([0; 16], |mut bits, hash| {
-                let (at, bit) = bit(*hash);
-                bits.iter_mut().skip(at).take(1).for_each(|bits| *bits |= bit);
-                bits
-            }),
-            street,
+            street: street().collect(),
             address: made("personal/address", ADDRESS)?,
         })
     }
@@ -163,12 +166,11 @@ impl Prose {
     /// The words that are one of `STREET`, or end like the name of a street and stand before a number.
     fn street_words<'v>(&self, view: &'v View<'_>) -> impl Iterator<Item = Range<usize>> + use<'v> {
         let (text, words) = (view.text(), view.words());
-        let with_bit = picked(words, |word| {
-            let (at, bit) = bit(word.hash);
-            self.street_bits.get(at).is_some_and(|bits| bits & bit != 0)
-        });
         let is_named = |word: &Word| word.end - word.start <= 9 && self.street.contains(&word.hash);
-        let mut found: Vec<usize> = with_bit.filter(|n| words.get(*n).is_some_and(is_named)).collect();
+        let mut found: Vec<usize> = view
+            .noted(Sort::Street)
+            .filter(|n| words.get(*n).is_some_and(is_named))
+            .collect();
         let ends = |word: &&Word| {
             let letters = text.get(place(word)).unwrap_or_default();
             word.shape & DIGITS == 0 && STREET_END.iter().any(|end| letters.ends_with(end))
@@ -217,13 +219,6 @@ impl RuleMarks {
         }
         there
     }
-}
-
-/// One of 1024 bits for a hash: where it is, and the bit.
-#[inline]
-fn bit(hash: u32) -> (usize, u64) {
-    let bit = hash.wrapping_mul(0x85EB_CA6B) >> 22;
-    (usize::try_from(bit >> 6).unwrap_or(0), 1 << (bit & 63))
 }
 
 #[cfg(test)]

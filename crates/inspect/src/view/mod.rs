@@ -11,7 +11,7 @@ mod smuggled;
 
 use std::{borrow::Cow, ops::Range};
 
-use crate::learned::{WORDS_MAX, Word, Words, lexicon, words};
+use crate::learned::{Sort, WORDS_MAX, Word, Words, lexicon, words};
 pub(crate) use decode::{decoded, is_read};
 pub(crate) use fold::{compatible, look_alike};
 pub(crate) use hidden::Hidden;
@@ -67,6 +67,11 @@ impl<'t> View<'t> {
 
     pub(crate) fn words(&self) -> &[Word] {
         &self.words.all
+    }
+
+    /// The numbers of the words that may be of a sort.
+    pub(crate) fn noted(&self, sort: Sort) -> impl Iterator<Item = usize> {
+        self.words.noted.places(sort)
     }
 
     /// Those of the words that have digits, with their numbers.

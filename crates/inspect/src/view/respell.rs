@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{Reading, View, decode::Parts};
-use crate::learned::{Word, hash_bytes, hashes, lexicon, picked, place};
+use crate::learned::{Sort, Word, hash_bytes, hashes, lexicon, place};
 
 /// Words in a row that are none, before they are read otherwise.
 const RUN_MIN: usize = 4;
@@ -50,12 +50,12 @@ fn lower(byte: u8) -> u8 {
 /// Runs of words that are none: rotated or backwards they may be. Nearly no text has two words that could come of that,
 /// so these are looked for first, and then the runs they stand in.
 fn runs(view: &View<'_>, words: &[Word], parts: &mut Parts) {
-    let lexicon = lexicon();
-    let may_be_known = |word: &Word| (word.class == 0) & lexicon.may_have_respelled(word.hash);
-    let known = |hash: u32| lexicon.class(hash) != 0;
-    let hits: Vec<Hit> = picked(words, may_be_known)
+    let known = |hash: u32| lexicon().class(hash) != 0;
+    let hits: Vec<Hit> = view
+        .noted(Sort::Respelled)
         .filter_map(|at| {
-            let letters = letters(view, words.get(at)?);
+            let word = words.get(at).filter(|word| word.class == 0)?;
+            let letters = letters(view, word);
             if letters.len() <= 2 {
                 return None;
             }

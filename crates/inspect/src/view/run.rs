@@ -2,65 +2,108 @@
 
 use std::ops::Range;
 
+use crate::learned::columns;
+
 /// Shortest stretch that is kept.
 const RUN_MIN: usize = 12;
 
-/// What a stretch is made of.
+/// What a stretch is made of, said without a decision. From the hyphen to the colon lie dot, stroke and digits.
+#[inline]
 const fn is_part(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'.' | b'~' | b'=' | b':' | b'%')
-}
-
-const SORTS: [u32; 256] = {
-    let mut parts = [0; 256];
-    let mut byte = 0_u8;
-    loop {
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "a table for every byte, made when compiled"
-        )]
-        {
-            parts[byte as usize] = is_part(byte) as u32;
-        }
-        if byte == u8::MAX {
-            break;
-        }
-        byte += 1;
-    }
-    parts
-};
-
-/// Every byte is part of a stretch.
-const ALL: u32 = (1 << RUN_MIN) - 1;
-
-/// 1 for what belongs to a stretch.
-fn part(byte: u8) -> u32 {
-    SORTS.get(usize::from(byte)).copied().unwrap_or(0)
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let sign = (byte == b'_') | (byte == b'+') | (byte == b'~') | (byte == b'=') | (byte == b'%');
+    letter | sign | (byte.wrapping_sub(b'-') <= b':' - b'-')
 }
 
 /// All stretches of a text.
 ///
-/// Of so many bytes as make the shortest one, the last that belongs to none is where the next may begin: most bytes
-/// before it are not looked at twice, and nothing is decided byte by byte.
+/// Of 64 bytes at a time it is worked out, without a decision, which are part of a stretch; of most it is seen then
+/// that none is long enough.
 pub(super) fn runs(text: &str) -> Vec<Range<usize>> {
-    let bytes = text.as_bytes();
     let mut runs = Vec::new();
-    let mut start = 0;
-    while let Some(window) = bytes.get(start..).and_then(|rest| rest.first_chunk::<RUN_MIN>()) {
-        let parts = window.iter().fold(0, |parts, byte| parts << 1 | part(*byte));
-        if parts != ALL {
-            start += RUN_MIN - usize::try_from(parts.trailing_ones()).unwrap_or(0);
-            continue;
+    // Where the stretch began that goes on over the end of what was looked at last.
+    let mut open = None;
+    for (block, base) in text.as_bytes().chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+        let mut parts = parts(block);
+        if let Some(start) = open.take() {
+            let more = parts.trailing_ones();
+            let end = base + at(more);
+            if end == base + BLOCK {
+                open = Some(start);
+                continue;
+            }
+            if end - start >= RUN_MIN {
+                runs.push(start..end);
+            }
+            parts &= !0 << more;
         }
-        let rest = bytes.get(start + RUN_MIN..).unwrap_or_default();
-        let end = start
-            + RUN_MIN
-            + rest
-                .iter()
-                .position(|byte| part(*byte) == 0)
-                .unwrap_or(rest.len());
-        runs.push(start..end);
-        start = end + 1;
+        let mut long = beginnings_of_twelve(parts);
+        while long != 0 {
+            let start = long.trailing_zeros();
+            let end = start + (parts >> start).trailing_ones();
+            if end == u64::BITS {
+                break;
+            }
+            runs.push(base + at(start)..base + at(end));
+            long &= !0 << end;
+        }
+        let last = at(parts.leading_ones());
+        open = (last > 0).then_some(base + BLOCK - last);
     }
+    let end = text.len();
+    runs.extend(
+        open.filter(|start| end - start >= RUN_MIN)
+            .map(|start| start..end),
+    );
     runs
+}
+
+const BLOCK: usize = 64;
+
+fn at(bit: u32) -> usize {
+    usize::try_from(bit).unwrap_or(BLOCK)
+}
+
+/// Which bytes of a block are part of a stretch, one bit each.
+#[inline]
+fn parts(block: &[u8]) -> u64 {
+    let mut bytes = [0; BLOCK];
+    bytes.iter_mut().zip(block).for_each(|(part, byte)| *part = *byte);
+    let [parts] = columns(&bytes.map(|byte| u8::from(is_part(byte))));
+    parts
+}
+
+/// Where so many bits begin that follow each other: of two, of four, of eight, and of four more.
+fn beginnings_of_twelve(bits: u64) -> u64 {
+    const { assert!(RUN_MIN == 12) }
+    let two = bits & bits >> 1;
+    let four = two & two >> 2;
+    four & four >> 4 & four >> 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is quick says the same as what is plain, wherever a stretch begins and however long it is.
+    #[test]
+    fn stretches_are_found_wherever_they_stand() {
+        for (before, length) in (0..140).flat_map(|before| (1..140).map(move |length| (before, length))) {
+            let stretch: String = "aZ09_-+/.~=:%".chars().cycle().take(length).collect();
+            let spaces = " ".repeat(before);
+            let text = format!("{spaces}{stretch} {stretch}\u{e9}{stretch}");
+            let found: Vec<&str> = runs(&text).into_iter().filter_map(|run| text.get(run)).collect();
+            let times = if length >= RUN_MIN { 3 } else { 0 };
+            assert_eq!(found, vec![stretch.as_str(); times], "{before} {length}");
+        }
+    }
+
+    #[test]
+    fn each_byte_is_part_of_a_stretch_or_not() {
+        for byte in (0..=u8::MAX).filter(u8::is_ascii) {
+            let is_part = byte.is_ascii_alphanumeric() || b"_-+/.~=:%".contains(&byte);
+            assert_eq!(super::is_part(byte), is_part, "{byte}");
+        }
+        assert!(!(0x80..=u8::MAX).any(super::is_part));
+    }
 }

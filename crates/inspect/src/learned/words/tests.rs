@@ -1,4 +1,4 @@
-//! Words as they are read, and those that are picked.
+//! Words as they are read.
 
 use super::*;
 
@@ -34,15 +34,12 @@ fn a_word_is_read_as_letter_by_letter() {
 }
 
 #[test]
-fn what_is_picked_is_what_is_so() {
+fn words_with_digits_are_told() {
     let text = "two 2 three 33 and ".repeat(40);
     let read = words(&text, &Lexicon::empty(), usize::MAX);
     let is_so = |word: &Word| word.shape & DIGITS != 0;
     let asked_each: Vec<usize> = (0..200).filter(|n| is_so(&read.all[*n])).collect();
-    assert_eq!(picked(&read.all, is_so).collect::<Vec<_>>(), asked_each);
     assert_eq!(read.with_digits().map(|(n, _)| n).collect::<Vec<_>>(), asked_each);
-    assert_eq!(picked(&read.all, |_| true).count(), 200);
-    assert_eq!(picked(&read.all, |_| false).count(), 0);
 }
 
 #[test]
