@@ -239,7 +239,8 @@ impl Disguise {
                         }
                         let kind = one.like.detector.split('/').next().unwrap_or_default();
                         rows.push((one.of.clone(), name.clone().into_bytes()));
-                        rows.push((is.clone(), format!("{kind}\n{}", one.like.original).into_bytes()));
+                        let told = format!("{}\n{kind}\n{}", one.of, one.like.original);
+                        rows.push((is.clone(), told.into_bytes()));
                         name.clone()
                     }
                     // It was forgotten since it was looked up.
@@ -284,7 +285,8 @@ impl Disguise {
             let one = stretches(text, &words, at)
                 .into_iter()
                 .find_map(|(taken, span, word)| {
-                    let (kind, original) = told(known.get(&self.key_is(tenant, word))?)?;
+                    let Told { kind, original, .. } = Told::read(known.get(&self.key_is(tenant, word))?)?;
+                    let (kind, original) = (kind.to_owned(), original.to_owned());
                     // A tool gets a number in the layout it was asked with, which is the one its schema was told with.
                     let is_numbers = is_number(word) && is_number(&original);
                     let original = if is_numbers {
@@ -309,7 +311,13 @@ impl Disguise {
     /// For each word the kind of what it stands for; None where it is nobody's pseudonym.
     pub(crate) fn kinds(&self, tenant: &str, words: &[String]) -> Result<Vec<Option<String>>, StoreError> {
         let known = self.known(words.iter().map(|word| self.key_is(tenant, word)))?;
-        let kind = |word: &String| Some(told(known.get(&self.key_is(tenant, word))?)?.0);
+        let kind = |word: &String| {
+            Some(
+                Told::read(known.get(&self.key_is(tenant, word))?)?
+                    .kind
+                    .to_owned(),
+            )
+        };
         Ok(words.iter().map(kind).collect())
     }
 
@@ -330,20 +338,49 @@ impl Disguise {
     /// pseudonyms it were.
     pub(crate) fn forget(&self, tenant: &str, identifiers: &BTreeSet<String>) -> Result<usize, StoreError> {
         let all: HashMap<String, Vec<u8>> = self.store.list(TABLE)?.into_iter().collect();
-        let stands_for = |is: &str| {
-            let (_, original) = told(all.get(is)?)?;
-            identifiers.contains(&same(&original)).then_some(original)
-        };
+        let told = all.iter().filter(|(key, _)| key.starts_with(IS));
+        let told = told.filter_map(|(is, stored)| Some((is, Told::read(stored)?)));
+        let told: Vec<(&String, Told<'_>)> = told.collect();
+        let name = |of: &str| all.get(of).map(|name| String::from_utf8_lossy(name));
+        let nameless = self.nameless(tenant, &all, &told);
         let mut gone = 0;
-        for (of, name) in all.iter().filter(|(key, _)| key.starts_with(OF)) {
-            let is = self.key_is(tenant, &String::from_utf8_lossy(name));
-            if let Some(original) = stands_for(&is) {
-                let real = self.key_real(tenant, &original);
-                self.store.delete_all(TABLE, &[of, &is, &real])?;
+        for (is, told) in told {
+            if !identifiers.contains(&same(told.original)) {
+                continue;
+            }
+            let real = self.key_real(tenant, told.original);
+            let of = match told.of {
+                // Another tenant may have given the same name: this is the one whose name it is in this tenant.
+                Some(of) => name(of)
+                    .is_some_and(|name| self.key_is(tenant, &name) == *is)
+                    .then_some(of),
+                None => nameless.get(is).copied(),
+            };
+            if let Some(of) = of {
+                self.store.delete_all(TABLE, &[of, is, &real])?;
                 gone += 1;
             }
         }
         Ok(gone)
+    }
+
+    /// Of rows from before a pseudonym said which value's it is: that value's key, by the key of the pseudonym in this
+    /// tenant. Where two tenants gave the same name then, it may be the other's.
+    fn nameless<'a>(
+        &self,
+        tenant: &str,
+        all: &'a HashMap<String, Vec<u8>>,
+        told: &[(&String, Told<'_>)],
+    ) -> HashMap<String, &'a str> {
+        if told.iter().all(|(_, told)| told.of.is_some()) {
+            return HashMap::new();
+        }
+        let said: HashSet<&str> = told.iter().filter_map(|(_, told)| told.of).collect();
+        let rest = all
+            .iter()
+            .filter(|(key, _)| key.starts_with(OF) && !said.contains(key.as_str()));
+        rest.map(|(of, name)| (self.key_is(tenant, &String::from_utf8_lossy(name)), of.as_str()))
+            .collect()
     }
 
     /// Another value of the form of this one, by a key that is thrown away: nobody can undo it.
@@ -386,10 +423,27 @@ const OF: &str = "of:";
 const IS: &str = "is:";
 const REAL: &str = "real:";
 
-/// What is stored of a pseudonym: the kind of what it stands for, and that.
-fn told(stored: &[u8]) -> Option<(String, String)> {
-    let (kind, original) = str::from_utf8(stored).ok()?.split_once('\n')?;
-    Some((kind.to_owned(), original.to_owned()))
+/// What is stored of a pseudonym.
+struct Told<'s> {
+    /// The key of the value it stands for; older rows do not say.
+    of: Option<&'s str>,
+    /// The kind of that value.
+    kind: &'s str,
+    /// The value.
+    original: &'s str,
+}
+
+impl<'s> Told<'s> {
+    fn read(stored: &'s [u8]) -> Option<Self> {
+        let (first, rest) = str::from_utf8(stored).ok()?.split_once('\n')?;
+        // No kind has a colon in it.
+        let (of, (kind, original)) = if first.starts_with(OF) {
+            (Some(first), rest.split_once('\n')?)
+        } else {
+            (None, (first, rest))
+        };
+        Some(Self { of, kind, original })
+    }
 }
 
 /// The stretches from one word on that may be a pseudonym, the longest first, and how many words each has. Only numbers

@@ -99,6 +99,34 @@ fn no_pseudonym_is_anybodys_value_in_the_tenant() {
     assert!(!house.is_real("1111") && house.is_real("1112"));
 }
 
+/// Regression: what two tenants called by one name was forgotten in both, so that the other's value had another name from
+/// then on, and what it was told by before stood for nothing.
+#[test]
+fn forgetting_in_one_tenant_leaves_another_its_names() {
+    let house = House::new("tenants");
+    // There are 81 of this form: some names are given in both.
+    let (anns, bens) = (plain(11, 40), plain(51, 40));
+    let names = house.given(0, ("clinic", "ann"), &anns);
+    let others = house.given(0, ("bank", "ben"), &bens);
+    assert!(
+        names.iter().any(|name| others.contains(name)),
+        "{names:?} {others:?}"
+    );
+    // Some are from before a pseudonym said which value's it is.
+    let disguise = &house.disguises[0];
+    for name in &names[20..] {
+        let is = disguise.key_is("clinic", name);
+        let stored = disguise.store.get(TABLE, &is).unwrap().unwrap();
+        let (_, old) = std::str::from_utf8(&stored).unwrap().split_once('\n').unwrap();
+        disguise.store.put(TABLE, &is, old.as_bytes()).unwrap();
+    }
+    let forgotten: BTreeSet<String> = anns.iter().map(|value| same(value)).collect();
+    assert_eq!(disguise.forget("clinic", &forgotten).unwrap(), anns.len());
+    assert_eq!(house.given(1, ("bank", "ben"), &bens), others);
+    let rows = disguise.store.list(TABLE).unwrap().len();
+    assert_eq!(rows, 3 * bens.len(), "nothing of the other's is left");
+}
+
 /// Regression: after sixteen draws without a free one the whole answer was refused, and every later one, too.
 #[test]
 fn where_nothing_of_the_form_is_free_there_are_labels() {
