@@ -263,74 +263,70 @@ impl Disguise {
 
     /// The pseudonyms in each of these texts that this tenant was given, with what they stand for.
     pub(crate) fn uncover(&self, tenant: &str, texts: &[&str]) -> Result<Vec<Vec<Uncovered>>, StoreError> {
-        let keys = texts.iter().flat_map(|text| {
-            let words = words(text);
-            (0..words.len()).flat_map(move |at| self.keys_at(tenant, text, &words, at))
+        let mut found: Vec<Vec<Uncovered>> = vec![Vec::new(); texts.len()];
+        // The first word that may begin the next one: of those that overlap the first is taken, and of those the longest.
+        let mut next = (0, 0);
+        let places = texts.iter().enumerate().flat_map(|(text, whole)| {
+            let words = words(whole);
+            (0..words.len()).flat_map(move |at| {
+                let each = stretches(whole, &words, at).into_iter();
+                each.map(move |(taken, span, word)| (self.key_is(tenant, word), ((text, at), taken, span)))
+            })
         });
-        let known = self.known(keys)?;
-        let each = texts.iter().map(|text| {
-            if known.is_empty() {
-                return Vec::new();
+        self.known(places, |(at, taken, span), stored| {
+            let (Some(told), Some(text)) = (Told::read(stored), texts.get(at.0)) else {
+                return;
+            };
+            let (Some(word), true) = (text.get(span.clone()), at >= next) else {
+                return;
+            };
+            next = (at.0, at.1 + taken);
+            // A tool gets a number in the layout it was asked with, which is the one its schema was told with.
+            let original = if is_number(word) && is_number(told.original) {
+                laid_out(told.original, word)
+            } else {
+                told.original.to_owned()
+            };
+            let kind = told.kind.to_owned();
+            if let Some(found) = found.get_mut(at.0) {
+                found.push(Uncovered { span, original, kind });
             }
-            self.uncovered(tenant, text, &known)
-        });
-        Ok(each.collect())
-    }
-
-    fn uncovered(&self, tenant: &str, text: &str, known: &HashMap<String, Vec<u8>>) -> Vec<Uncovered> {
-        let mut found = Vec::new();
-        let words = words(text);
-        let mut at = 0;
-        while at < words.len() {
-            let one = stretches(text, &words, at)
-                .into_iter()
-                .find_map(|(taken, span, word)| {
-                    let Told { kind, original, .. } = Told::read(known.get(&self.key_is(tenant, word))?)?;
-                    let (kind, original) = (kind.to_owned(), original.to_owned());
-                    // A tool gets a number in the layout it was asked with, which is the one its schema was told with.
-                    let is_numbers = is_number(word) && is_number(&original);
-                    let original = if is_numbers {
-                        laid_out(&original, word)
-                    } else {
-                        original
-                    };
-                    Some((taken, Uncovered { span, original, kind }))
-                });
-            let (taken, uncovered) = one.unzip();
-            found.extend(uncovered);
-            at += taken.unwrap_or(1);
-        }
-        found
-    }
-
-    fn keys_at(&self, tenant: &str, text: &str, words: &[std::ops::Range<usize>], at: usize) -> Vec<String> {
-        let stretches = stretches(text, words, at).into_iter();
-        stretches.map(|(_, _, word)| self.key_is(tenant, word)).collect()
+        })?;
+        Ok(found)
     }
 
     /// For each word the kind of what it stands for; None where it is nobody's pseudonym.
     pub(crate) fn kinds(&self, tenant: &str, words: &[String]) -> Result<Vec<Option<String>>, StoreError> {
-        let known = self.known(words.iter().map(|word| self.key_is(tenant, word)))?;
-        let kind = |word: &String| {
-            Some(
-                Told::read(known.get(&self.key_is(tenant, word))?)?
-                    .kind
-                    .to_owned(),
-            )
-        };
-        Ok(words.iter().map(kind).collect())
+        let mut kinds = vec![None; words.len()];
+        let places = words.iter().enumerate();
+        let places = places.map(|(at, word)| (self.key_is(tenant, word), at));
+        self.known(places, |at, stored| {
+            if let (Some(told), Some(kind)) = (Told::read(stored), kinds.get_mut(at)) {
+                *kind = Some(told.kind.to_owned());
+            }
+        })?;
+        Ok(kinds)
     }
 
-    /// Those of the keys that are there, with what stands there. Many are asked for at once: a call may have a million.
-    fn known(&self, mut keys: impl Iterator<Item = String>) -> Result<HashMap<String, Vec<u8>>, StoreError> {
-        let mut known = HashMap::new();
+    /// Tells each place whose key is there what stands there, in their order. Many are asked for at once: a call may have
+    /// a million.
+    fn known<P>(
+        &self,
+        mut places: impl Iterator<Item = (String, P)>,
+        mut tell: impl FnMut(P, &[u8]),
+    ) -> Result<(), StoreError> {
         loop {
-            let some: Vec<String> = keys.by_ref().take(KEYS_AT_ONCE).collect();
+            let some: Vec<(String, P)> = places.by_ref().take(KEYS_AT_ONCE).collect();
             if some.is_empty() {
-                return Ok(known);
+                return Ok(());
             }
-            let some: Vec<&str> = some.iter().map(String::as_str).collect();
-            known.extend(self.store.get_all(TABLE, &some)?);
+            let keys: Vec<&str> = some.iter().map(|(key, _)| key.as_str()).collect();
+            let known = self.store.get_all(TABLE, &keys)?;
+            for (key, place) in some {
+                if let Some(stored) = known.get(&key) {
+                    tell(place, stored);
+                }
+            }
         }
     }
 
@@ -409,6 +405,8 @@ impl Disguise {
     }
 
     fn digest(&self, parts: &[&str]) -> String {
+        #[cfg(test)]
+        tests::DIGESTS.with(|count| count.set(count.get() + 1));
         let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
             context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

@@ -7,6 +7,11 @@ use inspect::Settings;
 use super::*;
 use crate::storage::vault::{Layout, Vault};
 
+thread_local! {
+    /// Digests that were made.
+    pub(super) static DIGESTS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// Two processes on the tables of one directory.
 struct House {
     directory: PathBuf,
@@ -274,6 +279,19 @@ fn pseudonyms_are_found_wherever_they_stand_in_a_long_text_and_in_many() {
         .kinds("clinic", &[names[0].clone(), "word".to_owned()])
         .unwrap();
     assert!(kinds[0].is_some() && kinds[1].is_none(), "{kinds:?}");
+}
+
+/// Regression: where one word of a call was a pseudonym, the keys of all others were made a second time.
+#[test]
+fn a_word_is_digested_once_whatever_stands_beside_it() {
+    let house = House::new("once");
+    let names = house.given(0, ("clinic", "ann"), &["4111 1111 1111 1111".to_owned()]);
+    let text = format!("{}{}", "word ".repeat(2_000), names[0]);
+    let before = DIGESTS.get();
+    assert_eq!(house.uncovered(0, &text).len(), 1);
+    // Of a number in four groups, those that follow a word and are numbers by themselves.
+    let made = DIGESTS.get() - before;
+    assert!((2_001..2_100).contains(&made), "{made}");
 }
 
 #[test]
