@@ -5,7 +5,11 @@
 //! model can reason about it. Who stores a new one decides: of replicas that draw at once one is first, and the others
 //! take over what it gave. Keys of the table are keyed digests; originals stand nowhere in clear.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use aws_lc_rs::hmac;
 use inspect::{Effort, Inspector, Like, pseudonym};
@@ -66,10 +70,10 @@ impl<'w> Whose<'w> {
 pub(crate) struct Uncovered {
     /// Bytes of the text.
     pub(crate) span: std::ops::Range<usize>,
-    /// What it stands for.
-    pub(crate) original: String,
+    /// What it stands for: all pseudonyms of one value share it.
+    pub(crate) original: Arc<str>,
     /// The kind of finding it was.
-    pub(crate) kind: String,
+    pub(crate) kind: Arc<str>,
 }
 
 /// See the module.
@@ -137,7 +141,7 @@ impl Disguise {
         }
         let given = places.iter().zip(values).map(|(place, like)| {
             let one = wanted.get(*place).filter(|one| one.is_kept)?;
-            Some(laid_out(one.name.as_deref()?, like.original))
+            Some(laid_out(one.name.as_deref()?, like.original).into_owned())
         });
         let given: Option<Vec<String>> = given.collect();
         given
@@ -264,6 +268,7 @@ impl Disguise {
     /// The pseudonyms in each of these texts that this tenant was given, with what they stand for.
     pub(crate) fn uncover(&self, tenant: &str, texts: &[&str]) -> Result<Vec<Vec<Uncovered>>, StoreError> {
         let mut found: Vec<Vec<Uncovered>> = vec![Vec::new(); texts.len()];
+        let mut shared: HashSet<Arc<str>> = HashSet::new();
         // The first word that may begin the next one: of those that overlap the first is taken, and of those the longest.
         let mut next = (0, 0);
         let places = texts.iter().enumerate().flat_map(|(text, whole)| {
@@ -285,9 +290,9 @@ impl Disguise {
             let original = if is_number(word) && is_number(told.original) {
                 laid_out(told.original, word)
             } else {
-                told.original.to_owned()
+                Cow::Borrowed(told.original)
             };
-            let kind = told.kind.to_owned();
+            let (original, kind) = (one_of(&mut shared, &original), one_of(&mut shared, told.kind));
             if let Some(found) = found.get_mut(at.0) {
                 found.push(Uncovered { span, original, kind });
             }
@@ -460,6 +465,16 @@ fn stretches<'t>(
     (1..=most).rev().filter_map(stretch).collect()
 }
 
+/// A text that is kept once, however often it is asked for.
+fn one_of(shared: &mut HashSet<Arc<str>>, text: &str) -> Arc<str> {
+    if let Some(known) = shared.get(text) {
+        return Arc::clone(known);
+    }
+    let text: Arc<str> = Arc::from(text);
+    shared.insert(Arc::clone(&text));
+    text
+}
+
 fn number(ambient: &Ambient) -> u64 {
     u64::from_le_bytes(ambient.bytes::<8>())
 }
@@ -471,24 +486,24 @@ fn is_number(text: &str) -> bool {
     digits * 2 >= count(u8::is_ascii_alphanumeric) || digits > 0 && count(u8::is_ascii_lowercase) == 0
 }
 
-/// A pseudonym in the layout of a value: `4111 1111 ...` and `4111-1111-...` are one card.
-pub(super) fn laid_out(name: &str, value: &str) -> String {
+/// A pseudonym in the layout of a value: `4111 1111 ...` and `4111-1111-...` are one card. A text may have a million of
+/// them: what has the layout already is not copied.
+pub(super) fn laid_out<'n>(name: &'n str, value: &str) -> Cow<'n, str> {
     let letters = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).count();
     let same = name.is_ascii() && value.is_ascii() && !value.contains('@') && letters(name) == letters(value);
-    if !same {
-        return name.to_owned();
+    let alike = |(a, b): (char, char)| a == b || a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric();
+    if !same || name.len() == value.len() && name.chars().zip(value.chars()).all(alike) {
+        return Cow::Borrowed(name);
     }
     let mut from = name.chars().filter(char::is_ascii_alphanumeric);
-    value
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                from.next().unwrap_or(c)
-            } else {
-                c
-            }
-        })
-        .collect()
+    let laid_out = value.chars().map(|c| {
+        if c.is_ascii_alphanumeric() {
+            from.next().unwrap_or(c)
+        } else {
+            c
+        }
+    });
+    Cow::Owned(laid_out.collect())
 }
 
 /// Stretches that may be a pseudonym or part of one, without the punctuation around them.

@@ -153,7 +153,7 @@ fn where_nothing_of_the_form_is_free_there_are_labels() {
         let [found] = found.as_slice() else {
             panic!("{name}: {found:?}");
         };
-        assert_eq!(&found.original, value);
+        assert_eq!(*found.original, **value);
     }
 }
 
@@ -194,7 +194,7 @@ fn what_one_process_gave_the_other_knows_and_gives_to_nobody_else() {
     let names = house.given(0, ("clinic", "ann"), &anns);
     for (name, value) in names.iter().zip(&anns) {
         let known = house.uncovered(1, name);
-        assert_eq!(known.first().map(|known| &known.original), Some(value));
+        assert_eq!(known.first().map(|known| &*known.original), Some(value.as_str()));
     }
     let others = house.given(1, ("clinic", "ben"), &bens);
     assert!(
@@ -203,7 +203,7 @@ fn what_one_process_gave_the_other_knows_and_gives_to_nobody_else() {
     );
     let text = format!("{}, {}; {}", names[3], others[4], names[5]);
     let found = house.uncovered(0, &text);
-    let found: Vec<_> = found.into_iter().map(|one| one.original).collect();
+    let found: Vec<_> = found.iter().map(|one| &*one.original).collect();
     assert_eq!(found, [&anns[3], &bens[4], &anns[5]].map(String::as_str));
 }
 
@@ -259,7 +259,10 @@ fn pseudonyms_are_found_wherever_they_stand_in_a_long_text_and_in_many() {
         let words = "word ".repeat(before);
         let text = format!("{words}{} and {}", names[0], names[1]);
         let found = house.uncovered(1, &text);
-        let found: Vec<_> = found.into_iter().map(|one| (one.span, one.original)).collect();
+        let found: Vec<_> = found
+            .into_iter()
+            .map(|one| (one.span, one.original.to_string()))
+            .collect();
         let first = words.len()..words.len() + names[0].len();
         let second = first.end + " and ".len()..text.len();
         let expected = [(first, values[0].clone()), (second, values[1].clone())];
@@ -270,10 +273,13 @@ fn pseudonyms_are_found_wherever_they_stand_in_a_long_text_and_in_many() {
     let found = house.disguises[1].uncover("clinic", &texts).unwrap();
     assert_eq!(found.len(), texts.len());
     let found = found.iter().enumerate().filter(|(_, found)| !found.is_empty());
-    let found: Vec<_> = found.map(|(n, found)| (n, &found[0].original)).collect();
+    let found: Vec<_> = found.map(|(n, found)| (n, &*found[0].original)).collect();
     assert_eq!(
         found,
-        [(KEYS_AT_ONCE, &values[0]), (KEYS_AT_ONCE + 2, &values[1])]
+        [
+            (KEYS_AT_ONCE, values[0].as_str()),
+            (KEYS_AT_ONCE + 2, values[1].as_str())
+        ]
     );
     let kinds = house.disguises[1]
         .kinds("clinic", &[names[0].clone(), "word".to_owned()])
