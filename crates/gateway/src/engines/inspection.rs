@@ -134,13 +134,14 @@ impl Inspect for Engines {
         let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
         if let Some(server) = server.filter(|_| demands().next().is_some() || !revealed.values.is_empty()) {
             let caller = call.principal().key();
-            revealed.held = Some(self.terms.agree(
+            let held = self.terms.agree(
                 (&caller, server.as_str()),
                 demands().cloned(),
                 &revealed.values,
                 rewrite::subject(call),
                 &self.ambient,
-            ));
+            );
+            revealed.held = Some(held?);
         }
         Ok(revealed)
     }

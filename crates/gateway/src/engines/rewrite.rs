@@ -180,7 +180,7 @@ impl Engines {
             return Ok(Edits::default());
         };
         let caller = call.principal().key();
-        let mut term = self.terms.of(&caller, server.as_str(), self.ambient.now_ms());
+        let term = self.terms.of(&caller, server.as_str(), self.ambient.now_ms());
         let obligations = strictest(call.permit().obligations().iter().chain(&term.obligations));
         let orders = Orders::of(&obligations);
         if (orders.fields.is_some() || !orders.dropped.is_empty()) && has_words(said) {
@@ -188,8 +188,7 @@ impl Engines {
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
         }
         let subject = term.subject().map(str::to_owned);
-        let revealed = term.revealed.make_contiguous();
-        self.taken_out(call, &orders, (said, revealed, subject.as_deref()))
+        self.taken_out(call, &orders, (said, &term.revealed, subject.as_deref()))
     }
 
     /// The changes that the permit of a call of a model demands of what it is told. Secrets go whatever rules say, and so
