@@ -429,8 +429,8 @@ pub trait Asks: Send + Sync {
     /// Nothing more comes of this question: it was answered, or it was refused before it was asked.
     fn settled(&self, question: &Id);
 
-    /// Asks. The answer comes when the client calls again; none if it never does.
-    fn ask(&self, question: Question) -> Boxed<'static, Option<Response>>;
+    /// Asks. The answer comes when the client calls again; an objection if it never does, or cannot be asked.
+    fn ask(&self, question: Question) -> Boxed<'static, Result<Response, Objection>>;
 }
 
 /// The client's side of a message nobody waits for.

@@ -143,7 +143,7 @@ impl Scene {
             args: Document::parse(args.to_vec(), Keys::Folded, &REQUEST).ok(),
             labels: Labels::none(),
             sources: vec![Source {
-                argument: "/patient".to_owned(),
+                argument: Some("/patient".to_owned()),
                 server: "server1".to_owned(),
                 tool: "search".to_owned(),
                 trusted: true,

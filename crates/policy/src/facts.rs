@@ -20,8 +20,8 @@ pub const FINDING_KINDS: [&str; 7] = [
 /// Where a value among the arguments came from.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Source {
-    /// The argument, as a JSON pointer into the arguments.
-    pub argument: String,
+    /// The argument, as a JSON pointer into the arguments; None: more of them than can be told.
+    pub argument: Option<String>,
     /// The server whose earlier result holds the value.
     pub server: String,
     /// The tool that gave that result.

@@ -58,6 +58,8 @@ struct Held {
     tool: String,
     outcome: Outcome,
     causes: Vec<Cause>,
+    /// How many arguments there are besides of which the same is to be said.
+    more: usize,
 }
 
 /// What became of one run.
@@ -207,12 +209,12 @@ fn decide(run: Node<'_>, suspicions: &[Suspicion], settings: Settings) -> Told {
             flow.made(&call);
         } else {
             told.stopped |= n > 0;
-            let (outcome, causes) = (judgement.outcome, judgement.causes);
             told.held.push(Held {
                 step: n + 1,
                 tool: tool.clone(),
-                outcome,
-                causes,
+                outcome: judgement.outcome,
+                causes: judgement.causes,
+                more: judgement.more,
             });
         }
         // The record says what the call brought, so what it brought is read, whatever was said to it.
@@ -259,7 +261,10 @@ impl Held {
             Outcome::Refuse => "refused",
             Outcome::Ask | Outcome::Permit => "held for approval",
         };
-        let reasons: Vec<String> = self.causes.iter().map(ToString::to_string).collect();
+        let mut reasons: Vec<String> = self.causes.iter().map(ToString::to_string).collect();
+        if self.more > 0 {
+            reasons.push(format!("and so with {} more arguments", self.more));
+        }
         format!(
             "call {}, `{}`, {said}: {}",
             self.step,

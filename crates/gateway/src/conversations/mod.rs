@@ -10,6 +10,7 @@ pub(crate) mod onward;
 pub(crate) mod parked;
 pub(crate) mod present;
 pub(crate) mod replay;
+pub(crate) mod room;
 pub(crate) mod sealed;
 pub(crate) mod sessions;
 pub(crate) mod task_desks;

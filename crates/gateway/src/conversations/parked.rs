@@ -28,6 +28,7 @@ use crate::{
     ambient::Ambient,
     conversations::{
         onward::{Lost, Onward},
+        room::{Held, Room, Share},
         sealed::Seal,
     },
 };
@@ -50,6 +51,7 @@ const EARLY_MAX: usize = 16;
 pub(crate) struct Parking {
     seal: Seal,
     places: Mutex<HashMap<[u8; 16], Arc<Place>>>,
+    room: Room,
 }
 
 /// One call and where its client is.
@@ -63,6 +65,9 @@ pub(crate) struct Place {
     relay: Arc<Relay>,
     /// Which `requestState` is the next to be taken, and until when.
     round: Mutex<(u32, i64)>,
+    /// What the call says, in memory, and the room for that while it is parked.
+    bytes: usize,
+    held: Mutex<Option<Held>>,
 }
 
 /// What there is to say to a client that waits.
@@ -79,15 +84,21 @@ impl Parking {
         Some(Self {
             seal: Seal::new(ambient)?,
             places: Mutex::default(),
+            room: Room::default(),
         })
     }
 
-    /// Takes a call in.
+    /// The room of a caller for what waits for its client.
+    pub(crate) fn room(&self, caller: &Caller) -> Share {
+        self.room.of(&caller.principal.key())
+    }
+
+    /// Takes a call in, which has so many bytes.
     pub(crate) fn begin(
         &self,
         ambient: &Ambient,
         caller: &Caller,
-        relay: Arc<Relay>,
+        (relay, bytes): (Arc<Relay>, usize),
         running: impl Future<Output = Result<Answer, Objection>> + Send + 'static,
     ) -> Arc<Place> {
         Arc::new(Place {
@@ -97,6 +108,8 @@ impl Parking {
             running: AsyncMutex::new(Onward::new(Box::pin(running))),
             relay,
             round: Mutex::new((0, i64::MAX)),
+            bytes,
+            held: Mutex::default(),
         })
     }
 
@@ -143,6 +156,17 @@ impl Parking {
             place.relay.give_up();
             let why = "too many calls wait for an answer of the client";
             return Err(Objection::new(&refusal::OVER_LIMIT, why));
+        }
+        let mut held = lock(&place.held);
+        if held.is_none() {
+            match place.relay.room.take(place.bytes) {
+                Ok(room) => *held = Some(room),
+                Err(objection) => {
+                    drop((held, places));
+                    place.relay.give_up();
+                    return Err(objection);
+                }
+            }
         }
         places.insert(place.name, Arc::clone(place));
         Ok(())
@@ -231,6 +255,8 @@ pub(crate) fn content(server: &str, method: Method, params: Option<Node<'_>>) ->
 
 /// The client's side of a call that may be parked: whichever of the client's requests is there now.
 pub(crate) struct Relay {
+    /// For its questions, and for answers nobody asked for yet.
+    room: Share,
     /// Who was there last, with what that client declared.
     party: Mutex<(Option<Caller>, Capabilities)>,
     log_level: Option<LogLevel>,
@@ -244,10 +270,14 @@ struct Desk {
     expected: HashSet<Id>,
     /// The server says how much it asks at a time (modern era).
     announced: bool,
-    open: BTreeMap<String, (Question, oneshot::Sender<Response>)>,
+    open: BTreeMap<String, Open>,
     early: HashMap<String, Document>,
+    early_held: Option<Held>,
     next: u64,
 }
+
+/// A question that waits, where its answer goes, and the room it takes.
+type Open = (Question, oneshot::Sender<Response>, Held);
 
 impl Relay {
     /// For a call that came on this exchange.
@@ -255,8 +285,10 @@ impl Relay {
         exchange: Arc<dyn Exchange>,
         capabilities: Capabilities,
         log_level: Option<LogLevel>,
+        room: Share,
     ) -> Arc<Self> {
         Arc::new(Self {
+            room,
             party: Mutex::new((exchange.caller(), capabilities)),
             log_level,
             now: watch::channel(Some(exchange)).0,
@@ -324,7 +356,7 @@ impl Relay {
     /// Whether the client has something to answer.
     pub(crate) fn asks_anything(&self) -> bool {
         let desk = self.desk.borrow();
-        desk.open.values().any(|(_, waiting)| !waiting.is_closed())
+        desk.open.values().any(|(_, waiting, _)| !waiting.is_closed())
     }
 
     /// The result that asks.
@@ -340,7 +372,11 @@ impl Relay {
     pub(crate) fn write_questions(&self, out: &mut ObjectWriter<'_>) {
         // Nobody takes an answer any more to what was waited for too long.
         let desk = self.desk.borrow();
-        for (key, (question, _)) in desk.open.iter().filter(|(_, (_, waiting))| !waiting.is_closed()) {
+        let open = desk
+            .open
+            .iter()
+            .filter(|(_, (_, waiting, _))| !waiting.is_closed());
+        for (key, (question, ..)) in open {
             out.object(key, |out| {
                 out.string("method", question.method.name());
                 if question.params != b"{}" || question.method != Method::RootsList {
@@ -357,10 +393,10 @@ impl Relay {
             for (key, said) in responses.into_iter().flat_map(Node::members) {
                 let key = key.as_str().unwrap_or_default();
                 let open = desk.open.get(key.as_ref());
-                let Some(response) = open.and_then(|(asked, _)| response(asked, said)) else {
+                let Some(response) = open.and_then(|(asked, ..)| response(asked, said)) else {
                     continue;
                 };
-                if let Some((_, waiting)) = desk.open.remove(key.as_ref()) {
+                if let Some((_, waiting, _)) = desk.open.remove(key.as_ref()) {
                     // Whoever asked may have given up a moment ago.
                     let _ = waiting.send(response);
                     count += 1;
@@ -370,7 +406,8 @@ impl Relay {
         count
     }
 
-    /// Takes answers that came with the call, before anybody asked: they are for questions of these names.
+    /// Takes answers that came with the call, before anybody asked: they are for questions of these names. Those for which
+    /// there is no room are asked for again.
     pub(crate) fn take_early(&self, responses: Option<Node<'_>>) {
         let Some(responses) = responses else { return };
         let members = responses.members().take(EARLY_MAX);
@@ -380,7 +417,14 @@ impl Relay {
             let copy = Document::parse(copy, Keys::Folded, &REQUEST).ok()?;
             Some((key.as_str()?.into_owned(), copy))
         });
-        self.desk.send_modify(|desk| desk.early.extend(early));
+        let early: Vec<(String, Document)> = early.collect();
+        let bytes = early.iter().map(|(_, said)| said.bytes_held()).sum();
+        if let Ok(held) = self.room.take(bytes) {
+            self.desk.send_modify(|desk| {
+                desk.early.extend(early);
+                desk.early_held = Some(held);
+            });
+        }
     }
 }
 
@@ -475,8 +519,15 @@ impl Asks for Relay {
         });
     }
 
-    fn ask(&self, question: Question) -> Boxed<'static, Option<Response>> {
+    fn ask(&self, question: Question) -> Boxed<'static, Result<Response, Objection>> {
         let (waiting, answer) = oneshot::channel();
+        let held = match self.room.take(question.params.len()) {
+            Ok(held) => held,
+            Err(objection) => {
+                self.settled(&question.id);
+                return Box::pin(std::future::ready(Err(objection)));
+            }
+        };
         self.desk.send_modify(|desk| {
             desk.expected.remove(&question.id);
             desk.next += 1;
@@ -490,10 +541,11 @@ impl Asks for Relay {
             let early = early.and_then(|early| response(&question, early.root().get("said")?));
             match early {
                 Some(response) => drop(waiting.send(response)),
-                None => drop(desk.open.insert(key, (question, waiting))),
+                None => drop(desk.open.insert(key, (question, waiting, held))),
             }
         });
-        Box::pin(async move { answer.await.ok() })
+        let gone = |_| Objection::new(&refusal::CLIENT_GONE, "it did not come back with an answer");
+        Box::pin(async move { answer.await.map_err(gone) })
     }
 }
 
@@ -505,17 +557,56 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn asked(relay: &Relay, name: &str) -> Boxed<'static, Option<Response>> {
+    fn asked(relay: &Relay, name: &str) -> Boxed<'static, Result<Response, Objection>> {
+        asked_at_length(relay, name, b"{}".to_vec())
+    }
+
+    fn asked_at_length(
+        relay: &Relay,
+        name: &str,
+        params: Vec<u8>,
+    ) -> Boxed<'static, Result<Response, Objection>> {
         relay.ask(Question {
             id: Id::String(name.to_owned()),
             method: Method::ElicitationCreate,
-            params: b"{}".to_vec(),
+            params,
         })
+    }
+
+    fn relay(room: &Room) -> Arc<Relay> {
+        Relay::new(Arc::new(Nobody), Capabilities::default(), None, room.of("ann"))
+    }
+
+    /// Regression: a server might ask things of any length while a call was parked, and all of it was kept.
+    #[tokio::test]
+    async fn what_is_too_much_to_be_kept_is_not_asked_and_the_server_hears_so() {
+        let room = Room::default();
+        let relays: Vec<Arc<Relay>> = (0..3).map(|_| relay(&room)).collect();
+        let long = || vec![b' '; 16 * 1024 * 1024];
+        let asked = |n: usize| asked_at_length(&relays[n % 3], &format!("name{n}"), long());
+        let mut open: Vec<_> = (0..6).map(asked).collect();
+        let refused = asked(6).await.unwrap_err();
+        assert_eq!(refused.code.name, refusal::OVER_LIMIT.name);
+        assert_eq!(relays[0].desk.borrow().open.len(), 2, "it is not shown");
+        // Room comes back with an answer, and with whoever gives up.
+        let said = br#"{"name0": {"action": "accept"}}"#;
+        let said = Document::parse(said.to_vec(), Keys::Folded, &REQUEST).expect("JSON");
+        assert_eq!(relays[0].answer(Some(said.root())), 1);
+        assert!(open.remove(0).await.is_ok());
+        open.push(asked(6));
+        assert!(asked(7).await.is_err());
+        relays[1].give_up();
+        assert_eq!(
+            open.remove(0).await.unwrap_err().code.name,
+            refusal::CLIENT_GONE.name
+        );
+        open.push(asked(7));
+        assert_eq!(relays[1].desk.borrow().open.len(), 1);
     }
 
     #[tokio::test]
     async fn what_is_asked_one_after_the_other_goes_into_one_answer() {
-        let relay = Relay::new(Arc::new(Nobody), Capabilities::default(), None);
+        let relay = relay(&Room::default());
         let first = asked(&relay, "first");
         let later = async {
             tokio::task::yield_now().await;
@@ -532,7 +623,7 @@ mod tests {
     /// The bug: what a task asked later was judged by what its client had declared at first.
     #[test]
     fn a_client_is_asked_what_it_declared_when_it_came_back() {
-        let relay = Relay::new(Arc::new(Nobody), Capabilities::default(), None);
+        let relay = relay(&Room::default());
         let declared = Document::parse(br#"{"elicitation":{}}"#.to_vec(), Keys::Exact, &REQUEST).unwrap();
         relay.came_back(None, Capabilities::declared(declared.root()));
         assert!(Asks::capabilities(&*relay).at(&["elicitation"]).is_some());
@@ -542,11 +633,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_about_an_approval_goes_to_no_server() {
-        let relay = Relay::new(Arc::new(Nobody), Capabilities::default(), None);
+        let relay = relay(&Room::default());
         let said = br#"{"name": {"action": "accept"}, "io.sallyport/approval": {"action": "accept"}}"#;
         let said = Document::parse(said.to_vec(), Keys::Folded, &REQUEST).expect("JSON");
         relay.take_early(Some(said.root()));
-        assert!(asked(&relay, "name").await.is_some(), "an answer given early");
+        assert!(asked(&relay, "name").await.is_ok(), "an answer given early");
         let stolen = asked(&relay, "io.sallyport/approval");
         relay.answer(Some(said.root()));
         let open: Vec<String> = relay.desk.borrow().open.keys().cloned().collect();

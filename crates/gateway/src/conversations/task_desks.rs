@@ -18,7 +18,10 @@ use tokio::{sync::watch, task::JoinHandle};
 use upstream::TaskQuestion;
 use wire::{json::Node, mcp::ServerName};
 
-use crate::conversations::parked::Relay;
+use crate::conversations::{
+    parked::Relay,
+    room::{Held, Room, Share},
+};
 
 /// How long a desk waits for its client.
 const PATIENCE_MS: i64 = 10 * 60 * 1000;
@@ -37,16 +40,18 @@ pub(crate) type Task = (ServerName, String, String);
 #[derive(Debug, Default)]
 pub(crate) struct TaskDesks {
     desks: Mutex<HashMap<Task, Arc<TaskDesk>>>,
+    room: Room,
 }
 
-/// What each question came to, by its name.
-type Given = BTreeMap<String, Result<Vec<u8>, Objection>>;
+/// What each question came to, by its name, with the room that takes.
+type Given = BTreeMap<String, Result<(Vec<u8>, Held), Objection>>;
 
 /// What one task asks.
 #[derive(Debug)]
 pub(crate) struct TaskDesk {
     /// The client's side.
     pub(crate) relay: Arc<Relay>,
+    room: Share,
     state: Mutex<State>,
     given: watch::Sender<Given>,
 }
@@ -55,6 +60,8 @@ pub(crate) struct TaskDesk {
 struct State {
     /// Questions that were put: none is put twice (ext-tasks: a name is used once in a task's life).
     put: BTreeSet<String>,
+    /// The room that their names take.
+    held: Vec<Held>,
     /// What runs on behalf of the task.
     running: Vec<JoinHandle<()>>,
     used_ms: i64,
@@ -70,11 +77,13 @@ impl TaskDesks {
         }
         let desk = found.unwrap_or_else(|| {
             let exchange = Arc::clone(&arrival.exchange);
-            let relay = Relay::new(exchange, arrival.capabilities.clone(), None);
+            let room = self.room.of(&task.1);
+            let relay = Relay::new(exchange, arrival.capabilities.clone(), None, room.clone());
             // A task outlives the request that asks for it.
             relay.attach(Arc::new(Nobody));
             Arc::new(TaskDesk {
                 relay,
+                room,
                 state: Mutex::default(),
                 given: watch::channel(Given::new()).0,
             })
@@ -134,6 +143,9 @@ impl TaskDesk {
         if state.put.len() + questions.len() > QUESTIONS_MAX {
             return Err(Objection::new(&refusal::UPSTREAM_GARBLED, "a task asks too much"));
         }
+        let names = questions.iter().map(|(key, _)| key.len()).sum();
+        let held = self.room.take(names)?;
+        state.held.push(held);
         // Another request may have put one meanwhile.
         let mut new = questions;
         new.retain(|(key, _)| state.put.insert(key.clone()));
@@ -146,9 +158,13 @@ impl TaskDesk {
             asks.expect(&ids);
         }
         for (key, answer) in questions {
-            let given = self.given.clone();
+            let (given, room) = (self.given.clone(), self.room.clone());
             state.running.push(tokio::spawn(async move {
-                let answer = answer.await;
+                // What there is no room for is asked again.
+                let answer = answer.await.and_then(|answer| {
+                    let held = room.take(answer.len())?;
+                    Ok((answer, held))
+                });
                 given.send_modify(|given| drop(given.insert(key, answer)));
             }));
         }
@@ -190,7 +206,7 @@ impl TaskDesk {
         let (mut answers, mut failed) = (Vec::new(), None);
         for (key, answer) in given {
             match answer {
-                Ok(answer) => answers.push((key, answer)),
+                Ok((answer, _)) => answers.push((key, answer)),
                 Err(objection) => {
                     // It may be asked again.
                     lock(&self.state).put.remove(&key);

@@ -66,7 +66,7 @@ impl Engines {
             let params = object(|out| write_params(call, out));
             let answer = asks.ask(Question { id, method, params });
             let answered = tokio::select! {
-                answer = answer => answer.ok_or_else(|| gone("it did not come back with an answer")),
+                answer = answer => answer,
                 () = tokio::time::sleep(PATIENCE) => Err(gone("it did not answer in time")),
                 () = arrival.exchange.withdrawn() => Err(gone("the call it was asked in was withdrawn")),
             };

@@ -5,7 +5,11 @@
 //! model can reason about it. Who stores a new one decides: of replicas that draw at once one is first, and the others
 //! take over what it gave. Keys of the table are keyed digests; originals stand nowhere in clear.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use aws_lc_rs::hmac;
 use inspect::{Effort, Inspector, Like, pseudonym};
@@ -66,10 +70,10 @@ impl<'w> Whose<'w> {
 pub(crate) struct Uncovered {
     /// Bytes of the text.
     pub(crate) span: std::ops::Range<usize>,
-    /// What it stands for.
-    pub(crate) original: String,
+    /// What it stands for: all pseudonyms of one value share it.
+    pub(crate) original: Arc<str>,
     /// The kind of finding it was.
-    pub(crate) kind: String,
+    pub(crate) kind: Arc<str>,
 }
 
 /// See the module.
@@ -137,7 +141,7 @@ impl Disguise {
         }
         let given = places.iter().zip(values).map(|(place, like)| {
             let one = wanted.get(*place).filter(|one| one.is_kept)?;
-            Some(laid_out(one.name.as_deref()?, like.original))
+            Some(laid_out(one.name.as_deref()?, like.original).into_owned())
         });
         let given: Option<Vec<String>> = given.collect();
         given
@@ -239,7 +243,8 @@ impl Disguise {
                         }
                         let kind = one.like.detector.split('/').next().unwrap_or_default();
                         rows.push((one.of.clone(), name.clone().into_bytes()));
-                        rows.push((is.clone(), format!("{kind}\n{}", one.like.original).into_bytes()));
+                        let told = format!("{}\n{kind}\n{}", one.of, one.like.original);
+                        rows.push((is.clone(), told.into_bytes()));
                         name.clone()
                     }
                     // It was forgotten since it was looked up.
@@ -262,67 +267,71 @@ impl Disguise {
 
     /// The pseudonyms in each of these texts that this tenant was given, with what they stand for.
     pub(crate) fn uncover(&self, tenant: &str, texts: &[&str]) -> Result<Vec<Vec<Uncovered>>, StoreError> {
-        let keys = texts.iter().flat_map(|text| {
-            let words = words(text);
-            (0..words.len()).flat_map(move |at| self.keys_at(tenant, text, &words, at))
+        let mut found: Vec<Vec<Uncovered>> = vec![Vec::new(); texts.len()];
+        let mut shared: HashSet<Arc<str>> = HashSet::new();
+        // The first word that may begin the next one: of those that overlap the first is taken, and of those the longest.
+        let mut next = (0, 0);
+        let places = texts.iter().enumerate().flat_map(|(text, whole)| {
+            let words = words(whole);
+            (0..words.len()).flat_map(move |at| {
+                let each = stretches(whole, &words, at).into_iter();
+                each.map(move |(taken, span, word)| (self.key_is(tenant, word), ((text, at), taken, span)))
+            })
         });
-        let known = self.known(keys)?;
-        let each = texts.iter().map(|text| {
-            if known.is_empty() {
-                return Vec::new();
+        self.known(places, |(at, taken, span), stored| {
+            let (Some(told), Some(text)) = (Told::read(stored), texts.get(at.0)) else {
+                return;
+            };
+            let (Some(word), true) = (text.get(span.clone()), at >= next) else {
+                return;
+            };
+            next = (at.0, at.1 + taken);
+            // A tool gets a number in the layout it was asked with, which is the one its schema was told with.
+            let original = if is_number(word) && is_number(told.original) {
+                laid_out(told.original, word)
+            } else {
+                Cow::Borrowed(told.original)
+            };
+            let (original, kind) = (one_of(&mut shared, &original), one_of(&mut shared, told.kind));
+            if let Some(found) = found.get_mut(at.0) {
+                found.push(Uncovered { span, original, kind });
             }
-            self.uncovered(tenant, text, &known)
-        });
-        Ok(each.collect())
-    }
-
-    fn uncovered(&self, tenant: &str, text: &str, known: &HashMap<String, Vec<u8>>) -> Vec<Uncovered> {
-        let mut found = Vec::new();
-        let words = words(text);
-        let mut at = 0;
-        while at < words.len() {
-            let one = stretches(text, &words, at)
-                .into_iter()
-                .find_map(|(taken, span, word)| {
-                    let (kind, original) = told(known.get(&self.key_is(tenant, word))?)?;
-                    // A tool gets a number in the layout it was asked with, which is the one its schema was told with.
-                    let is_numbers = is_number(word) && is_number(&original);
-                    let original = if is_numbers {
-                        laid_out(&original, word)
-                    } else {
-                        original
-                    };
-                    Some((taken, Uncovered { span, original, kind }))
-                });
-            let (taken, uncovered) = one.unzip();
-            found.extend(uncovered);
-            at += taken.unwrap_or(1);
-        }
-        found
-    }
-
-    fn keys_at(&self, tenant: &str, text: &str, words: &[std::ops::Range<usize>], at: usize) -> Vec<String> {
-        let stretches = stretches(text, words, at).into_iter();
-        stretches.map(|(_, _, word)| self.key_is(tenant, word)).collect()
+        })?;
+        Ok(found)
     }
 
     /// For each word the kind of what it stands for; None where it is nobody's pseudonym.
     pub(crate) fn kinds(&self, tenant: &str, words: &[String]) -> Result<Vec<Option<String>>, StoreError> {
-        let known = self.known(words.iter().map(|word| self.key_is(tenant, word)))?;
-        let kind = |word: &String| Some(told(known.get(&self.key_is(tenant, word))?)?.0);
-        Ok(words.iter().map(kind).collect())
+        let mut kinds = vec![None; words.len()];
+        let places = words.iter().enumerate();
+        let places = places.map(|(at, word)| (self.key_is(tenant, word), at));
+        self.known(places, |at, stored| {
+            if let (Some(told), Some(kind)) = (Told::read(stored), kinds.get_mut(at)) {
+                *kind = Some(told.kind.to_owned());
+            }
+        })?;
+        Ok(kinds)
     }
 
-    /// Those of the keys that are there, with what stands there. Many are asked for at once: a call may have a million.
-    fn known(&self, mut keys: impl Iterator<Item = String>) -> Result<HashMap<String, Vec<u8>>, StoreError> {
-        let mut known = HashMap::new();
+    /// Tells each place whose key is there what stands there, in their order. Many are asked for at once: a call may have
+    /// a million.
+    fn known<P>(
+        &self,
+        mut places: impl Iterator<Item = (String, P)>,
+        mut tell: impl FnMut(P, &[u8]),
+    ) -> Result<(), StoreError> {
         loop {
-            let some: Vec<String> = keys.by_ref().take(KEYS_AT_ONCE).collect();
+            let some: Vec<(String, P)> = places.by_ref().take(KEYS_AT_ONCE).collect();
             if some.is_empty() {
-                return Ok(known);
+                return Ok(());
             }
-            let some: Vec<&str> = some.iter().map(String::as_str).collect();
-            known.extend(self.store.get_all(TABLE, &some)?);
+            let keys: Vec<&str> = some.iter().map(|(key, _)| key.as_str()).collect();
+            let known = self.store.get_all(TABLE, &keys)?;
+            for (key, place) in some {
+                if let Some(stored) = known.get(&key) {
+                    tell(place, stored);
+                }
+            }
         }
     }
 
@@ -330,20 +339,49 @@ impl Disguise {
     /// pseudonyms it were.
     pub(crate) fn forget(&self, tenant: &str, identifiers: &BTreeSet<String>) -> Result<usize, StoreError> {
         let all: HashMap<String, Vec<u8>> = self.store.list(TABLE)?.into_iter().collect();
-        let stands_for = |is: &str| {
-            let (_, original) = told(all.get(is)?)?;
-            identifiers.contains(&same(&original)).then_some(original)
-        };
+        let told = all.iter().filter(|(key, _)| key.starts_with(IS));
+        let told = told.filter_map(|(is, stored)| Some((is, Told::read(stored)?)));
+        let told: Vec<(&String, Told<'_>)> = told.collect();
+        let name = |of: &str| all.get(of).map(|name| String::from_utf8_lossy(name));
+        let nameless = self.nameless(tenant, &all, &told);
         let mut gone = 0;
-        for (of, name) in all.iter().filter(|(key, _)| key.starts_with(OF)) {
-            let is = self.key_is(tenant, &String::from_utf8_lossy(name));
-            if let Some(original) = stands_for(&is) {
-                let real = self.key_real(tenant, &original);
-                self.store.delete_all(TABLE, &[of, &is, &real])?;
+        for (is, told) in told {
+            if !identifiers.contains(&same(told.original)) {
+                continue;
+            }
+            let real = self.key_real(tenant, told.original);
+            let of = match told.of {
+                // Another tenant may have given the same name: this is the one whose name it is in this tenant.
+                Some(of) => name(of)
+                    .is_some_and(|name| self.key_is(tenant, &name) == *is)
+                    .then_some(of),
+                None => nameless.get(is).copied(),
+            };
+            if let Some(of) = of {
+                self.store.delete_all(TABLE, &[of, is, &real])?;
                 gone += 1;
             }
         }
         Ok(gone)
+    }
+
+    /// Of rows from before a pseudonym said which value's it is: that value's key, by the key of the pseudonym in this
+    /// tenant. Where two tenants gave the same name then, it may be the other's.
+    fn nameless<'a>(
+        &self,
+        tenant: &str,
+        all: &'a HashMap<String, Vec<u8>>,
+        told: &[(&String, Told<'_>)],
+    ) -> HashMap<String, &'a str> {
+        if told.iter().all(|(_, told)| told.of.is_some()) {
+            return HashMap::new();
+        }
+        let said: HashSet<&str> = told.iter().filter_map(|(_, told)| told.of).collect();
+        let rest = all
+            .iter()
+            .filter(|(key, _)| key.starts_with(OF) && !said.contains(key.as_str()));
+        rest.map(|(of, name)| (self.key_is(tenant, &String::from_utf8_lossy(name)), of.as_str()))
+            .collect()
     }
 
     /// Another value of the form of this one, by a key that is thrown away: nobody can undo it.
@@ -372,6 +410,8 @@ impl Disguise {
     }
 
     fn digest(&self, parts: &[&str]) -> String {
+        #[cfg(test)]
+        tests::DIGESTS.with(|count| count.set(count.get() + 1));
         let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
             context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -386,10 +426,27 @@ const OF: &str = "of:";
 const IS: &str = "is:";
 const REAL: &str = "real:";
 
-/// What is stored of a pseudonym: the kind of what it stands for, and that.
-fn told(stored: &[u8]) -> Option<(String, String)> {
-    let (kind, original) = str::from_utf8(stored).ok()?.split_once('\n')?;
-    Some((kind.to_owned(), original.to_owned()))
+/// What is stored of a pseudonym.
+struct Told<'s> {
+    /// The key of the value it stands for; older rows do not say.
+    of: Option<&'s str>,
+    /// The kind of that value.
+    kind: &'s str,
+    /// The value.
+    original: &'s str,
+}
+
+impl<'s> Told<'s> {
+    fn read(stored: &'s [u8]) -> Option<Self> {
+        let (first, rest) = str::from_utf8(stored).ok()?.split_once('\n')?;
+        // No kind has a colon in it.
+        let (of, (kind, original)) = if first.starts_with(OF) {
+            (Some(first), rest.split_once('\n')?)
+        } else {
+            (None, (first, rest))
+        };
+        Some(Self { of, kind, original })
+    }
 }
 
 /// The stretches from one word on that may be a pseudonym, the longest first, and how many words each has. Only numbers
@@ -408,6 +465,16 @@ fn stretches<'t>(
     (1..=most).rev().filter_map(stretch).collect()
 }
 
+/// A text that is kept once, however often it is asked for.
+fn one_of(shared: &mut HashSet<Arc<str>>, text: &str) -> Arc<str> {
+    if let Some(known) = shared.get(text) {
+        return Arc::clone(known);
+    }
+    let text: Arc<str> = Arc::from(text);
+    shared.insert(Arc::clone(&text));
+    text
+}
+
 fn number(ambient: &Ambient) -> u64 {
     u64::from_le_bytes(ambient.bytes::<8>())
 }
@@ -419,24 +486,24 @@ fn is_number(text: &str) -> bool {
     digits * 2 >= count(u8::is_ascii_alphanumeric) || digits > 0 && count(u8::is_ascii_lowercase) == 0
 }
 
-/// A pseudonym in the layout of a value: `4111 1111 ...` and `4111-1111-...` are one card.
-pub(super) fn laid_out(name: &str, value: &str) -> String {
+/// A pseudonym in the layout of a value: `4111 1111 ...` and `4111-1111-...` are one card. A text may have a million of
+/// them: what has the layout already is not copied.
+pub(super) fn laid_out<'n>(name: &'n str, value: &str) -> Cow<'n, str> {
     let letters = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).count();
     let same = name.is_ascii() && value.is_ascii() && !value.contains('@') && letters(name) == letters(value);
-    if !same {
-        return name.to_owned();
+    let alike = |(a, b): (char, char)| a == b || a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric();
+    if !same || name.len() == value.len() && name.chars().zip(value.chars()).all(alike) {
+        return Cow::Borrowed(name);
     }
     let mut from = name.chars().filter(char::is_ascii_alphanumeric);
-    value
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                from.next().unwrap_or(c)
-            } else {
-                c
-            }
-        })
-        .collect()
+    let laid_out = value.chars().map(|c| {
+        if c.is_ascii_alphanumeric() {
+            from.next().unwrap_or(c)
+        } else {
+            c
+        }
+    });
+    Cow::Owned(laid_out.collect())
 }
 
 /// Stretches that may be a pseudonym or part of one, without the punctuation around them.

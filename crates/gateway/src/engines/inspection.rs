@@ -1,6 +1,9 @@
 //! Reading what is sent and what comes back.
 
-use std::collections::BTreeSet;
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashSet},
+};
 
 use inspect::{Finding, FindingKind, Findings, Part, Scope, Surface, Texts};
 use pipeline::{
@@ -21,7 +24,7 @@ use wire::{
     mcp::{Direction, Method, Target, target},
 };
 
-use super::{Engines, flow, rewrite};
+use super::{Engines, disguise::Uncovered, flow, rewrite};
 use crate::{known::concerned, storage::store::StoreError};
 
 impl Inspect for Engines {
@@ -131,13 +134,14 @@ impl Inspect for Engines {
         let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
         if let Some(server) = server.filter(|_| demands().next().is_some() || !revealed.values.is_empty()) {
             let caller = call.principal().key();
-            revealed.held = Some(self.terms.agree(
+            let held = self.terms.agree(
                 (&caller, server.as_str()),
                 demands().cloned(),
                 &revealed.values,
                 rewrite::subject(call),
                 &self.ambient,
-            ));
+            );
+            revealed.held = Some(held?);
         }
         Ok(revealed)
     }
@@ -196,23 +200,28 @@ impl Engines {
         let texts: Vec<&str> = values.iter().map(|(_, text)| text.as_ref()).collect();
         let found = self.disguise.uncover(rewrite::tenant(call), &texts);
         let found = found.map_err(not_looked_up)?;
-        for ((node, text), found) in values.iter().zip(found) {
-            let known = found
-                .into_iter()
-                .filter(|uncovered| kinds.contains(uncovered.kind.as_str()));
+        let (mut count, mut bytes) = (0, texts.iter().map(|text| text.len()).sum::<usize>());
+        let mut told: HashSet<(&str, &str)> = HashSet::new();
+        for ((node, text), found) in values.iter().zip(&found) {
+            let known = found.iter().filter(|one| kinds.contains(&*one.kind));
             let mut changes = Vec::new();
-            for uncovered in known {
-                let pseudonym = text.get(uncovered.span.clone()).unwrap_or_default();
-                revealed
-                    .values
-                    .push((uncovered.original.clone(), pseudonym.to_owned()));
-                changes.push((uncovered.span, uncovered.original));
+            for Uncovered { span, original, .. } in known {
+                let pseudonym = text.get(span.clone()).unwrap_or_default();
+                if told.insert((original, pseudonym)) {
+                    revealed.values.push((original.to_string(), pseudonym.to_owned()));
+                }
+                (count, bytes) = (count + 1, bytes + original.len());
+                changes.push((span.clone(), Cow::Borrowed(&**original)));
+            }
+            // A name of eight letters may stand for a key of thousands.
+            if bytes > REQUEST.text_bytes_max {
+                let why = "what the pseudonyms stand for is more than one message may hold";
+                return Err(Objection::new(&refusal::OBLIGATION_UNMET, why).showing(why));
             }
             if !changes.is_empty() {
                 rewrite::put(&mut revealed.edits, *node, &rewrite::replace(text, changes));
             }
         }
-        let count = revealed.values.len();
         if count > 0 {
             self.still_fits(call.resolution(), arguments, &revealed.edits)?;
             call.dossier()

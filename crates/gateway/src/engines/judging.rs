@@ -1,7 +1,7 @@
 //! A second opinion where a rule demands one (`@judge`): on a call, whether it is what it is said to be for; on an
 //! answer, whether it gives orders. It is never told secrets or personal data, and can only refuse.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use inspect::{FindingKind, Others, Scope, Surface, Texts, plain};
 use pipeline::{Answer, Objection, Passed, decide::Limited, ports::Judges, refusal, release::Filtered};
@@ -286,10 +286,11 @@ impl Engines {
                 continue;
             }
             let text = text_of(node);
-            let mut here = changes.remove(&node.place()).unwrap_or_default();
+            let here = changes.remove(&node.place()).unwrap_or_default().into_iter();
+            let mut here: Vec<_> = here.map(|(span, instead)| (span, Cow::Owned(instead))).collect();
             here.extend(others.find(&text).into_iter().filter_map(|span| {
                 let instead = values.get(&plain(text.get(span.clone())?))?;
-                Some((span, instead.clone()))
+                Some((span, Cow::Borrowed(instead.as_str())))
             }));
             if !here.is_empty() {
                 texts.insert(node.place(), replace(&text, here));

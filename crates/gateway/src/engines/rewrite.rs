@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
     sync::Arc,
 };
 
@@ -90,7 +91,7 @@ impl<'o> Orders<'o> {
 }
 
 /// By its plain form, what comes in the place of a value, what that is called, and what the value is.
-type Everywhere = BTreeMap<String, (String, &'static str, String)>;
+type Everywhere = BTreeMap<String, (String, &'static str, Cow<'static, str>)>;
 
 /// What is rewritten.
 struct Content<'c> {
@@ -101,8 +102,8 @@ struct Content<'c> {
     whose: Whose<'c>,
 }
 
-/// A stretch of a value and what comes in its place.
-type Change = (std::ops::Range<usize>, String);
+/// A stretch of a value and what comes in its place: borrowed where that is the same in a million places.
+type Change<'e> = (Range<usize>, Cow<'e, str>);
 
 impl Engines {
     /// The changes that obligations demand of the answer.
@@ -179,7 +180,7 @@ impl Engines {
             return Ok(Edits::default());
         };
         let caller = call.principal().key();
-        let mut term = self.terms.of(&caller, server.as_str(), self.ambient.now_ms());
+        let term = self.terms.of(&caller, server.as_str(), self.ambient.now_ms());
         let obligations = strictest(call.permit().obligations().iter().chain(&term.obligations));
         let orders = Orders::of(&obligations);
         if (orders.fields.is_some() || !orders.dropped.is_empty()) && has_words(said) {
@@ -187,8 +188,7 @@ impl Engines {
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
         }
         let subject = term.subject().map(str::to_owned);
-        let revealed = term.revealed.make_contiguous();
-        self.taken_out(call, &orders, (said, revealed, subject.as_deref()))
+        self.taken_out(call, &orders, (said, &term.revealed, subject.as_deref()))
     }
 
     /// The changes that the permit of a call of a model demands of what it is told. Secrets go whatever rules say, and so
@@ -253,7 +253,7 @@ impl Engines {
         }
         let mut everywhere = Everywhere::default();
         for (original, pseudonym) in content.revealed {
-            let kept = (pseudonym.clone(), "disguise-again", "personal".to_owned());
+            let kept = (pseudonym.clone(), "disguise-again", "personal".into());
             everywhere.insert(plain(original), kept);
         }
         let mut told: HashMap<String, &str> = HashMap::new();
@@ -263,7 +263,7 @@ impl Engines {
         let strung = strung(said, &found);
         let effort = &mut Effort::of_one_content();
         let names = self.pseudonyms(content.whose, (&strung, effort), &found)?;
-        let mut changes: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
+        let mut changes: BTreeMap<u32, Vec<Change<'_>>> = BTreeMap::new();
         for (place, findings) in &found {
             let Some(node) = said.document().at(*place) else {
                 continue;
@@ -274,17 +274,17 @@ impl Engines {
                 let written = text.get(span.clone()).unwrap_or_default();
                 let original = plain(written);
                 let with = match (way, told.get(&same(written)), everywhere.get(&original)) {
-                    (Way::Pseudonymise, Some(name), _) => laid_out(name, written),
+                    (Way::Pseudonymise, Some(name), _) => laid_out(name, written).into_owned(),
                     (Way::Anonymise, _, Some((kept, "anonymise", _))) => kept.clone(),
                     _ => self.replacement((finding, *way), written, (&strung, effort), &names),
                 };
                 let at = || finding.location.pointer.clone();
                 report.add(at, way.as_str(), finding.detector.clone());
                 if matches!(finding.kind, FindingKind::Personal | FindingKind::Secret) {
-                    let kept = (with.clone(), way.as_str(), finding.detector.to_string());
+                    let kept = (with.clone(), way.as_str(), finding.detector.clone());
                     everywhere.entry(original).or_insert(kept);
                 }
-                changes.entry(*place).or_default().push((span, with));
+                changes.entry(*place).or_default().push((span, with.into()));
             }
         }
         elsewhere(said, &everywhere, &mut changes, report)?;
@@ -311,10 +311,10 @@ fn all_listed(findings: &Findings) -> Result<(), Objection> {
 }
 
 /// Replaces what was found in one place in all the others where it stands.
-fn elsewhere(
+fn elsewhere<'e>(
     said: Node<'_>,
-    everywhere: &Everywhere,
-    changes: &mut BTreeMap<u32, Vec<Change>>,
+    everywhere: &'e Everywhere,
+    changes: &mut BTreeMap<u32, Vec<Change<'e>>>,
     report: &mut Said,
 ) -> Result<(), Objection> {
     if everywhere.is_empty() {
@@ -388,7 +388,7 @@ pub(super) fn keys_of(root: Node<'_>) -> impl Iterator<Item = Node<'_>> {
 }
 
 /// The text with each stretch replaced; of stretches that overlap, the first.
-pub(super) fn replace(text: &str, mut changes: Vec<Change>) -> String {
+pub(super) fn replace<T: AsRef<str>>(text: &str, mut changes: Vec<(Range<usize>, T)>) -> String {
     changes.sort_by_key(|(span, _)| (span.start, std::cmp::Reverse(span.end)));
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
@@ -398,7 +398,7 @@ pub(super) fn replace(text: &str, mut changes: Vec<Change>) -> String {
         }
         if span.start >= at {
             out.push_str(text.get(at..span.start).unwrap_or_default());
-            out.push_str(&with);
+            out.push_str(with.as_ref());
         }
         at = span.end;
     }
@@ -542,5 +542,45 @@ impl Choosing<'_> {
         let at = || Pointer::to(said, text).unwrap_or_default();
         self.report.add(at, did, "text");
         self.texts.insert(text.place(), WITHHELD.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::{
+        bounds::ANSWER,
+        json::{Document, Keys},
+    };
+
+    use super::*;
+
+    /// Regression: what came in the place of a value was copied for each of a million places where it stands.
+    #[test]
+    fn what_stands_in_many_places_is_replaced_by_one_text() {
+        let line = "4111 1111 1111 1111, 4111-1111-1111-1111, ann@x.example. ";
+        let said = format!(r#"["{}"]"#, line.repeat(1_000));
+        let said = Document::parse(said.into_bytes(), Keys::Exact, &ANSWER).unwrap();
+        let mut everywhere = Everywhere::new();
+        let names = [
+            ("4111 1111 1111 1111", "4929 1234 5678 9012"),
+            ("ann@x.example", "P-7Q2XKA"),
+        ];
+        for (value, name) in names {
+            everywhere.insert(plain(value), (name.to_owned(), "pseudonymise", "personal".into()));
+        }
+        let mut changes = BTreeMap::new();
+        elsewhere(said.root(), &everywhere, &mut changes, &mut Said::default()).unwrap();
+        let changes: Vec<Change<'_>> = changes.into_values().flatten().collect();
+        assert_eq!(changes.len(), 3_000);
+        let owned = changes.iter().filter(|(_, with)| matches!(with, Cow::Owned(_)));
+        let owned: BTreeSet<&str> = owned.map(|(_, with)| with.as_ref()).collect();
+        assert_eq!(
+            owned,
+            ["4929-1234-5678-9012"].into(),
+            "only what is laid out anew"
+        );
+        let text = replace(&line.repeat(1_000), changes);
+        let new = "4929 1234 5678 9012, 4929-1234-5678-9012, P-7Q2XKA. ";
+        assert_eq!(text, new.repeat(1_000));
     }
 }

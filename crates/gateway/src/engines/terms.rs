@@ -3,19 +3,20 @@
 //! under its own rule, but say as much as the answer.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use pipeline::ports::Hold;
+use pipeline::{Objection, ports::Hold, refusal};
 use policy::Obligation;
 
 use crate::ambient::Ambient;
 
 /// How long after the last call what held for it still holds.
 const LINGER_MS: i64 = 60 * 1000;
-/// Originals remembered for one caller and server.
-const REVEALED_MAX: usize = 1024;
+/// Originals remembered for one caller and server, and their bytes with those of their pseudonyms.
+const REVEALED_MAX: usize = 8 * 1024;
+const REVEALED_BYTES_MAX: usize = 1024 * 1024;
 /// Callers and servers before those whose time is over are forgotten.
 const ENTRIES_MANY: usize = 1024;
 
@@ -24,16 +25,39 @@ type Key = (String, String);
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Terms(Arc<Mutex<HashMap<Key, Term>>>);
+pub(crate) struct Terms(Arc<Mutex<HashMap<Key, Kept>>>);
+
+/// An original and the pseudonym the caller knows it by.
+type Pair = (String, String);
 
 /// What holds for one caller and server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Term {
     /// Of all calls that run.
     pub(crate) obligations: BTreeSet<Obligation>,
-    /// Originals, each with the pseudonym the caller knows it by.
-    pub(crate) revealed: VecDeque<(String, String)>,
+    /// In the order in which they were first told.
+    pub(crate) revealed: Vec<Pair>,
     subjects: BTreeSet<Option<String>>,
+}
+
+/// The same as it is kept.
+#[derive(Debug, Default)]
+struct Kept {
+    obligations: BTreeSet<Obligation>,
+    subjects: BTreeSet<Option<String>>,
+    revealed: HashMap<Pair, Told>,
+    revealed_bytes: usize,
+    /// How many were ever told.
+    told: u64,
+    running: usize,
+    quiet_since_ms: i64,
+}
+
+/// How an original stands.
+#[derive(Debug)]
+struct Told {
+    number: u64,
+    /// Calls that run and were told it.
     running: usize,
     quiet_since_ms: i64,
 }
@@ -46,16 +70,66 @@ impl Term {
             _ => None,
         }
     }
+}
 
+impl Kept {
     fn is_over(&self, now_ms: i64) -> bool {
         self.running == 0 && now_ms - self.quiet_since_ms > LINGER_MS
     }
+
+    /// Remembers what a call was told. Those that no call was told for a while give way to it, the oldest first; what is
+    /// not remembered would come back to the caller as it is, and so is not told.
+    fn tell(&mut self, revealed: &[&Pair], now_ms: i64) -> Result<(), Objection> {
+        let new = || revealed.iter().filter(|pair| !self.revealed.contains_key(**pair));
+        let (count, length) = new().fold((0, 0), |(count, sum), pair| (count + 1, sum + bytes(pair)));
+        let fits = |kept: &Self| {
+            kept.revealed.len() + count <= REVEALED_MAX && kept.revealed_bytes + length <= REVEALED_BYTES_MAX
+        };
+        if !fits(self) {
+            let own: HashSet<&Pair> = revealed.iter().copied().collect();
+            let is_old = |told: &Told| told.running == 0 && now_ms - told.quiet_since_ms > LINGER_MS;
+            let old = self
+                .revealed
+                .iter()
+                .filter(|(pair, told)| is_old(told) && !own.contains(pair));
+            let mut old: Vec<(u64, Pair)> = old.map(|(pair, told)| (told.number, pair.clone())).collect();
+            old.sort_unstable();
+            for (_, pair) in old {
+                if !fits(self) {
+                    self.revealed.remove(&pair);
+                    self.revealed_bytes -= bytes(&pair);
+                }
+            }
+        }
+        if !fits(self) {
+            let why = "calls of a minute told this server as much as can be disguised again in what it says";
+            return Err(Objection::new(&refusal::OVER_LIMIT, why).showing(why));
+        }
+        for pair in revealed {
+            let (told, sum) = (&mut self.told, &mut self.revealed_bytes);
+            let entry = self.revealed.entry((*pair).clone()).or_insert_with(|| {
+                (*told, *sum) = (*told + 1, *sum + bytes(pair));
+                Told {
+                    number: *told,
+                    running: 0,
+                    quiet_since_ms: now_ms,
+                }
+            });
+            entry.running += 1;
+        }
+        Ok(())
+    }
+}
+
+fn bytes((original, pseudonym): &Pair) -> usize {
+    original.len() + pseudonym.len()
 }
 
 /// A call that runs.
 struct Running {
     terms: Terms,
     key: Key,
+    revealed: Vec<Pair>,
     ambient: Ambient,
 }
 
@@ -67,9 +141,16 @@ impl std::fmt::Debug for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let now_ms = self.ambient.now_ms();
         if let Some(term) = self.terms.lock().get_mut(&self.key) {
             term.running = term.running.saturating_sub(1);
-            term.quiet_since_ms = self.ambient.now_ms();
+            term.quiet_since_ms = now_ms;
+            for pair in &self.revealed {
+                if let Some(told) = term.revealed.get_mut(pair) {
+                    told.running = told.running.saturating_sub(1);
+                    told.quiet_since_ms = now_ms;
+                }
+            }
         }
     }
 }
@@ -80,10 +161,10 @@ impl Terms {
         &self,
         (caller, server): (&str, &str),
         obligations: impl Iterator<Item = Obligation>,
-        revealed: &[(String, String)],
+        revealed: &[Pair],
         subject: Option<String>,
         ambient: &Ambient,
-    ) -> Hold {
+    ) -> Result<Hold, Objection> {
         let key = (caller.to_owned(), server.to_owned());
         let now_ms = ambient.now_ms();
         let mut terms = self.lock();
@@ -92,37 +173,43 @@ impl Terms {
         }
         let term = terms.entry(key.clone()).or_default();
         if term.is_over(now_ms) {
-            *term = Term::default();
+            *term = Kept::default();
         }
+        let mut seen = HashSet::new();
+        let revealed: Vec<&Pair> = revealed.iter().filter(|pair| seen.insert(*pair)).collect();
+        term.tell(&revealed, now_ms)?;
         term.running += 1;
         term.obligations.extend(obligations);
         term.subjects.insert(subject);
-        for pair in revealed {
-            if !term.revealed.contains(pair) {
-                term.revealed.push_back(pair.clone());
-            }
-        }
-        while term.revealed.len() > REVEALED_MAX {
-            term.revealed.pop_front();
-        }
-        Hold(Box::new(Running {
+        Ok(Hold(Box::new(Running {
             terms: self.clone(),
             key,
+            revealed: revealed.into_iter().cloned().collect(),
             ambient: ambient.clone(),
-        }))
+        })))
     }
 
     /// What holds for what a server says to a caller.
     pub(crate) fn of(&self, caller: &str, server: &str, now_ms: i64) -> Term {
         let terms = self.lock();
         let found = terms.get(&(caller.to_owned(), server.to_owned()));
-        found
-            .filter(|term| !term.is_over(now_ms))
-            .cloned()
-            .unwrap_or_default()
+        let Some(kept) = found.filter(|term| !term.is_over(now_ms)) else {
+            return Term::default();
+        };
+        let mut revealed: Vec<(u64, &Pair)> = kept
+            .revealed
+            .iter()
+            .map(|(pair, told)| (told.number, pair))
+            .collect();
+        revealed.sort_unstable();
+        Term {
+            obligations: kept.obligations.clone(),
+            revealed: revealed.into_iter().map(|(_, pair)| pair.clone()).collect(),
+            subjects: kept.subjects.clone(),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Term>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,6 +225,7 @@ mod tests {
         let told = [("Ann".to_owned(), "P-1".to_owned())];
         let demands = [hidden.clone()].into_iter();
         let hold = terms.agree(("ann", "mail"), demands, &told, Some("p1".to_owned()), &ambient);
+        let hold = hold.unwrap();
         let far = ambient.now_ms() + 100 * LINGER_MS;
         assert_eq!(terms.of("ann", "mail", far).revealed, told, "while it runs");
         drop(hold);
@@ -148,5 +236,47 @@ mod tests {
         assert!(terms.of("ann", "web", now).obligations.is_empty());
         assert!(terms.of("bob", "mail", now).revealed.is_empty());
         assert!(terms.of("ann", "mail", far).revealed.is_empty());
+    }
+
+    /// Regression: of 1,024 originals of any length all were kept, and of more the first were forgotten while their call ran,
+    /// so that what a server said of them came to the caller as it was.
+    #[test]
+    fn what_cannot_be_remembered_is_not_told_and_what_was_told_is_remembered() {
+        let (terms, ambient) = (Terms::default(), Ambient::system());
+        let tell = |values: &[Pair]| terms.agree(("ann", "mail"), std::iter::empty(), values, None, &ambient);
+        let pair = |n: usize, length: usize| (format!("{}{n}", "x".repeat(length)), format!("P-{n}"));
+        let few: Vec<Pair> = (0..2_000).map(|n| pair(n, 20)).collect();
+        let first = tell(&few).unwrap();
+        // Few, but long.
+        let long: Vec<Pair> = (0..30).map(|n| pair(n, 100_000)).collect();
+        let refused = tell(&long).unwrap_err();
+        assert_eq!(refused.code.name, refusal::OVER_LIMIT.name);
+        let held = || terms.of("ann", "mail", ambient.now_ms()).revealed;
+        assert_eq!(
+            held(),
+            few,
+            "what was refused is not kept, and nothing is lost for it"
+        );
+        drop(first);
+        // It still lingers.
+        assert!(tell(&long).is_err());
+        assert_eq!(held().len(), 2_000);
+        // As if it had been a minute ago, while another call runs.
+        let running = tell(&few[..10]).unwrap();
+        let key = ("ann".to_owned(), "mail".to_owned());
+        for told in terms.lock().get_mut(&key).unwrap().revealed.values_mut() {
+            told.quiet_since_ms -= 2 * LINGER_MS;
+        }
+        let some = tell(&long[..10]).unwrap();
+        let now_held = held();
+        assert!(
+            few[..10]
+                .iter()
+                .chain(&long[..10])
+                .all(|pair| now_held.contains(pair))
+        );
+        let bytes: usize = now_held.iter().map(bytes).sum();
+        assert!(bytes <= REVEALED_BYTES_MAX, "{bytes}");
+        drop((running, some));
     }
 }

@@ -269,12 +269,14 @@ impl Engines {
                     Arc::clone(&arrival.exchange),
                     arrival.capabilities.clone(),
                     level.and_then(|level| LogLevel::parse(&level)),
+                    self.parking.room(call.caller()),
                 );
                 relay.take_early(member("inputResponses"));
                 let exchange = self.heeding(call, Arc::clone(&relay) as Arc<dyn Exchange>);
                 let outgoing = self.upstreams.prepare(call, exchange, None).await?;
+                let bytes = params.map_or(0, |params| params.document().bytes_held());
                 self.parking
-                    .begin(&self.ambient, call.caller(), relay, outgoing.run())
+                    .begin(&self.ambient, call.caller(), (relay, bytes), outgoing.run())
             }
         };
         match self.parking.next(place, content, &self.ambient).await? {

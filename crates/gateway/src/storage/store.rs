@@ -8,6 +8,7 @@ use std::{
 
 use records::table::{Claim, Expect, Owner, Record, Server, State, StateError};
 use thiserror::Error;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::storage::keychain::Keychain;
 
@@ -101,7 +102,7 @@ impl Store {
     pub(crate) fn hold_log(&self) -> Result<(), StoreError> {
         let Some(shared) = &self.shared else { return Ok(()) };
         let mut log = shared.log.lock().unwrap_or_else(PoisonError::into_inner);
-        match log.hold() {
+        match aside(|| log.hold()) {
             Err(error @ StateError::Claimed(_)) => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -114,7 +115,10 @@ impl Store {
 
     /// What one replica does at a time. Good while it is held; nothing where there is but one.
     pub(crate) fn alone_with(&self, what: &str) -> Result<Option<Claim>, StoreError> {
-        let claim = self.server().map(|server| server.claim(what)).transpose();
+        let claim = self
+            .server()
+            .map(|server| aside(|| server.claim(what)))
+            .transpose();
         claim.map_err(|error| {
             if matches!(error, StateError::Claimed(_)) {
                 StoreError::other(format!("another replica changes {what}; try again"))
@@ -168,7 +172,7 @@ impl Store {
     /// Works on the tables. Where another process of this data directory changed the wrapping key, with the
     /// new one.
     pub(crate) fn with<T>(&self, work: impl Fn(&State) -> Result<T, StateError>) -> Result<T, StoreError> {
-        match work(&self.state) {
+        aside(|| match work(&self.state) {
             Err(StateError::MissingKey(_)) => {
                 let ring = self
                     .keychain
@@ -178,7 +182,7 @@ impl Store {
                 Ok(work(&self.state)?)
             }
             done => Ok(done?),
-        }
+        })
     }
 
     /// Stores a value.
@@ -298,8 +302,21 @@ impl Store {
     }
 }
 
+/// Work that waits for a disk, a database or another process: what else this thread of the runtime would do, another
+/// does meanwhile. The first such work of a task hands that over, and what follows it until the task waits is free.
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    // The command's own runtime, where no gateway runs, has one thread and nobody else to serve.
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        Ok(_) | Err(_) => work(),
+    }
+}
+
 fn by_key(records: Vec<Record>) -> HashMap<String, Vec<u8>> {
     let each = records.into_iter();
     each.map(|record| (record.key, record.value.expose().to_vec()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! Which rules a call breaks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Call, Cause, Flow, Origin, Rule, Suspicion,
+    Call, Cause, Flow, Origin, Rule, Strictness, Suspicion,
     deed::{Act, Deed, Reach},
     memory::Found,
     value::{Shape, Value},
@@ -12,63 +12,87 @@ use crate::label::{Confidentiality, Integrity};
 
 /// Fewest letters of a value that is traced to a flagged result: shorter ones stand in every text.
 const TRACED_MIN: usize = 3;
+/// Most arguments that are told for one rule: the first, and a call may break it with a million.
+const TOLD_MAX: usize = 16;
 
-impl Flow {
-    /// Everything that speaks against a call, whatever the strictness.
-    pub(super) fn causes(&self, call: &Call<'_>, act: &Act, values: &[Value]) -> Vec<Cause> {
-        if act.reach == Reach::Read {
-            return Vec::new();
-        }
-        let mut causes = Vec::new();
-        let mut add = |rule: Rule, argument: &str, sources: Vec<Origin>| {
-            causes.push(Cause {
+/// What speaks against a call, as it is found.
+#[derive(Debug, Default)]
+pub(super) struct Causes {
+    told: Vec<Cause>,
+    /// How often each rule is broken, told or not.
+    counts: BTreeMap<Rule, usize>,
+}
+
+impl Causes {
+    fn add(&mut self, call: &Call<'_>, rule: Rule, value: Option<&Value>, sources: Vec<Origin>) {
+        let count = self.counts.entry(rule).or_default();
+        *count += 1;
+        if *count <= TOLD_MAX {
+            self.told.push(Cause {
                 rule,
                 tool: call.tool.to_owned(),
-                argument: argument.to_owned(),
+                argument: value.map(Value::pointer).unwrap_or_default(),
                 sources,
             });
-        };
+        }
+    }
+
+    /// What is told at a strictness, and how much is not told besides.
+    pub(super) fn at(mut self, strictness: Strictness) -> (Vec<Cause>, usize) {
+        let holds = |rule: Rule| rule.holds_from() <= strictness;
+        self.told.retain(|cause| holds(cause.rule));
+        let found: usize = self
+            .counts
+            .iter()
+            .filter(|(rule, _)| holds(**rule))
+            .map(|(_, count)| count)
+            .sum();
+        let more = found - self.told.len();
+        (self.told, more)
+    }
+}
+
+impl Flow {
+    /// Everything that speaks against a call, whatever the strictness. The arguments told are the first of `values`.
+    pub(super) fn causes(&self, call: &Call<'_>, act: &Act, values: &[Value]) -> Causes {
+        let mut causes = Causes::default();
+        if act.reach == Reach::Read {
+            return causes;
+        }
         for value in values {
             if let Some(sources) = self.flagged(value) {
-                add(Rule::FlaggedValue, &value.pointer(), sources);
+                causes.add(call, Rule::FlaggedValue, Some(value), sources);
             }
         }
         if act.reach == Reach::Confirm {
             for value in values.iter().filter(|value| self.unconfirmed && value.is_code()) {
                 let sources = self.traced(value, |found| !found.trusted);
                 if !sources.is_empty() {
-                    add(Rule::CodePassedOn, &value.pointer(), sources);
+                    causes.add(call, Rule::CodePassedOn, Some(value), sources);
                 }
             }
             return causes;
         }
         if let Some(rule) = self.not_asked(act, values) {
-            add(rule, "", Vec::new());
+            causes.add(call, rule, None, Vec::new());
         }
         let mut strayed = false;
         for value in directing(act, values) {
             if let Some((rule, sources)) = self.assess(value, act) {
                 strayed |= matches!(rule, Rule::ForeignDestination | Rule::UnknownDestination);
-                add(rule, &value.pointer(), sources);
+                causes.add(call, rule, Some(value), sources);
             }
         }
         let untrusted = self.labels.integrity == Integrity::Untrusted;
         if untrusted {
-            add(Rule::Tainted, "", Vec::new());
-            self.outflow(call, act, values, strayed, &mut add);
+            causes.add(call, Rule::Tainted, None, Vec::new());
+            self.outflow(call, act, values, strayed, &mut causes);
         }
         causes
     }
 
     /// The lethal trifecta and the relay: untrusted content was read, and data may leave.
-    fn outflow(
-        &self,
-        call: &Call<'_>,
-        act: &Act,
-        values: &[Value],
-        strayed: bool,
-        add: &mut impl FnMut(Rule, &str, Vec<Origin>),
-    ) {
+    fn outflow(&self, call: &Call<'_>, act: &Act, values: &[Value], strayed: bool, causes: &mut Causes) {
         if !matches!(act.reach, Reach::Egress | Reach::Visit) {
             return;
         }
@@ -85,7 +109,7 @@ impl Flow {
                 (!sources.is_empty()).then_some((value, sources))
             });
             if let Some((value, sources)) = carried {
-                add(Rule::LethalTrifecta, &value.pointer(), sources);
+                causes.add(call, Rule::LethalTrifecta, Some(value), sources);
             }
         }
         for value in values {
@@ -93,7 +117,7 @@ impl Flow {
                 found.confidential && found.origin.server != call.server
             });
             if !sources.is_empty() {
-                add(Rule::Relay, &value.pointer(), sources);
+                causes.add(call, Rule::Relay, Some(value), sources);
             }
         }
     }

@@ -93,8 +93,11 @@ pub struct Brought<'r> {
 pub struct Judgement {
     /// Permit, ask a person, or refuse.
     pub outcome: Outcome,
-    /// What speaks against the call under the strictness in force; empty exactly when it is permitted.
+    /// What speaks against the call under the strictness in force; empty exactly when it is permitted. Of one rule that
+    /// many arguments break, those nearest the root.
     pub causes: Vec<Cause>,
+    /// How many arguments break those rules besides.
+    pub more: usize,
 }
 
 /// What one context has read and done. Labels only ever tighten; memory is bounded.
@@ -156,17 +159,18 @@ impl Flow {
     /// Judges a call. Nothing changes: tell [`Flow::made`] when the call is made.
     #[must_use]
     pub fn judge(&self, call: &Call<'_>) -> Judgement {
-        let (act, values) = read(call);
+        let (act, mut values) = read(call);
+        values.sort_by_cached_key(Value::depth);
         let strictness = match self.suspicion {
             Suspicion::None => self.settings.strictness,
             Suspicion::Slight | Suspicion::Marked => self.settings.once_suspicious,
         };
-        let mut causes = self.causes(call, &act, &values);
-        causes.retain(|cause| cause.rule.holds_from() <= strictness);
+        let (causes, more) = self.causes(call, &act, &values).at(strictness);
         let outcome = causes.iter().map(|cause| cause.rule.outcome(act.reach)).max();
         Judgement {
             outcome: outcome.unwrap_or(Outcome::Permit),
             causes,
+            more,
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::facts::Source;
 
-/// Most sources told of one call.
+/// Most arguments told of one call that trusted results lent, and that others did.
 const SOURCES_MAX: usize = 64;
 /// Longest text that is remembered as the agent's own.
 const OWN_BYTES_MAX: usize = 1024;
@@ -23,28 +23,37 @@ impl Flow {
     /// result held it, comes from no result, whoever repeats it.
     ///
     /// Where there are more than can be told, those of the arguments nearest the root are, which rules name: a long list
-    /// keeps none of them out.
+    /// keeps none of them out. Of the others it is told which results they came from, so that no number of arguments from
+    /// trusted results hides one from another, and a rule that asks which arguments they are has no answer.
     #[must_use]
     pub fn sources(&self, args: Option<Node<'_>>) -> Vec<Source> {
         let mut sources = Vec::new();
+        let mut untold: Vec<&Remembered> = Vec::new();
+        let (mut trusted, mut untrusted) = (0, 0);
         let mut values = Value::all(args);
         values.sort_by_cached_key(Value::depth);
         for value in values {
-            for result in self.lenders(&value) {
-                if sources.len() == SOURCES_MAX {
-                    return sources;
+            let mut lenders: Vec<&Remembered> = Vec::new();
+            for lender in self.lenders(&value) {
+                if !lenders.iter().any(|known| is_alike(known, lender)) {
+                    lenders.push(lender);
                 }
-                let source = Source {
-                    argument: value.whole_pointer(),
-                    server: result.origin.server.clone(),
-                    tool: result.origin.tool.clone(),
-                    trusted: result.trusted,
+            }
+            for lender in lenders {
+                let told = if lender.trusted {
+                    &mut trusted
+                } else {
+                    &mut untrusted
                 };
-                if !sources.contains(&source) {
-                    sources.push(source);
+                if *told < SOURCES_MAX {
+                    *told += 1;
+                    sources.push(source(lender, Some(value.whole_pointer())));
+                } else if !untold.iter().any(|known| is_alike(known, lender)) {
+                    untold.push(lender);
                 }
             }
         }
+        sources.extend(untold.into_iter().map(|lender| source(lender, None)));
         sources
     }
 
@@ -93,5 +102,20 @@ impl Flow {
                 self.own.insert(value.text.clone());
             }
         }
+    }
+}
+
+/// Whether rules are told the same of two results.
+fn is_alike(one: &Remembered, other: &Remembered) -> bool {
+    let same_tool = one.origin.server == other.origin.server && one.origin.tool == other.origin.tool;
+    same_tool && one.trusted == other.trusted
+}
+
+fn source(lender: &Remembered, argument: Option<String>) -> Source {
+    Source {
+        argument,
+        server: lender.origin.server.clone(),
+        tool: lender.origin.tool.clone(),
+        trusted: lender.trusted,
     }
 }

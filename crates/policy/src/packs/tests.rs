@@ -48,7 +48,7 @@ fn with_words_of(mut scene: Scene, server: &str, trusted: bool) -> Scene {
         Integrity::Untrusted
     };
     scene.sources.push(Source {
-        argument: "/to".into(),
+        argument: Some("/to".into()),
         server: server.into(),
         tool: "fetch".into(),
         trusted,

@@ -30,6 +30,8 @@ pub(super) enum Failure {
     },
     #[error("the outcome does not fit 64 bits")]
     Overflow,
+    #[error("more arguments came from earlier results than can be told; send fewer of them in one call")]
+    Untold,
     #[error("`{text}` is not {wanted}")]
     Unreadable { text: String, wanted: &'static str },
 }
@@ -78,7 +80,7 @@ pub(super) fn evaluate<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Result<Seen
             let fields: Result<Vec<_>, _> = fields
                 .iter()
                 .map(|(name, field)| {
-                    let value = world.whole(evaluate(field, world)?);
+                    let value = world.whole(evaluate(field, world)?)?;
                     Ok((Cow::Borrowed(name.as_ref()), value))
                 })
                 .collect();
@@ -91,7 +93,7 @@ pub(super) fn evaluate<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Result<Seen
         Expr::Set(elements) => {
             let elements: Result<Vec<_>, _> = elements
                 .iter()
-                .map(|element| Ok(world.whole(evaluate(element, world)?)))
+                .map(|element| world.whole(evaluate(element, world)?))
                 .collect();
             Ok(Seen::Datum(Datum::set(elements?)))
         }
@@ -188,7 +190,7 @@ fn attribute<'a>(of: &Seen<'a>, name: &str, world: &World<'_, 'a>) -> Result<Opt
     match of {
         Seen::Datum(Datum::Entity(entity)) => Ok(world.attribute(entity, name)),
         Seen::Datum(record @ Datum::Record(_)) => Ok(record.field(name).cloned().map(Seen::Datum)),
-        Seen::View(view) if view.is_record() => Ok(world.field(*view, name)),
+        Seen::View(view) if view.is_record() => world.field(*view, name),
         Seen::Datum(_) | Seen::View(_) => Err(wrong_kind(of, "a record or an entity")),
     }
 }
@@ -288,8 +290,8 @@ pub(super) fn binary<'a>(
             let (left, right) = (elements(left, world)?, elements(right, world)?);
             unmixed(&left, &right).map(|()| Datum::Bool(datum::intersects(&left, &right)))
         }
-        Binary::Equal => equal(&world.whole(left), &world.whole(right)).map(Datum::Bool),
-        Binary::NotEqual => equal(&world.whole(left), &world.whole(right)).map(|same| Datum::Bool(!same)),
+        Binary::Equal => equal(&world.whole(left)?, &world.whole(right)?).map(Datum::Bool),
+        Binary::NotEqual => equal(&world.whole(left)?, &world.whole(right)?).map(|same| Datum::Bool(!same)),
         Binary::In => is_in(&left, right, world).map(Datum::Bool),
         Binary::IsInRange => {
             let (inner, outer) = (as_network(&left)?, as_network(&right)?);
@@ -309,7 +311,7 @@ pub(super) fn binary<'a>(
 
 /// Sets of words and configured sets are asked as they are; others are sorted slices.
 fn contains<'a>(set: Seen<'a>, element: Seen<'a>, world: &World<'_, 'a>) -> Result<bool, Failure> {
-    let element = world.whole(element);
+    let element = world.whole(element)?;
     match (set, &element) {
         (Seen::View(View::Words(words)), Datum::Text(text)) => Ok(words.contains(text.as_ref())),
         (Seen::View(View::Findings(words)), Datum::Text(text)) => Ok(words.contains(text.as_ref())),
@@ -367,7 +369,7 @@ fn not_its_parts() -> Failure {
 
 fn is_in<'a>(left: &Seen<'a>, right: Seen<'a>, world: &World<'_, 'a>) -> Result<bool, Failure> {
     let entity = as_entity(left)?;
-    let right = world.whole(right);
+    let right = world.whole(right)?;
     if let Datum::Entity(other) = &right {
         return Ok(world.is_in(entity, other));
     }
@@ -385,7 +387,7 @@ fn is_in<'a>(left: &Seen<'a>, right: Seen<'a>, world: &World<'_, 'a>) -> Result<
 }
 
 fn elements<'a>(seen: Seen<'a>, world: &World<'_, 'a>) -> Result<Arc<[Datum<'a>]>, Failure> {
-    let whole = world.whole(seen);
+    let whole = world.whole(seen)?;
     let Datum::Set(elements) = whole else {
         return Err(wrong_kind(&Seen::Datum(whole), "a set"));
     };

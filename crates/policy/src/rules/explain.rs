@@ -160,8 +160,8 @@ fn conditions<'a>(rule: &'a Rule, world: &World<'_, 'a>) -> Finding {
 /// The attributes an expression reads, with their values.
 fn read<'a>(expr: &'a Expr, world: &World<'_, 'a>, values: &mut Vec<(String, String)>) {
     if let Some(path) = path(expr) {
-        let value = match evaluate::evaluate(expr, world) {
-            Ok(seen) => shortened(&world.whole(seen).to_string()),
+        let value = match evaluate::evaluate(expr, world).and_then(|seen| world.whole(seen)) {
+            Ok(whole) => shortened(&whole.to_string()),
             Err(Failure::Absent { .. }) => "absent".to_owned(),
             Err(failure) => failure.to_string(),
         };

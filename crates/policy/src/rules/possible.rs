@@ -367,7 +367,7 @@ fn concerns<'a>(rule: &'a Rule, world: &World<'_, 'a>) -> bool {
 /// The value of an expression, if it is the same for every call.
 pub(super) fn possible_value<'a>(expr: &'a Expr, world: &World<'_, 'a>) -> Option<Datum<'a>> {
     if let Maybe::Known(seen) = maybe(expr, world).whole() {
-        return Some(world.whole(seen));
+        return world.whole(seen).ok();
     }
     None
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use wire::json::Node;
 
-use super::{ArgumentType, Value, datum::Datum};
+use super::{ArgumentType, Value, datum::Datum, evaluate::Failure};
 use crate::{
     facts::{Source, TlsFacts},
     label::Labels,
@@ -77,18 +77,28 @@ pub(super) fn tls_field<'a>(tls: Option<TlsFacts<'a>>, name: &str) -> Option<See
     }))
 }
 
-pub(super) fn sources_field<'a>(sources: &'a [Source], name: &str) -> Option<Seen<'a>> {
+pub(super) fn sources_field<'a>(sources: &'a [Source], name: &str) -> Result<Option<Seen<'a>>, Failure> {
     let untrusted = || sources.iter().filter(|source| !source.trusted);
-    Some(Seen::Datum(match name {
-        "arguments" => Datum::set(sources.iter().map(|source| Datum::text(&source.argument))),
+    Ok(Some(Seen::Datum(match name {
+        "arguments" => named(sources.iter())?,
         "servers" => Datum::set(sources.iter().map(|source| Datum::text(&source.server))),
-        "tainted" => Datum::set(untrusted().map(|source| Datum::text(&source.argument))),
+        "tainted" => named(untrusted())?,
         "tools" => Datum::set(
             sources
                 .iter()
                 .map(|source| Datum::Text(Cow::Owned(format!("{}__{}", source.server, source.tool)))),
         ),
         "untrusted" => Datum::set(untrusted().map(|source| Datum::text(&source.server))),
-        _ => return None,
-    }))
+        _ => return Ok(None),
+    })))
+}
+
+/// The arguments. Where they could not all be told there is no answer, however a rule asks: a set without some would pass
+/// for all of them.
+fn named<'a>(sources: impl Iterator<Item = &'a Source>) -> Result<Datum<'a>, Failure> {
+    let named = sources.map(|source| source.argument.as_deref().map(Datum::text));
+    named
+        .collect::<Option<Vec<_>>>()
+        .map(Datum::set)
+        .ok_or(Failure::Untold)
 }

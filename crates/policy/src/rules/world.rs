@@ -178,17 +178,23 @@ impl<'a> World<'_, 'a> {
     }
 
     /// A field of a record that is only looked into.
-    pub(super) fn field(&self, view: View<'a>, name: &str) -> Option<Seen<'a>> {
+    pub(super) fn field(&self, view: View<'a>, name: &str) -> Result<Option<Seen<'a>>, Failure> {
+        if let View::Sources(sources) = view {
+            return view::sources_field(sources, name);
+        }
+        Ok(self.plain_field(view, name))
+    }
+
+    fn plain_field(&self, view: View<'a>, name: &str) -> Option<Seen<'a>> {
         match view {
             View::Configured(Value::Record(fields)) => fields.get(name).map(Seen::configured),
-            View::Configured(_) | View::Findings(_) | View::Words(_) => None,
+            View::Configured(_) | View::Findings(_) | View::Sources(_) | View::Words(_) => None,
             View::Context => self.context(name),
             View::Labels(labels) => view::labels_field(labels, name),
             View::Object(node, declared) => {
                 let member = self.known.memory.member(node, name)?;
                 self.argument(member, declared.and_then(|declared| declared.member(name)))
             }
-            View::Sources(sources) => view::sources_field(sources, name),
             View::Tls(tls) => view::tls_field(tls, name),
         }
     }
@@ -239,30 +245,33 @@ impl<'a> World<'_, 'a> {
     }
 
     /// The whole of what was seen.
-    pub(super) fn whole(&self, seen: Seen<'a>) -> Datum<'a> {
+    pub(super) fn whole(&self, seen: Seen<'a>) -> Result<Datum<'a>, Failure> {
         let record = |view: View<'a>, names: &[&'static str]| {
-            Datum::record(names.iter().filter_map(|name| {
-                let value = self.whole(self.field(view, name)?);
-                Some((Cow::Borrowed(*name), value))
-            }))
+            let mut fields = Vec::with_capacity(names.len());
+            for name in names {
+                if let Some(field) = self.field(view, name)? {
+                    fields.push((Cow::Borrowed(*name), self.whole(field)?));
+                }
+            }
+            Ok(Datum::record(fields))
         };
         let view = match seen {
-            Seen::Datum(datum) => return datum,
+            Seen::Datum(datum) => return Ok(datum),
             Seen::View(view) => view,
         };
-        match view {
+        Ok(match view {
             View::Configured(value) => Datum::of(value),
-            View::Context => record(view, &CONTEXT),
+            View::Context => record(view, &CONTEXT)?,
             View::Findings(words) => Datum::set(words.iter().map(|word| Datum::text(word))),
-            View::Labels(_) => record(view, &view::LABELS),
+            View::Labels(_) => record(view, &view::LABELS)?,
             View::Object(node, declared) => {
                 // An object always converts; only what it holds may be absent.
                 converted(node, declared).unwrap_or_else(|| Datum::record([]))
             }
-            View::Sources(_) => record(view, &view::SOURCES),
-            View::Tls(_) => record(view, &view::TLS),
+            View::Sources(_) => record(view, &view::SOURCES)?,
+            View::Tls(_) => record(view, &view::TLS)?,
             View::Words(words) => Datum::set(words.iter().map(|word| Datum::text(word))),
-        }
+        })
     }
 }
 

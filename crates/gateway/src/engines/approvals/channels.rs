@@ -172,7 +172,7 @@ fn notice(request: &Request, link: &str) -> Vec<u8> {
     let mut lines = vec![format!("with {}", visible(&asked.args))];
     for source in &asked.sources {
         let word = if source.trusted { "trusted" } else { "UNTRUSTED" };
-        let (argument, server, tool) = (&source.argument, &source.server, &source.tool);
+        let (argument, server, tool) = (source.argument(), &source.server, &source.tool);
         lines.push(visible(&format!(
             "{argument} comes from {server} {tool} ({word})"
         )));

@@ -44,7 +44,8 @@ pub(crate) struct Word {
 /// Where an argument came from.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Origin {
-    pub(crate) argument: String,
+    /// None: more arguments than could be told.
+    pub(crate) argument: Option<String>,
     pub(crate) server: String,
     pub(crate) tool: String,
     pub(crate) trusted: bool,
@@ -100,6 +101,13 @@ pub(crate) struct Standing {
     pub(crate) similar: Similar,
 }
 
+impl Origin {
+    /// Which argument, in words.
+    pub(crate) fn argument(&self) -> &str {
+        self.argument.as_deref().unwrap_or("more than can be told")
+    }
+}
+
 impl Asked {
     /// The digest a yes is bound to. The call and the context's name are not in it: the same question asked
     /// again is the same question.
@@ -110,7 +118,8 @@ impl Asked {
     /// Whether a call is of one kind with this one but for its arguments: the same caller, tool, labels and
     /// policy, and nothing in it came from where nobody trusts and nobody was shown.
     pub(crate) fn frames(&self, other: &Self) -> bool {
-        let shown = |source: &Origin| source.trusted || self.sources.contains(source);
+        let is_told = |source: &Origin| source.argument.is_some() && self.sources.contains(source);
+        let shown = |source: &Origin| source.trusted || is_told(source);
         self.digest(None) == other.digest(None) && other.sources.iter().all(shown)
     }
 

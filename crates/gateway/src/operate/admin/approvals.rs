@@ -123,7 +123,7 @@ pub(crate) fn write(house: &House, request: &Request, out: &mut ObjectWriter<'_>
     out.array("sources", |list| {
         for source in &asked.sources {
             list.object(|out| {
-                out.string("argument", &source.argument);
+                out.string("argument", source.argument());
                 out.string("server", &source.server);
                 out.string("tool", &source.tool);
                 out.boolean("trusted", source.trusted);

@@ -41,10 +41,9 @@ pub(crate) use servers::{ADDED as ADDED_SERVERS, parse_added};
 pub(crate) use subjects::{ERASED_OWNER, ERASING, SUBJECTS, held_subjects, renew_wrapping};
 pub(crate) use users::{end_grant, end_token, recall_revoked, withdraw_grant};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
 use wire::json::{Node, ObjectWriter};
 
-use crate::{failure::Failure, listen::House};
+use crate::{failure::Failure, listen::House, storage::store::aside};
 
 /// Does one operation and returns its answer as a JSON text.
 pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> Result<Vec<u8>, Failure> {
@@ -117,16 +116,6 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "user.passkeys" => passkeys::list(house, &args),
         "user.withdraw" => users::withdraw(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
-    }
-}
-
-/// Work that takes a while without waiting for anything: calls go on meanwhile.
-fn aside<T>(work: impl FnOnce() -> T) -> T {
-    // The command's own runtime, where no gateway runs, has one thread and nobody else to serve.
-    if Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
-        tokio::task::block_in_place(work)
-    } else {
-        work()
     }
 }
 

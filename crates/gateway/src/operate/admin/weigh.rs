@@ -277,7 +277,7 @@ impl Search<'_> {
         let each = self.servers.iter();
         each.flat_map(|server| {
             [true, false].map(|trusted| Source {
-                argument: "/0".to_owned(),
+                argument: Some("/0".to_owned()),
                 server: server.clone(),
                 tool: "elsewhere".to_owned(),
                 trusted,
@@ -573,7 +573,7 @@ pub(super) fn labels_of(written: Option<Node<'_>>) -> Result<Labels, String> {
 /// An earlier result that an argument came from; how far it is trusted is what the registry says now.
 pub(super) fn source_of(house: &House, (server, tool): (&str, &str)) -> Source {
     Source {
-        argument: String::new(),
+        argument: Some(String::new()),
         trusted: ServerName::parse(server).is_ok_and(|name| trusted(house, &name)),
         server: server.to_owned(),
         tool: tool.to_owned(),

@@ -405,7 +405,7 @@ fn subject() -> impl Strategy<Value = Subject> {
 fn scene() -> impl Strategy<Value = Scene> {
     let source =
         (prop::sample::select(vec!["web", "charts"]), any::<bool>()).prop_map(|(server, trusted)| Source {
-            argument: "/patient".into(),
+            argument: Some("/patient".into()),
             server: server.into(),
             tool: "fetch".into(),
             trusted,

@@ -262,7 +262,7 @@ fn known(mut scene: Scene, findings: u8, untrusted: bool) -> Scene {
         .collect();
     if untrusted {
         scene.sources.push(Source {
-            argument: "/a".into(),
+            argument: Some("/a".into()),
             server: "web".into(),
             tool: "get".into(),
             trusted: false,

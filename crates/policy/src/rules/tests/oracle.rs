@@ -320,7 +320,13 @@ fn context(scene: &Scene, args: Option<&Arg>) -> Context {
             record(vec![
                 field(
                     "arguments",
-                    texts(scene.sources.iter().map(|s| s.argument.as_str()).collect()),
+                    texts(
+                        scene
+                            .sources
+                            .iter()
+                            .filter_map(|s| s.argument.as_deref())
+                            .collect(),
+                    ),
                 ),
                 field(
                     "servers",
@@ -328,7 +334,7 @@ fn context(scene: &Scene, args: Option<&Arg>) -> Context {
                 ),
                 field(
                     "tainted",
-                    texts(untrusted().map(|s| s.argument.as_str()).collect()),
+                    texts(untrusted().filter_map(|s| s.argument.as_deref()).collect()),
                 ),
                 field("tools", texts(tools.iter().map(String::as_str).collect())),
                 field(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::scene::{Scene, party, rules, sink, tool};
 use crate::{
     Action, Confidentiality, Decision, Denial, Labels, Obligation, PartyKind, Resource, Reviewers, Sink,
-    Subject, rules::RuleSet,
+    Source, Subject, rules::RuleSet,
 };
 
 fn refusal(scene: &Scene, rules: &RuleSet) -> Denial {
@@ -44,6 +44,58 @@ fn a_rule_that_fails_refuses_even_where_another_permits() {
         assert_eq!(denial.errors.len(), 1, "{text}");
         assert_eq!(denial.errors[0].0.to_string(), "bad", "{text}");
     }
+}
+
+/// Regression: of many arguments those that could not be told were absent from what rules see, and a `forbid` about one
+/// of them was silent.
+#[test]
+fn a_rule_that_asks_for_arguments_that_could_not_be_told_refuses() {
+    let source = |argument: Option<&str>, trusted| Source {
+        argument: argument.map(str::to_owned),
+        server: "web".to_owned(),
+        tool: "fetch".to_owned(),
+        trusted,
+    };
+    let with = |sources: &[Source], condition: &str| {
+        let text = format!(
+            r#"@id("yes") permit(principal, action, resource);
+            @id("no") forbid(principal, action, resource) {condition};"#
+        );
+        let scene = Scene {
+            sources: sources.to_vec(),
+            ..Scene::default()
+        };
+        scene.verdict(&rules(&text))
+    };
+    let told = [source(Some("/to"), false)];
+    let more = [source(Some("/to"), false), source(None, false)];
+    let more_trusted = [source(Some("/to"), false), source(None, true)];
+    for condition in [
+        r#"when { context.sources.tainted.contains("/cc") }"#,
+        r#"unless { ["/to"].containsAll(context.sources.tainted) }"#,
+        r#"when { context.sources has tainted && context.sources.tainted.contains("/cc") }"#,
+        r#"when { context.sources.tainted == ["/cc"] }"#,
+        r#"when { context.sources == {"tainted": []} }"#,
+        r#"when { [context.sources].contains({"tainted": []}) }"#,
+    ] {
+        assert_eq!(with(&told, condition), "permit: yes", "{condition}");
+        assert_eq!(with(&more, condition), "error: no", "{condition}");
+    }
+    let all = r#"unless { context.sources.arguments.contains("/to") }"#;
+    assert_eq!(with(&told, all), "permit: yes");
+    assert_eq!(with(&more_trusted, all), "error: no");
+    // Which results they came from is known, and that none of the others was untrusted.
+    assert_eq!(
+        with(&more, r#"when { context.sources.untrusted.contains("web") }"#),
+        "forbid: no"
+    );
+    assert_eq!(
+        with(
+            &more_trusted,
+            r#"when { context.sources.tainted.contains("/cc") }"#
+        ),
+        "permit: yes"
+    );
 }
 
 #[test]
