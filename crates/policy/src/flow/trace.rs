@@ -5,7 +5,6 @@ use wire::json::Node;
 use super::{
     Flow,
     memory::{Remembered, may_be_worth_tracing, worth_tracing},
-    sketch::spaced,
     value::{Shape, Value},
     words::has_topic,
 };
@@ -60,8 +59,7 @@ impl Flow {
             }
             Shape::Name if value.directs() => self.seek(&value.text, &mut lenders),
             Shape::Name | Shape::Text => {
-                let telling = spaced(&value.text)
-                    .filter(|word| may_be_worth_tracing(word))
+                let telling = may_be_worth_tracing(&value.text)
                     .map(Value::of_text)
                     .filter(worth_tracing);
                 for word in telling {
