@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     marks::{Grams, Runs},
-    sketch::{Mark, Sketch, shingles, telling},
+    sketch::{Mark, Sketch, shingles, spaced_with, telling},
     value::{Shape, Value},
     words::{squash, stem, topics, whole, words},
 };
@@ -484,11 +484,10 @@ pub(super) fn worth_tracing(word: &Value) -> bool {
     }
 }
 
-/// What [`worth_tracing`] says no to at a glance: a word of letters alone.
-pub(super) fn may_be_worth_tracing(word: &str) -> bool {
-    word.bytes()
-        .any(|b| b.is_ascii_digit() || matches!(b, b'@' | b'/' | b'_'))
-        || word.as_bytes().windows(4).any(|part| part == b"www.")
+/// The words of a text that [`worth_tracing`] may say yes to: not those that are letters alone.
+pub(super) fn may_be_worth_tracing(text: &str) -> impl Iterator<Item = &str> {
+    let sign = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'@' | b'/' | b'_');
+    spaced_with(text, sign, "www.")
 }
 
 /// Whether a name of the task is a word of the text, or begins one.

@@ -167,7 +167,7 @@ pub(super) fn shingles(text: &str) -> Vec<Mark> {
 /// Of the telling words of a text: with their punctuation taken for nothing, and taken for an end.
 pub(super) fn telling(text: &str) -> Vec<Mark> {
     let mut marks = Vec::with_capacity(text.len() / 8);
-    if text.is_ascii() && !text.as_bytes().contains(&VERTICAL_TAB) {
+    if is_plain(text) {
         // Nearly every text. Each byte is looked at once.
         let mut word = Telling::default();
         for byte in text.bytes() {
@@ -189,6 +189,44 @@ pub(super) fn telling(text: &str) -> Vec<Mark> {
         }
     }
     marks
+}
+
+/// Of the words between white space those in which one of these signs stands, or this part, which is ASCII.
+pub(super) fn spaced_with<'t>(
+    text: &'t str,
+    sign: impl Fn(u8) -> bool + Copy + 't,
+    part: &'static str,
+) -> impl Iterator<Item = &'t str> {
+    let (mut left, other) = if is_plain(text) { (text, "") } else { ("", text) };
+    let other = other
+        .split_whitespace()
+        .filter(move |word| word.bytes().any(sign) || word.contains(part));
+    let marked = std::iter::from_fn(move || {
+        let (before, after) = left.split_at_checked(first_with(left.as_bytes(), sign, part.as_bytes())?)?;
+        let space = |c: char| c.is_ascii_whitespace();
+        let begin = before.rfind(space).map_or(0, |at| at + 1);
+        let end = after.find(space).map_or(left.len(), |end| before.len() + end);
+        let word = left.get(begin..end)?;
+        left = left.get(end..)?;
+        Some(word)
+    });
+    marked.chain(other)
+}
+
+/// Where the first of these signs stands, or this part ends.
+fn first_with(bytes: &[u8], sign: impl Fn(u8) -> bool, part: &[u8]) -> Option<usize> {
+    /// As many as the compiler looks at together.
+    const TOGETHER: usize = 32;
+    let last = part.last();
+    bytes.chunks(TOGETHER).enumerate().find_map(|(n, chunk)| {
+        // All of them, without a way out between: most have none, and so they are asked side by side.
+        let may = |any, byte: &u8| any | sign(*byte) | (Some(byte) == last);
+        chunk.iter().fold(false, may).then_some(())?;
+        let mut places = (n * TOGETHER..).zip(chunk);
+        let ends = |at: usize| bytes.get(..=at).is_some_and(|before| before.ends_with(part));
+        let found = places.find(|(at, byte)| sign(**byte) || Some(*byte) == last && ends(*at));
+        found.map(|(at, _)| at)
+    })
 }
 
 /// A word that is being read, and its part since the last sign that ends one.
@@ -317,10 +355,14 @@ const fn is_end(byte: u8) -> bool {
 /// What Unicode takes for white space and `split_ascii_whitespace` does not, in ASCII.
 const VERTICAL_TAB: u8 = 0x0b;
 
+/// Nearly every text: ASCII, in which all agree what white space is.
+fn is_plain(text: &str) -> bool {
+    text.is_ascii() && !text.as_bytes().contains(&VERTICAL_TAB)
+}
+
 /// What stands between white space: `str::split_whitespace`, which is slow on what nearly every text is, ASCII.
 pub(super) fn spaced(text: &str) -> impl Iterator<Item = &str> {
-    let is_plain = text.is_ascii() && !text.as_bytes().contains(&VERTICAL_TAB);
-    let (ascii, other) = if is_plain { (text, "") } else { ("", text) };
+    let (ascii, other) = if is_plain(text) { (text, "") } else { ("", text) };
     ascii.split_ascii_whitespace().chain(other.split_whitespace())
 }
 
@@ -414,6 +456,28 @@ mod tests {
         assert_eq!(quick, plain);
         plain.dedup();
         assert_eq!(plain.len(), 8);
+    }
+
+    /// What is found by its signs is what reading every word finds.
+    #[test]
+    fn words_with_a_sign_are_found_wherever_they_stand() {
+        let signs = [
+            'a', 'w', '.', '7', ' ', '@', '-', '/', '\n', ',', '\u{b}', '\u{e9}',
+        ];
+        let mut lot = 7_u64;
+        for round in 0..6_000 {
+            let text: String = (0..round % 90)
+                .map(|_| {
+                    lot = hash_on(lot, b'x');
+                    // The last two make a text that is not plain.
+                    signs[(lot >> 40) as usize % (signs.len() - usize::from(round % 3 > 0) * 2)]
+                })
+                .chain(["www.", " www", ""][round % 3].chars())
+                .collect();
+            let sign = |byte| matches!(byte, b'7' | b'@' | b'/');
+            let slowly = spaced(&text).filter(|word| word.bytes().any(sign) || word.contains("www."));
+            assert!(spaced_with(&text, sign, "www.").eq(slowly), "{text:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use wire::json::Node;
 use super::{
     Flow,
     memory::{Remembered, may_be_worth_tracing, worth_tracing},
-    sketch::spaced,
     value::{Shape, Value},
     words::has_topic,
 };
@@ -72,9 +71,7 @@ impl Flow {
             Shape::Name if value.directs() => self.seek(&value.text, &mut lenders),
             Shape::Name | Shape::Text => {
                 // Each once: a list may repeat one word all along.
-                let words: BTreeSet<&str> = spaced(&value.text)
-                    .filter(|word| may_be_worth_tracing(word))
-                    .collect();
+                let words: BTreeSet<&str> = may_be_worth_tracing(&value.text).collect();
                 for word in words.into_iter().map(Value::of_text).filter(worth_tracing) {
                     self.seek(&word.text, &mut lenders);
                 }
