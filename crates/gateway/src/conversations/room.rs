@@ -44,6 +44,12 @@ impl Room {
         }
     }
 
+    /// Bytes that are taken in all.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        self.lock().all
+    }
+
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,7 +4,7 @@
 //! answered until the server is told. It is for the task's owner alone. A restart forgets all.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -58,10 +58,9 @@ pub(crate) struct TaskDesk {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Questions that were put: none is put twice (ext-tasks: a name is used once in a task's life).
-    put: BTreeSet<String>,
-    /// The room that their names take.
-    held: Vec<Held>,
+    /// Questions that were put: none is put twice (ext-tasks: a name is used once in a task's life). With the room that
+    /// each name takes.
+    put: BTreeMap<String, Held>,
     /// What runs on behalf of the task.
     running: Vec<JoinHandle<()>>,
     used_ms: i64,
@@ -134,29 +133,28 @@ impl TaskDesks {
 impl TaskDesk {
     /// Whether a question was put.
     pub(crate) fn has_put(&self, key: &str) -> bool {
-        lock(&self.state).put.contains(key)
+        lock(&self.state).put.contains_key(key)
     }
 
-    /// Has questions take the road to the client.
+    /// Has questions take the road to the client. A task that asks is polled again and again: only what is new takes room.
     pub(crate) fn put(self: &Arc<Self>, questions: Vec<TaskQuestion>) -> Result<(), Objection> {
         let mut state = lock(&self.state);
+        // Another request may have put one meanwhile.
+        let mut questions = questions;
+        questions.retain(|(key, _)| !state.put.contains_key(key));
         if state.put.len() + questions.len() > QUESTIONS_MAX {
             return Err(Objection::new(&refusal::UPSTREAM_GARBLED, "a task asks too much"));
         }
-        let names = questions.iter().map(|(key, _)| key.len()).sum();
-        let held = self.room.take(names)?;
-        state.held.push(held);
-        // Another request may have put one meanwhile.
-        let mut new = questions;
-        new.retain(|(key, _)| state.put.insert(key.clone()));
-        let questions = new;
-        let ids: Vec<_> = questions
+        let names = questions
             .iter()
-            .map(|(key, _)| wire::jsonrpc::Id::String(key.clone()))
-            .collect();
+            .map(|(key, _)| Ok((key.clone(), self.room.take(key.len())?)));
+        let names: BTreeMap<String, Held> = names.collect::<Result<_, Objection>>()?;
+        let ids: Vec<_> = names.keys().cloned().map(wire::jsonrpc::Id::String).collect();
+        state.put.extend(names);
         if let Some(asks) = self.relay.asks() {
             asks.expect(&ids);
         }
+        state.running.retain(|running| !running.is_finished());
         for (key, answer) in questions {
             let (given, room) = (self.given.clone(), self.room.clone());
             state.running.push(tokio::spawn(async move {
@@ -235,4 +233,67 @@ impl TaskDesk {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline::Capabilities;
+
+    use super::*;
+
+    fn desk(room: &Room) -> Arc<TaskDesk> {
+        let share = room.of("ann");
+        Arc::new(TaskDesk {
+            relay: Relay::new(Arc::new(Nobody), Capabilities::default(), None, share.clone()),
+            room: share,
+            state: Mutex::default(),
+            given: watch::channel(Given::new()).0,
+        })
+    }
+
+    /// What a server asks, as a poll puts it: what was put already is left out.
+    fn poll(desk: &Arc<TaskDesk>, is_refused: bool) {
+        let question = |n: usize| -> TaskQuestion {
+            let refused = Objection::new(&refusal::CAPABILITY_MISSING, "refused on the road");
+            let answer = async move {
+                if !is_refused {
+                    std::future::pending::<()>().await;
+                }
+                Err(refused)
+            };
+            (format!("{n}{}", "x".repeat(4096)), Box::pin(answer))
+        };
+        let questions = (0..8).map(question).filter(|(key, _)| !desk.has_put(key));
+        desk.put(questions.collect()).unwrap();
+    }
+
+    /// Regression: each poll of a task that asks kept something, and names that were refused took their room once more.
+    #[tokio::test]
+    async fn polling_a_task_that_asks_takes_no_more_room_each_time() {
+        let room = Room::default();
+        let asking = desk(&room);
+        poll(&asking, false);
+        let taken = room.taken();
+        assert!(taken > 8 * 4096);
+        for _ in 0..1000 {
+            poll(&asking, false);
+        }
+        let state = |desk: &TaskDesk| {
+            let state = lock(&desk.state);
+            (state.put.len(), state.running.len())
+        };
+        assert_eq!((room.taken(), state(&asking)), (taken, (8, 8)));
+        drop(asking);
+
+        let refused = desk(&room);
+        let before = room.taken();
+        for _ in 0..1000 {
+            poll(&refused, true);
+            let mut given = refused.given.subscribe();
+            let _ = given.wait_for(|given| given.len() == 8).await;
+            assert!(refused.take_given().is_err());
+        }
+        assert_eq!((room.taken(), state(&refused).0), (before, 0));
+        assert!(state(&refused).1 <= 16, "what has run is not kept");
+    }
 }
