@@ -220,9 +220,10 @@ pub struct Judged {
     pub by: Arc<str>,
 }
 
-/// Something that lasts while a call is on its way, and ends with it.
-#[derive(Debug)]
-pub struct Hold(pub Box<dyn Debug + Send + Sync>);
+/// Something that lasts while a call is on its way, and ends with the last who has it: the passage, and the work that goes
+/// on when that has asked the client something and ended.
+#[derive(Clone, Debug)]
+pub struct Hold(pub Arc<dyn Debug + Send + Sync>);
 
 /// Held while a call counts against a limit; dropping it gives concurrency back.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use pipeline::{
     Answer, Capabilities, Objection,
-    ports::{Asks, Boxed, Caller, Exchange, Nobody, Question},
+    ports::{Asks, Boxed, Caller, Exchange, Hold, Nobody, Question},
     refusal,
 };
 use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
@@ -93,14 +93,20 @@ impl Parking {
         self.room.of(&caller.principal.key())
     }
 
-    /// Takes a call in, which has so many bytes.
+    /// Takes a call in, which has so many bytes. What lasts as long as the call lasts until its work is done: the passage
+    /// that sends it ends when the server asks something.
     pub(crate) fn begin(
         &self,
         ambient: &Ambient,
         caller: &Caller,
         (relay, bytes): (Arc<Relay>, usize),
+        held: Option<Hold>,
         running: impl Future<Output = Result<Answer, Objection>> + Send + 'static,
     ) -> Arc<Place> {
+        let running = async move {
+            let _held = held;
+            running.await
+        };
         Arc::new(Place {
             name: ambient.bytes(),
             owner: caller.principal.key(),
@@ -555,7 +561,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use identity::{Local, LocalPeer};
+    use policy::{Party, PartyKind, Subject};
+
     use super::*;
+    use crate::engines::Terms;
 
     fn asked(relay: &Relay, name: &str) -> Boxed<'static, Result<Response, Objection>> {
         asked_at_length(relay, name, b"{}".to_vec())
@@ -571,6 +581,26 @@ mod tests {
             method: Method::ElicitationCreate,
             params,
         })
+    }
+
+    fn caller() -> Caller {
+        let principal = Local::as_user("ann".to_owned()).admit(&LocalPeer::Pipe, 0);
+        let ann = Party {
+            kind: PartyKind::User,
+            name: "ann".to_owned(),
+            roles: Vec::new(),
+            groups: Vec::new(),
+            tenant: None,
+            attributes: BTreeMap::new(),
+        };
+        let subject = Subject {
+            actor: ann,
+            for_user: None,
+        };
+        Caller {
+            principal: Arc::new(principal.expect("of this machine")),
+            subject: Arc::new(subject),
+        }
     }
 
     fn relay(room: &Room) -> Arc<Relay> {
@@ -602,6 +632,35 @@ mod tests {
         );
         open.push(asked(7));
         assert_eq!(relays[1].desk.borrow().open.len(), 1);
+    }
+
+    /// Regression: what a call was told was forgotten a minute after its first question, though the call went on, and then
+    /// the server's next question showed it to the caller as it is.
+    #[tokio::test]
+    async fn what_lasts_as_long_as_a_call_lasts_while_it_is_parked() {
+        let ambient = Ambient::system();
+        let parking = Parking::new(&ambient).expect("a seal");
+        let told = [("Ann".to_owned(), "P-1".to_owned())];
+        let terms = Terms::default();
+        let agreed = terms.agree(("ann", "mail"), std::iter::empty(), &told, None, &ambient);
+        let held = agreed.expect("room");
+        let relay = relay(&parking.room);
+        let question = asked(&relay, "first");
+        let (go, goes) = oneshot::channel::<()>();
+        let running = async move {
+            let _ = goes.await;
+            Err(Objection::new(&refusal::CLIENT_GONE, "the end"))
+        };
+        let place = parking.begin(&ambient, &caller(), (relay, 0), Some(held), running);
+        let next = parking.next(Arc::clone(&place), || [0; 32], &ambient).await;
+        assert!(matches!(next, Ok(Next::Questions(_))));
+        let later = ambient.now_ms() + 100 * 60 * 1000;
+        assert_eq!(terms.of("ann", "mail", later).revealed, told, "it is parked");
+        assert!(go.send(()).is_ok());
+        let next = parking.next(place, || [0; 32], &ambient).await;
+        assert!(matches!(next, Ok(Next::Answer(Err(_)))));
+        assert!(terms.of("ann", "mail", later).revealed.is_empty(), "it is over");
+        drop(question);
     }
 
     #[tokio::test]

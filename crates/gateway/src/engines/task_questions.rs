@@ -58,7 +58,9 @@ impl Engines {
                 told?;
             }
         } else {
+            let held = call.held();
             desk.await_once(async move {
+                let _held = held;
                 // The result is asked for again when the task is over.
                 let _ = outgoing.await_task().await;
             });

@@ -181,7 +181,7 @@ impl Terms {
         term.running += 1;
         term.obligations.extend(obligations);
         term.subjects.insert(subject);
-        Ok(Hold(Box::new(Running {
+        Ok(Hold(Arc::new(Running {
             terms: self.clone(),
             key,
             revealed: revealed.into_iter().cloned().collect(),

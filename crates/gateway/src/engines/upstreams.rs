@@ -275,8 +275,9 @@ impl Engines {
                 let exchange = self.heeding(call, Arc::clone(&relay) as Arc<dyn Exchange>);
                 let outgoing = self.upstreams.prepare(call, exchange, None).await?;
                 let bytes = params.map_or(0, |params| params.document().bytes_held());
+                let relay = (relay, bytes);
                 self.parking
-                    .begin(&self.ambient, call.caller(), (relay, bytes), outgoing.run())
+                    .begin(&self.ambient, call.caller(), relay, call.held(), outgoing.run())
             }
         };
         match self.parking.next(place, content, &self.ambient).await? {

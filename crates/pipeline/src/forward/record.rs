@@ -15,7 +15,7 @@ pub struct Recorded {
     index: Option<u64>,
     edits: Edits,
     revealed: Vec<(String, String)>,
-    _held: Option<Hold>,
+    held: Option<Hold>,
 }
 
 impl Recorded {
@@ -40,6 +40,12 @@ impl Passed<Recorded> {
     #[must_use]
     pub fn revealed(&self) -> &[(String, String)] {
         &self.proof().revealed
+    }
+
+    /// What lasts as long as the call, for work that may outlive this passage.
+    #[must_use]
+    pub fn held(&self) -> Option<Hold> {
+        self.proof().held.clone()
     }
 }
 
@@ -86,7 +92,7 @@ pub(crate) async fn record(
         index,
         edits: call.edits().clone().and(revealed.edits),
         revealed: revealed.values,
-        _held: revealed.held,
+        held: revealed.held,
     };
     Ok(Passed::pass(call, proof))
 }
