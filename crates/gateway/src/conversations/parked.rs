@@ -285,6 +285,27 @@ struct Desk {
 /// A question that waits, where its answer goes, and the room it takes.
 type Open = (Question, oneshot::Sender<Response>, Held);
 
+/// Whoever waits for an answer. Who waits no longer takes the question away, and with it the room: fields go in this order.
+struct Asker {
+    answer: oneshot::Receiver<Response>,
+    _leaves: Leaves,
+}
+
+struct Leaves {
+    desk: watch::Sender<Desk>,
+    key: String,
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.desk.send_if_modified(|desk| {
+            let open = desk.open.get(&self.key);
+            let is_left = open.is_some_and(|(_, waiting, _)| waiting.is_closed());
+            is_left && desk.open.remove(&self.key).is_some()
+        });
+    }
+}
+
 impl Relay {
     /// For a call that came on this exchange.
     pub(crate) fn new(
@@ -534,11 +555,12 @@ impl Asks for Relay {
                 return Box::pin(std::future::ready(Err(objection)));
             }
         };
+        let mut key = String::new();
         self.desk.send_modify(|desk| {
             desk.expected.remove(&question.id);
             desk.next += 1;
             // A server of the modern era names its questions; those of the others get a name.
-            let key = match &question.id {
+            key = match &question.id {
                 // None gets a name of ours: what people answer us about approvals is nothing a server may hear.
                 Id::String(name) if !desk.open.contains_key(name) && !name.starts_with(OWN) => name.clone(),
                 Id::Integer(_) | Id::String(_) => format!("question{}", desk.next),
@@ -547,11 +569,20 @@ impl Asks for Relay {
             let early = early.and_then(|early| response(&question, early.root().get("said")?));
             match early {
                 Some(response) => drop(waiting.send(response)),
-                None => drop(desk.open.insert(key, (question, waiting, held))),
+                None => drop(desk.open.insert(key.clone(), (question, waiting, held))),
             }
         });
         let gone = |_| Objection::new(&refusal::CLIENT_GONE, "it did not come back with an answer");
-        Box::pin(async move { answer.await.map_err(gone) })
+        let desk = self.desk.clone();
+        let asker = Asker {
+            answer,
+            _leaves: Leaves { desk, key },
+        };
+        Box::pin(async move {
+            // All of it: a block takes with it what it names.
+            let mut asker = asker;
+            (&mut asker.answer).await.map_err(gone)
+        })
     }
 }
 
@@ -634,6 +665,23 @@ mod tests {
         assert_eq!(relays[1].desk.borrow().open.len(), 1);
     }
 
+    /// Regression: a question whose asker had given up took its room as long as the call went on.
+    #[tokio::test]
+    async fn who_waits_for_an_answer_no_longer_gives_the_room_back() {
+        let room = Room::default();
+        let relay = relay(&room);
+        let long = || vec![b' '; 16 * 1024 * 1024];
+        let open: Vec<_> = (0..6)
+            .map(|n| asked_at_length(&relay, &format!("name{n}"), long()))
+            .collect();
+        assert!(asked_at_length(&relay, "more", long()).await.is_err());
+        drop(open);
+        assert_eq!((room.taken(), relay.desk.borrow().open.len()), (0, 0));
+        let next = asked_at_length(&relay, "more", long());
+        assert_eq!(relay.desk.borrow().open.len(), 1);
+        drop(next);
+    }
+
     /// Regression: what a call was told was forgotten a minute after its first question, though the call went on, and then
     /// the server's next question showed it to the caller as it is.
     #[tokio::test]
@@ -666,17 +714,18 @@ mod tests {
     #[tokio::test]
     async fn what_is_asked_one_after_the_other_goes_into_one_answer() {
         let relay = relay(&Room::default());
-        let first = asked(&relay, "first");
+        let mut both = vec![asked(&relay, "first")];
         let later = async {
             tokio::task::yield_now().await;
-            asked(&relay, "second").await
+            both.push(asked(&relay, "second"));
         };
-        let open = tokio::select! {
-            () = relay.is_asking() => relay.desk.borrow().open.len(),
-            answer = later => panic!("nobody answered, and there is {answer:?}"),
+        let open = async {
+            relay.is_asking().await;
+            relay.desk.borrow().open.len()
         };
+        let (open, ()) = tokio::join!(open, later);
         assert_eq!(open, 2);
-        drop(first);
+        drop(both);
     }
 
     /// The bug: what a task asked later was judged by what its client had declared at first.
