@@ -256,6 +256,18 @@ impl Principal {
     /// same tenant. A new token of the same caller keeps it; nobody else has it.
     #[must_use]
     pub fn key(&self) -> String {
+        let mut key = self.holder();
+        if let Some(model) = &self.model {
+            push_part(&mut key, Some(&model.name));
+            push_part(&mut key, model.version.as_deref());
+        }
+        key
+    }
+
+    /// Who takes part of what there is for all: the same actor for the same user in the same tenant, whichever model it
+    /// names. It may name as many as it likes, and has no more for it.
+    #[must_use]
+    pub fn holder(&self) -> String {
         let kind = match self.actor.kind {
             ActorKind::Agent => "agent",
             ActorKind::Service => "service",
@@ -264,24 +276,23 @@ impl Principal {
         // In one go, since each call asks for it several times.
         let mut key = String::with_capacity(KEY_BYTES);
         key.push_str(kind);
-        // Lengths keep the parts apart, so no name can be spelled to look like two.
-        let mut part = |text: Option<&str>| match text {
-            Some(text) => {
-                key.push('/');
-                push_number(&mut key, text.len());
-                key.push(':');
-                key.push_str(text);
-            }
-            None => key.push_str("/-"),
-        };
-        part(Some(&self.actor.name));
-        part(self.for_user());
-        part(self.tenant());
-        if let Some(model) = &self.model {
-            part(Some(&model.name));
-            part(model.version.as_deref());
-        }
+        push_part(&mut key, Some(&self.actor.name));
+        push_part(&mut key, self.for_user());
+        push_part(&mut key, self.tenant());
         key
+    }
+}
+
+/// Appends a part of a key. Lengths keep the parts apart, so no name can be spelled to look like two.
+fn push_part(key: &mut String, text: Option<&str>) {
+    match text {
+        Some(text) => {
+            key.push('/');
+            push_number(key, text.len());
+            key.push(':');
+            key.push_str(text);
+        }
+        None => key.push_str("/-"),
     }
 }
 

@@ -88,9 +88,9 @@ impl Parking {
         })
     }
 
-    /// The room of a caller for what waits for its client.
+    /// The room of a caller, whichever model it names, for what waits for its client.
     pub(crate) fn room(&self, caller: &Caller) -> Share {
-        self.room.of(&caller.principal.key())
+        self.room.of(&caller.principal.holder())
     }
 
     /// Takes a call in, which has so many bytes. What lasts as long as the call lasts until its work is done: the passage
@@ -156,7 +156,10 @@ impl Parking {
 
     fn park(&self, place: &Arc<Place>) -> Result<(), Objection> {
         let mut places = lock(&self.places);
-        let own = places.values().filter(|held| held.owner == place.owner).count();
+        let own = places
+            .values()
+            .filter(|held| held.relay.room.is_of_the_owner_of(&place.relay.room));
+        let own = own.count();
         if !places.contains_key(&place.name) && (own >= OF_ONE_MAX || places.len() >= OF_ALL_MAX) {
             drop(places);
             place.relay.give_up();

@@ -56,6 +56,10 @@ impl Room {
 }
 
 impl Share {
+    pub(crate) fn is_of_the_owner_of(&self, other: &Self) -> bool {
+        self.owner == other.owner
+    }
+
     /// Takes room for so many bytes.
     pub(crate) fn take(&self, bytes: usize) -> Result<Held, Objection> {
         let mut taken = self.room.lock();

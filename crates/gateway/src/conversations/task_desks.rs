@@ -67,8 +67,8 @@ struct State {
 }
 
 impl TaskDesks {
-    /// The desk of a task, or a new one, which is not kept yet.
-    pub(crate) fn of(&self, task: &Task, arrival: &Arrival) -> Arc<TaskDesk> {
+    /// The desk of a task, or a new one, which is not kept yet: the room is the holder's, whichever model it names.
+    pub(crate) fn of(&self, task: &Task, holder: &str, arrival: &Arrival) -> Arc<TaskDesk> {
         let found = self.at(task);
         if let Some(desk) = &found {
             let caller = arrival.exchange.caller();
@@ -76,7 +76,7 @@ impl TaskDesks {
         }
         let desk = found.unwrap_or_else(|| {
             let exchange = Arc::clone(&arrival.exchange);
-            let room = self.room.of(&task.1);
+            let room = self.room.of(holder);
             let relay = Relay::new(exchange, arrival.capabilities.clone(), None, room.clone());
             // A task outlives the request that asks for it.
             relay.attach(Arc::new(Nobody));
@@ -102,8 +102,10 @@ impl TaskDesks {
         if let Some(held) = desks.get(&task) {
             return Ok(Arc::clone(held));
         }
-        let own = desks.keys().filter(|(_, owner, _)| *owner == task.1).count();
-        if own >= OF_ONE_MAX || desks.len() >= OF_ALL_MAX {
+        let own = desks
+            .values()
+            .filter(|held| held.room.is_of_the_owner_of(&desk.room));
+        if own.count() >= OF_ONE_MAX || desks.len() >= OF_ALL_MAX {
             let why = "too many tasks wait for an answer of the client";
             return Err(Objection::new(&refusal::OVER_LIMIT, why));
         }

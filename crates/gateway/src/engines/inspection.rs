@@ -133,7 +133,7 @@ impl Inspect for Engines {
         let server = call.resolution().server_name();
         let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
         if let Some(server) = server.filter(|_| demands().next().is_some() || !revealed.values.is_empty()) {
-            let caller = call.principal().key();
+            let caller = call.principal().holder();
             let held = self.terms.agree(
                 (&caller, server.as_str()),
                 demands().cloned(),

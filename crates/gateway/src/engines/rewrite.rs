@@ -179,7 +179,7 @@ impl Engines {
         else {
             return Ok(Edits::default());
         };
-        let caller = call.principal().key();
+        let caller = call.principal().holder();
         let term = self.terms.of(&caller, server.as_str(), self.ambient.now_ms());
         let obligations = strictest(call.permit().obligations().iter().chain(&term.obligations));
         let orders = Orders::of(&obligations);

@@ -17,7 +17,9 @@ impl Engines {
     /// `tasks/get`: what the task asks is shown as it was judged.
     pub(super) async fn get_task(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let task = task_of(call)?;
-        let desk = self.task_desks.of(&task, call.arrival());
+        let desk = self
+            .task_desks
+            .of(&task, &call.principal().holder(), call.arrival());
         let exchange = self.heeding(call, Arc::clone(&desk.relay) as Arc<dyn Exchange>);
         let outgoing = self.upstreams.prepare(call, exchange, None).await?;
         let answer = outgoing.answered().await?;

@@ -17,10 +17,7 @@ const LINGER_MS: i64 = 60 * 1000;
 /// Originals remembered for one caller and server, and their bytes with those of their pseudonyms.
 const REVEALED_MAX: usize = 8 * 1024;
 const REVEALED_BYTES_MAX: usize = 1024 * 1024;
-/// Callers and servers before those whose time is over are forgotten.
-const ENTRIES_MANY: usize = 1024;
-
-/// Whose calls to which server.
+/// Whose calls, with whichever model, to which server.
 type Key = (String, String);
 
 /// See the module.
@@ -168,9 +165,6 @@ impl Terms {
         let key = (caller.to_owned(), server.to_owned());
         let now_ms = ambient.now_ms();
         let mut terms = self.lock();
-        if terms.len() >= ENTRIES_MANY {
-            terms.retain(|_, term| !term.is_over(now_ms));
-        }
         let term = terms.entry(key.clone()).or_default();
         if term.is_over(now_ms) {
             *term = Kept::default();
@@ -209,6 +203,11 @@ impl Terms {
         }
     }
 
+    /// Forgets what holds no longer.
+    pub(crate) fn sweep(&self, now_ms: i64) {
+        self.lock().retain(|_, term| !term.is_over(now_ms));
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -236,6 +235,10 @@ mod tests {
         assert!(terms.of("ann", "web", now).obligations.is_empty());
         assert!(terms.of("bob", "mail", now).revealed.is_empty());
         assert!(terms.of("ann", "mail", far).revealed.is_empty());
+        terms.sweep(now);
+        assert!(!terms.lock().is_empty());
+        terms.sweep(far);
+        assert!(terms.lock().is_empty(), "what is over is not kept");
     }
 
     /// Regression: of 1,024 originals of any length all were kept, and of more the first were forgotten while their call ran,

@@ -84,6 +84,12 @@ fn two_models_of_one_provider_are_two_principals() {
     let keys = [large.key(), small.key(), newer.key()];
     assert_eq!(BTreeSet::from(keys.clone()).len(), 3, "{keys:?}");
     assert_eq!(large.actor(), small.actor());
+    let holders = [large.holder(), small.holder(), newer.holder()];
+    assert_eq!(
+        BTreeSet::from(holders).len(),
+        1,
+        "naming more models gives no more room"
+    );
 }
 
 #[test]
