@@ -126,9 +126,9 @@ impl Inspect for Engines {
             Ok(_) | Err(_) => None,
         };
         self.note_kept(call, &kinds)?;
-        let mut revealed = match arguments {
+        let (mut revealed, count) = match arguments {
             Some(arguments) => self.uncovered(call, arguments, &kinds)?,
-            None => Revealed::default(),
+            None => (Revealed::default(), 0),
         };
         let server = call.resolution().server_name();
         let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
@@ -142,6 +142,11 @@ impl Inspect for Engines {
                 &self.ambient,
             );
             revealed.held = Some(held?);
+        }
+        // Only now: a call that may be told nothing was told nothing.
+        if count > 0 {
+            let line = format!("reveal {count}");
+            call.dossier().note(|known| known.revealed.push(line));
         }
         Ok(revealed)
     }
@@ -186,13 +191,13 @@ impl Engines {
         Some((tool.pin(), result))
     }
 
-    /// The arguments with what pseudonyms of these kinds stand for.
+    /// The arguments with what pseudonyms of these kinds stand for, and how many that are.
     fn uncovered(
         &self,
         call: &Passed<Approved>,
         arguments: Node<'_>,
         kinds: &BTreeSet<&str>,
-    ) -> Result<Revealed, Objection> {
+    ) -> Result<(Revealed, usize), Objection> {
         let mut revealed = Revealed::default();
         let values = arguments.walk();
         let values = values.filter(|node| matches!(node.kind(), Kind::Number | Kind::String));
@@ -224,10 +229,8 @@ impl Engines {
         }
         if count > 0 {
             self.still_fits(call.resolution(), arguments, &revealed.edits)?;
-            call.dossier()
-                .note(|known| known.revealed.push(format!("reveal {count}")));
         }
-        Ok(revealed)
+        Ok((revealed, count))
     }
 
     /// Says how many pseudonyms go on as they are, since no rule lets this tool have what they stand for. Only what
