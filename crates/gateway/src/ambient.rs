@@ -3,7 +3,7 @@
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -15,6 +15,7 @@ use records::digest::hex;
 #[derive(Clone)]
 pub(crate) struct Ambient {
     now: Arc<dyn Fn() -> i64 + Send + Sync>,
+    began: Instant,
     random: Arc<SystemRandom>,
 }
 
@@ -27,6 +28,7 @@ impl Ambient {
         };
         Self {
             now: Arc::new(now),
+            began: Instant::now(),
             random: Arc::new(SystemRandom::new()),
         }
     }
@@ -34,6 +36,11 @@ impl Ambient {
     /// Now, in milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> i64 {
         (self.now)()
+    }
+
+    /// Milliseconds since this began, by a clock that nobody sets.
+    pub(crate) fn steady_ms(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     /// A name nobody can guess and nobody else has: 128 bits, in hexadecimal digits. People type names as

@@ -444,7 +444,7 @@ async fn sweep(house: Arc<House>, mut stop: watch::Receiver<bool>) {
         }
         engines.parking.sweep(now_ms);
         engines.task_desks.sweep(now_ms);
-        engines.terms.sweep(now_ms);
+        engines.terms.sweep(engines.ambient.steady_ms());
         house.authorization.sweep(now_ms);
         for request in engines.desk.sweep(now_ms) {
             let expired = engines

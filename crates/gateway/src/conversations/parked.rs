@@ -705,7 +705,7 @@ mod tests {
         let place = parking.begin(&ambient, &caller(), (relay, 0), Some(held), running);
         let next = parking.next(Arc::clone(&place), || [0; 32], &ambient).await;
         assert!(matches!(next, Ok(Next::Questions(_))));
-        let later = ambient.now_ms() + 100 * 60 * 1000;
+        let later = ambient.steady_ms() + 100 * 60 * 1000;
         assert_eq!(terms.of("ann", "mail", later).revealed, told, "it is parked");
         assert!(go.send(()).is_ok());
         let next = parking.next(place, || [0; 32], &ambient).await;

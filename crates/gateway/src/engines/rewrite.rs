@@ -180,7 +180,7 @@ impl Engines {
             return Ok(Edits::default());
         };
         let caller = call.principal().holder();
-        let term = self.terms.of(&caller, server.as_str(), self.ambient.now_ms());
+        let term = self.terms.of(&caller, server.as_str(), self.ambient.steady_ms());
         let obligations = strictest(call.permit().obligations().iter().chain(&term.obligations));
         let orders = Orders::of(&obligations);
         if (orders.fields.is_some() || !orders.dropped.is_empty()) && has_words(said) {

@@ -79,29 +79,37 @@ impl Kept {
     fn tell(&mut self, revealed: &[&Pair], now_ms: i64) -> Result<(), Objection> {
         let new = || revealed.iter().filter(|pair| !self.revealed.contains_key(**pair));
         let (count, length) = new().fold((0, 0), |(count, sum), pair| (count + 1, sum + bytes(pair)));
-        let fits = |kept: &Self| {
-            kept.revealed.len() + count <= REVEALED_MAX && kept.revealed_bytes + length <= REVEALED_BYTES_MAX
+        let fits = |kept: usize, kept_bytes: usize| {
+            kept + count <= REVEALED_MAX && kept_bytes + length <= REVEALED_BYTES_MAX
         };
-        if !fits(self) {
+        let (mut kept, mut kept_bytes) = (self.revealed.len(), self.revealed_bytes);
+        let mut going = Vec::new();
+        if !fits(kept, kept_bytes) {
             let own: HashSet<&Pair> = revealed.iter().copied().collect();
             let is_old = |told: &Told| told.running == 0 && now_ms - told.quiet_since_ms > LINGER_MS;
             let old = self
                 .revealed
                 .iter()
                 .filter(|(pair, told)| is_old(told) && !own.contains(pair));
-            let mut old: Vec<(u64, Pair)> = old.map(|(pair, told)| (told.number, pair.clone())).collect();
+            let mut old: Vec<(u64, &Pair)> = old.map(|(pair, told)| (told.number, pair)).collect();
             old.sort_unstable();
             for (_, pair) in old {
-                if !fits(self) {
-                    self.revealed.remove(&pair);
-                    self.revealed_bytes -= bytes(&pair);
+                if fits(kept, kept_bytes) {
+                    break;
                 }
+                (kept, kept_bytes) = (kept - 1, kept_bytes - bytes(pair));
+                going.push(pair.clone());
             }
         }
-        if !fits(self) {
+        // Nothing goes for a call that is refused.
+        if !fits(kept, kept_bytes) {
             let why = "calls of a minute told this server as much as can be disguised again in what it says";
             return Err(Objection::new(&refusal::OVER_LIMIT, why).showing(why));
         }
+        for pair in &going {
+            self.revealed.remove(pair);
+        }
+        self.revealed_bytes = kept_bytes;
         for pair in revealed {
             let (told, sum) = (&mut self.told, &mut self.revealed_bytes);
             let entry = self.revealed.entry((*pair).clone()).or_insert_with(|| {
@@ -138,7 +146,7 @@ impl std::fmt::Debug for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let now_ms = self.ambient.now_ms();
+        let now_ms = self.ambient.steady_ms();
         if let Some(term) = self.terms.lock().get_mut(&self.key) {
             term.running = term.running.saturating_sub(1);
             term.quiet_since_ms = now_ms;
@@ -163,7 +171,7 @@ impl Terms {
         ambient: &Ambient,
     ) -> Result<Hold, Objection> {
         let key = (caller.to_owned(), server.to_owned());
-        let now_ms = ambient.now_ms();
+        let now_ms = ambient.steady_ms();
         let mut terms = self.lock();
         let term = terms.entry(key.clone()).or_default();
         if term.is_over(now_ms) {
@@ -183,7 +191,8 @@ impl Terms {
         })))
     }
 
-    /// What holds for what a server says to a caller.
+    /// What holds for what a server says to a caller. All times here are steady ones: with a clock that was set back, what
+    /// was told would be kept, and stand in the way of more, until it has caught up.
     pub(crate) fn of(&self, caller: &str, server: &str, now_ms: i64) -> Term {
         let terms = self.lock();
         let found = terms.get(&(caller.to_owned(), server.to_owned()));
@@ -225,10 +234,10 @@ mod tests {
         let demands = [hidden.clone()].into_iter();
         let hold = terms.agree(("ann", "mail"), demands, &told, Some("p1".to_owned()), &ambient);
         let hold = hold.unwrap();
-        let far = ambient.now_ms() + 100 * LINGER_MS;
+        let far = ambient.steady_ms() + 100 * LINGER_MS;
         assert_eq!(terms.of("ann", "mail", far).revealed, told, "while it runs");
         drop(hold);
-        let now = ambient.now_ms();
+        let now = ambient.steady_ms();
         let held = terms.of("ann", "mail", now);
         assert!(held.obligations.contains(&hidden));
         assert_eq!(held.subject(), Some("p1"));
@@ -254,7 +263,7 @@ mod tests {
         let long: Vec<Pair> = (0..30).map(|n| pair(n, 100_000)).collect();
         let refused = tell(&long).unwrap_err();
         assert_eq!(refused.code.name, refusal::OVER_LIMIT.name);
-        let held = || terms.of("ann", "mail", ambient.now_ms()).revealed;
+        let held = || terms.of("ann", "mail", ambient.steady_ms()).revealed;
         assert_eq!(
             held(),
             few,
@@ -270,6 +279,8 @@ mod tests {
         for told in terms.lock().get_mut(&key).unwrap().revealed.values_mut() {
             told.quiet_since_ms -= 2 * LINGER_MS;
         }
+        assert!(tell(&long).is_err());
+        assert_eq!(held().len(), 2_000, "nothing goes for a call that is refused");
         let some = tell(&long[..10]).unwrap();
         let now_held = held();
         assert!(
