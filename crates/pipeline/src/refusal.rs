@@ -108,6 +108,9 @@ refusals! {
     MEDIA_TYPE "media-type" Caller Error 415 code::INVALID_REQUEST,
         "the content type is not application/json",
         "send `Content-Type: application/json`";
+    CONTENT_CODED "content-coded" Caller Error 415 code::INVALID_REQUEST,
+        "the body is not sent as it is",
+        "send it as UTF-8, uncompressed: without `Content-Encoding`, and with no other `charset`";
     NOT_ACCEPTABLE "not-acceptable" Caller Error 406 code::INVALID_REQUEST,
         "the client does not accept what this endpoint sends",
         "send `Accept: application/json, text/event-stream`";
