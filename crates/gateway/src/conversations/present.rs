@@ -239,7 +239,7 @@ fn tool_error(id: &Id, asked: &Asked, refusal: &Refusal, call: &str) -> Vec<u8> 
     let text = format!(
         "Refused by Sallyport: {}. What can be done: {}. Code: {}. Reference: {call}.",
         refusal.outside(),
-        code.remedy,
+        refusal.remedy(),
         code.name
     );
     let result = object(|out| {
@@ -264,7 +264,7 @@ fn error_data(refusal: &Refusal, call: &str) -> Vec<u8> {
     }
     object(|out| {
         out.string("code", refusal.code().name);
-        out.string("remedy", refusal.code().remedy);
+        out.string("remedy", refusal.remedy());
         out.string("reference", call);
         if let Some(approval) = &objection.approval {
             out.string("approval", approval);
