@@ -102,6 +102,9 @@ refusals! {
     MESSAGE_TOO_LARGE "message-too-large" Caller Error 413 code::INVALID_REQUEST,
         "the message is larger than the limit",
         "send less at once";
+    ENDPOINT_UNKNOWN "endpoint-unknown" Caller Error 404 code::INVALID_REQUEST,
+        "there is no such endpoint",
+        "use `/mcp`, or the endpoint of a server or group there is";
     METHOD_UNKNOWN "method-unknown" Caller Error 404 code::METHOD_NOT_FOUND,
         "there is no such method in this revision and direction",
         "use a method of the negotiated revision";

@@ -226,7 +226,13 @@ fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
 /// In the legacy era a 404 means that the session is gone, so nothing else may say it.
 fn status(asked: &Asked, code: &Code) -> u16 {
     let legacy = asked.revision.era() == Era::Legacy;
-    if code.http == 404 && legacy && code.name != pipeline::refusal::SESSION_UNKNOWN.name {
+    // An endpoint that is not there has no sessions either.
+    let is_gone = [
+        &pipeline::refusal::SESSION_UNKNOWN,
+        &pipeline::refusal::ENDPOINT_UNKNOWN,
+    ]
+    .contains(&code);
+    if code.http == 404 && legacy && !is_gone {
         200
     } else {
         code.http
