@@ -232,10 +232,16 @@ fn status(asked: &Asked, code: &Code) -> u16 {
         &pipeline::refusal::ENDPOINT_UNKNOWN,
     ]
     .contains(&code);
-    if code.http == 404 && legacy && !is_gone {
+    let status = if code.http == 404 && legacy && !is_gone {
         200
     } else {
         code.http
+    };
+    match (&asked.id, status) {
+        // Whoever wants no answer reads the status alone: taken is 202, and 200 is nothing else (streamable HTTP).
+        (None, 200) if code.rpc == wire::mcp::code::REFUSED => 403,
+        (None, 200) => 400,
+        (Some(_) | None, status) => status,
     }
 }
 
