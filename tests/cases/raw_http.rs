@@ -268,6 +268,32 @@ fn other_hosts_and_methods_that_are_renamed_lead_nowhere() {
     }
 }
 
+/// Load balancers ask with HEAD; and who asks otherwise is told how.
+#[test]
+fn a_look_without_a_body_is_answered_and_other_methods_are_told() {
+    let (gateway, _) = start();
+    let host = gateway.base().trim_start_matches("http://").to_owned();
+    for (line, status, allow) in [
+        ("HEAD /healthz", "200", None),
+        ("HEAD /metrics", "200", None),
+        ("HEAD /readyz", "200", None),
+        ("GET /messages", "405", Some("POST")),
+        ("PUT /oauth/token", "405", Some("POST")),
+        ("GET /oauth/token", "405", Some("POST")),
+        ("DELETE /mcp", "405", Some("POST")),
+        ("PUT /mcp", "405", Some("GET, POST, DELETE")),
+    ] {
+        let text = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = exchange(&gateway, text.as_bytes()).expect("it closes");
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{line}: {answer}");
+        let found = answer.lines().find_map(|header| header.strip_prefix("allow: "));
+        assert_eq!(found, allow, "{line}: {answer}");
+        if line.starts_with("HEAD") {
+            assert!(answer.ends_with("\r\n\r\n"), "{line}: {answer}");
+        }
+    }
+}
+
 /// Only HTTP/1.1 is spoken, so that none of what HTTP/2 makes possible has to be withstood.
 #[test]
 fn nobody_gets_to_speak_http_2() {

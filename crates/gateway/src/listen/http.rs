@@ -193,7 +193,7 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     // Health says nothing about anybody and must work when nothing else does.
-    if request.method() == Method::GET && path == "/healthz" {
+    if path == "/healthz" && is_get(request.method()) {
         return body::with_type(StatusCode::OK, "text/plain", b"ok\n".to_vec());
     }
     let headers = request.headers();
@@ -211,6 +211,11 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
     Box::pin(elsewhere(house, peer, path, request)).await
 }
 
+/// Whether something is only looked at. What answers `HEAD` is what answers `GET`; the library sends no body then.
+fn is_get(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
 /// The other doors.
 async fn elsewhere(
     house: &Arc<House>,
@@ -218,7 +223,7 @@ async fn elsewhere(
     path: String,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let get = request.method() == Method::GET;
+    let get = is_get(request.method());
     if let Some(id) = path.strip_prefix("/approvals/") {
         return decide::answer(house, &peer, id, request).await;
     }
@@ -248,7 +253,7 @@ async fn elsewhere(
         path if models::has(path) => models::answer(visit(Endpoint::All), request).await,
         "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
-        "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
+        "/oauth/token" => body::only("POST"),
         "/oauth/authorize" | authorize::DEVICE => authorize::answer(house, &peer, request).await,
         "/oauth/device_authorization" => device::begin(house, &peer, request).await,
         passkeys::SCRIPT if get => passkeys::script(),

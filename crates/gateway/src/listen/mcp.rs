@@ -94,14 +94,7 @@ impl Visit {
             // In boxes: they are rare, and would make every call's future as large as their own.
             HttpMethod::GET => Box::pin(self.listen(request)).await,
             HttpMethod::DELETE => Box::pin(self.end(request)).await,
-            _ => {
-                let mut response = body::empty(StatusCode::METHOD_NOT_ALLOWED);
-                response.headers_mut().insert(
-                    hyper::header::ALLOW,
-                    HeaderValue::from_static("GET, POST, DELETE"),
-                );
-                response
-            }
+            _ => body::only("GET, POST, DELETE"),
         }
     }
 
@@ -350,7 +343,7 @@ impl Visit {
         }
         let Some(session) = self.knock(&headers, "http-get").await else {
             // In the modern era there is no such stream; nor is there without a session.
-            return body::empty(StatusCode::METHOD_NOT_ALLOWED);
+            return body::only("POST");
         };
         match session {
             Err(response) => response,
@@ -373,7 +366,7 @@ impl Visit {
         let headers = request.headers().clone();
         let house = Arc::clone(&self.house);
         match self.knock(&headers, "http-delete").await {
-            None => body::empty(StatusCode::METHOD_NOT_ALLOWED),
+            None => body::only("POST"),
             Some(Err(response)) => response,
             Some(Ok(session)) => {
                 house.engines.sessions.end(&session.id);
