@@ -11,7 +11,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use pipeline::{Dossier, Known, Passed, Received, Refusal, Reply, decide::Approved, ports::Stranger};
+use pipeline::{
+    Arrival, Dossier, Known, Passed, Received, Refusal, Reply, decide::Approved, ports::Stranger,
+};
 use policy::registry::Pin;
 use records::{
     digest::Digester,
@@ -92,6 +94,7 @@ impl Digests {
 pub(crate) struct OpenCase {
     journal: Journal,
     begun: Begun,
+    arrival: Arc<Arrival>,
     dossier: Arc<Dossier>,
     closed: bool,
 }
@@ -163,6 +166,7 @@ impl Journal {
         OpenCase {
             journal: self.clone(),
             begun: Begun::of(call.arrival()),
+            arrival: call.shared(),
             dossier: Arc::clone(call.dossier()),
             closed: false,
         }
@@ -588,6 +592,11 @@ impl OpenCase {
                 };
                 let mut entry = self.journal.entry(kind, &self.begun, &known);
                 refused(&mut entry, refusal);
+                // An intent has it already; and what strangers send is not worth the work.
+                if kind == Kind::Refusal && known.caller.is_some() {
+                    let arguments = arguments(&self.arrival);
+                    entry.args_digest = arguments.map(|args| self.journal.digests.text(&canonical(args)));
+                }
                 entry
             }
         };

@@ -30,8 +30,8 @@ impl From<KeeperError> for Failure {
             KeeperError::Unreachable(..) => Self::unreachable(error.to_string()),
             KeeperError::Halted(..) => Self::refused(error.to_string()),
             KeeperError::Store(_) | KeeperError::Stored(..) => Self::other(error.to_string()),
+            KeeperError::Unknown(_) => Self::missing(error.to_string()),
             KeeperError::Transition(_)
-            | KeeperError::Unknown(_)
             | KeeperError::Unlearnable(..)
             | KeeperError::Unpinned(..)
             | KeeperError::Version(..) => Self::configuration(error.to_string()),
