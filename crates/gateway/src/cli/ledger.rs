@@ -12,9 +12,9 @@ use records::{
     ledger::{Reader, Stored, entry::export, note::VerifierKey},
     verify::{Report, Request, Witnesses, verify},
 };
-use wire::json::{Document, Keys, Node};
+use wire::json::{Document, Keys, Node, object};
 
-use super::{Common, desk, say, serve::load, table, tell};
+use super::{Common, desk, output::say_exactly, say, serve::load, table, tell};
 use crate::{
     evidence::events::{Format, lines},
     failure::Failure,
@@ -119,8 +119,7 @@ impl Ledger {
                     Failure::does_not_hold(format!("the ledger has no entry {}", prove.index))
                 })?;
                 // Not a byte more than was hashed, not even the end of a line.
-                use std::io::Write;
-                let _ = std::io::stdout().lock().write_all(&stored.bytes);
+                say_exactly(&stored.bytes);
                 Ok(())
             }
             Self::Prove(prove) => prove.run(common),
@@ -206,7 +205,16 @@ impl Prove {
         }
         let own = || reader.proof(self.index).map_err(unreadable);
         let proof = witnessed.map_or_else(own, Ok)?;
-        say(proof.to_string().trim_end());
+        let proof = proof.to_string();
+        if common.json {
+            let line = object(|out| {
+                out.integer("index", self.index);
+                out.string("proof", &proof);
+            });
+            say(&String::from_utf8_lossy(&line));
+        } else {
+            say(proof.trim_end());
+        }
         Ok(())
     }
 }

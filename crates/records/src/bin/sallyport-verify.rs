@@ -62,9 +62,18 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match io::stdout().write_all(&text) {
+    let mut out = io::stdout().lock();
+    match out.write_all(&text).and_then(|()| out.flush()) {
         Ok(()) => code,
-        Err(_) => ExitCode::from(2),
+        // Whoever reads our answer has had enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
+        Err(error) => {
+            let _ = writeln!(
+                io::stderr(),
+                "sallyport-verify: the answer could not be written: {error}"
+            );
+            ExitCode::from(2)
+        }
     }
 }
 
