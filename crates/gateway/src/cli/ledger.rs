@@ -14,12 +14,12 @@ use records::{
 };
 use wire::json::{Document, Keys, Node, object};
 
-use super::{Common, desk, output::say_exactly, say, serve::load, table, tell};
+use super::{Common, desk, output::say_exactly, place::Place, say, table, tell};
 use crate::{
     evidence::events::{Format, lines},
     failure::Failure,
     operate::admin::control,
-    storage::vault::{Layout, keys_of},
+    storage::vault::keys_of,
     visible::visible,
 };
 
@@ -269,8 +269,8 @@ impl Tail {
 
 impl Verify {
     fn run(self, common: &Common) -> Result<(), Failure> {
-        let meant = load(common)?;
-        let layout = Layout::of(&meant);
+        let place = Place::of(common)?;
+        let layout = place.layout()?;
         let own = keys_of(&layout)?;
         let is_own = self.directory.is_none();
         let directory = self.directory.unwrap_or_else(|| layout.ledger());
@@ -283,8 +283,9 @@ impl Verify {
             keys.extend(keys_in(path)?);
         }
         if is_own && keys.is_empty() {
-            keys = meant.witness.by.iter().flat_map(|one| one.keys.clone()).collect();
-            quorum = Some(meant.witness.quorum);
+            let witness = place.witness()?;
+            keys = witness.by.iter().flat_map(|one| one.keys.clone()).collect();
+            quorum = Some(witness.quorum);
         }
         let witnesses = Witnesses { keys: &keys, quorum };
         let report = check(&directory, &own, &self.older, witnesses)?;
@@ -345,12 +346,12 @@ pub(super) fn check(
 /// A reader that sees everything written so far: the running gateway is asked to publish it; a gateway that
 /// was killed is recovered first.
 pub(super) fn settled(common: &Common) -> Result<Reader, Failure> {
-    let meant = load(common)?;
-    let layout = Layout::new(&meant.data);
+    let place = Place::of(common)?;
+    let layout = place.files();
     let reader = Reader::new(Arc::new(RealDisk), &layout.ledger());
     let asked = super::block_on(async { control::ask(&layout.control(), "ledger.settle", b"{}").await })?;
     if asked.is_none() && layout.ledger().join("checkpoint").exists() && !was_closed(&reader) {
-        desk::ask(common, "status", |_| {})?;
+        desk::ask_at(&place, common, "status", |_| {})?;
     }
     Ok(reader)
 }

@@ -27,6 +27,7 @@ mod oauth;
 mod onboard;
 mod output;
 mod past;
+mod place;
 mod policy;
 mod replay;
 mod report;

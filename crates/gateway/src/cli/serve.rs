@@ -324,10 +324,7 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
         .filter(|parent| !parent.as_os_str().is_empty());
     let base = base.unwrap_or_else(|| Path::new("."));
     let base = std::path::absolute(base).unwrap_or_else(|_| base.to_path_buf());
-    let lookup = Lookup {
-        env: &env,
-        base: &base,
-    };
+    let lookup = Lookup::new(&env, &base);
     match meant::mean(said, &lookup, &find::default_data(&env)) {
         Ok(mut meant) => {
             meant

@@ -12,9 +12,8 @@ use wire::json::{Node, object};
 use super::{
     Common, desk,
     past::{self, Kind, write_rules},
-    say,
-    serve::load,
-    table,
+    place::without_secrets,
+    say, table,
 };
 use crate::{assemble, config::Meant, failure::Failure, visible::visible};
 
@@ -61,7 +60,7 @@ pub(crate) struct Suggest {
 
 /// The rules of the configuration, or those of files in the place of its own.
 pub(super) fn rules(common: &Common, files: &[PathBuf]) -> Result<Vec<(String, String)>, Failure> {
-    let mut meant = load(common)?;
+    let mut meant = without_secrets(common)?;
     if !files.is_empty() {
         meant.rules = read(files)?;
     }
@@ -298,7 +297,7 @@ impl Suggest {
             text.push_str(&rule(n, who, action, target, done));
         }
         let kinds: Vec<&Kind> = past.keys().filter(|kind| mine(kind)).collect();
-        let mut meant = load(common)?;
+        let mut meant = without_secrets(common)?;
         meant.rules = vec![("suggested".to_owned(), text.clone())];
         let rules = texts(&meant)?;
         let verdicts = past::verdicts(common, &kinds, &rules)?;

@@ -68,10 +68,7 @@ impl Wrap {
         let (name, said) = self.said()?;
         let env = |name: &str| std::env::var(name).ok();
         let base = std::env::current_dir().unwrap_or_default();
-        let lookup = Lookup {
-            env: &env,
-            base: &base,
-        };
+        let lookup = Lookup::new(&env, &base);
         let data = self
             .data
             .clone()

@@ -317,10 +317,7 @@ pub(crate) fn parse_added(text: &str) -> Result<Vec<MeantServer>, Failure> {
     let said = find::parse(text).map_err(Failure::configuration)?;
     let env = |name: &str| std::env::var(name).ok();
     let base = std::env::current_dir().unwrap_or_default();
-    let lookup = Lookup {
-        env: &env,
-        base: &base,
-    };
+    let lookup = Lookup::new(&env, &base);
     let meant = meant::mean(said, &lookup, &base);
     meant.map(|meant| meant.servers).map_err(|problems| {
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
