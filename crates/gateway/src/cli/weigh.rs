@@ -274,7 +274,8 @@ pub(super) fn replay(common: &Common, files: &[PathBuf]) -> Result<(), Failure> 
 impl Suggest {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let past = past::gather(common)?;
-        let mine = |kind: &Kind| self.agent.is_none() || self.agent == kind.agent;
+        // What was refused was not done, however often somebody tried.
+        let mine = |kind: &Kind| kind.was_sent && (self.agent.is_none() || self.agent == kind.agent);
         // What a rule forbade, or people were to be asked about, is not least privilege: it is left out.
         let wanted = |kind: &Kind| {
             let unasked = kind
@@ -291,7 +292,8 @@ impl Suggest {
             grant.count += times.count;
         }
         let mut text = String::from(
-            "// Proposed by `sallyport policy suggest` from what was done. Review before use.\n",
+            "// Proposed by `sallyport policy suggest` from what was done. Review before use.\n\
+             // The ledger has no arguments: what a rule of yours demands of them is not in these.\n",
         );
         for (n, ((who, action, target), done)) in grants.iter().enumerate() {
             text.push_str(&rule(n, who, action, target, done));
