@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use records::{
     disk::RealDisk,
     ledger::{Reader, Stored, entry::export, note::VerifierKey},
-    verify::{Report, Request, Witnesses, verify},
+    verify::{Report, Request, Witnesses, is_ledger, verify},
 };
 use wire::json::{Document, Keys, Node, object};
 
@@ -273,7 +273,17 @@ impl Verify {
         let layout = place.layout()?;
         let own = keys_of(&layout)?;
         let is_own = self.directory.is_none();
-        let directory = self.directory.unwrap_or_else(|| layout.ledger());
+        let directory = match self.directory {
+            // Our own has to be there: that it is gone is a finding.
+            None => layout.ledger(),
+            Some(named) if is_ledger(&named) => named,
+            Some(named) => {
+                return Err(Failure::configuration(format!(
+                    "there is no ledger in {}",
+                    named.display()
+                )));
+            }
+        };
         if self.quorum == Some(0) {
             let why = "a quorum of 0 demands nothing; leave `--witness` out";
             return Err(Failure::configuration(why));

@@ -17,7 +17,7 @@ use records::{
         entry::rfc3339,
         note::{NOTE_BYTES_MAX, VerifierKey},
     },
-    verify::{Request, Witnesses, verify, verify_proof, verify_report},
+    verify::{Request, Witnesses, is_ledger, verify, verify_proof, verify_report},
 };
 use wire::json::object;
 
@@ -200,6 +200,9 @@ impl Asked {
     fn directory(&self, dir: &Path) -> Result<(Vec<u8>, bool), Wrong> {
         if !dir.is_dir() {
             return Err(usage(format!("`{}` is no directory", dir.display())));
+        }
+        if !is_ledger(dir) {
+            return Err(usage(format!("there is no ledger in `{}`", dir.display())));
         }
         let request = Request {
             dir,
