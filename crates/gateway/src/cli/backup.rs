@@ -91,6 +91,11 @@ impl Restore {
             Some(path) => RootKey::of(&MeantRoot::Usual, path),
             None => RootKey::of(&root, Path::new("")),
         };
+        if self.root_key.is_none() && root_key.is_absent() {
+            return Err(Failure::configuration(
+                "the root key is not in a back-up; name the file it was kept in with `--root-key FILE`",
+            ));
+        }
         let (manifest, keys) = checked(&self.from, root_key)?;
         let made = rfc3339(manifest.made_ms);
         let erased = self.erased(&manifest, &keys, &made)?;

@@ -118,6 +118,10 @@ impl Report {
         let moment = |text: &Option<String>| text.as_deref().map(span::moment).transpose();
         let since_ms = moment(&self.since)?.unwrap_or(0);
         let until_ms = moment(&self.until)?.unwrap_or(u64::MAX);
+        if since_ms > until_ms {
+            let why = "`--since` is later than `--until`; nothing lies between";
+            return Err(Failure::configuration(why));
+        }
         let findings = gather(common, framework, since_ms, until_ms)?;
         let keys = keys_of(&Place::of(common)?.layout()?)?;
         let envelope = dsse::sign(IN_TOTO, &findings.statement(), &keys)

@@ -253,12 +253,7 @@ impl Server {
         let answer = match self {
             Self::Add(add) => add.run(common)?,
             Self::Approve(approve) => approve.run(common)?,
-            Self::Release(release) => Approve {
-                what: release.what,
-                as_found: false,
-                as_user: release.as_user,
-            }
-            .run(common)?,
+            Self::Release(release) => release.run(common)?,
             Self::Rollback(back) => desk::ask(common, "server.rollback", |args| {
                 args.string("name", &back.name);
                 if let Some(to) = back.to {
@@ -305,6 +300,21 @@ fn ask(common: &Common, operation: &str, what: &Named, why: Option<&str>) -> Res
             args.string("why", why);
         }
     })
+}
+
+impl Release {
+    fn run(self, common: &Common) -> Result<Document, Failure> {
+        desk::ask(common, "server.approve", |args| {
+            args.string("name", &self.what.name);
+            if let Some(tool) = &self.what.tool {
+                args.string("item", tool);
+            }
+            args.string("held", "only");
+            if let Some(name) = &self.as_user {
+                args.string("as", name);
+            }
+        })
+    }
 }
 
 impl Approve {

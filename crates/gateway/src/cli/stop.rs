@@ -168,6 +168,11 @@ impl Stop {
             say(&format!("`{}` may go on", text(root, "lifted")));
         } else {
             say(&format!("`{}` is stopped", text(root, "stopped")));
+            if root.get("known").and_then(Node::as_bool) == Some(false) {
+                remark(
+                    "nothing was read in that context so far; `sallyport context list` has those that are known",
+                );
+            }
         }
         Ok(is_done)
     }

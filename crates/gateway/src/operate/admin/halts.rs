@@ -40,7 +40,16 @@ pub(super) async fn stop(house: &Arc<House>, args: &Args<'_>, names: Names) -> R
         since_ms: house.engines.ambient.now_ms(),
     };
     put(house, &halt).await?;
-    Ok(object(|out| write(&halt, out)))
+    let unknown = match &halt.target {
+        Target::Context(id) => !house.engines.contexts.kept(id).is_ok_and(|kept| kept.is_some()),
+        Target::Agent(_) | Target::All | Target::Server(_) | Target::User(_) => false,
+    };
+    Ok(object(|out| {
+        write(&halt, out);
+        if unknown {
+            out.boolean("known", false);
+        }
+    }))
 }
 
 /// Lets something go on that was stopped.
