@@ -113,9 +113,10 @@ impl Serve {
         let asking = tokio::spawn(asking);
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
+        let asked = asked_to_stop();
         self.announce(&house, &meant);
         tokio::select! {
-            () = asked_to_stop() => {}
+            () = asked => {}
             _ = holding => {}
         }
         stop.send_replace(true);
@@ -324,10 +325,7 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
         .filter(|parent| !parent.as_os_str().is_empty());
     let base = base.unwrap_or_else(|| Path::new("."));
     let base = std::path::absolute(base).unwrap_or_else(|_| base.to_path_buf());
-    let lookup = Lookup {
-        env: &env,
-        base: &base,
-    };
+    let lookup = Lookup::new(&env, &base);
     match meant::mean(said, &lookup, &find::default_data(&env)) {
         Ok(mut meant) => {
             meant
@@ -346,18 +344,35 @@ pub(super) fn start_logging() {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would panic where standard error is closed.
+        .log_internal_errors(false)
         .try_init();
 }
 
-pub(super) async fn asked_to_stop() {
+/// Resolves when somebody ends us. Whoever is told that we are ready may do so at once: heeded from the call on.
+pub(super) fn asked_to_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+    if heeds_hangup() {
+        kinds.push(SignalKind::hangup());
     }
+    let signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    async move {
+        let mut waiting = tokio::task::JoinSet::new();
+        for mut signal in signals {
+            waiting.spawn(async move { signal.recv().await });
+        }
+        if waiting.join_next().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Whether the end of the terminal is to reach us: `nohup` has it ignored, and so it stays.
+fn heeds_hangup() -> bool {
+    const HANGUP: u64 = 1;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.unwrap_or(0) & HANGUP == 0
 }

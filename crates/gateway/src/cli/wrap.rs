@@ -7,11 +7,17 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use pipeline::Endpoint;
-use tokio::sync::watch;
-use wire::mcp::ServerName;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    sync::watch,
+};
+use wire::{
+    json::{Document, Keys, object},
+    mcp::ServerName,
+};
 
 use super::{
-    Common,
+    Common, doctor,
     serve::{asked_to_stop, start_logging},
     wrapped,
 };
@@ -31,6 +37,11 @@ use crate::{
 
 /// How long the first list may wait for the server.
 const START_GRACE: Duration = Duration::from_secs(30);
+
+/// How long the host's first request is waited for where there is no server.
+const FIRST_WAIT: Duration = Duration::from_secs(10);
+/// And how long it may be, in bytes.
+const FIRST_BYTES_MAX: u64 = 1 << 20;
 
 /// Guard one stdio server in place.
 #[derive(Args, Debug)]
@@ -66,12 +77,10 @@ impl Wrap {
     pub(crate) fn run(self, _common: &Common) -> Result<(), Failure> {
         start_logging();
         let (name, said) = self.said()?;
+        self.is_program()?;
         let env = |name: &str| std::env::var(name).ok();
         let base = std::env::current_dir().unwrap_or_default();
-        let lookup = Lookup {
-            env: &env,
-            base: &base,
-        };
+        let lookup = Lookup::new(&env, &base);
         let data = self
             .data
             .clone()
@@ -93,17 +102,32 @@ impl Wrap {
             let (stop, stopped) = watch::channel(false);
             tokio::spawn(wrapped::follow(Arc::clone(&house), stopped.clone()));
             // One server: the host waits for it as it would without us.
-            assemble::open(&house, stopped, START_GRACE).await;
-            let pipes = listen::serve_pipes(
-                Arc::clone(&house),
-                Endpoint::Server(name),
-                tokio::io::stdin(),
-                tokio::io::stdout(),
-            );
-            tokio::select! {
-                () = pipes => {}
-                () = asked_to_stop() => {}
-            }
+            let failed = assemble::open(&house, stopped, START_GRACE).await;
+            // What was stopped meanwhile is refused as stopped.
+            let is_stopped = house.engines.halts.server(&name).is_some();
+            let failed = failed.into_iter().next().filter(|_| !is_stopped);
+            let served = match failed {
+                Some((_, why)) => {
+                    tokio::select! {
+                        () = refuse() => {}
+                        () = asked_to_stop() => {}
+                    }
+                    Err(Failure::unreachable(format!("`{name}` cannot be used: {why}")))
+                }
+                None => {
+                    let pipes = listen::serve_pipes(
+                        Arc::clone(&house),
+                        Endpoint::Server(name),
+                        tokio::io::stdin(),
+                        tokio::io::stdout(),
+                    );
+                    tokio::select! {
+                        () = pipes => {}
+                        () = asked_to_stop() => {}
+                    }
+                    Ok(())
+                }
+            };
             stop.send_replace(true);
             house.engines.upstreams.shut_down().await;
             contexts::keep(&house.engines.contexts, &house.engines.deposits);
@@ -112,11 +136,24 @@ impl Wrap {
             }
             drop(house);
             vault.close().await;
-            Ok(())
+            served
         });
         // Reading standard input cannot be interrupted; nothing waits for it.
         runtime.shutdown_background();
         served
+    }
+
+    /// A command that is no program is a mistake of whoever wrote it, and known before anything is begun.
+    fn is_program(&self) -> Result<(), Failure> {
+        let program = self.command.first().map(String::as_str).unwrap_or_default();
+        // Where the server gets another path than ours, who knows what is in it.
+        let looks_elsewhere = self.env.iter().any(|pair| pair.starts_with("PATH="));
+        if !program.contains('/') && looks_elsewhere || doctor::program(program).is_some() {
+            return Ok(());
+        }
+        Err(Failure::configuration(format!(
+            "`{program}` is no program that can be started; write its whole path, or one that is in PATH"
+        )))
     }
 
     /// What configuration would say.
@@ -176,6 +213,40 @@ impl Wrap {
             ..SaidBox::default()
         })))
     }
+}
+
+/// Tells the host that there is no server: its first request is answered with an error. Whoever asks nothing is not
+/// waited for.
+async fn refuse() {
+    let answering = async {
+        let asked = BufReader::new(tokio::io::stdin().take(FIRST_BYTES_MAX));
+        let mut lines = asked.lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let Ok(message) = Document::parse(line.into_bytes(), Keys::Exact, &wire::bounds::ANSWER) else {
+                continue;
+            };
+            let Some(id) = message.root().get("id") else {
+                continue;
+            };
+            let mut answer = object(|out| {
+                out.string("jsonrpc", "2.0");
+                out.json("id", id.written().as_bytes());
+                out.object("error", |error| {
+                    error.integer("code", -32603);
+                    error.string(
+                        "message",
+                        "the server cannot be used: it ended, or does not speak MCP",
+                    );
+                });
+            });
+            answer.push(b'\n');
+            let mut out = tokio::io::stdout();
+            let _ = out.write_all(&answer).await;
+            let _ = out.flush().await;
+            return;
+        }
+    };
+    let _ = tokio::time::timeout(FIRST_WAIT, answering).await;
 }
 
 /// A name for a command: the package, where it looks like one, or else the program.

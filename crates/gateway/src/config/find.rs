@@ -4,6 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::{ConfigError, said::Said};
 
+mod parts;
+
+pub(crate) use parts::Parts;
+
 /// The name looked for.
 pub(crate) const FILE: &str = "sallyport.yaml";
 
@@ -37,18 +41,28 @@ pub(crate) fn default_data(env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
 
 /// Reads a file.
 pub(crate) fn read(path: &Path) -> Result<Said, ConfigError> {
-    let unreadable = |why: String| ConfigError::Unreadable {
-        path: path.to_path_buf(),
-        why,
-    };
+    parse(&text_of(path)?).map_err(|why| unreadable(path, why))
+}
+
+/// Reads a file as far as it makes sense.
+pub(crate) fn read_parts(path: &Path) -> Result<Parts, ConfigError> {
+    Ok(Parts::of(&text_of(path)?))
+}
+
+fn unreadable(path: &Path, why: String) -> ConfigError {
+    let path = path.to_path_buf();
+    ConfigError::Unreadable { path, why }
+}
+
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |why: String| unreadable(path, why);
     let size = std::fs::metadata(path)
         .map_err(|error| unreadable(error.to_string()))?
         .len();
     if size > FILE_BYTES_MAX {
         return Err(unreadable(format!("larger than {FILE_BYTES_MAX} bytes")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    parse(&text).map_err(unreadable)
+    std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
 }
 
 /// Reads a text; YAML, of which JSON is a part.

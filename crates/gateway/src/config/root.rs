@@ -215,10 +215,7 @@ mod tests {
 
     fn meant(yaml: &str) -> Result<MeantRoot, String> {
         let said: SaidRoot = serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?;
-        let lookup = Lookup {
-            env: &|_| None,
-            base: Path::new("/etc/sallyport"),
-        };
+        let lookup = Lookup::new(&|_| None, Path::new("/etc/sallyport"));
         mean(&said, &lookup).map_err(|problem| problem.to_string())
     }
 

@@ -189,7 +189,9 @@ fn stdio(
     said: &SaidServer,
     lookup: &Lookup<'_>,
 ) -> Result<(Reach, Launch, Vec<Host>), Problem> {
-    let expand = |place: &str, text: &str| lookup.value(&format!("{at}.{place}"), text);
+    // What is pinned is not made up where secrets are withheld.
+    let revealing = lookup.revealing();
+    let expand = |place: &str, text: &str| revealing.value(&format!("{at}.{place}"), text);
     let mut program = expand("command", command)?;
     // A path is relative to the file it stands in; a bare name is looked up in PATH.
     if program.contains('/') {
@@ -280,7 +282,7 @@ fn at_url(
     lookup: &Lookup<'_>,
 ) -> Result<(Reach, Launch, Option<Arc<MeantAuth>>), Problem> {
     let written = url;
-    let url = lookup.value(&format!("{at}.url"), url)?;
+    let url = lookup.revealing().value(&format!("{at}.url"), url)?;
     let bad = |what: &str, remedy: &str| Problem::new(format!("{at}.url"), what, remedy);
     let mut headers: Vec<(String, String)> = said
         .headers

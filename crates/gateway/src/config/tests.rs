@@ -17,7 +17,7 @@ fn meant_in(base: &Path, text: &str) -> Result<Meant, Vec<Problem>> {
         "WHERE" => Some("/data".to_owned()),
         _ => None,
     };
-    let lookup = Lookup { env: &env, base };
+    let lookup = Lookup::new(&env, base);
     mean(
         parse(text).expect("it can be read"),
         &lookup,
@@ -185,10 +185,7 @@ fn two_servers_may_not_differ_in_case_alone() {
 fn numbers_that_rules_cannot_hold_are_left_out() {
     let said: Said = parse("users: [ { name: a, attributes: { n: 1, f: 1.5 } } ]").expect("it can be read");
     let env = |_: &str| None;
-    let lookup = Lookup {
-        env: &env,
-        base: Path::new("/"),
-    };
+    let lookup = Lookup::new(&env, Path::new("/"));
     let meant = mean(said, &lookup, Path::new("/")).expect("it makes sense");
     let names: BTreeMap<_, _> = meant.parties[0].attributes.clone();
     assert_eq!(names.keys().collect::<Vec<_>>(), ["n"]);
@@ -265,10 +262,7 @@ mcpServers: { far: { url: "https://far.example/mcp", headers: { x: "file:h" },
 "#,
     );
     let env = |_: &str| None;
-    let lookup = Lookup {
-        env: &env,
-        base: &place,
-    };
+    let lookup = Lookup::new(&env, &place);
     let hidden = super::meant::secrets(&said.unwrap(), &lookup);
     for name in ["u", "p", "o", "a", "c", "h", "t"] {
         assert!(hidden.contains(&place.join(name)), "{name}: {hidden:?}");

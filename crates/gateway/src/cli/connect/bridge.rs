@@ -27,7 +27,7 @@ use wire::{
     mcp::{Target, code, encode_sentinel, meta, target},
 };
 
-use super::{Proof, era::Modern, flags::Transport, login::Next, tools::Ignored};
+use super::{super::output::remark, Proof, era::Modern, flags::Transport, login::Next, tools::Ignored};
 use crate::{
     failure::Failure,
     outside::{fetch::Fetch, oauth::discovery::origin},
@@ -516,10 +516,10 @@ impl Bridge {
         Ok(request)
     }
 
-    #[expect(clippy::print_stderr, reason = "standard output belongs to the host")]
+    /// Standard output belongs to the host.
     pub(super) fn complain(&self, text: &str) {
         if self.manner.is_loud {
-            eprintln!("sallyport: {text}");
+            remark(text);
         }
     }
 }
