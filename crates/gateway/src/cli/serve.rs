@@ -66,6 +66,9 @@ impl Serve {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let meant = load(common)?;
         start_logging();
+        for note in &meant.notes {
+            tracing::warn!("{note}");
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

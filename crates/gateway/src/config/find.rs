@@ -2,7 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ConfigError, said::Said};
+use serde_json::json;
+
+use super::{
+    ConfigError, keys,
+    said::{Said, SaidServer},
+};
+use crate::clients::{self, Own, Reading};
 
 /// The name looked for.
 pub(crate) const FILE: &str = "sallyport.yaml";
@@ -48,7 +54,34 @@ pub(crate) fn read(path: &Path) -> Result<Said, ConfigError> {
         return Err(unreadable(format!("larger than {FILE_BYTES_MAX} bytes")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    parse(&text).map_err(unreadable)
+    parse_at(path, &text).map_err(unreadable)
+}
+
+/// Reads the text of a file: ours, or a client's.
+pub(crate) fn parse_at(path: &Path, text: &str) -> Result<Said, String> {
+    if !text
+        .trim_start_matches('\u{feff}')
+        .trim_start()
+        .starts_with(['{', '/'])
+    {
+        return parse(text);
+    }
+    let own = Own {
+        top: keys::of::<Said>(),
+        server: keys::of::<SaidServer>(),
+    };
+    match clients::read_in_place(path, text, own)? {
+        Reading::Client { servers, notes } => {
+            let said = json!({ "mcpServers": servers }).to_string();
+            Ok(Said {
+                notes,
+                ..parse(&said)?
+            })
+        }
+        Reading::Ours(plain) => parse(&plain),
+        // Flow style of YAML begins like JSON. If it is neither, what was meant is JSON.
+        Reading::NotJson(why) => parse(text).map_err(|_| why),
+    }
 }
 
 /// Reads a text; YAML, of which JSON is a part.

@@ -97,6 +97,8 @@ pub(crate) struct Meant {
     pub(crate) models: Vec<MeantModel>,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
+    /// What is well, and yet worth a word to whoever starts the gateway.
+    pub(crate) notes: Vec<String>,
     /// After how many days what agents may do is looked at again.
     pub(crate) review_days: Option<u32>,
 }
@@ -395,6 +397,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             interceptors,
             judge,
             models,
+            notes: said.notes,
             review_days,
             unusable,
             door,

@@ -140,6 +140,9 @@ pub(crate) struct Said {
     /// What an editor checks the file by.
     #[serde(default, rename = "$schema")]
     pub(crate) _schema: Option<String>,
+    /// What its reader has to say of it, where it is a client's file.
+    #[serde(skip)]
+    pub(crate) notes: Vec<String>,
 }
 
 /// What is known of packages, and who decides about servers.
