@@ -9,7 +9,7 @@ use std::{
 };
 
 use e2e::{
-    gateway::{Gateway, SECRET, Scratch, program},
+    gateway::{Gateway, OPEN_TO_TESTER, SECRET, Scratch, program},
     peers,
     person::{PASSWORD, PASSWORD_HASH, Person},
 };
@@ -614,4 +614,22 @@ fn what_is_no_message_is_answered() {
     )
     .expect("it listens");
     assert!(host.call(8, "stub__echo", &json!({"text": "hello"}))["result"].is_object());
+}
+
+/// A gateway where nobody can log in told people to assume PKCE, which led nowhere.
+#[test]
+fn where_no_person_can_log_in_it_is_said_who_can_come_in() {
+    let (gateway, home) = (Gateway::start(OPEN_TO_TESTER), Scratch::new());
+    let mut command = Command::new(program("sallyport"));
+    command
+        .args(["connect", &format!("{}/mcp", gateway.base())])
+        .env("HOME", home.path());
+    let answer = Host::of(command).hello();
+    let said = answer["error"]["message"].as_str().expect("a sentence");
+    assert!(
+        said.contains("SALLYPORT_CLIENT_ID")
+            && said.contains("sallyport agent add")
+            && !said.contains("pkce"),
+        "{said}"
+    );
 }
