@@ -369,7 +369,7 @@ impl Add {
 }
 
 /// The answer for people.
-fn shown(answer: &Document) -> String {
+pub(super) fn shown(answer: &Document) -> String {
     let root = answer.root();
     let text = |node: Node<'_>, name: &str| {
         node.get(name)
