@@ -92,6 +92,13 @@ fn a_missing_server_program_is_said_and_harms_nothing() {
     );
 }
 
+/// A limit was refused in a sentence that named no file.
+#[test]
+fn a_bad_rate_is_said_with_its_file() {
+    let said = fails(&Gateway::configured("limits: { default: { rate: fast } }\n"), 2);
+    assert!(said.contains("sallyport.yaml has 1 problem"), "{said}");
+}
+
 #[test]
 fn a_gateway_nobody_can_use_says_so_and_what_changes_it() {
     let said = |yaml: &str| {

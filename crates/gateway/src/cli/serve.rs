@@ -367,7 +367,8 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
         Ok(mut meant) => {
             meant
                 .hidden
-                .extend(path.and_then(|path| std::path::absolute(path).ok()));
+                .extend(path.as_ref().and_then(|path| std::path::absolute(path).ok()));
+            meant.file = path;
             Ok(meant)
         }
         Err(problems) => Err(ConfigError::Problems { path, problems }.into()),

@@ -1,8 +1,12 @@
 //! Which configuration file is used, and reading it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
 
 use serde_json::json;
+use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
 
 use super::{
     ConfigError, keys,
@@ -93,5 +97,28 @@ pub(crate) fn parse(text: &str) -> Result<Said, String> {
         budget: serde_saphyr::budget! { max_nodes: 20_000, max_aliases: 100, max_events: 100_000 },
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error: Error| error.render_with_formatter(&Sentences))
+}
+
+/// What is wrong, for whoever wrote the file: some of the library's sentences are for programmers.
+struct Sentences;
+
+impl MessageFormatter for Sentences {
+    fn format_message<'a>(&self, error: &'a Error) -> Cow<'a, str> {
+        if let Error::DuplicateMappingKey { key, .. } = error {
+            let key = key
+                .as_ref()
+                .map_or_else(|| "a key".to_owned(), |key| format!("`{key}`"));
+            return Cow::Owned(format!("{key} is there twice; keep one of them"));
+        }
+        if let Error::Unexpected {
+            expected: "mapping start",
+            ..
+        } = error
+        {
+            return Cow::Borrowed("keys with values are expected here: `{ KEY: VALUE }`");
+        }
+        DefaultMessageFormatter.format_message(error)
+    }
 }

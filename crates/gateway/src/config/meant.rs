@@ -51,6 +51,8 @@ pub(crate) struct Meant {
     pub(crate) state: Option<MeantState>,
     /// Where the root key is.
     pub(crate) root: MeantRoot,
+    /// The configuration file, once it is known.
+    pub(crate) file: Option<PathBuf>,
     /// Files no server may see: the configuration and the secrets it names.
     pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
@@ -398,6 +400,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             judge,
             models,
             notes: said.notes,
+            file: None,
             review_days,
             unusable,
             door,
