@@ -60,6 +60,24 @@ fn a_server_json_is_proposed_as_it_will_be_started_and_widens_nothing() {
     }
 }
 
+/// `a b` was called `a-b`, and nobody was told.
+#[test]
+fn a_name_that_is_another_here_is_told() {
+    let gateway = Gateway::configured("");
+    let added = gateway.output(&["server", "add", "a b", "--url", "http://127.0.0.1:9/mcp"]);
+    let said = String::from_utf8_lossy(&added.stdout).into_owned();
+    assert!(
+        added.status.success() && said.contains("`a b` is called `a-b` here"),
+        "{added:?}"
+    );
+    let lost = gateway.output(&["server", "add", "ünï", "--url", "http://127.0.0.1:9/mcp"]);
+    let said = String::from_utf8_lossy(&lost.stderr).into_owned();
+    assert!(
+        lost.status.code() == Some(2) && said.contains("rename the server"),
+        "{lost:?}"
+    );
+}
+
 /// Another command under a name that is known was held back without a word, and no command let it through.
 #[test]
 fn another_command_under_a_wrapped_name_is_held_and_what_to_do_works_as_typed() {

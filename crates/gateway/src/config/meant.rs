@@ -170,6 +170,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     let hidden = secrets(&said, lookup);
     let provenance = provenance(&said.registry, lookup, &mut note);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
+    let mut notes = said.notes.clone();
+    notes.extend(servers::notes(&said.servers, &servers));
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
     for (n, user) in said.users.iter().enumerate() {
@@ -399,7 +401,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             interceptors,
             judge,
             models,
-            notes: said.notes,
+            notes,
             file: None,
             review_days,
             unusable,

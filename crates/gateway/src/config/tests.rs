@@ -321,3 +321,22 @@ fn what_cannot_be_read_is_said_to_whoever_wrote_it() {
     parse("root_key: { from: \"file:x\" }\n").expect("the shape");
     parse("root_key: { frm: \"file:x\" }\n").expect_err("a key nobody knows");
 }
+
+#[test]
+fn names_that_are_others_here_and_ways_that_are_open_are_told() {
+    let meant = meant(
+        "mcpServers:\n  a b__c: { command: a }\n  plain: { command: a }\n  ../e: { command: a }\n  \
+         off d: { command: a, disabled: true }\n  far: { url: \"http://far.example:9/mcp\" }\n  \
+         near: { url: \"http://localhost:9/mcp\" }\n  safe: { url: \"https://far.example/mcp\" }\n",
+    );
+    let told = meant.notes.join("\n");
+    assert!(told.contains("`a b__c` is called `a-b_c` here"), "{told}");
+    assert!(told.contains("`../e` is called `e` here"), "{told}");
+    assert!(
+        told.contains("`far` is reached without TLS at `far.example:9`"),
+        "{told}"
+    );
+    assert_eq!(meant.notes.len(), 3, "{told}");
+    let lost = wrong("mcpServers: { ünï: { command: a } }");
+    assert!(lost.contains("rename the server"), "{lost}");
+}
