@@ -136,8 +136,10 @@ pub(crate) fn assemble(
             .map_err(|why| Failure::configuration(format!("mcpServers.{}.auth: {why}", server.spec.name)))?;
     }
     keeper.configure(&servers, meant.approve)?;
-    let limits =
-        LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems { path: None, problems })?;
+    let limits = LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems {
+        path: meant.file.clone(),
+        problems,
+    })?;
     let engines = Engines {
         mode: meant.mode,
         people: People::new(vault.secrets_key()),

@@ -169,7 +169,7 @@ refusals! {
         "use the full name as listed, or the endpoint of one server";
     TARGET_HELD "target-held" Upstream Tell 200 code::REFUSED,
         "this is held back: it is new, or it changed since it was approved",
-        "the operator can review it: sallyport server diff";
+        "the operator can review it: sallyport server diff; of what is wrapped: sallyport wrap --diff";
     ARGUMENTS_INVALID "arguments-invalid" Caller Tell 200 code::INVALID_PARAMS,
         "the arguments do not fit the approved schema",
         "send arguments as the tool's input schema has them";
@@ -204,7 +204,7 @@ refusals! {
         "the operator must make room for the ledger; nothing was sent";
     TARGET_CHANGED "target-changed" Upstream Tell 200 code::REFUSED,
         "this changed since it was approved and is held back now",
-        "the operator can review it: sallyport server diff";
+        "the operator can review it: sallyport server diff; of what is wrapped: sallyport wrap --diff";
     CAPABILITY_MISSING "capability-missing" Upstream Error 200 code::METHOD_NOT_FOUND,
         "the client did not declare that it can do this",
         "declare the capability, or do without";

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use policy::{RuleId, rules::Effect};
 use tokio::{net::UnixListener, sync::watch};
 
 use super::{Common, say};
@@ -15,10 +16,11 @@ use crate::{
     assemble,
     config::{
         ConfigError, Meant,
+        authorization::Switch,
         door::{Source, names},
         find, meant,
         reference::Lookup,
-        said::Said,
+        said::{Mode, Said},
     },
     conversations::contexts,
     evidence::{archive, events, witness},
@@ -66,6 +68,9 @@ impl Serve {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let meant = load(common)?;
         start_logging();
+        for note in &meant.notes {
+            tracing::warn!("{note}");
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -81,6 +86,9 @@ impl Serve {
         let backlog = house.engines.journal.backlog();
         backlog.unwitnessed(meant.witness.required);
         assemble::begin(&house, &meant)?;
+        if let Some(why) = deserted(&house, &meant) {
+            tracing::warn!("{why}");
+        }
         let layout = Layout::new(&meant.data);
         let unable = |error| Failure::configuration(format!("cannot open the control socket: {error}"));
         let control = control::open(&layout.control()).map_err(unable)?;
@@ -194,6 +202,33 @@ impl Serve {
             }
         }
     }
+}
+
+/// Why nobody can do anything here as it stands, and the command that changes it.
+fn deserted(house: &House, meant: &Meant) -> Option<&'static str> {
+    let engines = &house.engines;
+    let rules = engines.rules();
+    // What every pack permits, so that a conversation may be kept going, lets nothing be called.
+    let calls = |id: &RuleId| !id.0.starts_with("baseline.");
+    let is_permitted = rules
+        .rules()
+        .any(|(id, effect, _)| effect == Effect::Permit && calls(id));
+    if !is_permitted && meant.mode == Mode::Enforce {
+        return Some(
+            "nobody can use anything here: no rule permits it. `sallyport import FILE` takes a client's \
+             servers over and writes rules for them; or set `policy`: with \
+             `{ packs: [developer-workstation] }` agents with the role `owner` may use what is approved",
+        );
+    }
+    let is_open = engines.local.is_some()
+        || !meant.issuers.is_empty()
+        || !meant.authorization.logins.is_empty()
+        || meant.enrolment == Switch::On
+        || !engines.people.clients().is_empty();
+    (!is_open).then_some(
+        "nobody can come in here: there is no agent, nobody who can log in, no identity provider and no \
+         `anonymous`. `sallyport agent add NAME --role ROLE` makes an agent",
+    )
 }
 
 /// Tells receivers of events what happens.
@@ -330,7 +365,8 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
         Ok(mut meant) => {
             meant
                 .hidden
-                .extend(path.and_then(|path| std::path::absolute(path).ok()));
+                .extend(path.as_ref().and_then(|path| std::path::absolute(path).ok()));
+            meant.file = path;
             Ok(meant)
         }
         Err(problems) => Err(ConfigError::Problems { path, problems }.into()),

@@ -380,7 +380,7 @@ impl Add {
 }
 
 /// The answer for people.
-fn shown(answer: &Document) -> String {
+pub(super) fn shown(answer: &Document) -> String {
     let root = answer.root();
     let text = |node: Node<'_>, name: &str| {
         node.get(name)
@@ -416,6 +416,12 @@ fn shown(answer: &Document) -> String {
         return waits;
     }
     let mut lines = Vec::new();
+    if root.get("written").is_some() {
+        let (written, name) = (visible(&text(root, "written")), text(root, "name"));
+        lines.push(format!(
+            "`{written}` is called `{name}` here: in rules, in `{name}__TOOL` and at `/mcp/{name}`"
+        ));
+    }
     for name in [
         "name", "url", "state", "why", "launch", "trust", "revision", "eras", "sandbox", "limits",
     ] {

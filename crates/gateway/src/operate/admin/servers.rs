@@ -326,6 +326,10 @@ pub(super) async fn add(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, 
         .configure(&meant, crate::config::said::Approve::Ask)?;
     Ok(object(|out| {
         out.string("name", server.spec.name.as_str());
+        // Names are made to fit where they have to; whoever wrote this one will look for it.
+        if server.spec.name.as_str() != name {
+            out.string("written", &name);
+        }
         out.string("state", ServerState::Proposed.as_str());
         out.string("launch", &server.launch.shown);
     }))
