@@ -63,6 +63,59 @@ fn what_is_no_message_is_refused_and_recorded() {
     );
 }
 
+/// One remedy was told for everything: "send exactly one of method, result and error".
+#[test]
+fn each_fault_has_its_own_remedy() {
+    let (gateway, client) = start();
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(500), "]".repeat(500));
+    let long = json!({"jsonrpc": "2.0", "id": "x".repeat(5_000), "method": "tools/list"});
+    for (body, said, remedy) in [
+        (deep, "nesting is too deep", "at most 96 levels"),
+        (long.to_string(), "longer than 256 bytes", "at most 256 bytes"),
+        (
+            "[]".to_owned(),
+            "several messages in one array\"",
+            "one message per request",
+        ),
+        (
+            "42".to_owned(),
+            "not a JSON-RPC 2.0 message: a message is an object",
+            "exactly one of",
+        ),
+    ] {
+        let answer = client.raw(&body, &[]).expect("an answer");
+        let error = answer.body["error"].to_string();
+        assert!(error.contains(said) && error.contains(remedy), "{error}");
+    }
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let get = |path: &str| {
+        let request = agent.get(format!("{}{path}", gateway.base()));
+        let answer = request
+            .header("Authorization", format!("Bearer {}", gateway.token()))
+            .call();
+        let answer = answer.expect("an answer");
+        (
+            answer.status().as_u16(),
+            answer.into_body().read_to_string().expect("text"),
+        )
+    };
+    for (path, status, remedy) in [
+        ("/ws", 426, "open a WebSocket"),
+        ("/v0/servers?limit=abc", 400, "1 to 100"),
+        ("/v0/servers?limit=0", 400, "1 to 100"),
+    ] {
+        let (found, text) = get(path);
+        assert_eq!(found, status, "{path}: {text}");
+        assert!(
+            text.contains("request-invalid") && text.contains(remedy),
+            "{path}: {text}"
+        );
+    }
+}
+
 #[test]
 fn unknown_methods_tools_and_revisions_are_refused() {
     let (_gateway, client) = start();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use e2e::{
-    gateway::{Gateway, SECRET, Scratch, program},
+    gateway::{Gateway, OPEN_TO_TESTER, SECRET, Scratch, program},
     peers,
     person::{PASSWORD, PASSWORD_HASH, Person},
 };
@@ -574,4 +574,62 @@ fn proofs_need_a_nonce_where_configuration_says_so() {
     let mut host = Host::of(command);
     host.hello();
     assert!(host.call(2, "stub__echo", &json!({"text": "hello"}))["result"].is_object());
+}
+
+/// What is no message was swallowed, and the host waited for its answer for ever.
+#[test]
+fn what_is_no_message_is_answered() {
+    let (gateway, home) = (gateway(), Scratch::new());
+    let mut command = Command::new(program("sallyport"));
+    command
+        .args(["connect", &format!("{}/mcp", gateway.base())])
+        .env("HOME", home.path())
+        .env("SALLYPORT_CLIENT_ID", "tester")
+        .env("SALLYPORT_CLIENT_SECRET", SECRET);
+    let mut host = Host::of(command);
+    host.hello();
+    for (line, code) in [
+        ("{bad", -32700),
+        (r#"{"jsonrpc":"2.0","id":5,"id":6,"method":"ping"}"#, -32700),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, -32600),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"stub__echo","arguments":{"a":1,"a":2}}}"#,
+            -32700,
+        ),
+    ] {
+        writeln!(host.input, "{line}").expect("it listens");
+        let answer = host.hear();
+        assert_eq!(answer["error"]["code"], code, "{line}: {answer}");
+        assert!(
+            answer["error"]["message"].is_string() && answer["jsonrpc"] == "2.0",
+            "{answer}"
+        );
+    }
+    // A notification wants no answer, known or not.
+    writeln!(
+        host.input,
+        "{}",
+        json!({"jsonrpc": "2.0", "method": "notifications/nobody-knows"})
+    )
+    .expect("it listens");
+    assert!(host.call(8, "stub__echo", &json!({"text": "hello"}))["result"].is_object());
+}
+
+/// A gateway where nobody can log in told people to assume PKCE, which led nowhere.
+#[test]
+fn where_no_person_can_log_in_it_is_said_who_can_come_in() {
+    let (gateway, home) = (Gateway::start(OPEN_TO_TESTER), Scratch::new());
+    let mut command = Command::new(program("sallyport"));
+    command
+        .args(["connect", &format!("{}/mcp", gateway.base())])
+        .env("HOME", home.path());
+    let answer = Host::of(command).hello();
+    let said = answer["error"]["message"].as_str().expect("a sentence");
+    assert!(
+        said.contains("SALLYPORT_CLIENT_ID")
+            && said.contains("sallyport agent add")
+            && !said.contains("pkce"),
+        "{said}"
+    );
 }

@@ -109,6 +109,7 @@ fn the_description_is_one_and_every_look_at_it_answers() {
         assert!(said["operations"].as_u64() > Some(25), "{said}");
     }
     let token = token(&gateway, &["--view"]);
+    assert_eq!(api(&gateway, "GET", "/servers/nope", Some(&token), None).0, 404);
     let waiting = api(&gateway, "GET", "/approvals", Some(&token), None).1;
     let id = waiting["approvals"][0]["id"]
         .as_str()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use e2e::{
     gateway::{Gateway, OPEN_TO_TESTER, program},
     mcp::{Client, own_meta},
+    wires::{Http, initialize},
 };
 use serde_json::{Value, json};
 
@@ -50,6 +51,41 @@ fn a_group_shows_its_servers_and_no_others() {
         let answer = elsewhere.request("tools/list", None, json!({"_meta": own_meta()}));
         assert_eq!(answer.expect("an answer").status, 401, "{path}");
     }
+}
+
+/// `/mcp/nope` opened a session with nothing in it, and tokens for it were given.
+#[test]
+fn an_endpoint_of_no_server_is_not_there() {
+    let stub = program("e2e-stub");
+    let local = OPEN_TO_TESTER.replace(
+        "agents:",
+        "anonymous: local\nusers: [ { name: local, roles: [tester] } ]\nagents:",
+    );
+    let gateway = Gateway::start(&format!(
+        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{local}"
+    ));
+    for (path, status) in [("/mcp/stub", 200), ("/mcp/nope", 404)] {
+        let client = Client::new(format!("{}{path}", gateway.base()), None);
+        for method in ["server/discover", "tools/list"] {
+            let answer = client
+                .request(method, None, json!({"_meta": own_meta()}))
+                .expect("an answer");
+            assert_eq!(answer.status, status, "{path} {method}: {answer:?}");
+        }
+    }
+    let mut legacy = Http::new(&format!("{}/mcp/nope", gateway.base()), "");
+    legacy.headers.clear();
+    let answer = legacy.post(&initialize("2025-11-25"));
+    assert_eq!(answer.status, 404, "{answer:?}");
+    assert_eq!(
+        answer.json()["error"]["data"]["code"],
+        "endpoint-unknown",
+        "{answer:?}"
+    );
+    let refused = gateway.output(&["token", "--agent", "tester", "--server", "nope"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("no server or group `nope`"), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use e2e::{
-    gateway::{Gateway, program},
+    gateway::{Gateway, OPEN_TO_TESTER, program},
     mcp::Client,
 };
 use serde_json::json;
@@ -49,6 +49,26 @@ fn comes_back(client: &Client, server: &str, text: &str, wanted: &str) {
         );
         thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// The operator was told to change the rule, where none asks for personal data to go: the pack's is about secrets, and what is
+/// not listed could be one.
+#[test]
+fn what_holds_too_much_to_list_is_withheld_with_its_cause() {
+    let stub = program("e2e-stub");
+    let gateway = Gateway::start(&format!(
+        "mcpServers: {{ one: {{ command: {stub:?}, args: [stdio], trust: trusted }} }}\n{OPEN_TO_TESTER}"
+    ));
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let text: String = (0..4_200)
+        .map(|number| format!("a.{number}@example.org\n"))
+        .collect();
+    let said = say(&client, "one", &text);
+    assert!(
+        said.contains("more than 4096 things were found") && said.contains("ask for less"),
+        "{said}"
+    );
+    assert!(!said.contains("change the rule"), "{said}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{fs, time::Duration};
 use e2e::{
     gateway::{Gateway, program},
     mcp::{Answer, Client},
+    wires::{Http, call, initialize},
 };
 use serde_json::json;
 
@@ -81,6 +82,55 @@ fn who_waits_as_long_as_told_passes_and_others_never_wait() {
             .contains("the limit `calls` on calls"),
         "{refused}"
     );
+}
+
+/// A client that had used up its calls could not withdraw the one that ran, nor answer what it was asked.
+#[test]
+fn who_has_no_calls_left_can_still_keep_the_conversation_going() {
+    let gateway = limited("calls: { rate: 6/hour, burst: 2, concurrency: 2 }");
+    let mut client = Http::new(&format!("{}/mcp", gateway.base()), &gateway.token_of("tester"));
+    client.open("2025-11-25");
+    let notice = |method: &str| json!({"jsonrpc": "2.0", "method": method, "params": {"requestId": 1, "progressToken": 1}});
+    let ping = json!({"jsonrpc": "2.0", "id": 8, "method": "ping"});
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| client.post(&call(1, "stub__never", &json!({}))));
+        std::thread::sleep(Duration::from_millis(1_500));
+        let echo = call(2, "stub__echo", &json!({"text": "x"}));
+        assert_eq!(client.post(&echo).status, 200);
+        assert_eq!(client.post(&echo).status, 429, "no calls are left");
+        assert_eq!(client.post(&notice("notifications/cancelled")).status, 202);
+        let _ = waits.join().expect("it is over");
+    });
+    let answer = client.post(&json!({"jsonrpc": "2.0", "id": 3, "result": {}}));
+    assert_eq!(
+        answer.status, 400,
+        "nobody asked, which is all that is wrong: {answer:?}"
+    );
+    assert_eq!(
+        client.post(&notice("notifications/roots/list_changed")).status,
+        202
+    );
+    assert_eq!(client.post(&ping).status, 200);
+    let mut again = client.clone();
+    again.headers.truncate(1);
+    assert_eq!(again.post(&initialize("2025-11-25")).status, 200);
+    assert!(
+        (0..2_000).any(|_| client.post(&ping).status == 429),
+        "it is no way to flood"
+    );
+    let tired = client.delete();
+    assert!(matches!(tired.status, 204 | 429), "{tired:?}");
+}
+
+#[test]
+fn a_session_ends_though_no_calls_are_left() {
+    let gateway = limited("calls: { rate: 6/hour, burst: 1 }");
+    let mut client = Http::new(&format!("{}/mcp", gateway.base()), &gateway.token_of("tester"));
+    client.open("2025-11-25");
+    let echo = call(2, "stub__echo", &json!({"text": "x"}));
+    assert_eq!(client.post(&echo).status, 200);
+    assert_eq!(client.post(&echo).status, 429);
+    assert_eq!(client.delete().status, 204);
 }
 
 #[test]

@@ -54,6 +54,7 @@ mod limits;
 mod lists;
 mod matrix;
 mod models;
+mod operator;
 mod other_sandboxes;
 mod passkeys;
 mod policy;

@@ -466,3 +466,31 @@ fn rules_that_have_a_version_never_go_back() {
     gateway.run();
     assert!(good(&gateway));
 }
+
+#[test]
+fn what_was_refused_is_not_proposed_as_done() {
+    let gateway = Gateway::start(&format!(
+        "mcpServers: {{ stub: {{ command: {:?}, args: [stdio] }} }}\n{}",
+        program("e2e-stub"),
+        r#"
+approve: all
+agents: [ { name: tester, secret: "env:TESTER_SECRET", roles: [tester] } ]
+policy:
+  packs: [baseline]
+  rules:
+    - 'permit(principal in Role::"tester", action == Action::"invoke", resource == Tool::"stub__echo") when { context.args.text == "a" };'
+"#
+    ));
+    gateway.wait_for_servers();
+    assert!(call(&gateway, "stub__echo", &json!({"text": "a"})).is_good());
+    for (tool, arguments) in [("stub__echo", json!({"text": "b"})), ("stub__journal", json!({}))] {
+        assert!(!call(&gateway, tool, &arguments).is_good(), "{tool}");
+    }
+    let rules = text(&gateway.output(&["policy", "suggest"]));
+    assert!(
+        rules.contains("Tool::\"stub__echo\"") && rules.contains("Done 1 times"),
+        "{rules}"
+    );
+    assert!(!rules.contains("journal"), "it never ran: {rules}");
+    assert!(rules.contains("has no arguments"), "{rules}");
+}

@@ -77,6 +77,36 @@ const SMUGGLED: &[(&str, &str)] = &[
         "POST /mcp HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     ),
     (
+        "a coding before the chunks",
+        "POST /mcp HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunks in chunks",
+        "POST /mcp HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "two headers that say chunks",
+        "POST /mcp HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "two hosts",
+        "GET /readyz HTTP/1.1\r\nHost: HOST\r\nHost: evil.example\r\n\r\n",
+    ),
+    (
+        "the same host twice",
+        "GET /readyz HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n\r\n",
+    ),
+    ("no host", "GET /readyz HTTP/1.1\r\n\r\n"),
+    (
+        "a header of the connection that is not",
+        "GET /readyz HTTP/1.1\r\nHost: HOST\r\nConnection: keep-alive, Authorization, Mcp-Name\r\n\r\n",
+    ),
+    (
+        "trailers that say nothing of the body",
+        "POST /mcp HTTP/1.1\r\nHost: HOST\r\nAccept: */*\r\nContent-Type: application/json\r\n\
+         Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nX: y\r\n\r\n",
+    ),
+    (
         "chunks that are not the last coding",
         "POST /mcp HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
     ),
@@ -187,21 +217,10 @@ fn what_two_readers_of_http_could_cut_differently_ends_the_connection() {
 }
 
 #[test]
-fn hosts_that_come_twice_and_methods_that_are_renamed_lead_nowhere() {
+fn other_hosts_and_methods_that_are_renamed_lead_nowhere() {
     let (gateway, _) = start();
     let host = gateway.base().trim_start_matches("http://").to_owned();
     let cases = [
-        (
-            "two hosts",
-            "GET /readyz HTTP/1.1\r\nHost: HOST\r\nHost: evil.example\r\n",
-            "403",
-        ),
-        (
-            "the same host twice",
-            "GET /readyz HTTP/1.1\r\nHost: HOST\r\nHost: HOST\r\n",
-            "403",
-        ),
-        ("no host", "GET /readyz HTTP/1.1\r\n", "403"),
         (
             "another host in the target",
             "GET http://evil.example/readyz HTTP/1.1\r\nHost: HOST\r\n",
@@ -211,6 +230,17 @@ fn hosts_that_come_twice_and_methods_that_are_renamed_lead_nowhere() {
             "another host in the header",
             "GET http://HOST/readyz HTTP/1.1\r\nHost: evil.example\r\n",
             "403",
+        ),
+        (
+            "a body that is packed",
+            "POST /mcp HTTP/1.1\r\nHost: HOST\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n",
+            "415",
+        ),
+        (
+            "JSON in another encoding",
+            "POST /mcp HTTP/1.1\r\nHost: HOST\r\nAccept: */*\r\nContent-Length: 0\r\n\
+             Content-Type: application/json; charset=utf-16\r\n",
+            "415",
         ),
         ("a tunnel", "CONNECT HOST HTTP/1.1\r\nHost: HOST\r\n", "404"),
         ("a trace", "TRACE /mcp HTTP/1.1\r\nHost: HOST\r\n", "405"),
@@ -235,6 +265,32 @@ fn hosts_that_come_twice_and_methods_that_are_renamed_lead_nowhere() {
         let answer = exchange(&gateway, text.as_bytes()).unwrap_or_else(|| panic!("{what}: it stays open"));
         assert_eq!(answer.split(' ').nth(1), Some(status), "{what}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{what}: {answer}");
+    }
+}
+
+/// Load balancers ask with HEAD; and who asks otherwise is told how.
+#[test]
+fn a_look_without_a_body_is_answered_and_other_methods_are_told() {
+    let (gateway, _) = start();
+    let host = gateway.base().trim_start_matches("http://").to_owned();
+    for (line, status, allow) in [
+        ("HEAD /healthz", "200", None),
+        ("HEAD /metrics", "200", None),
+        ("HEAD /readyz", "200", None),
+        ("GET /messages", "405", Some("POST")),
+        ("PUT /oauth/token", "405", Some("POST")),
+        ("GET /oauth/token", "405", Some("POST")),
+        ("DELETE /mcp", "405", Some("POST")),
+        ("PUT /mcp", "405", Some("GET, POST, DELETE")),
+    ] {
+        let text = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = exchange(&gateway, text.as_bytes()).expect("it closes");
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{line}: {answer}");
+        let found = answer.lines().find_map(|header| header.strip_prefix("allow: "));
+        assert_eq!(found, allow, "{line}: {answer}");
+        if line.starts_with("HEAD") {
+            assert!(answer.ends_with("\r\n\r\n"), "{line}: {answer}");
+        }
     }
 }
 
@@ -281,6 +337,11 @@ fn who_never_comes_to_an_end_is_cut_off_and_nobody_else_waits() {
         (
             "a head without end",
             format!("{head}X: {}", "x".repeat(1 << 20)),
+            "431",
+        ),
+        (
+            "a head that comes to an end too late",
+            format!("{head}X: {}\r\n\r\n", "x".repeat(100_000)),
             "431",
         ),
         (

@@ -16,6 +16,50 @@ fn configured(policy: &str) -> Gateway {
     ))
 }
 
+/// What broke the tool's schema and so no rule was written for looked like the operator's fault (`rule-failed`), or like
+/// policy (`not-permitted`).
+#[test]
+fn arguments_that_no_rule_was_written_for_are_told_by_the_schema() {
+    let mut gateway = configured(
+        "  rules:\n\
+         \x20   - 'permit(principal, action, resource == Tool::\"stub__echo\")\n\
+         \x20       when { context.args has text && context.args.text == \"yes\" };'\n\
+         \x20   - 'permit(principal, action, resource == Tool::\"stub__keep\")\n\
+         \x20       when { context.args has text && context.args.text like \"y*\" };'\n",
+    );
+    gateway.run();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let code = |tool: &str, arguments: serde_json::Value| {
+        let answer = client.call(tool, &arguments).expect("an answer");
+        let at = &answer.body["result"]["_meta"]["io.sallyport/call"]["code"];
+        let code = at.as_str().or(answer.body["error"]["data"]["code"].as_str());
+        (code.unwrap_or_default().to_owned(), answer.body.to_string())
+    };
+    for tool in ["stub__echo", "stub__keep"] {
+        let (code, said) = code(tool, json!({"text": 5}));
+        assert_eq!(code, "arguments-invalid", "{said}");
+        assert!(said.contains("/text`"), "{said}");
+    }
+    // What fits and is not permitted, and what is not shown, are as they were.
+    assert_eq!(code("stub__echo", json!({"text": "no"})).0, "not-permitted");
+    assert_eq!(code("stub__journal", json!({"text": 5})).0, "target-unknown");
+    let ledger = gateway.ledger();
+    let refused = ledger.iter().find(|entry| entry["code"] == "arguments-invalid");
+    let refused = refused.expect("recorded");
+    assert!(
+        refused["reason"].to_string().contains("no rule permits it"),
+        "{refused}"
+    );
+    assert_eq!(refused["fault"], "caller", "{refused}");
+    let digest = refused["args_digest"].as_str().unwrap_or_default();
+    assert!(digest.starts_with("hmac-sha256:"), "{refused}");
+    // Lines have their lists and groups, also where they are empty.
+    assert!(
+        refused["obligations"].is_array() && refused["tls"].is_object(),
+        "{refused}"
+    );
+}
+
 // CONTROL: access-control
 #[test]
 fn lines_of_the_short_form_decide_what_is_listed_and_called() {

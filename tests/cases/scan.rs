@@ -77,4 +77,11 @@ fn servers_of_a_configuration_are_asked_and_one_that_cannot_be_is_no_pass() {
     let output = scan(&gateway, &file, "json");
     assert!(!output.status.success());
     assert_eq!(said(&output)["unreachable"][0]["server"], json!("two"));
+    assert_eq!(said(&output)["verdict"], json!("unknown"), "it once was `clean`");
+    fs::write(&file, "{\"mcpServers\": {").expect("a file");
+    let broken = scan(&gateway, &file, "json");
+    let words = String::from_utf8_lossy(&broken.stderr).into_owned();
+    assert!(words.contains("mcp.json"), "{words}");
+    let nothing = gateway.output(&["scan"]);
+    assert_eq!(nothing.status.code(), Some(2), "nothing was scanned: {nothing:?}");
 }

@@ -121,6 +121,27 @@ fn ids_of_sessions_are_random_and_unknown_ones_are_gone() {
     assert_eq!(answer.status, 400, "{answer:?}");
 }
 
+/// A notification nobody knows and an answer to nothing were refused with 200, which is no refusal (streamable HTTP).
+#[test]
+fn what_wants_no_answer_is_taken_or_refused_by_its_status() {
+    let gateway = start();
+    let mut client = http(&gateway, "tester");
+    client.open("2025-11-25");
+    for (message, status) in [
+        (json!({"jsonrpc": "2.0", "method": "notifications/foo"}), 400),
+        (json!({"jsonrpc": "2.0", "id": 3, "result": {}}), 400),
+        (
+            json!({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"}),
+            202,
+        ),
+        // Who wants an answer gets one, and 404 would say that the session is gone.
+        (json!({"jsonrpc": "2.0", "id": 4, "method": "tools/nope"}), 200),
+    ] {
+        let answer = client.post(&message);
+        assert_eq!(answer.status, status, "{message}: {answer:?}");
+    }
+}
+
 /// Whoever knows the id of a request is not who asked.
 #[test]
 fn nobody_withdraws_the_call_of_another() {

@@ -376,7 +376,7 @@ impl Gateway {
     /// # Panics
     /// When it does not end within 20 s.
     pub fn stop(&mut self) {
-        let Some(mut running) = self.running.take() else {
+        let Some(running) = self.running.take() else {
             return;
         };
         if let Some(pid) = i32::try_from(running.child.id())
@@ -385,6 +385,18 @@ impl Gateway {
         {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
+        self.running = Some(running);
+        self.wait();
+    }
+
+    /// Waits until it has ended, because it was told to.
+    ///
+    /// # Panics
+    /// When it does not end within 20 s.
+    pub fn wait(&mut self) {
+        let Some(mut running) = self.running.take() else {
+            return;
+        };
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {
             if running.child.try_wait().ok().flatten().is_some() {

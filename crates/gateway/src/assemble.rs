@@ -136,8 +136,10 @@ pub(crate) fn assemble(
             .map_err(|why| Failure::configuration(format!("mcpServers.{}.auth: {why}", server.spec.name)))?;
     }
     keeper.configure(&servers, meant.approve)?;
-    let limits =
-        LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems { path: None, problems })?;
+    let limits = LimitStore::new(&meant.limits).map_err(|problems| ConfigError::Problems {
+        path: meant.file.clone(),
+        problems,
+    })?;
     let engines = Engines {
         mode: meant.mode,
         people: People::new(vault.secrets_key()),
@@ -299,7 +301,12 @@ pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
 
 /// Starts what runs beside the doors: first looks at the servers, notices of changes, clearing away.
 /// Returns when every server was looked at once, or after the grace.
-pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace: Duration) {
+/// Gives those servers that could not be looked at, and why, as far as that is known by then.
+pub(crate) async fn open(
+    house: &Arc<House>,
+    stop: watch::Receiver<bool>,
+    grace: Duration,
+) -> Vec<(ServerName, String)> {
     tokio::spawn(lists::keep_telling(Arc::clone(house), stop.clone()));
     tokio::spawn(sweep(Arc::clone(house), stop.clone()));
     tokio::spawn(admin::keep_watch(Arc::clone(house), stop.clone()));
@@ -321,23 +328,30 @@ pub(crate) async fn open(house: &Arc<House>, stop: watch::Receiver<bool>, grace:
         let mut looks = tokio::task::JoinSet::new();
         for name in names {
             let house = Arc::clone(house);
-            looks.spawn(async move { look(&house, &name).await });
+            looks.spawn(async move { look(&house, &name).await.err().map(|why| (name, why)) });
         }
         looks
     };
     let looking = tokio::spawn(async move {
         let mut looks = looks;
-        while looks.join_next().await.is_some() {}
+        let mut failed = Vec::new();
+        while let Some(look) = looks.join_next().await {
+            failed.extend(look.ok().flatten());
+        }
+        failed
     });
     // Slow servers do not hold the others up: they are announced when they come.
-    let _ = tokio::time::timeout(grace, looking).await;
+    let looked = tokio::time::timeout(grace, looking).await;
+    looked.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// Looks at a server. One that fails is tried again, less and less often, and nobody waits for that.
-async fn look(house: &Arc<House>, name: &ServerName) {
-    if !is_seen(house, name).await {
+async fn look(house: &Arc<House>, name: &ServerName) -> Result<(), String> {
+    let seen = see(house, name).await;
+    if seen.is_err() {
         tokio::spawn(look_again(Arc::clone(house), name.clone()));
     }
+    seen
 }
 
 async fn look_again(house: Arc<House>, name: ServerName) {
@@ -350,19 +364,19 @@ async fn look_again(house: Arc<House>, name: ServerName) {
             .registry
             .server(&name)
             .is_none_or(|server| !server.may_start());
-        if is_gone || is_seen(&house, &name).await {
+        if is_gone || see(&house, &name).await.is_ok() {
             return;
         }
     }
 }
 
-async fn is_seen(house: &House, name: &ServerName) -> bool {
+async fn see(house: &House, name: &ServerName) -> Result<(), String> {
     let Err(error) = house.engines.keeper.refresh(name).await else {
-        return true;
+        return Ok(());
     };
     tracing::warn!(server = %name, %error, "a server cannot be looked at");
     house.engines.journal.noise(name, &error.to_string());
-    false
+    Err(error.to_string())
 }
 
 /// Gives back the memory of what only the start needed, once that is over: most of an idle gateway's, if it stayed.

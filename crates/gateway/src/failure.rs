@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) struct Failure {
     code: u8,
     text: String,
+    /// Something is named that is not there.
+    is_missing: bool,
 }
 
 impl Failure {
@@ -15,6 +17,7 @@ impl Failure {
         Self {
             code: 1,
             text: text.into(),
+            is_missing: false,
         }
     }
 
@@ -23,7 +26,21 @@ impl Failure {
         Self {
             code: 2,
             text: text.into(),
+            is_missing: false,
         }
+    }
+
+    /// What is named is not there: exit code 2.
+    pub(crate) fn missing(text: impl Into<String>) -> Self {
+        Self {
+            is_missing: true,
+            ..Self::configuration(text)
+        }
+    }
+
+    /// Whether what is named is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.is_missing
     }
 
     /// Whether it is wrong use or configuration.
@@ -36,6 +53,7 @@ impl Failure {
         Self {
             code: 3,
             text: text.into(),
+            is_missing: false,
         }
     }
 
@@ -44,6 +62,7 @@ impl Failure {
         Self {
             code: 4,
             text: text.into(),
+            is_missing: false,
         }
     }
 
@@ -57,6 +76,7 @@ impl Failure {
         Self {
             code,
             text: text.into(),
+            is_missing: false,
         }
     }
 

@@ -29,6 +29,12 @@ impl Received {
         &self.arrival
     }
 
+    /// What arrived, for whoever closes its case when no stage has it any more.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Arrival> {
+        Arc::clone(&self.arrival)
+    }
+
     /// What is known so far, for the record. Stages write to it; none reads it.
     #[must_use]
     pub fn dossier(&self) -> &Arc<Dossier> {

@@ -3,7 +3,7 @@
 //! Outside: a stable code, a bland sentence, a remedy. Inside, for the ledger and the operator: the whole
 //! reason. `docs/reference/refusals.md` is generated from [`REFUSALS`].
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use wire::mcp::code;
 
@@ -96,9 +96,15 @@ refusals! {
     MESSAGE_INVALID "message-invalid" Caller Error 400 code::INVALID_REQUEST,
         "not a JSON-RPC 2.0 message",
         "send exactly one of method, result and error, and no member JSON-RPC does not have";
+    REQUEST_INVALID "request-invalid" Caller Error 400 code::INVALID_REQUEST,
+        "the request cannot be taken as it is",
+        "change what is named, and send it again";
     MESSAGE_TOO_LARGE "message-too-large" Caller Error 413 code::INVALID_REQUEST,
         "the message is larger than the limit",
         "send less at once";
+    ENDPOINT_UNKNOWN "endpoint-unknown" Caller Error 404 code::INVALID_REQUEST,
+        "there is no such endpoint",
+        "use `/mcp`, or the endpoint of a server or group there is";
     METHOD_UNKNOWN "method-unknown" Caller Error 404 code::METHOD_NOT_FOUND,
         "there is no such method in this revision and direction",
         "use a method of the negotiated revision";
@@ -108,6 +114,9 @@ refusals! {
     MEDIA_TYPE "media-type" Caller Error 415 code::INVALID_REQUEST,
         "the content type is not application/json",
         "send `Content-Type: application/json`";
+    CONTENT_CODED "content-coded" Caller Error 415 code::INVALID_REQUEST,
+        "the body is not sent as it is",
+        "send it as UTF-8, uncompressed: without `Content-Encoding`, and with no other `charset`";
     NOT_ACCEPTABLE "not-acceptable" Caller Error 406 code::INVALID_REQUEST,
         "the client does not accept what this endpoint sends",
         "send `Accept: application/json, text/event-stream`";
@@ -160,7 +169,7 @@ refusals! {
         "use the full name as listed, or the endpoint of one server";
     TARGET_HELD "target-held" Upstream Tell 200 code::REFUSED,
         "this is held back: it is new, or it changed since it was approved",
-        "the operator can review it: sallyport server diff";
+        "the operator can review it: sallyport server diff; of what is wrapped: sallyport wrap --diff";
     ARGUMENTS_INVALID "arguments-invalid" Caller Tell 200 code::INVALID_PARAMS,
         "the arguments do not fit the approved schema",
         "send arguments as the tool's input schema has them";
@@ -195,7 +204,7 @@ refusals! {
         "the operator must make room for the ledger; nothing was sent";
     TARGET_CHANGED "target-changed" Upstream Tell 200 code::REFUSED,
         "this changed since it was approved and is held back now",
-        "the operator can review it: sallyport server diff";
+        "the operator can review it: sallyport server diff; of what is wrapped: sallyport wrap --diff";
     CAPABILITY_MISSING "capability-missing" Upstream Error 200 code::METHOD_NOT_FOUND,
         "the client did not declare that it can do this",
         "declare the capability, or do without";
@@ -268,6 +277,8 @@ pub struct Objection {
     pub inside: String,
     /// What of it the caller may know too: the place of a bad argument, a rule's `@reason`.
     pub shown: Option<String>,
+    /// What can be done, where the cause is narrower than its code.
+    pub remedy: Option<Box<Cow<'static, str>>>,
     /// When trying again makes sense, in milliseconds.
     pub retry_after_ms: Option<u64>,
     /// What a token would have to say that cured it.
@@ -286,6 +297,7 @@ impl Objection {
             code,
             inside: inside.into(),
             shown: None,
+            remedy: None,
             retry_after_ms: None,
             stronger: None,
             approval: None,
@@ -297,6 +309,13 @@ impl Objection {
     #[must_use]
     pub fn showing(mut self, shown: impl Into<String>) -> Self {
         self.shown = Some(shown.into());
+        self
+    }
+
+    /// Says what can be done about this very cause.
+    #[must_use]
+    pub fn remedied(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        self.remedy = Some(Box::new(remedy.into()));
         self
     }
 }
@@ -350,6 +369,15 @@ impl Refusal {
     #[must_use]
     pub fn objection(&self) -> &Objection {
         &self.objection
+    }
+
+    /// What the caller, or whoever runs this, can do.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        match &self.objection.remedy {
+            Some(remedy) => remedy,
+            None => self.code().remedy,
+        }
     }
 
     /// What the caller is told.

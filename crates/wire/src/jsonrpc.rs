@@ -114,6 +114,9 @@ pub enum MessageError {
     /// Neither request nor notification nor response, or more than one of them.
     #[error("not a JSON-RPC message: {0}")]
     Envelope(&'static str),
+    /// An id nobody can be answered under.
+    #[error("{0}")]
+    Id(&'static str),
     /// Not JSON, or JSON that two parsers could read differently.
     #[error(transparent)]
     Json(#[from] JsonError),
@@ -128,7 +131,7 @@ impl MessageError {
     pub fn code(&self) -> i64 {
         match self {
             Self::Json(_) => code::PARSE_ERROR,
-            Self::Batch | Self::CaseVariant(..) | Self::Envelope(_) => code::INVALID_REQUEST,
+            Self::Batch | Self::CaseVariant(..) | Self::Envelope(_) | Self::Id(_) => code::INVALID_REQUEST,
             Self::UnknownMethod(_) => code::METHOD_NOT_FOUND,
         }
     }
@@ -153,6 +156,10 @@ impl From<JsonError> for Refused {
         }
     }
 }
+
+/// [`ID_BYTES_MAX`], in words.
+const ID_TOO_LONG: &str = "`id` is longer than 256 bytes";
+const _: () = assert!(ID_BYTES_MAX == 256);
 
 const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
@@ -347,8 +354,13 @@ fn envelope(root: Node<'_>) -> Result<Option<(Method, Shape)>, MessageError> {
     if params.is_some_and(|params| params.kind() != Kind::Object) {
         return Err(Envelope("`params` must be an object"));
     }
-    if id.is_some_and(|id| Id::read(id).is_none()) {
-        return Err(Envelope("`id` must be a string or an integer"));
+    if let Some(id) = id.filter(|id| Id::read(*id).is_none()) {
+        return Err(MessageError::Id(match id.kind() {
+            Kind::String => ID_TOO_LONG,
+            Kind::Array | Kind::Bool | Kind::Null | Kind::Number | Kind::Object => {
+                "`id` must be a string or an integer"
+            }
+        }));
     }
     let name = method.as_str().ok_or(Envelope("`method` must be a string"))?;
     let method = Method::parse(&name).ok_or_else(|| MessageError::UnknownMethod(shorten(&name)))?;

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use identity::token::LIFETIME_MS_MAX;
 use wire::json::{Node, ObjectWriter};
 
 use super::{
     Common, desk,
     enroll::{Enroll, Rekey},
     enrolments::{self, Approve, Deny, Hold},
+    output::remark,
     say, table,
 };
 use crate::failure::Failure;
@@ -239,6 +241,17 @@ impl Agent {
 
 impl Token {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
+        let most = LIFETIME_MS_MAX / 1000;
+        match self.seconds {
+            Some(0) => {
+                let why = format!("a token of 0 seconds is of no use; say 1 to {most}");
+                return Err(Failure::configuration(why));
+            }
+            Some(seconds) if seconds > most => {
+                remark(format!("the token is good for {most} seconds, the most there is"))
+            }
+            Some(_) | None => {}
+        }
         let answer = desk::ask(common, "token", |args| {
             args.string("agent", &self.agent);
             for (name, text) in [

@@ -15,7 +15,7 @@ use wire::json::object;
 
 use erasures::Erased;
 
-use super::{Common, desk, ledger::check, say, serve::load};
+use super::{Common, desk, ledger::check, place::Place, say};
 use crate::{
     ambient::Ambient,
     config::root::MeantRoot,
@@ -79,21 +79,27 @@ impl Backup {
 
 impl Restore {
     fn run(self, common: &Common) -> Result<(), Failure> {
-        let meant = load(common)?;
+        let place = Place::of(common)?;
+        let (data, root) = (place.data(), place.root()?);
         // The tables come back into the directory, whatever `state` says.
         let layout = match &self.root_key {
             // It is copied to where it usually is, and opens what comes back, wherever the next one will be.
-            Some(_) => Layout::new(&meant.data),
-            None => Layout::new(&meant.data).with_root_key(&meant.root),
+            Some(_) => Layout::new(data),
+            None => Layout::new(data).with_root_key(&root),
         };
         let root_key = match &self.root_key {
             Some(path) => RootKey::of(&MeantRoot::Usual, path),
-            None => RootKey::of(&meant.root, Path::new("")),
+            None => RootKey::of(&root, Path::new("")),
         };
+        if self.root_key.is_none() && root_key.is_absent() {
+            return Err(Failure::configuration(
+                "the root key is not in a back-up; name the file it was kept in with `--root-key FILE`",
+            ));
+        }
         let (manifest, keys) = checked(&self.from, root_key)?;
         let made = rfc3339(manifest.made_ms);
         let erased = self.erased(&manifest, &keys, &made)?;
-        backup::restore(&self.from, &manifest, &meant.data).map_err(unusable)?;
+        backup::restore(&self.from, &manifest, data).map_err(unusable)?;
         if let Some(root_key) = &self.root_key {
             std::fs::copy(root_key, layout.root_key()).map_err(unusable)?;
         }
@@ -121,7 +127,7 @@ impl Restore {
         .map_err(|error| {
             Failure::other(format!(
                 "who was erased after the back-up may be back in {}: delete that directory, and restore again: {}",
-                meant.data.display(),
+                data.display(),
                 error
             ))
         })?;

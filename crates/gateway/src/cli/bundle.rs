@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use wire::json::object;
 
-use super::{Common, say, serve::load};
+use super::{Common, place::without_secrets, say};
 use crate::{
     config::reference::Lookup,
     failure::Failure,
@@ -45,10 +45,7 @@ impl Sign {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let env = |name: &str| std::env::var(name).ok();
         let base = std::env::current_dir().unwrap_or_default();
-        let lookup = Lookup {
-            env: &env,
-            base: &base,
-        };
+        let lookup = Lookup::new(&env, &base);
         let key = lookup.secret("--key", &self.key);
         let key = key.map_err(|problem| Failure::configuration(problem.to_string()))?;
         let mut envelope = if self.add {
@@ -108,7 +105,7 @@ impl Verify {
 
 /// The rules of the configuration. They need a version: it is what keeps an old bundle from coming back.
 fn rules(common: &Common) -> Result<Bundle, Failure> {
-    let meant = load(common)?;
+    let meant = without_secrets(common)?;
     let version = meant.version.ok_or_else(|| {
         Failure::configuration(
             "policy.version is missing; give the rules one, and raise it with every change",

@@ -3,8 +3,8 @@
 use clap::Args;
 use wire::json::Node;
 
-use super::{Common, say, serve::load};
-use crate::{failure::Failure, operate::admin::control, storage::vault::Layout};
+use super::{Common, place::Place, say};
+use crate::{failure::Failure, operate::admin::control};
 
 /// Print a link to the console of the running gateway, or a token for its API.
 #[derive(Args, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Console {
 
 impl Console {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
-        let meant = load(common)?;
+        let place = Place::of(common)?;
         let args = wire::json::object(|out| {
             if let Some(user) = &self.as_user {
                 out.string("as", user);
@@ -34,7 +34,7 @@ impl Console {
             out.string("door", if self.token { "token" } else { "link" });
             out.string("hours", &self.hours.to_string());
         });
-        let socket = Layout::new(&meant.data).control();
+        let socket = place.control();
         let asked = super::block_on(async { control::ask(&socket, "console.open", &args).await })?;
         let answer = asked.ok_or_else(|| {
             Failure::unreachable("no gateway runs here; start one with `sallyport serve`, then ask again")

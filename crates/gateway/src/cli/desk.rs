@@ -2,14 +2,24 @@
 
 use wire::json::{Document, Keys, Node, ObjectWriter, object};
 
-use super::{Common, say, serve::load, table};
+use super::{Common, complain, place::Place, say, serve::load, table};
 use crate::{
     ambient::Ambient,
     assemble,
+    config::Meant,
     failure::Failure,
     operate::admin::{self, control},
     storage::vault::{Layout, Vault},
 };
+
+/// Operations that reach servers, for which secrets have to be at hand.
+const REACH_SERVERS: [&str; 5] = [
+    "server.add",
+    "server.approve",
+    "server.connect",
+    "server.learn",
+    "server.rollback",
+];
 
 /// Does one operation.
 pub(super) fn ask(
@@ -17,13 +27,22 @@ pub(super) fn ask(
     operation: &str,
     args: impl FnOnce(&mut ObjectWriter<'_>),
 ) -> Result<Document, Failure> {
-    let meant = load(common)?;
+    ask_at(&Place::of(common)?, common, operation, args)
+}
+
+/// The same where the place is known.
+pub(super) fn ask_at(
+    place: &Place,
+    common: &Common,
+    operation: &str,
+    args: impl FnOnce(&mut ObjectWriter<'_>),
+) -> Result<Document, Failure> {
     let args = object(args);
     super::block_on(async {
-        let socket = Layout::new(&meant.data).control();
-        if let Some(answer) = control::ask(&socket, operation, &args).await? {
+        if let Some(answer) = control::ask(&place.control(), operation, &args).await? {
             return Ok(answer);
         }
+        let (meant, operation) = configured(place, common, operation)?;
         let ambient = Ambient::system();
         let vault = Vault::open(&Layout::of(&meant), &ambient)?;
         let house = assemble::assemble(&meant, meant.door.listen, ambient, &vault)?;
@@ -37,6 +56,33 @@ pub(super) fn ask(
         let parsed = Document::parse(answer?, Keys::Exact, &wire::bounds::ANSWER);
         parsed.map_err(|error| Failure::other(error.to_string()))
     })
+}
+
+/// With what configuration an operation is done where no gateway runs, and which one: as much of it as there is.
+fn configured<'o>(place: &Place, common: &Common, operation: &'o str) -> Result<(Meant, &'o str), Failure> {
+    let is_halt = operation.starts_with("halt.");
+    let why = match load(common) {
+        Ok(meant) if !place.is_named() => return Ok((meant, operation)),
+        Ok(_) => "the data directory was named, and need not be the configuration's".to_owned(),
+        Err(failure) if is_halt || !REACH_SERVERS.contains(&operation) => failure.to_string(),
+        Err(failure) => return Err(failure),
+    };
+    if !is_halt {
+        return Ok((place.without_secrets()?, operation));
+    }
+    let operation = match operation {
+        "halt.put" => {
+            let unknown = "whether there is what is stopped by name is not known";
+            complain(&Failure::other(format!("{why}\n  no gateway runs; {unknown}")));
+            "halt.put-ahead"
+        }
+        "halt.lift" => {
+            place.knows_operators()?;
+            operation
+        }
+        other => other,
+    };
+    Ok((place.to_halt()?, operation))
 }
 
 /// Asks for a list and says it: for machines one a line, as the ledger's entries are, for people as a table.

@@ -183,7 +183,7 @@ fn examine_boxes(meant: &Meant, found: &mut Vec<Finding>) {
 }
 
 /// Where a program is found.
-fn program(name: &str) -> Option<std::path::PathBuf> {
+pub(super) fn program(name: &str) -> Option<std::path::PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let runs = |path: &std::path::Path| {
         std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)

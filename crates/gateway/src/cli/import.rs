@@ -101,10 +101,7 @@ impl Import {
         }
         let home = home(&env)?;
         let mut files = self.read(&home)?;
-        let lookup = Lookup {
-            env: &env,
-            base: &target.base,
-        };
+        let lookup = Lookup::new(&env, &target.base);
         let known: Vec<_> = target
             .said
             .servers
@@ -383,7 +380,7 @@ impl Target {
                 Err(why) => return Err(ConfigError::Unreadable { path, why }.into()),
             },
         };
-        let lookup = Lookup { env, base: &base };
+        let lookup = Lookup::new(env, &base);
         // A file of its own has data of its own: one gateway at a time has a data directory.
         let apart = said.data.is_none() && text.is_none() && path != own;
         let default = find::default_data(env);

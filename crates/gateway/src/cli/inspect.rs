@@ -24,6 +24,9 @@ const LINE: JsonBounds = JsonBounds {
     ..ANSWER
 };
 
+/// What a line is like.
+const EXAMPLE: &str = r#"write one JSON object a line, such as {"id":"1","text":"..."}"#;
+
 /// Say what detection finds in texts and tool definitions: JSON lines in, JSON lines out.
 #[derive(Args, Debug)]
 pub(crate) struct Inspect {
@@ -114,16 +117,22 @@ fn inspect(
         }
         tally.lines += 1;
         let answer = if too_long {
-            Err(format!(
-                "the line is longer than {} bytes; split the text",
-                LINE.text_bytes_max
-            ))
+            Err(BadLine {
+                id: None,
+                why: format!(
+                    "the line is longer than {} bytes; split the text",
+                    LINE.text_bytes_max
+                ),
+            })
         } else {
             answer(inspector, surface, &line)
         };
-        let mut answer = answer.unwrap_or_else(|why| {
+        let mut answer = answer.unwrap_or_else(|BadLine { id, why }| {
             tally.bad += 1;
             object(|out| {
+                if let Some(id) = &id {
+                    out.json("id", id.as_bytes());
+                }
                 out.integer("line", i128::from(number));
                 out.string("error", &format!("line {number}: {why}"));
             })
@@ -135,25 +144,35 @@ fn inspect(
     Ok(tally)
 }
 
+/// What is wrong with a line, and its id as written where it could be read.
+struct BadLine {
+    id: Option<String>,
+    why: String,
+}
+
 /// The answer to one line, or what is wrong with the line.
-fn answer(inspector: &Inspector, surface: Surface, line: &[u8]) -> Result<Vec<u8>, String> {
-    let example = r#"write one JSON object a line, such as {"id":"1","text":"..."}"#;
-    let document =
-        Document::parse(line.to_vec(), Keys::Exact, &LINE).map_err(|error| format!("{error}; {example}"))?;
+fn answer(inspector: &Inspector, surface: Surface, line: &[u8]) -> Result<Vec<u8>, BadLine> {
+    let document = Document::parse(line.to_vec(), Keys::Exact, &LINE).map_err(|error| BadLine {
+        id: None,
+        why: format!("{error}; {EXAMPLE}"),
+    })?;
     let root = document.root();
+    answer_object(inspector, surface, root).map_err(|why| BadLine {
+        id: root.get("id").map(|id| id.written().to_owned()),
+        why: format!("{why}; {EXAMPLE}"),
+    })
+}
+
+fn answer_object(inspector: &Inspector, surface: Surface, root: Node<'_>) -> Result<Vec<u8>, &'static str> {
     if root.kind() != Kind::Object {
-        return Err(format!("is not an object; {example}"));
+        return Err("is not an object");
     }
     if let Some(tool) = root.get("tool") {
         let findings = inspector.inspect_node(tool, Surface::Definition);
         return Ok(tool_answer(root.get("id"), tool, &findings));
     }
-    let text = root
-        .get("text")
-        .ok_or_else(|| format!("has neither `text` nor `tool`; {example}"))?;
-    let text = text
-        .as_str()
-        .ok_or_else(|| format!("`text` is not a string; {example}"))?;
+    let text = root.get("text").ok_or("has neither `text` nor `tool`")?;
+    let text = text.as_str().ok_or("`text` is not a string")?;
     let findings = inspector.inspect_text(&text, surface);
     Ok(text_answer(root.get("id"), &text, &findings))
 }
@@ -313,7 +332,7 @@ mod tests {
             lines[1]
         );
         assert!(
-            lines[2].contains("line 4: has neither `text` nor `tool`"),
+            lines[2].starts_with(r#"{"id":2,"line":4,"error":"line 4: has neither `text` nor `tool`;"#),
             "{}",
             lines[2]
         );

@@ -6,17 +6,11 @@ use clap::{Args, Subcommand};
 use records::{ambient::Clock, ledger::entry::rfc3339};
 use wire::json::Node;
 
-use super::{
-    Common, desk, say,
-    serve::{config_path, load},
-};
+use super::{Common, desk, place::Place, say, serve::config_path};
 use crate::{
     failure::Failure,
     operate::admin::control,
-    storage::{
-        root::{self, RootKey},
-        vault::Layout,
-    },
+    storage::root::{self, RootKey},
     visible::visible,
 };
 
@@ -79,7 +73,7 @@ impl Keys {
                 })
             }
             Self::Public(public) => {
-                let name = load(common)?.witness.name.unwrap_or_default();
+                let name = Place::of(common)?.witness()?.name.unwrap_or_default();
                 let answer = desk::ask(common, "keys.public", |out| {
                     if public.witness {
                         out.string("witness", &name);
@@ -117,8 +111,8 @@ impl Rotate {
     /// While a gateway runs it knows the root key of before. Otherwise nobody does who could open the data directory with
     /// the new one: its keys are sealed anew first.
     fn reseal(&self, common: &Common) -> Result<(), Failure> {
-        let meant = load(common)?;
-        let layout = Layout::of(&meant);
+        let place = Place::of(common)?;
+        let layout = place.layout()?;
         let asked = super::block_on(async { control::ask(&layout.control(), "status", b"{}").await })?;
         if asked.is_some() || !layout.ring().exists() {
             return Ok(());
@@ -126,7 +120,7 @@ impl Rotate {
         let before = root::meant_in(self.from.as_deref())?;
         let before = RootKey::of(&before, &layout.root_key());
         let keychain = layout.keychain(Clock::new(|| 0)).sharing(layout.server()?);
-        let to = keychain.root_key(&meant.root);
+        let to = keychain.root_key(&place.root()?);
         keychain.change_root(to, Some(&before))
     }
 }

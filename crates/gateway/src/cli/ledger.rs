@@ -10,16 +10,16 @@ use clap::{Args, Subcommand};
 use records::{
     disk::RealDisk,
     ledger::{Reader, Stored, entry::export, note::VerifierKey},
-    verify::{Report, Request, Witnesses, verify},
+    verify::{Report, Request, Witnesses, is_ledger, verify},
 };
-use wire::json::{Document, Keys, Node};
+use wire::json::{Document, Keys, Node, object};
 
-use super::{Common, desk, say, serve::load, table, tell};
+use super::{Common, desk, output::say_exactly, place::Place, say, table, tell};
 use crate::{
     evidence::events::{Format, lines},
     failure::Failure,
     operate::admin::control,
-    storage::vault::{Layout, keys_of},
+    storage::vault::keys_of,
     visible::visible,
 };
 
@@ -119,8 +119,7 @@ impl Ledger {
                     Failure::does_not_hold(format!("the ledger has no entry {}", prove.index))
                 })?;
                 // Not a byte more than was hashed, not even the end of a line.
-                use std::io::Write;
-                let _ = std::io::stdout().lock().write_all(&stored.bytes);
+                say_exactly(&stored.bytes);
                 Ok(())
             }
             Self::Prove(prove) => prove.run(common),
@@ -206,7 +205,16 @@ impl Prove {
         }
         let own = || reader.proof(self.index).map_err(unreadable);
         let proof = witnessed.map_or_else(own, Ok)?;
-        say(proof.to_string().trim_end());
+        let proof = proof.to_string();
+        if common.json {
+            let line = object(|out| {
+                out.integer("index", self.index);
+                out.string("proof", &proof);
+            });
+            say(&String::from_utf8_lossy(&line));
+        } else {
+            say(proof.trim_end());
+        }
         Ok(())
     }
 }
@@ -261,11 +269,21 @@ impl Tail {
 
 impl Verify {
     fn run(self, common: &Common) -> Result<(), Failure> {
-        let meant = load(common)?;
-        let layout = Layout::of(&meant);
+        let place = Place::of(common)?;
+        let layout = place.layout()?;
         let own = keys_of(&layout)?;
         let is_own = self.directory.is_none();
-        let directory = self.directory.unwrap_or_else(|| layout.ledger());
+        let directory = match self.directory {
+            // Our own has to be there: that it is gone is a finding.
+            None => layout.ledger(),
+            Some(named) if is_ledger(&named) => named,
+            Some(named) => {
+                return Err(Failure::configuration(format!(
+                    "there is no ledger in {}",
+                    named.display()
+                )));
+            }
+        };
         if self.quorum == Some(0) {
             let why = "a quorum of 0 demands nothing; leave `--witness` out";
             return Err(Failure::configuration(why));
@@ -275,8 +293,9 @@ impl Verify {
             keys.extend(keys_in(path)?);
         }
         if is_own && keys.is_empty() {
-            keys = meant.witness.by.iter().flat_map(|one| one.keys.clone()).collect();
-            quorum = Some(meant.witness.quorum);
+            let witness = place.witness()?;
+            keys = witness.by.iter().flat_map(|one| one.keys.clone()).collect();
+            quorum = Some(witness.quorum);
         }
         let witnesses = Witnesses { keys: &keys, quorum };
         let report = check(&directory, &own, &self.older, witnesses)?;
@@ -337,12 +356,12 @@ pub(super) fn check(
 /// A reader that sees everything written so far: the running gateway is asked to publish it; a gateway that
 /// was killed is recovered first.
 pub(super) fn settled(common: &Common) -> Result<Reader, Failure> {
-    let meant = load(common)?;
-    let layout = Layout::new(&meant.data);
+    let place = Place::of(common)?;
+    let layout = place.files();
     let reader = Reader::new(Arc::new(RealDisk), &layout.ledger());
     let asked = super::block_on(async { control::ask(&layout.control(), "ledger.settle", b"{}").await })?;
     if asked.is_none() && layout.ledger().join("checkpoint").exists() && !was_closed(&reader) {
-        desk::ask(common, "status", |_| {})?;
+        desk::ask_at(&place, common, "status", |_| {})?;
     }
     Ok(reader)
 }

@@ -1,7 +1,7 @@
 //! The command line. Rules of output: what a command is asked for goes to standard output; everything else
 //! goes to standard error, begins with `sallyport:` and says what to do. `--json` makes the output machine
 //! readable. Exit codes: 0 ok, 1 the thing checked does not hold, 2 usage or configuration error, 3 refused
-//! by policy, 4 unreachable.
+//! by policy, 4 unreachable. `docs/reference/command-line.md` says it to users.
 
 mod agent;
 mod approvals;
@@ -25,7 +25,9 @@ mod keys;
 mod ledger;
 mod oauth;
 mod onboard;
+mod output;
 mod past;
+mod place;
 mod policy;
 mod replay;
 mod report;
@@ -46,6 +48,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::output::say;
+use self::output::{complain, tell};
 use crate::{dumps, failure::Failure};
 
 /// A guarded way between AI agents and everything they reach.
@@ -131,17 +135,13 @@ pub(crate) fn main() -> ExitCode {
         config: cli.config,
         json: cli.json,
     };
+    // Standard output of these two belongs to the host that started them.
+    let speaks_json = cli.json && !matches!(cli.command, Command::Connect(_) | Command::Wrap(_));
     // Memory holds keys. Whoever cannot keep it out of files does not begin.
     let closed = dumps::off();
     let closed = closed.map_err(|error| Failure::other(format!("core dumps cannot be turned off: {error}")));
     let result = closed.and_then(|()| run(cli.command, &common));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            complain(&failure);
-            ExitCode::from(failure.code())
-        }
-    }
+    ExitCode::from(output::end(result, speaks_json))
 }
 
 fn run(command: Command, common: &Common) -> Result<(), Failure> {
@@ -177,11 +177,6 @@ fn run(command: Command, common: &Common) -> Result<(), Failure> {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where commands complain")]
-fn complain(failure: &Failure) {
-    eprintln!("sallyport: {failure}");
-}
-
 /// Runs something to its end on a small runtime.
 fn block_on<T>(work: impl std::future::Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -212,17 +207,4 @@ fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// Says something to standard output. Whether somebody still reads it changes nothing.
-pub(crate) fn say(text: &str) {
-    let _ = tell(text);
-}
-
-/// Says something to standard output; fails once nobody reads it any more.
-fn tell(text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()
 }

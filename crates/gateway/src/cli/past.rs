@@ -30,6 +30,8 @@ pub(super) struct Kind {
     truncated: bool,
     /// The policy that decided.
     policy: Option<String>,
+    /// Whether it was sent to the server, and not refused: in `observe` mode both hold of what would have been.
+    pub(super) was_sent: bool,
     /// `permit`, `refuse` or `hold`; in `observe` mode what it would have been.
     pub(super) verdict: String,
     /// Why it was, or would have been, refused.
@@ -98,6 +100,7 @@ fn decided(entry: Node<'_>) -> Option<(Kind, String)> {
     };
     let labels = entry.get("labels").map(|labels| labels.written().to_owned());
     let found = Kind {
+        was_sent: kind == "intent",
         agent: who("agent"),
         user: who("user"),
         action: text(entry, "action")?,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use wire::json::{Node, object};
 
-use super::{Common, bundle, desk, past::write_rules, replay::Replay, say, serve::load, weigh};
+use super::{Common, bundle, desk, past::write_rules, place::without_secrets, replay::Replay, say, weigh};
 use crate::{assemble, failure::Failure, visible::visible};
 
 /// Policy: what is permitted, and why.
@@ -81,7 +81,7 @@ impl Policy {
 
 /// All rules, as they are read.
 fn show(common: &Common) -> Result<(), Failure> {
-    let sources = weigh::texts(&load(common)?)?;
+    let sources = weigh::texts(&without_secrets(common)?)?;
     if common.json {
         let answer = object(|out| write_rules(out, "rules", &sources));
         say(&String::from_utf8_lossy(&answer));
@@ -95,7 +95,7 @@ fn show(common: &Common) -> Result<(), Failure> {
 
 impl Check {
     fn run(self, common: &Common) -> Result<(), Failure> {
-        let mut meant = load(common)?;
+        let mut meant = without_secrets(common)?;
         if !self.files.is_empty() {
             meant.rules.clear();
             for file in &self.files {

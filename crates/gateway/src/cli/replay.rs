@@ -28,7 +28,7 @@ use crate::{engines, failure::Failure};
 pub(crate) struct Replay {
     /// Recorded runs, one JSON object a line: `id`, `label`, `user_prompt`, and `steps` of `tool`, `args`,
     /// `output` and `error`.
-    #[arg(long, value_name = "FILE", required_unless_present = "ledger")]
+    #[arg(long, value_name = "FILE")]
     runs: Option<PathBuf>,
     /// The calls of the ledger instead: what rules would have said to each. The ledger keeps no arguments,
     /// so where they matter the answer is `depends`.
@@ -88,6 +88,10 @@ fn level(word: &str) -> Result<Strictness, String> {
 impl Replay {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let Some(runs) = &self.runs else {
+            if !self.ledger {
+                let why = "say what to decide again: `--ledger`, the calls of the ledger, or `--runs FILE`, recorded ones";
+                return Err(Failure::configuration(why));
+            }
             return weigh::replay(common, &self.files);
         };
         let runs = read(runs)?;

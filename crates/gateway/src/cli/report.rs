@@ -22,11 +22,12 @@ use records::{
 use wire::json::{ObjectWriter, object};
 
 use self::controls::{Control, FRAMEWORKS, Framework};
-use super::{Common, ledger, say, serve::load, table};
-use crate::{
-    failure::Failure,
-    storage::vault::{Layout, keys_of},
+use super::{
+    Common, ledger,
+    place::{Place, without_secrets},
+    say, table,
 };
+use crate::{failure::Failure, storage::vault::keys_of};
 
 /// Entries shown with their proof for each control.
 const SAMPLES: usize = 2;
@@ -117,8 +118,12 @@ impl Report {
         let moment = |text: &Option<String>| text.as_deref().map(span::moment).transpose();
         let since_ms = moment(&self.since)?.unwrap_or(0);
         let until_ms = moment(&self.until)?.unwrap_or(u64::MAX);
+        if since_ms > until_ms {
+            let why = "`--since` is later than `--until`; nothing lies between";
+            return Err(Failure::configuration(why));
+        }
         let findings = gather(common, framework, since_ms, until_ms)?;
-        let keys = keys_of(&Layout::of(&load(common)?))?;
+        let keys = keys_of(&Place::of(common)?.layout()?)?;
         let envelope = dsse::sign(IN_TOTO, &findings.statement(), &keys)
             .map_err(|error| Failure::other(error.to_string()))?;
         if let Some(file) = &self.html {
@@ -145,7 +150,7 @@ fn gather<'c>(
     since_ms: u64,
     until_ms: u64,
 ) -> Result<Findings<'c>, Failure> {
-    let meant = load(common)?;
+    let meant = without_secrets(common)?;
     let reader = ledger::settled(common)?;
     let unreadable = |error: records::ledger::ReadError| Failure::does_not_hold(error.to_string());
     let head = reader.head().map_err(unreadable)?;

@@ -114,7 +114,14 @@ impl Scan {
 
     fn look(&self, common: &Common) -> Result<Seen, Failure> {
         let Some(target) = &self.target else {
-            return ask(load(common)?.servers);
+            let servers = load(common)?.servers;
+            if servers.is_empty() {
+                return Err(Failure::configuration(
+                    "there is nothing to scan: no configuration was found that has servers; name a URL, an mcp.json or a \
+                     file of tools, or `--config FILE`",
+                ));
+            }
+            return ask(servers);
         };
         if target == "-" {
             let mut bytes = Vec::new();
@@ -136,7 +143,8 @@ impl Scan {
         if document.is_ok_and(|document| tools(document.root()).is_some()) {
             return listed(target, bytes);
         }
-        ask(admin::parse_added(&text(bytes))?)
+        let named = |failure: Failure| Failure::configuration(format!("{target}: {failure}"));
+        ask(admin::parse_added(&text(bytes)).map_err(named)?)
     }
 }
 
@@ -313,7 +321,13 @@ fn tell(seen: &Seen, remarks: &[Remark]) {
 
 fn json(seen: &Seen, remarks: &[Remark], worst: Verdict) -> Vec<u8> {
     object(|out| {
-        out.string("verdict", worst.as_str());
+        // Where a server could not be asked, nothing worse than what was seen is known, and nothing better.
+        let verdict = if worst == Verdict::Clean && !seen.unreachable.is_empty() {
+            "unknown"
+        } else {
+            worst.as_str()
+        };
+        out.string("verdict", verdict);
         out.integer(
             "definitions",
             i128::try_from(seen.offered.len()).unwrap_or(i128::MAX),

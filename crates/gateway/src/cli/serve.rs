@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use policy::{RuleId, rules::Effect};
 use tokio::{net::UnixListener, sync::watch};
 
 use super::{Common, say};
@@ -15,10 +16,11 @@ use crate::{
     assemble,
     config::{
         ConfigError, Meant,
+        authorization::Switch,
         door::{Source, names},
         find, meant,
         reference::Lookup,
-        said::Said,
+        said::{Mode, Said},
     },
     conversations::contexts,
     evidence::{archive, events, witness},
@@ -66,6 +68,9 @@ impl Serve {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let meant = load(common)?;
         start_logging();
+        for note in &meant.notes {
+            tracing::warn!("{note}");
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -81,6 +86,9 @@ impl Serve {
         let backlog = house.engines.journal.backlog();
         backlog.unwitnessed(meant.witness.required);
         assemble::begin(&house, &meant)?;
+        if let Some(why) = deserted(&house, &meant) {
+            tracing::warn!("{why}");
+        }
         let layout = Layout::new(&meant.data);
         let unable = |error| Failure::configuration(format!("cannot open the control socket: {error}"));
         let control = control::open(&layout.control()).map_err(unable)?;
@@ -113,9 +121,10 @@ impl Serve {
         let asking = tokio::spawn(asking);
         let serving = tokio::spawn(listen::serve(Arc::clone(&house), listening, stopped.clone()));
         assemble::open(&house, stopped, READY_GRACE).await;
+        let asked = asked_to_stop();
         self.announce(&house, &meant);
         tokio::select! {
-            () = asked_to_stop() => {}
+            () = asked => {}
             _ = holding => {}
         }
         stop.send_replace(true);
@@ -193,6 +202,33 @@ impl Serve {
             }
         }
     }
+}
+
+/// Why nobody can do anything here as it stands, and the command that changes it.
+fn deserted(house: &House, meant: &Meant) -> Option<&'static str> {
+    let engines = &house.engines;
+    let rules = engines.rules();
+    // What every pack permits, so that a conversation may be kept going, lets nothing be called.
+    let calls = |id: &RuleId| !id.0.starts_with("baseline.");
+    let is_permitted = rules
+        .rules()
+        .any(|(id, effect, _)| effect == Effect::Permit && calls(id));
+    if !is_permitted && meant.mode == Mode::Enforce {
+        return Some(
+            "nobody can use anything here: no rule permits it. `sallyport import FILE` takes a client's \
+             servers over and writes rules for them; or set `policy`: with \
+             `{ packs: [developer-workstation] }` agents with the role `owner` may use what is approved",
+        );
+    }
+    let is_open = engines.local.is_some()
+        || !meant.issuers.is_empty()
+        || !meant.authorization.logins.is_empty()
+        || meant.enrolment == Switch::On
+        || !engines.people.clients().is_empty();
+    (!is_open).then_some(
+        "nobody can come in here: there is no agent, nobody who can log in, no identity provider and no \
+         `anonymous`. `sallyport agent add NAME --role ROLE` makes an agent",
+    )
 }
 
 /// Tells receivers of events what happens.
@@ -324,15 +360,13 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
         .filter(|parent| !parent.as_os_str().is_empty());
     let base = base.unwrap_or_else(|| Path::new("."));
     let base = std::path::absolute(base).unwrap_or_else(|_| base.to_path_buf());
-    let lookup = Lookup {
-        env: &env,
-        base: &base,
-    };
+    let lookup = Lookup::new(&env, &base);
     match meant::mean(said, &lookup, &find::default_data(&env)) {
         Ok(mut meant) => {
             meant
                 .hidden
-                .extend(path.and_then(|path| std::path::absolute(path).ok()));
+                .extend(path.as_ref().and_then(|path| std::path::absolute(path).ok()));
+            meant.file = path;
             Ok(meant)
         }
         Err(problems) => Err(ConfigError::Problems { path, problems }.into()),
@@ -346,18 +380,35 @@ pub(super) fn start_logging() {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would panic where standard error is closed.
+        .log_internal_errors(false)
         .try_init();
 }
 
-pub(super) async fn asked_to_stop() {
+/// Resolves when somebody ends us. Whoever is told that we are ready may do so at once: heeded from the call on.
+pub(super) fn asked_to_stop() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+    if heeds_hangup() {
+        kinds.push(SignalKind::hangup());
     }
+    let signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    async move {
+        let mut waiting = tokio::task::JoinSet::new();
+        for mut signal in signals {
+            waiting.spawn(async move { signal.recv().await });
+        }
+        if waiting.join_next().await.is_none() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Whether the end of the terminal is to reach us: `nohup` has it ignored, and so it stays.
+fn heeds_hangup() -> bool {
+    const HANGUP: u64 = 1;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.unwrap_or(0) & HANGUP == 0
 }

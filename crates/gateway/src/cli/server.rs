@@ -6,12 +6,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use wire::json::{Document, Node, object};
 
 use super::{
-    Common, desk, say,
-    serve::load,
+    Common, desk,
+    place::Place,
+    say,
     server_json::{self, Offered},
     table,
 };
-use crate::{failure::Failure, operate::admin::control, storage::vault::Layout, visible::visible};
+use crate::{failure::Failure, operate::admin::control, visible::visible};
 
 /// Servers: what is known, what is approved, what changed.
 #[derive(Debug, Subcommand)]
@@ -87,12 +88,12 @@ pub(crate) struct Who {
 impl Who {
     /// The link is good while the gateway runs that made it.
     fn connect(&self, common: &Common) -> Result<Document, Failure> {
-        let meant = load(common)?;
+        let place = Place::of(common)?;
         let args = object(|args| {
             args.string("name", &self.name);
             args.string("user", &self.user);
         });
-        let socket = Layout::new(&meant.data).control();
+        let socket = place.control();
         let answer = super::block_on(control::ask(&socket, "server.connect", &args))?;
         answer.ok_or_else(|| {
             Failure::unreachable("no gateway runs with this configuration; start it with `sallyport serve`")
@@ -115,14 +116,14 @@ pub(crate) struct Learn {
 
 impl Learn {
     fn run(&self, common: &Common) -> Result<(), Failure> {
-        let meant = load(common)?;
+        let place = Place::of(common)?;
         let args = object(|args| {
             args.string("name", &self.name);
             if self.done {
                 args.string("done", "yes");
             }
         });
-        let socket = Layout::new(&meant.data).control();
+        let socket = place.control();
         let answer = super::block_on(control::ask(&socket, "server.learn", &args))?.ok_or_else(|| {
             Failure::unreachable("no gateway runs with this configuration; start it with `sallyport serve`")
         })?;
@@ -252,12 +253,7 @@ impl Server {
         let answer = match self {
             Self::Add(add) => add.run(common)?,
             Self::Approve(approve) => approve.run(common)?,
-            Self::Release(release) => Approve {
-                what: release.what,
-                as_found: false,
-                as_user: release.as_user,
-            }
-            .run(common)?,
+            Self::Release(release) => release.run(common)?,
             Self::Rollback(back) => desk::ask(common, "server.rollback", |args| {
                 args.string("name", &back.name);
                 if let Some(to) = back.to {
@@ -304,6 +300,21 @@ fn ask(common: &Common, operation: &str, what: &Named, why: Option<&str>) -> Res
             args.string("why", why);
         }
     })
+}
+
+impl Release {
+    fn run(self, common: &Common) -> Result<Document, Failure> {
+        desk::ask(common, "server.approve", |args| {
+            args.string("name", &self.what.name);
+            if let Some(tool) = &self.what.tool {
+                args.string("item", tool);
+            }
+            args.string("held", "only");
+            if let Some(name) = &self.as_user {
+                args.string("as", name);
+            }
+        })
+    }
 }
 
 impl Approve {
@@ -369,7 +380,7 @@ impl Add {
 }
 
 /// The answer for people.
-fn shown(answer: &Document) -> String {
+pub(super) fn shown(answer: &Document) -> String {
     let root = answer.root();
     let text = |node: Node<'_>, name: &str| {
         node.get(name)
@@ -405,6 +416,12 @@ fn shown(answer: &Document) -> String {
         return waits;
     }
     let mut lines = Vec::new();
+    if root.get("written").is_some() {
+        let (written, name) = (visible(&text(root, "written")), text(root, "name"));
+        lines.push(format!(
+            "`{written}` is called `{name}` here: in rules, in `{name}__TOOL` and at `/mcp/{name}`"
+        ));
+    }
     for name in [
         "name", "url", "state", "why", "launch", "trust", "revision", "eras", "sandbox", "limits",
     ] {

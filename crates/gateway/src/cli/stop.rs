@@ -6,7 +6,10 @@ use clap::Args;
 use wire::json::{Document, Keys, Node, object};
 
 use super::{
-    Common, complain, desk, say,
+    Common, complain, desk,
+    output::remark,
+    place::Place,
+    say,
     wrapped::{self, Change},
 };
 use crate::{failure::Failure, operate::halts::Target, visible::visible};
@@ -34,6 +37,9 @@ pub(crate) struct Stop {
     /// servers that are wrapped where their state usually is, too; no agents and no other users are known there.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["agent", "user", "server", "context"])]
     wrapped: Option<PathBuf>,
+    /// The gateway's data directory. Otherwise the configuration says where it is.
+    #[arg(long, value_name = "DIR", conflicts_with = "wrapped")]
+    data: Option<PathBuf>,
     /// Say what is stopped.
     #[arg(long, group = "target")]
     list: bool,
@@ -138,7 +144,8 @@ impl Stop {
     /// Says whether it is done; it is not where others have to agree first.
     fn ask(&self, common: &Common, named: Option<(&str, &String)>) -> Result<bool, Failure> {
         let operation = if self.lift { "halt.lift" } else { "halt.put" };
-        let answer = desk::ask(common, operation, |args| {
+        let place = Place::to_stop(common, self.data.as_deref())?;
+        let answer = desk::ask_at(&place, common, operation, |args| {
             args.string("what", named.map_or("all", |(what, _)| what));
             if let Some((_, name)) = named {
                 args.string("name", name);
@@ -161,6 +168,11 @@ impl Stop {
             say(&format!("`{}` may go on", text(root, "lifted")));
         } else {
             say(&format!("`{}` is stopped", text(root, "stopped")));
+            if root.get("known").and_then(Node::as_bool) == Some(false) {
+                remark(
+                    "nothing was read in that context so far; `sallyport context list` has those that are known",
+                );
+            }
         }
         Ok(is_done)
     }
@@ -212,7 +224,8 @@ impl Stop {
             }
         }
         if self.wrapped.is_none() {
-            let answer = desk::ask(common, "halt.list", |_| {})?;
+            let place = Place::to_stop(common, self.data.as_deref())?;
+            let answer = desk::ask_at(&place, common, "halt.list", |_| {})?;
             let stopped = answer.root().get("stopped").into_iter().flat_map(Node::elements);
             for one in stopped {
                 rows.push(copy(one)?);

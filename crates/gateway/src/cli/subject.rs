@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use records::ledger::{Entry, Kind, entry::rfc3339};
 use wire::json::{Document, Keys, Node, ObjectWriter, object};
 
-use super::{Common, desk, ledger, say, table};
+use super::{Common, desk, ledger, output::remark, place::Place, say, table};
 use crate::{failure::Failure, visible::visible};
 
 /// Calls whose payloads are asked for at a time.
@@ -189,6 +189,14 @@ fn say_done(common: &Common, words: &str) {
 impl Access {
     fn run(self, common: &Common) -> Result<(), Failure> {
         let mut known = known_of(common, &self.who)?;
+        // That somebody looked is a record of its own.
+        let is_none = known.iter().all(|call| call.tool.is_none());
+        if is_none && !Place::of(common)?.names_persons() {
+            remark(
+                "no tool of the configuration says where its arguments name the person (`subject` under `tools`), so \
+                 calls are found by what was recognised in them alone",
+            );
+        }
         if self.accounting {
             known.retain(Call::is_disclosure);
         }

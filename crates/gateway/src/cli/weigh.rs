@@ -12,9 +12,8 @@ use wire::json::{Node, object};
 use super::{
     Common, desk,
     past::{self, Kind, write_rules},
-    say,
-    serve::load,
-    table,
+    place::without_secrets,
+    say, table,
 };
 use crate::{assemble, config::Meant, failure::Failure, visible::visible};
 
@@ -61,7 +60,7 @@ pub(crate) struct Suggest {
 
 /// The rules of the configuration, or those of files in the place of its own.
 pub(super) fn rules(common: &Common, files: &[PathBuf]) -> Result<Vec<(String, String)>, Failure> {
-    let mut meant = load(common)?;
+    let mut meant = without_secrets(common)?;
     if !files.is_empty() {
         meant.rules = read(files)?;
     }
@@ -275,7 +274,8 @@ pub(super) fn replay(common: &Common, files: &[PathBuf]) -> Result<(), Failure> 
 impl Suggest {
     pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         let past = past::gather(common)?;
-        let mine = |kind: &Kind| self.agent.is_none() || self.agent == kind.agent;
+        // What was refused was not done, however often somebody tried.
+        let mine = |kind: &Kind| kind.was_sent && (self.agent.is_none() || self.agent == kind.agent);
         // What a rule forbade, or people were to be asked about, is not least privilege: it is left out.
         let wanted = |kind: &Kind| {
             let unasked = kind
@@ -292,13 +292,14 @@ impl Suggest {
             grant.count += times.count;
         }
         let mut text = String::from(
-            "// Proposed by `sallyport policy suggest` from what was done. Review before use.\n",
+            "// Proposed by `sallyport policy suggest` from what was done. Review before use.\n\
+             // The ledger has no arguments: what a rule of yours demands of them is not in these.\n",
         );
         for (n, ((who, action, target), done)) in grants.iter().enumerate() {
             text.push_str(&rule(n, who, action, target, done));
         }
         let kinds: Vec<&Kind> = past.keys().filter(|kind| mine(kind)).collect();
-        let mut meant = load(common)?;
+        let mut meant = without_secrets(common)?;
         meant.rules = vec![("suggested".to_owned(), text.clone())];
         let rules = texts(&meant)?;
         let verdicts = past::verdicts(common, &kinds, &rules)?;

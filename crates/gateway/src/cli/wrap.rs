@@ -7,12 +7,22 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use pipeline::Endpoint;
-use tokio::sync::watch;
-use wire::mcp::ServerName;
+use policy::registry::ServerState;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    sync::watch,
+};
+use wire::{
+    bounds::ANSWER,
+    json::{Document, Keys, Node, object},
+    mcp::ServerName,
+};
 
 use super::{
-    Common,
+    Common, doctor,
+    output::{remark, say},
     serve::{asked_to_stop, start_logging},
+    server::shown,
     wrapped,
 };
 use crate::{
@@ -26,11 +36,19 @@ use crate::{
     },
     conversations::contexts,
     failure::Failure,
-    listen,
+    listen::{self, House},
+    operate::admin,
+    registry::supply,
+    visible::visible,
 };
 
 /// How long the first list may wait for the server.
 const START_GRACE: Duration = Duration::from_secs(30);
+
+/// How long the host's first request is waited for where there is no server.
+const FIRST_WAIT: Duration = Duration::from_secs(10);
+/// And how long it may be, in bytes.
+const FIRST_BYTES_MAX: u64 = 1 << 20;
 
 /// Guard one stdio server in place.
 #[derive(Args, Debug)]
@@ -56,6 +74,12 @@ pub(crate) struct Wrap {
     /// `off`: give it every right of yours.
     #[arg(long, value_name = "off", conflicts_with_all = ["read", "write", "network"])]
     sandbox: Option<String>,
+    /// Show what this command starts and offers now that was not approved, and end.
+    #[arg(long)]
+    diff: bool,
+    /// Approve what this command starts and offers now, and end.
+    #[arg(long, conflicts_with = "diff")]
+    approve: bool,
     /// The command and its arguments, after `--`.
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -63,15 +87,13 @@ pub(crate) struct Wrap {
 
 impl Wrap {
     /// Serves the host over our own pipes until it closes them.
-    pub(crate) fn run(self, _common: &Common) -> Result<(), Failure> {
+    pub(crate) fn run(self, common: &Common) -> Result<(), Failure> {
         start_logging();
         let (name, said) = self.said()?;
+        self.is_program()?;
         let env = |name: &str| std::env::var(name).ok();
         let base = std::env::current_dir().unwrap_or_default();
-        let lookup = Lookup {
-            env: &env,
-            base: &base,
-        };
+        let lookup = Lookup::new(&env, &base);
         let data = self
             .data
             .clone()
@@ -90,20 +112,56 @@ impl Wrap {
         let served = runtime.block_on(async {
             let house = assemble::assemble(&meant, meant.door.listen, ambient, &vault)?;
             assemble::begin(&house, &meant)?;
+            if self.diff || self.approve {
+                let answer = self.review(&house, &name).await;
+                house.engines.upstreams.shut_down().await;
+                drop(house);
+                vault.close().await;
+                return answer.map(|answers| {
+                    let one = |answer: &Document| match common.json {
+                        true => answer.text().to_owned(),
+                        false => shown(answer),
+                    };
+                    answers.iter().for_each(|answer| say(&one(answer)));
+                });
+            }
+            if let Some(why) = held(&house, &name) {
+                let (program, again) = (std::env::current_exe().unwrap_or_default(), self.again(&name));
+                remark(format!(
+                    "`{name}` is held back: {why}. See what changed:\n  {0} wrap --diff {again}\nIf that is \
+                     meant:\n  {0} wrap --approve {again}\nIf it is another server, give it a name of its own with --name.",
+                    quoted(&program.display().to_string()),
+                ));
+            }
             let (stop, stopped) = watch::channel(false);
             tokio::spawn(wrapped::follow(Arc::clone(&house), stopped.clone()));
             // One server: the host waits for it as it would without us.
-            assemble::open(&house, stopped, START_GRACE).await;
-            let pipes = listen::serve_pipes(
-                Arc::clone(&house),
-                Endpoint::Server(name),
-                tokio::io::stdin(),
-                tokio::io::stdout(),
-            );
-            tokio::select! {
-                () = pipes => {}
-                () = asked_to_stop() => {}
-            }
+            let failed = assemble::open(&house, stopped, START_GRACE).await;
+            // What was stopped meanwhile is refused as stopped.
+            let is_stopped = house.engines.halts.server(&name).is_some();
+            let failed = failed.into_iter().next().filter(|_| !is_stopped);
+            let served = match failed {
+                Some((_, why)) => {
+                    tokio::select! {
+                        () = refuse() => {}
+                        () = asked_to_stop() => {}
+                    }
+                    Err(Failure::unreachable(format!("`{name}` cannot be used: {why}")))
+                }
+                None => {
+                    let pipes = listen::serve_pipes(
+                        Arc::clone(&house),
+                        Endpoint::Server(name),
+                        tokio::io::stdin(),
+                        tokio::io::stdout(),
+                    );
+                    tokio::select! {
+                        () = pipes => {}
+                        () = asked_to_stop() => {}
+                    }
+                    Ok(())
+                }
+            };
             stop.send_replace(true);
             house.engines.upstreams.shut_down().await;
             contexts::keep(&house.engines.contexts, &house.engines.deposits);
@@ -112,11 +170,24 @@ impl Wrap {
             }
             drop(house);
             vault.close().await;
-            Ok(())
+            served
         });
         // Reading standard input cannot be interrupted; nothing waits for it.
         runtime.shutdown_background();
         served
+    }
+
+    /// A command that is no program is a mistake of whoever wrote it, and known before anything is begun.
+    fn is_program(&self) -> Result<(), Failure> {
+        let program = self.command.first().map(String::as_str).unwrap_or_default();
+        // Where the server gets another path than ours, who knows what is in it.
+        let looks_elsewhere = self.env.iter().any(|pair| pair.starts_with("PATH="));
+        if !program.contains('/') && looks_elsewhere || doctor::program(program).is_some() {
+            return Ok(());
+        }
+        Err(Failure::configuration(format!(
+            "`{program}` is no program that can be started; write its whole path, or one that is in PATH"
+        )))
     }
 
     /// What configuration would say.
@@ -176,6 +247,117 @@ impl Wrap {
             ..SaidBox::default()
         })))
     }
+}
+
+/// Tells the host that there is no server: its first request is answered with an error. Whoever asks nothing is not
+/// waited for.
+async fn refuse() {
+    let answering = async {
+        let asked = BufReader::new(tokio::io::stdin().take(FIRST_BYTES_MAX));
+        let mut lines = asked.lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let Ok(message) = Document::parse(line.into_bytes(), Keys::Exact, &ANSWER) else {
+                continue;
+            };
+            let Some(id) = message.root().get("id") else {
+                continue;
+            };
+            let mut answer = object(|out| {
+                out.string("jsonrpc", "2.0");
+                out.json("id", id.written().as_bytes());
+                out.object("error", |error| {
+                    error.integer("code", -32603);
+                    error.string(
+                        "message",
+                        "the server cannot be used: it ended, or does not speak MCP",
+                    );
+                });
+            });
+            answer.push(b'\n');
+            let mut out = tokio::io::stdout();
+            let _ = out.write_all(&answer).await;
+            let _ = out.flush().await;
+            return;
+        }
+    };
+    let _ = tokio::time::timeout(FIRST_WAIT, answering).await;
+}
+
+impl Wrap {
+    /// What changed of what was approved; with `--approve` what is left after it was approved.
+    async fn review(&self, house: &Arc<House>, name: &ServerName) -> Result<Vec<Document>, Failure> {
+        let about = |more: &[(&str, &str)]| {
+            let text = object(|out| {
+                out.string("name", name.as_str());
+                more.iter().for_each(|(key, value)| out.string(key, value));
+            });
+            Document::parse(text, Keys::Exact, &ANSWER).map_err(|error| Failure::other(error.to_string()))
+        };
+        let ask = async |operation: &str, args: &Document| {
+            let answer = admin::run(house, operation, args.root()).await?;
+            Document::parse(answer, Keys::Exact, &ANSWER).map_err(|error| Failure::other(error.to_string()))
+        };
+        if self.approve {
+            ask("server.approve", &about(&[("pin", "as-found")])?).await?;
+            // What another command offers is not what was approved under this name, tool by tool.
+            let offered = ask("server.diff", &about(&[])?).await?;
+            for item in offered.root().get("changes").into_iter().flat_map(Node::elements) {
+                let is_offered = item.get("offered_pin").is_some();
+                if let Some(item) = item.get("name").and_then(Node::as_str).filter(|_| is_offered) {
+                    ask("server.approve", &about(&[("item", &item)])?).await?;
+                }
+            }
+            return Ok(vec![ask("server.show", &about(&[])?).await?]);
+        }
+        let (shown, changed) = (
+            ask("server.show", &about(&[])?).await?,
+            ask("server.diff", &about(&[])?).await?,
+        );
+        Ok(vec![shown, changed])
+    }
+
+    /// The options and the command that mean the same server, for a shell.
+    fn again(&self, name: &ServerName) -> String {
+        let mut words = vec!["--name".to_owned(), name.to_string()];
+        let mut option = |flag: &str, value: &str| words.extend([flag.to_owned(), quoted(value)]);
+        if let Some(data) = &self.data {
+            option("--data", &data.display().to_string());
+        }
+        for pair in &self.env {
+            // A value may be a secret, and its name is pinned. One that changes what is loaded is pinned, too, and no secret.
+            match pair.split_once('=') {
+                Some((name, _)) if !supply::steers(name) => option("--env", name),
+                Some(_) | None => option("--env", pair),
+            }
+        }
+        self.read.iter().for_each(|path| option("--read", path));
+        self.write.iter().for_each(|path| option("--write", path));
+        self.network.iter().for_each(|host| option("--network", host));
+        if let Some(word) = &self.sandbox {
+            option("--sandbox", word);
+        }
+        words.push("--".to_owned());
+        words.extend(self.command.iter().map(|word| quoted(word)));
+        words.join(" ")
+    }
+}
+
+/// Why nothing of the server is served; none if it is.
+fn held(house: &House, name: &ServerName) -> Option<String> {
+    let server = house.engines.keeper.server(name.as_str()).ok()?;
+    match server.state {
+        ServerState::Quarantined { why } => Some(visible(&why)),
+        ServerState::Approved | ServerState::Proposed | ServerState::Retired => None,
+    }
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=,+%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// A name for a command: the package, where it looks like one, or else the program.

@@ -11,6 +11,41 @@ use crate::config::{Problem, reference::Lookup};
 
 /// Keys of our own that a file may have already, because our configuration is a superset of `mcp.json`.
 const KEPT: [&str; 5] = ["isolation", "labels", "startTimeout", "timeout", "trust"];
+/// What is read below, by any client's name for it.
+const READ: [&str; 14] = [
+    "args",
+    "command",
+    "cwd",
+    "disabled",
+    "enabled",
+    "env",
+    "headers",
+    "httpUrl",
+    "serverUrl",
+    "timeout",
+    "transport",
+    "type",
+    "url",
+    "envFile",
+];
+/// What clients write for people to read.
+const SHOWN: [&str; 7] = [
+    "description",
+    "gallery",
+    "icon",
+    "name",
+    "source",
+    "title",
+    "version",
+];
+/// What clients write for themselves, and our configuration has a place for without an effect.
+const THEIRS: [&str; 5] = [
+    "alwaysAllow",
+    "autoApprove",
+    "disabledTools",
+    "excludeTools",
+    "includeTools",
+];
 /// How references to secrets begin in our configuration.
 const REFERENCES: [&str; 4] = ["env:", "file:", "keyring:", "vault:"];
 
@@ -100,6 +135,8 @@ pub(crate) struct Origin<'o> {
     pub(crate) project: bool,
     /// No client's, so our own references may stand in it.
     pub(crate) plain: bool,
+    /// What is read is used where it stands: paths stay as written, for `base` is where they start.
+    pub(crate) in_place: bool,
     pub(crate) home: &'o Path,
 }
 
@@ -167,7 +204,8 @@ fn definition(server: &Map<String, Value>, origin: &Origin<'_>) -> Result<Defini
     };
     let flag = |key: &str| server.get(key).and_then(Value::as_bool);
     let ours = |(key, value): &(&String, &Value)| {
-        KEPT.contains(&key.as_str()) || (key.as_str() == "tools" && value.is_object())
+        KEPT.contains(&key.as_str()) && !is_theirs(key, value)
+            || (key.as_str() == "tools" && value.is_object())
     };
     Ok(Definition {
         reach,
@@ -180,6 +218,23 @@ fn definition(server: &Map<String, Value>, origin: &Origin<'_>) -> Result<Defini
     })
 }
 
+/// Whether a key of a server may be a client's: it is no key of our configuration's alone.
+///
+/// `trust: true` is Gemini's: do not ask the user. It says nothing of whether the server's content is to be trusted.
+/// `tools` with a list is VS Code's: which tools to show.
+pub(super) fn is_theirs(key: &str, value: &Value) -> bool {
+    match key {
+        "trust" => value.is_boolean(),
+        "tools" => value.is_array(),
+        _ => [&READ[..], &SHOWN[..], &THEIRS[..]].concat().contains(&key),
+    }
+}
+
+/// Whether a key means something here, or is for people alone.
+pub(super) fn is_taken(key: &str) -> bool {
+    READ.contains(&key) || SHOWN.contains(&key)
+}
+
 fn command_line(command: &Value, server: &Map<String, Value>, origin: &Origin<'_>) -> Result<Reach, Stop> {
     if server.contains_key("envFile") {
         let why = "its environment is in another file (`envFile`); move those variables into `env`";
@@ -189,7 +244,7 @@ fn command_line(command: &Value, server: &Map<String, Value>, origin: &Origin<'_
     // A path is relative to where the client would start it; a bare name is looked up in PATH.
     let relative = |path: &str| path.contains('/') && !path.starts_with(['/', '~', '$']);
     let program = match &program {
-        Word::Literal(path) if relative(path) => {
+        Word::Literal(path) if relative(path) && !origin.in_place => {
             Word::Literal(joined(origin.base, path).display().to_string())
         }
         Word::Literal(_) | Word::Written(_) => program,
@@ -216,7 +271,7 @@ fn command_line(command: &Value, server: &Map<String, Value>, origin: &Origin<'_
         env: words("env", server, origin)?,
         directory: match written {
             Some(path) => Some(joined(origin.base, &home(path.text(), origin.home))),
-            None => origin.project.then(|| origin.base.to_path_buf()),
+            None => (origin.project && !origin.in_place).then(|| origin.base.to_path_buf()),
         },
     })
 }

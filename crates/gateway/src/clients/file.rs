@@ -92,6 +92,7 @@ pub(crate) fn read(
         place,
         home,
         format,
+        in_place: false,
     };
     let blocks = match format {
         Format::Json => reading.json(&text),
@@ -112,6 +113,32 @@ struct Reading<'r> {
     place: &'r Place,
     home: &'r Home<'r>,
     format: Format,
+    /// Its servers are not taken somewhere else.
+    in_place: bool,
+}
+
+/// The servers of a file of JSON that is used as it is, by label. A label that comes twice is two servers.
+pub(super) fn in_place(text: &str, path: &Path, home: &Home<'_>) -> Result<Vec<(String, Entry)>, Trouble> {
+    let (client, place) = home.recognise(path);
+    let reading = Reading {
+        client,
+        place: &place,
+        home,
+        format: Format::Json,
+        in_place: true,
+    };
+    let blocks = reading.json(text)?;
+    Ok(blocks.into_iter().flat_map(|block| block.entries).collect())
+}
+
+/// The keys under which a file may have its servers, if it is the file of a client that is recognised by its path.
+pub(super) fn keys(path: &Path, home: &Home<'_>) -> Vec<&'static str> {
+    let (client, _) = home.recognise(path);
+    if client.id == PLAIN.id {
+        KEYS.to_vec()
+    } else {
+        vec![client.key]
+    }
 }
 
 impl Reading<'_> {
@@ -144,7 +171,9 @@ impl Reading<'_> {
         let origin = Origin {
             base: project.unwrap_or(&self.home.directory),
             project: project.is_some(),
-            plain: self.is_plain(),
+            // Where it is used as it is, it is our configuration, too.
+            plain: self.is_plain() || self.in_place,
+            in_place: self.in_place && project == self.place.project.as_deref(),
             home: &self.home.directory,
         };
         definition::read(&server, &origin).map_err(|what| format!("server `{label}`: {what}"))

@@ -83,34 +83,64 @@ impl Node {
 
 /// Reads a text. An empty one is an empty object, as editors take it.
 pub(super) fn parse(text: &str) -> Result<Node, Trouble> {
-    let mut reader = Reader { text, at: 0 };
-    if text.starts_with('\u{feff}') {
-        reader.at = '\u{feff}'.len_utf8();
+    let mut reader = Reader::of(text);
+    reader.whole()
+}
+
+/// The same text with blanks in the place of comments, for those who read JSON and no more. Lines and columns stay.
+pub(super) fn without_comments(text: &str) -> Result<String, Trouble> {
+    let mut reader = Reader::of(text);
+    reader.whole()?;
+    let mut blank = text.to_owned();
+    // From the end, so that the places before stay right.
+    for comment in reader.comments.into_iter().rev() {
+        let blanks = text.get(comment.clone()).unwrap_or_default();
+        let blanks: String = blanks
+            .chars()
+            .map(|c| if c == '\n' { '\n' } else { ' ' })
+            .collect();
+        blank.replace_range(comment, &blanks);
     }
-    reader.skip()?;
-    if reader.peek().is_none() {
-        return Ok(Node {
-            span: reader.at..reader.at,
-            kind: Kind::Object(Vec::new()),
-        });
-    }
-    let node = reader.value(0)?;
-    reader.skip()?;
-    match reader.peek() {
-        None => Ok(node),
-        Some(_) => Err(reader.trouble(
-            "there is something after the end",
-            "remove what follows the last bracket",
-        )),
-    }
+    Ok(blank)
 }
 
 struct Reader<'t> {
     text: &'t str,
     at: usize,
+    comments: Vec<Range<usize>>,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    fn of(text: &'t str) -> Self {
+        Self {
+            text,
+            at: 0,
+            comments: Vec::new(),
+        }
+    }
+
+    fn whole(&mut self) -> Result<Node, Trouble> {
+        if self.text.starts_with('\u{feff}') {
+            self.at = '\u{feff}'.len_utf8();
+        }
+        self.skip()?;
+        if self.peek().is_none() {
+            return Ok(Node {
+                span: self.at..self.at,
+                kind: Kind::Object(Vec::new()),
+            });
+        }
+        let node = self.value(0)?;
+        self.skip()?;
+        match self.peek() {
+            None => Ok(node),
+            Some(_) => Err(self.trouble(
+                "there is something after the end",
+                "remove what follows the last bracket",
+            )),
+        }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -130,12 +160,16 @@ impl Reader<'_> {
             if rest.starts_with([' ', '\t', '\n', '\r']) {
                 self.at += 1;
             } else if rest.starts_with("//") {
-                self.at += rest.find('\n').unwrap_or(rest.len());
+                let end = self.at + rest.find('\n').unwrap_or(rest.len());
+                self.comments.push(self.at..end);
+                self.at = end;
             } else if rest.starts_with("/*") {
                 let end = rest
                     .find("*/")
                     .ok_or_else(|| self.trouble("a comment has no end", "close it with `*/`"))?;
-                self.at += end + 2;
+                let end = self.at + end + 2;
+                self.comments.push(self.at..end);
+                self.at = end;
             } else {
                 return Ok(());
             }

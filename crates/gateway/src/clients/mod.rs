@@ -11,6 +11,7 @@ mod cursor;
 mod definition;
 mod file;
 mod gemini;
+mod in_place;
 mod jsonc;
 mod plan;
 mod secrets;
@@ -28,6 +29,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use backup::{Change, Record, Saved, Undone, last, undo};
 pub(crate) use file::{Block, ClientFile, read};
+pub(crate) use in_place::{Own, Reading, read_in_place};
 pub(crate) use plan::{Known, Plan, Planned, plan};
 pub(crate) use secrets::Keeping;
 pub(crate) use yaml::{Addition, extend};
@@ -240,6 +242,15 @@ impl Trouble {
             .map_or_else(String::new, |(l, c)| format!(":{l}:{c}"));
         let (path, what, remedy) = (path.display(), &self.what, &self.remedy);
         Failure::configuration(format!("{path}{place}: {what}; {remedy}. Nothing was changed"))
+    }
+
+    /// As a sentence that names the line and the column, for those who name the file themselves.
+    fn within(&self, text: &str) -> String {
+        let place = self
+            .at
+            .map(|at| position(text, at))
+            .map_or_else(String::new, |(l, c)| format!("line {l} column {c}: "));
+        format!("{place}{}; {}", self.what, self.remedy)
     }
 }
 

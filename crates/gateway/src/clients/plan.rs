@@ -293,6 +293,12 @@ fn resolve(definition: &Definition, lookup: &Lookup<'_>) -> Result<Resolved, Pro
     })
 }
 
+/// What configuration says of a server whose file is the configuration: nothing is put elsewhere.
+pub(super) fn in_place(definition: &Definition) -> Value {
+    let fields = fields(definition, &mut |_, text| text.to_owned());
+    Value::Object(fields.into_iter().collect())
+}
+
 /// What configuration says of a server. `hide` is given each text that must not stand there, with its place,
 /// and gives what stands there instead.
 fn fields(definition: &Definition, hide: &mut dyn FnMut(&str, &str) -> String) -> Vec<(String, Value)> {

@@ -99,6 +99,7 @@ fn entry(server: Value, plain: bool) -> Result<Entry, String> {
         base: Path::new("/p/shop"),
         project: true,
         plain,
+        in_place: false,
         home: Path::new("/home/ada"),
     };
     definition::read(server.as_object().unwrap(), &origin)
@@ -278,4 +279,105 @@ fn a_damaged_file_is_read_or_named_with_its_place() {
             }
         }
     }
+}
+
+fn in_place(text: &str) -> Result<(Vec<String>, crate::config::said::Said), String> {
+    let mut said = find::parse_at(Path::new("/p/shop/mcp.json"), text)?;
+    Ok((std::mem::take(&mut said.notes), said))
+}
+
+/// The promise of `ARCHITECTURE.md`: a client's `mcp.json` works unchanged. Each of these ended the start.
+#[test]
+fn a_clients_file_is_a_configuration_as_it_is() {
+    let text = r#"// my servers
+    {
+        "inputs": [ { "id": "token", "type": "promptString" } ], /* VS Code */
+        "globalShortcut": "Ctrl+Space",
+        "servers": {
+            "a": { "command": "./a", "args": ["x"], "trust": true, "watchPaths": ["./a"], "type": "stdio", },
+            "b": { "url": "http://127.0.0.1:9/mcp", "headers": { "K": "${K}" }, "autoApprove": ["*"] },
+            "off": { "command": "c", "envFile": ".env", "disabled": true },
+            "sallyport": { "command": "/opt/sallyport", "args": ["connect", "--serve"] },
+        },
+    }"#;
+    let (notes, said) = in_place(text).unwrap();
+    assert_eq!(said.servers.keys().collect::<Vec<_>>(), ["a", "b"]);
+    let a = &said.servers["a"];
+    // As written, so that it is pinned as it would be without the rest; and nobody's word for what it says.
+    assert_eq!((a.command.as_deref(), a.cwd.as_deref()), (Some("./a"), None));
+    assert!(a.trust.is_none(), "{a:?}");
+    assert_eq!(said.servers["b"].headers["K"], "${K}");
+    let told = notes.join("\n");
+    for unread in [
+        "`inputs`",
+        "`globalShortcut`",
+        "a.trust`",
+        "a.watchPaths`",
+        "b.autoApprove`",
+        "`sallyport` is",
+    ] {
+        assert!(told.contains(unread), "{unread}: {told}");
+    }
+    assert!(!told.contains("a.type"), "{told}");
+    assert!(
+        in_place(r#"{ "mcpServers": { "a": { "command": "a" } } }"#)
+            .unwrap()
+            .0
+            .is_empty()
+    );
+}
+
+#[test]
+fn what_would_be_another_server_is_refused_as_import_refuses_it() {
+    for (server, why) in [
+        (
+            r#"{ "command": "a", "env": { "T": "${input:token}" } }"#,
+            "asks the editor's user",
+        ),
+        (
+            r#"{ "command": "a", "envFile": ".env" }"#,
+            "move those variables into `env`",
+        ),
+    ] {
+        let said = in_place(&format!("{{ \"mcpServers\": {{ \"a\": {server} }} }}")).unwrap_err();
+        assert!(said.contains("server `a`") && said.contains(why), "{said}");
+    }
+    let said = in_place("{\n  // a\n  \"mcpServers\": { \"a\": }\n}").unwrap_err();
+    assert!(said.contains("line 3 column 24"), "{said}");
+}
+
+#[test]
+fn a_file_with_anything_of_ours_is_read_strictly() {
+    for ours in [
+        r#"{ "mcpServers": { "a": { "command": "a" } }, "agents": [], "polcy": {} }"#,
+        r#"{ "mcpServers": { "a": { "command": "a", "labels": {}, "watchPaths": [] } } }"#,
+        r#"{ "mcpServers": { "a": { "command": "a", "trust": "untrusted", "envFile": "x" } } }"#,
+        r#"{ "mcpServers": { "a": { "command": "a", "http_headers": {}, "x": 1 } } }"#,
+        r#"{ "polcy": {} }"#,
+        "mcpServers: { a: { command: a, trust: true } }",
+        "mcpServers: { a: { command: a, watchPaths: [] } }",
+    ] {
+        in_place(ours).expect_err(ours);
+    }
+    let text = "/* mine: ü */ { // and more\n \"mcpServers\": { \"a\": { \"command\": \"a\" } },\n \"agents\": [], }";
+    let (notes, said) = in_place(text).unwrap();
+    assert!(notes.is_empty() && said.servers.len() == 1, "{notes:?}");
+    // YAML that begins like JSON.
+    assert_eq!(
+        in_place("{ mcpServers: { a: { command: a } } }")
+            .unwrap()
+            .1
+            .servers
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn a_truth_value_is_no_label() {
+    let server = json!({ "command": "x", "trust": true });
+    let Ok(Entry::Server(definition)) = entry(server, true) else {
+        panic!("it is a server");
+    };
+    assert!(definition.kept.is_empty(), "{definition:?}");
 }

@@ -177,10 +177,7 @@ mod tests {
 
     fn meant(yaml: &str) -> Result<MeantArchive, String> {
         let said: SaidArchive = serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?;
-        let lookup = Lookup {
-            env: &|_| None,
-            base: Path::new("/etc"),
-        };
+        let lookup = Lookup::new(&|_| None, Path::new("/etc"));
         mean(&said, &lookup).map_err(|problem| problem.to_string())
     }
 

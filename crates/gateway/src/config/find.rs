@@ -1,8 +1,22 @@
 //! Which configuration file is used, and reading it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+};
 
-use super::{ConfigError, said::Said};
+use serde_json::json;
+use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
+
+use super::{
+    ConfigError, keys,
+    said::{Said, SaidServer},
+};
+use crate::clients::{self, Own, Reading};
+
+mod parts;
+
+pub(crate) use parts::Parts;
 
 /// The name looked for.
 pub(crate) const FILE: &str = "sallyport.yaml";
@@ -37,18 +51,55 @@ pub(crate) fn default_data(env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
 
 /// Reads a file.
 pub(crate) fn read(path: &Path) -> Result<Said, ConfigError> {
-    let unreadable = |why: String| ConfigError::Unreadable {
-        path: path.to_path_buf(),
-        why,
-    };
+    parse_at(path, &text_of(path)?).map_err(|why| unreadable(path, why))
+}
+
+/// Reads a file as far as it makes sense.
+pub(crate) fn read_parts(path: &Path) -> Result<Parts, ConfigError> {
+    Ok(Parts::of(&text_of(path)?))
+}
+
+fn unreadable(path: &Path, why: String) -> ConfigError {
+    let path = path.to_path_buf();
+    ConfigError::Unreadable { path, why }
+}
+
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |why: String| unreadable(path, why);
     let size = std::fs::metadata(path)
         .map_err(|error| unreadable(error.to_string()))?
         .len();
     if size > FILE_BYTES_MAX {
         return Err(unreadable(format!("larger than {FILE_BYTES_MAX} bytes")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    parse(&text).map_err(unreadable)
+    std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
+}
+
+/// Reads the text of a file: ours, or a client's.
+pub(crate) fn parse_at(path: &Path, text: &str) -> Result<Said, String> {
+    if !text
+        .trim_start_matches('\u{feff}')
+        .trim_start()
+        .starts_with(['{', '/'])
+    {
+        return parse(text);
+    }
+    let own = Own {
+        top: keys::of::<Said>(),
+        server: keys::of::<SaidServer>(),
+    };
+    match clients::read_in_place(path, text, own)? {
+        Reading::Client { servers, notes } => {
+            let said = json!({ "mcpServers": servers }).to_string();
+            Ok(Said {
+                notes,
+                ..parse(&said)?
+            })
+        }
+        Reading::Ours(plain) => parse(&plain),
+        // Flow style of YAML begins like JSON. If it is neither, what was meant is JSON.
+        Reading::NotJson(why) => parse(text).map_err(|_| why),
+    }
 }
 
 /// Reads a text; YAML, of which JSON is a part.
@@ -60,5 +111,28 @@ pub(crate) fn parse(text: &str) -> Result<Said, String> {
         budget: serde_saphyr::budget! { max_nodes: 20_000, max_aliases: 100, max_events: 100_000 },
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error: Error| error.render_with_formatter(&Sentences))
+}
+
+/// What is wrong, for whoever wrote the file: some of the library's sentences are for programmers.
+struct Sentences;
+
+impl MessageFormatter for Sentences {
+    fn format_message<'a>(&self, error: &'a Error) -> Cow<'a, str> {
+        if let Error::DuplicateMappingKey { key, .. } = error {
+            let key = key
+                .as_ref()
+                .map_or_else(|| "a key".to_owned(), |key| format!("`{key}`"));
+            return Cow::Owned(format!("{key} is there twice; keep one of them"));
+        }
+        if let Error::Unexpected {
+            expected: "mapping start",
+            ..
+        } = error
+        {
+            return Cow::Borrowed("keys with values are expected here: `{ KEY: VALUE }`");
+        }
+        DefaultMessageFormatter.format_message(error)
+    }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Meant {
     pub(crate) state: Option<MeantState>,
     /// Where the root key is.
     pub(crate) root: MeantRoot,
+    /// The configuration file, once it is known.
+    pub(crate) file: Option<PathBuf>,
     /// Files no server may see: the configuration and the secrets it names.
     pub(crate) hidden: Vec<PathBuf>,
     pub(crate) servers: Vec<MeantServer>,
@@ -97,6 +99,8 @@ pub(crate) struct Meant {
     pub(crate) models: Vec<MeantModel>,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
+    /// What is well, and yet worth a word to whoever starts the gateway.
+    pub(crate) notes: Vec<String>,
     /// After how many days what agents may do is looked at again.
     pub(crate) review_days: Option<u32>,
 }
@@ -166,6 +170,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     let hidden = secrets(&said, lookup);
     let provenance = provenance(&said.registry, lookup, &mut note);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
+    let mut notes = said.notes.clone();
+    notes.extend(servers::notes(&said.servers, &servers));
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
     let mut parties: Vec<MeantParty> = Vec::new();
     for (n, user) in said.users.iter().enumerate() {
@@ -320,7 +326,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             None
         }
     };
-    let state = super::state::mean(said.state.as_deref(), lookup).unwrap_or_else(|problem| {
+    // Where the tables are is no secret that could be done without.
+    let state = super::state::mean(said.state.as_deref(), &lookup.revealing()).unwrap_or_else(|problem| {
         note(Err(problem));
         None
     });
@@ -395,6 +402,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             interceptors,
             judge,
             models,
+            notes,
+            file: None,
             review_days,
             unusable,
             door,

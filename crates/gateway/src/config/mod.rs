@@ -14,6 +14,7 @@ pub(crate) mod inspection;
 pub(crate) mod interceptors;
 pub(crate) mod issuers;
 pub(crate) mod judge;
+mod keys;
 mod limits;
 pub(crate) mod login;
 pub(crate) mod meant;

@@ -13,7 +13,12 @@ pub(crate) struct Lookup<'l> {
     pub(crate) env: &'l dyn Fn(&str) -> Option<String>,
     /// What relative paths are relative to.
     pub(crate) base: &'l Path,
+    /// What stands for every secret, where none is to be looked up.
+    withheld: Option<&'l str>,
 }
+
+/// How references to secrets begin that are looked up by the configuration's reader.
+const SCHEMES: [&str; 3] = ["env:", "file:", keyring::PREFIX];
 
 /// What to write in a secret's place.
 pub(crate) const FORMS: &str = "write `env:NAME`, `file:PATH` or `keyring:NAME` and put the secret there";
@@ -29,19 +34,37 @@ pub(crate) struct Reference {
 impl Reference {
     /// The secret, as it is now.
     pub(crate) fn read(&self) -> Result<Zeroizing<String>, Problem> {
-        let lookup = Lookup {
-            env: &|name| std::env::var(name).ok(),
-            base: &self.base,
-        };
+        let lookup = Lookup::new(&|name| std::env::var(name).ok(), &self.base);
         lookup.secret(&self.at, &self.text).map(Zeroizing::new)
     }
 }
 
-impl Lookup<'_> {
+impl<'l> Lookup<'l> {
+    /// Where references are looked up.
+    pub(crate) fn new(env: &'l dyn Fn(&str) -> Option<String>, base: &'l Path) -> Self {
+        Self {
+            env,
+            base,
+            withheld: None,
+        }
+    }
+
+    /// The same without looking up any secret: this stands for all of them.
+    pub(crate) fn withholding(self, withheld: &'l str) -> Self {
+        Self {
+            withheld: Some(withheld),
+            ..self
+        }
+    }
+
+    /// The same, and secrets are looked up whatever was said before.
+    pub(crate) fn revealing(&self) -> Lookup<'l> {
+        Self::new(self.env, self.base)
+    }
+
     /// A reference that must be one, to be followed later.
     pub(crate) fn reference(&self, at: &str, text: &str) -> Result<Reference, Problem> {
-        let schemes = ["env:", "file:", keyring::PREFIX];
-        if !schemes.iter().any(|scheme| text.starts_with(scheme)) {
+        if !SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
             return Err(Problem::new(at, "a secret stands in the file itself", FORMS));
         }
         Ok(Reference {
@@ -68,6 +91,11 @@ impl Lookup<'_> {
     }
 
     fn resolve(&self, at: &str, reference: &str) -> Result<Option<String>, Problem> {
+        if let Some(withheld) = self.withheld
+            && SCHEMES.iter().any(|scheme| reference.starts_with(scheme))
+        {
+            return Ok(Some(withheld.to_owned()));
+        }
         if let Some(name) = reference.strip_prefix("env:") {
             return self.variable(at, name).map(Some);
         }

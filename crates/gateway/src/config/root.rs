@@ -1,9 +1,12 @@
 //! Where the root key is: the one key that is not in the data directory's own ring, and opens it.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use hyper::Uri;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::{
     Problem,
@@ -28,6 +31,29 @@ pub(crate) struct SaidRoot {
     pub(crate) pkcs11: Option<SaidPkcs11>,
     /// A key of HashiCorp Vault's transit engine (or OpenBao's) that never leaves it.
     pub(crate) vault: Option<SaidTransit>,
+}
+
+/// Reads it. A reference alone is what people try first, so they are told its shape.
+pub(super) fn shaped<'de, D: Deserializer<'de>>(from: D) -> Result<SaidRoot, D::Error> {
+    struct Shape;
+    impl<'de> Visitor<'de> for Shape {
+        type Value = SaidRoot;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("`{ from: \"file:PATH\" }`, `{ pkcs11: ... }` or `{ vault: ... }`")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<SaidRoot, E> {
+            Err(E::custom(format!(
+                "write it as `root_key: {{ from: \"{text}\" }}`; besides `from` there are `pkcs11` and `vault`"
+            )))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SaidRoot, A::Error> {
+            SaidRoot::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    from.deserialize_any(Shape)
 }
 
 /// A token reached by PKCS#11: a hardware security module, a smart card, or SoftHSM.
@@ -215,10 +241,7 @@ mod tests {
 
     fn meant(yaml: &str) -> Result<MeantRoot, String> {
         let said: SaidRoot = serde_saphyr::from_str(yaml).map_err(|error| error.to_string())?;
-        let lookup = Lookup {
-            env: &|_| None,
-            base: Path::new("/etc/sallyport"),
-        };
+        let lookup = Lookup::new(&|_| None, Path::new("/etc/sallyport"));
         mean(&said, &lookup).map_err(|problem| problem.to_string())
     }
 

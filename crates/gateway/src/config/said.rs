@@ -24,7 +24,7 @@ use super::{
     models::SaidModel,
     operators::SaidConsole,
     records::SaidRecords,
-    root::SaidRoot,
+    root::{self, SaidRoot},
     rules::{SaidPolicy, SaidPurpose},
     witness::SaidWitness,
 };
@@ -118,7 +118,7 @@ pub(crate) struct Said {
     #[serde(default)]
     pub(crate) registry: SaidRegistry,
     /// Where the root key is, which opens everything that is kept sealed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "root::shaped")]
     pub(crate) root_key: SaidRoot,
     /// What is kept of calls besides the ledger's entries.
     #[serde(default)]
@@ -140,6 +140,9 @@ pub(crate) struct Said {
     /// What an editor checks the file by.
     #[serde(default, rename = "$schema")]
     pub(crate) _schema: Option<String>,
+    /// What its reader has to say of it, where it is a client's file.
+    #[serde(skip)]
+    pub(crate) notes: Vec<String>,
 }
 
 /// What is known of packages, and who decides about servers.

@@ -25,11 +25,15 @@ use super::{
     Problem,
     auth::{self, MeantAuth},
     door::server_tls,
+    meant::is_here,
     reference::Lookup,
     said::{SaidArgument, SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
     sandbox,
 };
 use crate::outside::{egress::Host, secrets};
+
+/// What to do about a name that cannot be one here.
+const RENAME: &str = "rename the server: clients, rules and `/mcp/NAME` have to name it";
 
 /// A server.
 #[derive(Clone, Debug)]
@@ -76,6 +80,34 @@ pub(super) fn mean(
     (meant, gathered)
 }
 
+/// What is well with servers in use, and yet worth a word: names that are others here, and what goes over a network that
+/// others may listen to.
+pub(super) fn notes(said: &BTreeMap<String, SaidServer>, meant: &[MeantServer]) -> Vec<String> {
+    let renamed = said.keys().filter_map(|label| {
+        let name = ServerName::from_label(label).ok()?;
+        let used = meant.iter().any(|server| server.spec.name == name);
+        (used && name.as_str() != label).then(|| {
+            let label = label.escape_debug();
+            format!("the server `{label}` is called `{name}` here: in rules, in `{name}__TOOL` and at `/mcp/{name}`")
+        })
+    });
+    let open = meant.iter().filter_map(|server| {
+        let (Reach::Http(target) | Reach::Sse(target) | Reach::WebSocket(target)) = &server.spec.reach else {
+            return None;
+        };
+        let in_clear = matches!(target.url.scheme_str(), Some("http" | "ws"));
+        let host = target.url.authority().map_or("", |authority| authority.as_str());
+        (in_clear && !is_here(host)).then(|| {
+            format!(
+                "the server `{}` is reached without TLS at `{host}`: whoever is in between reads and changes what is \
+                 said, its credentials among it; use https:// or wss://",
+                server.spec.name
+            )
+        })
+    });
+    renamed.chain(open).collect()
+}
+
 /// A group, if its name is free and every member is configured. Members that are disabled are no error: who
 /// switches a server off need not look for it in groups.
 fn meant_group(
@@ -114,8 +146,7 @@ fn meant_group(
 
 fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<MeantServer, Problem> {
     let at = format!("mcpServers.{label}");
-    let name = ServerName::from_label(label)
-        .map_err(|error| Problem::new(&at, error.to_string(), "rename the server"))?;
+    let name = ServerName::from_label(label).map_err(|error| Problem::new(&at, error.to_string(), RENAME))?;
     let mut egress = Vec::new();
     let (reach, launch, auth) = match (&said.command, &said.url) {
         (Some(_), None) if said.auth.is_some() => {
@@ -189,7 +220,9 @@ fn stdio(
     said: &SaidServer,
     lookup: &Lookup<'_>,
 ) -> Result<(Reach, Launch, Vec<Host>), Problem> {
-    let expand = |place: &str, text: &str| lookup.value(&format!("{at}.{place}"), text);
+    // What is pinned is not made up where secrets are withheld.
+    let revealing = lookup.revealing();
+    let expand = |place: &str, text: &str| revealing.value(&format!("{at}.{place}"), text);
     let mut program = expand("command", command)?;
     // A path is relative to the file it stands in; a bare name is looked up in PATH.
     if program.contains('/') {
@@ -280,7 +313,7 @@ fn at_url(
     lookup: &Lookup<'_>,
 ) -> Result<(Reach, Launch, Option<Arc<MeantAuth>>), Problem> {
     let written = url;
-    let url = lookup.value(&format!("{at}.url"), url)?;
+    let url = lookup.revealing().value(&format!("{at}.url"), url)?;
     let bad = |what: &str, remedy: &str| Problem::new(format!("{at}.url"), what, remedy);
     let mut headers: Vec<(String, String)> = said
         .headers

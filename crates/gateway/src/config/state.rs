@@ -25,7 +25,7 @@ impl fmt::Debug for MeantState {
 /// The parameter of an address that names the authority, as PostgreSQL's own programs have it.
 const AUTHORITY: &str = "sslrootcert=";
 
-pub(super) fn mean(said: Option<&str>, lookup: &Lookup<'_>) -> Result<Option<MeantState>, Problem> {
+pub(crate) fn mean(said: Option<&str>, lookup: &Lookup<'_>) -> Result<Option<MeantState>, Problem> {
     let Some(said) = said else { return Ok(None) };
     let text = lookup.value("state", said)?;
     let form = "write `postgresql://user@host:5432/database`, or `env:NAME` or `file:PATH` of such a text";
@@ -90,10 +90,10 @@ mod tests {
     use super::*;
 
     fn meant(text: &str) -> Result<MeantState, String> {
-        let lookup = Lookup {
-            env: &|name| (name == "DB").then(|| "postgres://me:hunter2@db/x?sslrootcert=ca.pem".to_owned()),
-            base: Path::new("/etc/sallyport"),
-        };
+        let lookup = Lookup::new(
+            &|name| (name == "DB").then(|| "postgres://me:hunter2@db/x?sslrootcert=ca.pem".to_owned()),
+            Path::new("/etc/sallyport"),
+        );
         let meant = mean(Some(text), &lookup).map_err(|problem| problem.what);
         meant.map(|meant| meant.unwrap())
     }

@@ -17,7 +17,7 @@ fn meant_in(base: &Path, text: &str) -> Result<Meant, Vec<Problem>> {
         "WHERE" => Some("/data".to_owned()),
         _ => None,
     };
-    let lookup = Lookup { env: &env, base };
+    let lookup = Lookup::new(&env, base);
     mean(
         parse(text).expect("it can be read"),
         &lookup,
@@ -101,7 +101,7 @@ fn a_key_nobody_knows_is_named_with_its_line() {
     let error = parse("listen: 127.0.0.1:0\nmod: enforce\n").expect_err("`mod` is no key");
     assert!(error.contains("mod") && error.contains("line 2"), "{error}");
     let error = parse("mode: enforce\nmode: observe\n").expect_err("twice");
-    assert!(error.contains("duplicate"), "{error}");
+    assert!(error.contains("twice"), "{error}");
 }
 
 #[test]
@@ -185,10 +185,7 @@ fn two_servers_may_not_differ_in_case_alone() {
 fn numbers_that_rules_cannot_hold_are_left_out() {
     let said: Said = parse("users: [ { name: a, attributes: { n: 1, f: 1.5 } } ]").expect("it can be read");
     let env = |_: &str| None;
-    let lookup = Lookup {
-        env: &env,
-        base: Path::new("/"),
-    };
+    let lookup = Lookup::new(&env, Path::new("/"));
     let meant = mean(said, &lookup, Path::new("/")).expect("it makes sense");
     let names: BTreeMap<_, _> = meant.parties[0].attributes.clone();
     assert_eq!(names.keys().collect::<Vec<_>>(), ["n"]);
@@ -265,10 +262,7 @@ mcpServers: { far: { url: "https://far.example/mcp", headers: { x: "file:h" },
 "#,
     );
     let env = |_: &str| None;
-    let lookup = Lookup {
-        env: &env,
-        base: &place,
-    };
+    let lookup = Lookup::new(&env, &place);
     let hidden = super::meant::secrets(&said.unwrap(), &lookup);
     for name in ["u", "p", "o", "a", "c", "h", "t"] {
         assert!(hidden.contains(&place.join(name)), "{name}: {hidden:?}");
@@ -298,4 +292,45 @@ fn receivers_are_told_apart_and_their_urls_are_not_told() {
         named.contains("events[0].to") && !named.contains("word@"),
         "{named}"
     );
+}
+
+/// Each was a sentence for programmers of the library, or none.
+#[test]
+fn what_cannot_be_read_is_said_to_whoever_wrote_it() {
+    for (text, why) in [
+        (
+            "root_key: \"file:x\"\n",
+            "write it as `root_key: { from: \"file:x\" }`",
+        ),
+        (
+            "mode: enforce\nmode: observe\n",
+            "`mode` is there twice; keep one of them",
+        ),
+        ("registry: x\n", "keys with values are expected here"),
+    ] {
+        let said = parse(text).expect_err(text);
+        assert!(said.contains(why) && said.contains("line "), "{text}: {said}");
+        assert!(!said.contains("DuplicateKeyPolicy"), "{said}");
+    }
+    parse("root_key: { from: \"file:x\" }\n").expect("the shape");
+    parse("root_key: { frm: \"file:x\" }\n").expect_err("a key nobody knows");
+}
+
+#[test]
+fn names_that_are_others_here_and_ways_that_are_open_are_told() {
+    let meant = meant(
+        "mcpServers:\n  a b__c: { command: a }\n  plain: { command: a }\n  ../e: { command: a }\n  \
+         off d: { command: a, disabled: true }\n  far: { url: \"http://far.example:9/mcp\" }\n  \
+         near: { url: \"http://localhost:9/mcp\" }\n  safe: { url: \"https://far.example/mcp\" }\n",
+    );
+    let told = meant.notes.join("\n");
+    assert!(told.contains("`a b__c` is called `a-b_c` here"), "{told}");
+    assert!(told.contains("`../e` is called `e` here"), "{told}");
+    assert!(
+        told.contains("`far` is reached without TLS at `far.example:9`"),
+        "{told}"
+    );
+    assert_eq!(meant.notes.len(), 3, "{told}");
+    let lost = wrong("mcpServers: { ünï: { command: a } }");
+    assert!(lost.contains("rename the server"), "{lost}");
 }

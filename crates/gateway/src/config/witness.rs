@@ -64,7 +64,7 @@ pub(crate) struct MeantWitnessing {
 const OWN: usize = 2;
 
 /// What is meant.
-pub(super) fn mean(said: &SaidWitness) -> Result<MeantWitness, Problem> {
+pub(crate) fn mean(said: &SaidWitness) -> Result<MeantWitness, Problem> {
     let name = said.name.clone();
     if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
         let what = format!("`{}` cannot name a witness", name.escape_debug());

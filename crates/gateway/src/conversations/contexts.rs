@@ -18,7 +18,7 @@ use wire::{
     json::{Document, Keys, Node, object},
 };
 
-use crate::storage::store::{Store, StoreError};
+use crate::storage::store::{Store, StoreError, lock_aside};
 
 /// An idle context leaves memory after this long; what it has read stays in the store.
 const IDLE_MS_MAX: i64 = 60 * 60 * 1000;
@@ -121,7 +121,7 @@ impl ContextStore {
 
     /// Writes the labels a context has now.
     pub(crate) fn keep_labels(&self, context: &Context, caller: &Principal) -> Result<(), StoreError> {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = lock_aside(&self.writing);
         let actor = caller.actor();
         let (agent, user) = match actor.kind {
             ActorKind::User => (None, Some(actor.name.as_str())),
@@ -150,7 +150,7 @@ impl ContextStore {
 
     /// Takes labels off. The caller has recorded who wants it, and why.
     pub(crate) fn declassify(&self, kept: &Kept, to: Labels) -> Result<(), StoreError> {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = lock_aside(&self.writing);
         self.write(&kept.id, kept.agent.as_deref(), kept.user.as_deref(), &to)?;
         if let Some((context, _)) = self.lock().get(&kept.id) {
             context.declassify(to);
@@ -187,7 +187,7 @@ impl ContextStore {
 
     /// Writes the traces that changed.
     fn keep(&self) -> Result<(), StoreError> {
-        let _alone = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = lock_aside(&self.keeping);
         let contexts: Vec<_> = self
             .lock()
             .values()
@@ -275,7 +275,7 @@ impl DepositStore {
     }
 
     fn keep(&self) -> Result<(), StoreError> {
-        let _alone = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = lock_aside(&self.keeping);
         let changed: Vec<_> = {
             let mut servers = self.lock();
             let changed = servers

@@ -226,10 +226,22 @@ fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
 /// In the legacy era a 404 means that the session is gone, so nothing else may say it.
 fn status(asked: &Asked, code: &Code) -> u16 {
     let legacy = asked.revision.era() == Era::Legacy;
-    if code.http == 404 && legacy && code.name != pipeline::refusal::SESSION_UNKNOWN.name {
+    // An endpoint that is not there has no sessions either.
+    let is_gone = [
+        &pipeline::refusal::SESSION_UNKNOWN,
+        &pipeline::refusal::ENDPOINT_UNKNOWN,
+    ]
+    .contains(&code);
+    let status = if code.http == 404 && legacy && !is_gone {
         200
     } else {
         code.http
+    };
+    match (&asked.id, status) {
+        // Whoever wants no answer reads the status alone: taken is 202, and 200 is nothing else (streamable HTTP).
+        (None, 200) if code.rpc == wire::mcp::code::REFUSED => 403,
+        (None, 200) => 400,
+        (Some(_) | None, status) => status,
     }
 }
 
@@ -239,7 +251,7 @@ fn tool_error(id: &Id, asked: &Asked, refusal: &Refusal, call: &str) -> Vec<u8> 
     let text = format!(
         "Refused by Sallyport: {}. What can be done: {}. Code: {}. Reference: {call}.",
         refusal.outside(),
-        code.remedy,
+        refusal.remedy(),
         code.name
     );
     let result = object(|out| {
@@ -264,7 +276,7 @@ fn error_data(refusal: &Refusal, call: &str) -> Vec<u8> {
     }
     object(|out| {
         out.string("code", refusal.code().name);
-        out.string("remedy", refusal.code().remedy);
+        out.string("remedy", refusal.remedy());
         out.string("reference", call);
         if let Some(approval) = &objection.approval {
             out.string("approval", approval);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use pipeline::{
-    Objection, Passed,
+    Arrival, Objection, Passed,
     decide::Authorized,
     ports::{Held, Limits, Slot},
     refusal,
@@ -13,7 +13,12 @@ use policy::{
     limits::{self, Applies, Dimension, Exceeded, KEYS_MAX, Limit, Limiter, Place, Rate, Usage, Waiting},
 };
 use tokio::time::{Instant, timeout_at};
-use wire::{json::canonical, model::Tokens};
+use wire::{
+    json::canonical,
+    jsonrpc::Message,
+    mcp::{Direction, Method},
+    model::Tokens,
+};
 
 use super::Engines;
 use crate::{
@@ -29,6 +34,8 @@ const WAIT_MAX_S: u64 = 60;
 #[derive(Debug)]
 pub(crate) struct LimitStore {
     limiter: Limiter,
+    /// Counts what is no call.
+    upkeep: Limiter,
     /// Whether any limit counts equal calls, for which their arguments must be compared.
     tells_calls_apart: bool,
     /// How long calls wait for a place, by the limit's name.
@@ -60,6 +67,7 @@ impl LimitStore {
             .map(|limit| (limit.name.clone(), seconds(limit)));
         Ok(Self {
             patience: patience.collect(),
+            upkeep: Limiter::new(limits.iter().map(Limit::for_upkeep).collect(), KEYS_MAX),
             limiter: Limiter::new(limits, KEYS_MAX),
             tells_calls_apart,
         })
@@ -143,6 +151,20 @@ impl Held for Taken {
     }
 }
 
+/// What a client sends to keep its conversation going, and which is no call: handshakes, its answers to what it was asked,
+/// what it withdraws or tells. It must get through where calls do not.
+fn is_upkeep(arrival: &Arrival) -> bool {
+    let of_client = arrival.direction == Direction::ToServer;
+    of_client
+        && match &arrival.message {
+            Message::Notification(_) | Message::Response(_) => true,
+            Message::Request(_) => matches!(
+                arrival.message.method(),
+                Some(Method::Initialize | Method::Ping | Method::ServerDiscover)
+            ),
+        }
+}
+
 /// What a call costs: what the operator says of the tool. Keeping a conversation going costs nothing.
 fn cost(resource: &Resource) -> u64 {
     match resource {
@@ -188,7 +210,11 @@ impl Limits for Engines {
             named: &named,
         };
         let now_ms = u64::try_from(arrival.received_ms).unwrap_or(0);
-        let place = self.limits.place(&usage, now_ms, &self.ambient).await?;
+        let place = if is_upkeep(arrival) {
+            self.limits.upkeep.take(&usage, now_ms).map_err(objection)?
+        } else {
+            self.limits.place(&usage, now_ms, &self.ambient).await?
+        };
         Ok(Slot(Box::new(Taken {
             place,
             token_cost: call.resolution().model().map_or(0, |model| model.cost),

@@ -27,6 +27,7 @@ impl Resolve for Engines {
         if arrival.direction == Direction::ToClient {
             return to_client(&view, call);
         }
+        let door = Door::at(&view, &arrival.endpoint)?;
         let target = target(&arrival.message).map_err(|error| {
             nothing(
                 &refusal::PARAMS_INVALID,
@@ -34,10 +35,6 @@ impl Resolve for Engines {
                 Some(error.to_string()),
             )
         })?;
-        let door = Door {
-            view: &view,
-            endpoint: &arrival.endpoint,
-        };
         match target {
             Target::Tool { name, .. } => door.item(ItemKind::Tool, &name),
             Target::Prompt { name, .. } => door.item(ItemKind::Prompt, &name),
@@ -154,7 +151,18 @@ struct Door<'d> {
     endpoint: &'d Endpoint,
 }
 
-impl Door<'_> {
+impl<'d> Door<'d> {
+    /// A server's is there if the server is.
+    fn at(view: &'d View, endpoint: &'d Endpoint) -> Result<Self, Unfound> {
+        if let Endpoint::Server(name) = endpoint
+            && view.registry.server(name).is_none()
+        {
+            let why = format!("no server `{name}`");
+            return Err(nothing(&refusal::ENDPOINT_UNKNOWN, why, None));
+        }
+        Ok(Self { view, endpoint })
+    }
+
     fn item(&self, kind: ItemKind, name: &str) -> Result<Resolution, Unfound> {
         self.find(kind, name)
             .map(|(server, item)| Resolution::Item { server, item })

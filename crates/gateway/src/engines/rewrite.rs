@@ -306,8 +306,9 @@ fn all_listed(findings: &Findings) -> Result<(), Objection> {
         return Ok(());
     }
     let why = format!("more than {FINDINGS_MAX} things were found, and what is not listed cannot be cut out");
-    let shown = format!("{why}; send less at once, or ask for less: a shorter conversation, fewer rows");
-    Err(Objection::new(&refusal::OBLIGATION_UNMET, why).showing(shown))
+    let shown = why.clone();
+    let objection = Objection::new(&refusal::OBLIGATION_UNMET, why).showing(shown);
+    Err(objection.remedied("send less at once, or ask for less: a shorter conversation, fewer rows"))
 }
 
 /// Replaces what was found in one place in all the others where it stands.

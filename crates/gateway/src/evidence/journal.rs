@@ -6,11 +6,14 @@ mod strangers;
 
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock},
 };
 
-use pipeline::{Dossier, Known, Passed, Received, Refusal, Reply, decide::Approved, ports::Stranger};
+use pipeline::{
+    Arrival, Dossier, Known, Passed, Received, Refusal, Reply, decide::Approved, ports::Stranger,
+};
 use policy::registry::Pin;
 use records::{
     digest::Digester,
@@ -91,6 +94,7 @@ impl Digests {
 pub(crate) struct OpenCase {
     journal: Journal,
     begun: Begun,
+    arrival: Arc<Arrival>,
     dossier: Arc<Dossier>,
     closed: bool,
 }
@@ -162,6 +166,7 @@ impl Journal {
         OpenCase {
             journal: self.clone(),
             begun: Begun::of(call.arrival()),
+            arrival: call.shared(),
             dossier: Arc::clone(call.dossier()),
             closed: false,
         }
@@ -385,11 +390,7 @@ impl Journal {
         entry.policy = Some(asked.policy.clone());
         entry.pin.clone_from(&asked.pin);
         entry.args_digest = Some(self.digests.text(asked.args.as_bytes()));
-        entry.sources = asked
-            .sources
-            .iter()
-            .map(|source| format!("{}/{}", source.server, source.tool))
-            .collect();
+        entry.sources = sources(asked.sources.iter().map(|of| (of.trusted, &of.server, &of.tool)));
         let demands = asked.demands.iter();
         entry.obligations = demands
             .map(|demand| format!("approve {} {}", demand.by, demand.needed))
@@ -526,11 +527,7 @@ impl Journal {
             .iter()
             .map(|obligation| format!("{obligation:?}"))
             .collect();
-        entry.sources = known
-            .sources
-            .iter()
-            .map(|source| format!("{}/{}", source.server, source.tool))
-            .collect();
+        entry.sources = sources(known.sources.iter().map(|of| (of.trusted, &of.server, &of.tool)));
         // Copies of keys are not made for nobody.
         if !known.subjects.is_empty() {
             let people = self.digests.people();
@@ -557,6 +554,16 @@ impl Journal {
 }
 
 /// Where it cannot be known whom erasing concerns, nothing is sent.
+/// Which tools arguments came from, each once and those first that are not trusted: an entry has room for a few, and what was
+/// refused was refused for these.
+fn sources<'s>(of: impl Iterator<Item = (bool, &'s String, &'s String)>) -> Vec<String> {
+    let each: BTreeSet<_> = of.collect();
+    let lines = each
+        .into_iter()
+        .map(|(_, server, tool)| format!("{server}/{tool}"));
+    lines.collect()
+}
+
 fn unkept(error: impl std::fmt::Display) -> Unavailable {
     Unavailable::Disk(format!("the payload of the call cannot be kept: {error}"))
 }
@@ -585,6 +592,11 @@ impl OpenCase {
                 };
                 let mut entry = self.journal.entry(kind, &self.begun, &known);
                 refused(&mut entry, refusal);
+                // An intent has it already; and what strangers send is not worth the work.
+                if kind == Kind::Refusal && known.caller.is_some() {
+                    let arguments = arguments(&self.arrival);
+                    entry.args_digest = arguments.map(|args| self.journal.digests.text(&canonical(args)));
+                }
                 entry
             }
         };
@@ -634,5 +646,21 @@ impl Drop for OpenCase {
             return;
         }
         self.journal.ledger.append_soon(&entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: an entry has room for a few, and a list of values of a trusted tool took it all: the page a call was
+    /// refused for stood in no line.
+    #[test]
+    fn the_entry_names_each_tool_once_and_the_untrusted_first() {
+        let (charts, chart) = ("charts".to_owned(), "read_chart".to_owned());
+        let (web, page) = ("web".to_owned(), "get_page".to_owned());
+        let many = (0..100).map(|_| (true, &charts, &chart));
+        let lines = sources(many.chain([(false, &web, &page)]));
+        assert_eq!(lines, ["web/get_page", "charts/read_chart"]);
     }
 }

@@ -198,6 +198,7 @@ fn told(why: NotDone) -> Problem {
             let text = "only a person can do this; `sallyport console --token --as USER` says who";
             (StatusCode::FORBIDDEN, text.to_owned())
         }
+        NotDone::Failed(failure) if failure.is_missing() => (StatusCode::NOT_FOUND, failure.to_string()),
         NotDone::Failed(failure) => (status(failure.code()), failure.to_string()),
     }
 }

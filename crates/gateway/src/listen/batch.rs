@@ -134,7 +134,8 @@ async fn send(stream: &mpsc::Sender<Vec<u8>>, (_, answered, said): Place) {
 /// Why a handshake is not carried.
 pub(super) fn initialize() -> Objection {
     let why = "`initialize` is never part of a batch";
-    Objection::new(&refusal::MESSAGE_INVALID, why).showing(why)
+    let objection = Objection::new(&refusal::REQUEST_INVALID, why).showing(why);
+    objection.remedied("send it alone, before any batch")
 }
 
 /// Answers as one message; none where there are none.

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     Response, StatusCode,
     body::{Body as _, Incoming},
-    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
 };
 use pipeline::{Objection, refusal};
 
@@ -70,6 +70,14 @@ pub(super) fn with_type(status: StatusCode, content_type: &'static str, bytes: V
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Response<Body> {
     unkept(status, whole(Bytes::new()))
+}
+
+/// An answer to another method than an address has.
+pub(super) fn only(methods: &'static str) -> Response<Body> {
+    let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
+    let methods = HeaderValue::from_static(methods);
+    response.headers_mut().insert(ALLOW, methods);
+    response
 }
 
 fn unkept(status: StatusCode, body: Body) -> Response<Body> {

@@ -228,9 +228,7 @@ impl Conversation {
             (None, Some(id)) => self.begin_alone(id, asked.method, withdrawal),
         };
         if begun.is_none() {
-            let why = "a request with this id is on its way already";
-            let objection = Objection::new(&refusal::MESSAGE_INVALID, why).showing(why);
-            return self.turn_away(&asked, objection).await;
+            return self.turn_away(&asked, super::mcp::id_in_use()).await;
         }
         let cancelled = (asked.method == Some(Method::NotificationsCancelled))
             .then(|| message.params()?.get("requestId").and_then(Id::read))

@@ -1,4 +1,4 @@
-//! The gate: is this request meant for us, and does a browser send it for a page we know?
+//! The gate: is this request meant for us, does a browser send it for a page we know, and is its body what it seems?
 //!
 //! DNS rebinding makes a browser send a stranger's page's requests to a loopback address; the `Host` it
 //! sends is then the stranger's name (rmcp CVE-2026-42559, and the same in four other SDKs). So both
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use hyper::{
     HeaderMap, Uri,
-    header::{HOST, HeaderName, HeaderValue, ORIGIN},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN},
 };
 use pipeline::{Objection, refusal};
 
@@ -51,6 +51,38 @@ pub(super) fn check(
     Err(refuse("a page of another origin sent the request"))
 }
 
+/// Checks that a body is sent as it is. What is compressed would be refused as no JSON, or read by somebody behind us who
+/// unpacks it; JSON in another encoding reads as something else to whoever heeds its name.
+pub(super) fn plain(headers: &HeaderMap) -> Result<(), Objection> {
+    let refuse = |why: &str| Err(Objection::new(&refusal::CONTENT_CODED, why).showing(why));
+    let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(CONTENT_ENCODING).iter().all(is_identity) {
+        return refuse("`Content-Encoding` says that it has to be unpacked");
+    }
+    let is_known = |value: &HeaderValue| value == "application/json" || !is_foreign_json(value.as_bytes());
+    if !headers.get_all(CONTENT_TYPE).iter().all(is_known) {
+        return refuse("`charset` names another encoding than UTF-8");
+    }
+    Ok(())
+}
+
+/// Whether a content type is JSON in another encoding than UTF-8.
+fn is_foreign_json(content_type: &[u8]) -> bool {
+    let mut parts = content_type.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let essence = parts.next().unwrap_or_default();
+    essence.eq_ignore_ascii_case(b"application/json")
+        && parts.any(|part| {
+            let mut sides = part.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+            let is_charset = sides.next().unwrap_or_default().eq_ignore_ascii_case(b"charset");
+            let named = sides.next().unwrap_or_default();
+            let named = named
+                .strip_prefix(b"\"")
+                .and_then(|rest| rest.strip_suffix(b"\""))
+                .unwrap_or(named);
+            is_charset && !named.eq_ignore_ascii_case(b"utf-8") && !named.eq_ignore_ascii_case(b"utf8")
+        })
+}
+
 /// A header's text: `HeaderValue::to_str`, which looks at one byte after the other, and tokens are long. No control
 /// character but a tab can be in a header's value, so what is left is to see that all of it is ASCII.
 pub(super) fn text_of(value: &HeaderValue) -> Option<&str> {
@@ -74,7 +106,28 @@ pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Optio
 mod tests {
     use hyper::header::HeaderValue;
 
-    use super::text_of;
+    use super::{is_foreign_json, text_of};
+
+    #[test]
+    fn json_is_utf8_whatever_else_its_type_says() {
+        for plain in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "Application/JSON;Charset=\"UTF-8\"",
+            "application/json; charset=utf8; x=utf-16",
+            "text/plain; charset=utf-16",
+        ] {
+            assert!(!is_foreign_json(plain.as_bytes()), "{plain}");
+        }
+        for foreign in [
+            "application/json; charset=utf-16",
+            "application/json;x=y;CHARSET = \"utf-7\"",
+            "application/json; charset=utf-8; charset=latin1",
+            "application/json; charset",
+        ] {
+            assert!(is_foreign_json(foreign.as_bytes()), "{foreign}");
+        }
+    }
 
     #[test]
     fn the_text_of_a_header_is_what_the_library_says() {

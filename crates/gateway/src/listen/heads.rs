@@ -2,9 +2,10 @@
 //!
 //! Two readers of one connection must not see different requests: who stands before the gateway may end a line where the
 //! library does not, or count a body by its length where the library counts chunks. The library takes a bare line feed
-//! for the end of a line (section 2.2 lets it), and chunks before a length (section 6.3 lets it). Here neither passes: the
-//! byte that would be read in two ways becomes NUL, and nothing is read after it: the library refuses a head (400), and the
-//! connection ends. This module finds where heads begin and end, and knows nothing of what they mean.
+//! for the end of a line (section 2.2 lets it), chunks before a length (section 6.3 lets it), any coding that ends in chunks, a
+//! host twice or not at all, and trailers. Here none of it passes: the byte that would be read in two ways becomes NUL, and
+//! nothing is read after it: the library refuses a head (400), and the connection ends. This module finds where heads begin
+//! and end, and knows nothing else of what they mean.
 
 use std::{
     io::{self, IoSlice},
@@ -67,6 +68,9 @@ enum At {
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
     has_lines: bool,
+    /// Whether it has to name its host: in HTTP/1.1 (RFC 9112, section 3.2).
+    needs_host: bool,
+    has_host: bool,
     length: Option<u64>,
     chunked: bool,
     upgrade: bool,
@@ -169,12 +173,12 @@ impl Reader {
                 Ok(())
             }
             At::Trailers => {
-                if line.is_empty() {
-                    self.at = At::Head;
+                // Nobody here heeds trailers. Who does, or takes them for headers, reads another request.
+                if !line.is_empty() {
+                    return Err(TwoWays);
                 }
-                // Behind a body nothing can be said of where it ends.
-                let said = name_of(line).is_some_and(|(name, _)| is_framing(name));
-                if said { Err(TwoWays) } else { Ok(()) }
+                self.at = At::Head;
+                Ok(())
             }
             At::Head | At::Ambiguous | At::Bytes { .. } | At::Elsewhere | At::Upgrade => self.heed_head(line),
         }
@@ -187,6 +191,11 @@ impl Reader {
         }
         let head = std::mem::take(&mut self.head);
         self.at = match head {
+            Head {
+                needs_host: true,
+                has_host: false,
+                ..
+            } => return Err(TwoWays),
             Head {
                 chunked: true,
                 length: Some(_),
@@ -207,6 +216,7 @@ impl Reader {
 impl Head {
     fn heed(&mut self, line: &[u8]) -> Result<(), TwoWays> {
         if !std::mem::replace(&mut self.has_lines, true) {
+            self.needs_host = line.ends_with(b" HTTP/1.1");
             return Ok(());
         }
         let Some((name, value)) = name_of(line) else {
@@ -220,7 +230,21 @@ impl Head {
                 return Err(TwoWays);
             }
         }
-        self.chunked |= name.eq_ignore_ascii_case(b"transfer-encoding");
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            // Codings before the chunks would have to be undone, and a second header is another reader's first.
+            let is_chunks = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            if !is_chunks || std::mem::replace(&mut self.chunked, true) {
+                return Err(TwoWays);
+            }
+        }
+        if name.eq_ignore_ascii_case(b"host") && std::mem::replace(&mut self.has_host, true) {
+            return Err(TwoWays);
+        }
+        if name.eq_ignore_ascii_case(b"connection")
+            && !value.split(|byte| *byte == b',').all(is_of_connection)
+        {
+            return Err(TwoWays);
+        }
         self.upgrade |= name.eq_ignore_ascii_case(b"upgrade");
         Ok(())
     }
@@ -233,9 +257,20 @@ fn name_of(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name, value.strip_prefix(b":")?))
 }
 
-/// Whether a header says where a body ends.
-fn is_framing(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding")
+/// Whether a header may be named as one of the connection alone, or is no header. Any other would be gone behind a proxy,
+/// and here is heeded: a credential, or what mirrors the body.
+fn is_of_connection(option: &[u8]) -> bool {
+    const OPTIONS: [&[u8]; 7] = [
+        b"",
+        b"close",
+        b"keep-alive",
+        b"upgrade",
+        b"te",
+        b"http2-settings",
+        b"proxy-connection",
+    ];
+    let option = option.trim_ascii();
+    OPTIONS.iter().any(|known| option.eq_ignore_ascii_case(known))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
@@ -303,10 +338,10 @@ mod tests {
 
     const PLAIN: &[&[u8]] = &[
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na\nbGET / HTTP/1.1\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na\nb\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nA;x=y\r\n\n\n\n\n\n\n\n\n\n\n\r\n00\r\n\r\n",
-        b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n\x81\x80\n\n\n",
+        b"\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na\nbGET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na\nb\r\n0\r\n\r\nGET / HTTP/1.0\r\n\r\n",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding:\tChunked \r\n\r\nA;x=y\r\n\n\n\n\n\n\n\n\n\n\n\r\n00\r\n\r\n",
+        b"GET /ws HTTP/1.0\r\nConnection: keep-alive, Upgrade,\r\nUpgrade: websocket\r\n\r\n\x81\x80\n\n\n",
     ];
 
     /// With what is read in two ways at the end.
@@ -315,18 +350,29 @@ mod tests {
         b"GET / HTTP/1.1\r\nHost: a\n",
         b"GET / HTTP/1.1\r\nHost: a\r\n\n",
         b"\n",
-        b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n\nGET / HTTP/1.1\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 1\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\nGET / HTTP/1.1\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: Host: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n",
+        b"GET / HTTP/1.1\r\nConnection: close, Authorization\r\n",
+        b"GET / HTTP/1.1\r\nConnection: mcp-name\r\n",
+        b"POST / HTTP/1.0\r\nContent-Length: 1\r\n\r\n\nGET / HTTP/1.1\n",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n1\n",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n+1\r\n",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\n",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 1\r\n",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: \x0bchunked\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding:\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\nContent-Length: 1\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: +1\r\n",
-        b"GET / HTTP/1.1\r\nUpgrade: x\r\n\r\nGET / HTTP/1.1\n",
-        b"GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n\r\nGET / HTTP/1.1\n",
+        b"GET / HTTP/1.0\r\nUpgrade: x\r\n\r\nGET / HTTP/1.1\n",
+        b"GET / HTTP/1.0\r\nUpgrade: x\r\n\r\n\r\nGET / HTTP/1.1\n",
     ];
 
     /// What the library gets, if the bytes come in two parts.

@@ -12,7 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
-use wire::mcp::ServerName;
+use wire::mcp::{Revision, ServerName};
 
 use super::{
     House, api, authorize, authorize_elsewhere,
@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     config::events::SaidMetrics,
+    conversations::present::{Asked, outcome},
     evidence::metrics,
     tls::{Acceptor, Failed, Welcome},
 };
@@ -163,6 +164,8 @@ async fn converse<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_WAIT)
         .max_buf_size(HEADERS_BYTES_MAX)
+        // What is in the buffer in one piece is not held to its size.
+        .max_header_size(HEADERS_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .half_close(false)
         .serve_connection(TokioIo::new(Heads::new(stream)), service)
@@ -190,10 +193,12 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     // Health says nothing about anybody and must work when nothing else does.
-    if request.method() == Method::GET && path == "/healthz" {
+    if path == "/healthz" && is_get(request.method()) {
         return body::with_type(StatusCode::OK, "text/plain", b"ok\n".to_vec());
     }
-    if let Err(objection) = gate::check(request.uri(), request.headers(), &house.hosts, &house.origins) {
+    let headers = request.headers();
+    let passes = gate::check(request.uri(), headers, &house.hosts, &house.origins);
+    if let Err(objection) = passes.and_then(|()| gate::plain(headers)) {
         return Box::pin(turned_away(house, peer, &path, objection)).await;
     }
     if path == "/mcp" {
@@ -206,6 +211,11 @@ async fn answer(house: &Arc<House>, peer: Peer, request: Request<Incoming>) -> R
     Box::pin(elsewhere(house, peer, path, request)).await
 }
 
+/// Whether something is only looked at. What answers `HEAD` is what answers `GET`; the library sends no body then.
+fn is_get(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
 /// The other doors.
 async fn elsewhere(
     house: &Arc<House>,
@@ -213,7 +223,7 @@ async fn elsewhere(
     path: String,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let get = request.method() == Method::GET;
+    let get = is_get(request.method());
     if let Some(id) = path.strip_prefix("/approvals/") {
         return decide::answer(house, &peer, id, request).await;
     }
@@ -243,7 +253,7 @@ async fn elsewhere(
         path if models::has(path) => models::answer(visit(Endpoint::All), request).await,
         "/v0/servers" => registry::servers(visit(Endpoint::All), request).await,
         "/oauth/token" if request.method() == Method::POST => oauth::token(house, &peer, request).await,
-        "/oauth/token" => body::empty(StatusCode::METHOD_NOT_ALLOWED),
+        "/oauth/token" => body::only("POST"),
         "/oauth/authorize" | authorize::DEVICE => authorize::answer(house, &peer, request).await,
         "/oauth/device_authorization" => device::begin(house, &peer, request).await,
         passkeys::SCRIPT if get => passkeys::script(),
@@ -317,10 +327,16 @@ async fn turned_away(house: &Arc<House>, peer: Peer, path: &str, objection: Obje
         what: path.chars().take(100).collect(),
         received_ms: ambient.now_ms(),
     };
+    let call = stranger.call.clone();
     let refusal = house.pipeline.turn_away(stranger, objection).await;
     let status = StatusCode::from_u16(refusal.code().http).unwrap_or(StatusCode::FORBIDDEN);
-    let text = wire::jsonrpc::error(None, refusal.code().rpc, &refusal.outside(), None);
-    body::json(status, text)
+    let asked = Asked {
+        id: None,
+        method: None,
+        revision: Revision::LATEST_LEGACY,
+    };
+    let said = outcome(&asked, Err(refusal), &call.0);
+    body::json(status, said.message.unwrap_or_default())
 }
 
 /// What is counted, for whoever may read it.

@@ -15,8 +15,8 @@ use pipeline::{
 };
 use tokio::sync::{Notify, mpsc};
 use wire::{
-    bounds::REQUEST,
-    json::Keys,
+    bounds::{ID_BYTES_MAX, REQUEST},
+    json::{JsonFault, Keys},
     jsonrpc::{self, Message, MessageError, Refused},
     mcp::{Direction, Era, Method, Revision},
 };
@@ -94,14 +94,7 @@ impl Visit {
             // In boxes: they are rare, and would make every call's future as large as their own.
             HttpMethod::GET => Box::pin(self.listen(request)).await,
             HttpMethod::DELETE => Box::pin(self.end(request)).await,
-            _ => {
-                let mut response = body::empty(StatusCode::METHOD_NOT_ALLOWED);
-                response.headers_mut().insert(
-                    hyper::header::ALLOW,
-                    HeaderValue::from_static("GET, POST, DELETE"),
-                );
-                response
-            }
+            _ => body::only("GET, POST, DELETE"),
         }
     }
 
@@ -256,10 +249,7 @@ impl Visit {
                 session,
                 id: id.clone(),
             })),
-            None => {
-                let why = "a request with this id is on its way already";
-                Err(Objection::new(&refusal::MESSAGE_INVALID, why).showing(why))
-            }
+            None => Err(id_in_use()),
         }
     }
 
@@ -303,7 +293,10 @@ impl Visit {
         };
         let refuse = |objection: Objection| (asked(guess(headers)), Box::new(objection));
         let session = one(headers, &SESSION)
-            .map_err(|why| refuse(Objection::new(&refusal::MESSAGE_INVALID, why)))?
+            .map_err(|why| {
+                let objection = Objection::new(&refusal::REQUEST_INVALID, why).showing(why);
+                refuse(objection.remedied("send `Mcp-Session-Id` once, as it was given"))
+            })?
             .map(Arc::from);
         let revision = self
             .revision(headers, &message, session.as_deref())
@@ -350,7 +343,7 @@ impl Visit {
         }
         let Some(session) = self.knock(&headers, "http-get").await else {
             // In the modern era there is no such stream; nor is there without a session.
-            return body::empty(StatusCode::METHOD_NOT_ALLOWED);
+            return body::only("POST");
         };
         match session {
             Err(response) => response,
@@ -373,7 +366,7 @@ impl Visit {
         let headers = request.headers().clone();
         let house = Arc::clone(&self.house);
         match self.knock(&headers, "http-delete").await {
-            None => body::empty(StatusCode::METHOD_NOT_ALLOWED),
+            None => body::only("POST"),
             Some(Err(response)) => response,
             Some(Ok(session)) => {
                 house.engines.sessions.end(&session.id);
@@ -520,14 +513,61 @@ impl Drop for Closing {
     }
 }
 
+/// Why a request is not carried whose id another one has that has no answer yet.
+pub(super) fn id_in_use() -> Objection {
+    let why = "a request with this id is on its way already";
+    let objection = Objection::new(&refusal::REQUEST_INVALID, why).showing(why);
+    objection.remedied("give each request an id of its own")
+}
+
 pub(super) fn unreadable(error: &MessageError) -> Objection {
-    let code = match error {
-        MessageError::Batch => &refusal::MESSAGE_BATCH,
-        MessageError::CaseVariant(..) | MessageError::Envelope(_) => &refusal::MESSAGE_INVALID,
-        MessageError::Json(_) => &refusal::MESSAGE_MALFORMED,
-        MessageError::UnknownMethod(_) => &refusal::METHOD_UNKNOWN,
+    let why = error.to_string();
+    match error {
+        // The code says it all.
+        MessageError::Batch => Objection::new(&refusal::MESSAGE_BATCH, why),
+        MessageError::CaseVariant(..) => {
+            let objection = Objection::new(&refusal::MESSAGE_INVALID, why.clone()).showing(why);
+            objection.remedied("spell the names of members as the specification does")
+        }
+        MessageError::Envelope(what) => Objection::new(&refusal::MESSAGE_INVALID, why).showing(*what),
+        MessageError::Id(what) => {
+            let objection = Objection::new(&refusal::MESSAGE_INVALID, why).showing(*what);
+            objection.remedied(format!(
+                "use an integer, or a string of at most {ID_BYTES_MAX} bytes, as `id`"
+            ))
+        }
+        MessageError::Json(error) => {
+            let objection = Objection::new(&refusal::MESSAGE_MALFORMED, why.clone()).showing(why);
+            match too_much(error.fault) {
+                Some(remedy) => objection.remedied(remedy),
+                None => objection,
+            }
+        }
+        MessageError::UnknownMethod(_) => Objection::new(&refusal::METHOD_UNKNOWN, why.clone()).showing(why),
+    }
+}
+
+/// The limit of a message that is strict JSON, and too much.
+fn too_much(fault: JsonFault) -> Option<String> {
+    let (what, most) = match fault {
+        JsonFault::LongKey => ("bytes in a key", REQUEST.key_bytes_max),
+        JsonFault::LongNumber => ("bytes in a number", REQUEST.number_bytes_max),
+        JsonFault::TooDeep => ("levels of arrays and objects", REQUEST.depth_max),
+        JsonFault::TooLong => ("bytes", REQUEST.text_bytes_max),
+        JsonFault::TooMany => ("values", REQUEST.values_max),
+        JsonFault::BadEscape
+        | JsonFault::BadNumber
+        | JsonFault::CaseVariantKey
+        | JsonFault::ControlCharacter
+        | JsonFault::DuplicateKey
+        | JsonFault::EndsEarly
+        | JsonFault::LoneSurrogate
+        | JsonFault::NotFinite
+        | JsonFault::NotUtf8
+        | JsonFault::Trailing
+        | JsonFault::Unexpected => return None,
     };
-    Objection::new(code, error.to_string()).showing(error.to_string())
+    Some(format!("send at most {most} {what}"))
 }
 
 /// Reads the body of a message.

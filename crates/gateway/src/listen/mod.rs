@@ -47,6 +47,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use conversation::CONVERSATIONS_MAX;
 pub(crate) use http::{Listening, serve, stopped};
+pub(crate) use oauth::resources;
 pub(crate) use sse::EventStreams;
 pub(crate) use stdio::{open_socket, serve_pipes, serve_socket};
 

@@ -366,7 +366,7 @@ fn refused(visit: &Visit, wants: &Wants, refusal: Refusal) -> Response<Body> {
 fn error(wants: &Wants, refusal: &Refusal, call: &str) -> (StatusCode, Vec<u8>) {
     let code = refusal.code();
     let status = status(code);
-    let words = format!("{} ({})", refusal.outside(), code.remedy);
+    let words = format!("{} ({})", refusal.outside(), refusal.remedy());
     let text = said_as(wants, (kind(status), &words), Some(code.name), Some(call));
     (status, text)
 }

@@ -212,7 +212,7 @@ fn note(house: &House, grant: &Grant) {
 }
 
 /// What tokens may be for: the whole gateway, a group of servers, or one.
-pub(super) fn resources(house: &House) -> Vec<ResourceId> {
+pub(crate) fn resources(house: &House) -> Vec<ResourceId> {
     let whole = &house.engines.tokens.resource;
     let view = house.engines.keeper.view();
     let servers = view

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use hyper::{Method as HttpMethod, Request, Response, StatusCode, body::Incoming, header::HeaderValue};
+use hyper::{Method as HttpMethod, Request, Response, StatusCode, body::Incoming};
 use identity::oauth::Form;
 use pipeline::{Body as Carried, Objection, Refusal, refusal};
 use policy::registry::Registry;
@@ -31,15 +31,13 @@ const PAGE: usize = 30;
 /// Answers a request.
 pub(super) async fn servers(visit: Visit, request: Request<Incoming>) -> Response<Body> {
     if request.method() != HttpMethod::GET {
-        let mut response = body::empty(StatusCode::METHOD_NOT_ALLOWED);
-        let allowed = HeaderValue::from_static("GET");
-        response.headers_mut().insert(hyper::header::ALLOW, allowed);
-        return response;
+        return body::only("GET");
     }
     let Some((limit, after)) = page(request.uri().query().unwrap_or_default()) else {
         let why = "`limit` is a number of servers, and `cursor` what an answer before had as `nextCursor`";
-        let objection = Objection::new(&refusal::MESSAGE_INVALID, why).showing(why);
-        return visit.turned_away(objection).await;
+        let objection = Objection::new(&refusal::REQUEST_INVALID, why).showing(why);
+        let remedy = format!("leave `limit` out, or give 1 to {PAGE_MAX}");
+        return visit.turned_away(objection.remedied(remedy)).await;
     };
     let known = match known(&visit, &request).await {
         Ok(known) => known,
@@ -74,7 +72,11 @@ fn page(query: &str) -> Option<(usize, String)> {
     let form = Form::parse(query.as_bytes()).ok()?;
     let limit = match form.get("limit") {
         None => PAGE,
-        Some(limit) => limit.parse::<usize>().ok()?.clamp(1, PAGE_MAX),
+        Some(limit) => limit
+            .parse::<usize>()
+            .ok()
+            .filter(|limit| *limit > 0)?
+            .min(PAGE_MAX),
     };
     Some((limit, form.get("cursor").unwrap_or_default().to_owned()))
 }

@@ -81,7 +81,7 @@ impl EventStreams {
 /// Opens a stream.
 pub(super) async fn open(mut visit: Visit, request: Request<Incoming>) -> Response<Body> {
     if request.method() != Method::GET {
-        return body::empty(StatusCode::METHOD_NOT_ALLOWED);
+        return body::only("GET");
     }
     let headers = request.headers();
     if !accepted(headers, "text/event-stream") {
@@ -138,7 +138,7 @@ impl Drop for Closing {
 /// Takes a message for a stream. What there is to say about it is said on the stream.
 pub(super) async fn take(mut visit: Visit, request: Request<Incoming>) -> Response<Body> {
     if request.method() != Method::POST {
-        return body::empty(StatusCode::METHOD_NOT_ALLOWED);
+        return body::only("POST");
     }
     let query = request.uri().query().unwrap_or_default();
     let name = query.split('&').find_map(|pair| pair.strip_prefix("session_id="));

@@ -507,7 +507,7 @@ pub(super) async fn register(house: &Arc<House>, peer: &Peer, request: Request<I
         return body::empty(StatusCode::NOT_FOUND);
     }
     if request.method() != Method::POST {
-        return body::empty(StatusCode::METHOD_NOT_ALLOWED);
+        return body::only("POST");
     }
     let (head, incoming) = request.into_parts();
     let content = one(&head.headers, &CONTENT_TYPE)

@@ -53,9 +53,9 @@ pub(super) async fn answer(mut visit: Visit, mut request: Request<Incoming>) -> 
     let key = match opening(request.method(), headers) {
         Ok(key) => key,
         Err(why) => {
-            let mut response = visit
-                .turned_away(Objection::new(&refusal::MESSAGE_INVALID, why).showing(why))
-                .await;
+            let objection = Objection::new(&refusal::REQUEST_INVALID, why).showing(why);
+            let remedy = "open a WebSocket with the subprotocol `mcp`, or use `/mcp`";
+            let mut response = visit.turned_away(objection.remedied(remedy)).await;
             *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
             let wanted = HeaderValue::from_static("websocket");
             response.headers_mut().insert(UPGRADE, wanted);

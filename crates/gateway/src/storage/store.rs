@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     slice,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
 use records::table::{Claim, Expect, Owner, Record, Server, State, StateError};
@@ -309,6 +309,15 @@ pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         Ok(_) | Err(_) => work(),
+    }
+}
+
+/// A lock that is held while the tables are waited for: whoever waits for it waits for them, too.
+pub(crate) fn lock_aside<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    match mutex.try_lock() {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => aside(|| mutex.lock().unwrap_or_else(PoisonError::into_inner)),
     }
 }
 

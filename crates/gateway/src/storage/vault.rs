@@ -67,11 +67,21 @@ impl Layout {
 
     /// What configuration says.
     pub(crate) fn of(meant: &Meant) -> Self {
+        Self::at(&meant.data, meant.state.clone(), meant.root.clone())
+    }
+
+    /// This directory, with tables and a root key where these say.
+    pub(crate) fn at(root: &Path, state: Option<MeantState>, root_key: MeantRoot) -> Self {
         Self {
-            state: meant.state.clone(),
-            root_key: meant.root.clone(),
-            ..Self::new(&meant.data)
+            state,
+            root_key,
+            ..Self::new(root)
         }
+    }
+
+    /// Whether tables were kept here, and not elsewhere.
+    pub(crate) fn has_tables(&self) -> bool {
+        self.state().exists()
     }
 
     /// The same with a root key elsewhere than usual.

@@ -61,7 +61,7 @@ pub(crate) fn authorize(rules: &impl Rules, call: Ready<Authorized>) -> Result<P
                 known.rules = permit.rules().to_vec();
                 known.obligations = permit.obligations().to_vec();
             });
-            fits_schema(&call)?;
+            misfits(&call, None)?;
             answers_here(&call, &permit)?;
             still_watches(rules, &call, &facts)?;
             Ok(Passed::pass(call, Authorized { permit, action }))
@@ -76,9 +76,17 @@ pub(crate) fn authorize(rules: &impl Rules, call: Ready<Authorized>) -> Result<P
                 return Ok(Passed::pass(call, Authorized { permit, action }));
             }
             let discovery = rules.could_permit(subject, action, resource, &facts);
+            if discovery == Discovery::Listed && could_be_the_arguments(&denial) {
+                misfits(&call, Some(&denial))?;
+            }
             Err(Refusal::at::<Authorized>(objection(denial, discovery)))
         }
     }
+}
+
+/// Whether the refusal may come of arguments that no rule was written for: none forbids, and no scope would cure it.
+fn could_be_the_arguments(denial: &Denial) -> bool {
+    denial.rules.is_empty() && denial.scope.is_none()
 }
 
 /// That a resource changed is told to those who might subscribe to it now: rules may be others than when they did.
@@ -161,8 +169,9 @@ fn arguments(call: &Ready<Authorized>) -> Option<Node<'_>> {
     }
 }
 
-/// After the rules, so that nobody learns the schema of what they may not call.
-fn fits_schema(call: &Ready<Authorized>) -> Result<(), Refusal> {
+/// Refuses arguments that do not fit. After the rules, so that nobody learns the schema of what they may not call: who is
+/// refused learns it only of a tool that is listed to them, with its schema.
+fn misfits(call: &Ready<Authorized>, denial: Option<&Denial>) -> Result<(), Refusal> {
     let Some(misfit) = call
         .findings()
         .iter()
@@ -172,7 +181,11 @@ fn fits_schema(call: &Ready<Authorized>) -> Result<(), Refusal> {
     };
     let at = misfit.location.pointer.as_str();
     let shown = format!("{} at `{}`", misfit.note, if at.is_empty() { "/" } else { at });
-    let objection = Objection::new(&refusal::ARGUMENTS_INVALID, shown.clone()).showing(shown);
+    let why = match denial {
+        None => shown.clone(),
+        Some(denial) => format!("{shown}; {}", inside(denial)),
+    };
+    let objection = Objection::new(&refusal::ARGUMENTS_INVALID, why).showing(shown);
     Err(Refusal::at::<Authorized>(objection))
 }
 

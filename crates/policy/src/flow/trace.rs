@@ -26,38 +26,23 @@ impl Flow {
     /// trusted results hides one from another, and a rule that asks which arguments they are has no answer.
     #[must_use]
     pub fn sources(&self, args: Option<Node<'_>>) -> Vec<Source> {
-        let mut sources = Vec::new();
-        let mut untold: Vec<&Remembered> = Vec::new();
-        let (mut trusted, mut untrusted) = (0, 0);
+        let mut told = Told::default();
         let mut values = Value::all(args);
         values.sort_by_cached_key(Value::depth);
         for value in values {
             let mut lenders: Vec<&Remembered> = Vec::new();
-            for lender in self.lenders(&value) {
+            for lender in self.lenders(&value, |result| told.asks(result)) {
                 if !lenders.iter().any(|known| is_alike(known, lender)) {
                     lenders.push(lender);
                 }
             }
-            for lender in lenders {
-                let told = if lender.trusted {
-                    &mut trusted
-                } else {
-                    &mut untrusted
-                };
-                if *told < SOURCES_MAX {
-                    *told += 1;
-                    sources.push(source(lender, Some(value.whole_pointer())));
-                } else if !untold.iter().any(|known| is_alike(known, lender)) {
-                    untold.push(lender);
-                }
-            }
+            told.add(&value, &lenders);
         }
-        sources.extend(untold.into_iter().map(|lender| source(lender, None)));
-        sources
+        told.sources()
     }
 
     /// The results a value, or what it is made of, was taken from.
-    fn lenders(&self, value: &Value) -> Vec<&Remembered> {
+    fn lenders(&self, value: &Value, asked: impl Fn(&Remembered) -> bool) -> Vec<&Remembered> {
         let mut lenders = Vec::new();
         if self.own.contains(&value.text) {
             return lenders;
@@ -66,26 +51,32 @@ impl Flow {
             // A day, a sum or a count stands in every other text.
             Shape::Date | Shape::Number => {}
             Shape::Address | Shape::Email | Shape::Identifier | Shape::Path => {
-                self.seek(&value.text, &mut lenders)
+                self.seek(&value.text, asked, &mut lenders)
             }
-            Shape::Name if value.directs() => self.seek(&value.text, &mut lenders),
+            Shape::Name if value.directs() => self.seek(&value.text, asked, &mut lenders),
             Shape::Name | Shape::Text => {
                 // Each once: a list may repeat one word all along.
                 let words: BTreeSet<&str> = may_be_worth_tracing(&value.text).collect();
                 for word in words.into_iter().map(Value::of_text).filter(worth_tracing) {
-                    self.seek(&word.text, &mut lenders);
+                    self.seek(&word.text, &asked, &mut lenders);
                 }
                 if has_topic(&value.text) {
-                    lenders.extend(self.memory.copied(&value.text));
+                    let copied = self.memory.copied(&value.text).into_iter();
+                    lenders.extend(copied.filter(|result| asked(result)));
                 }
             }
         }
         lenders
     }
 
-    fn seek<'f>(&'f self, text: &str, lenders: &mut Vec<&'f Remembered>) {
+    fn seek<'f>(
+        &'f self,
+        text: &str,
+        asked: impl Fn(&Remembered) -> bool,
+        lenders: &mut Vec<&'f Remembered>,
+    ) {
         if !self.task.says(text) && !self.own.contains(text) {
-            lenders.extend(self.memory.holding(text));
+            lenders.extend(self.memory.holding(text, asked));
         }
     }
 
@@ -94,11 +85,64 @@ impl Flow {
     pub(super) fn own(&mut self, values: &[Value]) {
         for value in values {
             let room = self.own.len() < super::WRITTEN_MAX && value.text.len() <= OWN_BYTES_MAX;
-            let lent = || !self.memory.holding(&value.text).is_empty() || !self.lenders(value).is_empty();
+            let lent = || {
+                !self.memory.holding(&value.text, |_| true).is_empty()
+                    || !self.lenders(value, |_| true).is_empty()
+            };
             if room && !self.own.contains(&value.text) && !lent() {
                 self.own.insert(value.text.clone());
             }
         }
+    }
+}
+
+/// What rules are told of the arguments so far.
+#[derive(Default)]
+struct Told<'f> {
+    sources: Vec<Source>,
+    /// Arguments that trusted results lent, and that others did.
+    trusted: usize,
+    untrusted: usize,
+    /// Results that lent to arguments beyond those.
+    untold: Vec<&'f Remembered>,
+}
+
+impl<'f> Told<'f> {
+    /// Whether anything new would be told, had this result lent one more argument.
+    fn asks(&self, result: &Remembered) -> bool {
+        let arguments = if result.trusted {
+            self.trusted
+        } else {
+            self.untrusted
+        };
+        arguments < SOURCES_MAX || !self.untold.iter().any(|known| is_alike(known, result))
+    }
+
+    /// Tells all of an argument's sources of one sort, or which results they are.
+    fn add(&mut self, value: &Value, lenders: &[&'f Remembered]) {
+        let (trusted, untrusted): (Vec<_>, Vec<_>) =
+            lenders.iter().copied().partition(|lender| lender.trusted);
+        for (of_sort, arguments) in [(trusted, &mut self.trusted), (untrusted, &mut self.untrusted)] {
+            if *arguments < SOURCES_MAX {
+                *arguments += usize::from(!of_sort.is_empty());
+                let pointed = of_sort
+                    .iter()
+                    .map(|lender| source(lender, Some(value.whole_pointer())));
+                self.sources.extend(pointed);
+                continue;
+            }
+            for lender in of_sort {
+                if !self.untold.iter().any(|known| is_alike(known, lender)) {
+                    self.untold.push(lender);
+                }
+            }
+        }
+    }
+
+    fn sources(mut self) -> Vec<Source> {
+        self.sources
+            .extend(self.untold.into_iter().map(|lender| source(lender, None)));
+        self.sources
     }
 }
 

@@ -153,8 +153,16 @@ pub(super) fn whole<'t>(text: &'t str, needle: &'t str) -> impl Iterator<Item = 
     })
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many texts were squashed.
+    pub(super) static SQUASHED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// Letters and digits alone: what survives spacing, punctuation and case.
 pub(super) fn squash(text: &str) -> String {
+    #[cfg(test)]
+    SQUASHED.set(SQUASHED.get() + 1);
     if text.is_ascii() {
         let mut letters = text.as_bytes().to_ascii_lowercase();
         letters.retain(u8::is_ascii_alphanumeric);

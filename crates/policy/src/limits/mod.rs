@@ -30,6 +30,10 @@ use store::{Meter, Shard};
 const SHARDS: usize = 16;
 /// When to try again after too many calls at once: nobody knows when one of them ends.
 const BUSY_RETRY_MS: u64 = 1_000;
+/// How many times as much may come of what is no call, and how much in a minute and at once at least.
+const UPKEEP_FACTOR: u64 = 10;
+const UPKEEP_MINUTE_MIN: u64 = 120;
+const UPKEEP_BURST_MIN: u64 = 60;
 /// Meters kept by default.
 pub const KEYS_MAX: usize = 100_000;
 
@@ -303,6 +307,25 @@ fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 impl Limit {
+    /// What holds, beside this limit, for messages that keep a conversation going and are no calls: whoever has used up
+    /// the calls can still withdraw one, and nobody can flood. They have no place to wait for and no cost.
+    #[must_use]
+    pub fn for_upkeep(&self) -> Self {
+        let least = Rate::per_minute(UPKEEP_MINUTE_MIN);
+        let rate = self.rate.map(|rate| rate.times(UPKEEP_FACTOR).at_least(least));
+        let at_once = self.burst.or(self.rate.map(Rate::amount)).unwrap_or(0);
+        Self {
+            rate,
+            burst: Some(at_once.saturating_mul(UPKEEP_FACTOR).max(UPKEEP_BURST_MIN)),
+            concurrency: None,
+            queue: 0,
+            bytes: self.bytes.map(|bytes| bytes.times(UPKEEP_FACTOR)),
+            cost: None,
+            total: None,
+            ..self.clone()
+        }
+    }
+
     /// What stands in the way of a call, and for how long.
     fn obstacle(&self, meter: &Meter, usage: &Usage<'_>, kept: u32, now_ms: u64) -> Option<(Measure, Wait)> {
         if self.total.is_some_and(|total| meter.total >= total) {

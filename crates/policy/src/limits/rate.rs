@@ -69,6 +69,26 @@ impl Rate {
         }
     }
 
+    /// So many times as much.
+    #[must_use]
+    pub fn times(self, factor: u64) -> Self {
+        Self {
+            amount: self.amount.saturating_mul(factor),
+            ..self
+        }
+    }
+
+    /// This, or what is more over time.
+    #[must_use]
+    pub fn at_least(self, other: Self) -> Self {
+        let own = u128::from(self.amount) * u128::from(other.period_ms);
+        if own < u128::from(other.amount) * u128::from(self.period_ms) {
+            other
+        } else {
+            self
+        }
+    }
+
     /// How much in one period.
     #[must_use]
     pub fn amount(self) -> u64 {

@@ -105,6 +105,10 @@ impl Server {
         if self.state == ServerState::Retired {
             return Err(self.refuse("a retired name is not used again; add the server under another name"));
         }
+        if self.state != ServerState::Approved {
+            // What it calls itself is pinned with the rest: by the old name it would be held back again at once.
+            self.identity = None;
+        }
         self.state = ServerState::Approved;
         self.approved_launch = Some(self.launch.pin);
         Ok(self.change(ChangeKind::Approved))

@@ -171,6 +171,15 @@ fn a_changed_launch_or_identity_holds_the_server_back() {
     assert!(server.may_start(), "an update is judged by its definitions");
     server.observe(identity(r#"{"name":"other","version":"1"}"#), OnNew::Propose);
     assert!(!server.may_start());
+    // It was held back again at the next look, whoever approved it.
+    server.approve().expect("quarantined");
+    server.observe(identity(r#"{"name":"other","version":"1"}"#), OnNew::Propose);
+    assert!(server.may_start());
+    server.observe(
+        identity(r#"{"name":"files-server","version":"2"}"#),
+        OnNew::Propose,
+    );
+    assert!(!server.may_start(), "the new name is pinned");
 }
 
 /// Regression: what a person had held back served again after the server went back to a version that has it, too.

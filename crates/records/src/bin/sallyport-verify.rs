@@ -17,7 +17,7 @@ use records::{
         entry::rfc3339,
         note::{NOTE_BYTES_MAX, VerifierKey},
     },
-    verify::{Request, Witnesses, verify, verify_proof, verify_report},
+    verify::{Request, Witnesses, is_ledger, verify, verify_proof, verify_report},
 };
 use wire::json::object;
 
@@ -62,9 +62,18 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match io::stdout().write_all(&text) {
+    let mut out = io::stdout().lock();
+    match out.write_all(&text).and_then(|()| out.flush()) {
         Ok(()) => code,
-        Err(_) => ExitCode::from(2),
+        // Whoever reads our answer has had enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
+        Err(error) => {
+            let _ = writeln!(
+                io::stderr(),
+                "sallyport-verify: the answer could not be written: {error}"
+            );
+            ExitCode::from(2)
+        }
     }
 }
 
@@ -191,6 +200,9 @@ impl Asked {
     fn directory(&self, dir: &Path) -> Result<(Vec<u8>, bool), Wrong> {
         if !dir.is_dir() {
             return Err(usage(format!("`{}` is no directory", dir.display())));
+        }
+        if !is_ledger(dir) {
+            return Err(usage(format!("there is no ledger in `{}`", dir.display())));
         }
         let request = Request {
             dir,

@@ -55,6 +55,22 @@ pub struct Request<'r> {
     pub own: Option<&'r LogKeys>,
 }
 
+/// Whether there is anything of a ledger in a directory. One whose checkpoint was taken away is a ledger that does not
+/// hold; a directory that never had one is a mistake of whoever named it.
+#[must_use]
+pub fn is_ledger(dir: &Path) -> bool {
+    let layout = Layout::new(dir);
+    let files = [
+        layout.checkpoint(),
+        layout.cosigned(),
+        layout.instance(),
+        layout.verifiers(),
+        layout.wal(),
+        dir.join("tile"),
+    ];
+    files.iter().any(|file| file.exists())
+}
+
 /// Verifies a log.
 #[must_use]
 pub fn verify(disk: Arc<dyn Disk>, request: &Request<'_>) -> Report {

@@ -18,7 +18,7 @@ pub struct ServerName(Arc<str>);
 
 /// Why a text is not a server name.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
-#[error("a server name has 1 to 64 letters, digits, `-` and single inner `_`")]
+#[error("a server name has 1 to 64 letters from a to z, digits, `-` and single inner `_`")]
 pub struct NameError;
 
 impl ServerName {
@@ -40,8 +40,13 @@ impl ServerName {
     /// The nearest name to a label people chose, such as `GitHub (work)`: `GitHub-work`.
     ///
     /// # Errors
-    /// When nothing of the label is left.
+    /// When less than half of the label's letters and digits are left: nobody would know `ünï` by `n`.
     pub fn from_label(label: &str) -> Result<Self, NameError> {
+        let said = label.chars().filter(|c| c.is_alphanumeric()).count();
+        let left = label.chars().filter(char::is_ascii_alphanumeric).count();
+        if left * 2 < said {
+            return Err(NameError);
+        }
         let mut name = String::new();
         for c in label.chars() {
             let c = if c.is_ascii_alphanumeric() || c == '_' {

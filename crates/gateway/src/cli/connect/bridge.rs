@@ -27,7 +27,10 @@ use wire::{
     mcp::{Target, code, encode_sentinel, meta, target},
 };
 
-use super::{Proof, era::Modern, flags::Transport, login::Next, tools::Ignored};
+use super::{
+    super::output::remark, Proof, era::Modern, flags::Transport, login::Next, tools::Ignored,
+    unread::refused_unread,
+};
 use crate::{
     failure::Failure,
     outside::{fetch::Fetch, oauth::discovery::origin},
@@ -170,8 +173,13 @@ impl Bridge {
         while let Ok(read @ 1..) = stdin.read(&mut buffer).await {
             lines.push(buffer.get(..read).unwrap_or_default());
             while let Some(line) = lines.next_line() {
-                if let Line::Whole(line) = line {
-                    self.clone().take(line, &mut running).await;
+                match line {
+                    Line::Whole(line) => self.clone().take(line, &mut running).await,
+                    Line::TooLong => {
+                        let text = format!("a message has at most {} bytes", REQUEST.text_bytes_max);
+                        self.say(jsonrpc::error(None, code::INVALID_REQUEST, &text, None))
+                            .await;
+                    }
                 }
                 while running.calls.try_join_next().is_some() {}
             }
@@ -192,10 +200,14 @@ impl Bridge {
 
     /// Sends one line. The handshake is finished before the next line is sent; requests run side by side.
     async fn take(self: Arc<Self>, line: Vec<u8>, running: &mut Running) {
-        let Ok(message) = Message::parse(line.clone(), Keys::Exact, &REQUEST) else {
-            // Let the server say what is wrong with it.
-            running.calls.spawn(async move { self.post(line, None).await });
-            return;
+        let message = match Message::parse(line.clone(), Keys::Exact, &REQUEST) {
+            Ok(message) => message,
+            Err(refused) => {
+                running
+                    .calls
+                    .spawn(async move { self.show_unread(line, &refused).await });
+                return;
+            }
         };
         if let Some(modern) = self.modern.get().cloned() {
             return self.take_modern(&modern, message, running).await;
@@ -371,7 +383,7 @@ impl Bridge {
     }
 
     /// Passes on whatever comes back.
-    async fn read(&self, response: Response<Incoming>) -> Result<(), Failure> {
+    pub(super) async fn read(&self, response: Response<Incoming>) -> Result<(), Failure> {
         let status = response.status();
         let content = response
             .headers()
@@ -516,23 +528,12 @@ impl Bridge {
         Ok(request)
     }
 
-    #[expect(clippy::print_stderr, reason = "standard output belongs to the host")]
+    /// Standard output belongs to the host.
     pub(super) fn complain(&self, text: &str) {
         if self.manner.is_loud {
-            eprintln!("sallyport: {text}");
+            remark(text);
         }
     }
-}
-
-/// Why a server that did not read a request refused it.
-fn refused_unread(answer: &[u8]) -> Option<String> {
-    let document = Document::parse(answer.to_vec(), Keys::Exact, &ANSWER).ok()?;
-    let error = document.root().get("error")?;
-    if document.root().get("id").is_some_and(|id| !id.is_null()) {
-        return None;
-    }
-    let why = error.get("message").and_then(Node::as_str).unwrap_or_default();
-    Some(crate::outside::oauth::discovery::shown(&why))
 }
 
 impl Sending<'_> {

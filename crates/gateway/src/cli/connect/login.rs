@@ -25,6 +25,7 @@ use wire::{
 };
 
 use super::{
+    super::output::remark,
     browser::{self, Back},
     kept::{Place, Session, Token},
 };
@@ -611,10 +612,9 @@ impl Login {
     }
 
     /// Tells the person who started this.
-    #[expect(clippy::print_stderr, reason = "standard output belongs to the host")]
     fn tell(&self, text: &str) {
         if !self.settings.silent {
-            eprintln!("sallyport: {text}");
+            remark(text);
         }
     }
 }

@@ -11,6 +11,7 @@ mod kept;
 mod login;
 mod name;
 mod tools;
+mod unread;
 
 use std::{
     path::PathBuf,

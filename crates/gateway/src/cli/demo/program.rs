@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::show;
+use super::super::output::remark;
 use crate::failure::Failure;
 
 const PROGRAM: &str = "sallyport-hospital";
@@ -82,7 +82,7 @@ fn build(checkout: &Path, folder: &Path) -> Result<(), Failure> {
         None | Some("debug") => "dev",
         Some(name) => name,
     };
-    show::remark("building the hospital: cargo build --package hospital (once, and after changes)");
+    remark("building the hospital: cargo build --package hospital (once, and after changes)");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command

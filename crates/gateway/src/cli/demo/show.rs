@@ -225,12 +225,6 @@ impl Show {
     }
 }
 
-/// Says something beside the answer, on standard error.
-#[expect(clippy::print_stderr, reason = "progress of a build, which is not the answer")]
-pub(super) fn remark(text: &str) {
-    eprintln!("sallyport: {text}");
-}
-
 fn write_call(call: &Call, out: &mut ObjectWriter<'_>) {
     out.string("agent", &call.agent);
     out.string("user", &call.user);

@@ -8,7 +8,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use super::{
     request::{Asked, Request, Standing, Word},
     similar::Similar,
 };
-use crate::storage::store::{Exchanged, Store, StoreError};
+use crate::storage::store::{Exchanged, Store, StoreError, lock_aside};
 
 /// The table questions are kept in, by their binding.
 const TABLE: &str = "approvals";
@@ -393,7 +393,7 @@ impl Desk {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock_aside(&self.state)
     }
 }
 

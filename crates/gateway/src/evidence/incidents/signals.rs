@@ -287,6 +287,7 @@ impl Window {
 fn is_a_no(code: &str) -> bool {
     [
         "arguments-invalid",
+        "endpoint-unknown",
         "not-granted",
         "not-permitted",
         "purpose-refused",

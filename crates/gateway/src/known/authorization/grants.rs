@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use aws_lc_rs::constant_time;
@@ -21,7 +21,7 @@ use records::digest::hex;
 use wire::json::{Document, Keys, Node, object};
 
 use super::LoggedIn;
-use crate::storage::store::{Exchanged, Store, StoreError};
+use crate::storage::store::{Exchanged, Store, StoreError, lock_aside};
 
 const TABLE: &str = "grants";
 /// How long a grant lasts at most, and how long unused, in days.
@@ -276,7 +276,7 @@ impl Grants {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Record>>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        lock_aside(&self.all)
     }
 }
 

@@ -152,7 +152,7 @@ pub(super) fn was_revoked(house: &House, name: &str) -> Result<bool, Failure> {
 
 /// Whether an agent may have that name.
 pub(crate) fn fit_name(name: &str) -> Result<(), String> {
-    name_is_fit("name", name).map_err(|_| format!("`{}` is not a name", name.escape_debug()))
+    name_is_fit("name", name).map_err(|problem| format!("{}: {}", problem.what, problem.remedy))
 }
 
 /// An agent brings its next key, and loses those it had. Tokens it has stay good until they expire.

@@ -6,7 +6,7 @@ use records::ledger::Kind;
 use wire::json::{ObjectWriter, object};
 
 use super::{
-    Args,
+    Args, Names,
     operators::{self, Agreed},
 };
 use crate::{
@@ -27,9 +27,12 @@ pub(super) fn list(house: &House) -> Vec<u8> {
 }
 
 /// Stops something, from now on and over restarts.
-pub(super) async fn stop(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
+pub(super) async fn stop(house: &Arc<House>, args: &Args<'_>, names: Names) -> Result<Vec<u8>, Failure> {
     let target = target(args)?;
-    known(house, &target)?;
+    match names {
+        Names::Any => {}
+        Names::Known => known(house, &target)?,
+    }
     let halt = Halt {
         target,
         why: args.text("why").unwrap_or_else(|| "a person said so".to_owned()),
@@ -37,7 +40,16 @@ pub(super) async fn stop(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>,
         since_ms: house.engines.ambient.now_ms(),
     };
     put(house, &halt).await?;
-    Ok(object(|out| write(&halt, out)))
+    let unknown = match &halt.target {
+        Target::Context(id) => !house.engines.contexts.kept(id).is_ok_and(|kept| kept.is_some()),
+        Target::Agent(_) | Target::All | Target::Server(_) | Target::User(_) => false,
+    };
+    Ok(object(|out| {
+        write(&halt, out);
+        if unknown {
+            out.boolean("known", false);
+        }
+    }))
 }
 
 /// Lets something go on that was stopped.

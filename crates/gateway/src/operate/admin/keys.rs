@@ -126,6 +126,10 @@ pub(super) async fn destroy(house: &House, args: &Args<'_>) -> Result<Vec<u8>, F
     let _alone = house.store.people().lock().await;
     let _everywhere = house.store.alone_with(SUBJECTS).map_err(failed)?;
     let key = keychain.change(|ring| {
+        if !ring.keys().iter().any(|key| key.id == id) {
+            let why = format!("there is no key `{id}`; see `sallyport keys list`");
+            return Err(Failure::configuration(why));
+        }
         if ring.key(Use::Digest, &id).is_some() {
             nobody_is_held(house)?;
         }

@@ -66,7 +66,8 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "context.list" => contexts::list(house),
         "halt.lift" => halts::lift(house, &args).await,
         "halt.list" => Ok(halts::list(house)),
-        "halt.put" => halts::stop(house, &args).await,
+        "halt.put" => halts::stop(house, &args, Names::Known).await,
+        "halt.put-ahead" => halts::stop(house, &args, Names::Any).await,
         "incident.contain" => incidents::contain(house, &args).await,
         "incident.list" => Ok(incidents::list(house)),
         "incident.resolve" => incidents::resolve(house, &args).await,
@@ -117,6 +118,15 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "user.withdraw" => users::withdraw(house, &args),
         other => Err(Failure::configuration(format!("there is no operation `{other}`"))),
     }
+}
+
+/// Whose names an operation takes.
+#[derive(Clone, Copy, Debug)]
+enum Names {
+    /// Whoever's: nobody knows here who there is.
+    Any,
+    /// Of those who are there.
+    Known,
 }
 
 /// The arguments of an operation.

@@ -30,8 +30,8 @@ impl From<KeeperError> for Failure {
             KeeperError::Unreachable(..) => Self::unreachable(error.to_string()),
             KeeperError::Halted(..) => Self::refused(error.to_string()),
             KeeperError::Store(_) | KeeperError::Stored(..) => Self::other(error.to_string()),
+            KeeperError::Unknown(_) => Self::missing(error.to_string()),
             KeeperError::Transition(_)
-            | KeeperError::Unknown(_)
             | KeeperError::Unlearnable(..)
             | KeeperError::Unpinned(..)
             | KeeperError::Version(..) => Self::configuration(error.to_string()),
@@ -155,7 +155,16 @@ pub(super) async fn approve(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u
         Some("as-found") => Depth::AsFound,
         Some(_) | None => Depth::Whole,
     };
-    let agreed_to = exactly(&keeper.server(&name)?, item.as_deref(), depth);
+    let server = keeper.server(&name)?;
+    if args.text("held").is_some() && !is_held(&server, item.as_deref()) {
+        let what = item
+            .as_ref()
+            .map_or_else(|| name.clone(), |item| format!("{name} --tool {item}"));
+        let why =
+            format!("`{what}` is not held back, so nothing was released; see `sallyport server show {name}`");
+        return Err(Failure::configuration(why));
+    }
+    let agreed_to = exactly(&server, item.as_deref(), depth);
     let what = match &item {
         None => format!("server approve {name}"),
         Some(item) => format!("server approve {name} --tool {item}"),
@@ -185,6 +194,16 @@ pub(super) async fn approve(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u
         }
         write_changes(&changes, out);
     }))
+}
+
+/// Whether a server, or one thing it offers, is held back; of a server, anything it offers counts.
+fn is_held(server: &Server, item: Option<&str>) -> bool {
+    let mut items = server
+        .items
+        .iter()
+        .filter(|((_, name), _)| item.is_none_or(|item| item == name));
+    let is_whole = item.is_none() && matches!(server.state, ServerState::Quarantined { .. });
+    is_whole || items.any(|(_, item)| matches!(item.state, ItemState::Quarantined { .. }))
 }
 
 /// All that an approval is of: what the server would start and offers now.
@@ -307,6 +326,10 @@ pub(super) async fn add(house: &Arc<House>, args: &Args<'_>) -> Result<Vec<u8>, 
         .configure(&meant, crate::config::said::Approve::Ask)?;
     Ok(object(|out| {
         out.string("name", server.spec.name.as_str());
+        // Names are made to fit where they have to; whoever wrote this one will look for it.
+        if server.spec.name.as_str() != name {
+            out.string("written", &name);
+        }
         out.string("state", ServerState::Proposed.as_str());
         out.string("launch", &server.launch.shown);
     }))
@@ -317,10 +340,7 @@ pub(crate) fn parse_added(text: &str) -> Result<Vec<MeantServer>, Failure> {
     let said = find::parse(text).map_err(Failure::configuration)?;
     let env = |name: &str| std::env::var(name).ok();
     let base = std::env::current_dir().unwrap_or_default();
-    let lookup = Lookup {
-        env: &env,
-        base: &base,
-    };
+    let lookup = Lookup::new(&env, &base);
     let meant = meant::mean(said, &lookup, &base);
     meant.map(|meant| meant.servers).map_err(|problems| {
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();

@@ -11,7 +11,10 @@ use records::ledger::Kind;
 use wire::json::object;
 
 use super::Args;
-use crate::{failure::Failure, listen::House};
+use crate::{
+    failure::Failure,
+    listen::{House, resources},
+};
 
 /// Mints a token for a known agent. Whoever may open the control socket may do so.
 pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
@@ -38,7 +41,15 @@ pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
         None => None,
     };
     let audience = match args.text("server") {
-        Some(server) => engines.tokens.resource.join(&server),
+        Some(server) => {
+            let named = engines.tokens.resource.join(&server);
+            // As at `/oauth/token`: a token for what is not there would be good the day it is.
+            if !resources(house).contains(&named) {
+                let why = format!("there is no server or group `{server}`; see `sallyport server list`");
+                return Err(Failure::configuration(why));
+            }
+            named
+        }
         None => engines.tokens.resource.clone(),
     };
     let seconds = args.text("seconds").and_then(|text| text.parse::<i64>().ok());

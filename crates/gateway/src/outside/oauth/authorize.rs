@@ -54,6 +54,15 @@ pub(crate) fn fit(server: &Metadata, pkce: Pkce) -> Result<(), String> {
             "`{issuer}` names no `authorization_endpoint`, so no person can agree there"
         ));
     };
+    // Some name an endpoint for people that leads nowhere, for programs that take no metadata without one.
+    let logs_in = |grants: &Vec<String>| grants.iter().any(|grant| grant == "authorization_code");
+    if server.grants.as_ref().is_some_and(|grants| !logs_in(grants)) {
+        return Err(format!(
+            "`{issuer}` knows no login of people, so the program needs an id and a secret of its own there: a Sallyport \
+             gives them by `sallyport agent add NAME --role ROLE` (`connect` reads SALLYPORT_CLIENT_ID and \
+             SALLYPORT_CLIENT_SECRET; under `auth`, `kind: client_credentials`)"
+        ));
+    }
     // That of this machine is one of a server here, whatever else is reached.
     leads_people_well(endpoint, Network::Private)
         .map_err(|why| format!("the endpoint of `{issuer}` {why}"))?;
@@ -160,6 +169,17 @@ mod tests {
         fit(&with(S256::Unsaid), Pkce::Announced).expect_err("nothing said of PKCE");
         fit(&with(S256::Unsaid), Pkce::Assumed).expect("somebody knows it");
         fit(&with(S256::No), Pkce::Assumed).expect_err("it says it has none");
+        // The advice was to assume PKCE, and led to an endpoint that is not there.
+        let without_people = Metadata {
+            grants: Some(vec!["client_credentials".to_owned()]),
+            s256: S256::Unsaid,
+            ..server()
+        };
+        let why = fit(&without_people, Pkce::Announced).expect_err("nobody logs in there");
+        assert!(
+            why.contains("SALLYPORT_CLIENT_ID") && !why.contains("pkce"),
+            "{why}"
+        );
         let nowhere = Metadata {
             authorization: None,
             ..server()

@@ -25,10 +25,7 @@ fn house(directory: &std::path::Path) -> (Arc<House>, Vault) {
         .collect();
     let said = format!("approve: all\nmcpServers: {{ {} }}", servers.join(", "));
     let env = |_: &str| None;
-    let lookup = Lookup {
-        env: &env,
-        base: directory,
-    };
+    let lookup = Lookup::new(&env, directory);
     let meant = meant::mean(find::parse(&said).unwrap(), &lookup, directory).unwrap();
     let ambient = Ambient::system();
     let vault = Vault::open(&Layout::of(&meant), &ambient).unwrap();

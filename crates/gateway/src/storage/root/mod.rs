@@ -98,10 +98,7 @@ pub(crate) fn meant_in(config: Option<&Path>) -> Result<MeantRoot, Failure> {
     };
     let said = find::read(config)?;
     let base = config.parent().unwrap_or(Path::new("."));
-    let lookup = Lookup {
-        env: &|name| std::env::var(name).ok(),
-        base,
-    };
+    let lookup = Lookup::new(&|name| std::env::var(name).ok(), base);
     root::mean(&said.root_key, &lookup)
         .map_err(|problem| Failure::configuration(format!("{}: {problem}", config.display())))
 }

@@ -50,3 +50,30 @@ fn who_waits_for_the_tables_keeps_nobody_else_waiting() {
     drop((runtime, vault));
     std::fs::remove_dir_all(&directory).unwrap();
 }
+
+/// Regression: whoever waited for a lock that was held while the tables were waited for held a thread of the runtime.
+#[test]
+fn who_waits_for_who_waits_for_the_tables_keeps_nobody_else_waiting() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let mutex = Arc::new(Mutex::new(()));
+    let (release, released) = mpsc::channel();
+    let ((held, is_held), holding) = (mpsc::channel(), Arc::clone(&mutex));
+    let holder = std::thread::spawn(move || {
+        let _alone = lock_aside(&holding);
+        held.send(()).unwrap();
+        released.recv_timeout(Duration::from_secs(20)).is_ok()
+    });
+    is_held.recv().unwrap();
+    let waiting = runtime.spawn(async move {
+        tokio::task::spawn(async move { release.send(()).unwrap() });
+        drop(lock_aside(&mutex));
+    });
+    runtime.block_on(waiting).unwrap();
+    assert!(
+        holder.join().unwrap(),
+        "the other work of the thread waited for the lock"
+    );
+}

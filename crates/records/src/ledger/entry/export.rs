@@ -5,7 +5,7 @@ use wire::json::{Edits, JsonError, object};
 use super::read::document;
 
 /// One line of JSON: the stored members, with `index` added and `time` in RFC 3339 instead of
-/// milliseconds. No newline at the end.
+/// milliseconds, and with the lists and groups that are empty. No newline at the end.
 ///
 /// # Errors
 /// When the stored bytes are not JSON.
@@ -19,6 +19,17 @@ pub fn export(index: u64, entry: &[u8]) -> Result<Vec<u8>, JsonError> {
             line.string("time", &rfc3339(time_ms));
         }
         line.members_except(node, &["index", "time"], &Edits::default());
+        // An entry is stored without what is empty; whoever reads lines finds every group and list in each.
+        let missing = |names: &[&'static str]| {
+            let missing = names.iter().copied().filter(|name| node.get(name).is_none());
+            missing.collect::<Vec<_>>()
+        };
+        for name in missing(&["findings", "obligations", "sources"]) {
+            line.array(name, |_| {});
+        }
+        for name in missing(&["labels", "principal", "tls"]) {
+            line.object(name, |_| {});
+        }
     }))
 }
 

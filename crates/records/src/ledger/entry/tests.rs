@@ -72,6 +72,18 @@ fn an_entry_without_facts_is_time_kind_and_version() {
 }
 
 #[test]
+fn the_exported_line_has_its_lists_and_groups_though_they_are_empty() {
+    let encoded = Entry::new(1_763_712_000_123, Kind::Heartbeat).encode();
+    let line: serde_json::Value = serde_json::from_slice(&export(7, encoded.bytes()).unwrap()).unwrap();
+    for name in ["findings", "obligations", "sources"] {
+        assert_eq!(line[name], serde_json::json!([]), "{name}");
+    }
+    for name in ["labels", "principal", "tls"] {
+        assert_eq!(line[name], serde_json::json!({}), "{name}");
+    }
+}
+
+#[test]
 fn a_full_entry_comes_back_as_it_was() {
     let entry = full();
     assert_eq!(Entry::read(entry.encode().bytes()).unwrap(), entry);
