@@ -129,7 +129,7 @@ fn what_wants_no_answer_is_taken_or_refused_by_its_status() {
     client.open("2025-11-25");
     for (message, status) in [
         (json!({"jsonrpc": "2.0", "method": "notifications/foo"}), 400),
-        (json!({"jsonrpc": "2.0", "id": 3, "result": {}}), 400),
+        (json!({"jsonrpc": "2.0", "id": 3, "result": {}}), 202),
         (
             json!({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"}),
             202,

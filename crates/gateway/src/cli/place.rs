@@ -57,7 +57,22 @@ impl Place {
             (Err(why), Some(_)) => (config_path(common), Parts::nothing(), Some(why.to_string())),
             (Err(why), None) => return Err(why),
         };
-        Ok(Self::at(path, parts, why, named))
+        let place = Self::at(path, parts, why, named);
+        if named.is_none() || place.is_configured() {
+            return Ok(place);
+        }
+        // What a file says of another gateway's state is not of this one.
+        let parts = Parts::nothing();
+        Ok(Self { parts, ..place })
+    }
+
+    /// Whether the data directory is the one that the file says, or would have by saying nothing.
+    fn is_configured(&self) -> bool {
+        let env = |name: &str| std::env::var(name).ok();
+        let said = self.parts.said.data.as_ref();
+        let said = said.map(|data| Lookup::new(&env, &self.base).path(&data.display().to_string()));
+        let said = said.unwrap_or_else(|| find::default_data(&env));
+        std::path::absolute(&said).unwrap_or(said) == self.data
     }
 
     /// Says on standard error what was taken of a file that cannot be read as a whole.
@@ -205,9 +220,10 @@ impl Place {
         self.named
     }
 
-    /// Lifting a stop may want several operators. Where the file cannot say, nobody lifts anything past a gateway.
+    /// Lifting a stop may want several operators. Where no fit file of this very directory says so, nobody lifts anything
+    /// past a gateway.
     pub(super) fn knows_operators(&self) -> Result<(), Failure> {
-        if self.parts.has_lost("registry") || self.parts.has_lost("users") {
+        if self.named || self.why.is_some() {
             return Err(self.unread("who has to agree that something goes on stands there"));
         }
         Ok(())
@@ -215,7 +231,7 @@ impl Place {
 
     /// Tables elsewhere may be named in what could not be read. Those of this directory are in a file.
     fn state_is_known(&self) -> Result<(), Failure> {
-        if self.why.is_some() && !self.files().has_tables() {
+        if (self.named || self.why.is_some()) && !self.files().has_tables() {
             return Err(self.unread(&format!(
                 "no gateway runs at {} and none has left its tables there",
                 self.data.display()
@@ -225,9 +241,10 @@ impl Place {
     }
 
     fn unread(&self, what: &str) -> Failure {
-        let why = self.why.as_deref().unwrap_or_default();
+        let unfit = "the data directory was named, and no configuration vouches for it";
+        let why = self.why.as_deref().unwrap_or(unfit);
         Failure::configuration(format!(
-            "{why}\n  {what}; mend the file, or do it while the gateway runs"
+            "{why}\n  {what}; say it with the gateway's own configuration, mended, or do it while the gateway runs"
         ))
     }
 

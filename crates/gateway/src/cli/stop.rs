@@ -144,7 +144,11 @@ impl Stop {
     /// Says whether it is done; it is not where others have to agree first.
     fn ask(&self, common: &Common, named: Option<(&str, &String)>) -> Result<bool, Failure> {
         let operation = if self.lift { "halt.lift" } else { "halt.put" };
-        let place = Place::to_stop(common, self.data.as_deref())?;
+        // To stop the wrong gateway is a pity; to let it go on is a danger.
+        let place = match (self.lift, &self.data) {
+            (true, None) => Place::of(common)?,
+            (_, data) => Place::to_stop(common, data.as_deref())?,
+        };
         let answer = desk::ask_at(&place, common, operation, |args| {
             args.string("what", named.map_or("all", |(what, _)| what));
             if let Some((_, name)) = named {

@@ -7,14 +7,14 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use pipeline::Endpoint;
-use policy::registry::ServerState;
+use policy::registry::{ChangeKind, ServerState};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     sync::watch,
 };
 use wire::{
     bounds::ANSWER,
-    json::{Document, Keys, Node, object},
+    json::{Document, Keys, object},
     mcp::ServerName,
 };
 
@@ -299,13 +299,18 @@ impl Wrap {
         };
         if self.approve {
             ask("server.approve", &about(&[("pin", "as-found")])?).await?;
-            // What another command offers is not what was approved under this name, tool by tool.
-            let offered = ask("server.diff", &about(&[])?).await?;
-            for item in offered.root().get("changes").into_iter().flat_map(Node::elements) {
-                let is_offered = item.get("offered_pin").is_some();
-                if let Some(item) = item.get("name").and_then(Node::as_str).filter(|_| is_offered) {
-                    ask("server.approve", &about(&[("item", &item)])?).await?;
-                }
+            // What another command offers is not what was approved under this name, tool by tool. Nobody has looked at it.
+            let approved = house.engines.keeper.approve_offered(name.as_str());
+            let changes = approved.map_err(|error| Failure::other(error.to_string()))?;
+            for held in changes
+                .iter()
+                .filter(|change| change.kind == ChangeKind::Quarantined)
+            {
+                let what = held.item.as_ref().map_or("", |(_, item)| item.as_str());
+                remark(format!(
+                    "`{}` stays held back: inspection objects to it",
+                    visible(what)
+                ));
             }
             return Ok(vec![ask("server.show", &about(&[])?).await?]);
         }

@@ -204,7 +204,7 @@ fn definition(server: &Map<String, Value>, origin: &Origin<'_>) -> Result<Defini
     };
     let flag = |key: &str| server.get(key).and_then(Value::as_bool);
     let ours = |(key, value): &(&String, &Value)| {
-        KEPT.contains(&key.as_str()) && !is_theirs(key, value)
+        KEPT.contains(&key.as_str()) && !(key.as_str() == "trust" && value.is_boolean())
             || (key.as_str() == "tools" && value.is_object())
     };
     Ok(Definition {

@@ -237,6 +237,10 @@ fn status(asked: &Asked, code: &Code) -> u16 {
     } else {
         code.http
     };
+    // A late answer: the question was withdrawn, or its time is over. Some clients end on anything but "taken".
+    if asked.id.is_none() && asked.method.is_none() && *code == pipeline::refusal::TARGET_UNKNOWN {
+        return 202;
+    }
     match (&asked.id, status) {
         // Whoever wants no answer reads the status alone: taken is 202, and 200 is nothing else (streamable HTTP).
         (None, 200) if code.rpc == wire::mcp::code::REFUSED => 403,

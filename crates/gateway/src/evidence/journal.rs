@@ -553,7 +553,6 @@ impl Journal {
     }
 }
 
-/// Where it cannot be known whom erasing concerns, nothing is sent.
 /// Which tools arguments came from, each once and those first that are not trusted: an entry has room for a few, and what was
 /// refused was refused for these.
 fn sources<'s>(of: impl Iterator<Item = (bool, &'s String, &'s String)>) -> Vec<String> {
@@ -564,6 +563,7 @@ fn sources<'s>(of: impl Iterator<Item = (bool, &'s String, &'s String)>) -> Vec<
     lines.collect()
 }
 
+/// Where it cannot be known whom erasing concerns, nothing is sent.
 fn unkept(error: impl std::fmt::Display) -> Unavailable {
     Unavailable::Disk(format!("the payload of the call cannot be kept: {error}"))
 }

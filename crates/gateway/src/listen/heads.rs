@@ -368,7 +368,7 @@ mod tests {
         b"POST / HTTP/1.1\r\nTransfer-Encoding: \x0bchunked\r\n",
         b"POST / HTTP/1.1\r\nTransfer-Encoding:\r\n",
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\nContent-Length: 1\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: +1\r\n",
         b"GET / HTTP/1.0\r\nUpgrade: x\r\n\r\nGET / HTTP/1.1\n",

@@ -362,6 +362,24 @@ impl Keeper {
         (!is_stale).then_some(eras)
     }
 
+    /// A person approves all that is offered without looking at each: inspection judges it as at a first look, and what it
+    /// is sure of stays held.
+    pub(crate) fn approve_offered(&self, name: &str) -> Result<Vec<Change>, KeeperError> {
+        let _alone = self.alone();
+        let mut server = self.server(name)?;
+        let offered = server.items.iter().filter(|(_, item)| item.offered.is_some());
+        let offered: Vec<_> = offered.map(|(key, _)| key.clone()).collect();
+        let approved = offered
+            .iter()
+            .filter_map(|(kind, item)| server.approve_item(*kind, item).ok());
+        let mut changes: Vec<_> = approved.collect();
+        changes.extend(self.judge(&mut server));
+        self.beside(&server)?;
+        self.keep(server, &changes, "approved by a person")?;
+        self.publish();
+        Ok(changes)
+    }
+
     /// A person approves a server, or one of its tools or prompts.
     pub(crate) fn approve(&self, name: &str, item: Option<&str>) -> Result<Vec<Change>, KeeperError> {
         let _alone = self.alone();

@@ -308,7 +308,8 @@ fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 impl Limit {
     /// What holds, beside this limit, for messages that keep a conversation going and are no calls: whoever has used up
-    /// the calls can still withdraw one, and nobody can flood. They have no place to wait for and no cost.
+    /// the calls can still withdraw one, and nobody can flood. They have no place to wait for and no cost; of bytes they
+    /// have as many again, since what answers a server's question is content.
     #[must_use]
     pub fn for_upkeep(&self) -> Self {
         let least = Rate::per_minute(UPKEEP_MINUTE_MIN);
@@ -319,7 +320,6 @@ impl Limit {
             burst: Some(at_once.saturating_mul(UPKEEP_FACTOR).max(UPKEEP_BURST_MIN)),
             concurrency: None,
             queue: 0,
-            bytes: self.bytes.map(|bytes| bytes.times(UPKEEP_FACTOR)),
             cost: None,
             total: None,
             ..self.clone()
