@@ -362,8 +362,7 @@ impl Keeper {
         (!is_stale).then_some(eras)
     }
 
-    /// A person approves all that is offered without looking at each: inspection judges it as at a first look, and what it
-    /// is sure of stays held.
+    /// A person approves all that is offered, unseen: inspection judges it as at a first look, and may hold it.
     pub(crate) fn approve_offered(&self, name: &str) -> Result<Vec<Change>, KeeperError> {
         let _alone = self.alone();
         let mut server = self.server(name)?;
