@@ -40,7 +40,8 @@ fn who_waits_for_the_tables_keeps_nobody_else_waiting() {
     is_held.recv().unwrap();
     let waiting = runtime.spawn(async move {
         tokio::task::spawn(async move { release.send(()).unwrap() });
-        store.get("pseudonyms", "one").unwrap()
+        // As with a database on a network; a file's tables are not worth the hand-over.
+        aside(|| store.get("pseudonyms", "one").unwrap())
     });
     assert_eq!(runtime.block_on(waiting).unwrap(), None);
     assert!(
@@ -48,7 +49,8 @@ fn who_waits_for_the_tables_keeps_nobody_else_waiting() {
         "the other work of the thread waited for the tables"
     );
     drop((runtime, vault));
-    std::fs::remove_dir_all(&directory).unwrap();
+    // Whoever closes the tables may still be at it.
+    let _ = std::fs::remove_dir_all(&directory);
 }
 
 /// Regression: whoever waited for a lock that was held while the tables were waited for held a thread of the runtime.
