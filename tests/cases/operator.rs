@@ -130,6 +130,24 @@ fn a_file_that_does_not_parse_stops_no_kill_switch() {
     assert!(told(&nowhere).contains("--data DIR"), "{}", told(&nowhere));
     let state = gateway.path("state").display().to_string();
     ended(run(&gateway, &["stop", "--agent", "other", "--data", &state]), 0);
+    // Nobody says there who has to agree, and a slip of the hand makes no gateway.
+    let lifted = ended(run(&gateway, &["stop", "--lift", "--all", "--data", &state]), 2);
+    assert!(told(&lifted).contains("who has to agree"), "{}", told(&lifted));
+    let slip = gateway.path("stat").display().to_string();
+    let stopped = ended(run(&gateway, &["stop", "--all", "--data", &slip]), 2);
+    assert!(
+        told(&stopped).contains("none has left its tables"),
+        "{}",
+        told(&stopped)
+    );
+    assert!(!gateway.path("stat").exists());
+    fs::remove_file(gateway.path("sallyport.yaml")).expect("removed");
+    let lifted = ended(run(&gateway, &["stop", "--lift", "--all", "--data", &state]), 2);
+    assert!(told(&lifted).contains("who has to agree"), "{}", told(&lifted));
+    let said = "data: ./other\nregistry: { approve: 1 }\n";
+    fs::write(gateway.path("sallyport.yaml"), said).expect("written");
+    let lifted = ended(run(&gateway, &["stop", "--lift", "--all", "--data", &state]), 2);
+    assert!(told(&lifted).contains("who has to agree"), "{}", told(&lifted));
 }
 
 /// A command whose standard output is a full disk.

@@ -375,9 +375,14 @@ fn a_file_with_anything_of_ours_is_read_strictly() {
 
 #[test]
 fn a_truth_value_is_no_label() {
-    let server = json!({ "command": "x", "trust": true });
+    let server = json!({ "command": "x", "trust": true, "timeout": 5 });
     let Ok(Entry::Server(definition)) = entry(server, true) else {
         panic!("it is a server");
     };
-    assert!(definition.kept.is_empty(), "{definition:?}");
+    let kept: Vec<&String> = definition.kept.keys().collect();
+    assert_eq!(
+        kept,
+        ["timeout"],
+        "`trust` is the client's, `timeout` means the same to us"
+    );
 }

@@ -9,19 +9,17 @@ use std::{
     time::Duration,
 };
 
-use inspect::{
-    Inspector, Surface, Verdict,
-    schema::{CompiledSchema, SchemaOptions},
-};
+use inspect::Inspector;
 use policy::registry::{
-    Change, ChangeKind, Definition, Item, ItemKind, ItemState, Manifest, OnNew, Pin, Registry, Rivals,
-    Server, ServerState, TransitionError,
+    Change, ChangeKind, Definition, Item, ItemKind, ItemState, Manifest, OnNew, Pin, Registry, Server,
+    ServerState, TransitionError,
 };
 use thiserror::Error;
 use tokio::sync::watch;
 use upstream::{Catalogue, LinkError, Upstreams};
 use wire::mcp::{Eras, ServerName};
 
+use self::judge::compile;
 use crate::{
     ambient::Ambient,
     config::{said::Approve, servers::MeantServer},
@@ -152,8 +150,13 @@ impl Keeper {
                 Some(text) => {
                     let mut server = Server::from_stored(text, meant.manifest.clone())
                         .map_err(|error| KeeperError::Stored(name.to_string(), error))?;
-                    let approved = server.items.values().filter_map(|item| item.approved.as_ref());
-                    self.judged().extend(approved.map(Definition::pin));
+                    // What is held is judged again before it is restored.
+                    let served = server
+                        .items
+                        .values()
+                        .filter(|item| item.state == ItemState::Approved);
+                    let served = served.filter_map(|item| item.approved.as_ref());
+                    self.judged().extend(served.map(Definition::pin));
                     let change = server.configure(meant.launch.clone(), meant.manifest.clone());
                     (server, change.into_iter().collect::<Vec<_>>())
                 }
@@ -362,7 +365,8 @@ impl Keeper {
         (!is_stale).then_some(eras)
     }
 
-    /// A person approves all that is offered, unseen: inspection judges it as at a first look, and may hold it.
+    /// A person approves all that is offered without having looked at each: inspection judges it as at a first look, and what
+    /// it objects to stays held.
     pub(crate) fn approve_offered(&self, name: &str) -> Result<Vec<Change>, KeeperError> {
         let _alone = self.alone();
         let mut server = self.server(name)?;
@@ -434,120 +438,6 @@ impl Keeper {
         self.lock().insert(server.name.clone(), server);
         self.publish();
         Ok(())
-    }
-
-    /// What inspection makes of what is new: a definition that speaks to the model instead of describing is
-    /// held back, and so is one whose schema cannot be honoured.
-    fn judge(&self, server: &mut Server) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let approved: Vec<(ItemKind, String, Definition)> = server
-            .items
-            .iter()
-            .filter(|(_, item)| item.state == ItemState::Approved)
-            .filter_map(|((kind, name), item)| Some((*kind, name.clone(), item.approved.clone()?)))
-            .collect();
-        let rivals = self.rivals(server);
-        for (kind, name, definition) in approved {
-            let new = !self.judged().contains(&definition.pin());
-            let why = self.objection(kind, &definition);
-            let why = why.or_else(|| rivals.objection(&definition).filter(|_| new));
-            if new && why.is_none() {
-                let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-                fresh.insert(definition.pin());
-            }
-            if let Some(why) = why
-                && let Ok(change) = server.quarantine_item(kind, &name, why)
-            {
-                changes.push(change);
-            }
-        }
-        changes
-    }
-
-    /// What other servers have to do with one server's definitions.
-    fn rivals(&self, server: &Server) -> Rivals {
-        let tools = |server: &Server| -> Vec<String> {
-            let tools = server.items.keys().filter(|(kind, _)| *kind == ItemKind::Tool);
-            tools.map(|(_, name)| name.clone()).collect()
-        };
-        let servers = self.lock();
-        let others = servers
-            .values()
-            .filter(|other| other.name != server.name && other.state != ServerState::Retired);
-        Rivals {
-            others: others
-                .flat_map(|other| {
-                    let name = other.name.to_string();
-                    tools(other).into_iter().map(move |tool| (name.clone(), tool))
-                })
-                .collect(),
-            own: tools(server).into_iter().collect(),
-        }
-    }
-
-    /// A server that comes later may be the one that others squat on: those that came in by themselves are
-    /// judged again beside it.
-    fn beside(&self, newcomer: &Server) -> Result<(), KeeperError> {
-        let others: Vec<Server> = self
-            .lock()
-            .values()
-            .filter(|other| other.name != newcomer.name)
-            .cloned()
-            .collect();
-        for mut other in others {
-            let mut rivals = self.rivals(&other);
-            rivals
-                .others
-                .retain(|(server, _)| server == newcomer.name.as_str());
-            let tools = newcomer.items.keys().filter(|(kind, _)| *kind == ItemKind::Tool);
-            let tools = tools.map(|(_, tool)| (newcomer.name.to_string(), tool.clone()));
-            rivals.others.extend(tools);
-            let suspects: Vec<(ItemKind, String, String)> = other
-                .items
-                .iter()
-                .filter(|(_, item)| item.state == ItemState::Approved)
-                .filter_map(|((kind, name), item)| {
-                    let definition = item.approved.as_ref()?;
-                    let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-                    let why = rivals
-                        .objection(definition)
-                        .filter(|_| fresh.contains(&definition.pin()))?;
-                    Some((*kind, name.clone(), why))
-                })
-                .collect();
-            let mut changes = Vec::new();
-            for (kind, name, why) in suspects {
-                changes.extend(other.quarantine_item(kind, &name, why).ok());
-            }
-            if !changes.is_empty() {
-                self.keep(other, &changes, "observed beside another server")?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What speaks against a definition that was not judged before.
-    fn objection(&self, kind: ItemKind, definition: &Definition) -> Option<String> {
-        if self.judged().contains(&definition.pin()) {
-            return None;
-        }
-        let findings = self
-            .inspector
-            .inspect_node(definition.document().root(), Surface::Definition);
-        if Verdict::of(&findings).0 == Verdict::Hostile {
-            let worst = findings
-                .iter()
-                .max_by(|a, b| a.score.get().total_cmp(&b.score.get()))?;
-            let (note, detector, at) = (&worst.note, &worst.detector, &worst.location.pointer);
-            return Some(format!("inspection: {note} ({detector}) at `{at}`"));
-        }
-        if kind == ItemKind::Tool
-            && let Err(why) = compile(definition)
-        {
-            return Some(why);
-        }
-        self.judged().insert(definition.pin());
-        None
     }
 
     fn judged(&self) -> std::sync::MutexGuard<'_, HashSet<Pin>> {
@@ -653,23 +543,6 @@ impl Keeper {
     }
 }
 
-/// Compiles the schemas of a tool.
-fn compile(definition: &Definition) -> Result<Schemas, String> {
-    let root = definition.document().root();
-    let options = SchemaOptions::default();
-    let Some(input) = root.get("inputSchema") else {
-        return Err("it has no input schema, so its arguments cannot be checked".to_owned());
-    };
-    let input =
-        CompiledSchema::compile(input, &options).map_err(|error| format!("its input schema: {error}"))?;
-    let output = root
-        .get("outputSchema")
-        .map(|schema| CompiledSchema::compile(schema, &options))
-        .transpose()
-        .map_err(|error| format!("its output schema: {error}"))?;
-    Ok(Schemas { input, output })
-}
-
 fn kind_of(server: &Server, item: &str) -> Result<ItemKind, TransitionError> {
     [ItemKind::Tool, ItemKind::Prompt, ItemKind::Instructions]
         .into_iter()
@@ -692,6 +565,7 @@ fn reason(server: &Server, change: &Change) -> Option<String> {
 }
 
 mod crashes;
+mod judge;
 mod learn;
 mod replicas;
 mod start;
