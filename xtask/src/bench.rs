@@ -31,6 +31,13 @@ enum What {
     Ledger,
 }
 
+/// Whether each call of a run has a text of its own. What was inspected before is not inspected again.
+#[derive(Clone, Copy)]
+enum Texts {
+    New,
+    Same,
+}
+
 /// What one run of the load generator showed.
 struct Shown {
     calls: f64,
@@ -104,33 +111,41 @@ fn measure(programs: &Programs, scratch: &Path, seconds: &str) -> Result<(), Str
     let plain = plain::Plain::start(scratch, &upstream)?;
     say(&format!("idle: {} MB resident\n", resident_mb(process)));
     say(
-        "| bytes | connections | direct calls/s | through calls/s | ratio | p50 µs direct / through | p99 µs direct / through | CPU µs/call | nginx, plain | resident MB |",
+        "| bytes | connections | direct calls/s | through calls/s | ratio | p50 µs direct / through | p99 µs direct / through | CPU µs/call | the same text again | nginx, plain | resident MB |",
     );
-    say("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    say("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for bytes in PAYLOADS {
         for connections in CONNECTIONS {
-            let load = |url: &str, tool: &str, token: Option<&str>| {
+            let load = |url: &str, tool: &str, token: Option<&str>, texts| {
                 let mut command = Command::new(programs.tools.join("e2e-load"));
                 command
                     .args([url, tool, &bytes.to_string(), &connections.to_string(), seconds])
                     .args(token);
+                match texts {
+                    Texts::New => command.env_remove("LOAD_SAME"),
+                    Texts::Same => command.env("LOAD_SAME", "1"),
+                };
                 shown(&output(&mut command)?)
             };
-            let direct = load(&upstream, "echo", None)?;
-            let cost = |process: &Path, url: &str, tool: &str, token| {
+            let direct = load(&upstream, "echo", None, Texts::New)?;
+            let cost = |process: &Path, url: &str, tool: &str, token, texts| {
                 let before = cpu_seconds(process)?;
-                let shown = load(url, tool, token)?;
+                let shown = load(url, tool, token, texts)?;
                 let cpu = (cpu_seconds(process)? - before) / shown.calls * 1e6;
                 Ok::<_, String>((shown, cpu))
             };
-            let (through, cpu) = cost(process, url, "stub__echo", Some(token))?;
+            let (through, cpu) = cost(process, url, "stub__echo", Some(token), Texts::New)?;
+            let (_, again) = cost(process, url, "stub__echo", Some(token), Texts::Same)?;
             let beside = match &plain {
-                Some(plain) => format!("{:.0}", cost(&plain.process, &plain.url, "echo", None)?.1),
+                Some(plain) => format!(
+                    "{:.0}",
+                    cost(&plain.process, &plain.url, "echo", None, Texts::New)?.1
+                ),
                 None => "not installed".to_owned(),
             };
             let (fast, slow) = (direct.calls / direct.seconds, through.calls / through.seconds);
             say(&format!(
-                "| {bytes} | {connections} | {fast:.0} | {slow:.0} | {:.2} | {:.0} / {:.0} | {:.0} / {:.0} | {cpu:.0} | {beside} | {} |",
+                "| {bytes} | {connections} | {fast:.0} | {slow:.0} | {:.2} | {:.0} / {:.0} | {:.0} / {:.0} | {cpu:.0} | {again:.0} | {beside} | {} |",
                 slow / fast,
                 direct.p50_us,
                 through.p50_us,

@@ -1,8 +1,10 @@
 //! Content to findings; rewriting: redact, pseudonymise, filter.
 //!
 //! Findings are facts with a place, a kind and a score. This crate must not know who asks or what is
-//! allowed, reads and writes nothing outside memory, and holds no state between two contents.
+//! allowed, and reads and writes nothing outside memory. What it found depends on the content and the settings alone,
+//! whatever it remembers (`recall`).
 
+mod bitmap;
 mod detect;
 mod finding;
 mod injection;
@@ -12,6 +14,7 @@ mod own;
 mod pattern;
 mod personal;
 mod poisoning;
+mod recall;
 mod rewrite;
 mod scan;
 pub mod schema;
@@ -26,6 +29,7 @@ pub use detect::{Detector, Passage, Report, Sighting};
 pub use finding::{FINDINGS_MAX, Finding, FindingKind, Findings, Location, Part, Score};
 pub use inspector::{Inspector, SettingsError};
 pub use own::{Check, OwnKind, Pass, Settings};
+pub use recall::Digest;
 pub use rewrite::{
     Choice, Defang, Effort, Like, Marked, Marks, Others, Spotlight, Strung, defang, mask, plain, pseudonym,
     redact, select, select_text,

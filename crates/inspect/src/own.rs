@@ -3,32 +3,24 @@
 //!
 //! This module must not know where the settings come from, nor how a digest is made.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
-    Detector, FindingKind, Passage, Report, Scope, Score, SettingsError, Sighting, pattern::Pattern,
+    Detector, Digest, FindingKind, Passage, Report, Scope, Score, SettingsError, Sighting,
+    pattern::Pattern,
+    recall::{Mark, Recall},
 };
 
 /// What an operator may set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Kinds of values that are theirs alone.
     pub kinds: Vec<OwnKind>,
     /// Findings that are none.
     pub passes: Vec<Pass>,
-    /// The digest by which [`Pass::value`] knows a value.
-    pub digest: fn(&[u8]) -> [u8; 32],
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            kinds: Vec::new(),
-            passes: Vec::new(),
-            // Asked only for passes that name a digest.
-            digest: |_| [0; 32],
-        }
-    }
+    /// The digest by which [`Pass::value`] knows a value, and by which a text is known that was read before. Without one,
+    /// no value is let pass and nothing is remembered.
+    pub digest: Option<Digest>,
 }
 
 /// A kind of value that only this operator knows.
@@ -97,7 +89,12 @@ pub struct Pass {
 }
 
 impl Pass {
-    fn covers(&self, scope: Scope<'_>, sighting: &Sighting, digest: impl FnOnce() -> [u8; 32]) -> bool {
+    fn covers(
+        &self,
+        scope: Scope<'_>,
+        sighting: &Sighting,
+        digest: impl FnOnce() -> Option<[u8; 32]>,
+    ) -> bool {
         let same = |wanted: &Option<String>, is: Option<&str>| {
             wanted.as_ref().is_none_or(|wanted| is == Some(wanted.as_str()))
         };
@@ -105,7 +102,7 @@ impl Pass {
         same(&self.server, scope.server)
             && same(&self.tool, scope.tool)
             && (same(&self.detector, Some(&sighting.detector)) || same(&self.detector, group))
-            && self.value.is_none_or(|value| value == digest())
+            && self.value.is_none_or(|value| digest() == Some(value))
     }
 }
 
@@ -116,7 +113,9 @@ type Kind = (Cow<'static, str>, Check, FindingKind, Pattern);
 pub(crate) struct Own {
     kinds: Vec<Kind>,
     passes: Vec<Pass>,
-    digest: fn(&[u8]) -> [u8; 32],
+    digest: Option<Digest>,
+    /// What was seen under these settings: under others, other things are seen.
+    recall: Recall,
 }
 
 impl fmt::Debug for Own {
@@ -133,6 +132,7 @@ impl Own {
             kinds: settings.kinds.iter().map(Self::kind).collect::<Result<_, _>>()?,
             passes: settings.passes.clone(),
             digest: settings.digest,
+            recall: Recall::new(),
         })
     }
 
@@ -147,11 +147,28 @@ impl Own {
         Ok((detector, kind.check, kind.counts_as, pattern))
     }
 
+    /// What somebody sees in a window of text, or saw in it before.
+    pub(crate) fn recalled(
+        &self,
+        text: &str,
+        scope: Scope<'_>,
+        see: impl FnOnce() -> Vec<Sighting>,
+    ) -> Arc<[Sighting]> {
+        let Some(mark) = self.digest.and_then(|digest| Mark::of(text, scope, digest)) else {
+            return see().into();
+        };
+        self.recall.seen(mark).unwrap_or_else(|| {
+            let seen: Arc<[Sighting]> = see().into();
+            self.recall.remember(mark, &seen);
+            seen
+        })
+    }
+
     /// Whether a sighting in this text is let pass.
     pub(crate) fn passes(&self, scope: Scope<'_>, sighting: &Sighting, text: &str) -> bool {
         let digest = || {
             let value = text.get(sighting.written.clone()).unwrap_or_default();
-            (self.digest)(value.as_bytes())
+            self.digest.map(|digest| digest(value.as_bytes()))
         };
         // That something was not read is never let pass: nobody knows what it is.
         sighting.kind != FindingKind::Uninspectable
@@ -226,6 +243,7 @@ mod tests {
             surface: Surface::Result,
             server: Some(server),
             tool: Some("search"),
+            whose: Some("agent"),
         };
         let found = |findings: Findings| -> Vec<String> {
             findings
@@ -270,24 +288,27 @@ mod tests {
         }
     }
 
+    /// No digest but for short texts.
+    fn first_bytes(value: &[u8]) -> [u8; 32] {
+        let mut digest = [0; 32];
+        for (to, from) in digest.iter_mut().zip(value) {
+            *to = *from;
+        }
+        digest
+    }
+
     #[test]
     fn what_is_let_pass_is_let_pass_there_alone_and_at_once() {
         let settings = |passes| Settings {
             kinds: vec![kind(r"PN-\d{8}", Check::None)],
             passes,
-            digest: |value| {
-                let mut digest = [0; 32];
-                for (to, from) in digest.iter_mut().zip(value) {
-                    *to = *from;
-                }
-                digest
-            },
+            digest: Some(first_bytes),
         };
         let inspector = Inspector::new(&settings(Vec::new())).expect("settings");
         let copy = inspector.clone();
         let text = "PN-12345678 PN-87654321";
         assert_eq!(own(&copy, text, "docs").len(), 2);
-        let value = (settings(Vec::new()).digest)(b"PN-12345678");
+        let value = first_bytes(b"PN-12345678");
         let pass = Pass {
             server: Some("docs".to_owned()),
             value: Some(value),

@@ -161,15 +161,18 @@ impl<'i> Scan<'i> {
 
     /// Looks at the window; reports what begins before `until`.
     fn look(&mut self, until: usize) {
-        let passage = Passage::new(&self.buffer, self.scope.surface);
-        let mut report = Report::default();
-        for detector in self.inspector.detectors() {
-            detector.look(&passage, &mut report);
-        }
-        self.own.look(&passage, &mut report);
-        for sighting in report.into_sightings() {
+        let seen = self.own.recalled(&self.buffer, self.scope, || {
+            let passage = Passage::new(&self.buffer, self.scope.surface);
+            let mut report = Report::default();
+            for detector in self.inspector.detectors() {
+                detector.look(&passage, &mut report);
+            }
+            self.own.look(&passage, &mut report);
+            report.into_sightings()
+        });
+        for sighting in seen.iter() {
             let start = self.base + sighting.written.start;
-            let passed = || self.own.passes(self.scope, &sighting, &self.buffer);
+            let passed = || self.own.passes(self.scope, sighting, &self.buffer);
             if start < self.settled || start >= until || passed() {
                 continue;
             }
@@ -179,7 +182,7 @@ impl<'i> Scan<'i> {
     }
 
     /// Brings what was seen back to the values it was seen in.
-    fn place(&mut self, sighting: Sighting) {
+    fn place(&mut self, sighting: &Sighting) {
         let (start, end) = (
             self.base + sighting.written.start,
             self.base + sighting.written.end,

@@ -44,6 +44,9 @@ pub struct Scope<'n> {
     pub server: Option<&'n str>,
     /// The tool it belongs to, if any.
     pub tool: Option<&'n str>,
+    /// Who sends or gets it, if what is seen in it may be remembered for them: the same name for the same caller, another
+    /// one for every other.
+    pub whose: Option<&'n str>,
 }
 
 impl From<Surface> for Scope<'_> {
@@ -52,6 +55,7 @@ impl From<Surface> for Scope<'_> {
             surface,
             server: None,
             tool: None,
+            whose: None,
         }
     }
 }

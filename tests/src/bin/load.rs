@@ -3,7 +3,8 @@
 //! `e2e-load URL TOOL BYTES CONNECTIONS SECONDS [TOKEN [RATE]]` prints one line of JSON: calls, seconds, p50 and
 //! p99 in microseconds, failures. With a RATE calls come at so many a second, whatever those before them do: one
 //! that finds no connection free has waited since its time. The text of a call is prose, or that of the file
-//! `LOAD_TEXT`. It knows nothing of what answers.
+//! `LOAD_TEXT`, and each begins with another word, so that nobody who remembers what was said before has less to do; with
+//! `LOAD_SAME` all are the same. It knows nothing of what answers.
 
 #![expect(
     clippy::expect_used,
@@ -33,7 +34,10 @@ struct Work {
     path: String,
     tool: String,
     token: Option<String>,
-    body: Bytes,
+    /// The message, in two parts, and between them what makes it another one each time.
+    body: [String; 2],
+    /// Messages so far, if each is to be another one.
+    said: Option<AtomicU32>,
     start: Instant,
     until: Instant,
     /// Between two calls, where they come at their own pace.
@@ -57,6 +61,7 @@ async fn main() {
         tool: args[1].clone(),
         token: args.get(5).cloned(),
         body: body(&args[1], bytes),
+        said: std::env::var("LOAD_SAME").is_err().then(|| AtomicU32::new(0)),
         start,
         until: start + Duration::from_secs_f64(seconds),
         gap: args
@@ -87,7 +92,14 @@ async fn main() {
     );
 }
 
-fn body(tool: &str, bytes: usize) -> Bytes {
+/// A word of seven letters for each number.
+fn word(number: u32) -> String {
+    (0..7_u32)
+        .map(|place| char::from(b'a' + u8::try_from(number / 26_u32.pow(place.min(6)) % 26).unwrap_or(0)))
+        .collect()
+}
+
+fn body(tool: &str, bytes: usize) -> [String; 2] {
     // Prose of the size wanted: what inspection has to read.
     let prose = std::env::var("LOAD_TEXT").map_or_else(
         |_| {
@@ -96,7 +108,10 @@ fn body(tool: &str, bytes: usize) -> Bytes {
         },
         |file| std::fs::read_to_string(file).expect("a text"),
     );
-    let text: String = prose.chars().cycle().take(bytes).collect();
+    let first = word(0);
+    let rest = bytes.saturating_sub(first.len() + 1);
+    let prose: String = prose.chars().cycle().take(rest).collect();
+    let text = format!("{first} {prose}");
     let message = json!({
         "jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": {
@@ -109,7 +124,20 @@ fn body(tool: &str, bytes: usize) -> Bytes {
             },
         },
     });
-    Bytes::from(message.to_string())
+    let message = message.to_string();
+    let (before, after) = message.split_once(&first).expect("the text's first word");
+    [before.to_owned(), after.to_owned()]
+}
+
+impl Work {
+    fn message(&self) -> Bytes {
+        let number = self
+            .said
+            .as_ref()
+            .map_or(0, |said| said.fetch_add(1, Ordering::Relaxed));
+        let [before, after] = &self.body;
+        Bytes::from([before, word(number).as_str(), after].concat())
+    }
 }
 
 async fn worker(work: Arc<Work>) -> (Vec<Duration>, u64) {
@@ -169,7 +197,7 @@ async fn call(connection: &mut SendRequest<Full<Bytes>>, work: &Work) -> Result<
         request = request.header("Authorization", format!("Bearer {token}"));
     }
     connection.ready().await?;
-    let request = request.body(Full::new(work.body.clone())).expect("a request");
+    let request = request.body(Full::new(work.message())).expect("a request");
     let answer = connection.send_request(request).await?;
     let is_ok = answer.status().is_success();
     let body = answer.into_body().collect().await?.to_bytes();

@@ -52,7 +52,7 @@ pub(crate) struct SaidPass {
 /// What detectors know besides; settings that make no inspector are problems.
 pub(super) fn mean(said: &SaidInspection, note: &mut impl FnMut(Result<(), Problem>)) -> Settings {
     let mut settings = Settings {
-        digest: sha256,
+        digest: Some(sha256),
         ..Settings::default()
     };
     for (name, said) in &said.kinds {

@@ -54,6 +54,7 @@ fn look(house: Weak<House>, server: ServerName) -> Look {
             surface: Surface::Argument,
             server: Some(server.as_str()),
             tool: None,
+            whose: None,
         };
         let findings = house.engines.inspector.inspect_text(text, scope);
         let secret = findings

@@ -46,9 +46,10 @@ impl Inspect for Engines {
             Direction::ToServer => Surface::Argument,
         };
         let sources = flow::sources(call, arguments);
+        let whose = call.principal().holder();
         let mut findings = arguments.map_or_else(Findings::default, |arguments| {
             self.inspector
-                .inspect_node(arguments, scope(call.resolution(), surface))
+                .inspect_node(arguments, scope(call.resolution(), surface, &whose))
         });
         if let (Resolution::Item { item, .. }, Ok(Target::Tool { arguments, .. })) =
             (call.resolution(), target(message))
@@ -83,12 +84,17 @@ impl Inspect for Engines {
             Direction::ToClient => Surface::Argument,
             Direction::ToServer => Surface::Result,
         };
+        let whose = call.principal().holder();
         let mut findings = match call.resolution() {
-            resolution @ Resolution::Model { .. } => self.read_completion(resolution, said),
+            resolution @ Resolution::Model { .. } => {
+                self.read_completion(scope(resolution, Surface::Message, &whose), said)
+            }
             resolution @ (Resolution::Client { .. }
             | Resolution::Gateway
             | Resolution::Item { .. }
-            | Resolution::Server { .. }) => self.inspector.inspect_node(said, scope(resolution, surface)),
+            | Resolution::Server { .. }) => self
+                .inspector
+                .inspect_node(said, scope(resolution, surface, &whose)),
         };
         if let Some((pin, result)) = self.result_of_tool(call, said) {
             let view = self.keeper.view();
@@ -277,9 +283,11 @@ impl Engines {
     }
 }
 
-pub(super) fn scope(resolution: &Resolution, surface: Surface) -> Scope<'_> {
+/// What is inspected of a call, and for whom.
+pub(super) fn scope<'n>(resolution: &'n Resolution, surface: Surface, whose: &'n str) -> Scope<'n> {
     Scope {
         surface,
+        whose: Some(whose),
         server: resolution.server_name().map(wire::mcp::ServerName::as_str),
         tool: resolution.item().map(policy::registry::Pinned::name),
     }

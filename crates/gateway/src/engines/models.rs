@@ -6,7 +6,7 @@ use hyper::{
     HeaderMap, Method as HttpMethod, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
 };
-use inspect::{Finding, FindingKind, Findings, Location, Part, Score, Surface};
+use inspect::{Finding, FindingKind, Findings, Location, Part, Scope, Score, Surface};
 use pipeline::{
     Answer, Arrival, Entry, Objection, Passed, Ready, Resolution,
     decide::Inspected,
@@ -126,9 +126,10 @@ impl Engines {
             return Inspection::default();
         };
         let held = model::read(api, params).unwrap_or_default();
+        let whose = call.principal().holder();
         let found = self
             .inspector
-            .inspect_node(params, scope(call.resolution(), Surface::Result));
+            .inspect_node(params, scope(call.resolution(), Surface::Result, &whose));
         let (media, results) = (Stretches::of_all(&held.media), Stretches::of_all(&held.results));
         let found = found
             .into_iter()
@@ -148,10 +149,8 @@ impl Engines {
     }
 
     /// Reads what a model said. What it sealed for itself is not words.
-    pub(super) fn read_completion(&self, resolution: &Resolution, said: Node<'_>) -> Findings {
-        let found = self
-            .inspector
-            .inspect_node(said, scope(resolution, Surface::Message));
+    pub(super) fn read_completion(&self, scope: Scope<'_>, said: Node<'_>) -> Findings {
+        let found = self.inspector.inspect_node(said, scope);
         let sealed = Stretches::of_all(&sealed(said));
         let is_open = |finding: &Finding| !is_within(finding, said, &sealed);
         Findings::new(found.into_iter().filter(is_open).collect())

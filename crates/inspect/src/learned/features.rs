@@ -2,6 +2,8 @@
 
 use std::hint::select_unpredictable;
 
+use fearless_simd::{Level, dispatch};
+
 use super::{
     lexicon::Class,
     words::{CALLS, CAPITALS, DIGITS, Gap, OPENS, QUOTED, Word},
@@ -170,8 +172,14 @@ struct Lexical {
 }
 
 impl Lexical {
+    /// With the widest registers this processor has.
     #[inline(never)]
     fn new(words: &[Word], before: &mut [(u32, u32); 2]) -> Self {
+        dispatch!(Level::new(), _registers => Self::worked_out(words, before))
+    }
+
+    #[inline(always)]
+    fn worked_out(words: &[Word], before: &mut [(u32, u32); 2]) -> Self {
         let zeros = [0; TOGETHER];
         let (mut hashes, mut ones, mut twos) = (zeros, zeros, zeros);
         let (mut stems, mut stems_before) = (zeros, zeros);

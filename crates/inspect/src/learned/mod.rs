@@ -17,7 +17,7 @@ pub(crate) use lexicon::{
     ABOUT, ATTACKS, CONCEAL, Class, DROP, EVERYTHING, INSTRUCTIONS, Lexicon, ME, NEW, NOT, PRETEND, PREVIOUS,
     REVEAL, SECRET, SYSTEM, USER, YOU,
 };
-pub(crate) use noted::{Sort, columns};
+pub(crate) use noted::Sort;
 pub(crate) use words::{
     CALLS, CAPITALS, DIGITS, Gap, QUOTED, Word, Words, hash_bytes, hash_of, hashes, stands_alone, words,
 };

@@ -100,7 +100,7 @@ impl Noted {
 
 /// What 64 bytes have in each of their lower bits, one bit for each byte.
 #[inline]
-pub(crate) fn columns<const COUNT: usize>(bytes: &[u8; 64]) -> [u64; COUNT] {
+fn columns<const COUNT: usize>(bytes: &[u8; 64]) -> [u64; COUNT] {
     /// The lowest bit of each byte.
     const LOWEST: u64 = 0x0101_0101_0101_0101;
     /// What brings them into the highest byte, one beside the other, if it is multiplied with.

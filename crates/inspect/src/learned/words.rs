@@ -2,7 +2,7 @@
 //!
 //! Scripts without spaces give one word a character. What case and punctuation say is kept as a shape.
 
-mod eight;
+mod spelling;
 
 use std::hint::select_unpredictable;
 
@@ -10,7 +10,9 @@ use super::{
     lexicon::{Class, Lexicon},
     noted::Noted,
 };
-use eight::Eight;
+use spelling::{LETTERS_MAX, Letters, letters, spell};
+
+use crate::bitmap::Bitmap;
 
 /// One word.
 #[derive(Clone, Copy, Debug)]
@@ -87,46 +89,21 @@ pub(crate) fn words(text: &str, lexicon: &Lexicon, most: usize) -> Words {
 
 /// The words, not yet with what the lexicon knows about them.
 fn read(text: &str, most: usize) -> Words {
+    let room = text.len() / 5 + 8;
     let mut reader = Reader {
         out: Words {
-            all: Vec::with_capacity(text.len() / 5 + 8),
+            all: Vec::with_capacity(room),
             ..Words::default()
         },
+        letters: Vec::with_capacity(room),
+        plain: Bitmap::of(text.as_bytes(), [(b'A', b'Z'), (b'a', b'z')]),
+        capitals: Bitmap::of(text.as_bytes(), [(b'A', b'Z')]),
         word: Open::default(),
         before: 0,
         gap: Gap::Text,
     };
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let sort = sort_of(byte);
-        if sort <= Gap::Value as u8 {
-            // Most bytes between words say little, and are passed by without a word being open.
-            reader.gap = reader.gap.max(gap_by(sort));
-            reader.before = before(reader.before, byte);
-            at += 1;
-        } else if sort == LETTER {
-            if reader.out.all.len() >= most {
-                return reader.out;
-            }
-            at = match reader.plain_word(bytes, at) {
-                Some(after) => after,
-                None => reader.letters(bytes, at),
-            };
-            if reader.word.letters != 0 {
-                at = reader.rest(text, at);
-            }
-        } else {
-            if reader.out.all.len() >= most {
-                return reader.out;
-            }
-            at = reader.step(text, at);
-            if reader.word.letters != 0 {
-                at = reader.rest(text, at);
-            }
-        }
-    }
-    reader.close(at, b' ');
+    reader.read(text, most);
+    spell(&mut reader.out.all, &reader.letters);
     reader.out
 }
 
@@ -285,8 +262,19 @@ impl Words {
     }
 }
 
+/// How a word is spelled: its hash and stem, or the letters these are worked out of when all are read.
+enum Spelled {
+    Now(u32, u32),
+    Later(Letters),
+}
+
 struct Reader {
     out: Words,
+    /// Of each word the letters, if it is to be spelled later.
+    letters: Vec<Letters>,
+    /// Where ASCII letters stand in the text, and capital ones.
+    plain: Bitmap,
+    capitals: Bitmap,
     word: Open,
     /// The last byte that was neither letter nor space.
     before: u8,
@@ -370,6 +358,37 @@ fn said_by(next: u8) -> u8 {
 }
 
 impl Reader {
+    /// Reads a text, until there are `most` words.
+    fn read(&mut self, text: &str, most: usize) {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            let sort = sort_of(byte);
+            if sort <= Gap::Value as u8 {
+                // Most bytes between words say little, and are passed by without a word being open.
+                self.gap = self.gap.max(gap_by(sort));
+                self.before = before(self.before, byte);
+                at += 1;
+                continue;
+            }
+            if self.out.all.len() >= most {
+                return;
+            }
+            at = if sort == LETTER {
+                match self.plain_word(bytes, at) {
+                    Some(after) => after,
+                    None => self.letters(bytes, at),
+                }
+            } else {
+                self.step(text, at)
+            };
+            if self.word.letters != 0 {
+                at = self.rest(text, at);
+            }
+        }
+        self.close(at, b' ');
+    }
+
     /// Takes what goes on with the word that is open, and what ends it.
     fn rest(&mut self, text: &str, mut at: usize) -> usize {
         while self.word.letters != 0 && at < text.len() {
@@ -438,28 +457,22 @@ impl Reader {
     /// Nothing, if it is another sort of word. None is open.
     #[inline(always)]
     fn plain_word(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
-        let first = Eight::of(bytes, at, FIRST)?;
-        if first.length == 0 {
+        let length = self.plain.following(at);
+        if length == 0 {
             return self.plain_number(bytes, at);
         }
-        let (mut length, mut next, mut loud) = (first.length, first.next, first.loud);
-        let mut hash = first.hash(length);
-        let mut last = length;
-        while last == first.hashes.len() {
-            let more = Eight::of(bytes, at + length, hash)?;
-            hash = more.hash(more.length);
-            loud &= more.loud;
-            (last, next) = (more.length, more.next);
-            length += last;
-        }
-        let shape = if loud & (length > 2) { CAPITALS } else { 0 };
+        let next = *bytes.get(at + length)?;
         let after = bytes.get(at + length + 1).copied().unwrap_or(0);
-        self.whole(
-            (at, length),
-            (hash, first.hash(length.min(STEM_BYTES))),
-            shape,
-            [next, after],
-        )
+        let spelled = if length <= LETTERS_MAX {
+            Spelled::Later(letters(bytes.get(at..)?.first_chunk()?, length))
+        } else {
+            let long = bytes.get(at..at + length)?;
+            let lower = long.iter().map(u8::to_ascii_lowercase);
+            Spelled::Now(hash_bytes(lower.clone()), hash_bytes(lower.take(STEM_BYTES)))
+        };
+        let loud = (self.capitals.following(at) >= length) & (length > 2);
+        let shape = if loud { CAPITALS } else { 0 };
+        self.whole((at, length), spelled, shape, [next, after])
     }
 
     /// The same of a number, whose digits count as one, whatever its length.
@@ -470,7 +483,7 @@ impl Reader {
         let after = rest.get(length + 1).copied().unwrap_or(0);
         self.whole(
             (at, length),
-            (NUMBER, NUMBER),
+            Spelled::Now(NUMBER, NUMBER),
             DIGITS,
             [*rest.get(length)?, after],
         )
@@ -482,7 +495,7 @@ impl Reader {
     fn whole(
         &mut self,
         (at, length): (usize, usize),
-        (hash, stem): (u32, u32),
+        spelled: Spelled,
         shape: u8,
         [next, after]: [u8; 2],
     ) -> Option<usize> {
@@ -490,6 +503,10 @@ impl Reader {
         if said == GOES_ON {
             return None;
         }
+        let (hash, stem, letters) = match spelled {
+            Spelled::Later(letters) => (0, 0, letters),
+            Spelled::Now(hash, stem) => (hash, stem, [0; 2]),
+        };
         let word = Word {
             hash,
             stem,
@@ -504,6 +521,7 @@ impl Reader {
         let closed = (sign != NO_CLOSING) & (after == b' ');
         let gap = gap_by(sign);
         self.gap = select_unpredictable(closed, gap, Gap::None);
+        self.letters.push(letters);
         self.out.add(word, length, shape & DIGITS != 0);
         Some(at + length + usize::from(said == SPACE) + 2 * usize::from(closed))
     }
@@ -621,6 +639,7 @@ impl Reader {
             start: u32::try_from(word.start).unwrap_or(u32::MAX),
             end: u32::try_from(end).unwrap_or(u32::MAX),
         };
+        self.letters.push([0; 2]);
         self.out.add(read, end - word.start, shape & DIGITS != 0);
     }
 }

@@ -2,29 +2,32 @@
 
 use std::ops::Range;
 
-use crate::learned::columns;
+use crate::bitmap::{BLOCK, Bitmap, Stretch};
 
 /// Shortest stretch that is kept.
 const RUN_MIN: usize = 12;
 
-/// What a stretch is made of, said without a decision. From the hyphen to the colon lie dot, stroke and digits.
-#[inline]
-const fn is_part(byte: u8) -> bool {
-    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let sign = (byte == b'_') | (byte == b'+') | (byte == b'~') | (byte == b'=') | (byte == b'%');
-    letter | sign | (byte.wrapping_sub(b'-') <= b':' - b'-')
-}
+/// What a stretch is made of. From the hyphen to the colon lie dot, stroke and digits.
+const PARTS: [Stretch; 8] = [
+    (b'A', b'Z'),
+    (b'a', b'z'),
+    (b'-', b':'),
+    (b'_', b'_'),
+    (b'+', b'+'),
+    (b'~', b'~'),
+    (b'=', b'='),
+    (b'%', b'%'),
+];
 
 /// All stretches of a text.
 ///
-/// Of 64 bytes at a time it is worked out, without a decision, which are part of a stretch; of most it is seen then
-/// that none is long enough.
+/// Of most blocks it is seen at once that no stretch in them is long enough.
 pub(super) fn runs(text: &str) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     // Where the stretch began that goes on over the end of what was looked at last.
     let mut open = None;
-    for (block, base) in text.as_bytes().chunks(BLOCK).zip((0..).step_by(BLOCK)) {
-        let mut parts = parts(block);
+    let blocks = Bitmap::of(text.as_bytes(), PARTS);
+    for (mut parts, base) in blocks.blocks().zip((0..).step_by(BLOCK)) {
         if let Some(start) = open.take() {
             let more = parts.trailing_ones();
             let end = base + at(more);
@@ -58,19 +61,8 @@ pub(super) fn runs(text: &str) -> Vec<Range<usize>> {
     runs
 }
 
-const BLOCK: usize = 64;
-
 fn at(bit: u32) -> usize {
     usize::try_from(bit).unwrap_or(BLOCK)
-}
-
-/// Which bytes of a block are part of a stretch, one bit each.
-#[inline]
-fn parts(block: &[u8]) -> u64 {
-    let mut bytes = [0; BLOCK];
-    bytes.iter_mut().zip(block).for_each(|(part, byte)| *part = *byte);
-    let [parts] = columns(&bytes.map(|byte| u8::from(is_part(byte))));
-    parts
 }
 
 /// Where so many bits begin that follow each other: of two, of four, of eight, and of four more.
@@ -96,14 +88,5 @@ mod tests {
             let times = if length >= RUN_MIN { 3 } else { 0 };
             assert_eq!(found, vec![stretch.as_str(); times], "{before} {length}");
         }
-    }
-
-    #[test]
-    fn each_byte_is_part_of_a_stretch_or_not() {
-        for byte in (0..=u8::MAX).filter(u8::is_ascii) {
-            let is_part = byte.is_ascii_alphanumeric() || b"_-+/.~=:%".contains(&byte);
-            assert_eq!(super::is_part(byte), is_part, "{byte}");
-        }
-        assert!(!(0x80..=u8::MAX).any(super::is_part));
     }
 }
