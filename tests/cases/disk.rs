@@ -190,8 +190,8 @@ struct Injected {
 }
 
 impl Injected {
-    /// A gateway over such a disk.
-    fn below(yaml: &str) -> (Gateway, Self) {
+    /// A gateway over such a disk: what happens, happens to the files whose paths begin so.
+    fn below(files: &str, yaml: &str) -> (Gateway, Self) {
         let mut gateway = Gateway::configured(yaml);
         let (library, said) = (gateway.path("disk.so"), gateway.path("disk-says"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/disk.c");
@@ -205,7 +205,7 @@ impl Injected {
         let variable = |name: &str, path: &Path| format!("{name}={}", path.display());
         let state = fs::canonicalize(gateway.path(""))
             .expect("a directory")
-            .join("state");
+            .join(files);
         gateway = gateway.started_by([
             "env".to_owned(),
             variable("LD_PRELOAD", &library),
@@ -233,9 +233,12 @@ impl Injected {
 #[test]
 fn a_disk_that_fails_by_injection_lets_no_call_through_and_heals_without_restart() {
     let stub = program("e2e-stub");
-    let (mut gateway, disk) = Injected::below(&format!(
-        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio, ./done/journal.txt] }} }}\n{OPEN_TO_TESTER}"
-    ));
+    let (mut gateway, disk) = Injected::below(
+        "state",
+        &format!(
+            "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio, ./done/journal.txt] }} }}\n{OPEN_TO_TESTER}"
+        ),
+    );
     fs::create_dir(gateway.path("done")).expect("a directory");
     gateway.run();
     gateway.wait_for_servers();
@@ -309,4 +312,51 @@ fn an_answer_waits_for_the_disk_where_that_is_configured() {
             "after call {n}"
         );
     }
+}
+
+/// Regression: a label that could not be stored was tried once. The next answer found it in memory and was released, and a
+/// restart, or another replica, knew nothing of it.
+// CONTROL: data-flow
+#[test]
+fn as_long_as_labels_are_not_stored_a_context_is_told_nothing() {
+    let stub = program("e2e-stub");
+    let mail = r#"resource == Tool::\"mail__echo\""#;
+    let (mut gateway, disk) = Injected::below(
+        "state/state.db",
+        &format!(
+            "approve: all\n\
+             agents: [ {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester] }} ]\n\
+             mcpServers:\n\
+             \x20 web: {{ command: {stub:?}, args: [stdio, ./done/journal.txt], trust: untrusted }}\n\
+             \x20 mail: {{ command: {stub:?}, args: [stdio], trust: trusted, tools: {{ echo: {{ sink: egress }} }} }}\n\
+             policy:\n\
+             \x20 rules:\n\
+             \x20   - \"permit(principal, action, resource);\"\n\
+             \x20   - \"forbid(principal, action, {mail}) when {{ context.labels.integrity == \\\"untrusted\\\" }};\"\n"
+        ),
+    );
+    fs::create_dir(gateway.path("done")).expect("a directory");
+    gateway.run();
+    gateway.wait_for_servers();
+    let call = |gateway: &Gateway, tool: &str| {
+        let mut client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+        client.call(tool, &json!({"text": "x"})).expect("an answer")
+    };
+    assert!(call(&gateway, "mail__echo").is_good());
+    disk.is("full");
+    for _ in 0..3 {
+        let withheld = call(&gateway, "web__journal");
+        assert_eq!(withheld.status, 503, "{:?}", withheld.body);
+        let data = &withheld.body["error"]["data"];
+        assert_eq!(data["code"], json!("outcome-unrecorded"), "it was done");
+        let remedy = data["remedy"].as_str().unwrap_or_default();
+        assert!(remedy.contains("may have been done"), "{remedy}");
+    }
+    assert_eq!(executed(&gateway), 3, "whoever says so is right");
+    disk.is_well();
+    assert!(call(&gateway, "web__journal").is_good());
+    gateway.kill();
+    gateway.run();
+    gateway.wait_for_servers();
+    assert!(!call(&gateway, "mail__echo").is_good(), "what was read is known");
 }

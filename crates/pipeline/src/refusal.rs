@@ -249,6 +249,9 @@ refusals! {
     OBLIGATION_UNMET "obligation-unmet" Us Tell 200 code::REFUSED,
         "what the permit demands cannot be done, so the answer is withheld",
         "the operator must change the rule or the set-up";
+    OUTCOME_UNRECORDED "outcome-unrecorded" Us Error 503 code::REFUSED,
+        "what became of this cannot be recorded, so it is not told",
+        "it may have been done: look before you send it again; the operator must make room for the ledger and the tables";
     INTERNAL "internal" Us Error 500 code::INTERNAL_ERROR,
         "something failed here",
         "report it with the reference";

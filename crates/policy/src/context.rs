@@ -1,7 +1,7 @@
 //! A context: the conversation or task that labels stick to. It only ever gets more restricted; only a person
 //! takes a label off, and whoever calls [`Context::declassify`] has recorded who and why.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{
     facts::Source,
@@ -14,8 +14,15 @@ use wire::json::Node;
 #[derive(Debug)]
 pub struct Context {
     id: String,
-    labels: Mutex<Labels>,
+    labels: Mutex<Held>,
     flow: Mutex<Remembering>,
+}
+
+/// What was read, and what the store knows of it.
+#[derive(Debug)]
+struct Held {
+    now: Labels,
+    stored: Labels,
 }
 
 /// What is remembered, and whether it changed since it was last kept.
@@ -53,7 +60,10 @@ impl Context {
     fn with(id: String, labels: Labels, flow: Flow) -> Self {
         Self {
             id,
-            labels: Mutex::new(labels),
+            labels: Mutex::new(Held {
+                stored: labels.clone(),
+                now: labels,
+            }),
             flow: Mutex::new(Remembering { flow, unkept: false }),
         }
     }
@@ -67,7 +77,11 @@ impl Context {
     /// What it has read so far.
     #[must_use]
     pub fn labels(&self) -> Labels {
-        self.labels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.held().now.clone()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which earlier results the arguments of a call were taken from.
@@ -101,27 +115,64 @@ impl Context {
         remembering.unkept = true;
     }
 
-    /// Takes in what a result brought. Gives the labels there are now, if that changed anything.
-    pub fn absorb(&self, labels: &Labels) -> Option<Labels> {
-        let mut held = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
-        let joined = held.clone().join(labels);
-        if *held == joined {
-            return None;
-        }
-        held.clone_from(&joined);
-        Some(joined)
+    /// Takes in what a result brought. Until it is stored ([`Self::unstored`]), nobody may see what brought it: a restart, or
+    /// another replica, would know nothing of it.
+    pub fn absorb(&self, labels: &Labels) {
+        let mut held = self.held();
+        held.now = held.now.clone().join(labels);
+    }
+
+    /// The labels there are now, if they are not stored as they are, whoever raised them.
+    #[must_use]
+    pub fn unstored(&self) -> Option<Labels> {
+        let held = self.held();
+        (held.now != held.stored).then(|| held.now.clone())
+    }
+
+    /// These are in the store: written from here, or by another replica.
+    pub fn stored(&self, labels: &Labels) {
+        let mut held = self.held();
+        held.now = held.now.clone().join(labels);
+        held.stored = held.stored.clone().join(labels);
     }
 
     /// A person takes labels off. What was read stays known as what it is: a value from an untrusted result
     /// has an untrusted source before and after.
     pub fn declassify(&self, to: Labels) {
-        *self.labels.lock().unwrap_or_else(PoisonError::into_inner) = to;
+        *self.held() = Held {
+            stored: to.clone(),
+            now: to,
+        };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::label::Integrity;
+
+    #[test]
+    fn labels_are_to_be_stored_until_they_are() {
+        let untrusted = Labels {
+            integrity: Integrity::Untrusted,
+            ..Labels::none()
+        };
+        let context = Context::new("c".to_owned(), None);
+        assert_eq!(context.unstored(), None);
+        context.absorb(&untrusted);
+        // What could not be stored once is to be stored still, whoever asks next.
+        for _ in 0..2 {
+            assert_eq!(context.unstored(), Some(untrusted.clone()));
+            context.absorb(&untrusted);
+        }
+        context.stored(&untrusted);
+        assert_eq!(context.unstored(), None);
+        context.absorb(&untrusted);
+        assert_eq!(context.unstored(), None);
+        let elsewhere = Context::new("c".to_owned(), None);
+        elsewhere.stored(&untrusted);
+        assert_eq!((elsewhere.labels(), elsewhere.unstored()), (untrusted, None));
+    }
 
     #[test]
     fn what_could_not_be_stored_is_given_again() {

@@ -96,7 +96,7 @@ impl ContextStore {
             if self.store.server().is_some()
                 && let Some(kept) = self.kept(&id)?
             {
-                context.absorb(&kept.labels);
+                context.stored(&kept.labels);
             }
             return Ok(Some(context));
         }
@@ -119,21 +119,29 @@ impl ContextStore {
         Ok(Some(Arc::clone(context)))
     }
 
-    /// Writes the labels a context has now.
+    /// Writes the labels a context has now, if they are not in the store.
     pub(crate) fn keep_labels(&self, context: &Context, caller: &Principal) -> Result<(), StoreError> {
+        if context.unstored().is_none() {
+            return Ok(());
+        }
         let _alone = lock_aside(&self.writing);
+        // Somebody else may have been quicker.
+        let Some(mut labels) = context.unstored() else {
+            return Ok(());
+        };
         let actor = caller.actor();
         let (agent, user) = match actor.kind {
             ActorKind::User => (None, Some(actor.name.as_str())),
             ActorKind::Agent | ActorKind::Service => (Some(actor.name.as_str()), caller.for_user()),
         };
-        let mut labels = context.labels();
         if self.store.server().is_some()
             && let Some(kept) = self.kept(context.id())?
         {
             labels = labels.join(&kept.labels);
         }
-        self.write(context.id(), agent, user, &labels)
+        self.write(context.id(), agent, user, &labels)?;
+        context.stored(&labels);
+        Ok(())
     }
 
     /// Every context that has read something.

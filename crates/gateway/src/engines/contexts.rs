@@ -43,10 +43,10 @@ impl Contexts for Engines {
             (None, None) => return Ok(()),
         };
         let context = call.context();
-        if context.absorb(&brought).is_some() {
-            let kept = self.contexts.keep_labels(context, &call.caller().principal);
-            kept.map_err(|error| Objection::new(&refusal::LEDGER_UNAVAILABLE, error.to_string()))?;
-        }
+        context.absorb(&brought);
+        // Whichever answer raised them: as long as the labels are not stored, this context is told nothing.
+        let kept = self.contexts.keep_labels(context, &call.caller().principal);
+        kept.map_err(|error| Objection::new(&refusal::OUTCOME_UNRECORDED, error.to_string()))?;
         // Where values come from is not forgotten by a model of one's own that says them again.
         if call.resolution().model().is_none() || trust == Trust::Untrusted {
             remember(call, &text, (&brought, trust, suspicion));

@@ -15,7 +15,13 @@ impl Case for OpenCase {
         match self.outcome(&outcome).await {
             Ok(()) => outcome,
             Err(unavailable) => {
-                let objection = Objection::new(&refusal::LEDGER_UNAVAILABLE, unavailable.to_string());
+                // What has an intent may have been sent, whatever came of it.
+                let code = if self.has_intent() {
+                    &refusal::OUTCOME_UNRECORDED
+                } else {
+                    &refusal::LEDGER_UNAVAILABLE
+                };
+                let objection = Objection::new(code, unavailable.to_string());
                 Err(Refusal::at_the_end(objection))
             }
         }

@@ -569,6 +569,11 @@ fn unkept(error: impl std::fmt::Display) -> Unavailable {
 }
 
 impl OpenCase {
+    /// Whether what came of it may be more than a refusal.
+    pub(crate) fn has_intent(&self) -> bool {
+        self.dossier.read().intent.is_some()
+    }
+
     /// Records the one outcome.
     pub(crate) async fn outcome(&mut self, outcome: &Result<Reply, Refusal>) -> Result<(), Unavailable> {
         self.closed = true;
