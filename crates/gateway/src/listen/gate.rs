@@ -4,7 +4,10 @@
 //! sends is then the stranger's name (rmcp CVE-2026-42559, and the same in four other SDKs). So both
 //! `Host` and `Origin` are checked, on every door, before anything is read.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use hyper::{
     HeaderMap, Uri,
@@ -34,7 +37,7 @@ pub(super) fn check(
             "the request line and the `Host` header name different hosts",
         ));
     }
-    if !hosts.contains(&host) {
+    if !hosts.contains(&host) && !(is_probed(uri.path()) && is_address(&host)) {
         return Err(refuse("the `Host` header names a host that is not served here"));
     }
     let refuse = |why: &str| Objection::new(&refusal::ORIGIN_REFUSED, why);
@@ -49,6 +52,21 @@ pub(super) fn check(
         return Ok(());
     }
     Err(refuse("a page of another origin sent the request"))
+}
+
+/// What watchers ask by address, since they know no name: Kubernetes does, and Prometheus. Neither says anything of anybody, and a
+/// page whose name was bound anew sends that name, never an address.
+fn is_probed(path: &str) -> bool {
+    matches!(path, "/readyz" | "/metrics")
+}
+
+fn is_address(host: &str) -> bool {
+    host.parse::<SocketAddr>().is_ok()
+        || host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+            .is_ok()
 }
 
 /// Checks that a body is sent as it is. What is compressed would be refused as no JSON, or read by somebody behind us who
@@ -104,9 +122,34 @@ pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Optio
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
+    use std::collections::BTreeSet;
 
-    use super::{is_foreign_json, text_of};
+    use hyper::{
+        HeaderMap,
+        header::{HOST, HeaderValue},
+    };
+
+    use super::{check, is_foreign_json, text_of};
+
+    /// Regression: whoever watches by address was told that the gateway is never ready.
+    #[test]
+    fn an_address_may_be_asked_whether_it_is_ready_and_nothing_else() {
+        let hosts = BTreeSet::from(["gateway.example".to_owned()]);
+        let passes = |path: &'static str, host: &'static str| {
+            let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+            let uri = hyper::Uri::from_static(path);
+            check(&uri, &headers, &hosts, &BTreeSet::new()).is_ok()
+        };
+        for host in ["10.1.2.3:8443", "10.1.2.3", "[fd00::7]:8443", "[fd00::7]"] {
+            assert!(passes("/readyz", host), "{host}");
+            assert!(passes("/metrics", host), "{host}");
+            assert!(!passes("/mcp", host), "{host}");
+            assert!(!passes("/console", host), "{host}");
+        }
+        for host in ["evil.example", "10.1.2.3.evil.example", "[evil.example]", ""] {
+            assert!(!passes("/readyz", host), "{host}");
+        }
+    }
 
     #[test]
     fn json_is_utf8_whatever_else_its_type_says() {
