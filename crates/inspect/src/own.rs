@@ -164,6 +164,11 @@ impl Own {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn recall(&self) -> &Recall {
+        &self.recall
+    }
+
     /// Whether a sighting in this text is let pass.
     pub(crate) fn passes(&self, scope: Scope<'_>, sighting: &Sighting, text: &str) -> bool {
         let digest = || {

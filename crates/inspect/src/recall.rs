@@ -72,6 +72,12 @@ impl Recall {
             *slot = entry;
         }
     }
+
+    #[cfg(test)]
+    fn windows(&self) -> usize {
+        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.iter().flatten().count()
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +143,32 @@ mod tests {
                 "no digest, nothing to know a text by"
             );
         }
+    }
+
+    /// A conversation that goes on is read at its end.
+    #[test]
+    fn what_stands_before_what_is_new_is_not_read_again() {
+        let inspector = Inspector::new(&settings()).expect("settings");
+        let mut said: Vec<String> = (0..2000)
+            .map(|n| format!("turn {n} of the talk: the plan of the spring is compared with the figures"))
+            .collect();
+        let ours = scope(Surface::Result, Some("agent/a"));
+        let mut windows = Vec::new();
+        for _ in 0..4 {
+            let text = serde_json::json!({"messages": said}).to_string();
+            let document = wire::json::Document::parse(
+                text.into_bytes(),
+                wire::json::Keys::Exact,
+                &wire::bounds::REQUEST,
+            );
+            let document = document.expect("a message");
+            assert_eq!(inspector.inspect_node(document.root(), ours).iter().count(), 0);
+            windows.push(inspector.own().recall().windows());
+            said.push("and one more".to_owned());
+        }
+        assert!(windows[0] >= 4, "{windows:?}");
+        let last: Vec<usize> = windows.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(last, [1, 1, 1], "of each turn the last window: {windows:?}");
     }
 
     #[test]
