@@ -1,6 +1,7 @@
 //! The gateway's front door: the address it listens on, the URL it is called by, its TLS; and the TLS of servers.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -213,13 +214,56 @@ fn file(at: &str, reference: &str, lookup: &Lookup<'_>) -> Result<PathBuf, Probl
     }
 }
 
+/// The names a request may say it is for, as its `Host` header has them.
+pub(super) fn hosts(said: &[String]) -> Result<BTreeSet<String>, Problem> {
+    let each = said.iter().enumerate().map(|(n, host)| {
+        let remedy = "write a name or address as clients call it, with its port where that is not 443 or 80: \
+                      `gateway.example:8443`";
+        is_authority(host)
+            .then(|| host.to_ascii_lowercase())
+            .ok_or_else(|| {
+                Problem::new(
+                    format!("hosts[{n}]"),
+                    format!("no request is for `{host}`"),
+                    remedy,
+                )
+            })
+    });
+    each.collect()
+}
+
+/// The pages whose scripts may call, as browsers name them in `Origin` (RFC 6454 section 7).
+pub(super) fn origins(said: &[String]) -> Result<BTreeSet<String>, Problem> {
+    let each = said.iter().enumerate().map(|(n, origin)| {
+        let origin = origin.to_ascii_lowercase();
+        let host = origin.split_once("://").map(|(_, host)| host);
+        let remedy = "write each as browsers do, scheme, name and port and no more: `https://app.example`";
+        host.is_some_and(is_authority)
+            .then(|| origin.clone())
+            .ok_or_else(|| {
+                Problem::new(
+                    format!("origins[{n}]"),
+                    format!("no page has the origin `{origin}`"),
+                    remedy,
+                )
+            })
+    });
+    each.collect()
+}
+
+/// A name or an address, and maybe a port.
+fn is_authority(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    text.chars().all(is_part) && text.parse::<hyper::http::uri::Authority>().is_ok()
+}
+
 /// Host names and addresses in `host:port` spellings, without the ports.
 pub(crate) fn names<'h>(hosts: impl Iterator<Item = &'h String>) -> Vec<String> {
     let bare = |host: &String| match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
         Some((address, _)) => address.to_owned(),
         None => host.split(':').next().unwrap_or_default().to_owned(),
     };
-    let names: std::collections::BTreeSet<_> = hosts.map(bare).collect();
+    let names: BTreeSet<_> = hosts.map(bare).collect();
     names.into_iter().collect()
 }
 

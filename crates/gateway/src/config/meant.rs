@@ -250,6 +250,14 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
     {
         note(nobody_forwards(door, &said.hosts));
     }
+    let hosts = super::door::hosts(&said.hosts).unwrap_or_else(|problem| {
+        note(Err(problem));
+        BTreeSet::new()
+    });
+    let origins = super::door::origins(&said.origins).unwrap_or_else(|problem| {
+        note(Err(problem));
+        BTreeSet::new()
+    });
     let issuers = issuers::mean(&said.issuers, &parties, lookup, &mut note);
     let protection = door.as_mut().ok().and_then(|door| door.tls.as_mut());
     note(trust_domains::mean(
@@ -418,12 +426,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             groups,
             approve: said.approve.unwrap_or_default(),
             anonymous: said.anonymous,
-            hosts: said
-                .hosts
-                .into_iter()
-                .map(|host| host.to_ascii_lowercase())
-                .collect(),
-            origins: said.origins.into_iter().collect(),
+            hosts,
+            origins,
             parties,
             issuers,
             authorization,

@@ -334,3 +334,28 @@ fn names_that_are_others_here_and_ways_that_are_open_are_told() {
     let lost = wrong("mcpServers: { ünï: { command: a } }");
     assert!(lost.contains("rename the server"), "{lost}");
 }
+
+/// Regression: `origins: ["*"]` was taken, and every page was refused; so was a page whose origin was written in capitals.
+#[test]
+fn hosts_and_origins_that_can_match_nothing_are_refused() {
+    for (key, said) in [
+        ("hosts", "http://gateway.example"),
+        ("hosts", "gateway.example/mcp"),
+        ("hosts", "*"),
+        ("hosts", ""),
+        ("origins", "*"),
+        ("origins", "app.example"),
+        ("origins", "https://app.example/"),
+        ("origins", "null"),
+        ("origins", "https://a@app.example"),
+    ] {
+        let problems = wrong(&format!("{key}: [ \"{said}\" ]"));
+        assert!(problems.contains(&format!("{key}[0]")), "{problems}");
+        assert!(problems.contains("write"), "{problems}");
+    }
+    let meant = meant(
+        "hosts: [ \"Gateway.example:8443\", \"[::1]:8420\", \"10.1.2.3\" ]\norigins: [ \"HTTPS://App.example\" ]",
+    );
+    assert!(meant.hosts.contains("gateway.example:8443"));
+    assert!(meant.origins.contains("https://app.example"));
+}
