@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     marks::{Grams, Runs},
-    sketch::{Mark, Sketch, shingles, spaced_with, telling},
+    sketch::{Mark, RUN, Sketch, next_where, runs, spaced_with, telling, telling_and_spoken},
     value::{Shape, Value},
     words::{squash, stem, topics, whole, words},
 };
@@ -119,12 +119,13 @@ impl Remembered {
         } else {
             Vec::new()
         };
+        let (telling, spoken) = telling_and_spoken(&text);
         Self {
             records,
             ..Self::forgotten(
                 origin,
-                Sketch::of(telling(&text), MARKS_MAX),
-                Sketch::of(shingles(&text), MARKS_MAX),
+                Sketch::of(telling, MARKS_MAX),
+                Sketch::of(runs(&spoken, RUN).collect(), MARKS_MAX),
             )
         }
     }
@@ -197,15 +198,12 @@ impl Remembered {
 
     /// Whether a good part of these runs of words was copied from here: half of them, or four.
     fn lent(&self, runs: &Runs) -> bool {
-        let wanted = |known: usize| (known / 2).clamp(1, 4);
-        let (copied, known) = runs.shared(&self.runs, wanted);
-        known > 0 && copied >= wanted(known)
+        runs.share(&self.runs, |known| (known / 2).clamp(1, 4))
     }
 
     /// Whether more than half of these runs of words was copied from here.
     fn lent_most(&self, runs: &Runs) -> bool {
-        let (copied, known) = runs.shared(&self.runs, |known| known / 2 + 1);
-        copied * 2 > known
+        runs.share(&self.runs, |known| known / 2 + 1)
     }
 }
 
@@ -419,9 +417,9 @@ impl Found<'_> {
 /// Cuts a text where one record of a list ends and the next begins: YAML items, members and elements of JSON.
 fn records(text: &str) -> Vec<String> {
     let mut records = Vec::new();
-    let mut start = 0;
-    let ends = text.bytes().enumerate();
-    for (at, _) in ends.filter(|(_, byte)| matches!(byte, b'\n' | b'}')) {
+    let (mut start, mut next) = (0, 0);
+    while let Some(at) = next_where(text.as_bytes(), next, |_, byte| (byte == b'\n') | (byte == b'}')) {
+        next = at + 1;
         let end = at + if ends_with_line(text, at) { 1 } else { 2 };
         if at > start && (ends_with_line(text, at) || ends_with_brace(text, at)) {
             records.extend(text.get(start..end).map(str::to_owned));
@@ -487,7 +485,7 @@ pub(super) fn worth_tracing(word: &Value) -> bool {
 
 /// The words of a text that [`worth_tracing`] may say yes to: not those that are letters alone.
 pub(super) fn may_be_worth_tracing(text: &str) -> impl Iterator<Item = &str> {
-    let sign = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'@' | b'/' | b'_');
+    let sign = |byte: u8| byte.is_ascii_digit() | (byte == b'@') | (byte == b'/') | (byte == b'_');
     spaced_with(text, sign, "www.")
 }
 
