@@ -7,11 +7,13 @@ use std::{
     sync::OnceLock,
 };
 
+use memchr::memmem::Finder;
+
 use super::{
     marks::{Grams, Runs},
     sketch::{Mark, RUN, Sketch, next_where, runs, spaced_with, telling, telling_and_spoken},
     value::{Shape, Value},
-    words::{squash, stem, topics, whole, words},
+    words::{squash, stem, topics, whole, whole_of, words},
 };
 
 /// Most results of which anything is remembered.
@@ -87,6 +89,8 @@ struct Sought<'v> {
     text: &'v str,
     /// Its telling words, once a result asks for them.
     telling: OnceCell<Vec<Mark>>,
+    /// Looks for it, once a result may hold it.
+    finder: OnceCell<Finder<'v>>,
 }
 
 /// A place where a value stands.
@@ -103,11 +107,17 @@ impl<'v> Sought<'v> {
         Self {
             text,
             telling: OnceCell::new(),
+            finder: OnceCell::new(),
         }
     }
 
     fn telling(&self) -> &[Mark] {
         self.telling.get_or_init(|| telling(self.text))
+    }
+
+    /// Where it stands in a record as a whole.
+    fn places<'s>(&'s self, record: &'s str) -> impl Iterator<Item = usize> + 's {
+        whole_of(record, self.finder.get_or_init(|| Finder::new(self.text)))
     }
 }
 
@@ -261,7 +271,7 @@ impl Memory {
                 continue;
             }
             for record in &result.records {
-                let places = whole(record, value).map(|at| Found {
+                let places = sought.places(record).map(|at| Found {
                     result,
                     place: Some((record, at)),
                     length: value.len(),
@@ -292,7 +302,7 @@ impl Memory {
     pub(super) fn holding(&self, value: &str, asked: impl Fn(&Remembered) -> bool) -> Vec<&Remembered> {
         let sought = Sought::new(value);
         let stands = |result: &&Remembered| {
-            let exactly = |record: &String| whole(record, value).next().is_some();
+            let exactly = |record: &String| sought.places(record).next().is_some();
             asked(result)
                 && result.may_hold(&sought)
                 && (result.records.iter().any(exactly) || Self::stands_otherwise(result, value))
