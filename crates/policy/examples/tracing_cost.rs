@@ -1,8 +1,9 @@
 //! What tracing costs for texts as long as long arguments and results are: where the arguments of a call came from, and
 //! taking in what it brought.
 //!
-//! `cargo run --release -p policy --example tracing_cost [BYTES [CALLS]]`. Prose of so many bytes goes to a tool that
-//! gives it back, in one context. CPU time of the thread is read from `/proc/thread-self/schedstat`; instructions repeat
+//! `cargo run --release -p policy --example tracing_cost [BYTES [CALLS [FILE]]]`. A text of so many bytes goes to a tool that
+//! gives it back, in one context: the bench's prose each time, which is one sentence over and over, or what stands in
+//! FILE, each time from 1,000 bytes further on. CPU time of the thread is read from `/proc/thread-self/schedstat`; instructions repeat
 //! exactly (`valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*sources*'`).
 
 use std::{
@@ -23,34 +24,57 @@ use wire::{
 const PROSE: &str =
     "The quarterly report lists revenue by region and compares it with the plan of last spring. ";
 
+/// By how much texts of a file begin after each other.
+const STEP: usize = 1_000;
+
 fn main() -> io::Result<()> {
     let mut args = std::env::args().skip(1);
     let mut number = |otherwise: u32| args.next().map_or(Ok(otherwise), |text| text.parse());
     let bytes = number(10_000).map_err(io::Error::other)?;
     let calls = number(1_000).map_err(io::Error::other)?;
-    let text: String = PROSE.chars().cycle().take(bytes as usize).collect();
-    let args = Document::parse(object(|out| out.string("text", &text)), Keys::Exact, &REQUEST)
-        .map_err(io::Error::other)?;
-    let call = Call {
-        server: "stub",
-        tool: "echo",
-        sink: None,
-        args: Some(args.root()),
+    let source = args
+        .next()
+        .map_or(Ok(PROSE.to_owned()), std::fs::read_to_string)?;
+    let steps = if source == PROSE {
+        1
+    } else {
+        source.len().div_ceil(STEP)
     };
-    let brought = Brought {
-        text: &text,
-        trust: Trust::Trusted,
-        confidentiality: Confidentiality::Public,
-        suspicion: Suspicion::None,
+    let text = |n: usize| {
+        source
+            .chars()
+            .cycle()
+            .skip(n * STEP)
+            .take(bytes as usize)
+            .collect()
     };
+    let texts: Vec<String> = (0..steps).map(text).collect();
+    let parse = |text| Document::parse(object(|out| out.string("text", text)), Keys::Exact, &REQUEST);
+    let args = texts
+        .iter()
+        .map(|text| parse(text))
+        .collect::<Result<Vec<_>, _>>();
+    let args = args.map_err(io::Error::other)?;
     let mut flow = Flow::new(None, Settings::default());
     let begun = on_cpu_us()?;
-    for _ in 0..calls {
+    for (args, text) in args.iter().zip(&texts).cycle().take(calls as usize) {
+        let call = Call {
+            server: "stub",
+            tool: "echo",
+            sink: None,
+            args: Some(args.root()),
+        };
+        let brought = Brought {
+            text,
+            trust: Trust::Trusted,
+            confidentiality: Confidentiality::Public,
+            suspicion: Suspicion::None,
+        };
         flow.absorb(&call, &brought);
     }
     let taken = on_cpu_us()?;
-    for _ in 0..calls {
-        black_box(flow.sources(call.args));
+    for args in args.iter().cycle().take(calls as usize) {
+        black_box(flow.sources(Some(args.root())));
     }
     let asked = on_cpu_us()?;
     let calls = f64::from(calls.max(1));

@@ -3,48 +3,107 @@
 
 use std::ops::ControlFlow;
 
-use super::sketch::{Mark, Sketch, shingles};
+use super::sketch::{Mark, PLACES_MAX, Sketch, place, shingles, sort};
 
 /// Bytes of one fingerprint of letters and digits.
 const GRAM: usize = 4;
 /// Most of them that are asked about one value.
 const GRAMS_ASKED: usize = 32;
 
+/// A list so many times as long as another is searched for each of the other's marks, not read.
+const FEW: usize = 8;
+/// Marks that are counted together.
+const BLOCK: usize = 64;
+
 /// An odd number without a pattern (2^64 divided by the golden ratio).
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The runs of words of a text that is asked about.
 pub(super) struct Runs {
+    /// Sorted, each once.
     marks: Vec<Mark>,
-    /// A bit for each mark: most questions are answered "no", and by this alone.
-    bits: Bits,
+    /// By the upper bits of a mark, whether one of the marks begins so.
+    begun: Vec<bool>,
 }
 
 impl Runs {
     pub(super) fn of(text: &str) -> Self {
         let mut marks = shingles(text);
-        marks.sort_unstable();
-        marks.dedup();
-        let mut bits = Bits::with_room_for(marks.len());
-        marks.iter().for_each(|mark| bits.set(u64::from(*mark)));
-        Self { marks, bits }
+        sort(&mut marks, Mark::MAX);
+        let places = (8 * marks.len()).next_power_of_two().clamp(2, PLACES_MAX);
+        let mut runs = Self {
+            marks,
+            begun: vec![false; places],
+        };
+        for mark in &runs.marks {
+            if let Some(begun) = runs.begun.get_mut(place(*mark, places)) {
+                *begun = true;
+            }
+        }
+        runs
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.marks.is_empty()
     }
 
-    /// How many of these runs stood in the text of a sketch, counted up to `enough`, and of how many that can be
-    /// said.
-    pub(super) fn shared(&self, sketch: &Sketch, enough: impl Fn(usize) -> usize) -> (usize, usize) {
-        let known = self.marks.partition_point(|run| *run <= sketch.ceiling);
-        let common = sketch.marks.iter().filter(|mark| self.holds(**mark));
-        (common.take(enough(known)).count(), known)
+    /// Whether so many of these runs as are wanted stood in the text of a sketch, where `wanted` is told of how many of
+    /// them that can be said.
+    pub(super) fn share(&self, sketch: &Sketch, wanted: impl Fn(usize) -> usize) -> bool {
+        let (known, _) = self
+            .marks
+            .split_at(self.marks.partition_point(|run| *run <= sketch.ceiling));
+        let wanted = wanted(known.len());
+        let is_short = known.len() * FEW < sketch.marks.len();
+        (is_short || self.may_share(&sketch.marks, wanted)) && have_common(known, &sketch.marks, wanted)
     }
 
-    fn holds(&self, mark: Mark) -> bool {
-        self.bits.may_hold(u64::from(mark)) && self.marks.binary_search(&mark).is_ok()
+    /// Whether so many of the runs may be among these marks. Nearly all that was read lent nothing to a text, and is told
+    /// by this: it counts what only begins as a run does, too, and leaves out none of the runs. So the true count never
+    /// is above this one, which itself can only grow by what is left.
+    fn may_share(&self, marks: &[Mark], wanted: usize) -> bool {
+        let (mut counted, mut left) = (0, marks.len());
+        for block in marks.chunks(BLOCK) {
+            // Without a way out between: which of them are there cannot be foretold.
+            let may_be_run = |mark: &Mark| self.begun.get(place(*mark, self.begun.len())) != Some(&false);
+            counted += block
+                .iter()
+                .map(|mark| usize::from(may_be_run(mark)))
+                .sum::<usize>();
+            left -= block.len();
+            if counted + left < wanted {
+                return false;
+            }
+        }
+        counted >= wanted
     }
+}
+
+/// Whether two lists, sorted and without repetition, have so many marks in common.
+fn have_common(one: &[Mark], other: &[Mark], wanted: usize) -> bool {
+    let (mut few, mut many) = if one.len() < other.len() {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    if few.len() * FEW < many.len() {
+        let common = few.iter().filter(|mark| many.binary_search(mark).is_ok());
+        return common.take(wanted).count() >= wanted;
+    }
+    let mut common = 0;
+    while common < wanted {
+        let (Some((a, after_a)), Some((b, after_b))) = (few.split_first(), many.split_first()) else {
+            return false;
+        };
+        common += usize::from(a == b);
+        if a <= b {
+            few = after_a;
+        }
+        if b <= a {
+            many = after_b;
+        }
+    }
+    true
 }
 
 /// Which letters and digits follow each other in a text, whatever stands between them.
@@ -148,7 +207,51 @@ impl Bits {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    /// How many runs stood in the text of a sketch, and of how many that can be said.
+    fn shared(runs: &Runs, sketch: &Sketch) -> (usize, usize) {
+        let known = Cell::new(0);
+        let reach = |count: usize| {
+            runs.share(sketch, |of| {
+                known.set(of);
+                count
+            })
+        };
+        let shared = (0..).find(|count| !reach(count + 1)).unwrap_or_default();
+        (shared, known.get())
+    }
+
+    /// What is told by bits first, and only as far as it is asked, is what looking for each of the runs tells.
+    #[test]
+    fn sharing_is_told_as_by_looking_for_each() {
+        let mut lot = 1_u32;
+        let mut draw = |below: u32| {
+            lot = lot.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (lot >> 8) % below
+        };
+        for round in 0..2_000 {
+            // Few words, so that runs come back, over and over in some rounds.
+            let words = 3 + draw(2 + round / 10);
+            let (asked, read) = (draw(400), draw(400));
+            let mut text = |length| {
+                (0..length)
+                    .map(|_| format!("w{} ", draw(words)))
+                    .collect::<String>()
+            };
+            let runs = Runs::of(&text(asked));
+            let sketch = Sketch::of(shingles(&text(read)), 1 + round as usize % 90);
+            let known = runs.marks.iter().filter(|mark| **mark <= sketch.ceiling).count();
+            let common = sketch
+                .marks
+                .iter()
+                .filter(|mark| runs.marks.contains(mark))
+                .count();
+            assert_eq!(shared(&runs, &sketch), (common, known), "round {round}");
+        }
+    }
 
     #[test]
     fn what_stands_in_a_text_is_never_denied() {
@@ -166,7 +269,7 @@ mod tests {
     fn runs_are_counted_whatever_stands_between_their_words() {
         let sketch = Sketch::of(shingles("one two three four five six"), 100);
         let runs = Runs::of("(one) two, three: four five seven");
-        assert_eq!(runs.shared(&sketch, |known| known), (2, 3));
+        assert_eq!(shared(&runs, &sketch), (2, 3));
         assert!(Runs::of("one two three").is_empty());
     }
 
@@ -178,7 +281,7 @@ mod tests {
                 .collect::<String>()
         };
         let sketch = Sketch::of(shingles(&text(0)), 1024);
-        let (shared, known) = Runs::of(&text(2000)).shared(&sketch, |known| known);
+        let (shared, known) = shared(&Runs::of(&text(2000)), &sketch);
         assert!(known > 800 && known < 1300, "{known}");
         assert!(
             shared * 10 > known * 4 && shared * 10 < known * 6,

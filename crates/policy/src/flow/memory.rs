@@ -7,11 +7,13 @@ use std::{
     sync::OnceLock,
 };
 
+use memchr::memmem::Finder;
+
 use super::{
     marks::{Grams, Runs},
-    sketch::{Mark, Sketch, shingles, spaced_with, telling},
+    sketch::{Mark, RUN, Sketch, next_where, runs, spaced_with, telling, telling_and_spoken},
     value::{Shape, Value},
-    words::{squash, stem, topics, whole, words},
+    words::{squash, stem, topics, whole, whole_of, words},
 };
 
 /// Most results of which anything is remembered.
@@ -87,6 +89,8 @@ struct Sought<'v> {
     text: &'v str,
     /// Its telling words, once a result asks for them.
     telling: OnceCell<Vec<Mark>>,
+    /// Looks for it, once a result may hold it.
+    finder: OnceCell<Finder<'v>>,
 }
 
 /// A place where a value stands.
@@ -103,11 +107,17 @@ impl<'v> Sought<'v> {
         Self {
             text,
             telling: OnceCell::new(),
+            finder: OnceCell::new(),
         }
     }
 
     fn telling(&self) -> &[Mark] {
         self.telling.get_or_init(|| telling(self.text))
+    }
+
+    /// Where it stands in a record as a whole.
+    fn places<'s>(&'s self, record: &'s str) -> impl Iterator<Item = usize> + 's {
+        whole_of(record, self.finder.get_or_init(|| Finder::new(self.text)))
     }
 }
 
@@ -119,12 +129,13 @@ impl Remembered {
         } else {
             Vec::new()
         };
+        let (telling, spoken) = telling_and_spoken(&text);
         Self {
             records,
             ..Self::forgotten(
                 origin,
-                Sketch::of(telling(&text), MARKS_MAX),
-                Sketch::of(shingles(&text), MARKS_MAX),
+                Sketch::of(telling, MARKS_MAX),
+                Sketch::of(runs(&spoken, RUN).collect(), MARKS_MAX),
             )
         }
     }
@@ -197,15 +208,12 @@ impl Remembered {
 
     /// Whether a good part of these runs of words was copied from here: half of them, or four.
     fn lent(&self, runs: &Runs) -> bool {
-        let wanted = |known: usize| (known / 2).clamp(1, 4);
-        let (copied, known) = runs.shared(&self.runs, wanted);
-        known > 0 && copied >= wanted(known)
+        runs.share(&self.runs, |known| (known / 2).clamp(1, 4))
     }
 
     /// Whether more than half of these runs of words was copied from here.
     fn lent_most(&self, runs: &Runs) -> bool {
-        let (copied, known) = runs.shared(&self.runs, |known| known / 2 + 1);
-        copied * 2 > known
+        runs.share(&self.runs, |known| known / 2 + 1)
     }
 }
 
@@ -263,7 +271,7 @@ impl Memory {
                 continue;
             }
             for record in &result.records {
-                let places = whole(record, value).map(|at| Found {
+                let places = sought.places(record).map(|at| Found {
                     result,
                     place: Some((record, at)),
                     length: value.len(),
@@ -294,7 +302,7 @@ impl Memory {
     pub(super) fn holding(&self, value: &str, asked: impl Fn(&Remembered) -> bool) -> Vec<&Remembered> {
         let sought = Sought::new(value);
         let stands = |result: &&Remembered| {
-            let exactly = |record: &String| whole(record, value).next().is_some();
+            let exactly = |record: &String| sought.places(record).next().is_some();
             asked(result)
                 && result.may_hold(&sought)
                 && (result.records.iter().any(exactly) || Self::stands_otherwise(result, value))
@@ -419,9 +427,9 @@ impl Found<'_> {
 /// Cuts a text where one record of a list ends and the next begins: YAML items, members and elements of JSON.
 fn records(text: &str) -> Vec<String> {
     let mut records = Vec::new();
-    let mut start = 0;
-    let ends = text.bytes().enumerate();
-    for (at, _) in ends.filter(|(_, byte)| matches!(byte, b'\n' | b'}')) {
+    let (mut start, mut next) = (0, 0);
+    while let Some(at) = next_where(text.as_bytes(), next, |_, byte| (byte == b'\n') | (byte == b'}')) {
+        next = at + 1;
         let end = at + if ends_with_line(text, at) { 1 } else { 2 };
         if at > start && (ends_with_line(text, at) || ends_with_brace(text, at)) {
             records.extend(text.get(start..end).map(str::to_owned));
@@ -487,7 +495,7 @@ pub(super) fn worth_tracing(word: &Value) -> bool {
 
 /// The words of a text that [`worth_tracing`] may say yes to: not those that are letters alone.
 pub(super) fn may_be_worth_tracing(text: &str) -> impl Iterator<Item = &str> {
-    let sign = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'@' | b'/' | b'_');
+    let sign = |byte: u8| byte.is_ascii_digit() | (byte == b'@') | (byte == b'/') | (byte == b'_');
     spaced_with(text, sign, "www.")
 }
 

@@ -8,6 +8,12 @@ pub(super) const WORD_MIN: usize = 5;
 /// Words of one fingerprint of running text.
 pub(super) const RUN: usize = 4;
 
+/// As many bytes as the compiler looks at together.
+const TOGETHER: usize = 32;
+
+/// Most [`place`]s that marks are told apart by.
+pub(super) const PLACES_MAX: usize = 1 << 17;
+
 /// A fingerprint.
 pub(super) type Mark = u32;
 
@@ -46,10 +52,7 @@ impl Sketch {
     fn settle(&mut self, max: usize) {
         match self.smallest(max) {
             Some(smallest) => self.marks = smallest,
-            None => {
-                self.marks.sort_unstable();
-                self.marks.dedup();
-            }
+            None => sort(&mut self.marks, Mark::MAX),
         }
         if self.marks.len() > max {
             self.marks.truncate(max);
@@ -65,8 +68,7 @@ impl Sketch {
         let part = self.marks.len() / (2 * max.max(1));
         let below = Mark::MAX / u32::try_from(part).ok().filter(|part| *part > 1)?;
         let mut smallest: Vec<Mark> = self.marks.iter().copied().filter(|mark| *mark <= below).collect();
-        smallest.sort_unstable();
-        smallest.dedup();
+        sort(&mut smallest, below);
         (smallest.len() > max).then_some(smallest)
     }
 
@@ -95,6 +97,90 @@ impl Sketch {
         let ceiling = marks.remove(0);
         marks.is_sorted().then_some(Self { marks, ceiling })
     }
+}
+
+/// Sorts marks, of which none is above `most`, and leaves each once.
+pub(super) fn sort(marks: &mut Vec<Mark>, most: Mark) {
+    /// Below it the standard library is as quick.
+    const MANY: usize = 256;
+    let zeros = most.max(1).leading_zeros();
+    if marks.len() >= MANY {
+        drop_repeated(marks, zeros);
+    }
+    if marks.len() < MANY || !sort_mixed(marks, zeros) {
+        marks.sort_unstable();
+    }
+    marks.dedup();
+}
+
+/// Drops most of the marks that came before, where a text repeats itself so much that it is worth the look.
+fn drop_repeated(marks: &mut Vec<Mark>, zeros: u32) {
+    /// Marks after which that is known.
+    const TRIED: usize = 128;
+    const PLACES: usize = 1024;
+    let mut last = [None; PLACES];
+    let (mut asked, mut dropped) = (0, 0);
+    marks.retain(|mark| {
+        if asked >= TRIED && dropped < asked / 2 {
+            return true;
+        }
+        asked += 1;
+        let last = last.get_mut(place(*mark << zeros, PLACES));
+        let is_repeated = last.is_some_and(|last| last.replace(*mark) == Some(*mark));
+        dropped += usize::from(is_repeated);
+        !is_repeated
+    });
+}
+
+/// Sorts marks that are well mixed below so many upper bits that are zero: the bits after these bring nearly all of them to
+/// where they belong. Gives up on others: marks can be made that begin alike.
+fn sort_mixed(marks: &mut Vec<Mark>, zeros: u32) -> bool {
+    /// For each mark, what others take to be sorted.
+    const SWAPS_MAX: usize = 4;
+    let places = (marks.len().next_power_of_two() / 2).clamp(1, PLACES_MAX);
+    *marks = by_upper_bits(marks, zeros, places);
+    let mut swaps = SWAPS_MAX * marks.len();
+    for mut at in 1..marks.len() {
+        while at > 0 && marks.get(at - 1) > marks.get(at) {
+            if swaps == 0 {
+                return false;
+            }
+            swaps -= 1;
+            marks.swap(at - 1, at);
+            at -= 1;
+        }
+    }
+    true
+}
+
+/// Marks in the order of their [`place`]s.
+fn by_upper_bits(marks: &[Mark], zeros: u32, places: usize) -> Vec<Mark> {
+    let mut begins = vec![0_usize; places + 1];
+    for mark in marks {
+        if let Some(count) = begins.get_mut(place(*mark << zeros, places) + 1) {
+            *count += 1;
+        }
+    }
+    let mut sum = 0;
+    for begin in &mut begins {
+        sum += *begin;
+        *begin = sum;
+    }
+    let mut sorted = vec![0; marks.len()];
+    for mark in marks {
+        if let Some(begin) = begins.get_mut(place(*mark << zeros, places)) {
+            if let Some(free) = sorted.get_mut(*begin) {
+                *free = *mark;
+            }
+            *begin += 1;
+        }
+    }
+    sorted
+}
+
+/// The place of a mark among so many, which are a power of two: by its upper bits.
+pub(super) fn place(mark: Mark, places: usize) -> usize {
+    ((u64::from(mark) * places as u64) >> Mark::BITS) as usize
 }
 
 /// What the hash of a text begins with.
@@ -164,22 +250,22 @@ pub(super) fn shingles(text: &str) -> Vec<Mark> {
     runs(&spoken(text), RUN).collect()
 }
 
+/// What [`telling`] and [`spoken`] say of a text in small letters, which is read once for both.
+pub(super) fn telling_and_spoken(text: &str) -> (Vec<Mark>, Vec<Spoken>) {
+    if !is_plain(text) {
+        return (telling(text), spoken(text));
+    }
+    let mut words = Vec::with_capacity(text.len() / 6);
+    let marks = telling_of_plain(text, |word| words.push(word));
+    (marks, words)
+}
+
 /// Of the telling words of a text: with their punctuation taken for nothing, and taken for an end.
 pub(super) fn telling(text: &str) -> Vec<Mark> {
-    let mut marks = Vec::with_capacity(text.len() / 8);
     if is_plain(text) {
-        // Nearly every text. Each byte is looked at once.
-        let mut word = Telling::default();
-        for byte in text.bytes() {
-            match sort_of(byte) {
-                SPACE => word.end(&mut marks),
-                END => word.end_part(&mut marks),
-                letter => word.take(letter),
-            }
-        }
-        word.end(&mut marks);
-        return marks;
+        return telling_of_plain(text, |_| ());
     }
+    let mut marks = Vec::with_capacity(text.len() / 8);
     for word in spaced(text).filter(|word| word.len() >= WORD_MIN) {
         marks.push(squashed(word));
         let ends = |c: char| u8::try_from(c).is_ok_and(is_end);
@@ -215,88 +301,137 @@ pub(super) fn spaced_with<'t>(
 
 /// Where the first of these signs stands, or this part ends.
 fn first_with(bytes: &[u8], sign: impl Fn(u8) -> bool, part: &[u8]) -> Option<usize> {
-    /// As many as the compiler looks at together.
-    const TOGETHER: usize = 32;
-    let last = part.last();
-    bytes.chunks(TOGETHER).enumerate().find_map(|(n, chunk)| {
-        // All of them, without a way out between: most have none, and so they are asked side by side.
-        let may = |any, byte: &u8| any | sign(*byte) | (Some(byte) == last);
-        chunk.iter().fold(false, may).then_some(())?;
-        let mut places = (n * TOGETHER..).zip(chunk);
-        let ends = |at: usize| bytes.get(..=at).is_some_and(|before| before.ends_with(part));
-        let found = places.find(|(at, byte)| sign(**byte) || Some(*byte) == last && ends(*at));
-        found.map(|(at, _)| at)
-    })
+    let last = part.last().copied();
+    let last_but_one = part.iter().nth_back(1).copied();
+    let ends = |at: usize| bytes.get(..=at).is_some_and(|before| before.ends_with(part));
+    let mut from = 0;
+    loop {
+        // The last two bytes of the part, or a sign: most texts have neither in most places.
+        from = next_where(bytes, from, |before, byte| {
+            sign(byte) | (Some(byte) == last) & (last_but_one.is_none() | (Some(before) == last_but_one))
+        })?;
+        if sign(*bytes.get(from)?) || ends(from) {
+            return Some(from);
+        }
+        from += 1;
+    }
 }
 
-/// A word that is being read, and its part since the last sign that ends one.
-#[derive(Default)]
-struct Telling {
-    whole: Letters,
-    part: Letters,
-    /// It has such a sign.
-    is_parted: bool,
+/// Where such a byte stands next, from a place on; asked of it and of the byte before, which is 0 at the beginning.
+///
+/// `sign` is best without a branch: of nearly all bytes the answer is no, and so many are asked side by side.
+pub(super) fn next_where(bytes: &[u8], from: usize, sign: impl Fn(u8, u8) -> bool) -> Option<usize> {
+    let before_it = |at: usize| {
+        at.checked_sub(1)
+            .and_then(|at| bytes.get(at))
+            .copied()
+            .unwrap_or(0)
+    };
+    let first = *bytes.get(from)?;
+    if sign(before_it(from), first) {
+        return Some(from);
+    }
+    let (after, before) = (bytes.get(from + 1..)?, bytes.get(from..)?);
+    let (chunks, _) = after.as_chunks::<TOGETHER>();
+    let (chunks_before, _) = before.as_chunks::<TOGETHER>();
+    let none = |(chunk, before): &(&[u8; TOGETHER], &[u8; TOGETHER])| {
+        let pairs = before.iter().zip(*chunk);
+        !pairs.fold(false, |any, (before, byte)| any | sign(*before, *byte))
+    };
+    let skipped = TOGETHER * chunks.iter().zip(chunks_before).take_while(none).count();
+    let mut pairs = before.iter().zip(after).enumerate().skip(skipped);
+    let (at, _) = pairs.find(|(_, (before, byte))| sign(**before, **byte))?;
+    Some(from + 1 + at)
 }
 
-/// The hash of letters and digits, and the bytes they stand in.
-#[derive(Clone, Copy)]
-struct Letters {
-    hash: u64,
-    bytes: usize,
-}
-
-impl Default for Letters {
-    fn default() -> Self {
-        Self {
-            hash: HASH_START,
-            bytes: 0,
+/// Of the telling words of a plain text in small letters, each byte of which is looked at once. The words that are
+/// spoken are given away besides: most telling ones are made of one of them, and have its hash.
+fn telling_of_plain(text: &str, mut each: impl FnMut(Spoken)) -> Vec<Mark> {
+    let mut marks = Vec::with_capacity(text.len() / 8);
+    let mut left = text.as_bytes();
+    let (mut whole, mut part, mut is_parted) = (Telling::from(left), Telling::from(left), false);
+    while let Some((first, after)) = left.split_first() {
+        match sort_of(*first) {
+            SPACE => {
+                marks.extend(part.until(left));
+                marks.extend(whole.until(left).filter(|_| is_parted));
+                (whole, part, is_parted) = (Telling::from(after), Telling::from(after), false);
+                left = after;
+            }
+            END => {
+                marks.extend(part.until(left));
+                if !is_parted {
+                    // Up to here it is one with its part.
+                    (whole, is_parted) = (part, true);
+                }
+                part = Telling::from(after);
+                left = after;
+            }
+            SIGN => left = after,
+            _ => {
+                let (mut hash, mut bytes) = (HASH_START, 0);
+                for letter in left
+                    .iter()
+                    .map(|byte| sort_of(*byte))
+                    .take_while(|sort| *sort > END)
+                {
+                    hash = hash_on(hash, letter);
+                    bytes += 1;
+                }
+                let (word, after) = left.split_at_checked(bytes).unwrap_or((left, &[]));
+                each(Spoken(hash));
+                part.take(hash, word);
+                if is_parted {
+                    whole.take(hash, word);
+                }
+                left = after;
+            }
         }
     }
+    marks.extend(part.until(left));
+    marks.extend(whole.until(left).filter(|_| is_parted));
+    marks
 }
 
-impl Letters {
-    /// Its mark, if it is long enough to tell.
-    fn end(&mut self) -> Option<Mark> {
-        let Self { hash, bytes } = std::mem::take(self);
-        (bytes >= WORD_MIN).then(|| spread(hash))
-    }
+/// A word that is being read, or its part since the last sign that ends one.
+#[derive(Clone, Copy)]
+struct Telling {
+    /// Bytes of the text that were left where it began.
+    left: usize,
+    /// Of its letters and digits so far, if there are any.
+    hash: Option<u64>,
 }
 
 impl Telling {
-    /// A byte that ends nothing, by its sort.
+    fn from(left: &[u8]) -> Self {
+        Self {
+            left: left.len(),
+            hash: None,
+        }
+    }
+
+    /// Letters and digits, and the hash of these alone.
     #[inline]
-    fn take(&mut self, sort: u8) {
-        let letter = |hash| if sort == SIGN { hash } else { hash_on(hash, sort) };
-        self.part.bytes += 1;
-        self.part.hash = letter(self.part.hash);
-        if self.is_parted {
-            self.whole.bytes += 1;
-            self.whole.hash = letter(self.whole.hash);
-        }
+    fn take(&mut self, hash: u64, letters: &[u8]) {
+        let on = |before| {
+            letters
+                .iter()
+                .fold(before, |hash, byte| hash_on(hash, sort_of(*byte)))
+        };
+        self.hash = Some(self.hash.map_or(hash, on));
     }
 
-    fn end_part(&mut self, marks: &mut Vec<Mark>) {
-        if !self.is_parted {
-            // Up to here it is one with its part.
-            self.whole = self.part;
-            self.is_parted = true;
-        }
-        self.whole.bytes += 1;
-        marks.extend(self.part.end());
-    }
-
-    fn end(&mut self, marks: &mut Vec<Mark>) {
-        marks.extend(self.part.end());
-        if self.is_parted {
-            marks.extend(self.whole.end());
-            self.is_parted = false;
-        }
+    /// Its mark, if it is long enough to tell.
+    #[inline]
+    fn until(self, left: &[u8]) -> Option<Mark> {
+        let is_long = self.left - left.len() >= WORD_MIN;
+        is_long.then(|| spread(self.hash.unwrap_or(HASH_START)))
     }
 }
 
 const SPACE: u8 = 0;
 const SIGN: u8 = 1;
-/// See [`is_end`].
+/// See [`is_end`]. What is above it is a letter or digit.
 const END: u8 = 2;
 
 /// The sort of an ASCII byte: what it is but for its case, if it is a letter or digit.
@@ -442,20 +577,79 @@ mod tests {
         );
     }
 
+    /// Texts of such signs, drawn by lot.
+    fn texts(signs: &[char], longest: usize) -> impl Iterator<Item = String> {
+        let mut lot = 7_u64;
+        (0..6_000).map(move |round| {
+            let drawn = (0..round % longest).map(|_| {
+                lot = hash_on(lot, b'x');
+                signs[(lot >> 40) as usize % signs.len()]
+            });
+            drawn.collect()
+        })
+    }
+
     #[test]
     fn telling_words_are_the_same_however_they_are_read() {
         let text = "Dear <b>ann</b>: {\"to\":\"eve@evil.example\", n=[1,22,333333]} (a) ----- \
             \"\"\"\"\"\" x:yyyyy:z end,";
-        let sorted = |text: &str| {
-            let mut marks = telling(text);
+        let sorted = |mut marks: Vec<Mark>| {
             marks.sort_unstable();
             marks
         };
         // One letter of another script has the whole text read the other way.
-        let (quick, mut plain) = (sorted(text), sorted(&format!("{text} \u{e9}")));
-        assert_eq!(quick, plain);
+        let otherwise = |text: &str| sorted(telling(&format!("{text} \u{e9}")));
+        let mut plain = otherwise(text);
+        assert_eq!(sorted(telling(text)), plain);
         plain.dedup();
         assert_eq!(plain.len(), 8);
+        for text in texts(&['a', 'b', '7', '7', '.', '-', ' ', ':', '"', '\n'], 60) {
+            let (marks, words) = telling_and_spoken(&text);
+            assert_eq!(sorted(marks), otherwise(&text), "{text:?}");
+            assert!(
+                words
+                    .iter()
+                    .map(|word| word.0)
+                    .eq(spoken(&text).iter().map(|word| word.0)),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_looked_for_side_by_side_is_found_where_it_stands() {
+        for text in texts(&['a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'b', '.'], 150) {
+            let bytes = text.as_bytes();
+            let sign = |before: u8, byte: u8| (byte == b'.') & (before == b'b') | (byte == 0);
+            let plain = |at: &usize| bytes[*at] == b'.' && *at > 0 && bytes[at - 1] == b'b';
+            for from in (0..bytes.len() + 2).step_by(5) {
+                let slowly = (from..bytes.len()).find(plain);
+                assert_eq!(next_where(bytes, from, sign), slowly, "{text:?} from {from}");
+            }
+        }
+    }
+
+    #[test]
+    fn marks_are_sorted_whatever_they_are() {
+        let mut marks: Vec<Mark> = (0..3_000).map(|n: u32| mark(&n.to_string())).collect();
+        marks.extend([0, 0, 1, Mark::MAX, Mark::MAX, Mark::MAX - 1]);
+        let alike = marks.iter().map(|mark| mark >> 20).collect::<Vec<_>>();
+        let over_and_over = (0..4_000).map(|n| marks[n % 40]).collect();
+        let at_first = (0..4_000)
+            .map(|n| marks[if n < 500 { n % 7 } else { n % 3_000 }])
+            .collect();
+        let falling = (0..3_000).rev().collect();
+        for length in [0, 1, 2, 255, 256, 257, 1_700, 3_006] {
+            for marks in [&marks, &alike, &over_and_over, &at_first, &falling] {
+                let mut sorted: Vec<Mark> = marks.iter().copied().take(length).collect();
+                let mut plain = sorted.clone();
+                let most = plain.iter().copied().max().unwrap_or(0);
+                sort(&mut sorted, most);
+                plain.sort_unstable();
+                plain.dedup();
+                assert_eq!(sorted, plain);
+            }
+        }
     }
 
     /// What is found by its signs is what reading every word finds.
