@@ -92,9 +92,14 @@ impl Dossier {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// All that is known, for the case.
+    /// Looks at all that is known, for the case.
+    pub fn read<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
+        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes all that is known, for the case that ends: nothing is left to read.
     #[must_use]
-    pub fn read(&self) -> Known {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn take(&self) -> Known {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

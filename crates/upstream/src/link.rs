@@ -273,7 +273,8 @@ impl Asking<'_> {
     /// Tells the server that nobody waits any more. In the modern era over HTTP, dropping the stream says it.
     async fn withdraw(&self, id: i64) {
         let body = encode::cancelled(id);
-        let told = async {
+        // In a box: it is rare, and would make every call's future as large as its own.
+        let told = Box::pin(async {
             match self.wire {
                 Wire::Http(_) if self.era == Era::Modern => Ok(()),
                 Wire::Http(endpoint) => {
@@ -282,7 +283,7 @@ impl Asking<'_> {
                 }
                 Wire::Pipe(pipe) => pipe.send(body).await,
             }
-        };
+        });
         // A server that does not even take this has a second; the caller has left already.
         let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
     }

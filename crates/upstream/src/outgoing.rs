@@ -81,18 +81,18 @@ impl Outgoing {
         self.link.revision.era()
     }
 
-    /// Sends it and waits for the answer.
+    /// Sends it and waits for the answer: or an objection, when the server cannot be reached, fails, or answers what is
+    /// no answer.
     ///
-    /// # Errors
-    /// When the server cannot be reached, fails, or answers what is no answer.
-    pub async fn run(self) -> Result<Answer, Objection> {
-        self.answered().await
+    /// In a box, since it is large, and each who hands it on would copy it.
+    pub fn run(self) -> Boxed<'static, Result<Answer, Objection>> {
+        Box::pin(async move { self.answered().await })
     }
 
     /// As [`Self::run`], for those who have more to ask about the same.
     ///
     /// # Errors
-    /// As there.
+    /// When the server cannot be reached, fails, or answers what is no answer.
     pub async fn answered(&self) -> Result<Answer, Objection> {
         if !self.wants_answer {
             let head = self.head.clone();

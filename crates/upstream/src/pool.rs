@@ -264,7 +264,8 @@ impl Upstreams {
             Isolation::Shared => None,
         };
         let party = (caller, &arrival.capabilities);
-        self.open(&station, arrival.revision.era(), key, party).await
+        // In a box: it is rare, and would make every call's future as large as its own.
+        Box::pin(self.open(&station, arrival.revision.era(), key, party)).await
     }
 
     /// The link for a key, in the wanted era if the server speaks it.

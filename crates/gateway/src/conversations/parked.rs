@@ -269,13 +269,15 @@ pub(crate) struct Relay {
     /// Who was there last, with what that client declared.
     party: Mutex<(Option<Caller>, Capabilities)>,
     log_level: Option<LogLevel>,
-    now: watch::Sender<Option<Arc<dyn Exchange>>>,
+    /// Each call makes one, and few ask anything: so there is one place to watch, and not two.
     desk: watch::Sender<Desk>,
 }
 
-/// Questions to the client.
+/// Questions to the client, and the way to it.
 #[derive(Default)]
 struct Desk {
+    /// Whichever of its requests is there now.
+    exchange: Option<Arc<dyn Exchange>>,
     expected: HashSet<Id>,
     /// The server says how much it asks at a time (modern era).
     announced: bool,
@@ -321,8 +323,10 @@ impl Relay {
             room,
             party: Mutex::new((exchange.caller(), capabilities)),
             log_level,
-            now: watch::channel(Some(exchange)).0,
-            desk: watch::channel(Desk::default()).0,
+            desk: watch::Sender::new(Desk {
+                exchange: Some(exchange),
+                ..Desk::default()
+            }),
         })
     }
 
@@ -336,13 +340,15 @@ impl Relay {
     }
 
     pub(crate) fn attach(&self, exchange: Arc<dyn Exchange>) {
-        self.now.send_replace(Some(exchange));
+        self.desk.send_modify(|desk| desk.exchange = Some(exchange));
     }
 
     /// Nobody comes back: the call is withdrawn at the server.
     pub(crate) fn give_up(&self) {
-        self.now.send_replace(None);
-        self.desk.send_modify(|desk| desk.open.clear());
+        self.desk.send_modify(|desk| {
+            desk.exchange = None;
+            desk.open.clear();
+        });
     }
 
     /// Resolves when there is something to ask, and nothing more is about to be.
@@ -499,7 +505,7 @@ impl Exchange for Relay {
     }
 
     fn deliver(&self, message: Vec<u8>) -> Boxed<'_, ()> {
-        let now = self.now.borrow().clone();
+        let now = self.desk.borrow().exchange.clone();
         Box::pin(async move {
             if let Some(now) = now {
                 now.deliver(message).await;
@@ -509,9 +515,9 @@ impl Exchange for Relay {
 
     fn withdrawn(&self) -> Boxed<'_, ()> {
         Box::pin(async move {
-            let mut changes = self.now.subscribe();
+            let mut changes = self.desk.subscribe();
             loop {
-                let Some(now) = changes.borrow_and_update().clone() else {
+                let Some(now) = changes.borrow_and_update().exchange.clone() else {
                     return;
                 };
                 tokio::select! {

@@ -173,7 +173,7 @@ impl Engines {
         let actor = subject.actor.name.clone();
         let labels = call.context().labels();
         let rules = self.rules();
-        let decided_by = call.dossier().read().policy.clone();
+        let decided_by = call.dossier().read(|known| known.policy.clone());
         let permit = call.permit();
         let sources = call.sources().iter().map(|source| Origin {
             argument: source.argument.clone(),

@@ -14,7 +14,7 @@ use std::{
 use pipeline::{
     Arrival, Dossier, Known, Passed, Received, Refusal, Reply, decide::Approved, ports::Stranger,
 };
-use policy::registry::Pin;
+use policy::{Action, registry::Pin};
 use records::{
     digest::Digester,
     keys::Secret,
@@ -29,7 +29,7 @@ use wire::{
 };
 
 use fields::{
-    Begun, arguments, details, findings, labels, principal, protection, refused, released, target_of, tenant,
+    arguments, details, findings, labels, named, principal, protection, refused, released, target_of, tenant,
     unsigned, words_of,
 };
 
@@ -93,10 +93,25 @@ impl Digests {
 #[derive(Debug)]
 pub(crate) struct OpenCase {
     journal: Journal,
-    begun: Begun,
     arrival: Arc<Arrival>,
     dossier: Arc<Dossier>,
     closed: bool,
+}
+
+/// Whose a payload is.
+struct Whose {
+    tenant: String,
+    people: BTreeSet<String>,
+}
+
+impl Whose {
+    fn of(known: &Known) -> Self {
+        let people = known.subjects.iter();
+        Self {
+            tenant: tenant(known).to_owned(),
+            people: people.map(|person| person.as_str().to_owned()).collect(),
+        }
+    }
 }
 
 /// What became of a connection of a boxed server.
@@ -165,7 +180,6 @@ impl Journal {
     pub(crate) fn open_case(&self, call: &Received) -> OpenCase {
         OpenCase {
             journal: self.clone(),
-            begun: Begun::of(call.arrival()),
             arrival: call.shared(),
             dossier: Arc::clone(call.dossier()),
             closed: false,
@@ -175,15 +189,16 @@ impl Journal {
     /// Records an intent; returns its place once it is durable.
     pub(crate) async fn intent(&self, call: &Passed<Approved>) -> Result<u64, Unavailable> {
         let arrival = call.arrival();
-        let known = call.dossier().read();
-        let mut entry = self.entry(Kind::Intent, &Begun::of(arrival), &known);
+        let dossier = call.dossier();
+        let mut entry = dossier.read(|known| self.entry(Kind::Intent, arrival, known));
         if let Some(call) = entry.call.as_deref().filter(|_| entry.server.is_some()) {
             self.payloads.begin(call).await.map_err(unkept)?;
         }
         if let Some(arguments) = arguments(arrival) {
             let arguments = canonical(arguments);
             entry.args_digest = Some(self.digests.text(&arguments));
-            self.keep(&entry, &known, PayloadPart::Arguments, arguments)
+            let whose = || dossier.read(Whose::of);
+            self.keep(&entry, whose, PayloadPart::Arguments, arguments)
                 .await?;
         }
         if let Some(why) = self.backlog.too_long() {
@@ -199,7 +214,7 @@ impl Journal {
     async fn keep(
         &self,
         entry: &Entry,
-        known: &Known,
+        whose: impl FnOnce() -> Whose,
         part: PayloadPart,
         bytes: Vec<u8>,
     ) -> Result<(), Unavailable> {
@@ -212,17 +227,14 @@ impl Journal {
         let Some(since) = self.payloads.since(&call).await.map_err(unkept)? else {
             return Ok(());
         };
+        let Whose { tenant, people } = whose();
         let item = Item {
             since,
             call,
             part,
             time_ms: entry.time_ms,
-            tenant: tenant(known).to_owned(),
-            people: known
-                .subjects
-                .iter()
-                .map(|person| person.as_str().to_owned())
-                .collect(),
+            tenant,
+            people,
             subjects: entry.subjects.clone(),
             bytes: Secret::new(bytes),
         };
@@ -501,13 +513,14 @@ impl Journal {
         self.ledger.append_soon(&entry);
     }
 
-    fn entry(&self, kind: Kind, begun: &Begun, known: &Known) -> Entry {
+    fn entry(&self, kind: Kind, arrival: &Arrival, known: &Known) -> Entry {
+        let method = arrival.message.method();
         let mut entry = Entry::new(unsigned(self.ambient.now_ms()), kind);
-        entry.call = Some(begun.call.clone());
-        entry.method = begun.method.map(str::to_owned);
-        entry.action = begun.action.map(str::to_owned);
-        entry.transport = Some(begun.transport.to_owned());
-        entry.revision = Some(begun.revision.to_owned());
+        entry.call = Some(arrival.call.0.as_ref().to_owned());
+        entry.method = method.map(|method| method.name().to_owned());
+        entry.action = method.map(|method| Action::of(method, arrival.direction).as_str().to_owned());
+        entry.transport = Some(arrival.via.transport.to_owned());
+        entry.revision = Some(arrival.revision.as_str().to_owned());
         entry.principal = known.caller.as_ref().map(principal).unwrap_or_default();
         entry.context = known.context.as_ref().map(|context| context.id().to_owned());
         entry.labels = known
@@ -540,10 +553,10 @@ impl Journal {
         entry.findings = findings(known);
         match &known.resolution {
             Some(resolution) => target_of(resolution, &mut entry),
-            None => entry.tool.clone_from(&begun.named),
+            None => entry.tool = named(arrival),
         }
-        entry.tls = protection(begun.tls.as_ref());
-        details(begun, known, &mut entry);
+        entry.tls = protection(arrival.via.tls.as_ref());
+        details(arrival, known, &mut entry);
         entry.decision = Some(if known.permitted {
             Decision::Permit
         } else {
@@ -577,11 +590,11 @@ impl OpenCase {
     /// Records the one outcome.
     pub(crate) async fn outcome(&mut self, outcome: &Result<Reply, Refusal>) -> Result<(), Unavailable> {
         self.closed = true;
-        let known = self.dossier.read();
+        let known = self.dossier.take();
         let released = outcome.as_ref().ok().and_then(released);
         let mut entry = match outcome {
             Ok(_) => {
-                let mut entry = self.journal.entry(Kind::Outcome, &self.begun, &known);
+                let mut entry = self.journal.entry(Kind::Outcome, &self.arrival, &known);
                 entry.code = Some("ok".to_owned());
                 if let Some(released) = &released {
                     entry.result_digest = Some(self.journal.digests.text(released));
@@ -595,7 +608,7 @@ impl OpenCase {
                 } else {
                     Kind::Refusal
                 };
-                let mut entry = self.journal.entry(kind, &self.begun, &known);
+                let mut entry = self.journal.entry(kind, &self.arrival, &known);
                 refused(&mut entry, refusal);
                 // An intent has it already; and what strangers send is not worth the work.
                 if kind == Kind::Refusal && known.caller.is_some() {
@@ -605,12 +618,16 @@ impl OpenCase {
                 entry
             }
         };
-        entry.ms = Some(unsigned(self.journal.ambient.now_ms() - self.begun.received_ms));
+        entry.ms = Some(unsigned(self.journal.ambient.now_ms() - self.arrival.received_ms));
         self.journal.metrics.ended(&entry);
         self.journal.watch_over(&entry, &known);
         // Nobody was proven, and nothing was done.
         let is_stranger = known.caller.is_none() && entry.kind == Kind::Refusal;
-        if is_stranger && !self.journal.is_told_alone(&entry, self.begun.peer.as_deref()) {
+        if is_stranger
+            && !self
+                .journal
+                .is_told_alone(&entry, self.arrival.via.peer.as_deref())
+        {
             return Ok(());
         }
         let ledger = &self.journal.ledger;
@@ -621,7 +638,8 @@ impl OpenCase {
         match released {
             Some(released) => {
                 let part = PayloadPart::Result;
-                self.journal.keep(&entry, &known, part, released).await
+                let whose = || Whose::of(&known);
+                self.journal.keep(&entry, whose, part, released).await
             }
             None => Ok(()),
         }
@@ -630,24 +648,28 @@ impl OpenCase {
 
 impl Drop for OpenCase {
     fn drop(&mut self) {
-        self.journal.payloads.end(&self.begun.call);
+        self.journal.payloads.end(&self.arrival.call.0);
         if self.closed {
             return;
         }
-        let known = self.dossier.read();
+        let known = self.dossier.take();
         let kind = if known.intent.is_some() {
             Kind::Outcome
         } else {
             Kind::Refusal
         };
-        let mut entry = self.journal.entry(kind, &self.begun, &known);
+        let mut entry = self.journal.entry(kind, &self.arrival, &known);
         entry.decision = Some(Decision::Refuse);
         entry.code = Some("abandoned".to_owned());
         entry.fault = Some("caller".to_owned());
         entry.reason = Some("the caller hung up, or the work was lost".to_owned());
         self.journal.metrics.ended(&entry);
         let is_stranger = known.caller.is_none() && entry.kind == Kind::Refusal;
-        if is_stranger && !self.journal.is_told_alone(&entry, self.begun.peer.as_deref()) {
+        if is_stranger
+            && !self
+                .journal
+                .is_told_alone(&entry, self.arrival.via.peer.as_deref())
+        {
             return;
         }
         self.journal.ledger.append_soon(&entry);

@@ -18,7 +18,9 @@ pub(crate) async fn consult(
     call: Ready<Consulted>,
 ) -> Result<Passed<Consulted>, Refusal> {
     if Obligation::demands(call.permit().obligations(), Judging::Intent) {
-        judge.consult(&call).await.map_err(Refusal::at::<Consulted>)?;
+        // In a box: it is rare, and would make every call's future as large as its own.
+        let said = Box::pin(judge.consult(&call)).await;
+        said.map_err(Refusal::at::<Consulted>)?;
     }
     Ok(Passed::pass(call, Consulted(())))
 }

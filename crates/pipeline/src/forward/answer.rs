@@ -30,10 +30,11 @@ pub(crate) async fn answer(
     engines: &(impl Clients + Local + Models + Upstream),
     call: Ready<Answered>,
 ) -> Result<Passed<Answered>, Refusal> {
+    // In boxes but for one, which is that of nearly every call: all others would make its future as large as theirs.
     let answer = match call.resolution().destination() {
-        Destination::Client => engines.deliver(&call).await,
-        Destination::Gateway => engines.answer(&call).await,
-        Destination::Model => engines.complete(&call).await,
+        Destination::Client => Box::pin(engines.deliver(&call)).await,
+        Destination::Gateway => Box::pin(engines.answer(&call)).await,
+        Destination::Model => Box::pin(engines.complete(&call)).await,
         Destination::Upstream => engines.send(&call).await,
     };
     let answer = answer.map_err(Refusal::at::<Answered>)?;

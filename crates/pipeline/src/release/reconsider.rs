@@ -26,10 +26,9 @@ pub(crate) async fn reconsider(
 ) -> Result<Passed<Reconsidered>, Refusal> {
     let is_foreign = matches!(call.unread(), Answer::Foreign(..));
     if is_foreign && Obligation::demands(call.demanded(), Judging::Content) {
-        judge
-            .reconsider(&call)
-            .await
-            .map_err(Refusal::at::<Reconsidered>)?;
+        // In a box: it is rare, and would make every call's future as large as its own.
+        let said = Box::pin(judge.reconsider(&call)).await;
+        said.map_err(Refusal::at::<Reconsidered>)?;
     }
     Ok(Passed::pass(call, Reconsidered(())))
 }

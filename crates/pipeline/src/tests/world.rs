@@ -446,7 +446,7 @@ impl Open {
     fn note(&mut self, outcome: String) {
         self.closed = true;
         self.log.lock().expect("one thread").push(outcome);
-        *self.known.lock().expect("one thread") = Some(self.dossier.read());
+        *self.known.lock().expect("one thread") = Some(self.dossier.take());
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use identity::proof::Binding;
 use inspect::Part;
 use pipeline::{Arrival, Body, Known, Refusal, Reply, Resolution, ports::Caller};
-use policy::Action;
 use records::ledger::{
     Decision, Entry,
     entry::{Finding, Labels, Principal, Tls, Value},
@@ -19,24 +18,6 @@ use wire::{
 /// Most characters kept of what a caller named.
 const NAMED_CHARS_MAX: usize = 200;
 
-/// What is known of a message from the start.
-#[derive(Debug)]
-pub(super) struct Begun {
-    pub(super) call: String,
-    pub(super) method: Option<&'static str>,
-    pub(super) action: Option<&'static str>,
-    pub(super) transport: &'static str,
-    pub(super) revision: &'static str,
-    pub(super) direction: Direction,
-    pub(super) peer: Option<String>,
-    pub(super) tls: Option<pipeline::Tls>,
-    pub(super) received_ms: i64,
-    /// What the caller named, until it is resolved.
-    pub(super) named: Option<String>,
-    /// The caller's trace, which the upstream is told, too.
-    pub(super) trace: Option<String>,
-}
-
 pub(super) fn protection(tls: Option<&pipeline::Tls>) -> Tls {
     Tls {
         version: tls.map(|tls| tls.version.to_owned()),
@@ -45,7 +26,8 @@ pub(super) fn protection(tls: Option<&pipeline::Tls>) -> Tls {
 }
 
 /// What only some calls have.
-pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
+pub(super) fn details(arrival: &Arrival, known: &Known, entry: &mut Entry) {
+    let tls = arrival.via.tls.as_ref();
     let changed: Vec<&str> = known
         .revealed
         .iter()
@@ -53,7 +35,7 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
         .map(String::as_str)
         .collect();
     let changed = (!changed.is_empty()).then(|| changed.join("; "));
-    let direction = (begun.direction == Direction::ToClient).then(|| "to-client".to_owned());
+    let direction = (arrival.direction == Direction::ToClient).then(|| "to-client".to_owned());
     let item = known.resolution.as_ref().and_then(|resolution| {
         let manifest = &resolution.server()?.server().manifest;
         manifest.tool(resolution.item()?.name()).sink
@@ -66,7 +48,7 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
             Some(Binding::Certificate(_)) | None => None,
         });
     let model = known.caller.as_ref().and_then(|caller| caller.principal.model());
-    let certificate = begun.tls.as_ref().and_then(|tls| tls.certificate.clone());
+    let certificate = tls.and_then(|tls| tls.certificate.as_ref());
     let upstream = known.upstream_tls.as_ref();
     let asked = known.resolution.as_ref().and_then(Resolution::model);
     let tokens = known.tokens;
@@ -82,14 +64,11 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
                 .and_then(|tls| tls.certificate.as_ref())
                 .map(ToString::to_string),
         ),
-        ("peer", begun.peer.clone()),
+        ("peer", arrival.via.peer.clone()),
         ("certificate", certificate.map(|digest| digest.to_string())),
         (
             "workload",
-            begun
-                .tls
-                .as_ref()
-                .and_then(|tls| tls.workload.as_ref())
+            tls.and_then(|tls| tls.workload.as_ref())
                 .map(|workload| workload.id().to_string()),
         ),
         ("key", key),
@@ -98,7 +77,7 @@ pub(super) fn details(begun: &Begun, known: &Known, entry: &mut Entry) {
             "model_source",
             model.map(|model| model.source.as_str().to_owned()),
         ),
-        ("trace", begun.trace.clone()),
+        ("trace", trace(arrival)),
         ("approval", known.approval.clone()),
         ("would_refuse", known.would_refuse.clone()),
         (
@@ -141,29 +120,14 @@ pub(super) fn tenant(known: &Known) -> &str {
         .unwrap_or_default()
 }
 
-impl Begun {
-    pub(super) fn of(arrival: &Arrival) -> Self {
-        let method = arrival.message.method();
-        let named = match target(&arrival.message) {
-            Ok(Target::Tool { name, .. } | Target::Prompt { name, .. }) => Some(name.into_owned()),
-            Ok(Target::Resource { uri }) => Some(uri.into_owned()),
-            Ok(Target::Model { name }) => Some(name.into_owned()),
-            Ok(Target::Completion { .. } | Target::None | Target::Task { .. }) | Err(_) => None,
-        };
-        Self {
-            call: arrival.call.0.as_ref().to_owned(),
-            method: method.map(wire::mcp::Method::name),
-            action: method.map(|method| Action::of(method, arrival.direction).as_str()),
-            transport: arrival.via.transport,
-            revision: arrival.revision.as_str(),
-            direction: arrival.direction,
-            peer: arrival.via.peer.clone(),
-            tls: arrival.via.tls.clone(),
-            received_ms: arrival.received_ms,
-            named: named.map(shortened),
-            trace: trace(arrival),
-        }
-    }
+/// What the caller named, which is told where it was not resolved.
+pub(super) fn named(arrival: &Arrival) -> Option<String> {
+    let named = match target(&arrival.message) {
+        Ok(Target::Tool { name, .. } | Target::Prompt { name, .. } | Target::Model { name }) => name,
+        Ok(Target::Resource { uri }) => uri,
+        Ok(Target::Completion { .. } | Target::None | Target::Task { .. }) | Err(_) => return None,
+    };
+    Some(shortened(named.into_owned()))
 }
 
 fn shortened(mut name: String) -> String {
@@ -173,6 +137,7 @@ fn shortened(mut name: String) -> String {
     name
 }
 
+/// The caller's trace, which the upstream is told, too.
 fn trace(arrival: &Arrival) -> Option<String> {
     let parent = arrival
         .message

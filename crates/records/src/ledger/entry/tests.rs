@@ -223,6 +223,8 @@ fn a_text_is_cut_between_characters_and_only_when_it_must_be() {
         ("äöüß", 7, "äö…"),
         ("\n\n\n\n", 7, "\n\n…"),
         ("\"\"\"", 6, "\"\"\""),
+        ("\u{1}\u{1}", 12, "\u{1}\u{1}"),
+        ("\u{1}\u{1}", 11, "\u{1}…"),
     ] {
         assert_eq!(shorten(text, bytes_max), short, "{text:?} in {bytes_max}");
     }

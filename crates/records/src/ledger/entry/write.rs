@@ -280,9 +280,13 @@ fn thousandths(millis: u16) -> String {
 /// the longest beginning that does, with an ellipsis.
 pub(super) fn shorten(text: &str, bytes_max: usize) -> Cow<'_, str> {
     const ELLIPSIS: char = '…';
-    // Nearly every text: short, and nothing in it needs an escape.
+    // Nearly every text: so short that it fits whatever is in it, since no byte needs more than six,
+    if text.len() <= bytes_max / 6 {
+        return Cow::Borrowed(text);
+    }
+    // or without anything that needs an escape. All of it is looked at: so many bytes are at a time.
     let escaped = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    if text.len() <= bytes_max && !text.bytes().any(escaped) {
+    if text.len() <= bytes_max && !text.bytes().fold(false, |any, byte| any | escaped(byte)) {
         return Cow::Borrowed(text);
     }
     let (mut needed, mut keep) = (0, 0);
