@@ -314,6 +314,39 @@ fn an_answer_waits_for_the_disk_where_that_is_configured() {
     }
 }
 
+/// Regression: of a call that had been made it was said that nothing was sent, and a caller that did as it was told made it
+/// a second time.
+// CONTROL: availability
+#[test]
+fn of_what_was_made_it_is_not_said_that_nothing_was_sent() {
+    let stub = program("e2e-stub");
+    let (mut gateway, disk) = Injected::below(
+        "state",
+        &format!(
+            "records: {{ outcome: durable }}\n\
+             mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio], timeout: 2 }} }}\n{OPEN_TO_TESTER}"
+        ),
+    );
+    gateway.run();
+    gateway.wait_for_servers();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let refused = |answer: Option<e2e::mcp::Answer>| {
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status, 503, "{:?}", answer.body);
+        answer.body["error"]["data"]["code"].clone()
+    };
+    let made = thread::scope(|scope| {
+        let call = scope.spawn(|| client.call("stub__never", &json!({"text": "x"})).ok());
+        thread::sleep(Duration::from_millis(500));
+        disk.is("full");
+        call.join().expect("it ends")
+    });
+    assert_eq!(refused(made), json!("outcome-unrecorded"));
+    let not_made = client.call("stub__echo", &json!({"text": "x"})).ok();
+    assert_eq!(refused(not_made), json!("ledger-unavailable"));
+    disk.is_well();
+}
+
 /// Regression: a label that could not be stored was tried once. The next answer found it in memory and was released, and a
 /// restart, or another replica, knew nothing of it.
 // CONTROL: data-flow

@@ -12,15 +12,15 @@ use crate::evidence::journal::OpenCase;
 
 impl Case for OpenCase {
     async fn close(mut self, outcome: Result<Reply, Refusal>) -> Result<Reply, Refusal> {
+        // What has an intent may have been sent, whatever came of it. Asked first: recording it takes what is known.
+        let code = if self.has_intent() {
+            &refusal::OUTCOME_UNRECORDED
+        } else {
+            &refusal::LEDGER_UNAVAILABLE
+        };
         match self.outcome(&outcome).await {
             Ok(()) => outcome,
             Err(unavailable) => {
-                // What has an intent may have been sent, whatever came of it.
-                let code = if self.has_intent() {
-                    &refusal::OUTCOME_UNRECORDED
-                } else {
-                    &refusal::LEDGER_UNAVAILABLE
-                };
                 let objection = Objection::new(code, unavailable.to_string());
                 Err(Refusal::at_the_end(objection))
             }

@@ -584,7 +584,7 @@ fn unkept(error: impl std::fmt::Display) -> Unavailable {
 impl OpenCase {
     /// Whether what came of it may be more than a refusal.
     pub(crate) fn has_intent(&self) -> bool {
-        self.dossier.read().intent.is_some()
+        self.dossier.read(|known| known.intent.is_some())
     }
 
     /// Records the one outcome.
