@@ -349,7 +349,7 @@ fn of_what_was_made_it_is_not_said_that_nothing_was_sent() {
 
 /// Regression: a label that could not be stored was tried once. The next answer found it in memory and was released, and a
 /// restart, or another replica, knew nothing of it.
-// CONTROL: data-flow
+// CONTROL: integrity
 #[test]
 fn as_long_as_labels_are_not_stored_a_context_is_told_nothing() {
     let stub = program("e2e-stub");
