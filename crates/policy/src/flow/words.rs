@@ -147,22 +147,43 @@ pub(super) fn names(text: &str, is_verb: impl Fn(&str) -> bool) -> BTreeSet<Stri
 
 /// Where `needle` stands in `text` as a whole, not as a part of a longer word. Both in small letters.
 pub(super) fn whole<'t>(text: &'t str, needle: &'t str) -> impl Iterator<Item = usize> + 't {
-    let places = text.match_indices(needle).map(|(at, _)| at);
-    places.filter(move |at| stands_alone(text, *at, needle.len()))
+    alone(text, needle.len(), move |text| text.find(needle))
 }
 
 /// [`whole`], for a needle that is looked for in many texts.
 pub(super) fn whole_of<'t>(text: &'t str, needle: &'t Finder<'_>) -> impl Iterator<Item = usize> + 't {
     // Bytes that are a text's begin and end with letters, wherever they stand in another.
-    let places = needle.find_iter(text.as_bytes());
-    places.filter(|at| stands_alone(text, *at, needle.needle().len()))
+    alone(text, needle.needle().len(), |text| needle.find(text.as_bytes()))
+}
+
+/// Of the places that are found, those that stand alone. One that does not takes no letters from one that does and begins
+/// within it: `a a` stands in `xa a a`. The next can only begin behind the next sign.
+fn alone<'t>(
+    text: &'t str,
+    length: usize,
+    find: impl Fn(&'t str) -> Option<usize> + 't,
+) -> impl Iterator<Item = usize> + 't {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        while length > 0 {
+            let at = from + find(text.get(from..)?)?;
+            if stands_alone(text, at, length) {
+                from = at + length;
+                return Some(at);
+            }
+            let mut rest = text.get(at..)?.char_indices();
+            let (sign, c) = rest.find(|(_, c)| !c.is_alphanumeric())?;
+            from = at + sign + c.len_utf8();
+        }
+        None
+    })
 }
 
 fn stands_alone(text: &str, at: usize, length: usize) -> bool {
     let joined = |c: char| c.is_alphanumeric();
     let before = text.get(..at).and_then(|text| text.chars().next_back());
     let after = text.get(at + length..).and_then(|text| text.chars().next());
-    length > 0 && !before.is_some_and(joined) && !after.is_some_and(joined)
+    !before.is_some_and(joined) && !after.is_some_and(joined)
 }
 
 #[cfg(test)]
@@ -230,6 +251,42 @@ mod tests {
             ("--", ""),
         ] {
             assert_eq!(squash(text), squashed);
+        }
+    }
+
+    /// Regression: what began within a longer word hid what stood alone and began within that.
+    #[test]
+    fn whatever_stands_alone_is_found() {
+        assert_eq!(whole("xa a a", "a a").collect::<Vec<_>>(), [3]);
+        assert_eq!(whole("a ab a ab a", "a ab a").collect::<Vec<_>>(), [0]);
+        let signs = ['a', 'a', 'b', ' ', '.', '\u{e9}'];
+        let mut lot = 1_u32;
+        let mut text = |length: u32| -> String {
+            let drawn = (0..length).map(|_| {
+                lot = lot.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                signs[(lot >> 16) as usize % signs.len()]
+            });
+            drawn.collect()
+        };
+        for round in 0..20_000 {
+            let (needle, text) = (text(1 + round % 4), text(round % 30));
+            let stands = |at: &usize| {
+                text.get(*at..).is_some_and(|rest| rest.starts_with(&needle))
+                    && stands_alone(&text, *at, needle.len())
+            };
+            // Each place by itself, but for those that begin within one that was taken.
+            let mut from = 0;
+            let each = (0..=text.len()).filter(stands).filter(|at| {
+                let is_free = *at >= from;
+                from = if is_free { at + needle.len() } else { from };
+                is_free
+            });
+            let each: Vec<usize> = each.collect();
+            assert_eq!(
+                whole(&text, &needle).collect::<Vec<_>>(),
+                each,
+                "{needle:?} in {text:?}"
+            );
         }
     }
 
