@@ -165,7 +165,10 @@ fn alone<'t>(
 ) -> impl Iterator<Item = usize> + 't {
     let mut from = 0;
     std::iter::from_fn(move || {
-        while length > 0 {
+        if length == 0 {
+            return None;
+        }
+        loop {
             let at = from + find(text.get(from..)?)?;
             if stands_alone(text, at, length) {
                 from = at + length;
@@ -175,7 +178,6 @@ fn alone<'t>(
             let (sign, c) = rest.find(|(_, c)| !c.is_alphanumeric())?;
             from = at + sign + c.len_utf8();
         }
-        None
     })
 }
 
