@@ -97,6 +97,8 @@ pub(crate) struct Meant {
     pub(crate) interceptors: Vec<MeantInterceptors>,
     pub(crate) judge: Option<MeantJudge>,
     pub(crate) models: Vec<MeantModel>,
+    /// The files in which nothing stands: the configuration, or some of rules.
+    pub(crate) blank: BTreeSet<PathBuf>,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
     /// What is well, and yet worth a word to whoever starts the gateway.
@@ -293,11 +295,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             Err(problem) => note(Err(problem)),
         }
     }
+    let mut blank = BTreeSet::new();
     for (n, file) in policy.files.iter().enumerate() {
         let path = lookup.path(&file.display().to_string());
         files.push(path.clone());
         match std::fs::read_to_string(&path) {
-            Ok(text) => rules.push((path.display().to_string(), text)),
+            Ok(text) => {
+                blank.extend(text.trim().is_empty().then(|| path.clone()));
+                rules.push((path.display().to_string(), text));
+            }
             Err(error) => note(Err(Problem::new(
                 format!("policy.files[{n}]"),
                 format!("{}: {error}", path.display()),
@@ -405,6 +411,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             notes,
             file: None,
             review_days,
+            blank,
             unusable,
             door,
             socket: said.socket.map(|path| lookup.path(&path.display().to_string())),

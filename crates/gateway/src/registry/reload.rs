@@ -3,9 +3,11 @@
 //!
 //! INVARIANT (whole): rules are read, checked and compiled before anybody sees them, and swapped in one step;
 //! a decision is made by one set of rules, never by parts of two. Files are read only when they have not
-//! changed for a while: half a file may be good rules without their last `forbid`.
+//! changed for a while: half a file may be good rules without their last `forbid`. A file that was emptied is no
+//! change either: a disk that is full leaves such files, and so do editors for a while.
 
 use std::{
+    collections::BTreeSet,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
@@ -32,17 +34,49 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// What a file looks like from outside; none where there is none.
 pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
 
+/// Files that are in force, besides the configuration, and in which of all nothing stands.
+#[derive(Debug)]
+pub(crate) struct Files {
+    paths: Vec<PathBuf>,
+    blank: BTreeSet<PathBuf>,
+}
+
+impl Files {
+    pub(crate) fn of(meant: &Meant) -> Self {
+        Self {
+            paths: meant.files.clone(),
+            blank: meant.blank.clone(),
+        }
+    }
+
+    /// Whether nothing stands now where something stood.
+    fn still_say_something(&self, meant: &Meant) -> Result<(), Failure> {
+        for path in meant.blank.difference(&self.blank) {
+            let shown = path.display();
+            if meant.file.as_ref() == Some(path) {
+                let why = format!("{shown}: nothing stands in it any more; if that is meant, write `{{}}`");
+                return Err(Failure::configuration(why));
+            }
+            if self.paths.contains(path) {
+                let why = "nothing stands in it any more; if that is meant, take it out of `policy.files`";
+                return Err(Failure::configuration(format!("{shown}: {why}")));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Follows the files until told to stop. `load` reads and checks all of them.
 pub(crate) async fn follow(
     house: Arc<House>,
     config: PathBuf,
-    mut files: Vec<PathBuf>,
+    mut files: Files,
     load: impl Fn() -> Result<Meant, Failure> + Send + 'static,
     mut stop: watch::Receiver<bool>,
 ) {
     // The files may have changed since they were read to start with, so they are read once more.
     let mut used = None;
-    let look = |files: &[PathBuf]| stamps(std::iter::once(&config).chain(files).map(PathBuf::as_path));
+    let look = |files: &Files| stamps(std::iter::once(&config).chain(&files.paths).map(PathBuf::as_path));
     let mut seen = look(&files);
     let mut registry = house.engines.keeper.changed();
     let mut unfit = None;
@@ -70,9 +104,13 @@ pub(crate) async fn follow(
         if look(&files) != seen {
             continue;
         }
-        match loaded.and_then(|meant| apply(&house, &meant).map(|()| meant)) {
+        let applied = loaded.and_then(|meant| {
+            files.still_say_something(&meant)?;
+            apply(&house, &meant).map(|()| meant)
+        });
+        match applied {
             Ok(meant) => {
-                files = meant.files;
+                files = Files::of(&meant);
                 used = Some(seen.clone());
                 told = None;
             }
@@ -84,20 +122,21 @@ pub(crate) async fn follow(
                     continue;
                 }
                 told = news;
-                let policy = house.engines.rules().digest().to_owned();
-                tracing::error!(
-                    error = %failure,
-                    policy,
-                    "the configuration was changed and cannot be used; the old rules stay in force"
-                );
-                let why = failure.to_string();
-                house
-                    .engines
-                    .journal
-                    .note(Kind::Policy, "rejected", &[("why", why), ("stays", policy)]);
+                tell_what_is_wrong(&house, &failure);
             }
         }
     }
+}
+
+fn tell_what_is_wrong(house: &House, failure: &Failure) {
+    let policy = house.engines.rules().digest().to_owned();
+    tracing::error!(
+        error = %failure,
+        policy,
+        "the configuration was changed and cannot be used; the old rules stay in force"
+    );
+    let detail = [("why", failure.to_string()), ("stays", policy)];
+    house.engines.journal.note(Kind::Policy, "rejected", &detail);
 }
 
 /// Puts rules and people in force; nothing of either where something speaks against it.
