@@ -59,8 +59,8 @@ fn follow_configuration(house: &Arc<House>, path: PathBuf, meant: &Meant, stoppe
         json: false,
     };
     let again = move || load(&common);
-    let (house, files) = (Arc::clone(house), reload::Files::of(meant));
-    tokio::spawn(reload::follow(house, path, files, again, stopped.clone()));
+    let (house, begun) = (Arc::clone(house), reload::Begun::with(meant));
+    tokio::spawn(reload::follow(house, path, begun, again, stopped.clone()));
 }
 
 impl Serve {

@@ -29,6 +29,7 @@ use super::{
     rules,
     said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
+    standing::Standing,
     state::MeantState,
     trust_domains,
     witness::{self, MeantWitness},
@@ -97,6 +98,8 @@ pub(crate) struct Meant {
     pub(crate) interceptors: Vec<MeantInterceptors>,
     pub(crate) judge: Option<MeantJudge>,
     pub(crate) models: Vec<MeantModel>,
+    /// What of this stands until a restart.
+    pub(crate) standing: Standing,
     /// The files in which nothing stands: the configuration, or some of rules.
     pub(crate) blank: BTreeSet<PathBuf>,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
@@ -170,6 +173,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         lookup,
     );
     let hidden = secrets(&said, lookup);
+    let standing = Standing::of(&said);
     let provenance = provenance(&said.registry, lookup, &mut note);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
     let mut notes = said.notes.clone();
@@ -411,6 +415,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             notes,
             file: None,
             review_days,
+            standing,
             blank,
             unusable,
             door,

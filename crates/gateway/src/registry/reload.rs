@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::{
     assemble,
-    config::Meant,
+    config::{Meant, standing::Standing},
     failure::Failure,
     listen::{House, stopped},
     operate::admin,
@@ -31,18 +31,37 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How soon files that could not be used are read again though they look the same: rules take time to compile.
 const AGAIN: Duration = Duration::from_secs(30);
 
+/// So many keys that wait for a restart are named.
+const KEYS_TOLD_MAX: usize = 32;
+
 /// What a file looks like from outside; none where there is none.
 pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
 
+/// What the gateway was started with, as far as what comes later is compared with it.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    files: Files,
+    standing: Standing,
+}
+
+impl Begun {
+    pub(crate) fn with(meant: &Meant) -> Self {
+        Self {
+            files: Files::of(meant),
+            standing: meant.standing.clone(),
+        }
+    }
+}
+
 /// Files that are in force, besides the configuration, and in which of all nothing stands.
 #[derive(Debug)]
-pub(crate) struct Files {
+struct Files {
     paths: Vec<PathBuf>,
     blank: BTreeSet<PathBuf>,
 }
 
 impl Files {
-    pub(crate) fn of(meant: &Meant) -> Self {
+    fn of(meant: &Meant) -> Self {
         Self {
             paths: meant.files.clone(),
             blank: meant.blank.clone(),
@@ -70,12 +89,14 @@ impl Files {
 pub(crate) async fn follow(
     house: Arc<House>,
     config: PathBuf,
-    mut files: Files,
+    begun: Begun,
     load: impl Fn() -> Result<Meant, Failure> + Send + 'static,
     mut stop: watch::Receiver<bool>,
 ) {
     // The files may have changed since they were read to start with, so they are read once more.
     let mut used = None;
+    let Begun { mut files, standing } = begun;
+    let mut waits = Standing::default();
     let look = |files: &Files| stamps(std::iter::once(&config).chain(&files.paths).map(PathBuf::as_path));
     let mut seen = look(&files);
     let mut registry = house.engines.keeper.changed();
@@ -110,6 +131,7 @@ pub(crate) async fn follow(
         });
         match applied {
             Ok(meant) => {
+                tell_what_waits(&house, standing.otherwise(&meant.standing), &mut waits);
                 files = Files::of(&meant);
                 used = Some(seen.clone());
                 told = None;
@@ -137,6 +159,36 @@ fn tell_what_is_wrong(house: &House, failure: &Failure) {
     );
     let detail = [("why", failure.to_string()), ("stays", policy)];
     house.engines.journal.note(Kind::Policy, "rejected", &detail);
+}
+
+/// What is followed at once makes it easy to believe that everything is: whoever changes what is read at the start alone
+/// is told, once for each change.
+fn tell_what_waits(house: &House, waits: Standing, told: &mut Standing) {
+    if waits == *told {
+        return;
+    }
+    *told = waits;
+    let mut keys: Vec<_> = told.keys().collect();
+    let more = keys.len().saturating_sub(KEYS_TOLD_MAX);
+    keys.truncate(KEYS_TOLD_MAX);
+    let mut keys = keys.join(", ");
+    match (keys.is_empty(), more) {
+        (true, _) => {
+            tracing::info!("nothing in the configuration waits for a restart any more");
+            return;
+        }
+        (false, 0) => {}
+        (false, more) => keys.push_str(&format!(" and {more} more")),
+    }
+    tracing::warn!(
+        keys,
+        "the configuration was changed where it is read at the start alone; that waits for a restart"
+    );
+    let detail = [("keys", keys)];
+    house
+        .engines
+        .journal
+        .note(Kind::Configuration, "waits-for-restart", &detail);
 }
 
 /// Puts rules and people in force; nothing of either where something speaks against it.
