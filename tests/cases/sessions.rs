@@ -139,6 +139,8 @@ fn what_wants_no_answer_is_taken_or_refused_by_its_status() {
     ] {
         let answer = client.post(&message);
         assert_eq!(answer.status, status, "{message}: {answer:?}");
+        // The bug: an answer to nothing was taken, with an error in the body.
+        assert_eq!(answer.text.is_empty(), status == 202, "{message}: {answer:?}");
     }
 }
 
