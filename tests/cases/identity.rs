@@ -382,6 +382,14 @@ fn who_has_to_prove_more_gets_no_token_that_is_bound_to_nothing() {
         assert!(minted.status.success() && warned.contains(proof), "{warned}");
         let token = String::from_utf8(minted.stdout).expect("text");
         assert_eq!(echo(&gateway, "/mcp", token.trim()).status, 401);
+        // The ledger's newest entries say what they are.
+        let shown = gateway.command(&["ledger", "tail"]).output().expect("it starts");
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(
+            shown.contains(&format!("token-issued agent={agent} audience=")),
+            "{shown}"
+        );
+        assert!(shown.contains("token-refused "), "{shown}");
     }
     assert!(
         gateway.token().len() > 40,
