@@ -352,3 +352,47 @@ fn issuers_that_could_pass_for_each_other_do_not_start() {
         );
     }
 }
+
+/// The bug: whoever has to prove a key or a certificate got tokens bound to nothing, and heard so at the first call alone.
+#[test]
+fn who_has_to_prove_more_gets_no_token_that_is_bound_to_nothing() {
+    let stub = program("e2e-stub");
+    let agent = |proof: &str| {
+        let open = "secret: \"env:TESTER_SECRET\", roles: [tester]";
+        format!("{{ name: by-{proof}, {open}, proof: {proof} }}, ")
+    };
+    let agents: String = ["dpop", "mtls"].map(agent).concat();
+    let open = OPEN_TO_TESTER.replace("agents: [ ", &format!("agents: [ {agents}"));
+    let gateway = Gateway::start(&format!(
+        "mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{open}"
+    ));
+    for (proof, error) in [("dpop", "invalid_dpop_proof"), ("mtls", "invalid_request")] {
+        let agent = format!("by-{proof}");
+        let answer = gateway.ask_for_token(&[
+            ("grant_type", "client_credentials"),
+            ("client_id", &agent),
+            ("client_secret", SECRET),
+        ]);
+        assert_eq!(answer["error"], json!(error), "{answer}");
+        assert_eq!(answer["access_token"], Value::Null, "{answer}");
+        // By command there is one, for whoever wants to see it refused; they are told.
+        let minted = gateway.command(&["token", "--agent", &agent]).output();
+        let minted = minted.expect("it starts");
+        let warned = String::from_utf8_lossy(&minted.stderr).into_owned();
+        assert!(minted.status.success() && warned.contains(proof), "{warned}");
+        let token = String::from_utf8(minted.stdout).expect("text");
+        assert_eq!(echo(&gateway, "/mcp", token.trim()).status, 401);
+        // The ledger's newest entries say what they are.
+        let shown = gateway.command(&["ledger", "tail"]).output().expect("it starts");
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(
+            shown.contains(&format!("token-issued agent={agent} audience=")),
+            "{shown}"
+        );
+        assert!(shown.contains("token-refused "), "{shown}");
+    }
+    assert!(
+        gateway.token().len() > 40,
+        "nothing is asked of who has to prove no more"
+    );
+}

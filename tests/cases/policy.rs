@@ -314,6 +314,83 @@ fn rules_with_a_mistake_change_nothing_and_are_recorded() {
     }
 }
 
+/// The bug: a configuration of 0 bytes was a change like any other. Everybody was thrown out, without a word, and their
+/// tokens stayed dead when the file was back.
+#[test]
+fn a_file_that_was_emptied_changes_nothing_and_is_told() {
+    let mut gateway = following(TESTER).logging_to("complaints");
+    gateway.stop();
+    gateway.run();
+    let (config, rules) = (gateway.path("sallyport.yaml"), gateway.path("rules.cedar"));
+    let text = fs::read_to_string(&config).expect("a configuration");
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let good = || {
+        let answer = client.call("stub__echo", &json!({"text": "x"}));
+        answer.is_ok_and(|answer| answer.is_good())
+    };
+    let told = || {
+        let complaints = fs::read_to_string(gateway.path("complaints")).expect("a log");
+        complaints.matches("nothing stands in it any more").count()
+    };
+    assert!(good());
+    for (n, empty) in ["", " \n# but a comment\n---\n"].iter().enumerate() {
+        fs::write(&config, empty).expect("written");
+        until("it is told", || told() == n + 1);
+        assert!(good(), "{empty:?}");
+    }
+    fs::write(&config, &text).expect("written");
+    // Rules as well: with them every `forbid` of the file would be gone.
+    fs::write(&rules, "\n").expect("written");
+    until("it is told", || told() == 3);
+    assert!(good());
+    fs::write(&rules, format!("{OPEN}\n{CLOSED}")).expect("written");
+    until("the rules that came back are in force", || !good());
+    fs::write(&rules, OPEN).expect("written");
+    until("so is the token that was given before", good);
+    let rejected = entries(&gateway, "policy", "rejected");
+    assert_eq!(rejected.len(), 3, "{rejected:?}");
+}
+
+/// The bug: what takes a restart was ignored without a word, beside what is followed within seconds.
+#[test]
+fn what_waits_for_a_restart_is_told_once_for_each_change() {
+    let mut gateway = following(TESTER).logging_to("complaints");
+    gateway.stop();
+    gateway.run();
+    let config = gateway.path("sallyport.yaml");
+    let text = fs::read_to_string(&config).expect("a configuration");
+    let told = || -> Vec<String> {
+        let waits = entries(&gateway, "configuration", "waits-for-restart");
+        let keys = waits.iter().filter_map(|entry| entry["detail"]["keys"].as_str());
+        keys.map(str::to_owned).collect()
+    };
+    let observing = format!("{text}mode: observe\n");
+    fs::write(&config, &observing).expect("written");
+    until("it is told", || told() == ["mode"]);
+    let more = format!("{observing}limits: {{ default: {{ rate: 1/min }} }}\n")
+        .replace("args: [stdio]", "args: [stdio], trust: trusted");
+    fs::write(&config, &more).expect("written");
+    let all = "limits.default, mcpServers.stub, mode";
+    until("the change after it is told", || told() == ["mode", all]);
+    // What is followed says no more of what waits.
+    let other = "{ name: other, secret: \"env:TESTER_SECRET\", roles: [tester] }";
+    fs::write(&config, more.replace(TESTER, &format!("{TESTER}, {other}"))).expect("written");
+    until("the agent is there", || {
+        let listed = gateway.json(&["agent", "list"]);
+        listed[0]["agents"]
+            .as_array()
+            .is_some_and(|agents| agents.len() == 2)
+    });
+    assert_eq!(told(), ["mode", all]);
+    let complaints = fs::read_to_string(gateway.path("complaints")).expect("a log");
+    assert_eq!(
+        complaints.matches("waits for a restart").count(),
+        2,
+        "{complaints}"
+    );
+    assert!(complaints.contains(all), "{complaints}");
+}
+
 #[test]
 fn agents_come_and_go_with_the_configuration_and_the_revoked_stay_away() {
     let other = "{ name: other, secret: \"env:TESTER_SECRET\", roles: [tester] }";

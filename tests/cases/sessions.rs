@@ -139,6 +139,40 @@ fn what_wants_no_answer_is_taken_or_refused_by_its_status() {
     ] {
         let answer = client.post(&message);
         assert_eq!(answer.status, status, "{message}: {answer:?}");
+        // The bug: an answer to nothing was taken, with an error in the body.
+        assert_eq!(answer.text.is_empty(), status == 202, "{message}: {answer:?}");
+    }
+}
+
+/// The bug: whatever revision the header named was taken, as long as it was one of ours (2025-06-18: 400).
+#[test]
+fn a_session_has_the_one_revision_it_was_opened_with() {
+    const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+    let gateway = start();
+    for revision in LEGACY {
+        let mut client = http(&gateway, "tester");
+        client.open(revision);
+        let named = |named: &str| {
+            let mut client = client.clone();
+            let header = ("MCP-Protocol-Version".to_owned(), named.to_owned());
+            client.headers.push(header);
+            client
+        };
+        for other in LEGACY {
+            let answer = named(other).post(&call(1, "stub__echo", &json!({"text": "x"})));
+            // 2025-03-26 has no such header, and is what no header stands for.
+            let fits = other == revision || other == "2025-03-26";
+            let status = if fits { 200 } else { 400 };
+            assert_eq!(answer.status, status, "{other} in {revision}: {answer:?}");
+            if !fits {
+                assert_eq!(answer.json()["error"]["data"]["code"], json!("request-invalid"));
+                assert!(answer.text.contains(revision), "what would do: {answer:?}");
+                assert_eq!(named(other).delete().status, 400, "{other} in {revision}");
+            }
+        }
+        let answer = client.post(&call(2, "stub__echo", &json!({"text": "x"})));
+        assert_eq!(answer.status, 200, "none in {revision}: {answer:?}");
+        assert_eq!(named(revision).delete().status, 204, "{revision}");
     }
 }
 

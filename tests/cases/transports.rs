@@ -1,6 +1,7 @@
 //! Every revision over every transport: what holds on one holds on all.
 
 use e2e::{
+    every::House,
     gateway::{Gateway, OPEN_TO_TESTER, program},
     wires::{Http, call, initialize},
 };
@@ -118,4 +119,38 @@ fn a_batch_is_taken_in_one_revision_and_with_a_credential() {
     let answer = client.post(&batch());
     assert_eq!(answer.status, 401, "{answer:?}");
     assert!(answer.header("www-authenticate").is_some());
+}
+
+/// A page of another origin can post forms and plain text without asking. The bug: `/messages` carried them out.
+#[test]
+fn what_does_not_say_that_it_is_json_is_taken_nowhere() {
+    let house = House::new();
+    let mut events = house.connect("HTTP+SSE").opened("2024-11-05");
+    let address = events.posts_to.clone().expect("an address");
+    let base = house.gateway.base();
+    let client = ureq::Agent::config_builder().http_status_as_error(false).build();
+    let client = client.new_agent();
+    let body = events.call("5", "journal", "{}");
+    for url in [address, format!("{base}/mcp"), format!("{base}/v1/messages")] {
+        for said in [
+            None,
+            Some("text/plain"),
+            Some("application/x-www-form-urlencoded"),
+            Some("multipart/form-data; boundary=application/json"),
+        ] {
+            let mut request = client
+                .post(&url)
+                .header("Authorization", format!("Bearer {}", house.gateway.token()))
+                .header("Accept", "application/json, text/event-stream");
+            if let Some(said) = said {
+                request = request.header("Content-Type", said);
+            }
+            let answer = request.send(body.as_bytes()).expect("an answer");
+            assert_eq!(answer.status().as_u16(), 415, "{url} {said:?}");
+        }
+    }
+    assert_eq!(house.executed(), 0);
+    let answer = events.ask(&body);
+    assert!(answer["result"].is_object(), "{answer}");
+    assert_eq!(house.executed(), 1);
 }

@@ -123,9 +123,14 @@ impl House {
         pipes: impl FnOnce(&Self) -> Child,
     ) -> Wire {
         let (send, heard) = mpsc::channel();
+        let mut posts_to = None;
         let (says, child, prefix): (Says, _, _) = match wire {
             "Streamable HTTP" => (self.streamable(agent, send), None, "stub__"),
-            "HTTP+SSE" => (self.events(agent, send), None, "stub__"),
+            "HTTP+SSE" => {
+                let (says, address) = self.events(agent, send);
+                posts_to = Some(address);
+                (says, None, "stub__")
+            }
             "WebSocket" => (self.websocket(agent, send), None, "stub__"),
             "Unix socket" => {
                 let path = self.scratch.path().join("gateway.sock");
@@ -144,6 +149,7 @@ impl House {
         Wire {
             name: wire,
             prefix,
+            posts_to,
             says,
             heard,
             child,
@@ -170,7 +176,7 @@ impl House {
         })
     }
 
-    fn events(&self, agent: &str, send: mpsc::Sender<String>) -> Says {
+    fn events(&self, agent: &str, send: mpsc::Sender<String>) -> (Says, String) {
         let client = ureq::Agent::config_builder().build().new_agent();
         let stream = client
             .get(format!("{}/sse", self.gateway.base()))
@@ -185,12 +191,14 @@ impl House {
             .lines()
             .map_while(Result::ok)
             .filter_map(|line| line.strip_prefix("data: ").map(str::to_owned));
-        let http = self.http(agent, &data.next().expect("an address"));
+        let address = data.next().expect("an address");
+        let http = self.http(agent, &address);
         std::thread::spawn(move || data.try_for_each(|message| send.send(message)));
-        Box::new(move |bytes, _| {
+        let says = Box::new(move |bytes: &[u8], _| {
             let answer = http.post_bytes(bytes);
             assert!(matches!(answer.status, 202 | 413), "{answer:?}");
-        })
+        });
+        (says, format!("{}{address}", self.gateway.base()))
     }
 
     fn websocket(&self, agent: &str, send: mpsc::Sender<String>) -> Says {
@@ -309,6 +317,8 @@ pub struct Wire {
     pub name: &'static str,
     /// What comes before the names of the stub's tools on this wire.
     pub prefix: &'static str,
+    /// Where it posts, where that is an address of its own.
+    pub posts_to: Option<String>,
     says: Says,
     heard: mpsc::Receiver<String>,
     child: Option<Child>,

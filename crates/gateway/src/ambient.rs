@@ -33,6 +33,15 @@ impl Ambient {
         }
     }
 
+    /// The system's, with a clock that a test sets.
+    #[cfg(test)]
+    pub(crate) fn by(clock: Arc<std::sync::atomic::AtomicI64>) -> Self {
+        Self {
+            now: Arc::new(move || clock.load(std::sync::atomic::Ordering::Relaxed)),
+            ..Self::system()
+        }
+    }
+
     /// Now, in milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> i64 {
         (self.now)()

@@ -267,6 +267,9 @@ impl Token {
                 args.string("seconds", &seconds.to_string());
             }
         })?;
+        if let Some(unfit) = answer.root().get("unfit").and_then(Node::as_str) {
+            remark(unfit);
+        }
         if common.json {
             say(answer.text());
         } else {

@@ -433,6 +433,14 @@ fn shown(common: &Common, stored: &Stored) -> String {
         .get("principal")
         .and_then(|p| p.get("agent").or_else(|| p.get("user")))
         .and_then(Node::as_str);
+    let mut about = vec![text("server"), text("tool"), text("reason")];
+    // What is no call says in two places what it is: what was done, and with what.
+    if root.get("call").is_none() {
+        about.insert(0, text("action"));
+        let detail = root.get("detail").into_iter().flat_map(Node::members);
+        about.extend(detail.map(|(name, value)| format!("{}={}", said(name), visible(&said(value)))));
+    }
+    about.retain(|text| !text.is_empty());
     format!(
         "{:>6} {} {:<10} {:<7} {:<18} {} {}",
         stored.index,
@@ -441,13 +449,15 @@ fn shown(common: &Common, stored: &Stored) -> String {
         text("decision"),
         text("code"),
         who.unwrap_or_default(),
-        [text("server"), text("tool"), text("reason")]
-            .iter()
-            .filter(|t| !t.is_empty())
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(" ")
+        about.join(" ")
     )
+}
+
+/// A name or a value of an entry's detail.
+fn said(value: Node<'_>) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.written().to_owned(), |text| text.into_owned())
 }
 
 fn unreadable(error: records::ledger::ReadError) -> Failure {

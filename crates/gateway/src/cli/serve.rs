@@ -59,8 +59,8 @@ fn follow_configuration(house: &Arc<House>, path: PathBuf, meant: &Meant, stoppe
         json: false,
     };
     let again = move || load(&common);
-    let (house, files) = (Arc::clone(house), meant.files.clone());
-    tokio::spawn(reload::follow(house, path, files, again, stopped.clone()));
+    let (house, begun) = (Arc::clone(house), reload::Begun::with(meant));
+    tokio::spawn(reload::follow(house, path, begun, again, stopped.clone()));
 }
 
 impl Serve {
@@ -361,11 +361,12 @@ pub(crate) fn load(common: &Common) -> Result<Meant, Failure> {
     let base = base.unwrap_or_else(|| Path::new("."));
     let base = std::path::absolute(base).unwrap_or_else(|_| base.to_path_buf());
     let lookup = Lookup::new(&env, &base);
+    let is_blank = said.is_blank;
     match meant::mean(said, &lookup, &find::default_data(&env)) {
         Ok(mut meant) => {
-            meant
-                .hidden
-                .extend(path.as_ref().and_then(|path| std::path::absolute(path).ok()));
+            let file = path.as_ref().and_then(|path| std::path::absolute(path).ok());
+            meant.blank.extend(file.clone().filter(|_| is_blank));
+            meant.hidden.extend(file);
             meant.file = path;
             Ok(meant)
         }

@@ -104,8 +104,11 @@ pub(crate) fn parse_at(path: &Path, text: &str) -> Result<Said, String> {
 
 /// Reads a text; YAML, of which JSON is a part.
 pub(crate) fn parse(text: &str) -> Result<Said, String> {
-    if text.trim().is_empty() {
-        return Ok(Said::default());
+    if is_blank(text) {
+        return Ok(Said {
+            is_blank: true,
+            ..Said::default()
+        });
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: 20_000, max_aliases: 100, max_events: 100_000 },
@@ -113,6 +116,13 @@ pub(crate) fn parse(text: &str) -> Result<Said, String> {
     };
     serde_saphyr::from_str_with_options(text, options)
         .map_err(|error: Error| error.render_with_formatter(&Sentences))
+}
+
+/// Whether there are but blanks and comments. `{}` is something: a configuration of defaults.
+fn is_blank(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut lines = text.lines().map(str::trim);
+    lines.all(|line| line.is_empty() || line.starts_with('#') || line == "---" || line == "...")
 }
 
 /// What is wrong, for whoever wrote the file: some of the library's sentences are for programmers.

@@ -29,6 +29,7 @@ use super::{
     rules,
     said::{Approve, Mode, Said, SaidApprovals, SaidRegistry},
     servers::{self, MeantServer},
+    standing::Standing,
     state::MeantState,
     trust_domains,
     witness::{self, MeantWitness},
@@ -97,6 +98,10 @@ pub(crate) struct Meant {
     pub(crate) interceptors: Vec<MeantInterceptors>,
     pub(crate) judge: Option<MeantJudge>,
     pub(crate) models: Vec<MeantModel>,
+    /// What of this stands until a restart.
+    pub(crate) standing: Standing,
+    /// The files in which nothing stands: the configuration, or some of rules.
+    pub(crate) blank: BTreeSet<PathBuf>,
     /// Why the bundle of rules cannot be used. Commands that need no rules work all the same, the kill switch above all.
     pub(crate) unusable: Option<String>,
     /// What is well, and yet worth a word to whoever starts the gateway.
@@ -168,6 +173,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         lookup,
     );
     let hidden = secrets(&said, lookup);
+    let standing = Standing::of(&said);
     let provenance = provenance(&said.registry, lookup, &mut note);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
     let mut notes = said.notes.clone();
@@ -301,11 +307,15 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             Err(problem) => note(Err(problem)),
         }
     }
+    let mut blank = BTreeSet::new();
     for (n, file) in policy.files.iter().enumerate() {
         let path = lookup.path(&file.display().to_string());
         files.push(path.clone());
         match std::fs::read_to_string(&path) {
-            Ok(text) => rules.push((path.display().to_string(), text)),
+            Ok(text) => {
+                blank.extend(text.trim().is_empty().then(|| path.clone()));
+                rules.push((path.display().to_string(), text));
+            }
             Err(error) => note(Err(Problem::new(
                 format!("policy.files[{n}]"),
                 format!("{}: {error}", path.display()),
@@ -413,6 +423,8 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             notes,
             file: None,
             review_days,
+            standing,
+            blank,
             unusable,
             door,
             socket: said.socket.map(|path| lookup.path(&path.display().to_string())),

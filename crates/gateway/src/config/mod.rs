@@ -29,6 +29,7 @@ pub(crate) mod rules;
 pub(crate) mod said;
 mod sandbox;
 pub(crate) mod servers;
+pub(crate) mod standing;
 pub(crate) mod state;
 pub(crate) mod trust_domains;
 pub(crate) mod witness;

@@ -140,6 +140,9 @@ pub(crate) struct Said {
     /// What an editor checks the file by.
     #[serde(default, rename = "$schema")]
     pub(crate) _schema: Option<String>,
+    /// Whether nothing at all stands in it.
+    #[serde(skip)]
+    pub(crate) is_blank: bool,
     /// What its reader has to say of it, where it is a client's file.
     #[serde(skip)]
     pub(crate) notes: Vec<String>,

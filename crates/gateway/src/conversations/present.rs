@@ -213,6 +213,10 @@ fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {
         }
         Manner::Error | Manner::Tell => {}
     }
+    // What was taken has no body (streamable HTTP): an error in it would say otherwise.
+    if said.status == 202 {
+        return said;
+    }
     let data = error_data(refusal, call);
     said.message = Some(jsonrpc::error(
         asked.id.as_ref(),

@@ -142,13 +142,18 @@ struct Taken {
 
 impl Held for Taken {
     fn charge(&self, bytes: u64, tokens: Option<Tokens>) {
-        let now_ms = u64::try_from(self.ambient.now_ms()).unwrap_or(0);
+        let now_ms = steady_ms(&self.ambient);
         let tokens = tokens.map_or(0, |tokens| tokens.input.saturating_add(tokens.output));
         // The first thousand was taken before the call.
         let more = tokens.div_ceil(1000).saturating_sub(1);
         self.place
             .charge(bytes, more.saturating_mul(self.token_cost), now_ms);
     }
+}
+
+/// When it is, for limits. The clock that people set would refuse everybody, once it is set back, until it has caught up.
+fn steady_ms(ambient: &Ambient) -> u64 {
+    u64::try_from(ambient.steady_ms()).unwrap_or(0)
 }
 
 /// What a client sends to keep its conversation going, and which is no call: handshakes, its answers to what it was asked,
@@ -209,11 +214,11 @@ impl Limits for Engines {
             cost: cost(call.resolution().resource()),
             named: &named,
         };
-        let now_ms = u64::try_from(arrival.received_ms).unwrap_or(0);
         let place = if is_upkeep(arrival) {
-            self.limits.upkeep.take(&usage, now_ms).map_err(objection)?
+            let taken = self.limits.upkeep.take(&usage, steady_ms(&self.ambient));
+            taken.map_err(objection)?
         } else {
-            self.limits.place(&usage, now_ms, &self.ambient).await?
+            self.limits.place(&usage, &self.ambient).await?
         };
         Ok(Slot(Box::new(Taken {
             place,
@@ -225,12 +230,13 @@ impl Limits for Engines {
 
 impl LimitStore {
     /// A place, at once or when it is this call's turn.
-    async fn place(&self, usage: &Usage<'_>, now_ms: u64, ambient: &Ambient) -> Result<Place, Objection> {
+    async fn place(&self, usage: &Usage<'_>, ambient: &Ambient) -> Result<Place, Objection> {
         let began = Instant::now();
         let mut waited: Option<Waiting> = None;
-        let mut now_ms = now_ms;
         loop {
-            let taken = self.limiter.take_or_wait(usage, waited.take(), now_ms);
+            let taken = self
+                .limiter
+                .take_or_wait(usage, waited.take(), steady_ms(ambient));
             let mut waiting = match taken.map_err(objection)? {
                 limits::Taken::Now(place) => return Ok(place),
                 limits::Taken::After(waiting) => waiting,
@@ -240,7 +246,6 @@ impl LimitStore {
                 return Err(objection(waiting.exceeded().clone()));
             }
             waited = Some(waiting);
-            now_ms = now_ms.max(u64::try_from(ambient.now_ms()).unwrap_or(0));
         }
     }
 
@@ -264,3 +269,6 @@ fn objection(exceeded: Exceeded) -> Objection {
         ..Objection::new(&refusal::OVER_LIMIT, why)
     }
 }
+
+#[cfg(test)]
+mod tests;

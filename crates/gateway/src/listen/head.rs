@@ -36,17 +36,21 @@ pub(super) fn guess(headers: &HeaderMap) -> Revision {
     named.unwrap_or(Revision::LATEST_LEGACY)
 }
 
-/// Whether a message may be posted so.
-pub(super) fn accepts(headers: &HeaderMap) -> Result<(), Objection> {
+/// Whether a body is announced as JSON. A form of a page cannot say so without asking first (CORS): this is what keeps a
+/// browser from posting here across origins.
+pub(super) fn says_json(headers: &HeaderMap) -> Result<(), Objection> {
     let content = one(headers, &CONTENT_TYPE).ok().flatten().unwrap_or_default();
     let essence = content.split(';').next().unwrap_or_default().trim();
-    // Also what keeps a browser from posting here across origins without asking first.
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Objection::new(
-            &refusal::MEDIA_TYPE,
-            "the body is not announced as JSON",
-        ));
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
     }
+    let why = "the body is not announced as JSON";
+    Err(Objection::new(&refusal::MEDIA_TYPE, why))
+}
+
+/// Whether a message may be posted so.
+pub(super) fn accepts(headers: &HeaderMap) -> Result<(), Objection> {
+    says_json(headers)?;
     // Word for word what nearly every client says.
     let says_both = |value: &HeaderValue| value == "application/json, text/event-stream";
     if headers.get(ACCEPT).is_some_and(says_both)

@@ -28,7 +28,7 @@ use super::{
     gate::one,
     head::{Peer, accepted, accepts, credential, guess, is_signed, mirrored, prefers_stream},
     oauth::give_nonce,
-    revision::declared,
+    revision::{belongs, declared},
     stream::{OnClose, Told, events, keep, replay, while_read},
 };
 use crate::conversations::{
@@ -407,7 +407,10 @@ impl Visit {
         let arrival = self.arrival(headers, parcel, Arc::new(exchange), transport);
         let result = self.house.pipeline.carry(arrival).await;
         Some(match (result, session) {
-            (Ok(_), Some(session)) => Ok(session),
+            (Ok(_), Some(session)) => match belongs(headers, session.revision) {
+                Ok(()) => Ok(session),
+                Err(objection) => Err(self.turn_away(&asked, objection).await),
+            },
             (Ok(_), None) => Err(body::empty(StatusCode::NOT_FOUND)),
             (Err(refused), _) => Err(self.respond(outcome(&asked, Err(refused), &self.call.0))),
         })

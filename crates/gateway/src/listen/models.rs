@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::{
     HeaderMap, Method as HttpMethod, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{ALLOW, AUTHORIZATION, HeaderName, HeaderValue},
 };
 use identity::{Secret, signature::BodyDigests};
 use pipeline::{
@@ -29,7 +29,7 @@ use wire::{
 use super::{
     body::{self, Body},
     gate::one,
-    head::is_signed,
+    head::{is_signed, says_json},
     mcp::{Visit, unreadable},
     stream::written,
 };
@@ -191,13 +191,7 @@ async fn read(
             }
         })
     } else {
-        let content = one(headers, &CONTENT_TYPE).ok().flatten().unwrap_or_default();
-        let essence = content.split(';').next().unwrap_or_default().trim();
-        // A form of a page cannot say so without asking first (CORS).
-        if !essence.eq_ignore_ascii_case("application/json") {
-            let why = "the body is not announced as JSON";
-            return Err(Objection::new(&refusal::MEDIA_TYPE, why));
-        }
+        says_json(headers)?;
         body::read(incoming, REQUEST.text_bytes_max).await?
     };
     if is_signed(headers) {

@@ -11,7 +11,7 @@ use identity::oauth::{
     Client, DEVICE_GRANT, Endpoints, ForPeople, Form, OauthError, OauthFault, TokenEndpoint, TokenRequest,
 };
 use identity::{
-    Actor, DeclaredContext, ResourceId, oauth,
+    Actor, ActorKind, DeclaredContext, ResourceId, oauth,
     proof::{self, Binding, ProofError, Proven},
     token::Grant,
 };
@@ -24,7 +24,7 @@ use super::{
     head::{DPOP, DPOP_NONCE, Peer},
     tokens,
 };
-use crate::config::authorization::Switch;
+use crate::config::{Proof, authorization::Switch};
 
 /// The largest token request read, in bytes.
 const FORM_BYTES_MAX: usize = 64 * 1024;
@@ -92,6 +92,32 @@ impl Shown {
         match self {
             Self::Certificate(certificate) => certificate.clone().map(Binding::Certificate),
             Self::Proof(proven) => Some(Binding::Key(Arc::clone(proven.key()))),
+        }
+    }
+
+    /// Whoever has to prove a key or a certificate with each request gets no token that is bound to none: nobody would
+    /// ever accept it, and that would be heard of at the first call alone.
+    pub(super) fn binds_enough(&self, house: &House, actor: &Actor) -> Result<(), OauthError> {
+        let is_agent = actor.kind != ActorKind::User;
+        let agent = is_agent.then(|| house.engines.people.client(&actor.name));
+        match (agent.flatten().and_then(|agent| agent.proof), self.binding()) {
+            (Some(Proof::Dpop), None | Some(Binding::Certificate(_))) => {
+                let why = format!(
+                    "tokens of `{}` are bound to a key: send a `DPoP` proof",
+                    actor.name
+                );
+                Err(refused_proof(why))
+            }
+            (Some(Proof::Mtls), None | Some(Binding::Key(_))) => {
+                let why = format!(
+                    "tokens of `{}` are bound to a certificate: come with it, and without a `DPoP` proof",
+                    actor.name
+                );
+                Err(OauthError::new(OauthFault::InvalidRequest, why))
+            }
+            (Some(Proof::Dpop), Some(Binding::Key(_)))
+            | (Some(Proof::Mtls), Some(Binding::Certificate(_)))
+            | (Some(Proof::Signature) | None, _) => Ok(()),
         }
     }
 
@@ -180,6 +206,7 @@ async fn grant(
         context_id: engines.ambient.name().to_string(),
     })?;
     not_stopped(house, &granted.grant.actor, granted.grant.for_user.as_deref())?;
+    shown.binds_enough(house, &granted.grant.actor)?;
     shown.take(house)?;
     note(house, &granted.grant);
     Ok(granted.body)

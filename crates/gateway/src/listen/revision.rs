@@ -34,27 +34,45 @@ impl Visit {
         if in_body.is_some() || modern_header || message.method() == Some(Method::ServerDiscover) {
             return modern(headers, message, header, in_body);
         }
-        let named = match header {
-            None => None,
-            Some(text) => Some(
-                Revision::parse(text)
-                    .filter(|r| SPOKEN.contains(r))
-                    .ok_or_else(|| unsupported(text))?,
-            ),
-        };
+        let named = header.map(spoken).transpose()?;
         if message.method() == Some(Method::Initialize) {
             let asked = message.params().and_then(|params| params.get("protocolVersion"));
             return Ok(settle(asked.and_then(Node::as_str).as_deref()));
         }
         let session = session.and_then(|id| self.house.engines.sessions.peek(id));
         match (session, named) {
-            // The session's revision stands, whatever a header says: nothing is decided on a header. Clients
-            // that name another revision we speak do so by mistake (the official suite 0.1.16 is one).
-            (Some(session), _) => Ok(session.revision),
+            (Some(session), named) => agrees(named, session.revision).map(|()| session.revision),
             // The road will say that the session is missing, or first that the credential is.
             (None, named) => Ok(named.unwrap_or(Revision::LATEST_LEGACY)),
         }
     }
+}
+
+/// The revision a header names, if it is spoken here.
+fn spoken(text: &str) -> Result<Revision, Objection> {
+    let revision = Revision::parse(text).filter(|revision| SPOKEN.contains(revision));
+    revision.ok_or_else(|| unsupported(text))
+}
+
+/// Whether requests of a session say the revision that `initialize` settled on. 2025-03-26 knows no such header and is what
+/// its absence stands for (streamable HTTP, 2025-06-18), so who names that one says nothing; the official suite 0.1.16 does
+/// in sessions of 2025-11-25. Nothing is decided on it either: the session's revision stands.
+fn agrees(named: Option<Revision>, session: Revision) -> Result<(), Objection> {
+    match named {
+        None | Some(Revision::V2025_03_26) => Ok(()),
+        Some(named) if named == session => Ok(()),
+        Some(named) => {
+            let why = format!("`MCP-Protocol-Version` is {named}, and the session's revision is {session}");
+            let objection = Objection::new(&refusal::REQUEST_INVALID, why.clone()).showing(why);
+            Err(objection.remedied(format!("send `MCP-Protocol-Version: {session}` in this session")))
+        }
+    }
+}
+
+/// The same of a request without a body.
+pub(super) fn belongs(headers: &HeaderMap, session: Revision) -> Result<(), Objection> {
+    let header = one(headers, &VERSION).map_err(|why| Objection::new(&refusal::HEADER_MISMATCH, why))?;
+    agrees(header.map(spoken).transpose()?, session)
 }
 
 /// Checks a message of the modern era: version, required `_meta`, and headers that mirror the body.

@@ -18,7 +18,7 @@ use super::{
     House,
     body::{self, Body},
     conversation::{Conversation, QUEUE_MESSAGES_MAX, Running},
-    head::{accepted, credential, is_signed},
+    head::{accepted, credential, is_signed, says_json},
     mcp::Visit,
     stream,
 };
@@ -139,6 +139,9 @@ impl Drop for Closing {
 pub(super) async fn take(mut visit: Visit, request: Request<Incoming>) -> Response<Body> {
     if request.method() != Method::POST {
         return body::only("POST");
+    }
+    if let Err(objection) = says_json(request.headers()) {
+        return visit.turned_away(objection).await;
     }
     let query = request.uri().query().unwrap_or_default();
     let name = query.split('&').find_map(|pair| pair.strip_prefix("session_id="));

@@ -121,6 +121,7 @@ fn begun(
         issue.agent.as_deref(),
         leave.declared.as_ref(),
     )?;
+    shown.binds_enough(house, &letting.actor)?;
     shown.take(house)?;
     let secret = issue.refreshes.then(|| ambient.secret());
     let now_ms = ambient.now_ms();
@@ -231,6 +232,7 @@ pub(super) fn by_refresh(
             record.agent.as_deref(),
             record.declared.as_ref(),
         )?;
+        shown.binds_enough(house, &letting.actor)?;
         shown.take(house)?;
         Ok(letting)
     };

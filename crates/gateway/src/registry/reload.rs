@@ -3,9 +3,11 @@
 //!
 //! INVARIANT (whole): rules are read, checked and compiled before anybody sees them, and swapped in one step;
 //! a decision is made by one set of rules, never by parts of two. Files are read only when they have not
-//! changed for a while: half a file may be good rules without their last `forbid`.
+//! changed for a while: half a file may be good rules without their last `forbid`. A file that was emptied is no
+//! change either: a disk that is full leaves such files, and so do editors for a while.
 
 use std::{
+    collections::BTreeSet,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
@@ -17,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::{
     assemble,
-    config::Meant,
+    config::{Meant, standing::Standing},
     failure::Failure,
     listen::{House, stopped},
     operate::admin,
@@ -29,20 +31,73 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How soon files that could not be used are read again though they look the same: rules take time to compile.
 const AGAIN: Duration = Duration::from_secs(30);
 
+/// So many keys that wait for a restart are named.
+const KEYS_TOLD_MAX: usize = 32;
+
 /// What a file looks like from outside; none where there is none.
 pub(crate) type Stamp = Option<(SystemTime, u64, u64)>;
+
+/// What the gateway was started with, as far as what comes later is compared with it.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    files: Files,
+    standing: Standing,
+}
+
+impl Begun {
+    pub(crate) fn with(meant: &Meant) -> Self {
+        Self {
+            files: Files::of(meant),
+            standing: meant.standing.clone(),
+        }
+    }
+}
+
+/// Files that are in force, besides the configuration, and in which of all nothing stands.
+#[derive(Debug)]
+struct Files {
+    paths: Vec<PathBuf>,
+    blank: BTreeSet<PathBuf>,
+}
+
+impl Files {
+    fn of(meant: &Meant) -> Self {
+        Self {
+            paths: meant.files.clone(),
+            blank: meant.blank.clone(),
+        }
+    }
+
+    /// Whether nothing stands now where something stood.
+    fn still_say_something(&self, meant: &Meant) -> Result<(), Failure> {
+        for path in meant.blank.difference(&self.blank) {
+            let shown = path.display();
+            if meant.file.as_ref() == Some(path) {
+                let why = format!("{shown}: nothing stands in it any more; if that is meant, write `{{}}`");
+                return Err(Failure::configuration(why));
+            }
+            if self.paths.contains(path) {
+                let why = "nothing stands in it any more; if that is meant, take it out of `policy.files`";
+                return Err(Failure::configuration(format!("{shown}: {why}")));
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Follows the files until told to stop. `load` reads and checks all of them.
 pub(crate) async fn follow(
     house: Arc<House>,
     config: PathBuf,
-    mut files: Vec<PathBuf>,
+    begun: Begun,
     load: impl Fn() -> Result<Meant, Failure> + Send + 'static,
     mut stop: watch::Receiver<bool>,
 ) {
     // The files may have changed since they were read to start with, so they are read once more.
     let mut used = None;
-    let look = |files: &[PathBuf]| stamps(std::iter::once(&config).chain(files).map(PathBuf::as_path));
+    let Begun { mut files, standing } = begun;
+    let mut waits = Standing::default();
+    let look = |files: &Files| stamps(std::iter::once(&config).chain(&files.paths).map(PathBuf::as_path));
     let mut seen = look(&files);
     let mut registry = house.engines.keeper.changed();
     let mut unfit = None;
@@ -70,9 +125,14 @@ pub(crate) async fn follow(
         if look(&files) != seen {
             continue;
         }
-        match loaded.and_then(|meant| apply(&house, &meant).map(|()| meant)) {
+        let applied = loaded.and_then(|meant| {
+            files.still_say_something(&meant)?;
+            apply(&house, &meant).map(|()| meant)
+        });
+        match applied {
             Ok(meant) => {
-                files = meant.files;
+                tell_what_waits(&house, standing.otherwise(&meant.standing), &mut waits);
+                files = Files::of(&meant);
                 used = Some(seen.clone());
                 told = None;
             }
@@ -84,20 +144,51 @@ pub(crate) async fn follow(
                     continue;
                 }
                 told = news;
-                let policy = house.engines.rules().digest().to_owned();
-                tracing::error!(
-                    error = %failure,
-                    policy,
-                    "the configuration was changed and cannot be used; the old rules stay in force"
-                );
-                let why = failure.to_string();
-                house
-                    .engines
-                    .journal
-                    .note(Kind::Policy, "rejected", &[("why", why), ("stays", policy)]);
+                tell_what_is_wrong(&house, &failure);
             }
         }
     }
+}
+
+fn tell_what_is_wrong(house: &House, failure: &Failure) {
+    let policy = house.engines.rules().digest().to_owned();
+    tracing::error!(
+        error = %failure,
+        policy,
+        "the configuration was changed and cannot be used; the old rules stay in force"
+    );
+    let detail = [("why", failure.to_string()), ("stays", policy)];
+    house.engines.journal.note(Kind::Policy, "rejected", &detail);
+}
+
+/// What is followed at once makes it easy to believe that everything is: whoever changes what is read at the start alone
+/// is told, once for each change.
+fn tell_what_waits(house: &House, waits: Standing, told: &mut Standing) {
+    if waits == *told {
+        return;
+    }
+    *told = waits;
+    let mut keys: Vec<_> = told.keys().collect();
+    let more = keys.len().saturating_sub(KEYS_TOLD_MAX);
+    keys.truncate(KEYS_TOLD_MAX);
+    let mut keys = keys.join(", ");
+    match (keys.is_empty(), more) {
+        (true, _) => {
+            tracing::info!("nothing in the configuration waits for a restart any more");
+            return;
+        }
+        (false, 0) => {}
+        (false, more) => keys.push_str(&format!(" and {more} more")),
+    }
+    tracing::warn!(
+        keys,
+        "the configuration was changed where it is read at the start alone; that waits for a restart"
+    );
+    let detail = [("keys", keys)];
+    house
+        .engines
+        .journal
+        .note(Kind::Configuration, "waits-for-restart", &detail);
 }
 
 /// Puts rules and people in force; nothing of either where something speaks against it.

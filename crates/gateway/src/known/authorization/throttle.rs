@@ -127,7 +127,8 @@ fn wait_s(of: &Of, count: Count, now_ms: i64) -> i64 {
         .checked_shl(over.min(6))
         .unwrap_or(WAIT_S_MAX)
         .min(WAIT_S_MAX);
-    let left_ms = count.last_ms + wait_s * 1000 - now_ms;
+    // Never longer than that, where the clock was set back since.
+    let left_ms = (count.last_ms + wait_s * 1000 - now_ms).min(wait_s * 1000);
     if left_ms <= 0 { 0 } else { (left_ms + 999) / 1000 }
 }
 
@@ -195,5 +196,15 @@ mod tests {
             throttle.note(&format!("user{n}"), at("198.51.100.9"), false, 0);
         }
         assert!(throttle.may_try("carol", at("198.51.100.9"), 0).is_err());
+    }
+    #[test]
+    fn a_clock_that_is_set_back_makes_nobody_wait_longer() {
+        let throttle = Throttle::default();
+        let guesser = at("192.0.2.1");
+        for _ in 0..=OF_BOTH {
+            throttle.note("alice", guesser, false, 7_200_000);
+        }
+        assert_eq!(throttle.may_try("alice", guesser, 7_200_000), Err(2));
+        assert_eq!(throttle.may_try("alice", guesser, 0), Err(2), "two hours back");
     }
 }

@@ -12,6 +12,7 @@ use wire::json::object;
 
 use super::Args;
 use crate::{
+    config::Proof,
     failure::Failure,
     listen::{House, resources},
 };
@@ -94,6 +95,16 @@ pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
         out.string("access_token", &token);
         out.string("token_type", "Bearer");
         out.integer("expires_in", lifetime_ms.clamp(0, LIFETIME_MS_MAX) / 1000);
+        // There is nothing here to bind it to.
+        if let Some(proof @ (Proof::Dpop | Proof::Mtls)) = person.proof {
+            let why = format!(
+                "no call passes with this token: `{}` has to prove itself by {}, and gets tokens for that at \
+                 `/oauth/token`",
+                person.party.name,
+                proof.as_str()
+            );
+            out.string("unfit", &why);
+        }
     }))
 }
 
