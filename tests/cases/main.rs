@@ -87,6 +87,7 @@ mod strangers;
 mod subscriptions;
 mod supply;
 mod svid;
+mod tables_lost;
 mod tasks;
 mod tenants;
 mod tls;

@@ -12,7 +12,7 @@ use records::{
     ambient::{Clock, Random},
     disk::{Disk, RealDisk},
     keys::{Key, KeyRing, Root, Use},
-    table::Server,
+    table::{Server, StateError},
 };
 
 use crate::{
@@ -99,6 +99,10 @@ impl Keychain {
                 server.name(),
                 key.name()
             )));
+        }
+        // Where this replica's log was begun there were keys: none are made in the place of those that are lost.
+        if new && self.ring.exists() && self.open_log_with(key)?.log_begun() {
+            return Err(unusable(StateError::Gone(server.name())));
         }
         let root = self.root_of(key)?;
         let (name, clock) = (server.name().into(), self.clock.clone());

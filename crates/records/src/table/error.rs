@@ -39,6 +39,12 @@ pub enum StateError {
         /// Its key.
         key: String,
     },
+    /// The tables were begun, and are not there.
+    #[error(
+        "the tables in {0} are gone though they were begun, and with them what was stopped, revoked and approved; \
+         restore them from a copy, or begin a new data directory"
+    )]
+    Gone(String),
     /// The file is not a database of ours, or is damaged.
     #[error("the database `{0}` is damaged or not a database; restore it from a copy")]
     Damaged(PathBuf),
@@ -84,6 +90,15 @@ pub enum StateError {
     /// A table name, key or value is too long.
     #[error("`{0}` is too long; at most {1} bytes")]
     TooLong(&'static str, usize),
+    /// A program that holds other tables' rows was started meanwhile.
+    #[error("another version of this program uses the tables; stop this one")]
+    OtherRows,
+    /// The rows are not those that were written: some were deleted, or put back.
+    #[error(
+        "rows of the tables were deleted or put back outside this program, among those that say what is stopped, \
+         revoked and approved; restore the tables from a copy"
+    )]
+    Rows,
     /// The server refuses.
     #[error("the database refuses: {}", .0.as_db_error().map_or_else(|| .0.to_string(), ToString::to_string))]
     Postgres(#[source] postgres::Error),

@@ -12,6 +12,7 @@
 //! What is stored is decided once, over the seam in `sql`; the two databases differ in how they are opened and what
 //! a transaction is (`file`, `server`). It must not know what a record means.
 
+mod counted;
 mod database;
 mod error;
 mod file;
@@ -22,6 +23,7 @@ mod server;
 mod sql;
 mod state;
 
+pub use counted::Due;
 pub use error::StateError;
 pub use owner::{Moment, Owner, Tag};
 pub use payload::{Kept, Payload, Payloads};

@@ -4,6 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use super::{
     StateError,
+    counted::{Found, Place, place as row_place},
     sql::{Sql, Value},
 };
 use crate::{
@@ -73,13 +74,14 @@ pub(super) struct DataKeys {
 }
 
 impl DataKeys {
-    /// The keys of a database, from the ring it belongs to. A new database gets the key of its index.
+    /// The keys of a database, from the ring it belongs to. A new database gets the key of its index, unless it was
+    /// `begun` before.
     pub(super) fn of(
         sql: &mut dyn Sql,
-        ring: &KeyRing,
+        (ring, begun): (&KeyRing, bool),
         clock: Clock,
         random: Random,
-    ) -> Result<Self, StateError> {
+    ) -> Result<(Self, Found), StateError> {
         let (wrapping, current) = wrapping_keys(ring)?;
         let wrap = |id: &str| {
             wrapping
@@ -87,26 +89,36 @@ impl DataKeys {
                 .ok_or_else(|| StateError::MissingKey(id.to_owned()))
         };
         let stored = meta(sql, "index_key")?.zip(meta(sql, "index_key_by")?);
-        let index = match stored {
+        let (index, found) = match stored {
             Some((sealed, by)) => {
                 let by = String::from_utf8_lossy(&by).into_owned();
-                let opened = open(wrap(&by)?, INDEX_PLACE, &sealed);
-                opened.map_err(|error| StateError::sealed(error, "meta", "index_key"))?
+                let key = wrap(&by)?;
+                match open(key, INDEX_PLACE, &sealed) {
+                    Ok(index) => (index, Found::Held),
+                    Err(_) => {
+                        let index = open(key, INDEX_PLACE_UNHELD, &sealed)
+                            .map_err(|error| StateError::sealed(error, "meta", "index_key"))?;
+                        store_index(sql, key, &by, &index, &random)?;
+                        (index, Found::Unheld)
+                    }
+                }
             }
+            None if begun => return Err(StateError::Gone(String::new())),
             None => {
                 let index = Secret::new(random.array::<KEY_BYTES>()?.to_vec());
                 store_index(sql, wrap(&current)?, &current, &index, &random)?;
-                index
+                (index, Found::Unheld)
             }
         };
-        Ok(Self {
+        let keys = Self {
             index: Digester::new(&index),
             wrapping,
             current,
             cached: HashMap::new(),
             clock,
             random,
-        })
+        };
+        Ok((keys, found))
     }
 
     /// The data key of an owner, made if there is none.
@@ -316,6 +328,23 @@ impl DataKeys {
             .ok_or_else(|| StateError::MissingKey(id.to_owned()))
     }
 
+    /// The key of the index.
+    pub(super) fn index(&self) -> &Digester {
+        &self.index
+    }
+
+    /// The rows that go with the data key of an owner.
+    pub(super) fn rows_of(sql: &mut dyn Sql, Tag(owner): Tag) -> Result<Vec<Place>, StateError> {
+        let Some(id) = living(sql, &owner)? else {
+            return Ok(Vec::new());
+        };
+        let find = "SELECT tbl, key, version FROM record WHERE data_key = ?1";
+        sql.query(find, &[id.into()])?
+            .into_iter()
+            .map(row_place)
+            .collect()
+    }
+
     /// What stands for an owner.
     pub(super) fn tag(&self, owner: Owner<'_>) -> Tag {
         Tag(self.blind(owner))
@@ -341,8 +370,12 @@ impl DataKeys {
     }
 }
 
-/// What the index key is bound to.
-const INDEX_PLACE: &[u8] = b"sallyport-index-key/1";
+/// What the index key is bound to, in tables whose rows are held.
+///
+/// INVARIANT (index places): see `counted`.
+const INDEX_PLACE: &[u8] = b"sallyport-index-key/2";
+/// The same in tables of older programs.
+const INDEX_PLACE_UNHELD: &[u8] = b"sallyport-index-key/1";
 
 /// What is sealed for several owners is bound to.
 fn joint_place(place: &str, head: &[u8]) -> Vec<u8> {

@@ -37,6 +37,11 @@ pub(super) const STEPS: &[&str] = &[
     INSERT INTO counter SELECT value FROM meta WHERE name = 'changes';
     DELETE FROM meta WHERE name = 'changes';
 ",
+    // Under another name, so that an older program that still runs writes no row that is not held.
+    "
+    ALTER TABLE counter RENAME TO changes;
+    ALTER TABLE changes ADD COLUMN held BLOB;   -- sealed: which rows the counted tables have
+",
 ];
 
 /// The same for the file of payloads.
@@ -59,7 +64,8 @@ pub(super) const PAYLOAD_STEPS: &[&str] = &["
 "];
 
 /// The same for a server, on which all tables are one schema of their own. Texts are compared by their bytes.
-const SERVER_STEPS: &[&str] = &[r#"
+const SERVER_STEPS: &[&str] = &[
+    r#"
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BYTEA NOT NULL);
     CREATE TABLE counter (value BIGINT NOT NULL);
     INSERT INTO counter VALUES (0);
@@ -97,7 +103,12 @@ const SERVER_STEPS: &[&str] = &[r#"
         PRIMARY KEY (subject, payload)
     );
     CREATE INDEX concerned_payload ON concerned (payload);
-"#];
+"#,
+    "
+    ALTER TABLE counter RENAME TO changes;
+    ALTER TABLE changes ADD COLUMN held BYTEA;
+",
+];
 
 /// Settings of every connection.
 const SETTINGS: &str = "

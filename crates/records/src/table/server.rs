@@ -304,7 +304,7 @@ impl Session {
     fn begin(&mut self, access: Access) -> Result<(), StateError> {
         let sql = match access {
             Access::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            Access::Write => "BEGIN; SELECT value FROM counter FOR UPDATE",
+            Access::Write => "BEGIN; SELECT value FROM changes FOR UPDATE",
         };
         let was_connected = self.wire.is_some();
         match self.batch(sql) {

@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    StateError,
+    Due, StateError,
+    counted::{Counted, Place, place as row_place},
     database::Database,
     file,
     owner::{DataKeys, Moment, Owner, Tag},
@@ -74,17 +75,29 @@ pub struct State {
 struct Inner {
     database: Database,
     keys: DataKeys,
+    counted: Counted,
 }
 
 impl State {
     /// Opens the database, or makes it, for the owner alone.
     ///
     /// # Errors
-    /// When the file is damaged, newer, readable by others, or belongs to another key ring.
-    pub fn open(path: &Path, ring: &KeyRing, clock: Clock, random: Random) -> Result<Self, StateError> {
+    /// When the file is damaged, newer, readable by others, or belongs to another key ring; or when what is due is
+    /// not there.
+    pub fn open(
+        path: &Path,
+        ring: &KeyRing,
+        due: Due,
+        clock: Clock,
+        random: Random,
+    ) -> Result<Self, StateError> {
+        let name = format!("`{}`", path.display());
+        if due.begun && !path.exists() {
+            return Err(StateError::Gone(name));
+        }
         let connected = file::connect(path, schema::STEPS).map(Database::File);
-        let prepared = connected.and_then(|database| Inner::begin(database, ring, clock, random));
-        let inner = prepared.map_err(|error| file::damaged(error, path))?;
+        let prepared = connected.and_then(|database| Inner::begin(database, ring, due, clock, random));
+        let inner = prepared.map_err(|error| named(file::damaged(error, path), &name))?;
         Ok(Self {
             writer: Mutex::new(inner),
             readers: Vec::new(),
@@ -94,11 +107,20 @@ impl State {
     /// The same on a server.
     ///
     /// # Errors
-    /// When it cannot be reached, or belongs to another key ring.
-    pub fn on(server: &Server, ring: &KeyRing, clock: Clock, random: Random) -> Result<Self, StateError> {
+    /// When it cannot be reached, or belongs to another key ring; or when what is due is not there.
+    pub fn on(
+        server: &Server,
+        ring: &KeyRing,
+        due: Due,
+        clock: Clock,
+        random: Random,
+    ) -> Result<Self, StateError> {
         let open = || {
             let database = Database::Server(server.session());
-            Inner::begin(database, ring, clock.clone(), random.clone()).map(Mutex::new)
+            let begun = Inner::begin(database, ring, due, clock.clone(), random.clone());
+            begun
+                .map(Mutex::new)
+                .map_err(|error| named(error, &server.name()))
         };
         Ok(Self {
             writer: open()?,
@@ -182,11 +204,16 @@ impl State {
         work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let mut inner = self.connection(access);
-        let Inner { database, keys } = &mut *inner;
+        let Inner {
+            database,
+            keys,
+            counted,
+        } = &mut *inner;
         let done = database.within(access, |sql| {
             work(&mut Transaction {
                 sql,
                 keys: &mut *keys,
+                counted,
             })
         });
         if done.is_err() {
@@ -241,6 +268,9 @@ impl State {
     /// As [`Self::shred`].
     pub fn shred_tagged(&self, owner: Tag) -> Result<usize, StateError> {
         let shredded = self.transact(|transaction| {
+            let mut rows = DataKeys::rows_of(transaction.sql, owner)?;
+            rows.retain(|(table, _, _)| transaction.counted.has(table));
+            transaction.counted.change(transaction.sql, &rows)?;
             let count = transaction.keys.destroy(transaction.sql, owner)?;
             transaction.count_change()?;
             Ok(count)
@@ -316,23 +346,39 @@ impl Inner {
     fn begin(
         mut database: Database,
         ring: &KeyRing,
+        due: Due,
         clock: Clock,
         random: Random,
     ) -> Result<Self, StateError> {
-        let keys = database.within(Access::Write, |sql| {
-            let mut keys = DataKeys::of(sql, ring, clock, random)?;
+        let (keys, counted) = database.within(Access::Write, |sql| {
+            let (mut keys, found) = DataKeys::of(sql, (ring, due.begun), clock, random.clone())?;
             // Whoever rotated the ring may not have come to this.
             keys.rewrap(sql, ring)?;
-            Ok(keys)
+            let counted = Counted::new(due.counted, keys.index(), random);
+            counted.begin(sql, found)?;
+            Ok((keys, counted))
         })?;
-        Ok(Self { database, keys })
+        Ok(Self {
+            database,
+            keys,
+            counted,
+        })
     }
+}
+
+/// Says where the tables were that are gone.
+fn named(error: StateError, name: &str) -> StateError {
+    if matches!(error, StateError::Gone(_)) {
+        return StateError::Gone(name.to_owned());
+    }
+    error
 }
 
 /// Several things at once. See [`State::transact`].
 pub struct Transaction<'s> {
     sql: &'s mut dyn Sql,
     keys: &'s mut DataKeys,
+    counted: &'s Counted,
 }
 
 impl fmt::Debug for Transaction<'_> {
@@ -383,6 +429,13 @@ impl Transaction<'_> {
             return self.changes();
         }
         let version = self.count_change()?;
+        if self.counted.has(table) {
+            let keys: Vec<&str> = each.iter().map(|(key, _)| *key).collect();
+            let mut places = self.places(table, &keys)?;
+            let new = |key: &&str| (table.to_owned(), (*key).to_owned(), stored(version));
+            places.extend(keys.iter().map(new));
+            self.counted.change(self.sql, &places)?;
+        }
         let (id, data_key) = self.keys.for_owner(self.sql, owner)?;
         let mut left = each.as_slice();
         for (rows, sql) in &*INSERTS {
@@ -431,16 +484,24 @@ impl Transaction<'_> {
     /// # Errors
     /// As [`State::get`].
     pub fn get_all(&mut self, table: &str, keys: &[&str]) -> Result<Vec<Record>, StateError> {
+        let rows = self.rows(&SELECT_ALL, table, keys)?;
+        rows.into_iter().map(|row| self.open(table, row)).collect()
+    }
+
+    /// Which of many rows there are.
+    fn places(&mut self, table: &str, keys: &[&str]) -> Result<Vec<Place>, StateError> {
+        let rows = self.rows(&SELECT_PLACES, table, keys)?;
+        rows.into_iter().map(row_place).collect()
+    }
+
+    fn rows(&mut self, sql: &'static str, table: &str, keys: &[&str]) -> Result<Vec<Row>, StateError> {
         let mut found = Vec::new();
         for keys in keys.chunks(AT_ONCE) {
             // The places that are over ask for nothing.
             let mut values = vec![table.into()];
             values.extend(keys.iter().map(|key| Value::from(*key)));
             values.resize(AT_ONCE + 1, Value::Null);
-            let rows = self.sql.query(&SELECT_ALL, &values)?;
-            for row in rows {
-                found.push(self.open(table, row)?);
-            }
+            found.extend(self.sql.query(sql, &values)?);
         }
         Ok(found)
     }
@@ -476,6 +537,10 @@ impl Transaction<'_> {
     /// As [`State::delete`].
     pub fn delete(&mut self, table: &str, key: &str, expect: Expect) -> Result<(), StateError> {
         self.check(table, key, expect)?;
+        if self.counted.has(table) {
+            let places = self.places(table, &[key])?;
+            self.counted.change(self.sql, &places)?;
+        }
         let sql = "DELETE FROM record WHERE tbl = ?1 AND key = ?2";
         if self.sql.execute(sql, &[table.into(), key.into()])? > 0 {
             self.count_change()?;
@@ -488,13 +553,13 @@ impl Transaction<'_> {
     /// # Errors
     /// As [`State::changes`].
     pub fn changes(&mut self) -> Result<u64, StateError> {
-        let row = self.sql.first("SELECT value FROM counter", &[])?;
+        let row = self.sql.first("SELECT value FROM changes", &[])?;
         let changes = row.ok_or(StateError::Column)?.integer()?;
         Ok(u64::try_from(changes).unwrap_or(0))
     }
 
     fn count_change(&mut self) -> Result<u64, StateError> {
-        self.sql.execute("UPDATE counter SET value = value + 1", &[])?;
+        self.sql.execute("UPDATE changes SET value = value + 1", &[])?;
         self.changes()
     }
 
@@ -528,11 +593,15 @@ impl Transaction<'_> {
 }
 
 /// Asks for [`AT_ONCE`] keys.
-static SELECT_ALL: LazyLock<String> = LazyLock::new(|| {
+static SELECT_ALL: LazyLock<String> = LazyLock::new(|| select("key, version, data_key, sealed"));
+/// Asks which of them there are.
+static SELECT_PLACES: LazyLock<String> = LazyLock::new(|| select("tbl, key, version"));
+
+fn select(columns: &str) -> String {
     let places: Vec<String> = (0..AT_ONCE).map(|n| format!("?{}", n + 2)).collect();
     let places = places.join(", ");
-    format!("SELECT key, version, data_key, sealed FROM record WHERE tbl = ?1 AND key IN ({places})")
-});
+    format!("SELECT {columns} FROM record WHERE tbl = ?1 AND key IN ({places})")
+}
 
 /// Writes as many records as stand beside it.
 static INSERTS: LazyLock<[(usize, String); 3]> = LazyLock::new(|| {

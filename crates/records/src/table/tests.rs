@@ -20,12 +20,20 @@ use crate::{
 mod cluster;
 #[path = "tests/on_a_server.rs"]
 mod on_a_server;
+#[path = "tests/rows.rs"]
+mod rows;
+
+use rows::{
+    rows_that_go_with_their_owner_or_by_our_own_hand_are_not_missed,
+    rows_that_were_deleted_or_put_back_are_missed, tables_that_were_begun_and_are_empty_are_lost,
+};
 
 /// A ring in memory and a database of the test's own: a file in a directory, or one on a server.
 struct Case {
     ring: KeyRing,
     path: PathBuf,
     server: Option<on_a_server::Database>,
+    due: Due,
 }
 
 impl Case {
@@ -35,6 +43,7 @@ impl Case {
             ring: ring(),
             path: dir.join("state.db"),
             server: None,
+            due: DUE,
         }
     }
 
@@ -48,8 +57,8 @@ impl Case {
 
     fn try_open_with(&self, ring: &KeyRing) -> Result<State, StateError> {
         match &self.server {
-            None => State::open(&self.path, ring, clock(), Random::system()),
-            Some(database) => State::on(&database.connect()?, ring, clock(), Random::system()),
+            None => State::open(&self.path, ring, self.due, clock(), Random::system()),
+            Some(database) => State::on(&database.connect()?, ring, self.due, clock(), Random::system()),
         }
     }
 
@@ -105,6 +114,11 @@ impl Case {
         })
     }
 }
+
+const DUE: Due = Due {
+    begun: false,
+    counted: &["counted", "counted, too"],
+};
 
 fn ring() -> KeyRing {
     let root = Secret::new(vec![1; 32]);
@@ -188,6 +202,9 @@ wherever_they_are! {
     a_ring_that_was_rotated_and_nothing_more_is_caught_up_with,
     payloads_are_kept_by_call_and_deleted_by_person,
     payloads_end_with_their_time_unless_they_are_held,
+    rows_that_were_deleted_or_put_back_are_missed,
+    rows_that_go_with_their_owner_or_by_our_own_hand_are_not_missed,
+    tables_that_were_begun_and_are_empty_are_lost,
 }
 
 fn a_record_is_read_as_it_was_written_also_after_a_restart(case: &mut Case) {
@@ -631,10 +648,10 @@ fn what_cannot_be_used_is_refused_with_a_remedy() {
             .contains("restore the ring that belongs to this database"),
         "{foreign}"
     );
-    case.raw().execute_batch("PRAGMA user_version = 3").unwrap();
+    case.raw().execute_batch("PRAGMA user_version = 4").unwrap();
     let newer = case.try_open().unwrap_err();
     assert!(newer.to_string().contains("use a newer program"), "{newer}");
-    case.raw().execute_batch("PRAGMA user_version = 2").unwrap();
+    case.raw().execute_batch("PRAGMA user_version = 3").unwrap();
     std::fs::set_permissions(&case.path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let readable = case.try_open().unwrap_err();
     assert!(readable.to_string().contains("chmod 600"), "{readable}");
@@ -653,31 +670,6 @@ fn what_cannot_be_used_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn tables_of_an_older_schema_are_brought_up_to_date_and_keep_what_they_hold() {
-    let case = Case::new("older");
-    let state = case.open();
-    state.put(ALICE, "t", "k", b"her value", Expect::Any).unwrap();
-    let changes = state.changes().unwrap();
-    assert!(changes > 0);
-    drop(state);
-    // As the first schema had it.
-    let back = format!(
-        "DROP TABLE counter; INSERT INTO meta VALUES ('changes', {changes}); PRAGMA user_version = 1"
-    );
-    case.raw().execute_batch(&back).unwrap();
-    let state = case.open();
-    assert_eq!(state.changes().unwrap(), changes);
-    assert_eq!(value(state.get("t", "k").unwrap()).unwrap(), b"her value");
-    state.put(ALICE, "t", "k", b"another", Expect::Any).unwrap();
-    assert!(state.changes().unwrap() > changes);
-    let version: i64 = case
-        .raw()
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(version, 2);
-}
-
-#[test]
 fn a_copy_from_before_an_erasure_says_nothing_to_the_ring_of_after() {
     let mut case = Case::new("copy");
     let state = case.open();
@@ -693,13 +685,13 @@ fn a_copy_from_before_an_erasure_says_nothing_to_the_ring_of_after() {
     assert!(state.wrapped_by(&old).unwrap() > 0);
     state.rewrap(&case.ring).unwrap();
     assert_eq!(state.wrapped_by(&old).unwrap(), 0);
-    let before = State::open(&copy, &case.ring, clock(), Random::system());
+    let before = State::open(&copy, &case.ring, case.due, clock(), Random::system());
     assert!(before.is_ok(), "until the old wrapping key is destroyed");
     drop(before);
     std::fs::remove_file(&copy).unwrap();
     state.copy_to(&copy).unwrap();
     case.ring.destroy(&old).unwrap();
-    let of_after = State::open(&copy, &case.ring, clock(), Random::system()).unwrap();
+    let of_after = State::open(&copy, &case.ring, case.due, clock(), Random::system()).unwrap();
     assert_eq!(value(of_after.get("t", "k").unwrap()), None);
     assert_eq!(value(of_after.get("t", "b").unwrap()).unwrap(), b"his value");
 }
@@ -715,6 +707,6 @@ fn a_copy_without_its_wrapping_key_is_refused() {
     case.ring.rotate(Use::Wrap).unwrap();
     state.rewrap(&case.ring).unwrap();
     case.ring.destroy(&old).unwrap();
-    let refused = State::open(&copy, &case.ring, clock(), Random::system()).unwrap_err();
+    let refused = State::open(&copy, &case.ring, case.due, clock(), Random::system()).unwrap_err();
     assert!(matches!(refused, StateError::MissingKey(id) if id == old));
 }

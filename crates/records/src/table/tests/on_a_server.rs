@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::{
-    ALICE, Case, Expect, KeyRing, Random, SUITE, Secret, Server, State, StateError, Use, clock,
+    ALICE, Case, DUE, Expect, KeyRing, Random, SUITE, Secret, Server, State, StateError, Use, clock,
     cluster::Cluster, ring, value,
 };
 
@@ -116,7 +116,7 @@ fn a_server_that_goes_and_comes_back_is_found_again_and_nobody_waits_for_it() {
     };
     let address = cluster.database("lost");
     let server = Server::connect(&address, tls(RootCertStore::empty())).unwrap();
-    let state = State::on(&server, &ring(), clock(), Random::system()).unwrap();
+    let state = State::on(&server, &ring(), DUE, clock(), Random::system()).unwrap();
     state.put(ALICE, "t", "k", b"v", Expect::Any).unwrap();
     cluster.stop();
     for _ in 0..20 {
@@ -154,7 +154,7 @@ fn many_records_are_few_statements() {
     let address = cluster.database("many");
     cluster.sql("many", "ALTER DATABASE many SET log_statement = 'all'");
     let server = Server::connect(&address, tls(RootCertStore::empty())).unwrap();
-    let state = State::on(&server, &ring(), clock(), Random::system()).unwrap();
+    let state = State::on(&server, &ring(), DUE, clock(), Random::system()).unwrap();
     let log = cluster.data().with_file_name("log");
     let statements = || {
         let log = std::fs::read_to_string(&log).unwrap();
