@@ -372,7 +372,7 @@ fn as_long_as_labels_are_not_stored_a_context_is_told_nothing() {
     gateway.run();
     gateway.wait_for_servers();
     let call = |gateway: &Gateway, tool: &str| {
-        let mut client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+        let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
         client.call(tool, &json!({"text": "x"})).expect("an answer")
     };
     assert!(call(&gateway, "mail__echo").is_good());
