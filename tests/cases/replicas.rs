@@ -1,7 +1,13 @@
 //! Two replicas on one PostgreSQL database: what one is told the other heeds, a yes counts once over both, and
 //! neither lets calls pass while the database is away.
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use e2e::{
     cluster::Cluster,
@@ -231,7 +237,7 @@ fn what_would_share_a_log_or_has_another_root_key_is_refused_and_nothing_passes_
     // A copy of its directory would fork its log, wherever it runs.
     let copy = Gateway::configured("").with_variables(&ROOT);
     fs::copy(one.path("sallyport.yaml"), copy.path("sallyport.yaml")).expect("a copy");
-    let copied = std::process::Command::new("cp")
+    let copied = Command::new("cp")
         .arg("-a")
         .args([one.path("state"), copy.path("state")])
         .status();
@@ -271,4 +277,82 @@ fn what_would_share_a_log_or_has_another_root_key_is_refused_and_nothing_passes_
         call(&tester, "stub__subscriptions").is_good()
     });
     one.stop();
+}
+
+/// What the gateway says of itself to a balancer.
+fn readiness(gateway: &Gateway) -> u16 {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let answer = agent.get(format!("{}/readyz", gateway.base())).call();
+    answer.expect("an answer").status().as_u16()
+}
+
+fn is_told_to_come_again(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert_eq!(answer.retry_after, Some(1), "{}", answer.body);
+    assert_eq!(
+        answer.body["error"]["data"]["code"],
+        json!("state-unavailable"),
+        "{}",
+        answer.body
+    );
+}
+
+/// Every process of a server of PostgreSQL gets a signal.
+fn signal(cluster: &Cluster, signal: &str) {
+    let file = fs::read_to_string(cluster.data().join("postmaster.pid")).expect("it runs");
+    let first = file.lines().next().expect("its number");
+    let children = Command::new("pgrep").args(["-P", first]).output().expect("pgrep");
+    let children = String::from_utf8(children.stdout).expect("numbers");
+    let all = std::iter::once(first).chain(children.lines());
+    let sent = Command::new("kill").arg(signal).args(all).status();
+    assert!(sent.expect("kill").success());
+}
+
+#[test]
+fn a_database_that_goes_or_hangs_is_told_as_such_and_in_time() {
+    let Some(mut cluster) = Cluster::start() else {
+        return;
+    };
+    let address = cluster.database("away");
+    let gateway = replica(&address);
+    let tester = client(&gateway, "tester");
+    assert!(call(&tester, "stub__subscriptions").is_good());
+    assert_eq!(readiness(&gateway), 200);
+
+    cluster.stop();
+    is_told_to_come_again(&call(&tester, "stub__subscriptions"));
+    until("not to be ready", || readiness(&gateway) == 503);
+    cluster.run();
+    until("calls to pass again", || {
+        call(&tester, "stub__subscriptions").is_good()
+    });
+    until("to be ready again", || readiness(&gateway) == 200);
+
+    signal(&cluster, "-STOP");
+    let callers: Vec<_> = (0..12)
+        .map(|_| {
+            let tester = tester.clone();
+            thread::spawn(move || {
+                let begun = Instant::now();
+                (call(&tester, "stub__subscriptions"), begun.elapsed())
+            })
+        })
+        .collect();
+    let told: Vec<_> = callers
+        .into_iter()
+        .map(|caller| caller.join().expect("an answer"))
+        .collect();
+    let ready = readiness(&gateway);
+    signal(&cluster, "-CONT");
+    for (answer, took) in told {
+        is_told_to_come_again(&answer);
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+    assert_eq!(ready, 503);
+    until("calls to pass after all", || {
+        call(&tester, "stub__subscriptions").is_good()
+    });
 }

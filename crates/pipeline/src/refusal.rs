@@ -202,6 +202,9 @@ refusals! {
     LEDGER_UNAVAILABLE "ledger-unavailable" Us Error 503 code::REFUSED,
         "what cannot be recorded is not done",
         "the operator must make room for the ledger; nothing was sent";
+    STATE_UNAVAILABLE "state-unavailable" Us Error 503 code::REFUSED,
+        "what is known of this cannot be asked now",
+        "try again after the time given; the operator must see to the database";
     TARGET_CHANGED "target-changed" Upstream Tell 200 code::REFUSED,
         "this changed since it was approved and is held back now",
         "the operator can review it: sallyport server diff; of what is wrapped: sallyport wrap --diff";

@@ -261,7 +261,7 @@ fn held(request: &Request) -> Objection {
 }
 
 fn broken(error: &StoreError) -> Objection {
-    Objection::new(&refusal::INTERNAL, error.to_string())
+    error.objection()
 }
 
 /// The full name of what is called.

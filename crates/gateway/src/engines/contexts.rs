@@ -28,7 +28,7 @@ impl Contexts for Engines {
         let declared = caller.principal.declared();
         let task = declared.and_then(|declared| declared.task.as_deref());
         let found = self.contexts.find(id, task, arrival.received_ms);
-        let context = found.map_err(|error| Objection::new(&refusal::INTERNAL, error.to_string()))?;
+        let context = found.map_err(|error| error.objection())?;
         context.ok_or_else(|| Objection::new(&refusal::OVER_LIMIT, "too many contexts at a time"))
     }
 

@@ -357,9 +357,16 @@ fn counted(house: &House, peer: &Peer) -> Response<Body> {
     }
 }
 
-/// Ready when the ledger can write.
+/// Ready when the ledger can write, and the tables can be reached.
 fn ready(house: &House) -> Response<Body> {
-    match house.engines.journal.ledger().status().trouble {
+    let trouble = house.engines.journal.ledger().status().trouble;
+    let away = || {
+        house
+            .store
+            .is_away()
+            .then(|| "the database cannot be reached".to_owned())
+    };
+    match trouble.map(|trouble| trouble.to_string()).or_else(away) {
         None => body::with_type(StatusCode::OK, "text/plain", b"ready\n".to_vec()),
         Some(trouble) => {
             let text = format!("{trouble}\n").into_bytes();

@@ -6,27 +6,49 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
+use pipeline::{Objection, refusal};
 use records::table::{Claim, Expect, Owner, Record, Server, State, StateError};
 use thiserror::Error;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::storage::keychain::Keychain;
 
+/// When whoever finds the database away may come again: it is tried once a second.
+const AWAY_MS: u64 = 1_000;
+
 /// Why the store cannot serve.
 #[derive(Debug, Error)]
-#[error("the store fails: {0}")]
-pub(crate) struct StoreError(String);
+#[error("the store fails: {why}")]
+pub(crate) struct StoreError {
+    why: String,
+    /// The database is away, and nothing else is wrong.
+    is_away: bool,
+}
 
 impl StoreError {
     /// Something that cannot be stored.
     pub(crate) fn other(why: String) -> Self {
-        Self(why)
+        Self { why, is_away: false }
+    }
+
+    /// What a call is told that cannot go on without the store.
+    pub(crate) fn objection(&self) -> Objection {
+        if !self.is_away {
+            return Objection::new(&refusal::INTERNAL, self.to_string());
+        }
+        Objection {
+            retry_after_ms: Some(AWAY_MS),
+            ..Objection::new(&refusal::STATE_UNAVAILABLE, self.to_string())
+        }
     }
 }
 
-impl From<records::table::StateError> for StoreError {
-    fn from(error: records::table::StateError) -> Self {
-        Self(error.to_string())
+impl From<StateError> for StoreError {
+    fn from(error: StateError) -> Self {
+        Self {
+            is_away: error.is_away(),
+            why: error.to_string(),
+        }
     }
 }
 
@@ -91,6 +113,11 @@ impl Store {
     /// The database that replicas share, if this is one.
     pub(crate) fn server(&self) -> Option<&Server> {
         self.shared.as_ref().map(|shared| &shared.server)
+    }
+
+    /// Whether the tables could not be reached when they were last asked for. Those in a file always can.
+    pub(crate) fn is_away(&self) -> bool {
+        self.server().is_some_and(Server::is_lost)
     }
 
     /// This replica among those that share the database.
@@ -187,7 +214,7 @@ impl Store {
                 let ring = self
                     .keychain
                     .open()
-                    .map_err(|error| StoreError(error.to_string()))?;
+                    .map_err(|error| StoreError::other(error.to_string()))?;
                 self.state.adopt(&ring)?;
                 Ok(work(&self.state)?)
             }

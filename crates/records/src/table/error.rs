@@ -122,6 +122,12 @@ impl From<rusqlite::Error> for StateError {
 }
 
 impl StateError {
+    /// Whether the database is away, so that the same may be done when it is back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+
     /// A record that does not open.
     pub(super) fn sealed(error: SealError, table: &str, key: &str) -> Self {
         match error {

@@ -1,7 +1,7 @@
 //! A database that several replicas share: PostgreSQL.
 //!
 //! Each connection has a thread of its own, since callers must not wait inside a runtime; a caller waits for its
-//! answer, and never longer than [`ANSWER`]. What was lost in the middle is an error, never tried again by itself:
+//! answer, and for all answers of a transaction never longer than [`ANSWER`]. What was lost in the middle is an error, never tried again by itself:
 //! only the caller knows whether that is right. Where the server cannot be reached, callers hear so at once, and
 //! one of them a second tries again.
 //!
@@ -16,6 +16,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     task::{Context, Poll},
@@ -39,8 +40,9 @@ use super::{
 };
 use crate::keys::RingPlace;
 
-/// How long an answer is waited for.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long the answers of a transaction are waited for: shorter than a caller waits for the beginning of an answer, who
+/// is then told in plain HTTP when to come again.
+const ANSWER: Duration = Duration::from_secs(8);
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long nobody tries again after the server could not be reached.
@@ -67,6 +69,8 @@ struct Inner {
     config: Config,
     tls: Arc<ClientConfig>,
     down_until: Mutex<Option<Instant>>,
+    /// Nothing that was asked since has been answered.
+    is_lost: AtomicBool,
 }
 
 impl fmt::Debug for Inner {
@@ -108,6 +112,7 @@ impl Server {
                 config,
                 tls,
                 down_until: Mutex::default(),
+                is_lost: AtomicBool::new(false),
             }),
         };
         schema::prepare_server(&mut server.session())?;
@@ -126,11 +131,18 @@ impl Server {
         format!("{database} on {}", host.unwrap_or_default())
     }
 
+    /// Whether it could not be reached when it was last asked.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.inner.is_lost.load(Ordering::Relaxed)
+    }
+
     /// A connection, made when it is first used.
     pub(super) fn session(&self) -> Session {
         Session {
             server: self.clone(),
             wire: None,
+            until: None,
         }
     }
 
@@ -246,6 +258,8 @@ impl Claim {
 pub(super) struct Session {
     server: Server,
     wire: Option<Wire>,
+    /// When the transaction's caller waits no longer.
+    until: Option<Instant>,
 }
 
 /// The thread that has the connection.
@@ -274,11 +288,22 @@ impl Session {
         access: Access,
         work: impl FnOnce(&mut dyn Sql) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
+        self.until = Some(Instant::now() + ANSWER);
+        let done = self.transaction(access, work);
+        self.until = None;
+        done
+    }
+
+    fn transaction<T>(
+        &mut self,
+        access: Access,
+        work: impl FnOnce(&mut dyn Sql) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
         self.begin(access)?;
         let done = work(self);
         let ended = match &done {
-            Ok(_) => self.ask(Ask::Batch("COMMIT")),
-            Err(_) => self.ask(Ask::Batch("ROLLBACK")),
+            Ok(_) => self.ask_within(Ask::Batch("COMMIT")),
+            Err(_) => self.ask_within(Ask::Batch("ROLLBACK")),
         };
         match done {
             Ok(done) => ended.map(|_| done),
@@ -316,6 +341,21 @@ impl Session {
     }
 
     fn ask(&mut self, ask: Ask) -> Result<Answer, StateError> {
+        let answer = self.ask_once(ask);
+        match &answer {
+            Err(StateError::Unreachable(_)) => self.server.inner.is_lost.store(true, Ordering::Relaxed),
+            Ok(_) | Err(_) => self.server.inner.is_lost.store(false, Ordering::Relaxed),
+        }
+        answer
+    }
+
+    /// How long an answer is still waited for.
+    fn left(&self) -> Duration {
+        self.until
+            .map_or(ANSWER, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    fn ask_once(&mut self, ask: Ask) -> Result<Answer, StateError> {
         let wire = match self.wire.take() {
             Some(wire) => wire,
             None => self.connect()?,
@@ -324,7 +364,7 @@ impl Session {
         if wire.asks.send(ask).is_err() {
             return Err(unreachable("the connection is lost"));
         }
-        match wire.answers.recv_timeout(ANSWER) {
+        match wire.answers.recv_timeout(self.left()) {
             Ok(Ok(answer)) => {
                 self.wire = Some(wire);
                 Ok(answer)
@@ -334,7 +374,11 @@ impl Session {
                 Err(StateError::Postgres(error))
             }
             Ok(Err(error)) => Err(unreachable(&worded(&error))),
-            Err(RecvTimeoutError::Timeout) => Err(unreachable("it does not answer")),
+            Err(RecvTimeoutError::Timeout) => {
+                // Whoever waits for this connection would wait as long for another.
+                *self.server.down() = Some(Instant::now() + PAUSE);
+                Err(unreachable("it does not answer"))
+            }
             Err(RecvTimeoutError::Disconnected) => Err(unreachable("the connection is lost")),
         }
     }
@@ -360,7 +404,7 @@ impl Session {
             .name("postgres".to_owned())
             .spawn(move || serve(&config, tls, &asked, &answer))
             .map_err(|error| unreachable(&error.to_string()))?;
-        match answers.recv_timeout(ANSWER) {
+        match answers.recv_timeout(self.left()) {
             Ok(Ok(_)) => Ok(Wire { asks, answers }),
             Ok(Err(error)) => Err(unreachable(&worded(&error))),
             Err(_) => Err(unreachable("it does not answer")),
