@@ -37,7 +37,8 @@ pub(super) fn check(
             "the request line and the `Host` header name different hosts",
         ));
     }
-    if !hosts.contains(&host) && !(is_probed(uri.path()) && is_address(&host)) {
+    let is_served = hosts.contains(&host) || (is_probed(uri.path()) && is_address(&host));
+    if !is_served {
         return Err(refuse("the `Host` header names a host that is not served here"));
     }
     let refuse = |why: &str| Objection::new(&refusal::ORIGIN_REFUSED, why);
