@@ -3,8 +3,8 @@
 //! `e2e-load URL TOOL BYTES CONNECTIONS SECONDS [TOKEN [RATE]]` prints one line of JSON: calls, seconds, p50 and
 //! p99 in microseconds, failures. With a RATE calls come at so many a second, whatever those before them do: one
 //! that finds no connection free has waited since its time. The text of a call is prose, or that of the file
-//! `LOAD_TEXT`, and each begins with another word, so that nobody who remembers what was said before has less to do; with
-//! `LOAD_SAME` all are the same. It knows nothing of what answers.
+//! `LOAD_TEXT`, and in each another word stands every four thousand letters, so that nobody who remembers what was said before has
+//! less to do; with `LOAD_SAME` all are the same. It knows nothing of what answers.
 
 #![expect(
     clippy::expect_used,
@@ -34,8 +34,8 @@ struct Work {
     path: String,
     tool: String,
     token: Option<String>,
-    /// The message, in two parts, and between them what makes it another one each time.
-    body: [String; 2],
+    /// The message, in parts, and between them what makes it another one each time.
+    body: Vec<String>,
     /// Messages so far, if each is to be another one.
     said: Option<AtomicU32>,
     start: Instant,
@@ -99,7 +99,10 @@ fn word(number: u32) -> String {
         .collect()
 }
 
-fn body(tool: &str, bytes: usize) -> [String; 2] {
+/// Letters from one such word to the next: each stretch of a text that is looked at by itself has one.
+const STRETCH: usize = 4_000;
+
+fn body(tool: &str, bytes: usize) -> Vec<String> {
     // Prose of the size wanted: what inspection has to read.
     let prose = std::env::var("LOAD_TEXT").map_or_else(
         |_| {
@@ -109,9 +112,13 @@ fn body(tool: &str, bytes: usize) -> [String; 2] {
         |file| std::fs::read_to_string(file).expect("a text"),
     );
     let first = word(0);
-    let rest = bytes.saturating_sub(first.len() + 1);
-    let prose: String = prose.chars().cycle().take(rest).collect();
-    let text = format!("{first} {prose}");
+    let mut prose = prose.chars().cycle();
+    let mut text = String::with_capacity(bytes);
+    while text.len() < bytes {
+        let rest = (bytes - text.len()).min(STRETCH);
+        let prose = prose.by_ref().take(rest.saturating_sub(first.len() + 2));
+        text.extend(first.chars().chain([' ']).chain(prose).chain([' ']));
+    }
     let message = json!({
         "jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": {
@@ -125,8 +132,7 @@ fn body(tool: &str, bytes: usize) -> [String; 2] {
         },
     });
     let message = message.to_string();
-    let (before, after) = message.split_once(&first).expect("the text's first word");
-    [before.to_owned(), after.to_owned()]
+    message.split(&first).map(str::to_owned).collect()
 }
 
 impl Work {
@@ -135,8 +141,7 @@ impl Work {
             .said
             .as_ref()
             .map_or(0, |said| said.fetch_add(1, Ordering::Relaxed));
-        let [before, after] = &self.body;
-        Bytes::from([before, word(number).as_str(), after].concat())
+        Bytes::from(self.body.join(&word(number)))
     }
 }
 
