@@ -195,6 +195,8 @@ fn rules_that_change_reach_streams_and_subscriptions_that_are_open() {
     let lists_before = lists;
     // What was watched is told of until it is not, and what may still be watched is.
     loop {
+        // As quickly as this can, the same notice over and over would come to the limit on loops.
+        std::thread::sleep(Duration::from_millis(20));
         touch("test://one");
         touch("test://two");
         let mut first = Vec::new();
