@@ -231,3 +231,23 @@ fn calls_wait_in_a_line_of_their_own_and_others_are_not_behind_all_of_them() {
     assert_eq!(good(modest), 1, "its line was empty");
     drop(holds);
 }
+
+/// A long text takes as long to read as a hundred short ones; who sends a short one meanwhile is not behind it.
+#[test]
+fn while_a_long_text_is_read_others_are_answered() {
+    let gateway = limited("");
+    let (tester, other) = (client(&gateway, "tester"), client(&gateway, "other"));
+    assert!(say(&other, "echo").is_good());
+    let text: String = (0..100_000).map(|n| format!("line {n} of the list, ")).collect();
+    let long = std::thread::spawn(move || tester.call("stub__echo", &json!({ "text": text })));
+    let mut meanwhile = 0;
+    while !long.is_finished() {
+        let short = other.call("stub__echo", &json!({ "text": format!("short {meanwhile}") }));
+        let answer = short.expect("an answer");
+        assert!(answer.is_good(), "{answer:?}");
+        meanwhile += 1;
+    }
+    let answer = long.join().expect("a caller").expect("an answer");
+    assert!(answer.is_good(), "{answer:?}");
+    assert!(meanwhile >= 60, "{meanwhile} short calls while a long one ran");
+}

@@ -1,6 +1,7 @@
 //! `sallyport serve`
 
 use std::{
+    num::NonZero,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -41,6 +42,14 @@ const READY_GRACE: Duration = Duration::from_secs(10);
 /// How long a gateway that a bridge started waits for one that is ending.
 const PREDECESSOR_WAIT: Duration = Duration::from_secs(20);
 
+/// Threads that carry calls: one for each processor but one. That one is for what works beside them, the ledger's
+/// writers and the servers this process starts. Where there is none free, a thread more is no help: it is woken for
+/// work that the others would have come to, and a small call costs a fifth more (docs/performance.md).
+fn carriers() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    processors.saturating_sub(1).max(1)
+}
+
 /// Run the gateway.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
@@ -72,6 +81,7 @@ impl Serve {
             tracing::warn!("{note}");
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(carriers())
             .enable_all()
             .build()
             .map_err(|error| Failure::other(error.to_string()))?;

@@ -20,12 +20,15 @@ use policy::{
 use wire::{
     bounds::REQUEST,
     json::{Document, Edits, Keys, Kind, Node, Writer},
-    jsonrpc,
+    jsonrpc::{self, Response},
     mcp::{Direction, Method, Target, target},
 };
 
 use super::{Engines, disguise::Uncovered, flow, rewrite};
-use crate::{known::concerned, storage::store::StoreError};
+use crate::{
+    known::concerned,
+    storage::store::{StoreError, aside},
+};
 
 impl Inspect for Engines {
     fn inspect(&self, call: &Ready<Inspected>) -> Inspection {
@@ -33,84 +36,20 @@ impl Inspect for Engines {
         if call.resolution().destination() == Destination::Gateway {
             return Inspection::default();
         }
-        if call.resolution().destination() == Destination::Model {
-            return self.read_conversation(call);
-        }
-        let message = &call.arrival().message;
-        let arguments = match target(message) {
-            Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
-            Ok(_) | Err(_) => message.params(),
-        };
-        let surface = match call.arrival().direction {
-            Direction::ToClient => Surface::Message,
-            Direction::ToServer => Surface::Argument,
-        };
-        let sources = flow::sources(call, arguments);
-        let whose = call.principal().holder();
-        let mut findings = arguments.map_or_else(Findings::default, |arguments| {
-            self.inspector
-                .inspect_node(arguments, scope(call.resolution(), surface, &whose))
-        });
-        if let (Resolution::Item { item, .. }, Ok(Target::Tool { arguments, .. })) =
-            (call.resolution(), target(message))
-        {
-            let view = self.keeper.view();
-            findings = match view.schemas.get(&item.pin()) {
-                Some(schemas) => findings.and(match arguments {
-                    Some(arguments) => schemas.input.check(arguments),
-                    None => schemas.input.check(self.empty.root()),
-                }),
-                // No compiled schema, no way to say that the arguments fit it.
-                None => findings.and(unchecked()),
-            };
-        }
-        let mut people = arguments.map_or_else(BTreeSet::new, |root| concerned::found(&findings, root));
-        people.extend(concerned::declared(call.resolution(), message));
-        call.dossier().note(|known| known.subjects = people);
-        Inspection {
-            findings,
-            edits: Edits::default(),
-            sources,
-        }
+        apart_if_long(call.arrival().message.document(), || {
+            if call.resolution().destination() == Destination::Model {
+                self.read_conversation(call)
+            } else {
+                self.read_arguments(call)
+            }
+        })
     }
 
     fn screen(&self, call: &Ready<Screened>) -> Inspection {
         let Answer::Foreign(response, _) = call.unread() else {
             return Inspection::default();
         };
-        let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
-        let surface = match call.arrival().direction {
-            // What a client answers a server is on its way to the server.
-            Direction::ToClient => Surface::Argument,
-            Direction::ToServer => Surface::Result,
-        };
-        let whose = call.principal().holder();
-        let mut findings = match call.resolution() {
-            resolution @ Resolution::Model { .. } => {
-                self.read_completion(scope(resolution, Surface::Message, &whose), said)
-            }
-            resolution @ (Resolution::Client { .. }
-            | Resolution::Gateway
-            | Resolution::Item { .. }
-            | Resolution::Server { .. }) => self
-                .inspector
-                .inspect_node(said, scope(resolution, surface, &whose)),
-        };
-        if let Some((pin, result)) = self.result_of_tool(call, said) {
-            let view = self.keeper.view();
-            let failed = result.get("isError").and_then(Node::as_bool) == Some(true);
-            let output = view.schemas.get(&pin).and_then(|schemas| schemas.output.as_ref());
-            if let (Some(output), Some(structured), false) = (output, result.get("structuredContent"), failed)
-            {
-                findings = findings.and(output.check(structured));
-            }
-        }
-        let people = concerned::found(&findings, said);
-        call.dossier().note(|known| known.subjects.extend(people));
-        Inspection {
-            findings,
-            ..Inspection::default()
-        }
+        apart_if_long(response.document(), || self.read_answer(call, response))
     }
 
     fn reveal(&self, call: &Passed<Approved>) -> Result<Revealed, Objection> {
@@ -171,7 +110,95 @@ impl Inspect for Engines {
     }
 }
 
+/// From this length on, in bytes, a text takes longer to read than handing a thread's other work over does.
+const LONG: usize = 64 * 1024;
+
+/// Reads a message. While a long one is read, other calls go on.
+fn apart_if_long<T>(message: &Document, read: impl FnOnce() -> T) -> T {
+    if message.text().len() < LONG {
+        return read();
+    }
+    aside(read)
+}
+
 impl Engines {
+    /// What arguments, or what a server asks of its client, bring.
+    fn read_arguments(&self, call: &Ready<Inspected>) -> Inspection {
+        let message = &call.arrival().message;
+        let arguments = match target(message) {
+            Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
+            Ok(_) | Err(_) => message.params(),
+        };
+        let surface = match call.arrival().direction {
+            Direction::ToClient => Surface::Message,
+            Direction::ToServer => Surface::Argument,
+        };
+        let sources = flow::sources(call, arguments);
+        let whose = call.principal().holder();
+        let mut findings = arguments.map_or_else(Findings::default, |arguments| {
+            self.inspector
+                .inspect_node(arguments, scope(call.resolution(), surface, &whose))
+        });
+        if let (Resolution::Item { item, .. }, Ok(Target::Tool { arguments, .. })) =
+            (call.resolution(), target(message))
+        {
+            let view = self.keeper.view();
+            findings = match view.schemas.get(&item.pin()) {
+                Some(schemas) => findings.and(match arguments {
+                    Some(arguments) => schemas.input.check(arguments),
+                    None => schemas.input.check(self.empty.root()),
+                }),
+                // No compiled schema, no way to say that the arguments fit it.
+                None => findings.and(unchecked()),
+            };
+        }
+        let mut people = arguments.map_or_else(BTreeSet::new, |root| concerned::found(&findings, root));
+        people.extend(concerned::declared(call.resolution(), message));
+        call.dossier().note(|known| known.subjects = people);
+        Inspection {
+            findings,
+            edits: Edits::default(),
+            sources,
+        }
+    }
+
+    /// What an answer brings.
+    fn read_answer(&self, call: &Ready<Screened>, response: &Response) -> Inspection {
+        let (jsonrpc::Answer::Result(said) | jsonrpc::Answer::Error(said)) = response.answer();
+        let surface = match call.arrival().direction {
+            // What a client answers a server is on its way to the server.
+            Direction::ToClient => Surface::Argument,
+            Direction::ToServer => Surface::Result,
+        };
+        let whose = call.principal().holder();
+        let mut findings = match call.resolution() {
+            resolution @ Resolution::Model { .. } => {
+                self.read_completion(scope(resolution, Surface::Message, &whose), said)
+            }
+            resolution @ (Resolution::Client { .. }
+            | Resolution::Gateway
+            | Resolution::Item { .. }
+            | Resolution::Server { .. }) => self
+                .inspector
+                .inspect_node(said, scope(resolution, surface, &whose)),
+        };
+        if let Some((pin, result)) = self.result_of_tool(call, said) {
+            let view = self.keeper.view();
+            let failed = result.get("isError").and_then(Node::as_bool) == Some(true);
+            let output = view.schemas.get(&pin).and_then(|schemas| schemas.output.as_ref());
+            if let (Some(output), Some(structured), false) = (output, result.get("structuredContent"), failed)
+            {
+                findings = findings.and(output.check(structured));
+            }
+        }
+        let people = concerned::found(&findings, said);
+        call.dossier().note(|known| known.subjects.extend(people));
+        Inspection {
+            findings,
+            ..Inspection::default()
+        }
+    }
+
     /// The tool whose result an answer is, and that result: of a call, or of a task, which is judged by its tool as it
     /// is now.
     fn result_of_tool<'a>(&self, call: &Ready<Screened>, said: Node<'a>) -> Option<(Pin, Node<'a>)> {

@@ -24,6 +24,7 @@ use crate::{
     listen::{House, stopped},
     operate::admin,
     registry::policy_version,
+    storage::store::aside,
 };
 
 /// How often the files are looked at. A change is in force at the second look after it.
@@ -110,7 +111,7 @@ pub(crate) async fn follow(
         }
         if registry.has_changed().unwrap_or_default() {
             registry.mark_unchanged();
-            unfit = look_again(&house, unfit);
+            unfit = aside(|| look_again(&house, unfit));
         }
         let before = std::mem::replace(&mut seen, look(&files));
         if seen != before || used.as_ref() == Some(&seen) {
@@ -121,13 +122,14 @@ pub(crate) async fn follow(
             continue;
         }
         tried = tokio::time::Instant::now();
-        let loaded = load();
+        // Many rules take seconds to read and to weigh, and calls go on meanwhile.
+        let loaded = aside(&load);
         if look(&files) != seen {
             continue;
         }
         let applied = loaded.and_then(|meant| {
             files.still_say_something(&meant)?;
-            apply(&house, &meant).map(|()| meant)
+            aside(|| apply(&house, &meant)).map(|()| meant)
         });
         match applied {
             Ok(meant) => {
