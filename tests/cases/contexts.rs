@@ -2,7 +2,7 @@
 //! and over what was written into a server and read back. Only a person takes labels off.
 
 use e2e::{
-    gateway::{Gateway, program},
+    gateway::{Gateway, SECRET, program},
     mcp::Client,
     wires::{self, Http},
 };
@@ -36,8 +36,9 @@ fn house() -> Gateway {
          approve: all\n\
          users: [ {{ name: ann }}, {{ name: dora, roles: [declassifier] }}, {{ name: otto, roles: [owner] }} ]\n\
          agents:\n\
-         \x20 - {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester] }}\n\
+         \x20 - {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester], purposes: [care, billing] }}\n\
          \x20 - {{ name: second, secret: \"env:TESTER_SECRET\", roles: [tester] }}\n\
+         purposes: [ {{ name: care }}, {{ name: billing }} ]\n\
          policy: {{ packs: [baseline], rules: [ \"{allow}\" ] }}\n\
          listen: \"127.0.0.1:0\"\ndata: ./state\n"
     );
@@ -48,7 +49,12 @@ fn house() -> Gateway {
 
 /// Calls a tool on a connection, session and token of its own; whether it gave a result.
 fn say(gateway: &Gateway, era: Era, agent: &str, tool: &str, text: &str) -> Result<String, Value> {
-    let (url, token) = (format!("{}/mcp", gateway.base()), gateway.token_of(agent));
+    say_with(gateway, era, gateway.token_of(agent), (tool, text))
+}
+
+/// The same with this token.
+fn say_with(gateway: &Gateway, era: Era, token: String, (tool, text): (&str, &str)) -> Result<String, Value> {
+    let url = format!("{}/mcp", gateway.base());
     let arguments = json!({"text": text});
     let body = match era {
         Era::Modern => {
@@ -135,6 +141,69 @@ fn labels_outlive_connections_tokens_revisions_and_the_gateway() {
         assert_eq!(known["confidentiality"], json!("restricted"), "{known}");
         assert_eq!(known["categories"], json!(["phi"]), "{known}");
     }
+}
+
+/// A token of the tester whose request declares this.
+fn token_that_declares(gateway: &Gateway, declared: &str) -> String {
+    let details = format!(r#"[{{"type":"sallyport_context"{declared}}}]"#);
+    let answer = gateway.ask_for_token(&[
+        ("grant_type", "client_credentials"),
+        ("client_id", "tester"),
+        ("client_secret", SECRET),
+        ("resource", &format!("{}/mcp", gateway.base())),
+        ("authorization_details", &details),
+    ]);
+    answer["access_token"].as_str().expect("a token").to_owned()
+}
+
+/// Each token had a context of its own once: whoever asked for another one, with the same declaration, had read nothing.
+#[test]
+fn another_token_with_the_same_declaration_is_in_the_same_context() {
+    let mut gateway = house();
+    let by_endpoint = |gateway: &Gateway, declared: &str| token_that_declares(gateway, declared);
+    let by_command = |gateway: &Gateway, purpose: &str| {
+        let output = gateway.output(&["token", "--agent", "tester", "--purpose", purpose]);
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let era = Era::Modern;
+    let care = by_endpoint(&gateway, r#","purpose":"care""#);
+    say_with(
+        &gateway,
+        era,
+        care.clone(),
+        ("charts__echo", "Ann Lee: a rare condition"),
+    )
+    .expect("read");
+    say_with(&gateway, era, care, ("web__echo", "Some news")).expect("read");
+    gateway.kill();
+    gateway.run();
+    let same = [
+        by_endpoint(&gateway, r#","purpose":"care""#),
+        by_endpoint(
+            &gateway,
+            r#","purpose":"care","trust":"trusted","classes":["other"]"#,
+        ),
+        by_command(&gateway, "care"),
+    ];
+    for (n, token) in same.into_iter().enumerate() {
+        let sent = say_with(&gateway, era, token, ("mail__echo", "Good evening"));
+        assert!(sent.is_err(), "{n}: a new token has read nothing");
+    }
+    let other = by_endpoint(&gateway, r#","purpose":"billing""#);
+    say_with(&gateway, era, other, ("mail__echo", "Good evening")).expect("other work has read nothing");
+    // Whoever declares no work is in the context of who declares nothing.
+    say(
+        &gateway,
+        era,
+        "tester",
+        "charts__echo",
+        "Bo Ek: a common condition",
+    )
+    .expect("read");
+    say(&gateway, era, "tester", "web__echo", "Other news").expect("read");
+    let nothing = by_endpoint(&gateway, r#","trust":"trusted""#);
+    let sent = say_with(&gateway, era, nothing, ("mail__echo", "Good night"));
+    assert!(sent.is_err(), "a declaration of nothing has read nothing");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use identity::{
-    Local, Nonces, Once, ResourceId,
+    ContextNames, Local, Nonces, Once, ResourceId,
     jose::{PublicKey, SigningKey},
     proof::Proofs,
     signature::Signatures,
@@ -613,6 +613,7 @@ fn tokens(base: &str, meant: &Meant, vault: &Vault, ambient: &Ambient) -> Result
         assertions: Once::since(now_ms),
         assertion_audiences: [base.to_owned(), format!("{base}/oauth/token")],
         providers: providers(base, &meant.issuers)?,
+        contexts: ContextNames::new(vault.contexts_key()),
         resource,
     })
 }

@@ -5,6 +5,7 @@
 //! frameworks. It does no I/O: fetching keys is somebody else's, time and randomness are passed in.
 
 pub mod assertion;
+mod context;
 pub mod der;
 pub mod enrolment;
 pub mod jose;
@@ -23,12 +24,14 @@ pub mod svid;
 pub mod token;
 mod totp;
 
+pub use context::ContextNames;
 pub use model::{Model, ModelSource};
 pub use nonce::{Nonces, Stale};
 pub use once::{NotOnce, Once};
 pub use password::{PasswordHash, PasswordHashError};
 pub use principal::{
     Actor, ActorKind, Asserted, CredentialId, DeclaredContext, Delegated, Local, LocalPeer, Login, Principal,
+    holder,
 };
 pub use resource::{ResourceError, ResourceId};
 pub use secret::{Secret, SecretDigest, WeakSecret, sha256};

@@ -268,23 +268,29 @@ impl Principal {
     /// names. It may name as many as it likes, and has no more for it.
     #[must_use]
     pub fn holder(&self) -> String {
-        let kind = match self.actor.kind {
-            ActorKind::Agent => "agent",
-            ActorKind::Service => "service",
-            ActorKind::User => "user",
-        };
-        // In one go, since each call asks for it several times.
-        let mut key = String::with_capacity(KEY_BYTES);
-        key.push_str(kind);
-        push_part(&mut key, Some(&self.actor.name));
-        push_part(&mut key, self.for_user());
-        push_part(&mut key, self.tenant());
-        key
+        holder(&self.actor, self.for_user(), self.tenant())
     }
 }
 
+/// An actor for a user in a tenant, as one text; see [`Principal::holder`].
+#[must_use]
+pub fn holder(actor: &Actor, for_user: Option<&str>, tenant: Option<&str>) -> String {
+    let kind = match actor.kind {
+        ActorKind::Agent => "agent",
+        ActorKind::Service => "service",
+        ActorKind::User => "user",
+    };
+    // In one go, since each call asks for it several times.
+    let mut key = String::with_capacity(KEY_BYTES);
+    key.push_str(kind);
+    push_part(&mut key, Some(&actor.name));
+    push_part(&mut key, for_user);
+    push_part(&mut key, tenant);
+    key
+}
+
 /// Appends a part of a key. Lengths keep the parts apart, so no name can be spelled to look like two.
-fn push_part(key: &mut String, text: Option<&str>) {
+pub(crate) fn push_part(key: &mut String, text: Option<&str>) {
     match text {
         Some(text) => {
             key.push('/');

@@ -55,12 +55,12 @@ impl Contexts for Engines {
     }
 }
 
-/// The name of a caller's context. Without a declared one it is the caller's own: a new token or connection does not
-/// wash labels off.
+/// The name of a caller's context. Without a declared one it is the caller's own: neither a new token or connection
+/// nor another model washes labels off.
 pub(crate) fn context_of(principal: &Principal) -> String {
     match principal.context() {
         Some(declared) => declared.to_owned(),
-        None => format!("implicit:{}", principal.key()),
+        None => format!("implicit:{}", principal.holder()),
     }
 }
 

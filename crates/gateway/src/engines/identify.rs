@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use identity::{
-    ActorKind, LocalPeer, Model, Nonces, Once, Principal, ResourceId, Secret,
+    ActorKind, ContextNames, LocalPeer, Model, Nonces, Once, Principal, ResourceId, Secret,
     jose::{KeySet, claimed_issuer},
     oauth::{self, Assertions, Client, ClientLookup, Form, Vouchers},
     proof::{self, Binding, ProofError, Proofs},
@@ -46,6 +46,8 @@ pub(crate) struct Tokens {
     pub(crate) assertion_audiences: [String; 2],
     /// Issuers that are not ours.
     pub(crate) providers: Providers,
+    /// The names of declared contexts.
+    pub(crate) contexts: ContextNames,
     /// `/mcp` of this gateway: what tokens are for.
     pub(crate) resource: ResourceId,
 }

@@ -195,6 +195,7 @@ async fn grant(
         clients: &engines.people,
         secrets: engines.people.key(),
         resources: &resources,
+        contexts: &engines.tokens.contexts,
         may_declare,
     };
     let granted = endpoint.answer(TokenRequest {
@@ -203,7 +204,6 @@ async fn grant(
         binding: shown.binding(),
         now_ms: engines.ambient.now_ms(),
         token_id: engines.ambient.name().to_string(),
-        context_id: engines.ambient.name().to_string(),
     })?;
     not_stopped(house, &granted.grant.actor, granted.grant.for_user.as_deref())?;
     shown.binds_enough(house, &granted.grant.actor)?;

@@ -124,6 +124,17 @@ fn begun(
     shown.binds_enough(house, &letting.actor)?;
     shown.take(house)?;
     let secret = issue.refreshes.then(|| ambient.secret());
+    // What a client declared before it was let in again is the same work.
+    let whose = identity::holder(
+        &letting.actor,
+        letting.for_user.as_deref(),
+        letting.tenant.as_deref(),
+    );
+    let names = &house.engines.tokens.contexts;
+    let context = leave
+        .declared
+        .as_ref()
+        .and_then(|declared| names.of(&whose, declared));
     let now_ms = ambient.now_ms();
     let record = Record {
         id: ambient.name().to_string(),
@@ -132,7 +143,7 @@ fn begun(
         login: issue.login,
         resource: leave.resource,
         scopes: leave.scopes.into_iter().collect(),
-        context: leave.declared.is_some().then(|| ambient.name().to_string()),
+        context,
         declared: leave.declared,
         // A client with a secret proves itself with that.
         binding: shown.binding().filter(|_| client.is_public),

@@ -36,6 +36,7 @@ pub(crate) struct Vault {
     secrets_key: hmac::Key,
     pseudonyms_key: hmac::Key,
     marks_key: hmac::Key,
+    contexts_key: hmac::Key,
 }
 
 /// Tables of whose rows none may be missing: what is stopped, revoked, held, approved, or untrusted would be so no
@@ -283,6 +284,7 @@ impl Vault {
             secrets_key: derive(&index_key, b"sallyport: digests of client secrets, version 1"),
             pseudonyms_key: derive(&index_key, b"sallyport: digests of pseudonyms, version 1"),
             marks_key: derive(&index_key, b"sallyport: marks of contexts, version 1"),
+            contexts_key: derive(&index_key, b"sallyport: names of declared contexts, version 1"),
         }))
     }
 
@@ -337,6 +339,11 @@ impl Vault {
     /// The key of the marks around untrusted content.
     pub(crate) fn marks_key(&self) -> hmac::Key {
         self.marks_key.clone()
+    }
+
+    /// The key of the names of declared contexts.
+    pub(crate) fn contexts_key(&self) -> hmac::Key {
+        self.contexts_key.clone()
     }
 
     /// The key of secret digests.

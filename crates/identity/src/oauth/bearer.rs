@@ -88,7 +88,7 @@ where
             tenant: said.tenant.or(client.tenant),
             model: client.model,
             scopes,
-            context: declared.is_some().then_some(request.context_id),
+            context: None,
             declared,
             audience,
             token_id: request.token_id,

@@ -53,8 +53,7 @@ where
         let (context, declared) = match (subject.context(), declared) {
             (Some(_), Some(_)) => return refuse("the context is that of the subject token"),
             (Some(context), None) => (Some(context.to_owned()), subject.declared().cloned()),
-            (None, Some(declared)) => (Some(request.context_id), Some(declared)),
-            (None, None) => (None, None),
+            (None, declared) => (None, declared),
         };
         let grant = Grant {
             audience: narrowed(request.form.get("resource"), &good_at, self.resources)?,
@@ -76,7 +75,8 @@ where
                 .saturating_sub(request.now_ms)
                 .clamp(0, LIFETIME_MS_MAX),
             asserted: said_of(&subject),
-        };
+        }
+        .in_declared_context(self.contexts);
         if grant.lifetime_ms < 1000 {
             return refuse("the subject token is over");
         }

@@ -12,6 +12,7 @@ use super::{
     Assertions, Client, ClientLookup, Form, OauthError, OauthFault, bearer, client, exchange, read_details,
 };
 use crate::{
+    context::ContextNames,
     jose::KeySet,
     model::Model,
     principal::{Actor, DeclaredContext, Principal},
@@ -34,8 +35,6 @@ pub struct TokenRequest<'r> {
     pub now_ms: i64,
     /// A name for the token that was never used before.
     pub token_id: String,
-    /// A name for a context that was never used before.
-    pub context_id: String,
 }
 
 /// Who besides clients has a say in who may have a token.
@@ -68,6 +67,8 @@ pub struct TokenEndpoint<'e, C, D, V> {
     pub secrets: &'e hmac::Key,
     /// What tokens are for; the first is meant when a client does not say.
     pub resources: &'e [ResourceId],
+    /// The names of declared contexts.
+    pub contexts: &'e ContextNames,
     /// Which declarations a client may make; the error says why not.
     pub may_declare: D,
 }
@@ -158,7 +159,7 @@ where
             tenant: client.tenant,
             model: client.model,
             scopes,
-            context: declared.is_some().then_some(request.context_id),
+            context: None,
             declared,
             audience,
             token_id: request.token_id,
@@ -172,6 +173,7 @@ where
 
     /// Mints it.
     pub(super) fn granted(&self, grant: Grant) -> Granted {
+        let grant = grant.in_declared_context(self.contexts);
         Granted {
             body: token_response(&grant, &self.issuer.mint(&grant), Besides::default()),
             grant,

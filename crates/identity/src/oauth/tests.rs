@@ -14,6 +14,7 @@ use wire::json::{Document, Keys, Node};
 
 use super::*;
 use crate::{
+    context::ContextNames,
     jose::{KeySet, SigningKey},
     once::Once,
     principal::{Actor, ActorKind, DeclaredContext, Principal},
@@ -36,6 +37,7 @@ struct World {
     issuer: Issuer,
     secrets: hmac::Key,
     resources: Vec<ResourceId>,
+    contexts: ContextNames,
     audiences: Vec<String>,
     used: Once,
     provider: Trust,
@@ -154,6 +156,7 @@ fn world() -> World {
             ResourceId::parse("https://g/mcp/charts").expect("a resource"),
             ResourceId::parse("https://g/mcp/mail").expect("a resource"),
         ],
+        contexts: ContextNames::new(hmac::Key::new(hmac::HMAC_SHA256, b"contexts")),
         audiences: vec![ISSUER.into(), TOKEN_URL.into()],
         used: Once::since(NOW - 10_000),
         provider: trust(PROVIDER),
@@ -207,6 +210,7 @@ fn ask_in(world: &World, body: &str, authorization: Option<&str>) -> Result<Gran
         clients: world,
         secrets: &world.secrets,
         resources: &world.resources,
+        contexts: &world.contexts,
         may_declare,
     };
     let form = Form::parse(body.as_bytes())?;
@@ -216,7 +220,6 @@ fn ask_in(world: &World, body: &str, authorization: Option<&str>) -> Result<Gran
         binding: world.binding.clone(),
         now_ms: NOW,
         token_id: "t".into(),
-        context_id: "c".into(),
     })
 }
 
@@ -274,7 +277,9 @@ fn a_declaration_opens_a_context_and_only_a_permitted_one_does() {
             .finish()
     };
     let declared = granted(&format!("&{}", details("treatment")));
-    assert_eq!(declared.grant.context.as_deref(), Some("c"));
+    let context = declared.grant.context.expect("a context");
+    let again = granted(&format!("&{}", details("treatment"))).grant.context;
+    assert_eq!(again, Some(context), "a new token is in another context");
     let base = format!("grant_type=client_credentials&client_id=scribe&client_secret={SECRET}&");
     assert_eq!(
         fault(&(base.clone() + &details("research")), None),

@@ -6,10 +6,11 @@ use wire::json::{ObjectWriter, Writer};
 
 use super::{ASSERTED_MEMBER, DELEGATED_HERE, DELEGATED_MEMBER, LIFETIME_MS_MAX, OWN_CLAIM, TYP};
 use crate::{
+    context::ContextNames,
     jose::{KeySet, PublicKey, SigningKey, sign},
     model::Model,
     oauth::write_details,
-    principal::{Actor, ActorKind, Asserted, DeclaredContext, Delegated, Login},
+    principal::{Actor, ActorKind, Asserted, DeclaredContext, Delegated, Login, holder},
     proof::Binding,
     resource::ResourceId,
 };
@@ -43,6 +44,21 @@ pub struct Grant {
     pub lifetime_ms: i64,
     /// What an issuer that is not ours said of the user, if one vouched for her.
     pub asserted: Option<Asserted>,
+}
+
+impl Grant {
+    /// In the context it [declares](ContextNames::of), unless it is in one.
+    #[must_use]
+    pub fn in_declared_context(self, names: &ContextNames) -> Self {
+        let declares = || {
+            let holder = holder(&self.actor, self.for_user.as_deref(), self.tenant.as_deref());
+            names.of(&holder, self.declared.as_ref()?)
+        };
+        Self {
+            context: self.context.clone().or_else(declares),
+            ..self
+        }
+    }
 }
 
 /// An issuer of access tokens.

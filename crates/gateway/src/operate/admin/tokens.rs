@@ -69,7 +69,7 @@ pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             .cloned()
             .chain([SCOPE.to_owned()])
             .collect::<BTreeSet<_>>(),
-        context: declared.is_some().then(|| engines.ambient.name().to_string()),
+        context: None,
         declared,
         audience,
         token_id: engines.ambient.name().to_string(),
@@ -83,7 +83,8 @@ pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             lifetime_ms
         },
         asserted: None,
-    };
+    }
+    .in_declared_context(&engines.tokens.contexts);
     let token = engines.tokens.issuer.mint(&grant);
     let told = [
         ("agent", name),
