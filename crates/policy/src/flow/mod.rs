@@ -10,6 +10,7 @@
 mod assess;
 mod deed;
 mod deposit;
+mod lenders;
 mod marks;
 mod memory;
 mod rule;
