@@ -14,7 +14,7 @@ use super::{
     sketch::{Mark, RUN, Sketch, mark, runs, spoken, telling},
     stored::{Damaged, labels_at, sketch_at, write_labels},
     value::{Shape, Value, Word},
-    words::squash,
+    words::{small, squash},
 };
 use crate::label::Labels;
 
@@ -229,7 +229,7 @@ impl From<Sketch> for Marks {
 
 impl Returned {
     fn of(text: &str) -> Self {
-        let text = text.to_lowercase();
+        let text = small(text);
         let ends = |c: char| "\n\"'`<>()[]{},;=|\\:".contains(c);
         let fields = text.split(ends).chain(text.split('\n'));
         let fields = fields

@@ -13,7 +13,7 @@ use super::{
     marks::{Grams, Runs},
     sketch::{Mark, RUN, Sketch, next_where, runs, spaced_with, telling, telling_and_spoken},
     value::{Shape, Word},
-    words::{squash, stem, topics, whole, whole_of, words},
+    words::{small, squash, stem, topics, whole, whole_of, words},
 };
 
 /// Most results of which anything is remembered.
@@ -123,7 +123,7 @@ impl<'v> Sought<'v> {
 
 impl Remembered {
     pub(super) fn new(origin: Origin, text: &str) -> Self {
-        let text = text.to_lowercase();
+        let text = small(text);
         let records = if text.len() <= RESULT_BYTES_MAX {
             records(&text)
         } else {
@@ -308,9 +308,9 @@ impl Memory {
         found
     }
 
-    /// The results a longer text was copied from, in part or whole.
+    /// The results a longer text in small letters was copied from, in part or whole.
     pub(super) fn fragments(&self, text: &str) -> Vec<&Remembered> {
-        let runs = Runs::of(&text.to_lowercase());
+        let runs = Runs::of(text);
         let lenders = self.results.iter().filter(|result| result.lent(&runs));
         if runs.is_empty() {
             Vec::new()
@@ -525,7 +525,7 @@ mod tests {
         assert!(memory.find("at6854532055").is_empty());
         assert_eq!(
             memory
-                .fragments("I was told: before the office closes for the year")
+                .fragments("i was told: before the office closes for the year")
                 .len(),
             1
         );

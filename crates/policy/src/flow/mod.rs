@@ -13,6 +13,7 @@ mod deposit;
 mod lenders;
 mod marks;
 mod memory;
+mod order;
 mod rule;
 mod sketch;
 mod stored;

@@ -7,7 +7,7 @@ use wire::{
     json::{Kind, Node, Pointer},
 };
 
-use super::words::name_words;
+use super::words::{name_words, small};
 
 /// What a value is, by its looks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -108,7 +108,7 @@ impl Value {
     }
 
     fn new(at: Way, key: Arc<[String]>, text: &str) -> Self {
-        let text = text.trim().to_lowercase();
+        let text = small(text.trim());
         let shape = shape(&key, &text);
         Self { at, key, text, shape }
     }
