@@ -1,9 +1,9 @@
 //! What tracing costs for texts as long as long arguments and results are: where the arguments of a call came from, and
 //! taking in what it brought.
 //!
-//! `cargo run --release -p policy --example tracing_cost [BYTES [CALLS [FILE]]]`. A text of so many bytes goes to a tool that
-//! gives it back, in one context: the bench's prose each time, which is one sentence over and over, or what stands in
-//! FILE, each time from 1,000 bytes further on. CPU time of the thread is read from `/proc/thread-self/schedstat`; instructions repeat
+//! `cargo run --release -p policy --example tracing_cost [BYTES [CALLS [FILE [TOOLS]]]]`. A text of so many bytes goes to a tool
+//! that gives it back, in one context: the bench's prose each time, which is one sentence over and over, or what stands in
+//! FILE, each time from 1,000 bytes further on; to one tool, or to so many of them in turn. CPU time of the thread is read from `/proc/thread-self/schedstat`; instructions repeat
 //! exactly (`valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*sources*'`).
 
 use std::{
@@ -35,6 +35,8 @@ fn main() -> io::Result<()> {
     let source = args
         .next()
         .map_or(Ok(PROSE.to_owned()), std::fs::read_to_string)?;
+    let tools = number_of(args.next())?;
+    let tools: Vec<String> = (0..tools).map(|n| format!("echo_{n}")).collect();
     let steps = if source == PROSE {
         1
     } else {
@@ -57,10 +59,11 @@ fn main() -> io::Result<()> {
     let args = args.map_err(io::Error::other)?;
     let mut flow = Flow::new(None, Settings::default());
     let begun = on_cpu_us()?;
-    for (args, text) in args.iter().zip(&texts).cycle().take(calls as usize) {
+    let said = args.iter().zip(&texts).cycle().zip(tools.iter().cycle());
+    for ((args, text), tool) in said.take(calls as usize) {
         let call = Call {
             server: "stub",
-            tool: "echo",
+            tool,
             sink: None,
             args: Some(args.root()),
         };
@@ -84,6 +87,10 @@ fn main() -> io::Result<()> {
         (taken - begun) / calls,
         (asked - taken) / calls
     )
+}
+
+fn number_of(tools: Option<String>) -> io::Result<u32> {
+    tools.map_or(Ok(1), |text| text.parse().map_err(io::Error::other))
 }
 
 /// CPU time of this thread so far.

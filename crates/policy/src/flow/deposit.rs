@@ -13,8 +13,8 @@ use super::{
     read,
     sketch::{Mark, RUN, Sketch, mark, runs, spoken, telling},
     stored::{Damaged, labels_at, sketch_at, write_labels},
-    value::{Shape, Value},
-    words::squash,
+    value::{Shape, Value, Word},
+    words::{small, squash},
 };
 use crate::label::Labels;
 
@@ -165,12 +165,8 @@ impl Written {
         if (2..=RUN).contains(&words.len()) {
             self.grams.extend(runs(&words, words.len()));
         }
-        let places = value
-            .text
-            .split_whitespace()
-            .map(Value::of_text)
-            .filter(worth_tracing);
-        self.grams.extend(places.map(|word| mark(&squash(&word.text))));
+        let places = value.text.split_whitespace().map(Word::of).filter(worth_tracing);
+        self.grams.extend(places.map(|word| mark(&squash(word.text))));
     }
 
     fn join(&mut self, other: Self) {
@@ -233,7 +229,7 @@ impl From<Sketch> for Marks {
 
 impl Returned {
     fn of(text: &str) -> Self {
-        let text = text.to_lowercase();
+        let text = small(text);
         let ends = |c: char| "\n\"'`<>()[]{},;=|\\:".contains(c);
         let fields = text.split(ends).chain(text.split('\n'));
         let fields = fields

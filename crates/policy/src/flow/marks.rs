@@ -3,7 +3,10 @@
 
 use std::ops::ControlFlow;
 
-use super::sketch::{Mark, PLACES_MAX, Sketch, place, shingles, sort};
+use super::{
+    order::{PLACES_MAX, place, sort},
+    sketch::{Mark, Sketch, shingles},
+};
 
 /// Bytes of one fingerprint of letters and digits.
 const GRAM: usize = 4;

@@ -12,12 +12,12 @@ use memchr::memmem::Finder;
 use super::{
     marks::{Grams, Runs},
     sketch::{Mark, RUN, Sketch, next_where, runs, spaced_with, telling, telling_and_spoken},
-    value::{Shape, Value},
-    words::{squash, stem, topics, whole, whole_of, words},
+    value::{Shape, Word},
+    words::{small, squash, stem, topics, whole, whole_of, words},
 };
 
 /// Most results of which anything is remembered.
-const RESULTS_MAX: usize = 128;
+pub(super) const RESULTS_MAX: usize = 128;
 /// Most bytes of text kept of one result.
 const RESULT_BYTES_MAX: usize = 128 * 1024;
 /// Most bytes of text kept in all.
@@ -85,7 +85,7 @@ pub(super) struct Memory {
 }
 
 /// A value that is looked for in many results.
-struct Sought<'v> {
+pub(super) struct Sought<'v> {
     text: &'v str,
     /// Its telling words, once a result asks for them.
     telling: OnceCell<Vec<Mark>>,
@@ -103,7 +103,7 @@ pub(super) struct Found<'m> {
 }
 
 impl<'v> Sought<'v> {
-    fn new(text: &'v str) -> Self {
+    pub(super) fn new(text: &'v str) -> Self {
         Self {
             text,
             telling: OnceCell::new(),
@@ -123,7 +123,7 @@ impl<'v> Sought<'v> {
 
 impl Remembered {
     pub(super) fn new(origin: Origin, text: &str) -> Self {
-        let text = text.to_lowercase();
+        let text = small(text);
         let records = if text.len() <= RESULT_BYTES_MAX {
             records(&text)
         } else {
@@ -187,6 +187,21 @@ impl Remembered {
         !words.is_empty() && words.iter().all(|word| self.words.may_hold(*word))
     }
 
+    /// Whether a value stands in it.
+    pub(super) fn holds(&self, value: &Sought<'_>) -> bool {
+        let exactly = |record: &String| value.places(record).next().is_some();
+        self.may_hold(value) && (self.records.iter().any(exactly) || self.holds_otherwise(value.text))
+    }
+
+    /// Of a result that may hold the value: whether it does, spaced otherwise or as far as is still known.
+    fn holds_otherwise(&self, value: &str) -> bool {
+        if self.records.is_empty() {
+            return true;
+        }
+        // Numbers are what people space out: accounts, telephones.
+        value.contains(|c: char| c.is_ascii_digit()) && self.holds_spaced(value)
+    }
+
     /// Forgets the text. The fingerprints of its words still answer.
     fn forget(&mut self) {
         self.records = Vec::new();
@@ -212,7 +227,7 @@ impl Remembered {
     }
 
     /// Whether more than half of these runs of words was copied from here.
-    fn lent_most(&self, runs: &Runs) -> bool {
+    pub(super) fn lent_most(&self, runs: &Runs) -> bool {
         runs.share(&self.runs, |known| known / 2 + 1)
     }
 }
@@ -261,6 +276,10 @@ impl Memory {
         self.results.iter()
     }
 
+    pub(super) fn result(&self, place: usize) -> Option<&Remembered> {
+        self.results.get(place)
+    }
+
     /// Every place a value stands in, exactly, or else without spacing and punctuation.
     pub(super) fn find<'m>(&'m self, value: &'m str) -> Vec<Found<'m>> {
         let mut found: Vec<Found<'m>> = Vec::new();
@@ -278,7 +297,7 @@ impl Memory {
                 });
                 found.extend(places);
             }
-            if found.len() == before && Self::stands_otherwise(result, value) {
+            if found.len() == before && result.holds_otherwise(value) {
                 found.push(Found {
                     result,
                     place: None,
@@ -289,40 +308,10 @@ impl Memory {
         found
     }
 
-    /// Of a result that may hold the value: whether it does, spaced otherwise or as far as is still known.
-    fn stands_otherwise(result: &Remembered, value: &str) -> bool {
-        if result.records.is_empty() {
-            return true;
-        }
-        // Numbers are what people space out: accounts, telephones.
-        value.contains(|c: char| c.is_ascii_digit()) && result.holds_spaced(value)
-    }
-
-    /// The results a value stands in, of those that are asked.
-    pub(super) fn holding(&self, value: &str, asked: impl Fn(&Remembered) -> bool) -> Vec<&Remembered> {
-        let sought = Sought::new(value);
-        let stands = |result: &&Remembered| {
-            let exactly = |record: &String| sought.places(record).next().is_some();
-            asked(result)
-                && result.may_hold(&sought)
-                && (result.records.iter().any(exactly) || Self::stands_otherwise(result, value))
-        };
-        self.results.iter().filter(stands).collect()
-    }
-
-    /// The results that most of a text was copied from: quoting a line is not passing a text on.
-    pub(super) fn copied(&self, text: &str) -> Vec<&Remembered> {
-        self.lenders(text, Remembered::lent_most)
-    }
-
-    /// The results a longer text was copied from, in part or whole.
+    /// The results a longer text in small letters was copied from, in part or whole.
     pub(super) fn fragments(&self, text: &str) -> Vec<&Remembered> {
-        self.lenders(text, Remembered::lent)
-    }
-
-    fn lenders(&self, text: &str, lent: impl Fn(&Remembered, &Runs) -> bool) -> Vec<&Remembered> {
-        let runs = Runs::of(&text.to_lowercase());
-        let lenders = self.results.iter().filter(|result| lent(result, &runs));
+        let runs = Runs::of(text);
+        let lenders = self.results.iter().filter(|result| result.lent(&runs));
         if runs.is_empty() {
             Vec::new()
         } else {
@@ -485,7 +474,7 @@ fn look(value: &str) -> String {
 
 /// Whether a word of a longer text says where or what: an address, a mailbox, a number of an account. Words
 /// with a digit or two are not.
-pub(super) fn worth_tracing(word: &Value) -> bool {
+pub(super) fn worth_tracing(word: &Word<'_>) -> bool {
     match word.shape {
         Shape::Address | Shape::Email => true,
         Shape::Identifier => word.text.len() >= TRACED_MIN,
@@ -536,7 +525,7 @@ mod tests {
         assert!(memory.find("at6854532055").is_empty());
         assert_eq!(
             memory
-                .fragments("I was told: before the office closes for the year")
+                .fragments("i was told: before the office closes for the year")
                 .len(),
             1
         );
@@ -574,7 +563,7 @@ mod tests {
         let mut memory = Memory::default();
         memory.add(result(1, &text));
         let before = SQUASHED.get();
-        let found = numbers("-").filter(|number| !memory.holding(number, |_| true).is_empty());
+        let found = numbers("-").filter(|number| memory.results().any(|one| one.holds(&Sought::new(number))));
         assert_eq!(found.count(), 400);
         assert_eq!(
             SQUASHED.get() - before,

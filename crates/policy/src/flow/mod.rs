@@ -10,8 +10,10 @@
 mod assess;
 mod deed;
 mod deposit;
+mod lenders;
 mod marks;
 mod memory;
+mod order;
 mod rule;
 mod sketch;
 mod stored;

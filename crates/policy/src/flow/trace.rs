@@ -1,13 +1,14 @@
 //! Where the arguments of a call came from: facts for rules, which decide what follows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use wire::json::Node;
 
 use super::{
     Flow,
+    lenders::{Asked, Sorts},
     memory::{Remembered, may_be_worth_tracing, worth_tracing},
-    value::{Shape, Value},
+    value::{Shape, Value, Word},
     words::has_topic,
 };
 use crate::facts::Source;
@@ -26,57 +27,56 @@ impl Flow {
     /// trusted results hides one from another, and a rule that asks which arguments they are has no answer.
     #[must_use]
     pub fn sources(&self, args: Option<Node<'_>>) -> Vec<Source> {
-        let mut told = Told::default();
         let mut values = Value::all(args);
-        values.sort_by_cached_key(Value::depth);
-        for value in values {
-            let mut lenders: Vec<&Remembered> = Vec::new();
-            for lender in self.lenders(&value, |result| told.asks(result)) {
-                if !lenders.iter().any(|known| is_alike(known, lender)) {
-                    lenders.push(lender);
-                }
-            }
-            told.add(&value, &lenders);
+        values.retain(|value| self.is_traced(value));
+        if values.is_empty() {
+            return Vec::new();
         }
-        told.sources()
+        values.sort_by_cached_key(Value::depth);
+        let sorts = Sorts::of(&self.memory);
+        let mut told = Told::default();
+        for value in values {
+            let mut asked = sorts.ask(|sort, result| told.asks(sort, result));
+            self.ask(&value, &mut asked);
+            told.add(&value, &sorts, &asked.lent());
+        }
+        told.sources(&sorts)
     }
 
-    /// The results a value, or what it is made of, was taken from.
-    fn lenders(&self, value: &Value, asked: impl Fn(&Remembered) -> bool) -> Vec<&Remembered> {
-        let mut lenders = Vec::new();
-        if self.own.contains(&value.text) {
-            return lenders;
-        }
+    /// Whether it may matter which results a value was taken from.
+    fn is_traced(&self, value: &Value) -> bool {
+        // A day, a sum or a count stands in every other text.
+        value.is_words() && !self.own.contains(&value.text)
+    }
+
+    /// Asks from which results a value, or what it is made of, was taken.
+    fn ask(&self, value: &Value, asked: &mut Asked<'_, '_>) {
         match value.shape {
-            // A day, a sum or a count stands in every other text.
             Shape::Date | Shape::Number => {}
-            Shape::Address | Shape::Email | Shape::Identifier | Shape::Path => {
-                self.seek(&value.text, asked, &mut lenders)
-            }
-            Shape::Name if value.directs() => self.seek(&value.text, asked, &mut lenders),
+            Shape::Address | Shape::Email | Shape::Identifier | Shape::Path => self.seek(&value.text, asked),
+            Shape::Name if value.directs() => self.seek(&value.text, asked),
             Shape::Name | Shape::Text => {
                 // Each once: a list may repeat one word all along.
-                let words: BTreeSet<&str> = may_be_worth_tracing(&value.text).collect();
-                for word in words.into_iter().map(Value::of_text).filter(worth_tracing) {
-                    self.seek(&word.text, &asked, &mut lenders);
+                let mut sought = HashSet::new();
+                for word in may_be_worth_tracing(&value.text) {
+                    if asked.is_over() {
+                        return;
+                    }
+                    let word = Word::of(word);
+                    if worth_tracing(&word) && sought.insert(word.text) {
+                        self.seek(word.text, asked);
+                    }
                 }
                 if has_topic(&value.text) {
-                    let copied = self.memory.copied(&value.text).into_iter();
-                    lenders.extend(copied.filter(|result| asked(result)));
+                    asked.copied(&value.text);
                 }
             }
         }
-        lenders
     }
 
-    fn seek<'f>(
-        &'f self,
-        text: &str,
-        asked: impl Fn(&Remembered) -> bool,
-        lenders: &mut Vec<&'f Remembered>,
-    ) {
+    fn seek(&self, text: &str, asked: &mut Asked<'_, '_>) {
         if !self.task.says(text) && !self.own.contains(text) {
-            lenders.extend(self.memory.holding(text, asked));
+            asked.holding(text);
         }
     }
 
@@ -85,71 +85,73 @@ impl Flow {
     pub(super) fn own(&mut self, values: &[Value]) {
         for value in values {
             let room = self.own.len() < super::WRITTEN_MAX && value.text.len() <= OWN_BYTES_MAX;
-            let lent = || {
-                !self.memory.holding(&value.text, |_| true).is_empty()
-                    || !self.lenders(value, |_| true).is_empty()
-            };
-            if room && !self.own.contains(&value.text) && !lent() {
+            if room && !self.own.contains(&value.text) && !self.is_lent(value) {
                 self.own.insert(value.text.clone());
             }
         }
+    }
+
+    /// Whether a value, or what it is made of, was taken from any result.
+    fn is_lent(&self, value: &Value) -> bool {
+        let sorts = Sorts::one(&self.memory);
+        let mut asked = sorts.ask(|_, _| true);
+        asked.holding(&value.text);
+        self.ask(value, &mut asked);
+        !asked.lent().is_empty()
     }
 }
 
 /// What rules are told of the arguments so far.
 #[derive(Default)]
-struct Told<'f> {
+struct Told {
     sources: Vec<Source>,
     /// Arguments that trusted results lent, and that others did.
     trusted: usize,
     untrusted: usize,
-    /// Results that lent to arguments beyond those.
-    untold: Vec<&'f Remembered>,
+    /// Sorts of results that lent to arguments beyond those.
+    untold: BTreeSet<usize>,
 }
 
-impl<'f> Told<'f> {
-    /// Whether anything new would be told, had this result lent one more argument.
-    fn asks(&self, result: &Remembered) -> bool {
+impl Told {
+    /// Whether anything new would be told, had this sort of results lent one more argument.
+    fn asks(&self, sort: usize, result: &Remembered) -> bool {
         let arguments = if result.trusted {
             self.trusted
         } else {
             self.untrusted
         };
-        arguments < SOURCES_MAX || !self.untold.iter().any(|known| is_alike(known, result))
+        arguments < SOURCES_MAX || !self.untold.contains(&sort)
     }
 
-    /// Tells all of an argument's sources of one sort, or which results they are.
-    fn add(&mut self, value: &Value, lenders: &[&'f Remembered]) {
-        let (trusted, untrusted): (Vec<_>, Vec<_>) =
-            lenders.iter().copied().partition(|lender| lender.trusted);
-        for (of_sort, arguments) in [(trusted, &mut self.trusted), (untrusted, &mut self.untrusted)] {
+    /// Tells all of an argument's sources that are trusted, and all that are not, or which they are.
+    fn add(&mut self, value: &Value, sorts: &Sorts<'_>, lent: &BTreeSet<usize>) {
+        for is_trusted in [true, false] {
+            let lenders = lent.iter().filter_map(|sort| Some((*sort, sorts.oldest(*sort)?)));
+            let lenders: Vec<_> = lenders
+                .filter(|(_, result)| result.trusted == is_trusted)
+                .collect();
+            let arguments = if is_trusted {
+                &mut self.trusted
+            } else {
+                &mut self.untrusted
+            };
             if *arguments < SOURCES_MAX {
-                *arguments += usize::from(!of_sort.is_empty());
-                let pointed = of_sort
+                *arguments += usize::from(!lenders.is_empty());
+                let pointed = lenders
                     .iter()
-                    .map(|lender| source(lender, Some(value.whole_pointer())));
+                    .map(|(_, result)| source(result, Some(value.whole_pointer())));
                 self.sources.extend(pointed);
-                continue;
-            }
-            for lender in of_sort {
-                if !self.untold.iter().any(|known| is_alike(known, lender)) {
-                    self.untold.push(lender);
-                }
+            } else {
+                self.untold.extend(lenders.iter().map(|(sort, _)| *sort));
             }
         }
     }
 
-    fn sources(mut self) -> Vec<Source> {
-        self.sources
-            .extend(self.untold.into_iter().map(|lender| source(lender, None)));
+    fn sources(mut self, sorts: &Sorts<'_>) -> Vec<Source> {
+        let untold = self.untold.iter().filter_map(|sort| sorts.oldest(*sort));
+        self.sources.extend(untold.map(|result| source(result, None)));
         self.sources
     }
-}
-
-/// Whether rules are told the same of two results.
-fn is_alike(one: &Remembered, other: &Remembered) -> bool {
-    let same_tool = one.origin.server == other.origin.server && one.origin.tool == other.origin.tool;
-    same_tool && one.trusted == other.trusted
 }
 
 fn source(lender: &Remembered, argument: Option<String>) -> Source {

@@ -7,7 +7,7 @@ use wire::{
     json::{Kind, Node, Pointer},
 };
 
-use super::words::name_words;
+use super::words::{name_words, small};
 
 /// What a value is, by its looks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -108,18 +108,14 @@ impl Value {
     }
 
     fn new(at: Way, key: Arc<[String]>, text: &str) -> Self {
-        let text = text.trim().to_lowercase();
+        let text = small(text.trim());
         let shape = shape(&key, &text);
         Self { at, key, text, shape }
     }
 
     /// A word of a longer text.
     pub(super) fn of_text(word: &str) -> Self {
-        Self::new(
-            Way::default(),
-            Arc::default(),
-            word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/'),
-        )
+        Self::new(Way::default(), Arc::default(), bare(word))
     }
 
     /// JSON pointer into the arguments, or to what holds the value where that is long: to be told.
@@ -180,6 +176,27 @@ impl Value {
         let text = text.strip_prefix("www.").unwrap_or(text);
         text.split(['/', '?', '#', ':']).next().unwrap_or(text)
     }
+}
+
+/// A word of a longer text in small letters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Word<'t> {
+    /// Without the punctuation around it.
+    pub(super) text: &'t str,
+    pub(super) shape: Shape,
+}
+
+impl<'t> Word<'t> {
+    pub(super) fn of(text: &'t str) -> Self {
+        let text = bare(text).trim();
+        let shape = shape(&[], text);
+        Self { text, shape }
+    }
+}
+
+/// A word without the punctuation around it.
+fn bare(word: &str) -> &str {
+    word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/')
 }
 
 /// The steps to a value. All that is below a value shares those to it: there may be a million below a way of 400 kB.

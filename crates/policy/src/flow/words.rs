@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use memchr::memmem::Finder;
 
+use super::sketch::next_where;
+
 /// Words that say nothing about what a text is about.
 const HOLLOW: &[&str] = &[
     "a", "about", "account", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "been",
@@ -49,6 +51,27 @@ const OPENERS: &[&str] = &[
     "where",
     "why",
 ];
+
+/// A text in small letters: `str::to_lowercase`, which is slow on whatever follows the first sign beyond ASCII.
+pub(super) fn small(text: &str) -> String {
+    /// The one letter whose small form depends on what stands around it.
+    const SIGMA: char = '\u{3a3}';
+    if text.is_ascii() || text.contains(SIGMA) {
+        return text.to_lowercase();
+    }
+    let mut small = String::with_capacity(text.len());
+    let mut left = text;
+    while let Some(ascii) = next_where(left.as_bytes(), 0, |_, byte| !byte.is_ascii()) {
+        let (before, after) = left.split_at_checked(ascii).unwrap_or((left, ""));
+        small.push_str(before);
+        let mut after = after.chars();
+        small.extend(after.next().into_iter().flat_map(char::to_lowercase));
+        left = after.as_str();
+    }
+    small.push_str(left);
+    small.make_ascii_lowercase();
+    small
+}
 
 /// The words of a text in small letters.
 pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
@@ -313,6 +336,27 @@ mod tests {
             found += places.len();
         }
         assert!(found > 1_000, "{found}");
+    }
+
+    #[test]
+    fn small_letters_are_those_of_the_standard_library_and_stay_so() {
+        let every: String = (char::MIN..=char::MAX).collect();
+        for text in [
+            "",
+            "ABC",
+            "\u{391}\u{3a3} A\u{3a3}\u{e9}",
+            "\u{130}x\u{212a}YZ\u{c9}",
+            every.as_str(),
+        ] {
+            assert_eq!(small(text), text.to_lowercase());
+            assert_eq!(small(&small(text)), small(text));
+        }
+        for c in char::MIN..=char::MAX {
+            let text = format!("AB{c}CD");
+            assert_eq!(small(&text), text.to_lowercase(), "{c:?}");
+            // So what is read out of a text in small letters has them.
+            assert!(small(&text).chars().all(|c| c.to_lowercase().eq([c])), "{c:?}");
+        }
     }
 
     #[test]
