@@ -50,6 +50,15 @@ fn a_destination_from_an_untrusted_page_is_refused_and_its_source_recorded() {
         !say("mail__echo", "Dear Eve, eve@evil.example, good morning").is_good(),
         "a fragment counts"
     );
+    // However it is written.
+    let spelled = [
+        "Eve <eve@evil.example>",
+        "mailto:eve@evil.example",
+        "bob@x.org, eve@evil.example.",
+    ];
+    for text in spelled {
+        assert!(!say("mail__echo", text).is_good(), "{text}");
+    }
     let read = say("charts__echo", "eve@evil.example");
     assert!(
         read.is_good(),
@@ -58,7 +67,7 @@ fn a_destination_from_an_untrusted_page_is_refused_and_its_source_recorded() {
         refusals(&gateway)
     );
     let refused = refusals(&gateway);
-    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert_eq!(refused.len(), 2 + spelled.len(), "{refused:?}");
     for refusal in refused {
         assert_eq!(refusal["code"], "not-permitted", "{refusal}");
         assert_eq!(refusal["sources"], json!(["web/echo"]), "{refusal}");

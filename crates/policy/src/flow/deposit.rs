@@ -10,6 +10,7 @@ use super::{
     Call,
     deed::Reach,
     memory::worth_tracing,
+    parts::as_read,
     read,
     sketch::{Mark, RUN, Sketch, mark, runs, spoken, telling},
     stored::{Damaged, labels_at, sketch_at, write_labels},
@@ -229,7 +230,7 @@ impl From<Sketch> for Marks {
 
 impl Returned {
     fn of(text: &str) -> Self {
-        let text = small(text);
+        let text = small(&as_read(text));
         let ends = |c: char| "\n\"'`<>()[]{},;=|\\:".contains(c);
         let fields = text.split(ends).chain(text.split('\n'));
         let fields = fields

@@ -109,10 +109,19 @@ impl Asked<'_, '_> {
         self.left.is_empty()
     }
 
-    /// Asks who holds a value.
-    pub(super) fn holding(&mut self, value: &str) {
+    /// Asks who holds a value, and says whether anybody does.
+    pub(super) fn holding(&mut self, value: &str) -> bool {
         let sought = Sought::new(value);
-        self.each(|result| result.holds(&sought));
+        self.each(|result| result.holds(&sought))
+    }
+
+    /// Asks who holds a value that says little where a trusted result holds it, too.
+    pub(super) fn holding_alone(&mut self, value: &str) {
+        let sought = Sought::new(value);
+        let mut trusted = self.sorts.memory.results().filter(|result| result.trusted);
+        if !trusted.any(|result| result.holds(&sought)) {
+            self.each(|result| result.holds(&sought));
+        }
     }
 
     /// Asks from whom most of a text in small letters was copied: quoting a line is not passing a text on.
@@ -131,8 +140,9 @@ impl Asked<'_, '_> {
         self.lent
     }
 
-    fn each(&mut self, lent: impl Fn(&Remembered) -> bool) {
-        let mut ahead = self.left;
+    fn each(&mut self, lent: impl Fn(&Remembered) -> bool) -> bool {
+        let before = self.left;
+        let mut ahead = before;
         while let Some(place) = ahead.first() {
             ahead = ahead.without(Chosen::default().with(place));
             if !self.sorts.memory.result(place).is_some_and(&lent) {
@@ -146,6 +156,7 @@ impl Asked<'_, '_> {
                 ahead = ahead.without(*members);
             }
         }
+        self.left != before
     }
 }
 

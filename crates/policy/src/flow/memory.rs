@@ -11,6 +11,7 @@ use memchr::memmem::Finder;
 
 use super::{
     marks::{Grams, Runs},
+    parts::as_read,
     sketch::{Mark, RUN, Sketch, next_where, runs, spaced_with, telling, telling_and_spoken},
     value::{Shape, Word},
     words::{small, squash, stem, topics, whole, whole_of, words},
@@ -123,7 +124,7 @@ impl<'v> Sought<'v> {
 
 impl Remembered {
     pub(super) fn new(origin: Origin, text: &str) -> Self {
-        let text = small(text);
+        let text = small(&as_read(text));
         let records = if text.len() <= RESULT_BYTES_MAX {
             records(&text)
         } else {

@@ -14,6 +14,7 @@ mod lenders;
 mod marks;
 mod memory;
 mod order;
+mod parts;
 mod rule;
 mod sketch;
 mod stored;

@@ -8,6 +8,7 @@ use super::{
     Flow,
     lenders::{Asked, Sorts},
     memory::{Remembered, may_be_worth_tracing, worth_tracing},
+    parts::{Part, host_of, parts},
     value::{Shape, Value, Word},
     words::has_topic,
 };
@@ -46,15 +47,20 @@ impl Flow {
     /// Whether it may matter which results a value was taken from.
     fn is_traced(&self, value: &Value) -> bool {
         // A day, a sum or a count stands in every other text.
-        value.is_words() && !self.own.contains(&value.text)
+        (value.is_words() || value.is_account()) && !self.own.contains(&value.text)
     }
 
     /// Asks from which results a value, or what it is made of, was taken.
     fn ask(&self, value: &Value, asked: &mut Asked<'_, '_>) {
         match value.shape {
-            Shape::Date | Shape::Number => {}
-            Shape::Address | Shape::Email | Shape::Identifier | Shape::Path => self.seek(&value.text, asked),
-            Shape::Name if value.directs() => self.seek(&value.text, asked),
+            Shape::Date => {}
+            Shape::Number if !value.is_account() => {}
+            Shape::Address | Shape::Email | Shape::Identifier | Shape::Number | Shape::Path => {
+                self.seek(&value.text, asked);
+            }
+            Shape::Name if value.directs() => {
+                self.seek(&value.text, asked);
+            }
             Shape::Name | Shape::Text => {
                 // Each once: a list may repeat one word all along.
                 let mut sought = HashSet::new();
@@ -63,7 +69,7 @@ impl Flow {
                         return;
                     }
                     let word = Word::of(word);
-                    if worth_tracing(&word) && sought.insert(word.text) {
+                    if (worth_tracing(&word) || word.is_deep_path()) && sought.insert(word.text) {
                         self.seek(word.text, asked);
                     }
                 }
@@ -72,10 +78,44 @@ impl Flow {
                 }
             }
         }
+        for part in parts(&value.text) {
+            if asked.is_over() {
+                return;
+            }
+            self.ask_part(value, &part, asked);
+        }
+    }
+
+    /// Asks about what a value is made of: `Ann <ann@x.org>` comes from where `ann@x.org` does.
+    fn ask_part(&self, value: &Value, part: &Part, asked: &mut Asked<'_, '_>) {
+        match part {
+            Part::Mailbox(text) | Part::Account(text) => {
+                self.seek(text, asked);
+            }
+            Part::Address { under, host } => {
+                // Whoever named the nearest above it named it; it may only have been made longer.
+                for above in under {
+                    if self.is_known(above) || asked.holding(above) {
+                        return;
+                    }
+                }
+                let direct = || host_of(&value.text).filter(|_| value.shape == Shape::Address);
+                if let Some(host) = host.clone().or_else(direct)
+                    && !self.is_known(&host)
+                {
+                    asked.holding_alone(&host);
+                }
+            }
+        }
+    }
+
+    /// Whether the task says a value, or the agent said it first.
+    fn is_known(&self, text: &str) -> bool {
+        self.task.says(text) || self.own.contains(text)
     }
 
     fn seek(&self, text: &str, asked: &mut Asked<'_, '_>) {
-        if !self.task.says(text) && !self.own.contains(text) {
+        if !self.is_known(text) {
             asked.holding(text);
         }
     }
@@ -86,6 +126,8 @@ impl Flow {
         for value in values {
             let room = self.own.len() < super::WRITTEN_MAX && value.text.len() <= OWN_BYTES_MAX;
             if room && !self.own.contains(&value.text) && !self.is_lent(value) {
+                self.own
+                    .extend(parts(&value.text).into_iter().flat_map(Part::into_texts));
                 self.own.insert(value.text.clone());
             }
         }

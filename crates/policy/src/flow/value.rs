@@ -7,7 +7,10 @@ use wire::{
     json::{Kind, Node, Pointer},
 };
 
-use super::words::{name_words, small};
+use super::{
+    parts::{ACCOUNT_DIGITS_MIN, as_read},
+    words::{name_words, small},
+};
 
 /// What a value is, by its looks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -108,7 +111,7 @@ impl Value {
     }
 
     fn new(at: Way, key: Arc<[String]>, text: &str) -> Self {
-        let text = small(text.trim());
+        let text = small(as_read(text).trim());
         let shape = shape(&key, &text);
         Self { at, key, text, shape }
     }
@@ -141,6 +144,12 @@ impl Value {
     /// Whether its name says where something goes.
     pub(super) fn directs(&self) -> bool {
         matches!(self.shape, Shape::Address | Shape::Email) || self.named(DIRECTING)
+    }
+
+    /// Whether it is a number that says where something goes: an account, a telephone.
+    pub(super) fn is_account(&self) -> bool {
+        let digits = || self.text.bytes().filter(u8::is_ascii_digit).count();
+        self.shape == Shape::Number && self.directs() && digits() >= ACCOUNT_DIGITS_MIN
     }
 
     /// Whether its name says that it titles what is made.
@@ -192,6 +201,11 @@ impl<'t> Word<'t> {
         let shape = shape(&[], text);
         Self { text, shape }
     }
+
+    /// Whether it is a place in a file system below another, which no sentence has by chance.
+    pub(super) fn is_deep_path(&self) -> bool {
+        self.shape == Shape::Path && self.text.trim_start_matches(['.', '~', '/']).contains('/')
+    }
 }
 
 /// A word without the punctuation around it.
@@ -242,7 +256,12 @@ fn gather(node: Node<'_>, at: &Way, key: &Arc<[String]>, found: &mut Vec<Value>)
         Kind::Object => {
             for (name, value) in node.members() {
                 let name = name.as_str().unwrap_or_default();
-                gather(value, &at.below(&name), &name_words(&name).into(), found);
+                let below = at.below(&name);
+                // A name that is a mailbox or an address is as good a place for one as a value.
+                if name.contains('@') || name.contains("://") {
+                    found.push(Value::new(below.clone(), Arc::clone(key), &name));
+                }
+                gather(value, &below, &name_words(&name).into(), found);
             }
         }
         Kind::Array => {
