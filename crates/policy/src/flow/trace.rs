@@ -126,8 +126,11 @@ impl Flow {
         for value in values {
             let room = self.own.len() < super::WRITTEN_MAX && value.text.len() <= OWN_BYTES_MAX;
             if room && !self.own.contains(&value.text) && !self.is_lent(value) {
-                self.own
-                    .extend(parts(&value.text).into_iter().flat_map(Part::into_texts));
+                // Whom it wrote to is its own in every spelling; whom it mentioned, only in the same words.
+                if value.directs() {
+                    let made_of = parts(&value.text).into_iter();
+                    self.own.extend(made_of.flat_map(Part::into_texts));
+                }
                 self.own.insert(value.text.clone());
             }
         }
