@@ -479,3 +479,44 @@ fn an_answer_whose_pseudonyms_find_no_room_is_withheld_until_there_is() {
     assert!(told.is_good(), "{:?}", told.body);
     assert!(!told.text().contains("ann.miller"), "{}", told.text());
 }
+
+/// Regression: on a disk that was nearly full new keys of the log were waited for for three minutes, and then the answer was
+/// called garbled, though there were new keys.
+#[test]
+fn new_keys_of_the_log_are_told_to_sign_later_where_the_disk_is_full() {
+    let stub = program("e2e-stub");
+    let (mut gateway, disk) = Injected::below(
+        "state/ledger/tile",
+        &format!("mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{OPEN_TO_TESTER}"),
+    );
+    gateway.run();
+    gateway.wait_for_servers();
+    let in_use = |gateway: &Gateway| {
+        let keys = gateway.json(&["keys", "list"]);
+        let of_log = keys.into_iter().filter(|key| key["use"] == json!("log-ed25519"));
+        let mut in_use = of_log.filter(|key| key["state"] == json!("in use"));
+        in_use.next().expect("a key")["id"].clone()
+    };
+    let before = in_use(&gateway);
+    disk.is("full");
+    let rotated = gateway.output(&["keys", "rotate", "--use", "log"]);
+    let said = String::from_utf8_lossy(&rotated.stderr).into_owned();
+    assert_eq!(rotated.status.code(), Some(1), "{said}");
+    for part in ["do not sign yet", "Make room", "nothing to repeat"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_ne!(in_use(&gateway), before, "as it was said");
+    disk.is_well();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    assert!(
+        client
+            .call("stub__echo", &json!({"text": "x"}))
+            .is_ok_and(|one| one.is_good())
+    );
+    let verified = gateway.output(&["ledger", "verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+    gateway.stop();
+    gateway.run();
+    let verified = gateway.output(&["ledger", "verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+}
