@@ -146,6 +146,9 @@ refusals! {
     SESSION_UNKNOWN "session-unknown" Caller Error 404 code::INVALID_REQUEST,
         "there is no such session",
         "start again with `initialize`";
+    EVENTS_GONE "events-gone" Us Error 410 code::INVALID_REQUEST,
+        "what came after that event is not kept any more",
+        "listen anew without `Last-Event-ID`; look what became of what was not answered before you send it again";
     CONTEXT_INVALID "context-invalid" Caller Error 400 code::INVALID_PARAMS,
         "the declared context is malformed",
         "declare purpose, entity, trust, classes and task as short texts";
