@@ -15,7 +15,7 @@ use pipeline::{
 };
 use tokio::sync::{Notify, mpsc};
 use wire::{
-    bounds::{ID_BYTES_MAX, REQUEST},
+    bounds::{BATCH_MESSAGES_MAX, ID_BYTES_MAX, REQUEST},
     json::{JsonFault, Keys},
     jsonrpc::{self, Message, MessageError, Refused},
     mcp::{Direction, Era, Method, Revision},
@@ -532,6 +532,10 @@ pub(super) fn unreadable(error: &MessageError) -> Objection {
     match error {
         // The code says it all.
         MessageError::Batch => Objection::new(&refusal::MESSAGE_BATCH, why),
+        MessageError::BatchSize(_) => {
+            let objection = Objection::new(&refusal::MESSAGE_INVALID, why.clone()).showing(why);
+            objection.remedied(format!("send 1 to {BATCH_MESSAGES_MAX} messages in one array"))
+        }
         MessageError::CaseVariant(..) => {
             let objection = Objection::new(&refusal::MESSAGE_INVALID, why.clone()).showing(why);
             objection.remedied("spell the names of members as the specification does")
