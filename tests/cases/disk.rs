@@ -94,6 +94,8 @@ impl Calls {
         let answer = self.client.call("stub__journal", &json!({"text": "x"}));
         let answer = answer.expect("an answer");
         self.passed += usize::from(answer.is_good());
+        let comes_again = answer.status == 503;
+        assert_eq!(answer.retry_after, comes_again.then_some(1), "{:?}", answer.body);
         answer.status
     }
 
@@ -333,6 +335,7 @@ fn of_what_was_made_it_is_not_said_that_nothing_was_sent() {
     let refused = |answer: Option<e2e::mcp::Answer>| {
         let answer = answer.expect("an answer");
         assert_eq!(answer.status, 503, "{:?}", answer.body);
+        assert_eq!(answer.retry_after, Some(1), "{:?}", answer.body);
         answer.body["error"]["data"]["code"].clone()
     };
     let made = thread::scope(|scope| {
@@ -392,4 +395,128 @@ fn as_long_as_labels_are_not_stored_a_context_is_told_nothing() {
     gateway.run();
     gateway.wait_for_servers();
     assert!(!call(&gateway, "mail__echo").is_good(), "what was read is known");
+}
+
+/// Regression: a call that people had agreed to was told `internal`, 500, and to report it, where nothing was wrong but that
+/// the disk was full. The yes is kept: the same call passes when there is room.
+// CONTROL: availability
+#[test]
+fn what_people_agreed_to_is_refused_as_such_while_the_disk_is_full_and_passes_when_there_is_room() {
+    let stub = program("e2e-stub");
+    let rules = [
+        "permit(principal, action, resource);",
+        r#"@approve("role:controller 1")
+           forbid(principal, action == Action::"invoke", resource == Tool::"stub__echo");"#,
+    ];
+    let (mut gateway, disk) = Injected::below(
+        "state/state.db",
+        &format!(
+            "approve: all\n\
+             users: [ {{ name: alice, roles: [controller] }} ]\n\
+             agents: [ {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester] }} ]\n\
+             mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n\
+             policy: {{ rules: {} }}\n",
+            json!(rules)
+        ),
+    );
+    gateway.run();
+    gateway.wait_for_servers();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let call = || {
+        client
+            .call("stub__echo", &json!({"text": "x"}))
+            .expect("an answer")
+    };
+    let held = call();
+    let id = held.body["result"]["_meta"]["io.sallyport/call"]["approval"].as_str();
+    let id = id.unwrap_or_else(|| panic!("it is held: {}", held.body));
+    let given = gateway.output(&["approvals", "approve", id, "--as", "alice"]);
+    assert!(given.status.success(), "{given:?}");
+    disk.is("full");
+    for _ in 0..2 {
+        let refused = call();
+        let data = &refused.body["error"]["data"];
+        assert_eq!((refused.status, refused.retry_after), (503, Some(1)), "{data}");
+        assert_eq!(data["code"], json!("ledger-unavailable"));
+        assert_eq!(data["retryAfterMs"], json!(1000));
+    }
+    disk.is_well();
+    assert!(call().is_good(), "the yes was kept");
+    assert!(!call().is_good(), "and counts once");
+}
+
+/// Regression: an answer whose new pseudonyms found no room was withheld as `obligation-unmet`, for which the remedy is to
+/// change the rule.
+#[test]
+fn an_answer_whose_pseudonyms_find_no_room_is_withheld_until_there_is() {
+    let stub = program("e2e-stub");
+    let rules = [r#"@pseudonymise("personal") permit(principal, action, resource);"#];
+    let (mut gateway, disk) = Injected::below(
+        "state/state.db",
+        &format!(
+            "approve: all\n\
+             agents: [ {{ name: tester, secret: \"env:TESTER_SECRET\" }} ]\n\
+             mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio], trust: trusted }} }}\n\
+             policy: {{ rules: {} }}\n",
+            json!(rules)
+        ),
+    );
+    gateway.run();
+    gateway.wait_for_servers();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let call = |text: &str| {
+        let answer = client.call("stub__echo", &json!({ "text": text }));
+        answer.expect("an answer")
+    };
+    assert!(call("nobody").is_good());
+    disk.is("full");
+    let withheld = call("write to ann.miller@clinic-north.org");
+    let data = &withheld.body["error"]["data"];
+    assert_eq!((withheld.status, withheld.retry_after), (503, Some(1)), "{data}");
+    assert_eq!(data["code"], json!("outcome-unrecorded"), "it was done");
+    disk.is_well();
+    let told = call("write to ann.miller@clinic-north.org");
+    assert!(told.is_good(), "{:?}", told.body);
+    assert!(!told.text().contains("ann.miller"), "{}", told.text());
+}
+
+/// Regression: on a disk that was nearly full new keys of the log were waited for for three minutes, and then the answer was
+/// called garbled, though there were new keys.
+#[test]
+fn new_keys_of_the_log_are_told_to_sign_later_where_the_disk_is_full() {
+    let stub = program("e2e-stub");
+    let (mut gateway, disk) = Injected::below(
+        "state/ledger/tile",
+        &format!("mcpServers: {{ stub: {{ command: {stub:?}, args: [stdio] }} }}\n{OPEN_TO_TESTER}"),
+    );
+    gateway.run();
+    gateway.wait_for_servers();
+    let in_use = |gateway: &Gateway| {
+        let keys = gateway.json(&["keys", "list"]);
+        let of_log = keys.into_iter().filter(|key| key["use"] == json!("log-ed25519"));
+        let mut in_use = of_log.filter(|key| key["state"] == json!("in use"));
+        in_use.next().expect("a key")["id"].clone()
+    };
+    let before = in_use(&gateway);
+    disk.is("full");
+    let rotated = gateway.output(&["keys", "rotate", "--use", "log"]);
+    let said = String::from_utf8_lossy(&rotated.stderr).into_owned();
+    assert_eq!(rotated.status.code(), Some(1), "{said}");
+    for part in ["do not sign yet", "Make room", "nothing to repeat"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_ne!(in_use(&gateway), before, "as it was said");
+    disk.is_well();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    assert!(
+        client
+            .call("stub__echo", &json!({"text": "x"}))
+            .is_ok_and(|one| one.is_good())
+    );
+    let verified = gateway.output(&["ledger", "verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+    gateway.stop();
+    gateway.run();
+    let verified = gateway.output(&["ledger", "verify"]);
+    assert!(verified.status.success(), "{verified:?}");
 }

@@ -571,3 +571,55 @@ policy:
     assert!(!rules.contains("journal"), "it never ran: {rules}");
     assert!(rules.contains("has no arguments"), "{rules}");
 }
+
+/// Regression: agents, users, roles and purposes that nobody knows, and attributes nobody has, passed `policy check`; and an
+/// agent was added for a purpose that was never declared.
+#[test]
+fn what_rules_and_agents_name_that_nobody_knows_is_told() {
+    let rules = [
+        r#"permit(principal == Agent::"nobody", action, resource);"#,
+        r#"permit(principal in Role::"stuff", action, resource) when { context.purpose == "nopurpose" };"#,
+        r#"permit(principal == User::"alice", action, resource) when { principal.nosuch == 1 };"#,
+        r#"permit(principal in Role::"nurse", action, resource) when { context.purpose == "treatment" };"#,
+    ];
+    let gateway = Gateway::configured(&format!(
+        "approve: all\nusers: [ {{ name: alice, roles: [nurse] }} ]\n\
+         purposes: [ {{ name: treatment, description: care }}, {{ name: billing, description: money }} ]\n\
+         policy: {{ rules: {} }}\n",
+        json!(rules)
+    ));
+    let known = [
+        "there is no agent `nobody`",
+        "there is no user or agent in the role `stuff`",
+        "there is no purpose `nopurpose`",
+        "nobody has the attribute `nosuch`",
+    ];
+    let warned = |gateway: &Gateway| {
+        let checked = gateway.output(&["policy", "check"]);
+        assert!(checked.status.success(), "{checked:?}");
+        String::from_utf8_lossy(&checked.stderr).into_owned()
+    };
+    let told = warned(&gateway);
+    for what in known {
+        assert!(told.contains(what), "{told}");
+    }
+    assert_eq!(told.matches("warning: ").count(), known.len(), "{told}");
+    let checked = gateway.output(&["--json", "policy", "check"]);
+    let checked: Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    assert_eq!(checked["warnings"].as_array().map(Vec::len), Some(4), "{checked}");
+    assert_eq!(checked["warnings"][0]["what"], json!(known[0]));
+
+    let add = |words: &[&str]| gateway.output(&[&["agent", "add", "nobody"], words].concat());
+    let refused = add(&["--purpose", "nope"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{why}");
+    assert!(
+        why.contains("no purpose `nope`") && why.contains("`billing`, `treatment`"),
+        "{why}"
+    );
+    let added = add(&["--purpose", "treatment", "--role", "stuff"]);
+    assert!(added.status.success(), "{added:?}");
+    // Whom a command added is known as well.
+    let told = warned(&gateway);
+    assert_eq!(told.matches("warning: ").count(), 2, "{told}");
+}

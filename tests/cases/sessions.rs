@@ -76,6 +76,9 @@ fn a_session_is_its_owners_alone_and_what_it_sent_goes_with_it() {
     assert!(answer.text.contains("theirs"), "{answer:?}");
     let rest = theirs.come_back(&answer.events()[0]);
     assert!(!rest.text.contains("mine alone"), "{rest:?}");
+    let not_theirs = theirs.come_back(&events[0]);
+    assert_eq!(not_theirs.status, 400, "{not_theirs:?}");
+    assert_eq!(refusals(&gateway).len(), 4, "that is noted, too");
 
     // The victim is unharmed; at the end nothing is kept.
     let answer = mine.post(&call(3, "stub__echo", &json!({"text": "still here"})));
@@ -97,6 +100,34 @@ fn before_2025_11_25_no_event_is_without_data() {
         assert_eq!(stream.events().len(), 1, "{stream:?}");
         assert!(!stream.text.contains("retry:"), "{stream:?}");
     }
+}
+
+/// Regression: an event that nobody was sent opened a new stream, and one that is not kept any more did, too, so that a
+/// client could not know what it had lost.
+#[test]
+fn a_client_that_comes_back_for_what_never_was_or_is_no_more_is_told_so() {
+    let gateway = start();
+    let mut client = http(&gateway, "tester");
+    client.open("2025-11-25");
+    client.accept = "text/event-stream, application/json".to_owned();
+    let call = |n| client.post(&call(n, "stub__echo", &json!({"text": format!("answer {n}")})));
+    let first = call(1).events()[0].clone();
+    let later = first.replace("-1-", "-99-");
+    for never in ["../../", "1-1", &"9".repeat(9_000), &later, &format!("{first}0")] {
+        let told = client.come_back(never);
+        assert_eq!(told.status, 400, "{never}: {told:?}");
+        assert!(told.text.contains("request-invalid"), "{told:?}");
+        assert!(told.text.contains("Last-Event-ID"), "{told:?}");
+    }
+    assert_eq!(refusals(&gateway).len(), 5);
+    assert!(client.come_back(&first).text.contains("answer 1"));
+    for n in 2..40 {
+        assert!(call(n).text.contains("answer"));
+    }
+    let gone = client.come_back(&first);
+    assert_eq!(gone.status, 410, "{gone:?}");
+    assert!(gone.text.contains("events-gone"), "{gone:?}");
+    assert!(call(40).text.contains("answer 40"), "the session goes on");
 }
 
 #[test]

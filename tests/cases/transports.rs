@@ -114,6 +114,10 @@ fn a_batch_is_taken_in_one_revision_and_with_a_credential() {
     for wrong in [json!([]), json!([[]]), Value::from(vec![batch()[5].clone(); 65])] {
         let answer = client.post(&wrong);
         assert!(answer.status == 400, "{answer:?}");
+        let of_size = !answer.text.contains("several messages");
+        // Regression: the remedy was that of a message which is none, and no number was told.
+        let told = "send 1 to 64 messages in one array";
+        assert_eq!(answer.text.contains(told), of_size, "{answer:?}");
     }
     client.headers[0].1 = "Bearer nobody".to_owned();
     let answer = client.post(&batch());

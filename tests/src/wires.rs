@@ -125,12 +125,15 @@ impl Http {
     /// Comes back to a stream, and reads it to its end.
     ///
     /// # Panics
-    /// When the connection breaks.
+    /// When the connection breaks, or the stream does not end.
     #[must_use]
     pub fn come_back(&self, last_event: &str) -> Answer {
         let mut request = self
             .agent
             .get(&self.url)
+            .config()
+            .timeout_global(Some(PATIENCE))
+            .build()
             .header("Accept", "text/event-stream")
             .header("Last-Event-ID", last_event);
         for (name, value) in &self.headers {

@@ -238,7 +238,7 @@ pub(crate) fn assemble(
         places: Arc::new(Semaphore::new(CONVERSATIONS_MAX)),
     });
     behind.of(&house);
-    admin::enlist(&house, &meant.parties)?;
+    admin::enlist(&house, meant)?;
     admin::recall_revoked(&house).map_err(|error| Failure::other(error.to_string()))?;
     Ok(house)
 }

@@ -146,6 +146,9 @@ refusals! {
     SESSION_UNKNOWN "session-unknown" Caller Error 404 code::INVALID_REQUEST,
         "there is no such session",
         "start again with `initialize`";
+    EVENTS_GONE "events-gone" Us Error 410 code::INVALID_REQUEST,
+        "what came after that event is not kept any more",
+        "listen anew without `Last-Event-ID`; look what became of what was not answered before you send it again";
     CONTEXT_INVALID "context-invalid" Caller Error 400 code::INVALID_PARAMS,
         "the declared context is malformed",
         "declare purpose, entity, trust, classes and task as short texts";
@@ -201,7 +204,7 @@ refusals! {
     // forward
     LEDGER_UNAVAILABLE "ledger-unavailable" Us Error 503 code::REFUSED,
         "what cannot be recorded is not done",
-        "the operator must make room for the ledger; nothing was sent";
+        "the operator must make room for the ledger and the tables; nothing was sent";
     STATE_UNAVAILABLE "state-unavailable" Us Error 503 code::REFUSED,
         "what is known of this cannot be asked now",
         "try again after the time given; the operator must see to the database";
@@ -260,6 +263,10 @@ refusals! {
         "report it with the reference";
 }
 
+/// When to come again where something is away for now, and nothing says how long: a database or a disk is tried anew once
+/// a second.
+const AGAIN_MS: u64 = 1_000;
+
 /// What a token would have to say that got past a refusal.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Stronger {
@@ -304,7 +311,7 @@ impl Objection {
             inside: inside.into(),
             shown: None,
             remedy: None,
-            retry_after_ms: None,
+            retry_after_ms: (code.http == 503).then_some(AGAIN_MS),
             stronger: None,
             approval: None,
             data: None,

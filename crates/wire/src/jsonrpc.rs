@@ -108,6 +108,9 @@ pub enum MessageError {
     /// An array of messages, outside the one revision that has them.
     #[error("several messages in one array")]
     Batch,
+    /// An array of no messages, or of too many.
+    #[error("a batch of {0} messages")]
+    BatchSize(usize),
     /// A member name that another parser would take for a known one.
     #[error("a member spelled `{0}`, which some parsers would take for `{1}`")]
     CaseVariant(String, &'static str),
@@ -131,7 +134,9 @@ impl MessageError {
     pub fn code(&self) -> i64 {
         match self {
             Self::Json(_) => code::PARSE_ERROR,
-            Self::Batch | Self::CaseVariant(..) | Self::Envelope(_) | Self::Id(_) => code::INVALID_REQUEST,
+            Self::Batch | Self::BatchSize(_) | Self::CaseVariant(..) | Self::Envelope(_) | Self::Id(_) => {
+                code::INVALID_REQUEST
+            }
             Self::UnknownMethod(_) => code::METHOD_NOT_FOUND,
         }
     }
@@ -305,23 +310,20 @@ pub fn batch(
     keys: Keys,
     bounds: &JsonBounds,
 ) -> Result<Vec<Result<Message, Refused>>, Refused> {
-    let refuse = |why| Refused {
-        error: MessageError::Envelope(why),
-        id: None,
-    };
+    let refuse = |error| Refused { error, id: None };
     let document = Document::parse(bytes, keys, bounds)?;
     let root = document.root();
     if root.kind() != Kind::Array {
-        return Err(refuse("a batch is an array"));
+        return Err(refuse(MessageError::Envelope("a batch is an array")));
     }
-    match root.elements().take(BATCH_MESSAGES_MAX + 1).count() {
-        0 => Err(refuse("a batch has at least one message")),
-        n if n > BATCH_MESSAGES_MAX => Err(refuse("a batch has too many messages")),
-        _ => Ok(root
-            .elements()
-            .map(|element| Message::parse(element.written().as_bytes().to_vec(), keys, bounds))
-            .collect()),
+    let count = root.elements().count();
+    if !(1..=BATCH_MESSAGES_MAX).contains(&count) {
+        return Err(refuse(MessageError::BatchSize(count)));
     }
+    Ok(root
+        .elements()
+        .map(|element| Message::parse(element.written().as_bytes().to_vec(), keys, bounds))
+        .collect())
 }
 
 /// Checks the envelope; returns the method and its shape, or nothing for an answer.

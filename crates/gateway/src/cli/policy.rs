@@ -1,12 +1,19 @@
 //! `sallyport policy ...`: what the rules say.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use wire::json::{Node, object};
+use policy::{
+    Party, PartyKind,
+    rules::{Diagnostic, People},
+};
+use wire::json::{Node, ObjectWriter, object};
 
-use super::{Common, bundle, desk, past::write_rules, place::without_secrets, replay::Replay, say, weigh};
-use crate::{assemble, failure::Failure, visible::visible};
+use super::{
+    Common, bundle, desk, output::remark, past::write_rules, place::without_secrets, replay::Replay, say,
+    weigh,
+};
+use crate::{assemble, config::Meant, failure::Failure, known::people::party_of, visible::visible};
 
 /// Policy: what is permitted, and why.
 #[derive(Debug, Subcommand)]
@@ -106,6 +113,7 @@ impl Check {
         }
         let wrong = |why: String| Failure::does_not_hold(why);
         let rules = assemble::rules(&meant).map_err(|failure| wrong(failure.to_string()))?;
+        let mut people = people(&meant);
         // What tools there are, only a data directory knows.
         if meant.data.exists() {
             let sources = weigh::texts(&meant)?;
@@ -113,6 +121,13 @@ impl Check {
             if let Some(why) = answer.root().get("unfit").and_then(Node::as_str) {
                 return Err(wrong(why.into_owned()));
             }
+            let added = desk::ask(common, "agent.list", |_| {})?;
+            let added = added.root().get("agents").into_iter().flat_map(Node::elements);
+            added.for_each(|agent| people.party(&party(agent)));
+        }
+        let strangers = rules.strangers(&people);
+        for stranger in &strangers {
+            remark(format_args!("warning: {stranger}"));
         }
         let count = rules.rules().count();
         if common.json {
@@ -120,6 +135,11 @@ impl Check {
                 out.boolean("ok", true);
                 out.integer("rules", u64::try_from(count).unwrap_or(0));
                 out.string("digest", rules.digest());
+                out.array("warnings", |list| {
+                    for stranger in &strangers {
+                        list.object(|out| write_warning(out, stranger));
+                    }
+                });
             });
             say(&String::from_utf8_lossy(&answer));
         } else {
@@ -127,6 +147,49 @@ impl Check {
         }
         Ok(())
     }
+}
+
+/// Whom the configuration knows. Whom it lets others vouch for, it does not.
+fn people(meant: &Meant) -> People {
+    let mut people = People::default();
+    meant
+        .parties
+        .iter()
+        .for_each(|party| people.party(&party_of(party)));
+    meant.purposes.iter().for_each(|purpose| people.purpose(purpose));
+    if !meant.issuers.is_empty() {
+        people.others_vouch();
+    }
+    people
+}
+
+/// An agent of the gateway's list: one that was added by command is not in the configuration.
+fn party(agent: Node<'_>) -> Party {
+    let text = |name: &str| agent.get(name).and_then(Node::as_str).unwrap_or_default();
+    let roles = agent.get("roles").into_iter().flat_map(Node::elements);
+    let kind = if text("kind") == PartyKind::Service.as_str() {
+        PartyKind::Service
+    } else {
+        PartyKind::Agent
+    };
+    Party {
+        kind,
+        name: text("name").into_owned(),
+        roles: roles
+            .filter_map(Node::as_str)
+            .map(|role| role.into_owned())
+            .collect(),
+        groups: Vec::new(),
+        tenant: None,
+        attributes: BTreeMap::new(),
+    }
+}
+
+fn write_warning(out: &mut ObjectWriter<'_>, stranger: &Diagnostic) {
+    out.string("source", &stranger.source);
+    out.integer("line", u64::try_from(stranger.line).unwrap_or(0));
+    out.string("what", &stranger.message);
+    out.string("remedy", &stranger.remedy);
 }
 
 impl Explain {

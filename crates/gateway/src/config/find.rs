@@ -1,16 +1,14 @@
 //! Which configuration file is used, and reading it.
 
-use std::{
-    borrow::Cow,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter};
+use serde_saphyr::Error;
 
 use super::{
     ConfigError, keys,
     said::{Said, SaidServer},
+    sentences::Sentences,
 };
 use crate::clients::{self, Own, Reading};
 
@@ -115,7 +113,7 @@ pub(crate) fn parse(text: &str) -> Result<Said, String> {
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
     };
     serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error: Error| error.render_with_formatter(&Sentences))
+        .map_err(|error: Error| error.render_with_formatter(&Sentences(text)))
 }
 
 /// Whether there are but blanks and comments. `{}` is something: a configuration of defaults.
@@ -123,26 +121,4 @@ fn is_blank(text: &str) -> bool {
     let text = text.trim_start_matches('\u{feff}');
     let mut lines = text.lines().map(str::trim);
     lines.all(|line| line.is_empty() || line.starts_with('#') || line == "---" || line == "...")
-}
-
-/// What is wrong, for whoever wrote the file: some of the library's sentences are for programmers.
-struct Sentences;
-
-impl MessageFormatter for Sentences {
-    fn format_message<'a>(&self, error: &'a Error) -> Cow<'a, str> {
-        if let Error::DuplicateMappingKey { key, .. } = error {
-            let key = key
-                .as_ref()
-                .map_or_else(|| "a key".to_owned(), |key| format!("`{key}`"));
-            return Cow::Owned(format!("{key} is there twice; keep one of them"));
-        }
-        if let Error::Unexpected {
-            expected: "mapping start",
-            ..
-        } = error
-        {
-            return Cow::Borrowed("keys with values are expected here: `{ KEY: VALUE }`");
-        }
-        DefaultMessageFormatter.format_message(error)
-    }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Meant {
     pub(crate) hosts: BTreeSet<String>,
     pub(crate) origins: BTreeSet<String>,
     pub(crate) parties: Vec<MeantParty>,
+    /// What may be declared.
+    pub(crate) purposes: BTreeSet<String>,
     pub(crate) issuers: Vec<MeantIssuer>,
     pub(crate) authorization: MeantAuthorization,
     pub(crate) nonce: Nonce,
@@ -441,6 +443,7 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
             hosts,
             origins,
             parties,
+            purposes,
             issuers,
             authorization,
             nonce,

@@ -28,6 +28,7 @@ pub(crate) mod root;
 pub(crate) mod rules;
 pub(crate) mod said;
 mod sandbox;
+mod sentences;
 pub(crate) mod servers;
 pub(crate) mod standing;
 pub(crate) mod state;

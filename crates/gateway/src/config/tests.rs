@@ -306,7 +306,7 @@ fn what_cannot_be_read_is_said_to_whoever_wrote_it() {
             "mode: enforce\nmode: observe\n",
             "`mode` is there twice; keep one of them",
         ),
-        ("registry: x\n", "keys with values are expected here"),
+        ("registry: x\n", "`registry` takes keys with values"),
     ] {
         let said = parse(text).expect_err(text);
         assert!(said.contains(why) && said.contains("line "), "{text}: {said}");

@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use records::digest::sha256;
 use tokio::sync::watch;
 
 /// Most streams of a session that can be come back to.
@@ -16,43 +17,70 @@ const STREAMS_MAX: usize = 32;
 /// Most bytes kept of a session. The last event of each stream is kept whatever its length.
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// The place of an event: its stream, and its number in it.
+/// The place of an event: what its session is known by, its stream, and its number in it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Place {
+    pub(crate) session: u32,
     pub(crate) stream: u64,
     pub(crate) number: u64,
 }
 
 impl Place {
-    /// Reads an event id.
+    /// Reads an event id, as it was written and no other way.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (stream, number) = text.split_once('-')?;
-        Some(Self {
+        let (session, rest) = text.split_once('-')?;
+        let (stream, number) = rest.split_once('-')?;
+        let place = Self {
+            session: u32::from_str_radix(session, 16).ok()?,
             stream: stream.parse().ok()?,
             number: number.parse().ok()?,
-        })
+        };
+        (place.to_string() == text).then_some(place)
     }
 }
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.stream, self.number)
+        write!(f, "{:08x}-{}-{}", self.session, self.stream, self.number)
     }
 }
 
+/// What there is of a stream after an event.
+#[derive(Debug)]
+pub(crate) enum Rest {
+    /// All of it.
+    Whole(Arc<Kept>),
+    /// The end of it: what came before that is not kept any more.
+    End(Arc<Kept>),
+    /// Nothing is kept any more.
+    Gone,
+    /// No such event was sent.
+    Never,
+}
+
 /// The streams of one session, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Streams {
+    session: u32,
     kept: Mutex<(u64, VecDeque<Arc<Kept>>)>,
 }
 
 impl Streams {
+    /// Of the session of that id: a digest of it tells its events from those of others.
+    pub(crate) fn of(session: &str) -> Self {
+        let [a, b, c, d, ..] = sha256(&[session.as_bytes()]);
+        Self {
+            session: u32::from_be_bytes([a, b, c, d]),
+            kept: Mutex::default(),
+        }
+    }
+
     /// A new stream. The oldest are forgotten when there are too many, or too much is kept.
     pub(crate) fn open(&self) -> Arc<Kept> {
         let mut held = lock(&self.kept);
         let (next, streams) = &mut *held;
         *next += 1;
-        let stream = Arc::new(Kept::new(*next));
+        let stream = Arc::new(Kept::new(self.session, *next));
         let bytes = |streams: &VecDeque<Arc<Kept>>| -> usize {
             streams.iter().map(|stream| lock(&stream.state).bytes).sum()
         };
@@ -66,10 +94,24 @@ impl Streams {
         stream
     }
 
-    /// The stream of that number.
-    pub(crate) fn find(&self, id: u64) -> Option<Arc<Kept>> {
+    /// What there is after an event.
+    pub(crate) fn after(&self, place: Place) -> Rest {
         let held = lock(&self.kept);
-        held.1.iter().find(|stream| stream.id == id).cloned()
+        let (last, streams) = &*held;
+        if place.session != self.session || place.stream == 0 || place.stream > *last {
+            return Rest::Never;
+        }
+        let Some(stream) = streams.iter().find(|stream| stream.id == place.stream) else {
+            return Rest::Gone;
+        };
+        let state = lock(&stream.state);
+        if place.number > state.last {
+            return Rest::Never;
+        }
+        match state.events.front() {
+            Some((first, _)) if *first > place.number + 1 => Rest::End(Arc::clone(stream)),
+            Some(_) | None => Rest::Whole(Arc::clone(stream)),
+        }
     }
 
     /// Forgets everything; whoever reads has read the last.
@@ -88,7 +130,8 @@ impl Streams {
 /// One stream.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    pub(crate) id: u64,
+    session: u32,
+    id: u64,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }
@@ -108,11 +151,21 @@ struct State {
 }
 
 impl Kept {
-    fn new(id: u64) -> Self {
+    fn new(session: u32, id: u64) -> Self {
         Self {
+            session,
             id,
             state: Mutex::default(),
             changed: watch::channel(()).0,
+        }
+    }
+
+    /// The place of the event of that number.
+    pub(crate) fn place(&self, number: u64) -> Place {
+        Place {
+            session: self.session,
+            stream: self.id,
+            number,
         }
     }
 
@@ -191,11 +244,7 @@ impl Reader {
                 let next = state.events.iter().find(|(number, _)| *number > self.after);
                 if let Some((number, message)) = next {
                     self.after = *number;
-                    let place = Place {
-                        stream: self.kept.id,
-                        number: *number,
-                    };
-                    return Some((place, message.clone()));
+                    return Some((self.kept.place(*number), message.clone()));
                 }
                 if state.over || state.leaves == self.number {
                     return None;
@@ -223,20 +272,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn whole(streams: &Streams, place: &str) -> Arc<Kept> {
+        let Rest::Whole(stream) = streams.after(Place::parse(place).expect("a place")) else {
+            panic!("{place}");
+        };
+        stream
+    }
+
     #[tokio::test]
     async fn a_reader_that_comes_back_gets_the_rest_and_the_one_before_ends() {
-        let streams = Streams::default();
+        let streams = Streams::of("mine");
         let stream = streams.open();
         stream.push(b"one".to_vec());
         let mut first = stream.read(0);
         let (place, message) = first.next().await.expect("a message");
         assert_eq!(
-            (place.to_string().as_str(), message.as_slice()),
-            ("1-1", &b"one"[..])
+            (place.stream, place.number, message.as_slice()),
+            (1, 1, &b"one"[..])
         );
         stream.push(b"two".to_vec());
-        let place = Place::parse("1-1").expect("a place");
-        let found = streams.find(place.stream).expect("the stream");
+        let found = whole(&streams, &place.to_string());
         let mut second = found.read(place.number);
         assert_eq!(first.next().await, None);
         drop(first);
@@ -255,7 +310,7 @@ mod tests {
 
     #[tokio::test]
     async fn streams_are_kept_within_bounds_and_purged() {
-        let streams = Streams::default();
+        let streams = Streams::of("mine");
         let first = streams.open();
         first.push(vec![0; BYTES_MAX]);
         first.push(vec![1; BYTES_MAX]);
@@ -265,26 +320,63 @@ mod tests {
         for _ in 0..STREAMS_MAX {
             streams.open();
         }
-        assert!(streams.find(first.id).is_none());
+        assert!(matches!(streams.after(first.place(2)), Rest::Gone));
         let last = streams.open();
         last.push(b"secret".to_vec());
         let mut reader = last.read(0);
         streams.purge();
         assert_eq!(reader.next().await, None);
-        assert!(streams.find(last.id).is_none());
+        assert!(matches!(streams.after(last.place(0)), Rest::Gone));
+    }
+
+    /// Regression: whoever came back for what is not kept any more got the rest, or another stream, as if nothing were
+    /// missing; and so did whoever named an event that nobody was sent.
+    #[test]
+    fn what_is_lost_and_what_never_was_is_told_from_the_rest() {
+        let (streams, others) = (Streams::of("mine"), Streams::of("theirs"));
+        let (stream, other) = (streams.open(), others.open());
+        stream.push(b"one".to_vec());
+        other.push(b"one".to_vec());
+        for number in 0..=1 {
+            assert!(matches!(streams.after(stream.place(number)), Rest::Whole(_)));
+        }
+        assert!(matches!(streams.after(stream.place(2)), Rest::Never));
+        assert!(matches!(streams.after(other.place(1)), Rest::Never));
+        for stream in [0, 2] {
+            let place = Place {
+                stream,
+                ..other.place(0)
+            };
+            assert!(matches!(others.after(place), Rest::Never), "{stream}");
+        }
+        stream.push(vec![2; BYTES_MAX]);
+        stream.push(vec![3; BYTES_MAX]);
+        assert!(matches!(streams.after(stream.place(1)), Rest::End(_)));
+        assert!(matches!(streams.after(stream.place(2)), Rest::Whole(_)));
     }
 
     #[test]
     fn an_event_id_of_somebody_elses_making_is_no_place() {
+        let id = "0000002a-7-1";
+        assert_eq!(
+            Place::parse(id).map(|place| place.to_string()).as_deref(),
+            Some(id)
+        );
         for text in [
             "",
             "1",
             "-",
-            "a-1",
-            "1-",
-            "1-1-1",
-            "-1-1",
-            "99999999999999999999-1",
+            "../../",
+            "1-1",
+            "2a-7-1",
+            "0000002A-7-1",
+            "0000002a-07-1",
+            "0000002a-7-+1",
+            "0000002a-7-",
+            "0000002a-7-1-1",
+            "0000002a--7-1",
+            "0000002a-99999999999999999999-1",
+            &format!("0000002a-7-{}1", "0".repeat(9_000)),
         ] {
             assert_eq!(Place::parse(text), None, "{text}");
         }

@@ -92,6 +92,7 @@ impl Sessions {
     /// Opens a session. When there are too many, the one unused longest ends.
     pub(crate) fn open(&self, opening: Opening) -> Arc<Session> {
         let session = Arc::new(Session {
+            streams: Streams::of(&opening.id),
             id: opening.id,
             owner: opening.caller.principal.key(),
             caller: Mutex::new(opening.caller),
@@ -105,7 +106,6 @@ impl Sessions {
             asks: Mutex::default(),
             running: Mutex::default(),
             log_level: Mutex::default(),
-            streams: Streams::default(),
             outlet: Mutex::default(),
         });
         let mut sessions = self.lock();

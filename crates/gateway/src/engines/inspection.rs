@@ -322,7 +322,7 @@ pub(super) fn scope<'n>(resolution: &'n Resolution, surface: Surface, whose: &'n
 
 fn not_looked_up(error: StoreError) -> Objection {
     let why = format!("pseudonyms cannot be looked up: {error}");
-    Objection::new(&refusal::OBLIGATION_UNMET, why)
+    error.objection_or(&refusal::OBLIGATION_UNMET, why)
 }
 
 fn unchecked() -> Findings {

@@ -29,7 +29,10 @@ use super::{
     stretches::Stretches,
     ways::{Way, strung},
 };
-use crate::known::concerned::{self, same};
+use crate::{
+    known::concerned::{self, same},
+    storage::store::StoreError,
+};
 
 /// What stands where only named parts may stand and the text has no parts.
 pub(super) const WITHHELD: &str =
@@ -100,7 +103,12 @@ struct Content<'c> {
     /// Originals that the far side was told, each with its pseudonym.
     revealed: &'c [(String, String)],
     whose: Whose<'c>,
+    /// What is told where the store keeps no pseudonyms: of what was made something else than of what was not.
+    unkept: Unkept,
 }
+
+/// See [`Content`].
+pub(super) type Unkept = fn(&StoreError, &'static refusal::Code, String) -> Objection;
 
 /// A stretch of a value and what comes in its place: borrowed where that is the same in a million places.
 type Change<'e> = (Range<usize>, Cow<'e, str>);
@@ -133,6 +141,7 @@ impl Engines {
                 tenant: tenant(call),
                 subject: subject.as_deref(),
             },
+            unkept: StoreError::objection_when_made,
         };
         let (texts, names) = self.replaced(&content, &orders, &mut report)?;
         if !names.is_empty() {
@@ -218,6 +227,7 @@ impl Engines {
                 tenant: tenant(call),
                 subject,
             },
+            unkept: StoreError::objection_or,
         };
         let (texts, _) = self.replaced(&content, orders, &mut report)?;
         let mut edits = Edits::default();
@@ -262,7 +272,7 @@ impl Engines {
         }
         let strung = strung(said, &found);
         let effort = &mut Effort::of_one_content();
-        let names = self.pseudonyms(content.whose, (&strung, effort), &found)?;
+        let names = self.pseudonyms((content.whose, content.unkept), (&strung, effort), &found)?;
         let mut changes: BTreeMap<u32, Vec<Change<'_>>> = BTreeMap::new();
         for (place, findings) in &found {
             let Some(node) = said.document().at(*place) else {

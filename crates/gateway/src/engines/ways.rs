@@ -11,6 +11,7 @@ use wire::json::Node;
 use super::{
     Engines,
     disguise::{Disguise, Whose},
+    rewrite::Unkept,
 };
 
 /// What is done to findings of a kind.
@@ -61,7 +62,7 @@ impl Engines {
     /// A pseudonym for each finding that is to have one, by its place.
     pub(super) fn pseudonyms(
         &self,
-        whose: Whose<'_>,
+        (whose, unkept): (Whose<'_>, Unkept),
         (strung, effort): (&Strung, &mut Effort),
         found: &BTreeMap<u32, Vec<(&Finding, Way)>>,
     ) -> Result<BTreeMap<(u32, usize), String>, Objection> {
@@ -76,7 +77,7 @@ impl Engines {
             .of(whose, &likes, effort, (&self.inspector, &self.ambient))
             .map_err(|error| {
                 let why = format!("no pseudonyms can be kept: {error}");
-                Objection::new(&refusal::OBLIGATION_UNMET, why)
+                unkept(&error, &refusal::OBLIGATION_UNMET, why)
             })?;
         Ok(places.into_iter().zip(names).collect())
     }

@@ -67,8 +67,15 @@ pub(crate) struct People {
     key: hmac::Key,
     changing: Mutex<()>,
     by_name: RwLock<BTreeMap<(bool, String), Arc<Person>>>,
-    /// Agents and services of the configuration, those that were revoked as well.
-    configured: RwLock<BTreeSet<String>>,
+    configured: RwLock<Configured>,
+}
+
+/// What configuration says besides.
+#[derive(Debug, Default)]
+struct Configured {
+    /// Its agents and services, those that were revoked as well.
+    clients: BTreeSet<String>,
+    purposes: BTreeSet<String>,
 }
 
 impl People {
@@ -94,19 +101,7 @@ impl People {
             .as_ref()
             .map(|secret| SecretDigest::of(secret, &self.key));
         Person {
-            party: Party {
-                kind: party.kind,
-                name: party.name.clone(),
-                roles: party.roles.clone(),
-                groups: party.groups.clone(),
-                tenant: party.tenant.clone(),
-                attributes: party
-                    .attributes
-                    .clone()
-                    .into_iter()
-                    .chain(party.model.iter().flat_map(of_model))
-                    .collect(),
-            },
+            party: party_of(party),
             secret,
             purposes: party.purposes.clone(),
             keys: party.keys.clone(),
@@ -124,13 +119,15 @@ impl People {
     /// of agents and services that are gone.
     pub(crate) fn replace(
         &self,
-        parties: &[MeantParty],
+        (parties, purposes): (&[MeantParty], &BTreeSet<String>),
         added: Vec<Person>,
         revoked: &BTreeSet<String>,
     ) -> Vec<String> {
         let clients = parties.iter().filter(|party| party.kind != PartyKind::User);
-        *self.configured.write().unwrap_or_else(PoisonError::into_inner) =
-            clients.map(|party| party.name.clone()).collect();
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = Configured {
+            clients: clients.map(|party| party.name.clone()).collect(),
+            purposes: purposes.clone(),
+        };
         let configured = parties.iter().map(|party| self.person_of(party));
         let next: BTreeMap<(bool, String), Arc<Person>> = added
             .into_iter()
@@ -148,7 +145,13 @@ impl People {
     /// Whether configuration has an agent or service of that name, in force or not.
     pub(crate) fn is_configured(&self, name: &str) -> bool {
         let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner);
-        configured.contains(name)
+        configured.clients.contains(name)
+    }
+
+    /// The purposes there are.
+    pub(crate) fn purposes(&self) -> BTreeSet<String> {
+        let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner);
+        configured.purposes.clone()
     }
 
     /// The key of secret digests.
@@ -378,6 +381,19 @@ impl People {
     fn person(&self, user: bool, name: &str) -> Option<Arc<Person>> {
         let people = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         people.get(&(user, name.to_owned())).cloned()
+    }
+}
+
+/// One of the configuration, as rules see it.
+pub(crate) fn party_of(meant: &MeantParty) -> Party {
+    let attributes = meant.attributes.clone().into_iter();
+    Party {
+        kind: meant.kind,
+        name: meant.name.clone(),
+        roles: meant.roles.clone(),
+        groups: meant.groups.clone(),
+        tenant: meant.tenant.clone(),
+        attributes: attributes.chain(meant.model.iter().flat_map(of_model)).collect(),
     }
 }
 

@@ -3,7 +3,11 @@
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{
-    Method, Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{HeaderValue, RETRY_AFTER},
+    server::conn::http1,
+    service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pipeline::{Endpoint, Objection, ports::Stranger};
@@ -158,7 +162,7 @@ async fn converse<S>(
     let service = service_fn(move |request| {
         let (house, peer) = (Arc::clone(&house), peer.clone());
         // In a box, since hyper moves it: it is large.
-        Box::pin(async move { Ok::<_, Infallible>(answer(&house, peer, request).await) })
+        Box::pin(async move { Ok::<_, Infallible>(to_come_again(answer(&house, peer, request).await)) })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -187,6 +191,15 @@ async fn converse<S>(
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Whoever tells is gone, too: that also means to stop.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Whoever is told that something is away is told when to come again, whichever door it was.
+fn to_come_again(mut response: Response<Body>) -> Response<Body> {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        let header = response.headers_mut().entry(RETRY_AFTER);
+        header.or_insert(HeaderValue::from_static("1"));
+    }
+    response
 }
 
 /// From a path to its door.

@@ -15,7 +15,7 @@ use pipeline::{
 };
 use tokio::sync::{Notify, mpsc};
 use wire::{
-    bounds::{ID_BYTES_MAX, REQUEST},
+    bounds::{BATCH_MESSAGES_MAX, ID_BYTES_MAX, REQUEST},
     json::{JsonFault, Keys},
     jsonrpc::{self, Message, MessageError, Refused},
     mcp::{Direction, Era, Method, Revision},
@@ -29,12 +29,12 @@ use super::{
     head::{Peer, accepted, accepts, credential, guess, is_signed, mirrored, prefers_stream},
     oauth::give_nonce,
     revision::{belongs, declared},
-    stream::{OnClose, Told, events, keep, replay, while_read},
+    stream::{Beginning, OnClose, Told, events, keep, replay, while_read},
 };
 use crate::conversations::{
     exchange::{CallExchange, Withdrawal},
     present::{Asked, Said, outcome},
-    replay::Place,
+    replay::{Kept, Place, Rest},
     sessions::{Outlet, Session},
 };
 
@@ -341,6 +341,10 @@ impl Visit {
                 .turn_away(&asked, Objection::new(&refusal::NOT_ACCEPTABLE, why))
                 .await;
         }
+        let again = Visit {
+            call: self.house.engines.ambient.call(),
+            ..self.clone()
+        };
         let Some(session) = self.knock(&headers, "http-get").await else {
             // In the modern era there is no such stream; nor is there without a session.
             return body::only("POST");
@@ -349,14 +353,14 @@ impl Visit {
             Err(response) => response,
             Ok(session) => {
                 // A client that comes back names what it has; everyone else listens anew.
-                let place = one(&headers, &LAST_EVENT).ok().flatten().and_then(Place::parse);
-                let stream = place.and_then(|place| session.streams.find(place.stream));
-                if let (Some(place), Some(stream)) = (place, stream) {
-                    return replay(&stream, place.number, false);
+                match rest(&headers, &session) {
+                    Ok(None) => {}
+                    Ok(Some((stream, number, beginning))) => return replay(&stream, number, beginning),
+                    Err(objection) => return again.turn_away(&nobody(&headers), objection).await,
                 }
                 let stream = session.streams.open();
                 session.listen(Outlet::Kept(Arc::clone(&stream)));
-                replay(&stream, 0, polls(&session))
+                replay(&stream, 0, beginning(&session))
             }
         }
     }
@@ -528,6 +532,10 @@ pub(super) fn unreadable(error: &MessageError) -> Objection {
     match error {
         // The code says it all.
         MessageError::Batch => Objection::new(&refusal::MESSAGE_BATCH, why),
+        MessageError::BatchSize(_) => {
+            let objection = Objection::new(&refusal::MESSAGE_INVALID, why.clone()).showing(why);
+            objection.remedied(format!("send 1 to {BATCH_MESSAGES_MAX} messages in one array"))
+        }
         MessageError::CaseVariant(..) => {
             let objection = Objection::new(&refusal::MESSAGE_INVALID, why.clone()).showing(why);
             objection.remedied("spell the names of members as the specification does")
@@ -602,6 +610,37 @@ fn polls(session: &Session) -> bool {
     session.revision >= Revision::V2025_11_25
 }
 
+fn beginning(session: &Session) -> Beginning {
+    if polls(session) {
+        Beginning::Primed
+    } else {
+        Beginning::Plain
+    }
+}
+
+/// The stream that a client comes back to, and after which event; none where it names no event.
+fn rest(headers: &HeaderMap, session: &Session) -> Result<Option<(Arc<Kept>, u64, Beginning)>, Objection> {
+    let unknown = |why: &str| {
+        let objection = Objection::new(&refusal::REQUEST_INVALID, why).showing(why);
+        objection.remedied("send the id of the last event you were sent in this session, or none")
+    };
+    let id = one(headers, &LAST_EVENT).map_err(|_| unknown("`Last-Event-ID` cannot be read"))?;
+    // Who was sent no event yet may say so by an empty id.
+    let Some(id) = id.filter(|id| !id.is_empty()) else {
+        return Ok(None);
+    };
+    let place = Place::parse(id).ok_or_else(|| unknown("`Last-Event-ID` is no id of an event of ours"))?;
+    match session.streams.after(place) {
+        Rest::Whole(stream) => Ok(Some((stream, place.number, Beginning::Plain))),
+        Rest::End(stream) => Ok(Some((stream, place.number, Beginning::Torn))),
+        Rest::Gone => Err(Objection::new(
+            &refusal::EVENTS_GONE,
+            format!("after event `{place}`"),
+        )),
+        Rest::Never => Err(unknown("no event of this session has the id in `Last-Event-ID`")),
+    }
+}
+
 /// Answers with a stream: one of the session, if there is one, else one that lives with its connection.
 fn stream(
     session: Option<Arc<Session>>,
@@ -614,7 +653,7 @@ fn stream(
         Some(session) => {
             let polls = polls(&session);
             let let_go = if polls { let_go } else { Arc::default() };
-            replay(&keep(&session, told, let_go), 0, polls)
+            replay(&keep(&session, told, let_go), 0, beginning(&session))
         }
     }
 }

@@ -20,13 +20,14 @@ use tokio::{
     task::JoinHandle,
     time::{Interval, MissedTickBehavior, interval},
 };
-use wire::framing::{Event, write_event};
+use wire::{
+    framing::{Event, write_event},
+    jsonrpc,
+    mcp::Method,
+};
 
 use super::body::Body;
-use crate::conversations::{
-    replay::{Kept, Place},
-    sessions::Session,
-};
+use crate::conversations::{replay::Kept, sessions::Session};
 
 /// How often a quiet stream shows that it is alive.
 const ALIVE: Duration = Duration::from_secs(15);
@@ -139,14 +140,21 @@ pub(super) fn keep(session: &Session, mut told: Told, let_go: Arc<Notify>) -> Ar
     stream
 }
 
-/// Answers with a kept stream, from after an event on. `primed`: the first event has no data and says where
-/// and when to come back (since 2025-11-25).
-pub(super) fn replay(stream: &Arc<Kept>, after: u64, primed: bool) -> Response<Body> {
+/// How a kept stream begins.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Beginning {
+    /// With what there is.
+    Plain,
+    /// With an event without data that says where and when to come back (since 2025-11-25).
+    Primed,
+    /// With a message that says that some are missing.
+    Torn,
+}
+
+/// Answers with a kept stream, from after an event on.
+pub(super) fn replay(stream: &Arc<Kept>, after: u64, beginning: Beginning) -> Response<Body> {
     let (sender, events) = mpsc::channel(EVENTS_MAX);
-    let place = Place {
-        stream: stream.id,
-        number: after,
-    };
+    let place = stream.place(after);
     let mut reader = stream.read(after);
     tokio::spawn(async move {
         loop {
@@ -166,19 +174,34 @@ pub(super) fn replay(stream: &Arc<Kept>, after: u64, primed: bool) -> Response<B
             }
         }
     });
-    let priming = Event {
-        id: Some(place.to_string()),
-        retry_ms: Some(COME_BACK_MS),
-        ..Event::default()
+    let first = match beginning {
+        Beginning::Plain => None,
+        Beginning::Primed => Some(Bytes::from(write_event(&Event {
+            id: Some(place.to_string()),
+            retry_ms: Some(COME_BACK_MS),
+            ..Event::default()
+        }))),
+        // Without an id: whoever comes back once more is where it was.
+        Beginning::Torn => Some(event(torn())),
     };
     let mut alive = interval(ALIVE);
     alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     alive.reset();
     respond(EventBody {
-        first: primed.then(|| Bytes::from(write_event(&priming))),
+        first,
         source: Source::Kept(events),
         alive,
         on_close: None,
+    })
+}
+
+/// What every client has a place for that a server says by the way: its log.
+fn torn() -> Vec<u8> {
+    jsonrpc::notification(Method::NotificationsMessage, |out| {
+        out.string("level", "warning");
+        out.string("logger", "sallyport");
+        let why = "messages after `Last-Event-ID` are not kept any more; the last that are follow";
+        out.string("data", why);
     })
 }
 

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{
-    SinkExt, StreamExt,
+    SinkExt, Stream, StreamExt,
     stream::{SplitSink, SplitStream},
 };
 use hyper::{
@@ -46,6 +46,8 @@ const PROTOCOL: &str = "mcp";
 const WRITE_WAIT: Duration = Duration::from_secs(10);
 /// How often a quiet connection is asked whether it is alive.
 const ALIVE: Duration = Duration::from_secs(30);
+/// How long nothing at all may come, not even the answer to one of three pings.
+const SILENCE: Duration = Duration::from_secs(90);
 
 /// Turns a request into a conversation.
 pub(super) async fn answer(mut visit: Visit, mut request: Request<Incoming>) -> Response<Body> {
@@ -167,7 +169,10 @@ async fn read(
 ) -> Option<(CloseCode, &'static str)> {
     let mut running = Running::new();
     loop {
-        match from_client.next().await {
+        let Some(heard) = heard(from_client, SILENCE).await else {
+            return Some((CloseCode::Policy, "no ping was answered"));
+        };
+        match heard {
             Some(Ok(Message::Text(text))) => {
                 let line = Line::Whole(text.as_bytes().to_vec());
                 client.take(line, shown.clone(), &mut running).await;
@@ -179,6 +184,12 @@ async fn read(
             Some(Err(error)) => return fault(&error),
         }
     }
+}
+
+/// What comes next, or that the connection has ended; nothing where nothing comes for so long. A client that is there
+/// answers pings without being asked what it has to say: one that does not would keep its place for ever.
+async fn heard<T>(from_client: &mut (impl Stream<Item = T> + Unpin), silence: Duration) -> Option<Option<T>> {
+    tokio::time::timeout(silence, from_client.next()).await.ok()
 }
 
 /// What a client is told that broke the rules of frames (RFC 6455 section 7.4.1); none where it is gone.
@@ -220,4 +231,21 @@ async fn write(to_client: &mut SplitSink<Socket, Message>, queued: &mut mpsc::Re
 /// Whether the client took it in time.
 async fn within<E>(sending: impl Future<Output = Result<(), E>>) -> bool {
     matches!(tokio::time::timeout(WRITE_WAIT, sending).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    /// Regression: a client that answered nothing, not even pings, kept its connection for ever.
+    #[tokio::test]
+    async fn who_answers_no_ping_is_not_waited_for() {
+        let silence = Duration::from_millis(20);
+        assert_eq!(heard(&mut stream::pending::<u8>(), silence).await, None);
+        assert_eq!(heard(&mut stream::iter([1]), silence).await, Some(Some(1)));
+        assert_eq!(heard(&mut stream::empty::<u8>(), silence).await, Some(None));
+        assert!(SILENCE >= ALIVE * 3, "of three pings one may be answered late");
+    }
 }

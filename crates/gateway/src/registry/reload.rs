@@ -215,7 +215,7 @@ fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
     followed.map_err(Failure::configuration)?;
     let mut sources = engines.sources.lock().unwrap_or_else(PoisonError::into_inner);
     let rules = assemble::with_reviews(&texts, &house.store)?;
-    admin::enlist(house, &meant.parties)?;
+    admin::enlist(house, meant)?;
     *sources = texts;
     assemble::put_in_force(house, rules);
     Ok(())

@@ -13,42 +13,68 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::storage::keychain::Keychain;
 
-/// When whoever finds the database away may come again: it is tried once a second.
-const AWAY_MS: u64 = 1_000;
-
 /// Why the store cannot serve.
 #[derive(Debug, Error)]
 #[error("the store fails: {why}")]
 pub(crate) struct StoreError {
     why: String,
+    cause: Cause,
+}
+
+/// What has to change before the store serves again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Cause {
     /// The database is away, and nothing else is wrong.
-    is_away: bool,
+    Away,
+    /// The disk takes nothing.
+    Disk,
+    /// Something that does not pass by itself.
+    Other,
 }
 
 impl StoreError {
     /// Something that cannot be stored.
     pub(crate) fn other(why: String) -> Self {
-        Self { why, is_away: false }
+        let cause = Cause::Other;
+        Self { why, cause }
     }
 
-    /// What a call is told that cannot go on without the store.
+    /// What a call is told that cannot go on without the store, and was not made.
     pub(crate) fn objection(&self) -> Objection {
-        if !self.is_away {
-            return Objection::new(&refusal::INTERNAL, self.to_string());
-        }
-        Objection {
-            retry_after_ms: Some(AWAY_MS),
-            ..Objection::new(&refusal::STATE_UNAVAILABLE, self.to_string())
-        }
+        self.objection_or(&refusal::INTERNAL, self.to_string())
+    }
+
+    /// The same, where there is another word for what does not pass by itself.
+    pub(crate) fn objection_or(&self, code: &'static refusal::Code, why: String) -> Objection {
+        let code = match self.cause {
+            Cause::Away => &refusal::STATE_UNAVAILABLE,
+            Cause::Disk => &refusal::LEDGER_UNAVAILABLE,
+            Cause::Other => code,
+        };
+        Objection::new(code, why)
+    }
+
+    /// What is told of a call that was made.
+    pub(crate) fn objection_when_made(&self, code: &'static refusal::Code, why: String) -> Objection {
+        let code = match self.cause {
+            Cause::Away | Cause::Disk => &refusal::OUTCOME_UNRECORDED,
+            Cause::Other => code,
+        };
+        Objection::new(code, why)
     }
 }
 
 impl From<StateError> for StoreError {
     fn from(error: StateError) -> Self {
-        Self {
-            is_away: error.is_away(),
-            why: error.to_string(),
-        }
+        let cause = if error.is_away() {
+            Cause::Away
+        } else if error.is_of_disk() {
+            Cause::Disk
+        } else {
+            Cause::Other
+        };
+        let why = error.to_string();
+        Self { why, cause }
     }
 }
 

@@ -94,6 +94,13 @@ pub fn sources<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Vec<RuleS
     Ok(chosen.into_iter().map(source).collect())
 }
 
+/// Whether a source of rules is of a pack.
+#[must_use]
+pub fn is_pack(source: &str) -> bool {
+    let mut files = PACKS.iter().flat_map(|pack| pack.files);
+    files.any(|file| file.name == source)
+}
+
 fn names() -> String {
     let names: Vec<_> = PACKS.iter().map(|pack| pack.name).collect();
     names.join(", ")

@@ -21,7 +21,7 @@ pub struct Known {
 }
 
 /// What is wrong, the word that is, and the remedy.
-type Fault = (String, String, String);
+pub(super) type Fault = (String, String, String);
 
 impl Known {
     /// A model.
@@ -260,7 +260,7 @@ fn is_args(expr: &Expr) -> bool {
 }
 
 /// A path as it was written, remembered or not.
-fn path(expr: &Expr) -> &Expr {
+pub(super) fn path(expr: &Expr) -> &Expr {
     if let Expr::Remembered(remembered) = expr {
         &remembered.path
     } else {
@@ -268,7 +268,7 @@ fn path(expr: &Expr) -> &Expr {
     }
 }
 
-fn meant(name: &str, known: &[&str], otherwise: &str) -> String {
+pub(super) fn meant(name: &str, known: &[&str], otherwise: &str) -> String {
     match nearest(name, known) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => otherwise.to_owned(),
@@ -276,7 +276,7 @@ fn meant(name: &str, known: &[&str], otherwise: &str) -> String {
 }
 
 /// Where the word stands in the rule; at its beginning if it cannot be found there.
-fn placed(rule: &Rule, (message, word, remedy): Fault) -> Diagnostic {
+pub(super) fn placed(rule: &Rule, (message, word, remedy): Fault) -> Diagnostic {
     let text = &rule.text;
     let lines = text.cedar.lines().enumerate();
     let mut hits = lines.filter_map(|(n, line)| Some((n, line, line.find(&word)?)));

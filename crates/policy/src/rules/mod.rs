@@ -37,6 +37,7 @@ mod rule;
 pub mod short;
 mod slices;
 mod sql;
+mod strangers;
 mod token;
 mod uri;
 mod value;
@@ -60,6 +61,7 @@ pub use obligation::strictest;
 pub use possible::Discovery;
 pub use rule::{Effect, RuleText};
 pub use sql::Dialect;
+pub use strangers::People;
 pub use value::Value;
 pub use world::Unseen;
 

@@ -114,7 +114,7 @@ fn unknown_word(path: &Expr, constant: &Expr) -> Option<(String, String, String)
     Some((message, word.to_owned(), remedy))
 }
 
-fn word<'d>(datum: &'d Datum<'_>) -> Option<&'d str> {
+pub(super) fn word<'d>(datum: &'d Datum<'_>) -> Option<&'d str> {
     if let Datum::Text(text) = datum {
         return Some(text);
     }

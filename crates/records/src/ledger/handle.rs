@@ -84,6 +84,16 @@ pub struct Status {
     pub publish_trouble: Option<String>,
 }
 
+/// Since when other keys sign.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Signing {
+    /// They do, and nothing is left to do.
+    Now,
+    /// They do as soon as the disk takes the last checkpoint of the old ones: in this process, or after the next opening
+    /// with the new ones. Why it does not now.
+    Later(String),
+}
+
 impl Ledger {
     /// Opens the ledger in a directory, or begins one there. Blocks until its first entry is published.
     ///
@@ -247,16 +257,26 @@ impl Ledger {
     }
 
     /// Signs with other keys from now on. `entry` records the change; the last checkpoint of the old keys
-    /// covers it, and the next checkpoint is signed by the new ones.
+    /// covers it, and the next checkpoint is signed by the new ones. Where the disk does not take that checkpoint now, the
+    /// new keys sign when it has, and nobody waits for that here.
     ///
     /// # Errors
-    /// When the entry cannot be recorded or published; then the old keys stay.
-    pub async fn rotate(&self, keys: LogKeys, entry: Entry) -> Result<(), Unavailable> {
-        let receipt = self.append_durable(&announce(entry, &keys)).await?;
-        self.covered(receipt.index).await?;
-        self.0.shared.lock().keys = Arc::new(keys);
-        self.0.shared.wake.publisher.ring();
-        Ok(())
+    /// When the entry cannot be recorded, or the ledger is closed before; then the old keys stay.
+    pub async fn rotate(&self, keys: LogKeys, entry: Entry) -> Result<Signing, Unavailable> {
+        let index = self.append_durable(&announce(entry, &keys)).await?.index;
+        self.0.shared.lock().sign_next(index, keys);
+        let mut progress = self.ask_to_publish(index.saturating_add(1));
+        let found = progress
+            .wait_for(|progress| progress.published > index || progress.ended || progress.stuck)
+            .await;
+        match found {
+            Ok(progress) if progress.published > index => Ok(Signing::Now),
+            Ok(progress) if !progress.ended => {
+                let why = self.0.shared.lock().publish_trouble.clone();
+                Ok(Signing::Later(why.unwrap_or_default()))
+            }
+            Ok(_) | Err(_) => Err(Unavailable::Closed),
+        }
     }
 
     /// Writes and publishes all that waits, ends calls that nobody has ended, records the closing, and

@@ -39,7 +39,7 @@ mod writer;
 
 pub use entry::{Decision, Entry, Kind};
 pub use follow::Tail;
-pub use handle::{Ledger, Opening, Status};
+pub use handle::{Ledger, Opening, Signing, Status};
 pub use options::{OpenError, Options, Ports, Unavailable};
 pub use queue::{Pending, Receipt};
 pub use reader::{ReadError, Reader, Stored};

@@ -94,6 +94,8 @@ pub struct Progress {
     pub published: u64,
     /// Whether nothing will come any more.
     pub ended: bool,
+    /// Whether what is durable cannot be published now.
+    pub stuck: bool,
 }
 
 /// Where the life of a ledger stands.
@@ -118,6 +120,7 @@ impl Shared {
             durable: start.tail.durable,
             published: start.published,
             ended: false,
+            stuck: false,
         };
         let state = State::new(start, now);
         Self {
@@ -168,6 +171,7 @@ impl Shared {
             durable: state.tail.durable,
             published: state.published,
             ended: state.has_ended(),
+            stuck: state.publish_trouble.is_some(),
         });
     }
 }

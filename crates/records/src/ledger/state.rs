@@ -56,6 +56,8 @@ pub(crate) const DISORDER_MS: u64 = 2_000;
 pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(crate) keys: Arc<LogKeys>,
+    /// Those that sign once the entry of this index, which announces them, is published.
+    next_keys: Option<(u64, Arc<LogKeys>)>,
     pub(crate) epoch: u64,
     pub(crate) queue: Queue,
     pub(crate) calls: Calls,
@@ -196,6 +198,7 @@ impl State {
         Self {
             phase: Phase::Open,
             keys: start.keys,
+            next_keys: None,
             epoch: start.epoch,
             queue: Queue::default(),
             calls: Calls::default(),
@@ -557,6 +560,16 @@ impl State {
             self.fresh_bytes = self.fresh_bytes.saturating_sub(entry.bytes().len());
             self.published += 1;
         }
+        let published = self.published;
+        if let Some((_, keys)) = self.next_keys.take_if(|(index, _)| *index < published) {
+            self.keys = keys;
+        }
+    }
+
+    /// These sign after the entry of this index, which a checkpoint of the old ones has to cover first.
+    pub(crate) fn sign_next(&mut self, index: u64, keys: LogKeys) {
+        self.next_keys = Some((index, Arc::new(keys)));
+        self.covered(self.published);
     }
 
     /// The account of the gap that is open now.

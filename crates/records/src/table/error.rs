@@ -128,6 +128,23 @@ impl StateError {
         matches!(self, Self::Unreachable(_))
     }
 
+    /// Whether the disk takes nothing, being full, read-only or broken, so that the same may be done when it is well.
+    #[must_use]
+    pub fn is_of_disk(&self) -> bool {
+        use rusqlite::ErrorCode;
+        let of_disk = |code: ErrorCode| {
+            matches!(
+                code,
+                ErrorCode::CannotOpen
+                    | ErrorCode::DiskFull
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::SystemIoFailure
+            )
+        };
+        matches!(self, Self::Io { .. })
+            || matches!(self, Self::Sqlite(error) if error.sqlite_error_code().is_some_and(of_disk))
+    }
+
     /// A record that does not open.
     pub(super) fn sealed(error: SealError, table: &str, key: &str) -> Self {
         match error {

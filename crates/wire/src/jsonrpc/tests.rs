@@ -102,7 +102,8 @@ fn the_messages_of_a_batch_are_read_each_for_itself() {
     assert!(matches!(&read[0], Ok(Message::Request(request)) if *request.id() == Id::Integer(1)));
     assert!(matches!(&read[1], Err(refused) if matches!(refused.error, MessageError::Envelope(_))));
     assert!(matches!(&read[2], Err(refused) if refused.error == MessageError::Batch));
-    assert!(batch("[]").is_err() && batch("{}").is_err() && batch("[").is_err());
+    assert!(batch("{}").is_err() && batch("[").is_err());
+    assert!(matches!(batch("[]"), Err(refused) if refused.error == MessageError::BatchSize(0)));
     let many = |n: usize| format!("[{}]", vec!["1"; n].join(","));
     assert_eq!(batch(&many(64)).map(|read| read.len()), Ok(64));
     assert!(batch(&many(65)).is_err());

@@ -16,10 +16,7 @@ use wire::json::{Document, Keys, Node, ObjectWriter, object};
 
 use super::{Args, users::end_sessions, write_list};
 use crate::{
-    config::{
-        Proof, key_set,
-        meant::{MeantParty, name_is_fit},
-    },
+    config::{Meant, Proof, key_set, meant::name_is_fit},
     failure::Failure,
     known::people::{Person, of_model},
     listen::House,
@@ -109,6 +106,8 @@ fn person(
             return Err(Failure::configuration(format!("there is no user `{user}`")));
         }
     }
+    let purposes: BTreeSet<String> = args.list("purposes").into_iter().collect();
+    are_declared(&purposes, &house.engines.people.purposes())?;
     let kind = if args.text("kind").as_deref() == Some("service") {
         PartyKind::Service
     } else {
@@ -126,7 +125,7 @@ fn person(
         },
         secret: None,
         keys,
-        purposes: args.list("purposes").into_iter().collect::<BTreeSet<_>>(),
+        purposes,
         acts_for: args.list("for"),
         acts_for_those: Vec::new(),
         model,
@@ -140,6 +139,22 @@ fn person(
         ));
     }
     Ok(person)
+}
+
+/// A purpose that is misspelt would be declared by nobody else, and no rule would know it.
+fn are_declared(purposes: &BTreeSet<String>, declared: &BTreeSet<String>) -> Result<(), Failure> {
+    let Some(unknown) = purposes.difference(declared).next() else {
+        return Ok(());
+    };
+    let known: Vec<String> = declared.iter().map(|name| format!("`{name}`")).collect();
+    let remedy = if known.is_empty() {
+        "none is declared; add it under `purposes`".to_owned()
+    } else {
+        format!("there are {}; or add it under `purposes`", known.join(", "))
+    };
+    Err(Failure::configuration(format!(
+        "there is no purpose `{unknown}`: {remedy}"
+    )))
 }
 
 /// Whether an agent of that name was revoked.
@@ -301,14 +316,18 @@ fn with_new_credential(house: &House, mut person: Person, what: &str) -> Result<
 
 /// Puts those of the configuration and those added by command in force; who was revoked stays revoked, whatever
 /// the configuration says. Who is gone with it can do nothing any more, with tokens or sessions it has.
-pub(crate) fn enlist(house: &House, parties: &[MeantParty]) -> Result<(), Failure> {
+pub(crate) fn enlist(house: &House, meant: &Meant) -> Result<(), Failure> {
     let failed = |error: crate::storage::store::StoreError| Failure::other(error.to_string());
     let _alone = house.engines.people.alone();
     let added = house.store.list(ADDED).map_err(failed)?;
     let added = added.iter().filter_map(|(_, text)| read(text)).collect();
     let revoked = house.store.list(REVOKED).map_err(failed)?;
     let revoked = revoked.into_iter().map(|(name, _)| name).collect();
-    for name in house.engines.people.replace(parties, added, &revoked) {
+    for name in house
+        .engines
+        .people
+        .replace((&meant.parties, &meant.purposes), added, &revoked)
+    {
         cut_off(house, &name);
     }
     Ok(())

@@ -46,9 +46,7 @@ pub(crate) async fn serve(house: Arc<House>, listener: UnixListener, mut stop: w
             .is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw());
         if own {
             let house = Arc::clone(&house);
-            tokio::spawn(async move {
-                let _ = tokio::time::timeout(WAIT, answer(&house, stream)).await;
-            });
+            tokio::spawn(async move { answer(&house, stream).await });
         }
     }
 }
@@ -56,14 +54,16 @@ pub(crate) async fn serve(house: Arc<House>, listener: UnixListener, mut stop: w
 async fn answer(house: &Arc<House>, mut stream: UnixStream) -> std::io::Result<()> {
     let mut asked = Vec::new();
     let mut limited = (&mut stream).take(u64::try_from(OPERATION_BYTES_MAX).unwrap_or(u64::MAX));
-    limited.read_to_end(&mut asked).await?;
+    let heard = tokio::time::timeout(WAIT, limited.read_to_end(&mut asked)).await;
+    heard.map_err(std::io::Error::from)??;
     let answered = match Document::parse(asked, Keys::Exact, &ANSWER) {
         Err(error) => Err(Failure::configuration(error.to_string())),
         Ok(document) => {
             let root = document.root();
             let operation = root.get("op").and_then(Node::as_str).unwrap_or_default();
             let args = root.get("args").unwrap_or(root);
-            super::run(house, &operation, args).await
+            let done = tokio::time::timeout(WAIT, super::run(house, &operation, args)).await;
+            done.unwrap_or_else(|_| Err(unended()))
         }
     };
     let text = match answered {
@@ -77,6 +77,14 @@ async fn answer(house: &Arc<House>, mut stream: UnixStream) -> std::io::Result<(
     };
     stream.write_all(&text).await?;
     stream.shutdown().await
+}
+
+/// Whoever only heard that the line went dead would do it again.
+fn unended() -> Failure {
+    Failure::unreachable(format!(
+        "the gateway has not done it within {} s, and gave it up; part of it may hold: look before you do it again",
+        WAIT.as_secs()
+    ))
 }
 
 /// Asks the running gateway of a data directory. None when no gateway runs there.
@@ -98,6 +106,10 @@ pub(crate) async fn ask(socket: &Path, operation: &str, args: &[u8]) -> Result<O
     stream.shutdown().await.map_err(broken)?;
     let mut answered = Vec::new();
     stream.read_to_end(&mut answered).await.map_err(broken)?;
+    if answered.is_empty() {
+        let why = "the gateway ended before it answered; it may have been done: look before you do it again";
+        return Err(Failure::unreachable(why));
+    }
     read(answered).map(Some)
 }
 

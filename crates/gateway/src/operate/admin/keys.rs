@@ -1,10 +1,10 @@
 //! The keys of the data directory: which there are, new ones, and the end of old ones. All of it while calls go on.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use records::{
     keys::{Key, KeyRing, Use},
-    ledger::{Entry, Kind},
+    ledger::{Entry, Kind, Signing},
 };
 use wire::json::{ObjectWriter, object};
 
@@ -13,6 +13,9 @@ use super::{
     subjects::{SUBJECTS, digests_again, nobody_is_held, renew_wrapping},
 };
 use crate::{evidence::witness::cosigner, failure::Failure, listen::House, storage::root::meant_in};
+
+/// How long the last checkpoint of old keys may take.
+const PUBLISHED_WAIT: Duration = Duration::from_secs(10);
 
 /// All keys of the ring, without their secrets.
 pub(super) fn list(house: &House) -> Result<Vec<u8>, Failure> {
@@ -81,15 +84,28 @@ async fn rotate_log(house: &House) -> Result<Vec<u8>, Failure> {
     let keys = keychain.change_log(|ring| ring.rotate_log(&origin).map_err(failed))?;
     let mut entry = Entry::new(now(house), Kind::Key);
     entry.action = Some("rotated".to_owned());
-    let done = house.engines.journal.ledger().rotate(keys, entry).await;
-    done.map_err(|error| {
-        Failure::other(format!(
-            "the new keys are in the ring and sign after the next start: {error}"
-        ))
-    })?;
+    let rotating = house.engines.journal.ledger().rotate(keys, entry);
+    match tokio::time::timeout(PUBLISHED_WAIT, rotating).await {
+        Ok(Ok(Signing::Now)) => {}
+        Ok(Ok(Signing::Later(why))) => return Err(signs_later(&why)),
+        Ok(Err(error)) => {
+            let why = format!("the new keys are in the ring and sign after the next start: {error}");
+            return Err(Failure::other(why));
+        }
+        Err(_) => return Err(signs_later("the disk does not answer")),
+    }
     let ring = keychain.open_log()?;
     let key = ring.current(Use::LogEd25519).map_err(failed)?;
     Ok(object(|out| write(out, key)))
+}
+
+fn signs_later(why: &str) -> Failure {
+    let holds = "the new keys are in the ring and announced in the ledger, but do not sign yet";
+    let remedy =
+        "Make room on the ledger's disk: they sign by themselves then, and there is nothing to repeat";
+    Failure::other(format!(
+        "{holds}: the last checkpoint of the old keys cannot be written ({why}). {remedy}"
+    ))
 }
 
 /// The key ring is sealed by the root key that the configuration names now. Nothing else is, so calls do not notice.

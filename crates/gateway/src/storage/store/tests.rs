@@ -79,3 +79,27 @@ fn who_waits_for_who_waits_for_the_tables_keeps_nobody_else_waiting() {
         "the other work of the thread waited for the lock"
     );
 }
+
+/// Regression: pseudonyms that could not be looked up while the database was away were refused as `obligation-unmet`, and a
+/// full disk as `internal`. Of what was made nobody says to send it again.
+#[test]
+fn what_is_away_or_full_is_told_as_such_whatever_else_a_failure_is_called() {
+    let broken = StoreError::other("it is broken".to_owned());
+    let away = StoreError::from(StateError::Unreachable("connection refused".to_owned()));
+    let full = StoreError::from(StateError::Io {
+        path: "state.db".into(),
+        source: std::io::ErrorKind::StorageFull.into(),
+    });
+    for (error, before, after) in [
+        (&away, "state-unavailable", "outcome-unrecorded"),
+        (&full, "ledger-unavailable", "outcome-unrecorded"),
+        (&broken, "obligation-unmet", "obligation-unmet"),
+    ] {
+        let unmet = &refusal::OBLIGATION_UNMET;
+        let told = error.objection_or(unmet, String::new());
+        assert_eq!(told.code.name, before);
+        assert_eq!(told.retry_after_ms.is_some(), told.code.http == 503, "{before}");
+        assert_eq!(error.objection_when_made(unmet, String::new()).code.name, after);
+    }
+    assert_eq!(broken.objection().code.name, "internal");
+}

@@ -10,4 +10,5 @@ mod models;
 mod oracle;
 mod outcome;
 pub(crate) mod scene;
+mod strangers;
 mod uri;

@@ -6,7 +6,7 @@ use std::{io::ErrorKind, sync::atomic::AtomicBool, time::Duration};
 use super::*;
 use crate::{
     disk::sim::{Dice, Fault, Op},
-    ledger::{Pending, Receipt, Unavailable},
+    ledger::{Pending, Receipt, Signing, Unavailable},
 };
 
 const ENOSPC: Fault = Fault::Fails(ErrorKind::StorageFull);
@@ -292,6 +292,32 @@ fn tiles_that_cannot_be_written_stop_nothing_until_too_many_wait() {
     append_until_it_works(&ledger, &entry(Kind::Finding, "after"));
     ledger.close().unwrap();
     assert!(published(&disk).len() > taken);
+}
+
+/// Regression: new keys on a disk that was nearly full were waited for until somebody made room.
+#[test]
+fn new_keys_sign_by_themselves_once_the_disk_takes_what_the_old_ones_vouch_for() {
+    let disk = SimDisk::new();
+    let ledger = open(&disk);
+    let old = keys();
+    let new = || keys_of(ORIGIN, 1).with_retired(old.verifiers().to_vec());
+    disk.fail(|_, op, path| (op == Op::Write && path.to_str().unwrap().contains("/tile/")).then_some(ENOSPC));
+    let signing = block(ledger.rotate(new(), Entry::new(5, Kind::Key))).unwrap();
+    assert!(
+        matches!(&signing, Signing::Later(why) if !why.is_empty()),
+        "{signing:?}"
+    );
+    disk.heal();
+    let last = ledger
+        .append_durable(&entry(Kind::Finding, "after"))
+        .wait()
+        .unwrap();
+    block(ledger.covered(last.index)).unwrap();
+    ledger.close().unwrap();
+    let proof = ledger.reader().proof(last.index).unwrap();
+    proof.verify(&last.leaf_hash, ORIGIN, new().verifiers()).unwrap();
+    let (again, _) = Ledger::open(dir(), new(), quick(), ports(&disk)).unwrap();
+    again.close().unwrap();
 }
 
 #[test]
