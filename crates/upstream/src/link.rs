@@ -255,7 +255,7 @@ impl Asking<'_> {
                         return wait.answer.try_recv().unwrap_or_else(|_| Err(none()));
                     }
                 }
-                Some(()) = wait.progress.recv() => {
+                () = wait.progress.notified() => {
                     until = (Instant::now() + self.wait).min(began + self.wait * PROGRESS_TIMES_MAX);
                 }
                 () = exchange.withdrawn() => {

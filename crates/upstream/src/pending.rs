@@ -9,7 +9,7 @@ use std::{
 };
 
 use pipeline::ports::Exchange;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use wire::jsonrpc::{Id, Response};
 
 use crate::LinkError;
@@ -24,7 +24,7 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 struct Waiting {
     answer: oneshot::Sender<Result<Response, LinkError>>,
-    progress: mpsc::Sender<()>,
+    progress: Arc<Notify>,
     /// The client's own progress token, as JSON, if it asked for progress.
     token: Option<Arc<[u8]>>,
     exchange: Option<Arc<dyn Exchange>>,
@@ -40,7 +40,7 @@ pub(crate) struct Wait {
     /// Its answer.
     pub(crate) answer: oneshot::Receiver<Result<Response, LinkError>>,
     /// A sign that the server is at work on it.
-    pub(crate) progress: mpsc::Receiver<()>,
+    pub(crate) progress: Arc<Notify>,
 }
 
 /// Whom progress of one call is for.
@@ -62,12 +62,12 @@ impl Pending {
     pub(crate) fn open(&self, token: Option<Arc<[u8]>>, exchange: Option<Arc<dyn Exchange>>) -> Wait {
         let id = self.reserve();
         let (answer, answered) = oneshot::channel();
-        let (progress, progressed) = mpsc::channel(1);
+        let progress = Arc::new(Notify::new());
         self.lock().insert(
             id,
             Waiting {
                 answer,
-                progress,
+                progress: Arc::clone(&progress),
                 token,
                 exchange,
                 task: None,
@@ -76,7 +76,7 @@ impl Pending {
         Wait {
             id,
             answer: answered,
-            progress: progressed,
+            progress,
         }
     }
 
@@ -134,7 +134,7 @@ impl Pending {
     pub(crate) fn progress(&self, token: i64) -> Option<Progress> {
         let waiting = self.lock();
         let waiting = waiting.get(&token)?;
-        let _ = waiting.progress.try_send(());
+        waiting.progress.notify_one();
         Some(Progress {
             token: waiting.token.clone()?,
             exchange: waiting.exchange.clone()?,
@@ -144,7 +144,7 @@ impl Pending {
     /// The server waits for the client: whoever waits for the server waits on.
     pub(crate) fn hold_on(&self) {
         for waiting in self.lock().values() {
-            let _ = waiting.progress.try_send(());
+            waiting.progress.notify_one();
         }
     }
 

@@ -1,6 +1,7 @@
 //! Hexadecimal digits without the machinery of formatting: every entry of the ledger has several digests.
 
-/// The two lower-case digits of a byte.
+/// The two lower-case digits of a byte. Called for each byte of each digest, from other crates.
+#[inline]
 #[must_use]
 pub fn digits(byte: u8) -> [u8; 2] {
     let digit = |half: u8| {

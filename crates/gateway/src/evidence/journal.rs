@@ -19,7 +19,7 @@ use records::{
     digest::Digester,
     keys::Secret,
     ledger::{
-        Decision, Entry, Kind, Ledger, Receipt, Unavailable,
+        Decision, Entry, Kind, Ledger, Receipt, Said, Unavailable,
         entry::{Principal, Value},
     },
 };
@@ -189,15 +189,16 @@ impl Journal {
     /// Records an intent; returns its place once it is durable.
     pub(crate) async fn intent(&self, call: &Passed<Approved>) -> Result<u64, Unavailable> {
         let arrival = call.arrival();
-        let dossier = call.dossier();
-        let mut entry = dossier.read(|known| self.entry(Kind::Intent, arrival, known));
+        // What it says is borrowed of a copy: little of it is more than a pointer.
+        let known = call.dossier().read(Known::clone);
+        let mut entry = self.entry(Kind::Intent, arrival, &known);
         if let Some(call) = entry.call.as_deref().filter(|_| entry.server.is_some()) {
             self.payloads.begin(call).await.map_err(unkept)?;
         }
         if let Some(arguments) = arguments(arrival) {
             let arguments = canonical(arguments);
-            entry.args_digest = Some(self.digests.text(&arguments));
-            let whose = || dossier.read(Whose::of);
+            entry.args_digest = Some(self.digests.text(&arguments).into());
+            let whose = || Whose::of(&known);
             self.keep(&entry, whose, PayloadPart::Arguments, arguments)
                 .await?;
         }
@@ -213,29 +214,33 @@ impl Journal {
     /// Keeps a payload of a call of some server's, where payloads are kept.
     async fn keep(
         &self,
-        entry: &Entry,
+        entry: &Said<'_>,
         whose: impl FnOnce() -> Whose,
         part: PayloadPart,
         bytes: Vec<u8>,
     ) -> Result<(), Unavailable> {
-        let Some(call) = entry.call.clone().filter(|_| entry.server.is_some()) else {
+        let Some(call) = entry.call.as_deref().filter(|_| entry.server.is_some()) else {
             return Ok(());
         };
         if !self.payloads.are_kept() {
             return Ok(());
         }
-        let Some(since) = self.payloads.since(&call).await.map_err(unkept)? else {
+        let Some(since) = self.payloads.since(call).await.map_err(unkept)? else {
             return Ok(());
         };
         let Whose { tenant, people } = whose();
         let item = Item {
             since,
-            call,
+            call: call.to_owned(),
             part,
             time_ms: entry.time_ms,
             tenant,
             people,
-            subjects: entry.subjects.clone(),
+            subjects: entry
+                .subjects
+                .iter()
+                .map(|one| one.clone().into_owned())
+                .collect(),
             bytes: Secret::new(bytes),
         };
         if self.payloads.keep(item).await {
@@ -249,14 +254,15 @@ impl Journal {
 
     /// Records that somebody was turned away at the gate.
     pub(crate) async fn turned_away(&self, who: &Stranger, refusal: &Refusal) {
-        let mut entry = Entry::new(unsigned(who.received_ms), Kind::Refusal);
-        entry.call = Some(who.call.to_string());
-        entry.transport = Some(who.via.transport.to_owned());
+        let mut entry = Said::borrowing(unsigned(who.received_ms), Kind::Refusal);
+        entry.call = Some((&*who.call.0).into());
+        entry.transport = Some(who.via.transport.into());
         entry.tls = protection(who.via.tls.as_ref());
         refused(&mut entry, refusal);
-        entry.detail.insert("what".into(), Value::Text(who.what.clone()));
+        let what = Value::Text(who.what.as_str().into());
+        entry.detail.insert("what".into(), what);
         if let Some(peer) = &who.via.peer {
-            entry.detail.insert("peer".into(), Value::Text(peer.clone()));
+            entry.detail.insert("peer".into(), Value::Text(peer.into()));
         }
         self.metrics.ended(&entry);
         // Nothing was done, so nothing hangs on it; what cannot be written is counted as a gap.
@@ -338,7 +344,7 @@ impl Journal {
     }
 
     /// Whether the refusal of somebody who has proven nothing has an entry of its own.
-    fn is_told_alone(&self, entry: &Entry, peer: Option<&str>) -> bool {
+    fn is_told_alone(&self, entry: &Said<'_>, peer: Option<&str>) -> bool {
         let from = peer.and_then(|peer| peer.parse::<SocketAddr>().ok());
         let Some(from) = from else {
             // No stranger: somebody on this machine, over a pipe.
@@ -439,7 +445,7 @@ impl Journal {
     }
 
     /// Has a call that ended counted, for the signals it may give.
-    fn watch_over(&self, entry: &Entry, known: &Known) {
+    fn watch_over(&self, entry: &Said<'_>, known: &Known) {
         let who = &entry.principal;
         // A user who calls by themselves may be called what an agent is called.
         let user = || who.user.as_ref().map(|user| Cow::Owned(format!("user {user}")));
@@ -451,16 +457,17 @@ impl Journal {
         let refused = known.would_refuse.as_ref().map(|_| "not-permitted");
         let code = entry.code.as_deref().filter(|code| *code != "ok");
         let tool = match (&entry.server, &entry.tool) {
-            (Some(server), Some(tool)) => Some(format!("{server}__{tool}")),
-            (None, Some(tool)) => Some(tool.clone()),
+            (Some(server), Some(tool)) => Some(Cow::Owned(format!("{server}__{tool}"))),
+            (None, Some(tool)) => Some(Cow::Borrowed(&**tool)),
             (_, None) => None,
         };
         let now_ms = self.ambient.now_ms();
+        let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
         let about = || About {
-            agent: who.agent.clone(),
-            user: who.user.clone(),
-            server: entry.server.clone(),
-            context: entry.context.clone(),
+            agent: owned(&who.agent),
+            user: owned(&who.user),
+            server: owned(&entry.server),
+            context: owned(&entry.context),
         };
         self.watch.saw(
             &Seen {
@@ -513,34 +520,29 @@ impl Journal {
         self.ledger.append_soon(&entry);
     }
 
-    fn entry(&self, kind: Kind, arrival: &Arrival, known: &Known) -> Entry {
+    fn entry<'k>(&self, kind: Kind, arrival: &'k Arrival, known: &'k Known) -> Said<'k> {
         let method = arrival.message.method();
-        let mut entry = Entry::new(unsigned(self.ambient.now_ms()), kind);
-        entry.call = Some(arrival.call.0.as_ref().to_owned());
-        entry.method = method.map(|method| method.name().to_owned());
-        entry.action = method.map(|method| Action::of(method, arrival.direction).as_str().to_owned());
-        entry.transport = Some(arrival.via.transport.to_owned());
-        entry.revision = Some(arrival.revision.as_str().to_owned());
+        let mut entry = Said::borrowing(unsigned(self.ambient.now_ms()), kind);
+        entry.call = Some((&*arrival.call.0).into());
+        entry.method = method.map(|method| method.name().into());
+        entry.action = method.map(|method| Action::of(method, arrival.direction).as_str().into());
+        entry.transport = Some(arrival.via.transport.into());
+        entry.revision = Some(arrival.revision.as_str().into());
         entry.principal = known.caller.as_ref().map(principal).unwrap_or_default();
-        entry.context = known.context.as_ref().map(|context| context.id().to_owned());
-        entry.labels = known
-            .context
-            .as_ref()
-            .map(|context| labels(&context.labels()))
-            .unwrap_or_default();
-        entry.purpose = known.purpose.as_deref().map(str::to_owned);
-        entry.policy = known.policy.as_deref().map(str::to_owned);
-        entry.rules = known
-            .rules
-            .iter()
-            .map(|rule| rule.0.as_ref().to_owned())
-            .collect();
+        if let Some(context) = &known.context {
+            entry.context = Some(context.id().into());
+            entry.labels = labels(&context.labels());
+        }
+        entry.purpose = known.purpose.as_deref().map(Cow::from);
+        entry.policy = known.policy.as_deref().map(Cow::from);
+        entry.rules = known.rules.iter().map(|rule| (&*rule.0).into()).collect();
         entry.obligations = known
             .obligations
             .iter()
-            .map(|obligation| format!("{obligation:?}"))
+            .map(|obligation| format!("{obligation:?}").into())
             .collect();
-        entry.sources = sources(known.sources.iter().map(|of| (of.trusted, &of.server, &of.tool)));
+        let sources = sources(known.sources.iter().map(|of| (of.trusted, &of.server, &of.tool)));
+        entry.sources = sources.into_iter().map(Cow::from).collect();
         // Copies of keys are not made for nobody.
         if !known.subjects.is_empty() {
             let people = self.digests.people();
@@ -548,7 +550,7 @@ impl Journal {
                 .subjects
                 .iter()
                 .filter_map(|one| people.of(tenant(known), one));
-            entry.subjects = people.collect();
+            entry.subjects = people.map(Cow::from).collect();
         }
         entry.findings = findings(known);
         match &known.resolution {
@@ -595,9 +597,9 @@ impl OpenCase {
         let mut entry = match outcome {
             Ok(_) => {
                 let mut entry = self.journal.entry(Kind::Outcome, &self.arrival, &known);
-                entry.code = Some("ok".to_owned());
+                entry.code = Some("ok".into());
                 if let Some(released) = &released {
-                    entry.result_digest = Some(self.journal.digests.text(released));
+                    entry.result_digest = Some(self.journal.digests.text(released).into());
                 }
                 entry
             }
@@ -613,7 +615,8 @@ impl OpenCase {
                 // An intent has it already; and what strangers send is not worth the work.
                 if kind == Kind::Refusal && known.caller.is_some() {
                     let arguments = arguments(&self.arrival);
-                    entry.args_digest = arguments.map(|args| self.journal.digests.text(&canonical(args)));
+                    let digest = |args| self.journal.digests.text(&canonical(args)).into();
+                    entry.args_digest = arguments.map(digest);
                 }
                 entry
             }
@@ -660,9 +663,9 @@ impl Drop for OpenCase {
         };
         let mut entry = self.journal.entry(kind, &self.arrival, &known);
         entry.decision = Some(Decision::Refuse);
-        entry.code = Some("abandoned".to_owned());
-        entry.fault = Some("caller".to_owned());
-        entry.reason = Some("the caller hung up, or the work was lost".to_owned());
+        entry.code = Some("abandoned".into());
+        entry.fault = Some("caller".into());
+        entry.reason = Some("the caller hung up, or the work was lost".into());
         self.journal.metrics.ended(&entry);
         let is_stranger = known.caller.is_none() && entry.kind == Kind::Refusal;
         if is_stranger

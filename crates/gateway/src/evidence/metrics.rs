@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use records::ledger::Entry;
+use records::ledger::Said;
 
 use crate::listen::House;
 
@@ -96,7 +96,7 @@ impl Metrics {
     }
 
     /// Counts how a message ended.
-    pub(crate) fn ended(&self, entry: &Entry) {
+    pub(crate) fn ended(&self, entry: &Said<'_>) {
         let key = [
             entry.method.as_deref(),
             entry.decision.map(records::ledger::Decision::as_str),

@@ -126,12 +126,23 @@ fn signed(headers: &HeaderMap, visit: &Visit, body: BodyDigests) -> signature::M
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
+    /// The address as it is written: each message that comes over the connection has it in its entries.
+    pub(super) written: Arc<str>,
     pub(super) tls: Option<Tls>,
     /// Whether its certificates still let it come, where there is TLS.
     pub(super) welcome: Option<Welcome>,
 }
 
 impl Peer {
+    pub(super) fn new(address: SocketAddr, tls: Option<Tls>, welcome: Option<Welcome>) -> Self {
+        Self {
+            address,
+            written: Arc::from(address.to_string()),
+            tls,
+            welcome,
+        }
+    }
+
     /// Returns once it may not come any more.
     pub(super) async fn unwelcome(&self) {
         match &self.welcome {
@@ -144,7 +155,7 @@ impl Peer {
     pub(super) fn via(&self) -> Via {
         Via {
             transport: "http",
-            peer: Some(self.address.to_string()),
+            peer: Some(self.written.as_ref().to_owned()),
             tls: self.tls.clone(),
             ..Via::default()
         }

@@ -122,7 +122,7 @@ impl Reader {
 
     /// Reads up to the end of a line, or of the bytes; says how many that were.
     fn read_line(&mut self, bytes: &mut [u8]) -> usize {
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+        let Some(end) = memchr::memchr(b'\n', bytes) else {
             // What the library will not take, nobody reads.
             if self.line.len() + bytes.len() > HEADERS_BYTES_MAX {
                 self.at = At::Ambiguous;

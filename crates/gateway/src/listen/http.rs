@@ -94,11 +94,7 @@ pub(crate) async fn serve(house: Arc<House>, listening: Listening, mut stop: wat
         tokio::spawn(async move {
             match acceptor {
                 None => {
-                    let peer = Peer {
-                        address,
-                        tls: None,
-                        welcome: None,
-                    };
+                    let peer = Peer::new(address, None, None);
                     converse(house, peer, stream, std::future::pending(), stop).await;
                 }
                 Some(acceptor) => converse_in_tls(house, address, stream, &acceptor, stop).await,
@@ -124,11 +120,7 @@ async fn converse_in_tls(
         Ok(accepted) => {
             let tls = Some(accepted.tls);
             let welcome = Welcome::of(Arc::clone(acceptor), accepted.presented, changed);
-            let peer = Peer {
-                address,
-                tls,
-                welcome: Some(welcome.clone()),
-            };
+            let peer = Peer::new(address, tls, Some(welcome.clone()));
             let unwelcome = async {
                 let why = welcome.ends().await;
                 refused(&house, address, why);

@@ -199,7 +199,7 @@ impl Visit {
         Connection {
             endpoint: self.endpoint.clone(),
             transport,
-            peer: Some(self.peer.address.to_string()),
+            peer: Some(self.peer.written.as_ref().to_owned()),
             tls: self.peer.tls.clone(),
         }
     }
@@ -269,7 +269,7 @@ impl Visit {
             credential: self.proven.clone().unwrap_or_else(|| credential(headers, self)),
             via: Via {
                 transport,
-                peer: Some(self.peer.address.to_string()),
+                peer: Some(self.peer.written.as_ref().to_owned()),
                 tls: self.peer.tls.clone(),
                 mirrored: mirrored(headers),
             },

@@ -168,7 +168,7 @@ pub(super) async fn take(mut visit: Visit, request: Request<Incoming>) -> Respon
     // The message came over a connection of its own: a token bound to a certificate is judged by that one.
     let client = channel
         .client
-        .over(visit.peer.address.to_string(), visit.peer.tls.clone());
+        .over(visit.peer.written.as_ref().to_owned(), visit.peer.tls.clone());
     let certificate = visit.peer.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
     // Whoever shows something else, a newer token or a stranger's, first proves to be the owner: not even a refusal
     // of somebody else's message may be read on this stream.

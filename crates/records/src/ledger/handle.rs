@@ -139,7 +139,7 @@ impl Ledger {
     }
 
     /// Records an entry. The answer comes when it survives loss of power.
-    pub fn append_durable(&self, entry: &Entry) -> Pending {
+    pub fn append_durable(&self, entry: &Entry<impl AsRef<str>>) -> Pending {
         self.submit(entry, Want::Durable)
     }
 
@@ -148,7 +148,7 @@ impl Ledger {
     ///
     /// The ending of a call whose intent was accepted is kept and written as soon as the disk allows, even
     /// when the answer is [`Unavailable`]: do not append it again.
-    pub fn append(&self, entry: &Entry) -> Pending {
+    pub fn append(&self, entry: &Entry<impl AsRef<str>>) -> Pending {
         self.submit(entry, Want::Written)
     }
 
@@ -157,11 +157,11 @@ impl Ledger {
     /// While the disk fails it waits in memory. Endings of accepted intents always have a place, set aside
     /// with the intent; of other entries a bounded number waits, and what exceeds it is counted and the
     /// counts are recorded as an entry of kind `gap`. Silence is not possible.
-    pub fn append_soon(&self, entry: &Entry) {
+    pub fn append_soon(&self, entry: &Entry<impl AsRef<str>>) {
         drop(self.submit(entry, Want::Soon));
     }
 
-    fn submit(&self, entry: &Entry, want: Want) -> Pending {
+    fn submit(&self, entry: &Entry<impl AsRef<str>>, want: Want) -> Pending {
         let shared = &self.0.shared;
         let (job, pending) = Job::new(entry, want);
         let now_ms = shared.ports.clock.unix_ms();

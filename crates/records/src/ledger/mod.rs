@@ -37,7 +37,7 @@ mod watch;
 pub mod witness;
 mod writer;
 
-pub use entry::{Decision, Entry, Kind};
+pub use entry::{Decision, Entry, Kind, Said};
 pub use follow::Tail;
 pub use handle::{Ledger, Opening, Signing, Status};
 pub use options::{OpenError, Options, Ports, Unavailable};

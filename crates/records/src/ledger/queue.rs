@@ -94,13 +94,13 @@ enum Lane {
 
 impl Job {
     /// A job and the answer its caller waits for.
-    pub(crate) fn new(entry: &Entry, want: Want) -> (Self, Pending) {
+    pub(crate) fn new(entry: &Entry<impl AsRef<str>>, want: Want) -> (Self, Pending) {
         let (reply, pending) = oneshot::channel();
         let waits = want != Want::Soon;
         let job = Self {
             entry: Arc::new(entry.encode()),
             kind: entry.kind,
-            call: entry.call.as_deref().map(Arc::from),
+            call: entry.call.as_ref().map(|call| Arc::from(call.as_ref())),
             want,
             lane: if waits { Lane::Ordinary } else { Lane::Soon },
             reply: waits.then_some(reply),

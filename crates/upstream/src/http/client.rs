@@ -145,10 +145,13 @@ fn tls(protection: &Protection) -> Result<ClientConfig, LinkError> {
     }
 }
 
+/// Headers that a request has of the gateway's own, at most as a rule.
+const OWN_HEADERS: usize = 8;
+
 /// The headers configuration says are sent along.
 pub(super) fn configured(target: &HttpTarget) -> Result<HeaderMap, LinkError> {
     let unusable = |what: &str| LinkError::Unreachable(format!("{what} cannot be put into a header"));
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(target.headers.len() + OWN_HEADERS);
     for (name, value) in &target.headers {
         let name = HeaderName::try_from(name).map_err(|_| unusable("a configured header name"))?;
         let mut value = HeaderValue::try_from(value).map_err(|_| unusable("a configured header value"))?;

@@ -166,6 +166,20 @@ impl ObjectWriter<'_> {
         self.out.push(b'}');
     }
 
+    /// An object member; nothing at all if nothing is written into it.
+    pub fn object_unless_empty(&mut self, key: &str, fill: impl FnOnce(&mut ObjectWriter<'_>)) {
+        let before = (self.out.len(), self.first);
+        let mut is_empty = true;
+        self.object(key, |out| {
+            fill(out);
+            is_empty = out.first;
+        });
+        if is_empty {
+            self.out.truncate(before.0);
+            self.first = before.1;
+        }
+    }
+
     /// An array member.
     pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut ArrayWriter<'_>)) {
         self.key(key);

@@ -1,12 +1,12 @@
 //! How what is known of a message becomes the fields of an entry.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use identity::proof::Binding;
 use inspect::Part;
 use pipeline::{Arrival, Body, Known, Refusal, Reply, Resolution, ports::Caller};
 use records::ledger::{
-    Decision, Entry,
+    Decision, Said,
     entry::{Finding, Labels, Principal, Tls, Value},
 };
 use wire::{
@@ -18,84 +18,69 @@ use wire::{
 /// Most characters kept of what a caller named.
 const NAMED_CHARS_MAX: usize = 200;
 
-pub(super) fn protection(tls: Option<&pipeline::Tls>) -> Tls {
+pub(super) fn protection(tls: Option<&pipeline::Tls>) -> Tls<Cow<'static, str>> {
     Tls {
-        version: tls.map(|tls| tls.version.to_owned()),
-        group: tls.map(|tls| tls.group.to_owned()),
+        version: tls.map(|tls| tls.version.into()),
+        group: tls.map(|tls| tls.group.into()),
     }
 }
 
 /// What only some calls have.
-pub(super) fn details(arrival: &Arrival, known: &Known, entry: &mut Entry) {
-    let tls = arrival.via.tls.as_ref();
-    let changed: Vec<&str> = known
-        .revealed
-        .iter()
-        .chain(&known.changed)
-        .map(String::as_str)
-        .collect();
-    let changed = (!changed.is_empty()).then(|| changed.join("; "));
-    let direction = (arrival.direction == Direction::ToClient).then(|| "to-client".to_owned());
-    let item = known.resolution.as_ref().and_then(|resolution| {
-        let manifest = &resolution.server()?.server().manifest;
-        manifest.tool(resolution.item()?.name()).sink
-    });
-    let key = known
-        .caller
-        .as_ref()
-        .and_then(|caller| match caller.principal.binding() {
-            Some(Binding::Key(key)) => Some(key.to_string()),
-            Some(Binding::Certificate(_)) | None => None,
-        });
-    let model = known.caller.as_ref().and_then(|caller| caller.principal.model());
-    let certificate = tls.and_then(|tls| tls.certificate.as_ref());
-    let upstream = known.upstream_tls.as_ref();
-    let asked = known.resolution.as_ref().and_then(Resolution::model);
-    let tokens = known.tokens;
-    for (name, text) in [
-        ("asked_model", asked.map(|model| model.name.clone())),
-        ("tokens_in", tokens.map(|tokens| tokens.input.to_string())),
-        ("tokens_out", tokens.map(|tokens| tokens.output.to_string())),
-        ("upstream_tls", upstream.map(|tls| tls.version.to_owned())),
-        ("upstream_group", upstream.map(|tls| tls.group.to_owned())),
-        (
-            "upstream_certificate",
-            upstream
-                .and_then(|tls| tls.certificate.as_ref())
-                .map(ToString::to_string),
-        ),
-        ("peer", arrival.via.peer.clone()),
-        ("certificate", certificate.map(|digest| digest.to_string())),
-        (
-            "workload",
-            tls.and_then(|tls| tls.workload.as_ref())
-                .map(|workload| workload.id().to_string()),
-        ),
-        ("key", key),
-        ("model_version", model.and_then(|model| model.version.clone())),
-        (
-            "model_source",
-            model.map(|model| model.source.as_str().to_owned()),
-        ),
-        ("trace", trace(arrival)),
-        ("approval", known.approval.clone()),
-        ("would_refuse", known.would_refuse.clone()),
-        (
-            "judge",
-            (!known.judged.is_empty()).then(|| known.judged.join("; ")),
-        ),
-        ("changed", changed),
-        ("direction", direction),
-        (
-            "sink",
-            item.or(asked.map(|model| model.sink))
-                .map(|sink| sink.as_str().to_owned()),
-        ),
-    ] {
+pub(super) fn details<'k>(arrival: &'k Arrival, known: &'k Known, entry: &mut Said<'k>) {
+    let mut tell = |name: &'static str, text: Option<Cow<'k, str>>| {
         if let Some(text) = text {
             entry.detail.insert(name.into(), Value::Text(text));
         }
+    };
+    let model = known.resolution.as_ref().and_then(Resolution::model);
+    tell("asked_model", model.map(|model| model.name.as_str().into()));
+    let tokens = known.tokens;
+    tell("tokens_in", tokens.map(|tokens| tokens.input.to_string().into()));
+    tell(
+        "tokens_out",
+        tokens.map(|tokens| tokens.output.to_string().into()),
+    );
+    let upstream = known.upstream_tls.as_ref();
+    tell("upstream_tls", upstream.map(|tls| tls.version.into()));
+    tell("upstream_group", upstream.map(|tls| tls.group.into()));
+    let certificate = |tls: &pipeline::Tls| Some(tls.certificate.as_ref()?.to_string().into());
+    tell("upstream_certificate", upstream.and_then(certificate));
+    tell("peer", arrival.via.peer.as_deref().map(Cow::from));
+    let tls = arrival.via.tls.as_ref();
+    tell("certificate", tls.and_then(certificate));
+    let workload = tls.and_then(|tls| tls.workload.as_ref());
+    tell(
+        "workload",
+        workload.map(|workload| workload.id().to_string().into()),
+    );
+    if let Some(caller) = &known.caller {
+        if let Some(Binding::Key(key)) = caller.principal.binding() {
+            tell("key", Some(key.to_string().into()));
+        }
+        if let Some(model) = caller.principal.model() {
+            tell("model_version", model.version.as_deref().map(Cow::from));
+            tell("model_source", Some(model.source.as_str().into()));
+        }
     }
+    tell("trace", trace(arrival));
+    tell("approval", known.approval.as_deref().map(Cow::from));
+    tell("would_refuse", known.would_refuse.as_deref().map(Cow::from));
+    tell("judge", joined(known.judged.iter()));
+    tell("changed", joined(known.revealed.iter().chain(&known.changed)));
+    let to_client = arrival.direction == Direction::ToClient;
+    tell("direction", to_client.then_some("to-client".into()));
+    let tool = known.resolution.as_ref().and_then(|resolution| {
+        let manifest = &resolution.server()?.server().manifest;
+        manifest.tool(resolution.item()?.name()).sink
+    });
+    let sink = tool.or(model.map(|model| model.sink));
+    tell("sink", sink.map(|sink| sink.as_str().into()));
+}
+
+/// Lines as one text; none where there is no line.
+fn joined<'k>(lines: impl Iterator<Item = &'k String>) -> Option<Cow<'k, str>> {
+    let lines: Vec<&str> = lines.map(String::as_str).collect();
+    (!lines.is_empty()).then(|| lines.join("; ").into())
 }
 
 /// What was released, as it was written; whole lists of our own follow from the registry.
@@ -121,30 +106,26 @@ pub(super) fn tenant(known: &Known) -> &str {
 }
 
 /// What the caller named, which is told where it was not resolved.
-pub(super) fn named(arrival: &Arrival) -> Option<String> {
+pub(super) fn named(arrival: &Arrival) -> Option<Cow<'_, str>> {
     let named = match target(&arrival.message) {
         Ok(Target::Tool { name, .. } | Target::Prompt { name, .. } | Target::Model { name }) => name,
         Ok(Target::Resource { uri }) => uri,
         Ok(Target::Completion { .. } | Target::None | Target::Task { .. }) | Err(_) => return None,
     };
-    Some(shortened(named.into_owned()))
-}
-
-fn shortened(mut name: String) -> String {
-    if let Some((end, _)) = name.char_indices().nth(NAMED_CHARS_MAX) {
-        name.truncate(end);
-    }
-    name
+    let Some((end, _)) = named.char_indices().nth(NAMED_CHARS_MAX) else {
+        return Some(named);
+    };
+    named.get(..end).map(|named| named.to_owned().into())
 }
 
 /// The caller's trace, which the upstream is told, too.
-fn trace(arrival: &Arrival) -> Option<String> {
+fn trace(arrival: &Arrival) -> Option<Cow<'_, str>> {
     let parent = arrival
         .message
         .params()
         .and_then(meta::of)?
         .get(meta::TRACEPARENT)?;
-    meta::trace_id(&parent.as_str()?).map(str::to_owned)
+    meta::trace_id(&parent.as_str()?).map(|id| id.to_owned().into())
 }
 
 pub(super) fn arguments(arrival: &Arrival) -> Option<Node<'_>> {
@@ -161,58 +142,57 @@ pub(super) fn arguments(arrival: &Arrival) -> Option<Node<'_>> {
     }
 }
 
-pub(super) fn refused(entry: &mut Entry, refusal: &Refusal) {
+pub(super) fn refused<'k>(entry: &mut Said<'k>, refusal: &'k Refusal) {
     entry.decision = Some(Decision::Refuse);
     if let Some(approval) = &refusal.objection().approval {
         entry.decision = Some(Decision::Hold);
-        entry
-            .detail
-            .insert("approval".into(), Value::Text(approval.to_string()));
+        let approval = Value::Text(approval.to_string().into());
+        entry.detail.insert("approval".into(), approval);
     }
-    entry.code = Some(refusal.code().name.to_owned());
-    entry.stage = Some(refusal.stage().to_owned());
-    entry.fault = Some(refusal.code().fault.as_str().to_owned());
-    entry.reason = Some(refusal.objection().inside.clone());
+    entry.code = Some(refusal.code().name.into());
+    entry.stage = Some(refusal.stage().into());
+    entry.fault = Some(refusal.code().fault.as_str().into());
+    entry.reason = Some(refusal.objection().inside.as_str().into());
 }
 
-pub(super) fn target_of(resolution: &Resolution, entry: &mut Entry) {
-    entry.server = resolution.server_name().map(|name| name.as_str().to_owned());
-    entry.pin = resolution.pin().map(|pin| pin.to_string());
+pub(super) fn target_of<'k>(resolution: &'k Resolution, entry: &mut Said<'k>) {
+    entry.server = resolution.server_name().map(|name| name.as_str().into());
+    entry.pin = resolution.pin().map(|pin| pin.to_string().into());
     entry.tool = match (resolution.item(), resolution.resource()) {
-        (Some(item), _) => Some(item.name().to_owned()),
-        (None, policy::Resource::Resource { uri, .. }) => Some(uri.clone()),
+        (Some(item), _) => Some(item.name().into()),
+        (None, policy::Resource::Resource { uri, .. }) => Some(uri.into()),
         (None, _) => None,
     };
 }
 
-pub(super) fn principal(caller: &Caller) -> Principal {
+pub(super) fn principal(caller: &Caller) -> Principal<Cow<'_, str>> {
     let proven = &caller.principal;
     let actor = proven.actor();
-    let is_user = actor.kind == identity::ActorKind::User;
+    let name = Some(Cow::from(&actor.name));
+    let (user, agent) = match actor.kind {
+        identity::ActorKind::User => (name, None),
+        identity::ActorKind::Agent | identity::ActorKind::Service => (proven.for_user().map(Cow::from), name),
+    };
     Principal {
-        user: if is_user {
-            Some(actor.name.clone())
-        } else {
-            proven.for_user().map(str::to_owned)
-        },
-        agent: (!is_user).then(|| actor.name.clone()),
-        model: proven.model().map(|model| model.name.clone()),
-        tenant: proven.tenant().map(str::to_owned),
+        user,
+        agent,
+        model: proven.model().map(|model| model.name.as_str().into()),
+        tenant: proven.tenant().map(Cow::from),
     }
 }
 
-pub(super) fn labels(labels: &policy::Labels) -> Labels {
+pub(super) fn labels<T: From<&'static str> + From<String>>(labels: &policy::Labels) -> Labels<T> {
     Labels {
-        integrity: Some(labels.integrity.as_str().to_owned()),
-        confidentiality: Some(labels.confidentiality.as_str().to_owned()),
-        categories: labels.categories.iter().cloned().collect(),
+        integrity: Some(labels.integrity.as_str().into()),
+        confidentiality: Some(labels.confidentiality.as_str().into()),
+        categories: labels.categories.iter().cloned().map(T::from).collect(),
     }
 }
 
 /// One more than an entry has room for, by which the entry says that there were more.
 const FINDINGS_MAX: usize = 33;
 
-pub(super) fn findings(known: &Known) -> Vec<Finding> {
+pub(super) fn findings(known: &Known) -> Vec<Finding<Cow<'_, str>>> {
     let found = || {
         let both = known.findings.iter().chain(&known.answer_findings);
         both.flat_map(|findings| findings.iter())
@@ -225,9 +205,9 @@ pub(super) fn findings(known: &Known) -> Vec<Finding> {
     found()
         .take(FINDINGS_MAX)
         .map(|finding| Finding {
-            kind: finding.kind.as_str().to_owned(),
-            detector: Some(finding.detector.to_string()),
-            location: Some(above(&finding.location.pointer, &telling).to_string()),
+            kind: finding.kind.as_str().into(),
+            detector: Some((&*finding.detector).into()),
+            location: Some(above(&finding.location.pointer, &telling).to_string().into()),
             score_millis: Some(millis(finding.score.get())),
         })
         .collect()

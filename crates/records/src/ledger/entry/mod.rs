@@ -7,7 +7,7 @@ mod export;
 mod read;
 mod write;
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 pub use export::{export, rfc3339};
 pub use read::EntryError;
@@ -84,132 +84,143 @@ words! {
 /// Made with [`Entry::new`], the rest by struct update:
 /// `Entry { tool: Some(name), ..Entry::new(now, Kind::Intent) }`.
 /// What is `None` or empty is left out of the stored text.
+///
+/// Its texts are its own; those of an entry that is only to be written ([`Said`]) may be what others hold anyway.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct Entry<T = String> {
     /// When it happened, in milliseconds since 1970, as the caller's clock says.
     pub time_ms: u64,
     /// What kind of record it is.
     pub kind: Kind,
     /// Id that all entries of one call share.
-    pub call: Option<String>,
+    pub call: Option<T>,
     /// Who asked.
-    pub principal: Principal,
+    pub principal: Principal<T>,
     /// Declared purpose.
-    pub purpose: Option<String>,
+    pub purpose: Option<T>,
     /// The conversation or task the call belongs to.
-    pub context: Option<String>,
+    pub context: Option<T>,
     /// What was asked for, in the policy's words.
-    pub action: Option<String>,
+    pub action: Option<T>,
     /// The protocol's method.
-    pub method: Option<String>,
+    pub method: Option<T>,
     /// Which upstream.
-    pub server: Option<String>,
+    pub server: Option<T>,
     /// Which tool, prompt or resource.
-    pub tool: Option<String>,
+    pub tool: Option<T>,
     /// What was decided.
     pub decision: Option<Decision>,
     /// Stable code of a refusal or an outcome.
-    pub code: Option<String>,
+    pub code: Option<T>,
     /// Where on the road it ended.
-    pub stage: Option<String>,
+    pub stage: Option<T>,
     /// Whose fault a refusal is.
-    pub fault: Option<String>,
+    pub fault: Option<T>,
     /// The full inside text of a refusal, for people.
-    pub reason: Option<String>,
+    pub reason: Option<T>,
     /// What a permit demanded besides.
-    pub obligations: Vec<String>,
+    pub obligations: Vec<T>,
     /// Ids of the rules that decided.
-    pub rules: Vec<String>,
+    pub rules: Vec<T>,
     /// What inspection reported.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<Finding<T>>,
     /// What is known of the data.
-    pub labels: Labels,
+    pub labels: Labels<T>,
     /// Where values of the call came from.
-    pub sources: Vec<String>,
+    pub sources: Vec<T>,
     /// Keyed digests of the people it concerns.
-    pub subjects: Vec<String>,
+    pub subjects: Vec<T>,
     /// Digest of the policy that decided.
-    pub policy: Option<String>,
+    pub policy: Option<T>,
     /// Digest of the pinned definition that was called.
-    pub pin: Option<String>,
+    pub pin: Option<T>,
     /// How the connection was protected.
-    pub tls: Tls,
+    pub tls: Tls<T>,
     /// Keyed digest of the arguments.
-    pub args_digest: Option<String>,
+    pub args_digest: Option<T>,
     /// Keyed digest of the result.
-    pub result_digest: Option<String>,
+    pub result_digest: Option<T>,
     /// Protocol revision.
-    pub revision: Option<String>,
+    pub revision: Option<T>,
     /// How the message came.
-    pub transport: Option<String>,
+    pub transport: Option<T>,
     /// How long it took, in milliseconds.
     pub ms: Option<u64>,
     /// Anything else: plain words and numbers.
-    pub detail: BTreeMap<String, Value>,
+    pub detail: BTreeMap<T, Value<T>>,
     /// Whether something was too long and was shortened when the entry was written.
     pub truncated: bool,
 }
 
 /// Who asked.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Principal {
+pub struct Principal<T = String> {
     /// On whose behalf.
-    pub user: Option<String>,
+    pub user: Option<T>,
     /// Which application.
-    pub agent: Option<String>,
+    pub agent: Option<T>,
     /// With which model.
-    pub model: Option<String>,
+    pub model: Option<T>,
     /// For which tenant.
-    pub tenant: Option<String>,
+    pub tenant: Option<T>,
 }
 
 /// What is known of the data of a call.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Labels {
+pub struct Labels<T = String> {
     /// May it be believed?
-    pub integrity: Option<String>,
+    pub integrity: Option<T>,
     /// Who may see it?
-    pub confidentiality: Option<String>,
+    pub confidentiality: Option<T>,
     /// What is in it?
-    pub categories: Vec<String>,
+    pub categories: Vec<T>,
 }
 
 /// How a connection was protected.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Tls {
+pub struct Tls<T = String> {
     /// Version of the protocol.
-    pub version: Option<String>,
+    pub version: Option<T>,
     /// Key-exchange group.
-    pub group: Option<String>,
+    pub group: Option<T>,
 }
 
 /// One thing inspection reported.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Finding {
+pub struct Finding<T = String> {
     /// Class of finding.
-    pub kind: String,
+    pub kind: T,
     /// Which detector.
-    pub detector: Option<String>,
+    pub detector: Option<T>,
     /// Where in the message.
-    pub location: Option<String>,
+    pub location: Option<T>,
     /// How sure, in thousandths, 0 to 1,000; stored as a number from 0 to 1.
     pub score_millis: Option<u16>,
 }
 
 /// A value of [`Entry::detail`].
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Value {
+pub enum Value<T = String> {
     /// A whole number. Beyond ±(2^53 − 1) it is stored as its decimal text, for no two readers of JSON
     /// agree on such numbers.
     Number(i64),
     /// A text.
-    Text(String),
+    Text(T),
 }
 
-impl Entry {
-    /// An entry with nothing but its time and kind.
+/// An entry that is only to be written.
+pub type Said<'s> = Entry<Cow<'s, str>>;
+
+impl Said<'_> {
+    /// An entry with nothing but its time and kind, to be filled with what others hold.
     #[must_use]
-    pub fn new(time_ms: u64, kind: Kind) -> Self {
+    pub fn borrowing(time_ms: u64, kind: Kind) -> Self {
+        Self::empty(time_ms, kind)
+    }
+}
+
+impl<T: Default> Entry<T> {
+    fn empty(time_ms: u64, kind: Kind) -> Self {
         Self {
             time_ms,
             kind,
@@ -243,6 +254,14 @@ impl Entry {
             detail: BTreeMap::new(),
             truncated: false,
         }
+    }
+}
+
+impl Entry {
+    /// An entry with nothing but its time and kind.
+    #[must_use]
+    pub fn new(time_ms: u64, kind: Kind) -> Self {
+        Self::empty(time_ms, kind)
     }
 
     /// The same entry with one more detail.

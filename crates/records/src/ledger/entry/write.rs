@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use wire::json::{ObjectWriter, Writer, object};
+use wire::json::{ObjectWriter, Writer};
 
 use super::{Entry, Finding, SCHEMA_VERSION, Value};
 use crate::{digest::Sha256, ledger::merkle::leaf_hash};
@@ -85,7 +85,7 @@ impl Encoded {
     }
 }
 
-impl Entry {
+impl<T: AsRef<str>> Entry<T> {
     /// The entry as it is stored.
     #[must_use]
     pub fn encode(&self) -> Encoded {
@@ -170,13 +170,13 @@ impl Cutting<'_, '_> {
         }
     }
 
-    fn name(&mut self, key: &str, name: &Option<String>) {
+    fn name(&mut self, key: &str, name: &Option<impl AsRef<str>>) {
         self.text(key, name, NAME_BYTES_MAX);
     }
 
-    fn text(&mut self, key: &str, text: &Option<String>, bytes_max: usize) {
+    fn text(&mut self, key: &str, text: &Option<impl AsRef<str>>, bytes_max: usize) {
         if let Some(text) = text {
-            let text = self.fit(text, bytes_max);
+            let text = self.fit(text.as_ref(), bytes_max);
             self.out.string(key, &text);
         }
     }
@@ -190,15 +190,12 @@ impl Cutting<'_, '_> {
     /// An object member, left out when nothing is in it.
     fn group(&mut self, key: &str, fill: impl FnOnce(&mut Cutting<'_, '_>)) {
         let mut cut = false;
-        let text = object(|out| {
+        self.out.object_unless_empty(key, |out| {
             let mut inner = Cutting { out, cut: false };
             fill(&mut inner);
             cut = inner.cut;
         });
         self.cut |= cut;
-        if text != b"{}" {
-            self.out.json(key, &text);
-        }
     }
 
     fn few<'l, T>(&mut self, list: &'l [T]) -> &'l [T] {
@@ -206,17 +203,23 @@ impl Cutting<'_, '_> {
         list.get(..LIST_MAX).unwrap_or(list)
     }
 
-    fn list(&mut self, key: &str, list: &[String], bytes_max: usize) {
+    fn list(&mut self, key: &str, list: &[impl AsRef<str>], bytes_max: usize) {
         let list = self.few(list);
         if list.is_empty() {
             return;
         }
-        let texts: Vec<_> = list.iter().map(|text| self.fit(text, bytes_max)).collect();
-        self.out
-            .array(key, |array| texts.iter().for_each(|text| array.string(text)));
+        let mut cut = false;
+        self.out.array(key, |array| {
+            for text in list {
+                let fitted = shorten(text.as_ref(), bytes_max);
+                cut |= matches!(fitted, Cow::Owned(_));
+                array.string(&fitted);
+            }
+        });
+        self.cut |= cut;
     }
 
-    fn findings(&mut self, findings: &[Finding]) {
+    fn findings(&mut self, findings: &[Finding<impl AsRef<str>>]) {
         let findings = self.few(findings);
         if findings.is_empty() {
             return;
@@ -227,7 +230,7 @@ impl Cutting<'_, '_> {
                 array.object(|out| {
                     let mut out = Cutting { out, cut: false };
                     out.text("detector", &finding.detector, WORD_BYTES_MAX);
-                    let kind = out.fit(&finding.kind, WORD_BYTES_MAX);
+                    let kind = out.fit(finding.kind.as_ref(), WORD_BYTES_MAX);
                     out.out.string("kind", &kind);
                     out.text("location", &finding.location, NAME_BYTES_MAX);
                     if let Some(millis) = finding.score_millis {
@@ -240,16 +243,19 @@ impl Cutting<'_, '_> {
         self.cut |= cut;
     }
 
-    fn detail(&mut self, detail: &BTreeMap<String, Value>) {
+    fn detail<T: AsRef<str>>(&mut self, detail: &BTreeMap<T, Value<T>>) {
         self.cut |= detail.len() > DETAILS_MAX;
         let mut members: Vec<_> = detail
             .iter()
             .take(DETAILS_MAX)
-            .map(|(key, value)| (self.fit(key, WORD_BYTES_MAX), value))
+            .map(|(key, value)| (self.fit(key.as_ref(), WORD_BYTES_MAX), value))
             .collect();
-        // RFC 8785 section 3.2.3. Two long keys may have become equal: then the first one stands.
-        members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-        members.dedup_by(|(a, _), (b, _)| a == b);
+        // RFC 8785 section 3.2.3. Of ASCII alone it is the order they have.
+        if !members.iter().all(|(key, _)| key.is_ascii()) {
+            members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+            // Two long keys may have become equal, with an ellipsis each: then the first one stands.
+            members.dedup_by(|(a, _), (b, _)| a == b);
+        }
         self.group("detail", |out| {
             for (key, value) in members {
                 match value {
@@ -258,7 +264,7 @@ impl Cutting<'_, '_> {
                     }
                     Value::Number(number) => out.out.string(&key, &number.to_string()),
                     Value::Text(text) => {
-                        let text = out.fit(text, NAME_BYTES_MAX);
+                        let text = out.fit(text.as_ref(), NAME_BYTES_MAX);
                         out.out.string(&key, &text);
                     }
                 }
