@@ -64,6 +64,8 @@ fn as_json(text: &str) -> Result<Vec<u8>, String> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: 1_000_000, max_aliases: 100, max_events: 4_000_000 },
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
+        // YAML 1.2: `no` is a word, as it is to those who write descriptions.
+        strict_booleans: true,
     };
     let value: serde_json::Value =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
