@@ -70,6 +70,7 @@ mod replay;
 mod replica_keys;
 mod replicas;
 mod reports;
+mod rest;
 mod reviews;
 mod revocation;
 mod root_keys;

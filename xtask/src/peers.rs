@@ -54,13 +54,15 @@ const PYPI_2: [&str; 17] = [
     "ocsf-json-schema==1.2.0",
     "jsonschema==4.26.0",
 ];
-const PYPI_1: [&str; 5] = [
+const PYPI_1: [&str; 6] = [
     "mcp==1.30.0",
     "mcp-server-sqlite==2025.4.25",
     "websockets==15.0.1",
     "langchain-mcp-adapters==0.3.2",
     // It does not say so, but works with the first line alone.
     "mcp-agent==0.2.6",
+    // A REST service that describes itself; `mcp-agent` needs it, too.
+    "fastapi==0.165.0",
 ];
 /// A server that is Amazon S3 as Amazon's own client knows it, signatures and locks included.
 const PYPI_S3: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];

@@ -36,6 +36,8 @@
 //! | a revoked agent comes back with the configuration | test `agents_come_and_go_with_the_configuration_and_the_revoked_stay_away` |
 //! | an agent that runs away, or was taken over: stopped at once, on open calls and streams, over restarts | test `what_is_stopped_stops_at_once_and_over_a_power_failure_until_it_is_lifted`, test `stopping_an_agent_ends_its_streams_and_sessions_and_nobody_elses`, test `stopping_a_server_ends_its_calls_and_hides_it_and_no_other` |
 //! | trying doors until one opens | test `probing_is_noticed_blocks_nothing_and_is_contained_and_resolved_by_people`, test `a_decoy_that_is_called_stops_its_caller_where_configuration_says_so` |
+//! | an argument that chooses another path, query or header of a REST service (agentgateway CVE-2026-29791) | each is written by the grammar of its place, and the URL is read again; test `no_argument_leaves_its_place`, test `no_argument_changes_the_route_the_query_or_the_headers` |
+//! | another route behind the name of an approved operation | the route is pinned; test `another_description_is_another_server_and_waits_for_a_person` |
 //! | a rule that errors | a call for which any rule errors is refused; `policy::rules` differential tests |
 //!
 //! # On identity

@@ -241,6 +241,9 @@ refusals! {
     UPSTREAM_BUSY "upstream-busy" Upstream Error 503 code::INTERNAL_ERROR,
         "the model's provider has no room now",
         "try again after the time given";
+    UPSTREAM_DOUBTFUL "upstream-doubtful" Upstream Tell 504 code::INTERNAL_ERROR,
+        "the request was sent and not answered; whether it was done is not known",
+        "find out whether it was done before it is called again; the gateway does not send it again";
     UPSTREAM_TIMEOUT "upstream-timeout" Upstream Tell 504 code::INTERNAL_ERROR,
         "the server did not answer in time",
         "try again, or raise the server's `timeout`";

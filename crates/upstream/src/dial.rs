@@ -7,6 +7,7 @@ use crate::{
     http::{Door, Endpoint, sse, websocket},
     inbox::Inbox,
     link::{Head, Wire},
+    rest::Service,
     sandbox::Room,
     stdio::{self, Given, Pipe},
 };
@@ -53,6 +54,7 @@ pub(crate) async fn dial(
             answer_by_post(&endpoint, inbox);
             Wire::Http(endpoint)
         }
+        Reach::Rest(target) => Wire::Rest(Service::new(door.clone(), target)?),
     })
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Known {
     asked: AsyncMutex<Asked>,
     /// Whether it speaks no era but the modern one.
     alone: AtomicBool,
+    /// Whether that is so whatever happens: the gateway speaks for it.
+    fixed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -66,11 +68,23 @@ impl Known {
                 in_vain: None,
             }),
             alone: AtomicBool::new(eras == Some(Eras::Modern)),
+            fixed: false,
+        }
+    }
+
+    /// Of what the gateway itself speaks for, in the revision without sessions.
+    pub(crate) fn fixed() -> Self {
+        Self {
+            fixed: true,
+            ..Self::new(Some(Eras::Modern))
         }
     }
 
     /// The server is another one now.
     pub(crate) fn forget(&self) {
+        if self.fixed {
+            return;
+        }
         self.alone.store(false, Ordering::Relaxed);
         // Whoever is asking now will have the answer of the new one.
         if let Ok(mut asked) = self.asked.try_lock() {
@@ -113,16 +127,19 @@ impl Known {
     /// The other era, if a server that would not shake hands in one speaks that; it is remembered.
     pub(crate) async fn other(&self, refused: Era, error: &LinkError, ask: Asker<'_>) -> Option<Era> {
         let is_refusal = match error {
-            LinkError::Absent(_) | LinkError::Garbled(_) | LinkError::Unreachable(_) => true,
+            LinkError::Absent(_) | LinkError::Garbled(_) | LinkError::Lost(_) | LinkError::Unreachable(_) => {
+                true
+            }
             // A process may end at what it does not know; an endpoint that is down has said nothing.
             LinkError::Closed(_) => !matches!(ask.spec.reach, Reach::Http(_)),
             LinkError::Consent(_)
             | LinkError::Crashing(_)
+            | LinkError::Doubtful(_)
             | LinkError::Timeout(_)
             | LinkError::Unauthorized(_)
             | LinkError::Withdrawn => false,
         };
-        if !is_refusal {
+        if !is_refusal || self.fixed {
             return None;
         }
         match refused {
@@ -178,6 +195,8 @@ impl Asker<'_> {
             Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_) => false,
             // Of 2024-11-05, and no other revision.
             Reach::Sse(_) => return Ok(false),
+            // We speak for it.
+            Reach::Rest(_) => return Ok(true),
         };
         let name = self.spec.name.clone();
         let inbox = Arc::new(Inbox::new(name, None, Arc::clone(self.backchannel)));
@@ -208,7 +227,9 @@ impl Asker<'_> {
                 LinkError::Absent(_)
                 | LinkError::Closed(_)
                 | LinkError::Crashing(_)
+                | LinkError::Doubtful(_)
                 | LinkError::Garbled(_)
+                | LinkError::Lost(_)
                 | LinkError::Timeout(_)
                 | LinkError::Unreachable(_),
             ) => Ok(false),

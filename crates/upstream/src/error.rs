@@ -23,9 +23,15 @@ pub enum LinkError {
     /// The processes that are started for this caller keep crashing.
     #[error("{0}")]
     Crashing(String),
+    /// It broke off after a request was sent that may have changed something.
+    #[error("the request was sent, and whether it was done is not known: {0}")]
+    Doubtful(String),
     /// What came back is not an answer.
     #[error("the server's answer is not usable: {0}")]
     Garbled(String),
+    /// The connection broke after a request was sent over it.
+    #[error("{0}")]
+    Lost(String),
     /// It did not answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -46,9 +52,11 @@ impl From<LinkError> for Objection {
             LinkError::Consent(consent) => return asked(consent),
             LinkError::Unauthorized(_) => &refusal::UPSTREAM_UNAUTHORIZED,
             LinkError::Absent(_) => &refusal::METHOD_UNKNOWN,
-            LinkError::Closed(_) | LinkError::Crashing(_) | LinkError::Unreachable(_) => {
-                &refusal::UPSTREAM_UNREACHABLE
-            }
+            LinkError::Closed(_)
+            | LinkError::Crashing(_)
+            | LinkError::Lost(_)
+            | LinkError::Unreachable(_) => &refusal::UPSTREAM_UNREACHABLE,
+            LinkError::Doubtful(_) => &refusal::UPSTREAM_DOUBTFUL,
             LinkError::Garbled(_) => &refusal::UPSTREAM_GARBLED,
             LinkError::Timeout(_) => &refusal::UPSTREAM_TIMEOUT,
             LinkError::Withdrawn => &refusal::WITHDRAWN,

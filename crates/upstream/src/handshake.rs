@@ -51,6 +51,8 @@ pub(crate) async fn initialize(
     match wire {
         Wire::Http(endpoint) => drop(endpoint.post(inbox, head, done, None).await?),
         Wire::Pipe(pipe) => pipe.send(done).await?,
+        // It has no sessions.
+        Wire::Rest(_) => {}
     }
     Ok(offered)
 }

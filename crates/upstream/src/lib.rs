@@ -1,4 +1,5 @@
-//! The far side: reaching MCP servers, over pipes and over HTTP, and keeping them from harming each other.
+//! The far side: reaching MCP servers, over pipes and over HTTP, and REST services, and keeping them from harming each
+//! other.
 //!
 //! Only a recorded call crosses: [`Upstreams`] sends nothing but a `&Passed<Recorded>`. What it says of its
 //! own accord (handshakes, listings) holds nothing that came from a caller; what interceptors are asked ([`Aside`]) is
@@ -21,6 +22,7 @@ mod listing;
 mod outgoing;
 mod pending;
 mod pool;
+mod rest;
 pub mod sandbox;
 mod spec;
 mod stdio;
@@ -34,10 +36,11 @@ pub use error::LinkError;
 pub use listing::{Catalogue, Offered};
 pub use outgoing::Outgoing;
 pub use pool::{Health, Upstreams};
+pub use rest::{Description, DescriptionError, LeftOut};
 pub use sandbox::Sandbox;
 pub use spec::{
-    Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Proof, Protection, Reach, ServerSpec,
-    Timeouts,
+    Command, HttpTarget, Isolation, OwnCertificate, PostQuantum, Proof, Protection, Reach, RestTarget,
+    ServerSpec, Timeouts,
 };
 pub use tasks::TaskQuestion;
 pub use watch::Watcher;

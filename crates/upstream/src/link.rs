@@ -22,6 +22,7 @@ use crate::{
     http::Endpoint,
     inbox::Inbox,
     listing::{Items, List, Offered},
+    rest::Service,
     stdio::Pipe,
 };
 
@@ -77,6 +78,7 @@ pub(crate) struct Side {
 pub(crate) enum Wire {
     Http(Arc<Endpoint>),
     Pipe(Pipe),
+    Rest(Arc<Service>),
 }
 
 /// See the module.
@@ -114,6 +116,7 @@ impl Link {
         match &self.wire {
             Wire::Http(endpoint) => endpoint.closed(),
             Wire::Pipe(pipe) => pipe.closed(),
+            Wire::Rest(service) => service.closed(),
         }
     }
 
@@ -159,6 +162,7 @@ impl Link {
                 head.came_over(pipe.tls());
                 pipe.send(body).await
             }
+            Wire::Rest(service) => service.take(&self.inbox, &head, body, None).await,
         }
     }
 
@@ -178,6 +182,7 @@ impl Link {
         match &self.wire {
             Wire::Http(endpoint) => endpoint.close(why),
             Wire::Pipe(pipe) => pipe.close(why),
+            Wire::Rest(service) => service.close(why),
         }
         self.inbox.watches.end();
         self.inbox.pending.fail(&LinkError::Closed(why.to_owned()));
@@ -219,6 +224,7 @@ impl Asking<'_> {
         let exchange: Arc<dyn Exchange> = side.exchange.unwrap_or_else(|| Arc::new(Nobody));
         let body = body(wait.id);
         let id = wait.id;
+        let doubtful = matches!(self.wire, Wire::Rest(service) if service.may_have_changed(&head));
         let sending = async {
             match self.wire {
                 Wire::Http(endpoint) => {
@@ -234,6 +240,7 @@ impl Asking<'_> {
                     head.came_over(pipe.tls());
                     pipe.send(body).await
                 }
+                Wire::Rest(service) => service.take(self.inbox, &head, body, Some(&exchange)).await,
             }
         };
         tokio::pin!(sending);
@@ -249,7 +256,7 @@ impl Asking<'_> {
                 result = &mut sending, if !sent => {
                     sent = true;
                     result?;
-                    if let Wire::Http(_) = self.wire {
+                    if let Wire::Http(_) | Wire::Rest(_) = self.wire {
                         // The end of the stream is the end of the answer: it is here, or there is none.
                         let none = || LinkError::Garbled("the stream ended without an answer".into());
                         return wait.answer.try_recv().unwrap_or_else(|_| Err(none()));
@@ -264,7 +271,8 @@ impl Asking<'_> {
                 }
                 () = tokio::time::sleep_until(until) => {
                     self.withdraw(wait.id).await;
-                    return Err(LinkError::Timeout(until - began));
+                    let late = LinkError::Timeout(until - began);
+                    return Err(if doubtful { LinkError::Doubtful(late.to_string()) } else { late });
                 }
             }
         }
@@ -282,6 +290,8 @@ impl Asking<'_> {
                     endpoint.post(self.inbox, head, body, None).await.map(drop)
                 }
                 Wire::Pipe(pipe) => pipe.send(body).await,
+                // Whoever does not wait any more lets go of its connection.
+                Wire::Rest(_) => Ok(()),
             }
         });
         // A server that does not even take this has a second; the caller has left already.

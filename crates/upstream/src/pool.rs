@@ -122,7 +122,7 @@ impl Upstreams {
         let station = self.station(name)?;
         // A process that runs anyway need not be joined by another to find out more.
         let wanted = match &station.spec.reach {
-            Reach::Http(_) => Era::Modern,
+            Reach::Http(_) | Reach::Rest(_) => Era::Modern,
             Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_) => Era::Legacy,
         };
         let key = |era| Key {
@@ -150,7 +150,7 @@ impl Upstreams {
         let trouble = station.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let stderr = links.iter().find_map(|link| match &link.wire {
             Wire::Pipe(pipe) => Some(pipe.stderr()),
-            Wire::Http(_) => None,
+            Wire::Http(_) | Wire::Rest(_) => None,
         });
         Some(Health {
             links: links.len(),
@@ -303,10 +303,11 @@ impl Upstreams {
 impl Upstreams {
     /// The way to a server for a caller, or for the gateway itself.
     fn door(&self, station: &Station, caller: Option<&Caller>) -> Result<Door, LinkError> {
-        let proof = match &station.spec.reach {
-            Reach::Http(target) | Reach::Sse(target) | Reach::WebSocket(target) => target.proof,
-            Reach::Stdio(_) | Reach::Unix(_) => Proof::None,
-        };
+        let proof = station
+            .spec
+            .reach
+            .http()
+            .map_or(Proof::None, |target| target.proof);
         let credentials = match proof {
             Proof::Asked => Some(Arc::clone(&self.credentials)),
             Proof::None => None,

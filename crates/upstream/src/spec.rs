@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use wire::mcp::ServerName;
 
-use crate::sandbox::Sandbox;
+use crate::{
+    rest::{Base, Description},
+    sandbox::Sandbox,
+};
 
 /// A server to reach.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,8 @@ pub struct ServerSpec {
 pub enum Reach {
     /// Over Streamable HTTP.
     Http(HttpTarget),
+    /// As a REST service, by its description.
+    Rest(RestTarget),
     /// Over HTTP+SSE (2024-11-05).
     Sse(HttpTarget),
     /// As a child process, over its pipes.
@@ -111,6 +116,35 @@ pub struct HttpTarget {
     pub protection: Protection,
     /// What proves requests besides those headers.
     pub proof: Proof,
+}
+
+/// A REST service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestTarget {
+    /// Where its paths begin.
+    pub http: HttpTarget,
+    /// What it can do.
+    pub description: Arc<Description>,
+}
+
+impl RestTarget {
+    /// Whether all paths of a service can begin there.
+    #[must_use]
+    pub fn is_base(url: &hyper::Uri) -> bool {
+        Base::new(url).is_some()
+    }
+}
+
+impl Reach {
+    /// The endpoint, where it is reached over HTTP in one of its ways.
+    #[must_use]
+    pub const fn http(&self) -> Option<&HttpTarget> {
+        match self {
+            Self::Http(target) | Self::Sse(target) | Self::WebSocket(target) => Some(target),
+            Self::Rest(target) => Some(&target.http),
+            Self::Stdio(_) | Self::Unix(_) => None,
+        }
+    }
 }
 
 /// What proves requests besides fixed headers.

@@ -338,6 +338,7 @@ impl Link {
                 pipe.send(body).await?;
                 Stream::Pipe(wait.id)
             }
+            Wire::Rest(_) => return Err(LinkError::Absent("resources")),
         };
         let told = tokio::select! {
             honoured = honoured => match honoured {
@@ -381,7 +382,7 @@ impl Link {
         match (stream, &self.wire) {
             (Stream::Http(stream), _) => stream.abort(),
             (Stream::Pipe(id), Wire::Pipe(pipe)) => pipe.send(encode::cancelled(id)).await?,
-            (Stream::Pipe(_), Wire::Http(_)) => {}
+            (Stream::Pipe(_), Wire::Http(_) | Wire::Rest(_)) => {}
         }
         Ok(())
     }

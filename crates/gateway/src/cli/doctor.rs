@@ -3,13 +3,13 @@
 mod classifiers;
 
 use clap::Args;
-use upstream::sandbox::Kernel;
+use upstream::{Reach, sandbox::Kernel};
 use wire::json::{Node, object};
 
 use super::{Common, ledger, say, serve::load};
 use crate::{
     assemble,
-    config::Meant,
+    config::{Meant, servers::MeantServer},
     failure::Failure,
     operate::admin::control,
     registry::boxes,
@@ -85,28 +85,10 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
         )),
         Err(failure) => found.push(Finding::bad("policy", failure.to_string())),
     }
-    for server in &meant.servers {
-        found.push(match &server.spec.reach {
-            upstream::Reach::Http(target)
-            | upstream::Reach::Sse(target)
-            | upstream::Reach::WebSocket(target) => {
-                Finding::note("server", format!("{}: {}", server.spec.name, target.url))
-            }
-            upstream::Reach::Unix(path) => {
-                Finding::note("server", format!("{}: {}", server.spec.name, path.display()))
-            }
-            upstream::Reach::Stdio(command) => match program(&command.program) {
-                Some(path) => Finding::good("server", format!("{}: {}", server.spec.name, path.display())),
-                None => Finding::bad(
-                    "server",
-                    format!(
-                        "{}: `{}` was not found; install it or write its full path",
-                        server.spec.name, command.program
-                    ),
-                ),
-            },
-        });
-    }
+    meant
+        .servers
+        .iter()
+        .for_each(|server| examine_server(server, found));
     classifiers::examine(meant, found);
     examine_boxes(meant, found);
     let layout = Layout::of(meant);
@@ -144,6 +126,33 @@ fn examine(meant: &Meant, found: &mut Vec<Finding>) {
         }
         Err(failure) => Finding::bad("keys", failure.to_string()),
     });
+}
+
+fn examine_server(server: &MeantServer, found: &mut Vec<Finding>) {
+    let name = &server.spec.name;
+    let finding = match &server.spec.reach {
+        Reach::Http(target) | Reach::Sse(target) | Reach::WebSocket(target) => {
+            Finding::note("server", format!("{name}: {}", target.url))
+        }
+        Reach::Rest(target) => {
+            let left_out = target.description.left_out().iter();
+            found.extend(left_out.map(|one| Finding::note("server", format!("{name}: without {one}"))));
+            let (url, offered) = (&target.http.url, target.description.offered());
+            Finding::note("server", format!("{name}: {url}, {offered} operations as tools"))
+        }
+        Reach::Unix(path) => Finding::note("server", format!("{name}: {}", path.display())),
+        Reach::Stdio(command) => match program(&command.program) {
+            Some(path) => Finding::good("server", format!("{name}: {}", path.display())),
+            None => Finding::bad(
+                "server",
+                format!(
+                    "{name}: `{}` was not found; install it or write its full path",
+                    command.program
+                ),
+            ),
+        },
+    };
+    found.push(finding);
 }
 
 /// The agents whose access review is overdue, as the gateway that runs says.

@@ -75,6 +75,12 @@ impl Known {
                 directory: lookup.base.to_path_buf(),
                 bound: false,
             },
+            // Clients know no descriptions: what is reached by one is none of theirs.
+            upstream::Reach::Rest(target) => Resolved {
+                core: Core::Url(format!("openapi:{}", target.http.url), BTreeMap::new()),
+                directory: lookup.base.to_path_buf(),
+                bound: false,
+            },
             upstream::Reach::Unix(path) => Resolved {
                 core: Core::Url(format!("unix:{}", path.display()), BTreeMap::new()),
                 directory: lookup.base.to_path_buf(),

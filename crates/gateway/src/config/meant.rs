@@ -75,7 +75,7 @@ pub(crate) struct Meant {
     /// The version of the rules, if the operator gives them one.
     pub(crate) version: Option<u64>,
     pub(crate) rules: Vec<(String, String)>,
-    /// The files rules were read from.
+    /// The files rules and descriptions were read from.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) limits: Vec<MeantLimit>,
     pub(crate) approvals: MeantApprovals,
@@ -175,9 +175,10 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         lookup,
     );
     let hidden = secrets(&said, lookup);
-    let standing = Standing::of(&said);
+    let mut standing = Standing::of(&said);
     let provenance = provenance(&said.registry, lookup, &mut note);
     let (servers, groups) = servers::mean(&said.servers, &said.groups, lookup, &mut note);
+    standing.descriptions(&servers);
     let mut notes = said.notes.clone();
     notes.extend(servers::notes(&said.servers, &servers));
     let purposes: BTreeSet<_> = said.purposes.iter().map(|purpose| purpose.name.clone()).collect();
@@ -286,7 +287,9 @@ pub(crate) fn mean(said: Said, lookup: &Lookup<'_>, default_data: &Path) -> Resu
         .enumerate()
         .map(|(n, rule)| (format!("policy.rules[{n}]"), rule.clone()))
         .collect();
-    let mut files = Vec::new();
+    let mut files: Vec<PathBuf> = Vec::new();
+    let descriptions = said.servers.values().filter_map(|server| server.openapi.as_ref());
+    files.extend(descriptions.map(|file| lookup.path(&file.display().to_string())));
     let mut unusable = None;
     let (mut version, mut packs) = (policy.version, policy.packs.clone());
     if policy.bundle.is_some() || !policy.keys.is_empty() {

@@ -19,6 +19,7 @@ mod limits;
 pub(crate) mod login;
 pub(crate) mod meant;
 pub(crate) mod models;
+mod openapi;
 pub(crate) mod operators;
 mod packs;
 pub(crate) mod problem;

@@ -447,6 +447,8 @@ pub(crate) struct SaidServer {
     /// Headers to send to it; values may be `env:NAME` or `file:PATH`.
     #[serde(default, alias = "http_headers")]
     pub(crate) headers: BTreeMap<String, String>,
+    /// The file of its OpenAPI description (3.0 or 3.1, JSON or YAML), where it is a REST service: its operations are tools.
+    pub(crate) openapi: Option<PathBuf>,
     /// What its TLS must be like.
     pub(crate) tls: Option<SaidServerTls>,
     /// How the gateway proves itself to it, where headers will not do.

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -14,7 +15,8 @@ use policy::{
     rules::{ArgumentType, Dialect},
 };
 use upstream::{
-    Command, HttpTarget, Isolation, PostQuantum, Proof, Protection, Reach, Sandbox, ServerSpec, Timeouts,
+    Command, HttpTarget, Isolation, PostQuantum, Proof, Protection, Reach, RestTarget, Sandbox, ServerSpec,
+    Timeouts,
 };
 use wire::{
     json::{ObjectWriter, Pointer},
@@ -26,6 +28,7 @@ use super::{
     auth::{self, MeantAuth},
     door::server_tls,
     meant::is_here,
+    openapi,
     reference::Lookup,
     said::{SaidArgument, SaidIsolation, SaidLabels, SaidServer, SaidTrust, ToolsSaid},
     sandbox,
@@ -92,9 +95,7 @@ pub(super) fn notes(said: &BTreeMap<String, SaidServer>, meant: &[MeantServer]) 
         })
     });
     let open = meant.iter().filter_map(|server| {
-        let (Reach::Http(target) | Reach::Sse(target) | Reach::WebSocket(target)) = &server.spec.reach else {
-            return None;
-        };
+        let target = server.spec.reach.http()?;
         let in_clear = matches!(target.url.scheme_str(), Some("http" | "ws"));
         let host = target.url.authority().map_or("", |authority| authority.as_str());
         (in_clear && !is_here(host)).then(|| {
@@ -105,7 +106,11 @@ pub(super) fn notes(said: &BTreeMap<String, SaidServer>, meant: &[MeantServer]) 
             )
         })
     });
-    renamed.chain(open).collect()
+    let left_out = meant.iter().flat_map(|server| match &server.spec.reach {
+        Reach::Rest(target) => openapi::notes(server.spec.name.as_str(), target.description.left_out()),
+        Reach::Http(_) | Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_) => Vec::new(),
+    });
+    renamed.chain(open).chain(left_out).collect()
 }
 
 /// A group, if its name is free and every member is configured. Members that are disabled are no error: who
@@ -149,15 +154,8 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
     let name = ServerName::from_label(label).map_err(|error| Problem::new(&at, error.to_string(), RENAME))?;
     let mut egress = Vec::new();
     let (reach, launch, auth) = match (&said.command, &said.url) {
-        (Some(_), None) if said.auth.is_some() => {
-            let remedy = "leave it out, and give the program what it needs in `env`";
-            return Err(Problem::new(
-                format!("{at}.auth"),
-                "a program asks for no token",
-                remedy,
-            ));
-        }
         (Some(command), None) => {
+            is_program(&at, said)?;
             let (reach, launch, hosts) = stdio(&at, command, said, lookup)?;
             egress = hosts;
             (reach, launch, None)
@@ -212,6 +210,21 @@ fn meant_server(label: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<M
         manifest,
         egress,
     })
+}
+
+/// Nothing is said of a program that only a server at a URL can have.
+fn is_program(at: &str, said: &SaidServer) -> Result<(), Problem> {
+    if said.auth.is_some() {
+        let remedy = "leave it out, and give the program what it needs in `env`";
+        let what = "a program asks for no token";
+        return Err(Problem::new(format!("{at}.auth"), what, remedy));
+    }
+    if said.openapi.is_some() {
+        let remedy = "write the service's address as `url`, in the place of `command`";
+        let what = "a program is no REST service";
+        return Err(Problem::new(format!("{at}.openapi"), what, remedy));
+    }
+    Ok(())
 }
 
 fn stdio(
@@ -319,16 +332,12 @@ fn at_url(
         .headers
         .iter()
         .map(|(name, value)| {
-            Ok((
-                name.clone(),
-                lookup.value(&format!("{at}.headers.{name}"), value)?,
-            ))
+            let value = lookup.value(&format!("{at}.headers.{name}"), value)?;
+            Ok((name.clone(), value))
         })
         .collect::<Result<_, Problem>>()?;
-    let is_sse = said
-        .kind
-        .as_deref()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("sse"));
+    let kind = said.kind.as_deref().unwrap_or_default();
+    let is_sse = kind.eq_ignore_ascii_case("sse");
     let not_one = || bad("it is not a URL", "write it as `https://host/path`");
     let socket = url.strip_prefix("unix:");
     let uri: Option<hyper::Uri> = match socket {
@@ -346,6 +355,10 @@ fn at_url(
         if is_sse {
             out.string("type", "sse");
         }
+        // The file, not what stands in it: that is pinned tool by tool.
+        if let Some(file) = &said.openapi {
+            out.string("openapi", &file.display().to_string());
+        }
         if protection != Protection::default() {
             out.object("tls", |tls| pin_protection(&protection, tls));
         }
@@ -358,10 +371,7 @@ fn at_url(
         shown: written.to_owned(),
     };
     if let Some(path) = socket {
-        if path.is_empty() {
-            return Err(bad("it names no socket", "write it as `unix:/path/to/socket`"));
-        }
-        return Ok((Reach::Unix(lookup.path(path)), launch, None));
+        return Ok((at_socket(at, path, said, lookup)?, launch, None));
     }
     let scheme = scheme.to_owned();
     let uri = uri.ok_or_else(not_one)?;
@@ -372,7 +382,43 @@ fn at_url(
         proof: if auth.is_some() { Proof::Asked } else { Proof::None },
     };
     let reach = by_scheme(&scheme, is_sse, target).map_err(|(what, remedy)| bad(what, remedy))?;
+    let reach = match &said.openapi {
+        None => reach,
+        Some(file) => rest(at, file, reach, lookup)?,
+    };
     Ok((reach, launch, auth))
+}
+
+/// A server at a Unix socket.
+fn at_socket(at: &str, path: &str, said: &SaidServer, lookup: &Lookup<'_>) -> Result<Reach, Problem> {
+    if said.openapi.is_some() {
+        return Err(not_rest(at));
+    }
+    if path.is_empty() {
+        let (what, remedy) = ("it names no socket", "write it as `unix:/path/to/socket`");
+        return Err(Problem::new(format!("{at}.url"), what, remedy));
+    }
+    Ok(Reach::Unix(lookup.path(path)))
+}
+
+fn not_rest(at: &str) -> Problem {
+    let remedy = "write its address as `https://host/path`, without `type`";
+    let what = "a REST service is reached over HTTP alone";
+    Problem::new(format!("{at}.url"), what, remedy)
+}
+
+/// A REST service: what it can do stands in a file.
+fn rest(at: &str, file: &Path, reach: Reach, lookup: &Lookup<'_>) -> Result<Reach, Problem> {
+    let Reach::Http(http) = reach else {
+        return Err(not_rest(at));
+    };
+    if !upstream::RestTarget::is_base(&http.url) {
+        let remedy = "write where all of its paths begin, such as `https://host/v1`";
+        let what = "it has a query, or a path that readers take differently";
+        return Err(Problem::new(format!("{at}.url"), what, remedy));
+    }
+    let description = openapi::read(at, file, &http.headers, lookup)?;
+    Ok(Reach::Rest(RestTarget { http, description }))
 }
 
 /// What `auth` says. A fixed token is a header like others.

@@ -4,8 +4,9 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use records::digest::sha256;
+use upstream::Reach;
 
-use super::said::Said;
+use super::{said::Said, servers::MeantServer};
 
 /// What is read at the start alone, by its keys: `limits.default`, `mode`. Digests, since there may be secrets in it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -96,6 +97,16 @@ impl Standing {
             standing.put(key.to_owned(), value);
         }
         standing
+    }
+
+    /// And what the files say that describe servers.
+    pub(super) fn descriptions(&mut self, servers: &[MeantServer]) {
+        for server in servers {
+            if let Reach::Rest(target) = &server.spec.reach {
+                let key = format!("mcpServers.{}.openapi", server.spec.name);
+                self.put(key, &target.description);
+            }
+        }
     }
 
     fn all<T: Debug>(&mut self, key: &str, named: &BTreeMap<String, T>) {

@@ -62,10 +62,12 @@ impl Client {
         mut request: Request<Full<Bytes>>,
     ) -> Result<Response<Answered>, LinkError> {
         let url = request.uri().clone();
-        let no_connection = |why: String| {
+        let said = |why: String| {
             let host = url.authority().map(ToString::to_string).unwrap_or_default();
-            LinkError::Unreachable(format!("no connection to {host}: {why}"))
+            format!("no connection to {host}: {why}")
         };
+        let no_connection = |why| LinkError::Unreachable(said(why));
+        let lost = |error| LinkError::Lost(said(chain(&error)));
         let origin = origin(&url).ok_or_else(|| no_connection("the URL is not absolute".to_owned()))?;
         address(&mut request, &url).map_err(no_connection)?;
         while let Some(lane) = self.pool.take(&origin) {
@@ -73,14 +75,15 @@ impl Client {
                 Sent::Answered(response) => return Ok(response),
                 // The server closed it a moment ago.
                 Sent::Unsent(unsent, _) => request = unsent,
-                Sent::Failed(error) => return Err(no_connection(chain(&error))),
+                Sent::Failed(error) => return Err(lost(error)),
             }
         }
         let lane = Box::pin(self.connect(url.clone(), origin));
         let lane = lane.await.map_err(|error| no_connection(chain(&*error)))?;
         match lane.send(request, &self.pool).await {
             Sent::Answered(response) => Ok(response),
-            Sent::Unsent(_, error) | Sent::Failed(error) => Err(no_connection(chain(&error))),
+            Sent::Unsent(_, error) => Err(no_connection(chain(&error))),
+            Sent::Failed(error) => Err(lost(error)),
         }
     }
 
@@ -149,7 +152,7 @@ fn tls(protection: &Protection) -> Result<ClientConfig, LinkError> {
 const OWN_HEADERS: usize = 8;
 
 /// The headers configuration says are sent along.
-pub(super) fn configured(target: &HttpTarget) -> Result<HeaderMap, LinkError> {
+pub(crate) fn configured(target: &HttpTarget) -> Result<HeaderMap, LinkError> {
     let unusable = |what: &str| LinkError::Unreachable(format!("{what} cannot be put into a header"));
     let mut headers = HeaderMap::with_capacity(target.headers.len() + OWN_HEADERS);
     for (name, value) in &target.headers {
@@ -162,7 +165,7 @@ pub(super) fn configured(target: &HttpTarget) -> Result<HeaderMap, LinkError> {
 }
 
 /// An error with its causes, since `Display` shows the outermost alone.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

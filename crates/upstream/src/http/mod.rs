@@ -10,6 +10,7 @@ mod lane;
 pub(crate) mod sse;
 pub(crate) mod websocket;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, chain, configured};
 pub(crate) use door::Door;
 pub(crate) use endpoint::Endpoint;
+pub(crate) use lane::Answered;

@@ -84,10 +84,15 @@ impl Station {
     pub(super) fn new(spec: ServerSpec, eras: Option<Eras>) -> Self {
         Self {
             client: special(&spec.reach),
+            eras: match &spec.reach {
+                Reach::Rest(_) => Known::fixed(),
+                Reach::Http(_) | Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_) => {
+                    Known::new(eras)
+                }
+            },
             spec,
             links: Mutex::default(),
             trouble: Mutex::default(),
-            eras: Known::new(eras),
         }
     }
 
@@ -115,7 +120,10 @@ impl Station {
                 capabilities: capabilities(),
                 era,
             },
-            (Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_), Era::Legacy) => Key {
+            (
+                Reach::Rest(_) | Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_),
+                Era::Legacy,
+            ) => Key {
                 owner,
                 session: None,
                 capabilities: capabilities(),
@@ -213,7 +221,8 @@ impl Station {
             Wire::Http(endpoint) if key.era == Era::Legacy => endpoint.listen(Arc::clone(&inbox)).await,
             Wire::Http(endpoint) if subscribes => endpoint.subscribe(Arc::clone(&inbox), subscription()),
             Wire::Pipe(pipe) if subscribes => pipe.send(subscription()).await?,
-            Wire::Http(_) | Wire::Pipe(_) => {}
+            // A service says nothing of its own accord.
+            Wire::Http(_) | Wire::Pipe(_) | Wire::Rest(_) => {}
         }
         Ok(Link::new(inbox, wire, offered, &self.spec))
     }
@@ -245,7 +254,7 @@ impl Station {
     fn seat(&self, key: &Key) -> Result<Arc<Seat>, LinkError> {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         let most = match &self.spec.reach {
-            Reach::Http(_) => LINKS_MAX_HTTP,
+            Reach::Http(_) | Reach::Rest(_) => LINKS_MAX_HTTP,
             Reach::Sse(_) | Reach::Stdio(_) | Reach::Unix(_) | Reach::WebSocket(_) => LINKS_MAX,
         };
         if !links.contains_key(key) && links.len() >= most {
@@ -433,8 +442,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A client for a server whose TLS must be special.
 fn special(reach: &Reach) -> Option<Result<Client, LinkError>> {
-    let (Reach::Http(target) | Reach::Sse(target) | Reach::WebSocket(target)) = reach else {
-        return None;
-    };
+    let target = reach.http()?;
     (target.protection != Protection::default()).then(|| Client::new(&target.protection))
 }

@@ -109,12 +109,10 @@ impl Outbound {
     /// Takes a server in.
     pub(crate) fn place(&self, server: &MeantServer) -> Result<(), String> {
         let Some(auth) = &server.auth else { return Ok(()) };
-        let url = match &server.spec.reach {
-            upstream::Reach::Http(target)
-            | upstream::Reach::Sse(target)
-            | upstream::Reach::WebSocket(target) => target.url.to_string(),
-            upstream::Reach::Stdio(_) | upstream::Reach::Unix(_) => return Ok(()),
+        let Some(target) = server.spec.reach.http() else {
+            return Ok(());
         };
+        let url = target.url.to_string();
         let name = server.spec.name.clone();
         let account = Account {
             guarded: Guarded::new(auth.network, &auth.authorities)?,

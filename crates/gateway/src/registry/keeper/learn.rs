@@ -75,7 +75,7 @@ impl Keeper {
         match self.started(&meant.spec).reach {
             Reach::Stdio(command) if command.sandbox != Sandbox::Off => Ok(command),
             Reach::Stdio(_) => Err(unlearnable("has its sandbox off, and can do everything")),
-            Reach::Http(_) | Reach::Sse(_) | Reach::Unix(_) | Reach::WebSocket(_) => {
+            Reach::Http(_) | Reach::Rest(_) | Reach::Sse(_) | Reach::Unix(_) | Reach::WebSocket(_) => {
                 Err(unlearnable("is no process of the gateway, so it has no box"))
             }
         }

@@ -91,7 +91,7 @@ impl Keeper {
         let meant = specs.get(name)?;
         match &meant.spec.reach {
             Reach::Stdio(command) => Some((meant.launch.pin.to_string(), command.clone())),
-            Reach::Http(_) | Reach::Sse(_) | Reach::Unix(_) | Reach::WebSocket(_) => None,
+            Reach::Http(_) | Reach::Rest(_) | Reach::Sse(_) | Reach::Unix(_) | Reach::WebSocket(_) => None,
         }
     }
 }
