@@ -346,7 +346,16 @@ fn people_log_in_at_the_console_if_it_is_theirs() {
         .cookies
         .iter()
         .map(|(name, value)| format!("{name}={value}"));
-    let answer = ureq::Agent::from(config)
+    let browser = ureq::Agent::from(config);
+    // Regression: a form that named no page at all was taken.
+    let nowhere = browser
+        .post(format!("{}/console/login", gateway.base()))
+        .send_form([("user", "alice"), ("password", "x")]);
+    let mut nowhere = nowhere.expect("an answer");
+    assert_eq!(nowhere.status().as_u16(), 403);
+    let said = nowhere.body_mut().read_to_string().expect("a page");
+    assert!(said.contains("from which page"), "{said}");
+    let answer = browser
         .post(format!("{}/console/do", gateway.base()))
         .header("Origin", "https://evil.example")
         .header("Cookie", cookies.collect::<Vec<_>>().join("; "))

@@ -311,18 +311,13 @@ fn only_a_person_who_answers_for_it_takes_labels_off_and_it_is_recorded() {
         .as_str()
         .expect("an id")
         .to_owned();
-    let declassify = |who: &str, more: &[&str]| {
-        let args = [
-            "context",
-            "declassify",
-            &id,
-            "--as",
-            who,
-            "--why",
-            "the chart was a test's",
-        ];
+    let declassify_for = |why: &str, who: &str, more: &[&str]| {
+        let args = ["context", "declassify", &id, "--as", who, "--why", why];
         gateway.output(&[&args, more].concat())
     };
+    let declassify = |who: &str, more: &[&str]| declassify_for("the chart was a test's", who, more);
+    // Regression: no reason was reason enough.
+    assert_eq!(declassify_for(" ", "dora", &["--trusted"]).status.code(), Some(2));
     for (who, more, code) in [
         ("tester", &["--trusted"][..], 3),
         ("nobody", &["--trusted"], 3),

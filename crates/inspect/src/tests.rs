@@ -52,6 +52,11 @@ fn hidden_characters_are_found_where_no_script_needs_them() {
             Verdict::Hostile,
         ),
         ("pay \u{202e}001$", Some("unicode/bidi"), Verdict::Hostile),
+        // Regression: what terminals and C take for more than a character stayed.
+        ("a\u{9b}31mb", Some("unicode/control"), Verdict::Suspect),
+        ("a\0b", Some("unicode/control"), Verdict::Suspect),
+        ("a\u{8}\u{8}b", Some("unicode/control"), Verdict::Suspect),
+        ("a\u{7}b", Some("unicode/control"), Verdict::Clean),
     ] {
         let findings = inspector().inspect_text(text, Surface::Result);
         assert_eq!(

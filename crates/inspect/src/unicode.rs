@@ -45,7 +45,8 @@ fn score(run: &HiddenRun, written: &str) -> Score {
     Score::new(match run.sort {
         Hidden::Tag => 0.95,
         Hidden::Bidi if text.contains(['\u{202d}', '\u{202e}']) => 0.85,
-        Hidden::Control if text.contains('\u{1b}') => 0.6,
+        // What moves a terminal's cursor, ends a text for programs in C, or begins a sequence in one character.
+        Hidden::Control if text.contains(['\0', '\u{8}', '\u{1b}', '\u{90}', '\u{9b}', '\u{9d}']) => 0.6,
         Hidden::Filler if run.count >= RUN_MANY => 0.7,
         Hidden::Variation | Hidden::ZeroWidth if run.count >= RUN_MANY => 0.85,
         // One soft hyphen, one stray joiner, one form feed: worth knowing, not worth a word.

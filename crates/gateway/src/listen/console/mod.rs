@@ -10,7 +10,7 @@ use std::{net::IpAddr, sync::Arc};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, LOCATION, SET_COOKIE},
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, LOCATION, ORIGIN, SET_COOKIE},
 };
 use identity::{Secret, oauth::Form};
 use records::ledger::Kind;
@@ -75,6 +75,12 @@ pub(super) async fn answer(
         (Method::GET, "/enter") => finished(StatusCode::OK, pages::enter(&query_of(&query, "code"))),
         (Method::GET, "/login") => visit.login_page(StatusCode::OK, ""),
         (Method::GET, _) => visit.show(path.trim_end_matches('/'), &query).await,
+        // One that is not ours did not come so far; every browser names the page a form comes from.
+        (Method::POST, _) if !request.headers().contains_key(ORIGIN) => {
+            let why =
+                "this form does not say from which page it comes (`Origin`); send it from the page itself";
+            finished(StatusCode::FORBIDDEN, pages::stopped(why))
+        }
         (Method::POST, _) => match super::authorize::form(request).await {
             Ok(form) => visit.take(path, &form).await,
             Err(why) => finished(StatusCode::BAD_REQUEST, pages::stopped(&why)),

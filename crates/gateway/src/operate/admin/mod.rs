@@ -141,8 +141,13 @@ impl<'a> Args<'a> {
     }
 
     fn needed(&self, name: &str) -> Result<String, Failure> {
-        self.text(name)
-            .ok_or_else(|| Failure::configuration(format!("`{name}` is missing")))
+        match self.text(name) {
+            Some(text) if text.trim().is_empty() => {
+                Err(Failure::configuration(format!("`{name}` says nothing")))
+            }
+            Some(text) => Ok(text),
+            None => Err(Failure::configuration(format!("`{name}` is missing"))),
+        }
     }
 
     fn list(&self, name: &str) -> Vec<String> {
