@@ -95,5 +95,6 @@ mod transports;
 mod upstream_auth;
 mod upstream_exchange;
 mod vault;
+mod ways_out;
 mod withdrawal;
 mod witness;

@@ -303,8 +303,12 @@ pub(crate) fn resources(view: &View, at: &Endpoint, key: &str) -> Vec<Entry> {
                 continue;
             }
             let shown = Arc::from(document.text().as_bytes());
+            let resource = match key {
+                "uri" => server.resource_at(&uri),
+                _ => server.resource_made(&uri),
+            };
             entries.push(Entry {
-                resource: Arc::new(server.resource_at(&uri)),
+                resource: Arc::new(resource),
                 shown,
             });
         }
