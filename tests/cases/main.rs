@@ -53,6 +53,7 @@ mod lifecycle;
 mod limits;
 mod lists;
 mod matrix;
+mod minimised;
 mod models;
 mod operator;
 mod other_sandboxes;

@@ -461,8 +461,10 @@ impl Choosing<'_> {
         for (key, value) in said.members() {
             let name = key.as_str().unwrap_or_default();
             match (answer, name.as_ref()) {
-                (jsonrpc::Answer::Result(_), "isError" | "resultType")
-                | (jsonrpc::Answer::Error(_), "code") => {}
+                (jsonrpc::Answer::Result(_), "isError") if value.kind() == Kind::Bool => {}
+                (jsonrpc::Answer::Error(_), "code") if value.kind() == Kind::Number => {}
+                // Which others there are, is the gateway's to say.
+                (jsonrpc::Answer::Result(_), "resultType") if value.is_str("complete") => {}
                 (jsonrpc::Answer::Result(_), "structuredContent")
                     if matches!(value.kind(), Kind::Array | Kind::Object) =>
                 {
@@ -476,19 +478,17 @@ impl Choosing<'_> {
                     });
                 }
                 (jsonrpc::Answer::Result(_), "content" | "contents") => {
-                    value
-                        .elements()
-                        .for_each(|block| self.block(block, choice, pointers, did));
+                    let form: &[&str] = match name.as_ref() {
+                        "content" => &["text", "type"],
+                        _ => &["blob", "text", "uri"],
+                    };
+                    self.blocks(value, form, (choice, pointers), did);
                 }
-                (jsonrpc::Answer::Result(_), "messages") => {
-                    for content in value.elements().filter_map(|message| message.get("content")) {
-                        match content.kind() {
-                            Kind::Array => content
-                                .elements()
-                                .for_each(|block| self.block(block, choice, pointers, did)),
-                            Kind::Bool | Kind::Null | Kind::Number | Kind::Object | Kind::String => {
-                                self.block(content, choice, pointers, did)
-                            }
+                (jsonrpc::Answer::Result(_), "messages") if value.kind() == Kind::Array => {
+                    for message in value.elements() {
+                        self.only(message, &["content", "role"], did);
+                        if let Some(content) = message.get("content") {
+                            self.blocks(content, &["text", "type"], (choice, pointers), did);
                         }
                     }
                 }
@@ -507,18 +507,65 @@ impl Choosing<'_> {
     }
 
     /// One block of content: a text that is JSON has fields, and nothing else has.
-    fn block(&mut self, block: Node<'_>, choice: Choice, pointers: &[&str], did: &'static str) {
+    fn block(
+        &mut self,
+        block: Node<'_>,
+        form: &[&str],
+        (choice, pointers): (Choice, &[&str]),
+        did: &'static str,
+    ) {
         let said = self.said;
         let at = || Pointer::to(said, block).unwrap_or_default();
         let Some(text) = block.get("text").filter(|text| text.kind() == Kind::String) else {
             // An image, a sound, a link, an embedded file.
             self.report.add(at, did, "block");
             match block.get("blob") {
-                Some(blob) => self.edits.string(blob, ""),
-                None => {
+                Some(blob) if form.contains(&"blob") => {
+                    self.only(block, form, did);
+                    self.edits.string(blob, "");
+                }
+                Some(_) | None => {
                     let instead = object(|out| {
                         out.string("type", "text");
                         out.string("text", WITHHELD);
+    /// A block of content, or a list of them, of which these members say what it is.
+    fn blocks(
+        &mut self,
+        content: Node<'_>,
+        form: &[&str],
+        (choice, pointers): (Choice, &[&str]),
+        did: &'static str,
+    ) {
+        if content.kind() != Kind::Array {
+            return self.block(content, form, (choice, pointers), did);
+        }
+        for block in content.elements() {
+            self.block(block, form, (choice, pointers), did);
+        }
+    }
+
+    /// Beside what was chosen from, only what makes a message or a text one stays: all else may say anything.
+    fn only(&mut self, around: Node<'_>, form: &[&str], did: &'static str) {
+        let said = self.said;
+        let at = || Pointer::to(said, around).unwrap_or_default();
+        if around.kind() != Kind::Object {
+            self.report.add(at, did, "member");
+            return self.edits.remove(around);
+        }
+        for (key, value) in around.members() {
+            let name = key.as_str().unwrap_or_default();
+            let is_one = match name.as_ref() {
+                "type" => value.is_str("text"),
+                "role" => value.is_str("assistant") || value.is_str("user"),
+                _ => true,
+            };
+            if !is_one || !form.contains(&name.as_ref()) {
+                self.report.add(at, did, "member");
+                self.edits.remove(value);
+            }
+        }
+    }
+
                     });
                     self.edits.json(block, instead);
                 }
@@ -538,6 +585,8 @@ impl Choosing<'_> {
         }
     }
 
+        let beside: Vec<&str> = form.iter().copied().filter(|name| *name != "blob").collect();
+        self.only(block, &beside, did);
     fn withhold(&mut self, text: Node<'_>, did: &'static str) {
         let said = self.said;
         let at = || Pointer::to(said, text).unwrap_or_default();

@@ -1,0 +1,126 @@
+//! What stands beside the text of an answer: members nobody chose.
+
+use std::{fs, path::Path};
+
+use e2e::{
+    gateway::{Gateway, Scratch, program},
+    mcp::{Answer, Client, own_meta},
+};
+use serde_json::json;
+
+const HIDDEN: &str = "MRN-44821";
+
+fn house(folder: &Path, annotation: &str) -> Gateway {
+    let opening = json!({
+        "protocolVersion": "2025-11-25",
+        "capabilities": {"tools": {}, "resources": {}, "prompts": {}},
+        "serverInfo": {"name": "raw", "version": "1"},
+    });
+    for (name, result) in [
+        ("initialize", opening),
+        (
+            "tools_list",
+            json!({"tools": [{"name": "read", "inputSchema": {"type": "object"}}]}),
+        ),
+        ("prompts_list", json!({"prompts": [{"name": "ask"}]})),
+        (
+            "resources_list",
+            json!({"resources": [{"uri": "raw://doc", "name": "doc"}]}),
+        ),
+        ("resources_templates_list", json!({"resourceTemplates": []})),
+    ] {
+        fs::write(folder.join(name), result.to_string()).expect("a file");
+    }
+    let stub = program("e2e-stub");
+    let rule = format!(
+        r#"{annotation} permit(principal, action in [Action::"invoke", Action::"read", Action::"get"], resource);"#
+    );
+    Gateway::start(&format!(
+        "mcpServers: {{ raw: {{ command: {stub:?}, args: [raw, {folder:?}], trust: trusted, \
+         tools: {{ \"*\": {{ sink: read }} }} }} }}\napprove: all\n\
+         agents: [ {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester] }} ]\n\
+         policy: {{ packs: [baseline], rules: {} }}\n",
+        json!([
+            rule,
+            r#"permit(principal, action == Action::"discover", resource);"#
+        ])
+    ))
+}
+
+/// What comes of a result of this method.
+fn given(gateway: &Gateway, folder: &Path, method: &str, result: &str) -> Answer {
+    fs::write(folder.join(method.replace('/', "_")), result).expect("a file");
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+    let (member, name) = match method {
+        "resources/read" => ("uri", "raw://doc"),
+        "prompts/get" => ("name", "raw__ask"),
+        _ => ("name", "raw__read"),
+    };
+    let mut params = json!({"_meta": own_meta()});
+    params[member] = json!(name);
+    client.request(method, Some(name), params).expect("an answer")
+}
+
+/// Regression: of a text the fields were chosen, and what stood beside it came back whole.
+// CONTROL: minimisation leaks
+#[test]
+fn nothing_comes_back_beside_the_fields_that_were_chosen() {
+    let folder = Scratch::new();
+    let gateway = house(folder.path(), r#"@fields("/name")"#);
+    let text = format!(r#""type":"text","text":"{{\"name\":\"Ann\",\"note\":\"{HIDDEN}\"}}""#);
+    let block = |more: &str| format!(r#"{{"content":[{{{text}{more}}}]}}"#);
+    let results = [
+        ("tools/call", block("")),
+        (
+            "tools/call",
+            block(&format!(r#","_meta":{{"y.z/x":"{HIDDEN}"}}"#)),
+        ),
+        (
+            "tools/call",
+            block(&format!(
+                r#","annotations":{{"audience":["user"],"lastModified":"{HIDDEN}"}}"#
+            )),
+        ),
+        (
+            "tools/call",
+            block(&format!(r#","{HIDDEN}":1,"uri":"{HIDDEN}","blob":"{HIDDEN}""#)),
+        ),
+        (
+            "tools/call",
+            format!(
+                r#"{{"content":[{{{text}}},{{"type":"image","data":"TVJO","{HIDDEN}":1}}],"isError":"{HIDDEN}"}}"#
+            ),
+        ),
+        (
+            "resources/read",
+            format!(
+                r#"{{"contents":[{{"uri":"raw://doc","mimeType":"{HIDDEN}",{text},"_meta":{{"a.b/c":"{HIDDEN}"}},"extra":"{HIDDEN}"}},
+                {{"uri":"raw://doc","blob":"TVJO","_meta":{{"a.b/c":"{HIDDEN}"}}}}],"_meta":{{"a.b/c":"{HIDDEN}"}}}}"#
+            ),
+        ),
+        (
+            "prompts/get",
+            format!(
+                r#"{{"description":"{HIDDEN}","messages":[{{"role":"user","content":{{{text},"x":"{HIDDEN}"}},
+                "_meta":{{"a.b/c":"{HIDDEN}"}}}},"{HIDDEN}"]}}"#
+            ),
+        ),
+    ];
+    for (method, result) in results {
+        let answer = given(&gateway, folder.path(), method, &result.replace('\n', " "));
+        let body = answer.body.to_string();
+        assert!(
+            answer.is_good() && body.contains("Ann"),
+            "{method} {result}: {body}"
+        );
+        assert!(!body.contains(HIDDEN), "{method} {result}: {body}");
+    }
+    // What is no list of texts at all.
+    let odd = given(
+        &gateway,
+        folder.path(),
+        "tools/call",
+        &format!(r#"{{"content":"{HIDDEN}"}}"#),
+    );
+    assert!(!odd.body.to_string().contains(HIDDEN), "{}", odd.body);
+}
