@@ -1,13 +1,15 @@
-//! What stands beside the text of an answer: members nobody chose.
+//! What stands beside the text of an answer: members nobody chose, contents in base64.
 
 use std::{fs, path::Path};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use e2e::{
     gateway::{Gateway, Scratch, program},
     mcp::{Answer, Client, own_meta},
 };
 use serde_json::json;
 
+const MAIL: &str = "ann.lee@clinic.org";
 const HIDDEN: &str = "MRN-44821";
 
 fn house(folder: &Path, annotation: &str) -> Gateway {
@@ -123,4 +125,28 @@ fn nothing_comes_back_beside_the_fields_that_were_chosen() {
         &format!(r#"{{"content":"{HIDDEN}"}}"#),
     );
     assert!(!odd.body.to_string().contains(HIDDEN), "{}", odd.body);
+}
+
+/// Regression: a text in base64 was replaced by the bare pseudonym, and whoever decoded it failed.
+#[test]
+fn what_is_rewritten_in_base64_is_still_base64() {
+    let folder = Scratch::new();
+    let gateway = house(folder.path(), r#"@pseudonymise("personal")"#);
+    let letter = STANDARD.encode(format!("Dear {MAIL},\nyour letter of Monday.\n"));
+    let result = json!({"content": [
+        {"type": "text", "text": format!("From {MAIL}")},
+        {"type": "resource", "resource": {"uri": "raw://letter", "mimeType": "text/plain", "blob": letter}},
+    ]});
+    let answer = given(&gateway, folder.path(), "tools/call", &result.to_string());
+    let name = answer.text().strip_prefix("From ").expect("a name").to_owned();
+    assert!(name.contains("@pseudonym."), "{name}");
+    let blob = &answer.body["result"]["content"][1]["resource"]["blob"];
+    let decoded = STANDARD.decode(blob.as_str().expect("a text")).expect("base64");
+    let decoded = String::from_utf8(decoded).expect("a text");
+    assert_eq!(decoded, format!("Dear {name},\nyour letter of Monday.\n"));
+
+    let contents = json!({"contents": [{"uri": "raw://letter", "blob": STANDARD.encode("No name here.")}]});
+    let answer = given(&gateway, folder.path(), "resources/read", &contents.to_string());
+    let untouched = &answer.body["result"]["contents"][0]["blob"];
+    assert_eq!(*untouched, json!(STANDARD.encode("No name here.")));
 }

@@ -25,6 +25,7 @@ use super::{
     apart::keep_apart,
     defang::harmless,
     disguise::{Whose, laid_out},
+    encoded,
     said::Said,
     stretches::Stretches,
     ways::{Way, strung},
@@ -37,7 +38,7 @@ pub(super) const WITHHELD: &str =
 
 /// The obligations that concern the answer's content.
 #[derive(Debug, Default)]
-struct Orders<'o> {
+pub(super) struct Orders<'o> {
     ways: BTreeMap<&'o str, Way>,
     fields: Option<&'o BTreeSet<String>>,
     dropped: BTreeSet<&'o str>,
@@ -94,12 +95,13 @@ impl<'o> Orders<'o> {
 type Everywhere = BTreeMap<String, (String, &'static str, Cow<'static, str>)>;
 
 /// What is rewritten.
-struct Content<'c> {
-    said: Node<'c>,
-    findings: &'c Findings,
+#[derive(Clone, Copy)]
+pub(super) struct Content<'c> {
+    pub(super) said: Node<'c>,
+    pub(super) findings: &'c Findings,
     /// Originals that the far side was told, each with its pseudonym.
-    revealed: &'c [(String, String)],
-    whose: Whose<'c>,
+    pub(super) revealed: &'c [(String, String)],
+    pub(super) whose: Whose<'c>,
 }
 
 /// A stretch of a value and what comes in its place: borrowed where that is the same in a million places.
@@ -232,7 +234,7 @@ impl Engines {
 
     /// The texts of values with findings replaced, by place, and the pseudonyms among them. What was found
     /// once is replaced wherever it stands, and so is what the call revealed to the tool.
-    fn replaced(
+    pub(super) fn replaced(
         &self,
         content: &Content<'_>,
         orders: &Orders<'_>,
@@ -243,8 +245,14 @@ impl Engines {
             all_listed(content.findings)?;
         }
         let mut found: BTreeMap<u32, Vec<(&Finding, Way)>> = BTreeMap::new();
+        let in_base64 = encoded::places(said);
+        let mut recoded = BTreeSet::new();
         for finding in content.findings.iter().filter(|finding| !is_shape(finding, said)) {
             if let Some(way) = orders.way(finding) {
+                if in_base64.contains(&finding.location.place) {
+                    recoded.insert(finding.location.place);
+                    continue;
+                }
                 found
                     .entry(finding.location.place)
                     .or_default()
@@ -288,14 +296,19 @@ impl Engines {
             }
         }
         elsewhere(said, &everywhere, &mut changes, report)?;
+        recoded.extend(changes.keys().filter(|place| in_base64.contains(place)));
+        changes.retain(|place, _| !recoded.contains(place));
         let text_at = |place: u32| said.document().at(place).map(text_of).unwrap_or_default();
         let texts = changes
             .into_iter()
             .map(|(place, list)| (place, replace(&text_at(place), list)));
         let mut texts = texts.collect();
         harmless(said, &orders.defanged, &mut texts, report);
+        recoded.extend(texts.keys().filter(|place| in_base64.contains(place)));
+        let (encoded, more) = self.encoded(content, orders, &recoded, report)?;
+        texts.extend(encoded);
         keep_apart(said, &mut texts);
-        Ok((texts, names.into_values().collect()))
+        Ok((texts, names.into_values().chain(more).collect()))
     }
 }
 
@@ -506,28 +519,6 @@ impl Choosing<'_> {
         }
     }
 
-    /// One block of content: a text that is JSON has fields, and nothing else has.
-    fn block(
-        &mut self,
-        block: Node<'_>,
-        form: &[&str],
-        (choice, pointers): (Choice, &[&str]),
-        did: &'static str,
-    ) {
-        let said = self.said;
-        let at = || Pointer::to(said, block).unwrap_or_default();
-        let Some(text) = block.get("text").filter(|text| text.kind() == Kind::String) else {
-            // An image, a sound, a link, an embedded file.
-            self.report.add(at, did, "block");
-            match block.get("blob") {
-                Some(blob) if form.contains(&"blob") => {
-                    self.only(block, form, did);
-                    self.edits.string(blob, "");
-                }
-                Some(_) | None => {
-                    let instead = object(|out| {
-                        out.string("type", "text");
-                        out.string("text", WITHHELD);
     /// A block of content, or a list of them, of which these members say what it is.
     fn blocks(
         &mut self,
@@ -566,12 +557,36 @@ impl Choosing<'_> {
         }
     }
 
+    /// One block of content: a text that is JSON has fields, and nothing else has.
+    fn block(
+        &mut self,
+        block: Node<'_>,
+        form: &[&str],
+        (choice, pointers): (Choice, &[&str]),
+        did: &'static str,
+    ) {
+        let said = self.said;
+        let at = || Pointer::to(said, block).unwrap_or_default();
+        let Some(text) = block.get("text").filter(|text| text.kind() == Kind::String) else {
+            // An image, a sound, a link, an embedded file.
+            self.report.add(at, did, "block");
+            match block.get("blob") {
+                Some(blob) if form.contains(&"blob") => {
+                    self.only(block, form, did);
+                    self.edits.string(blob, "");
+                }
+                Some(_) | None => {
+                    let instead = object(|out| {
+                        out.string("type", "text");
+                        out.string("text", WITHHELD);
                     });
                     self.edits.json(block, instead);
                 }
             }
             return;
         };
+        let beside: Vec<&str> = form.iter().copied().filter(|name| *name != "blob").collect();
+        self.only(block, &beside, did);
         let now = match self.texts.get(&text.place()) {
             Some(now) => Cow::Borrowed(now.as_str()),
             None => text_of(text),
@@ -585,8 +600,6 @@ impl Choosing<'_> {
         }
     }
 
-        let beside: Vec<&str> = form.iter().copied().filter(|name| *name != "blob").collect();
-        self.only(block, &beside, did);
     fn withhold(&mut self, text: Node<'_>, did: &'static str) {
         let said = self.said;
         let at = || Pointer::to(said, text).unwrap_or_default();
