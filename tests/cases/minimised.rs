@@ -1,4 +1,4 @@
-//! What stands beside the text of an answer: members nobody chose, contents in base64.
+//! What stands beside the text of an answer: members nobody chose, contents in base64, members of the gateway's own.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use e2e::{
     gateway::{Gateway, Scratch, program},
     mcp::{Answer, Client, own_meta},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 const MAIL: &str = "ann.lee@clinic.org";
 const HIDDEN: &str = "MRN-44821";
@@ -149,4 +149,70 @@ fn what_is_rewritten_in_base64_is_still_base64() {
     let answer = given(&gateway, folder.path(), "resources/read", &contents.to_string());
     let untouched = &answer.body["result"]["contents"][0]["blob"];
     assert_eq!(*untouched, json!(STANDARD.encode("No name here.")));
+}
+
+/// Regression: what a server of sessions said of keeping came before what the gateway says, under the same names.
+#[test]
+fn no_answer_has_a_name_twice() {
+    let folder = Scratch::new();
+    let gateway = house(folder.path(), "");
+    let lies = r#""ttlMs":86400000,"cacheScope":"public","resultType":"weird","TTLms":5,"_meta":{"io.sallyport/call":1,"a.b/c":2}"#;
+    for (method, own) in [
+        (
+            "tools/call",
+            r#""content":[{"type":"text","text":"t"}],"isError":false"#,
+        ),
+        ("resources/read", r#""contents":[{"uri":"raw://doc","text":"t"}]"#),
+        ("prompts/get", r#""messages":[]"#),
+    ] {
+        let result = format!("{{{own},{lies}}}");
+        let answer = given(&gateway, folder.path(), method, &result);
+        let said = &answer.body["result"];
+        assert_eq!(said["resultType"], "complete", "{said}");
+        if method == "resources/read" {
+            assert_eq!(
+                (&said["ttlMs"], &said["cacheScope"]),
+                (&json!(0), &json!("private"))
+            );
+        }
+        assert_once(&gateway, method);
+    }
+    for method in ["tools/list", "prompts/list", "resources/list", "server/discover"] {
+        assert_once(&gateway, method);
+    }
+}
+
+/// No object of the answer, as it was written, names anything twice: read and written again it would be shorter.
+fn assert_once(gateway: &Gateway, method: &str) {
+    let name = match method {
+        "resources/read" => ("uri", "raw://doc"),
+        "prompts/get" => ("name", "raw__ask"),
+        _ => ("name", "raw__read"),
+    };
+    let is_named = !method.contains("list") && !method.contains("discover");
+    let mut params = json!({"_meta": own_meta()});
+    if is_named {
+        params[name.0] = json!(name.1);
+    }
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+    let mut request = ureq::post(format!("{}/mcp", gateway.base()))
+        .header("Content-Type", "application/json")
+        .header("Accept", "application/json, text/event-stream")
+        .header("MCP-Protocol-Version", "2026-07-28")
+        .header("Mcp-Method", method)
+        .header("Authorization", format!("Bearer {}", gateway.token()));
+    if is_named {
+        request = request.header("Mcp-Name", name.1);
+    }
+    let text = request
+        .send(body)
+        .expect("an answer")
+        .into_body()
+        .read_to_string();
+    let text = text.expect("a text");
+    let json = text.lines().find_map(|line| line.strip_prefix("data: "));
+    let json = json.unwrap_or(&text).trim();
+    let read: Value = serde_json::from_str(json).expect("JSON");
+    assert!(read["result"].is_object(), "{json}");
+    assert_eq!(read.to_string().len(), json.len(), "{json}");
 }
