@@ -92,6 +92,7 @@ mod tables_lost;
 mod tasks;
 mod tenants;
 mod tls;
+mod told;
 mod transports;
 mod upstream_auth;
 mod upstream_exchange;
