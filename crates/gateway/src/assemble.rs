@@ -47,7 +47,9 @@ use crate::{
         task_desks::TaskDesks,
         task_owners::TaskOwners,
     },
-    engines::{Channels, Desk, Disguise, Engines, LimitStore, Listeners, Models, Terms, Tokens, observing},
+    engines::{
+        Channels, Desk, Disguise, Engines, LimitStore, Listeners, Models, Terms, Tokens, Told, observing,
+    },
     evidence::{
         incidents,
         journal::{Digests, Journal},
@@ -154,6 +156,7 @@ pub(crate) fn assemble(
         inspector,
         models: Models::new(&meant.models).map_err(Failure::configuration)?,
         terms: Terms::default(),
+        told: Told::open(vault.store().clone()).map_err(|error| Failure::other(error.to_string()))?,
         interceptors: Interceptors::new(
             meant.interceptors.clone(),
             Arc::clone(&upstreams),

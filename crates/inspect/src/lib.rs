@@ -31,8 +31,8 @@ pub use inspector::{Inspector, SettingsError};
 pub use own::{Check, OwnKind, Pass, Settings};
 pub use recall::Digest;
 pub use rewrite::{
-    Choice, Defang, Effort, Like, Marked, Marks, Others, Spotlight, Strung, defang, mask, plain, pseudonym,
-    redact, select, select_text,
+    Choice, Defang, Effort, Lasting, Like, Marked, Marks, Others, Spotlight, Strung, defang, mask, plain,
+    pseudonym, redact, select, select_text,
 };
 pub use surface::{Scope, Surface};
 pub use texts::Texts;

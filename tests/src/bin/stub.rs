@@ -162,7 +162,9 @@ fn raw(folder: &Path) {
         let line = line.expect("text");
         let Some(answer) = raw_answer(folder, &line) else {
             // What is no request is the answer to the question.
-            if let Some(answer) = waiting.take_if(|_| line.contains("\"result\"")) {
+            if let Some(answer) =
+                waiting.take_if(|_| ["\"result\"", "\"error\""].iter().any(|said| line.contains(said)))
+            {
                 println!("{answer}");
             }
             continue;

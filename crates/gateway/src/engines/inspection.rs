@@ -79,14 +79,16 @@ impl Inspect for Engines {
         let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
         if let Some(server) = server.filter(|_| demands().next().is_some() || !revealed.values.is_empty()) {
             let caller = call.principal().holder();
-            let held = self.terms.agree(
+            if !revealed.values.is_empty() {
+                let between = rewrite::between(call, &caller, server);
+                self.told.tell(&self.disguise, between, &revealed.values)?;
+            }
+            revealed.held = Some(self.terms.agree(
                 (&caller, server.as_str()),
                 demands().cloned(),
-                &revealed.values,
                 rewrite::subject(call),
                 &self.ambient,
-            );
-            revealed.held = Some(held?);
+            ));
         }
         // Only now: a call that may be told nothing was told nothing.
         if count > 0 {
@@ -320,7 +322,7 @@ pub(super) fn scope<'n>(resolution: &'n Resolution, surface: Surface, whose: &'n
     }
 }
 
-fn not_looked_up(error: StoreError) -> Objection {
+pub(super) fn not_looked_up(error: StoreError) -> Objection {
     let why = format!("pseudonyms cannot be looked up: {error}");
     error.objection_or(&refusal::OBLIGATION_UNMET, why)
 }

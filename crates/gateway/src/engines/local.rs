@@ -120,9 +120,9 @@ impl Engines {
             }))),
             Method::ToolsList => self.listing(call, "tools", tools(&view, at, arrival.revision)),
             Method::PromptsList => self.listing(call, "prompts", view.entries(ItemKind::Prompt, at)),
-            Method::ResourcesList => self.listing(call, "resources", resources(&view, at, "uri")),
+            Method::ResourcesList => self.listing(call, "resources", self.known(call, &view, "uri")?),
             Method::ResourcesTemplatesList => {
-                self.listing(call, "resourceTemplates", resources(&view, at, "uriTemplate"))
+                self.listing(call, "resourceTemplates", self.known(call, &view, "uriTemplate")?)
             }
             Method::ModelList => self.listing(call, "data", self.models.entries(arrival)),
             Method::SubscriptionsListen => self.listen(call).await,
@@ -182,6 +182,11 @@ pub(crate) const SPOKEN: [Revision; 5] = [
 ];
 
 impl Engines {
+    /// The resources at the caller's door, as the caller knows what servers were told.
+    fn known(&self, call: &Passed<Recorded>, view: &View, key: &str) -> Result<Vec<Entry>, Objection> {
+        self.as_known(call, resources(view, &call.arrival().endpoint, key))
+    }
+
     /// A list, from the cursor the caller came with.
     fn listing(
         &self,
@@ -303,8 +308,12 @@ pub(crate) fn resources(view: &View, at: &Endpoint, key: &str) -> Vec<Entry> {
                 continue;
             }
             let shown = Arc::from(document.text().as_bytes());
+            let resource = match key {
+                "uri" => server.resource_at(&uri),
+                _ => server.resource_made(&uri),
+            };
             entries.push(Entry {
-                resource: Arc::new(server.resource_at(&uri)),
+                resource: Arc::new(resource),
                 shown,
             });
         }

@@ -3,10 +3,12 @@
 mod apart;
 mod approvals;
 mod asking;
+mod choosing;
 mod clients;
 mod contexts;
 mod defang;
 mod disguise;
+mod encoded;
 pub(crate) mod flow;
 mod halting;
 mod identify;
@@ -27,6 +29,7 @@ mod stretches;
 mod task_questions;
 mod tasks;
 mod terms;
+mod told;
 mod upstreams;
 mod ways;
 
@@ -48,6 +51,7 @@ pub(crate) use local::{Listeners, SPOKEN, resources, settle};
 pub(crate) use models::Models;
 pub(crate) use rules::observing;
 pub(crate) use terms::Terms;
+pub(crate) use told::Told;
 
 use crate::{
     ambient::Ambient,
@@ -89,6 +93,8 @@ pub(crate) struct Engines {
     pub(crate) judge: Option<Judge>,
     pub(crate) models: Models,
     pub(crate) terms: Terms,
+    /// What servers were told in the place of pseudonyms.
+    pub(crate) told: Told,
     /// What the marks around untrusted content are made with.
     pub(crate) marks_key: hmac::Key,
     pub(crate) rules: RwLock<Arc<RuleSet>>,

@@ -38,7 +38,7 @@ impl Resolve for Engines {
         match target {
             Target::Tool { name, .. } => door.item(ItemKind::Tool, &name),
             Target::Prompt { name, .. } => door.item(ItemKind::Prompt, &name),
-            Target::Resource { uri } => door.resource(&uri),
+            Target::Resource { uri } => door.resource(&uri, arrival.message.method()),
             Target::Completion {
                 reference: Reference::Prompt(name),
                 ..
@@ -53,7 +53,7 @@ impl Resolve for Engines {
             Target::Completion {
                 reference: Reference::Template(uri),
                 ..
-            } => door.resource(&uri),
+            } => door.template(&uri),
             Target::Task { id } => {
                 declared(call)?;
                 // Whose it is, is said to nobody else.
@@ -215,7 +215,25 @@ impl<'d> Door<'d> {
         Some((server.resource(kind, item), server.held_because(kind, item)))
     }
 
-    fn resource(&self, uri: &str) -> Result<Resolution, Unfound> {
+    fn resource(&self, uri: &str, method: Option<Method>) -> Result<Resolution, Unfound> {
+        let server = self.server_of(uri)?;
+        let resource = match method {
+            // Of what it does not watch the server is not told.
+            Some(Method::ResourcesUnsubscribe) => server.resource_at(uri),
+            Some(_) | None => self.view.resource_of(&server, uri),
+        };
+        Ok(of_server(server, resource))
+    }
+
+    /// A template of which an argument is to be completed.
+    fn template(&self, uri: &str) -> Result<Resolution, Unfound> {
+        let server = self.server_of(uri)?;
+        let resource = server.resource_made(uri);
+        Ok(of_server(server, resource))
+    }
+
+    /// The server that a resource belongs to.
+    fn server_of(&self, uri: &str) -> Result<PinnedServer, Unfound> {
         let shown = uri.escape_debug().to_string();
         let name = match self.endpoint.single() {
             Some(name) => name.clone(),
@@ -233,13 +251,7 @@ impl<'d> Door<'d> {
                     ),
                 })?,
         };
-        let server = pinned_server(self.view, &name)?;
-        let resource = Arc::new(server.resource_at(uri));
-        Ok(Resolution::Server {
-            server,
-            resource,
-            prompt: None,
-        })
+        pinned_server(self.view, &name)
     }
 
     fn whole_server(&self) -> Result<Resolution, Unfound> {
@@ -254,6 +266,14 @@ impl<'d> Door<'d> {
             resource,
             prompt: None,
         })
+    }
+}
+
+fn of_server(server: PinnedServer, resource: Resource) -> Resolution {
+    Resolution::Server {
+        server,
+        resource: Arc::new(resource),
+        prompt: None,
     }
 }
 

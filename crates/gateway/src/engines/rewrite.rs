@@ -2,45 +2,41 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::Arc,
 };
 
 use inspect::{
     Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Others, Part, SUSPECT_MIN, plain,
-    select, select_text,
 };
-use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
+use pipeline::{Answer, Entry, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
 use wire::{
-    bounds::POINTER_BYTES_MAX,
-    json::{Edits, Kind, Node, Pointer, object},
+    bounds::{ANSWER, POINTER_BYTES_MAX},
+    json::{Document, Edits, JsonError, Keys, Kind, Node, Pointer, Writer},
     jsonrpc,
-    mcp::meta,
+    mcp::{Direction, ServerName, meta},
 };
 
 use super::{
     Engines,
     apart::keep_apart,
+    choosing::Choosing,
     defang::harmless,
     disguise::{Whose, laid_out},
+    encoded,
+    inspection::not_looked_up,
     said::Said,
     stretches::Stretches,
+    told::{self, Between, List},
     ways::{Way, strung},
 };
-use crate::{
-    known::concerned::{self, same},
-    storage::store::StoreError,
-};
-
-/// What stands where only named parts may stand and the text has no parts.
-pub(super) const WITHHELD: &str =
-    "[withheld: only some fields of this answer may be shown, and this text has none]";
+use crate::{known::concerned, storage::store::StoreError};
 
 /// The obligations that concern the answer's content.
 #[derive(Debug, Default)]
-struct Orders<'o> {
+pub(super) struct Orders<'o> {
     ways: BTreeMap<&'o str, Way>,
     fields: Option<&'o BTreeSet<String>>,
     dropped: BTreeSet<&'o str>,
@@ -97,14 +93,15 @@ impl<'o> Orders<'o> {
 type Everywhere = BTreeMap<String, (String, &'static str, Cow<'static, str>)>;
 
 /// What is rewritten.
-struct Content<'c> {
-    said: Node<'c>,
-    findings: &'c Findings,
-    /// Originals that the far side was told, each with its pseudonym.
-    revealed: &'c [(String, String)],
-    whose: Whose<'c>,
+#[derive(Clone, Copy)]
+pub(super) struct Content<'c> {
+    pub(super) said: Node<'c>,
+    pub(super) findings: &'c Findings,
+    /// Originals that the far side was told, with their pseudonyms.
+    pub(super) told: Option<&'c List>,
+    pub(super) whose: Whose<'c>,
     /// What is told where the store keeps no pseudonyms: of what was made something else than of what was not.
-    unkept: Unkept,
+    pub(super) unkept: Unkept,
 }
 
 /// See [`Content`].
@@ -133,10 +130,12 @@ impl Engines {
         }
         let mut report = Said::default();
         let subject = subject(call);
+        let told = self.told_to(call)?;
+        let told = told.as_ref().map(told::read);
         let content = Content {
             said,
             findings: call.answer_findings(),
-            revealed: call.revealed(),
+            told: told.as_deref(),
             whose: Whose {
                 tenant: tenant(call),
                 subject: subject.as_deref(),
@@ -197,7 +196,9 @@ impl Engines {
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
         }
         let subject = term.subject().map(str::to_owned);
-        self.taken_out(call, &orders, (said, &term.revealed, subject.as_deref()))
+        let told = self.told_by(call, server)?;
+        let told = told.as_ref().map(told::read);
+        self.taken_out(call, &orders, (said, told.as_deref(), subject.as_deref()))
     }
 
     /// The changes that the permit of a call of a model demands of what it is told. Secrets go whatever rules say, and so
@@ -209,20 +210,75 @@ impl Engines {
         let always = ["injection", "poisoning", "secret", "unicode"].map(str::to_owned);
         let always = Obligation::Redact(Arc::new(always.into()));
         let obligations = strictest(call.permit().obligations().iter().chain([&always]));
-        self.taken_out(call, &Orders::of(&obligations), (said, &[], None))
+        self.taken_out(call, &Orders::of(&obligations), (said, None, None))
+    }
+
+    /// What the server that answers was told for this caller. What a client answers a server is for the server.
+    fn told_to(&self, call: &Passed<Screened>) -> Result<Option<told::Shared>, Objection> {
+        match (call.arrival().direction, call.resolution().server_name()) {
+            (Direction::ToServer, Some(server)) => self.told_by(call, server),
+            (Direction::ToServer | Direction::ToClient, _) => Ok(None),
+        }
+    }
+
+    /// What a list tells of servers' resources, with what those were told in it as the caller knows it.
+    pub(super) fn as_known(
+        &self,
+        call: &Passed<pipeline::admit::Declared>,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<Entry>, Objection> {
+        let each = entries.into_iter().map(|entry| {
+            let server = entry.resource.facts().map(|facts| facts.server.as_str());
+            let server = server.and_then(|server| ServerName::parse(server).ok());
+            let told = server.map(|server| self.told_by(call, &server)).transpose()?;
+            let Some(told) = told.flatten() else {
+                return Ok(entry);
+            };
+            let unread = |error: JsonError| {
+                let why = format!("what a server lists cannot be read again: {error}");
+                Objection::new(&refusal::OBLIGATION_UNMET, why)
+            };
+            let listed = Document::parse(entry.shown.to_vec(), Keys::Exact, &ANSWER).map_err(unread)?;
+            let said = listed.root();
+            let content = Content {
+                said,
+                findings: &Findings::default(),
+                told: Some(&told::read(&told)),
+                whose: Whose {
+                    tenant: tenant(call),
+                    subject: None,
+                },
+            };
+            let (texts, _) = self.replaced(&content, &Orders::default(), &mut Said::default())?;
+            let mut writer = Writer::default();
+            writer.edited(said, &edited(said, &texts));
+            let shown = Arc::from(writer.into_bytes());
+            Ok(Entry { shown, ..entry })
+        });
+        each.collect()
+    }
+
+    fn told_by(
+        &self,
+        call: &Passed<pipeline::admit::Declared>,
+        server: &ServerName,
+    ) -> Result<Option<told::Shared>, Objection> {
+        let caller = call.principal().holder();
+        let told = self.told.of(&self.disguise, between(call, &caller, server));
+        told.map_err(not_looked_up)
     }
 
     fn taken_out(
         &self,
         call: &Passed<Approved>,
         orders: &Orders<'_>,
-        (said, revealed, subject): (Node<'_>, &[(String, String)], Option<&str>),
+        (said, told, subject): (Node<'_>, Option<&List>, Option<&str>),
     ) -> Result<Edits, Objection> {
         let mut report = Said::default();
         let content = Content {
             said,
             findings: call.findings(),
-            revealed,
+            told,
             whose: Whose {
                 tenant: tenant(call),
                 subject,
@@ -230,19 +286,13 @@ impl Engines {
             unkept: StoreError::objection_or,
         };
         let (texts, _) = self.replaced(&content, orders, &mut report)?;
-        let mut edits = Edits::default();
-        for (place, text) in &texts {
-            if let Some(node) = said.document().at(*place) {
-                put(&mut edits, node, text);
-            }
-        }
         call.dossier().note(|known| known.changed = report.lines());
-        Ok(edits)
+        Ok(edited(said, &texts))
     }
 
     /// The texts of values with findings replaced, by place, and the pseudonyms among them. What was found
     /// once is replaced wherever it stands, and so is what the call revealed to the tool.
-    fn replaced(
+    pub(super) fn replaced(
         &self,
         content: &Content<'_>,
         orders: &Orders<'_>,
@@ -253,8 +303,14 @@ impl Engines {
             all_listed(content.findings)?;
         }
         let mut found: BTreeMap<u32, Vec<(&Finding, Way)>> = BTreeMap::new();
+        let in_base64 = encoded::places(said);
+        let mut recoded = BTreeSet::new();
         for finding in content.findings.iter().filter(|finding| !is_shape(finding, said)) {
             if let Some(way) = orders.way(finding) {
+                if in_base64.contains(&finding.location.place) {
+                    recoded.insert(finding.location.place);
+                    continue;
+                }
                 found
                     .entry(finding.location.place)
                     .or_default()
@@ -262,14 +318,6 @@ impl Engines {
             }
         }
         let mut everywhere = Everywhere::default();
-        for (original, pseudonym) in content.revealed {
-            let kept = (pseudonym.clone(), "disguise-again", "personal".into());
-            everywhere.insert(plain(original), kept);
-        }
-        let mut told: HashMap<String, &str> = HashMap::new();
-        for (original, name) in content.revealed {
-            told.entry(same(original)).or_insert(name);
-        }
         let strung = strung(said, &found);
         let effort = &mut Effort::of_one_content();
         let names = self.pseudonyms((content.whose, content.unkept), (&strung, effort), &found)?;
@@ -283,7 +331,8 @@ impl Engines {
                 let span = finding.location.span.clone();
                 let written = text.get(span.clone()).unwrap_or_default();
                 let original = plain(written);
-                let with = match (way, told.get(&same(written)), everywhere.get(&original)) {
+                let known = content.told.and_then(|told| told.name_of(written));
+                let with = match (way, known, everywhere.get(&original)) {
                     (Way::Pseudonymise, Some(name), _) => laid_out(name, written).into_owned(),
                     (Way::Anonymise, _, Some((kept, "anonymise", _))) => kept.clone(),
                     _ => self.replacement((finding, *way), written, (&strung, effort), &names),
@@ -298,15 +347,39 @@ impl Engines {
             }
         }
         elsewhere(said, &everywhere, &mut changes, report)?;
+        if let Some(told) = content.told {
+            let names = |text: &str| {
+                let found = told.find(text).into_iter();
+                let with = found.map(|(span, name)| (span, name.name.as_str(), "disguise-again", &PERSONAL));
+                with.collect()
+            };
+            in_rest(said, &names, &mut changes, report);
+        }
+        recoded.extend(changes.keys().filter(|place| in_base64.contains(place)));
+        changes.retain(|place, _| !recoded.contains(place));
         let text_at = |place: u32| said.document().at(place).map(text_of).unwrap_or_default();
         let texts = changes
             .into_iter()
             .map(|(place, list)| (place, replace(&text_at(place), list)));
         let mut texts = texts.collect();
         harmless(said, &orders.defanged, &mut texts, report);
+        recoded.extend(texts.keys().filter(|place| in_base64.contains(place)));
+        let (encoded, more) = self.encoded(content, orders, &recoded, report)?;
+        texts.extend(encoded);
         keep_apart(said, &mut texts);
-        Ok((texts, names.into_values().collect()))
+        Ok((texts, names.into_values().chain(more).collect()))
     }
+}
+
+/// The changes that put these texts in their places.
+fn edited(said: Node<'_>, texts: &BTreeMap<u32, String>) -> Edits {
+    let mut edits = Edits::default();
+    for (place, text) in texts {
+        if let Some(node) = said.document().at(*place) {
+            put(&mut edits, node, text);
+        }
+    }
+    edits
 }
 
 /// What is not listed could not be cut out.
@@ -335,6 +408,30 @@ fn elsewhere<'e>(
         let why = format!("what was found cannot be looked for in the rest of the answer: {error}");
         Objection::new(&refusal::OBLIGATION_UNMET, why)
     })?;
+    let names = |text: &str| {
+        let known = |span: Range<usize>| {
+            let here = text.get(span.clone()).unwrap_or_default();
+            let (with, did, what) = everywhere.get(&plain(here))?;
+            Some((span, with.as_str(), *did, what))
+        };
+        others.find(text).into_iter().filter_map(known).collect()
+    };
+    in_rest(said, &names, changes, report);
+    Ok(())
+}
+
+/// Where a value stands, what comes in its place, and what that is called.
+type Standing<'e> = (Range<usize>, &'e str, &'static str, &'e Cow<'static, str>);
+
+static PERSONAL: Cow<'static, str> = Cow::Borrowed("personal");
+
+/// Replaces what is found in whatever is not changed yet.
+fn in_rest<'e>(
+    said: Node<'_>,
+    find: &dyn Fn(&str) -> Vec<Standing<'e>>,
+    changes: &mut BTreeMap<u32, Vec<Change<'e>>>,
+    report: &mut Said,
+) {
     // A value may stand there a million times: what is not listed is counted only.
     let room = report.room();
     let mut listed = Vec::new();
@@ -346,16 +443,13 @@ fn elsewhere<'e>(
         let known = changes.get(&node.place());
         let known = known.into_iter().flatten();
         let covered = Stretches::of(known.map(|(span, _)| (span.start, span.end)));
-        for span in others.find(&text) {
+        for (span, with, did, what) in find(&text) {
             let here = text.get(span.clone()).unwrap_or_default();
-            let Some((with, did, what)) = everywhere.get(&plain(here)) else {
-                continue;
-            };
             if covered.hold((span.start, span.end)) {
                 continue;
             }
             if listed.len() < room {
-                listed.push((node.place(), *did, what));
+                listed.push((node.place(), did, what));
             } else {
                 report.count(did, what.clone());
             }
@@ -369,7 +463,19 @@ fn elsewhere<'e>(
         let at = || pointers.get(&place).cloned().unwrap_or_default();
         report.add(at, did, what.clone());
     }
-    Ok(())
+}
+
+/// Between whom and which server a call goes.
+pub(super) fn between<'b>(
+    call: &'b Passed<pipeline::admit::Declared>,
+    caller: &'b str,
+    server: &'b ServerName,
+) -> Between<'b> {
+    Between {
+        tenant: tenant(call),
+        caller,
+        server: server.as_str(),
+    }
 }
 
 /// Whose tenant the call is in; empty where there is but one.
@@ -449,111 +555,6 @@ fn has_words(said: Node<'_>) -> bool {
 fn is_task(said: Node<'_>) -> bool {
     let kind = said.get("resultType").and_then(Node::as_str);
     said.get("task").is_some() || kind.as_deref() == Some("task")
-}
-
-/// Leaving parts of an answer out.
-pub(super) struct Choosing<'a> {
-    pub(super) said: Node<'a>,
-    /// Texts as they are after what was found in them was replaced, by place.
-    pub(super) texts: BTreeMap<u32, String>,
-    pub(super) edits: Edits,
-    pub(super) report: Said,
-}
-
-impl Choosing<'_> {
-    /// Leaves parts out wherever an answer carries its content; what has no parts goes as a whole.
-    fn choose(&mut self, choice: Choice, pointers: &[&str], answer: jsonrpc::Answer<'_>) {
-        let did = match choice {
-            Choice::Only => "select",
-            Choice::Without => "drop",
-        };
-        let said = self.said;
-        for (key, value) in said.members() {
-            let name = key.as_str().unwrap_or_default();
-            match (answer, name.as_ref()) {
-                (jsonrpc::Answer::Result(_), "isError" | "resultType")
-                | (jsonrpc::Answer::Error(_), "code") => {}
-                (jsonrpc::Answer::Result(_), "structuredContent")
-                    if matches!(value.kind(), Kind::Array | Kind::Object) =>
-                {
-                    let report = &mut self.report;
-                    select(value, choice, pointers, &mut self.edits, &mut |gone| {
-                        // The name of what went may say as much as what went.
-                        let above = gone.split_last().map_or(gone, |(_, above)| above);
-                        let at = Pointer::default().child("structuredContent");
-                        let at = || above.iter().fold(at, |at, name| at.child(name));
-                        report.add(at, did, "field");
-                    });
-                }
-                (jsonrpc::Answer::Result(_), "content" | "contents") => {
-                    value
-                        .elements()
-                        .for_each(|block| self.block(block, choice, pointers, did));
-                }
-                (jsonrpc::Answer::Result(_), "messages") => {
-                    for content in value.elements().filter_map(|message| message.get("content")) {
-                        match content.kind() {
-                            Kind::Array => content
-                                .elements()
-                                .for_each(|block| self.block(block, choice, pointers, did)),
-                            Kind::Bool | Kind::Null | Kind::Number | Kind::Object | Kind::String => {
-                                self.block(content, choice, pointers, did)
-                            }
-                        }
-                    }
-                }
-                // An error says what it likes.
-                (jsonrpc::Answer::Error(_), "message") => self.withhold(value, did),
-                // Each of its members is written by itself.
-                (jsonrpc::Answer::Result(_), "_meta") => {
-                    value.members().for_each(|(_, given)| self.edits.remove(given));
-                }
-                _ => {
-                    self.edits.remove(value);
-                    self.report.add(Pointer::default, did, "member");
-                }
-            }
-        }
-    }
-
-    /// One block of content: a text that is JSON has fields, and nothing else has.
-    fn block(&mut self, block: Node<'_>, choice: Choice, pointers: &[&str], did: &'static str) {
-        let said = self.said;
-        let at = || Pointer::to(said, block).unwrap_or_default();
-        let Some(text) = block.get("text").filter(|text| text.kind() == Kind::String) else {
-            // An image, a sound, a link, an embedded file.
-            self.report.add(at, did, "block");
-            match block.get("blob") {
-                Some(blob) => self.edits.string(blob, ""),
-                None => {
-                    let instead = object(|out| {
-                        out.string("type", "text");
-                        out.string("text", WITHHELD);
-                    });
-                    self.edits.json(block, instead);
-                }
-            }
-            return;
-        };
-        let now = match self.texts.get(&text.place()) {
-            Some(now) => Cow::Borrowed(now.as_str()),
-            None => text_of(text),
-        };
-        match select_text(&now, choice, pointers) {
-            Some((chosen, gone)) => {
-                (0..gone).for_each(|_| self.report.add(at, did, "field"));
-                self.texts.insert(text.place(), chosen);
-            }
-            None => self.withhold(text, did),
-        }
-    }
-
-    fn withhold(&mut self, text: Node<'_>, did: &'static str) {
-        let said = self.said;
-        let at = || Pointer::to(said, text).unwrap_or_default();
-        self.report.add(at, did, "text");
-        self.texts.insert(text.place(), WITHHELD.to_owned());
-    }
 }
 
 #[cfg(test)]

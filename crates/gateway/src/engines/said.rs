@@ -40,6 +40,14 @@ impl Said {
         *self.counts.entry((did, what.into())).or_default() += 1;
     }
 
+    /// Takes over what was done within one value.
+    pub(super) fn take_in(&mut self, within: Self, at: &Pointer) {
+        for ((did, what), count) in within.counts {
+            self.add(|| at.clone(), did, what.clone());
+            *self.counts.entry((did, what)).or_default() += count - 1;
+        }
+    }
+
     /// How many more are listed.
     pub(super) fn room(&self) -> usize {
         LISTED_MAX.saturating_sub(self.listed.len())

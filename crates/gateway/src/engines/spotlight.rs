@@ -13,8 +13,9 @@ use wire::{
 
 use super::{
     Engines,
+    choosing::{Choosing, WITHHELD},
     flow::text_of_answer,
-    rewrite::{Choosing, WITHHELD, text_of},
+    rewrite::text_of,
 };
 
 /// Members of a result that say nothing in words of the server's own.

@@ -7,7 +7,10 @@ use std::{
 
 use inspect::schema::CompiledSchema;
 use pipeline::{Endpoint, Entry};
-use policy::registry::{ItemKind, Pin, Pinned, Registry};
+use policy::{
+    Resource,
+    registry::{ItemKind, Pin, Pinned, PinnedServer, Registry},
+};
 use upstream::Catalogue;
 use wire::{
     json::{Document, Edits, Node, object},
@@ -112,6 +115,18 @@ impl View {
             }
         }
         Err(NoOwner::Unknown)
+    }
+
+    /// A resource of a server as rules see it: one that the server lists, or one that the caller made up.
+    pub(crate) fn resource_of(&self, server: &PinnedServer, uri: &str) -> Resource {
+        let lists = |resource: &Arc<Document>| {
+            let listed = resource.root().get("uri");
+            listed.is_some_and(|listed| listed.is_str(uri))
+        };
+        match self.catalogues.get(&server.server().name) {
+            Some(catalogue) if catalogue.resources.iter().any(lists) => server.resource_at(uri),
+            Some(_) | None => server.resource_made(uri),
+        }
     }
 
     /// Servers at an endpoint that may be reached and have been seen.

@@ -14,7 +14,7 @@ mod strung;
 
 pub use defang::{Defang, defang};
 pub use mask::{mask, redact};
-pub use others::{Others, plain};
+pub use others::{Lasting, Others, plain};
 pub use pseudonym::{Effort, Like, pseudonym};
 pub use select::{Choice, select, select_text};
 pub use spotlight::{Marked, Marks, Spotlight};

@@ -14,7 +14,6 @@ use crate::{
 pub struct Recorded {
     index: Option<u64>,
     edits: Edits,
-    revealed: Vec<(String, String)>,
     held: Option<Hold>,
 }
 
@@ -34,12 +33,6 @@ impl Passed<Recorded> {
     #[must_use]
     pub fn outgoing(&self) -> &Edits {
         &self.proof().edits
-    }
-
-    /// Originals that were revealed to the far side, each with the pseudonym the asker knows it by.
-    #[must_use]
-    pub fn revealed(&self) -> &[(String, String)] {
-        &self.proof().revealed
     }
 
     /// What lasts as long as the call, for work that may outlive this passage.
@@ -91,7 +84,6 @@ pub(crate) async fn record(
     let proof = Recorded {
         index,
         edits: call.edits().clone().and(revealed.edits),
-        revealed: revealed.values,
         held: revealed.held,
     };
     Ok(Passed::pass(call, proof))

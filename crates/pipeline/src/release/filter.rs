@@ -10,6 +10,7 @@ use policy::{
 use wire::{
     bounds::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX},
     json::{Edits, object},
+    mcp::Direction,
 };
 
 use crate::{
@@ -122,6 +123,47 @@ fn trim(engines: &(impl Local + Rules), call: &Ready<Filtered>, listing: &Listin
     })
 }
 
+/// What the client answers a server leaves, as the arguments of a call do. The question was permitted before anybody knew
+/// the answer: whether it may be asked is decided again, with what was found in the answer and read meanwhile.
+fn answer_of_client(
+    rules: &impl Rules,
+    call: &Ready<Filtered>,
+    facts: &Facts<'_>,
+) -> Result<Option<Vec<Obligation>>, Refusal> {
+    if call.arrival().direction == Direction::ToServer {
+        return Ok(None);
+    }
+    let subject = &*call.caller().subject;
+    let (action, resource) = (call.action(), call.resolution().resource());
+    let withheld = |why: String| {
+        let objection = Objection::new(&refusal::ANSWER_WITHHELD, why);
+        Err(Refusal::at::<Filtered>(objection))
+    };
+    let denial = match rules.decide(subject, action, resource, facts).decision {
+        Decision::Permit(permit) => {
+            let agreed = call.permit().obligations();
+            // Nobody can be asked any more.
+            let asks =
+                |one: &&Obligation| matches!(one, Obligation::Approve { .. } | Obligation::StepUp { .. });
+            let mut asked = permit.obligations().iter().filter(asks);
+            if asked.all(|one| agreed.contains(one)) {
+                return Ok(Some(permit.obligations().to_vec()));
+            }
+            return withheld("people would have to agree to this answer".to_owned());
+        }
+        Decision::Refuse(denial) => denial,
+    };
+    let why = denial
+        .reason
+        .unwrap_or_else(|| "no rule permits this answer".to_owned());
+    if rules.observe(subject, action, resource, facts).is_some() {
+        call.dossier().note(|known| known.would_refuse = Some(why));
+        return Ok(None);
+    }
+    call.dossier().note(|known| known.rules.clone_from(&denial.rules));
+    withheld(why)
+}
+
 /// Policy decides on the answer as it decided on the call: by who asks, and what was found in it.
 fn release(
     engines: &(impl Inspect + Rules),
@@ -165,6 +207,10 @@ fn release(
             let objection = Objection::new(&refusal::ANSWER_WITHHELD, why);
             return Err(Refusal::at::<Filtered>(objection));
         }
+    };
+    let demanded = match answer_of_client(engines, call, &facts)? {
+        Some(again) => strictest(demanded.iter().chain(&again)),
+        None => demanded,
     };
     // Both permits hold for the answer: that of the call and that of its release.
     let obligations = strictest(call.permit().obligations().iter().chain(&demanded));

@@ -157,6 +157,70 @@ fn a_model_is_no_puppet_but_patients_data_stays() {
 }
 
 #[test]
+fn what_is_no_argument_of_a_tool_leaves_all_the_same() {
+    use Confidentiality::{Public, Restricted};
+    use Integrity::{Trusted, Untrusted};
+    let made = |sink, action, integrity, level| {
+        let facts = ToolFacts {
+            sink,
+            trust: Trust::Untrusted,
+            ..tool("ext", "ext://x/q")
+        };
+        let uri = facts.name.clone();
+        let scene = to(sink).on(Resource::Resource { uri, facts });
+        having_read(Scene { action, ..scene }, integrity, level, "")
+    };
+    let asks = |action, trust, sink, integrity, level| {
+        let facts = ToolFacts {
+            sink,
+            trust,
+            ..tool("ext", "")
+        };
+        let scene = to(sink).on(Resource::Server(facts));
+        having_read(Scene { action, ..scene }, integrity, level, "")
+    };
+    for (pack_name, id) in [("baseline", "baseline"), ("developer-workstation", "workstation")] {
+        let rules = pack(pack_name, ALL);
+        let verdict = |scene: Scene| scene.verdict(&rules);
+        let held = format!("permit: all {id}.trifecta");
+        for action in [Action::Read, Action::Subscribe, Action::Complete] {
+            assert_eq!(
+                verdict(made(Sink::Unknown, action, Untrusted, Restricted)),
+                held,
+                "{action}"
+            );
+            assert_eq!(
+                verdict(made(Sink::Read, action, Untrusted, Restricted)),
+                "permit: all"
+            );
+            let own = with_words_of(made(Sink::Unknown, action, Untrusted, Public), "ext", false);
+            assert_eq!(verdict(own), "permit: all", "its own link");
+            let foreign = with_words_of(made(Sink::Unknown, action, Untrusted, Public), "web", false);
+            assert_eq!(
+                verdict(foreign),
+                format!("permit: all {id}.puppet-unknown"),
+                "{action}"
+            );
+        }
+        let held = format!("permit: all {id}.answer");
+        for action in [Action::Elicit, Action::Sample] {
+            let asked = |trust, sink| asks(action, trust, sink, Untrusted, Restricted);
+            assert_eq!(verdict(asked(Trust::Untrusted, Sink::Read)), held, "{action}");
+            assert_eq!(verdict(asked(Trust::Trusted, Sink::Unknown)), held, "{action}");
+            assert_eq!(
+                verdict(asked(Trust::Trusted, Sink::Read)),
+                "permit: all",
+                "{action}"
+            );
+            let secret = |trust| finding(asks(action, trust, Sink::Unknown, Trusted, Public), "secret");
+            let refused = format!("forbid: {id}.secret-answer");
+            assert_eq!(verdict(secret(Trust::Untrusted)), refused, "{action}");
+            assert_eq!(verdict(secret(Trust::Trusted)), "permit: all", "{action}");
+        }
+    }
+}
+
+#[test]
 fn no_pack_but_the_workstations_owner_grants_a_tool() {
     for pack in PACKS {
         let rules = RuleSet::parse(&sources([pack.name]).expect("known")).expect("good");

@@ -9,7 +9,7 @@ use wire::mcp::{ServerName, split_federated};
 
 use super::{Definition, Item, ItemKind, ItemState, Manifest, Pin, Server, ServerState};
 use crate::{
-    resource::{Resource, Sink, ToolFacts},
+    resource::{Resource, Sink, ToolFacts, Trust},
     rules::ArgumentType,
 };
 
@@ -251,11 +251,27 @@ impl PinnedServer {
         &self.resource
     }
 
-    /// What rules know of one of its resources.
+    /// What rules know of one of its resources, of which the server knows the URI.
     #[must_use]
     pub fn resource_at(&self, uri: &str) -> Resource {
         let mut facts = facts(&self.server.manifest, &self.server.name, uri);
         facts.sink = Sink::Read;
+        Resource::Resource {
+            uri: uri.to_owned(),
+            facts,
+        }
+    }
+
+    /// What rules know of a resource under a URI that the caller made up, as from a template: the server is told what the
+    /// caller wrote into it. What that can do is the operator's word. Without one a trusted server only reads, and of
+    /// another nobody has said.
+    #[must_use]
+    pub fn resource_made(&self, uri: &str) -> Resource {
+        let manifest = &self.server.manifest;
+        let mut facts = facts(manifest, &self.server.name, uri);
+        if manifest.trust == Trust::Trusted && manifest.tool(uri).sink.is_none() {
+            facts.sink = Sink::Read;
+        }
         Resource::Resource {
             uri: uri.to_owned(),
             facts,

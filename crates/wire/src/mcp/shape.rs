@@ -18,18 +18,25 @@ pub fn result(result: Node<'_>, edits: &Edits, from: Era, to: Revision, method: 
     let (start, end) = result.span();
     let mut writer = crate::json::Writer::with_capacity(end - start + 128);
     writer.object(|out| {
-        let cacheable = is_cacheable(method);
+        // A server of sessions does not know the member: whatever it says there, its result is one.
+        let complete = from == Era::Legacy;
         for (key, value) in result.members() {
             let name = key.as_str().unwrap_or_default();
-            let of_modern = MODERN.contains(&name.as_ref()) && from == Era::Modern;
-            let rewritten = cacheable && name != "resultType";
-            if name == "_meta" || of_modern && (to.era() == Era::Legacy || rewritten) {
-                continue;
+            let of_modern = MODERN
+                .iter()
+                .find(|of_modern| of_modern.eq_ignore_ascii_case(&name));
+            let is_gone = match (of_modern, to.era()) {
+                (None, _) => name == "_meta",
+                (Some(_), Era::Legacy) => from == Era::Modern,
+                // Two of a name would have two meanings.
+                (Some(&"resultType"), Era::Modern) => complete || name != "resultType",
+                (Some(_), Era::Modern) => is_cacheable(method),
+            };
+            if !is_gone {
+                out.member(key, value, edits);
             }
-            out.member(key, value, edits);
         }
         if to.era() == Era::Modern {
-            let complete = from == Era::Legacy && result.get("resultType").is_none();
             write_modern(out, method, complete);
         }
         let written = object(|out| write_meta(result, edits, out));

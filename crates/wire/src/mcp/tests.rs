@@ -251,6 +251,17 @@ fn results_are_written_as_each_era_has_them() {
         ),
         r#"{"_meta":{"vendor/x":1}}"#
     );
+    // Regression: what a server of sessions said of keeping stood before what we say, under the same names.
+    let lies = r#"{"contents":[],"ttlMs":86400000,"cacheScope":"public","TTLms":1,"resultType":"weird"}"#;
+    assert_eq!(
+        shaped(lies, Era::Legacy, new, ResourcesRead),
+        r#"{"contents":[],"resultType":"complete","ttlMs":0,"cacheScope":"private"}"#
+    );
+    assert_eq!(shaped(lies, Era::Legacy, old, ResourcesRead), lies);
+    assert_eq!(
+        shaped(lies, Era::Modern, new, ResourcesRead),
+        r#"{"contents":[],"resultType":"weird","ttlMs":0,"cacheScope":"private"}"#
+    );
     assert_eq!(shape::own(b"{}", old, Ping), b"{}");
     let own = String::from_utf8(shape::own(b"{\"tools\":[]}", new, ToolsList)).expect("utf-8");
     assert_eq!(

@@ -164,6 +164,11 @@ impl Request {
         counted.sum()
     }
 
+    /// Whether it was asked in the tenant of this person. Who has none is in none, not in all.
+    pub(crate) fn concerns(&self, party: &Party) -> bool {
+        self.asked.requester.tenant == party.tenant
+    }
+
     /// Why this person may not decide, if so.
     pub(crate) fn objects_to(&self, party: &Party) -> Option<String> {
         let asked = &self.asked;
@@ -173,9 +178,7 @@ impl Request {
                 party.name, party.name
             ));
         }
-        if let (Some(of), Some(theirs)) = (&asked.requester.tenant, &party.tenant)
-            && of != theirs
-        {
+        if !self.concerns(party) {
             return Some(format!("`{}` belongs to another tenant", party.name));
         }
         if asked.demands.iter().any(|demand| is(party, demand)) {

@@ -11,21 +11,38 @@ use crate::{
     listen::House,
 };
 
-/// Everything that waits.
-pub(super) fn list(house: &House) -> Vec<u8> {
+/// Everything that waits; where a person looks, what does in their tenant.
+pub(super) fn list(house: &House, args: &Args<'_>) -> Vec<u8> {
     let engines = &house.engines;
     object(|out| {
         out.array("approvals", |list| {
             for request in engines.desk.list(engines.ambient.now_ms()) {
-                list.object(|out| write(house, &request, out));
+                if may_see(house, args, &request) {
+                    list.object(|out| write(house, &request, out));
+                }
             }
         });
     })
 }
 
+/// Whether whoever looks is in the tenant it was asked in. Whoever owns this machine sees all.
+fn may_see(house: &House, args: &Args<'_>, request: &Request) -> bool {
+    let viewer = args.text("as");
+    viewer.is_none_or(|name| {
+        house
+            .engines
+            .party(&name)
+            .is_some_and(|party| request.concerns(&party))
+    })
+}
+
 /// One of them.
 pub(super) fn show(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
-    let request = find(house, &args.needed("id")?)?;
+    let id = args.needed("id")?;
+    let request = find(house, &id)?;
+    if !may_see(house, args, &request) {
+        return Err(Failure::configuration(DecideError::Unknown(id).to_string()));
+    }
     Ok(object(|out| write(house, &request, out)))
 }
 

@@ -58,7 +58,7 @@ pub(crate) async fn run(house: &Arc<House>, operation: &str, args: Node<'_>) -> 
         "agent.rotate" => agents::rotate(house, &args),
         "approvals.approve" => approvals::approve(house, &args).await,
         "approvals.deny" => approvals::deny(house, &args).await,
-        "approvals.list" => Ok(approvals::list(house)),
+        "approvals.list" => Ok(approvals::list(house, &args)),
         "approvals.show" => approvals::show(house, &args),
         "backup.create" => backups::create(house, &args).await,
         "console.open" => console::open(house, &args).await,

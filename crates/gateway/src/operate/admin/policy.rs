@@ -103,7 +103,7 @@ fn resource(house: &House, args: &Args<'_>) -> Result<Resource, Failure> {
         let name = ServerName::parse(&name).map_err(|error| Failure::configuration(error.to_string()))?;
         let server = view.registry.pinned_server(&name);
         return server
-            .map(|server| server.resource_at(&uri))
+            .map(|server| view.resource_of(&server, &uri))
             .map_err(|_| Failure::configuration(format!("server `{name}` is unknown or held back")));
     }
     let tool = args.needed("tool")?;

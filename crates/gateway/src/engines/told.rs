@@ -1,0 +1,304 @@
+//! What a server was told in the place of pseudonyms. Whatever it says later is searched for it, so that who knows only
+//! the pseudonyms goes on knowing only them.
+//!
+//! Kept is which pseudonyms were undone, for which caller and at which server. What each stands for is looked up where
+//! pseudonyms are: what is erased there is known here no more. For each caller and server one list is in memory while
+//! there is room.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use inspect::Lasting;
+use pipeline::{Objection, refusal};
+use records::table::Owner;
+
+use super::disguise::Disguise;
+use crate::{
+    known::concerned::same,
+    storage::store::{Store, StoreError, lock_aside},
+};
+
+const TABLE: &str = "told";
+/// Originals that one server can be told for one caller, and their bytes with those of their pseudonyms: what cannot be
+/// looked for is not told.
+const TOLD_MAX: usize = 128 * 1024;
+const TOLD_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of all lists in memory; those used longest ago are read again when they are needed.
+const LISTS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What a list and each of its values take besides their texts.
+const LIST_BYTES: usize = 512;
+const VALUE_BYTES: usize = 192;
+
+/// Who is told nothing but pseudonyms, and by which server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Between<'b> {
+    pub(crate) tenant: &'b str,
+    pub(crate) caller: &'b str,
+    pub(crate) server: &'b str,
+}
+
+/// A pseudonym, and the value it stands for as far as two are told apart.
+#[derive(Debug)]
+pub(crate) struct Name {
+    same: String,
+    pub(crate) name: String,
+}
+
+/// What one server was told for one caller.
+#[derive(Debug, Default)]
+pub(crate) struct List {
+    values: Lasting<Name>,
+    bytes: usize,
+    /// What stood in the table when it was read: replicas write there, too.
+    version: Option<Vec<u8>>,
+}
+
+/// See the module.
+pub(crate) struct Told {
+    store: Store,
+    lists: Mutex<Lists>,
+    /// Held while a list is read from the table or added to, so that none that is in use was read too early.
+    changing: Mutex<()>,
+    /// Nobody was ever told anything: the rule, where no rule reveals.
+    is_empty: AtomicBool,
+}
+
+#[derive(Default)]
+struct Lists {
+    by_key: HashMap<String, (Shared, u64)>,
+    uses: u64,
+}
+
+/// A list that calls read while others add to it.
+pub(crate) type Shared = Arc<RwLock<List>>;
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Told")
+    }
+}
+
+impl List {
+    /// Where values stand in a text that the server was told, and the pseudonyms of them.
+    pub(crate) fn find(&self, text: &str) -> Vec<(std::ops::Range<usize>, &Name)> {
+        self.values.find(text)
+    }
+
+    /// The pseudonym by which the caller knows this very value.
+    pub(crate) fn name_of(&self, value: &str) -> Option<&str> {
+        let known = self.values.get(value)?;
+        (known.same == same(value)).then_some(known.name.as_str())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    fn add(&mut self, original: &str, name: &str) {
+        self.bytes += bytes(original, name);
+        let name = Name {
+            same: same(original),
+            name: name.to_owned(),
+        };
+        self.values.add(original, name);
+    }
+}
+
+fn bytes(original: &str, name: &str) -> usize {
+    2 * (original.len() + name.len()) + VALUE_BYTES
+}
+
+impl Told {
+    /// What a store knows.
+    pub(crate) fn open(store: Store) -> Result<Self, StoreError> {
+        let first = store.with(|state| state.list(TABLE, "", None))?;
+        Ok(Self {
+            store,
+            lists: Mutex::default(),
+            changing: Mutex::default(),
+            is_empty: AtomicBool::new(first.is_empty()),
+        })
+    }
+
+    /// What a server was told for a caller; none if that is nothing.
+    pub(crate) fn of(&self, disguise: &Disguise, between: Between<'_>) -> Result<Option<Shared>, StoreError> {
+        // Other replicas may tell something at any time.
+        if self.is_empty.load(Ordering::Acquire) && self.store.server().is_none() {
+            return Ok(None);
+        }
+        let list = self.list(disguise, between)?;
+        let is_empty = read(&list).is_empty();
+        Ok((!is_empty).then_some(list))
+    }
+
+    fn list(&self, disguise: &Disguise, between: Between<'_>) -> Result<Shared, StoreError> {
+        let key = disguise.key_between([between.tenant, between.caller, between.server]);
+        if let Some(list) = self.at_hand(&key)? {
+            return Ok(list);
+        }
+        let _alone = lock_aside(&self.changing);
+        self.read_in(disguise, between.tenant, key)
+    }
+
+    /// A list that is in memory and of now.
+    fn at_hand(&self, key: &str) -> Result<Option<Shared>, StoreError> {
+        let Some(list) = self.lock().used(key) else {
+            return Ok(None);
+        };
+        let is_of_now = match self.store.server() {
+            Some(_) => read(&list).version == self.store.get(TABLE, key)?,
+            None => true,
+        };
+        Ok(is_of_now.then_some(list))
+    }
+
+    /// A list, read from the table if need be. Whoever asks is alone.
+    fn read_in(&self, disguise: &Disguise, tenant: &str, key: String) -> Result<Shared, StoreError> {
+        if let Some(list) = self.at_hand(&key)? {
+            return Ok(list);
+        }
+        let version = match self.store.server() {
+            Some(_) => self.store.get(TABLE, &key)?,
+            None => None,
+        };
+        let mut list = List {
+            version,
+            bytes: LIST_BYTES,
+            ..List::default()
+        };
+        let names = self.names(&key)?;
+        let texts: Vec<&str> = names.iter().map(String::as_str).collect();
+        for (name, found) in texts.iter().zip(disguise.uncover(tenant, &texts)?) {
+            // Whoever is erased stands behind no pseudonym any more.
+            for one in found.iter().filter(|one| one.span == (0..name.len())) {
+                list.add(&one.original, name);
+            }
+        }
+        let list = Arc::new(RwLock::new(list));
+        self.lock().keep(key, Arc::clone(&list));
+        Ok(list)
+    }
+
+    fn names(&self, key: &str) -> Result<Vec<String>, StoreError> {
+        let prefix = format!("{key}/");
+        let (mut names, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = self
+                .store
+                .with(|state| state.list(TABLE, &prefix, after.as_deref()))?;
+            let Some(last) = page.last() else { return Ok(names) };
+            after = Some(last.key.clone());
+            let texts = page.iter().map(|record| record.value.expose());
+            names.extend(texts.filter_map(|text| String::from_utf8(text.to_vec()).ok()));
+        }
+    }
+
+    /// A server is about to be told these originals, each in the place of its pseudonym. From now on they are looked for in
+    /// whatever it says to this caller, over restarts and at each replica.
+    pub(crate) fn tell(
+        &self,
+        disguise: &Disguise,
+        between: Between<'_>,
+        pairs: &[(String, String)],
+    ) -> Result<(), Objection> {
+        let unkept = |error: StoreError| {
+            let why = format!("what a server is told cannot be kept: {error}");
+            Objection::new(&refusal::OBLIGATION_UNMET, why)
+        };
+        let key = disguise.key_between([between.tenant, between.caller, between.server]);
+        let _alone = lock_aside(&self.changing);
+        let list = self
+            .read_in(disguise, between.tenant, key.clone())
+            .map_err(unkept)?;
+        let mut new: HashMap<&str, &str> = HashMap::new();
+        let mut length = 0;
+        {
+            let known = read(&list);
+            // Not by the pseudonym: of somebody who is erased it may have become another's.
+            for (original, name) in pairs.iter().filter(|(original, _)| !known.values.holds(original)) {
+                if new.insert(name, original).is_none() {
+                    length += bytes(original, name);
+                }
+            }
+            if known.values.len() + new.len() > TOLD_MAX || known.bytes + length > TOLD_BYTES_MAX {
+                let why = "this server was told as much as can be disguised again in what it says";
+                return Err(Objection::new(&refusal::OVER_LIMIT, why).showing(why));
+            }
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let row = |name: &&str| {
+            (
+                format!("{key}/{}", disguise.key_between([name, "", ""])),
+                name.as_bytes().to_vec(),
+            )
+        };
+        let mut rows: Vec<(String, Vec<u8>)> = new.keys().map(row).collect();
+        // Whoever has read the list before reads it again.
+        let version = rows.first().map(|(key, _)| key.as_bytes().to_vec());
+        if let (Some(_), Some(version)) = (self.store.server(), &version) {
+            rows.push((key.clone(), version.clone()));
+        }
+        self.store
+            .put_all(Owner::Platform, TABLE, &rows)
+            .map_err(unkept)?;
+        self.is_empty.store(false, Ordering::Release);
+        let mut known = list.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, original) in new {
+            known.add(original, name);
+        }
+        Ok(())
+    }
+
+    /// Somebody is erased: nothing in memory knows what their pseudonyms stood for.
+    pub(crate) fn forget(&self) {
+        self.lock().by_key.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A list to read in.
+pub(crate) fn read(list: &Shared) -> std::sync::RwLockReadGuard<'_, List> {
+    list.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Lists {
+    fn used(&mut self, key: &str) -> Option<Shared> {
+        self.uses += 1;
+        let (list, used) = self.by_key.get_mut(key)?;
+        *used = self.uses;
+        Some(Arc::clone(list))
+    }
+
+    /// Keeps a list. Those that were used longest ago give way, to half of the room: it is not looked for at each.
+    fn keep(&mut self, key: String, list: Shared) {
+        self.by_key.insert(key, (list, self.uses));
+        let mut each: Vec<(u64, usize)> = self
+            .by_key
+            .values()
+            .map(|(list, used)| (*used, read(list).bytes))
+            .collect();
+        let mut bytes: usize = each.iter().map(|(_, bytes)| bytes).sum();
+        if bytes <= LISTS_BYTES_MAX {
+            return;
+        }
+        each.sort_unstable();
+        let mut from = 0;
+        for (used, one) in each {
+            if bytes <= LISTS_BYTES_MAX / 2 {
+                break;
+            }
+            (bytes, from) = (bytes - one, used + 1);
+        }
+        self.by_key.retain(|_, (_, used)| *used >= from);
+    }
+}

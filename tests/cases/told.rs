@@ -1,0 +1,173 @@
+//! A server that was told what pseudonyms stand for says it again later: whoever knows the pseudonyms reads them.
+
+use std::{fs, path::Path};
+
+use e2e::{
+    gateway::{Gateway, Scratch, program},
+    mcp::{Answer, Client, own_meta},
+};
+use serde_json::{Value, json};
+
+const MAIL: &str = "ann.lee@clinic.org";
+
+/// `charts` is read in pseudonyms; `letters` may have the originals. `doctor` reads the charts as they are.
+fn house(folder: &Path) -> Gateway {
+    let opening = json!({
+        "protocolVersion": "2025-11-25",
+        "capabilities": {"tools": {}, "resources": {}, "prompts": {}, "completions": {}},
+        "serverInfo": {"name": "letters", "version": "1"},
+    });
+    let send = json!({"type": "object", "properties": {"to": {"type": "string"}}});
+    for (name, result) in [
+        ("initialize", opening),
+        (
+            "tools_list",
+            json!({"tools": [{"name": "send", "inputSchema": send}]}),
+        ),
+        (
+            "tools_call",
+            json!({"content": [{"type": "text", "text": "sent"}]}),
+        ),
+        ("prompts_list", json!({"prompts": [{"name": "ask"}]})),
+        (
+            "resources_list",
+            json!({"resources": [{"uri": "letters://out", "name": "out", "title": MAIL}]}),
+        ),
+        ("resources_templates_list", json!({"resourceTemplates": []})),
+    ] {
+        fs::write(folder.join(name), result.to_string()).expect("a file");
+    }
+    let stub = program("e2e-stub");
+    let rules = json!([
+        r#"@pseudonymise("personal") permit(principal == Agent::"tester", action == Action::"invoke", resource in Server::"charts");"#,
+        r#"permit(principal == Agent::"doctor", action == Action::"invoke", resource in Server::"charts");"#,
+        r#"@reveal("personal") permit(principal, action == Action::"invoke", resource in Server::"letters");"#,
+        r#"permit(principal, action in [Action::"read", Action::"get", Action::"complete", Action::"discover"], resource);"#,
+    ]);
+    let mut gateway = Gateway::configured(&format!(
+        "mcpServers:\n\
+         \x20 charts: {{ command: {stub:?}, args: [stdio], trust: trusted, tools: {{ \"*\": {{ sink: read }} }} }}\n\
+         \x20 letters: {{ command: {stub:?}, args: [raw, {folder:?}], trust: trusted, tools: {{ \"*\": {{ sink: write }} }} }}\n\
+         approve: all\n\
+         agents:\n\
+         \x20 - {{ name: tester, secret: \"env:TESTER_SECRET\" }}\n\
+         \x20 - {{ name: doctor, secret: \"env:TESTER_SECRET\" }}\n\
+         policy: {{ packs: [baseline], rules: {rules} }}\n"
+    ));
+    gateway.run();
+    gateway
+}
+
+fn client(gateway: &Gateway, agent: &str) -> Client {
+    Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token_of(agent)))
+}
+
+fn send(client: &Client, to: &str) -> Answer {
+    let answer = client.call("letters__send", &json!({"to": to}));
+    answer.expect("an answer")
+}
+
+/// Everything `letters` can say, each with this text in it.
+fn all_it_says(client: &Client, folder: &Path, text: &str) -> Vec<Answer> {
+    let asked = [
+        (
+            "tools/call",
+            Some("letters__send"),
+            json!({"name": "letters__send", "arguments": {}}),
+            json!({"content": [{"type": "text", "text": text}], "structuredContent": {text: text}}),
+        ),
+        (
+            "resources/read",
+            Some("letters://out"),
+            json!({"uri": "letters://out"}),
+            json!({"contents": [{"uri": "letters://out", "text": text}]}),
+        ),
+        (
+            "prompts/get",
+            Some("letters__ask"),
+            json!({"name": "letters__ask"}),
+            json!({"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}),
+        ),
+        (
+            "completion/complete",
+            None,
+            json!({"ref": {"type": "ref/prompt", "name": "letters__ask"}, "argument": {"name": "q", "value": "a"}}),
+            json!({"completion": {"values": [text]}}),
+        ),
+    ];
+    let each = asked
+        .into_iter()
+        .map(|(method, name, mut params, result): (_, _, Value, _)| {
+            fs::write(folder.join(method.replace('/', "_")), result.to_string()).expect("a file");
+            params["_meta"] = own_meta();
+            client.request(method, name, params).expect("an answer")
+        });
+    each.collect()
+}
+
+/// What the list of resources says.
+fn listed(client: &Client) -> String {
+    let answer = client.request("resources/list", None, json!({"_meta": own_meta()}));
+    answer.expect("an answer").body["result"]["resources"].to_string()
+}
+
+/// Regression: only the answer of the call that was told an original was searched for it. The next one of the same server
+/// showed it to whoever knew the pseudonym, and so did its resources, prompts and completions.
+// CONTROL: minimisation leaks
+#[test]
+fn what_a_server_was_told_comes_back_as_its_pseudonym_for_good() {
+    let folder = Scratch::new();
+    let mut gateway = house(folder.path());
+    let tester = client(&gateway, "tester");
+    let chart = tester.call("charts__echo", &json!({"text": format!("Mail: {MAIL}")}));
+    let chart = chart.expect("an answer");
+    let name = chart.text().strip_prefix("Mail: ").expect("a name").to_owned();
+    assert!(name.contains("@pseudonym."), "{name}");
+
+    // Before it was told, what it says is its own.
+    for answer in all_it_says(&tester, folder.path(), &format!("queue: {MAIL}")) {
+        assert!(answer.body.to_string().contains(MAIL), "{}", answer.body);
+    }
+    assert!(listed(&tester).contains(MAIL), "{}", listed(&tester));
+    assert!(send(&tester, &name).is_good());
+    let heard = fs::read_to_string(folder.path().join("heard")).expect("it was asked");
+    assert!(heard.contains(MAIL), "the server is told: {heard}");
+
+    for restarted in [false, true] {
+        if restarted {
+            gateway.stop();
+            gateway.run();
+        }
+        let tester = client(&gateway, "tester");
+        gateway.wait_for_servers();
+        let list = listed(&tester);
+        assert!(
+            list.contains(&name) && !list.contains(MAIL),
+            "{restarted}: {list}"
+        );
+        for said in [MAIL, "Ann.Lee@Clinic.ORG"] {
+            for answer in all_it_says(&tester, folder.path(), &format!("queue: {said}, and more")) {
+                let body = answer.body.to_string();
+                assert!(body.contains(&name), "{restarted}: {body}");
+                assert!(!body.to_lowercase().contains(MAIL), "{restarted}: {body}");
+            }
+        }
+        // Whoever was given no pseudonym reads what there is.
+        let doctor = client(&gateway, "doctor");
+        assert!(listed(&doctor).contains(MAIL), "{}", listed(&doctor));
+        for answer in all_it_says(&doctor, folder.path(), &format!("queue: {MAIL}")) {
+            assert!(answer.body.to_string().contains(MAIL), "{}", answer.body);
+        }
+    }
+
+    // With the pseudonym ends what it hides.
+    let erased = gateway.output(&["subject", "erase", MAIL, "--yes"]);
+    assert!(erased.status.success(), "{erased:?}");
+    for answer in all_it_says(
+        &client(&gateway, "tester"),
+        folder.path(),
+        &format!("queue: {MAIL}"),
+    ) {
+        assert!(!answer.body.to_string().contains(&name), "{}", answer.body);
+    }
+}
