@@ -13,6 +13,7 @@ mod bad_http_servers;
 mod bad_input;
 mod bad_issuers;
 mod bad_servers;
+mod beside;
 mod bridging;
 mod bundles;
 mod classifier;

@@ -7,7 +7,7 @@ use std::{
 
 use inspect::{Finding, FindingKind, Findings, Part, Scope, Surface, Texts};
 use pipeline::{
-    Answer, Destination, Objection, Passed, Ready, Resolution,
+    Answer, Arrival, Destination, Objection, Passed, Ready, Resolution,
     decide::{Approved, Inspected},
     ports::{Inspect, Inspection, Revealed},
     refusal,
@@ -21,7 +21,7 @@ use wire::{
     bounds::REQUEST,
     json::{Document, Edits, Keys, Kind, Node, Writer},
     jsonrpc::{self, Response},
-    mcp::{Direction, Method, Target, target},
+    mcp::{Direction, Membership, Method, Target, membership, target},
 };
 
 use super::{Engines, disguise::Uncovered, flow, rewrite};
@@ -75,6 +75,17 @@ impl Inspect for Engines {
             Some(arguments) => self.uncovered(call, arguments, &kinds)?,
             None => (Revealed::default(), 0),
         };
+        // A trace is another one in each call, so people cannot have agreed to it: what they agreed to goes without.
+        if call
+            .permit()
+            .obligations()
+            .iter()
+            .any(|o| matches!(o, Obligation::Approve { .. }))
+        {
+            let beside = flow::beside(call.arrival());
+            let traces = beside.iter().filter(|one| one.is_trace());
+            traces.for_each(|one| revealed.edits.remove(one.value));
+        }
         let server = call.resolution().server_name();
         let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
         if let Some(server) = server.filter(|_| demands().next().is_some() || !revealed.values.is_empty()) {
@@ -125,20 +136,27 @@ impl Engines {
     /// What arguments, or what a server asks of its client, bring.
     fn read_arguments(&self, call: &Ready<Inspected>) -> Inspection {
         let message = &call.arrival().message;
-        let arguments = match target(message) {
-            Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
-            Ok(_) | Err(_) => message.params(),
+        let (arguments, beside) = match target(message) {
+            Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => {
+                (arguments, flow::beside(call.arrival()))
+            }
+            // The whole is what is asked.
+            Ok(_) | Err(_) => (message.params(), Vec::new()),
         };
         let surface = match call.arrival().direction {
             Direction::ToClient => Surface::Message,
             Direction::ToServer => Surface::Argument,
         };
-        let sources = flow::sources(call, arguments);
+        let sources = flow::sources(call, arguments, &beside);
         let whose = call.principal().holder();
+        let scope = scope(call.resolution(), surface, &whose);
         let mut findings = arguments.map_or_else(Findings::default, |arguments| {
-            self.inspector
-                .inspect_node(arguments, scope(call.resolution(), surface, &whose))
+            self.inspector.inspect_node(arguments, scope)
         });
+        if let Some(params) = message.params() {
+            let members = beside.iter().map(|one| (one.key, one.value));
+            findings = findings.and(self.inspector.inspect_members(params, members, scope));
+        }
         if let (Resolution::Item { item, .. }, Ok(Target::Tool { arguments, .. })) =
             (call.resolution(), target(message))
         {
@@ -152,12 +170,13 @@ impl Engines {
                 None => findings.and(unchecked()),
             };
         }
-        let mut people = arguments.map_or_else(BTreeSet::new, |root| concerned::found(&findings, root));
+        let root = arguments.or(message.params());
+        let mut people = root.map_or_else(BTreeSet::new, |root| concerned::found(&findings, root));
         people.extend(concerned::declared(call.resolution(), message));
         call.dossier().note(|known| known.subjects = people);
         Inspection {
             findings,
-            edits: Edits::default(),
+            edits: of_other_revisions(call.arrival()),
             sources,
         }
     }
@@ -308,6 +327,23 @@ impl Engines {
             }
         }
     }
+}
+
+/// Members of a client's parameters that another revision has, and this one has not: left out.
+fn of_other_revisions(arrival: &Arrival) -> Edits {
+    let mut edits = Edits::default();
+    let (Some(method), Some(params)) = (arrival.message.method(), arrival.message.params()) else {
+        return edits;
+    };
+    if arrival.direction == Direction::ToServer {
+        for (key, value) in params.members() {
+            let name = key.as_str().unwrap_or_default();
+            if membership(method, arrival.revision, &name) == Membership::HasElsewhere {
+                edits.remove(value);
+            }
+        }
+    }
+    edits
 }
 
 /// What is inspected of a call, and for whom.
