@@ -64,6 +64,7 @@ mod protect;
 mod provenance;
 mod providers;
 mod pseudonyms;
+mod questions;
 mod raw_http;
 mod real_peers;
 mod records;

@@ -24,7 +24,7 @@ use wire::{
     mcp::{Direction, Membership, Method, Target, membership, target},
 };
 
-use super::{Engines, disguise::Uncovered, flow, rewrite};
+use super::{Engines, disguise::Uncovered, flow, questions, rewrite};
 use crate::{
     known::concerned,
     storage::store::{StoreError, aside},
@@ -110,7 +110,7 @@ impl Inspect for Engines {
     fn veil(&self, call: &Passed<Approved>) -> Result<Edits, Objection> {
         match call.resolution().destination() {
             Destination::Model => self.told(call),
-            Destination::Client | Destination::Gateway | Destination::Upstream => self.veiled(call),
+            Destination::Client | Destination::Gateway | Destination::Upstream => self.asked_of_client(call),
         }
     }
 
@@ -157,6 +157,9 @@ impl Engines {
             let members = beside.iter().map(|one| (one.key, one.value));
             findings = findings.and(self.inspector.inspect_members(params, members, scope));
         }
+        if let (Some(Method::ElicitationCreate), Some(params)) = (message.method(), message.params()) {
+            findings = findings.and(inspect::asked_for(params));
+        }
         if let (Resolution::Item { item, .. }, Ok(Target::Tool { arguments, .. })) =
             (call.resolution(), target(message))
         {
@@ -179,6 +182,18 @@ impl Engines {
             edits: of_other_revisions(call.arrival()),
             sources,
         }
+    }
+
+    /// What has to be changed in what a server says or asks, whatever rules say, and what permits demand.
+    fn asked_of_client(&self, call: &Passed<Approved>) -> Result<Edits, Objection> {
+        let message = &call.arrival().message;
+        let (always, lines) = match (message.method(), message.params()) {
+            (Some(method), Some(params)) => questions::held(method, params)?,
+            (Some(_) | None, _) => (Edits::default(), Vec::new()),
+        };
+        let edits = self.veiled(call)?;
+        call.dossier().note(|known| known.changed.extend(lines));
+        Ok(edits.and(always))
     }
 
     /// What an answer brings.

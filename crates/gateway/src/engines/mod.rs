@@ -18,6 +18,7 @@ mod listening;
 mod local;
 mod models;
 mod purposes;
+mod questions;
 mod resolve;
 mod rewrite;
 mod rules;

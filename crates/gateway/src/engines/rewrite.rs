@@ -8,8 +8,8 @@ use std::{
 };
 
 use inspect::{
-    Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Others, Part, SUSPECT_MIN, plain,
-    select, select_text,
+    ASKED_FOR, Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Others, Part,
+    SUSPECT_MIN, plain, select, select_text,
 };
 use pipeline::{Answer, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
@@ -183,6 +183,11 @@ impl Engines {
         let term = self.terms.of(&caller, server.as_str(), self.ambient.steady_ms());
         let obligations = strictest(call.permit().obligations().iter().chain(&term.obligations));
         let orders = Orders::of(&obligations);
+        let asks_for_secret = |finding: &Finding| finding.detector == ASKED_FOR;
+        if orders.ways.contains_key("secret") && call.findings().iter().any(asks_for_secret) {
+            let why = "the form asks for a secret, which cannot be cut out of it";
+            return Err(Objection::new(&refusal::OBLIGATION_UNMET, why).showing(why));
+        }
         if (orders.fields.is_some() || !orders.dropped.is_empty()) && has_words(said) {
             let why = "words by the way have no fields, and only some fields may be shown";
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
