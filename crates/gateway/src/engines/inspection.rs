@@ -3,11 +3,12 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashSet},
+    sync::Arc,
 };
 
 use inspect::{Finding, FindingKind, Findings, Part, Scope, Surface, Texts};
 use pipeline::{
-    Answer, Arrival, Destination, Objection, Passed, Ready, Resolution,
+    Answer, Arrival, Destination, Entry, Objection, Passed, Ready, Resolution,
     decide::{Approved, Inspected},
     ports::{Inspect, Inspection, Revealed},
     refusal,
@@ -112,6 +113,15 @@ impl Inspect for Engines {
             Destination::Model => self.told(call),
             Destination::Client | Destination::Gateway | Destination::Upstream => self.asked_of_client(call),
         }
+    }
+
+    fn release_entry(
+        &self,
+        call: &Passed<Screened>,
+        entry: &Entry,
+        demanded: &dyn Fn(&Findings) -> Option<Vec<Obligation>>,
+    ) -> Option<Arc<[u8]>> {
+        self.entry_released(call, entry, demanded)
     }
 
     fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {

@@ -7,6 +7,7 @@ mod clients;
 mod contexts;
 mod defang;
 mod disguise;
+mod entries;
 pub(crate) mod flow;
 mod halting;
 mod identify;

@@ -37,7 +37,7 @@ pub(super) const WITHHELD: &str =
 
 /// The obligations that concern the answer's content.
 #[derive(Debug, Default)]
-struct Orders<'o> {
+pub(super) struct Orders<'o> {
     ways: BTreeMap<&'o str, Way>,
     fields: Option<&'o BTreeSet<String>>,
     dropped: BTreeSet<&'o str>,
@@ -46,7 +46,7 @@ struct Orders<'o> {
 
 impl<'o> Orders<'o> {
     /// Of obligations joined to the strictest: at most one way for each kind, and at most one list of fields.
-    fn of(obligations: &'o [Obligation]) -> Self {
+    pub(super) fn of(obligations: &'o [Obligation]) -> Self {
         let mut orders = Self::default();
         for obligation in obligations {
             let (kinds, way) = match obligation {
@@ -80,6 +80,11 @@ impl<'o> Orders<'o> {
         orders
     }
 
+    /// Whether only some parts may come back.
+    pub(super) fn chooses(&self) -> bool {
+        self.fields.is_some() || !self.dropped.is_empty()
+    }
+
     /// What is done to a finding; hidden characters go whatever rules say.
     fn way(&self, finding: &Finding) -> Option<Way> {
         if finding.score < SUSPECT_MIN {
@@ -94,12 +99,12 @@ impl<'o> Orders<'o> {
 type Everywhere = BTreeMap<String, (String, &'static str, Cow<'static, str>)>;
 
 /// What is rewritten.
-struct Content<'c> {
-    said: Node<'c>,
-    findings: &'c Findings,
+pub(super) struct Content<'c> {
+    pub(super) said: Node<'c>,
+    pub(super) findings: &'c Findings,
     /// Originals that the far side was told, each with its pseudonym.
-    revealed: &'c [(String, String)],
-    whose: Whose<'c>,
+    pub(super) revealed: &'c [(String, String)],
+    pub(super) whose: Whose<'c>,
 }
 
 /// A stretch of a value and what comes in its place: borrowed where that is the same in a million places.
@@ -188,7 +193,7 @@ impl Engines {
             let why = "the form asks for a secret, which cannot be cut out of it";
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why).showing(why));
         }
-        if (orders.fields.is_some() || !orders.dropped.is_empty()) && has_words(said) {
+        if orders.chooses() && has_words(said) {
             let why = "words by the way have no fields, and only some fields may be shown";
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
         }
@@ -237,7 +242,7 @@ impl Engines {
 
     /// The texts of values with findings replaced, by place, and the pseudonyms among them. What was found
     /// once is replaced wherever it stands, and so is what the call revealed to the tool.
-    fn replaced(
+    pub(super) fn replaced(
         &self,
         content: &Content<'_>,
         orders: &Orders<'_>,
