@@ -101,6 +101,22 @@ impl Inspector {
         scan.finish(Some(node))
     }
 
+    /// Looks at some members, with their names, of objects in a document; places are named from `root`.
+    pub fn inspect_members<'n, 'd>(
+        &self,
+        root: Node<'d>,
+        members: impl Iterator<Item = (Node<'d>, Node<'d>)>,
+        scope: impl Into<Scope<'n>>,
+    ) -> Findings {
+        let mut members = members.peekable();
+        if members.peek().is_none() {
+            return Findings::default();
+        }
+        let mut scan = Scan::new(self, scope.into());
+        members.for_each(|(key, value)| scan.member(key, value));
+        scan.finish(Some(root))
+    }
+
     /// Looks at a text alone.
     #[must_use]
     pub fn inspect_text<'n>(&self, text: &str, scope: impl Into<Scope<'n>>) -> Findings {

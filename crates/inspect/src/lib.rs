@@ -34,6 +34,7 @@ pub use rewrite::{
     Choice, Defang, Effort, Lasting, Like, Marked, Marks, Others, Spotlight, Strung, defang, mask, plain,
     pseudonym, redact, select, select_text,
 };
+pub use secret::{ASKED_FOR, asked_for};
 pub use surface::{Scope, Surface};
 pub use texts::Texts;
 pub use verdict::{HOSTILE_MIN, SUSPECT_MIN, Verdict};

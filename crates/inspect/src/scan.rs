@@ -77,6 +77,11 @@ impl<'i> Scan<'i> {
         string_together(node, self);
     }
 
+    /// Reads a member: its name and what it holds.
+    pub(crate) fn member(&mut self, key: Node<'_>, value: Node<'_>) {
+        member(key, value, self);
+    }
+
     /// Says of a block of content that is an image, a sound or a file that nobody has read it.
     fn binary(&mut self, block: Node<'_>) {
         if self.scope.surface != Surface::Result || self.found.len() > FINDINGS_MAX {
@@ -260,11 +265,7 @@ pub(crate) trait Reader {
 pub(crate) fn string_together(node: Node<'_>, reader: &mut impl Reader) {
     match node.kind() {
         Kind::Object => {
-            for (key, value) in node.members() {
-                reader.piece(&key.as_str().unwrap_or_default(), key.place(), Part::Key);
-                reader.glue(": ");
-                string_together(value, reader);
-            }
+            node.members().for_each(|(key, value)| member(key, value, reader));
             reader.object(node);
         }
         Kind::Array => node
@@ -281,6 +282,12 @@ pub(crate) fn string_together(node: Node<'_>, reader: &mut impl Reader) {
         }
         Kind::Bool | Kind::Null => reader.glue("\n"),
     }
+}
+
+fn member(key: Node<'_>, value: Node<'_>, reader: &mut impl Reader) {
+    reader.piece(&key.as_str().unwrap_or_default(), key.place(), Part::Key);
+    reader.glue(": ");
+    string_together(value, reader);
 }
 
 impl Reader for Scan<'_> {

@@ -169,6 +169,15 @@ pub trait Inspect {
     /// Reads what came back.
     fn screen(&self, call: &Ready<Screened>) -> Inspection;
 
+    /// An entry of a list that nobody approved, as its reader may see it: read, and changed as `demanded` says where this
+    /// was found. None where it may not be seen.
+    fn release_entry(
+        &self,
+        call: &Passed<Screened>,
+        entry: &Entry,
+        demanded: &dyn Fn(&Findings) -> Option<Vec<policy::Obligation>>,
+    ) -> Option<Arc<[u8]>>;
+
     /// The changes that `obligations` of the permit demand of the answer.
     ///
     /// # Errors

@@ -214,6 +214,9 @@ refusals! {
     CAPABILITY_MISSING "capability-missing" Upstream Error 200 code::METHOD_NOT_FOUND,
         "the client did not declare that it can do this",
         "declare the capability, or do without";
+    URL_REFUSED "url-refused" Upstream Error 200 code::REFUSED,
+        "the server wants its user to open an address that may not be what it looks like",
+        "the server has to name a host by https, as it is known, and nothing before it";
     CLIENT_GONE "client-gone" Caller Error 200 code::REFUSED,
         "the client does not listen any more",
         "nothing";

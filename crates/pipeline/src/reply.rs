@@ -156,6 +156,8 @@ pub struct Listing {
     pub member: &'static str,
     /// Its entries, in the order to be shown.
     pub entries: Vec<Entry>,
+    /// Whether somebody approved what they say. What nobody did, servers change as they like.
+    pub is_pinned: bool,
 }
 
 /// One entry of a list.

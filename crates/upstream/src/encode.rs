@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pipeline::{Arrival, Capabilities, Passed, Resolution, forward::Recorded};
 use wire::{
-    json::{Document, Keys, Node, ObjectWriter, extended, object},
+    json::{Document, Keys, Kind, Node, ObjectWriter, extended, object},
     jsonrpc,
     mcp::{self, Era, LogLevel, Method, MirroredParam, Revision, TASKS_EXTENSION, Target, meta, target},
 };
@@ -56,9 +56,12 @@ impl Encoded {
             }),
             meta: object(|out| {
                 write_meta(call, given, (revision, extensions), making, out);
-                // What a session said once is said with each request in the modern era.
-                let level = log_level.filter(|_| revision.era() == Era::Modern);
-                if let Some(level) = level.filter(|_| arrival.revision.era() == Era::Legacy) {
+                // What a session said once is said with each request in the modern era; a session has another way to say it.
+                let level = match arrival.revision.era() {
+                    Era::Legacy => log_level,
+                    Era::Modern => given.and_then(|given| given.get(meta::LOG_LEVEL)).and_then(level),
+                };
+                if let Some(level) = level.filter(|_| revision.era() == Era::Modern) {
                     out.string(meta::LOG_LEVEL, level.as_str());
                 }
             }),
@@ -172,6 +175,11 @@ fn write_params(call: &Passed<Recorded>, making: Making, out: &mut ObjectWriter<
     }
 }
 
+/// The level a request names, if it is one.
+fn level(written: Node<'_>) -> Option<LogLevel> {
+    LogLevel::parse(&written.as_str()?)
+}
+
 /// `_meta`: vendors' keys pass, ours never do, and those of an era stay in it.
 fn write_meta(
     call: &Passed<Recorded>,
@@ -180,17 +188,13 @@ fn write_meta(
     making: Making,
     out: &mut ObjectWriter<'_>,
 ) {
-    let (arrival, edits) = (call.arrival(), call.edits());
+    let (arrival, edits) = (call.arrival(), call.outgoing());
     let modern = revision.era() == Era::Modern;
     for (key, value) in given.into_iter().flat_map(Node::members) {
         let name = key.as_str().unwrap_or_default();
-        let of_an_era = meta::MODERN_REQUEST_KEYS.contains(&name.as_ref()) && name != meta::LOG_LEVEL;
-        // A session has another way to say it.
-        let drop_level = name == meta::LOG_LEVEL && !(modern && arrival.revision.era() == Era::Modern);
-        if meta::is_ours(&name) || of_an_era || drop_level || name == meta::PROGRESS_TOKEN {
-            continue;
+        if meta::passes(&name) {
+            out.edited(&name, value, edits);
         }
-        out.edited(&name, value, edits);
     }
     if modern {
         out.string(meta::PROTOCOL_VERSION, revision.as_str());
@@ -208,8 +212,13 @@ fn write_meta(
     }
 }
 
-/// What of a client's capabilities a server may hear of: what the gateway can carry to the client.
-const RELAYED: [&str; 3] = ["elicitation", "roots", "sampling"];
+/// What of a client's capabilities a server may hear of, with what the specification has in each: what the gateway can
+/// carry to the client. Names alone, and yes or no: in words of its own a client could say anything.
+const RELAYED: [(&str, &[&str]); 3] = [
+    ("elicitation", &["form", "url"]),
+    ("roots", &["listChanged"]),
+    ("sampling", &["context", "tools"]),
+];
 
 /// Whether a server of the modern era may make a task of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -230,10 +239,20 @@ pub(crate) fn write_capabilities(
     extensions: &BTreeSet<String>,
     out: &mut ObjectWriter<'_>,
 ) {
-    for name in RELAYED {
-        if let Some(declared) = client.at(&[name]) {
-            out.node(name, declared);
+    for (name, parts) in RELAYED {
+        if client.at(&[name]).is_none() {
+            continue;
         }
+        out.object(name, |out| {
+            for part in parts {
+                let declared = client.at(&[name, part]);
+                match declared.map(|declared| (declared.kind(), declared.as_bool())) {
+                    Some((_, Some(said))) => out.boolean(part, said),
+                    Some((Kind::Object, None)) => out.object(part, |_| {}),
+                    Some(_) | None => {}
+                }
+            }
+        });
     }
     let declared = client.at(&["extensions"]).into_iter().flat_map(Node::members);
     let carried: Vec<_> = declared
@@ -248,9 +267,10 @@ pub(crate) fn write_capabilities(
             if tasks == Tasks::Carried {
                 out.object(TASKS_EXTENSION, |_| {});
             }
-            carried
-                .iter()
-                .for_each(|(name, settings)| out.node(name, *settings));
+            carried.iter().for_each(|(name, settings)| match name.as_ref() {
+                TASKS_EXTENSION => out.object(name, |_| {}),
+                other => out.node(other, *settings),
+            });
         });
     }
 }

@@ -50,6 +50,8 @@ pub const BATCH_MESSAGES_MAX: usize = 64;
 pub const PAGE_ENTRIES_MAX: usize = 1_000;
 /// Most bytes of the entries of one page, if it has several.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most tokens that a server may have its client's model write at a time.
+pub const SAMPLING_TOKENS_MAX: i64 = 16 * 1024;
 /// Longest tool, prompt or server name, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Longest resource URI, in bytes.

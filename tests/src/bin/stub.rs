@@ -157,14 +157,13 @@ fn pieces(text: &str) -> Vec<&[u8]> {
 
 /// Answers over its pipes what lies in a folder. If `question` lies there, it is asked before a call is answered.
 fn raw(folder: &Path) {
-    let mut waiting: Option<String> = None;
+    let mut waiting: Option<(Value, String)> = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("text");
         let Some(answer) = raw_answer(folder, &line) else {
-            // What is no request is the answer to the question.
-            if let Some(answer) =
-                waiting.take_if(|_| ["\"result\"", "\"error\""].iter().any(|said| line.contains(said)))
-            {
+            // What is no request may be the answer to the question.
+            let said: Value = serde_json::from_str(&line).expect("the gateway sends JSON");
+            if let Some((_, answer)) = waiting.take_if(|(id, _)| *id == said["id"]) {
                 println!("{answer}");
             }
             continue;
@@ -172,7 +171,9 @@ fn raw(folder: &Path) {
         match std::fs::read_to_string(folder.join("question")) {
             Ok(question) if line.contains("\"tools/call\"") => {
                 println!("{question}");
-                waiting = Some(answer);
+                let asked = question.lines().last().map(serde_json::from_str::<Value>);
+                let asked = asked.expect("a question").expect("JSON");
+                waiting = Some((asked["id"].clone(), answer));
             }
             _ => println!("{answer}"),
         }

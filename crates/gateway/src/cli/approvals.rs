@@ -166,6 +166,14 @@ fn whole(one: Node<'_>) -> String {
             visible(one.get("args").map_or("nothing", Node::written))
         )),
     }
+    for (key, value) in one.get("beside").into_iter().flat_map(Node::members) {
+        let key = key.as_str().unwrap_or_default();
+        lines.push(format!(
+            "  beside   {} = {}",
+            visible(&key),
+            visible(value.written())
+        ));
+    }
     for source in one.get("sources").into_iter().flat_map(Node::elements) {
         let trusted = source.get("trusted").and_then(Node::as_bool) == Some(true);
         let word = if trusted { "trusted" } else { "UNTRUSTED" };

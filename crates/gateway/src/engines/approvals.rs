@@ -10,11 +10,11 @@ mod tests;
 
 use std::time::Duration;
 
-use pipeline::{Objection, Passed, Resolution, decide::Limited, ports::Approvals, refusal};
+use pipeline::{Arrival, Objection, Passed, Resolution, decide::Limited, ports::Approvals, refusal};
 use policy::{Labels, Obligation, Party, PartyKind};
 use records::ledger::{Decision, Kind};
 use wire::{
-    json::{Document, Edits, Keys, Node, canonical, object},
+    json::{Document, Edits, Keys, canonical, object},
     jsonrpc,
     mcp::{Method, Revision, Target, federated, target},
 };
@@ -26,7 +26,7 @@ pub(crate) use request::Request;
 use request::{Asked, Demand, Origin, Requester};
 pub(crate) use similar::Similar;
 
-use super::{Engines, asking::Reply};
+use super::{Engines, asking::Reply, flow};
 use crate::{config::said::Mode, storage::store::StoreError};
 
 /// How long a call waits for people once its own user has seen that they are asked.
@@ -197,6 +197,7 @@ impl Engines {
             server: call.resolution().server_name().map(ToString::to_string),
             tool: name(call.resolution()),
             args: arguments(call),
+            beside: beside(call.arrival()),
             purpose: call.purpose().map(|purpose| purpose.to_string()),
             context: call.context().id().to_owned(),
             labels: words(&labels),
@@ -276,8 +277,7 @@ fn name(resolution: &Resolution) -> String {
     }
 }
 
-/// What is sent, as canonical JSON. `_meta` and answers to questions differ from call to call and are not
-/// what happens.
+/// What is asked, as canonical JSON.
 fn arguments(call: &Passed<Limited>) -> String {
     let message = &call.arrival().message;
     let text = match target(message) {
@@ -291,21 +291,34 @@ fn arguments(call: &Passed<Limited>) -> String {
             | Target::Resource { .. }
             | Target::Task { .. },
         )
-        | Err(_) => message.params().map_or_else(|| b"{}".to_vec(), without_meta),
+        | Err(_) => message.params().map_or_else(
+            || b"{}".to_vec(),
+            |params| {
+                canonically(object(|out| {
+                    out.members_except(params, &BY_OTHERS, &Edits::default())
+                }))
+            },
+        ),
     };
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn without_meta(params: Node<'_>) -> Vec<u8> {
-    let rest = object(|out| {
-        out.members_except(
-            params,
-            &["_meta", "inputResponses", "requestState"],
-            &Edits::default(),
-        )
-    });
-    let parsed = Document::parse(rest.clone(), Keys::Folded, &wire::bounds::REQUEST);
-    parsed.map_or(rest, |document| canonical(document.root()))
+/// What is no part of what is asked: `_meta` is told beside it, and answers to questions are the gateway's to give.
+const BY_OTHERS: [&str; 3] = ["_meta", "inputResponses", "requestState"];
+
+/// What goes to the server with what is asked, as canonical JSON. A trace is another one in each call, and does not go
+/// with a call that people agree to (`reveal`).
+fn beside(arrival: &Arrival) -> Option<String> {
+    let said = flow::beside(arrival).into_iter();
+    let mut said = said.filter(|one| !one.is_trace()).peekable();
+    said.peek()?;
+    let text = canonically(object(|out| flow::write_beside(said, out)));
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn canonically(text: Vec<u8>) -> Vec<u8> {
+    let parsed = Document::parse(text.clone(), Keys::Folded, &wire::bounds::REQUEST);
+    parsed.map_or(text, |document| canonical(document.root()))
 }
 
 fn words(labels: &Labels) -> Vec<String> {

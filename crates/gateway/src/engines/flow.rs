@@ -7,9 +7,10 @@ use policy::{
     flow::{Call, Suspicion},
 };
 use wire::{
-    json::{Kind, Node},
+    bounds::REQUEST,
+    json::{ArrayWriter, Document, Edits, Keys, Kind, Node, ObjectWriter, object},
     jsonrpc,
-    mcp::{Direction, Target, target},
+    mcp::{Beside, Direction, Target, target},
 };
 
 /// From here a finding makes one wary of what the context does next. Lower than where a finding counts by
@@ -31,12 +32,54 @@ pub(crate) fn suspicion(findings: &Findings) -> Suspicion {
     }
 }
 
-/// Which earlier results of its context the arguments of a call were taken from.
-pub(crate) fn sources(call: &Ready<Inspected>, args: Option<Node<'_>>) -> Vec<Source> {
+/// Which earlier results of its context the arguments of a call were taken from, and what goes to the server with them.
+pub(crate) fn sources(call: &Ready<Inspected>, args: Option<Node<'_>>, beside: &[Beside<'_>]) -> Vec<Source> {
     // What a server asks of a client was not put together by the agent.
-    match call.arrival().direction {
-        Direction::ToServer => call.context().sources(args),
-        Direction::ToClient => Vec::new(),
+    if call.arrival().direction == Direction::ToClient {
+        return Vec::new();
+    }
+    let mut sources = call.context().sources(args);
+    if !beside.is_empty() {
+        // A name is a prefix and what stands behind it: each may be a value.
+        let names = |out: &mut ArrayWriter<'_>| {
+            for name in beside.iter().filter_map(|one| one.key.as_str()) {
+                name.split('/').for_each(|part| out.string(part));
+            }
+        };
+        let all = object(|out| {
+            write_beside(beside.iter().copied(), out);
+            out.array("names", names);
+        });
+        if let Ok(all) = Document::parse(all, Keys::Exact, &REQUEST) {
+            sources.extend(call.context().sources(Some(all.root())));
+        }
+    }
+    sources
+}
+
+/// What a call says beside its arguments, as it stands in its parameters.
+pub(crate) fn write_beside<'b>(beside: impl Iterator<Item = Beside<'b>>, out: &mut ObjectWriter<'_>) {
+    let (in_meta, members): (Vec<_>, Vec<_>) = beside.partition(|one| one.in_meta);
+    let none = Edits::default();
+    members
+        .iter()
+        .for_each(|one| out.member(one.key, one.value, &none));
+    if !in_meta.is_empty() {
+        out.object("_meta", |out| {
+            in_meta
+                .iter()
+                .for_each(|one| out.member(one.key, one.value, &none));
+        });
+    }
+}
+
+/// What goes on to a server beside what a client asks of it.
+pub(crate) fn beside(arrival: &Arrival) -> Vec<Beside<'_>> {
+    match (arrival.message.method(), arrival.message.params()) {
+        (Some(method), Some(params)) if arrival.direction == Direction::ToServer => {
+            wire::mcp::beside(method, arrival.revision, params).collect()
+        }
+        (Some(_) | None, _) => Vec::new(),
     }
 }
 

@@ -3,11 +3,12 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashSet},
+    sync::Arc,
 };
 
 use inspect::{Finding, FindingKind, Findings, Part, Scope, Surface, Texts};
 use pipeline::{
-    Answer, Destination, Objection, Passed, Ready, Resolution,
+    Answer, Arrival, Destination, Entry, Objection, Passed, Ready, Resolution,
     decide::{Approved, Inspected},
     ports::{Inspect, Inspection, Revealed},
     refusal,
@@ -21,10 +22,10 @@ use wire::{
     bounds::REQUEST,
     json::{Document, Edits, Keys, Kind, Node, Writer},
     jsonrpc::{self, Response},
-    mcp::{Direction, Method, Target, target},
+    mcp::{Direction, Membership, Method, Target, membership, target},
 };
 
-use super::{Engines, disguise::Uncovered, flow, rewrite};
+use super::{Engines, disguise::Uncovered, flow, questions, rewrite};
 use crate::{
     known::concerned,
     storage::store::{StoreError, aside},
@@ -75,6 +76,17 @@ impl Inspect for Engines {
             Some(arguments) => self.uncovered(call, arguments, &kinds)?,
             None => (Revealed::default(), 0),
         };
+        // A trace is another one in each call, so people cannot have agreed to it: what they agreed to goes without.
+        if call
+            .permit()
+            .obligations()
+            .iter()
+            .any(|o| matches!(o, Obligation::Approve { .. }))
+        {
+            let beside = flow::beside(call.arrival());
+            let traces = beside.iter().filter(|one| one.is_trace());
+            traces.for_each(|one| revealed.edits.remove(one.value));
+        }
         let server = call.resolution().server_name();
         let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
         if let Some(server) = server.filter(|_| demands().next().is_some() || !revealed.values.is_empty()) {
@@ -101,8 +113,17 @@ impl Inspect for Engines {
     fn veil(&self, call: &Passed<Approved>) -> Result<Edits, Objection> {
         match call.resolution().destination() {
             Destination::Model => self.told(call),
-            Destination::Client | Destination::Gateway | Destination::Upstream => self.veiled(call),
+            Destination::Client | Destination::Gateway | Destination::Upstream => self.asked_of_client(call),
         }
+    }
+
+    fn release_entry(
+        &self,
+        call: &Passed<Screened>,
+        entry: &Entry,
+        demanded: &dyn Fn(&Findings) -> Option<Vec<Obligation>>,
+    ) -> Option<Arc<[u8]>> {
+        self.entry_released(call, entry, demanded)
     }
 
     fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {
@@ -127,20 +148,30 @@ impl Engines {
     /// What arguments, or what a server asks of its client, bring.
     fn read_arguments(&self, call: &Ready<Inspected>) -> Inspection {
         let message = &call.arrival().message;
-        let arguments = match target(message) {
-            Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => arguments,
-            Ok(_) | Err(_) => message.params(),
+        let (arguments, beside) = match target(message) {
+            Ok(Target::Tool { arguments, .. } | Target::Prompt { arguments, .. }) => {
+                (arguments, flow::beside(call.arrival()))
+            }
+            // The whole is what is asked.
+            Ok(_) | Err(_) => (message.params(), Vec::new()),
         };
         let surface = match call.arrival().direction {
             Direction::ToClient => Surface::Message,
             Direction::ToServer => Surface::Argument,
         };
-        let sources = flow::sources(call, arguments);
+        let sources = flow::sources(call, arguments, &beside);
         let whose = call.principal().holder();
+        let scope = scope(call.resolution(), surface, &whose);
         let mut findings = arguments.map_or_else(Findings::default, |arguments| {
-            self.inspector
-                .inspect_node(arguments, scope(call.resolution(), surface, &whose))
+            self.inspector.inspect_node(arguments, scope)
         });
+        if let Some(params) = message.params() {
+            let members = beside.iter().map(|one| (one.key, one.value));
+            findings = findings.and(self.inspector.inspect_members(params, members, scope));
+        }
+        if let (Some(Method::ElicitationCreate), Some(params)) = (message.method(), message.params()) {
+            findings = findings.and(inspect::asked_for(params));
+        }
         if let (Resolution::Item { item, .. }, Ok(Target::Tool { arguments, .. })) =
             (call.resolution(), target(message))
         {
@@ -154,14 +185,27 @@ impl Engines {
                 None => findings.and(unchecked()),
             };
         }
-        let mut people = arguments.map_or_else(BTreeSet::new, |root| concerned::found(&findings, root));
+        let root = arguments.or(message.params());
+        let mut people = root.map_or_else(BTreeSet::new, |root| concerned::found(&findings, root));
         people.extend(concerned::declared(call.resolution(), message));
         call.dossier().note(|known| known.subjects = people);
         Inspection {
             findings,
-            edits: Edits::default(),
+            edits: of_other_revisions(call.arrival()),
             sources,
         }
+    }
+
+    /// What has to be changed in what a server says or asks, whatever rules say, and what permits demand.
+    fn asked_of_client(&self, call: &Passed<Approved>) -> Result<Edits, Objection> {
+        let message = &call.arrival().message;
+        let (always, lines) = match (message.method(), message.params()) {
+            (Some(method), Some(params)) => questions::held(method, params)?,
+            (Some(_) | None, _) => (Edits::default(), Vec::new()),
+        };
+        let edits = self.veiled(call)?;
+        call.dossier().note(|known| known.changed.extend(lines));
+        Ok(edits.and(always))
     }
 
     /// What an answer brings.
@@ -310,6 +354,23 @@ impl Engines {
             }
         }
     }
+}
+
+/// Members of a client's parameters that another revision has, and this one has not: left out.
+fn of_other_revisions(arrival: &Arrival) -> Edits {
+    let mut edits = Edits::default();
+    let (Some(method), Some(params)) = (arrival.message.method(), arrival.message.params()) else {
+        return edits;
+    };
+    if arrival.direction == Direction::ToServer {
+        for (key, value) in params.members() {
+            let name = key.as_str().unwrap_or_default();
+            if membership(method, arrival.revision, &name) == Membership::HasElsewhere {
+                edits.remove(value);
+            }
+        }
+    }
+    edits
 }
 
 /// What is inspected of a call, and for whom.

@@ -213,7 +213,13 @@ impl Engines {
                 self.cursors.rest(list, &cursor, entries).ok_or_else(refuse)?
             }
         };
-        Ok(Answer::Listing(Listing { member, entries }))
+        // Resources and templates are what servers say they are now; everything else was approved, or is the operator's.
+        let is_pinned = !matches!(member, "resources" | "resourceTemplates");
+        Ok(Answer::Listing(Listing {
+            member,
+            entries,
+            is_pinned,
+        }))
     }
 
     fn initialize(&self, call: &Passed<Recorded>, view: &View) -> Answer {

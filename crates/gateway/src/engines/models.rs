@@ -143,7 +143,7 @@ impl Engines {
         call.dossier().note(|known| known.subjects = people);
         Inspection {
             findings,
-            sources: flow::sources(call, Some(params)),
+            sources: flow::sources(call, Some(params), &[]),
             ..Inspection::default()
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pipeline::{
-    Credential, Endpoint, Objection, Ready, Resolution,
+    Credential, Destination, Endpoint, Objection, Ready, Resolution,
     decide::Resolved,
     ports::{Resolve, Unfound},
     refusal,
@@ -14,7 +14,10 @@ use policy::{
 };
 use wire::{
     json::object,
-    mcp::{Direction, Method, Reference, ServerName, Target, code, split_federated, target},
+    mcp::{
+        Direction, Membership, Method, Reference, ServerName, Target, code, membership, split_federated,
+        target,
+    },
 };
 
 use super::Engines;
@@ -27,7 +30,18 @@ impl Resolve for Engines {
         if arrival.direction == Direction::ToClient {
             return to_client(&view, call);
         }
-        let door = Door::at(&view, &arrival.endpoint)?;
+        let resolution = self.to_server(&view, call)?;
+        if resolution.destination() == Destination::Upstream {
+            nothing_unknown(call)?;
+        }
+        Ok(resolution)
+    }
+}
+
+impl Engines {
+    fn to_server(&self, view: &View, call: &Ready<Resolved>) -> Result<Resolution, Unfound> {
+        let arrival = call.arrival();
+        let door = Door::at(view, &arrival.endpoint)?;
         let target = target(&arrival.message).map_err(|error| {
             nothing(
                 &refusal::PARAMS_INVALID,
@@ -62,10 +76,10 @@ impl Resolve for Engines {
                     .task_owners
                     .tool(&owner, &id, |server| door.endpoint.leads_to(server));
                 if let Some((server, tool)) = known
-                    && let Some(resource) = approved(&view, &server, &tool)
+                    && let Some(resource) = approved(view, &server, &tool)
                 {
                     return Ok(Resolution::Server {
-                        server: pinned_server(&view, &server)?,
+                        server: pinned_server(view, &server)?,
                         resource,
                         prompt: None,
                     });
@@ -86,6 +100,28 @@ impl Resolve for Engines {
         }
     }
 }
+
+/// Refuses members of the parameters that no revision has: nobody on the way knows what they ask for, so nobody can
+/// judge it. What another revision has means nothing in this one, and stays behind.
+fn nothing_unknown(call: &Ready<Resolved>) -> Result<(), Unfound> {
+    let arrival = call.arrival();
+    let (Some(method), Some(params)) = (arrival.message.method(), arrival.message.params()) else {
+        return Ok(());
+    };
+    let unknown = params.members().find_map(|(key, _)| {
+        let name = key.as_str().unwrap_or_default();
+        (membership(method, arrival.revision, &name) == Membership::Unknown).then_some(name)
+    });
+    let Some(name) = unknown else { return Ok(()) };
+    let name: String = name.chars().take(NAME_SHOWN_MAX).collect();
+    let why = format!("`{method}` has no member `{}`", name.escape_debug());
+    let objection = Objection::new(&refusal::PARAMS_INVALID, why.clone()).showing(why);
+    let remedy = "leave it out; what is a vendor's own goes into `_meta`, under a name with a prefix";
+    Err(Unfound::Nothing(Box::new(objection.remedied(remedy))))
+}
+
+/// Most characters that are told of a name nobody knows.
+const NAME_SHOWN_MAX: usize = 64;
 
 /// The tool that made a task, as it is now: what is held back has no results either.
 fn approved(view: &View, server: &ServerName, tool: &Resource) -> Option<Arc<Resource>> {

@@ -8,7 +8,8 @@ use std::{
 };
 
 use inspect::{
-    Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Others, Part, SUSPECT_MIN, plain,
+    ASKED_FOR, Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Others, Part,
+    SUSPECT_MIN, plain,
 };
 use pipeline::{Answer, Entry, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
@@ -45,7 +46,7 @@ pub(super) struct Orders<'o> {
 
 impl<'o> Orders<'o> {
     /// Of obligations joined to the strictest: at most one way for each kind, and at most one list of fields.
-    fn of(obligations: &'o [Obligation]) -> Self {
+    pub(super) fn of(obligations: &'o [Obligation]) -> Self {
         let mut orders = Self::default();
         for obligation in obligations {
             let (kinds, way) = match obligation {
@@ -77,6 +78,11 @@ impl<'o> Orders<'o> {
             orders.ways.extend(kinds.iter().map(|kind| (kind.as_str(), way)));
         }
         orders
+    }
+
+    /// Whether only some parts may come back.
+    pub(super) fn chooses(&self) -> bool {
+        self.fields.is_some() || !self.dropped.is_empty()
     }
 
     /// What is done to a finding; hidden characters go whatever rules say.
@@ -191,7 +197,12 @@ impl Engines {
         let term = self.terms.of(&caller, server.as_str(), self.ambient.steady_ms());
         let obligations = strictest(call.permit().obligations().iter().chain(&term.obligations));
         let orders = Orders::of(&obligations);
-        if (orders.fields.is_some() || !orders.dropped.is_empty()) && has_words(said) {
+        let asks_for_secret = |finding: &Finding| finding.detector == ASKED_FOR;
+        if orders.ways.contains_key("secret") && call.findings().iter().any(asks_for_secret) {
+            let why = "the form asks for a secret, which cannot be cut out of it";
+            return Err(Objection::new(&refusal::OBLIGATION_UNMET, why).showing(why));
+        }
+        if orders.chooses() && has_words(said) {
             let why = "words by the way have no fields, and only some fields may be shown";
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
         }

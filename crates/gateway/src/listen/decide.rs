@@ -157,6 +157,10 @@ pub(super) fn described(one: Node<'_>) -> Vec<(String, String)> {
         }),
         None => row("with", one.get("args").map_or("nothing", Node::written)),
     }
+    for (key, value) in one.get("beside").into_iter().flat_map(Node::members) {
+        let name = format!("beside it {}", key.as_str().unwrap_or_default());
+        row(&name, value.written());
+    }
     for source in one.get("sources").into_iter().flat_map(Node::elements) {
         let trusted = source.get("trusted").and_then(Node::as_bool) == Some(true);
         let word = if trusted { "trusted" } else { "UNTRUSTED" };

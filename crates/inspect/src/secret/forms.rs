@@ -199,12 +199,26 @@ impl Prefixes {
             .filter(|at| run.len() - at > 12)
             .map_or(0, |at| at + 1);
         let value = run.get(start..)?.trim_end_matches(['.', '=', ':', '/']);
+        let whole = self.with_prefix(value, |_| true);
+        if let Some(known) = whole {
+            return Some((start, value.len(), known));
+        }
+        // The last step of a path, or of a name with a prefix. Short marks stand behind slashes in any data.
+        let behind = value.rfind('/')? + 1;
+        let step = value.get(behind..)?;
+        let long = |known: &Prefix| known.prefix.len() > 3 || known.prefix.ends_with('_');
+        let known = self.with_prefix(step, long)?;
+        Some((start + behind, step.len(), known))
+    }
+
+    /// Whose credential a value is by its prefix, if it has one of these.
+    fn with_prefix(&self, value: &str, of: impl Fn(&Prefix) -> bool) -> Option<&'static Prefix> {
         let first = value.as_bytes().first()?;
-        if matches!(first, b'M' | b'N' | b'O') && is_discord(value) {
-            return Some((start, value.len(), &DISCORD));
+        if matches!(first, b'M' | b'N' | b'O') && of(&DISCORD) && is_discord(value) {
+            return Some(&DISCORD);
         }
         for known in self.0.get(usize::from(*first)).into_iter().flatten() {
-            let Some(rest) = value.strip_prefix(known.prefix) else {
+            let Some(rest) = value.strip_prefix(known.prefix).filter(|_| of(known)) else {
                 continue;
             };
             let varied =
@@ -214,7 +228,7 @@ impl Prefixes {
                 && !is_placeholder(rest)
                 && fits(known.prefix, rest)
             {
-                return Some((start, value.len(), known));
+                return Some(known);
             }
         }
         None

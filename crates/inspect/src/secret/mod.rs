@@ -2,10 +2,12 @@
 //!
 //! One pass over the bytes; only long unbroken runs, and what an expression is worth, are looked at closer.
 
+mod asked;
 mod check;
 mod forms;
 mod named;
 
+pub use asked::{ASKED_FOR, asked_for};
 pub(crate) use check::is_random;
 
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::inspect::FindingKind;
+use ::inspect::{FindingKind, Findings};
 use policy::{
     Action, Decision, Facts, Obligation,
     rules::{Discovery, strictest},
@@ -14,7 +14,7 @@ use wire::{
 };
 
 use crate::{
-    Answer, Body, Listing, Objection, Passed, Ready, Refusal, Reply,
+    Answer, Body, Entry, Listing, Objection, Passed, Ready, Refusal, Reply,
     ports::{Inspect, Local, Rules},
     refusal,
 };
@@ -87,8 +87,9 @@ pub(crate) fn filter(
     Ok(Passed::pass(call, Filtered { released, demanded }))
 }
 
-/// A list has what some call could be permitted for, and nothing else; a page of it at a time.
-fn trim(engines: &(impl Local + Rules), call: &Ready<Filtered>, listing: &Listing) -> Vec<u8> {
+/// A list has what some call could be permitted for, and nothing else; a page of it at a time. What nobody approved is read
+/// like an answer, since it is one.
+fn trim(engines: &(impl Inspect + Local + Rules), call: &Ready<Filtered>, listing: &Listing) -> Vec<u8> {
     let labels = call.context().labels();
     let facts = Facts {
         args: None,
@@ -108,13 +109,19 @@ fn trim(engines: &(impl Local + Rules), call: &Ready<Filtered>, listing: &Listin
     object(|out| {
         out.array(listing.member, |list| {
             for entry in seen.by_ref() {
-                let is_full = count == PAGE_ENTRIES_MAX || bytes + entry.shown.len() > PAGE_BYTES_MAX;
+                let shown = if listing.is_pinned {
+                    Some(Arc::clone(&entry.shown))
+                } else {
+                    engines.release_entry(call, entry, &|found| demanded(engines, call, entry, found))
+                };
+                let Some(shown) = shown else { continue };
+                let is_full = count == PAGE_ENTRIES_MAX || bytes + shown.len() > PAGE_BYTES_MAX;
                 if let (Some(last), true) = (last, is_full) {
                     more = Some(engines.cursor(call, listing, last));
                     break;
                 }
-                list.json(&entry.shown);
-                (count, bytes, last) = (count + 1, bytes + entry.shown.len(), Some(entry));
+                list.json(&shown);
+                (count, bytes, last) = (count + 1, bytes + shown.len(), Some(entry));
             }
         });
         if let Some(more) = &more {
@@ -162,6 +169,44 @@ fn answer_of_client(
     }
     call.dossier().note(|known| known.rules.clone_from(&denial.rules));
     withheld(why)
+}
+
+/// What permits demand of an entry that this was found in: that of its release, and that of reading what it names. None
+/// where no rule permits its release.
+fn demanded(
+    rules: &impl Rules,
+    call: &Ready<Filtered>,
+    entry: &Entry,
+    found: &Findings,
+) -> Option<Vec<Obligation>> {
+    let labels = call.context().labels();
+    let facts = |findings| Facts {
+        args: None,
+        findings,
+        ..crate::decide::facts(call, &labels)
+    };
+    let subject = &*call.caller().subject;
+    let resource = &*entry.resource;
+    let released = facts(crate::decide::counting(found));
+    let released = match rules
+        .decide(subject, Action::Release, resource, &released)
+        .decision
+    {
+        Decision::Permit(permit) => permit.obligations().to_vec(),
+        Decision::Refuse(_) => {
+            rules.observe(subject, Action::Release, resource, &released)?;
+            Vec::new()
+        }
+    };
+    let reading = match rules
+        .decide(subject, Action::Read, resource, &facts(Default::default()))
+        .decision
+    {
+        Decision::Permit(permit) => permit.obligations().to_vec(),
+        // It depends on what nobody knows before it is read.
+        Decision::Refuse(_) => Vec::new(),
+    };
+    Some(strictest(released.iter().chain(&reading)))
 }
 
 /// Policy decides on the answer as it decided on the call: by who asks, and what was found in it.

@@ -274,6 +274,16 @@ impl ports::Inspect for World {
         Inspection::default()
     }
 
+    fn release_entry(
+        &self,
+        _: &Passed<Screened>,
+        entry: &Entry,
+        demanded: &dyn Fn(&inspect::Findings) -> Option<Vec<Obligation>>,
+    ) -> Option<Arc<[u8]>> {
+        demanded(&inspect::Findings::default())?;
+        Some(Arc::clone(&entry.shown))
+    }
+
     fn redact(&self, _: &Passed<Screened>, _: &[Obligation]) -> Result<Edits, Objection> {
         self.port("redact").map(|()| Edits::default())
     }

@@ -393,6 +393,24 @@ fn hostile_news_is_dropped() {
 }
 
 #[test]
+fn hostile_questions_are_refused() {
+    let rules = pack("baseline", ALL);
+    for action in [Action::Elicit, Action::Sample] {
+        let question = |kind| {
+            let question = Scene {
+                action,
+                ..to(Sink::Unknown)
+            };
+            finding(question, kind).verdict(&rules)
+        };
+        for kind in ["injection", "poisoning", "secret"] {
+            assert_eq!(question(kind), "forbid: baseline.hostile-question");
+        }
+        assert_eq!(question("personal"), "permit: all");
+    }
+}
+
+#[test]
 fn the_owner_uses_every_tool_and_is_asked_instead_of_refused() {
     let rules = pack("developer-workstation", "");
     let owned = |mut scene: Scene| {

@@ -33,6 +33,9 @@ pub const SPOTLIGHT: &str = "io.sallyport/spotlight";
 /// The caller's place in a distributed trace (W3C Trace Context, section 3.2; MCP 2026-07-28, `_meta`).
 pub const TRACEPARENT: &str = "traceparent";
 
+/// All keys of a trace (W3C Trace Context and Baggage).
+pub const TRACE_KEYS: [&str; 3] = [TRACEPARENT, "tracestate", "baggage"];
+
 /// Keys the modern era puts on a request that a legacy server must not see, and the other way round.
 pub const MODERN_REQUEST_KEYS: [&str; 4] = [PROTOCOL_VERSION, CLIENT_CAPABILITIES, CLIENT_INFO, LOG_LEVEL];
 
@@ -41,6 +44,13 @@ pub const MODERN_REQUEST_KEYS: [&str; 4] = [PROTOCOL_VERSION, CLIENT_CAPABILITIE
 pub fn is_ours(key: &str) -> bool {
     key.split_once('/')
         .is_some_and(|(prefix, _)| prefix == "io.sallyport" || prefix.starts_with("io.sallyport."))
+}
+
+/// Whether a key of a request goes on to a server as the client wrote it: vendors' keys do. Those of an era, and the
+/// token that names progress, the gateway writes itself.
+#[must_use]
+pub fn passes(key: &str) -> bool {
+    !is_ours(key) && !MODERN_REQUEST_KEYS.contains(&key) && key != PROGRESS_TOKEN
 }
 
 /// The `_meta` object of params or of a result, if there is one.

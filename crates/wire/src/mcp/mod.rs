@@ -3,6 +3,7 @@
 pub mod code;
 mod headers;
 mod level;
+mod members;
 pub mod meta;
 mod method;
 mod mirror;
@@ -13,6 +14,7 @@ pub mod shape;
 
 pub use headers::{Mirrored, Mismatch, decode_sentinel, encode_sentinel};
 pub use level::LogLevel;
+pub use members::{Beside, Membership, beside, membership};
 pub use method::{Direction, METHODS, Method, Row, Shape, TASKS_EXTENSION};
 pub use mirror::{MirroredParam, PARAM_HEADER_PREFIX, mirrored_params};
 pub use name::{NameError, ServerName, federated, split_federated};

@@ -134,6 +134,8 @@ impl Revisions {
     pub const ONLY_2025_11_25: Self = Self(0b0_1000);
     /// The modern era.
     pub const MODERN: Self = Self(0b1_0000);
+    /// 2025-06-18 and all that came after it.
+    pub const SINCE_2025_06_18: Self = Self(0b1_1100);
     /// 2025-11-25 and the modern era.
     pub const SINCE_2025_11_25: Self = Self(0b1_1000);
 

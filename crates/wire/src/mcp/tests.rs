@@ -343,3 +343,53 @@ fn marks_that_nobody_can_follow_are_refused() {
         assert!(mirrored_params(document(schema).root()).is_err(), "{schema}");
     }
 }
+
+#[test]
+fn requests_have_the_members_of_their_revision_and_servers_get_no_others() {
+    let (call, complete) = (Method::ToolsCall, Method::CompletionComplete);
+    for (method, revision, name, expected) in [
+        (call, Revision::V2025_11_25, "task", Membership::Has),
+        (call, Revision::V2026_07_28, "task", Membership::HasElsewhere),
+        (
+            call,
+            Revision::V2025_06_18,
+            "inputResponses",
+            Membership::HasElsewhere,
+        ),
+        (call, Revision::V2026_07_28, "extra", Membership::Unknown),
+        (call, Revision::V2026_07_28, "_meta", Membership::Has),
+        (
+            complete,
+            Revision::V2025_03_26,
+            "context",
+            Membership::HasElsewhere,
+        ),
+        (complete, Revision::V2026_07_28, "context", Membership::Has),
+        (
+            Method::Initialize,
+            Revision::V2025_11_25,
+            "anything",
+            Membership::Has,
+        ),
+    ] {
+        assert_eq!(
+            membership(method, revision, name),
+            expected,
+            "{method} {revision} {name}"
+        );
+    }
+    let params = r#"{"name":"n","arguments":{"x":1},"task":{"ttl":1},"requestState":"s","_meta":{"a.b/c":1,
+        "baggage":"b","progressToken":1,"io.sallyport/context":{},"io.modelcontextprotocol/clientInfo":{}}}"#;
+    let params = document(params);
+    let names = |method, revision| -> Vec<String> {
+        let beside = beside(method, revision, params.root());
+        beside
+            .map(|one| format!("{}{}", one.key.written(), one.is_trace()))
+            .collect()
+    };
+    let in_meta = ["a.b/cfalse".to_owned(), "baggagetrue".to_owned()];
+    assert_eq!(names(call, Revision::V2026_07_28), in_meta);
+    assert_eq!(names(Method::ResourcesRead, Revision::V2026_07_28), in_meta);
+    let with_task = [&["taskfalse".to_owned()], &in_meta[..]].concat();
+    assert_eq!(names(call, Revision::V2025_11_25), with_task);
+}

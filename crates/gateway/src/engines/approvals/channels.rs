@@ -170,6 +170,8 @@ fn notice(request: &Request, link: &str) -> Vec<u8> {
         .map(|demand| format!("{} of {}", demand.needed, demand.by))
         .collect();
     let mut lines = vec![format!("with {}", visible(&asked.args))];
+    let beside = asked.beside.iter();
+    lines.extend(beside.map(|beside| format!("and beside the arguments {}", visible(beside))));
     for source in &asked.sources {
         let word = if source.trusted { "trusted" } else { "UNTRUSTED" };
         let (argument, server, tool) = (source.argument(), &source.server, &source.tool);

@@ -184,7 +184,8 @@ impl Desk {
         if waiting.len() >= OPEN_MAX || waiting.values().filter(of_caller).count() >= OPEN_PER_CALLER_MAX {
             return Ok(Answer::TooMuch("too many questions wait for people already"));
         }
-        if asked.args.len() > ARGS_BYTES_MAX {
+        let length = asked.args.len() + asked.beside.as_ref().map_or(0, String::len);
+        if length > ARGS_BYTES_MAX {
             return Ok(Answer::TooMuch(
                 "the arguments are longer than anybody can be asked to read",
             ));

@@ -1,7 +1,7 @@
 //! One question to people: what would happen, who may agree, and who has.
 //!
 //! INVARIANT (bound): a request answers for one binding only: the caller, the pinned tool, the canonical
-//! arguments, the labels, where the arguments came from, and the policy. Anything else asks anew.
+//! arguments and all that goes to the server with them, the labels, where the arguments came from, and the policy. Anything else asks anew.
 //!
 //! It must not know the store, clocks or the road.
 
@@ -63,6 +63,9 @@ pub(crate) struct Asked {
     pub(crate) tool: String,
     /// Canonical JSON (RFC 8785).
     pub(crate) args: String,
+    /// What goes to the server with them: other parameters and `_meta`, as canonical JSON; none is `None`.
+    #[serde(default)]
+    pub(crate) beside: Option<String>,
     pub(crate) purpose: Option<String>,
     pub(crate) context: String,
     /// The labels of the context, as words.
@@ -115,8 +118,8 @@ impl Asked {
         self.digest(Some(&self.args))
     }
 
-    /// Whether a call is of one kind with this one but for its arguments: the same caller, tool, labels and
-    /// policy, and nothing in it came from where nobody trusts and nobody was shown.
+    /// Whether a call is of one kind with this one but for its arguments: the same caller, tool, labels, policy and what
+    /// goes beside arguments, and nothing in it came from where nobody trusts and nobody was shown.
     pub(crate) fn frames(&self, other: &Self) -> bool {
         let is_told = |source: &Origin| source.argument.is_some() && self.sources.contains(source);
         let shown = |source: &Origin| source.trusted || is_told(source);
@@ -130,6 +133,7 @@ impl Asked {
             self.server,
             self.tool,
             args,
+            self.beside,
             self.purpose,
             self.labels,
             args.map(|_| &self.sources),

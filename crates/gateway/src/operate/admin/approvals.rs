@@ -131,6 +131,9 @@ pub(crate) fn write(house: &House, request: &Request, out: &mut ObjectWriter<'_>
     out.string("action", &asked.action);
     out.string("tool", &asked.tool);
     out.json("args", asked.args.as_bytes());
+    if let Some(beside) = &asked.beside {
+        out.json("beside", beside.as_bytes());
+    }
     if let Some(purpose) = &asked.purpose {
         out.string("purpose", purpose);
     }

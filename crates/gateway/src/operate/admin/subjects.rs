@@ -341,10 +341,12 @@ fn nobody_is_asked(house: &House, person: &Person) -> Result<(), Failure> {
     let spellings = spellings(&person.id);
     let asked = house.engines.desk.list(house.engines.ambient.now_ms());
     let about = asked.iter().find(|request| {
-        let text = request.asked.args.to_lowercase();
-        spellings
-            .iter()
-            .any(|spelling| text.contains(&spelling.to_lowercase()))
+        let asked = [Some(&request.asked.args), request.asked.beside.as_ref()];
+        asked.into_iter().flatten().any(|text| {
+            let text = text.to_lowercase();
+            let mut spellings = spellings.iter();
+            spellings.any(|spelling| text.contains(&spelling.to_lowercase()))
+        })
     });
     about.map_or(Ok(()), |request| {
         Err(Failure::does_not_hold(format!(

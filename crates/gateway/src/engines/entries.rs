@@ -1,0 +1,111 @@
+//! Entries of lists that nobody approved: resources and templates, as their servers name them now. They are read and
+//! changed like answers.
+
+use std::sync::Arc;
+
+use inspect::{Findings, Scope, Surface};
+use pipeline::{Entry, Passed, release::Screened};
+use policy::{Obligation, rules::strictest};
+use wire::{
+    bounds::ANSWER,
+    json::{Document, Edits, Keys, Node, object},
+    mcp::meta,
+};
+
+use super::{
+    Engines,
+    disguise::Whose,
+    rewrite::{Content, Orders, put, tenant},
+    said::Said,
+};
+
+/// What is left of an entry where only some parts of answers may come back: what it takes to read it.
+const BARE: [&str; 5] = ["mimeType", "name", "size", "uri", "uriTemplate"];
+
+impl Engines {
+    /// An entry as its reader may see it; none where no rule permits its release, where what is demanded cannot be met,
+    /// or where what names it would be changed, so that nobody could read it.
+    pub(super) fn entry_released(
+        &self,
+        call: &Passed<Screened>,
+        entry: &Entry,
+        demanded: &dyn Fn(&Findings) -> Option<Vec<Obligation>>,
+    ) -> Option<Arc<[u8]>> {
+        let released = self.entry_changed(call, entry, demanded);
+        if released.is_none() {
+            call.dossier()
+                .note(|known| known.changed.push("withhold entry 1".to_owned()));
+        }
+        released
+    }
+
+    fn entry_changed(
+        &self,
+        call: &Passed<Screened>,
+        entry: &Entry,
+        demanded: &dyn Fn(&Findings) -> Option<Vec<Obligation>>,
+    ) -> Option<Arc<[u8]>> {
+        let document = Document::parse(entry.shown.to_vec(), Keys::Exact, &ANSWER).ok()?;
+        let said = document.root();
+        let server = entry.resource.facts().map(|facts| facts.server.as_str());
+        let whose = call.principal().holder();
+        let scope = Scope {
+            surface: Surface::Result,
+            whose: Some(&whose),
+            server,
+            tool: None,
+        };
+        let findings = self.inspector.inspect_node(said, scope);
+        let demanded = demanded(&findings)?;
+        // What holds for calls to the server holds for what it says by the way.
+        let term = self
+            .terms
+            .of(&whose, server.unwrap_or_default(), self.ambient.steady_ms());
+        let obligations = strictest(demanded.iter().chain(&term.obligations));
+        let orders = Orders::of(&obligations);
+        let content = Content {
+            said,
+            findings: &findings,
+            revealed: &term.revealed,
+            whose: Whose {
+                tenant: tenant(call),
+                subject: None,
+            },
+        };
+        let mut report = Said::default();
+        let (texts, _) = self.replaced(&content, &orders, &mut report).ok()?;
+        let names_it = |name: &&str| {
+            said.get(name)
+                .is_some_and(|node| texts.contains_key(&node.place()))
+        };
+        if ["uri", "uriTemplate"].iter().any(names_it) {
+            return None;
+        }
+        let mut edits = Edits::default();
+        for (place, text) in &texts {
+            if let Some(node) = document.at(*place) {
+                put(&mut edits, node, text);
+            }
+        }
+        let ours = meta::of(said).into_iter().flat_map(Node::members);
+        let ours = ours.filter(|(key, _)| key.as_str().is_some_and(|key| meta::is_ours(&key)));
+        ours.for_each(|(_, value)| edits.remove(value));
+        if orders.chooses() {
+            let kept = |key: Node<'_>| BARE.iter().any(|name| key.is_str(name));
+            let others = said.members().filter(|(key, _)| !kept(*key));
+            others.for_each(|(_, value)| edits.remove(value));
+        }
+        if !findings.is_empty() {
+            let lines = report.lines();
+            call.dossier().note(|known| {
+                known.changed.extend(lines);
+                let before = known.answer_findings.take().unwrap_or_default();
+                known.answer_findings = Some(Arc::new((*before).clone().and(findings.clone())));
+            });
+        }
+        if edits.is_empty() {
+            return Some(Arc::clone(&entry.shown));
+        }
+        Some(Arc::from(object(|out| out.members_except(said, &[], &edits))))
+    }
+}
