@@ -18,6 +18,7 @@ use super::{
     rewrite::{Content, Orders, put, tenant},
     said::Said,
 };
+use crate::storage::store::StoreError;
 
 /// What is left of an entry where only some parts of answers may come back: what it takes to read it.
 const BARE: [&str; 5] = ["mimeType", "name", "size", "uri", "uriTemplate"];
@@ -66,11 +67,13 @@ impl Engines {
         let content = Content {
             said,
             findings: &findings,
-            revealed: &term.revealed,
+            // What its server was told is in it as the caller knows it (`Engines::as_known`).
+            told: None,
             whose: Whose {
                 tenant: tenant(call),
                 subject: None,
             },
+            unkept: StoreError::objection_or,
         };
         let mut report = Said::default();
         let (texts, _) = self.replaced(&content, &orders, &mut report).ok()?;

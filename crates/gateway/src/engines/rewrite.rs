@@ -259,6 +259,7 @@ impl Engines {
                     tenant: tenant(call),
                     subject: None,
                 },
+                unkept: StoreError::objection_or,
             };
             let (texts, _) = self.replaced(&content, &Orders::default(), &mut Said::default())?;
             let mut writer = Writer::default();
