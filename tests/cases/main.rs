@@ -56,6 +56,7 @@ mod matrix;
 mod models;
 mod operator;
 mod other_sandboxes;
+mod overheard;
 mod passkeys;
 mod policy;
 mod policy_in_force;

@@ -24,7 +24,7 @@ use wire::{
     mcp::{Direction, Method, Target, target},
 };
 
-use super::{Engines, disguise::Uncovered, flow, rewrite};
+use super::{Engines, contexts, disguise::Uncovered, flow, rewrite};
 use crate::{
     known::concerned,
     storage::store::{StoreError, aside},
@@ -77,11 +77,13 @@ impl Inspect for Engines {
         };
         let server = call.resolution().server_name();
         let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
-        if let Some(server) = server.filter(|_| demands().next().is_some() || !revealed.values.is_empty()) {
+        let labels = contexts::labels_besides(call);
+        let holds = labels.is_some() || demands().next().is_some() || !revealed.values.is_empty();
+        if let Some(server) = server.filter(|_| holds) {
             let caller = call.principal().holder();
             let held = self.terms.agree(
                 (&caller, server.as_str()),
-                demands().cloned(),
+                (demands().cloned(), labels.as_ref()),
                 &revealed.values,
                 rewrite::subject(call),
                 &self.ambient,

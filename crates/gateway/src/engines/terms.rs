@@ -1,5 +1,5 @@
 //! What holds for all that a server says to a client while a call runs, and for a while after: the obligations
-//! of the call, and the originals it was told. Progress, log messages and questions come on their own, each
+//! of the call, the labels of what it brings, and the originals it was told. Progress, log messages and questions come on their own, each
 //! under its own rule, but say as much as the answer.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 };
 
 use pipeline::{Objection, ports::Hold, refusal};
-use policy::Obligation;
+use policy::{Labels, Obligation};
 
 use crate::ambient::Ambient;
 
@@ -34,6 +34,8 @@ pub(crate) struct Term {
     pub(crate) obligations: BTreeSet<Obligation>,
     /// In the order in which they were first told.
     pub(crate) revealed: Vec<Pair>,
+    /// Of what they bring, besides those of all that the server says.
+    pub(crate) labels: Option<Labels>,
     subjects: BTreeSet<Option<String>>,
 }
 
@@ -41,6 +43,7 @@ pub(crate) struct Term {
 #[derive(Debug, Default)]
 struct Kept {
     obligations: BTreeSet<Obligation>,
+    labels: Option<Labels>,
     subjects: BTreeSet<Option<String>>,
     revealed: HashMap<Pair, Told>,
     revealed_bytes: usize,
@@ -165,7 +168,7 @@ impl Terms {
     pub(crate) fn agree(
         &self,
         (caller, server): (&str, &str),
-        obligations: impl Iterator<Item = Obligation>,
+        (obligations, labels): (impl Iterator<Item = Obligation>, Option<&Labels>),
         revealed: &[Pair],
         subject: Option<String>,
         ambient: &Ambient,
@@ -182,6 +185,10 @@ impl Terms {
         term.tell(&revealed, now_ms)?;
         term.running += 1;
         term.obligations.extend(obligations);
+        if let Some(labels) = labels {
+            let known = term.labels.take().unwrap_or_else(Labels::none);
+            term.labels = Some(known.join(labels));
+        }
         term.subjects.insert(subject);
         Ok(Hold(Arc::new(Running {
             terms: self.clone(),
@@ -207,6 +214,7 @@ impl Terms {
         revealed.sort_unstable();
         Term {
             obligations: kept.obligations.clone(),
+            labels: kept.labels.clone(),
             revealed: revealed.into_iter().map(|(_, pair)| pair.clone()).collect(),
             subjects: kept.subjects.clone(),
         }
@@ -232,7 +240,13 @@ mod tests {
         let hidden = Obligation::Mask(Arc::new(["personal".to_owned()].into()));
         let told = [("Ann".to_owned(), "P-1".to_owned())];
         let demands = [hidden.clone()].into_iter();
-        let hold = terms.agree(("ann", "mail"), demands, &told, Some("p1".to_owned()), &ambient);
+        let hold = terms.agree(
+            ("ann", "mail"),
+            (demands, None),
+            &told,
+            Some("p1".to_owned()),
+            &ambient,
+        );
         let hold = hold.unwrap();
         let far = ambient.steady_ms() + 100 * LINGER_MS;
         assert_eq!(terms.of("ann", "mail", far).revealed, told, "while it runs");
@@ -255,7 +269,15 @@ mod tests {
     #[test]
     fn what_cannot_be_remembered_is_not_told_and_what_was_told_is_remembered() {
         let (terms, ambient) = (Terms::default(), Ambient::system());
-        let tell = |values: &[Pair]| terms.agree(("ann", "mail"), std::iter::empty(), values, None, &ambient);
+        let tell = |values: &[Pair]| {
+            terms.agree(
+                ("ann", "mail"),
+                (std::iter::empty(), None),
+                values,
+                None,
+                &ambient,
+            )
+        };
         let pair = |n: usize, length: usize| (format!("{}{n}", "x".repeat(length)), format!("P-{n}"));
         let few: Vec<Pair> = (0..2_000).map(|n| pair(n, 20)).collect();
         let first = tell(&few).unwrap();

@@ -23,7 +23,7 @@ use wire::{
 use super::{
     Engines,
     asking::{Codes, Link, by_url},
-    local,
+    flow, local,
 };
 use crate::{
     conversations::{
@@ -80,6 +80,9 @@ impl Engines {
         // Before it is sent: a write that fails half-way may have been done.
         self.wrote(call);
         let arrival = call.arrival();
+        // Before the server can say it again.
+        call.context()
+            .uses(&flow::Seen::new(call.resolution().resource(), arrival).call());
         let modern = arrival.revision.era() == Era::Modern;
         let answer = match arrival.message.method() {
             Some(method @ (Method::PromptsGet | Method::ResourcesRead | Method::ToolsCall)) if modern => {

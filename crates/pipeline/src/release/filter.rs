@@ -14,7 +14,7 @@ use wire::{
 
 use crate::{
     Answer, Body, Listing, Objection, Passed, Ready, Refusal, Reply,
-    ports::{Inspect, Local, Rules},
+    ports::{Contexts, Inspect, Local, Rules},
     refusal,
 };
 
@@ -72,11 +72,11 @@ impl Passed<Filtered> {
 
 /// Cuts the answer down to what the caller may see.
 pub(crate) fn filter(
-    engines: &(impl Inspect + Local + Rules),
+    engines: &(impl Contexts + Inspect + Local + Rules),
     call: Ready<Filtered>,
 ) -> Result<Passed<Filtered>, Refusal> {
     let (released, demanded) = match call.unread() {
-        Answer::Listing(listing) => (Released::Listed(trim(engines, &call, listing)), Vec::new()),
+        Answer::Listing(listing) => (Released::Listed(trim(engines, &call, listing)?), Vec::new()),
         Answer::Foreign(..) => {
             let (edits, demanded) = release(engines, &call)?;
             (Released::Edited(edits), demanded)
@@ -87,7 +87,11 @@ pub(crate) fn filter(
 }
 
 /// A list has what some call could be permitted for, and nothing else; a page of it at a time.
-fn trim(engines: &(impl Local + Rules), call: &Ready<Filtered>, listing: &Listing) -> Vec<u8> {
+fn trim(
+    engines: &(impl Contexts + Local + Rules),
+    call: &Ready<Filtered>,
+    listing: &Listing,
+) -> Result<Vec<u8>, Refusal> {
     let labels = call.context().labels();
     let facts = Facts {
         args: None,
@@ -103,8 +107,8 @@ fn trim(engines: &(impl Local + Rules), call: &Ready<Filtered>, listing: &Listin
         shown.filter_map(move |(at, entry)| (found.get(at) == Some(&Discovery::Listed)).then_some(entry))
     });
     let (mut count, mut bytes, mut last) = (0, 0, None);
-    let mut more = None;
-    object(|out| {
+    let (mut more, mut told) = (None, Vec::new());
+    let list = object(|out| {
         out.array(listing.member, |list| {
             for entry in seen.by_ref() {
                 let is_full = count == PAGE_ENTRIES_MAX || bytes + entry.shown.len() > PAGE_BYTES_MAX;
@@ -113,13 +117,17 @@ fn trim(engines: &(impl Local + Rules), call: &Ready<Filtered>, listing: &Listin
                     break;
                 }
                 list.json(&entry.shown);
+                told.push(entry);
                 (count, bytes, last) = (count + 1, bytes + entry.shown.len(), Some(entry));
             }
         });
         if let Some(more) = &more {
             out.string("nextCursor", more);
         }
-    })
+    });
+    // Before anybody sees it. What is not shown brings nothing.
+    engines.browse(call, &told).map_err(Refusal::at::<Filtered>)?;
+    Ok(list)
 }
 
 /// Policy decides on the answer as it decided on the call: by who asks, and what was found in it.

@@ -98,7 +98,7 @@ async fn what_lasts_as_long_as_a_call_lasts_while_it_is_parked() {
     let parking = Parking::new(&ambient).expect("a seal");
     let told = [("Ann".to_owned(), "P-1".to_owned())];
     let terms = Terms::default();
-    let agreed = terms.agree(("ann", "mail"), std::iter::empty(), &told, None, &ambient);
+    let agreed = terms.agree(("ann", "mail"), (std::iter::empty(), None), &told, None, &ambient);
     let held = agreed.expect("room");
     let relay = relay(&parking.room);
     let question = asked(&relay, "first");
