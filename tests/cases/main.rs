@@ -60,6 +60,7 @@ mod overheard;
 mod passkeys;
 mod policy;
 mod policy_in_force;
+mod posed;
 mod protect;
 mod provenance;
 mod providers;

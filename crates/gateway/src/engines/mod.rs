@@ -17,6 +17,7 @@ mod limits;
 mod listening;
 mod local;
 mod models;
+mod posed;
 mod purposes;
 mod resolve;
 mod rewrite;

@@ -23,7 +23,7 @@ use wire::{
 use super::{
     Engines,
     asking::{Codes, Link, by_url},
-    flow, local,
+    flow, local, posed,
 };
 use crate::{
     conversations::{
@@ -71,6 +71,7 @@ impl Upstream for Engines {
 
     async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let sent = self.unless_halted(call, self.send_on(call)).await;
+        let sent = sent.and_then(|answer| posed::answers(call.arrival(), answer));
         sent.map_err(|objection| self.said(call.arrival(), objection))
     }
 }

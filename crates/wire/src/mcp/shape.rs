@@ -19,18 +19,26 @@ pub fn result(result: Node<'_>, edits: &Edits, from: Era, to: Revision, method: 
     let mut writer = crate::json::Writer::with_capacity(end - start + 128);
     writer.object(|out| {
         let cacheable = is_cacheable(method);
+        // What else a result may be was judged before it came here.
+        let is_told = |kind: Node<'_>| kind.is_str("complete") || kind.is_str("task");
+        let kind = result.get("resultType").filter(|kind| is_told(*kind));
+        let kind = kind.filter(|_| from == Era::Modern && to.era() == Era::Modern);
         for (key, value) in result.members() {
             let name = key.as_str().unwrap_or_default();
             let of_modern = MODERN.contains(&name.as_ref()) && from == Era::Modern;
-            let rewritten = cacheable && name != "resultType";
-            if name == "_meta" || of_modern && (to.era() == Era::Legacy || rewritten) {
+            let is_kind = name == "resultType";
+            let is_gateways = name == "_meta" || is_question(&name, method, to.era());
+            if is_kind && kind.is_some() {
+                out.member(key, value, edits);
+                continue;
+            }
+            if is_kind || is_gateways || of_modern && (to.era() == Era::Legacy || cacheable) {
                 continue;
             }
             out.member(key, value, edits);
         }
         if to.era() == Era::Modern {
-            let complete = from == Era::Legacy && result.get("resultType").is_none();
-            write_modern(out, method, complete);
+            write_modern(out, method, kind.is_none());
         }
         let written = object(|out| write_meta(result, edits, out));
         if written != b"{}" {
@@ -47,6 +55,16 @@ pub fn own(result: &[u8], to: Revision, method: Method) -> Vec<u8> {
         return result.to_vec();
     }
     extended(result, |out| write_modern(out, method, true))
+}
+
+/// Members by which an answer asks: only the gateway's own word. What a task asks was judged
+/// question by question when it stands there.
+fn is_question(name: &str, method: Method, to: Era) -> bool {
+    match name {
+        "inputRequests" => method != Method::TasksGet || to == Era::Legacy,
+        "requestState" => true,
+        _ => false,
+    }
 }
 
 fn write_modern(out: &mut ObjectWriter<'_>, method: Method, complete: bool) {
