@@ -23,6 +23,10 @@ struct House {
 
 impl House {
     fn new(is_modern: bool) -> Self {
+        Self::with(is_modern, OPEN_TO_TESTER)
+    }
+
+    fn with(is_modern: bool, rules: &str) -> Self {
         let folder = Scratch::new();
         let path = folder.path();
         let complete = if is_modern {
@@ -64,7 +68,7 @@ impl House {
             put(path, "initialize", &said);
             (None, format!("command: {stub:?}, args: [raw, {path:?}]"))
         };
-        let gateway = Gateway::start(&format!("mcpServers: {{ raw: {{ {reach} }} }}\n{OPEN_TO_TESTER}"));
+        let gateway = Gateway::start(&format!("mcpServers: {{ raw: {{ {reach} }} }}\n{rules}"));
         Self {
             gateway,
             folder,
@@ -77,15 +81,26 @@ impl House {
     }
 
     fn asks(&self, method: &str, name: Option<&str>, params: Value) -> Value {
+        self.asks_declaring(&json!({}), method, name, params)
+    }
+
+    fn asks_declaring(&self, abilities: &Value, method: &str, name: Option<&str>, params: Value) -> Value {
         let client = Client::new(format!("{}/mcp", self.gateway.base()), Some(self.gateway.token()));
         let mut params = params;
         params["_meta"] = own_meta();
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = abilities.clone();
         client.request(method, name, params).expect("an answer").body
     }
 
     fn asks_in_a_session(&self, method: &str, params: &Value) -> Value {
+        self.asks_in_a_session_declaring(&json!({}), method, params)
+    }
+
+    fn asks_in_a_session_declaring(&self, abilities: &Value, method: &str, params: &Value) -> Value {
         let mut session = Http::new(&format!("{}/mcp", self.gateway.base()), &self.gateway.token());
-        session.open_with(&initialize("2025-11-25"));
+        let mut opening = initialize("2025-11-25");
+        opening["params"]["capabilities"] = abilities.clone();
+        session.open_with(&opening);
         session
             .post(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
             .json()
@@ -191,4 +206,70 @@ fn the_words_of_a_question_are_left_out_of_an_answer() {
             assert_eq!(said["result"]["resultType"], Value::Null, "{method}: {said}");
         }
     }
+}
+
+#[test]
+fn an_address_that_an_error_asks_to_open_takes_the_road_or_reaches_nobody() {
+    const ERROR: &str = r#"{"code":-32042,"message":"log in first","data":{"elicitations":[{"mode":"url","elicitationId":"e","url":"https://evil.example/in","message":"log in"}]}}"#;
+    let able = json!({"elicitation": {"url": {}}});
+    let forbid = r#"rules: [ "forbid(principal, action == Action::\"elicit\", resource);", "#;
+    let forbidden = OPEN_TO_TESTER.replace("rules: [ ", forbid);
+    for (is_permitted, rules) in [(true, OPEN_TO_TESTER), (false, &forbidden)] {
+        let house = House::with(false, rules);
+        for (method, name, params, _) in requests() {
+            house.answers(method, ERROR);
+            for abilities in [&able, &json!({})] {
+                let is_able = *abilities == able;
+                let code = if is_able {
+                    "not-permitted"
+                } else {
+                    "capability-missing"
+                };
+                let said = house.asks_in_a_session_declaring(abilities, method, &params);
+                let text = said.to_string();
+                if is_permitted && is_able {
+                    assert_eq!(said["error"]["code"], json!(-32042), "{method}: {said}");
+                    assert_eq!(text.matches("evil.example").count(), 1, "{method}: {said}");
+                } else {
+                    assert!(!text.contains("evil.example"), "{method} {abilities}: {said}");
+                    let undecided = !is_permitted && !is_able;
+                    assert!(undecided || text.contains(code), "{method} {abilities}: {said}");
+                }
+                let said = house.asks_declaring(abilities, method, name, params.clone());
+                let text = said.to_string();
+                if is_permitted && is_able && method != "completion/complete" {
+                    assert_eq!(said["result"]["resultType"], json!("input_required"), "{said}");
+                } else {
+                    assert!(!text.contains("evil.example"), "{method} {abilities}: {said}");
+                    assert!(!text.contains("client-gone"), "{method} {abilities}: {said}");
+                }
+            }
+        }
+        let entries = house.gateway.output(&["ledger", "export", "--json"]).stdout;
+        let entries = String::from_utf8(entries).expect("text");
+        let decision = if is_permitted { "permit" } else { "refuse" };
+        let judged = entries.lines().filter(|line| {
+            line.contains(r#""method":"elicitation/create""#)
+                && line.contains(&format!(r#""decision":"{decision}""#))
+        });
+        assert!(judged.count() >= 4, "{entries}");
+    }
+}
+
+/// The bug: it was `client-gone`.
+#[test]
+fn a_call_whose_question_was_refused_is_told_why() {
+    let modern = House::new(true);
+    let (method, name, params, _) = requests()[0].clone();
+    let sample = r#"{"method":"sampling/createMessage","params":{"messages":[],"maxTokens":1}}"#;
+    modern.answers(
+        method,
+        &format!(r#"{{"resultType":"input_required","inputRequests":{{"s":{sample}}}}}"#),
+    );
+    let said = modern.asks(method, name, params.clone());
+    assert_eq!(said["error"]["code"], json!(-32021), "{said}");
+    let required = &said["error"]["data"]["requiredCapabilities"];
+    assert_eq!(*required, json!({"sampling": {}}), "{said}");
+    let said = modern.asks_in_a_session(method, &params);
+    assert!(said.to_string().contains("capability-missing"), "{said}");
 }

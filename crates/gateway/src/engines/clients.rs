@@ -48,7 +48,15 @@ impl Clients for Engines {
             && capabilities.at(needed).is_none()
         {
             let why = format!("the client did not declare `{}`", needed.join("."));
-            return Err(Objection::new(&refusal::CAPABILITY_MISSING, why));
+            let missing = needed
+                .iter()
+                .rev()
+                .fold(b"{}".to_vec(), |inner, name| object(|out| out.json(name, &inner)));
+            let data = object(|out| out.json("requiredCapabilities", &missing));
+            return Err(Objection {
+                data: Some(data.into_boxed_slice()),
+                ..Objection::new(&refusal::CAPABILITY_MISSING, why)
+            });
         }
         Ok(Hearing::Told)
     }

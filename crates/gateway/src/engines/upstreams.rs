@@ -71,7 +71,10 @@ impl Upstream for Engines {
 
     async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let sent = self.unless_halted(call, self.send_on(call)).await;
-        let sent = sent.and_then(|answer| posed::answers(call.arrival(), answer));
+        let sent = match sent.and_then(|answer| posed::answers(call.arrival(), answer)) {
+            Ok(answer) => Box::pin(self.judged(call, answer)).await,
+            refused => refused,
+        };
         sent.map_err(|objection| self.said(call.arrival(), objection))
     }
 }
