@@ -322,6 +322,27 @@ impl Modern {
         http.post(&message)
     }
 
+    /// The same, and hears what comes before the answer as it comes.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    #[must_use]
+    pub fn call_and_hear(&self, tool: &str, meta: &Value) -> Heard {
+        let mut message = call(1, tool, &json!({}));
+        message["params"]["_meta"] = meta.clone();
+        let http = self.stamped(&mut message, tool);
+        http.post_and_hear(&message)
+    }
+
+    /// Any request that names nothing.
+    #[must_use]
+    pub fn ask(&self, method: &str) -> Answer {
+        let mut message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {}});
+        let mut http = self.stamped(&mut message, "");
+        http.headers.retain(|(name, _)| name != "Mcp-Name");
+        http.post(&message)
+    }
+
     /// Sends a request about a task.
     #[must_use]
     pub fn about_task(&self, id: i64, method: &str, task: &str) -> Answer {

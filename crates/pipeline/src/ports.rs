@@ -97,6 +97,19 @@ pub trait Contexts {
     /// # Errors
     /// When it cannot be kept. Nobody sees the answer then: what was read cannot be unread.
     fn absorb(&self, call: &Passed<Screened>) -> Result<(), Objection>;
+
+    /// Takes in what a server's message says, before the client is told: progress, logs, questions.
+    ///
+    /// # Errors
+    /// When it cannot be kept. The client is not told then.
+    fn overhear(&self, call: &Passed<Recorded>) -> Result<(), Objection>;
+
+    /// Takes in what servers say of themselves in these entries of a list, before anybody sees it. Definitions that are
+    /// pinned and approved bring nothing.
+    ///
+    /// # Errors
+    /// When it cannot be kept. Nobody sees the list then.
+    fn browse(&self, call: &Ready<Filtered>, shown: &[&Entry]) -> Result<(), Objection>;
 }
 
 /// What a caller may declare.
@@ -348,12 +361,27 @@ pub trait Models {
     fn complete(&self, call: &Passed<Recorded>) -> impl Future<Output = Result<Answer, Objection>> + Send;
 }
 
+/// Whether a client is told what a server says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hearing {
+    /// It did not ask for such a thing; it misses nothing.
+    Deaf,
+    /// It is told.
+    Told,
+}
+
 /// The client, as the other side of messages from a server.
 pub trait Clients {
-    /// Delivers a server's message to the client it concerns, and its answer back.
+    /// Whether the client would be told. Nothing is told yet.
     ///
     /// # Errors
     /// When the client is gone or did not declare that it can do this.
+    fn hears(&self, call: &Passed<Recorded>) -> Result<Hearing, Objection>;
+
+    /// Delivers a server's message to the client it concerns, and its answer back.
+    ///
+    /// # Errors
+    /// When the client is gone.
     fn deliver(&self, call: &Passed<Recorded>) -> impl Future<Output = Result<Answer, Objection>> + Send;
 }
 

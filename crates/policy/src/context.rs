@@ -1,7 +1,11 @@
 //! A context: the conversation or task that labels stick to. It only ever gets more restricted; only a person
 //! takes a label off, and whoever calls [`Context::declassify`] has recorded who and why.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use crate::{
     facts::Source,
@@ -30,7 +34,18 @@ struct Held {
 struct Remembering {
     flow: Flow,
     unkept: bool,
+    heard: Heard,
 }
+
+/// What was overheard lately, by its hash under keys nobody knows: lists come again and again, and are the same.
+#[derive(Debug, Default)]
+struct Heard {
+    keys: RandomState,
+    marks: VecDeque<u64>,
+}
+
+/// Most hashes of what was overheard.
+const HEARD_MAX: usize = 64;
 
 impl Context {
     /// A context with nothing read yet, for a task if one was declared.
@@ -64,7 +79,11 @@ impl Context {
                 stored: labels.clone(),
                 now: labels,
             }),
-            flow: Mutex::new(Remembering { flow, unkept: false }),
+            flow: Mutex::new(Remembering {
+                flow,
+                unkept: false,
+                heard: Heard::default(),
+            }),
         }
     }
 
@@ -99,6 +118,29 @@ impl Context {
         let mut remembering = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
         remembering.flow.absorb(call, brought);
         remembering.unkept = true;
+    }
+
+    /// Remembers which values of a call are the agent's own, before the server can say them again.
+    pub fn uses(&self, call: &Call<'_>) {
+        let mut remembering = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+        remembering.flow.uses(call);
+    }
+
+    /// Remembers what a server said outside of answers, under a name for it. What was said before is not read again.
+    pub fn overhear(&self, server: &str, what: &str, brought: &Brought<'_>) {
+        let mut remembering = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+        let Remembering { flow, unkept, heard } = &mut *remembering;
+        let how = (brought.trust, brought.suspicion, brought.confidentiality);
+        let mark = heard.keys.hash_one((server, what, brought.text, how));
+        if heard.marks.contains(&mark) {
+            return;
+        }
+        if heard.marks.len() == HEARD_MAX {
+            heard.marks.pop_front();
+        }
+        heard.marks.push_back(mark);
+        flow.overhear(server, what, brought);
+        *unkept = true;
     }
 
     /// What is remembered, for the store, if it changed since this was last asked.

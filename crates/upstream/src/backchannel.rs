@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use pipeline::ports::{Boxed, Caller, Exchange};
+use pipeline::{
+    Objection,
+    ports::{Boxed, Caller, Exchange},
+};
 use wire::{
     jsonrpc::Message,
     mcp::{Eras, Revision, ServerName},
@@ -24,6 +27,15 @@ pub struct Incoming {
     pub owner: Option<Arc<str>>,
 }
 
+/// What becomes of a server's request.
+#[derive(Debug)]
+pub struct Said {
+    /// The answer to be sent back.
+    pub text: Vec<u8>,
+    /// Why it was refused, where it was.
+    pub refused: Option<Box<Objection>>,
+}
+
 /// Something a server sent that is no message, or answers nothing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Noise {
@@ -36,7 +48,7 @@ pub struct Noise {
 /// Where such messages go: onto the road.
 pub trait Backchannel: Send + Sync + 'static {
     /// Takes a message; for a request, returns the answer to be sent back.
-    fn incoming(&self, incoming: Incoming) -> Boxed<'_, Option<Vec<u8>>>;
+    fn incoming(&self, incoming: Incoming) -> Boxed<'_, Option<Said>>;
 
     /// Takes notice of noise.
     fn noise(&self, noise: Noise);

@@ -207,8 +207,8 @@ impl Inbox {
                     () = tokio::time::sleep(HOLD_ON) => inbox.pending.hold_on(),
                 }
             };
-            if let Some(answer) = answer {
-                inbox.answer(answer);
+            if let Some(said) = answer {
+                inbox.answer(said.text);
             }
         });
     }

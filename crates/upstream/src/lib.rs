@@ -30,11 +30,11 @@ mod tasks;
 mod watch;
 
 pub use aside::Aside;
-pub use backchannel::{Backchannel, Incoming, Noise};
+pub use backchannel::{Backchannel, Incoming, Noise, Said};
 pub use credentials::{Consent, Credentials, Errand, Next, NoCredentials};
 pub use error::LinkError;
 pub use listing::{Catalogue, Offered};
-pub use outgoing::Outgoing;
+pub use outgoing::{Outgoing, refused_question};
 pub use pool::{Health, Upstreams};
 pub use rest::{Description, DescriptionError, LeftOut};
 pub use sandbox::Sandbox;

@@ -9,7 +9,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use pipeline::{
     Answer, Objection,
     ports::{Boxed, Exchange},
-    refusal,
+    refusal::{self, Code, Manner},
 };
 use tokio::task::JoinSet;
 use wire::{
@@ -20,7 +20,7 @@ use wire::{
 };
 
 use crate::{
-    Backchannel, Incoming, LinkError,
+    Backchannel, Incoming, LinkError, Said,
     encode::{Encoded, Given},
     link::{Head, Link, Side},
     tasks::Making,
@@ -159,12 +159,12 @@ impl Outgoing {
                     .get("code")
                     .and_then(Node::as_number)
                     .and_then(|n| n.as_i64());
-                // A client of the same era knows what this means itself.
+                // A client of the same era is told by the error itself, once all who see answers have judged it.
                 if number != Some(code::URL_ELICITATION_REQUIRED) || self.exchange.asks().is_none() {
                     return Ok(None);
                 }
                 Questions {
-                    asked: in_error(error),
+                    asked: in_error(error)?,
                     state: None,
                     by_error: true,
                 }
@@ -191,7 +191,7 @@ impl Outgoing {
         }
         let mut running = JoinSet::new();
         for asked in &questions.asked {
-            let (key, answer) = (asked.0.clone(), self.question(asked.clone())?);
+            let (key, answer) = (asked.0.clone(), self.put_one(asked.clone(), questions.by_error)?);
             running.spawn(async move { (key, answer.await) });
         }
         let mut answers = Vec::new();
@@ -208,8 +208,11 @@ impl Outgoing {
             })
         };
         if questions.by_error {
-            let all = answers.iter().all(|(_, answer)| accepted(answer));
-            return Ok(all.then(Given::default));
+            if answers.iter().all(|(_, answer)| accepted(answer)) {
+                return Ok(Some(Given::default()));
+            }
+            let why = "the client's user did not want to open what the server needs opened first";
+            return Err(Objection::new(&refusal::CONSENT_NEEDED, why).showing(why));
         }
         let responses = object(|out| {
             for (key, answer) in &answers {
@@ -225,17 +228,26 @@ impl Outgoing {
     /// One question: it takes the road when it is awaited, and comes to what the client answered.
     pub(crate) fn question(
         &self,
+        asked: Asked<'_>,
+    ) -> Result<Boxed<'static, Result<Vec<u8>, Objection>>, LinkError> {
+        self.put_one(asked, false)
+    }
+
+    fn put_one(
+        &self,
         (key, method, params): Asked<'_>,
+        by_error: bool,
     ) -> Result<Boxed<'static, Result<Vec<u8>, Objection>>, LinkError> {
         let id = Id::String(key);
         let incoming = self.incoming(&id, method, params)?;
         let (backchannel, exchange) = (Arc::clone(&self.backchannel), Arc::clone(&self.exchange));
+        let client = self.client;
         Ok(Box::pin(async move {
-            let answer = backchannel.incoming(incoming).await;
+            let said = backchannel.incoming(incoming).await;
             if let Some(asks) = exchange.asks() {
                 asks.settled(&id);
             }
-            result_of(method, answer)
+            result_of((method, by_error), said, client)
         }))
     }
 
@@ -285,11 +297,22 @@ pub(crate) fn in_result(result: Node<'_>) -> Result<Vec<Asked<'_>>, LinkError> {
         .collect()
 }
 
-fn in_error(error: Node<'_>) -> Vec<Asked<'_>> {
+fn in_error(error: Node<'_>) -> Result<Vec<Asked<'_>>, LinkError> {
     let listed = error.get("data").and_then(|data| data.get("elicitations"));
     let urls = listed.into_iter().flat_map(Node::elements);
+    let read = |(n, url): (usize, Node<'_>)| {
+        let is_url = url.get("mode").is_some_and(|mode| mode.is_str("url"));
+        is_url.then(|| format!("url{n}"))
+    };
     urls.enumerate()
-        .map(|(n, url)| (format!("url{n}"), Method::ElicitationCreate, Some(url)))
+        .map(|(n, url)| {
+            let garbled = || LinkError::Garbled("it asks by an error for what is no address".into());
+            Ok((
+                read((n, url)).ok_or_else(garbled)?,
+                Method::ElicitationCreate,
+                Some(url),
+            ))
+        })
         .collect()
 }
 
@@ -300,19 +323,59 @@ fn may_be_asked(method: Method) -> bool {
     )
 }
 
-/// What the client answered. A person who was not reached has cancelled; a client that cannot do a thing
-/// ends the call.
-fn result_of(method: Method, answer: Option<Vec<u8>>) -> Result<Vec<u8>, Objection> {
-    let answer = answer.and_then(|text| Message::parse(text, Keys::Exact, &ANSWER).ok());
+/// What the client answered. A person who was not reached has cancelled; a client that cannot do a thing ends the call, and
+/// so does a question that the server cannot be told was cancelled.
+fn result_of(
+    (method, by_error): (Method, bool),
+    said: Option<Said>,
+    client: Era,
+) -> Result<Vec<u8>, Objection> {
+    let (text, refused) = said.map_or((None, None), |said| (Some(said.text), said.refused));
+    let answer = text.and_then(|text| Message::parse(text, Keys::Exact, &ANSWER).ok());
     if let Some(Message::Response(response)) = &answer
         && let jsonrpc::Answer::Result(result) = response.answer()
     {
         return Ok(result.written().as_bytes().to_vec());
     }
-    if method == Method::ElicitationCreate {
+    if method == Method::ElicitationCreate && !by_error {
         return Ok(br#"{"action":"cancel"}"#.to_vec());
     }
-    Err(lost("the client did not answer what the server needs to know"))
+    Err(match refused {
+        Some(refused) => refused_question(method, *refused, client),
+        None => lost("the client did not answer what the server needs to know"),
+    })
+}
+
+/// The refusal of a call for which its server has to ask what it may not ask. Nothing of the question is in it.
+#[must_use]
+pub fn refused_question(method: Method, refused: Objection, client: Era) -> Objection {
+    /// In the modern era a client that lacks a capability is told so with -32021 and HTTP 400.
+    static UNDECLARED: Code = Code {
+        http: 400,
+        rpc: code::MISSING_CLIENT_CAPABILITY,
+        ..refusal::CAPABILITY_MISSING
+    };
+    static UNABLE: Code = Code {
+        manner: Manner::Tell,
+        rpc: code::REFUSED,
+        ..refusal::CAPABILITY_MISSING
+    };
+    let is_undeclared = *refused.code == refusal::CAPABILITY_MISSING;
+    let (code, data) = match client {
+        Era::Modern if is_undeclared && refused.data.is_some() => (&UNDECLARED, refused.data),
+        Era::Legacy | Era::Modern if is_undeclared => (&UNABLE, None),
+        // What is hidden from a server is not hidden from its caller: there is nothing else that could be meant.
+        Era::Legacy | Era::Modern if *refused.code == refusal::TARGET_UNKNOWN => {
+            (&refusal::NOT_PERMITTED, None)
+        }
+        Era::Legacy | Era::Modern => (refused.code, None),
+    };
+    let why = format!("the server asks `{method}`: {}", refused.inside);
+    Objection {
+        data,
+        retry_after_ms: refused.retry_after_ms,
+        ..Objection::new(code, why).showing(format!("the server asks `{method}` first"))
+    }
 }
 
 fn lost(why: &str) -> Objection {

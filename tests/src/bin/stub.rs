@@ -180,7 +180,7 @@ fn raw(folder: &Path) {
     }
 }
 
-/// The result in the file named like the request's method (`tools_call`). What was heard is kept in `heard`.
+/// The result, or the error, in the file named like the request's method (`tools_call`). What was heard is kept in `heard`.
 fn raw_answer(folder: &Path, line: &str) -> Option<String> {
     let heard = OpenOptions::new()
         .create(true)
@@ -190,7 +190,14 @@ fn raw_answer(folder: &Path, line: &str) -> Option<String> {
     writeln!(heard.expect("a file"), "{line}").expect("it can be written");
     let (id, method) = (message.get("id")?, message["method"].as_str()?);
     match std::fs::read_to_string(folder.join(method.replace('/', "_"))) {
-        Ok(result) => Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)),
+        Ok(said) => {
+            let kind = if said.starts_with(r#"{"code":"#) {
+                "error"
+            } else {
+                "result"
+            };
+            Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"{kind}":{said}}}"#))
+        }
         Err(_) => {
             let error = json!({"code": -32601, "message": "Method not found"});
             Some(json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string())

@@ -7,7 +7,7 @@ use pipeline::{
     Arrival, Body, Capabilities, Credential, Endpoint, Refusal, Reply, Via,
     ports::{Boxed, Caller, Exchange, Nobody},
 };
-use upstream::{Backchannel, Catalogue, Incoming, Noise};
+use upstream::{Backchannel, Catalogue, Incoming, Noise, Said};
 use wire::{
     jsonrpc::{self, Message},
     mcp::{Direction, Eras, ServerName, code, shape},
@@ -65,7 +65,7 @@ fn look(house: Weak<House>, server: ServerName) -> Look {
 }
 
 impl Backchannel for Behind {
-    fn incoming(&self, incoming: Incoming) -> Boxed<'_, Option<Vec<u8>>> {
+    fn incoming(&self, incoming: Incoming) -> Boxed<'_, Option<Said>> {
         Box::pin(async move {
             let house = self.house()?;
             carry(&house, incoming).await
@@ -136,7 +136,7 @@ impl Backchannel for Behind {
 }
 
 /// Carries a server's message; for a request, gives the answer to be sent back.
-async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Vec<u8>> {
+async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Said> {
     let engines = &house.engines;
     let call = engines.ambient.call();
     let (id, method) = match &incoming.message {
@@ -175,7 +175,11 @@ async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Vec<u8>> {
     };
     let result = house.pipeline.carry(arrival).await;
     let id = id?;
-    Some(match result {
+    let refused = result
+        .as_ref()
+        .err()
+        .map(|refusal| Box::new(refusal.objection().clone()));
+    let text = match result {
         Ok(Reply {
             body: Body::Foreign(response, edits, era),
             ..
@@ -192,5 +196,6 @@ async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Vec<u8>> {
         },
         Ok(_) => jsonrpc::error(Some(&id), code::INTERNAL_ERROR, "there is no answer", None),
         Err(refusal) => jsonrpc::error(Some(&id), refusal.code().rpc, &refusal.outside(), None),
-    })
+    };
+    Some(Said { text, refused })
 }

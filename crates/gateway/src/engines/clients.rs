@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use pipeline::{
     Answer, Objection, Passed,
     forward::Recorded,
-    ports::{Clients, Question},
+    ports::{Clients, Hearing, Question},
     refusal,
 };
 use wire::{
@@ -20,15 +20,8 @@ use super::Engines;
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 impl Clients for Engines {
-    async fn deliver(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
-        self.unless_halted(call, self.deliver_on(call)).await
-    }
-}
-
-impl Engines {
-    async fn deliver_on(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+    fn hears(&self, call: &Passed<Recorded>) -> Result<Hearing, Objection> {
         let arrival = call.arrival();
-        let gone = |why: &str| Objection::new(&refusal::CLIENT_GONE, why);
         let Some(method) = arrival.message.method() else {
             return Err(gone("an answer to nothing"));
         };
@@ -43,12 +36,8 @@ impl Engines {
         }
         let params = arrival.message.params();
         if let Message::Notification(_) = &arrival.message {
-            if asks.is_some_and(|asks| !is_wanted(method, params, asks.log_level())) {
-                return Ok(Answer::Accepted);
-            }
-            let text = jsonrpc::notification(method, |out| write_params(call, out));
-            arrival.exchange.deliver(text).await;
-            return Ok(Answer::Accepted);
+            let is_wanted = asks.is_none_or(|asks| is_wanted(method, params, asks.log_level()));
+            return Ok(if is_wanted { Hearing::Told } else { Hearing::Deaf });
         }
         let capabilities = match (&session, asks) {
             (Some(session), _) => session.capabilities.clone(),
@@ -59,9 +48,37 @@ impl Engines {
             && capabilities.at(needed).is_none()
         {
             let why = format!("the client did not declare `{}`", needed.join("."));
-            return Err(Objection::new(&refusal::CAPABILITY_MISSING, why));
+            let missing = needed
+                .iter()
+                .rev()
+                .fold(b"{}".to_vec(), |inner, name| object(|out| out.json(name, &inner)));
+            let data = object(|out| out.json("requiredCapabilities", &missing));
+            return Err(Objection {
+                data: Some(data.into_boxed_slice()),
+                ..Objection::new(&refusal::CAPABILITY_MISSING, why)
+            });
         }
-        if let Some(asks) = asks {
+        Ok(Hearing::Told)
+    }
+
+    async fn deliver(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        self.unless_halted(call, self.deliver_on(call)).await
+    }
+}
+
+impl Engines {
+    async fn deliver_on(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
+        let arrival = call.arrival();
+        let Some(method) = arrival.message.method() else {
+            return Err(gone("an answer to nothing"));
+        };
+        if let Message::Notification(_) = &arrival.message {
+            let text = jsonrpc::notification(method, |out| write_params(call, out));
+            arrival.exchange.deliver(text).await;
+            return Ok(Answer::Accepted);
+        }
+        let params = arrival.message.params();
+        if let Some(asks) = arrival.exchange.asks() {
             let id = arrival.message.id().cloned().unwrap_or(Id::Integer(0));
             let params = object(|out| write_params(call, out));
             let answer = asks.ask(Question { id, method, params });
@@ -72,6 +89,7 @@ impl Engines {
             };
             return Ok(Answer::Foreign(Arc::new(answered?), Era::Legacy));
         }
+        let session = arrival.exchange.session().and_then(|id| self.sessions.peek(&id));
         let session = session.ok_or_else(|| gone("the client has no session to answer in"))?;
         let (id, answer) = session
             .ask()
@@ -95,6 +113,10 @@ impl Engines {
         session.forget(&id);
         Ok(Answer::Foreign(Arc::new(answered?), Era::Legacy))
     }
+}
+
+fn gone(why: &str) -> Objection {
+    Objection::new(&refusal::CLIENT_GONE, why)
 }
 
 /// What a client must have declared to be asked this.

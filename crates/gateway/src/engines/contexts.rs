@@ -1,22 +1,27 @@
 //! Which conversation or task a message belongs to, and what it has read.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use identity::Principal;
-use inspect::FindingKind;
+use inspect::{FindingKind, Findings};
 use pipeline::{
-    Answer, Arrival, Objection, Passed,
+    Answer, Arrival, Entry, Objection, Passed, Resolution,
+    decide::Approved,
     forward::Recorded,
     ports::{Caller, Contexts},
     refusal,
     release::Screened,
 };
 use policy::{
-    Context, Integrity, Labels, Obligation, Resource, ToolFacts, Trust,
+    Context, Integrity, Labels, Obligation, Permit, Resource, ToolFacts, Trust,
     flow::{Brought, Suspicion},
     registry::PinnedServer,
 };
-use wire::mcp::{Direction, Era, Method};
+use wire::{
+    bounds::ANSWER,
+    json::{Document, Keys, object},
+    mcp::{Direction, Era, Method},
+};
 
 use super::{Engines, flow};
 
@@ -42,14 +47,85 @@ impl Contexts for Engines {
             (None, Some(model)) => brought_by_model(call, model),
             (None, None) => return Ok(()),
         };
-        let context = call.context();
-        context.absorb(&brought);
-        // Whichever answer raised them: as long as the labels are not stored, this context is told nothing.
-        let kept = self.contexts.keep_labels(context, &call.caller().principal);
-        kept.map_err(|error| Objection::new(&refusal::OUTCOME_UNRECORDED, error.to_string()))?;
+        self.raise(call, &brought)?;
         // Where values come from is not forgotten by a model of one's own that says them again.
         if call.resolution().model().is_none() || trust == Trust::Untrusted {
             remember(call, &text, (&brought, trust, suspicion));
+        }
+        Ok(())
+    }
+
+    fn overhear(&self, call: &Passed<Recorded>) -> Result<(), Objection> {
+        let arrival = call.arrival();
+        let (Some(server), Some(method)) = (call.resolution().server(), arrival.message.method()) else {
+            return Ok(());
+        };
+        // A question that says nothing but that it is one brings nothing.
+        let Some(said) = arrival
+            .message
+            .params()
+            .filter(|said| said.members().next().is_some())
+        else {
+            return Ok(());
+        };
+        let mut text = flow::text_of(said);
+        let (labels, trust, suspicion) = self.said_by(server, &text, call.findings());
+        let manifest = &server.server().manifest;
+        let name = server.server().name.as_str();
+        // It may be of any call that runs, and brings what that brings.
+        let term = self
+            .terms
+            .of(&call.principal().holder(), name, self.ambient.steady_ms());
+        let mut labels = labels.join(&confided(&manifest.labels));
+        if let Some(besides) = &term.labels {
+            labels = labels.join(besides);
+        }
+        let labels = with_ordered(labels, call.permit());
+        self.raise(call, &labels)?;
+        // The agent may know values by other names: they are traced as the values are.
+        if !call.outgoing().is_empty() {
+            let edited = object(|out| out.members_except(said, &[], call.outgoing()));
+            if let Ok(edited) = Document::parse(edited, Keys::Exact, &ANSWER) {
+                text.push_str(&flow::text_of(edited.root()));
+            }
+        }
+        let brought = Brought {
+            text: &text,
+            trust,
+            confidentiality: labels.confidentiality,
+            suspicion,
+        };
+        call.context().overhear(name, method.name(), &brought);
+        Ok(())
+    }
+
+    fn browse(&self, call: &Passed<Screened>, shown: &[&Entry]) -> Result<(), Objection> {
+        let mut servers: BTreeMap<&str, (&ToolFacts, String)> = BTreeMap::new();
+        for entry in shown {
+            // All else that is listed was pinned and approved.
+            let Resource::Resource { facts, .. } = &*entry.resource else {
+                continue;
+            };
+            let (_, text) = servers.entry(&facts.server).or_insert((facts, String::new()));
+            if let Ok(shown) = Document::parse(entry.shown.to_vec(), Keys::Exact, &ANSWER) {
+                text.push_str(&flow::text_of(shown.root()));
+            }
+        }
+        let method = call.arrival().message.method().map_or("", Method::name);
+        for (name, (facts, text)) in servers {
+            let written = self.deposits.labels_in(name, &text);
+            let trust = believed(facts.trust, &written);
+            let mut labels = facts.labels.clone();
+            labels.integrity = of_trust(trust);
+            labels = labels.join(&written);
+            self.raise(call, &labels)?;
+            let brought = Brought {
+                text: &text,
+                trust,
+                confidentiality: labels.confidentiality,
+                suspicion: Suspicion::None,
+            };
+            call.context().overhear(name, method, &brought);
         }
         Ok(())
     }
@@ -72,34 +148,32 @@ impl Engines {
         server: &PinnedServer,
         text: &str,
     ) -> (Labels, Trust, Suspicion) {
+        let said = self.said_by(server, text, call.answer_findings());
+        let own = labels_of_answer(call.resolution()).map_or_else(Labels::none, confided);
+        let labels = said.0.join(&own);
+        (with_ordered(labels, call.permit()), said.1, said.2)
+    }
+
+    /// The same of anything a server says: without what its tool or a rule adds.
+    fn said_by(&self, server: &PinnedServer, text: &str, findings: &Findings) -> (Labels, Trust, Suspicion) {
         let server = server.server();
-        let manifest = &server.manifest;
         let written = self.deposits.labels_in(server.name.as_str(), text);
-        let trust = match written.integrity {
-            Integrity::Trusted => manifest.trust,
-            Integrity::Untrusted => Trust::Untrusted,
+        let trust = believed(server.manifest.trust, &written);
+        let suspicion = flow::suspicion(findings);
+        let labels = Labels {
+            integrity: integrity(findings, trust, suspicion),
+            ..Labels::none()
         };
-        let suspicion = flow::suspicion(call.answer_findings());
-        let mut brought = match call.resolution().item() {
-            Some(item) => labels_of(item.resource()).clone(),
-            // What a task comes to is what its tool brings.
-            None => match call.resolution().resource() {
-                tool @ Resource::Tool(_) => labels_of(tool).clone(),
-                Resource::Gateway
-                | Resource::Model(_)
-                | Resource::Prompt(_)
-                | Resource::Resource { .. }
-                | Resource::Server(_) => manifest.labels.clone(),
-            },
-        };
-        brought.integrity = integrity(call, trust, suspicion);
-        brought = brought.join(&written);
-        for obligation in call.permit().obligations() {
-            if let Obligation::Label(labels) = obligation {
-                brought = brought.join(labels);
-            }
-        }
-        (brought, trust, suspicion)
+        (labels.join(&written), trust, suspicion)
+    }
+
+    /// Raises a context's labels, and stores them. Whichever message raised them: as long as they are not stored, this
+    /// context is told nothing.
+    fn raise(&self, call: &Passed<Recorded>, labels: &Labels) -> Result<(), Objection> {
+        let context = call.context();
+        context.absorb(labels);
+        let kept = self.contexts.keep_labels(context, &call.caller().principal);
+        kept.map_err(|error| Objection::new(&refusal::OUTCOME_UNRECORDED, error.to_string()))
     }
 
     /// Remembers the names under which the asker gets to know what an answer said: they are traced as it is.
@@ -118,10 +192,7 @@ impl Engines {
         };
         let server = server.server();
         let mut own = server.manifest.labels.clone();
-        own.integrity = match server.manifest.trust {
-            Trust::Trusted => Integrity::Trusted,
-            Trust::Untrusted => Integrity::Untrusted,
-        };
+        own.integrity = of_trust(server.manifest.trust);
         let labels = call.context().labels();
         // What the server's own labels say of it anyway needs no memory.
         if own.clone().join(&labels) != own {
@@ -159,26 +230,83 @@ impl Engines {
     }
 }
 
-/// How far an answer is believed. What nobody could read is nobody's word.
-fn integrity(call: &Passed<Screened>, trust: Trust, suspicion: Suspicion) -> Integrity {
-    let mut unread = call.answer_findings().of(FindingKind::Uninspectable);
+/// How far a message is believed. What nobody could read is nobody's word.
+fn integrity(findings: &Findings, trust: Trust, suspicion: Suspicion) -> Integrity {
+    let mut unread = findings.of(FindingKind::Uninspectable);
     match trust {
         Trust::Trusted if suspicion < Suspicion::Marked && unread.next().is_none() => Integrity::Trusted,
         Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
     }
 }
 
+/// How far a server is believed that says again what was written into it.
+fn believed(trust: Trust, written: &Labels) -> Trust {
+    match written.integrity {
+        Integrity::Trusted => trust,
+        Integrity::Untrusted => Trust::Untrusted,
+    }
+}
+
+fn of_trust(trust: Trust) -> Integrity {
+    match trust {
+        Trust::Trusted => Integrity::Trusted,
+        Trust::Untrusted => Integrity::Untrusted,
+    }
+}
+
+/// The labels of what a call brings; how far it is believed depends on what came.
+fn labels_of_answer(resolution: &Resolution) -> Option<&Labels> {
+    match (resolution.item(), resolution.resource()) {
+        (Some(item), _) => Some(labels_of(item.resource())),
+        // What a task comes to is what its tool brings.
+        (None, tool @ Resource::Tool(_)) => Some(labels_of(tool)),
+        (
+            None,
+            Resource::Gateway
+            | Resource::Model(_)
+            | Resource::Prompt(_)
+            | Resource::Resource { .. }
+            | Resource::Server(_),
+        ) => resolution.server().map(|server| &server.server().manifest.labels),
+    }
+}
+
+/// What the words a server says while a call runs have besides the labels of all its words; mostly nothing.
+pub(super) fn labels_besides(call: &Passed<Approved>) -> Option<Labels> {
+    let own = &call.resolution().server()?.server().manifest.labels;
+    let of_call = labels_of_answer(call.resolution())?;
+    let is_label = |obligation: &Obligation| matches!(obligation, Obligation::Label(_));
+    if of_call == own && !call.permit().obligations().iter().any(is_label) {
+        return None;
+    }
+    Some(with_ordered(confided(of_call), call.permit()))
+}
+
+/// Labels without a word on who had a hand in it.
+fn confided(labels: &Labels) -> Labels {
+    Labels {
+        integrity: Integrity::Trusted,
+        ..labels.clone()
+    }
+}
+
+/// With what the rules that permit this add.
+fn with_ordered(labels: Labels, permit: &Permit) -> Labels {
+    permit.obligations().iter().fold(labels, |labels, obligation| {
+        if let Obligation::Label(more) = obligation {
+            labels.join(more)
+        } else {
+            labels
+        }
+    })
+}
+
 /// The labels of what a model said, and how far it is believed.
 fn brought_by_model(call: &Passed<Screened>, model: &ToolFacts) -> (Labels, Trust, Suspicion) {
     let suspicion = flow::suspicion(call.answer_findings());
     let mut brought = model.labels.clone();
-    brought.integrity = integrity(call, model.trust, suspicion);
-    for obligation in call.permit().obligations() {
-        if let Obligation::Label(labels) = obligation {
-            brought = brought.join(labels);
-        }
-    }
-    (brought, model.trust, suspicion)
+    brought.integrity = integrity(call.answer_findings(), model.trust, suspicion);
+    (with_ordered(brought, call.permit()), model.trust, suspicion)
 }
 
 fn remember(call: &Passed<Screened>, text: &str, (labels, trust, suspicion): (&Labels, Trust, Suspicion)) {

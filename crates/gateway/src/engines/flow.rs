@@ -118,8 +118,8 @@ pub(crate) fn text_of_answer(response: &jsonrpc::Response) -> String {
     text_of(said)
 }
 
-/// All text of an answer, a line for each value, with its name where it has one.
-fn text_of(node: Node<'_>) -> String {
+/// All text of what a server says, a line for each value, with its name where it has one.
+pub(super) fn text_of(node: Node<'_>) -> String {
     let mut text = String::new();
     gather(node, "", &mut text);
     text
@@ -129,7 +129,13 @@ fn gather(node: Node<'_>, name: &str, text: &mut String) {
     match node.kind() {
         Kind::Object => {
             for (key, value) in node.members() {
-                gather(value, &key.as_str().unwrap_or_default(), text);
+                let name = key.as_str().unwrap_or_default();
+                let is_told = matches!(value.kind(), Kind::Array | Kind::Number | Kind::String);
+                if !is_told && !is_word(&name) {
+                    text.push_str(&name);
+                    text.push('\n');
+                }
+                gather(value, &name, text);
             }
         }
         Kind::Array => node.elements().for_each(|element| gather(element, name, text)),
@@ -145,5 +151,29 @@ fn gather(node: Node<'_>, name: &str, text: &mut String) {
             text.push('\n');
         }
         Kind::Bool | Kind::Null => {}
+    }
+}
+
+/// Whether a name is one as members have. Others may say anything.
+fn is_word(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'$' | b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::{
+        bounds::ANSWER,
+        json::{Document, Keys},
+    };
+
+    use super::text_of;
+
+    #[test]
+    fn names_that_say_something_are_read_and_names_of_members_are_not() {
+        let said = r#"{"content":[{"b@c.example":{"x":null}},{"ok":true,"to d@e.example":false}],"n":1}"#;
+        let document = Document::parse(said.into(), Keys::Exact, &ANSWER).unwrap();
+        let text = text_of(document.root());
+        assert_eq!(text, "b@c.example\nto d@e.example\nn: 1\n");
     }
 }

@@ -25,7 +25,7 @@ use wire::{
     mcp::{Direction, Membership, Method, Target, membership, target},
 };
 
-use super::{Engines, disguise::Uncovered, flow, questions, rewrite};
+use super::{Engines, contexts, disguise::Uncovered, flow, questions, rewrite};
 use crate::{
     known::concerned,
     storage::store::{StoreError, aside},
@@ -89,7 +89,9 @@ impl Inspect for Engines {
         }
         let server = call.resolution().server_name();
         let demands = || call.permit().obligations().iter().filter(|o| o.changes_answer());
-        if let Some(server) = server.filter(|_| demands().next().is_some() || !revealed.values.is_empty()) {
+        let labels = contexts::labels_besides(call);
+        let holds = labels.is_some() || demands().next().is_some() || !revealed.values.is_empty();
+        if let Some(server) = server.filter(|_| holds) {
             let caller = call.principal().holder();
             if !revealed.values.is_empty() {
                 let between = rewrite::between(call, &caller, server);
@@ -97,7 +99,7 @@ impl Inspect for Engines {
             }
             revealed.held = Some(self.terms.agree(
                 (&caller, server.as_str()),
-                demands().cloned(),
+                (demands().cloned(), labels.as_ref()),
                 rewrite::subject(call),
                 &self.ambient,
             ));

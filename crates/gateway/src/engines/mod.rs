@@ -20,6 +20,7 @@ mod limits;
 mod listening;
 mod local;
 mod models;
+mod posed;
 mod purposes;
 mod questions;
 mod resolve;

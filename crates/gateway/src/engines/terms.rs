@@ -1,5 +1,6 @@
 //! What holds for all that a server says to a client while a call runs, and for a while after: the obligations of the
-//! call. Progress, log messages and questions come on their own, each under its own rule, but say as much as the answer.
+//! call, and the labels of what it brings. Progress, log messages and questions come on their own, each under its own rule,
+//! but say as much as the answer.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -7,7 +8,7 @@ use std::{
 };
 
 use pipeline::ports::Hold;
-use policy::Obligation;
+use policy::{Labels, Obligation};
 
 use crate::ambient::Ambient;
 
@@ -25,6 +26,8 @@ pub(crate) struct Terms(Arc<Mutex<HashMap<Key, Kept>>>);
 pub(crate) struct Term {
     /// Of all calls that run.
     pub(crate) obligations: BTreeSet<Obligation>,
+    /// Of what they bring, besides those of all that the server says.
+    pub(crate) labels: Option<Labels>,
     subjects: BTreeSet<Option<String>>,
 }
 
@@ -32,6 +35,7 @@ pub(crate) struct Term {
 #[derive(Debug, Default)]
 struct Kept {
     obligations: BTreeSet<Obligation>,
+    labels: Option<Labels>,
     subjects: BTreeSet<Option<String>>,
     running: usize,
     quiet_since_ms: i64,
@@ -81,7 +85,7 @@ impl Terms {
     pub(crate) fn agree(
         &self,
         (caller, server): (&str, &str),
-        obligations: impl Iterator<Item = Obligation>,
+        (obligations, labels): (impl Iterator<Item = Obligation>, Option<&Labels>),
         subject: Option<String>,
         ambient: &Ambient,
     ) -> Hold {
@@ -94,6 +98,10 @@ impl Terms {
         }
         term.running += 1;
         term.obligations.extend(obligations);
+        if let Some(labels) = labels {
+            let known = term.labels.take().unwrap_or_else(Labels::none);
+            term.labels = Some(known.join(labels));
+        }
         term.subjects.insert(subject);
         Hold(Arc::new(Running {
             terms: self.clone(),
@@ -112,6 +120,7 @@ impl Terms {
         };
         Term {
             obligations: kept.obligations.clone(),
+            labels: kept.labels.clone(),
             subjects: kept.subjects.clone(),
         }
     }
@@ -135,7 +144,7 @@ mod tests {
         let (terms, ambient) = (Terms::default(), Ambient::system());
         let hidden = Obligation::Mask(Arc::new(["personal".to_owned()].into()));
         let demands = [hidden.clone()].into_iter();
-        let hold = terms.agree(("ann", "mail"), demands, Some("p1".to_owned()), &ambient);
+        let hold = terms.agree(("ann", "mail"), (demands, None), Some("p1".to_owned()), &ambient);
         let far = ambient.steady_ms() + 100 * LINGER_MS;
         assert!(
             terms.of("ann", "mail", far).obligations.contains(&hidden),

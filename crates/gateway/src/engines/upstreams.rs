@@ -23,7 +23,7 @@ use wire::{
 use super::{
     Engines,
     asking::{Codes, Link, by_url},
-    local,
+    flow, local, posed,
 };
 use crate::{
     conversations::{
@@ -71,6 +71,10 @@ impl Upstream for Engines {
 
     async fn send(&self, call: &Passed<Recorded>) -> Result<Answer, Objection> {
         let sent = self.unless_halted(call, self.send_on(call)).await;
+        let sent = match sent.and_then(|answer| posed::answers(call.arrival(), answer)) {
+            Ok(answer) => Box::pin(self.judged(call, answer)).await,
+            refused => refused,
+        };
         sent.map_err(|objection| self.said(call.arrival(), objection))
     }
 }
@@ -80,6 +84,9 @@ impl Engines {
         // Before it is sent: a write that fails half-way may have been done.
         self.wrote(call);
         let arrival = call.arrival();
+        // Before the server can say it again.
+        call.context()
+            .uses(&flow::Seen::new(call.resolution().resource(), arrival).call());
         let modern = arrival.revision.era() == Era::Modern;
         let answer = match arrival.message.method() {
             Some(method @ (Method::PromptsGet | Method::ResourcesRead | Method::ToolsCall)) if modern => {

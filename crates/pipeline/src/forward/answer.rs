@@ -3,8 +3,8 @@
 use wire::{jsonrpc, model};
 
 use crate::{
-    Answer, Destination, Passed, Ready, Refusal,
-    ports::{Clients, Local, Models, Upstream},
+    Answer, Destination, Objection, Passed, Ready, Refusal,
+    ports::{Clients, Contexts, Hearing, Local, Models, Upstream},
 };
 
 /// There is an answer. It is not trusted.
@@ -27,12 +27,12 @@ impl Passed<Answered> {
 
 /// Sends the call.
 pub(crate) async fn answer(
-    engines: &(impl Clients + Local + Models + Upstream),
+    engines: &(impl Clients + Contexts + Local + Models + Upstream),
     call: Ready<Answered>,
 ) -> Result<Passed<Answered>, Refusal> {
     // In boxes but for one, which is that of nearly every call: all others would make its future as large as theirs.
     let answer = match call.resolution().destination() {
-        Destination::Client => Box::pin(engines.deliver(&call)).await,
+        Destination::Client => Box::pin(tell(engines, &call)).await,
         Destination::Gateway => Box::pin(engines.answer(&call)).await,
         Destination::Model => Box::pin(engines.complete(&call)).await,
         Destination::Upstream => engines.send(&call).await,
@@ -47,4 +47,16 @@ pub(crate) async fn answer(
         call.charge(response.document().text().len(), tokens);
     }
     Ok(Passed::pass(call, Answered { answer }))
+}
+
+/// Tells the client what a server says. It is shown as much as by an answer, so its context knows of it before: what was
+/// read cannot be unread. What nobody hears was not read.
+async fn tell(engines: &(impl Clients + Contexts), call: &Ready<Answered>) -> Result<Answer, Objection> {
+    match engines.hears(call)? {
+        Hearing::Deaf => Ok(Answer::Accepted),
+        Hearing::Told => {
+            engines.overhear(call)?;
+            engines.deliver(call).await
+        }
+    }
 }

@@ -15,7 +15,7 @@ use wire::{
 
 use crate::{
     Answer, Body, Entry, Listing, Objection, Passed, Ready, Refusal, Reply,
-    ports::{Inspect, Local, Rules},
+    ports::{Contexts, Inspect, Local, Rules},
     refusal,
 };
 
@@ -73,11 +73,11 @@ impl Passed<Filtered> {
 
 /// Cuts the answer down to what the caller may see.
 pub(crate) fn filter(
-    engines: &(impl Inspect + Local + Rules),
+    engines: &(impl Contexts + Inspect + Local + Rules),
     call: Ready<Filtered>,
 ) -> Result<Passed<Filtered>, Refusal> {
     let (released, demanded) = match call.unread() {
-        Answer::Listing(listing) => (Released::Listed(trim(engines, &call, listing)), Vec::new()),
+        Answer::Listing(listing) => (Released::Listed(trim(engines, &call, listing)?), Vec::new()),
         Answer::Foreign(..) => {
             let (edits, demanded) = release(engines, &call)?;
             (Released::Edited(edits), demanded)
@@ -89,7 +89,11 @@ pub(crate) fn filter(
 
 /// A list has what some call could be permitted for, and nothing else; a page of it at a time. What nobody approved is read
 /// like an answer, since it is one.
-fn trim(engines: &(impl Inspect + Local + Rules), call: &Ready<Filtered>, listing: &Listing) -> Vec<u8> {
+fn trim(
+    engines: &(impl Contexts + Inspect + Local + Rules),
+    call: &Ready<Filtered>,
+    listing: &Listing,
+) -> Result<Vec<u8>, Refusal> {
     let labels = call.context().labels();
     let facts = Facts {
         args: None,
@@ -105,8 +109,8 @@ fn trim(engines: &(impl Inspect + Local + Rules), call: &Ready<Filtered>, listin
         shown.filter_map(move |(at, entry)| (found.get(at) == Some(&Discovery::Listed)).then_some(entry))
     });
     let (mut count, mut bytes, mut last) = (0, 0, None);
-    let mut more = None;
-    object(|out| {
+    let (mut more, mut told) = (None, Vec::new());
+    let list = object(|out| {
         out.array(listing.member, |list| {
             for entry in seen.by_ref() {
                 let shown = if listing.is_pinned {
@@ -121,13 +125,17 @@ fn trim(engines: &(impl Inspect + Local + Rules), call: &Ready<Filtered>, listin
                     break;
                 }
                 list.json(&shown);
+                told.push(entry);
                 (count, bytes, last) = (count + 1, bytes + shown.len(), Some(entry));
             }
         });
         if let Some(more) = &more {
             out.string("nextCursor", more);
         }
-    })
+    });
+    // Before anybody sees it. What is not shown brings nothing.
+    engines.browse(call, &told).map_err(Refusal::at::<Filtered>)?;
+    Ok(list)
 }
 
 /// What the client answers a server leaves, as the arguments of a call do. The question was permitted before anybody knew

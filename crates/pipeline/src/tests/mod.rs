@@ -90,6 +90,25 @@ fn a_refusal_anywhere_stops_the_call_and_is_recorded_once() {
 }
 
 #[test]
+fn a_client_is_told_only_what_its_context_knows_of() {
+    let told = |fails| {
+        let world = Arc::new(World {
+            fails,
+            is_for_client: true,
+            ..World::permitting()
+        });
+        let result = carry(&world);
+        let log = world.log();
+        let told = ["hears", "overhear", "deliver"];
+        let told = log.into_iter().filter(|line| told.contains(&line.as_str()));
+        (result.is_ok(), told.collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(told(None), (true, "hears overhear deliver".to_owned()));
+    assert_eq!(told(Some("overhear")), (false, "hears overhear".to_owned()));
+    assert_eq!(told(Some("hears")), (false, "hears".to_owned()));
+}
+
+#[test]
 fn a_client_that_hangs_up_is_recorded_whenever_it_does() {
     let whole = {
         let world = Arc::new(World::permitting());

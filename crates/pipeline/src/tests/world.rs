@@ -70,6 +70,10 @@ pub(super) fn rules(text: &str) -> RuleSet {
 
 pub(super) struct World {
     pub(super) fail_at: Option<usize>,
+    /// A port that fails which no tool call passes.
+    pub(super) fails: Option<&'static str>,
+    /// The message is a server's to its client.
+    pub(super) is_for_client: bool,
     pub(super) outcome_fails: bool,
     pub(super) rules: RuleSet,
     pub(super) log: Arc<Mutex<Vec<String>>>,
@@ -99,6 +103,8 @@ impl World {
         );
         Self {
             fail_at: None,
+            fails: None,
+            is_for_client: false,
             outcome_fails: false,
             rules: rules(
                 "@approve(\"role:owner 1\") @judge(\"intent content\") permit(principal, action == Action::\"invoke\", resource);",
@@ -133,7 +139,8 @@ impl World {
     fn port(&self, name: &str) -> Result<(), Objection> {
         let mut log = self.log.lock().expect("one thread");
         log.push(name.to_owned());
-        if self.fail_at == Some(position(name)) {
+        let is_last = self.fail_at.is_some_and(|at| PORTS.get(at) == Some(&name));
+        if is_last || self.fails == Some(name) {
             return Err(Objection::new(&refusal::INTERNAL, name));
         }
         Ok(())
@@ -212,6 +219,14 @@ impl ports::Contexts for World {
     fn absorb(&self, _: &Passed<Screened>) -> Result<(), Objection> {
         self.port("absorb")
     }
+
+    fn overhear(&self, _: &Passed<Recorded>) -> Result<(), Objection> {
+        self.port("overhear")
+    }
+
+    fn browse(&self, _: &Ready<Filtered>, _: &[&Entry]) -> Result<(), Objection> {
+        self.port("browse")
+    }
 }
 
 impl ports::Purposes for World {
@@ -229,6 +244,9 @@ impl ports::Resolve for World {
             .federated(ItemKind::Tool, "files__read", None)
             .expect("approved");
         let server = self.registry.pinned_server(item.server()).expect("approved");
+        if self.is_for_client {
+            return Ok(Resolution::Client { server });
+        }
         Ok(Resolution::Item { server, item })
     }
 }
@@ -403,8 +421,13 @@ impl ports::Upstream for World {
 }
 
 impl ports::Clients for World {
+    fn hears(&self, _: &Passed<Recorded>) -> Result<ports::Hearing, Objection> {
+        self.port("hears")?;
+        Ok(ports::Hearing::Told)
+    }
+
     async fn deliver(&self, _: &Passed<Recorded>) -> Result<Answer, Objection> {
-        panic!("a tool call is not for the client")
+        self.port("deliver").map(|()| Answer::Accepted)
     }
 }
 

@@ -203,6 +203,25 @@ impl Remembered {
         value.contains(|c: char| c.is_ascii_digit()) && self.holds_spaced(value)
     }
 
+    /// Takes in what was said besides under the same name. What is remembered is remembered of the worse of both.
+    fn take_in(&mut self, said: Self) {
+        self.trusted &= said.trusted;
+        self.hostile |= said.hostile;
+        self.confidential |= said.confidential;
+        self.words.join(&said.words, MARKS_MAX);
+        self.runs.join(&said.runs, MARKS_MAX);
+        // A text that is a part of what was said would answer for all of it.
+        let is_whole = !self.records.is_empty() && !said.records.is_empty();
+        let bytes = self.bytes() + said.bytes();
+        self.grams = OnceLock::new();
+        self.squashed = OnceLock::new();
+        if is_whole && bytes <= RESULT_BYTES_MAX {
+            self.records.extend(said.records);
+        } else {
+            self.records = Vec::new();
+        }
+    }
+
     /// Forgets the text. The fingerprints of its words still answer.
     fn forget(&mut self) {
         self.records = Vec::new();
@@ -249,6 +268,20 @@ impl Memory {
             result.forget();
             oldest += 1;
         }
+    }
+
+    /// Adds what is said bit by bit: all of one name is one result, so that many words push nothing else out.
+    pub(super) fn add_to(&mut self, said: Remembered) {
+        let is_same = |known: &Remembered| {
+            known.origin.server == said.origin.server && known.origin.tool == said.origin.tool
+        };
+        let known = self.results.iter().position(is_same);
+        let Some(mut known) = known.and_then(|at| self.results.remove(at)) else {
+            return self.add(said);
+        };
+        self.bytes -= known.bytes();
+        known.take_in(said);
+        self.add(known);
     }
 
     /// Joins the two oldest: what is remembered of them is remembered of the worse of both.

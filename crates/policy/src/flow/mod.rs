@@ -67,7 +67,7 @@ pub struct Call<'c> {
 }
 
 /// What detectors think of a result.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Suspicion {
     /// Nothing was found, or nobody looked.
     #[default]
@@ -204,26 +204,7 @@ impl Flow {
             false => brought.confidentiality,
         };
         let clean = brought.suspicion == Suspicion::None;
-        let integrity = match brought.trust {
-            Trust::Trusted if clean => Integrity::Trusted,
-            Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
-        };
-        let labels = Labels {
-            integrity,
-            confidentiality,
-            ..Labels::none()
-        };
-        self.labels = self.labels.clone().join(&labels);
-        self.suspicion = self.suspicion.max(brought.suspicion);
-        let origin = Origin {
-            server: call.server.into(),
-            tool: call.tool.into(),
-            step: self.steps,
-        };
-        let mut result = Remembered::new(origin, brought.text);
-        result.trusted = integrity == Integrity::Trusted;
-        result.hostile = brought.suspicion == Suspicion::Marked;
-        result.confidential = confidentiality >= Confidentiality::Confidential;
+        let mut result = self.read_in((call.server, call.tool), brought, confidentiality);
         if act.reach == Reach::Read && clean {
             result.meant = values.iter().any(|value| self.task.means_document(value));
             let mut asked = values.iter().filter(|value| value.is_words());
@@ -234,6 +215,48 @@ impl Flow {
                 !result.answers_task && values.iter().any(|value| self.is_put_by_stranger(value));
         }
         self.memory.add(result);
+    }
+
+    /// A call is about to be made: what it uses that nobody said before is the agent's own, though the server says it again
+    /// before it answers.
+    pub fn uses(&mut self, call: &Call<'_>) {
+        self.own(&Value::all(call.args));
+    }
+
+    /// Takes in what a server said outside of answers: by the way, in a question, in a list. `what` names which.
+    pub fn overhear(&mut self, server: &str, what: &str, brought: &Brought<'_>) {
+        let said = self.read_in((server, what), brought, brought.confidentiality);
+        self.memory.add_to(said);
+    }
+
+    /// What is to be remembered of what was brought; the labels are raised.
+    fn read_in(
+        &mut self,
+        (server, tool): (&str, &str),
+        brought: &Brought<'_>,
+        confidentiality: Confidentiality,
+    ) -> Remembered {
+        let integrity = match brought.trust {
+            Trust::Trusted if brought.suspicion == Suspicion::None => Integrity::Trusted,
+            Trust::Trusted | Trust::Untrusted => Integrity::Untrusted,
+        };
+        let labels = Labels {
+            integrity,
+            confidentiality,
+            ..Labels::none()
+        };
+        self.labels = self.labels.clone().join(&labels);
+        self.suspicion = self.suspicion.max(brought.suspicion);
+        let origin = Origin {
+            server: server.into(),
+            tool: tool.into(),
+            step: self.steps,
+        };
+        let mut result = Remembered::new(origin, brought.text);
+        result.trusted = integrity == Integrity::Trusted;
+        result.hostile = brought.suspicion == Suspicion::Marked;
+        result.confidential = confidentiality >= Confidentiality::Confidential;
+        result
     }
 }
 

@@ -18,18 +18,21 @@ pub fn result(result: Node<'_>, edits: &Edits, from: Era, to: Revision, method: 
     let (start, end) = result.span();
     let mut writer = crate::json::Writer::with_capacity(end - start + 128);
     writer.object(|out| {
-        // A server of sessions does not know the member: whatever it says there, its result is one.
-        let complete = from == Era::Legacy;
+        // What else a result may be was judged before it came here. A server of sessions does not know the member.
+        let is_told = |kind: Node<'_>| kind.is_str("complete") || kind.is_str("task");
+        let kind = result.get("resultType").filter(|kind| is_told(*kind));
+        let kind = kind.filter(|_| from == Era::Modern && to.era() == Era::Modern);
         for (key, value) in result.members() {
             let name = key.as_str().unwrap_or_default();
             let of_modern = MODERN
                 .iter()
                 .find(|of_modern| of_modern.eq_ignore_ascii_case(&name));
             let is_gone = match (of_modern, to.era()) {
-                (None, _) => name == "_meta",
+                (None, era) => name == "_meta" || is_question(&name, method, era),
+                (Some(&"resultType"), Era::Legacy) => from == Era::Modern || name == "resultType",
                 (Some(_), Era::Legacy) => from == Era::Modern,
                 // Two of a name would have two meanings.
-                (Some(&"resultType"), Era::Modern) => complete || name != "resultType",
+                (Some(&"resultType"), Era::Modern) => kind.is_none() || name != "resultType",
                 (Some(_), Era::Modern) => is_cacheable(method),
             };
             if !is_gone {
@@ -37,7 +40,7 @@ pub fn result(result: Node<'_>, edits: &Edits, from: Era, to: Revision, method: 
             }
         }
         if to.era() == Era::Modern {
-            write_modern(out, method, complete);
+            write_modern(out, method, kind.is_none());
         }
         let written = object(|out| write_meta(result, edits, out));
         if written != b"{}" {
@@ -54,6 +57,16 @@ pub fn own(result: &[u8], to: Revision, method: Method) -> Vec<u8> {
         return result.to_vec();
     }
     extended(result, |out| write_modern(out, method, true))
+}
+
+/// Members by which an answer asks: only the gateway's own word. What a task asks was judged
+/// question by question when it stands there.
+fn is_question(name: &str, method: Method, to: Era) -> bool {
+    match name {
+        "inputRequests" => method != Method::TasksGet || to == Era::Legacy,
+        "requestState" => true,
+        _ => false,
+    }
 }
 
 fn write_modern(out: &mut ObjectWriter<'_>, method: Method, complete: bool) {

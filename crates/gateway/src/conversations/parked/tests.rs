@@ -98,7 +98,7 @@ async fn what_lasts_as_long_as_a_call_lasts_while_it_is_parked() {
     let parking = Parking::new(&ambient).expect("a seal");
     let hidden = Obligation::Mask(Arc::new(["personal".to_owned()].into()));
     let terms = Terms::default();
-    let held = terms.agree(("ann", "mail"), std::iter::once(hidden), None, &ambient);
+    let held = terms.agree(("ann", "mail"), (std::iter::once(hidden), None), None, &ambient);
     let relay = relay(&parking.room);
     let question = asked(&relay, "first");
     let (go, goes) = oneshot::channel::<()>();
