@@ -385,7 +385,7 @@ pub(super) fn scope<'n>(resolution: &'n Resolution, surface: Surface, whose: &'n
     }
 }
 
-pub(super) fn not_looked_up(error: StoreError) -> Objection {
+fn not_looked_up(error: StoreError) -> Objection {
     let why = format!("pseudonyms cannot be looked up: {error}");
     error.objection_or(&refusal::OBLIGATION_UNMET, why)
 }

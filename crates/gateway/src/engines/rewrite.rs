@@ -27,7 +27,6 @@ use super::{
     defang::harmless,
     disguise::{Whose, laid_out},
     encoded,
-    inspection::not_looked_up,
     said::Said,
     stretches::Stretches,
     told::{self, Between, List},
@@ -207,7 +206,7 @@ impl Engines {
             return Err(Objection::new(&refusal::OBLIGATION_UNMET, why));
         }
         let subject = term.subject().map(str::to_owned);
-        let told = self.told_by(call, server)?;
+        let told = self.told_by(call, server, StoreError::objection_or)?;
         let told = told.as_ref().map(told::read);
         self.taken_out(call, &orders, (said, told.as_deref(), subject.as_deref()))
     }
@@ -227,7 +226,9 @@ impl Engines {
     /// What the server that answers was told for this caller. What a client answers a server is for the server.
     fn told_to(&self, call: &Passed<Screened>) -> Result<Option<told::Shared>, Objection> {
         match (call.arrival().direction, call.resolution().server_name()) {
-            (Direction::ToServer, Some(server)) => self.told_by(call, server),
+            (Direction::ToServer, Some(server)) => {
+                self.told_by(call, server, StoreError::objection_when_made)
+            }
             (Direction::ToServer | Direction::ToClient, _) => Ok(None),
         }
     }
@@ -241,7 +242,9 @@ impl Engines {
         let each = entries.into_iter().map(|entry| {
             let server = entry.resource.facts().map(|facts| facts.server.as_str());
             let server = server.and_then(|server| ServerName::parse(server).ok());
-            let told = server.map(|server| self.told_by(call, &server)).transpose()?;
+            let told = server
+                .map(|server| self.told_by(call, &server, StoreError::objection_or))
+                .transpose()?;
             let Some(told) = told.flatten() else {
                 return Ok(entry);
             };
@@ -274,10 +277,14 @@ impl Engines {
         &self,
         call: &Passed<pipeline::admit::Declared>,
         server: &ServerName,
+        unkept: Unkept,
     ) -> Result<Option<told::Shared>, Objection> {
         let caller = call.principal().holder();
         let told = self.told.of(&self.disguise, between(call, &caller, server));
-        told.map_err(not_looked_up)
+        told.map_err(|error| {
+            let why = format!("what the server was told cannot be looked up: {error}");
+            unkept(&error, &refusal::OBLIGATION_UNMET, why)
+        })
     }
 
     fn taken_out(

@@ -208,7 +208,7 @@ impl Told {
     ) -> Result<(), Objection> {
         let unkept = |error: StoreError| {
             let why = format!("what a server is told cannot be kept: {error}");
-            Objection::new(&refusal::OBLIGATION_UNMET, why)
+            error.objection_or(&refusal::OBLIGATION_UNMET, why)
         };
         let key = disguise.key_between([between.tenant, between.caller, between.server]);
         let _alone = lock_aside(&self.changing);
