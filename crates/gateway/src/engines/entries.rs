@@ -8,14 +8,14 @@ use pipeline::{Entry, Passed, release::Screened};
 use policy::{Obligation, rules::strictest};
 use wire::{
     bounds::ANSWER,
-    json::{Document, Edits, Keys, Node, object},
+    json::{Document, Keys, Node, object},
     mcp::meta,
 };
 
 use super::{
     Engines,
     disguise::Whose,
-    rewrite::{Content, Orders, put, tenant},
+    rewrite::{Content, Orders, edited, tenant},
     said::Said,
 };
 use crate::storage::store::StoreError;
@@ -84,12 +84,7 @@ impl Engines {
         if ["uri", "uriTemplate"].iter().any(names_it) {
             return None;
         }
-        let mut edits = Edits::default();
-        for (place, text) in &texts {
-            if let Some(node) = document.at(*place) {
-                put(&mut edits, node, text);
-            }
-        }
+        let mut edits = edited(said, &texts);
         let ours = meta::of(said).into_iter().flat_map(Node::members);
         let ours = ours.filter(|(key, _)| key.as_str().is_some_and(|key| meta::is_ours(&key)));
         ours.for_each(|(_, value)| edits.remove(value));

@@ -391,7 +391,7 @@ impl Engines {
 }
 
 /// The changes that put these texts in their places.
-fn edited(said: Node<'_>, texts: &BTreeMap<u32, String>) -> Edits {
+pub(super) fn edited(said: Node<'_>, texts: &BTreeMap<u32, String>) -> Edits {
     let mut edits = Edits::default();
     for (place, text) in texts {
         if let Some(node) = said.document().at(*place) {
