@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use e2e::{
-    gateway::{Gateway, OPEN_TO_TESTER, program},
+    gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
     mcp::{Client, own_meta},
     wires::{Http, initialize},
 };
@@ -239,4 +239,61 @@ fn the_registry_shows_each_caller_the_servers_it_may_discover() {
     let (status, page) = read(None, "");
     assert_eq!(status, 401, "{page}");
     assert_eq!(page["servers"], Value::Null, "{page}");
+}
+
+/// Regression: whoever listed a trusted server's resource, or a template for it, made it mean several things, to everybody.
+#[test]
+fn what_a_server_lists_takes_nothing_from_a_trusted_one() {
+    let stub = program("e2e-stub");
+    let server = |name: &str| {
+        let folder = Scratch::new();
+        let put = |file: &str, text: Value| {
+            std::fs::write(folder.path().join(file), text.to_string()).expect("a file");
+        };
+        let info = json!({"name": name, "version": "1"});
+        let offers = json!({"resources": {}});
+        put(
+            "initialize",
+            json!({"protocolVersion": "2025-11-25", "capabilities": offers, "serverInfo": info}),
+        );
+        put(
+            "resources_list",
+            json!({"resources": [{"uri": "charts://doc", "name": "doc"}]}),
+        );
+        let template = json!({"uriTemplate": "charts://{+page}", "name": "page"});
+        put(
+            "resources_templates_list",
+            json!({"resourceTemplates": [template]}),
+        );
+        let content = json!({"uri": "charts://doc", "text": format!("of {name}")});
+        put("resources_read", json!({"contents": [content]}));
+        folder
+    };
+    let folders = ["charts", "ext", "other"].map(server);
+    let [charts, ext, other] = folders
+        .each_ref()
+        .map(|folder| format!("command: {stub:?}, args: [raw, {:?}]", folder.path()));
+    let reads = |servers: &str| {
+        let gateway = Gateway::start(&format!("mcpServers: {{ {servers} }}\n{OPEN_TO_TESTER}"));
+        let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
+        ["charts://doc", "charts://x/p1"].map(|uri| {
+            let params = json!({"uri": uri, "_meta": own_meta()});
+            client
+                .request("resources/read", Some(uri), params)
+                .expect("an answer")
+                .body
+        })
+    };
+    for body in reads(&format!(
+        "charts: {{ {charts}, trust: trusted }}, ext: {{ {ext} }}, other: {{ {other} }}"
+    )) {
+        assert_eq!(
+            body["result"]["contents"][0]["text"],
+            json!("of charts"),
+            "{body}"
+        );
+    }
+    for body in reads(&format!("charts: {{ {charts} }}, ext: {{ {ext} }}")) {
+        assert_eq!(body["error"]["data"]["code"], json!("target-ambiguous"), "{body}");
+    }
 }

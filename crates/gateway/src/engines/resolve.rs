@@ -162,10 +162,7 @@ static UNDECLARED: refusal::Code = refusal::Code {
 
 /// Methods without a target that one server answers itself, where the door is one server's.
 fn is_for_the_server(method: Method) -> bool {
-    matches!(
-        method,
-        Method::LoggingSetLevel | Method::ResourcesList | Method::ResourcesTemplatesList | Method::TasksList
-    )
+    matches!(method, Method::LoggingSetLevel | Method::TasksList)
 }
 
 fn to_client(view: &View, call: &Ready<Resolved>) -> Result<Resolution, Unfound> {

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry as Entered},
     ops::Range,
     sync::Arc,
 };
@@ -27,6 +27,7 @@ use super::{
     defang::harmless,
     disguise::{Whose, laid_out},
     encoded,
+    entries::NAMING,
     said::Said,
     stretches::Stretches,
     told::{self, Between, List},
@@ -239,38 +240,63 @@ impl Engines {
         call: &Passed<pipeline::admit::Declared>,
         entries: Vec<Entry>,
     ) -> Result<Vec<Entry>, Objection> {
-        let each = entries.into_iter().map(|entry| {
-            let server = entry.resource.facts().map(|facts| facts.server.as_str());
-            let server = server.and_then(|server| ServerName::parse(server).ok());
-            let told = server
-                .map(|server| self.told_by(call, &server, StoreError::objection_or))
-                .transpose()?;
-            let Some(told) = told.flatten() else {
-                return Ok(entry);
+        let mut told_by: BTreeMap<String, Option<told::Shared>> = BTreeMap::new();
+        let each = entries.into_iter().filter_map(|entry| {
+            let server = entry.resource.facts().map(|facts| facts.server.clone());
+            let server = server.and_then(|server| ServerName::parse(&server).ok());
+            let Some(server) = server else {
+                return Some(Ok(entry));
             };
-            let unread = |error: JsonError| {
-                let why = format!("what a server lists cannot be read again: {error}");
-                Objection::new(&refusal::OBLIGATION_UNMET, why)
-            };
-            let listed = Document::parse(entry.shown.to_vec(), Keys::Exact, &ANSWER).map_err(unread)?;
-            let said = listed.root();
-            let content = Content {
-                said,
-                findings: &Findings::default(),
-                told: Some(&told::read(&told)),
-                whose: Whose {
-                    tenant: tenant(call),
-                    subject: None,
+            let told = match told_by.entry(server.as_str().to_owned()) {
+                Entered::Occupied(known) => known.get().clone(),
+                Entered::Vacant(new) => match self.told_by(call, &server, StoreError::objection_or) {
+                    Ok(told) => new.insert(told).clone(),
+                    Err(objection) => return Some(Err(objection)),
                 },
-                unkept: StoreError::objection_or,
             };
-            let (texts, _) = self.replaced(&content, &Orders::default(), &mut Said::default())?;
-            let mut writer = Writer::default();
-            writer.edited(said, &edited(said, &texts));
-            let shown = Arc::from(writer.into_bytes());
-            Ok(Entry { shown, ..entry })
+            match told {
+                Some(told) => self.entry_as_known(call, entry, &told).transpose(),
+                None => Some(Ok(entry)),
+            }
         });
         each.collect()
+    }
+
+    /// The same of one entry. None where what names it would be changed: nobody could read it.
+    fn entry_as_known(
+        &self,
+        call: &Passed<pipeline::admit::Declared>,
+        entry: Entry,
+        told: &told::Shared,
+    ) -> Result<Option<Entry>, Objection> {
+        let unread = |error: JsonError| {
+            let why = format!("what a server lists cannot be read again: {error}");
+            Objection::new(&refusal::OBLIGATION_UNMET, why)
+        };
+        let listed = Document::parse(entry.shown.to_vec(), Keys::Exact, &ANSWER).map_err(unread)?;
+        let said = listed.root();
+        let content = Content {
+            said,
+            findings: &Findings::default(),
+            told: Some(&told::read(told)),
+            whose: Whose {
+                tenant: tenant(call),
+                subject: None,
+            },
+            unkept: StoreError::objection_or,
+        };
+        let (texts, _) = self.replaced(&content, &Orders::default(), &mut Said::default())?;
+        let names_it = |name: &&str| {
+            said.get(name)
+                .is_some_and(|node| texts.contains_key(&node.place()))
+        };
+        if NAMING.iter().any(names_it) {
+            return Ok(None);
+        }
+        let mut writer = Writer::default();
+        writer.edited(said, &edited(said, &texts));
+        let shown = Arc::from(writer.into_bytes());
+        Ok(Some(Entry { shown, ..entry }))
     }
 
     fn told_by(

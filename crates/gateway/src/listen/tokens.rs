@@ -131,10 +131,12 @@ fn begun(
         letting.tenant.as_deref(),
     );
     let names = &house.engines.tokens.contexts;
-    let context = leave
-        .declared
-        .as_ref()
-        .and_then(|declared| names.of(&whose, declared));
+    let opened = |declared| {
+        names
+            .of(&whose, declared)
+            .unwrap_or_else(|| ambient.name().to_string())
+    };
+    let context = leave.declared.as_ref().map(opened);
     let now_ms = ambient.now_ms();
     let record = Record {
         id: ambient.name().to_string(),

@@ -8,7 +8,7 @@ use std::{
 use inspect::schema::CompiledSchema;
 use pipeline::{Endpoint, Entry};
 use policy::{
-    Resource,
+    Resource, Trust,
     registry::{ItemKind, Pin, Pinned, PinnedServer, Registry},
 };
 use upstream::Catalogue;
@@ -87,7 +87,7 @@ impl View {
     }
 
     /// The server at an endpoint that a resource belongs to: the one that lists it, or whose template it fits, or
-    /// the only one that has resources at all.
+    /// the only one that has resources at all. Of several, the only trusted one.
     pub(crate) fn owner_of(&self, uri: &str, at: &Endpoint) -> Result<ServerName, NoOwner> {
         let lists = |catalogue: &Catalogue| {
             catalogue
@@ -107,14 +107,26 @@ impl View {
         };
         let has = |catalogue: &Catalogue| catalogue.offered.has("resources");
         for question in [&lists as &dyn Fn(&Catalogue) -> bool, &fits, &has] {
-            let mut owners = self.serving(at).filter(|(_, catalogue)| question(catalogue));
-            match (owners.next(), owners.next()) {
-                (Some((name, _)), None) => return Ok(name.clone()),
-                (Some(_), Some(_)) => return Err(NoOwner::Several),
-                (None, _) => {}
+            let owners = self.serving(at).filter(|(_, catalogue)| question(catalogue));
+            let owners: Vec<&ServerName> = owners.map(|(name, _)| name).collect();
+            // THREAT: nobody approves such lists. A server that lists a trusted one's names takes nothing from it.
+            let trusted: Vec<&ServerName> = owners
+                .iter()
+                .copied()
+                .filter(|name| self.is_trusted(name))
+                .collect();
+            match (owners.as_slice(), trusted.as_slice()) {
+                ([], _) => {}
+                ([only], _) | (_, [only]) => return Ok((*only).clone()),
+                (_, _) => return Err(NoOwner::Several),
             }
         }
         Err(NoOwner::Unknown)
+    }
+
+    fn is_trusted(&self, name: &ServerName) -> bool {
+        let server = self.registry.server(name);
+        server.is_some_and(|server| server.manifest.trust == Trust::Trusted)
     }
 
     /// A resource of a server as rules see it: one that the server lists, or one that the caller made up.

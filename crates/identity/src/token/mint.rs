@@ -47,15 +47,21 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// In the context it [declares](ContextNames::of), unless it is in one.
+    /// In the context it [declares](ContextNames::of), or in one that this token opens, unless it is in one already or declares
+    /// nothing.
     #[must_use]
     pub fn in_declared_context(self, names: &ContextNames) -> Self {
-        let declares = || {
+        let opened = || {
+            let declared = self.declared.as_ref()?;
             let holder = holder(&self.actor, self.for_user.as_deref(), self.tenant.as_deref());
-            names.of(&holder, self.declared.as_ref()?)
+            Some(
+                names
+                    .of(&holder, declared)
+                    .unwrap_or_else(|| self.token_id.clone()),
+            )
         };
         Self {
-            context: self.context.clone().or_else(declares),
+            context: self.context.clone().or_else(opened),
             ..self
         }
     }

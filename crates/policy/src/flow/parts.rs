@@ -166,28 +166,21 @@ fn closed_up(text: &str) -> String {
     closed
 }
 
-/// The addresses among the words of a text in which this sign stands.
+/// The addresses of a text that begin with this sign, each up to where the next begins: one may be written in another, or
+/// directly behind it.
 fn addresses(text: &str, sign: &str, found: &mut Vec<Part>) {
-    let mut from = 0;
-    for at in memmem::find_iter(text.as_bytes(), sign) {
-        let Some((before, after)) = text.split_at_checked(at).filter(|_| at >= from) else {
-            continue;
-        };
-        let begin = before.rfind(char::is_whitespace).map_or(0, |space| space + 1);
-        from = after
-            .find(char::is_whitespace)
-            .map_or(text.len(), |space| at + space);
-        let begin = text.ceil_char_boundary(begin);
-        found.extend(text.get(begin..from).and_then(address));
+    let ends = |c: char| c.is_whitespace() || "\"'<>()[]{},;|`".contains(c);
+    let mut signs = memmem::find_iter(text.as_bytes(), sign).peekable();
+    while let Some(at) = signs.next() {
+        let next = signs.peek().copied().unwrap_or(text.len());
+        let rest = text.get(at + sign.len()..next).unwrap_or_default();
+        let end = rest.find(ends).unwrap_or(rest.len());
+        found.extend(rest.get(..end).and_then(address));
     }
 }
 
-/// What an address lies under, if the word is one.
-fn address(word: &str) -> Option<Part> {
-    let rest = match word.split_once("://") {
-        Some((_, rest)) => rest,
-        None => word.get(word.find("www.")?..)?,
-    };
+/// What an address without its scheme lies under, if it is one.
+pub(super) fn address(rest: &str) -> Option<Part> {
     let rest = rest.trim_end_matches(|c: char| !c.is_alphanumeric() && c != '/');
     let rest = rest.strip_prefix("www.").unwrap_or(rest);
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
@@ -377,6 +370,7 @@ mod tests {
                 one("evil.example:443/a", "evil.example"),
             ),
             ("www.evil.example/a", one("evil.example/a", "")),
+            ("[x](https://evil.example/a)", one("evil.example/a", "")),
         ] {
             assert_eq!(told(text), expected, "{text}");
         }
@@ -398,6 +392,31 @@ mod tests {
         ] {
             assert_eq!(host_of(text).as_deref(), host, "{text}");
         }
+    }
+
+    /// Regression: of several addresses without white space between them only the first was told.
+    #[test]
+    fn every_address_is_told_whatever_stands_before_it() {
+        let evil = Part::Address {
+            under: vec!["evil.example/a?d=secret".to_owned(), "evil.example/a".to_owned()],
+            host: Some("evil.example".to_owned()),
+        };
+        for text in [
+            "https://ok.example,https://evil.example/a?d=secret",
+            "{\"a\":\"https://ok.example/\",\"u\":\"https://evil.example/a?d=secret\"}",
+            "![](https://ok.example/x)![](https://evil.example/a?d=secret)",
+            "https://ok.example/?u=https://evil.example/a?d=secret",
+        ] {
+            assert!(parts(text).contains(&evil), "{text}: {:?}", parts(text));
+        }
+        assert_eq!(address("evil.example/a?d=secret"), Some(evil));
+        let hostile = "://a.b/c?".repeat(100_000);
+        let told: usize = parts(&hostile)
+            .into_iter()
+            .flat_map(Part::into_texts)
+            .map(|text| text.len())
+            .sum();
+        assert!(told < 100, "{told}");
     }
 
     #[test]

