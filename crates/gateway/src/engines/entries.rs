@@ -106,23 +106,29 @@ impl Engines {
             let others = said.members().filter(|(key, _)| !kept(*key));
             others.for_each(|(_, value)| edits.remove(value));
         }
-        if !findings.is_empty() {
-            let lines = report.lines();
-            call.dossier().note(|known| {
-                known.changed.extend(lines);
-                // A list may have as many findings as an answer, and more only where they are worse: each entry would be
-                // another copy of all.
-                let before = known.answer_findings.take().unwrap_or_default();
-                let is_worse = flow::suspicion(&findings) > flow::suspicion(&before);
-                known.answer_findings = Some(match is_worse || before.len() < FINDINGS_MAX {
-                    true => Arc::new((*before).clone().and(findings.clone())),
-                    false => before,
-                });
-            });
-        }
+        found(call, &report, &findings);
         if edits.is_empty() {
             return Some(Arc::clone(&entry.shown));
         }
         Some(Arc::from(object(|out| out.members_except(said, &[], &edits))))
     }
+}
+
+/// Notes what was found in an entry.
+fn found(call: &Passed<Screened>, report: &Said, findings: &Findings) {
+    if findings.is_empty() {
+        return;
+    }
+    let lines = report.lines();
+    call.dossier().note(|known| {
+        known.changed.extend(lines);
+        // A list may have as many findings as an answer, and more only where they are worse: each entry would be
+        // another copy of all.
+        let before = known.answer_findings.take().unwrap_or_default();
+        let is_worse = flow::suspicion(findings) > flow::suspicion(&before);
+        known.answer_findings = Some(match is_worse || before.len() < FINDINGS_MAX {
+            true => Arc::new((*before).clone().and(findings.clone())),
+            false => before,
+        });
+    });
 }
