@@ -313,14 +313,15 @@ pub(crate) fn resources(view: &View, at: &Endpoint, key: &str) -> Vec<Entry> {
             if !seen.insert(uri.clone()) {
                 continue;
             }
-            let shown = Arc::from(document.text().as_bytes());
+            // Written anew: whoever reads it next has to read what was judged (docs/decisions/0002).
+            let shown = object(|out| out.members_except(document.root(), &[], &Edits::default()));
             let resource = match key {
                 "uri" => server.resource_at(&uri),
                 _ => server.resource_made(&uri),
             };
             entries.push(Entry {
                 resource: Arc::new(resource),
-                shown,
+                shown: Arc::from(shown),
             });
         }
     }
