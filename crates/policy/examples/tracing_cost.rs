@@ -73,6 +73,7 @@ fn main() -> io::Result<()> {
             confidentiality: Confidentiality::Public,
             suspicion: Suspicion::None,
         };
+        flow.uses(&call);
         flow.absorb(&call, &brought);
     }
     let taken = on_cpu_us()?;

@@ -113,7 +113,7 @@ impl Context {
             .sources(args)
     }
 
-    /// Remembers what a call brought, so that later arguments can be traced to it.
+    /// Remembers what a call brought, so that later arguments can be traced to it. See [`Context::uses`], which comes first.
     pub fn remember(&self, call: &Call<'_>, brought: &Brought<'_>) {
         let mut remembering = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
         remembering.flow.absorb(call, brought);

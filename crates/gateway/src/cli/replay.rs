@@ -225,6 +225,7 @@ fn decide(run: Node<'_>, suspicions: &[Suspicion], settings: Settings) -> Told {
         let text = brought(step);
         let suspicion = suspicions.get(n).copied().unwrap_or_default();
         let confidentiality = Confidentiality::Public;
+        flow.uses(&call);
         flow.absorb(
             &call,
             &Brought {

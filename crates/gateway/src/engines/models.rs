@@ -14,6 +14,7 @@ use pipeline::{
     ports::{Inspection, Unfound},
     refusal,
 };
+use policy::Trust;
 use wire::{
     bounds::ANSWER,
     json::{Node, Pointer, object},
@@ -176,6 +177,15 @@ impl Engines {
                 SaidApi::Openai => "it is asked at /v1/chat/completions and /v1/responses",
             };
             return Err(Objection::new(&refusal::PARAMS_INVALID, where_to).showing(where_to));
+        }
+        // Of what a trusted model says nothing is remembered.
+        if call
+            .resolution()
+            .model()
+            .is_some_and(|facts| facts.trust == Trust::Untrusted)
+        {
+            let seen = flow::Seen::new(call.resolution().resource(), call.arrival());
+            call.context().uses(&seen.call());
         }
         let url = format!("{}{}", meant.url, api.path());
         let fetched = model.guarded.send(Call {

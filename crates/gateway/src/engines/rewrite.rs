@@ -344,6 +344,10 @@ impl Engines {
         report: &mut Said,
     ) -> Result<(BTreeMap<u32, String>, Vec<String>), Objection> {
         let said = content.said;
+        // Nearly every answer.
+        if content.findings.is_empty() && content.told.is_none() && orders.defanged.is_empty() {
+            return Ok((BTreeMap::new(), Vec::new()));
+        }
         if !orders.ways.is_empty() {
             all_listed(content.findings)?;
         }

@@ -192,8 +192,21 @@ impl Lexical {
             (*one, *two, *stem_before) = (last.0, last_but_one.0, last.1);
             *before = [(word.hash, word.stem), last];
         }
-        let multiplied = |parts: &[u32; TOGETHER]| parts.map(|part| part.wrapping_mul(FIRST_FACTOR));
-        let alone = |sort, parts| multiplied(parts).map(|a| specific(place(sort, a, 0, 0)));
+        // Not by `array::map`, which the compiler leaves as a call for each of them.
+        let multiplied = |parts: &[u32; TOGETHER]| {
+            let mut parts = *parts;
+            parts
+                .iter_mut()
+                .for_each(|part| *part = part.wrapping_mul(FIRST_FACTOR));
+            parts
+        };
+        let alone = |sort, parts| {
+            let mut parts = multiplied(parts);
+            parts
+                .iter_mut()
+                .for_each(|a| *a = specific(place(sort, *a, 0, 0)));
+            parts
+        };
         let pair = |sort, mut first: [u32; TOGETHER], second: &[u32; TOGETHER]| {
             let each = first.iter_mut().zip(second);
             each.for_each(|(a, b)| *a = specific(place(sort, *a, *b, 0)));
@@ -217,8 +230,9 @@ impl Lexical {
     /// Two of the buckets of a word.
     #[inline]
     fn of(two: &[[u32; TOGETHER]; 2], n: usize) -> [Feature; 2] {
-        two.each_ref()
-            .map(|buckets| there(buckets.get(n % TOGETHER).copied().unwrap_or(0)))
+        let [one, other] = two;
+        let at = |buckets: &[u32; TOGETHER]| there(buckets.get(n % TOGETHER).copied().unwrap_or(0));
+        [at(one), at(other)]
     }
 }
 

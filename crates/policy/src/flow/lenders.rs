@@ -20,7 +20,7 @@ pub(super) struct Sorts<'m> {
     memory: &'m Memory,
     /// Of each sort the oldest result, and all of them. Sorts are in the order of their oldest.
     members: Vec<(&'m Remembered, Chosen)>,
-    /// Of each result its sort.
+    /// Of each result its sort; empty where there is but one.
     of: Vec<usize>,
 }
 
@@ -69,14 +69,31 @@ impl<'m> Sorts<'m> {
 
     /// All are one, where it is only asked whether any result lent something.
     pub(super) fn one(memory: &'m Memory) -> Self {
-        Self::by(memory, |_| ())
+        let all = (0..memory.results().len()).fold(Chosen::default(), Chosen::with);
+        Self {
+            memory,
+            members: memory
+                .results()
+                .next()
+                .map(|oldest| (oldest, all))
+                .into_iter()
+                .collect(),
+            of: Vec::new(),
+        }
     }
 
-    fn by<K: Ord>(memory: &'m Memory, key: impl Fn(&'m Remembered) -> K) -> Self {
+    fn by<K: Copy + Ord>(memory: &'m Memory, key: impl Fn(&'m Remembered) -> K) -> Self {
         let mut known: BTreeMap<K, usize> = BTreeMap::new();
-        let (mut members, mut of) = (Vec::new(), Vec::new());
+        let mut before: Option<(K, usize)> = None;
+        let (mut members, mut of) = (Vec::new(), Vec::with_capacity(memory.results().len()));
         for (place, result) in memory.results().enumerate() {
-            let sort = *known.entry(key(result)).or_insert(members.len());
+            let key = key(result);
+            // One tool is often asked many times on end.
+            let sort = match before {
+                Some((of_that, sort)) if of_that == key => sort,
+                Some(_) | None => *known.entry(key).or_insert(members.len()),
+            };
+            before = Some((key, sort));
             match members.get_mut(sort) {
                 Some((_, chosen)) => *chosen = Chosen::with(*chosen, place),
                 None => members.push((result, Chosen::default().with(place))),
@@ -148,10 +165,9 @@ impl Asked<'_, '_> {
             if !self.sorts.memory.result(place).is_some_and(&lent) {
                 continue;
             }
-            if let Some(sort) = self.sorts.of.get(place)
-                && let Some((_, members)) = self.sorts.members.get(*sort)
-            {
-                self.lent.insert(*sort);
+            let sort = self.sorts.of.get(place).copied().unwrap_or(0);
+            if let Some((_, members)) = self.sorts.members.get(sort) {
+                self.lent.insert(sort);
                 self.left = self.left.without(*members);
                 ahead = ahead.without(*members);
             }
@@ -244,6 +260,7 @@ mod tests {
                 confidentiality: Confidentiality::Public,
                 suspicion: Suspicion::None,
             };
+            flow.uses(&call);
             flow.absorb(&call, &brought);
         }
         flow

@@ -208,11 +208,11 @@ impl Remembered {
         self.trusted &= said.trusted;
         self.hostile |= said.hostile;
         self.confidential |= said.confidential;
-        self.words.join(&said.words, MARKS_MAX);
-        self.runs.join(&said.runs, MARKS_MAX);
         // A text that is a part of what was said would answer for all of it.
         let is_whole = !self.records.is_empty() && !said.records.is_empty();
         let bytes = self.bytes() + said.bytes();
+        self.words.join(said.words, MARKS_MAX);
+        self.runs.join(said.runs, MARKS_MAX);
         self.grams = OnceLock::new();
         self.squashed = OnceLock::new();
         if is_whole && bytes <= RESULT_BYTES_MAX {
@@ -297,8 +297,8 @@ impl Memory {
             second.meant = false;
             second.answers_task = false;
             second.answers_stranger |= first.answers_stranger;
-            second.words.join(&first.words, MARKS_MAX);
-            second.runs.join(&first.runs, MARKS_MAX);
+            second.words.join(first.words, MARKS_MAX);
+            second.runs.join(first.runs, MARKS_MAX);
             self.bytes -= second.bytes();
             // A text that is half of what the record stands for would answer for all of it.
             second.forget();
@@ -306,7 +306,7 @@ impl Memory {
     }
 
     /// All that is remembered, oldest first.
-    pub(super) fn results(&self) -> impl Iterator<Item = &Remembered> {
+    pub(super) fn results(&self) -> impl ExactSizeIterator<Item = &Remembered> {
         self.results.iter()
     }
 

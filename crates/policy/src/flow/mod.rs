@@ -193,11 +193,10 @@ impl Flow {
         }
     }
 
-    /// Takes in what a call brought.
+    /// Takes in what a call brought. That it is made was told before: see [`Flow::uses`].
     pub fn absorb(&mut self, call: &Call<'_>, brought: &Brought<'_>) {
         self.steps = self.steps.saturating_add(1);
         let (act, values) = read(call);
-        self.own(&values);
         let opens_doors = values.iter().any(Value::sensitive);
         let confidentiality = match opens_doors {
             true => Confidentiality::Restricted,

@@ -39,11 +39,27 @@ impl Sketch {
         mark > self.ceiling || self.marks.binary_search(&mark).is_ok()
     }
 
-    /// Takes in another's.
-    pub(super) fn join(&mut self, other: &Self, max: usize) {
+    /// Takes in another's. What has been joined often knows only its smallest, which few of another's are among: then
+    /// there is next to nothing to do.
+    pub(super) fn join(&mut self, mut other: Self, max: usize) {
+        if other.marks.len() > self.marks.len() {
+            std::mem::swap(self, &mut other);
+        }
         self.ceiling = self.ceiling.min(other.ceiling);
-        self.marks.extend(&other.marks);
-        self.settle(max);
+        let ceiling = self.ceiling;
+        let known = self.marks.partition_point(|mark| *mark <= ceiling);
+        self.marks.truncate(known);
+        let new = other.marks.into_iter().take_while(|mark| *mark <= ceiling);
+        let new: Vec<Mark> = new
+            .filter(|mark| self.marks.binary_search(mark).is_err())
+            .collect();
+        if new.is_empty() && known <= max {
+            return;
+        }
+        self.marks.extend(new);
+        // The stable one: what is in order in pieces is put together, not sorted.
+        self.marks.sort();
+        self.limit(max);
     }
 
     fn settle(&mut self, max: usize) {
@@ -51,12 +67,15 @@ impl Sketch {
             Some(smallest) => self.marks = smallest,
             None => sort(&mut self.marks, Mark::MAX),
         }
+        self.limit(max);
+    }
+
+    /// At most `max` of them, of those in order.
+    fn limit(&mut self, max: usize) {
         if self.marks.len() > max {
             self.marks.truncate(max);
             self.ceiling = self.ceiling.min(self.marks.last().copied().unwrap_or(0));
         }
-        let ceiling = self.ceiling;
-        self.marks.retain(|mark| *mark <= ceiling);
     }
 
     /// Of many marks more than `max` of the smallest, sorted: those below where twice as many may be expected. None, if
@@ -463,6 +482,30 @@ mod tests {
                 },
                 "{count} {sorts}"
             );
+        }
+    }
+
+    #[test]
+    fn of_two_that_are_joined_the_smallest_are_kept_of_both() {
+        let some = |from: u32, count: u32| {
+            (from..from + count)
+                .map(|n| mark(&n.to_string()))
+                .collect::<Vec<_>>()
+        };
+        for (first, second) in [
+            (300, 20),
+            (20, 300),
+            (500, 500),
+            (2_000, 30),
+            (3_000, 3_000),
+            (0, 10),
+        ] {
+            // Some are of both.
+            let (first, second) = (some(0, first), some(10, second));
+            let all = Sketch::of([first.clone(), second.clone()].concat(), 500);
+            let mut joined = Sketch::of(first, 500);
+            joined.join(Sketch::of(second, 500), 500);
+            assert_eq!(joined, all);
         }
     }
 

@@ -55,6 +55,7 @@ impl Story {
             args: Some(args.root()),
         };
         self.flow.made(&call);
+        self.flow.uses(&call);
         self.flow.absorb(&call, what);
     }
 
@@ -305,6 +306,7 @@ proptest! {
                 };
                 let args = document(&args);
                 let call = Call { server: "s", tool: TOOLS[tool], sink: None, args: Some(args.root()) };
+                story.flow.uses(&call);
                 story.flow.absorb(&call, &what);
                 let after = story.flow.labels();
                 prop_assert!(after.integrity >= before.integrity && after.confidentiality >= before.confidentiality);

@@ -78,8 +78,11 @@ impl Flow {
                 }
             }
         }
-        let bare =
-            address(&value.text).filter(|_| value.shape == Shape::Address && !value.text.contains("://"));
+        if asked.is_over() {
+            return;
+        }
+        let is_bare = value.shape == Shape::Address && !value.text.contains("://");
+        let bare = is_bare.then(|| address(&value.text)).flatten();
         for part in parts(&value.text).into_iter().chain(bare) {
             if asked.is_over() {
                 return;
