@@ -256,6 +256,59 @@ fn each_message_of_a_batch_is_decided_on_its_own_on_every_wire() {
     }
 }
 
+/// Over HTTP it was checked, and elsewhere carried out without capabilities, or taken for a message of a session.
+#[test]
+fn what_a_modern_request_says_of_itself_is_checked_on_every_wire() {
+    let house = House::new();
+    let texts = [
+        ("no capabilities", r#""VERSION":"2026-07-28""#, -32602),
+        (
+            "capabilities that are no object",
+            r#""VERSION":"2026-07-28","CAPABILITIES":"x""#,
+            -32602,
+        ),
+        (
+            "a version of tomorrow",
+            r#""VERSION":"2027-01-01","CAPABILITIES":{}"#,
+            -32022,
+        ),
+        (
+            "a version of sessions",
+            r#""VERSION":"2025-11-25","CAPABILITIES":{}"#,
+            -32022,
+        ),
+        (
+            "a version that is a number",
+            r#""VERSION":5,"CAPABILITIES":{}"#,
+            -32602,
+        ),
+    ];
+    for name in WIRES {
+        let mut wire = house.connect(name);
+        for method in ["tools/list", "server/discover"] {
+            for (what, meta, expected) in texts {
+                let meta = meta
+                    .replace("VERSION", "io.modelcontextprotocol/protocolVersion")
+                    .replace("CAPABILITIES", "io.modelcontextprotocol/clientCapabilities");
+                let answer = wire.ask(&format!(
+                    r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"_meta":{{{meta}}}}}}}"#
+                ));
+                assert_eq!(
+                    code(&answer),
+                    Some(expected),
+                    "{name}, {method}, {what}: {answer}"
+                );
+                if expected == -32022 {
+                    let supported = answer["error"]["data"]["supported"].as_array().expect("versions");
+                    assert!(supported.contains(&json!("2026-07-28")), "{name}: {answer}");
+                }
+            }
+        }
+        let answer = wire.ask(r#"{"jsonrpc":"2.0","id":1,"method":"server/discover"}"#);
+        assert_eq!(code(&answer), Some(-32602), "{name}: {answer}");
+    }
+}
+
 #[test]
 fn nothing_but_a_ping_is_carried_before_there_is_a_session() {
     let house = House::new();

@@ -1,7 +1,10 @@
 //! Sessions of the legacy era: whose they are, how they end, and what can be come back to.
 
+use std::process::Command;
+
 use e2e::{
     gateway::{Gateway, OPEN_TO_TESTER, program},
+    peers::{self, Served},
     wires::{Http, call},
 };
 use serde_json::json;
@@ -260,4 +263,44 @@ fn an_id_that_comes_with_initialize_is_not_taken() {
     );
     let answer = client.post(&call(1, "stub__echo", &json!({})));
     assert_eq!(answer.status, 404, "{answer:?}");
+}
+
+/// Regression: it went to whichever session of the same agent was used last, which may be of another task.
+#[test]
+fn what_a_server_says_to_a_session_is_heard_there_and_in_no_other() {
+    let Some(peers) = peers::directory() else { return };
+    let python = peers.join("py1/bin/python");
+    let served = Served::start(Command::new(python).arg(peers::script("later_server.py")));
+    let url = &served.line;
+    let gateway = Gateway::start(&format!(
+        "mcpServers: {{ later: {{ url: \"{url}\", trust: trusted }} }}\n{OPEN_TO_TESTER}"
+    ));
+    let sessions = [(); 2].map(|()| {
+        let mut session = http(&gateway, "tester");
+        session.open("2025-11-25");
+        session
+    });
+    let [first, second] = [&sessions[0], &sessions[1]];
+    let (heard_first, heard_second) = (first.listen(), second.listen());
+    let say = |session: &Http, text: &str| {
+        let answer = session.post(&call(1, "later__later", &json!({"text": text})));
+        assert_eq!(
+            answer.json()["result"]["content"][0]["text"],
+            json!("soon"),
+            "{answer:?}"
+        );
+    };
+    say(first, "for the first");
+    // The other is the one used last when it comes.
+    assert_eq!(
+        second
+            .post(&json!({"jsonrpc": "2.0", "id": 2, "method": "ping"}))
+            .status,
+        200
+    );
+    let heard = heard_first.next();
+    assert_eq!(heard["params"]["data"], json!("for the first"), "{heard}");
+    say(second, "for the second");
+    let heard = heard_second.next();
+    assert_eq!(heard["params"]["data"], json!("for the second"), "{heard}");
 }

@@ -25,6 +25,8 @@ pub struct Incoming {
     pub exchange: Option<Arc<dyn Exchange>>,
     /// Which principal the link serves; none on the gateway's own link.
     pub owner: Option<Arc<str>>,
+    /// The client's session that the link is for, where it is for one alone.
+    pub session: Option<Arc<str>>,
 }
 
 /// What becomes of a server's request.

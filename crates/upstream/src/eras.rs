@@ -199,7 +199,7 @@ impl Asker<'_> {
             Reach::Rest(_) => return Ok(true),
         };
         let name = self.spec.name.clone();
-        let inbox = Arc::new(Inbox::new(name, None, Arc::clone(self.backchannel)));
+        let inbox = Arc::new(Inbox::new(name, (None, None), Arc::clone(self.backchannel)));
         let wire = dial(self.spec, self.door, self.room, &inbox)
             .await
             .map_err(|_| Mute::Down)?;

@@ -33,6 +33,8 @@ pub(crate) struct Inbox {
     pub(crate) server: ServerName,
     /// The principal the link serves; none on the gateway's own.
     pub(crate) owner: Option<Arc<str>>,
+    /// The client's session it serves alone, if it does.
+    pub(crate) session: Option<Arc<str>>,
     pub(crate) pending: Pending,
     pub(crate) watches: Watches,
     revision: OnceLock<Revision>,
@@ -43,12 +45,13 @@ pub(crate) struct Inbox {
 impl Inbox {
     pub(crate) fn new(
         server: ServerName,
-        owner: Option<Arc<str>>,
+        (owner, session): (Option<Arc<str>>, Option<Arc<str>>),
         backchannel: Arc<dyn Backchannel>,
     ) -> Self {
         Self {
             server,
             owner,
+            session,
             pending: Pending::default(),
             watches: Watches::default(),
             revision: OnceLock::new(),
@@ -232,6 +235,7 @@ impl Inbox {
             message,
             exchange,
             owner: self.owner.clone(),
+            session: self.session.clone(),
         }
     }
 

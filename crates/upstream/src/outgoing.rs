@@ -265,6 +265,7 @@ impl Outgoing {
             message,
             exchange: Some(Arc::clone(&self.exchange)),
             owner: self.link.inbox.owner.clone(),
+            session: self.link.inbox.session.clone(),
         })
     }
 }

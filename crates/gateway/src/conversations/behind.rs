@@ -146,9 +146,8 @@ async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Said> {
     };
     // The client's side of the call it belongs to, or else the stream of the owner's session.
     let of_session = || {
-        let session = engines
-            .sessions
-            .listening(incoming.owner.as_deref()?, &incoming.server)?;
+        let whose = (incoming.owner.as_deref()?, incoming.session.as_deref());
+        let session = engines.sessions.listening(whose, &incoming.server)?;
         Some(Arc::new(SessionExchange(session)) as Arc<dyn Exchange>)
     };
     let exchange = incoming

@@ -197,11 +197,20 @@ impl Sessions {
         self.lock().values().cloned().collect()
     }
 
-    /// The session of this owner that leads to this server, was used last and listens.
-    pub(crate) fn listening(&self, owner: &str, server: &ServerName) -> Option<Arc<Session>> {
+    /// The session of this owner that leads to this server, was used last and listens; this one or none, where one is named:
+    /// what is said to a session is for no other, which may be of another task.
+    pub(crate) fn listening(
+        &self,
+        (owner, id): (&str, Option<&str>),
+        server: &ServerName,
+    ) -> Option<Arc<Session>> {
         let sessions = self.lock();
+        let is_named = |session: &Session| id.is_none_or(|id| *session.id == *id);
         let listening = sessions.values().filter(|session| {
-            session.owner == owner && session.endpoint.leads_to(server) && session.listens()
+            session.owner == owner
+                && is_named(session)
+                && session.endpoint.leads_to(server)
+                && session.listens()
         });
         listening
             .max_by_key(|session| session.used_ms.load(Ordering::Relaxed))

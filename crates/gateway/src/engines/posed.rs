@@ -94,6 +94,7 @@ impl Engines {
             message,
             exchange: Some(Arc::clone(&shown) as Arc<dyn Exchange>),
             owner: None,
+            session: None,
         };
         let said = self.behind.incoming(incoming).await;
         if let Some(refused) = said.and_then(|said| said.refused) {

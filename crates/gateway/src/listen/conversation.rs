@@ -15,12 +15,12 @@ use tokio::{sync::mpsc, task::JoinSet};
 use wire::{
     bounds::REQUEST,
     framing::Line,
-    json::{Keys, Kind, Node},
+    json::{Keys, Node},
     jsonrpc::{self, Id, Message, Refused},
-    mcp::{Direction, Era, Method, Revision, meta},
+    mcp::{Direction, Era, Method, Revision},
 };
 
-use super::{House, batch};
+use super::{House, batch, revision};
 use crate::{
     conversations::{
         exchange::{CallExchange, Withdrawal},
@@ -195,15 +195,22 @@ impl Conversation {
 
     /// Carries a message; gives what there is to answer.
     async fn carry(&self, message: Message, credential: Credential) -> Option<Vec<u8>> {
-        let revision = self.revision(&message);
         let id = match &message {
             Message::Request(request) => Some(request.id().clone()),
             Message::Notification(_) | Message::Response(_) => None,
         };
-        let asked = Asked {
+        let asked = |revision| Asked {
             id,
             method: message.method(),
             revision,
+        };
+        let (revision, asked) = match self.revision(&message) {
+            Ok(revision) => (revision, asked(revision)),
+            Err(objection) => {
+                let asked = asked(Revision::V2026_07_28);
+                let said = self.turn_away(&asked, objection).await;
+                return said.filter(|_| asked.id.is_some());
+            }
         };
         if let Some(method) = message.method()
             && !method.exists(revision, Direction::ToServer)
@@ -355,27 +362,20 @@ impl Conversation {
     }
 
     /// Modern requests say their revision themselves; everything else is in the session's.
-    fn revision(&self, message: &Message) -> Revision {
-        let params = message.params();
-        let said = params
-            .and_then(meta::of)
-            .and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
-        if let Some(revision) = said
-            .and_then(Node::as_str)
-            .and_then(|text| Revision::parse(&text))
-        {
-            return revision;
+    fn revision(&self, message: &Message) -> Result<Revision, Objection> {
+        if let Some(said) = revision::alone(message) {
+            return said;
         }
-        match message.method() {
+        Ok(match message.method() {
             Some(Method::Initialize) => {
+                let params = message.params();
                 let asked = params
                     .and_then(|params| params.get("protocolVersion"))
                     .and_then(Node::as_str);
                 settle(asked.as_deref())
             }
-            Some(Method::ServerDiscover) => Revision::V2026_07_28,
             Some(_) | None => self.revision_so_far(),
-        }
+        })
     }
 
     fn revision_so_far(&self) -> Revision {
@@ -412,12 +412,6 @@ fn capabilities(message: &Message, revision: Revision, session: Option<&Session>
         Era::Legacy => session
             .map(|session| session.capabilities.clone())
             .unwrap_or_default(),
-        Era::Modern => {
-            let meta = message.params().and_then(meta::of);
-            let declared = meta.and_then(|meta| meta.get(meta::CLIENT_CAPABILITIES));
-            declared
-                .filter(|d| d.kind() == Kind::Object)
-                .map_or_else(Capabilities::default, Capabilities::declared)
-        }
+        Era::Modern => revision::declared(message).map_or_else(Capabilities::default, Capabilities::declared),
     }
 }

@@ -1,4 +1,6 @@
-//! Which revision of MCP a message over HTTP is in: what its body and its headers say, and they must agree.
+//! Which revision of MCP a message is in: what its body says, and over HTTP its headers, which must agree with it.
+
+use std::borrow::Cow;
 
 use hyper::{HeaderMap, header::HeaderName};
 use pipeline::{Objection, refusal};
@@ -24,10 +26,7 @@ impl Visit {
     ) -> Result<Revision, Objection> {
         let bad = |why: &str| Objection::new(&refusal::HEADER_MISMATCH, why);
         let header = one(headers, &VERSION).map_err(bad)?;
-        let in_body = message
-            .params()
-            .and_then(meta::of)
-            .and_then(|meta| meta.get(meta::PROTOCOL_VERSION));
+        let in_body = said(message);
         let modern_header = header
             .and_then(Revision::parse)
             .is_some_and(|r| r.era() == Era::Modern);
@@ -82,14 +81,7 @@ fn modern(
     header: Option<&str>,
     in_body: Option<Node<'_>>,
 ) -> Result<Revision, Objection> {
-    let missing = |what: &str| {
-        let why = format!("`_meta[\"{what}\"]` is required");
-        Objection::new(&MISSING_META, why.clone()).showing(why)
-    };
-    let Some(said) = in_body else {
-        return Err(missing(meta::PROTOCOL_VERSION));
-    };
-    let said = said.as_str().ok_or_else(|| missing(meta::PROTOCOL_VERSION))?;
+    let said = version(in_body)?;
     let mirrored = Mirrored {
         protocol_version: header,
         method: one(headers, &METHOD).map_err(|why| Objection::new(&refusal::HEADER_MISMATCH, why))?,
@@ -98,8 +90,36 @@ fn modern(
     mirrored.agree(message).map_err(|mismatch| {
         Objection::new(&refusal::HEADER_MISMATCH, mismatch.to_string()).showing(mismatch.to_string())
     })?;
-    let revision = Revision::parse(&said).filter(|r| r.era() == Era::Modern && SPOKEN.contains(r));
-    let revision = revision.ok_or_else(|| unsupported(&said))?;
+    complete(message, &said)
+}
+
+/// The version that a message names by itself. Only those of the modern era do.
+fn said(message: &Message) -> Option<Node<'_>> {
+    message.params().and_then(meta::of)?.get(meta::PROTOCOL_VERSION)
+}
+
+/// The revision of a message that came over a connection without headers; none if it is in that of the connection's
+/// session.
+pub(super) fn alone(message: &Message) -> Option<Result<Revision, Objection>> {
+    let said = said(message);
+    let is_modern = said.is_some() || message.method() == Some(Method::ServerDiscover);
+    is_modern.then(|| complete(message, &version(said)?))
+}
+
+fn version<'v>(in_body: Option<Node<'v>>) -> Result<Cow<'v, str>, Objection> {
+    let said = in_body.and_then(Node::as_str);
+    said.ok_or_else(|| missing(meta::PROTOCOL_VERSION))
+}
+
+fn missing(what: &str) -> Objection {
+    let why = format!("`_meta[\"{what}\"]` is required");
+    Objection::new(&MISSING_META, why.clone()).showing(why)
+}
+
+/// Checks what a message of the modern era says of itself, however it came: version and required `_meta`.
+fn complete(message: &Message, said: &str) -> Result<Revision, Objection> {
+    let revision = Revision::parse(said).filter(|r| r.era() == Era::Modern && SPOKEN.contains(r));
+    let revision = revision.ok_or_else(|| unsupported(said))?;
     let wants = message
         .method()
         .is_some_and(|method| method.shape() == Shape::Request);
@@ -116,6 +136,7 @@ static MISSING_META: refusal::Code = refusal::Code {
     ..refusal::PARAMS_INVALID
 };
 
+/// What a client of the modern era says it can do.
 pub(super) fn declared(message: &Message) -> Option<Node<'_>> {
     let declared = message
         .params()

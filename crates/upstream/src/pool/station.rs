@@ -198,7 +198,7 @@ impl Station {
     ) -> Result<Link, LinkError> {
         let inbox = Arc::new(Inbox::new(
             self.spec.name.clone(),
-            key.owner.clone(),
+            (key.owner.clone(), key.session.clone()),
             Arc::clone(&all.backchannel),
         ));
         let timeouts = self.spec.timeouts;
