@@ -176,6 +176,13 @@ const PREFIXES: &[Prefix] = &[
     p("secret/zapier", "zpka_", 30, 60),
 ];
 
+/// Whether a pattern, of a field of a form, is one of credentials.
+pub(super) fn begins_credential(pattern: &str) -> bool {
+    let telling = PREFIXES.iter().map(|known| known.prefix);
+    let mut telling = telling.filter(|prefix| prefix.len() > 3 && prefix.contains(['_', '-', 'A']));
+    telling.any(|prefix| pattern.contains(prefix))
+}
+
 /// The prefixes by their first byte, in their order.
 #[derive(Debug)]
 pub(super) struct Prefixes(Vec<Vec<&'static Prefix>>);
