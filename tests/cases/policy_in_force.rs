@@ -287,3 +287,45 @@ fn a_list_is_that_of_now() {
         "revoked"
     );
 }
+
+/// Regression: a purpose that was taken from an agent stayed in force in its tokens, and one that was deleted went on without
+/// its limits.
+// CONTROL: purpose
+#[test]
+fn a_token_goes_on_under_no_purpose_that_was_taken_away() {
+    let stub = program("e2e-stub");
+    let gateway = Gateway::start(&format!(
+        "mcpServers:\n\
+         \x20 stub: {{ command: {stub:?}, args: [stdio] }}\n\
+         \x20 other: {{ command: {stub:?}, args: [stdio] }}\n\
+         approve: all\n\
+         agents: [ {{ name: tester, secret: \"env:TESTER_SECRET\", roles: [tester], purposes: [care, billing] }} ]\n\
+         purposes: [ {{ name: care, tools: [ \"server:stub\" ] }}, {{ name: billing, tools: [ \"server:stub\" ] }} ]\n\
+         policy: {{ packs: [baseline], allow: [ \"role:tester on stub__*, other__*\" ] }}\n"
+    ));
+    gateway.wait_for_servers();
+    let details = r#"[{"type":"sallyport_context","purpose":"billing","task":"invoices"}]"#;
+    let given = gateway.ask_for_token(&[
+        ("grant_type", "client_credentials"),
+        ("client_id", "tester"),
+        ("client_secret", e2e::gateway::SECRET),
+        ("resource", &format!("{}/mcp", gateway.base())),
+        ("authorization_details", details),
+    ]);
+    let token = given["access_token"].as_str().expect("a token").to_owned();
+    let client = Client::new(format!("{}/mcp", gateway.base()), Some(token));
+    let call = |tool: &str| client.call(tool, &json!({"text": "x"})).expect("an answer");
+    assert!(call("stub__echo").is_good() && !call("other__echo").is_good());
+    let since = change(&gateway, "purposes: [care, billing]", "purposes: [care]");
+    while call("stub__echo").is_good() {
+        assert!(since.elapsed() < promised(), "the purpose is still in force");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let said = call("stub__echo").body.to_string();
+    assert!(said.contains("may not declare the purpose"), "{said}");
+    let since = change(&gateway, ", { name: billing, tools: [ \"server:stub\" ] }", "");
+    while since.elapsed() < Duration::from_secs(2) {
+        assert!(!call("other__echo").is_good(), "its limits are gone with it");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use e2e::{
     gateway::{Gateway, Scratch, program},
     mcp::{Answer, Client, own_meta},
@@ -151,6 +152,37 @@ fn what_a_server_was_told_comes_back_as_its_pseudonym_for_good() {
                 assert!(body.contains(&name), "{restarted}: {body}");
                 assert!(!body.to_lowercase().contains(MAIL), "{restarted}: {body}");
             }
+        }
+        // As the gateway itself writes it into an address, and where the protocol says base64.
+        let address = format!("no such page: /people/{}", MAIL.replace('@', "%40"));
+        for answer in all_it_says(&tester, folder.path(), &address) {
+            let body = answer.body.to_string();
+            assert!(
+                body.contains(&name) && !body.contains("clinic"),
+                "{restarted}: {body}"
+            );
+        }
+        let blob = STANDARD.encode(format!("queue: {MAIL}"));
+        for (block, at) in [
+            (
+                json!({"type": "resource", "resource": {"uri": "letters://out", "blob": blob}}),
+                "/result/content/0/resource/blob",
+            ),
+            (
+                json!({"type": "image", "mimeType": "image/png", "data": blob}),
+                "/result/content/0/data",
+            ),
+        ] {
+            let result = json!({"content": [block]});
+            fs::write(folder.path().join("tools_call"), result.to_string()).expect("a file");
+            let answer = send(&tester, "nobody");
+            let said = answer
+                .body
+                .pointer(at)
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let said = String::from_utf8(STANDARD.decode(said).expect("base64")).expect("a text");
+            assert_eq!(said, format!("queue: {name}"), "{restarted}: {}", answer.body);
         }
         // Whoever was given no pseudonym reads what there is.
         let doctor = client(&gateway, "doctor");

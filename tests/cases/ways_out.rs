@@ -183,9 +183,11 @@ fn answers_to_a_servers_questions_leave_like_arguments() {
     let given = |text: &str| json!({"action": "accept", "content": {"name": text}});
     let sampled =
         |text: &str| json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": text}});
+    let rooted = |text: &str| json!({"roots": [{"uri": "file:///home", "name": text}]});
     type Say<'s> = &'s dyn Fn(&str) -> Value;
-    let sorts: [(&str, Value, Say<'_>); 2] = [
+    let sorts: [(&str, Value, Say<'_>); 3] = [
         ("elicitation/create", form, &given),
+        ("roots/list", json!({}), &rooted),
         ("sampling/createMessage", prompt, &sampled),
     ];
     for (method, params, answer) in sorts {
@@ -194,7 +196,7 @@ fn answers_to_a_servers_questions_leave_like_arguments() {
         fs::write(folder.path().join("question"), question.to_string()).expect("a file");
         let gateway = house(folder.path());
         let mut modern = Modern::new(&format!("{}/mcp", gateway.base()), &gateway.token());
-        modern.capabilities = json!({"elicitation": {}, "sampling": {}});
+        modern.capabilities = json!({"elicitation": {}, "roots": {}, "sampling": {}});
         let client = client(&gateway);
 
         let first = answered(&modern, 2, &asked(&modern, 1), &answer("Ada"));
@@ -213,5 +215,13 @@ fn answers_to_a_servers_questions_leave_like_arguments() {
         assert!(last["result"]["inputRequests"].is_null(), "{last}");
         let heard = heard(folder.path());
         assert!(!heard.contains(RECORD), "{method}: {heard}");
+        // Who asks is not told where people agree to it, nor who they are.
+        assert!(
+            heard.contains("does not permit") || heard.contains("cancel"),
+            "{method}: {heard}"
+        );
+        for word in ["approval", "approver", "role:"] {
+            assert!(!heard.contains(word), "{method}: {word}: {heard}");
+        }
     }
 }

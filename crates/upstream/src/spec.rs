@@ -123,6 +123,8 @@ pub struct HttpTarget {
 pub struct RestTarget {
     /// Where its paths begin.
     pub http: HttpTarget,
+    /// Which of its headers are secrets, by their names, because the configuration keeps them elsewhere.
+    pub secrets: Vec<String>,
     /// What it can do.
     pub description: Arc<Description>,
 }

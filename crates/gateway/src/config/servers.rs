@@ -384,7 +384,7 @@ fn at_url(
     let reach = by_scheme(&scheme, is_sse, target).map_err(|(what, remedy)| bad(what, remedy))?;
     let reach = match &said.openapi {
         None => reach,
-        Some(file) => rest(at, file, reach, lookup)?,
+        Some(file) => rest(at, file, (reach, kept_elsewhere(said)), lookup)?,
     };
     Ok((reach, launch, auth))
 }
@@ -408,7 +408,12 @@ fn not_rest(at: &str) -> Problem {
 }
 
 /// A REST service: what it can do stands in a file.
-fn rest(at: &str, file: &Path, reach: Reach, lookup: &Lookup<'_>) -> Result<Reach, Problem> {
+fn rest(
+    at: &str,
+    file: &Path,
+    (reach, secrets): (Reach, Vec<String>),
+    lookup: &Lookup<'_>,
+) -> Result<Reach, Problem> {
     let Reach::Http(http) = reach else {
         return Err(not_rest(at));
     };
@@ -418,7 +423,19 @@ fn rest(at: &str, file: &Path, reach: Reach, lookup: &Lookup<'_>) -> Result<Reac
         return Err(Problem::new(format!("{at}.url"), what, remedy));
     }
     let description = openapi::read(at, file, &http.headers, lookup)?;
-    Ok(Reach::Rest(RestTarget { http, description }))
+    Ok(Reach::Rest(RestTarget {
+        http,
+        secrets,
+        description,
+    }))
+}
+
+/// The headers whose values stand elsewhere, as secrets do.
+fn kept_elsewhere(said: &SaidServer) -> Vec<String> {
+    let is_reference =
+        |value: &str| value.contains("env:") || value.contains("file:") || value.contains("${");
+    let kept = said.headers.iter().filter(|(_, value)| is_reference(value));
+    kept.map(|(name, _)| name.clone()).collect()
 }
 
 /// What `auth` says. A fixed token is a header like others.

@@ -6,6 +6,7 @@ use inspect::{FindingKind, Scope, Surface};
 use pipeline::{
     Arrival, Body, Capabilities, Credential, Endpoint, Refusal, Reply, Via,
     ports::{Boxed, Caller, Exchange, Nobody},
+    refusal,
 };
 use upstream::{Backchannel, Catalogue, Incoming, Noise, Said};
 use wire::{
@@ -194,7 +195,24 @@ async fn carry(house: &Arc<House>, incoming: Incoming) -> Option<Said> {
             }),
         },
         Ok(_) => jsonrpc::error(Some(&id), code::INTERNAL_ERROR, "there is no answer", None),
-        Err(refusal) => jsonrpc::error(Some(&id), refusal.code().rpc, &refusal.outside(), None),
+        Err(refusal) => {
+            let told = told(&refusal);
+            jsonrpc::error(Some(&id), told.0, &told.1, None)
+        }
     };
     Some(Said { text, refused })
+}
+
+/// What a server hears of why its question is refused.
+///
+/// THREAT: who waits for people's yes could be told where they give it, and who they are; a page there shows what was read.
+fn told(refusal: &Refusal) -> (i64, String) {
+    let code = refusal.code();
+    match refusal.objection().approval.is_some() || *code == refusal::NOT_APPROVED {
+        true => (
+            refusal::NOT_PERMITTED.rpc,
+            refusal::NOT_PERMITTED.outside.to_owned(),
+        ),
+        false => (code.rpc, refusal.outside()),
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+};
 use inspect::{Scope, Surface};
 use pipeline::Objection;
 use wire::{
@@ -14,6 +17,7 @@ use super::{
     Engines,
     rewrite::{Content, Orders},
     said::Said,
+    told::List,
 };
 
 /// The places of values that are base64 because the protocol says so.
@@ -96,7 +100,29 @@ impl Engines {
     }
 }
 
+/// Those of these values in which something that the far side was told stands, as text or among other bytes.
+pub(super) fn telling(said: Node<'_>, places: &BTreeSet<u32>, told: &List) -> BTreeSet<u32> {
+    let holds = |place: &u32| {
+        let bytes = said.document().at(*place).and_then(bytes);
+        bytes.is_some_and(|bytes| !told.find(&String::from_utf8_lossy(&bytes)).is_empty())
+    };
+    places.iter().copied().filter(holds).collect()
+}
+
 fn decoded(value: Node<'_>) -> Option<String> {
-    let encoded: String = value.as_str()?.split_whitespace().collect();
-    String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
+    String::from_utf8(bytes(value)?).ok()
+}
+
+/// With or without its last signs, and in either alphabet: clients forgive much.
+fn bytes(value: Node<'_>) -> Option<Vec<u8>> {
+    let plain = |c: char| match c {
+        '-' => '+',
+        '_' => '/',
+        c => c,
+    };
+    let encoded = value.as_str()?;
+    let encoded = encoded.chars().filter(|c| !c.is_whitespace() && *c != '=');
+    STANDARD_NO_PAD
+        .decode(encoded.map(plain).collect::<String>())
+        .ok()
 }

@@ -403,6 +403,7 @@ impl Engines {
                 with.collect()
             };
             in_rest(said, &names, &mut changes, report);
+            recoded.extend(encoded::telling(said, &in_base64, told));
         }
         recoded.extend(changes.keys().filter(|place| in_base64.contains(place)));
         changes.retain(|place, _| !recoded.contains(place));

@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -85,8 +86,18 @@ impl std::fmt::Debug for Told {
 
 impl List {
     /// Where values stand in a text that the server was told, and the pseudonyms of them.
-    pub(crate) fn find(&self, text: &str) -> Vec<(std::ops::Range<usize>, &Name)> {
-        self.values.find(text)
+    ///
+    /// `%40` and the like are read as well: addresses are written so, by the gateway itself where the server is a REST service.
+    pub(crate) fn find(&self, text: &str) -> Vec<(Range<usize>, &Name)> {
+        let mut found = self.values.find(text);
+        if let Some((plain, places)) = unescaped(text) {
+            let span = |span: Range<usize>| Some(*places.get(span.start)?..*places.get(span.end)?);
+            let escaped = self.values.find(&plain).into_iter();
+            let escaped = escaped.filter_map(|(at, name)| Some((span(at)?, name)));
+            let known: Vec<_> = found.iter().map(|(span, _)| span.clone()).collect();
+            found.extend(escaped.filter(|(span, _)| !known.contains(span)));
+        }
+        found
     }
 
     /// The pseudonym by which the caller knows this very value.
@@ -107,6 +118,35 @@ impl List {
         };
         self.values.add(original, name);
     }
+}
+
+/// A text without percent-encoding, and where each of its bytes stands in the text; its end, too. None where nothing is encoded.
+fn unescaped(text: &str) -> Option<(String, Vec<usize>)> {
+    if !text.contains('%') {
+        return None;
+    }
+    let (mut bytes, mut places) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len() + 1));
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        let digits = text.as_bytes().get(at + 1..at + 3).filter(|_| *byte == b'%');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        places.push(at);
+        bytes.push(escaped.unwrap_or(*byte));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    places.push(text.len());
+    // What is no UTF-8 then was no text before it was encoded: its ASCII is.
+    let plain = match String::from_utf8(bytes) {
+        Ok(plain) => plain,
+        Err(error) => {
+            let ascii = error.into_bytes().into_iter();
+            ascii
+                .map(|byte| if byte.is_ascii() { char::from(byte) } else { ' ' })
+                .collect()
+        }
+    };
+    (plain != text).then_some((plain, places))
 }
 
 fn bytes(original: &str, name: &str) -> usize {
@@ -300,5 +340,36 @@ impl Lists {
             (bytes, from) = (bytes - one, used + 1);
         }
         self.by_key.retain(|_, (_, used)| *used >= from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: an original came back as the gateway had written it into a path or query, and was not known.
+    #[test]
+    fn what_was_told_is_found_percent_encoded() {
+        let mut list = List::default();
+        list.add("ann.lee@clinic.org", "p-1@pseudonym.example");
+        list.add("4111 1111 1111 1111", "4929 1234 5678 9012");
+        for (text, written) in [
+            (
+                "not found: /people/ann.lee%40clinic.org?x",
+                "ann.lee%40clinic.org",
+            ),
+            ("/people/ann%2Elee%40clinic%2eorg", "ann%2Elee%40clinic%2eorg"),
+            ("?card=4111%201111%201111%201111&", "4111%201111%201111%201111"),
+            ("\u{fc} %ff %zz ann.lee%40clinic.org", "ann.lee%40clinic.org"),
+            ("100% ann.lee@clinic.org", "ann.lee@clinic.org"),
+        ] {
+            let found = list.find(text);
+            let found: Vec<_> = found
+                .iter()
+                .filter_map(|(span, _)| text.get(span.clone()))
+                .collect();
+            assert_eq!(found, [written], "{text}");
+        }
+        assert!(list.find("100% sure, %41%42").is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! Forms that ask a person for a secret: a password, a key, a number of a card. Such a question has no secret in it
 //! yet, and is how one gets out (MCP 2025-11-25, elicitation: servers must not ask for secrets in a form).
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use regex::Regex;
 use wire::{
@@ -9,11 +9,16 @@ use wire::{
     json::{Kind, Node, Pointer},
 };
 
-use crate::{Finding, FindingKind, Findings, Location, Part, Score};
+use super::forms::begins_credential;
+use crate::{
+    Finding, FindingKind, Findings, Location, Part, Score,
+    view::{compatible, look_alike},
+};
 
 /// What names a secret, in words that are apart.
 const NAMES: &str = r"(?x) \b(?:
-    pass(?:word|words|wd|wort|phrase|code|key)s? | mot\ de\ passe | contrase(?:n|ñ)a | kennwort | pwd | passw
+    pass[\ .]?(?:words?|wd|wort|phrases?|codes?|keys?)
+    | mot\ de\ passe | contrase(?:n|ñ)a | kennwort | pwd | passw
     | (?:api|access|secret|private|signing|encryption|ssh|account|auth|master|recovery|license)\ ?keys?
     | secret(?:s|\ value)? | client\ secret
     | (?:api|access|auth|bearer|refresh|session|id|security|personal\ access|oauth)\ ?tokens?
@@ -56,50 +61,47 @@ pub fn asked_for(params: Node<'_>) -> Findings {
     let Some(words) = &*WORDS else {
         return Findings::default();
     };
-    let properties = params
-        .get("requestedSchema")
-        .and_then(|schema| schema.get("properties"));
-    let fields = properties.into_iter().flat_map(Node::members);
-    let open: Vec<_> = fields.filter(|(_, field)| is_open(*field)).collect();
+    let schemas = params.get("requestedSchema").into_iter().flat_map(Node::walk);
+    let schemas: Vec<_> = schemas.filter(|schema| schema.kind() == Kind::Object).collect();
+    // Wherever they stand: clients show what revisions do not have, too.
+    let fields = schemas.iter().filter_map(|schema| schema.get("properties"));
+    let open: Vec<_> = fields
+        .flat_map(Node::members)
+        .filter(|(_, field)| is_open(*field))
+        .collect();
+    if open.is_empty() {
+        return Findings::default();
+    }
+    let whole = schemas.iter().filter(|schema| schema.get("properties").is_some());
+    let titled = open.iter().map(|(_, field)| field).chain(whole);
     let mut found = Vec::new();
     for (key, field) in &open {
-        let said = ["title", "description"].map(|name| field.get(name));
+        let is_named = words.name(&key.as_str().unwrap_or_default());
+        found.extend(is_named.then_some((*key, Part::Key)));
+        found.extend(shaped(*field).map(|node| (node, Part::Value)));
+    }
+    for said in titled {
+        let said = ["title", "description"].map(|name| said.get(name));
         let said = said.into_iter().flatten();
-        let texts = std::iter::once(*key).chain(said);
-        for node in texts {
-            let is_name = node.place() == key.place();
-            let text = node.as_str().unwrap_or_default();
-            if words
-                .names
-                .find(&apart(&text))
-                .is_some_and(|name| !is_spared(words, &apart(&text), name.start()))
-            {
-                let part = if is_name { Part::Key } else { Part::Value };
-                found.push((node, part, text.len()));
-            }
-        }
+        let named = said.filter(|node| node.as_str().is_some_and(|text| words.name(&text)));
+        found.extend(named.map(|node| (node, Part::Value)));
     }
-    if let (false, Some(message)) = (open.is_empty(), params.get("message")) {
-        let text = message.as_str().unwrap_or_default();
-        let plain = apart(&text);
-        let asks = |at: usize| {
-            let before = plain.get(..at).unwrap_or_default();
-            words.asking.is_match(before) && !is_spared(words, &plain, at)
-        };
-        if words.names.find_iter(&plain).any(|name| asks(name.start())) {
-            found.push((message, Part::Value, text.len()));
-        }
-    }
+    let message = params.get("message");
+    let asking = message.filter(|message| words.ask(&message.as_str().unwrap_or_default()));
+    found.extend(asking.map(|message| (message, Part::Value)));
+    // A field may hold further ones.
+    let mut seen = BTreeSet::new();
+    found.retain(|(node, ..)| seen.insert(node.place()));
     let places = found.iter().map(|(node, ..)| node.place());
     let pointers = Pointer::to_each(params, places, POINTER_BYTES_MAX);
-    let finding = |(node, part, length): (Node<'_>, Part, usize)| Finding {
+    let finding = |(node, part): (Node<'_>, Part)| Finding {
         kind: FindingKind::Secret,
         detector: ASKED_FOR.into(),
         location: Location {
             pointer: pointers.get(&node.place()).cloned().unwrap_or_default(),
             part,
             place: node.place(),
-            span: 0..length,
+            span: 0..node.as_str().unwrap_or_default().len(),
         },
         score: Score::new(0.8),
         note: "the form asks a person for a secret".into(),
@@ -110,21 +112,122 @@ pub fn asked_for(params: Node<'_>) -> Findings {
 /// What such a finding is called. There is nothing to cut out: it is what the form is for.
 pub const ASKED_FOR: &str = "secret/asked-for";
 
-fn is_spared(words: &Words, text: &str, at: usize) -> bool {
-    words.sparing.is_match(text.get(..at).unwrap_or_default())
+impl Words {
+    /// Whether a text names a secret.
+    fn name(&self, text: &str) -> bool {
+        readings(text).iter().any(|text| {
+            let first = self.names.find(text);
+            first.is_some_and(|name| !self.spare(text, name.start()))
+        })
+    }
+
+    /// Whether a text asks its reader for a secret.
+    fn ask(&self, text: &str) -> bool {
+        readings(text).iter().any(|text| {
+            let mut named = self.names.find_iter(text).map(|name| name.start());
+            named.any(|at| self.asking.is_match(text.get(..at).unwrap_or_default()) && !self.spare(text, at))
+        })
+    }
+
+    fn spare(&self, text: &str, at: usize) -> bool {
+        self.sparing.is_match(text.get(..at).unwrap_or_default())
+    }
+}
+
+/// What in a field says by its form that a secret is to be typed.
+fn shaped(field: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    let format = field.get("format").filter(|format| format.is_str("password"));
+    let is_credential = |pattern: &Node<'_>| pattern.as_str().is_some_and(|text| begins_credential(&text));
+    format
+        .into_iter()
+        .chain(field.get("pattern").filter(is_credential))
 }
 
 /// Whether anything can be typed into a field: nothing can where there is a choice, or yes and no.
 fn is_open(field: Node<'_>) -> bool {
-    let is_closed = |kind: &str| kind == "boolean" || kind == "array";
-    let closed = field
-        .get("type")
-        .and_then(Node::as_str)
-        .is_some_and(|kind| is_closed(&kind));
-    let choice = ["enum", "oneOf", "const"]
-        .iter()
-        .any(|name| field.get(name).is_some());
-    field.kind() == Kind::Object && !closed && !choice
+    let kind = field.get("type").and_then(Node::as_str).unwrap_or_default();
+    let is_choice = |field: Node<'_>| {
+        ["enum", "oneOf", "const"]
+            .iter()
+            .any(|name| field.get(name).is_some())
+    };
+    let is_closed = match kind.as_ref() {
+        "boolean" => true,
+        // Of a list it is the elements that may be typed.
+        "array" => field
+            .get("items")
+            .is_none_or(|items| is_choice(items) || items.get("anyOf").is_some()),
+        _ => is_choice(field),
+    };
+    field.kind() == Kind::Object && !is_closed
+}
+
+/// How a text may be read: as it is written, and as people read what only looks like it.
+fn readings(text: &str) -> Vec<String> {
+    let written = apart(text);
+    let seen = text.chars().filter(|c| !shows_nothing(*c));
+    let seen: String = seen
+        .map(|c| compatible(c).or_else(|| look_alike(c)).unwrap_or(c))
+        .collect();
+    let seen = apart(&seen);
+    let spelled: Vec<String> = seen.split(' ').map(spelled).collect();
+    let spelled = joined(&spelled);
+    let mut readings = vec![written];
+    for reading in [seen, spelled] {
+        if !readings.contains(&reading) {
+            readings.push(reading);
+        }
+    }
+    readings
+}
+
+/// A word with the letters that its digits and signs stand for, where it has letters, too: `p4ssw0rd`.
+fn spelled(word: &str) -> String {
+    let is_mixed = word.contains(|c: char| c.is_ascii_alphabetic());
+    let letter = |c: char| match c {
+        '0' => 'o',
+        '1' | '!' | '|' => 'i',
+        '3' => 'e',
+        '4' | '@' => 'a',
+        '5' | '$' => 's',
+        '7' => 't',
+        c => c,
+    };
+    match is_mixed {
+        true => word.chars().map(letter).collect(),
+        false => word.to_owned(),
+    }
+}
+
+/// Words with those of one letter joined: `p a s s w o r d`.
+fn joined(words: &[String]) -> String {
+    let mut text = String::new();
+    let mut was_letter = false;
+    for word in words {
+        let is_letter = word.chars().count() == 1;
+        if !(text.is_empty() || was_letter && is_letter) {
+            text.push(' ');
+        }
+        text.push_str(word);
+        was_letter = is_letter;
+    }
+    text
+}
+
+fn shows_nothing(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// A text in small letters, its words apart: `apiKey`, `api_key` and `API-Key` are `api key`.
@@ -205,6 +308,55 @@ mod tests {
                 ["/message"],
                 "{message}"
             );
+        }
+    }
+
+    /// Regression: a name that only looks like one, or stands where revisions have none, was asked for.
+    #[test]
+    fn a_secret_is_asked_for_however_and_wherever_it_is_named() {
+        for title in [
+            "p\u{430}ssword",
+            "pass\u{200b}word",
+            "P4ssw0rd",
+            "pass word",
+            "pass.word",
+            "p a s s w o r d",
+            "\u{ff50}\u{ff41}\u{ff53}\u{ff53}word",
+            "\u{1d429}assword",
+            "Pa$$word",
+            "ap\u{456} key",
+        ] {
+            let params = form("Go", "x", &format!(r#"{{"type":"string","title":"{title}"}}"#));
+            assert_eq!(asked(&params), ["/requestedSchema/properties/x/title"], "{title}");
+        }
+        for (schema, at) in [
+            (
+                r#""title":"Your password","properties":{"x":{"type":"string"}}"#,
+                "/title",
+            ),
+            (
+                r#""properties":{"x":{"type":"object","properties":{"password":{"type":"string"}}}}"#,
+                "/properties/x/properties/password",
+            ),
+            (
+                r#""anyOf":[{"properties":{"password":{"type":"string"}}}],"properties":{}"#,
+                "/anyOf/0/properties/password",
+            ),
+            (
+                r#""properties":{"x":{"type":"string","format":"password"}}"#,
+                "/properties/x/format",
+            ),
+            (
+                r#""properties":{"x":{"type":"string","pattern":"^ghp_[A-Za-z0-9]{36}$"}}"#,
+                "/properties/x/pattern",
+            ),
+            (
+                r#""properties":{"passwords":{"type":"array","items":{"type":"string"}}}"#,
+                "/properties/passwords",
+            ),
+        ] {
+            let params = format!(r#"{{"message":"Go","requestedSchema":{{"type":"object",{schema}}}}}"#);
+            assert_eq!(asked(&params), [format!("/requestedSchema{at}")]);
         }
     }
 

@@ -176,6 +176,13 @@ const PREFIXES: &[Prefix] = &[
     p("secret/zapier", "zpka_", 30, 60),
 ];
 
+/// Whether a pattern, of a field of a form, is one of credentials.
+pub(super) fn begins_credential(pattern: &str) -> bool {
+    let telling = PREFIXES.iter().map(|known| known.prefix);
+    let mut telling = telling.filter(|prefix| prefix.len() > 3 && prefix.contains(['_', '-', 'A']));
+    telling.any(|prefix| pattern.contains(prefix))
+}
+
 /// The prefixes by their first byte, in their order.
 #[derive(Debug)]
 pub(super) struct Prefixes(Vec<Vec<&'static Prefix>>);
@@ -203,12 +210,42 @@ impl Prefixes {
         if let Some(known) = whole {
             return Some((start, value.len(), known));
         }
-        // The last step of a path, or of a name with a prefix. Short marks stand behind slashes in any data.
-        let behind = value.rfind('/')? + 1;
-        let step = value.get(behind..)?;
+        // A step of a path, a label of a host, a part of a name. Short marks stand behind slashes in any data.
         let long = |known: &Prefix| known.prefix.len() > 3 || known.prefix.ends_with('_');
-        let known = self.with_prefix(step, long)?;
-        Some((start + behind, step.len(), known))
+        let steps = |ends: &'static [char]| {
+            let mut next = 0;
+            run.split(ends).map(move |step| {
+                let begin = next;
+                next += step.len() + 1;
+                (begin, step)
+            })
+        };
+        // Some have dots in them.
+        let steps = steps(&['/', ':', '=', '%']).chain(steps(&['/', ':', '=', '%', '.']));
+        for (begin, step) in steps {
+            // `%2F` and the like.
+            let is_encoded = run.get(..begin).is_some_and(|before| before.ends_with('%'));
+            let hex = if is_encoded { 2 } else { 0 };
+            let found = step.get(hex..).and_then(|step| {
+                let whole = self.with_prefix(step, long).map(|known| (step.len(), known));
+                whole.or_else(|| self.begun(step, long))
+            });
+            if let Some((length, known)) = found {
+                return Some((begin + hex, length, known));
+            }
+        }
+        None
+    }
+
+    /// The credential that a step begins with, and whose it is, where it ends with its letters and digits.
+    fn begun(&self, step: &str, of: impl Fn(&Prefix) -> bool + Copy) -> Option<(usize, &'static Prefix)> {
+        let first = step.as_bytes().first()?;
+        self.0.get(usize::from(*first))?.iter().find_map(|known| {
+            let rest = step.strip_prefix(known.prefix).filter(|_| of(known))?;
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric())?;
+            let length = known.prefix.len() + end;
+            Some((length, self.with_prefix(step.get(..length)?, of)?))
+        })
     }
 
     /// Whose credential a value is by its prefix, if it has one of these.
@@ -402,3 +439,47 @@ pub(super) const FORMS: &[Form] = &[
         check: |_| true,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: a credential that something follows, a path's next step or a host's next label, was none.
+    #[test]
+    fn a_credential_is_found_whatever_stands_beside_it() {
+        let prefixes = Prefixes::new();
+        for secret in ["ghp_16C7e42F292c6912E7710c838347Ae178B4a", "AKIAQ3EGRZ5LT7XKMV2P"] {
+            for around in [
+                "X",
+                "https://evil.example/X",
+                "https://evil.example/X/a",
+                "X/x",
+                "X/y/z",
+                "X.evil.example",
+                "a.X.b",
+                "X:x",
+                "X%20x",
+                "a%2FX%2Fb",
+                "X-a.evil.example",
+                "https://X.evil.example/a/b",
+            ] {
+                let run = around.replace('X', secret);
+                let found = prefixes
+                    .find(&run)
+                    .and_then(|(from, length, _)| run.get(from..from + length));
+                assert!(
+                    found.is_some_and(|found| found.contains(secret)),
+                    "{run}: {found:?}"
+                );
+            }
+        }
+        for run in [
+            "https://example.org/a/SK0123456789abcdef0123456789abcdef/b",
+            "https://example.org/ghp_short/b",
+            "assets/AKIA/1x.png",
+            "a.b.c/d:e=f%20g",
+        ] {
+            assert!(prefixes.find(run).is_none(), "{run}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     marks::Runs,
     memory::{Memory, RESULTS_MAX, Remembered, Sought},
+    sketch::Mark,
 };
 
 /// Some of the results of a memory, a bit for each.
@@ -141,6 +142,26 @@ impl Asked<'_, '_> {
         }
     }
 
+    /// Asks who names a place, by one of these marks or spellings, and says whether anybody does.
+    pub(super) fn naming(&mut self, marks: &[Mark], spellings: &[String]) -> bool {
+        let sought: Vec<_> = spellings.iter().map(|text| Sought::new(text)).collect();
+        self.each(|result| names(result, marks, &sought))
+    }
+
+    /// Whether a trusted result names a place: then it says little that others do, too.
+    pub(super) fn is_named_by_trusted(&self, marks: &[Mark], spellings: &[String]) -> bool {
+        let sought: Vec<_> = spellings.iter().map(|text| Sought::new(text)).collect();
+        let mut trusted = self.sorts.memory.results().filter(|result| result.trusted);
+        trusted.any(|result| names(result, marks, &sought))
+    }
+
+    /// Whether a result that is nobody's to pass on holds a word.
+    pub(super) fn is_in_data(&self, word: &str) -> bool {
+        let sought = Sought::new(word);
+        let mut data = self.sorts.memory.results();
+        data.any(|result| (result.trusted || result.confidential) && result.holds(&sought))
+    }
+
     /// Asks from whom most of a text in small letters was copied: quoting a line is not passing a text on.
     pub(super) fn copied(&mut self, text: &str) {
         if self.is_over() {
@@ -174,6 +195,10 @@ impl Asked<'_, '_> {
         }
         self.left != before
     }
+}
+
+fn names(result: &Remembered, marks: &[Mark], spellings: &[Sought<'_>]) -> bool {
+    marks.iter().any(|mark| result.names(*mark)) || spellings.iter().any(|text| result.holds(text))
 }
 
 #[cfg(test)]

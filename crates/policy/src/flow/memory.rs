@@ -12,6 +12,7 @@ use memchr::memmem::Finder;
 use super::{
     marks::{Grams, Runs},
     parts::as_read,
+    place,
     sketch::{Mark, RUN, Sketch, next_where, runs, spaced_with, telling, telling_and_spoken},
     value::{Shape, Word},
     words::{small, squash, stem, topics, whole, whole_of, words},
@@ -72,7 +73,9 @@ pub(super) struct Remembered {
     grams: OnceLock<Grams>,
     /// The letters and digits of each record, once a number is looked for in them. A list of numbers is as many looks.
     squashed: OnceLock<Vec<String>>,
-    /// Of its telling words: what still answers for the text once that is forgotten.
+    /// Of the places the text names, in one form each; sorted, and empty once the text is forgotten.
+    places: Vec<Mark>,
+    /// Of its telling words and of those places: what still answers for the text once that is forgotten.
     pub(super) words: Sketch,
     /// Of its runs of words.
     pub(super) runs: Sketch,
@@ -130,8 +133,11 @@ impl Remembered {
         } else {
             Vec::new()
         };
-        let (telling, spoken) = telling_and_spoken(&text);
+        let (mut telling, spoken) = telling_and_spoken(&text);
+        let places = place::marks(&text);
+        telling.extend(&places);
         Self {
+            places: if records.is_empty() { Vec::new() } else { places },
             records,
             ..Self::forgotten(
                 origin,
@@ -154,6 +160,7 @@ impl Remembered {
             records: Vec::new(),
             grams: OnceLock::new(),
             squashed: OnceLock::new(),
+            places: Vec::new(),
             words,
             runs,
         }
@@ -217,16 +224,28 @@ impl Remembered {
         self.squashed = OnceLock::new();
         if is_whole && bytes <= RESULT_BYTES_MAX {
             self.records.extend(said.records);
+            self.places.extend(said.places);
+            self.places.sort_unstable();
         } else {
             self.records = Vec::new();
+            self.places = Vec::new();
         }
     }
 
     /// Forgets the text. The fingerprints of its words still answer.
     fn forget(&mut self) {
         self.records = Vec::new();
+        self.places = Vec::new();
         self.grams = OnceLock::new();
         self.squashed = OnceLock::new();
+    }
+
+    /// Whether it names a place, as far as that is known without reading it again.
+    pub(super) fn names(&self, place: Mark) -> bool {
+        match self.records.is_empty() {
+            true => self.words.may_hold(place),
+            false => self.places.binary_search(&place).is_ok(),
+        }
     }
 
     /// Whether a number stands in a record that is spaced otherwise.

@@ -15,6 +15,7 @@ mod marks;
 mod memory;
 mod order;
 mod parts;
+mod place;
 mod rule;
 mod sketch;
 mod stored;
@@ -23,6 +24,7 @@ mod task;
 mod tests;
 mod trace;
 mod value;
+mod whither;
 mod words;
 
 use std::collections::BTreeSet;

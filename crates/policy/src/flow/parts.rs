@@ -61,7 +61,7 @@ pub(super) fn parts(text: &str) -> Vec<Part> {
 
 /// A text as people read it: without the characters that show nothing, and with letters of full width as the usual ones.
 pub(super) fn as_read(text: &str) -> Cow<'_, str> {
-    let differs = |c: char| shows_nothing(c) || is_wide(c);
+    let differs = |c: char| shows_nothing(c) || is_wide(c) || is_stop(c);
     if text.is_ascii() || !text.contains(differs) {
         return Cow::Borrowed(text);
     }
@@ -89,12 +89,18 @@ fn is_wide(c: char) -> bool {
     matches!(c, '\u{ff01}'..='\u{ff5e}')
 }
 
+/// What stands for the dot in names of hosts, too (UTS #46).
+fn is_stop(c: char) -> bool {
+    matches!(c, '\u{3002}' | '\u{ff61}')
+}
+
 /// ASCII for its forms of full width, which lie as far from it each.
 fn usual(c: char) -> char {
     const APART: u32 = 0xff01 - 0x21;
-    match is_wide(c) {
-        true => char::from_u32(u32::from(c) - APART).unwrap_or(c),
-        false => c,
+    match c {
+        c if is_stop(c) => '.',
+        c if is_wide(c) => char::from_u32(u32::from(c) - APART).unwrap_or(c),
+        c => c,
     }
 }
 
@@ -261,7 +267,7 @@ fn account(groups: &mut Vec<&str>, found: &mut Vec<Part>) {
 }
 
 /// What `%40` and the like stand for, once; none where nothing is written so.
-fn decoded(text: &str) -> Option<String> {
+pub(super) fn decoded(text: &str) -> Option<String> {
     if !text.contains('%') {
         return None;
     }

@@ -6,7 +6,7 @@ use super::{
     deed::{self, Act},
     memory::mentions,
     value::{Shape, Value},
-    words::{names, share, stems, topics, touches, whole},
+    words::{names, share, squash, stems, topics, touches, whole},
 };
 
 /// A task. Without one nothing is asked for and nothing is named.
@@ -36,6 +36,11 @@ impl Task {
     /// Whether the value stands in the task as a whole.
     pub(super) fn says(&self, value: &str) -> bool {
         whole(&self.text, value).next().is_some()
+    }
+
+    /// Whether these letters and digits stand in the task, spaced in whatever way.
+    pub(super) fn says_spaced(&self, number: &str) -> bool {
+        squash(&self.text).contains(number)
     }
 
     /// Whether the deed is asked for.

@@ -10,6 +10,7 @@ use super::{
     memory::{Remembered, may_be_worth_tracing, worth_tracing},
     parts::{Part, address, host_of, parts},
     value::{Shape, Value, Word},
+    whither::whither,
     words::has_topic,
 };
 use crate::facts::Source;
@@ -58,10 +59,11 @@ impl Flow {
             Shape::Address | Shape::Email | Shape::Identifier | Shape::Number | Shape::Path => {
                 self.seek(&value.text, asked);
             }
-            Shape::Name if value.directs() => {
-                self.seek(&value.text, asked);
-            }
             Shape::Name | Shape::Text => {
+                let is_whom = value.shape == Shape::Name && value.directs();
+                if is_whom {
+                    self.seek(&value.text, asked);
+                }
                 // Each once: a list may repeat one word all along.
                 let mut sought = HashSet::new();
                 for word in may_be_worth_tracing(&value.text) {
@@ -73,7 +75,7 @@ impl Flow {
                         self.seek(word.text, asked);
                     }
                 }
-                if has_topic(&value.text) {
+                if !is_whom && has_topic(&value.text) {
                     asked.copied(&value.text);
                 }
             }
@@ -89,6 +91,7 @@ impl Flow {
             }
             self.ask_part(value, &part, asked);
         }
+        self.ask_whither(value, asked);
     }
 
     /// Asks about what a value is made of: `Ann <ann@x.org>` comes from where `ann@x.org` does.
@@ -115,11 +118,11 @@ impl Flow {
     }
 
     /// Whether the task says a value, or the agent said it first.
-    fn is_known(&self, text: &str) -> bool {
+    pub(super) fn is_known(&self, text: &str) -> bool {
         self.task.says(text) || self.own.contains(text)
     }
 
-    fn seek(&self, text: &str, asked: &mut Asked<'_, '_>) {
+    pub(super) fn seek(&self, text: &str, asked: &mut Asked<'_, '_>) {
         if !self.is_known(text) {
             asked.holding(text);
         }
@@ -135,6 +138,7 @@ impl Flow {
                 if value.directs() {
                     let made_of = parts(&value.text).into_iter();
                     self.own.extend(made_of.flat_map(Part::into_texts));
+                    self.own.extend(whither(&value.text));
                 }
                 self.own.insert(value.text.clone());
             }

@@ -14,7 +14,7 @@ use super::{
 
 /// Headers no argument sets: they prove somebody, say who asked or for what, or frame the message. `-` at the end stands
 /// for all that begin so.
-const NEVER: [&str; 36] = [
+const NEVER: [&str; 37] = [
     "accept",
     "accept-charset",
     "accept-encoding",
@@ -44,6 +44,7 @@ const NEVER: [&str; 36] = [
     "transfer-encoding",
     "true-client-ip",
     "upgrade",
+    "user-agent",
     "via",
     "x-forwarded-",
     "x-http-",
@@ -52,6 +53,56 @@ const NEVER: [&str; 36] = [
     "x-real-ip",
     "x-rewrite-url",
 ];
+
+/// Words of names of headers that prove somebody, or say for whom a service is to act: gateways, proxies and clusters put them
+/// there, and services believe them.
+const WHO: [&str; 22] = [
+    "apikey",
+    "apitoken",
+    "authenticated",
+    "authentication",
+    "authorization",
+    "auth",
+    "behalf",
+    "consumer",
+    "credential",
+    "credentials",
+    "csrf",
+    "impersonate",
+    "impersonated",
+    "impersonation",
+    "password",
+    "principal",
+    "secret",
+    "session",
+    "sessionid",
+    "tenant",
+    "user",
+    "xsrf",
+];
+/// The like, of several words.
+const WHO_PARTS: [&str; 9] = [
+    "access-key",
+    "act-as",
+    "api-key",
+    "client-cert",
+    "client-ip",
+    "remote-addr",
+    "run-as",
+    "ssl-client",
+    "userid",
+];
+/// What makes a token the place where a list goes on.
+const PAGES: [&str; 5] = ["continuation", "cursor", "next", "page", "sync"];
+
+/// Whether a header proves somebody or says who asks, by its name in lower case.
+fn says_who(name: &str) -> bool {
+    let mut words = name.split(['-', '_']);
+    let is_page = || PAGES.iter().any(|word| name.contains(word));
+    words.any(|word| WHO.contains(&word))
+        || WHO_PARTS.iter().any(|part| name.contains(part))
+        || name.contains("token") && !is_page()
+}
 
 /// Where an argument goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -128,7 +179,7 @@ impl Reserved {
             return Some("it is the gateway's credential");
         }
         let never = |word: &str| lower == word || (word.ends_with('-') && lower.starts_with(word));
-        let is_never = place == Place::Header && NEVER.iter().any(|word| never(word));
+        let is_never = place == Place::Header && (NEVER.iter().any(|word| never(word)) || says_who(&lower));
         is_never.then_some("it is a header that no argument may set")
     }
 }

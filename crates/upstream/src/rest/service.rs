@@ -43,7 +43,15 @@ impl Service {
         let base = Base::new(&target.http.url);
         let headers = configured(&target.http)?;
         Ok(Arc::new(Self {
-            secrets: Secrets::of(&headers, |name| target.description.is_proof(name)),
+            secrets: Secrets::of(&headers, |name| {
+                let is_kept = || {
+                    target
+                        .secrets
+                        .iter()
+                        .any(|secret| secret.eq_ignore_ascii_case(name))
+                };
+                target.description.is_proof(name) || is_kept()
+            }),
             headers,
             door,
             base: base.ok_or_else(|| LinkError::Unreachable(what.to_owned()))?,

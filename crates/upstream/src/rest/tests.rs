@@ -224,6 +224,16 @@ fn what_proves_or_frames_is_never_an_argument() {
         "DPoP",
         "X-HTTP-Method-Override",
         "X-Original-URL",
+        "X-Remote-User",
+        "Remote-User",
+        "X-User",
+        "X-Tenant-Id",
+        "X-Auth-Token",
+        "X-Amzn-Oidc-Identity-Token",
+        "X-MS-Client-Principal",
+        "Impersonate-User",
+        "X-On-Behalf-Of",
+        "User-Agent",
         "x-own",
         "X-Api-Key",
         "a b",
@@ -238,13 +248,15 @@ fn what_proves_or_frames_is_never_an_argument() {
         "query": {"type": "apiKey", "in": "query", "name": "api_key"}
     }}"#;
     let paths = format!(
-        r#"{{"/a": {{"get": {{"parameters": [{}, {{"name": "api_key", "in": "query"}}, {{"name": "X-Fine", "in": "header"}}]}}}}}}"#,
+        r#"{{"/a": {{"get": {{"parameters": [{}, {{"name": "api_key", "in": "query"}}, {{"name": "X-Fine", "in": "header"}},
+            {{"name": "Idempotency-Key", "in": "header"}}, {{"name": "X-Author", "in": "header"}},
+            {{"name": "X-Next-Token", "in": "header"}}]}}}}}}"#,
         parameters.join(",")
     );
     let description = described("3.1.0", &paths, components).expect("a description");
     assert_eq!(
         at(&description, "get_a", "/inputSchema/properties"),
-        r#"{"X-Fine":{}}"#
+        r#"{"X-Fine":{},"Idempotency-Key":{},"X-Author":{},"X-Next-Token":{}}"#
     );
     assert_eq!(description.left_out().len(), names.len() + 1);
     assert!(description.is_proof("x-api-key"));
