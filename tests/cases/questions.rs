@@ -207,6 +207,36 @@ fn people_are_sent_to_no_address_that_is_not_what_it_looks_like_whatever_rules_s
     }
 }
 
+/// Regression: a question that is refused before anybody reads it, since a member is written in other letters than the
+/// protocol's, was heard by nobody: its server waited, and its call until its time-out.
+#[test]
+fn a_server_whose_question_cannot_be_read_is_told_so_at_once() {
+    let house = House::new(NO_RULES);
+    let address = "https://github.com/login";
+    let open = json!({"mode": "url", "message": "Please log in.", "elicitationId": "e"});
+    let with = |name: &str, value: &str| {
+        let mut params = open.clone();
+        params[name] = json!(value);
+        params
+    };
+    let mut both = with("url", address);
+    both["URL"] = json!("https://evil.example/");
+    for (method, params) in [
+        ("elicitation/create", with("URL", address)),
+        ("elicitation/create", both),
+        ("elicitation/create", with("requestedschema", "{}")),
+        ("elicitation/nothing", open.clone()),
+    ] {
+        assert_eq!(house.question(method, &params), None, "{params}");
+    }
+    let heard = std::fs::read_to_string(house.scratch.path().join("heard")).expect("what it heard");
+    assert_eq!(
+        heard.matches("\"error\"").count(),
+        4,
+        "the server is told: {heard}"
+    );
+}
+
 /// Regression: a credential in a log line or a progress text reached the agent, where in a result it was cut out.
 #[test]
 fn secrets_are_cut_out_of_what_servers_say_by_the_way() {
