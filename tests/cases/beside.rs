@@ -2,8 +2,9 @@
 //! go to the server.
 
 use e2e::{
-    gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
+    gateway::{Gateway, OPEN_TO_TESTER, program},
     mcp::{Answer, Client, own_meta},
+    raw::Raw,
 };
 use serde_json::{Value, json};
 
@@ -13,44 +14,31 @@ const KEY: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 struct House {
     gateway: Gateway,
     client: Client,
-    scratch: Scratch,
+    mail: Raw,
 }
 
 impl House {
     fn new(rules: &str) -> Self {
-        let scratch = Scratch::new();
-        let put = |name: &str, text: &Value| {
-            std::fs::write(scratch.path().join(name), text.to_string()).expect("a file");
-        };
-        let info = json!({"name": "mail", "version": "1"});
-        let capabilities = json!({"tools": {}, "resources": {}});
-        put(
-            "initialize",
-            &json!({"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}),
-        );
+        let mail = Raw::of_sessions("mail", &json!({"tools": {}, "resources": {}}));
         let tool = json!({"name": "send", "inputSchema": {"type": "object"}});
-        put("tools_list", &json!({"tools": [tool]}));
-        put(
-            "tools_call",
-            &json!({"content": [{"type": "text", "text": "sent"}]}),
-        );
+        mail.answers("tools/list", &json!({"tools": [tool]}));
+        let sent = json!({"content": [{"type": "text", "text": "sent"}]});
+        mail.answers("tools/call", &sent);
         let resource = json!({"name": "one", "uri": "mail://one"});
-        put("resources_list", &json!({"resources": [resource]}));
-        put(
-            "resources_read",
-            &json!({"contents": [{"uri": "mail://one", "text": "one"}]}),
-        );
-        let (stub, folder) = (program("e2e-stub"), scratch.path());
+        mail.answers("resources/list", &json!({"resources": [resource]}));
+        let one = json!({"contents": [{"uri": "mail://one", "text": "one"}]});
+        mail.answers("resources/read", &one);
+        let (stub, command) = (program("e2e-stub"), mail.command());
         let gateway = Gateway::start(&format!(
             "mcpServers:\n\
-             \x20 mail: {{ command: {stub:?}, args: [raw, {folder:?}], trust: trusted, tools: {{ send: {{ sink: egress }} }} }}\n\
+             \x20 mail: {{ {command}, trust: trusted, tools: {{ send: {{ sink: egress }} }} }}\n\
              \x20 web: {{ command: {stub:?}, args: [stdio], trust: untrusted, tools: {{ echo: {{ sink: read }} }} }}\n{rules}"
         ));
         let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
         Self {
             gateway,
             client,
-            scratch,
+            mail,
         }
     }
 
@@ -75,7 +63,7 @@ impl House {
 
     /// The parameters of the calls the server heard.
     fn heard(&self) -> Vec<Value> {
-        let heard = std::fs::read_to_string(self.scratch.path().join("heard")).expect("what it heard");
+        let heard = self.mail.heard();
         let heard = heard
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
@@ -168,7 +156,7 @@ fn members_the_protocol_does_not_have_are_refused_and_those_of_other_revisions_s
         &json!({"io.modelcontextprotocol/clientCapabilities": able}),
         &nothing,
     );
-    let heard = std::fs::read_to_string(house.scratch.path().join("heard")).expect("what it heard");
+    let heard = house.mail.heard();
     assert!(!heard.contains(KEY), "{heard}");
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use e2e::{
-    gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
+    gateway::{Gateway, OPEN_TO_TESTER, program},
     mcp::{Client, own_meta},
+    raw::Raw,
     wires::{Http, initialize},
 };
 use serde_json::{Value, json};
@@ -244,35 +245,21 @@ fn the_registry_shows_each_caller_the_servers_it_may_discover() {
 /// Regression: whoever listed a trusted server's resource, or a template for it, made it mean several things, to everybody.
 #[test]
 fn what_a_server_lists_takes_nothing_from_a_trusted_one() {
-    let stub = program("e2e-stub");
     let server = |name: &str| {
-        let folder = Scratch::new();
-        let put = |file: &str, text: Value| {
-            std::fs::write(folder.path().join(file), text.to_string()).expect("a file");
-        };
-        let info = json!({"name": name, "version": "1"});
-        let offers = json!({"resources": {}});
-        put(
-            "initialize",
-            json!({"protocolVersion": "2025-11-25", "capabilities": offers, "serverInfo": info}),
-        );
-        put(
-            "resources_list",
-            json!({"resources": [{"uri": "charts://doc", "name": "doc"}]}),
-        );
+        let server = Raw::of_sessions(name, &json!({"resources": {}}));
+        let listed = json!({"uri": "charts://doc", "name": "doc"});
+        server.answers("resources/list", &json!({"resources": [listed]}));
         let template = json!({"uriTemplate": "charts://{+page}", "name": "page"});
-        put(
-            "resources_templates_list",
-            json!({"resourceTemplates": [template]}),
+        server.answers(
+            "resources/templates/list",
+            &json!({"resourceTemplates": [template]}),
         );
         let content = json!({"uri": "charts://doc", "text": format!("of {name}")});
-        put("resources_read", json!({"contents": [content]}));
-        folder
+        server.answers("resources/read", &json!({"contents": [content]}));
+        server
     };
-    let folders = ["charts", "ext", "other"].map(server);
-    let [charts, ext, other] = folders
-        .each_ref()
-        .map(|folder| format!("command: {stub:?}, args: [raw, {:?}]", folder.path()));
+    let servers = ["charts", "ext", "other"].map(server);
+    let [charts, ext, other] = servers.each_ref().map(Raw::command);
     let reads = |servers: &str| {
         let gateway = Gateway::start(&format!("mcpServers: {{ {servers} }}\n{OPEN_TO_TESTER}"));
         let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));

@@ -4,13 +4,13 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    path::Path,
     process::{Command, Stdio},
 };
 
 use e2e::{
-    gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
+    gateway::{Gateway, OPEN_TO_TESTER, program},
     peers::Served,
+    raw::Raw,
     wires::{Http, initialize},
 };
 
@@ -52,7 +52,7 @@ const MESSAGES: &str = r#"{"messages":[{"role":"user","content":{"type":"text","
 struct House {
     _gateway: Gateway,
     _server: Option<Served>,
-    scratch: Scratch,
+    raw: Raw,
     client: Http,
     era: Era,
 }
@@ -68,32 +68,29 @@ const META: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io
 
 impl House {
     fn new(era: Era, open: &str) -> Self {
-        let scratch = Scratch::new();
-        let folder = scratch.path();
+        let raw = Raw::default();
         let complete = |result: &str| match era {
             Era::Legacy => result.to_owned(),
             Era::Modern => result.replacen('{', r#"{"resultType":"complete","#, 1),
         };
         for (name, text) in [
-            ("tools_list", format!(r#"{{"tools":[{TOOL}]}}"#)),
-            ("prompts_list", format!(r#"{{"prompts":[{PROMPT}]}}"#)),
-            ("resources_list", format!(r#"{{"resources":[{RESOURCE}]}}"#)),
-            ("resources_read", CONTENTS.to_owned()),
-            ("prompts_get", MESSAGES.to_owned()),
-            ("tools_call", RESULTS[0].to_owned()),
+            ("tools/list", format!(r#"{{"tools":[{TOOL}]}}"#)),
+            ("prompts/list", format!(r#"{{"prompts":[{PROMPT}]}}"#)),
+            ("resources/list", format!(r#"{{"resources":[{RESOURCE}]}}"#)),
+            ("resources/read", CONTENTS.to_owned()),
+            ("prompts/get", MESSAGES.to_owned()),
+            ("tools/call", RESULTS[0].to_owned()),
         ] {
-            put(folder, name, &complete(&text));
+            raw.answers_in_bytes(name, &complete(&text));
         }
-        let stub = program("e2e-stub");
         let (server, reach) = match era {
             Era::Legacy => {
-                put(folder, "initialize", INITIALIZE);
-                (None, format!("command: {stub:?}, args: [raw, {folder:?}]"))
+                raw.answers_in_bytes("initialize", INITIALIZE);
+                (None, raw.command())
             }
             Era::Modern => {
-                put(folder, "server_discover", &complete(DISCOVER));
-                let server = Served::start(Command::new(stub).arg("http").arg(folder));
-                let reach = format!("url: {:?}", server.line);
+                raw.answers_in_bytes("server/discover", &complete(DISCOVER));
+                let (server, reach) = raw.served();
                 (Some(server), reach)
             }
         };
@@ -106,7 +103,7 @@ impl House {
         Self {
             _gateway: gateway,
             _server: server,
-            scratch,
+            raw,
             client,
             era,
         }
@@ -147,7 +144,7 @@ impl House {
                 .replacen('{', r#"{"resultType":"complete","#, 1)
                 .replace(",}", "}"),
         };
-        put(self.scratch.path(), "tools_call", &result);
+        self.raw.answers_in_bytes("tools/call", &result);
         let params =
             format!(r#"{{{members},"name":"probe","_meta":{{"com.example/x":{{"n":1.0}},"y":"\u0041"}}}}"#);
         let answer = self.ask("tools/call", "probe", &params);
@@ -162,7 +159,7 @@ impl House {
 
     /// The last line the server heard of a method.
     fn heard(&self, method: &str) -> String {
-        let heard = std::fs::read_to_string(self.scratch.path().join("heard")).expect("what it heard");
+        let heard = self.raw.heard();
         let method = format!("\"method\":\"{method}\"");
         let line = heard.lines().rfind(|line| line.contains(&method));
         line.expect("it was asked").to_owned()
@@ -189,11 +186,6 @@ fn usual(text: &str) -> String {
         rest = after;
     }
     out + &rest.replace(char::is_whitespace, "")
-}
-
-fn put(folder: &Path, name: &str, text: &str) {
-    // A message is a line.
-    std::fs::write(folder.join(name), text.replace('\n', " ")).expect("a file");
 }
 
 #[test]
@@ -245,27 +237,23 @@ fn questions_notices_and_answers_arrive_byte_for_byte() {
     const PARAMS: &str = r#"{"message":"\u0041 name\/please","mode":"form","requestedSchema":{"type":"object","properties":{"n":{"type":"number","default":1e2,"x-later":50.0}},"later":{}},"later":[12345678901234567890]}"#;
     const ANSWER: &str = r#"{"action":"accept","content":{"n":1e2,"text":"\u0041\/é"},"later":-0.0}"#;
     const NOTICE: &str = r#"{"level":"info","data":{"z":1.0,"a":"\u0041"},"logger":"raw","later":1e2}"#;
-    let scratch = Scratch::new();
-    let folder = scratch.path();
-    put(
-        folder,
-        "initialize",
-        &INITIALIZE.replace(r#""prompts":{},"resources":{}"#, r#""logging":{}"#),
-    );
-    put(folder, "tools_list", &format!(r#"{{"tools":[{TOOL}]}}"#));
-    put(folder, "tools_call", RESULTS[0]);
+    let raw = Raw::default();
+    let opening = INITIALIZE.replace(r#""prompts":{},"resources":{}"#, r#""logging":{}"#);
+    raw.answers_in_bytes("initialize", &opening);
+    raw.answers_in_bytes("tools/list", &format!(r#"{{"tools":[{TOOL}]}}"#));
+    raw.answers_in_bytes("tools/call", RESULTS[0]);
     let notice = format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{NOTICE}}}"#);
     let question = format!(r#"{{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{PARAMS}}}"#);
-    std::fs::write(folder.join("question"), format!("{notice}\n{question}")).expect("a file");
+    raw.asks(&format!("{notice}\n{question}"));
     let mut child = Command::new("timeout")
         .arg("60")
         .arg(program("sallyport"))
         .args(["wrap", "--name", "raw", "--data"])
-        .arg(folder.join("wrapped"))
+        .arg(raw.path().join("wrapped"))
         .arg("--")
         .arg(program("e2e-stub"))
         .arg("raw")
-        .arg(folder)
+        .arg(raw.path())
         .env("HOME", "/nonexistent")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -297,7 +285,7 @@ fn questions_notices_and_answers_arrive_byte_for_byte() {
         asked["id"]
     ));
     hear("\"content\":[]");
-    let heard = std::fs::read_to_string(folder.join("heard")).expect("what it heard");
+    let heard = raw.heard();
     assert!(
         heard.contains(&format!("\"result\":{}", usual(ANSWER))),
         "{heard}"

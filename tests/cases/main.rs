@@ -17,6 +17,7 @@ mod beside;
 mod bridging;
 mod bundles;
 mod classifier;
+mod closed_words;
 mod conformance;
 mod conformance_client;
 mod connect;

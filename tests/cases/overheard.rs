@@ -1,10 +1,9 @@
 //! What a server says outside of answers leaves as much in its reader's context as an answer does, and before it is read:
 //! progress and logs of a call that has not ended, questions, and lists that nobody approves.
 
-use std::path::Path;
-
 use e2e::{
-    gateway::{Gateway, Scratch, program},
+    gateway::{Gateway, program},
+    raw::Raw,
     wires::{Answer, Heard, Http, Modern, call, initialize},
 };
 use serde_json::{Value, json};
@@ -22,35 +21,33 @@ enum Era {
 /// A wiki that says what lies in a folder, charts (restricted), a mailer, and an agent for each context.
 struct House {
     gateway: Gateway,
-    wiki: Scratch,
+    wiki: Raw,
     agents: u32,
 }
 
 impl House {
     fn new(of_wiki: &str) -> Self {
-        let wiki = Scratch::new();
+        let wiki = Raw::of_sessions("wiki", &json!({"tools": {}, "resources": {}, "logging": {}}));
         let tools = r#"{"tools":[{"name":"page","inputSchema":{"type":"object"}}]}"#;
-        let offered = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"resources":{},"logging":{}},"serverInfo":{"name":"wiki","version":"1"}}"#;
         let resources =
             format!(r#"{{"resources":[{{"uri":"wiki://a","name":"a","description":"{SAID}"}}]}}"#);
         let templates =
             format!(r#"{{"resourceTemplates":[{{"uriTemplate":"wiki://{{q}}","name":"{SAID}"}}]}}"#);
         for (name, text) in [
-            ("initialize", offered),
-            ("tools_list", tools),
-            ("tools_call", r#"{"content":[]}"#),
-            ("resources_list", &resources),
-            ("resources_templates_list", &templates),
+            ("tools/list", tools),
+            ("tools/call", r#"{"content":[]}"#),
+            ("resources/list", &resources),
+            ("resources/templates/list", &templates),
         ] {
-            put(wiki.path(), name, text);
+            wiki.answers_in_bytes(name, text);
         }
-        let (stub, folder) = (program("e2e-stub"), wiki.path());
+        let (stub, command) = (program("e2e-stub"), wiki.command());
         let agent = |n| format!("{{ name: a{n}, secret: \"env:TESTER_SECRET\", roles: [tester] }}");
         let agents: Vec<String> = (1..=20).map(agent).collect();
         let allow = r#"permit(principal in Role::\"tester\", action, resource);"#;
         let gateway = Gateway::start(&format!(
             "mcpServers:\n\
-             \x20 wiki: {{ command: {stub:?}, args: [raw, {folder:?}], {of_wiki} }}\n\
+             \x20 wiki: {{ {command}, {of_wiki} }}\n\
              \x20 charts: {{ command: {stub:?}, args: [stdio], trust: trusted, labels: {{ confidentiality: restricted }}, tools: {{ \"*\": {{ sink: read }} }} }}\n\
              \x20 mail: {{ command: {stub:?}, args: [stdio], trust: trusted, tools: {{ \"*\": {{ sink: egress }} }} }}\n\
              approve: all\n\
@@ -91,7 +88,7 @@ impl House {
 
     /// What the wiki says before it answers a call. It answers when a question of it was answered, or never.
     fn wiki_says(&self, lines: &[String]) {
-        put(self.wiki.path(), "question", &lines.join("\n"));
+        self.wiki.asks(&lines.join("\n"));
     }
 
     fn labels(&self, agent: &str) -> Value {
@@ -138,10 +135,6 @@ impl House {
 
 fn abilities() -> Value {
     json!({"elicitation": {}, "sampling": {}, "roots": {}})
-}
-
-fn put(folder: &Path, name: &str, text: &str) {
-    std::fs::write(folder.join(name), text).expect("a file");
 }
 
 fn notice(method: &str, params: &str) -> String {

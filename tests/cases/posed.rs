@@ -1,11 +1,10 @@
 //! A question of a server takes the road by itself. What poses as one where the protocol has none reaches nobody.
 
-use std::{path::Path, process::Command};
-
 use e2e::{
-    gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
+    gateway::{Gateway, OPEN_TO_TESTER},
     mcp::{Client, own_meta},
     peers::Served,
+    raw::Raw,
     wires::{Http, initialize},
 };
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ const CAPABILITIES: &str = r#""capabilities":{"tools":{},"prompts":{},"resources
 /// A server of either era whose answers lie in a folder, behind a gateway.
 struct House {
     gateway: Gateway,
-    folder: Scratch,
+    raw: Raw,
     _server: Option<Served>,
 }
 
@@ -27,8 +26,7 @@ impl House {
     }
 
     fn with(is_modern: bool, rules: &str) -> Self {
-        let folder = Scratch::new();
-        let path = folder.path();
+        let raw = Raw::default();
         let complete = if is_modern {
             r#""resultType":"complete","ttlMs":0,"cacheScope":"private","#
         } else {
@@ -36,48 +34,44 @@ impl House {
         };
         let lists = [
             (
-                "tools_list",
+                "tools/list",
                 r#""tools":[{"name":"page","inputSchema":{"type":"object"}}]"#,
             ),
             (
-                "prompts_list",
+                "prompts/list",
                 r#""prompts":[{"name":"pr","arguments":[{"name":"q"}]}]"#,
             ),
             (
-                "resources_list",
+                "resources/list",
                 r#""resources":[{"uri":"test://one","name":"one"}]"#,
             ),
-            ("server_discover", r#""supportedVersions":["2026-07-28"],"#),
         ];
         for (name, members) in lists {
-            let offered = if name == "server_discover" {
-                CAPABILITIES
-            } else {
-                ""
-            };
-            put(path, name, &format!("{{{complete}{members}{offered}}}"));
+            raw.answers_in_bytes(name, &format!("{{{complete}{members}}}"));
         }
-        let stub = program("e2e-stub");
         let (server, reach) = if is_modern {
-            let server = Served::start(Command::new(stub).arg("http").arg(path));
-            let reach = format!("url: {:?}", server.line);
+            let versions = r#""supportedVersions":["2026-07-28"]"#;
+            raw.answers_in_bytes(
+                "server/discover",
+                &format!("{{{complete}{versions},{CAPABILITIES}}}"),
+            );
+            let (server, reach) = raw.served();
             (Some(server), reach)
         } else {
-            std::fs::remove_file(path.join("server_discover")).expect("a file");
             let said = format!(r#"{{"protocolVersion":"2025-11-25",{CAPABILITIES}}}"#);
-            put(path, "initialize", &said);
-            (None, format!("command: {stub:?}, args: [raw, {path:?}]"))
+            raw.answers_in_bytes("initialize", &said);
+            (None, raw.command())
         };
         let gateway = Gateway::start(&format!("mcpServers: {{ raw: {{ {reach} }} }}\n{rules}"));
         Self {
             gateway,
-            folder,
+            raw,
             _server: server,
         }
     }
 
     fn answers(&self, method: &str, result: &str) {
-        put(self.folder.path(), &method.replace('/', "_"), result);
+        self.raw.answers_in_bytes(method, result);
     }
 
     fn asks(&self, method: &str, name: Option<&str>, params: Value) -> Value {
@@ -105,10 +99,6 @@ impl House {
             .post(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
             .json()
     }
-}
-
-fn put(folder: &Path, name: &str, text: &str) {
-    std::fs::write(folder.join(name), text).expect("a file");
 }
 
 /// Each thing that can be asked of the server: its method, what its header names, and its parameters.

@@ -4,8 +4,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use e2e::{
-    gateway::{Gateway, OPEN_TO_TESTER, Scratch, program},
+    gateway::{Gateway, OPEN_TO_TESTER, program},
     mcp::{Answer, Client, own_meta},
+    raw::Raw,
 };
 use serde_json::{Value, json};
 
@@ -24,38 +25,27 @@ policy: { packs: [], rules: [ "permit(principal, action, resource);" ] }
 struct House {
     gateway: Gateway,
     client: Client,
-    scratch: Scratch,
+    wiki: Raw,
 }
 
 impl House {
     fn new(rules: &str) -> Self {
-        let scratch = Scratch::new();
-        let put = |name: &str, text: &Value| {
-            std::fs::write(scratch.path().join(name), text.to_string()).expect("a file");
-        };
-        let info = json!({"name": "wiki", "version": "1"});
-        let capabilities = json!({"tools": {}, "logging": {}});
-        put(
-            "initialize",
-            &json!({"protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info}),
-        );
+        let wiki = Raw::of_sessions("wiki", &json!({"tools": {}, "logging": {}}));
         let tool = json!({"name": "ask", "inputSchema": {"type": "object"}});
-        put("tools_list", &json!({"tools": [tool]}));
-        put(
-            "tools_call",
-            &json!({"content": [{"type": "text", "text": "done"}]}),
-        );
-        let (stub, folder) = (program("e2e-stub"), scratch.path());
+        wiki.answers("tools/list", &json!({"tools": [tool]}));
+        let done = json!({"content": [{"type": "text", "text": "done"}]});
+        wiki.answers("tools/call", &done);
+        let (stub, command) = (program("e2e-stub"), wiki.command());
         let gateway = Gateway::start(&format!(
             "mcpServers:\n\
-             \x20 wiki: {{ command: {stub:?}, args: [raw, {folder:?}], tools: {{ ask: {{ sink: read }} }} }}\n\
+             \x20 wiki: {{ {command}, tools: {{ ask: {{ sink: read }} }} }}\n\
              \x20 web: {{ command: {stub:?}, args: [stdio], tools: {{ \"*\": {{ sink: read }} }} }}\n{rules}"
         ));
         let client = Client::new(format!("{}/mcp", gateway.base()), Some(gateway.token()));
         Self {
             gateway,
             client,
-            scratch,
+            wiki,
         }
     }
 
@@ -64,7 +54,7 @@ impl House {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let question = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        std::fs::write(self.scratch.path().join("question"), question.to_string()).expect("a file");
+        self.wiki.asks(&question.to_string());
         self.call(&json!({}))
     }
 
@@ -147,7 +137,7 @@ fn a_server_gives_a_model_no_orders_and_asks_nobody_for_secrets() {
     ] {
         assert_eq!(house.question(method, &params), None, "{params}");
     }
-    let heard = std::fs::read_to_string(house.scratch.path().join("heard")).expect("what it heard");
+    let heard = house.wiki.heard();
     assert!(heard.contains("\"error\""), "the server is told: {heard}");
     let ledger = house.gateway.output(&["ledger", "export", "--json"]).stdout;
     let ledger = String::from_utf8(ledger).expect("text");
@@ -205,6 +195,36 @@ fn people_are_sent_to_no_address_that_is_not_what_it_looks_like_whatever_rules_s
             .expect("a question");
         assert_eq!(asked["url"], json!(url));
     }
+}
+
+/// Regression: a question that is refused before anybody reads it, since a member is written in other letters than the
+/// protocol's, was heard by nobody: its server waited, and its call until its time-out.
+#[test]
+fn a_server_whose_question_cannot_be_read_is_told_so_at_once() {
+    let house = House::new(NO_RULES);
+    let address = "https://github.com/login";
+    let open = json!({"mode": "url", "message": "Please log in.", "elicitationId": "e"});
+    let with = |name: &str, value: &str| {
+        let mut params = open.clone();
+        params[name] = json!(value);
+        params
+    };
+    let mut both = with("url", address);
+    both["URL"] = json!("https://evil.example/");
+    for (method, params) in [
+        ("elicitation/create", with("URL", address)),
+        ("elicitation/create", both),
+        ("elicitation/create", with("requestedschema", "{}")),
+        ("elicitation/nothing", open.clone()),
+    ] {
+        assert_eq!(house.question(method, &params), None, "{params}");
+    }
+    let heard = house.wiki.heard();
+    assert_eq!(
+        heard.matches("\"error\"").count(),
+        4,
+        "the server is told: {heard}"
+    );
 }
 
 /// Regression: a credential in a log line or a progress text reached the agent, where in a result it was cut out.

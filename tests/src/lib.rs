@@ -23,6 +23,7 @@ pub mod papers;
 pub mod peers;
 pub mod person;
 pub mod provider;
+pub mod raw;
 pub mod recorder;
 pub mod registry;
 pub mod visitor;

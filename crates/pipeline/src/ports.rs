@@ -109,7 +109,18 @@ pub trait Contexts {
     ///
     /// # Errors
     /// When it cannot be kept. Nobody sees the list then.
-    fn browse(&self, call: &Ready<Filtered>, shown: &[&Entry]) -> Result<(), Objection>;
+    fn browse(&self, call: &Ready<Filtered>, shown: &[Browsed<'_>]) -> Result<(), Objection>;
+}
+
+/// An entry of a list that is about to be shown.
+#[derive(Clone, Debug)]
+pub struct Browsed<'e> {
+    /// As it was listed.
+    pub entry: &'e Entry,
+    /// As it is shown.
+    pub shown: Arc<[u8]>,
+    /// The labels that the permits of its release and of reading it add.
+    pub labels: Option<policy::Labels>,
 }
 
 /// What a caller may declare.

@@ -150,6 +150,30 @@ impl Obligation {
             .any(|one| matches!(one, Self::Judge(these) if these.contains(&judging)))
     }
 
+    /// What the labels among the obligations add to a conversation, if there are any.
+    #[must_use]
+    pub fn labels(obligations: &[Self]) -> Option<Labels> {
+        let added = obligations.iter().filter_map(|one| match one {
+            Self::Label(added) => Some(added),
+            Self::Anonymise(_)
+            | Self::Approve { .. }
+            | Self::Defang(_)
+            | Self::Drop(_)
+            | Self::Fields(_)
+            | Self::Judge(_)
+            | Self::Limit(_)
+            | Self::Mask(_)
+            | Self::Pseudonymise(_)
+            | Self::Redact(_)
+            | Self::Reveal(_)
+            | Self::Review(_)
+            | Self::StepUp { .. } => None,
+        });
+        added.fold(None, |labels, added| {
+            Some(labels.map_or_else(|| added.clone(), |labels: Labels| labels.join(added)))
+        })
+    }
+
     /// Whether it is met before the call goes on: somebody agrees, or the caller proves more.
     #[must_use]
     pub fn holds_call(&self) -> bool {

@@ -11,7 +11,7 @@ use pipeline::ports::{Caller, Exchange};
 use wire::{
     bounds::ANSWER,
     json::{Keys, Node, ObjectWriter},
-    jsonrpc::{self, Message, Notification, Refused, Request},
+    jsonrpc::{self, Id, Message, Notification, Refused, Request},
     mcp::{Direction, Method, Revision, ServerName, code, meta},
 };
 use zeroize::Zeroizing;
@@ -116,13 +116,17 @@ impl Inbox {
         }
     }
 
-    /// Says that something came that is no message. A request among it is told so.
+    /// Says that something came that is no message. Who asks by it is told so, and does not wait.
     fn unreadable(&self, refused: &Refused) {
-        self.noise(refused.error.to_string());
-        // An answer that cannot be read still ends the call it names, as garbled and not as a timeout.
-        if let Some(jsonrpc::Id::Integer(id)) = refused.id {
-            let why = LinkError::Garbled(refused.error.to_string());
-            self.pending.abort(id, why);
+        let why = refused.error.to_string();
+        self.noise(why.clone());
+        match &refused.id {
+            Some(id) if refused.asks => {
+                self.answer(jsonrpc::error(Some(id), refused.error.code(), &why, None));
+            }
+            // An answer that cannot be read still ends the call it names, as garbled and not as a timeout.
+            Some(Id::Integer(id)) => self.pending.abort(*id, LinkError::Garbled(why)),
+            Some(Id::String(_)) | None => {}
         }
     }
 

@@ -34,7 +34,7 @@ pub use backchannel::{Backchannel, Incoming, Noise, Said};
 pub use credentials::{Consent, Credentials, Errand, Next, NoCredentials};
 pub use error::LinkError;
 pub use listing::{Catalogue, Offered};
-pub use outgoing::{Outgoing, refused_question};
+pub use outgoing::{Outgoing, addresses_to_open, asks_to_open, refused_question};
 pub use pool::{Health, Upstreams};
 pub use rest::{Description, DescriptionError, LeftOut};
 pub use sandbox::Sandbox;

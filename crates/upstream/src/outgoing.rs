@@ -155,16 +155,19 @@ impl Outgoing {
                 }
             }
             jsonrpc::Answer::Error(error) => {
-                let number = error
-                    .get("code")
-                    .and_then(Node::as_number)
-                    .and_then(|n| n.as_i64());
                 // A client of the same era is told by the error itself, once all who see answers have judged it.
-                if number != Some(code::URL_ELICITATION_REQUIRED) || self.exchange.asks().is_none() {
+                if self.exchange.asks().is_none() {
                     return Ok(None);
                 }
+                let addresses = addresses_to_open(error).map_err(|why| LinkError::Garbled(why.to_owned()))?;
+                let Some(addresses) = addresses else {
+                    return Ok(None);
+                };
+                let each = addresses.into_iter().enumerate();
+                let asked =
+                    each.map(|(n, address)| (format!("url{n}"), Method::ElicitationCreate, Some(address)));
                 Questions {
-                    asked: in_error(error)?,
+                    asked: asked.collect(),
                     state: None,
                     by_error: true,
                 }
@@ -298,23 +301,32 @@ pub(crate) fn in_result(result: Node<'_>) -> Result<Vec<Asked<'_>>, LinkError> {
         .collect()
 }
 
-fn in_error(error: Node<'_>) -> Result<Vec<Asked<'_>>, LinkError> {
+/// What error -32042 (2025-11-25) asks its client to open first; none where an error does not ask.
+///
+/// # Errors
+/// When it asks for too much at once, or for what is no address.
+pub fn addresses_to_open(error: Node<'_>) -> Result<Option<Vec<Node<'_>>>, &'static str> {
+    if !asks_to_open(error) {
+        return Ok(None);
+    }
     let listed = error.get("data").and_then(|data| data.get("elicitations"));
-    let urls = listed.into_iter().flat_map(Node::elements);
-    let read = |(n, url): (usize, Node<'_>)| {
-        let is_url = url.get("mode").is_some_and(|mode| mode.is_str("url"));
-        is_url.then(|| format!("url{n}"))
-    };
-    urls.enumerate()
-        .map(|(n, url)| {
-            let garbled = || LinkError::Garbled("it asks by an error for what is no address".into());
-            Ok((
-                read((n, url)).ok_or_else(garbled)?,
-                Method::ElicitationCreate,
-                Some(url),
-            ))
-        })
-        .collect()
+    let listed = listed.into_iter().flat_map(Node::elements);
+    let addresses: Vec<Node<'_>> = listed.take(QUESTIONS_MAX + 1).collect();
+    if addresses.len() > QUESTIONS_MAX {
+        return Err("it asks by an error for too much at once");
+    }
+    let is_address = |asked: &Node<'_>| asked.get("mode").is_some_and(|mode| mode.is_str("url"));
+    if !addresses.iter().all(is_address) {
+        return Err("it asks by an error for what is no address");
+    }
+    Ok(Some(addresses))
+}
+
+/// Whether an error asks its client to open an address first.
+#[must_use]
+pub fn asks_to_open(error: Node<'_>) -> bool {
+    let number = error.get("code").and_then(Node::as_number);
+    number.and_then(|number| number.as_i64()) == Some(code::URL_ELICITATION_REQUIRED)
 }
 
 fn may_be_asked(method: Method) -> bool {

@@ -151,6 +151,8 @@ pub struct Refused {
     pub error: MessageError,
     /// The id, if the text had a readable one.
     pub id: Option<Id>,
+    /// Whether it names a method: it is no answer, and with an id its sender waits for one.
+    pub asks: bool,
 }
 
 impl From<JsonError> for Refused {
@@ -158,6 +160,7 @@ impl From<JsonError> for Refused {
         Self {
             error: error.into(),
             id: None,
+            asks: false,
         }
     }
 }
@@ -222,6 +225,7 @@ impl Message {
         let refuse = |error| Refused {
             error,
             id: id.clone(),
+            asks: root.get("method").is_some(),
         };
         if root.kind() == Kind::Array {
             return Err(refuse(MessageError::Batch));
@@ -246,10 +250,7 @@ impl Message {
                     params,
                     document,
                 })),
-                None => Err(Refused {
-                    error: MessageError::Envelope("a request without an id"),
-                    id: None,
-                }),
+                None => Err(refuse(MessageError::Envelope("a request without an id"))),
             },
         }
     }
@@ -310,7 +311,11 @@ pub fn batch(
     keys: Keys,
     bounds: &JsonBounds,
 ) -> Result<Vec<Result<Message, Refused>>, Refused> {
-    let refuse = |error| Refused { error, id: None };
+    let refuse = |error| Refused {
+        error,
+        id: None,
+        asks: false,
+    };
     let document = Document::parse(bytes, keys, bounds)?;
     let root = document.root();
     if root.kind() != Kind::Array {

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use identity::Principal;
 use inspect::{FindingKind, Findings};
 use pipeline::{
-    Answer, Arrival, Entry, Objection, Passed, Resolution,
+    Answer, Arrival, Objection, Passed, Resolution,
     decide::Approved,
     forward::Recorded,
-    ports::{Caller, Contexts},
+    ports::{Browsed, Caller, Contexts},
     refusal,
     release::Screened,
 };
@@ -99,16 +99,25 @@ impl Contexts for Engines {
         Ok(())
     }
 
-    fn browse(&self, call: &Passed<Screened>, shown: &[&Entry]) -> Result<(), Objection> {
-        let mut servers: BTreeMap<&str, (&ToolFacts, String)> = BTreeMap::new();
-        for entry in shown {
+    fn browse(&self, call: &Passed<Screened>, shown: &[Browsed<'_>]) -> Result<(), Objection> {
+        let mut servers: BTreeMap<&str, Said<'_>> = BTreeMap::new();
+        for one in shown {
             // All else that is listed was pinned and approved.
-            let Resource::Resource { facts, .. } = &*entry.resource else {
+            let Resource::Resource { facts, .. } = &*one.entry.resource else {
                 continue;
             };
-            let (_, text) = servers.entry(&facts.server).or_insert((facts, String::new()));
-            if let Ok(shown) = Document::parse(entry.shown.to_vec(), Keys::Exact, &ANSWER) {
-                text.push_str(&flow::text_of(shown.root()));
+            let said = servers.entry(&facts.server).or_insert_with(|| Said::of(facts));
+            said.read(&one.entry.shown);
+            // The agent may know values by other names: they are traced as the values are.
+            if one.shown != one.entry.shown {
+                said.read(&one.shown);
+            }
+            if let Some(added) = &one.labels {
+                said.added = Some(
+                    said.added
+                        .take()
+                        .map_or_else(|| added.clone(), |known| known.join(added)),
+                );
             }
         }
         let method = call.arrival().message.method().map_or("", Method::name);
@@ -116,15 +125,18 @@ impl Contexts for Engines {
         let found = call.dossier().read(|known| known.answer_findings.clone());
         let found = found.unwrap_or_default();
         let suspicion = flow::suspicion(&found);
-        for (name, (facts, text)) in servers {
-            let written = self.deposits.labels_in(name, &text);
-            let trust = believed(facts.trust, &written);
-            let mut labels = facts.labels.clone();
+        for (name, said) in servers {
+            let written = self.deposits.labels_in(name, &said.text);
+            let trust = believed(said.facts.trust, &written);
+            let mut labels = said.facts.labels.clone();
             labels.integrity = integrity(&found, trust, suspicion);
             labels = labels.join(&written);
+            if let Some(added) = &said.added {
+                labels = labels.join(added);
+            }
             self.raise(call, &labels)?;
             let brought = Brought {
-                text: &text,
+                text: &said.text,
                 trust,
                 confidentiality: labels.confidentiality,
                 suspicion,
@@ -180,6 +192,16 @@ impl Engines {
         kept.map_err(|error| Objection::new(&refusal::OUTCOME_UNRECORDED, error.to_string()))
     }
 
+    /// What the permit of an answer's release adds to the conversation's labels, beside what that of its call does.
+    pub(super) fn label(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<(), Objection> {
+        let labels = Obligation::labels(obligations);
+        match labels.filter(|labels| Obligation::labels(call.permit().obligations()).as_ref() != Some(labels))
+        {
+            Some(labels) => self.raise(call, &labels),
+            None => Ok(()),
+        }
+    }
+
     /// Remembers the names under which the asker gets to know what an answer said: they are traced as it is.
     pub(super) fn remember_names(&self, call: &Passed<Screened>, names: &str) {
         if let (Answer::Foreign(response, _), Some(server)) = (call.unread(), call.resolution().server()) {
@@ -230,6 +252,30 @@ impl Engines {
             }
             None if needs_one => Err(Objection::new(&refusal::SESSION_MISSING, "no session was named")),
             None => Ok(()),
+        }
+    }
+}
+
+/// What one server says of itself in a page of a list.
+struct Said<'e> {
+    facts: &'e ToolFacts,
+    text: String,
+    /// The labels that rules add.
+    added: Option<Labels>,
+}
+
+impl<'e> Said<'e> {
+    fn of(facts: &'e ToolFacts) -> Self {
+        Self {
+            facts,
+            text: String::new(),
+            added: None,
+        }
+    }
+
+    fn read(&mut self, entry: &[u8]) {
+        if let Ok(entry) = Document::parse(entry.to_vec(), Keys::Exact, &ANSWER) {
+            self.text.push_str(&flow::text_of(entry.root()));
         }
     }
 }
@@ -296,13 +342,10 @@ fn confided(labels: &Labels) -> Labels {
 
 /// With what the rules that permit this add.
 fn with_ordered(labels: Labels, permit: &Permit) -> Labels {
-    permit.obligations().iter().fold(labels, |labels, obligation| {
-        if let Obligation::Label(more) = obligation {
-            labels.join(more)
-        } else {
-            labels
-        }
-    })
+    match Obligation::labels(permit.obligations()) {
+        Some(added) => labels.join(&added),
+        None => labels,
+    }
 }
 
 /// The labels of what a model said, and how far it is believed.

@@ -129,6 +129,7 @@ impl Inspect for Engines {
     }
 
     fn redact(&self, call: &Passed<Screened>, obligations: &[Obligation]) -> Result<Edits, Objection> {
+        self.label(call, obligations)?;
         let edits = self.rewrite(call, obligations)?;
         self.note_task(call);
         Ok(edits)

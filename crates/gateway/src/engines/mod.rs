@@ -5,6 +5,7 @@ mod approvals;
 mod asking;
 mod choosing;
 mod clients;
+mod closed;
 mod contexts;
 mod defang;
 mod disguise;

@@ -13,7 +13,7 @@ use pipeline::{
     ports::{Asks, Boxed, Caller, Exchange, Question},
     refusal,
 };
-use upstream::{Backchannel, Incoming, refused_question};
+use upstream::{Backchannel, Incoming, addresses_to_open, asks_to_open, refused_question};
 use wire::{
     bounds::ANSWER,
     json::{Edits, Keys, Node, object},
@@ -22,9 +22,6 @@ use wire::{
 };
 
 use super::Engines;
-
-/// Most addresses that one error asks to open.
-const ADDRESSES_MAX: usize = 16;
 
 impl Engines {
     /// Error -32042 of 2025-11-25 ("open this first") asks, too: each address takes the road as the question that it is, and
@@ -36,10 +33,9 @@ impl Engines {
         let jsonrpc::Answer::Error(error) = response.answer() else {
             return Ok(answer);
         };
-        let number = error.get("code").and_then(Node::as_number);
-        if number.and_then(|number| number.as_i64()) != Some(code::URL_ELICITATION_REQUIRED) {
+        let Some(addresses) = addresses_to_open(error).map_err(garbled)? else {
             return Ok(answer);
-        }
+        };
         let arrival = call.arrival();
         let (Some(server), Revision::V2025_11_25) = (call.resolution().server_name(), arrival.revision)
         else {
@@ -47,15 +43,8 @@ impl Engines {
                 "it asks by an error, which the client's revision does not have",
             ));
         };
-        let listed = error.get("data").and_then(|data| data.get("elicitations"));
         let mut shown = Vec::new();
-        for asked in listed.into_iter().flat_map(Node::elements) {
-            let is_address = asked.get("mode").is_some_and(|mode| mode.is_str("url"));
-            if !is_address || shown.len() == ADDRESSES_MAX {
-                return Err(garbled(
-                    "it asks by an error for too much, or for what is no address",
-                ));
-            }
+        for asked in addresses {
             shown.push(self.judged_address(server, arrival, asked).await?);
         }
         let id = response.id().cloned().unwrap_or(Id::Integer(0));
@@ -180,10 +169,7 @@ pub(super) fn answers(arrival: &Arrival, answer: Answer) -> Result<Answer, Objec
             if let Some(inner) = result.get("result") {
                 is_answer(inner, *era, || false)?;
             }
-            let failed = result.get("error").and_then(|error| error.get("code"));
-            if failed.and_then(Node::as_number).and_then(|code| code.as_i64())
-                == Some(code::URL_ELICITATION_REQUIRED)
-            {
+            if result.get("error").is_some_and(asks_to_open) {
                 return Err(garbled("its task asks by an error"));
             }
         }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use inspect::{
-    ASKED_FOR, Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Others, Part,
-    SUSPECT_MIN, plain,
+    ASKED_FOR, Choice, Defang, Effort, FINDINGS_MAX, Finding, FindingKind, Findings, Others, SUSPECT_MIN,
+    Strung, plain,
 };
 use pipeline::{Answer, Entry, Objection, Passed, decide::Approved, refusal, release::Screened};
 use policy::{Obligation, rules::strictest};
@@ -24,13 +24,14 @@ use super::{
     Engines,
     apart::keep_apart,
     choosing::Choosing,
+    closed::{Closed, keeps_meaning},
     defang::harmless,
     disguise::{Whose, laid_out},
     encoded,
     entries::NAMING,
     said::Said,
     stretches::Stretches,
-    told::{self, Between, List},
+    told::{self, Between},
     ways::{Way, strung},
 };
 use crate::{known::concerned, storage::store::StoreError};
@@ -98,13 +99,16 @@ impl<'o> Orders<'o> {
 /// By its plain form, what comes in the place of a value, what that is called, and what the value is.
 type Everywhere = BTreeMap<String, (String, &'static str, Cow<'static, str>)>;
 
+/// Findings by place, and what is done to each.
+pub(super) type Found<'f> = BTreeMap<u32, Vec<(&'f Finding, Way)>>;
+
 /// What is rewritten.
 #[derive(Clone, Copy)]
 pub(super) struct Content<'c> {
     pub(super) said: Node<'c>,
     pub(super) findings: &'c Findings,
     /// Originals that the far side was told, with their pseudonyms.
-    pub(super) told: Option<&'c List>,
+    pub(super) told: Option<&'c told::Shared>,
     pub(super) whose: Whose<'c>,
     /// What is told where the store keeps no pseudonyms: of what was made something else than of what was not.
     pub(super) unkept: Unkept,
@@ -137,11 +141,10 @@ impl Engines {
         let mut report = Said::default();
         let subject = subject(call);
         let told = self.told_to(call)?;
-        let told = told.as_ref().map(told::read);
         let content = Content {
             said,
             findings: call.answer_findings(),
-            told: told.as_deref(),
+            told: told.as_ref(),
             whose: Whose {
                 tenant: tenant(call),
                 subject: subject.as_deref(),
@@ -208,8 +211,7 @@ impl Engines {
         }
         let subject = term.subject().map(str::to_owned);
         let told = self.told_by(call, server, StoreError::objection_or)?;
-        let told = told.as_ref().map(told::read);
-        self.taken_out(call, &orders, (said, told.as_deref(), subject.as_deref()))
+        self.taken_out(call, &orders, (said, told.as_ref(), subject.as_deref()))
     }
 
     /// The changes that the permit of a call of a model demands of what it is told. Secrets go whatever rules say, and so
@@ -278,14 +280,19 @@ impl Engines {
         let content = Content {
             said,
             findings: &Findings::default(),
-            told: Some(&told::read(told)),
+            told: Some(told),
             whose: Whose {
                 tenant: tenant(call),
                 subject: None,
             },
             unkept: StoreError::objection_or,
         };
-        let (texts, _) = self.replaced(&content, &Orders::default(), &mut Said::default())?;
+        let texts = match self.replaced(&content, &Orders::default(), &mut Said::default()) {
+            Ok((texts, _)) => texts,
+            // One entry that cannot be shown is no reason to show none.
+            Err(objection) if *objection.code == refusal::OBLIGATION_UNMET => return Ok(None),
+            Err(objection) => return Err(objection),
+        };
         let names_it = |name: &&str| {
             said.get(name)
                 .is_some_and(|node| texts.contains_key(&node.place()))
@@ -317,7 +324,7 @@ impl Engines {
         &self,
         call: &Passed<Approved>,
         orders: &Orders<'_>,
-        (said, told, subject): (Node<'_>, Option<&List>, Option<&str>),
+        (said, told, subject): (Node<'_>, Option<&told::Shared>, Option<&str>),
     ) -> Result<Edits, Objection> {
         let mut report = Said::default();
         let content = Content {
@@ -351,27 +358,51 @@ impl Engines {
         if !orders.ways.is_empty() {
             all_listed(content.findings)?;
         }
-        let mut found: BTreeMap<u32, Vec<(&Finding, Way)>> = BTreeMap::new();
+        let mut found = Found::new();
         let in_base64 = encoded::places(said);
         let mut recoded = BTreeSet::new();
-        for finding in content.findings.iter().filter(|finding| !is_shape(finding, said)) {
-            if let Some(way) = orders.way(finding) {
-                if in_base64.contains(&finding.location.place) {
-                    recoded.insert(finding.location.place);
-                    continue;
+        let closed = Closed::of(said);
+        for finding in content.findings.iter() {
+            let place = finding.location.place;
+            match orders.way(finding) {
+                Some(_) if closed.hold(place, &finding.location.span) => {}
+                Some(_) if in_base64.contains(&place) => {
+                    recoded.insert(place);
                 }
-                found
-                    .entry(finding.location.place)
-                    .or_default()
-                    .push((finding, way));
+                Some(way) => found.entry(place).or_default().push((finding, way)),
+                None => {}
             }
         }
-        let mut everywhere = Everywhere::default();
         let strung = strung(said, &found);
         let effort = &mut Effort::of_one_content();
         let names = self.pseudonyms((content.whose, content.unkept), (&strung, effort), &found)?;
+        let mut texts = self.texts((content, &found), (&strung, effort, &names), &closed, report)?;
+        harmless(said, &orders.defanged, &mut texts, report);
+        // What stands in base64 is rewritten as the text that it is.
+        recoded.extend(texts.keys().filter(|place| in_base64.contains(place)));
+        if let Some(told) = content.told {
+            recoded.extend(encoded::telling(said, &in_base64, &told::read(told)));
+        }
+        let (encoded, more) = self.encoded(content, orders, &recoded, report)?;
+        texts.extend(encoded);
+        keeps_meaning(said, &texts)?;
+        keep_apart(said, &mut texts);
+        Ok((texts, names.into_values().chain(more).collect()))
+    }
+
+    /// The texts of values in which something is replaced, by place.
+    fn texts(
+        &self,
+        (content, found): (&Content<'_>, &Found<'_>),
+        (strung, effort, names): (&Strung, &mut Effort, &BTreeMap<(u32, usize), String>),
+        closed: &Closed<'_>,
+        report: &mut Said,
+    ) -> Result<BTreeMap<u32, String>, Objection> {
+        let said = content.said;
+        let told = content.told.map(told::read);
+        let mut everywhere = Everywhere::default();
         let mut changes: BTreeMap<u32, Vec<Change<'_>>> = BTreeMap::new();
-        for (place, findings) in &found {
+        for (place, findings) in found {
             let Some(node) = said.document().at(*place) else {
                 continue;
             };
@@ -380,11 +411,11 @@ impl Engines {
                 let span = finding.location.span.clone();
                 let written = text.get(span.clone()).unwrap_or_default();
                 let original = plain(written);
-                let known = content.told.and_then(|told| told.name_of(written));
+                let known = told.as_ref().and_then(|told| told.name_of(written));
                 let with = match (way, known, everywhere.get(&original)) {
                     (Way::Pseudonymise, Some(name), _) => laid_out(name, written).into_owned(),
                     (Way::Anonymise, _, Some((kept, "anonymise", _))) => kept.clone(),
-                    _ => self.replacement((finding, *way), written, (&strung, effort), &names),
+                    _ => self.replacement((finding, *way), written, (strung, effort), names),
                 };
                 let at = || finding.location.pointer.clone();
                 report.add(at, way.as_str(), finding.detector.clone());
@@ -395,29 +426,20 @@ impl Engines {
                 changes.entry(*place).or_default().push((span, with.into()));
             }
         }
-        elsewhere(said, &everywhere, &mut changes, report)?;
-        if let Some(told) = content.told {
+        elsewhere((said, closed), &everywhere, &mut changes, report)?;
+        if let Some(told) = &told {
             let names = |text: &str| {
                 let found = told.find(text).into_iter();
                 let with = found.map(|(span, name)| (span, name.name.as_str(), "disguise-again", &PERSONAL));
                 with.collect()
             };
-            in_rest(said, &names, &mut changes, report);
-            recoded.extend(encoded::telling(said, &in_base64, told));
+            in_rest((said, closed), &names, &mut changes, report);
         }
-        recoded.extend(changes.keys().filter(|place| in_base64.contains(place)));
-        changes.retain(|place, _| !recoded.contains(place));
         let text_at = |place: u32| said.document().at(place).map(text_of).unwrap_or_default();
         let texts = changes
             .into_iter()
             .map(|(place, list)| (place, replace(&text_at(place), list)));
-        let mut texts = texts.collect();
-        harmless(said, &orders.defanged, &mut texts, report);
-        recoded.extend(texts.keys().filter(|place| in_base64.contains(place)));
-        let (encoded, more) = self.encoded(content, orders, &recoded, report)?;
-        texts.extend(encoded);
-        keep_apart(said, &mut texts);
-        Ok((texts, names.into_values().chain(more).collect()))
+        Ok(texts.collect())
     }
 }
 
@@ -446,7 +468,7 @@ fn all_listed(findings: &Findings) -> Result<(), Objection> {
 
 /// Replaces what was found in one place in all the others where it stands.
 fn elsewhere<'e>(
-    said: Node<'_>,
+    (said, closed): (Node<'_>, &Closed<'_>),
     everywhere: &'e Everywhere,
     changes: &mut BTreeMap<u32, Vec<Change<'e>>>,
     report: &mut Said,
@@ -466,7 +488,7 @@ fn elsewhere<'e>(
         };
         others.find(text).into_iter().filter_map(known).collect()
     };
-    in_rest(said, &names, changes, report);
+    in_rest((said, closed), &names, changes, report);
     Ok(())
 }
 
@@ -477,7 +499,7 @@ static PERSONAL: Cow<'static, str> = Cow::Borrowed("personal");
 
 /// Replaces what is found in whatever is not changed yet.
 fn in_rest<'e>(
-    said: Node<'_>,
+    (said, closed): (Node<'_>, &Closed<'_>),
     find: &dyn Fn(&str) -> Vec<Standing<'e>>,
     changes: &mut BTreeMap<u32, Vec<Change<'e>>>,
     report: &mut Said,
@@ -495,7 +517,7 @@ fn in_rest<'e>(
         let covered = Stretches::of(known.map(|(span, _)| (span.start, span.end)));
         for (span, with, did, what) in find(&text) {
             let here = text.get(span.clone()).unwrap_or_default();
-            if covered.hold((span.start, span.end)) {
+            if covered.hold((span.start, span.end)) || closed.hold(node.place(), &span) {
                 continue;
             }
             if listed.len() < room {
@@ -583,16 +605,6 @@ pub(super) fn put(edits: &mut Edits, node: Node<'_>, text: &str) {
     }
 }
 
-/// Whether a finding is in a name that only says what its value is. What is found in a text often begins a word before,
-/// and an answer without its `text` is none. One word of this list gives no orders and is no secret, whatever follows it.
-fn is_shape(finding: &Finding, said: Node<'_>) -> bool {
-    const SHAPE: &str = "arguments blob cited_text content contents data description error input message messages name \
-        output quote reason refusal resource summary text thinking title type uri url";
-    let name = || said.document().at(finding.location.place).map(text_of);
-    let is_one = |name: &str| SHAPE.split(' ').any(|word| word == name);
-    finding.location.part == Part::Key && name().is_some_and(|name| is_one(&name))
-}
-
 /// Whether a message says anything in words; names of requests and levels are none.
 fn has_words(said: Node<'_>) -> bool {
     let names = ["progressToken", "requestId", "level"];
@@ -631,7 +643,14 @@ mod tests {
             everywhere.insert(plain(value), (name.to_owned(), "pseudonymise", "personal".into()));
         }
         let mut changes = BTreeMap::new();
-        elsewhere(said.root(), &everywhere, &mut changes, &mut Said::default()).unwrap();
+        let closed = Closed::of(said.root());
+        elsewhere(
+            (said.root(), &closed),
+            &everywhere,
+            &mut changes,
+            &mut Said::default(),
+        )
+        .unwrap();
         let changes: Vec<Change<'_>> = changes.into_values().flatten().collect();
         assert_eq!(changes.len(), 3_000);
         let owned = changes.iter().filter(|(_, with)| matches!(with, Cow::Owned(_)));

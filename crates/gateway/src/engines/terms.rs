@@ -28,7 +28,18 @@ pub(crate) struct Term {
     pub(crate) obligations: BTreeSet<Obligation>,
     /// Of what they bring, besides those of all that the server says.
     pub(crate) labels: Option<Labels>,
-    subjects: BTreeSet<Option<String>>,
+    about: About,
+}
+
+/// Whom calls are about. There may be calls about others without end, and none of them counts then.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+enum About {
+    /// There was no call.
+    #[default]
+    Nothing,
+    /// All are about the same person, or about nobody in particular.
+    One(Option<String>),
+    Several,
 }
 
 /// The same as it is kept.
@@ -36,7 +47,7 @@ pub(crate) struct Term {
 struct Kept {
     obligations: BTreeSet<Obligation>,
     labels: Option<Labels>,
-    subjects: BTreeSet<Option<String>>,
+    about: About,
     running: usize,
     quiet_since_ms: i64,
 }
@@ -44,9 +55,19 @@ struct Kept {
 impl Term {
     /// The person the calls are about, if it is one.
     pub(crate) fn subject(&self) -> Option<&str> {
-        match self.subjects.first() {
-            Some(Some(only)) if self.subjects.len() == 1 => Some(only),
-            _ => None,
+        match &self.about {
+            About::One(only) => only.as_deref(),
+            About::Nothing | About::Several => None,
+        }
+    }
+}
+
+impl About {
+    fn and(self, subject: Option<String>) -> Self {
+        match self {
+            Self::Nothing => Self::One(subject),
+            Self::One(only) if only == subject => Self::One(only),
+            Self::One(_) | Self::Several => Self::Several,
         }
     }
 }
@@ -102,7 +123,7 @@ impl Terms {
             let known = term.labels.take().unwrap_or_else(Labels::none);
             term.labels = Some(known.join(labels));
         }
-        term.subjects.insert(subject);
+        term.about = std::mem::take(&mut term.about).and(subject);
         Hold(Arc::new(Running {
             terms: self.clone(),
             key,
@@ -121,7 +142,7 @@ impl Terms {
         Term {
             obligations: kept.obligations.clone(),
             labels: kept.labels.clone(),
-            subjects: kept.subjects.clone(),
+            about: kept.about.clone(),
         }
     }
 
@@ -152,6 +173,24 @@ mod tests {
         );
         drop(hold);
         let now = ambient.steady_ms();
+        let of = |subject: Option<&str>| {
+            let none = std::iter::empty::<Obligation>();
+            terms.agree(
+                ("eve", "mail"),
+                (none, None),
+                subject.map(str::to_owned),
+                &ambient,
+            )
+        };
+        for (subject, expected) in [
+            (Some("p1"), Some("p1")),
+            (Some("p1"), Some("p1")),
+            (None, None),
+            (Some("p1"), None),
+        ] {
+            let _hold = of(subject);
+            assert_eq!(terms.of("eve", "mail", now).subject(), expected, "{subject:?}");
+        }
         let held = terms.of("ann", "mail", now);
         assert!(held.obligations.contains(&hidden));
         assert_eq!(held.subject(), Some("p1"));

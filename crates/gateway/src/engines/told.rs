@@ -2,14 +2,16 @@
 //! the pseudonyms goes on knowing only them.
 //!
 //! Kept is which pseudonyms were undone, for which caller and at which server. What each stands for is looked up where
-//! pseudonyms are: what is erased there is known here no more. For each caller and server one list is in memory while
-//! there is room.
+//! pseudonyms are: what is erased there is known here no more, and whatever is in memory is let go, at each replica. For each
+//! caller and server one list is in memory while there is room.
+//!
+//! INVARIANT (short reading): who reads a list keeps those waiting who add to it, so nobody waits for a table meanwhile.
 
 use std::{
     collections::HashMap,
     ops::Range,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -20,11 +22,14 @@ use records::table::Owner;
 
 use super::disguise::Disguise;
 use crate::{
+    ambient::Ambient,
     known::concerned::same,
-    storage::store::{Store, StoreError, lock_aside},
+    storage::store::{Store, StoreError, aside, lock_aside},
 };
 
 const TABLE: &str = "told";
+/// The row that is another whenever somebody was erased.
+const ERASED: &str = "erased";
 /// Originals that one server can be told for one caller, and their bytes with those of their pseudonyms: what cannot be
 /// looked for is not told.
 const TOLD_MAX: usize = 128 * 1024;
@@ -56,7 +61,14 @@ pub(crate) struct List {
     values: Lasting<Name>,
     bytes: usize,
     /// What stood in the table when it was read: replicas write there, too.
-    version: Option<Vec<u8>>,
+    version: Version,
+}
+
+/// A list's own row, and that of erasures.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct Version {
+    own: Option<Vec<u8>>,
+    erased: Option<Vec<u8>>,
 }
 
 /// See the module.
@@ -71,8 +83,19 @@ pub(crate) struct Told {
 
 #[derive(Default)]
 struct Lists {
-    by_key: HashMap<String, (Shared, u64)>,
+    by_key: HashMap<String, Kept>,
+    /// Of all of them.
+    bytes: usize,
     uses: u64,
+    /// The row of erasures that was looked at last.
+    erased: Option<Vec<u8>>,
+}
+
+struct Kept {
+    list: Shared,
+    used: u64,
+    /// Its bytes as they were counted.
+    bytes: usize,
 }
 
 /// A list that calls read while others add to it.
@@ -157,11 +180,12 @@ impl Told {
     /// What a store knows.
     pub(crate) fn open(store: Store) -> Result<Self, StoreError> {
         let first = store.with(|state| state.list(TABLE, "", None))?;
+        let is_empty = first.iter().all(|record| record.key == ERASED);
         Ok(Self {
             store,
             lists: Mutex::default(),
             changing: Mutex::default(),
-            is_empty: AtomicBool::new(first.is_empty()),
+            is_empty: AtomicBool::new(is_empty),
         })
     }
 
@@ -191,10 +215,21 @@ impl Told {
             return Ok(None);
         };
         let is_of_now = match self.store.server() {
-            Some(_) => read(&list).version == self.store.get(TABLE, key)?,
+            Some(_) => {
+                let now = self.version(key)?;
+                read(&list).version == now
+            }
             None => true,
         };
         Ok(is_of_now.then_some(list))
+    }
+
+    fn version(&self, key: &str) -> Result<Version, StoreError> {
+        let mut found = self.store.get_all(TABLE, &[key, ERASED])?;
+        Ok(Version {
+            own: found.remove(key),
+            erased: found.remove(ERASED),
+        })
     }
 
     /// A list, read from the table if need be. Whoever asks is alone.
@@ -202,9 +237,10 @@ impl Told {
         if let Some(list) = self.at_hand(&key)? {
             return Ok(list);
         }
+        // Before anything else: what changes meanwhile makes it one of before.
         let version = match self.store.server() {
-            Some(_) => self.store.get(TABLE, &key)?,
-            None => None,
+            Some(_) => self.version(&key)?,
+            None => Version::default(),
         };
         let mut list = List {
             version,
@@ -219,8 +255,13 @@ impl Told {
                 list.add(&one.original, name);
             }
         }
+        let (bytes, erased) = (list.bytes, list.version.erased.clone());
         let list = Arc::new(RwLock::new(list));
-        self.lock().keep(key, Arc::clone(&list));
+        let mut lists = self.lock();
+        // What was read around another replica's erasure is not kept: its row is looked at once.
+        if self.store.server().is_none() || lists.erased == erased {
+            lists.keep(key, Arc::clone(&list), bytes);
+        }
         Ok(list)
     }
 
@@ -289,16 +330,39 @@ impl Told {
             .put_all(Owner::Platform, TABLE, &rows)
             .map_err(unkept)?;
         self.is_empty.store(false, Ordering::Release);
-        let mut known = list.write().unwrap_or_else(PoisonError::into_inner);
-        for (name, original) in new {
-            known.add(original, name);
-        }
+        let bytes = {
+            let mut known = write(&list);
+            for (name, original) in new {
+                known.add(original, name);
+            }
+            known.bytes
+        };
+        self.lock().grew(&key, bytes);
         Ok(())
     }
 
-    /// Somebody is erased: nothing in memory knows what their pseudonyms stood for.
-    pub(crate) fn forget(&self) {
-        self.lock().by_key.clear();
+    /// Somebody is erased: nothing in memory knows what their pseudonyms stood for, here or at other replicas.
+    pub(crate) fn forget(&self, ambient: &Ambient) -> Result<(), StoreError> {
+        // What is read meanwhile may be of before.
+        let _alone = lock_aside(&self.changing);
+        // Here even where the others cannot be told: whoever erases tries again.
+        self.lock().let_go();
+        let erased = ambient.bytes::<16>();
+        self.store.put(TABLE, ERASED, &erased)?;
+        self.lock().erased = Some(erased.to_vec());
+        Ok(())
+    }
+
+    /// Lets go of what is in memory where another replica erased somebody.
+    pub(crate) fn take_over(&self) -> Result<(), StoreError> {
+        // Without `changing`: whoever reads a list in would wait for this as well.
+        let erased = self.store.get(TABLE, ERASED)?;
+        let mut lists = self.lock();
+        if lists.erased != erased {
+            lists.let_go();
+            lists.erased = erased;
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Lists> {
@@ -307,69 +371,66 @@ impl Told {
 }
 
 /// A list to read in.
-pub(crate) fn read(list: &Shared) -> std::sync::RwLockReadGuard<'_, List> {
-    list.read().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn read(list: &Shared) -> RwLockReadGuard<'_, List> {
+    match list.try_read() {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => aside(|| list.read().unwrap_or_else(PoisonError::into_inner)),
+    }
+}
+
+/// A list to add to. Somebody may be looking for all of it in eight megabytes.
+fn write(list: &Shared) -> RwLockWriteGuard<'_, List> {
+    match list.try_write() {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => aside(|| list.write().unwrap_or_else(PoisonError::into_inner)),
+    }
 }
 
 impl Lists {
     fn used(&mut self, key: &str) -> Option<Shared> {
         self.uses += 1;
-        let (list, used) = self.by_key.get_mut(key)?;
-        *used = self.uses;
-        Some(Arc::clone(list))
+        let kept = self.by_key.get_mut(key)?;
+        kept.used = self.uses;
+        Some(Arc::clone(&kept.list))
     }
 
-    /// Keeps a list. Those that were used longest ago give way, to half of the room: it is not looked for at each.
-    fn keep(&mut self, key: String, list: Shared) {
-        self.by_key.insert(key, (list, self.uses));
-        let mut each: Vec<(u64, usize)> = self
-            .by_key
-            .values()
-            .map(|(list, used)| (*used, read(list).bytes))
-            .collect();
-        let mut bytes: usize = each.iter().map(|(_, bytes)| bytes).sum();
-        if bytes <= LISTS_BYTES_MAX {
+    fn let_go(&mut self) {
+        self.by_key.clear();
+        self.bytes = 0;
+    }
+
+    /// A list, if it is kept, has so many bytes now.
+    fn grew(&mut self, key: &str, bytes: usize) {
+        if let Some(kept) = self.by_key.get(key) {
+            let list = Arc::clone(&kept.list);
+            self.keep(key.to_owned(), list, bytes);
+        }
+    }
+
+    /// Keeps a list of so many bytes. Those that were used longest ago give way, to half of the room: it is not looked for
+    /// at each.
+    fn keep(&mut self, key: String, list: Shared, bytes: usize) {
+        let used = self.uses;
+        let before = self.by_key.insert(key, Kept { list, used, bytes });
+        self.bytes += bytes;
+        self.bytes -= before.map_or(0, |before| before.bytes);
+        if self.bytes <= LISTS_BYTES_MAX {
             return;
         }
+        let mut each: Vec<(u64, usize)> = self.by_key.values().map(|kept| (kept.used, kept.bytes)).collect();
         each.sort_unstable();
         let mut from = 0;
-        for (used, one) in each {
-            if bytes <= LISTS_BYTES_MAX / 2 {
+        for (used, bytes) in each {
+            if self.bytes <= LISTS_BYTES_MAX / 2 {
                 break;
             }
-            (bytes, from) = (bytes - one, used + 1);
+            (self.bytes, from) = (self.bytes - bytes, used + 1);
         }
-        self.by_key.retain(|_, (_, used)| *used >= from);
+        self.by_key.retain(|_, kept| kept.used >= from);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Regression: an original came back as the gateway had written it into a path or query, and was not known.
-    #[test]
-    fn what_was_told_is_found_percent_encoded() {
-        let mut list = List::default();
-        list.add("ann.lee@clinic.org", "p-1@pseudonym.example");
-        list.add("4111 1111 1111 1111", "4929 1234 5678 9012");
-        for (text, written) in [
-            (
-                "not found: /people/ann.lee%40clinic.org?x",
-                "ann.lee%40clinic.org",
-            ),
-            ("/people/ann%2Elee%40clinic%2eorg", "ann%2Elee%40clinic%2eorg"),
-            ("?card=4111%201111%201111%201111&", "4111%201111%201111%201111"),
-            ("\u{fc} %ff %zz ann.lee%40clinic.org", "ann.lee%40clinic.org"),
-            ("100% ann.lee@clinic.org", "ann.lee@clinic.org"),
-        ] {
-            let found = list.find(text);
-            let found: Vec<_> = found
-                .iter()
-                .filter_map(|(span, _)| text.get(span.clone()))
-                .collect();
-            assert_eq!(found, [written], "{text}");
-        }
-        assert!(list.find("100% sure, %41%42").is_empty());
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use wire::json::Node;
 use super::{
     Engines,
     disguise::{Disguise, Whose},
-    rewrite::Unkept,
+    rewrite::{Found, Unkept},
 };
 
 /// What is done to findings of a kind.
@@ -64,7 +64,7 @@ impl Engines {
         &self,
         (whose, unkept): (Whose<'_>, Unkept),
         (strung, effort): (&Strung, &mut Effort),
-        found: &BTreeMap<u32, Vec<(&Finding, Way)>>,
+        found: &Found<'_>,
     ) -> Result<BTreeMap<(u32, usize), String>, Objection> {
         let wanted = found.values().flatten();
         let wanted = wanted.filter(|(_, way)| *way == Way::Pseudonymise);
@@ -84,7 +84,7 @@ impl Engines {
 }
 
 /// The content as one text, where something in it is to have another value.
-pub(super) fn strung(said: Node<'_>, found: &BTreeMap<u32, Vec<(&Finding, Way)>>) -> Strung {
+pub(super) fn strung(said: Node<'_>, found: &Found<'_>) -> Strung {
     let is_drawn = |(_, way): &(&Finding, Way)| matches!(way, Way::Anonymise | Way::Pseudonymise);
     if found.values().flatten().any(is_drawn) {
         Strung::of(said)

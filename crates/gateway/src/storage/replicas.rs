@@ -73,6 +73,7 @@ fn look(house: &House, seen: Option<u64>) -> Result<u64, Failure> {
     house.enrolments.take_over().map_err(failed)?;
     engines.desk.take_over().map_err(failed)?;
     engines.deposits.take_over().map_err(failed)?;
+    engines.told.take_over().map_err(failed)?;
     let taken = engines.keeper.take_over();
     taken.map_err(|error| Failure::other(error.to_string()))?;
     if assemble::reviews_changed(house)? {

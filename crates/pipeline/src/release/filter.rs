@@ -1,10 +1,10 @@
 //! Filter: the answer holds only what this caller may see.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use ::inspect::{FindingKind, Findings};
 use policy::{
-    Action, Decision, Facts, Obligation,
+    Action, Decision, Facts, Judging, Obligation,
     rules::{Discovery, strictest},
 };
 use wire::{
@@ -15,7 +15,7 @@ use wire::{
 
 use crate::{
     Answer, Body, Entry, Listing, Objection, Passed, Ready, Refusal, Reply,
-    ports::{Contexts, Inspect, Local, Rules},
+    ports::{Browsed, Contexts, Inspect, Local, Rules},
     refusal,
 };
 
@@ -113,20 +113,18 @@ fn trim(
     let list = object(|out| {
         out.array(listing.member, |list| {
             for entry in seen.by_ref() {
-                let shown = if listing.is_pinned {
-                    Some(Arc::clone(&entry.shown))
-                } else {
-                    engines.release_entry(call, entry, &|found| demanded(engines, call, entry, found))
+                let Some(browsed) = browsed(engines, call, listing, entry) else {
+                    continue;
                 };
-                let Some(shown) = shown else { continue };
-                let is_full = count == PAGE_ENTRIES_MAX || bytes + shown.len() > PAGE_BYTES_MAX;
+                let length = browsed.shown.len();
+                let is_full = count == PAGE_ENTRIES_MAX || bytes + length > PAGE_BYTES_MAX;
                 if let (Some(last), true) = (last, is_full) {
                     more = Some(engines.cursor(call, listing, last));
                     break;
                 }
-                list.json(&shown);
-                told.push(entry);
-                (count, bytes, last) = (count + 1, bytes + shown.len(), Some(entry));
+                list.json(&browsed.shown);
+                told.push(browsed);
+                (count, bytes, last) = (count + 1, bytes + length, Some(entry));
             }
         });
         if let Some(more) = &more {
@@ -136,6 +134,35 @@ fn trim(
     // Before anybody sees it. What is not shown brings nothing.
     engines.browse(call, &told).map_err(Refusal::at::<Filtered>)?;
     Ok(list)
+}
+
+/// An entry as it is shown, with the labels that its permits add; none where it may not be.
+fn browsed<'e>(
+    engines: &(impl Inspect + Rules),
+    call: &Ready<Filtered>,
+    listing: &Listing,
+    entry: &'e Entry,
+) -> Option<Browsed<'e>> {
+    if listing.is_pinned {
+        let shown = Arc::clone(&entry.shown);
+        return Some(Browsed {
+            entry,
+            shown,
+            labels: None,
+        });
+    }
+    let labels = RefCell::new(None);
+    let demanded = |found: &Findings| {
+        let demanded = demanded(engines, call, entry, found)?;
+        *labels.borrow_mut() = Obligation::labels(&demanded);
+        Some(demanded)
+    };
+    let shown = engines.release_entry(call, entry, &demanded)?;
+    Some(Browsed {
+        entry,
+        shown,
+        labels: labels.into_inner(),
+    })
 }
 
 /// What the client answers a server leaves, as the arguments of a call do. The question was permitted before anybody knew
@@ -180,7 +207,7 @@ fn answer_of_client(
 }
 
 /// What permits demand of an entry that this was found in: that of its release, and that of reading what it names. None
-/// where no rule permits its release.
+/// where no rule permits its release, or where what it demands cannot be met in a list.
 fn demanded(
     rules: &impl Rules,
     call: &Ready<Filtered>,
@@ -206,6 +233,10 @@ fn demanded(
             Vec::new()
         }
     };
+    // Nobody is asked for an opinion on each of thousands. One on what is read is asked for when it is read.
+    if Obligation::demands(&released, Judging::Content) {
+        return None;
+    }
     let reading = match rules
         .decide(subject, Action::Read, resource, &facts(Default::default()))
         .decision

@@ -224,7 +224,7 @@ impl ports::Contexts for World {
         self.port("overhear")
     }
 
-    fn browse(&self, _: &Ready<Filtered>, _: &[&Entry]) -> Result<(), Objection> {
+    fn browse(&self, _: &Ready<Filtered>, _: &[ports::Browsed<'_>]) -> Result<(), Objection> {
         self.port("browse")
     }
 }

@@ -192,7 +192,7 @@ pub(super) fn address(rest: &str) -> Option<Part> {
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
     let (authority, more) = rest.split_at_checked(end)?;
     let (user, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let host = authority.split(':').next()?.trim_matches('.');
+    let host = host_in(authority);
     if !host.contains('.') {
         return None;
     }
@@ -214,17 +214,24 @@ pub(super) fn address(rest: &str) -> Option<Part> {
     })
 }
 
-/// The host of an address, whatever it carries.
-pub(super) fn host_of(text: &str) -> Option<String> {
-    let with_scheme = match text.contains("://") {
-        true => text.to_owned(),
-        false => format!("://{text}"),
+/// The host of an address, whatever it carries: the one it leads to, and not one in its user, its path or its data.
+pub(super) fn host_of(text: &str) -> &str {
+    let ends = ['/', '?', '#', '\\'];
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let rest = if scheme.contains(ends) { text } else { rest };
+    host_in(rest.split(ends).next().unwrap_or(rest))
+}
+
+/// The host of an authority, without user and port.
+fn host_in(authority: &str) -> &str {
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    let end = match host.starts_with('[') {
+        true => host.find(']').map(|at| at + 1),
+        false => host.find(':'),
     };
-    let rest = with_scheme.split_once("://")?.1;
-    let rest = rest.strip_prefix("www.").unwrap_or(rest);
-    let authority = rest.split(['/', '?', '#', '\\']).next()?;
-    let host = authority.rsplit('@').next()?.split(':').next()?.trim_matches('.');
-    host.contains('.').then(|| host.to_owned())
+    let host = end.and_then(|end| host.get(..end)).unwrap_or(host);
+    let host = host.trim_matches('.');
+    host.strip_prefix("www.").unwrap_or(host)
 }
 
 /// Numbers that are written in groups: `de89 3704 0044 0532 0130 00`, `+43-664-1234567`.
@@ -390,13 +397,25 @@ mod tests {
         ] {
             assert_eq!(parts(text), [], "{text}");
         }
+    }
+
+    /// Regression: there were two readers of hosts. One took an address in another's data for the host, so that a page which
+    /// the task names vouched for one it does not; the other kept `www.` behind a user.
+    #[test]
+    fn the_host_is_where_an_address_leads() {
         for (text, host) in [
-            ("https://secret@www.evil.example:443/a", Some("www.evil.example")),
-            ("evil.example/a", Some("evil.example")),
-            ("www.evil.example", Some("evil.example")),
-            ("nothing", None),
+            ("https://secret@www.evil.example:443/a", "evil.example"),
+            ("https://good.example@evil.example/a", "evil.example"),
+            ("evil.example/a?to=https://good.example/b", "evil.example"),
+            ("https://evil.example?x=://good.example", "evil.example"),
+            ("https://evil.example\\@good.example/", "evil.example"),
+            ("https://evil.example./a", "evil.example"),
+            ("evil.example/a", "evil.example"),
+            ("www.evil.example", "evil.example"),
+            ("http://[2001:db8::1]:8080/a", "[2001:db8::1]"),
+            ("nothing", "nothing"),
         ] {
-            assert_eq!(host_of(text).as_deref(), host, "{text}");
+            assert_eq!(host_of(text), host, "{text}");
         }
     }
 

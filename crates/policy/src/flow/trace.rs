@@ -8,7 +8,7 @@ use super::{
     Flow,
     lenders::{Asked, Sorts},
     memory::{Remembered, may_be_worth_tracing, worth_tracing},
-    parts::{Part, address, host_of, parts},
+    parts::{Part, address, parts},
     value::{Shape, Value, Word},
     whither::whither,
     words::has_topic,
@@ -107,11 +107,12 @@ impl Flow {
                         return;
                     }
                 }
-                let direct = || host_of(&value.text).filter(|_| value.shape == Shape::Address);
-                if let Some(host) = host.clone().or_else(direct)
-                    && !self.is_known(&host)
+                let direct =
+                    || Some(value.host()).filter(|host| value.shape == Shape::Address && host.contains('.'));
+                if let Some(host) = host.as_deref().or_else(direct)
+                    && !self.is_known(host)
                 {
-                    asked.holding_alone(&host);
+                    asked.holding_alone(host);
                 }
             }
         }

@@ -8,7 +8,7 @@ use wire::{
 };
 
 use super::{
-    parts::{ACCOUNT_DIGITS_MIN, as_read},
+    parts::{ACCOUNT_DIGITS_MIN, as_read, host_of},
     words::{name_words, small},
 };
 
@@ -178,12 +178,7 @@ impl Value {
 
     /// The host of an address.
     pub(super) fn host(&self) -> &str {
-        let text = self
-            .text
-            .split_once("://")
-            .map_or(self.text.as_str(), |(_, rest)| rest);
-        let text = text.strip_prefix("www.").unwrap_or(text);
-        text.split(['/', '?', '#', ':']).next().unwrap_or(text)
+        host_of(&self.text)
     }
 }
 

@@ -142,7 +142,11 @@ pub fn request(method: Method, body: &[u8]) -> Result<Message, Refused> {
     let text = enclosed(&jsonrpc::request(&ID, method, |_| {}), b"{}}", body, b"}");
     let message = Message::parse(text, Keys::Folded, &REQUEST)?;
     if let Some(params) = message.params() {
-        refuse_case_variants(params, &KNOWN).map_err(|error| Refused { error, id: None })?;
+        refuse_case_variants(params, &KNOWN).map_err(|error| Refused {
+            error,
+            id: None,
+            asks: true,
+        })?;
     }
     Ok(message)
 }

@@ -272,7 +272,7 @@ pub(super) async fn erase(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Fai
             shredded += house.store.with(|state| state.shred(owner)).map_err(failed)?;
         }
     }
-    engines.told.forget();
+    engines.told.forget(&engines.ambient).map_err(failed)?;
     let destroyed = house
         .store
         .keychain()
