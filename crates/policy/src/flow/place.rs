@@ -10,6 +10,10 @@ use super::sketch::{Mark, mark, next_where};
 const REPAIRED: [&str; 5] = ["http", "https", "ws", "wss", "ftp"];
 /// Longest host that is read, with what may stand before and behind it.
 const AUTHORITY_BYTES: usize = 512;
+/// How often a text is read without its percent-encoding: each time may take off as little as two bytes.
+const DECODED_MAX: usize = 3;
+/// Longest comment before an `@`.
+const COMMENT_BYTES: usize = 128;
 /// Longest path that is looked at around a sign that it is written otherwise than usual.
 const PATH_BYTES: usize = 512;
 /// Most names above a host that are asked about.
@@ -178,7 +182,10 @@ pub(super) fn hosts(text: &str) -> (Vec<Host>, Vec<(String, Host)>) {
     take(text);
     let mut layer = Cow::Borrowed(text);
     // What is written with `%` twice is read twice on a way of redirects.
-    while let Some(decoded) = super::parts::decoded(&layer).filter(|_| layer.len() <= text.len()) {
+    for _ in 0..DECODED_MAX {
+        let Some(decoded) = super::parts::decoded(&layer) else {
+            break;
+        };
         take(&decoded);
         layer = Cow::Owned(decoded);
     }
@@ -315,11 +322,15 @@ fn behind_at<'t>(before: &'t str, after: &'t str) -> Option<Found<'t>> {
 /// Whose mailbox it is, by what stands before its `@`: without a comment in brackets. And the sign before that.
 fn local(before: &str) -> (&str, Option<char>) {
     let mut before = before.trim_end_matches(' ');
-    while let Some((head, _)) = before
-        .strip_suffix(')')
-        .and_then(|before| before.rsplit_once('('))
-    {
-        before = head.trim_end_matches(' ');
+    while let Some(inner) = before.strip_suffix(')') {
+        let from = inner.floor_char_boundary(inner.len().saturating_sub(COMMENT_BYTES));
+        let Some(begin) = inner.get(from..).and_then(|near| near.rfind('(')) else {
+            break;
+        };
+        before = inner
+            .get(..from + begin)
+            .unwrap_or_default()
+            .trim_end_matches(' ');
     }
     let before = before.strip_suffix('"').unwrap_or(before);
     let is_of = |c: char| c.is_alphanumeric() || "._%+-=!$&*^~".contains(c);
@@ -396,4 +407,31 @@ pub(super) fn usual_path(path: &str) -> String {
     }
     let steps = steps.join("/");
     if is_rooted { format!("/{steps}") } else { steps }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: each of these took time with the square of its length, some minutes.
+    #[test]
+    fn long_texts_are_read_in_time_with_their_length() {
+        for text in [
+            format!("%{}", "25".repeat(500_000)),
+            format!("({}", ")@".repeat(500_000)),
+            format!("{}@x.org", "(a)".repeat(300_000)),
+            "//@".repeat(300_000),
+            "http:@a".repeat(100_000),
+            "/.".repeat(500_000),
+        ] {
+            hosts(&text);
+            marks(&text);
+        }
+        let (_, mailboxes) = hosts("eve(a comment)(and another)@attacker.example");
+        let whose: Vec<_> = mailboxes
+            .iter()
+            .map(|(local, host)| (local.as_str(), host.name.as_str()))
+            .collect();
+        assert_eq!(whose, [("eve", "attacker.example")]);
+    }
 }
