@@ -123,21 +123,45 @@ fn answer(asked: &Asked, reply: Reply) -> Said {
                 shape::own(&own.result, asked.revision, method)
             }
         }
-        Body::Foreign(response, edits, era) => match response.answer() {
-            Answer::Result(result) => shape::result(result, edits, *era, asked.revision, method),
-            Answer::Error(error) => {
-                let code = foreign_code(asked, error, *era);
-                said.status = error_status(asked.revision.era(), code);
-                said.message = Some(foreign_error(id, code, error, edits));
-                return said;
+        Body::Foreign(response, edits, era) => {
+            let edits = &unmarked(response, edits);
+            match response.answer() {
+                Answer::Result(result) => shape::result(result, edits, *era, asked.revision, method),
+                Answer::Error(error) => {
+                    let code = foreign_code(asked, error, *era);
+                    said.status = error_status(asked.revision.era(), code);
+                    said.message = Some(foreign_error(id, code, error, edits));
+                    return said;
+                }
             }
-        },
+        }
     };
     said.message = Some(jsonrpc::result(id, &result));
     said
 }
 
+/// The changes with which an answer of a server has none of the gateway's marks, however deep in it they are.
+fn unmarked(response: &jsonrpc::Response, edits: &Edits) -> Edits {
+    let text = response.document().text();
+    let mut edits = edits.clone();
+    // A name may be written with escapes.
+    if !text.contains("sallyport") && !text.contains("\\u") {
+        return edits;
+    }
+    let (Answer::Result(said) | Answer::Error(said)) = response.answer();
+    for given in said.walk().filter_map(meta::of) {
+        let ours = given
+            .members()
+            .filter(|(key, _)| key.as_str().is_some_and(|key| meta::is_ours(&key)));
+        ours.for_each(|(_, value)| edits.remove(value));
+    }
+    edits
+}
+
 /// The code of an upstream's error. What one means differs between eras.
+///
+/// THREAT: the gateway's own codes, and those of what is agreed between two that speak, are said by the gateway of itself. A
+/// client that hears them of a server takes a forged remedy for ours, or falls back to an older revision.
 fn foreign_code(asked: &Asked, error: wire::json::Node<'_>, from: Era) -> i64 {
     let code = error
         .get("code")
@@ -145,6 +169,21 @@ fn foreign_code(asked: &Asked, error: wire::json::Node<'_>, from: Era) -> i64 {
         .and_then(|n| n.as_i64())
         .unwrap_or(code::INTERNAL_ERROR);
     let to = asked.revision.era();
+    let names_capabilities = || {
+        error
+            .get("data")
+            .and_then(|data| data.get("requiredCapabilities"))
+            .is_some()
+    };
+    match code {
+        code::REFUSED | code::HEADER_MISMATCH | code::UNSUPPORTED_PROTOCOL_VERSION => {
+            return code::INTERNAL_ERROR;
+        }
+        code::MISSING_CLIENT_CAPABILITY if from == Era::Legacy || !names_capabilities() => {
+            return code::INTERNAL_ERROR;
+        }
+        _ => {}
+    }
     if asked.method != Some(Method::ResourcesRead) || from == to {
         return code;
     }
@@ -167,8 +206,22 @@ fn error_status(era: Era, code: i64) -> u16 {
     }
 }
 
-/// An upstream's error, written anew.
+/// An upstream's error, written anew. What explains a code that it may not say goes with it, and so does what the gateway's
+/// own refusals say of themselves.
 fn foreign_error(id: &Id, code: i64, error: wire::json::Node<'_>, edits: &Edits) -> Vec<u8> {
+    let said = error.get("code").and_then(wire::json::Node::as_number);
+    let is_other = said
+        .and_then(|said| said.as_i64())
+        .is_none_or(|said| said != code);
+    let data = error.get("data");
+    let is_as_ours = data
+        .and_then(|data| data.get("code")?.as_str())
+        .is_some_and(|name| is_refusal(&name));
+    let mut edits = edits.clone();
+    if let Some(data) = data.filter(|_| is_as_ours || (is_other && code == code::INTERNAL_ERROR)) {
+        edits.remove(data);
+    }
+    let edits = &edits;
     object(|out| {
         out.string("jsonrpc", "2.0");
         id.write("id", out);
@@ -177,6 +230,14 @@ fn foreign_error(id: &Id, code: i64, error: wire::json::Node<'_>, edits: &Edits)
             out.members_except(error, &["code"], edits);
         });
     })
+}
+
+/// Whether the gateway's refusals have such a name, as readers compare them.
+fn is_refusal(name: &str) -> bool {
+    let name = name.trim();
+    pipeline::refusal::REFUSALS
+        .iter()
+        .any(|code| code.name.eq_ignore_ascii_case(name))
 }
 
 fn refusal(asked: &Asked, refusal: &Refusal, call: &str) -> Said {

@@ -43,6 +43,9 @@ impl Engines {
                 "it asks by an error, which the client's revision does not have",
             ));
         };
+        if addresses.is_empty() {
+            return Err(garbled("it asks by an error for nothing"));
+        }
         let mut shown = Vec::new();
         for asked in addresses {
             shown.push(self.judged_address(server, arrival, asked).await?);
