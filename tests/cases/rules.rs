@@ -202,6 +202,15 @@ fn rules_that_turn_out_to_name_no_tool_are_recorded() {
     let unfit = unfit.expect("recorded");
     let why = unfit["detail"]["why"].to_string();
     assert!(why.contains("the server `stub` has no tool `ecco`"), "{unfit}");
+    // Regression: the same files did not start a second time. Others of the kind do not start.
+    gateway.stop();
+    gateway.run();
+    gateway.stop();
+    let file = gateway.path("sallyport.yaml");
+    let yaml = std::fs::read_to_string(&file).expect("a configuration");
+    std::fs::write(&file, yaml.replace("stub__ecco", "stub__eccho")).expect("written");
+    let output = gateway.output(&["serve", "--ready-json"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
 #[test]

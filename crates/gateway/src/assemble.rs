@@ -272,10 +272,16 @@ pub(crate) fn room(meant: &Meant) -> Room {
 pub(crate) fn begin(house: &House, meant: &Meant) -> Result<(), Failure> {
     let engines = &house.engines;
     let rules = engines.rules();
-    // What reviews took away may be gone since, and keeps nobody from starting.
-    fitting(&self::rules(meant)?, engines)?;
+    // What reviews took away may be gone since, and keeps nobody from starting. Nor do rules that were in force before anybody
+    // had looked at a server: who ran with them is told of them as it was then, and served.
+    if let Err(why) = fitting(&self::rules(meant)?, engines)
+        && !policy_version::stood(&house.store, meant)?
+    {
+        return Err(why);
+    }
     let version = policy_version::may_follow(&house.store, meant)?;
     policy_version::keep(&house.store, version.as_ref())?;
+    policy_version::stands(&house.store, meant)?;
     let digest = rules.digest().to_owned();
     engines
         .journal

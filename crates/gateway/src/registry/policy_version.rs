@@ -11,6 +11,8 @@ use crate::{config::Meant, failure::Failure, storage::store::Store};
 /// Where the version in force is kept.
 const TABLE: &str = "policy";
 const KEY: &str = "version";
+/// Where it is kept which rules were in force last.
+const LAST: &str = "last";
 
 /// What is written in the store: the version in force and the rules it stands for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -63,6 +65,19 @@ pub(crate) fn keep(store: &Store, version: Option<&Version>) -> Result<(), Failu
     });
     let kept = store.put(TABLE, KEY, &text);
     kept.map_err(|error| Failure::other(error.to_string()))
+}
+
+/// Remembers which rules are in force: a gateway that ran with them starts with them, though a server has changed since.
+pub(crate) fn stands(store: &Store, meant: &Meant) -> Result<(), Failure> {
+    let kept = store.put(TABLE, LAST, digest(meant)?.as_bytes());
+    kept.map_err(|error| Failure::other(error.to_string()))
+}
+
+/// Whether these rules were in force last.
+pub(crate) fn stood(store: &Store, meant: &Meant) -> Result<bool, Failure> {
+    let kept = store.get(TABLE, LAST);
+    let kept = kept.map_err(|error| Failure::other(error.to_string()))?;
+    Ok(kept.is_some_and(|kept| kept == digest(meant).unwrap_or_default().as_bytes()))
 }
 
 fn last(store: &Store) -> Result<Option<Version>, Failure> {

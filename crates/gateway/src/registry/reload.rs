@@ -207,6 +207,7 @@ fn apply(house: &Arc<House>, meant: &Meant) -> Result<(), Failure> {
     let version = policy_version::may_follow(&house.store, meant)?;
     let texts = assemble::rule_sources(meant)?;
     policy_version::keep(&house.store, version.as_ref())?;
+    policy_version::stands(&house.store, meant)?;
     let adopted = engines.inspector.adopt(&meant.inspection);
     adopted.map_err(|error| Failure::configuration(error.to_string()))?;
     let followed = house
