@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use e2e::{
     gateway::{Gateway, Scratch, program},
     mcp::{Answer, Client, own_meta},
@@ -150,8 +153,10 @@ fn what_a_server_was_told_comes_back_as_its_pseudonym_for_good() {
         for said in [
             MAIL,
             "Ann.Lee@Clinic.ORG",
+            "ann.lee%40clinic.org",
             "\u{430}nn.l\u{435}e@clinic.org",
             "a\u{200b}\u{200b}nn.lee@cl\u{ad}inic.org",
+            "\u{ff41}\u{ff4e}\u{ff4e}.lee\u{ff20}clinic.org",
         ] {
             for answer in all_it_says(&tester, folder.path(), &format!("queue: {said}, and more")) {
                 let body = answer.body.to_string();
@@ -209,4 +214,73 @@ fn what_a_server_was_told_comes_back_as_its_pseudonym_for_good() {
     ) {
         assert!(!answer.body.to_string().contains(&name), "{}", answer.body);
     }
+}
+
+/// Regression: what a server was told came back as it is in `blob` and `data`, which are base64 by the protocol.
+// CONTROL: minimisation leaks
+#[test]
+fn what_a_server_was_told_is_no_secret_in_base64_either() {
+    let folder = Scratch::new();
+    let gateway = house(folder.path());
+    let tester = client(&gateway, "tester");
+    let chart = tester.call("charts__echo", &json!({"text": format!("Mail: {MAIL}")}));
+    let chart = chart.expect("an answer");
+    let name = chart.text().strip_prefix("Mail: ").expect("a name").to_owned();
+    assert!(send(&tester, &name).is_good());
+
+    let said = format!("queue: {MAIL}, >>>???");
+    let padded = STANDARD.encode(&said);
+    let bare = URL_SAFE_NO_PAD.encode(&said);
+    assert!(padded != bare && !padded.contains(&bare), "two ways to write it");
+    let broken = format!("{}.\n{}", &padded[..9], &padded[9..]);
+    let pieces = STANDARD.encode(&said[..13]) + &STANDARD.encode(&said[13..]);
+    for blob in [&padded, &bare, &broken, &pieces] {
+        for answer in all_it_says_in(&tester, folder.path(), blob) {
+            let found = blob_of(&answer.body["result"]).expect("a blob");
+            let text = String::from_utf8(STANDARD.decode(found).expect("base64")).expect("a text");
+            assert_eq!(text, said.replace(MAIL, &name), "{blob}");
+        }
+    }
+    // What is no text goes as a whole: as a picture is what it is.
+    let among = [b"\x89PNG\xff\x00 ".as_slice(), MAIL.as_bytes(), b" \xff"].concat();
+    for (bytes, is_told) in [(among, true), (b"\x89PNG\xff\x00 x".to_vec(), false)] {
+        let blob = STANDARD.encode(bytes);
+        for answer in all_it_says_in(&tester, folder.path(), &blob) {
+            let found = blob_of(&answer.body["result"]);
+            assert_eq!(found, Some(if is_told { "" } else { &blob }), "{}", answer.body);
+        }
+    }
+    // Of two bytes a letter, half of them are characters that show nothing.
+    let wide: Vec<u8> = said.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for answer in all_it_says_in(&tester, folder.path(), &STANDARD.encode(wide)) {
+        let found = blob_of(&answer.body["result"]).expect("a blob");
+        let shown = String::from_utf8(STANDARD.decode(found).expect("base64")).expect("a text");
+        assert!(!shown.replace('\0', "").contains("lee"), "{}", answer.body);
+    }
+}
+
+/// What `letters` answers, with this in base64.
+fn all_it_says_in(client: &Client, folder: &Path, blob: &str) -> Vec<Answer> {
+    let image = json!({"content": [{"type": "image", "mimeType": "image/png", "data": blob}]});
+    let file = json!({"content": [{"type": "resource", "resource": {"uri": "x://y", "blob": blob}}]});
+    let mut answers = Vec::new();
+    for result in [image, file] {
+        fs::write(folder.join("tools_call"), result.to_string()).expect("a file");
+        answers.push(send(client, "nobody"));
+    }
+    let read = json!({"contents": [{"uri": "letters://out", "blob": blob}]});
+    fs::write(folder.join("resources_read"), read.to_string()).expect("a file");
+    let params = json!({"uri": "letters://out", "_meta": own_meta()});
+    answers.push(
+        client
+            .request("resources/read", Some("letters://out"), params)
+            .expect("an answer"),
+    );
+    answers
+}
+
+/// What stands in base64, wherever that is.
+fn blob_of(said: &Value) -> Option<&str> {
+    let places = ["/content/0/data", "/content/0/resource/blob", "/contents/0/blob"];
+    places.iter().find_map(|place| said.pointer(place)?.as_str())
 }

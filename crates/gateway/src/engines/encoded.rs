@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use inspect::{Scope, Surface};
 use pipeline::Objection;
@@ -19,6 +19,14 @@ use super::{
     said::Said,
     told::List,
 };
+
+/// As clients decode it: with or without padding, whatever is in the bits that are left over.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// The places of values that are base64 because the protocol says so.
 pub(super) fn places(said: Node<'_>) -> BTreeSet<u32> {
@@ -100,11 +108,16 @@ impl Engines {
     }
 }
 
-/// Those of these values in which something that the far side was told stands, as text or among other bytes.
+/// Those of these values in which something that the far side was told stands: as text, in text of two bytes a letter, or
+/// among what is no text.
 pub(super) fn telling(said: Node<'_>, places: &BTreeSet<u32>, told: &List) -> BTreeSet<u32> {
+    let is_in = |bytes: &[u8]| !told.find(&String::from_utf8_lossy(bytes)).is_empty();
     let holds = |place: &u32| {
         let bytes = said.document().at(*place).and_then(bytes);
-        bytes.is_some_and(|bytes| !told.find(&String::from_utf8_lossy(&bytes)).is_empty())
+        bytes.is_some_and(|bytes| {
+            let narrow: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+            is_in(&bytes) || is_in(&narrow)
+        })
     };
     places.iter().copied().filter(holds).collect()
 }
@@ -113,16 +126,24 @@ fn decoded(value: Node<'_>) -> Option<String> {
     String::from_utf8(bytes(value)?).ok()
 }
 
-/// With or without its last signs, and in either alphabet: clients forgive much.
+/// What stands there, as leniently as any client reads it: in either alphabet, broken by whatever is in neither, and
+/// several pieces with the padding of each.
 fn bytes(value: Node<'_>) -> Option<Vec<u8>> {
-    let plain = |c: char| match c {
-        '-' => '+',
-        '_' => '/',
-        c => c,
-    };
-    let encoded = value.as_str()?;
-    let encoded = encoded.chars().filter(|c| !c.is_whitespace() && *c != '=');
-    STANDARD_NO_PAD
-        .decode(encoded.map(plain).collect::<String>())
-        .ok()
+    let text = value.as_str()?;
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    for piece in text.split('=') {
+        let letters = piece.bytes().filter_map(|byte| match byte {
+            b'-' => Some(b'+'),
+            b'_' => Some(b'/'),
+            b'+' | b'/' => Some(byte),
+            _ => byte.is_ascii_alphanumeric().then_some(byte),
+        });
+        let mut letters: Vec<u8> = letters.collect();
+        // One letter alone is no byte.
+        if letters.len() % 4 == 1 {
+            letters.pop();
+        }
+        bytes.extend(LENIENT.decode(letters).ok()?);
+    }
+    Some(bytes)
 }

@@ -154,6 +154,11 @@ impl People {
         configured.purposes.clone()
     }
 
+    fn is_purpose(&self, name: &str) -> bool {
+        let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner);
+        configured.purposes.contains(name)
+    }
+
     /// The key of secret digests.
     pub(crate) fn key(&self) -> &hmac::Key {
         &self.key
@@ -303,8 +308,9 @@ impl People {
 
     /// Whether somebody may declare a context; the error says why not.
     pub(crate) fn may_declare(&self, person: &Person, declared: &DeclaredContext) -> Result<(), String> {
+        // Who was added by command keeps a purpose that configuration has no more, and with it the purpose's limits.
         if let Some(purpose) = &declared.purpose
-            && !person.purposes.contains(purpose)
+            && !(person.purposes.contains(purpose) && self.is_purpose(purpose))
         {
             return Err(format!(
                 "`{}` may not declare the purpose `{purpose}`",
