@@ -232,8 +232,10 @@ fn what_a_server_was_told_is_no_secret_in_base64_either() {
     let padded = STANDARD.encode(&said);
     let bare = URL_SAFE_NO_PAD.encode(&said);
     assert!(padded != bare && !padded.contains(&bare), "two ways to write it");
-    let broken = format!("{}.\n{}", &padded[..9], &padded[9..]);
-    let pieces = STANDARD.encode(&said[..13]) + &STANDARD.encode(&said[13..]);
+    let (before, after) = padded.split_at(9);
+    let broken = format!("{before}.\n{after}");
+    let (before, after) = said.split_at(13);
+    let pieces = STANDARD.encode(before) + &STANDARD.encode(after);
     for blob in [&padded, &bare, &broken, &pieces] {
         for answer in all_it_says_in(&tester, folder.path(), blob) {
             let found = blob_of(&answer.body["result"]).expect("a blob");

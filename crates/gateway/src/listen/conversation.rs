@@ -204,22 +204,15 @@ impl Conversation {
             method: message.method(),
             revision,
         };
-        let (revision, asked) = match self.revision(&message) {
-            Ok(revision) => (revision, asked(revision)),
-            Err(objection) => {
-                let asked = asked(Revision::V2026_07_28);
-                let said = self.turn_away(&asked, objection).await;
+        let revision = match self.readable(&message) {
+            Ok(revision) => revision,
+            Err((revision, objection)) => {
+                let asked = asked(revision);
+                let said = self.turn_away(&asked, *objection).await;
                 return said.filter(|_| asked.id.is_some());
             }
         };
-        if let Some(method) = message.method()
-            && !method.exists(revision, Direction::ToServer)
-        {
-            let why = format!("`{method}` does not exist in {revision}");
-            let objection = Objection::new(&refusal::METHOD_UNKNOWN, why.clone()).showing(why);
-            let said = self.turn_away(&asked, objection).await;
-            return said.filter(|_| asked.id.is_some());
-        }
+        let asked = asked(revision);
         let session = self.session();
         let withdrawal = Withdrawal::new();
         let session_id = session.as_ref().map(|session| Arc::clone(&session.id));
@@ -358,6 +351,21 @@ impl Conversation {
         if let Some(session) = self.session() {
             self.house.engines.sessions.end(&session.id);
             self.house.engines.upstreams.end_session(&session.id);
+        }
+    }
+
+    /// The revision a message is in, in which its method exists; or in which it is told that it does not.
+    fn readable(&self, message: &Message) -> Result<Revision, (Revision, Box<Objection>)> {
+        let revision = self
+            .revision(message)
+            .map_err(|objection| (Revision::V2026_07_28, Box::new(objection)))?;
+        match message.method() {
+            Some(method) if !method.exists(revision, Direction::ToServer) => {
+                let why = format!("`{method}` does not exist in {revision}");
+                let objection = Objection::new(&refusal::METHOD_UNKNOWN, why.clone()).showing(why);
+                Err((revision, Box::new(objection)))
+            }
+            Some(_) | None => Ok(revision),
         }
     }
 
