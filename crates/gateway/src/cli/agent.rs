@@ -140,6 +140,12 @@ pub(crate) struct Token {
     /// The purpose to declare.
     #[arg(long)]
     purpose: Option<String>,
+    /// The task to declare: tokens of one task share what they have read.
+    #[arg(long)]
+    task: Option<String>,
+    /// For whom or what it acts, to declare: as with a task.
+    #[arg(long)]
+    entity: Option<String>,
     /// The user it acts for.
     #[arg(long = "for", value_name = "USER")]
     acts_for: Option<String>,
@@ -256,6 +262,8 @@ impl Token {
             args.string("agent", &self.agent);
             for (name, text) in [
                 ("purpose", &self.purpose),
+                ("task", &self.task),
+                ("entity", &self.entity),
                 ("for", &self.acts_for),
                 ("server", &self.server),
             ] {

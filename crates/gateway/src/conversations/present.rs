@@ -179,7 +179,7 @@ fn foreign_code(asked: &Asked, error: wire::json::Node<'_>, from: Era) -> i64 {
         code::REFUSED | code::HEADER_MISMATCH | code::UNSUPPORTED_PROTOCOL_VERSION => {
             return code::INTERNAL_ERROR;
         }
-        code::MISSING_CLIENT_CAPABILITY if from == Era::Legacy || !names_capabilities() => {
+        code::MISSING_CLIENT_CAPABILITY if !names_capabilities() => {
             return code::INTERNAL_ERROR;
         }
         _ => {}

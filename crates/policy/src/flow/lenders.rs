@@ -155,6 +155,13 @@ impl Asked<'_, '_> {
         trusted.any(|result| names(result, marks, &sought))
     }
 
+    /// Whether any result names a place, asked about or not.
+    pub(super) fn is_named(&self, marks: &[Mark], spellings: &[String]) -> bool {
+        let sought: Vec<_> = spellings.iter().map(|text| Sought::new(text)).collect();
+        let mut all = self.sorts.memory.results();
+        all.any(|result| names(result, marks, &sought))
+    }
+
     /// Whether a result that is nobody's to pass on holds a word.
     pub(super) fn is_in_data(&self, word: &str) -> bool {
         let sought = Sought::new(word);

@@ -100,7 +100,12 @@ impl Flow {
         if self.is_known(&bare) || self.is_known(&format!("{local}@{}", host.name)) {
             return;
         }
-        asked.naming(&[mark_of_mailbox(&bare)], std::slice::from_ref(&bare));
+        let (marks, spellings) = ([mark_of_mailbox(&bare)], std::slice::from_ref(&bare));
+        asked.naming(&marks, spellings);
+        // Whoever named it named it: others at its host are no source of it.
+        if asked.is_named(&marks, spellings) {
+            return;
+        }
         // Most mailboxes of those who serve everybody are somebody else's.
         if directs && !is_of_everybody(&host.name) {
             let is_way = is_data(local, asked);

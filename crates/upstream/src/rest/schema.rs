@@ -349,6 +349,9 @@ impl<'s, 'd> Schemas<'s, 'd> {
             };
             parts.push((key.to_owned(), text));
         }
+        if !own.is_empty() {
+            parts.push(closed_to(&own, node)?);
+        }
         Ok(object(|out| {
             parts.iter().for_each(|(key, text)| out.json(key, text))
         }))
@@ -406,6 +409,24 @@ impl<'s, 'd> Schemas<'s, 'd> {
         let own = properties.filter(|(_, schema)| is_own(*schema));
         own.filter_map(|(name, _)| name.as_str().map(std::borrow::Cow::into_owned))
             .collect()
+    }
+}
+
+/// The keyword that keeps an object open and these names out of it. A name that is left out of `properties` alone is one that
+/// anybody may send.
+fn closed_to(own: &BTreeSet<String>, node: Node<'_>) -> Result<(String, Vec<u8>), Trouble> {
+    let none_of = object(|out| {
+        out.object("not", |out| {
+            out.array("enum", |list| own.iter().for_each(|name| list.string(name)));
+        });
+    });
+    let none_there = || object(|out| own.iter().for_each(|name| out.boolean(name, false)));
+    match (node.get("propertyNames"), node.get("dependentSchemas")) {
+        (None, _) => Ok(("propertyNames".to_owned(), none_of)),
+        (Some(_), None) => Ok(("dependentSchemas".to_owned(), none_there())),
+        (Some(_), Some(_)) => Err(Trouble::unfit(
+            "its schema has properties that are `readOnly` beside `propertyNames` and `dependentSchemas`",
+        )),
     }
 }
 

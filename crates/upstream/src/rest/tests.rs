@@ -150,7 +150,7 @@ fn schemas_stand_alone_in_the_words_of_mcp() {
         (
             "3.0.0",
             "Made",
-            r#"{"type":"object","required":["n"],"properties":{"n":{"type":"integer","exclusiveMinimum":1}}}"#,
+            r#"{"type":"object","required":["n"],"properties":{"n":{"type":"integer","exclusiveMinimum":1}},"propertyNames":{"not":{"enum":["id"]}}}"#,
         ),
         ("3.0.0", "Node", r##"{"$ref":"#/$defs/Node"}"##),
     ] {

@@ -4,11 +4,15 @@ use std::collections::BTreeSet;
 
 use identity::{
     Actor, ActorKind, DeclaredContext,
+    oauth::read_context,
     token::{Grant, LIFETIME_MS_MAX, SCOPE},
 };
 use policy::PartyKind;
 use records::ledger::Kind;
-use wire::json::object;
+use wire::{
+    bounds::REQUEST,
+    json::{Document, Keys, object},
+};
 
 use super::Args;
 use crate::{
@@ -24,11 +28,7 @@ pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
     let person = engines.people.client(&name).ok_or_else(|| {
         Failure::configuration(format!("there is no agent `{name}`; see `sallyport agent list`"))
     })?;
-    let declared = args.text("purpose").map(|purpose| DeclaredContext {
-        purpose: Some(purpose),
-        task: args.text("task"),
-        ..DeclaredContext::default()
-    });
+    let declared = declared(args)?;
     if let Some(declared) = &declared {
         engines
             .people
@@ -107,6 +107,25 @@ pub(super) fn mint(house: &House, args: &Args<'_>) -> Result<Vec<u8>, Failure> {
             out.string("unfit", &why);
         }
     }))
+}
+
+/// What the token is to declare, read as any other declaration; none where nothing is said.
+fn declared(args: &Args<'_>) -> Result<Option<DeclaredContext>, Failure> {
+    let said = ["purpose", "task", "entity"].map(|name| (name, args.text(name)));
+    if said.iter().all(|(_, text)| text.is_none()) {
+        return Ok(None);
+    }
+    let text = object(|out| {
+        for (name, text) in &said {
+            if let Some(text) = text {
+                out.string(name, text);
+            }
+        }
+    });
+    let unreadable = |why: String| Failure::configuration(why);
+    let read = Document::parse(text, Keys::Exact, &REQUEST).map_err(|error| unreadable(error.to_string()))?;
+    let declared = read_context(read.root()).map_err(|error| unreadable(error.to_string()))?;
+    Ok(Some(declared))
 }
 
 fn kind(kind: PartyKind) -> ActorKind {
