@@ -181,6 +181,28 @@ fn another_token_for_the_same_task_is_in_the_same_context() {
         let sent = say_with(&gateway, era, token, ("mail__echo", "Good evening"));
         assert!(sent.is_err(), "{declared}: a new token has read nothing");
     }
+    let of_script = |task: &str| {
+        let said = ["token", "--agent", "tester", "--purpose", "care", "--task", task];
+        let output = gateway.output(&said);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    };
+    let sent = say_with(
+        &gateway,
+        era,
+        of_script("round of ward 3"),
+        ("mail__echo", "Good evening"),
+    );
+    assert!(sent.is_err(), "the command's token is in the context of the task");
+    say_with(
+        &gateway,
+        era,
+        of_script("round of ward 5"),
+        ("mail__echo", "Good evening"),
+    )
+    .expect("other work");
+    let unreadable = gateway.output(&["token", "--agent", "tester", "--task", "round\nof"]);
+    assert_eq!(unreadable.status.code(), Some(2), "{unreadable:?}");
     for other in [
         r#","purpose":"care","task":"round of ward 4""#,
         r#","purpose":"care""#,
