@@ -174,6 +174,25 @@ impl Obligation {
         })
     }
 
+    /// Whoever is to agree or to look at it.
+    pub(crate) fn reviewers(&self) -> Option<&Reviewers> {
+        match self {
+            Self::Approve { by, .. } | Self::Review(by) => Some(by),
+            Self::Anonymise(_)
+            | Self::Defang(_)
+            | Self::Drop(_)
+            | Self::Fields(_)
+            | Self::Judge(_)
+            | Self::Label(_)
+            | Self::Limit(_)
+            | Self::Mask(_)
+            | Self::Pseudonymise(_)
+            | Self::Redact(_)
+            | Self::Reveal(_)
+            | Self::StepUp { .. } => None,
+        }
+    }
+
     /// Whether it is met before the call goes on: somebody agrees, or the caller proves more.
     #[must_use]
     pub fn holds_call(&self) -> bool {

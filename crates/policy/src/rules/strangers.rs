@@ -14,7 +14,11 @@ use super::{
     rule::Rule,
     vocabulary::word,
 };
-use crate::{packs, subject::Party};
+use crate::{
+    packs,
+    permit::{Obligation, Reviewers},
+    subject::Party,
+};
 
 /// What is always there to be asked for: of everybody, and of whoever logged in or has a model.
 const ATTRIBUTES: [&str; 6] = ["mfa", "model", "model_source", "model_version", "name", "tenant"];
@@ -49,8 +53,8 @@ impl People {
         self.others_vouch = true;
     }
 
-    fn nobody(&self, uid: &Uid) -> Option<Fault> {
-        let (what, remedy) = match uid.kind.as_ref() {
+    fn nobody(&self, kind: &str, name: &str) -> Option<Fault> {
+        let (what, remedy) = match kind {
             "Agent" => ("agent", "add it under `agents`, or with `sallyport agent add`"),
             "Service" => ("service", "add it under `agents` with `kind: service`"),
             "User" => ("user", "add it under `users`"),
@@ -64,15 +68,23 @@ impl People {
             ),
             _ => return None,
         };
-        let is_theirs = matches!(uid.kind.as_ref(), "Group" | "Role" | "User");
-        let has = |(kind, name): &(&str, String)| *kind == uid.kind.as_ref() && *name == *uid.id;
-        if is_theirs && self.others_vouch || self.named.iter().any(has) {
+        let is_theirs = matches!(kind, "Group" | "Role" | "User");
+        let of_kind = self.named.iter().filter(|(of, _)| *of == kind);
+        let known: Vec<&str> = of_kind.map(|(_, name)| name.as_str()).collect();
+        if is_theirs && self.others_vouch || known.contains(&name) {
             return None;
         }
-        let of_kind = self.named.iter().filter(|(kind, _)| *kind == uid.kind.as_ref());
-        let known: Vec<&str> = of_kind.map(|(_, name)| name.as_str()).collect();
-        let message = format!("there is no {what} `{}`", uid.id);
-        Some((message, uid.id.to_string(), meant(&uid.id, &known, remedy)))
+        let message = format!("there is no {what} `{name}`");
+        Some((message, name.to_owned(), meant(name, &known, remedy)))
+    }
+
+    /// Whoever is to agree, where nobody is one of them: then nobody ever can.
+    fn nobody_agrees(&self, obligation: &Obligation) -> Option<Fault> {
+        match obligation.reviewers()? {
+            Reviewers::Group(name) => self.nobody("Group", name),
+            Reviewers::Role(name) => self.nobody("Role", name),
+            Reviewers::User(name) => self.nobody("User", name),
+        }
     }
 
     fn undeclared(&self, datum: &Datum<'_>) -> Option<Fault> {
@@ -104,7 +116,9 @@ impl People {
 
     fn within(&self, expr: &Expr, asked: &BTreeSet<&str>, found: &mut Vec<Fault>) {
         match expr {
-            Expr::Constant(datum) => found.extend(uids(datum).find_map(|uid| self.nobody(uid))),
+            Expr::Constant(datum) => {
+                found.extend(uids(datum).filter_map(|uid| self.nobody(&uid.kind, &uid.id)));
+            }
             Expr::Binary(Binary::Equal | Binary::NotEqual | Binary::Contains, sides) => {
                 let (left, right) = (path(&sides.0), path(&sides.1));
                 for (one, other) in [(left, right), (right, left)] {
@@ -148,7 +162,13 @@ impl RuleSet {
 
 fn of_rule(rule: &Rule, people: &People) -> Vec<Diagnostic> {
     let mut found: Vec<Fault> = Vec::new();
-    found.extend(rule.principal.uid().and_then(|uid| people.nobody(uid)));
+    let named = rule.principal.uid();
+    found.extend(named.and_then(|uid| people.nobody(&uid.kind, &uid.id)));
+    found.extend(
+        rule.obligations
+            .iter()
+            .filter_map(|owed| people.nobody_agrees(owed)),
+    );
     let mut asked = BTreeSet::new();
     for condition in &rule.conditions {
         asked_for(&condition.expr, &mut asked);

@@ -88,6 +88,12 @@ fn what_a_rule_says_of_nobody_is_named_with_its_place_and_a_remedy() {
             "put somebody in it: `groups: [...]`",
         ),
         (
+            "@approve(\"role:docter 2\")\npermit(principal, action, resource);",
+            1,
+            "there is no user or agent in the role `docter`",
+            "did you mean `doctor`?",
+        ),
+        (
             "permit(principal, action, resource) when { context.purpose == \"nopurpose\" };",
             1,
             "there is no purpose `nopurpose`",
@@ -115,6 +121,18 @@ fn what_a_rule_says_of_nobody_is_named_with_its_place_and_a_remedy() {
         let expected = (line, message.to_owned(), remedy.to_owned());
         assert_eq!(told(text, &people()), [expected], "{text}");
     }
+}
+
+/// Regression: of a list only the first was told.
+#[test]
+fn each_of_a_list_is_told() {
+    let text = r#"permit(principal, action, resource) when { principal in [Role::"zz", Agent::"scrib"] };"#;
+    let told = told(text, &people()).into_iter().map(|(_, message, _)| message);
+    let expected = [
+        "there is no agent `scrib`",
+        "there is no user or agent in the role `zz`",
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
 #[test]
